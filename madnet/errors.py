@@ -1,0 +1,32 @@
+"""Errors that a user can cause, told in one line."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """The user's input is wrong; the message is one line that says what, where, and what to do.
+
+    The tools print it as ``error: <message>`` on standard error, without a traceback, and exit with code 2.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(' '.join(str(message).split()))
+
+
+def nearest(name: str, candidates: Iterable[str], n: int = 3) -> str:
+    """The hint to append to an error about an unknown name.
+
+    Args:
+        name: What the user wrote.
+        candidates: The names that would have been right.
+        n: At most so many are offered.
+
+    Returns:
+        ``" Did you mean 'a' or 'b'?"``, or an empty string where nothing comes near.
+    """
+    by_lower = {c.lower(): c for c in candidates}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=n, cutoff=0.5)
+    if not close:
+        return ''
+    return ' Did you mean ' + ' or '.join(repr(by_lower[c]) for c in close) + '?'
