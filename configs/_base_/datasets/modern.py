@@ -1,0 +1,20 @@
+# Pipelines at native scale, for any data set of the catalogue: one grey channel; crops of which half are placed
+# around a target, flips, quarter turns, gain and offset; tested on whole images at their own size.
+_base_ = './published.py'
+train_pipeline = [
+    dict(type='LoadSIRSTImage', channels=1),
+    dict(type='LoadSIRSTMask'),
+    dict(type='RandomTargetCrop', crop_size=256, target_prob=0.5),
+    dict(type='RandomFlip', prob=[0.25, 0.25], direction=['horizontal', 'vertical']),
+    dict(type='RandomRot90', prob=0.75),
+    dict(type='GainOffsetJitter', gain=0.2, offset=15.0),
+    dict(type='PackSIRSTInputs'),
+]
+test_pipeline = [
+    dict(type='LoadSIRSTImage', channels=1),
+    dict(type='LoadSIRSTMask'),
+    dict(type='PackSIRSTInputs'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(batch_size=1, dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

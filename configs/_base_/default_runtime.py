@@ -1,0 +1,39 @@
+# What every experiment shares: seeds, logs, checkpoints, pictures.
+default_scope = 'mmseg'
+custom_imports = dict(imports=['madnet'])
+
+# How the best epoch is chosen:
+#   'val'  train on one part of the training images, choose on the other (honest; the default)
+#   'test' train on all training images, choose on the TEST images (the published way; say so with every number)
+#   'last' train on all training images, choose nothing: the last epoch counts
+selection = 'val'
+
+randomness = dict(seed=42)
+env_cfg = dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
+launcher = 'none'
+log_level = 'INFO'
+log_processor = dict(by_epoch=True, window_size=50)
+load_from = None
+resume = False
+
+default_hooks = dict(
+    runtime_info=dict(type='RuntimeInfoHook'),
+    timer=dict(type='IterTimerHook'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    logger=dict(type='LoggerHook', interval=20, log_metric_by_epoch=True),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='SafeCheckpointHook', interval=1, save_best='nIoU'),
+)
+custom_hooks = [
+    dict(type='DatasetEpochHook'),
+    dict(type='ProgressHook', score='nIoU'),
+    dict(type='OverlayHook', interval=50, images=4),
+    dict(type='StopSignalHook'),
+]
+
+vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+visualizer = dict(type='IRSTDVisualizer', vis_backends=vis_backends, name='visualizer')
+
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=100, val_interval=1)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')

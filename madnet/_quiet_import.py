@@ -1,0 +1,12 @@
+"""Imports mmseg without the lines that it and its parts print on import.
+
+They tell of compiled operations and a plotting service that nothing here uses.
+"""
+
+import contextlib
+import io
+import warnings
+
+with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    warnings.simplefilter('ignore')
+    import mmseg.models  # noqa: F401

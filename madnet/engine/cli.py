@@ -1,0 +1,60 @@
+"""What the command-line tools share: options, errors in one line, exit codes."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from madnet.engine.loops import TrainingStopped
+from madnet.errors import UserError
+
+DONE, FAILED, USER_ERROR, STOPPED = 0, 1, 2, 130
+
+
+def run_tool(function: Callable, *args, **kwargs) -> int:
+    """Call a tool's function and turn what it raises into an exit code.
+
+    Args:
+        function: The one function of the package that the tool stands for.
+        args: Its arguments.
+        kwargs: Its keyword arguments.
+
+    Returns:
+        0 done; 2 the user's input is wrong (one line on standard error); 130 stopped by a signal. Anything else that
+        is raised passes through, with its traceback, and ends the process with 1.
+    """
+    try:
+        function(*args, **kwargs)
+    except UserError as e:
+        print(f'error: {e}', file=sys.stderr)
+        return USER_ERROR
+    except TrainingStopped as e:
+        print(e, file=sys.stderr)
+        return STOPPED
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return STOPPED
+    return DONE
+
+
+def parse_options(pairs: list[str] | None) -> dict:
+    """``key.sub=value`` pairs of ``--cfg-options`` as a dict; values as Python literals where they are such.
+
+    Raises:
+        UserError: A pair without ``=``.
+    """
+    from mmengine.config import DictAction
+
+    for pair in pairs or []:
+        if '=' not in pair:
+            raise UserError(f'--cfg-options: found {pair!r}, expected KEY=VALUE, such as train_cfg.max_epochs=10.')
+    if not pairs:
+        return {}
+    holder = argparse.Namespace(cfg_options=None)
+    try:
+        DictAction(['--cfg-options'], 'cfg_options')(argparse.ArgumentParser(), holder, pairs)
+    except (AssertionError, RecursionError, ValueError) as e:
+        raise UserError(
+            f'--cfg-options {" ".join(pairs)}: not understood ({e or type(e).__name__}). '
+            'Numbers, strings, lists and tuples of them work; lists of dicts do not: write a config.'
+        ) from None
+    return holder.cfg_options

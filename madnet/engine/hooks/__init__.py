@@ -1,0 +1,9 @@
+"""What is added to mmengine's hooks."""
+
+from madnet.engine.hooks.dataset_epoch_hook import DatasetEpochHook
+from madnet.engine.hooks.overlay_hook import OverlayHook
+from madnet.engine.hooks.progress_hook import ProgressHook
+from madnet.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
+from madnet.engine.hooks.stop_signal_hook import StopSignalHook
+
+__all__ = ['DatasetEpochHook', 'OverlayHook', 'ProgressHook', 'SafeCheckpointHook', 'StopSignalHook']

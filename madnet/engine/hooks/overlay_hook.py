@@ -1,0 +1,34 @@
+"""A few validation images with what was found on them, as training goes on."""
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class OverlayHook(Hook):
+    """Hands images, truths and predictions to the visualiser (local files, TensorBoard).
+
+    Args:
+        interval: Epochs between two rounds; the last epoch always has one.
+        images: So many images of the validation set a round, spread over it.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(self, interval: int = 10, images: int = 4):
+        self.interval = interval
+        self.images = images
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Draw the batch's image if it is one of the chosen."""
+        epoch = runner.epoch if runner._train_loop is not None else 0
+        if epoch % self.interval and epoch != runner.max_epochs:
+            return
+        batches = len(runner.val_dataloader)
+        chosen = {int(i) for i in np.linspace(0, batches - 1, min(self.images, batches))}
+        if batch_idx in chosen:
+            image = np.asarray(data_batch['inputs'][0].permute(1, 2, 0).cpu())
+            runner.visualizer.add_datasample(
+                f'val_{outputs[0].metainfo.get("img_id", batch_idx)}', image, data_sample=outputs[0], step=epoch
+            )

@@ -1,0 +1,108 @@
+"""The progress bar of training and testing."""
+
+import sys
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+from tqdm import tqdm
+
+
+@HOOKS.register_module()
+class ProgressHook(Hook):
+    """One bar over the whole training, one over a test; a line an epoch that stays.
+
+    The bar shows epoch, loss, learning rate and the best validation score so far; tqdm adds speed and ETA.
+    Where standard error is no terminal, the bar is left out and only the lines are printed.
+
+    Args:
+        score: The validation metric to show.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, score: str = 'nIoU'):
+        self.score = score
+        self._bar: tqdm | None = None
+        self._losses: list = []
+
+    def _open(self, total: int, initial: int, what: str, unit: str) -> None:
+        if is_main_process():
+            self._bar = tqdm(
+                total=total,
+                initial=initial,
+                desc=what,
+                unit=unit,
+                disable=not sys.stderr.isatty(),
+                dynamic_ncols=True,
+                smoothing=0.05,
+            )
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def before_train(self, runner) -> None:
+        """Open the bar at the batch where training starts or goes on."""
+        self._open(runner.max_iters, runner.iter, 'train', 'batch')
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Move the bar."""
+        if self._bar is None:
+            return
+        self._losses.append(float(outputs['loss']))
+        self._bar.set_description(f'epoch {runner.epoch + 1}/{runner.max_epochs}', refresh=False)
+        shown = {'loss': f'{self._losses[-1]:.3f}', 'lr': f'{self._lr(runner):.1e}'}
+        best = runner.message_hub.runtime_info.get('best_score')
+        if best is not None:
+            shown[f'best {self.score}'] = f'{100 * best:.2f}'
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update()
+
+    def after_train_epoch(self, runner) -> None:
+        """Tell of an epoch that no validation follows."""
+        if not runner.train_loop.validates_after(runner.epoch + 1):
+            self._tell(runner, runner.epoch + 1, {})
+
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        """Tell of the epoch that was validated."""
+        self._tell(runner, runner.epoch, metrics or {})
+
+    def _tell(self, runner, epoch: int, metrics: dict) -> None:
+        if self._bar is None:
+            return
+        # an epoch's mean, not its last batch: with eight images a batch, one loss says little
+        line = [f'epoch {epoch}/{runner.max_epochs}', f'lr {self._lr(runner):.2e}']
+        if self._losses:
+            line.insert(1, f'loss {sum(self._losses) / len(self._losses):.4f}')
+        self._losses.clear()
+        line += [f'{k} {100 * metrics[k]:.2f}' for k in ('IoU', 'nIoU', 'Pd') if k in metrics]
+        line += [f'Fa {1e6 * metrics["Fa"]:.1f}e-6'] if 'Fa' in metrics else []
+        best = runner.message_hub.runtime_info.get('best_score')
+        before = -1.0 if best is None else best
+        if self.score in metrics and metrics[self.score] > before:
+            line.append('best so far')
+        tqdm.write('  '.join(line), file=sys.stderr)
+        sys.stderr.flush()
+
+    @staticmethod
+    def _lr(runner) -> float:
+        return runner.optim_wrapper.get_lr()['lr'][0]
+
+    def after_train(self, runner) -> None:
+        """Close the bar."""
+        self._close()
+
+    def before_test_epoch(self, runner) -> None:
+        """Open the bar of a test."""
+        self._open(len(runner.test_dataloader.dataset), 0, 'test', 'image')
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Move the bar by the images of the batch."""
+        if self._bar is not None:
+            self._bar.update(len(outputs))
+
+    def after_test_epoch(self, runner, metrics: dict | None = None) -> None:
+        """Close the bar."""
+        self._close()

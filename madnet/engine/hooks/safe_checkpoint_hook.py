@@ -1,0 +1,97 @@
+"""Checkpoints that survive a kill at any moment."""
+
+import math
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+
+from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, put_in_place, to_plain
+from madnet.engine.loops import ResumableTrainLoop
+from madnet.errors import UserError, nearest
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(Hook):
+    """Keeps ``last.pth``, ``previous.pth`` and ``best.pth`` in the work folder.
+
+    mmengine's ``CheckpointHook`` writes in place and deletes the old best before the new one exists. Here each file
+    is written beside and renamed. An epoch's checkpoint is written after its validation, so that a resumed run
+    repeats an interrupted epoch as a whole and reaches the same best.
+
+    Args:
+        interval: Epochs between two ``last.pth``; the last epoch is always kept.
+        save_best: The validation metric whose best epoch is kept as ``best.pth`` (weights only); None keeps none.
+        rule: ``'greater'`` or ``'less'``: which values are better.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, interval: int = 1, save_best: str | None = 'nIoU', rule: str = 'greater'):
+        if rule not in ('greater', 'less'):
+            raise UserError(f"default_hooks.checkpoint.rule: found {rule!r}, expected 'greater' or 'less'.")
+        self.interval = interval
+        self.save_best = save_best
+        self.rule = rule
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Make the content plain and complete; runs after EMA has put its weights in."""
+        if 'optimizer' in checkpoint:
+            checkpoint['random_state'] = runner.train_loop.training_random_state()
+            checkpoint['meta']['validation_due'] = runner.train_loop.validation_due
+        else:
+            checkpoint.pop('ema_state_dict', None)  # the weights as trained serve resuming only
+            checkpoint.pop('message_hub', None)
+        for key, value in checkpoint.items():
+            checkpoint[key] = to_plain(value)
+
+    def after_train_epoch(self, runner) -> None:
+        """Save, unless the validation that follows is going to."""
+        if not runner.train_loop.validates_after(runner.epoch + 1):
+            self._save_if_due(runner, runner.epoch + 1)
+
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        """Save the best, then the last: a kill in between repeats the epoch and finds the same best again."""
+        if not isinstance(runner._train_loop, ResumableTrainLoop):
+            return  # a validation on its own
+        runner.train_loop.validation_due = False
+        if self.save_best is not None and metrics:
+            self._save_if_best(runner, metrics)
+        self._save_if_due(runner, runner.epoch)
+
+    def save_now(self, runner, epoch: int) -> None:
+        """Write ``last.pth``.
+
+        Args:
+            runner: The runner.
+            epoch: Whole epochs behind; ``runner.iter`` may say that another has begun.
+        """
+        self._write(runner, LAST, keep_as=PREVIOUS, meta={'epoch': epoch, 'iter': runner.iter})
+
+    def _save_if_due(self, runner, epoch: int) -> None:
+        if epoch % self.interval == 0 or epoch == runner.max_epochs:
+            self.save_now(runner, epoch)
+
+    def _save_if_best(self, runner, metrics: dict) -> None:
+        if self.save_best not in metrics:
+            raise UserError(
+                f'default_hooks.checkpoint.save_best: no metric {self.save_best!r} in {", ".join(sorted(metrics))}.'
+                + nearest(self.save_best, metrics)
+            )
+        score = float(metrics[self.save_best])
+        info = runner.message_hub.runtime_info
+        best = info.get('best_score', -math.inf if self.rule == 'greater' else math.inf)
+        if score > best if self.rule == 'greater' else score < best:
+            runner.message_hub.update_info('best_score', score)
+            runner.message_hub.update_info('best_epoch', runner.epoch)
+            runner.message_hub.update_info('best_metrics', {k: float(v) for k, v in metrics.items()})
+            meta = {'epoch': runner.epoch, 'iter': runner.iter, self.save_best: score}
+            self._write(runner, BEST, meta=meta, save_optimizer=False, save_param_scheduler=False)
+
+    def _write(self, runner, name: str, keep_as: str | None = None, **kwargs) -> None:
+        folder = Path(runner.work_dir)
+        temporary = f'.{name}.writing'
+        runner.save_checkpoint(str(folder), temporary, **kwargs)
+        if is_main_process():
+            put_in_place(folder / temporary, folder / name, keep_as and folder / keep_as)

@@ -1,0 +1,105 @@
+"""The training loop: mmengine's, which can also stop and go on in the middle of an epoch."""
+
+from mmengine.dataset import DefaultSampler
+from mmengine.runner import EpochBasedTrainLoop
+from mmseg.registry import DATA_SAMPLERS, LOOPS
+
+from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
+
+
+class TrainingStopped(Exception):
+    """Training was asked to stop (Ctrl-C, SIGTERM) and has saved where it stood."""
+
+
+@DATA_SAMPLERS.register_module()
+class ResumableSampler(DefaultSampler):
+    """mmengine's sampler, whose next pass can start at a later sample.
+
+    Attributes:
+        skip: So many samples of this process are left out of the next pass, once.
+    """
+
+    skip = 0
+
+    def __iter__(self):
+        indices = list(super().__iter__())[self.skip :]
+        self.skip = 0
+        return iter(indices)
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """Epochs as in mmengine, with three additions that exact resuming needs.
+
+    * A checkpoint may lie inside an epoch: the batches that it has seen are skipped, not loaded.
+    * The random state of the checkpoint comes back just before the first batch.
+    * Neither validation nor starting a data loader touches the random state, so that training is the same however
+      often it validates or is resumed.
+
+    Attributes:
+        resumed_random_state: Set by whoever loads a checkpoint; used once.
+        validation_due: The checkpoint was written after an epoch's last batch, before its validation.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.resumed_random_state: dict | None = None
+        self.validation_due = False
+        self._state_before_validation: dict | None = None
+
+    def training_random_state(self) -> dict:
+        """The random state that training goes on with; asked for inside a validation, the one before it."""
+        return self._state_before_validation or get_random_state()
+
+    def run(self):
+        """Train from the current epoch (and batch) to the last one."""
+        self.runner.call_hook('before_train')
+        if self.validation_due:
+            self._restore_random_state()
+            self._validate()
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._decide_current_val_interval()
+            if self.validates_after(self._epoch):
+                self._validate()
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def validates_after(self, epoch: int) -> bool:
+        """Whether the ``epoch``-th epoch (from 1) is followed by a validation."""
+        return (
+            self.runner.val_loop is not None
+            and epoch >= self.val_begin
+            and (epoch % self.val_interval == 0 or epoch == self._max_epochs)
+        )
+
+    def run_epoch(self) -> None:
+        """Train one epoch, or what a resumed checkpoint left of it."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        done = self._iter - self._epoch * len(self.dataloader)
+        if done:
+            sampler = self.dataloader.sampler
+            if not isinstance(sampler, ResumableSampler):
+                raise TypeError(f'resuming inside an epoch needs a ResumableSampler, found {type(sampler).__name__}')
+            sampler.skip = done * self.dataloader.batch_size
+        with preserved_random_state():
+            batches = iter(self.dataloader)
+        for idx, data_batch in enumerate(batches, start=done):
+            self._restore_random_state()
+            self.run_iter(idx, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def _validate(self) -> None:
+        self.validation_due = True
+        self._state_before_validation = get_random_state()
+        with preserved_random_state():
+            self.runner.val_loop.run()
+        self._state_before_validation = None
+        self.validation_due = False
+
+    def _restore_random_state(self) -> None:
+        if self.resumed_random_state is not None:
+            set_random_state(self.resumed_random_state)
+            self.resumed_random_state = None

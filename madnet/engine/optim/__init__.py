@@ -1,0 +1,7 @@
+"""Learning-rate curves, weight averaging and mixed precision beside mmengine's."""
+
+from madnet.engine.optim.cpu_amp import CPUAmpOptimWrapper
+from madnet.engine.optim.ramped_ema import RampedEMA
+from madnet.engine.optim.schedulers import PublishedPolyLR, WarmupCosineLR
+
+__all__ = ['CPUAmpOptimWrapper', 'PublishedPolyLR', 'RampedEMA', 'WarmupCosineLR']

@@ -1,0 +1,78 @@
+"""Learning-rate curves."""
+
+import math
+from abc import ABC, abstractmethod
+
+from mmengine.optim.scheduler import LRSchedulerMixin
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from mmseg.registry import PARAM_SCHEDULERS
+
+
+class _FactorScheduler(LRSchedulerMixin, _ParamScheduler, ABC):
+    """A learning rate that is the base rate times a function of the step: exact after resuming, too."""
+
+    @abstractmethod
+    def factor(self, step: int) -> float:
+        """The share of the base learning rate at ``step`` (from 0)."""
+
+    def _get_value(self) -> list[float]:
+        return [base * self.factor(self.last_step) for base in self.base_values]
+
+
+@PARAM_SCHEDULERS.register_module()
+class PublishedPolyLR(_FactorScheduler):
+    """MAD-Net's curve: per epoch e (from 0), with w warm-up epochs and E epochs in all.
+
+    base/w at e = 0; e·base/w while 1 ≤ e ≤ w; then base·(1 − (e − w)/E)^power. The divisor is E, not E − w: the last
+    rates stay above zero, as in the published runs.
+
+    Args:
+        optimizer: Given by the runner.
+        warmup: w.
+        power: Of the polynomial.
+        end: E; the runner gives its number of epochs.
+        kwargs: As every mmengine scheduler's.
+    """
+
+    def __init__(self, optimizer, *args, warmup: int = 5, power: float = 0.9, end: int, **kwargs):
+        self.epochs, self.warmup, self.power = end, warmup, power
+        super().__init__(optimizer, *args, end=end, **kwargs)
+
+    def factor(self, step: int) -> float:
+        """See the class."""
+        if step <= self.warmup:
+            return max(step, 1) / self.warmup
+        return (1 - (step - self.warmup) / self.epochs) ** self.power
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineLR(_FactorScheduler):
+    """A linear warm-up of some steps, then half a cosine down to a small rest (Loshchilov & Hutter, SGDR, 2017).
+
+    The cosine's length follows the runner (``convert_to_iter_based=True`` with ``by_epoch=True``), so that a config
+    gives epochs and the warm-up alone counts optimiser steps.
+
+    Args:
+        optimizer: Given by the runner.
+        warmup_steps: Optimiser steps of the warm-up.
+        eta_min_ratio: The last learning rate over the base one.
+        end: The step where the curve ends; the runner gives its number of epochs.
+        kwargs: As every mmengine scheduler's.
+    """
+
+    def __init__(self, optimizer, *args, warmup_steps: int = 200, eta_min_ratio: float = 0.0, end: int, **kwargs):
+        self.warmup_steps, self.eta_min_ratio, self.total = warmup_steps, eta_min_ratio, end
+        super().__init__(optimizer, *args, end=end, **kwargs)
+
+    @classmethod
+    def build_iter_from_epoch(cls, *args, begin=0, end, by_epoch=True, epoch_length, **kwargs):
+        """The curve per optimiser step, from one whose ``end`` counts epochs."""
+        return cls(*args, begin=begin * epoch_length, end=end * epoch_length, by_epoch=False, **kwargs)
+
+    def factor(self, step: int) -> float:
+        """See the class."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        progress = (step - self.warmup_steps) / max(1, self.total - self.warmup_steps)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return self.eta_min_ratio + (1 - self.eta_min_ratio) * cosine

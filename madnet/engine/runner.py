@@ -1,0 +1,107 @@
+"""mmengine's Runner with what long runs lean on: exact resuming from whole checkpoints, a quiet console."""
+
+import logging
+
+from mmengine.model import is_model_wrapper
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from madnet.engine.checkpoint import find_whole_checkpoint, from_plain, load_weights, read_checkpoint, state_dict_of
+from madnet.errors import UserError
+
+
+@RUNNERS.register_module()
+class MadnetRunner(Runner):
+    """The Runner of all tools.
+
+    Reads checkpoints as tensors and plain values only; resuming on one CPU process is bit-identical to a run that
+    was never interrupted (together with :class:`madnet.engine.loops.ResumableTrainLoop` and
+    :class:`madnet.engine.hooks.SafeCheckpointHook`). Only warnings reach the console; all goes to the log file.
+
+    Attributes:
+        trust_checkpoint: Whether checkpoints may hold pickled objects.
+    """
+
+    trust_checkpoint = False
+
+    def build_logger(self, log_level='INFO', log_file=None, **kwargs):
+        """mmengine's logger, whose console part is left to the progress bar and to warnings."""
+        logger = super().build_logger(log_level, log_file, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                handler.setLevel(logging.WARNING)
+        return logger
+
+    @property
+    def bare_model(self):
+        """The model without a distributed wrapper."""
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
+    def load_or_resume(self) -> None:
+        """Resume from a named or from the newest whole checkpoint, or start from given weights.
+
+        Raises:
+            UserError: The named checkpoint can't be used, or all in the work folder are damaged.
+        """
+        if self._has_loaded:
+            return
+        if self._resume and self._load_from is None:
+            found = find_whole_checkpoint(self.work_dir, self.logger.warning)
+            if found is None:
+                self.logger.warning(f'{self.work_dir}: no checkpoint to resume from, starting anew.')
+                self._resume = False
+                return
+            self._load_from = str(found[0])
+        super().load_or_resume()
+
+    def resume(self, filename, resume_optimizer=True, resume_param_scheduler=True, map_location='cpu'):
+        """As mmengine's; also brings back the random state and where inside an epoch the run stood."""
+        super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        self.train_loop.resumed_random_state = self._resumed.get('random_state')
+        self.train_loop.validation_due = self._resumed['meta'].get('validation_due', False)
+        del self._resumed
+
+    def load_checkpoint(self, filename, map_location='cpu', strict=False, revise_keys=None):
+        """Read a checkpoint and put its weights into the model.
+
+        Args:
+            filename: Path of a file.
+            map_location: Unused: files are read on the CPU, the model keeps its device.
+            strict: Unused: resuming always needs every key; ``load_from`` takes what fits and says what does not.
+            revise_keys: Unused: a ``module.`` prefix is removed.
+
+        Returns:
+            The checkpoint.
+
+        Raises:
+            UserError: It can't be read, or does not belong to this model.
+        """
+        checkpoint = from_plain(read_checkpoint(filename, self.trust_checkpoint))
+        if self._resume and not {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
+            raise UserError(
+                f'checkpoint {filename}: holds weights only, training cannot go on from it. '
+                'Resume from last.pth, or start a new run from these weights with --load-from.'
+            )
+        checkpoint.setdefault('state_dict', state_dict_of(checkpoint))
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        if self._resume:
+            self._resumed = checkpoint
+            load_weights(self.bare_model, checkpoint, filename)
+        else:
+            self._load_what_fits(checkpoint, filename)
+        self._has_loaded = True
+        self.logger.info(f'Loaded {filename}')
+        return checkpoint
+
+    def _load_what_fits(self, checkpoint: dict, filename: str) -> None:
+        own = self.bare_model.state_dict()
+        state = state_dict_of(checkpoint)
+        fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+        if not fitting:
+            load_weights(self.bare_model, checkpoint, filename)  # says which keys differ
+        if len(fitting) < len(own) or len(fitting) < len(state):
+            self.logger.warning(
+                f'{filename}: {len(fitting)} of its {len(state)} tensors fit the model, '
+                f'{len(own) - len(fitting)} of the model keep their initial values.'
+            )
+        self.bare_model.load_state_dict(fitting, strict=False)

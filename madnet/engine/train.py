@@ -1,0 +1,135 @@
+"""Training, from a config file to ``best.pth`` and ``last.pth``."""
+
+import time
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from madnet.engine.cli import parse_options
+from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
+from madnet.engine.config import config_error, load_config
+from madnet.engine.runner import MadnetRunner
+from madnet.errors import UserError
+from madnet.visualization.tables import metrics_table
+
+
+def train(
+    config: str,
+    work_dir: str | None = None,
+    resume: bool | str = False,
+    load_from: str | None = None,
+    amp: str | None = None,
+    seed: int | None = None,
+    launcher: str = 'none',
+    options: list[str] | None = None,
+    trust_checkpoint: bool = False,
+) -> MadnetRunner:
+    """Train the network of a config.
+
+    Args:
+        config: Path of a config file.
+        work_dir: Where checkpoints and logs go; default ``work_dirs/<name of the config>``.
+        resume: True goes on from the newest whole checkpoint in ``work_dir``; a path from that file.
+        load_from: Start from these weights.
+        amp: None, ``'fp16'``, ``'bf16'``, or ``'auto'`` (fp16 on a GPU, bf16 on a CPU).
+        seed: Overrides the config's.
+        launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
+        options: ``KEY=VALUE`` pairs that override the config.
+        trust_checkpoint: Whether checkpoints may hold pickled objects.
+
+    Returns:
+        The runner, after training.
+
+    Raises:
+        UserError: The config, a checkpoint or the data are not as they should be.
+        TrainingStopped: A signal asked to stop; all is saved.
+    """
+    cfg = load_config(config, parse_options(options))
+    cfg.launcher = launcher
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    if seed is not None:
+        cfg.randomness.seed = seed
+    if amp is not None:
+        _set_amp(cfg, amp)
+    cfg.resume = bool(resume)
+    if resume and load_from:
+        raise UserError('--resume and --load-from exclude each other: the first goes on, the second starts anew.')
+    cfg.load_from = resume if isinstance(resume, str) else load_from
+    if not resume:
+        _put_aside(Path(cfg.work_dir))
+    runner = build_runner(cfg, config, trust_checkpoint)
+    if is_main_process():
+        print(_heading(runner, cfg), flush=True)
+    start = time.time()
+    try:
+        runner.train()
+    except (KeyError, TypeError) as e:
+        raise config_error(e, config) or e from None
+    if is_main_process():
+        print(_summary(runner, time.time() - start), flush=True)
+    return runner
+
+
+def build_runner(cfg: Config, config: str, trust_checkpoint: bool = False) -> MadnetRunner:
+    """A runner from a config.
+
+    Raises:
+        UserError: The config names what does not exist.
+    """
+    try:
+        runner = MadnetRunner.from_cfg(cfg)
+    except (KeyError, TypeError) as e:
+        raise config_error(e, config) or e from None
+    runner.trust_checkpoint = trust_checkpoint
+    return runner
+
+
+def _set_amp(cfg: Config, amp: str) -> None:
+    gpu = torch.cuda.is_available()
+    if amp == 'auto':
+        amp = 'fp16' if gpu else 'bf16'
+    if gpu:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.dtype = {'fp16': 'float16', 'bf16': 'bfloat16'}[amp]
+    elif amp == 'bf16':
+        cfg.optim_wrapper.type = 'CPUAmpOptimWrapper'
+    else:
+        raise UserError('--amp fp16: needs a GPU, none is found. On a CPU, --amp bf16 works.')
+
+
+def _put_aside(work_dir: Path) -> None:
+    """Keep an earlier run's checkpoints when a new run starts in its folder."""
+    old = [p for name in (LAST, PREVIOUS, BEST) if (p := work_dir / name).exists()]
+    if not old or not is_main_process():
+        return
+    aside = work_dir / time.strftime('before_%Y%m%d_%H%M%S')
+    aside.mkdir()
+    for path in old:
+        path.rename(aside / path.name)
+    print(f'{work_dir} held a run (--resume would have gone on with it); its checkpoints are kept in {aside}')
+
+
+def _heading(runner: MadnetRunner, cfg: Config) -> str:
+    parameters = sum(p.numel() for p in runner.bare_model.parameters() if p.requires_grad)
+    return (
+        f'{runner.experiment_name.rsplit("_", 2)[0]}: {parameters:,} parameters, '
+        f'{len(runner.train_dataloader.dataset)} training images, {cfg.train_cfg.max_epochs} epochs '
+        f'of {len(runner.train_dataloader)} batches, on {next(runner.bare_model.parameters()).device}'
+    )
+
+
+def _summary(runner: MadnetRunner, seconds: float) -> str:
+    info = runner.message_hub.runtime_info
+    folder = Path(runner.work_dir)
+    lines = [f'trained to epoch {runner.epoch} in {seconds / 60:.1f} min']
+    if 'best_metrics' in info:
+        selection = runner.cfg.get('selection', 'val')
+        rows = {f'best on {selection} (epoch {info["best_epoch"]})': info['best_metrics']}
+        lines += ['', metrics_table(rows), '']
+    if (folder / BEST).exists():
+        lines.append(f'best epoch  {folder / BEST}')
+    lines += [f'last epoch  {folder / LAST}', f'log, curves {runner.log_dir}']
+    return '\n'.join(lines)

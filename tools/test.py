@@ -1,0 +1,72 @@
+#!/usr/bin/env python
+"""Test a checkpoint: IoU, nIoU, F1, Pd and Fa under named protocols."""
+
+import argparse
+import os
+import sys
+
+EXAMPLES = """
+examples:
+  python tools/test.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth
+      the test images of NUDT-SIRST, protocol "native" (each image at its own size)
+  python tools/test.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --protocol all --show-dir overlays
+      under every protocol, with a picture of each image: hits, misses, false alarms
+
+metrics.json and per_image.csv go to the checkpoint's folder or to --out.
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='the config that the checkpoint was trained with')
+    parser.add_argument('checkpoint', help='a .pth file, such as work_dirs/madnet_nudt/best.pth')
+    parser.add_argument(
+        '--protocol',
+        default='native',
+        metavar='NAME[,NAME...]|all',
+        help='how to score: native (default), acm, abc, dnanet, basicirstd, several with commas, or all',
+    )
+    parser.add_argument('--out', metavar='DIR', help="folder for metrics.json and per_image.csv (default: checkpoint's)")
+    parser.add_argument('--show-dir', metavar='DIR', help='draw each image with its hits, misses and false alarms')
+    parser.add_argument('--split', default='test', help='part of the data set: test (default), val, trainval, ...')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='default: none')
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='override the config, such as test_dataloader.batch_size=8',
+    )
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='allow checkpoints that hold pickled Python objects'
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Test; returns the exit code."""
+    args = parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+    from madnet.engine.cli import run_tool
+    from madnet.engine.test import test
+
+    return run_tool(
+        test,
+        args.config,
+        args.checkpoint,
+        protocols=args.protocol,
+        out=args.out,
+        show_dir=args.show_dir,
+        split=args.split,
+        launcher=args.launcher,
+        options=args.cfg_options,
+        trust_checkpoint=args.trust_checkpoint,
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())
