@@ -1,0 +1,3 @@
+from .adadcm_encoder import AdaDCMEncoder
+
+__all__ = ['AdaDCMEncoder']

@@ -1,0 +1,52 @@
+"""The encoder of MAD-Net."""
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from madnet.models.input_check import check_image
+from madnet.models.layers import AdaDCM
+
+
+@MODELS.register_module()
+class AdaDCMEncoder(BaseModule):
+    """Pyramid of :class:`~madnet.models.layers.AdaDCM` blocks with 2×2 max-pooling between them.
+
+    The first four stages of MAD-Net (TGRS 2024). Any image of at least 32×32 pixels will do: where a side
+    is odd, the last row or column is pooled alone, so that a map of stride s measures ceil(H / s) × ceil(W
+    / s). On multiples of the strides this is the published encoder exactly.
+
+    Args:
+        in_channels: Channels of the image, 1 or 3.
+        base_channels: D, channels of the first map; each next one has twice as many.
+        num_stages: Number of maps.
+        init_cfg: As in mmengine.
+
+    Raises:
+        InputError: In ``forward``, for an image with other channels or a side below 32 pixels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        base_channels: int = 16,
+        num_stages: int = 4,
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        super().__init__(init_cfg)
+        self.in_channels = in_channels
+        self.pyramid_channels = [base_channels * 2**i for i in range(num_stages)]
+        widths = [in_channels, *self.pyramid_channels]
+        self.stages = nn.ModuleList(AdaDCM(widths[i], widths[i + 1]) for i in range(num_stages))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Image (B, in_channels, H, W) → maps (B, D·2ⁱ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)), i = 0, 1, …"""
+        check_image(x, self.in_channels, type(self).__name__)
+        maps = []
+        for stage in self.stages:
+            if maps:
+                x = F.max_pool2d(x, kernel_size=2, ceil_mode=True)
+            x = stage(x)
+            maps.append(x)
+        return tuple(maps)

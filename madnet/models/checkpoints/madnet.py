@@ -1,0 +1,170 @@
+"""Checkpoints of the published MAD-Net, to and from ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from madnet.errors import UserError
+from madnet.models.backbones import AdaDCMEncoder
+from madnet.models.heads import MADNetHead
+from madnet.models.necks import MemA2MNeck
+
+from .renaming import Names, inverse, nest, rename
+
+DIFFERENTIAL_CONV: Names = {
+    'gamma.horizontal': 'gamma1',
+    'gamma.vertical': 'gamma2',
+    'gamma.angular': 'gamma3',
+    'gamma.plain': 'gamma4',
+    'horizontal': 'conv1.conv',
+    'vertical': 'conv2.conv',
+    'angular': 'conv3.conv',
+    'plain': 'conv4',
+}
+PIXEL_ATTENTION: Names = {'conv': 'pa2'}
+ADADCM: Names = {
+    'conv_in': 'conv.0',
+    **nest('differential', 'conv1', DIFFERENTIAL_CONV),
+    'conv_out': 'conv2',
+    **nest('attention', 'pa', PIXEL_ATTENTION),
+}
+MEMORY_ATTENTION: Names = {'bank': 'mb', 'proj': 'proj', 'reduce': 'subnet.0', 'expand': 'upnet.0'}
+MEMA2M_BLOCK: Names = {
+    'norm1': 'norm1',
+    'norm2': 'norm2',
+    'mlp.fc1': 'mlp.fc1',
+    'mlp.fc2': 'mlp.fc2',
+    **nest('attention', 'attns', MEMORY_ATTENTION),
+}
+MEMA2M: Names = {'stem.conv': 'conv1.0', 'stem.bn': 'conv1.1'}
+for _i in range(4):
+    MEMA2M |= nest(f'blocks.{_i}', f'mema2m.{_i}', MEMA2M_BLOCK)
+DOUBLE_CONV: Names = {'0.conv': 'conv.0', '0.bn': 'conv.1', '1.conv': 'conv.3', '1.bn': 'conv.4'}
+UP_CONV: Names = {'conv': 'up.1', 'bn': 'up.2'}
+
+# In the published network `Conv1` and `Conv5` are blocks, `conv1` … `conv5` the deep-supervision heads.
+MADNET: Names = {
+    **nest('backbone.stages.0', 'Conv1', ADADCM),
+    **nest('backbone.stages.1', 'Convtans2', ADADCM),
+    **nest('backbone.stages.2', 'Convtans3', ADADCM),
+    **nest('backbone.stages.3', 'Convtans4', ADADCM),
+    **nest('neck.memory', 'Conv5', MEMA2M),
+    **nest('decode_head.decoders.3', 'Up_conv5', MEMA2M),
+    'decode_head.conv_seg': 'Conv',
+}
+for _i in range(4):
+    MADNET |= nest(f'decode_head.ups.{_i}', f'Up{_i + 2}', UP_CONV)
+for _i in range(3):
+    MADNET |= nest(f'decode_head.decoders.{_i}', f'Up_conv{_i + 2}', DOUBLE_CONV)
+for _i in range(5):
+    MADNET[f'decode_head.sides.{_i}'] = f'conv{_i + 1}'
+
+
+def published_width(published: Mapping[str, Any]) -> tuple[int, int]:
+    """(in_channels, base_channels) of a checkpoint with the published key names.
+
+    Raises:
+        UserError: The first convolution is missing.
+    """
+    weight = _published_state(published).get('Conv1.conv.0.weight')
+    if weight is None or weight.ndim != 4:
+        raise UserError(
+            'not a checkpoint of the published MAD-Net: it has no convolution Conv1.conv.0.weight; '
+            f'its first keys are {_some(_published_state(published))}'
+        )
+    return weight.shape[1], weight.shape[0]
+
+
+def convert_madnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
+    """State dict of our MAD-Net from a checkpoint with the published key names.
+
+    Args:
+        published: The published state dict, its keys with or without ``decode_head.``, bare or under
+            ``state_dict``. Its width and its image channels are read from it; see :func:`published_width`.
+
+    Returns:
+        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``neck.``, ``decode_head.``) of that width.
+
+    Raises:
+        UserError: Keys or shapes differ from the published architecture; the message names them.
+    """
+    state = _published_state(published)
+    expected = rename(_template(*published_width(published)), MADNET)
+    _check_same(state, expected, 'not a checkpoint of the published MAD-Net')
+    return rename({key: state[key] for key in expected}, inverse(MADNET))
+
+
+def export_madnet(state_dict: Mapping[str, Any], prefix: str = 'decode_head.') -> dict[str, Tensor]:
+    """The inverse of :func:`convert_madnet`: the published key names for a state dict of our MAD-Net.
+
+    Args:
+        state_dict: State dict of our MAD-Net, bare or under ``state_dict``.
+        prefix: What stands before every published key; the published training adds ``decode_head.``.
+
+    Raises:
+        UserError: The state dict is of another architecture, or folded for deployment.
+    """
+    state = _unwrap(state_dict)
+    if any('.fused.' in key for key in state):
+        raise UserError('a folded MAD-Net has no published form: export the checkpoint it was folded from')
+    weight = state.get('backbone.stages.0.conv_in.weight')
+    if weight is None:
+        raise UserError(
+            'not a state dict of our MAD-Net: it has no backbone.stages.0.conv_in.weight; '
+            f'its first keys are {_some(state)}'
+        )
+    expected = _template(weight.shape[1], weight.shape[0])
+    _check_same(state, expected, 'not a state dict of our MAD-Net')
+    return {prefix + key: value for key, value in rename({k: state[k] for k in expected}, MADNET).items()}
+
+
+def _template(in_channels: int, base_channels: int) -> dict[str, Tensor]:
+    """Our state dict at that width, without memory behind it."""
+    widths = [base_channels * 2**i for i in range(5)]
+    with torch.device('meta'):
+        model = nn.ModuleDict(
+            {
+                'backbone': AdaDCMEncoder(in_channels, base_channels),
+                'neck': MemA2MNeck(widths[:4]),
+                'decode_head': MADNetHead(widths),
+            }
+        )
+    return model.state_dict()
+
+
+def _unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    nested = checkpoint.get('state_dict')
+    state = nested if isinstance(nested, Mapping) else checkpoint
+    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def _published_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    state = _unwrap(checkpoint)
+    for prefix in ('module.', 'decode_head.'):
+        if state and all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _check_same(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], verdict: str) -> None:
+    missing = [key for key in expected if key not in state]
+    unknown = [key for key in state if key not in expected]
+    other = [
+        f'{key} {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}'
+        for key in expected
+        if key in state and state[key].shape != expected[key].shape
+    ]
+    parts = [
+        f'{len(keys)} {what}: {_some(keys)}'
+        for what, keys in (('missing', missing), ('unknown', unknown), ('of another shape', other))
+        if keys
+    ]
+    if parts:
+        raise UserError(f'{verdict}; of {len(expected)} keys {"; ".join(parts)}')
+
+
+def _some(keys, n: int = 3) -> str:
+    keys = list(keys)
+    return ', '.join(keys[:n]) + (' …' if len(keys) > n else '') if keys else 'none'

@@ -1,0 +1,3 @@
+from .madnet_head import MADNetHead
+
+__all__ = ['MADNetHead']

@@ -1,0 +1,146 @@
+"""Losses as pure functions on logits and masks.
+
+Everywhere: ``logits`` (B, 1, H, W) of any real value; ``target`` (B, 1, H, W) in 0–1, soft values allowed;
+    ``valid``
+(B, 1, H, W), 1 where a pixel counts and 0 where it does not, None for all. The result is a scalar.
+Everything is computed in float32 under mixed precision too: sums over 256² pixels overflow half precision.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _masses(logits: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Probabilities and target as float32, zero where nothing counts."""
+    if logits.shape != target.shape:
+        raise ValueError(
+            f'logits {tuple(logits.shape)} and target {tuple(target.shape)} must have one shape (B, 1, H, W)'
+        )
+    prob, target = logits.float().sigmoid(), target.float()
+    return (prob, target) if valid is None else (prob * valid, target * valid)
+
+
+def _per_image(x: Tensor) -> Tensor:
+    return x.flatten(1).sum(dim=1)
+
+
+def soft_iou_loss(
+    logits: Tensor,
+    target: Tensor,
+    valid: Tensor | None = None,
+    smooth: float = 1.0,
+    per_image: bool = False,
+) -> Tensor:
+    """1 − (Σpg + s) / (Σp + Σg − Σpg + s) on probabilities p and target g.
+
+    Args:
+        smooth: s; 1 in the published code of ABC and MAD-Net.
+        per_image: Average over images of the loss of each; by default, as published, the sums run over the
+            batch, so that images with large targets weigh more.
+    """
+    prob, target = _masses(logits, target, valid)
+    both, prob, target = _per_image(prob * target), _per_image(prob), _per_image(target)
+    if not per_image:
+        both, prob, target = both.sum(), prob.sum(), target.sum()
+    return (1 - (both + smooth) / (prob + target - both + smooth)).mean()
+
+
+def soft_dice_loss(
+    logits: Tensor,
+    target: Tensor,
+    valid: Tensor | None = None,
+    smooth: float = 1.0,
+    per_image: bool = False,
+) -> Tensor:
+    """1 − (2Σpg + s) / (Σp + Σg + s) on probabilities p and target g (V-Net, 3DV 2016, with plain sums
+    below).
+
+    Args:
+        smooth: s.
+        per_image: Average over images of the loss of each, instead of sums over the batch.
+    """
+    prob, target = _masses(logits, target, valid)
+    both, total = _per_image(prob * target), _per_image(prob) + _per_image(target)
+    if not per_image:
+        both, total = both.sum(), total.sum()
+    return (1 - (2 * both + smooth) / (total + smooth)).mean()
+
+
+def bce_loss(
+    logits: Tensor,
+    target: Tensor,
+    valid: Tensor | None = None,
+    pos_weight: float | None = None,
+) -> Tensor:
+    """Binary cross entropy, averaged over the pixels that count.
+
+    Args:
+        pos_weight: Factor of the target's term; None for 1.
+    """
+    weight = None if pos_weight is None else logits.new_tensor([pos_weight], dtype=torch.float32)
+    loss = F.binary_cross_entropy_with_logits(
+        logits.float(), target.float(), pos_weight=weight, reduction='none'
+    )
+    if valid is None:
+        return loss.mean()
+    return (loss * valid).sum() / valid.sum().clamp(min=1)
+
+
+def sls_loss(
+    logits: Tensor,
+    target: Tensor,
+    valid: Tensor | None = None,
+    warm: bool = False,
+    with_shape: bool = True,
+    published_empty: bool = False,
+    eps: float = 1e-8,
+) -> Tensor:
+    """Scale- and location-sensitive loss of MSHNet (CVPR 2024), as in its published code.
+
+    Per image, with A = Σp, T = Σg, I = Σpg and v = ((A − T) / 2)²::
+
+        1 − α · I / (A + T − I) + location,   α = (min(A, T) + v) / (max(A, T) + v)
+
+    An image without target has I = 0: the published quotient is then constant and gives no gradient against
+    false alarms, and is 0/0 = NaN once every probability underflows. Here such an image has α = 1 and the
+    quotient 1 / (1 + A) in its place; images with a target are as published.
+
+    Args:
+        warm: Plain 1 − IoU, without α and location (the paper's first epochs).
+        with_shape: Whether the location term is added.
+        published_empty: Treat images without target as the published code does, NaN and all.
+        eps: Guards the location term's quotients.
+    """
+    prob, target = _masses(logits, target, valid)
+    both, area, truth = _per_image(prob * target), _per_image(prob), _per_image(target)
+    empty = (truth == 0) & (not published_empty)
+    # The dead branch of `where` must stay finite, or its gradient is NaN.
+    union = torch.where(empty, 1 + area, area + truth - both)
+    iou = torch.where(empty, torch.ones_like(both), both) / union
+    if warm:
+        return (1 - iou).mean()
+    variance = ((area - truth) / 2) ** 2
+    low, high = torch.minimum(area, truth) + variance, torch.maximum(area, truth) + variance
+    scale = torch.where(empty, torch.ones_like(low), low / torch.where(empty, torch.ones_like(high), high))
+    loss = (1 - scale * iou).mean()
+    return loss + _location_loss(prob, target, eps) if with_shape else loss
+
+
+def _location_loss(prob: Tensor, target: Tensor, eps: float) -> Tensor:
+    """Difference of the first moments of two maps in polar coordinates around the top left corner."""
+    length_p, angle_p = _polar_moment(prob, eps)
+    length_t, angle_t = _polar_moment(target, eps)
+    lengths = torch.minimum(length_p, length_t) / (torch.maximum(length_p, length_t) + eps)
+    return (1 - lengths + 4 / math.pi**2 * (angle_p - angle_t) ** 2).mean()
+
+
+def _polar_moment(mass: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    height, width = mass.shape[-2:]
+    x = torch.arange(width, device=mass.device, dtype=mass.dtype) / width
+    y = torch.arange(height, device=mass.device, dtype=mass.dtype)[:, None] / height
+    # Averaged over pixels, not over mass, as published: the moment grows with the target's area.
+    x, y = (mass * x).flatten(1).mean(dim=1), (mass * y).flatten(1).mean(dim=1)
+    return (x**2 + y**2 + eps).sqrt(), torch.atan(y / (x + eps))

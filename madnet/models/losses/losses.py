@@ -1,0 +1,143 @@
+"""The losses as registered modules, usable in our heads and in mmseg's one-channel heads."""
+
+from mmengine.logging import MessageHub
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from .functional import bce_loss, sls_loss, soft_dice_loss, soft_iou_loss
+
+
+class MaskLoss(nn.Module):
+    """Shell around a loss function: weight, name, and which pixels count.
+
+    Args:
+        loss_weight: Factor of the loss.
+        loss_name: Name in the log; it must contain ``loss`` to take part in the gradient, as mmengine has it.
+    """
+
+    def __init__(self, loss_weight: float, loss_name: str):
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.loss_name = loss_name
+
+    def forward(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        ignore_index: int | None = 255,
+        **kwargs,
+    ) -> Tensor:
+        """
+        Args:
+            logits: (B, 1, H, W).
+            target: (B, H, W) or (B, 1, H, W), 0/1 or soft values in 0–1.
+            weight: Shaped like ``target``, 1 where a pixel counts and 0 where it does not; None for all.
+            ignore_index: Value of ``target`` that marks pixels that do not count; None for none.
+
+        Returns:
+            Scalar.
+        """
+        target = target.reshape(logits.shape)
+        valid = None if weight is None else weight.reshape(logits.shape)
+        if ignore_index is not None:
+            ignored = target == ignore_index
+            counts = (~ignored).float()
+            valid = counts if valid is None else valid * counts
+            target = target.masked_fill(ignored, 0)
+        return self.loss_weight * self.compute(logits, target, valid, **kwargs)
+
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+        """The loss function proper, all (B, 1, H, W) → scalar."""
+        raise NotImplementedError
+
+
+@MODELS.register_module()
+class SoftIoULoss(MaskLoss):
+    """Module of :func:`~madnet.models.losses.soft_iou_loss`."""
+
+    def __init__(
+        self,
+        smooth: float = 1.0,
+        per_image: bool = False,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_soft_iou',
+    ):
+        super().__init__(loss_weight, loss_name)
+        self.smooth = smooth
+        self.per_image = per_image
+
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+        return soft_iou_loss(logits, target, valid, self.smooth, self.per_image)
+
+
+@MODELS.register_module()
+class SoftDiceLoss(MaskLoss):
+    """Module of :func:`~madnet.models.losses.soft_dice_loss`."""
+
+    def __init__(
+        self,
+        smooth: float = 1.0,
+        per_image: bool = False,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_dice',
+    ):
+        super().__init__(loss_weight, loss_name)
+        self.smooth = smooth
+        self.per_image = per_image
+
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+        return soft_dice_loss(logits, target, valid, self.smooth, self.per_image)
+
+
+@MODELS.register_module()
+class MaskBCELoss(MaskLoss):
+    """Module of :func:`~madnet.models.losses.bce_loss`."""
+
+    def __init__(
+        self, pos_weight: float | None = None, loss_weight: float = 1.0, loss_name: str = 'loss_bce'
+    ):
+        super().__init__(loss_weight, loss_name)
+        self.pos_weight = pos_weight
+
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+        return bce_loss(logits, target, valid, self.pos_weight)
+
+
+@MODELS.register_module()
+class SLSLoss(MaskLoss):
+    """Module of :func:`~madnet.models.losses.sls_loss`, which knows when its warm-up is over.
+
+    Args:
+        warm_epoch: Last epoch, counted from 0, of plain 1 − IoU.
+        with_shape: Whether the location term is added afterwards.
+        published_empty: Treat images without target as the published code does, NaN and all.
+    """
+
+    def __init__(
+        self,
+        warm_epoch: int = 5,
+        with_shape: bool = True,
+        published_empty: bool = False,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_sls',
+    ):
+        super().__init__(loss_weight, loss_name)
+        self.warm_epoch = warm_epoch
+        self.with_shape = with_shape
+        self.published_empty = published_empty
+
+    def compute(
+        self, logits: Tensor, target: Tensor, valid: Tensor | None, epoch: int | None = None
+    ) -> Tensor:
+        """``epoch`` counts from 0; by default the one that mmengine's Runner is in, 0 outside of a Runner."""
+        if epoch is None:
+            epoch = MessageHub.get_current_instance().get_info('epoch', 0)
+        return sls_loss(
+            logits,
+            target,
+            valid,
+            warm=epoch <= self.warm_epoch,
+            with_shape=self.with_shape,
+            published_empty=self.published_empty,
+        )

@@ -1,0 +1,144 @@
+"""The segmentor: backbone, neck and head, and what they say about an image."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmengine.config import ConfigDict
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from madnet.errors import UserError
+
+
+@MODELS.register_module()
+class IRSTDSegmentor(EncoderDecoder):
+    """mmseg's ``EncoderDecoder`` with a prediction that does not depend on the batch.
+
+    In ``predict`` every image is run on its own. Convolution libraries choose their algorithm by the shape
+    of a batch, so the same image gives other last digits in a batch of eight than alone, and a score map at
+    a threshold turns such a digit into another metric. Run alone, an image gives bit-identical results at
+    any batch size, and a batch may hold images of different sizes. Training uses whole batches.
+
+    A neck or head without ``in_channels`` takes them from what stands before it, where that tells its
+    ``pyramid_channels``, as our backbones and necks do. So the width of MAD-Net is one number,
+    ``model.backbone.base_channels``.
+
+    Args:
+        backbone, neck, decode_head, kwargs: As in mmseg's ``EncoderDecoder``.
+        test_cfg: ``dict(mode='whole')`` by default; ``dict(mode='slide', crop_size=…, stride=…)`` for tiles, as in
+            mmseg.
+        data_preprocessor: ``type`` is ``IRSTDPreProcessor`` unless it says otherwise.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        decode_head: dict,
+        neck: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        **kwargs,
+    ):
+        # mmseg builds all three in one go; the neck has to wait until the backbone's channels are known.
+        self._neck_cfg = neck
+        super().__init__(
+            backbone=backbone,
+            decode_head=decode_head,
+            test_cfg=ConfigDict(test_cfg or {'mode': 'whole'}),
+            data_preprocessor=MODELS.build({'type': 'IRSTDPreProcessor', **(data_preprocessor or {})}),
+            **kwargs,
+        )
+
+    def _init_decode_head(self, decode_head: dict) -> None:
+        channels = getattr(self.backbone, 'pyramid_channels', None)
+        if self._neck_cfg is not None:
+            self.neck = MODELS.build(_with_channels(self._neck_cfg, channels))
+            channels = getattr(self.neck, 'pyramid_channels', None)
+        super()._init_decode_head(_with_channels(decode_head, channels))
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
+        """Logits (B, 1, H, W) of images (B, C, H, W), at the size of ``inputs`` whatever the metas say."""
+        metas = [
+            {**meta, 'img_shape': inputs.shape[2:], 'pad_shape': inputs.shape[2:]}
+            for meta in batch_img_metas or [{}] * len(inputs)
+        ]
+        return super().encode_decode(inputs, metas)
+
+    def predict(
+        self, inputs: Tensor | Sequence[Tensor], data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Results of images (B, C, H, W), or of a list of images (C, Hᵢ, Wᵢ).
+
+        Returns:
+            The data samples, each with
+
+            - ``seg_logits``: probabilities in 0–1, (1, H, W) at ``ori_shape`` (mmseg's name for them), from
+              logits that were resized before the sigmoid;
+            - ``pred_sem_seg``: 0/1, (1, H, W), probability above the head's threshold;
+            - ``net_logits``: logits (1, h, w) at the size that the network saw, padding removed.
+        """
+        if data_samples is None:
+            data_samples = [SegDataSample(metainfo={'ori_shape': tuple(image.shape[1:])}) for image in inputs]
+        for image, sample in zip(inputs, data_samples, strict=True):
+            meta = {
+                'ori_shape': tuple(image.shape[1:]),
+                'img_shape': tuple(image.shape[1:]),
+                **sample.metainfo,
+            }
+            self.postprocess_result(self.inference(image[None], [meta]), [sample])
+        return data_samples
+
+    def postprocess_result(
+        self, seg_logits: Tensor, data_samples: list[SegDataSample]
+    ) -> list[SegDataSample]:
+        """Writes the results of logits (B, 1 or 2, h, w) into the data samples; see :meth:`predict`."""
+        logits = _target_logits(seg_logits)
+        threshold = self.decode_head.threshold
+        threshold = 0.5 if threshold is None else threshold
+        for logit, sample in zip(logits, data_samples, strict=True):
+            net = _undo(logit, sample.metainfo)
+            full = F.interpolate(
+                net[None],
+                size=tuple(sample.get('ori_shape', net.shape[1:]))[:2],
+                mode='bilinear',
+                align_corners=self.align_corners,
+            )[0]
+            prob = full.sigmoid()
+            sample.set_data(
+                {
+                    'net_logits': PixelData(data=net),
+                    'seg_logits': PixelData(data=prob),
+                    'pred_sem_seg': PixelData(data=(prob > threshold).to(prob)),
+                }
+            )
+        return data_samples
+
+
+def _with_channels(cfg: dict, channels: Sequence[int] | None) -> dict:
+    return cfg if 'in_channels' in cfg or channels is None else {**cfg, 'in_channels': list(channels)}
+
+
+def _target_logits(logits: Tensor) -> Tensor:
+    """One logit a pixel: of two channels, softmax of the second is the sigmoid of their difference."""
+    channels = logits.shape[1]
+    if channels == 1:
+        return logits
+    if channels == 2:
+        return logits[:, 1:] - logits[:, :1]
+    raise UserError(
+        f'the head gives {channels} channels, expected 1, or 2 (background, target): '
+        'set num_classes=2 in decode_head'
+    )
+
+
+def _undo(logits: Tensor, meta: dict) -> Tensor:
+    """Takes the preprocessor's padding and the pipeline's flip back from logits (1, H, W)."""
+    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
+    height, width = logits.shape[1:]
+    logits = logits[:, top : height - bottom, left : width - right]
+    if meta.get('flip'):
+        logits = logits.flip(-1 if meta.get('flip_direction') == 'horizontal' else -2)
+    return logits
