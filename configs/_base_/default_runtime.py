@@ -11,6 +11,7 @@ selection = 'val'
 randomness = dict(seed=42)
 env_cfg = dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 launcher = 'none'
+channels_last = True  # memory layout of the weights: the same values, about twice as fast for narrow networks
 log_level = 'INFO'
 log_processor = dict(by_epoch=True, window_size=50)
 load_from = None
@@ -32,7 +33,7 @@ custom_hooks = [
 ]
 
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-visualizer = dict(type='IRSTDVisualizer', vis_backends=vis_backends, name='visualizer')
+visualizer = dict(type='IRSTDVisualizer', vis_backends=vis_backends)
 
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100, val_interval=1)
 val_cfg = dict(type='ValLoop')

@@ -2,6 +2,7 @@
 
 import logging
 
+import torch
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -31,6 +32,15 @@ class MadnetRunner(Runner):
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
                 handler.setLevel(logging.WARNING)
         return logger
+
+    def wrap_model(self, model_wrapper_cfg, model):
+        """As mmengine's; with ``channels_last=True`` in the config, weights are laid out (H, W, C) first.
+
+        Narrow convolutions train about twice as fast so on a CPU, and under AMP on a GPU; values do not change.
+        """
+        if self.cfg.get('channels_last', False):
+            model = model.to(memory_format=torch.channels_last)
+        return super().wrap_model(model_wrapper_cfg, model)
 
     @property
     def bare_model(self):

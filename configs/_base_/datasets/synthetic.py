@@ -1,0 +1,31 @@
+# Synthetic scenes: nothing to download. Half of the crops hold a target, as in modern.py.
+train_pipeline = [
+    dict(type='RandomTargetCrop', crop_size=128, target_prob=0.5),
+    dict(type='RandomFlip', prob=[0.25, 0.25], direction=['horizontal', 'vertical']),
+    dict(type='RandomRot90', prob=0.75),
+    dict(type='GainOffsetJitter', gain=0.2, offset=15.0),
+    dict(type='PackSIRSTInputs'),
+]
+test_pipeline = [dict(type='PackSIRSTInputs')]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    drop_last=True,
+    sampler=dict(type='ResumableSampler', shuffle=True),
+    dataset=dict(type='SyntheticSIRSTDataset', split='train', length=800, pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+    dataset=dict(type='SyntheticSIRSTDataset', split='val', length=40, pipeline=test_pipeline),
+)
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+    dataset=dict(type='SyntheticSIRSTDataset', split='test', length=100, pipeline=test_pipeline),
+)
+val_evaluator = dict(type='IRSTDMetric', protocols=('native',), curves=False)
+test_evaluator = dict(type='IRSTDMetric', protocols=('native',))

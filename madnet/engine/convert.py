@@ -1,0 +1,49 @@
+"""Checkpoints from published key names to ours, and back."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from madnet.engine.checkpoint import put_in_place, read_checkpoint, state_dict_of
+from madnet.errors import UserError, nearest
+from madnet.models.checkpoints import convert_madnet, export_madnet
+
+#: network → (published names → ours, ours → published names), both on state dicts
+CONVERTERS: dict[str, tuple[Callable, Callable]] = {
+    'madnet': (convert_madnet, export_madnet),
+}
+
+
+def convert_checkpoint(
+    network: str, source: str, out: str, reverse: bool = False, trust_checkpoint: bool = False
+) -> Path:
+    """Rename the weights of a checkpoint file.
+
+    Args:
+        network: A key of ``CONVERTERS``.
+        source: File to read.
+        out: File to write: ``{'state_dict': …}``.
+        reverse: From our names to the published ones.
+        trust_checkpoint: Whether ``source`` may hold pickled objects.
+
+    Returns:
+        The file written.
+
+    Raises:
+        UserError: Unknown network, unreadable file, keys or shapes that do not fit, or ``out`` exists.
+    """
+    if network not in CONVERTERS:
+        known = ', '.join(CONVERTERS)
+        raise UserError(f'network {network!r}: unknown, expected one of {known}.{nearest(network, CONVERTERS)}')
+    target = Path(out)
+    if target.exists():
+        raise UserError(f'{out}: exists already. Name another file, or remove it first.')
+    state = state_dict_of(read_checkpoint(source, trust_checkpoint))
+    converted = CONVERTERS[network][1 if reverse else 0](state)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f'.{target.name}.writing')
+    torch.save({'state_dict': converted}, temporary)
+    put_in_place(temporary, target)
+    print(f'{len(converted)} tensors written to {out}')
+    return target

@@ -1,0 +1,34 @@
+"""Writes a picture of every tested image."""
+
+from pathlib import Path
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ShowHook(Hook):
+    """Draws each tested image with its hits, misses and false alarms into a folder.
+
+    Args:
+        show_dir: The folder; one PNG an image, named after the image.
+    """
+
+    def __init__(self, show_dir: str):
+        self.show_dir = Path(show_dir)
+
+    def before_test_epoch(self, runner) -> None:
+        """Make the folder."""
+        self.show_dir.mkdir(parents=True, exist_ok=True)
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Draw the images of a batch."""
+        for image, sample in zip(data_batch['inputs'], outputs, strict=True):
+            name = sample.metainfo.get('img_id') or f'{batch_idx}'
+            runner.visualizer.add_datasample(
+                name,
+                np.asarray(image.permute(1, 2, 0).cpu()),
+                data_sample=sample,
+                out_file=str(self.show_dir / f'{str(name).replace("/", "_")}.png'),
+            )

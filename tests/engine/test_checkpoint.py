@@ -1,0 +1,141 @@
+"""Checkpoint files: whole, plain, and refused in one line where they can't serve."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import nn
+
+import madnet  # noqa: F401
+from madnet.engine.checkpoint import (
+    LAST,
+    PREVIOUS,
+    find_whole_checkpoint,
+    from_plain,
+    load_weights,
+    put_in_place,
+    read_checkpoint,
+    to_plain,
+)
+from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
+from madnet.errors import UserError
+
+
+def _draw():
+    import random
+
+    return random.random(), np.random.rand(), torch.rand(1).item()
+
+
+def test_random_state_survives_a_file(tmp_path):
+    torch.save(to_plain({'state': get_random_state()}), tmp_path / 'a.pth')
+    expected = _draw()
+    _draw()
+    set_random_state(from_plain(read_checkpoint(tmp_path / 'a.pth'))['state'])
+    assert _draw() == expected
+
+
+def test_what_is_drawn_inside_leaves_no_trace():
+    state = get_random_state()
+    expected = _draw()
+    set_random_state(state)
+    with preserved_random_state():
+        _draw()
+    assert _draw() == expected
+
+
+def test_plain_content_needs_no_unpickling_and_comes_back(tmp_path):
+    content = {
+        'message_hub': {'loss': HistoryBuffer([1.0, 2.0], [1, 1])},
+        'score': np.float64(0.5),
+        'array': np.arange(3),
+        'nested': [1, (2, 'x'), None, {'t': torch.ones(2)}],
+    }
+    torch.save(to_plain(content), tmp_path / 'a.pth')
+    back = from_plain(read_checkpoint(tmp_path / 'a.pth'))
+    assert back['message_hub']['loss'].mean() == 1.5
+    assert back['score'] == 0.5
+    assert type(back['score']) is float
+    assert back['array'].tolist() == [0, 1, 2]
+    assert back['nested'][1] == (2, 'x')
+
+
+def test_the_former_file_is_kept_and_the_new_one_takes_the_name(tmp_path):
+    for i in range(3):
+        (tmp_path / 'new').write_text(str(i))
+        put_in_place(tmp_path / 'new', tmp_path / LAST, tmp_path / PREVIOUS)
+    assert (tmp_path / LAST).read_text() == '2'
+    assert (tmp_path / PREVIOUS).read_text() == '1'
+    assert sorted(os.listdir(tmp_path)) == [LAST, PREVIOUS]
+
+
+def test_without_hard_links_the_same_files_result(tmp_path, monkeypatch):
+    def no_links(*args):
+        raise OSError
+
+    monkeypatch.setattr(os, 'link', no_links)
+    test_the_former_file_is_kept_and_the_new_one_takes_the_name(tmp_path)
+
+
+@pytest.mark.parametrize('keep', [0.1, 0.5, 0.99])
+def test_a_truncated_last_is_named_and_passed_over(tmp_path, keep):
+    for name, epoch in ((LAST, 2), (PREVIOUS, 1)):
+        torch.save({'epoch': epoch, 'w': torch.rand(1000)}, tmp_path / name)
+    data = (tmp_path / LAST).read_bytes()
+    (tmp_path / LAST).write_bytes(data[: int(len(data) * keep)])
+    said = []
+    path, content = find_whole_checkpoint(tmp_path, said.append)
+    assert path.name == PREVIOUS
+    assert content['epoch'] == 1
+    assert len(said) == 1
+    assert LAST in said[0]
+    assert 'truncated' in said[0]
+
+
+def test_nothing_whole_left(tmp_path):
+    (tmp_path / LAST).write_bytes(b'no checkpoint')
+    with pytest.raises(UserError, match='nothing to resume from'):
+        find_whole_checkpoint(tmp_path, lambda line: None)
+    assert find_whole_checkpoint(tmp_path / 'elsewhere', lambda line: None) is None
+
+
+class _Runs:
+    """Would touch a file when unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, 'w')
+
+
+def test_pickled_objects_are_not_run(tmp_path):
+    torch.save({'state_dict': {}, 'evil': _Runs(tmp_path / 'ran')}, tmp_path / 'a.pth')
+    with pytest.raises(UserError, match='--trust-checkpoint'):
+        read_checkpoint(tmp_path / 'a.pth')
+    assert not (tmp_path / 'ran').exists()
+    read_checkpoint(tmp_path / 'a.pth', trust=True)
+    assert (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('content', [b'', b'hello', pickle.dumps([1, 2])])
+def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path, content):
+    (tmp_path / 'a.pth').write_bytes(content)
+    with pytest.raises(UserError, match=r'a\.pth') as e:
+        read_checkpoint(tmp_path / 'a.pth')
+    assert '\n' not in str(e.value)
+
+
+def test_another_architecture_is_told_by_its_keys():
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    state = {'0.weight': torch.zeros(3, 5), '0.bias': torch.zeros(3), 'head.weight': torch.zeros(1)}
+    with pytest.raises(UserError) as e:
+        load_weights(model, state, 'x.pth')
+    message = str(e.value)
+    assert '2 missing in the file (1.weight, 1.bias)' in message
+    assert '1 unknown to the model (head.weight)' in message
+    assert '0.weight (3, 5) in the file, (3, 2) in the model' in message
+    load_weights(model, {f'module.{k}': v for k, v in model.state_dict().items()}, 'x.pth')

@@ -1,0 +1,157 @@
+"""Training as a whole: what it leaves behind, and that interruptions change nothing."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+
+import madnet  # noqa: F401
+from madnet.engine.checkpoint import LAST, PREVIOUS, read_checkpoint
+from madnet.engine.loops import TrainingStopped
+from madnet.engine.train import train
+from madnet.errors import UserError
+
+
+@HOOKS.register_module()
+class InterruptAt(Hook):
+    """Sends a signal to this process after a training batch or a validation image."""
+
+    def __init__(self, stage, count):
+        self.stage, self.left = stage, count
+
+    def _count(self, stage):
+        if stage == self.stage:
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        self._count('train')
+
+    def after_val_iter(self, runner, *args, **kwargs):
+        self._count('val')
+
+
+def _weights(folder):
+    checkpoint = read_checkpoint(folder / LAST)
+    return {**checkpoint['state_dict'], **checkpoint['ema_state_dict']}
+
+
+def _assert_same(a, b):
+    assert a.keys() == b.keys()
+    for key in a:
+        assert torch.equal(a[key], b[key]), key
+
+
+@pytest.fixture
+def uninterrupted(tiny_config, tmp_path):
+    runner = train(str(tiny_config), work_dir=str(tmp_path / 'whole'))
+    return runner, tmp_path / 'whole'
+
+
+def test_what_training_leaves_behind(uninterrupted, capsys):
+    runner, folder = uninterrupted
+    assert {'last.pth', 'previous.pth', 'best.pth'} <= set(os.listdir(folder))
+    assert not [p for p in os.listdir(folder) if 'writing' in p]
+    best = read_checkpoint(folder / 'best.pth')
+    assert set(best) == {'meta', 'state_dict'}
+    assert best['meta']['nIoU'] == runner.message_hub.get_info('best_score')
+    last = read_checkpoint(folder / LAST)
+    assert last['meta']['epoch'] == 3
+    assert last['meta']['iter'] == 12
+    assert read_checkpoint(folder / PREVIOUS)['meta']['epoch'] == 2
+    [scalars] = folder.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in scalars.read_text().splitlines()]
+    assert {'nIoU', 'IoU', 'Pd', 'Fa'} <= set(lines[-1])
+    assert list(folder.glob('*/vis_data/vis_image/val_*.png'))
+
+
+@pytest.mark.parametrize(('stage', 'count'), [('train', 6), ('train', 8), ('val', 2), ('val', 8)])
+def test_a_signal_saves_and_resuming_is_bit_identical(uninterrupted, tiny_config, tmp_path, stage, count):
+    folder = tmp_path / 'stopped'
+    text = tiny_config.read_text() + f"\ncustom_hooks = {{{{_base_.custom_hooks}}}} + [dict(type='InterruptAt', stage='{stage}', count={count})]\n"
+    stopping = tmp_path / 'stopping.py'
+    stopping.write_text(text)
+    with pytest.raises(TrainingStopped, match='--resume') as e:
+        train(str(stopping), work_dir=str(folder))
+    assert '\n' not in str(e.value)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    train(str(tiny_config), work_dir=str(folder), resume=True)
+    _assert_same(_weights(folder), _weights(uninterrupted[1]))
+    best = [read_checkpoint(f / 'best.pth') for f in (folder, uninterrupted[1])]
+    assert best[0]['meta']['epoch'] == best[1]['meta']['epoch']
+    _assert_same(best[0]['state_dict'], best[1]['state_dict'])
+
+
+def test_a_damaged_last_checkpoint_loses_one_epoch_only(uninterrupted, tiny_config):
+    _, folder = uninterrupted
+    expected = _weights(folder)
+    data = (folder / LAST).read_bytes()
+    (folder / LAST).write_bytes(data[: len(data) // 2])
+    train(str(tiny_config), work_dir=str(folder), resume=True)
+    _assert_same(_weights(folder), expected)
+
+
+def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, tiny_config):
+    _, folder = uninterrupted
+    old = (folder / 'best.pth').read_bytes()
+    train(str(tiny_config), work_dir=str(folder), options=['train_cfg.max_epochs=1'], seed=1)
+    [aside] = folder.glob('before_*')
+    assert (aside / 'best.pth').read_bytes() == old
+    assert read_checkpoint(folder / LAST)['meta']['seed'] == 1
+
+
+def test_load_from_starts_at_the_first_epoch_with_the_weights(uninterrupted, tiny_config, tmp_path):
+    _, folder = uninterrupted
+    runner = train(
+        str(tiny_config),
+        work_dir=str(tmp_path / 'tuned'),
+        load_from=str(folder / 'best.pth'),
+        options=['train_cfg.max_epochs=1', 'optim_wrapper.optimizer.lr=0.0'],
+    )
+    assert runner.epoch == 1
+    tuned = dict(runner.bare_model.named_parameters())
+    for key, value in read_checkpoint(folder / 'best.pth')['state_dict'].items():
+        if key in tuned:
+            assert torch.equal(tuned[key], value), key
+
+
+def test_best_pth_cannot_be_resumed_from(uninterrupted, tiny_config):
+    _, folder = uninterrupted
+    with pytest.raises(UserError, match='weights only'):
+        train(str(tiny_config), work_dir=str(folder), resume=str(folder / 'best.pth'))
+
+
+def test_bf16_on_a_cpu(tiny_config, tmp_path):
+    runner = train(str(tiny_config), work_dir=str(tmp_path / 'amp'), amp='bf16', options=['train_cfg.max_epochs=1'])
+    assert type(runner.optim_wrapper).__name__ == 'CPUAmpOptimWrapper'
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match='needs a GPU'):
+            train(str(tiny_config), work_dir=str(tmp_path / 'amp'), amp='fp16')
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        (['model.backbone.type=AdaDCMEncodr'], "'AdaDCMEncodr' is no registered model. Did you mean 'AdaDCMEncoder'"),
+        (['model.backbone.widht=4'], "AdaDCMEncoder takes no argument 'widht'"),
+        (['train_dataloader.dataset.type=SyntheticDataset'], "'SyntheticDataset' is no registered dataset"),
+        (['default_hooks.checkpoint.save_best=nIOU'], "Did you mean 'nIoU'"),
+        (['selection=tset'], "selection: found 'tset'"),
+        (['selection'], 'expected KEY=VALUE'),
+    ],
+)
+def test_a_wrong_config_is_told_in_one_line(tiny_config, tmp_path, options, said):
+    with pytest.raises(UserError) as e:
+        train(str(tiny_config), work_dir=str(tmp_path / 'w'), options=[*options, 'train_cfg.max_epochs=1'])
+    assert said in str(e.value)
+    assert '\n' not in str(e.value)
+
+
+def test_a_config_that_does_not_exist_offers_the_nearest():
+    with pytest.raises(UserError, match=r"no such file. Did you mean 'configs/madnet_nuaa.py'"):
+        train('configs/madnet_nua.py')

@@ -1,0 +1,51 @@
+#!/usr/bin/env python
+"""Convert a published checkpoint to madnet's key names, or back."""
+
+import argparse
+import sys
+
+EXAMPLES = """
+examples:
+  python tools/convert_checkpoint.py madnet published/best.pth.tar madnet_nudt.pth
+      published weights, which configs/madnet_nudt.py then tests
+  python tools/convert_checkpoint.py madnet work_dirs/madnet_nudt/best.pth theirs.pth --reverse
+      ours, for the published code
+
+A file that does not fit the network is refused, with the keys that differ.
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('network', help='whose key names: madnet')
+    parser.add_argument('published', metavar='PUBLISHED', help='the checkpoint to read')
+    parser.add_argument('out', metavar='OUT', help='the checkpoint to write; never overwrites a file')
+    parser.add_argument('--reverse', action='store_true', help='from our names to the published ones')
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='allow a file that holds pickled Python objects'
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Convert; returns the exit code."""
+    args = parse_args()
+
+    from madnet.engine.cli import run_tool
+    from madnet.engine.convert import convert_checkpoint
+
+    return run_tool(
+        convert_checkpoint,
+        args.network,
+        args.published,
+        args.out,
+        reverse=args.reverse,
+        trust_checkpoint=args.trust_checkpoint,
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())
