@@ -100,7 +100,7 @@ def match_one_to_one(truth: Components, pred: Components, radius: float = 3.0) -
         The match. Where two assignments are equally near, the one that uses the larger predicted component is
         taken, so that the outcome does not hang on the orientation of the image.
     """
-    distance = _distances(truth, pred)
+    distance = centroid_distances(truth, pred)
     near = distance < radius - _ROUNDING
     rows, cols = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
     if not len(rows):
@@ -120,7 +120,7 @@ def match_greedy(truth: Components, pred: Components, radius: float = 3.0) -> Ma
     ``radius`` pixels (strict), not the nearest one. The count of matches can therefore fall short of the best
     possible, and depends on the orientation of the image.
     """
-    distance = _distances(truth, pred)
+    distance = centroid_distances(truth, pred)
     near = distance < radius
     free = np.ones(len(pred), bool)
     pairs = []
@@ -132,9 +132,20 @@ def match_greedy(truth: Components, pred: Components, radius: float = 3.0) -> Ma
     return _as_match(truth, pred, distance, pairs)
 
 
-def _distances(truth: Components, pred: Components) -> np.ndarray:
+def centroid_distances(truth: Components, pred: Components) -> np.ndarray:
+    """Euclidean distances of centroids in pixels, (targets, predictions)."""
     difference = truth.centroids[:, None] - pred.centroids[None]
     return np.sqrt((difference**2).sum(-1))
+
+
+def overlap_matrix(truth: Components, pred: Components) -> np.ndarray:
+    """Pixels that each pair of components shares, (targets, predictions) int64."""
+    overlap = np.zeros((len(truth), len(pred)), np.int64)
+    for i, (x0, y0, x1, y1) in enumerate(truth.boxes):
+        window = slice(y0, y1), slice(x0, x1)
+        below = pred.labels[window][truth.labels[window] == i + 1]
+        overlap[i] = np.bincount(below, minlength=len(pred) + 1)[1:]
+    return overlap
 
 
 def _as_match(truth: Components, pred: Components, distance: np.ndarray, pairs: list) -> Match:

@@ -1,0 +1,138 @@
+"""How far a number can be trusted: bootstrap over images, and spread over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import nan, sqrt
+
+import numpy as np
+
+from madnet.errors import UserError
+from madnet.evaluation.pixel import mean
+
+#: Columns of per-image counts that the resampled numbers are made of.
+COLUMNS = ('intersection', 'union', 'IoU', 'targets', 'matched', 'false_pixels', 'pixels')
+METRICS = ('IoU', 'nIoU', 'Pd', 'Fa')
+# Resamples of many images are drawn in portions of about this many weights.
+_PORTION = 2_000_000
+
+
+def bootstrap_intervals(
+    images: Mapping[str, np.ndarray], confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of IoU, nIoU, Pd and Fa, resampling whole images.
+
+    Args:
+        images: The ``COLUMNS`` of per-image counts, each (n,).
+        confidence: Share of resamples inside the interval.
+        resamples: How many.
+        seed: Of the resampling; equal seeds draw equal images.
+
+    Returns:
+        ``{'IoU': (low, high), …}``; NaN where a number is undefined in every resample.
+    """
+    values = np.concatenate([_metrics(images, w) for w in _weights(len(images['IoU']), resamples, seed)])
+    return _percentiles(values, confidence)
+
+
+def paired_bootstrap(
+    a: Mapping[str, np.ndarray],
+    b: Mapping[str, np.ndarray],
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, dict[str, float | tuple[float, float]]]:
+    """Whether one of two methods is better on the same images: both are scored on the same resamples.
+
+    Args:
+        a: ``COLUMNS`` of the first method.
+        b: Of the second, the same images in the same order.
+        confidence: Of the interval of the difference.
+        resamples: How many.
+        seed: Of the resampling.
+
+    Returns:
+        Per metric ``{'a', 'b', 'difference', 'interval', 'p'}``: difference is b − a, p the two-sided
+        bootstrap p-value of no difference, at least 2 / (resamples + 1).
+
+    Raises:
+        UserError: The two differ in the number of images.
+    """
+    n = len(a['IoU'])
+    if len(b['IoU']) != n:
+        raise UserError(f'comparison needs the same images: {n} on one side, {len(b["IoU"])} on the other')
+    ones = np.ones((1, n))
+    difference = np.concatenate(
+        [_metrics(b, weights) - _metrics(a, weights) for weights in _weights(n, resamples, seed)]
+    )
+    intervals = _percentiles(difference, confidence)
+    result = {}
+    for k, metric in enumerate(METRICS):
+        of_a, of_b = float(_metrics(a, ones)[0, k]), float(_metrics(b, ones)[0, k])
+        defined = difference[~np.isnan(difference[:, k]), k]
+        p = nan
+        if len(defined):
+            tail = min((defined <= 0).sum(), (defined >= 0).sum())
+            p = min(1.0, 2 * (tail + 1) / (len(defined) + 1))
+        result[metric] = {
+            'a': of_a,
+            'b': of_b,
+            'difference': of_b - of_a,
+            'interval': intervals[metric],
+            'p': float(p),
+        }
+    return result
+
+
+def mean_std(results: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float, int]]:
+    """Mean, sample standard deviation and number of runs of every number that all results share.
+
+    Args:
+        results: One flat result per seed, as ``evaluate`` returns.
+
+    Returns:
+        ``{'IoU': (mean, std, n), …}``; the deviation of a single run is NaN.
+    """
+    n = len(results)
+    spread = {}
+    for name in results[0] if results else ():
+        values = [r.get(name) for r in results]
+        if all(isinstance(v, (int, float)) for v in values):
+            centre = mean(values)
+            deviation = sqrt(mean([(v - centre) ** 2 for v in values]) * n / (n - 1)) if n > 1 else nan
+            spread[name] = (centre, deviation, n)
+    return spread
+
+
+def _weights(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each of n images is drawn, in portions (r, n)."""
+    if not n:
+        raise UserError('bootstrap needs at least one image')
+    rng = np.random.default_rng(seed)
+    portion = max(1, _PORTION // n)
+    for start in range(0, resamples, portion):
+        yield rng.multinomial(n, np.full(n, 1 / n), size=min(portion, resamples - start))
+
+
+def _metrics(images: Mapping[str, np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """(r, n) weights → (r, 4) IoU, nIoU, Pd, Fa."""
+    counts = np.stack([np.asarray(images[c], np.float64) for c in COLUMNS], 1)
+    total = dict(zip(COLUMNS, (weights @ counts).T, strict=True))
+    pairs = (
+        (total['intersection'], total['union']),
+        (total['IoU'], weights.sum(1)),
+        (total['matched'], total['targets']),
+        (total['false_pixels'], total['pixels']),
+    )
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return np.stack([numerator / denominator for numerator, denominator in pairs], 1)
+
+
+def _percentiles(values: np.ndarray, confidence: float) -> dict[str, tuple[float, float]]:
+    tails = (50 * (1 - confidence), 50 * (1 + confidence))
+    intervals = {}
+    for k, metric in enumerate(METRICS):
+        defined = values[~np.isnan(values[:, k]), k]
+        low, high = np.percentile(defined, tails) if len(defined) else (nan, nan)
+        intervals[metric] = (float(low), float(high))
+    return intervals

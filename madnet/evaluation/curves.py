@@ -1,0 +1,252 @@
+"""Curves over all thresholds from one joint histogram per set, and the Pd-Fa curve on a stated grid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import nan
+
+import cv2
+import numpy as np
+
+from madnet.evaluation.components import Components, find_components
+from madnet.evaluation.pixel import ratio
+from madnet.evaluation.target import MATCHERS
+
+# A bin holds the float32 probabilities that share sign, exponent and 9 bits of mantissa, and above 0.5 those
+# whose complement does. Networks push background towards 0 and targets towards 1, where equal steps of
+# probability would put nearly all pixels in one bin; these are fine to 0.2 % of p or of 1 − p, whichever is
+# smaller, and still keep every level of an 8-bit map apart.
+_DROPPED_BITS = 14
+_SMALLEST = np.float32(2.0**-32)
+_FIRST = int(_SMALLEST.view(np.int32)) >> _DROPPED_BITS
+_HALF = (int(np.float32(0.5).view(np.int32)) >> _DROPPED_BITS) - _FIRST
+#: Bins of a score histogram; they rise with the probability.
+BINS = 2 * _HALF + 1
+
+
+def _bin_thresholds() -> np.ndarray:
+    edges = (np.arange(_FIRST, _FIRST + _HALF + 1, dtype=np.int32) << _DROPPED_BITS).view(np.float32)
+    below = np.nextafter(edges, np.float32(-1))
+    below[0] = -1
+    # A float32 probability above 1 − 2^-25 can only be 1.
+    above = np.minimum(1 - edges[:0:-1].astype(np.float64), np.nextafter(np.float32(1), np.float32(0)))
+    return np.concatenate([below, above])
+
+
+#: (BINS,) thresholds: a probability lies in bin k or above exactly where it is greater than
+#: ``THRESHOLDS[k]``.
+THRESHOLDS = _bin_thresholds()
+
+#: Thresholds of the Pd-Fa curve: even in the middle, dense towards both ends.
+PD_FA_THRESHOLDS = (
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.85,
+    0.9,
+    0.95,
+    0.98,
+    0.99,
+)
+#: Thresholds of the ROC counter of the published ABC code.
+ELEVEN_THRESHOLDS = tuple(k / 10 for k in range(11))
+
+
+def score_bins(prob: np.ndarray) -> np.ndarray:
+    """The bin of every probability: (H, W) float32 in 0–1 → (H, W) uint16 in 0..BINS−1."""
+    bins = np.minimum(prob, 1 - prob).view(np.int32) >> _DROPPED_BITS
+    bins -= _FIRST
+    np.maximum(bins, 0, out=bins)
+    np.subtract(BINS - 1, bins, out=bins, where=prob > 0.5)
+    return bins.astype(np.uint16)
+
+
+class ScoreHistogram:
+    """How many pixels, and how many of them true, have which score: all that ROC, PR and best threshold need.
+
+    Memory is 2 · BINS counters whatever the number of images. Results are exact for the scores rounded to
+    their bins (:data:`THRESHOLDS`).
+    """
+
+    def __init__(self):
+        self.total = np.zeros(BINS, np.int64)
+        self.positive = np.zeros(BINS, np.int64)
+
+    @staticmethod
+    def count(bins: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One image's share: (indices, pixels, true pixels) of the bins it touches.
+
+        Args:
+            bins: (H, W) from :func:`score_bins`.
+            truth: (H, W) bool.
+        """
+        total = np.bincount(bins.ravel(), minlength=BINS)
+        index = np.flatnonzero(total)
+        return index, total[index], np.bincount(bins[truth], minlength=BINS)[index]
+
+    def add(self, share: tuple[np.ndarray, np.ndarray, np.ndarray], sign: int = 1) -> None:
+        """Add one image's share, or take it away again with ``sign=-1``."""
+        index, total, positive = share
+        self.total[index] += sign * total
+        self.positive[index] += sign * positive
+
+    def merge(self, other: ScoreHistogram) -> None:
+        """Add what another histogram has counted."""
+        self.total += other.total
+        self.positive += other.positive
+
+    def _descending(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(thresholds, tp, fp) at every bin that is not empty, from strict to lenient."""
+        index = np.flatnonzero(self.total)[::-1]
+        tp = np.cumsum(self.positive[index])
+        return THRESHOLDS[index], tp, np.cumsum(self.total[index]) - tp
+
+    def roc(self) -> dict[str, np.ndarray]:
+        """``threshold``, ``fpr``, ``tpr``, from (0, 0) to (1, 1); empty without both classes."""
+        thresholds, tp, fp = self._descending()
+        if not len(tp) or not tp[-1] or not fp[-1]:
+            return {'threshold': np.zeros(0), 'fpr': np.zeros(0), 'tpr': np.zeros(0)}
+        return {
+            'threshold': np.concatenate([[1.0], thresholds]),
+            'fpr': np.concatenate([[0.0], fp / fp[-1]]),
+            'tpr': np.concatenate([[0.0], tp / tp[-1]]),
+        }
+
+    def auc(self) -> float:
+        """Area under the ROC curve, ties counted half (Mann-Whitney); NaN without both classes."""
+        roc = self.roc()
+        if not len(roc['fpr']):
+            return nan
+        return float((np.diff(roc['fpr']) * (roc['tpr'][1:] + roc['tpr'][:-1]) / 2).sum())
+
+    def pr(self) -> dict[str, np.ndarray]:
+        """``threshold``, ``recall``, ``precision`` with rising recall; empty without true pixels."""
+        thresholds, tp, fp = self._descending()
+        if not len(tp) or not tp[-1]:
+            return {'threshold': np.zeros(0), 'recall': np.zeros(0), 'precision': np.zeros(0)}
+        return {'threshold': thresholds, 'recall': tp / tp[-1], 'precision': tp / (tp + fp)}
+
+    def ap(self) -> float:
+        """Average precision Σ (R_k − R_{k−1}) P_k, without interpolation; NaN without true pixels."""
+        pr = self.pr()
+        if not len(pr['recall']):
+            return nan
+        return float((np.diff(pr['recall'], prepend=0) * pr['precision']).sum())
+
+    def iou_at(self, threshold: float) -> float:
+        """Set-level IoU of ``probability > threshold``, exact at the values of :data:`THRESHOLDS`."""
+        first = np.searchsorted(THRESHOLDS, threshold)
+        tp = self.positive[first:].sum()
+        return ratio(tp, self.positive.sum() + self.total[first:].sum() - tp)
+
+    def best_threshold(self) -> tuple[float, float]:
+        """The threshold of the best set-level IoU, and that IoU: choose it on a validation set, use it on
+        test.
+
+        Returns:
+            (threshold, IoU), the strictest of equals; (0.5, NaN) without true pixels.
+        """
+        thresholds, tp, fp = self._descending()
+        if not len(tp) or not tp[-1]:
+            return 0.5, nan
+        iou = tp / (tp[-1] + fp)
+        best = int(iou.argmax())
+        return float(max(thresholds[best], 0.0)), float(iou[best])
+
+
+def thin(curve: dict[str, np.ndarray], along: str, points: int = 200) -> dict[str, list[float]]:
+    """At most about ``points`` points of a curve, for a file or a figure.
+
+    Half are spread evenly along the values of ``along``, half over their ranks, so that neither the steep nor
+    the flat part of a ROC curve is lost; the ends stay.
+    """
+    values = curve[along]
+    n = len(values)
+    if n > points:
+        by_rank = np.linspace(0, n - 1, points // 2).round().astype(int)
+        by_value = np.searchsorted(values, np.linspace(values[0], values[-1], points // 2)).clip(0, n - 1)
+        keep = np.union1d(by_rank, by_value)
+        curve = {name: column[keep] for name, column in curve.items()}
+    return {name: column.tolist() for name, column in curve.items()}
+
+
+def pd_fa_counts(
+    prob: np.ndarray,
+    truth: Components,
+    thresholds: tuple[float, ...] = PD_FA_THRESHOLDS,
+    matching: str = 'one-to-one',
+    radius: float = 3.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Matched targets and false-alarm pixels of one image at every threshold, exact at each.
+
+    A threshold costs one labelling of the part of the image that exceeds the one before it, and nothing where
+    no pixel changed sides. That is a few crops of some hundred pixels for a network's score map; a component
+    tree would serve any number of thresholds, but centroids and matching would still have to be redone at
+    each.
+
+    Args:
+        prob: (H, W) float32 in 0–1.
+        truth: Targets.
+        thresholds: Rising.
+        matching: ``'one-to-one'`` or ``'greedy'``.
+        radius: Pixels.
+
+    Returns:
+        (matched, false_pixels), each (len(thresholds),) int64.
+    """
+    matched = np.zeros(len(thresholds), np.int64)
+    false_pixels = np.zeros(len(thresholds), np.int64)
+    before = -1
+    for k, threshold in enumerate(thresholds):
+        binary = prob > threshold
+        count = np.count_nonzero(binary)
+        if not count:
+            break
+        if count == before:
+            matched[k], false_pixels[k] = matched[k - 1], false_pixels[k - 1]
+            continue
+        before = count
+        x, y, w, h = cv2.boundingRect(binary.view(np.uint8))
+        window = slice(y, y + h), slice(x, x + w)
+        prob = prob[window]
+        truth = replace(truth, centroids=truth.centroids - (x, y))
+        pred = find_components(binary[window])
+        match = MATCHERS[matching](truth, pred, radius)
+        matched[k] = len(match.pairs)
+        false_pixels[k] = pred.areas[match.false].sum()
+    return matched, false_pixels
+
+
+def eleven_counts(prob: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Counts of the ROC counter of the published ABC code at its eleven thresholds 0, 0.1 … 1.
+
+    Grey mask values other than 0 and 255 are neither class: a false positive where predicted, a positive
+    where not.
+
+    Args:
+        prob: (H, W) float32 in 0–1.
+        mask: (H, W) uint8 grey values.
+
+    Returns:
+        (4, 11) int64: true positives, false positives, positives, negatives.
+    """
+    thresholds = np.array(ELEVEN_THRESHOLDS, np.float32)
+    levels = len(thresholds) + 1
+    level = (prob > 0).astype(np.int64)  # how many thresholds a probability exceeds
+    above = prob > thresholds[1]
+    level[above] = np.searchsorted(thresholds, prob[above])
+    kind = (mask > 0).view(np.int8) + (mask == 255).view(np.int8)
+    counts = np.bincount((kind * np.int64(levels) + level).ravel(), minlength=3 * levels).reshape(3, levels)
+    predicted = counts[:, ::-1].cumsum(1)[:, ::-1][:, 1:]
+    rest = counts.sum(1, keepdims=True) - predicted
+    tp, fp = predicted[2], predicted[0] + predicted[1]
+    return np.stack([tp, fp, tp + rest[1] + rest[2], fp + rest[0]])

@@ -1,0 +1,141 @@
+"""Where a detector fails: its numbers by target size, contrast and count."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from madnet.evaluation.components import Components
+from madnet.evaluation.pixel import mean, ratio
+
+#: Upper ends (inclusive) of the size classes in pixels; the last class is open.
+SIZE_CLASSES = (9, 25, 80)
+#: Lower ends (inclusive) of the classes of local signal-to-clutter ratio.
+SCR_CLASSES = (0.0, 1.0, 2.0, 4.0, 8.0)
+#: Images with this many targets; the last class is open.
+COUNT_CLASSES = (0, 1, 2, 3)
+#: The columns of a table of targets.
+TARGET_COLUMNS = (
+    'image',
+    'x',
+    'y',
+    'x0',
+    'y0',
+    'x1',
+    'y1',
+    'area',
+    'scr',
+    'matched',
+    'distance',
+    'IoU',
+    'recall',
+)
+
+
+def local_scr(image: np.ndarray, targets: Components, margin: int = 20) -> np.ndarray:
+    """Local signal-to-clutter ratio |μ_target − μ_background| / σ_background of every target.
+
+    The background is the target's bounding box widened by ``margin`` pixels on each side (d = 20 as in Gao et
+    al., "Infrared patch-image model", TIP 2013), less every target's pixels.
+
+    Args:
+        image: (H, W) or (H, W, C) grey values on any scale.
+        targets: Components of the mask, of the image's size.
+        margin: Pixels.
+
+    Returns:
+        (n,) float64; infinite on a constant background, NaN where no background is left.
+    """
+    if image.ndim == 3:
+        image = image.mean(2)
+    height, width = image.shape
+    scr = np.full(len(targets), np.nan)
+    for i, (x0, y0, x1, y1) in enumerate(targets.boxes):
+        window = (
+            slice(max(y0 - margin, 0), min(y1 + margin, height)),
+            slice(max(x0 - margin, 0), min(x1 + margin, width)),
+        )
+        pixels, labels = image[window].astype(np.float64), targets.labels[window]
+        background = pixels[labels == 0]
+        if background.size:
+            contrast = abs(pixels[labels == i + 1].mean() - background.mean())
+            with np.errstate(divide='ignore', invalid='ignore'):
+                scr[i] = contrast / background.std()
+    return scr
+
+
+def by_size(targets: dict[str, np.ndarray]) -> list[dict]:
+    """One row per size class: 1–9, 10–25, 26–80 and more than 80 pixels.
+
+    Args:
+        targets: Columns of equal length, at least those of ``TARGET_COLUMNS`` that a row is made of.
+
+    Returns:
+        Rows ``{'stratum', 'targets', 'matched', 'Pd', 'IoU', 'recall'}``: IoU is the mean over matched
+        targets of their IoU with their partner, recall the mean over all targets of the share of their pixels
+        predicted. NaN for a class without targets.
+    """
+    lows = (1, *(s + 1 for s in SIZE_CLASSES))
+    names = [f'{low}–{high} px' for low, high in zip(lows, SIZE_CLASSES, strict=False)]
+    names.append(f'> {SIZE_CLASSES[-1]} px')
+    return _rows(targets, np.searchsorted(SIZE_CLASSES, targets['area']), names)
+
+
+def by_scr(targets: dict[str, np.ndarray]) -> list[dict]:
+    """One row per class of local signal-to-clutter ratio, as :func:`by_size`; unknown ratios are left out."""
+    known = ~np.isnan(targets['scr'])
+    targets = {name: column[known] for name, column in targets.items()}
+    names = [f'{low:g} ≤ SCR < {high:g}' for low, high in pairwise(SCR_CLASSES)]
+    names.append(f'SCR ≥ {SCR_CLASSES[-1]:g}')
+    return _rows(targets, np.searchsorted(SCR_CLASSES, targets['scr'], side='right') - 1, names)
+
+
+def _rows(targets: dict[str, np.ndarray], classes: np.ndarray, names: list[str]) -> list[dict]:
+    rows = []
+    for k, name in enumerate(names):
+        inside = classes == k
+        matched = inside & (targets['matched'] > 0)
+        rows.append(
+            {
+                'stratum': name,
+                'targets': int(inside.sum()),
+                'matched': int(matched.sum()),
+                'Pd': ratio(matched.sum(), inside.sum()),
+                'IoU': mean(targets['IoU'][matched]),
+                'recall': mean(targets['recall'][inside]),
+            }
+        )
+    return rows
+
+
+def by_count(images: dict[str, np.ndarray]) -> list[dict]:
+    """One row per number of targets in the image: 0, 1, 2, and 3 or more.
+
+    Args:
+        images: Columns ``targets, matched, false_pixels, pixels, intersection, union`` and ``IoU`` of the
+            images.
+
+    Returns:
+        Rows ``{'stratum', 'images', 'targets', 'matched', 'Pd', 'Fa', 'IoU', 'nIoU'}``; NaN where a class is
+        empty.
+    """
+    rows = []
+    classes = np.searchsorted(COUNT_CLASSES, images['targets'], side='right') - 1
+    for k, count in enumerate(COUNT_CLASSES):
+        inside = classes == k
+        total = {name: column[inside].sum() for name, column in images.items()}
+        many = '≥ ' if k == len(COUNT_CLASSES) - 1 else ''
+        rows.append(
+            {
+                'stratum': f'{many}{count} target{"" if count == 1 else "s"}',
+                'images': int(inside.sum()),
+                'targets': int(total['targets']),
+                'matched': int(total['matched']),
+                'Pd': ratio(total['matched'], total['targets']),
+                'Fa': ratio(total['false_pixels'], total['pixels']),
+                'IoU': ratio(total['intersection'], total['union']),
+                'nIoU': mean(images['IoU'][inside]),
+            }
+        )
+    return rows
