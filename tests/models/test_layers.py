@@ -111,7 +111,7 @@ def test_enlarged_pixels_keep_their_place():
 
 def attention_by_loops(block, x):
     """MemA2MBlock's first half for one image (H, W, C), window by window, without any padding."""
-    height, width, channels = x.shape
+    height, width = x.shape[:2]
     attention = block.attention
     rows, cols = range(height), range(width)
     if height > block.window:
@@ -121,9 +121,7 @@ def attention_by_loops(block, x):
     out = torch.zeros_like(x)
     for top in range(0, height, block.window):
         for left in range(0, width, block.window):
-            cells = [
-                (r, c) for r in rows[top : top + block.window] for c in cols[left : left + block.window]
-            ]
+            cells = [(r, c) for r in rows[top : top + block.window] for c in cols[left : left + block.window]]
             tokens = torch.stack([x[r, c] for r, c in cells])
             mean = tokens.mean(dim=0)
             logits = attention.reduce(mean) @ attention.bank / attention.bank.shape[0] ** 0.5

@@ -1,0 +1,246 @@
+"""Segmentor and preprocessor: batches, sizes, padding, flips, tiles, and our parts in plain mmseg."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.config import ConfigDict
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from small_models import build_madnet, sample, stir
+
+from madnet.errors import UserError
+
+
+def images(*sizes, channels=3):
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.randint(0, 256, (channels, *size), generator=generator, dtype=torch.uint8) for size in sizes
+    ]
+
+
+def predict(model, inputs, samples):
+    with torch.no_grad():
+        return model.test_step({'inputs': inputs, 'data_samples': samples})
+
+
+def results(found):
+    return [(f.seg_logits.data, f.pred_sem_seg.data, f.net_logits.data) for f in found]
+
+
+def test_results_do_not_depend_on_the_batch():
+    model = build_madnet()
+    batch = images((64, 64), (64, 64), (64, 64), (40, 53))
+    mixed = results(predict(model, batch, [sample(*b.shape[1:]) for b in batch]))
+    uniform = results(predict(model, batch[:3], [sample(64, 64) for _ in range(3)]))
+    for i, image in enumerate(batch):
+        (alone,) = results(predict(model, [image], [sample(*image.shape[1:])]))
+        for a, b in zip(alone, mixed[i], strict=True):
+            assert torch.equal(a, b)
+        if i < 3:
+            assert torch.equal(alone[0], uniform[i][0])
+
+
+def test_results_are_probabilities_at_the_original_size():
+    model = build_madnet()
+    (image,) = images((64, 80))
+    (found,) = predict(model, [image], [sample(64, 80, ori_shape=(50, 61))])
+    logits = found.net_logits.data
+    assert logits.shape == (1, 64, 80)
+    normalised = (image.float() - 100) / 50
+    with torch.no_grad():
+        assert torch.equal(logits[None], model.encode_decode(normalised[None], [{}]))
+    expected = F.interpolate(logits[None], size=(50, 61), mode='bilinear', align_corners=False)[0].sigmoid()
+    assert torch.equal(found.seg_logits.data, expected)
+    assert torch.equal(found.pred_sem_seg.data, (expected > 0.5).float())
+
+
+def test_logits_at_the_size_of_the_input_whatever_the_metas_say():
+    model = build_madnet()
+    x = torch.randn(1, 3, 45, 64)
+    with torch.no_grad():
+        expected = model.encode_decode(x)
+        for meta in ({}, {'img_shape': (20, 20)}, {'pad_shape': (90, 90), 'img_shape': (9, 9)}):
+            assert torch.equal(model.encode_decode(x, [meta]), expected)
+    assert expected.shape == (1, 1, 45, 64)
+
+
+def test_predict_without_data_samples():
+    model = build_madnet()
+    with torch.no_grad():
+        found = model(torch.randn(2, 3, 40, 40), mode='predict')
+    assert len(found) == 2
+    assert found[0].seg_logits.data.shape == (1, 40, 40)
+
+
+def test_padding_and_flip_are_taken_back():
+    model = build_madnet()
+    logits = torch.randn(1, 1, 40, 48)
+    plain = SegDataSample(metainfo={'ori_shape': (38, 44)})
+    model.postprocess_result(logits[..., 1:39, 3:47], [plain])
+    padded = SegDataSample(metainfo={'ori_shape': (38, 44), 'padding_size': (3, 1, 1, 1)})
+    model.postprocess_result(logits, [padded])
+    assert torch.equal(plain.seg_logits.data, padded.seg_logits.data)
+    for direction, dim in (('horizontal', 3), ('vertical', 2)):
+        flipped = SegDataSample(metainfo={'ori_shape': (38, 44), 'flip': True, 'flip_direction': direction})
+        model.postprocess_result(logits[..., 1:39, 3:47].flip(dim), [flipped])
+        assert torch.equal(plain.net_logits.data, flipped.net_logits.data)
+        assert torch.equal(plain.seg_logits.data, flipped.seg_logits.data)
+
+
+def test_tiles():
+    """Every tile alone gives what the tiled inference gives there; overlaps are averaged."""
+    model = build_madnet(test_cfg={'mode': 'slide', 'crop_size': (64, 64), 'stride': (64, 32)})
+    (image,) = images((64, 96))
+    (found,) = predict(model, [image], [sample(64, 96)])
+    normalised = ((image.float() - 100) / 50)[None]
+    with torch.no_grad():
+        left, right = model.encode_decode(normalised[..., :64]), model.encode_decode(normalised[..., 32:])
+    logits = found.net_logits.data[None]
+    torch.testing.assert_close(logits[..., :32], left[..., :32])
+    torch.testing.assert_close(logits[..., 32:64], (left[..., 32:] + right[..., :32]) / 2)
+    torch.testing.assert_close(logits[..., 64:], right[..., 32:])
+
+
+def test_training_step_pads_images_and_both_masks():
+    model = build_madnet(head={'soft_targets': True}).train()
+    batch = images((48, 64), (64, 40))
+    samples = [sample(48, 64), sample(64, 40)]
+    data = model.data_preprocessor({'inputs': batch, 'data_samples': samples}, training=True)
+    assert data['inputs'].shape == (2, 3, 64, 64)
+    for padded in data['data_samples']:
+        assert padded.gt_sem_seg.data.shape == padded.gt_mask.data.shape == (1, 64, 64)
+    assert (data['data_samples'][1].gt_sem_seg.data[..., 40:] == 255).all()
+    losses = model(**data, mode='loss')
+    assert all(torch.isfinite(value) for value in losses.values())
+
+
+def test_preprocessor_names_the_channels():
+    model = build_madnet(in_channels=3)
+    with pytest.raises(UserError, match=r'a\.png came with 1 channel\(s\), expected 3'):
+        predict(model, images((40, 40), channels=1), [sample(40, 40, img_path='a.png')])
+    grey = build_madnet(in_channels=1)
+    (found,) = predict(grey, images((40, 40), channels=1), [sample(40, 40)])
+    assert found.seg_logits.data.shape == (1, 40, 40)
+
+
+def test_preprocessor_keeps_sizes_and_turns_bgr():
+    preprocessor = MODELS.build(
+        {'type': 'IRSTDPreProcessor', 'mean': [1, 2, 3], 'std': [1, 1, 1], 'bgr_to_rgb': True}
+    )
+    one, two = images((40, 41), (33, 35))
+    inputs = preprocessor({'inputs': [one, two], 'data_samples': None})['inputs']
+    assert [tuple(i.shape) for i in inputs] == [(3, 40, 41), (3, 33, 35)]
+    expected = two[[2, 1, 0]].float() - torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
+    assert torch.equal(inputs[1], expected)
+    assert preprocessor({'inputs': [one, one]})['inputs'].shape == (2, 3, 40, 41)
+
+
+def test_two_channel_head_of_mmseg():
+    model = MODELS.build(
+        {
+            'type': 'IRSTDSegmentor',
+            'backbone': {'type': 'AdaDCMEncoder', 'base_channels': 4},
+            'decode_head': {
+                'type': 'FCNHead',
+                'in_channels': 4,
+                'channels': 4,
+                'in_index': 0,
+                'num_classes': 2,
+                'norm_cfg': {'type': 'BN'},
+            },
+            'data_preprocessor': {'mean': [100.0] * 3, 'std': [50.0] * 3},
+        }
+    ).eval()
+    (image,) = images((40, 40))
+    (found,) = predict(model, [image], [sample(40, 40)])
+    with torch.no_grad():
+        raw = model.encode_decode(((image.float() - 100) / 50)[None])
+    torch.testing.assert_close(found.seg_logits.data, raw.softmax(dim=1)[0, 1:])
+
+
+@pytest.fixture
+def _mmseg_scope():
+    init_default_scope('mmseg')
+
+
+def plain_mmseg(backbone, neck, head):
+    model = MODELS.build(
+        ConfigDict(
+            type='EncoderDecoder',
+            data_preprocessor={
+                'type': 'SegDataPreProcessor',
+                'mean': [100.0] * 3,
+                'std': [50.0] * 3,
+                'size_divisor': 1,
+            },
+            backbone=backbone,
+            neck=neck,
+            decode_head=head,
+            test_cfg={'mode': 'whole'},
+        )
+    )
+    stir(model)
+    return model
+
+
+def step(model, size):
+    """One training step's gradient and one prediction."""
+    batch = images(size, size)
+    samples = [sample(*size, seed=i) for i in range(2)]
+    data = model.train().data_preprocessor({'inputs': batch, 'data_samples': samples}, training=True)
+    loss, log = model.parse_losses(model(**data, mode='loss'))
+    loss.backward()
+    found = predict(model.eval(), batch[:1], [sample(*size)])
+    return log, found[0]
+
+
+@pytest.mark.usefixtures('_mmseg_scope')
+@pytest.mark.parametrize('size', [(96, 96), (75, 101)])
+def test_neck_and_head_behind_a_resnet_in_plain_mmseg(size):
+    model = plain_mmseg(
+        {'type': 'ResNet', 'depth': 18, 'base_channels': 8, 'norm_cfg': {'type': 'BN'}},
+        {'type': 'MemA2MNeck', 'in_channels': [8, 16, 32, 64]},
+        {'type': 'MADNetHead', 'in_channels': [8, 16, 32, 64, 128]},
+    )
+    log, found = step(model, size)
+    assert set(log) == {'loss', *(f'decode.loss_{m}' for m in ('s1', 's2', 's3', 's4', 's5', 'out'))}
+    assert found.seg_logits.data.shape == (1, *size)
+    assert ((found.seg_logits.data >= 0) & (found.seg_logits.data <= 1)).all()
+    assert all(p.grad is not None for p in model.decode_head.parameters())
+
+
+@pytest.mark.usefixtures('_mmseg_scope')
+def test_our_encoder_under_a_head_of_mmseg():
+    model = plain_mmseg(
+        {'type': 'AdaDCMEncoder', 'base_channels': 4},
+        None,
+        {
+            'type': 'FCNHead',
+            'in_channels': 8,
+            'in_index': 1,
+            'channels': 8,
+            'num_classes': 2,
+            'out_channels': 1,
+            'threshold': 0.5,
+            'norm_cfg': {'type': 'BN'},
+            'loss_decode': {'type': 'SoftIoULoss'},
+        },
+    )
+    log, found = step(model, (48, 56))
+    assert 0 < log['decode.loss_soft_iou'] < 1
+    assert found.seg_logits.data.shape == (1, 48, 56)
+
+
+@pytest.mark.usefixtures('_mmseg_scope')
+def test_madnet_in_plain_mmseg_gives_the_same_logits():
+    ours = build_madnet()
+    plain = plain_mmseg(
+        {'type': 'AdaDCMEncoder', 'base_channels': 4},
+        {'type': 'MemA2MNeck', 'in_channels': [4, 8, 16, 32]},
+        {'type': 'MADNetHead', 'in_channels': [4, 8, 16, 32, 64]},
+    ).eval()
+    plain.load_state_dict(ours.state_dict())
+    (image,) = images((64, 72))
+    (a,), (b,) = predict(ours, [image], [sample(64, 72)]), predict(plain, [image], [sample(64, 72)])
+    torch.testing.assert_close(a.seg_logits.data, b.seg_logits.data)
