@@ -1,4 +1,4 @@
-# A narrow MAD-Net on scenes made on the fly: needs no data, takes minutes on two CPU cores. `make demo` runs it.
+# A narrow MAD-Net on scenes made on the fly, what `make demo` runs: no data needed, minutes on two CPU cores.
 _base_ = [
     './_base_/models/madnet_grey.py',
     './_base_/datasets/synthetic.py',

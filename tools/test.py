@@ -9,7 +9,8 @@ EXAMPLES = """
 examples:
   python tools/test.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth
       the test images of NUDT-SIRST, protocol "native" (each image at its own size)
-  python tools/test.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --protocol all --show-dir overlays
+  python tools/test.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --protocol all --show-dir
+  overlays
       under every protocol, with a picture of each image: hits, misses, false alarms
 
 metrics.json and per_image.csv go to the checkpoint's folder or to --out.
@@ -29,10 +30,18 @@ def parse_args() -> argparse.Namespace:
         metavar='NAME[,NAME...]|all',
         help='how to score: native (default), acm, abc, dnanet, basicirstd, several with commas, or all',
     )
-    parser.add_argument('--out', metavar='DIR', help="folder for metrics.json and per_image.csv (default: checkpoint's)")
-    parser.add_argument('--show-dir', metavar='DIR', help='draw each image with its hits, misses and false alarms')
-    parser.add_argument('--split', default='test', help='part of the data set: test (default), val, trainval, ...')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='default: none')
+    parser.add_argument(
+        '--out', metavar='DIR', help="folder for metrics.json and per_image.csv (default: checkpoint's)"
+    )
+    parser.add_argument(
+        '--show-dir', metavar='DIR', help='draw each image with its hits, misses and false alarms'
+    )
+    parser.add_argument(
+        '--split', default='test', help='part of the data set: test (default), val, trainval, ...'
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='default: none'
+    )
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument(
         '--cfg-options',
@@ -52,10 +61,10 @@ def main() -> int:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     from madnet.engine.cli import run_tool
-    from madnet.engine.test import test
+    from madnet.engine.test import run_test
 
     return run_tool(
-        test,
+        run_test,
         args.config,
         args.checkpoint,
         protocols=args.protocol,

@@ -26,7 +26,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file, such as configs/madnet_nudt.py')
-    parser.add_argument('--work-dir', help='where checkpoints and logs go (default: work_dirs/<name of the config>)')
+    parser.add_argument(
+        '--work-dir', help='where checkpoints and logs go (default: work_dirs/<name of the config>)'
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -44,7 +46,9 @@ def parse_args() -> argparse.Namespace:
         help='mixed precision: fp16 (default on a GPU) or bf16 (the one kind on a CPU)',
     )
     parser.add_argument('--seed', type=int, help="random seed (default: the config's, 42)")
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='default: none')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='default: none'
+    )
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument(
         '--cfg-options',

@@ -3,9 +3,9 @@ default_scope = 'mmseg'
 custom_imports = dict(imports=['madnet'])
 
 # How the best epoch is chosen:
-#   'val'  train on one part of the training images, choose on the other (honest; the default)
-#   'test' train on all training images, choose on the TEST images (the published way; say so with every number)
-#   'last' train on all training images, choose nothing: the last epoch counts
+#   'val'   train on one part of the training images, choose on the other (honest; the default)
+#   'test'  train on all training images, choose on the TEST images (the published way: say so)
+#   'last'  train on all training images, choose nothing: the last epoch counts
 selection = 'val'
 
 randomness = dict(seed=42)

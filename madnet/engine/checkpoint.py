@@ -39,7 +39,9 @@ def put_in_place(temporary: str | Path, path: str | Path, keep_as: str | Path | 
         link.unlink(missing_ok=True)
         try:
             os.link(path, link)
-        except OSError:  # a file system without hard links: for a moment only the older name exists, still whole
+        except (
+            OSError
+        ):  # a file system without hard links: for a moment only the older name exists, still whole
             os.replace(path, keep_as)
         else:
             os.replace(link, keep_as)
@@ -69,14 +71,16 @@ def read_checkpoint(path: str | Path, trust: bool = False) -> dict:
     except pickle.UnpicklingError as e:
         if 'weights_only' in str(e) or 'Weights only' in str(e):
             raise UserError(
-                f'checkpoint {path}: holds pickled Python objects beside tensors, which can run code when loaded. '
-                'If you trust where it comes from, add --trust-checkpoint.'
+                f'checkpoint {path}: holds pickled Python objects beside tensors, which can run code when '
+                'loaded. If you trust where it comes from, add --trust-checkpoint.'
             ) from None
         raise UserError(_damaged(path)) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, ImportError, IndexError):
         raise UserError(_damaged(path)) from None
     if not isinstance(checkpoint, dict):
-        raise UserError(f'checkpoint {path}: found a {type(checkpoint).__name__}, expected a dict of weights.')
+        raise UserError(
+            f'checkpoint {path}: found a {type(checkpoint).__name__}, expected a dict of weights.'
+        )
     return checkpoint
 
 
@@ -107,12 +111,15 @@ def find_whole_checkpoint(work_dir: str | Path, warn: Callable[[str], None]) -> 
         except UserError as e:
             warn(f'{e} Passed over.')
     if seen:
-        raise UserError(f'{work_dir}: nothing to resume from, {" and ".join(p.name for p in seen)} are damaged.')
+        raise UserError(
+            f'{work_dir}: nothing to resume from, {" and ".join(p.name for p in seen)} are damaged.'
+        )
     return None
 
 
 def state_dict_of(checkpoint: Mapping) -> dict[str, torch.Tensor]:
-    """The weights in a checkpoint, whether nested under ``state_dict`` or bare, without ``module.`` prefixes."""
+    """The weights in a checkpoint, whether nested under ``state_dict`` or bare, without ``module.``
+    prefixes."""
     state = checkpoint.get('state_dict', checkpoint)
     return {k.removeprefix('module.'): v for k, v in state.items() if isinstance(v, torch.Tensor)}
 
@@ -164,7 +171,8 @@ def _sha256(f) -> str:  # Python 3.10 has no file_digest
 
 
 def to_plain(value: Any) -> Any:
-    """A copy of a nested value with nothing in it that needs unpickling: tensors, numbers, strings, containers.
+    """A copy of a nested value with nothing in it that needs unpickling: tensors, numbers, strings,
+    containers.
 
     NumPy arrays become tensors, NumPy scalars Python's, mmengine's history buffers marked dicts.
     """

@@ -19,8 +19,8 @@ def run_tool(function: Callable, *args, **kwargs) -> int:
         kwargs: Its keyword arguments.
 
     Returns:
-        0 done; 2 the user's input is wrong (one line on standard error); 130 stopped by a signal. Anything else that
-        is raised passes through, with its traceback, and ends the process with 1.
+        0 done; 2 the user's input is wrong (one line on standard error); 130 stopped by a signal. Anything
+        else that is raised passes through, with its traceback, and ends the process with 1.
     """
     try:
         function(*args, **kwargs)
@@ -46,7 +46,9 @@ def parse_options(pairs: list[str] | None) -> dict:
 
     for pair in pairs or []:
         if '=' not in pair:
-            raise UserError(f'--cfg-options: found {pair!r}, expected KEY=VALUE, such as train_cfg.max_epochs=10.')
+            raise UserError(
+                f'--cfg-options: found {pair!r}, expected KEY=VALUE, such as train_cfg.max_epochs=10.'
+            )
     if not pairs:
         return {}
     holder = argparse.Namespace(cfg_options=None)

@@ -26,17 +26,21 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         options: Dotted keys and values that override it, as from ``--cfg-options``.
 
     Returns:
-        The config, with ``work_dir`` (default ``work_dirs/<name of the file>``) and the parts of the data set that
-        ``selection`` names: ``'val'`` trains on one part and chooses the best epoch on another, ``'test'`` is the
-        published way (best epoch on the test images), ``'last'`` trains on all training images and keeps the last
-        epoch.
+        The config, with ``work_dir`` (default ``work_dirs/<name of the file>``) and the parts of the data
+        set that ``selection`` names: ``'val'`` trains on one part and chooses the best epoch on another,
+        ``'test'`` is the published way (best epoch on the test images), ``'last'`` trains on all training
+        images and keeps the last epoch.
 
     Raises:
         UserError: No such file (the nearest names are offered), or the file can't be read as a config.
     """
     path = Path(path)
     if not path.is_file():
-        known = {str(p) for p in [*Path('configs').rglob('*.py'), *path.parent.glob('*.py')] if '_base_' not in p.parts}
+        known = {
+            str(p)
+            for p in [*Path('configs').rglob('*.py'), *path.parent.glob('*.py')]
+            if '_base_' not in p.parts
+        }
         by_stem = {Path(p).stem: p for p in known}
         hint = nearest(str(path), known) or nearest(path.stem, by_stem)
         raise UserError(f'config {path}: no such file.{hint}')
@@ -96,7 +100,9 @@ def config_error(error: BaseException, cfg_name: str) -> UserError | None:
             return UserError(f'config {cfg_name}: {name!r} is no registered {kind}.{nearest(name, known)}')
         argument = re.search(r"(\S+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
         if isinstance(e, TypeError) and argument:
-            return UserError(f'config {cfg_name}: {argument.group(1)} takes no argument {argument.group(2)!r}.')
+            return UserError(
+                f'config {cfg_name}: {argument.group(1)} takes no argument {argument.group(2)!r}.'
+            )
         missing = re.search(r'(\S+)\.__init__\(\) missing \d+ required .*?: (.*)', text)
         if isinstance(e, TypeError) and missing:
             return UserError(f'config {cfg_name}: {missing.group(1)} needs {missing.group(2)}.')

@@ -35,7 +35,9 @@ def convert_checkpoint(
     """
     if network not in CONVERTERS:
         known = ', '.join(CONVERTERS)
-        raise UserError(f'network {network!r}: unknown, expected one of {known}.{nearest(network, CONVERTERS)}')
+        raise UserError(
+            f'network {network!r}: unknown, expected one of {known}.{nearest(network, CONVERTERS)}'
+        )
     target = Path(out)
     if target.exists():
         raise UserError(f'{out}: exists already. Name another file, or remove it first.')

@@ -33,7 +33,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     * A checkpoint may lie inside an epoch: the batches that it has seen are skipped, not loaded.
     * The random state of the checkpoint comes back just before the first batch.
-    * Neither validation nor starting a data loader touches the random state, so that training is the same however
+    * Neither validation nor starting a data loader touches the random state, so that training is the same
+      however
       often it validates or is resumed.
 
     Attributes:
@@ -81,7 +82,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         if done:
             sampler = self.dataloader.sampler
             if not isinstance(sampler, ResumableSampler):
-                raise TypeError(f'resuming inside an epoch needs a ResumableSampler, found {type(sampler).__name__}')
+                raise TypeError(
+                    f'resuming inside an epoch needs a ResumableSampler, found {type(sampler).__name__}'
+                )
             sampler.skip = done * self.dataloader.batch_size
         with preserved_random_state():
             batches = iter(self.dataloader)

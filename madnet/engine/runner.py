@@ -7,7 +7,13 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from madnet.engine.checkpoint import find_whole_checkpoint, from_plain, load_weights, read_checkpoint, state_dict_of
+from madnet.engine.checkpoint import (
+    find_whole_checkpoint,
+    from_plain,
+    load_weights,
+    read_checkpoint,
+    state_dict_of,
+)
 from madnet.errors import UserError
 
 
@@ -15,9 +21,10 @@ from madnet.errors import UserError
 class MadnetRunner(Runner):
     """The Runner of all tools.
 
-    Reads checkpoints as tensors and plain values only; resuming on one CPU process is bit-identical to a run that
-    was never interrupted (together with :class:`madnet.engine.loops.ResumableTrainLoop` and
-    :class:`madnet.engine.hooks.SafeCheckpointHook`). Only warnings reach the console; all goes to the log file.
+    Reads checkpoints as tensors and plain values only; resuming on one CPU process is bit-identical to a run
+    that was never interrupted (together with :class:`madnet.engine.loops.ResumableTrainLoop` and
+    :class:`madnet.engine.hooks.SafeCheckpointHook`). Only warnings reach the console; all goes to the log
+    file.
 
     Attributes:
         trust_checkpoint: Whether checkpoints may hold pickled objects.
@@ -36,7 +43,8 @@ class MadnetRunner(Runner):
     def wrap_model(self, model_wrapper_cfg, model):
         """As mmengine's; with ``channels_last=True`` in the config, weights are laid out (H, W, C) first.
 
-        Narrow convolutions train about twice as fast so on a CPU, and under AMP on a GPU; values do not change.
+        Narrow convolutions train about twice as fast so on a CPU, and under AMP on a GPU; values do not
+        change.
         """
         if self.cfg.get('channels_last', False):
             model = model.to(memory_format=torch.channels_last)
@@ -77,8 +85,8 @@ class MadnetRunner(Runner):
         Args:
             filename: Path of a file.
             map_location: Unused: files are read on the CPU, the model keeps its device.
-            strict: Unused: resuming always needs every key; ``load_from`` takes what fits and says what does not.
-            revise_keys: Unused: a ``module.`` prefix is removed.
+            strict: Unused: resuming always needs every key; ``load_from`` takes what fits and says what does
+            not. revise_keys: Unused: a ``module.`` prefix is removed.
 
         Returns:
             The checkpoint.

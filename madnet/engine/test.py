@@ -17,7 +17,7 @@ from madnet.evaluation import get_protocols, write_results
 from madnet.visualization.tables import metrics_table
 
 
-def test(
+def run_test(
     config: str,
     checkpoint: str,
     protocols: str = 'native',

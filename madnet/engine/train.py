@@ -7,8 +7,8 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from madnet.engine.cli import parse_options
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
+from madnet.engine.cli import parse_options
 from madnet.engine.config import config_error, load_config
 from madnet.engine.runner import MadnetRunner
 from madnet.errors import UserError
@@ -56,7 +56,9 @@ def train(
         _set_amp(cfg, amp)
     cfg.resume = bool(resume)
     if resume and load_from:
-        raise UserError('--resume and --load-from exclude each other: the first goes on, the second starts anew.')
+        raise UserError(
+            '--resume and --load-from exclude each other: the first goes on, the second starts anew.'
+        )
     cfg.load_from = resume if isinstance(resume, str) else load_from
     if not resume:
         _put_aside(Path(cfg.work_dir))

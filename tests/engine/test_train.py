@@ -73,7 +73,8 @@ def test_what_training_leaves_behind(uninterrupted, capsys):
 @pytest.mark.parametrize(('stage', 'count'), [('train', 6), ('train', 8), ('val', 2), ('val', 8)])
 def test_a_signal_saves_and_resuming_is_bit_identical(uninterrupted, tiny_config, tmp_path, stage, count):
     folder = tmp_path / 'stopped'
-    text = tiny_config.read_text() + f"\ncustom_hooks = {{{{_base_.custom_hooks}}}} + [dict(type='InterruptAt', stage='{stage}', count={count})]\n"
+    interrupt = f"[dict(type='InterruptAt', stage='{stage}', count={count})]"
+    text = tiny_config.read_text() + f'custom_hooks = {{{{_base_.custom_hooks}}}} + {interrupt}\n'
     stopping = tmp_path / 'stopping.py'
     stopping.write_text(text)
     with pytest.raises(TrainingStopped, match='--resume') as e:
@@ -127,7 +128,9 @@ def test_best_pth_cannot_be_resumed_from(uninterrupted, tiny_config):
 
 
 def test_bf16_on_a_cpu(tiny_config, tmp_path):
-    runner = train(str(tiny_config), work_dir=str(tmp_path / 'amp'), amp='bf16', options=['train_cfg.max_epochs=1'])
+    runner = train(
+        str(tiny_config), work_dir=str(tmp_path / 'amp'), amp='bf16', options=['train_cfg.max_epochs=1']
+    )
     assert type(runner.optim_wrapper).__name__ == 'CPUAmpOptimWrapper'
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match='needs a GPU'):
@@ -137,7 +140,10 @@ def test_bf16_on_a_cpu(tiny_config, tmp_path):
 @pytest.mark.parametrize(
     ('options', 'said'),
     [
-        (['model.backbone.type=AdaDCMEncodr'], "'AdaDCMEncodr' is no registered model. Did you mean 'AdaDCMEncoder'"),
+        (
+            ['model.backbone.type=AdaDCMEncodr'],
+            "'AdaDCMEncodr' is no registered model. Did you mean 'AdaDCMEncoder'",
+        ),
         (['model.backbone.widht=4'], "AdaDCMEncoder takes no argument 'widht'"),
         (['train_dataloader.dataset.type=SyntheticDataset'], "'SyntheticDataset' is no registered dataset"),
         (['default_hooks.checkpoint.save_best=nIOU'], "Did you mean 'nIoU'"),

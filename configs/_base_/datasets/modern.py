@@ -1,5 +1,5 @@
-# Pipelines at native scale, for any data set of the catalogue: one grey channel; crops of which half are placed
-# around a target, flips, quarter turns, gain and offset; tested on whole images at their own size.
+# Pipelines at native scale, for any data set of the catalogue: one grey channel; crops of which half are
+# placed around a target, flips, quarter turns, gain and offset; tested on whole images at their own size.
 _base_ = './published.py'
 train_pipeline = [
     dict(type='LoadSIRSTImage', channels=1),

@@ -1,5 +1,5 @@
-# The published pipelines (three channels; scale, crop, blur; tested at one square size), for any data set of the
-# catalogue. A config names the set; its base size (512 or 256) comes from the catalogue.
+# The published pipelines (three channels; scale, crop, blur; tested at one square size), for any data set of
+# the catalogue. A config names the set; its base size (512 or 256) comes from the catalogue.
 train_pipeline = [
     dict(type='LoadSIRSTImage', channels=3),
     dict(type='LoadSIRSTMask'),

@@ -1,5 +1,5 @@
-# MAD-Net at the published width and with three channels. Its width is one number, base_channels: the encoder has
-# D, 2D, 4D, 8D channels, the neck's map 16D, and neck and head take theirs from what stands before them.
+# MAD-Net at the published width and with three channels. Its width is one number, base_channels: the encoder
+# has D, 2D, 4D, 8D channels, the neck's map 16D, and neck and head take theirs from what stands before them.
 model = dict(
     type='IRSTDSegmentor',
     data_preprocessor=dict(

@@ -1,4 +1,4 @@
-# The published recipe: AdamW, per-epoch polynomial curve after five epochs of warm-up, gradients as they come.
+# The published recipe: AdamW, a polynomial curve per epoch after five epochs of warm-up, no clipping.
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01)
 )

@@ -7,4 +7,11 @@ from madnet.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from madnet.engine.hooks.show_hook import ShowHook
 from madnet.engine.hooks.stop_signal_hook import StopSignalHook
 
-__all__ = ['DatasetEpochHook', 'OverlayHook', 'ProgressHook', 'SafeCheckpointHook', 'ShowHook', 'StopSignalHook']
+__all__ = [
+    'DatasetEpochHook',
+    'OverlayHook',
+    'ProgressHook',
+    'SafeCheckpointHook',
+    'ShowHook',
+    'StopSignalHook',
+]

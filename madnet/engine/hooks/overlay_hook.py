@@ -30,5 +30,8 @@ class OverlayHook(Hook):
         if batch_idx in chosen:
             image = np.asarray(data_batch['inputs'][0].permute(1, 2, 0).cpu())
             runner.visualizer.add_datasample(
-                f'val_{outputs[0].metainfo.get("img_id", batch_idx)}', image, data_sample=outputs[0], step=epoch
+                f'val_{outputs[0].metainfo.get("img_id", batch_idx)}',
+                image,
+                data_sample=outputs[0],
+                step=epoch,
             )

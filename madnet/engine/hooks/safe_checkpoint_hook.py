@@ -16,13 +16,14 @@ from madnet.errors import UserError, nearest
 class SafeCheckpointHook(Hook):
     """Keeps ``last.pth``, ``previous.pth`` and ``best.pth`` in the work folder.
 
-    mmengine's ``CheckpointHook`` writes in place and deletes the old best before the new one exists. Here each file
-    is written beside and renamed. An epoch's checkpoint is written after its validation, so that a resumed run
-    repeats an interrupted epoch as a whole and reaches the same best.
+    mmengine's ``CheckpointHook`` writes in place and deletes the old best before the new one exists. Here
+    each file is written beside and renamed. An epoch's checkpoint is written after its validation, so that a
+    resumed run repeats an interrupted epoch as a whole and reaches the same best.
 
     Args:
         interval: Epochs between two ``last.pth``; the last epoch is always kept.
-        save_best: The validation metric whose best epoch is kept as ``best.pth`` (weights only); None keeps none.
+        save_best: The validation metric whose best epoch is kept as ``best.pth`` (weights only);
+            None keeps none.
         rule: ``'greater'`` or ``'less'``: which values are better.
     """
 
@@ -76,8 +77,8 @@ class SafeCheckpointHook(Hook):
     def _save_if_best(self, runner, metrics: dict) -> None:
         if self.save_best not in metrics:
             raise UserError(
-                f'default_hooks.checkpoint.save_best: no metric {self.save_best!r} in {", ".join(sorted(metrics))}.'
-                + nearest(self.save_best, metrics)
+                f'default_hooks.checkpoint.save_best: found {self.save_best!r}, expected one of '
+                f'{", ".join(sorted(metrics))}.' + nearest(self.save_best, metrics)
             )
         score = float(metrics[self.save_best])
         info = runner.message_hub.runtime_info

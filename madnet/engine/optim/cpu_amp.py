@@ -9,7 +9,8 @@ from mmseg.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class CPUAmpOptimWrapper(OptimWrapper):
-    """Forward passes under bfloat16 autocast on the CPU; weights, gradients and the optimiser stay in float32.
+    """Forward passes under bfloat16 autocast on the CPU; weights, gradients and the optimiser stay in
+    float32.
 
     mmengine's ``AmpOptimWrapper`` needs a GPU. bfloat16 has float32's range, so no loss scaling is needed.
     """

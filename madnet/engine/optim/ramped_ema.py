@@ -8,8 +8,8 @@ from mmengine.registry import MODELS
 class RampedEMA(BaseAveragedModel):
     """Exponential moving average with decay min(``decay``, (1 + t) / (10 + t)) after t steps.
 
-    Early weights are forgotten quickly, so that the average is of use from the first epoch on. For ``EMAHook``:
-    ``custom_hooks=[dict(type='EMAHook', ema_type='RampedEMA', decay=0.99)]``.
+    Early weights are forgotten quickly, so that the average is of use from the first epoch on. For
+    ``EMAHook``: ``custom_hooks=[dict(type='EMAHook', ema_type='RampedEMA', decay=0.99)]``.
 
     Args:
         model: The model to average; floating-point buffers (BatchNorm's statistics) are averaged too.

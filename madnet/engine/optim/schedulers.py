@@ -23,8 +23,8 @@ class _FactorScheduler(LRSchedulerMixin, _ParamScheduler, ABC):
 class PublishedPolyLR(_FactorScheduler):
     """MAD-Net's curve: per epoch e (from 0), with w warm-up epochs and E epochs in all.
 
-    base/w at e = 0; e·base/w while 1 ≤ e ≤ w; then base·(1 − (e − w)/E)^power. The divisor is E, not E − w: the last
-    rates stay above zero, as in the published runs.
+    base/w at e = 0; e·base/w while 1 ≤ e ≤ w; then base·(1 − (e − w)/E)^power. The divisor is E, not E − w:
+    the last rates stay above zero, as in the published runs.
 
     Args:
         optimizer: Given by the runner.
@@ -47,10 +47,11 @@ class PublishedPolyLR(_FactorScheduler):
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupCosineLR(_FactorScheduler):
-    """A linear warm-up of some steps, then half a cosine down to a small rest (Loshchilov & Hutter, SGDR, 2017).
+    """A linear warm-up of some steps, then half a cosine down to a small rest (Loshchilov & Hutter, SGDR,
+    2017).
 
-    The cosine's length follows the runner (``convert_to_iter_based=True`` with ``by_epoch=True``), so that a config
-    gives epochs and the warm-up alone counts optimiser steps.
+    The cosine's length follows the runner (``convert_to_iter_based=True`` with ``by_epoch=True``), so that a
+    config gives epochs and the warm-up alone counts optimiser steps.
 
     Args:
         optimizer: Given by the runner.
@@ -60,7 +61,9 @@ class WarmupCosineLR(_FactorScheduler):
         kwargs: As every mmengine scheduler's.
     """
 
-    def __init__(self, optimizer, *args, warmup_steps: int = 200, eta_min_ratio: float = 0.0, end: int, **kwargs):
+    def __init__(
+        self, optimizer, *args, warmup_steps: int = 200, eta_min_ratio: float = 0.0, end: int, **kwargs
+    ):
         self.warmup_steps, self.eta_min_ratio, self.total = warmup_steps, eta_min_ratio, end
         super().__init__(optimizer, *args, end=end, **kwargs)
 
