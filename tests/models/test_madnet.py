@@ -176,8 +176,9 @@ def test_soft_targets_are_the_grey_values():
         losses_of({'soft_targets': True}, grey=False)
 
 
-def test_ignored_pixels_count_nowhere():
-    head = build_madnet().decode_head
+@pytest.mark.parametrize('soft_targets', [True, False])
+def test_ignored_pixels_count_nowhere(soft_targets):
+    head = build_madnet(head={'soft_targets': soft_targets}).decode_head
     logits = torch.randn(1, 1, 48, 48)
     marked = sample(48, 48)
     marked.gt_sem_seg.data[:, 30:] = 255

@@ -28,8 +28,8 @@ class IRSTDSegmentor(EncoderDecoder):
 
     Args:
         backbone, neck, decode_head, kwargs: As in mmseg's ``EncoderDecoder``.
-        test_cfg: ``dict(mode='whole')`` by default; ``dict(mode='slide', crop_size=…, stride=…)`` for tiles, as in
-            mmseg.
+        test_cfg: ``dict(mode='whole')`` by default; ``dict(mode='slide', crop_size=…, stride=…)`` for tiles,
+            as in mmseg.
         data_preprocessor: ``type`` is ``IRSTDPreProcessor`` unless it says otherwise.
     """
 
@@ -61,10 +61,8 @@ class IRSTDSegmentor(EncoderDecoder):
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
         """Logits (B, 1, H, W) of images (B, C, H, W), at the size of ``inputs`` whatever the metas say."""
-        metas = [
-            {**meta, 'img_shape': inputs.shape[2:], 'pad_shape': inputs.shape[2:]}
-            for meta in batch_img_metas or [{}] * len(inputs)
-        ]
+        # Heads of mmseg take a torch.Size to be the size of the tensor, and anything else to be the file's meta.
+        metas = [{**meta, 'img_shape': inputs.shape[2:]} for meta in batch_img_metas or [{}] * len(inputs)]
         return super().encode_decode(inputs, metas)
 
     def predict(
