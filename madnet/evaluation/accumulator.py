@@ -11,7 +11,7 @@ from math import nan
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.evaluation.arrays import as_mask, as_scores
+from madnet.evaluation.arrays import as_mask, as_scores, refuse_zero_one
 from madnet.evaluation.bootstrap import COLUMNS, bootstrap_intervals
 from madnet.evaluation.boxes import DETECTION_COLUMNS, box_ap, centre_ap, detections
 from madnet.evaluation.components import Components, Match, overlap_matrix
@@ -474,6 +474,7 @@ def evaluate(
         if score is missing or mask is missing:
             more, fewer = ('masks', 'score maps') if score is missing else ('score maps', 'masks')
             raise UserError(f'more {more} than {fewer}: only {number} {fewer} given')
+        refuse_zero_one(mask, f'mask {number}')
         evaluator.update(score, mask, from_logits=from_logits, base_size=size)
     results = evaluator.compute()
     one = isinstance(protocol, (Protocol, dict)) or (isinstance(protocol, str) and len(results) == 1)

@@ -50,8 +50,7 @@ def as_mask(array: np.ndarray, what: str = 'mask') -> np.ndarray:
     is 255), and floats in 0–1 as ``ToTensor`` makes them (scaled by 255).
 
     Raises:
-        UserError: More than one channel, integers that are 0 and 1 only (foreground under no protocol), or
-            values outside those ranges.
+        UserError: More than one channel, or values outside those ranges.
     """
     mask = as_map(array, what)
     if mask.dtype == bool:
@@ -59,13 +58,22 @@ def as_mask(array: np.ndarray, what: str = 'mask') -> np.ndarray:
     low, high = mask.min(), mask.max()
     if mask.dtype.kind == 'f' and high <= 1:
         mask, high = np.round(mask * 255), high * 255
-    elif mask.dtype.kind in 'iu' and high == 1:
-        raise UserError(f'{what}: integer values 0 and 1, expected grey values 0–255; pass mask.astype(bool)')
     elif mask.dtype == np.uint16 and high > 255:
         mask, high = np.round(mask / 257.0), high / 257
     if low < 0 or high > 255:
         raise UserError(f'{what}: values {low} to {high}, expected grey values 0–255')
     return np.ascontiguousarray(mask, np.uint8)
+
+
+def refuse_zero_one(mask: np.ndarray, what: str = 'mask') -> None:
+    """Whole numbers 0 and 1 are foreground under no protocol: somebody has thresholded the mask already.
+
+    Raises:
+        UserError: The highest value of an integer array is 1.
+    """
+    mask = np.asarray(mask)
+    if mask.dtype.kind in 'iu' and mask.size and mask.max() == 1:
+        raise UserError(f'{what}: whole numbers 0 and 1, expected grey values 0–255 as in the file, or bool')
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -1,0 +1,90 @@
+"""What ``tools/evaluate.py`` does: score or compare folders, print, write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import madnet
+from madnet.errors import UserError
+from madnet.evaluation.folders import compare_folders, score_folder
+from madnet.evaluation.results import write_json, write_results
+from madnet.evaluation.summary import as_text, columns, results_text, title
+
+_SHOWN = 10
+
+
+def read_ids(path: str) -> list[str]:
+    """The ids of a list file, one a line.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding='utf-8').split()
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f'--ids {path}: not readable ({type(e).__name__})') from None
+
+
+def evaluate_folder(pred_dir: str, mask_dir: str, protocols: str, out: str | None, **options) -> dict:
+    """Score a folder, print the table, write ``metrics.json`` and ``per_image.csv`` under ``out`` if given.
+
+    Args:
+        pred_dir: Score maps.
+        mask_dir: Masks.
+        protocols: Names with commas, or ``'all'``.
+        out: Folder, or None.
+        **options: Of :func:`~madnet.evaluation.folders.score_folder`.
+
+    Returns:
+        What ``metrics.json`` holds.
+    """
+    evaluator, left_out = score_folder(pred_dir, mask_dir, protocols, **options)
+    report = {
+        'schema': 1,
+        'predictions': str(pred_dir),
+        'dataset': {'name': str(mask_dir), 'images': len(evaluator)},
+        'results': evaluator.compute(),
+        'details': evaluator.details(),
+        'left_out': left_out,
+        'versions': {'madnet': madnet.__version__, 'numpy': np.__version__},
+    }
+    print(f'{pred_dir}: {len(evaluator)} images' + (f', {len(left_out)} left out' if left_out else ''))
+    print(results_text(report['results']))
+    if out:
+        for path in write_results(out, report, evaluator.per_image()):
+            print(f'written {path}')
+    return report
+
+
+def compare(dir_a: str, dir_b: str, mask_dir: str, protocol: str, out: str | None, **options) -> dict:
+    """Compare two folders, print the test and the images that differ most, write ``compare.json`` if asked.
+
+    Args:
+        dir_a: Score maps of A.
+        dir_b: Score maps of B.
+        mask_dir: Masks.
+        protocol: One name.
+        out: Folder, or None.
+        **options: Of :func:`~madnet.evaluation.folders.compare_folders`.
+
+    Returns:
+        What ``compare.json`` holds.
+    """
+    report = compare_folders(dir_a, dir_b, mask_dir, protocol, **options)
+    print(f'A {dir_a}\nB {dir_b}\n{len(report["images"])} images, protocol {report["protocol"]}')
+    rows = [['', 'A', 'B', 'B − A', '95 % interval', 'p']]
+    for metric, numbers in report['metrics'].items():
+        low, high = (as_text(metric, v) for v in numbers['interval'])
+        cells = [as_text(metric, numbers[k]) for k in ('a', 'b', 'difference')]
+        rows.append([title(metric), *cells, f'{low} … {high}', f'{numbers["p"]:.4f}'])
+    print(columns(rows))
+    differing = [row for row in report['images'] if row['difference']][:_SHOWN]
+    if differing:
+        print('\nwhere they differ most')
+        rows = [[r['name'], *(as_text('IoU', r[k]) for k in ('a', 'b', 'difference'))] for r in differing]
+        print(columns([['image, IoU %', 'A', 'B', 'B − A'], *rows]))
+    if out:
+        print(f'written {write_json(Path(out) / "compare.json", report)}')
+    return report

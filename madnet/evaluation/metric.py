@@ -1,0 +1,173 @@
+"""The metric of training and testing loops: a thin shell over :class:`Evaluator`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+import torch
+from mmengine.dist import all_gather_object, get_rank
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from mmseg.registry import METRICS
+
+from madnet.errors import UserError
+from madnet.evaluation.accumulator import Evaluator
+from madnet.evaluation.protocols import ProtocolLike
+
+
+@METRICS.register_module()
+class IRSTDMetric(BaseMetric):
+    """IoU, nIoU, F1, Pd, Fa and the rest under named protocols.
+
+    Protocols of native resolution score the probabilities at the image's own size; protocols at a base size
+    score the raw logits at the size that the network saw (``net_logits``) where the model hands them over,
+    resized where that is not the base size, and else the probabilities resized.
+
+    Processes exchange counts, never maps. The result is the same for any number of them and any order of
+    images; an image that a sampler repeats to fill the last round counts once.
+
+    Args:
+        protocols: Names, ``'all'``, or protocols of one's own; the first one's numbers are logged without a
+            prefix.
+        base_size: Side or (h, w) of protocols at a base size; default the samples' ``base_size``, else the
+            size of ``net_logits``, else the image's own.
+        curves: Whether ROC, PR and Pd-Fa curves are collected; off makes validation cheapest.
+        boxes: Whether to add the box view (needs pycocotools).
+        scr: Whether to read each image again for the local signal-to-clutter ratio of its targets.
+        prefix: Put before every logged name.
+
+    Raises:
+        UserError: Unknown protocol.
+    """
+
+    default_prefix = ''
+
+    def __init__(
+        self,
+        protocols: ProtocolLike | Iterable[ProtocolLike] = ('native',),
+        base_size: int | tuple[int, int] | None = None,
+        curves: bool = True,
+        boxes: bool = False,
+        scr: bool = False,
+        prefix: str | None = None,
+    ):
+        super().__init__(prefix=prefix)
+        self.base_size = _pair(base_size)
+        self.scr = scr
+        self._settings = {'protocols': protocols, 'curves': curves, 'boxes': boxes}
+        self._evaluator = Evaluator(**self._settings)
+        self._last: Evaluator | None = None
+        #: Numbers of the last evaluation by protocol, as ``Evaluator.compute`` gives them.
+        self.full_results: dict[str, dict[str, float]] = {}
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Score one batch.
+
+        Args:
+            data_batch: Not looked at.
+            data_samples: With ``seg_logits`` (1, H, W) probabilities, ``gt_mask`` (1, H, W) grey values (or
+                else ``gt_sem_seg`` 0/1), and where there are any ``net_logits`` (1, h, w) raw logits.
+
+        Raises:
+            UserError: A sample lacks its mask, or sizes differ.
+            FloatingPointError: The model's scores are NaN.
+        """
+        for sample in data_samples:
+            path = sample.get('img_path')
+            name = str(sample.get('img_id') or path or sample.get('sample_idx', len(self._evaluator)))
+            key = (path, sample.get('img_id'), sample.get('sample_idx'))
+            if key == (None, None, None):
+                key = (get_rank(), len(self._evaluator))
+            scores = _array(sample['seg_logits'])
+            if np.isnan(scores).any():
+                raise FloatingPointError(
+                    f'{name}: the scores of the model are NaN; has the training diverged?'
+                )
+            net_logits = _array(sample['net_logits']) if 'net_logits' in sample else None
+            base = self.base_size or _pair(sample.get('base_size'))
+            if base is None:
+                base = scores.shape if net_logits is None else net_logits.shape
+            self._evaluator.update(
+                scores,
+                _mask(sample, name),
+                name,
+                net_logits=net_logits,
+                base_size=base,
+                image=cv2.imread(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR) if self.scr else None,
+                key=key,
+            )
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Gather all processes' counts, compute, and start afresh.
+
+        (The base class zips the processes' lists of results and cuts the tail by ``size``, which drops images
+        when the processes had unequal shares.)
+
+        Args:
+            size: Images in the data set.
+
+        Returns:
+            ``{'nIoU': …, 'IoU': …}`` of the first protocol, ``{'abc/IoU': …}`` of the others; the same on
+            every process.
+
+        Raises:
+            UserError: No image was processed.
+        """
+        first, *others = all_gather_object(self._evaluator)
+        for other in others:
+            first.merge(other)
+        if len(first) != size:
+            print_log(f'{len(first)} different images were scored, the data set has {size}', 'current', 30)
+        self._evaluator = Evaluator(**self._settings)
+        return self._publish(first)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """The numbers so far; ``results`` is not used, since counts live in the evaluator."""
+        return self._publish(self._evaluator)
+
+    def _publish(self, evaluator: Evaluator) -> dict[str, float]:
+        self._last = evaluator
+        self.full_results = evaluator.compute()
+        flat = {}
+        for number, (name, numbers) in enumerate(self.full_results.items()):
+            for metric, value in numbers.items():
+                flat[metric if number == 0 else f'{name}/{metric}'] = value
+        return {f'{self.prefix}/{k}': v for k, v in flat.items()} if self.prefix else flat
+
+    @property
+    def per_image(self) -> list[dict]:
+        """Rows of the last evaluation, see ``Evaluator.per_image``."""
+        return self._last.per_image() if self._last else []
+
+    def details(self, **options) -> dict[str, dict]:
+        """Curves, strata and intervals of the last evaluation, see ``Evaluator.details``."""
+        return self._last.details(**options) if self._last else {}
+
+
+def _pair(size: int | Sequence[int] | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    height, width = (size, size) if np.ndim(size) == 0 else size
+    return int(height), int(width)
+
+
+def _array(pixel_data: dict) -> np.ndarray:
+    """(1, H, W) tensor of a data sample → (H, W) float32."""
+    data = pixel_data['data']
+    data = (
+        data.detach().float().cpu().numpy()
+        if isinstance(data, torch.Tensor)
+        else np.asarray(data, np.float32)
+    )
+    return data.reshape(data.shape[-2:])
+
+
+def _mask(sample: dict, name: str) -> np.ndarray:
+    """(H, W) uint8 grey values."""
+    for key in ('gt_mask', 'gt_sem_seg'):
+        if key in sample:
+            data = np.asarray(sample[key]['data'].cpu()).squeeze(0)
+            return data if key == 'gt_mask' else data > 0
+    raise UserError(f'{name}: the sample has no mask, so there is nothing to score it against')

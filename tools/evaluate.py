@@ -1,0 +1,85 @@
+#!/usr/bin/env python
+"""Score maps that any program has written under named protocols, or compare two programs."""
+
+import argparse
+import sys
+
+EXAMPLES = """
+examples:
+  python tools/evaluate.py results/tophat data/NUAA-SIRST/masks --ids img_idx/test.txt
+      score maps (8/16-bit grey PNG, .npy, .npz with one array; 0-1, or whole numbers of their type's range)
+      against masks of the same names; _pixels0, _mask, _pred and the like are dropped from names
+  python tools/evaluate.py results/net masks --logits --protocol all --size 512 --out work_dirs/net
+      raw logits, under every protocol; those with a base size at 512 x 512; metrics.json, per_image.csv
+  python tools/evaluate.py --compare results/a results/b masks
+      is B better than A? paired bootstrap over images, and the images where they differ most
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage='%(prog)s PRED_DIR MASK_DIR [options]\n       %(prog)s --compare DIR_A DIR_B MASK_DIR [options]',
+    )
+    parser.add_argument('folders', nargs='+', metavar='PRED_DIR MASK_DIR', help='score maps, and masks')
+    parser.add_argument('--compare', nargs=2, metavar=('DIR_A', 'DIR_B'), help='two folders of score maps')
+    parser.add_argument(
+        '--protocol',
+        default='native',
+        metavar='NAME[,NAME...]|all',
+        help='how to score: native (default), acm, abc, dnanet, basicirstd, several with commas, or all',
+    )
+    parser.add_argument('--logits', action='store_true', help='the maps hold raw logits')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='side, or height and width, of protocols with a base size (default: the size that maps have)',
+    )
+    parser.add_argument('--images', metavar='DIR', help='the images: adds numbers by local contrast')
+    parser.add_argument('--ids', metavar='FILE', help='score only the images of this list, one a line')
+    parser.add_argument(
+        '--allow-missing', action='store_true', help='score what is complete, leave out the rest'
+    )
+    parser.add_argument('--boxes', action='store_true', help='add AP50, AP50-95 and AP by centre distance')
+    parser.add_argument('--out', metavar='DIR', help='write metrics.json and per_image.csv (or compare.json)')
+    args = parser.parse_args()
+    expected = 1 if args.compare else 2
+    if len(args.folders) != expected:
+        what = 'MASK_DIR after --compare DIR_A DIR_B' if args.compare else 'PRED_DIR and MASK_DIR'
+        parser.error(f'expected {what}, found {len(args.folders)} folders')
+    if args.size and len(args.size) > 2:
+        parser.error('--size takes one or two numbers')
+    return args
+
+
+def main() -> int:
+    """Score or compare; returns the exit code."""
+    args = parse_args()
+
+    from madnet.engine.cli import run_tool
+    from madnet.evaluation.command import compare, evaluate_folder, read_ids
+
+    def run() -> None:
+        options = {
+            'from_logits': args.logits,
+            'size': (args.size[0], args.size[-1]) if args.size else None,
+            'image_dir': args.images,
+            'ids': read_ids(args.ids) if args.ids else None,
+            'allow_missing': args.allow_missing,
+            'boxes': args.boxes,
+        }
+        if args.compare:
+            compare(*args.compare, args.folders[0], args.protocol, args.out, **options)
+        else:
+            evaluate_folder(*args.folders, args.protocol, args.out, **options)
+
+    return run_tool(run)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
