@@ -61,7 +61,7 @@ class IRSTDSegmentor(EncoderDecoder):
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
         """Logits (B, 1, H, W) of images (B, C, H, W), at the size of ``inputs`` whatever the metas say."""
-        # Heads of mmseg take a torch.Size to be the size of the tensor, and anything else to be the file's meta.
+        # A torch.Size tells mmseg's heads that it is the size of the tensor, whatever else the metas hold.
         metas = [{**meta, 'img_shape': inputs.shape[2:]} for meta in batch_img_metas or [{}] * len(inputs)]
         return super().encode_decode(inputs, metas)
 
