@@ -9,4 +9,5 @@ import warnings
 
 with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
     warnings.simplefilter('ignore')
+    import mmseg.datasets
     import mmseg.models  # noqa: F401

@@ -24,17 +24,14 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=20, log_metric_by_epoch=True),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='SafeCheckpointHook', interval=1, save_best='nIoU'),
+    dataset_epoch=dict(type='DatasetEpochHook'),
+    progress=dict(type='ProgressHook', score='nIoU'),
+    overlay=dict(type='OverlayHook', interval=20, images=4),
+    stop_signal=dict(type='StopSignalHook'),
 )
-custom_hooks = [
-    dict(type='DatasetEpochHook'),
-    dict(type='ProgressHook', score='nIoU'),
-    dict(type='OverlayHook', interval=50, images=4),
-    dict(type='StopSignalHook'),
-]
 
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(type='IRSTDVisualizer', vis_backends=vis_backends)
 
-train_cfg = dict(type='ResumableTrainLoop', max_epochs=100, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

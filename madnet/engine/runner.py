@@ -17,6 +17,11 @@ from madnet.engine.checkpoint import (
 from madnet.errors import UserError
 
 
+def _no_own_deprecations(record: logging.LogRecord) -> bool:
+    """False for what mmengine tells of its own file classes each time it saves; no user can act on it."""
+    return 'will be deprecated in future' not in record.getMessage()
+
+
 @RUNNERS.register_module()
 class MadnetRunner(Runner):
     """The Runner of all tools.
@@ -38,6 +43,7 @@ class MadnetRunner(Runner):
         for handler in logger.handlers:
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
                 handler.setLevel(logging.WARNING)
+                handler.addFilter(_no_own_deprecations)
         return logger
 
     def wrap_model(self, model_wrapper_cfg, model):

@@ -55,9 +55,7 @@ def run_test(
     cfg.work_dir = str(out)
     cfg.test_dataloader.dataset.split = split
     cfg.test_evaluator = {**cfg.test_evaluator, 'protocols': names}
-    cfg.custom_hooks = [{'type': 'ProgressHook'}]
-    if show_dir is not None:
-        cfg.custom_hooks.append({'type': 'ShowHook', 'show_dir': show_dir})
+    cfg.custom_hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
     cfg.visualizer.vis_backends = []
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         cfg[key] = None

@@ -4,9 +4,9 @@ _base_ = './published.py'
 train_pipeline = [
     dict(type='LoadSIRSTImage', channels=1),
     dict(type='LoadSIRSTMask'),
-    dict(type='RandomTargetCrop', crop_size=256, target_prob=0.5),
+    dict(type='RandomTargetCrop', size=256, target_prob=0.5),
     dict(type='RandomFlip', prob=[0.25, 0.25], direction=['horizontal', 'vertical']),
-    dict(type='RandomRot90', prob=0.75),
+    dict(type='RandomRot90'),
     dict(type='GainOffsetJitter', gain=0.2, offset=15.0),
     dict(type='PackSIRSTInputs'),
 ]

@@ -1,8 +1,8 @@
 # Synthetic scenes: nothing to download. Half of the crops hold a target, as in modern.py.
 train_pipeline = [
-    dict(type='RandomTargetCrop', crop_size=128, target_prob=0.5),
+    dict(type='RandomTargetCrop', size=128, target_prob=0.5),
     dict(type='RandomFlip', prob=[0.25, 0.25], direction=['horizontal', 'vertical']),
-    dict(type='RandomRot90', prob=0.75),
+    dict(type='RandomRot90'),
     dict(type='GainOffsetJitter', gain=0.2, offset=15.0),
     dict(type='PackSIRSTInputs'),
 ]

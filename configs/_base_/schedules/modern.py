@@ -9,11 +9,5 @@ param_scheduler = [
         type='WarmupCosineLR', warmup_steps=200, eta_min_ratio=0.01, by_epoch=True, convert_to_iter_based=True
     )
 ]
-train_cfg = dict(max_epochs=60)
-custom_hooks = [
-    dict(type='DatasetEpochHook'),
-    dict(type='ProgressHook', score='nIoU'),
-    dict(type='OverlayHook', interval=20, images=4),
-    dict(type='StopSignalHook'),
-    dict(type='EMAHook', ema_type='RampedEMA', decay=0.99),
-]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=60, val_interval=1)
+custom_hooks = [dict(type='EMAHook', ema_type='RampedEMA', decay=0.99)]

@@ -51,7 +51,7 @@ class ProgressHook(Hook):
         """Move the bar."""
         if self._bar is None:
             return
-        self._losses.append(float(outputs['loss']))
+        self._losses.append(outputs['loss'].item())
         self._bar.set_description(f'epoch {runner.epoch + 1}/{runner.max_epochs}', refresh=False)
         shown = {'loss': f'{self._losses[-1]:.3f}', 'lr': f'{self._lr(runner):.1e}'}
         best = runner.message_hub.runtime_info.get('best_score')

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 
-from mmengine.optim.scheduler import LRSchedulerMixin
+from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmseg.registry import PARAM_SCHEDULERS
 
