@@ -13,9 +13,9 @@ from madnet.models.layers import AdaDCM
 class AdaDCMEncoder(BaseModule):
     """Pyramid of :class:`~madnet.models.layers.AdaDCM` blocks with 2×2 max-pooling between them.
 
-    The first four stages of MAD-Net (TGRS 2024). Any image of at least 32×32 pixels will do: where a side
-    is odd, the last row or column is pooled alone, so that a map of stride s measures ceil(H / s) × ceil(W
-    / s). On multiples of the strides this is the published encoder exactly.
+    The first four stages of MAD-Net (IEEE document 10777476). Any image of at least 32×32 pixels will do:
+    where a side is odd, the last row or column is pooled alone, so that a map of stride s measures ceil(H /
+    s) × ceil(W / s). On multiples of the strides this is the published encoder exactly.
 
     Args:
         in_channels: Channels of the image, 1 or 3.

@@ -15,7 +15,8 @@ from madnet.models.layers import DoubleConv, MemA2M, UpConv, enlarge
 
 @MODELS.register_module()
 class MADNetHead(BaseDecodeHead):
-    """Decoder of MAD-Net (TGRS 2024) over a pyramid of n >= 2 maps, each half as large as the one before.
+    """Decoder of MAD-Net (IEEE document 10777476) over a pyramid of n >= 2 maps, each half as large as the
+    one before.
 
     From the deepest map upward, bilinear ×2, convolution, concatenation behind the encoder's map, then
     MemA²M on the first step and two convolutions on the others. With deep supervision every level has a logit

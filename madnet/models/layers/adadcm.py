@@ -8,7 +8,7 @@ from .pixel_attention import PixelAttention
 
 
 class AdaDCM(nn.Module):
-    """Adaptive differential convolution module of MAD-Net (TGRS 2024).
+    """Adaptive differential convolution module of MAD-Net (IEEE document 10777476).
 
     As in the published network, which has a leading convolution and a last residual that the paper's figure
     omits, and takes the attention from the output of the second convolution::

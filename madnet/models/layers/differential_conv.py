@@ -14,10 +14,10 @@ _BRANCHES = ('horizontal', 'vertical', 'angular', 'plain')
 class DifferentialConv(nn.Module):
     """A 3×3 convolution whose kernel is a learnt mix of difference kernels and a plain one.
 
-    The branches of AdaDCM in MAD-Net (TGRS 2024): horizontal differences (left minus right column),
-    vertical differences (upper minus lower row), angular differences (each border cell minus its neighbour)
-    and a plain kernel, each with its own bias; four unconstrained scalars γ scale kernels *and* biases
-    before they are summed. Convolution is linear, so the sum is taken over kernels: there is ONE
+    The branches of AdaDCM in MAD-Net (IEEE document 10777476): horizontal differences (left minus right
+    column), vertical differences (upper minus lower row), angular differences (each border cell minus its
+    neighbour) and a plain kernel, each with its own bias; four unconstrained scalars γ scale kernels *and*
+    biases before they are summed. Convolution is linear, so the sum is taken over kernels: there is ONE
     convolution per forward, in training too.
 
     Args:

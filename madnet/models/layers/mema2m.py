@@ -83,7 +83,7 @@ def _fill_up(x: Tensor, missing: tuple[int, int]) -> Tensor:
 
 
 class MemA2M(nn.Module):
-    """Memory-augmented attention module of MAD-Net (TGRS 2024): Conv-BN-ReLU, then a stack of
+    """Memory-augmented attention module of MAD-Net (IEEE document 10777476): Conv-BN-ReLU, then a stack of
     :class:`MemA2MBlock`.
 
     Every second block shifts its windows by half a window; the probability of drop path grows linearly from

@@ -12,8 +12,8 @@ class MemoryAttention(nn.Module):
         ℓ = Linear(mean(w));  a = softmax(ℓ M / √K);  g = σ(Linear(a Mᵀ));  y = Linear(w ⊙ g)
 
     The bank is a parameter, learnt by gradient, and serves as key and value. As published with MAD-Net
-    (TGRS 2024), whose figure shows a sigmoid similarity and neither the last gate's sigmoid nor the output
-    projection.
+    (IEEE document 10777476), whose figure shows a sigmoid similarity and neither the last gate's sigmoid nor
+    the output projection.
 
     Args:
         channels: C of the tokens.

@@ -9,9 +9,9 @@ from .padding import pad_reflect
 class PixelAttention(nn.Module):
     """Gate in 0–1 from a depthwise 7×7 convolution with reflected border.
 
-    Part of AdaDCM in MAD-Net (TGRS 2024). The paper's figure says "7×7 Conv"; the published network uses a
-    depthwise one, as here. A map of fewer than 4 pixels along an axis cannot be mirrored by 3 and has its
-    edge repeated along that axis.
+    Part of AdaDCM in MAD-Net (IEEE document 10777476). The paper's figure says "7×7 Conv"; the published
+    network uses a depthwise one, as here. A map of fewer than 4 pixels along an axis cannot be mirrored by 3
+    and has its edge repeated along that axis.
 
     Args:
         channels: C of the input and of the gate.

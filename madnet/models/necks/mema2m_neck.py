@@ -14,8 +14,8 @@ from madnet.models.layers import MemA2M
 class MemA2MNeck(BaseModule):
     """Adds one deeper map to a pyramid: 2×2 max-pooling, then :class:`~madnet.models.layers.MemA2M`.
 
-    The fifth stage of MAD-Net (TGRS 2024); it only needs the pyramid's last map and its channels, so it
-    fits behind any backbone. Of an odd side the last row or column is pooled alone.
+    The fifth stage of MAD-Net (IEEE document 10777476); it only needs the pyramid's last map and its
+    channels, so it fits behind any backbone. Of an odd side the last row or column is pooled alone.
 
     Args:
         in_channels: Channels of the pyramid's maps, finest first.
