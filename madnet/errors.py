@@ -11,7 +11,11 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str):
-        super().__init__(' '.join(str(message).split()))
+        message = str(message)
+        if message.startswith('Caught ') and 'worker process' in message:
+            # torch raises a data-loading process's error anew, with that process's traceback as its message
+            message = message.rsplit('Error: ', 1)[-1]
+        super().__init__(' '.join(message.split()))
 
 
 def nearest(name: str, candidates: Iterable[str], n: int = 3) -> str:
