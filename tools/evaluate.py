@@ -4,6 +4,8 @@
 import argparse
 import sys
 
+USAGE = """%(prog)s PRED_DIR MASK_DIR [options]
+       %(prog)s --compare DIR_A DIR_B MASK_DIR [options]"""
 EXAMPLES = """
 examples:
   python tools/evaluate.py results/tophat data/NUAA-SIRST/masks --ids img_idx/test.txt
@@ -22,7 +24,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage='%(prog)s PRED_DIR MASK_DIR [options]\n       %(prog)s --compare DIR_A DIR_B MASK_DIR [options]',
+        usage=USAGE,
     )
     parser.add_argument('folders', nargs='+', metavar='PRED_DIR MASK_DIR', help='score maps, and masks')
     parser.add_argument('--compare', nargs=2, metavar=('DIR_A', 'DIR_B'), help='two folders of score maps')

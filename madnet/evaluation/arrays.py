@@ -33,7 +33,7 @@ def as_scores(array: np.ndarray, what: str = 'score map', from_logits: bool = Fa
         scores = scores.astype(np.float32)
     low, high = scores.min(), scores.max()
     if np.isnan(low):
-        share = 'is all NaN' if np.isnan(scores).all() else f'holds {np.isnan(scores).sum()} NaN values'
+        share = 'all NaN' if np.isnan(scores).all() else f'{np.isnan(scores).sum()} NaN values'
         raise UserError(f'{what}: {share}, expected numbers')
     if not from_logits and (low < 0 or high > 1):
         raise UserError(

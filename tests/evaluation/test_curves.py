@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.stats import rankdata
+
+from madnet.evaluation import find_components
+from madnet.evaluation.curves import (
+    BINS,
+    ELEVEN_THRESHOLDS,
+    PD_FA_THRESHOLDS,
+    THRESHOLDS,
+    ScoreHistogram,
+    eleven_counts,
+    pd_fa_counts,
+    score_bins,
+    thin,
+)
+
+from . import plain
+
+probabilities = st.floats(0, 1, width=32) | st.sampled_from([0.0, 1.0, 0.5, np.float32(1 / 3).item()])
+
+
+def histogram_of(prob, truth):
+    histogram = ScoreHistogram()
+    histogram.add(ScoreHistogram.count(score_bins(prob), truth))
+    return histogram
+
+
+@given(hnp.arrays(np.float32, (1, 30), elements=probabilities))
+@settings(max_examples=300, deadline=None)
+def test_bins_are_what_their_thresholds_say(prob):
+    bins = score_bins(prob).astype(int)
+    assert bins.max() < BINS
+    assert (prob.astype(np.float64) > THRESHOLDS[bins]).all()
+    inner = bins < BINS - 1
+    assert not (prob.astype(np.float64)[inner] > THRESHOLDS[bins[inner] + 1]).any()
+    order = np.argsort(prob[0], kind='stable')
+    assert (np.diff(bins[0][order]) >= 0).all()
+
+
+def test_thresholds_rise_and_eight_bit_levels_stay_apart():
+    assert len(THRESHOLDS) == BINS
+    assert (np.diff(THRESHOLDS) >= 0).all()
+    levels = (np.arange(256) / 255).astype(np.float32)[None]
+    assert len(np.unique(score_bins(levels))) == 256
+    assert 0.5 in THRESHOLDS
+
+
+def rounded_scene(seed):
+    """A scene on 8-bit levels, where bins lose nothing, so that curves must be exact."""
+    prob, mask = plain.scene(np.random.default_rng(seed), noise=0.15)
+    return (np.round(prob * 255) / 255).astype(np.float32), mask > 127
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_auc_is_mann_whitney(seed):
+    prob, truth = rounded_scene(seed)
+    ranks = rankdata(prob).reshape(prob.shape)
+    positive, negative = truth.sum(), (~truth).sum()
+    expected = (ranks[truth].sum() - positive * (positive + 1) / 2) / (positive * negative)
+    assert histogram_of(prob, truth).auc() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_curves_equal_one_pass_per_threshold(seed):
+    prob, truth = rounded_scene(seed)
+    histogram = histogram_of(prob, truth)
+    roc, pr = histogram.roc(), histogram.pr()
+    assert (roc['fpr'][0], roc['tpr'][0], roc['fpr'][-1], roc['tpr'][-1]) == (0, 0, 1, 1)
+    for k in range(1, len(roc['fpr'])):
+        pred = prob > roc['threshold'][k]
+        assert roc['tpr'][k] == pytest.approx((pred & truth).sum() / truth.sum())
+        assert roc['fpr'][k] == pytest.approx((pred & ~truth).sum() / (~truth).sum())
+    area, recall_before = 0.0, 0.0
+    for level in np.unique(prob)[::-1]:
+        pred = prob >= level
+        recall, precision = (pred & truth).sum() / truth.sum(), (pred & truth).sum() / pred.sum()
+        area += (recall - recall_before) * precision
+        recall_before = recall
+    assert histogram.ap() == pytest.approx(area)
+    assert pr['recall'][-1] == 1
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_best_threshold(seed):
+    prob, truth = rounded_scene(seed)
+    histogram = histogram_of(prob, truth)
+    threshold, iou = histogram.best_threshold()
+    by_level = {
+        level: ((prob > level) & truth).sum() / ((prob > level) | truth).sum() for level in np.unique(prob)
+    }
+    assert iou == pytest.approx(max(by_level.values()))
+    pred = prob > threshold
+    assert (pred & truth).sum() / (pred | truth).sum() == pytest.approx(iou)
+    assert histogram.iou_at(threshold) == pytest.approx(iou)
+    assert histogram.iou_at(0.5) == pytest.approx(((prob > 0.5) & truth).sum() / ((prob > 0.5) | truth).sum())
+
+
+def test_curves_without_one_of_the_classes():
+    prob = np.full((4, 4), 0.3, np.float32)
+    for truth in (np.zeros((4, 4), bool), np.ones((4, 4), bool)):
+        assert np.isnan(histogram_of(prob, truth).auc())
+    assert np.isnan(histogram_of(prob, np.zeros((4, 4), bool)).ap())
+    assert histogram_of(prob, np.zeros((4, 4), bool)).best_threshold()[0] == 0.5
+    assert np.isnan(ScoreHistogram().auc())
+
+
+def test_near_ones_and_near_zeros_are_told_apart():
+    prob = np.array([[1e-7, 1e-6, 1e-5, 1 - 1e-5, 1 - 1e-6, 1 - 1e-7]], np.float32)
+    assert len(np.unique(score_bins(prob))) == 6
+    truth = np.array([[False, True, False, True, False, True]])
+    assert histogram_of(prob, truth).auc() == pytest.approx(6 / 9)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_pd_fa_curve_equals_plain_loops(seed):
+    prob, mask = plain.scene(np.random.default_rng(seed), noise=0.08)
+    matched, false = pd_fa_counts(prob, find_components(mask > 127), matching='greedy')
+    for k, threshold in enumerate(PD_FA_THRESHOLDS):
+        _, _, _, expected, expected_false = plain.counts(prob, mask, np.float32(threshold))
+        assert (matched[k], false[k]) == (expected, expected_false)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_eleven_counts_equal_comparisons_with_a_float_target(seed):
+    rng = np.random.default_rng(seed)
+    prob = rng.choice(np.array([0, 0.05, 0.1, 0.3, 0.5, 0.55, 0.9, 1], np.float32), (12, 12))
+    mask = rng.choice(np.array([0, 1, 128, 254, 255], np.uint8), (12, 12))
+    target = mask / 255
+    counts = eleven_counts(prob, mask)
+    for k, threshold in enumerate(ELEVEN_THRESHOLDS):
+        pred = (prob > np.float32(threshold)).astype(float)
+        tp = (pred * (pred == target)).sum()
+        fp = (pred * (pred != target)).sum()
+        tn = ((1 - pred) * (pred == target)).sum()
+        fn = ((pred != target) * (1 - pred)).sum()
+        assert counts[:, k].tolist() == [tp, fp, tp + fn, fp + tn]
+
+
+def test_thinning_keeps_the_ends_and_the_order():
+    x = np.sort(np.random.default_rng(0).random(5000) ** 6)
+    thinned = thin({'fpr': x, 'tpr': np.sqrt(x)}, 'fpr', 100)
+    assert len(thinned['fpr']) <= 100
+    assert (thinned['fpr'][0], thinned['fpr'][-1]) == (x[0], x[-1])
+    assert thinned['tpr'] == pytest.approx(np.sqrt(thinned['fpr']))
+    assert np.diff(thinned['fpr']).min() > 0

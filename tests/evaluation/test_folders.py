@@ -1,0 +1,170 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from madnet.errors import UserError
+from madnet.evaluation import compare_folders, evaluate, score_folder
+from madnet.evaluation.folders import find_maps, pair_folders, read_scores
+
+from . import plain
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'evaluate.py'
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Six scenes: masks as PNG with a suffix, predictions as .npy."""
+    rng = np.random.default_rng(0)
+    preds, masks = tmp_path / 'preds', tmp_path / 'masks'
+    preds.mkdir()
+    masks.mkdir()
+    pairs = []
+    for k in range(6):
+        prob, mask = plain.scene(rng, size=(40, 30 + k))
+        np.save(preds / f'Misc_{k}.npy', prob)
+        cv2.imwrite(str(masks / f'Misc_{k}_pixels0.png'), mask)
+        pairs.append((prob, mask))
+    return preds, masks, pairs
+
+
+def test_equals_evaluate(folders):
+    preds, masks, pairs = folders
+    evaluator, left_out = score_folder(preds, masks, 'all')
+    assert left_out == ()
+    assert str(evaluator.compute()) == str(evaluate(*zip(*pairs, strict=True), 'all'))
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'error'),
+    [('.png', 0.51 / 255), ('16.png', 0.51 / 65535), ('.npy', 0), ('.npz', 0), ('.tiff', 0)],
+)
+def test_kinds_of_files(tmp_path, suffix, error):
+    prob = plain.scene(np.random.default_rng(0))[0]
+    path = tmp_path / f'x{suffix}'
+    if suffix == '.png':
+        cv2.imwrite(str(path), np.round(prob * 255).astype(np.uint8))
+    elif suffix == '16.png':
+        cv2.imwrite(str(path), np.round(prob * 65535).astype(np.uint16))
+    elif suffix == '.npy':
+        np.save(path, prob)
+    elif suffix == '.npz':
+        np.savez(path, score=prob)
+    else:
+        cv2.imwrite(str(path), prob)
+    np.testing.assert_allclose(read_scores(path), prob, atol=error)
+
+
+def test_logits(folders, tmp_path):
+    _, masks, pairs = folders
+    logits = tmp_path / 'logits'
+    logits.mkdir()
+    for k, (prob, _) in enumerate(pairs):
+        np.savez_compressed(logits / f'Misc_{k}_logits.npz', np.log(prob / (1 - prob)))
+    with pytest.raises(UserError, match='--logits'):
+        score_folder(logits, masks)
+    result = score_folder(logits, masks, from_logits=True)[0].compute()['native']
+    assert result['IoU'] == evaluate(*zip(*pairs, strict=True))['IoU']
+
+
+def test_what_does_not_fit_is_listed_at_once(folders):
+    preds, masks, _ = folders
+    (preds / 'Misc_1.npy').unlink()
+    (masks / 'Misc_2_pixels0.png').unlink()
+    np.save(preds / 'Misc_3.npy', np.zeros((7, 9), np.float32))
+    with pytest.raises(UserError) as caught:
+        score_folder(preds, masks)
+    for part in (
+        '3 files',
+        'Misc_1 has no prediction',
+        'Misc_2 has no mask',
+        'Misc_3 is 9 × 7, its mask 33 × 40',
+    ):
+        assert part in str(caught.value)
+    evaluator, left_out = score_folder(preds, masks, allow_missing=True)
+    assert evaluator.names == ['Misc_0', 'Misc_4', 'Misc_5']
+    assert len(left_out) == 3
+    evaluator, _ = score_folder(preds, masks, ids=['Misc_0', 'Misc_5.png'])
+    assert evaluator.names == ['Misc_0', 'Misc_5']
+
+
+def test_bad_folders_and_files(folders, tmp_path):
+    preds, masks, _ = folders
+    empty = tmp_path / 'empty'
+    empty.mkdir()
+    with pytest.raises(UserError, match='no file in'):
+        score_folder(empty, masks)
+    with pytest.raises(UserError, match='no folder'):
+        score_folder(tmp_path / 'nowhere', masks)
+    np.save(preds / 'Misc_0.npy', np.full((40, 30), np.nan, np.float32))
+    with pytest.raises(UserError, match='Misc_0: score map: all NaN'):
+        score_folder(preds, masks)
+    (preds / 'Misc_0.npy').write_bytes(b'no array')
+    with pytest.raises(UserError, match=r'Misc_0.npy: not readable'):
+        score_folder(preds, masks)
+    np.savez(preds / 'Misc_0.npz', a=np.zeros(3), b=np.zeros(3))
+    with pytest.raises(UserError, match="stand for 'Misc_0'"):
+        find_maps(preds, 'predictions')
+    (preds / 'Misc_0.npy').unlink()
+    with pytest.raises(UserError, match='2 arrays'):
+        pair_folders(preds, masks)
+
+
+def test_coloured_masks_are_refused(folders):
+    preds, masks, _ = folders
+    cv2.imwrite(str(masks / 'Misc_0_pixels0.png'), np.zeros((40, 30, 3), np.uint8))
+    with pytest.raises(UserError, match='mode RGB'):
+        score_folder(preds, masks)
+    cv2.imwrite(str(masks / 'Misc_0_pixels0.png'), np.eye(40, 30, dtype=np.uint8))
+    with pytest.raises(UserError, match='0 and 1'):
+        score_folder(preds, masks)
+
+
+def test_comparison_finds_the_spoiled_one(folders, tmp_path):
+    preds, masks, pairs = folders
+    worse = tmp_path / 'worse'
+    worse.mkdir()
+    for k, (prob, _) in enumerate(pairs):
+        np.save(worse / f'Misc_{k}.npy', np.zeros_like(prob) if k == 4 else prob)
+    report = compare_folders(preds, worse, masks)
+    assert report['images'][0]['name'] == 'Misc_4'
+    assert report['images'][0]['difference'] < 0
+    assert all(row['difference'] == 0 for row in report['images'][1:])
+    assert report['metrics']['IoU']['difference'] < 0
+    (worse / 'Misc_0.npy').unlink()
+    with pytest.raises(UserError, match='B: Misc_0 has no prediction'):
+        compare_folders(preds, worse, masks)
+    report = compare_folders(preds, worse, masks, allow_missing=True)
+    assert len(report['images']) == 5
+    with pytest.raises(UserError, match='one protocol'):
+        compare_folders(preds, worse, masks, 'native,abc')
+
+
+def tool(*arguments):
+    return subprocess.run(
+        [sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_tool(folders, tmp_path):
+    preds, masks, pairs = folders
+    done = tool(preds, masks, '--protocol', 'native,abc', '--size', 32, '--out', tmp_path / 'out')
+    assert done.returncode == 0, done.stderr
+    assert 'native' in done.stdout
+    report = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert report['schema'] == 1
+    assert report['results']['native']['IoU'] == pytest.approx(evaluate(*zip(*pairs, strict=True))['IoU'])
+    assert report['results']['abc']['pixels'] == 6 * 32 * 32
+    assert len((tmp_path / 'out' / 'per_image.csv').read_text().splitlines()) == 1 + 2 * 6
+
+
+def test_the_tool_says_what_is_wrong_in_one_line(folders):
+    preds, masks, _ = folders
+    done = tool(preds, masks, '--protocol', 'nativ')
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown protocol 'nativ'. Did you mean 'native'")
+    assert done.stderr.count('\n') == 1

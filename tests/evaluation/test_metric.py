@@ -1,0 +1,166 @@
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.registry import METRICS
+from mmseg.structures import SegDataSample
+
+from madnet.errors import UserError
+from madnet.evaluation import IRSTDMetric, evaluate
+from madnet.evaluation import metric as metric_module
+
+from . import plain
+
+
+def sample(prob, mask, index, net_logits=None, **meta):
+    data = SegDataSample(
+        metainfo={'img_path': f'x/{index}.png', 'img_id': f'{index}', 'sample_idx': index, **meta}
+    )
+    data.seg_logits = PixelData(data=torch.from_numpy(prob)[None])
+    data.gt_mask = PixelData(data=torch.from_numpy(mask)[None])
+    data.gt_sem_seg = PixelData(data=torch.from_numpy((mask > 127).astype(np.int64))[None])
+    if net_logits is not None:
+        data.net_logits = PixelData(data=torch.from_numpy(net_logits)[None])
+    return data.to_dict()
+
+
+@pytest.fixture
+def pairs():
+    rng = np.random.default_rng(0)
+    return [plain.scene(rng, size=(40 + k, 52)) for k in range(7)]
+
+
+def run(metric, samples, batch=1):
+    for k in range(0, len(samples), batch):
+        metric.process({}, samples[k : k + batch])
+    return metric.evaluate(len(samples))
+
+
+def test_equals_evaluate_for_any_batch_size(pairs):
+    metric = METRICS.build({'type': 'IRSTDMetric', 'protocols': ('native', 'basicirstd')})
+    samples = [sample(*pair, k) for k, pair in enumerate(pairs)]
+    flat = run(metric, samples)
+    expected = evaluate(*zip(*pairs, strict=True), ('native', 'basicirstd'))
+    assert str(metric.full_results) == str(expected)
+    assert flat['nIoU'] == expected['native']['nIoU']
+    assert flat['basicirstd/Pd'] == expected['basicirstd']['Pd']
+    assert [row['name'] for row in metric.per_image[:7]] == list('0123456')
+    assert metric.details(resamples=5)['native']['pd_fa']['Pd']
+    assert str(run(metric, samples, batch=4)) == str(flat), 'the second epoch must not remember the first'
+
+
+def test_base_protocols_take_the_logits_of_the_network(pairs):
+    rng = np.random.default_rng(1)
+    logits = [rng.normal(-2, 2, (64, 64)).astype(np.float32) for _ in pairs]
+    metric = IRSTDMetric('all', base_size=64)
+    run(metric, [sample(*pair, k, logits[k]) for k, pair in enumerate(pairs)])
+    from madnet.evaluation.arrays import resize_mask
+
+    masks = [resize_mask(mask, (64, 64)) for _, mask in pairs]
+    expected = evaluate(logits, masks, 'abc', from_logits=True)
+    assert metric.full_results['abc'] == expected
+    assert metric.full_results['dnanet']['pixels'] == len(pairs) * 256**2
+    assert metric.full_results['native'] == evaluate(*zip(*pairs, strict=True), 'native')
+
+
+def test_base_size_from_argument_sample_or_network(pairs):
+    prob, mask = pairs[0]
+    logits = np.zeros((32, 48), np.float32)
+    for meta, net, argument, expected in (
+        ({}, None, None, prob.size),
+        ({}, logits, None, 32 * 48),
+        ({'base_size': 24}, logits, None, 24 * 24),
+        ({'base_size': (20, 24)}, None, None, 20 * 24),
+        ({'base_size': 24}, logits, (16, 20), 16 * 20),
+    ):
+        metric = IRSTDMetric('abc', base_size=argument)
+        run(metric, [sample(prob, mask, 0, net, **meta)])
+        assert metric.full_results['abc']['pixels'] == expected
+
+
+def test_processes_with_unequal_shares_and_a_repeated_image(pairs, monkeypatch):
+    samples = [sample(*pair, k) for k, pair in enumerate(pairs)]
+    whole = IRSTDMetric('all')
+    expected = run(whole, samples)
+    shares = [[0, 3, 6], [1, 4, 0], [2, 5, 1], []]
+    others = []
+    for share in shares[1:]:
+        part = IRSTDMetric('all')
+        part.process({}, [samples[k] for k in share])
+        others.append(part._evaluator)
+    monkeypatch.setattr(
+        metric_module, 'all_gather_object', lambda own: pickle.loads(pickle.dumps([own, *others]))
+    )
+    first = IRSTDMetric('all')
+    first.process({}, [samples[k] for k in shares[0]])
+    assert str(first.evaluate(7)) == str(expected)
+    assert str(first.per_image) == str(whole.per_image)
+
+
+def _worker(rank, folder, port):
+    import torch.distributed as dist
+
+    dist.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
+    rng = np.random.default_rng(0)
+    pairs = [plain.scene(rng, size=(40 + k, 52)) for k in range(3)]
+    metric = IRSTDMetric('all')
+    metric.process({}, [sample(*pairs[k], k) for k in ((0, 2), (1, 0))[rank]])
+    (folder / f'{rank}.txt').write_text(str(metric.evaluate(3)))
+    dist.destroy_process_group()
+
+
+def test_two_real_processes(pairs, tmp_path):
+    import socket
+
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(_worker, (tmp_path, port), nprocs=2)
+    expected = str(run(IRSTDMetric('all'), [sample(*pair, k) for k, pair in enumerate(pairs[:3])]))
+    assert (tmp_path / '0.txt').read_text() == (tmp_path / '1.txt').read_text() == expected
+
+
+def test_falls_back_on_the_binary_mask(pairs):
+    data = sample(*pairs[0], 0)
+    del data['gt_mask']
+    metric = IRSTDMetric()
+    run(metric, [data])
+    assert metric.full_results['native'] == evaluate([pairs[0][0]], [pairs[0][1]])
+    del data['gt_sem_seg']
+    with pytest.raises(UserError, match='no mask'):
+        metric.process({}, [data])
+
+
+def test_half_precision_and_nan(pairs):
+    prob, mask = pairs[0]
+    data = sample(prob, mask, 0)
+    data['seg_logits']['data'] = data['seg_logits']['data'].bfloat16()
+    assert math.isfinite(run(IRSTDMetric(), [data])['IoU'])
+    with pytest.raises(FloatingPointError, match='diverged'):
+        IRSTDMetric().process({}, [sample(np.full_like(prob, np.nan), mask, 0)])
+
+
+def test_nothing_processed():
+    with pytest.raises(UserError, match='no image'):
+        IRSTDMetric().evaluate(0)
+
+
+def test_prefix_and_curves(pairs):
+    flat = run(IRSTDMetric(prefix='val', curves=False), [sample(*pairs[0], 0)])
+    assert 'val/nIoU' in flat
+    assert 'val/AUC' not in flat
+
+
+def test_scr_reads_the_image(pairs, tmp_path):
+    import cv2
+
+    prob, mask = pairs[0]
+    path = tmp_path / 'x.png'
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (*mask.shape, 3), dtype=np.uint8))
+    metric = IRSTDMetric(scr=True)
+    run(metric, [sample(prob, mask, 0, img_path=str(path))])
+    rows = metric.details(resamples=0)['native']['strata']['scr']
+    assert sum(r['targets'] for r in rows) == metric.full_results['native']['targets'] > 0
