@@ -12,9 +12,9 @@ import madnet
 from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
 from madnet.engine.cli import parse_options
 from madnet.engine.config import config_error, load_config
+from madnet.engine.console import metrics_table
 from madnet.engine.train import build_runner
 from madnet.evaluation import get_protocols, write_results
-from madnet.visualization.tables import metrics_table
 
 
 def run_test(

@@ -10,9 +10,9 @@ from mmengine.dist import is_main_process
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
 from madnet.engine.cli import parse_options
 from madnet.engine.config import config_error, load_config
+from madnet.engine.console import metrics_table
 from madnet.engine.runner import MadnetRunner
 from madnet.errors import UserError
-from madnet.visualization.tables import metrics_table
 
 
 def train(
@@ -129,8 +129,8 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
     lines = [f'trained to epoch {runner.epoch} in {seconds / 60:.1f} min']
     if 'best_metrics' in info:
         selection = runner.cfg.get('selection', 'val')
-        rows = {f'best on {selection} (epoch {info["best_epoch"]})': info['best_metrics']}
-        lines += ['', metrics_table(rows), '']
+        rows = {f'best of {selection} (epoch {info["best_epoch"]})': info['best_metrics']}
+        lines += [metrics_table(rows, 'validation, native')]
     if (folder / BEST).exists():
         lines.append(f'best epoch  {folder / BEST}')
     lines += [f'last epoch  {folder / LAST}', f'log, curves {runner.log_dir}']
