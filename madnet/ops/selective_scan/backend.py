@@ -1,4 +1,4 @@
-"""What every backend of the selective scan offers, and the form over maps that any of them can fall back on."""
+"""What every backend of the selective scan offers, and a form over maps that any of them can fall back on."""
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple
@@ -65,8 +65,9 @@ def compute_dtype(inputs: ScanInputs) -> torch.dtype:
 class Backend(ABC):
     """One way to compute the scan, forward and backward.
 
-    ``forward`` returns y and whatever ``backward`` wants to find again (``states``, of ``states_shape`` and in
-    ``compute_dtype``; empty where ``save`` is false). Implementations take every dtype, any strides and an empty batch.
+    ``forward`` returns y and whatever ``backward`` wants to find again (``states``, of ``states_shape`` and
+    in ``compute_dtype``; empty where ``save`` is false). Implementations take every dtype, any strides and
+    an empty batch.
     """
 
     name: str

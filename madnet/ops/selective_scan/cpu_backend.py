@@ -1,4 +1,4 @@
-"""The compiled backend: C kernels (csrc/) behind ctypes, so one build serves every version of Python and torch."""
+"""The compiled backend: C kernels (csrc/) behind ctypes, so one build serves every Python and torch."""
 
 import ctypes
 import functools
@@ -57,7 +57,7 @@ class Kernels:
             raise MemoryError('selective_scan: no memory left for the buffers of the cpu backend')
 
     def exponentials(self, count: int) -> float:
-        """Compute so many exponentials from registers on one thread: the bound of the scan, for benchmarks."""
+        """Compute so many exponentials from registers on one thread: a bound of the scan, for benchmarks."""
         return self._probe(count)
 
 
@@ -124,10 +124,10 @@ class _Layout:
 
 
 class CpuBackend(Backend):
-    """AVX2 (or whatever the compiler's baseline has), OpenMP, states in registers, checkpoints every few steps.
+    """AVX2 (or what the compiler's baseline has), OpenMP, states in registers, checkpoints every few steps.
 
-    As many threads as ``torch.get_num_threads()`` says. Results do not depend on timing; gradients of A, B, C, D and the
-    bias are summed in an order that depends on the number of threads.
+    As many threads as ``torch.get_num_threads()`` says. Results do not depend on timing; gradients of A, B,
+    C, D and the bias are summed in an order that depends on the number of threads.
     """
 
     name = 'cpu'

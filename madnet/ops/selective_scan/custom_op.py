@@ -1,6 +1,6 @@
-"""The scan as nodes that torch.compile, autograd, AMP, DDP and export see: one custom op for each form, with its backward.
+"""The scan as torch.compile, autograd, AMP and DDP see it: one custom op for each form, with its backward.
 
-The ops take the name of a backend that has been resolved already; the shapes of the saved states depend on it.
+The ops take the name of a backend, chosen already: the shapes of the saved states depend on it.
 """
 
 import torch
@@ -138,7 +138,7 @@ def _(grad, states, u, delta, A, B, C, D, delta_bias, delta_softplus, backend):
 
 
 def _make_autograd(forward, backward):
-    """Autograd for a pair of ops; a forward pass that was told to save nothing is run again when gradients are asked."""
+    """Autograd for a pair of ops; a forward pass that saved nothing is run again when gradients are asked."""
 
     def setup_context(ctx, inputs, output):
         *tensors, softplus, backend, save = inputs

@@ -1,4 +1,4 @@
-"""The four directions over a map as index maps: step t of direction k visits one pixel (VMamba, cross-scan)."""
+"""The four directions over a map as index maps: step t of direction k visits one pixel (VMamba)."""
 
 import torch
 from torch import Tensor

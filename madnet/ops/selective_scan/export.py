@@ -1,4 +1,4 @@
-"""The scan in the form that exporters understand: torch's higher-order scan, which becomes one ONNX ``Scan`` node."""
+"""The scan in the form that exporters understand: torch's higher-order scan, one ``Scan`` node in ONNX."""
 
 import torch
 import torch.nn.functional as F

@@ -41,7 +41,8 @@ def selective_scan(
         D: Weight of the direct path (K·d,).
         delta_bias: (K·d,).
         delta_softplus: Whether the steps go through softplus.
-        backend: ``'auto'``, the best of :func:`selective_scan_backends` that takes these tensors, or one by name.
+        backend: ``'auto'``, the best of :func:`selective_scan_backends` that takes these tensors, or one by
+            name.
 
     Returns:
         y (batch, K·d, L), in the dtype of u. Differentiable once in every tensor.
@@ -76,9 +77,10 @@ def selective_scan_2d(
 ) -> Tensor:
     """Selective scan over maps in four directions, summed (Liu et al., VMamba, 2024, SS2D).
 
-    Direction k is group k of a :func:`selective_scan` whose step t visits the pixel of row-major index t (k = 0),
-    (t mod H)·W + t div H (k = 1), or what directions 0 and 1 visit at L − 1 − t (k = 2, 3). All tensors are in pixel
-    order with the channels last; the backends ``triton`` and ``cpu`` make no copies in the order of a direction.
+    Direction k is group k of a :func:`selective_scan` whose step t visits the pixel of row-major index t
+    (k = 0), (t mod H)·W + t div H (k = 1), or what directions 0 and 1 visit at L − 1 − t (k = 2, 3). All
+    tensors are in pixel order with the channels last; the backends ``triton`` and ``cpu`` make no copies in
+    the order of a direction.
 
     Args:
         x: Input (batch, H, W, d), the same for all directions.
@@ -111,8 +113,8 @@ def selective_scan_2d(
 def selective_scan_backends() -> list[str]:
     """The backends that work here, best first; each may be named in ``backend=``.
 
-    ``triton`` needs a GPU (or ``TRITON_INTERPRET=1``) and the triton package, ``cpu`` the kernels that are compiled at
-    install time where there is a C compiler; ``torch`` and ``reference`` are always there.
+    ``triton`` needs a GPU (or ``TRITON_INTERPRET=1``) and the triton package, ``cpu`` the kernels that are
+    compiled at install time where there is a C compiler; ``torch`` and ``reference`` are always there.
     """
     devices = [torch.device('cpu')] + ([torch.device('cuda')] if torch.cuda.is_available() else [])
     return [name for name, b in BACKENDS.items() if any(b.why_not(d, torch.float32) is None for d in devices)]
@@ -151,8 +153,8 @@ def choose_backend(inputs: ScanInputs, backend: str = 'auto') -> str:
 @functools.cache
 def _tell_of_slow_fallback() -> None:
     warnings.warn(
-        'selective_scan: the compiled CPU kernels are missing, the PyTorch form serves (about five times slower); '
-        'install a C compiler and install madnet again',
+        'selective_scan: the compiled CPU kernels are missing, so the PyTorch form serves, several times '
+        'slower; install a C compiler and install madnet again',
         stacklevel=4,
     )
 
@@ -169,7 +171,7 @@ def _check(
     step_shape: tuple[int, ...],
     mixed: tuple[int, ...],
 ) -> None:
-    """One line with all shapes for what does not fit: ``step_shape`` is delta's, ``mixed`` that of B and C."""
+    """One line with all shapes for what does not fit: ``step_shape`` of delta, ``mixed`` of B and C."""
     states = inputs.A.shape[1]
     expected = {'delta': step_shape, 'A': (channels, states), 'B': mixed, 'C': mixed}
     expected.update({n: (channels,) for n in ('D', 'delta_bias') if getattr(inputs, n) is not None})
@@ -187,5 +189,6 @@ def _check(
 
 
 def _refuse(name: str, inputs: ScanInputs, expected: str) -> None:
-    found = ', '.join(f'{n} {tuple(t.shape)}' for n, t in inputs._asdict().items() if isinstance(t, Tensor))
+    tensors = {'x' if n == 'u' and name.endswith('2d') else n: t for n, t in inputs._asdict().items()}
+    found = ', '.join(f'{n} {tuple(t.shape)}' for n, t in tensors.items() if isinstance(t, Tensor))
     raise ValueError(f'{name}: expected {expected}; found {found}')

@@ -1,10 +1,11 @@
-"""The selective scan in PyTorch operations alone, with a hand-written backward pass: works wherever torch does.
+"""The selective scan in PyTorch operations alone, with a hand-written backward pass.
 
-States are laid out (group, state, channel, sequence): decay, drive and read-out then are element-wise products whose
-innermost axes lie contiguous, and the sum over the states runs over an outer axis. A long sequence is cut into chunks
-that run side by side as if they were sequences of their own; the state that enters each of them follows from the chunks'
-ends and total decays (all factors ≤ 1, so nothing overflows), and is put in before the outputs are formed.
-Time is also cut into segments, one after the other, so that the memory for a backward pass is bounded.
+States are laid out (group, state, channel, sequence): decay, drive and read-out then are element-wise
+products whose innermost axes lie contiguous, and the sum over the states runs over an outer axis. A long
+sequence is cut into chunks that run side by side as if they were sequences of their own; the state that
+enters each of them follows from the chunks' ends and total decays (all factors ≤ 1, so nothing overflows),
+and is put in before the outputs are formed. Time is also cut into segments, one after the other, so that the
+memory for a backward pass is bounded.
 """
 
 from typing import NamedTuple
@@ -51,7 +52,7 @@ class _Segment(NamedTuple):
 
 
 def _pack(x: Tensor, axis: int, steps: int) -> Tensor:
-    """(batch, group, rows, length) → (steps, group, rows, batch, chunk), with a 1 put in at ``axis``; padded with 0."""
+    """(batch, group, rows, length) → (steps, group, rows, batch, chunk), padded with 0; a 1 at ``axis``."""
     chunks = -(-x.shape[3] // steps)
     x = F.pad(x, (0, chunks * steps - x.shape[3])).unflatten(3, (chunks, steps))
     return x.permute(4, 1, 2, 0, 3).contiguous().unsqueeze(axis)
@@ -101,7 +102,7 @@ def _carry(ends: Tensor, totals: Tensor, state: Tensor, backwards: bool = False)
 def _entering_states(
     s: _Segment, state: Tensor, keep: list[Tensor] | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """The state that enters each chunk of the segment and, with more than one chunk, the one that leaves the last.
+    """The state that enters each chunk of the segment and, with several chunks, the one that leaves the last.
 
     The decays of all steps are put into ``keep`` where it is given: a later pass needs no exponentials then.
     """

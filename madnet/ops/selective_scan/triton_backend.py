@@ -1,4 +1,4 @@
-"""The GPU backend: the Triton kernels behind the common interface, fused over the four directions of a map."""
+"""The GPU backend: Triton kernels behind the common interface, fused over the four directions of a map."""
 
 import importlib.util
 import os
@@ -19,8 +19,8 @@ WORKERS = 256  # programs that share the batch in the backward pass, each with i
 class TritonBackend(Backend):
     """Forward and backward for NVIDIA GPUs; half precision is read and written as it is, states are float32.
 
-    With ``TRITON_INTERPRET=1`` set before the first import it also takes tensors on the CPU: slowly, for tests.
-    Gradients are summed in a fixed order: two runs agree to the bit.
+    With ``TRITON_INTERPRET=1`` set before the first import it also takes tensors on the CPU: slowly, for
+    tests. Gradients are summed in a fixed order: two runs agree to the bit.
     """
 
     name = 'triton'
@@ -99,8 +99,8 @@ class TritonBackend(Backend):
                     dA if dD is None else dD, dA if dbias is None else dbias,
                     shape.batch, workers, *_sizes(inputs, shape, maps),
                     *_strides(inputs.u, shape, maps), *_strides(inputs.delta, shape, maps),
-                    *_strides_mixed(inputs.B, maps), *_strides_mixed(inputs.C, maps), *_strides(grad, shape, maps),
-                    *_strides(du, shape, maps), *_strides(ddelta, shape, maps),
+                    *_strides_mixed(inputs.B, maps), *_strides_mixed(inputs.C, maps),
+                    *_strides(grad, shape, maps), *_strides(du, shape, maps), *_strides(ddelta, shape, maps),
                     dB.stride(0), *_strides_mixed(dB[0], maps),
                     **_constants(inputs, shape, maps),
                 )  # fmt: skip

@@ -1,9 +1,9 @@
 """Triton kernels of the selective scan; imported only where triton is used.
 
-One program takes one group (a direction, over maps) and a block of channels through time, T steps at a go. A tile is
-[step, channel, state]; inside it the recurrence is an associative scan, from tile to tile the state stays in registers.
-Tensors are read through strides (batch, group, channel or state, step), so plain sequences and maps share the kernels;
-over maps the pixel of a step comes from index arithmetic.
+One program takes one group (a direction, over maps) and a block of channels through time, T steps at a go. A
+tile is [step, channel, state]; inside it the recurrence is an associative scan, from tile to tile the state
+stays in registers. Tensors are read through strides (batch, group, channel or state, step), so plain
+sequences and maps share the kernels; over maps the pixel of a step comes from index arithmetic.
 """
 
 import triton
@@ -43,7 +43,8 @@ def forward_kernel(
     groups, channels, length, height, width,
     u_b, u_g, u_c, u_t, d_b, d_g, d_c, d_t, B_b, B_g, B_n, B_t, C_b, C_g, C_n, C_t, y_b, y_g, y_c, y_t,
     N: tl.constexpr, N_PADDED: tl.constexpr, BLOCK: tl.constexpr, T: tl.constexpr,
-    MAPS: tl.constexpr, SOFTPLUS: tl.constexpr, HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, SAVE: tl.constexpr,
+    MAPS: tl.constexpr, SOFTPLUS: tl.constexpr, HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr,
+    SAVE: tl.constexpr,
 ):  # fmt: skip
     batch = (tl.program_id(0) // groups).to(tl.int64)
     group = tl.program_id(0) % groups
