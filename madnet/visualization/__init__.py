@@ -1,0 +1,7 @@
+"""From counts, maps and curves that exist to pictures, tables and reports."""
+
+from madnet.visualization.overlay import draw_overlay
+from madnet.visualization.tables import ResultTable, metrics_table
+from madnet.visualization.visualizer import IRSTDVisualizer
+
+__all__ = ['IRSTDVisualizer', 'ResultTable', 'draw_overlay', 'metrics_table']

@@ -1,0 +1,180 @@
+"""Thin outlines and marks around targets that never cover a pixel of a target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from madnet.visualization.findings import Finding
+from madnet.visualization.palette import FALSE_ALARM, INK, PAPER, RGB, Kind
+
+if TYPE_CHECKING:
+    from madnet.evaluation.components import Components
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+
+
+def enlarge(mask: np.ndarray, factor: int) -> np.ndarray:
+    """(H·f, W·f) copy of a (H, W) image or mask, every pixel a square of f × f."""
+    return cv2.resize(mask, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+
+
+def outer_ring(mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool: the one-pixel line just outside of a (H, W) uint8 mask of 0 and 1."""
+    return (cv2.dilate(mask, _CROSS) > mask).astype(bool)
+
+
+def inner_ring(mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool: the one-pixel line just inside of a (H, W) uint8 mask of 0 and 1."""
+    return (cv2.erode(mask, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0) < mask).astype(bool)
+
+
+def draw_dashed(canvas: np.ndarray, line: np.ndarray, light: RGB = INK, dark: RGB = PAPER) -> None:
+    """Draw the pixels of ``line`` (H, W) bool as alternating light and dark dashes, seen on any grey."""
+    y, x = np.nonzero(line)
+    canvas[y, x] = np.where((((x + y) // 3) % 2 == 0)[:, None], np.uint8(light), np.uint8(dark))
+
+
+def draw_text(
+    canvas: np.ndarray,
+    text: str,
+    at: tuple[int, int],
+    colour: RGB = INK,
+    size: float = 0.42,
+    halo: bool = False,
+) -> None:
+    """Write one line; ``at`` is the left end of its base line. What the font lacks becomes ``?``."""
+    text = text.encode('ascii', 'replace').decode()
+    if halo:
+        for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            cv2.putText(canvas, text, (at[0] + dx, at[1] + dy), FONT, size, PAPER, 1, cv2.LINE_AA)
+    cv2.putText(canvas, text, at, FONT, size, colour, 1, cv2.LINE_AA)
+
+
+def text_width(text: str, size: float = 0.42) -> int:
+    """Width of a line in pixels."""
+    return cv2.getTextSize(text.encode('ascii', 'replace').decode(), FONT, size, 1)[0][0]
+
+
+def draw_mark(
+    canvas: np.ndarray, mark: str, centre: tuple[int, int], reach: tuple[int, int], colour: RGB
+) -> None:
+    """Draw ``brackets``, a ``circle`` or a ``diamond`` that clears ``reach`` (x, y) around ``centre``."""
+    cx, cy = centre
+    rx, ry = reach
+    if mark == 'circle':
+        cv2.circle(canvas, centre, round(float(np.hypot(rx, ry))), colour, 1, cv2.LINE_AA)
+    elif mark == 'diamond':
+        r = rx + ry
+        corners = np.array([(cx, cy - r), (cx + r, cy), (cx, cy + r), (cx - r, cy)])
+        cv2.polylines(canvas, [corners], True, colour, 1, cv2.LINE_AA)
+    else:
+        arm = max(3, min(rx, ry) // 2)
+        for sx in (-1, 1):
+            for sy in (-1, 1):
+                x, y = cx + sx * rx, cy + sy * ry
+                corner = np.array([(x - sx * arm, y), (x, y), (x, y - sy * arm)])
+                cv2.polylines(canvas, [corner], False, colour, 1)
+
+
+def kind_regions(
+    truth: Components | None, pred: Components | None, findings: list[Finding]
+) -> dict[Kind, np.ndarray]:
+    """Where the objects of each kind lie.
+
+    Returns:
+        For each kind that occurs a (H, W) uint8 map of 0 and 1: the true components of hits, misses and
+        targets, the predicted components of false alarms and detections.
+    """
+    regions = {}
+    for kind in dict.fromkeys(f.kind for f in findings):
+        of_kind = [f for f in findings if f.kind is kind]
+        if of_kind[0].truth is not None:
+            regions[kind] = _region(truth, [f.truth for f in of_kind])
+        else:
+            regions[kind] = _region(pred, [f.pred for f in of_kind])
+    return regions
+
+
+def _region(components: Components, indices: list[int]) -> np.ndarray:
+    table = np.zeros(len(components) + 1, np.uint8)
+    table[np.asarray(indices, dtype=np.intp) + 1] = 1
+    return table[components.labels]
+
+
+def draw_findings(
+    grey: np.ndarray,
+    truth: Components | None,
+    pred: Components | None,
+    findings: list[Finding],
+    factor: int = 1,
+    numbered: int = 0,
+) -> np.ndarray:
+    """The image with outlines, marks and numbers, enlarged by a whole factor.
+
+    Every pixel that belongs to a true target, to a false alarm or to a detection keeps its grey value:
+    outlines run outside of them, and marks and numbers give way.
+
+    Args:
+        grey: (H, W) uint8.
+        truth: True components of the image, or None.
+        pred: Predicted components of the image, or None.
+        findings: What :func:`~madnet.visualization.findings.list_findings` made of them.
+        factor: Whole-number magnification.
+        numbered: So many of the findings, from the first, get their number (from 1) beside the mark.
+
+    Returns:
+        (H·factor, W·factor, 3) RGB uint8.
+    """
+    plain = cv2.cvtColor(enlarge(grey, factor), cv2.COLOR_GRAY2RGB)
+    if not findings:
+        return plain
+    canvas = plain.copy()
+    kept = np.zeros(grey.shape, np.uint8)
+    matched = [f.pred for f in findings if f.truth is not None and f.pred is not None]
+    if matched:
+        draw_dashed(canvas, outer_ring(enlarge(_region(pred, matched), factor)))
+    for kind, region in kind_regions(truth, pred, findings).items():
+        canvas[outer_ring(enlarge(region, factor))] = kind.colour
+        kept |= region
+
+    kept = enlarge(kept, factor)
+    # the least important is drawn first, so that a crowd of false alarms never buries a miss
+    for finding in reversed(findings):
+        draw_mark(canvas, finding.kind.mark, *_place(finding, factor), finding.kind.colour)
+    busy = kept.copy()
+    for number, finding in enumerate(findings[:numbered], 1):
+        _draw_number(canvas, str(number), finding, factor, busy)
+    kept = kept.astype(bool)
+    canvas[kept] = plain[kept]
+    return canvas
+
+
+def _place(finding: Finding, factor: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Centre and reach of a mark around a box, in pixels of the enlarged image."""
+    x0, y0, x1, y1 = (factor * v for v in finding.box)
+    margin = 5 if finding.kind is FALSE_ALARM else 7
+    return ((x0 + x1) // 2, (y0 + y1) // 2), ((x1 - x0) // 2 + margin, (y1 - y0) // 2 + margin)
+
+
+def _draw_number(canvas: np.ndarray, text: str, finding: Finding, factor: int, busy: np.ndarray) -> None:
+    """Write a number at the first corner of a mark where it hides nothing; keep later ones off that place."""
+    (cx, cy), (rx, ry) = _place(finding, factor)
+    if finding.kind.mark != 'brackets':
+        rx = ry = round(0.8 * (rx + ry)) if finding.kind.mark == 'diamond' else round(float(np.hypot(rx, ry)))
+    width, height = text_width(text), 10
+    height_all, width_all = busy.shape
+    right, left, above, below = cx + rx + 3, cx - rx - 3 - width, cy - ry + 4, cy + ry + height
+    best = None
+    for x, base in ((right, above), (left, above), (right, below), (left, below)):
+        x = min(max(x, 1), width_all - width - 1)
+        base = min(max(base, height + 1), height_all - 2)
+        covered = int(np.count_nonzero(busy[base - height : base + 1, x : x + width]))
+        if best is None or covered < best[0]:
+            best = (covered, x, base)
+    _, x, base = best
+    busy[base - height : base + 1, x : x + width] = 1
+    draw_text(canvas, text, (x, base), finding.kind.colour, halo=True)

@@ -1,0 +1,198 @@
+"""One image with its targets, its false alarms and a zoom on each: the picture to judge a detector by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from madnet.visualization.findings import Finding, list_findings
+from madnet.visualization.insets import InsetPainter
+from madnet.visualization.marks import draw_dashed, draw_findings, draw_mark, draw_text, text_width
+from madnet.visualization.palette import (
+    DETECTION,
+    FALSE_ALARM,
+    HIT,
+    INK,
+    MISSED,
+    PAPER,
+    QUIET,
+    TARGET,
+    Kind,
+)
+from madnet.visualization.stretch import stretch
+
+if TYPE_CHECKING:
+    from madnet.evaluation.components import Components, Match
+
+GAP = 6
+LINE = 22
+HEADER = 2 * LINE + 6
+CAPTION = 20
+MIN_WIDTH = 520
+_LEGEND_REACH = {'brackets': (5, 5), 'circle': (4, 4), 'diamond': (3, 3)}
+
+
+def view_factor(shape: tuple[int, int], view_size: int = 768) -> int:
+    """The whole factor, 1 or more, that brings the longer side of ``(H, W)`` nearest to ``view_size``."""
+    return max(1, round(view_size / max(shape)))
+
+
+def draw_overlay(
+    image: np.ndarray,
+    truth: Components | None = None,
+    pred: Components | None = None,
+    match: Match | None = None,
+    score: np.ndarray | None = None,
+    *,
+    title: str = '',
+    max_insets: int = 6,
+    inset_size: int = 32,
+    inset_zoom: int = 5,
+    view_size: int = 768,
+) -> np.ndarray:
+    """Draw hits, misses and false alarms over an image, with a strip of zoomed insets below it.
+
+    From top to bottom: a header with the title, the counts and the legend; the image, stretched and
+    enlarged by a whole factor, with thin outlines and a mark around each object; one inset for each target
+    and false alarm, numbered as in the image. In the image, nothing covers a pixel of a target or of a false
+    alarm.
+
+    Args:
+        image: (H, W) or (H, W, C), any numeric type.
+        truth: True components; None where no truth is known (predictions are then drawn as detections).
+        pred: Predicted components; None where there is no prediction (the truth is then drawn as targets).
+        match: Which of them belong together; needed with both.
+        score: (H, W) score map in 0–1; with it each inset has the same crop of the map beside it and says the
+            highest score of the object.
+        title: One line for the header; cut where it is too long.
+        max_insets: So many insets at most; what is left out is counted below them.
+        inset_size: Side of an inset's crop in pixels of the image.
+        inset_zoom: Magnification of the insets.
+        view_size: The longer side of the image is brought near to so many pixels, never below its own size.
+
+    Returns:
+        (H', W', 3) RGB uint8. The enlarged image lies at row ``HEADER``, column 0.
+
+    Raises:
+        ValueError: The sizes of image, components and score map differ, or ``match`` is missing.
+    """
+    image = np.asarray(image)
+    shape = image.shape[:2]
+    for what, array in (
+        ('truth', None if truth is None else truth.labels),
+        ('prediction', None if pred is None else pred.labels),
+        ('score map', score),
+    ):
+        if array is not None and array.shape != shape:
+            raise ValueError(
+                f'the image is {shape[1]}x{shape[0]}, the {what} {array.shape[1]}x{array.shape[0]}'
+            )
+
+    findings = list_findings(truth, pred, match)
+    shown = findings[:max_insets]
+    main = draw_findings(
+        stretch(image), truth, pred, findings, view_factor(shape, view_size), numbered=len(shown)
+    )
+    width = max(main.shape[1], MIN_WIDTH)
+    rows = [_header(width, title, findings, truth is not None, pred is not None), _widen(main, width)]
+    if shown:
+        painter = InsetPainter(image, truth, pred, findings, inset_size, inset_zoom)
+        cells = []
+        for number, finding in enumerate(shown, 1):
+            pictures = [painter.image_crop(finding)]
+            if score is not None:
+                pictures.append(painter.score_crop(score, finding))
+            cells.append(_cell(pictures, number, _caption(finding, score), finding.kind))
+        rows += _strip(cells, width)
+    if len(findings) > len(shown):
+        rows.append(_more(width, findings[len(shown) :]))
+    return np.concatenate(rows)
+
+
+def _blank(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), PAPER, np.uint8)
+
+
+def _widen(picture: np.ndarray, width: int) -> np.ndarray:
+    out = _blank(picture.shape[0], width)
+    out[:, : picture.shape[1]] = picture
+    return out
+
+
+def _header(width: int, title: str, findings: list[Finding], with_truth: bool, with_pred: bool) -> np.ndarray:
+    out = _blank(HEADER, width)
+    while title and text_width(title, 0.5) > width - 2 * GAP:
+        title = title[:-4] + '...' if len(title) > 4 else ''
+    draw_text(out, title, (GAP, LINE - 4), size=0.5)
+
+    if with_truth and with_pred:
+        kinds = (HIT, MISSED, FALSE_ALARM)
+    elif with_truth:
+        kinds = (TARGET,)
+    else:
+        kinds = (DETECTION,)
+    count = Counter(f.kind for f in findings)
+    x, base = GAP, 2 * LINE - 2
+    for kind in kinds:
+        draw_mark(out, kind.mark, (x + 6, base - 4), _LEGEND_REACH[kind.mark], kind.colour)
+        x = _write(out, kind.count(count[kind]), x + 18, base, kind.colour)
+    if with_truth:
+        out[base - 4, x : x + 18] = kinds[0].colour
+        x = _write(out, 'truth', x + 23, base, QUIET)
+    if with_pred:
+        line = np.zeros(out.shape[:2], bool)
+        line[base - 4, x : x + 18] = True
+        draw_dashed(out, line)
+        _write(out, 'prediction', x + 23, base, QUIET)
+    return out
+
+
+def _write(out: np.ndarray, text: str, x: int, base: int, colour) -> int:
+    draw_text(out, text, (x, base), colour)
+    return x + text_width(text) + 14
+
+
+def _caption(finding: Finding, score: np.ndarray | None) -> str:
+    words = f'{finding.kind.one} {finding.area} px'
+    if score is not None:
+        # the box of a miss may hold a score just below the threshold: that is what one wants to know of it
+        x0, y0, x1, y1 = finding.box
+        words += f', score {np.nanmax(score[y0:y1, x0:x1]):.2f}'
+    return words
+
+
+def _cell(pictures: list[np.ndarray], number: int, caption: str, kind: Kind) -> np.ndarray:
+    """Insets of one finding side by side in a frame of its colour, with a line of text below."""
+    inner = np.concatenate(pictures, axis=1)
+    height, width = inner.shape[:2]
+    out = _blank(height + 2 + CAPTION, width + 2)
+    out[: height + 2] = kind.colour
+    out[1 : height + 1, 1 : width + 1] = inner
+    draw_text(out, str(number), (1, height + CAPTION - 4), kind.colour)
+    draw_text(out, caption, (text_width(str(number)) + 8, height + CAPTION - 4), INK, size=0.38)
+    return out
+
+
+def _strip(cells: list[np.ndarray], width: int) -> list[np.ndarray]:
+    """The cells in as many rows as the width asks for."""
+    height, cell_width = cells[0].shape[:2]
+    per_row = max(1, (width - GAP) // (cell_width + GAP))
+    rows = []
+    for start in range(0, len(cells), per_row):
+        row = _blank(height + GAP, width)
+        for i, cell in enumerate(cells[start : start + per_row]):
+            x = GAP + i * (cell_width + GAP)
+            fits = min(cell_width, width - x)
+            row[GAP:, x : x + fits] = cell[:, :fits]
+        rows.append(row)
+    return rows
+
+
+def _more(width: int, left_out: list[Finding]) -> np.ndarray:
+    out = _blank(LINE, width)
+    count = Counter(f.kind for f in left_out)
+    what = ', '.join(kind.count(n) for kind, n in count.items())
+    draw_text(out, f'+{len(left_out)} more without an inset: {what}', (GAP, LINE - 8), QUIET)
+    return out

@@ -1,0 +1,140 @@
+"""mmengine's visualiser for infrared small targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.dist import master_only
+from mmengine.visualization import Visualizer
+from mmseg.registry import VISUALIZERS
+from mmseg.structures import SegDataSample
+
+from madnet.evaluation.components import find_components, match_one_to_one
+from madnet.visualization.overlay import draw_overlay
+
+
+@VISUALIZERS.register_module()
+class IRSTDVisualizer(Visualizer):
+    """Hands overlays (:func:`~madnet.visualization.overlay.draw_overlay`) to files, TensorBoard and windows.
+
+    Takes the place of mmseg's ``SegLocalVisualizer``, whose label box covers a small target; mmseg's
+    ``SegVisualizationHook`` works with either.
+
+    Args:
+        name: Name of the instance.
+        image: RGB image to start with, or None.
+        vis_backends: Configs of back ends, as in mmengine.
+        save_dir: Where the back ends write.
+        radius: Pixels; a target counts as hit when a detection's centroid is nearer.
+        with_scores: Whether insets show the score map beside the image.
+        max_insets: At most so many insets an image.
+        view_size: Longer side of the enlarged image in pixels, about.
+    """
+
+    def __init__(
+        self,
+        name: str = 'visualizer',
+        image: np.ndarray | None = None,
+        vis_backends: list | None = None,
+        save_dir: str | None = None,
+        radius: float = 3.0,
+        with_scores: bool = True,
+        max_insets: int = 6,
+        view_size: int = 768,
+        **kwargs,
+    ):
+        super().__init__(name, image, vis_backends, save_dir, **kwargs)
+        self.radius = radius
+        self.with_scores = with_scores
+        self.max_insets = max_insets
+        self.view_size = view_size
+
+    @master_only
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray,
+        data_sample: SegDataSample | None = None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        show: bool = False,
+        wait_time: float = 0,
+        out_file: str | None = None,
+        step: int = 0,
+        with_labels: bool | None = None,
+    ) -> None:
+        """Draw one image with its targets, and hand it to the back ends, a file or a window.
+
+        Args:
+            name: Of the picture in the back ends.
+            image: (H, W), (H, W, 1) or (H, W, 3), any numeric type; resized to the data sample's size where
+                it
+                has another.
+            data_sample: With ``gt_sem_seg`` and ``pred_sem_seg`` (1, H, W) of 0 and 1, either of which may be
+                missing, and ``seg_logits`` (1, H, W) probabilities if at hand.
+            draw_gt: Whether to draw the truth.
+            draw_pred: Whether to draw the prediction.
+            show: Open a window instead of writing to the back ends.
+            wait_time: Seconds that the window stays; 0 means until a key is pressed.
+            out_file: Write a PNG there instead of handing the picture to the back ends.
+            step: Of the training, for the back ends.
+            with_labels: Not used; for calls made for ``SegLocalVisualizer``.
+        """
+        truth = _binary(data_sample, 'gt_sem_seg') if draw_gt else None
+        pred = _binary(data_sample, 'pred_sem_seg') if draw_pred else None
+        score = _plane(data_sample, 'seg_logits') if draw_pred and self.with_scores else None
+        image = np.asarray(image)
+        shape = next((a.shape for a in (truth, pred) if a is not None), image.shape[:2])
+        if image.shape[:2] != shape:
+            image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        if score is not None and score.shape != shape:
+            score = None
+
+        truth = None if truth is None else find_components(truth)
+        pred = None if pred is None else find_components(pred)
+        match = None if truth is None or pred is None else match_one_to_one(truth, pred, self.radius)
+        drawn = draw_overlay(
+            image,
+            truth,
+            pred,
+            match,
+            score,
+            title=name,
+            max_insets=self.max_insets,
+            view_size=self.view_size,
+        )
+        self.set_image(drawn)
+        if show:
+            self.show(drawn, win_name=name, wait_time=wait_time)
+        if out_file is not None:
+            Path(out_file).parent.mkdir(parents=True, exist_ok=True)
+            write_png(out_file, drawn)
+        elif not show:
+            self.add_image(name, drawn, step)
+
+
+def write_png(path: str | Path, rgb: np.ndarray) -> None:
+    """Write a (H, W, 3) RGB uint8 picture.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    done, data = cv2.imencode('.png', np.ascontiguousarray(rgb[..., ::-1]))
+    if not done:
+        raise OSError(f'{path}: the picture of shape {rgb.shape} could not be encoded')
+    Path(path).write_bytes(data.tobytes())
+
+
+def _plane(data_sample: SegDataSample | None, key: str) -> np.ndarray | None:
+    """(H, W) array of a field (1, H, W), or None where the sample lacks it."""
+    if data_sample is None or key not in data_sample:
+        return None
+    data = getattr(data_sample, key).data
+    return data.detach().float().cpu().numpy().reshape(data.shape[-2:])
+
+
+def _binary(data_sample: SegDataSample | None, key: str) -> np.ndarray | None:
+    plane = _plane(data_sample, key)
+    return None if plane is None else plane == 1
