@@ -1,0 +1,308 @@
+"""How fast the selective scan is: backends against the plain loop, and against what the machine can do.
+
+The shapes are those of MiM-ISTD at an input of s × s pixels, stage i = 0..3 with n = (s / 8 / 2^i)² sentences:
+an inner scan of n sequences of 16 words (4 · 8 · 2^i channels) and two outer ones over the sentences
+(4 · 64 · 2^i channels), twelve scans to a forward pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from madnet.errors import UserError, nearest
+from madnet.ops import selective_scan, selective_scan_2d, selective_scan_backends
+from madnet.ops.selective_scan.backend import ScanInputs
+from madnet.ops.selective_scan.cpu_backend import KERNELS
+from madnet.ops.selective_scan.reference_backend import plain_scan
+
+STATES, DIRECTIONS = 16, 4
+
+
+class Shape(NamedTuple):
+    """One scan of the network and how often a forward pass runs it."""
+
+    name: str
+    batch: int
+    channels: int  # of one direction
+    length: int
+    times: int
+
+    @property
+    def exponentials(self) -> int:
+        return self.batch * DIRECTIONS * self.channels * self.length * STATES
+
+    @property
+    def bytes_forward(self) -> int:
+        """u, delta, y, B and C, each moved once."""
+        return 4 * self.batch * DIRECTIONS * self.length * (3 * self.channels + 2 * STATES)
+
+
+def shapes_at(size: int) -> list[Shape]:
+    """The scans of MiM-ISTD for an input of size × size pixels."""
+    shapes = []
+    for stage in range(4):
+        sentences = (size // 8 // 2**stage) ** 2
+        shapes.append(Shape(f'inner {stage}', sentences, 8 * 2**stage, 16, 1))
+        shapes.append(Shape(f'outer {stage}', 1, 64 * 2**stage, sentences, 2))
+    return shapes
+
+
+def make_inputs(shape: Shape, device: str) -> list[Tensor]:
+    """u, delta, A, B, C, D, delta_bias as they are after Mamba's initialisation."""
+    g = torch.Generator().manual_seed(0)
+    rows = DIRECTIONS * shape.channels
+
+    def draw(*size: int) -> Tensor:
+        return torch.randn(*size, generator=g)
+
+    tensors = [
+        draw(shape.batch, rows, shape.length),
+        0.5 * draw(shape.batch, rows, shape.length),
+        -torch.arange(1.0, STATES + 1).repeat(rows, 1),
+        draw(shape.batch, DIRECTIONS, STATES, shape.length),
+        draw(shape.batch, DIRECTIONS, STATES, shape.length),
+        torch.ones(rows),
+        draw(rows) - 4,
+    ]
+    return [t.to(device) for t in tensors]
+
+
+def seconds(function: Callable[[], object], device: str, budget: float = 1.0) -> float:
+    """The shortest of several runs: CPU time of the process, or time between two events on a GPU."""
+    best, spent, runs = float('inf'), 0.0, 0
+    while runs < 2 or (spent < budget and runs < 20):
+        if device == 'cuda':
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            function()
+            end.record()
+            torch.cuda.synchronize()
+            took = start.elapsed_time(end) / 1000
+        else:
+            before = time.process_time()
+            function()
+            took = time.process_time() - before
+        best, spent, runs = min(best, took), spent + took, runs + 1
+        if took > 5 * budget:  # the plain loop's backward: once is enough
+            break
+    return best
+
+
+def forward_of(backend: str, tensors: list[Tensor]) -> Callable[[], Tensor]:
+    """A forward pass; ``plain`` is the loop over precomputed (batch, K·d, L, N) tensors, as others have it."""
+    if backend == 'plain':
+        return lambda: plain_scan(ScanInputs(*tensors, True))
+    return lambda: selective_scan(*tensors, delta_softplus=True, backend=backend)
+
+
+def with_backward(backend: str, tensors: list[Tensor]) -> Callable[[], None]:
+    """A forward and a backward pass to all inputs."""
+    leaves = [t.clone().requires_grad_() for t in tensors]
+    forward = forward_of(backend, leaves)
+
+    def run() -> None:
+        y = forward()
+        torch.autograd.grad(y, leaves, torch.ones_like(y))
+
+    return run
+
+
+def machine_limits(device: str) -> dict[str, float]:
+    """Exponentials and bytes per second of one thread, or of the GPU, measured now."""
+    if device == 'cuda':
+        x = torch.rand(1 << 26, device=device)
+        copy = seconds(lambda: x.clone(), device)
+        return {'bytes': 2 * 4 * x.numel() / copy}
+    x = torch.rand(1 << 24)
+    y = torch.empty_like(x)
+    limits = {'bytes': 2 * 4 * x.numel() / seconds(lambda: y.copy_(x), device)}
+    if KERNELS is not None:
+        count = 50_000_000
+        limits['exponentials'] = count / seconds(lambda: KERNELS.exponentials(count), device)
+    return limits
+
+
+def fused_against_unfused(size: int, device: str, backend: str) -> dict[str, float]:
+    """The outer scans of all stages over maps: fused, and by index maps around the same backend's scan."""
+    from madnet.ops.selective_scan.backend import Backend
+    from madnet.ops.selective_scan.custom_op import BACKENDS
+
+    totals = {'fused': 0.0, 'unfused': 0.0}
+    for shape in (s for s in shapes_at(size) if s.name.startswith('outer')):
+        side = size // 8 // 2 ** int(shape.name[-1])
+        u, delta, A, B, C, D, bias = make_inputs(shape, device)
+        x = u[:, : shape.channels].transpose(1, 2).reshape(1, side, side, shape.channels).contiguous()
+        delta = delta.view(1, 4, shape.channels, side, side).permute(0, 3, 4, 1, 2).contiguous()
+        B, C = (t.view(1, 4, STATES, side, side).permute(0, 3, 4, 1, 2).contiguous() for t in (B, C))
+        inputs = ScanInputs(x, delta, A, B, C, D, bias, True)
+        fused = seconds(lambda i=inputs: selective_scan_2d(*i, backend=backend), device, 0.3)
+        # What a backend without a fused form inherits, around this backend's scan over sequences.
+        unfused = seconds(lambda i=inputs: Backend.forward_2d(BACKENDS[backend], i, False), device, 0.3)
+        totals['fused'] += shape.times * fused
+        totals['unfused'] += shape.times * unfused
+    return totals
+
+
+_MEMORY_PROBE = """
+import sys
+import torch
+from madnet.benchmarks import scan
+backend, name, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
+shape = next(s for s in scan.shapes_at(size) if s.name == name)
+small = scan.make_inputs(shape._replace(length=min(shape.length, 16), batch=1), 'cpu')
+scan.forward_of(backend, small)()  # what is loaded at the first call does not count
+tensors = scan.make_inputs(shape, 'cpu')
+with open('/proc/self/clear_refs', 'w') as f: f.write('5')
+status = lambda key: int(next(l for l in open('/proc/self/status') if l.startswith(key)).split()[1])
+held = status('VmRSS:')
+y = scan.forward_of(backend, tensors)()
+print((status('VmHWM:') - held) * 1024, y.numel() * y.element_size())
+"""
+
+
+def peak_memory(backend: str, shape: Shape, size: int, device: str) -> tuple[int, int] | None:
+    """Bytes that a forward pass takes beyond its inputs, and those of its output; ``None`` if unknown."""
+    if device == 'cuda':
+        tensors = make_inputs(shape, device)
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        y = forward_of(backend, tensors)()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - held, y.numel() * y.element_size()
+    done = subprocess.run(
+        [sys.executable, '-c', _MEMORY_PROBE, backend, shape.name, str(size)], capture_output=True, text=True
+    )
+    if done.returncode:
+        return None
+    taken, output = done.stdout.split()[-2:]
+    return int(taken), int(output)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``tools/benchmark.py scan``."""
+    parser.add_argument(
+        '--sizes', type=int, nargs='+', default=[256, 512], metavar='S',
+        help='input sizes; the table goes up to 2048 (default: 256 512)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--backends', nargs='+', metavar='NAME', help='default: plain (at 256 only) and all that work'
+    )
+    parser.add_argument('--forward-only', action='store_true', help='leave the backward pass out')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
+
+
+def benchmark(
+    sizes: list[int], backends: list[str] | None, forward_only: bool, threads: int, device: str
+) -> dict:
+    """Measure, print one table for each size, and return all figures.
+
+    Times are seconds of CPU time (of all threads together), or of the GPU.
+
+    Raises:
+        UserError: A backend or device that is not there, a size that the network's stages do not divide.
+    """
+    works = ['plain', *(n for n in selective_scan_backends() if n != 'reference')]
+    for name in backends or []:
+        if name not in works:
+            raise UserError(f'--backends {name}: not among {", ".join(works)}.{nearest(name, works)}')
+    if device == 'cuda' and not torch.cuda.is_available():
+        raise UserError('--device cuda: torch sees no GPU here')
+    for size in sizes:
+        if size < 64 or size % 64:
+            raise UserError(f'--sizes {size}: the four stages need a multiple of 64')
+    torch.set_num_threads(threads)
+    report: dict = {'device': device, 'threads': threads, 'limits': machine_limits(device), 'sizes': {}}
+    for size in sizes:
+        names = backends or [n for n in works if n != 'plain' or size <= 256]
+        report['sizes'][str(size)] = entry = _measure(size, names, forward_only, device, report['limits'])
+        _print_table(size, entry, report['limits'])
+    return report
+
+
+def run(args: argparse.Namespace) -> dict:
+    """:func:`benchmark` for parsed options of :func:`add_arguments`."""
+    return benchmark(args.sizes, args.backends, args.forward_only, args.threads, args.device)
+
+
+def _measure(size: int, names: list[str], forward_only: bool, device: str, limits: dict[str, float]) -> dict:
+    shapes = shapes_at(size)
+    entry: dict = {
+        'bounds': {
+            'memory': sum(s.times * s.bytes_forward for s in shapes) / limits['bytes'],
+            **(
+                {'exponentials': sum(s.times * s.exponentials for s in shapes) / limits['exponentials']}
+                if 'exponentials' in limits
+                else {}
+            ),
+        },
+        'scans': [],
+        'totals': {n: {'forward': 0.0, 'with_backward': 0.0} for n in names},
+    }
+    for shape in shapes:
+        tensors = make_inputs(shape, device)
+        row: dict = {'scan': shape.name, 'shape': [shape.batch, DIRECTIONS * shape.channels, shape.length]}
+        for name in names:
+            figures = {'forward': seconds(forward_of(name, tensors), device)}
+            if not forward_only:
+                figures['with_backward'] = seconds(with_backward(name, tensors), device)
+            for key, value in figures.items():
+                entry['totals'][name][key] += shape.times * value
+            row[name] = figures
+            gc.collect()
+        entry['scans'].append(row)
+    largest = max(shapes, key=lambda s: s.exponentials)
+    for name in names:
+        memory = peak_memory(name, largest, size, device)
+        if memory is not None:
+            entry['totals'][name]['peak_bytes'], entry['totals'][name]['output_bytes'] = memory
+    for name in names:
+        if name in ('cpu', 'triton'):
+            entry.setdefault('four_directions', {})[name] = fused_against_unfused(size, device, name)
+    return entry
+
+
+def _print_table(size: int, entry: dict, limits: dict[str, float]) -> None:
+    totals, bounds = entry['totals'], entry['bounds']
+    print(
+        f'\nselective scan, the twelve scans of MiM-ISTD at {size}×{size}, milliseconds (forward / with backward)'
+    )
+    width = 22
+    print('scan     shape' + ' ' * 14 + ''.join(f'{n:>{width}}' for n in totals))
+    for row in entry['scans']:
+        cells = ''.join(f'{_pair(row[n]):>{width}}' for n in totals)
+        print(f'{row["scan"]:8} {row["shape"]!s:18} {cells}')
+    print(f'{"all":27} ' + ''.join(f'{_pair(t):>{width}}' for t in totals.values()))
+    if 'plain' in totals:
+        plain = totals['plain']
+        ratios = [
+            ' / '.join(f'{plain[k] / t[k]:.1f}×' for k in ('forward', 'with_backward') if t.get(k))
+            for t in totals.values()
+        ]
+        print(f'{"plain loop / this":27} ' + ''.join(f'{r:>{width}}' for r in ratios))
+    for bound, value in bounds.items():
+        shares = ''.join(f'{value / t["forward"]:>{width}.1%}' for t in totals.values())
+        print(f'{f"share of {bound} bound":27} {shares}')
+    taken = [f'{t["peak_bytes"] / 2**20:.1f} MiB' if 'peak_bytes' in t else '–' for t in totals.values()]
+    print(f'{"memory, largest scan":27} ' + ''.join(f'{m:>{width}}' for m in taken))
+    for name, pair in entry.get('four_directions', {}).items():
+        ratio = pair['unfused'] / pair['fused']
+        print(f'four directions, {name}: fused {1e3 * pair["fused"]:.1f} ms, by index maps {ratio:.2f}×')
+    rates = ', '.join(f'{v / 1e9:.2f} G {k}/s' for k, v in limits.items())
+    bound_text = ', '.join(f'{k} {1e3 * v:.1f} ms' for k, v in bounds.items())
+    print(f'bounds of a forward pass: {bound_text} (measured now: {rates})')
+
+
+def _pair(figures: dict[str, float]) -> str:
+    times = [figures[k] for k in ('forward', 'with_backward') if figures.get(k)]
+    return ' / '.join(f'{1e3 * t:.2f}' for t in times)
