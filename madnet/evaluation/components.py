@@ -14,7 +14,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Components:
-    """The 8-connected components of one binary map, in raster order of their first pixels.
+    """The 8-connected components of one binary map.
 
     Attributes:
         labels: (H, W) int32; 0 is background, component ``i`` carries ``i + 1``.
@@ -49,35 +49,39 @@ class Match:
     distances: np.ndarray
 
 
-def find_components(binary: np.ndarray) -> Components:
+def find_components(binary: np.ndarray, raster_order: bool = True) -> Components:
     """Label a binary map with 8-connectivity.
 
     Args:
         binary: (H, W) bool or number; foreground where not 0.
-
-    Returns:
-        Components in raster order of their first pixels: the order of scipy and scikit-image, which decides
-        the outcome of greedy matching. OpenCV's own order depends on its block scan.
+        raster_order: Whether components are put in the order of their first pixels, as SciPy and scikit-image
+            number them, which decides the outcome of greedy matching; else in the order of OpenCV's block
+            scan, which is cheaper.
     """
-    binary = np.ascontiguousarray(binary != 0).view(np.uint8)
-    labels = np.zeros(binary.shape, np.int32)
+    binary = np.ascontiguousarray(binary if binary.dtype == bool else binary != 0).view(np.uint8)
     x, y, w, h = cv2.boundingRect(binary)
     if w == 0:
+        labels = np.zeros(binary.shape, np.int32)
         return Components(labels, np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 4), np.int64))
     # Targets fill a small part of an image: only the part around the foreground is labelled.
     crop = binary[y : y + h, x : x + w]
     count, part, stats, centroids = cv2.connectedComponentsWithStats(crop, connectivity=8)
     stats, centroids = stats[1:].astype(np.int64), np.add(centroids[1:], (x, y))
-    if count > 2:
+    if raster_order and count > 2:
         order = _raster_order(part, count)
         if (np.diff(order) != 1).any():
             rank = np.zeros(count, np.int32)
             rank[order + 1] = np.arange(1, count)
             part, stats, centroids = rank[part], stats[order], centroids[order]
-    labels[y : y + h, x : x + w] = part
-    corner = stats[:, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP]] + (x, y)
-    boxes = np.hstack([corner, corner + stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]])
-    return Components(labels, stats[:, cv2.CC_STAT_AREA], centroids, boxes)
+    if part.shape == binary.shape:
+        labels = part
+    else:
+        labels = np.zeros(binary.shape, np.int32)
+        labels[y : y + h, x : x + w] = part
+    boxes, areas = stats[:, :4], stats[:, cv2.CC_STAT_AREA]  # left, top, width, height
+    boxes[:, :2] += (x, y)
+    boxes[:, 2:] += boxes[:, :2]
+    return Components(labels, areas, centroids, boxes)
 
 
 def _raster_order(labels: np.ndarray, count: int) -> np.ndarray:
@@ -100,17 +104,8 @@ def match_one_to_one(truth: Components, pred: Components, radius: float = 3.0) -
         The match. Where two assignments are equally near, the one that uses the larger predicted component is
         taken, so that the outcome does not hang on the orientation of the image.
     """
-    distance = centroid_distances(truth, pred)
-    near = distance < radius - _ROUNDING
-    rows, cols = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
-    if not len(rows):
-        return _as_match(truth, pred, distance, [])
-    near, part = near[np.ix_(rows, cols)], distance[np.ix_(rows, cols)]
-    tie_break = 1e-7 * pred.areas[cols] / pred.areas[cols].max()
-    forbidden = (radius + 1) * (min(near.shape) + 1)
-    chosen = np.stack(linear_sum_assignment(np.where(near, part - tie_break, forbidden)), 1)
-    pairs = [(rows[t], cols[p]) for t, p in chosen if near[t, p]]
-    return _as_match(truth, pred, distance, pairs)
+    distance = centroid_distances(truth.centroids, pred.centroids)
+    return _as_match(distance, pairs_one_to_one(distance, pred.areas, radius))
 
 
 def match_greedy(truth: Components, pred: Components, radius: float = 3.0) -> Match:
@@ -120,21 +115,39 @@ def match_greedy(truth: Components, pred: Components, radius: float = 3.0) -> Ma
     ``radius`` pixels (strict), not the nearest one. The count of matches can therefore fall short of the best
     possible, and depends on the orientation of the image.
     """
-    distance = centroid_distances(truth, pred)
+    distance = centroid_distances(truth.centroids, pred.centroids)
+    return _as_match(distance, pairs_greedy(distance, pred.areas, radius))
+
+
+def pairs_one_to_one(distance: np.ndarray, areas: np.ndarray, radius: float) -> np.ndarray:
+    """(m, 2) pairs of :func:`match_one_to_one`, given (targets, predictions) distances and areas."""
+    near = distance < radius - _ROUNDING
+    if (near.sum(0) <= 1).all() and (near.sum(1) <= 1).all():
+        return np.argwhere(near)
+    rows, cols = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
+    near, part = near[np.ix_(rows, cols)], distance[np.ix_(rows, cols)]
+    tie_break = 1e-7 * areas[cols] / areas[cols].max()
+    forbidden = (radius + 1) * (min(near.shape) + 1)
+    t, p = linear_sum_assignment(np.where(near, part - tie_break, forbidden))
+    return np.stack([rows[t], cols[p]], 1)[near[t, p]]
+
+
+def pairs_greedy(distance: np.ndarray, areas: np.ndarray, radius: float) -> np.ndarray:
+    """(m, 2) pairs of :func:`match_greedy`, given (targets, predictions) distances; areas do not matter."""
     near = distance < radius
-    free = np.ones(len(pred), bool)
+    free = np.ones(near.shape[1], bool)
     pairs = []
     for t in np.flatnonzero(near.any(1)):
         candidates = np.flatnonzero(near[t] & free)
         if len(candidates):
             free[candidates[0]] = False
             pairs.append((t, candidates[0]))
-    return _as_match(truth, pred, distance, pairs)
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def centroid_distances(truth: Components, pred: Components) -> np.ndarray:
-    """Euclidean distances of centroids in pixels, (targets, predictions)."""
-    difference = truth.centroids[:, None] - pred.centroids[None]
+def centroid_distances(truth: np.ndarray, pred: np.ndarray) -> np.ndarray:
+    """Euclidean distances in pixels between centroids (n, 2) and (m, 2), as (n, m)."""
+    difference = truth[:, None] - pred[None]
     return np.sqrt((difference**2).sum(-1))
 
 
@@ -148,10 +161,8 @@ def overlap_matrix(truth: Components, pred: Components) -> np.ndarray:
     return overlap
 
 
-def _as_match(truth: Components, pred: Components, distance: np.ndarray, pairs: list) -> Match:
-    pairs = np.array(sorted(pairs), np.int64).reshape(-1, 2)
-    missed = np.ones(len(truth), bool)
-    false = np.ones(len(pred), bool)
+def _as_match(distance: np.ndarray, pairs: np.ndarray) -> Match:
+    missed, false = (np.ones(n, bool) for n in distance.shape)
     missed[pairs[:, 0]] = False
     false[pairs[:, 1]] = False
     return Match(pairs, np.flatnonzero(missed), np.flatnonzero(false), distance[pairs[:, 0], pairs[:, 1]])

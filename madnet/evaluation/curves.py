@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import nan
 
 import cv2
 import numpy as np
 
-from madnet.evaluation.components import Components, find_components
+from madnet.evaluation.components import Components, centroid_distances, find_components
 from madnet.evaluation.pixel import ratio
-from madnet.evaluation.target import MATCHERS
+from madnet.evaluation.target import PAIRINGS
 
 # A bin holds the float32 probabilities that share sign, exponent and 9 bits of mantissa, and above 0.5 those
 # whose complement does. Networks push background towards 0 and targets towards 1, where equal steps of
@@ -62,12 +61,18 @@ ELEVEN_THRESHOLDS = tuple(k / 10 for k in range(11))
 
 
 def score_bins(prob: np.ndarray) -> np.ndarray:
-    """The bin of every probability: (H, W) float32 in 0–1 → (H, W) uint16 in 0..BINS−1."""
-    bins = np.minimum(prob, 1 - prob).view(np.int32) >> _DROPPED_BITS
+    """The bin of every probability: (H, W) float32 in 0–1 → (H, W) int32 in 0..BINS−1."""
+    bins = _steps(prob)
+    high = np.flatnonzero(prob > 0.5)
+    bins.ravel()[high] = BINS - 1 - _steps(1 - prob.ravel()[high])
+    return bins
+
+
+def _steps(prob: np.ndarray) -> np.ndarray:
+    """Bins of probabilities up to 0.5: their leading bits, which rise with the number."""
+    bins = np.ascontiguousarray(prob).view(np.int32) >> _DROPPED_BITS
     bins -= _FIRST
-    np.maximum(bins, 0, out=bins)
-    np.subtract(BINS - 1, bins, out=bins, where=prob > 0.5)
-    return bins.astype(np.uint16)
+    return np.maximum(bins, 0, out=bins)
 
 
 class ScoreHistogram:
@@ -188,42 +193,47 @@ def pd_fa_counts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Matched targets and false-alarm pixels of one image at every threshold, exact at each.
 
-    A threshold costs one labelling of the part of the image that exceeds the one before it, and nothing where
-    no pixel changed sides. That is a few crops of some hundred pixels for a network's score map; a component
-    tree would serve any number of thresholds, but centroids and matching would still have to be redone at
-    each.
+    False-alarm pixels are all predicted ones less those of matched components, so only components that could
+    match
+    matter: those whose box comes near a target. What exceeds a threshold lies inside what exceeded the one
+    before; hence each labelling looks only at the former candidates, which soon are a few crops around the
+    targets. (A component tree would serve any number of thresholds, but centroids and matching would still be
+    redone at each.)
 
     Args:
         prob: (H, W) float32 in 0–1.
         truth: Targets.
-        thresholds: Rising.
+        thresholds: Rising, 0 or more.
         matching: ``'one-to-one'`` or ``'greedy'``.
         radius: Pixels.
 
     Returns:
         (matched, false_pixels), each (len(thresholds),) int64.
     """
-    matched = np.zeros(len(thresholds), np.int64)
-    false_pixels = np.zeros(len(thresholds), np.int64)
-    before = -1
+    above = prob[prob > thresholds[0]]
+    predicted = np.array([np.count_nonzero(above > t) for t in thresholds])
+    matched, hit_pixels = np.zeros_like(predicted), np.zeros_like(predicted)
+    targets = truth.centroids
     for k, threshold in enumerate(thresholds):
-        binary = prob > threshold
-        count = np.count_nonzero(binary)
-        if not count:
-            break
-        if count == before:
-            matched[k], false_pixels[k] = matched[k - 1], false_pixels[k - 1]
+        if k and predicted[k] == predicted[k - 1]:
+            matched[k], hit_pixels[k] = matched[k - 1], hit_pixels[k - 1]
             continue
-        before = count
+        binary = prob > threshold
         x, y, w, h = cv2.boundingRect(binary.view(np.uint8))
-        window = slice(y, y + h), slice(x, x + w)
-        prob = prob[window]
-        truth = replace(truth, centroids=truth.centroids - (x, y))
-        pred = find_components(binary[window])
-        match = MATCHERS[matching](truth, pred, radius)
-        matched[k] = len(match.pairs)
-        false_pixels[k] = pred.areas[match.false].sum()
-    return matched, false_pixels
+        targets = targets - (x, y)
+        pred = find_components(binary[y : y + h, x : x + w], raster_order=matching == 'greedy')
+        # Only a component whose box comes near a target can have its centroid there, or a part of it its own.
+        low, high = pred.boxes[:, None, :2] - radius, pred.boxes[:, None, 2:] - 1 + radius
+        near = ((targets > low) & (targets < high)).all(2).any(1)
+        if not near.any():
+            break
+        areas = pred.areas[near]
+        pairs = PAIRINGS[matching](centroid_distances(targets, pred.centroids[near]), areas, radius)
+        matched[k], hit_pixels[k] = len(pairs), areas[pairs[:, 1]].sum()
+        prob = prob[y : y + h, x : x + w]
+        if not near.all():
+            prob = np.where(np.concatenate([[False], near])[pred.labels], prob, 0)
+    return matched, predicted - hit_pixels
 
 
 def eleven_counts(prob: np.ndarray, mask: np.ndarray) -> np.ndarray:

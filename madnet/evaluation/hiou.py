@@ -46,7 +46,7 @@ def hierarchy_counts(
     n, m = len(truth), len(pred)
     if not n or not m:
         return HierarchyCounts(0, m, n, 0, 0, 0, 0, m, n, 0, 0)
-    distance = centroid_distances(truth, pred)
+    distance = centroid_distances(truth.centroids, pred.centroids)
     overlap = overlap_matrix(truth, pred)
     union = truth.areas[:, None] + pred.areas[None] - overlap
     iou = overlap / union

@@ -6,10 +6,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from madnet.evaluation.components import Components, Match, match_greedy, match_one_to_one
+from madnet.evaluation.components import (
+    Components,
+    Match,
+    match_greedy,
+    match_one_to_one,
+    pairs_greedy,
+    pairs_one_to_one,
+)
 
 #: Matching functions under the names that protocols use.
 MATCHERS = {'one-to-one': match_one_to_one, 'greedy': match_greedy}
+#: The same on arrays of distances.
+PAIRINGS = {'one-to-one': pairs_one_to_one, 'greedy': pairs_greedy}
 
 
 class TargetCounts(NamedTuple):

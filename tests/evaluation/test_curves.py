@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import rankdata
 
-from madnet.evaluation import find_components
+from madnet.evaluation import find_components, match_one_to_one
 from madnet.evaluation.curves import (
     BINS,
     ELEVEN_THRESHOLDS,
@@ -123,6 +123,18 @@ def test_pd_fa_curve_equals_plain_loops(seed):
     for k, threshold in enumerate(PD_FA_THRESHOLDS):
         _, _, _, expected, expected_false = plain.counts(prob, mask, np.float32(threshold))
         assert (matched[k], false[k]) == (expected, expected_false)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_pd_fa_curve_equals_a_match_at_every_threshold(seed):
+    prob, mask = plain.scene(np.random.default_rng(seed), blobs=7, shift=3, noise=0.15)
+    truth = find_components(mask > 127)
+    matched, false = pd_fa_counts(prob, truth)
+    for k, threshold in enumerate(PD_FA_THRESHOLDS):
+        pred = find_components(prob > threshold)
+        match = match_one_to_one(truth, pred)
+        assert (matched[k], false[k]) == (len(match.pairs), pred.areas[match.false].sum())
 
 
 @given(st.integers(0, 10_000))

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from madnet.evaluation.folders import find_maps, pair_folders, read_scores
 
 from . import plain
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'evaluate.py'
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -145,9 +146,9 @@ def test_comparison_finds_the_spoiled_one(folders, tmp_path):
 
 
 def tool(*arguments):
-    return subprocess.run(
-        [sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, ROOT / 'tools' / 'evaluate.py', *map(str, arguments)]
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 def test_the_tool(folders, tmp_path):

@@ -1,0 +1,75 @@
+#!/usr/bin/env python
+"""Measure how fast parts of the toolkit are on this machine."""
+
+import argparse
+import importlib
+import os
+import sys
+
+EXAMPLES = """
+examples:
+  python tools/benchmark.py evaluation --json work_dirs/evaluation.json
+      all metrics of protocol "native", beside a loop over thresholds and beside pyirstdmetrics if installed
+"""
+
+
+def add_evaluation(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluation``."""
+    root = os.environ.get('MADNET_DATA_ROOT', 'datasets')
+    parser.add_argument(
+        '--data',
+        default=os.path.join(root, 'IRSTD-1K'),
+        metavar='DIR',
+        help='has images/, masks/ (%(default)s)',
+    )
+    parser.add_argument('--images', type=int, default=500, help='pairs (default: %(default)s)')
+    parser.add_argument('--size', type=int, default=512, help='side in pixels (default: %(default)s)')
+    parser.add_argument(
+        '--slow-images', type=int, default=20, help='pairs for slow code (default: %(default)s)'
+    )
+    parser.add_argument('--threads', type=int, default=1, help='threads of OpenCV (default: %(default)s)')
+
+
+#: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.
+SUBCOMMANDS = {
+    'evaluation': ('metrics per image, and memory', add_evaluation),
+}
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    subparsers = parser.add_subparsers(
+        dest='subcommand', required=True, metavar='{' + ','.join(SUBCOMMANDS) + '}'
+    )
+    for name, (what, add_options) in SUBCOMMANDS.items():
+        sub = subparsers.add_parser(name, help=what, description=what)
+        add_options(sub)
+        sub.add_argument('--json', metavar='FILE', help='write the figures to this file')
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure; returns the exit code."""
+    options = vars(parse_args())
+    subcommand, json_file = options.pop('subcommand'), options.pop('json')
+
+    from pathlib import Path
+
+    from madnet.engine.cli import run_tool
+    from madnet.evaluation.results import write_json
+
+    module = importlib.import_module(f'madnet.benchmarks.{subcommand}')
+
+    def run() -> None:
+        report = module.benchmark(**options)
+        if json_file:
+            print(f'written {write_json(Path(json_file), report)}')
+
+    return run_tool(run)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
