@@ -1,8 +1,8 @@
 """How fast the selective scan is: backends against the plain loop, and against what the machine can do.
 
-The shapes are those of MiM-ISTD at an input of s × s pixels, stage i = 0..3 with n = (s / 8 / 2^i)² sentences:
-an inner scan of n sequences of 16 words (4 · 8 · 2^i channels) and two outer ones over the sentences
-(4 · 64 · 2^i channels), twelve scans to a forward pass.
+The shapes are those of MiM-ISTD at an input of s × s pixels, stage i = 0..3 with n = (s / 8 / 2^i)²
+sentences: an inner scan of n sequences of 16 words (4 · 8 · 2^i channels) and two outer ones over the
+sentences (4 · 64 · 2^i channels), twelve scans to a forward pass.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def seconds(function: Callable[[], object], device: str, budget: float = 1.0) ->
 
 
 def forward_of(backend: str, tensors: list[Tensor]) -> Callable[[], Tensor]:
-    """A forward pass; ``plain`` is the loop over precomputed (batch, K·d, L, N) tensors, as others have it."""
+    """A forward pass; ``plain`` is the loop over precomputed (batch, K·d, L, N) tensors, as usual."""
     if backend == 'plain':
         return lambda: plain_scan(ScanInputs(*tensors, True))
     return lambda: selective_scan(*tensors, delta_softplus=True, backend=backend)
@@ -274,9 +274,7 @@ def _measure(size: int, names: list[str], forward_only: bool, device: str, limit
 
 def _print_table(size: int, entry: dict, limits: dict[str, float]) -> None:
     totals, bounds = entry['totals'], entry['bounds']
-    print(
-        f'\nselective scan, the twelve scans of MiM-ISTD at {size}×{size}, milliseconds (forward / with backward)'
-    )
+    print(f'\nthe twelve scans of MiM-ISTD at {size}×{size}, milliseconds (forward / with backward)')
     width = 22
     print('scan     shape' + ' ' * 14 + ''.join(f'{n:>{width}}' for n in totals))
     for row in entry['scans']:

@@ -78,10 +78,13 @@ INLINE vec exp2_fraction(vec f)
 }
 
 /* 2^x. Adding 1.5·2^23 rounds to an integer and leaves that integer in the low bits, from where it is shifted into the
- * exponent. The bounds make it 0 (to 1e-38) below and exactly infinity above. Do not compile with -ffast-math. */
-INLINE vec exp2_vec(vec x)
+ * exponent. The bounds make it 0 (to 1e-38) below and exactly infinity above; x that never grows, where no step is
+ * negative and no A positive, needs no bound above. Do not compile with -ffast-math. */
+INLINE vec exp2_vec(vec x, int growing)
 {
-    x = at_most(at_least(x, splat(-126.0f)), splat(128.0f));
+    x = at_least(x, splat(-126.0f));
+    if (growing)
+        x = at_most(x, splat(128.0f));
     const vec magic = splat(12582912.0f);
     vec shifted = x + magic;
     vec p = exp2_fraction(x - (shifted - magic));
@@ -303,7 +306,8 @@ static void locate(const ScanProblem *p, int64_t group, int64_t start, int steps
 
 typedef struct {
     int64_t blocks;
-    int padded; /* states, rounded up for the buffers of B and C */
+    int padded;  /* states, rounded up for the buffers of B and C */
+    int growing; /* whether any decay may exceed 1 */
     float *A, *D, *bias;
 } Packed;
 
@@ -328,6 +332,9 @@ static int pack(const ScanProblem *p, Packed *k)
         release(k);
         return 1;
     }
+    k->growing = !p->softplus;
+    for (int64_t i = 0; i < p->groups * p->channels * p->states; i++)
+        k->growing |= !(p->A[i] <= 0.0f);
     for (int64_t b = 0; b < all; b++)
         for (int lane = 0; lane < LANES; lane++) {
             int64_t in_group = b % k->blocks * LANES + lane, channel = b / k->blocks * p->channels + in_group;
@@ -370,10 +377,22 @@ INLINE float *checkpoint(const ScanProblem *p, const Packed *k, int64_t batch, i
     return p->checkpoints + ((batch * p->groups * k->blocks + block) * stored + chunk - 1) * p->states * LANES;
 }
 
+/* TILE_OF(count, growing) for all states, with both arguments constant, so that each case is compiled for itself. */
+#define EACH_TILE(growing, states)                                                                                     \
+    for (int n = 0, count; n < states; n += count) {                                                                   \
+        count = states - n < TILE ? 1 : TILE;                                                                          \
+        if (count == TILE && !growing)                                                                                 \
+            TILE_OF(TILE, 0);                                                                                          \
+        else if (count == TILE)                                                                                        \
+            TILE_OF(TILE, 1);                                                                                          \
+        else                                                                                                           \
+            TILE_OF(1, 1);                                                                                             \
+    }
+
 /* ---- forward ---- */
 
 /* `count` states through one chunk: y_t += sum over n of C_tn h_tn. B and C point at the first of these states. */
-INLINE void forward_tile(int count, int steps, int padded, const float *dt, const float *dtu, const float *A,
+INLINE void forward_tile(int count, int growing, int steps, int padded, const float *dt, const float *dtu, const float *A,
                          const float *B, const float *C, float *state, float *y)
 {
     vec h[TILE], a[TILE];
@@ -385,7 +404,7 @@ INLINE void forward_tile(int count, int steps, int padded, const float *dt, cons
         vec d = load(dt + t * LANES), x = load(dtu + t * LANES), sum = load(y + t * LANES);
         const float *Bt = B + t * padded, *Ct = C + t * padded;
         for (int n = 0; n < count; n++) {
-            h[n] = exp2_vec(d * a[n]) * h[n] + x * splat(Bt[n]);
+            h[n] = exp2_vec(d * a[n], growing) * h[n] + x * splat(Bt[n]);
             sum += h[n] * splat(Ct[n]);
         }
         store(y + t * LANES, sum);
@@ -420,12 +439,9 @@ static void forward_block(const ScanProblem *p, const Packed *k, int64_t batch, 
         store(dtu + t * LANES, d * x);
         store(y + t * LANES, D * x);
     }
-#define TILE_OF(count) forward_tile(count, steps, padded, dt, dtu, A + n * LANES, B + n, C + n, state + n * LANES, y)
-    int n = 0;
-    for (; n + TILE <= N; n += TILE)
-        TILE_OF(TILE);
-    for (; n < N; n++)
-        TILE_OF(1);
+#define TILE_OF(count, growing)                                                                                        \
+    forward_tile(count, growing, steps, padded, dt, dtu, A + n * LANES, B + n, C + n, state + n * LANES, y)
+    EACH_TILE(k->growing, N)
 #undef TILE_OF
     scatter(y, CHANNELS(y), step, steps, ordered, lanes, add);
 }
@@ -490,7 +506,7 @@ SCAN_EXPORT int EXPORTED(scan_forward)(const ScanProblem *p)
 /* `count` states through one chunk: forwards again for a_t and p_t = a_t h_{t−1}, then backwards with
  * λ_t = g_t C_t + a_{t+1} λ_{t+1}. beta_t += λ_t B_t, decay_t += λ_t p_t A (A in units of log2 e), dA += λ_t Δ_t p_t;
  * dB, dC: the products for each lane, to be summed over the lanes, added to what is there unless `fresh`. */
-INLINE void backward_tile(int count, int steps, int padded, int fresh, const float *dt, const float *dtu, const float *g,
+INLINE void backward_tile(int count, int growing, int steps, int padded, int fresh, const float *dt, const float *dtu, const float *g,
                           const float *A, const float *B, const float *C, const float *state, float *lambda, double *dA,
                           float *beta, float *decay, float *dB, float *dC)
 {
@@ -505,7 +521,7 @@ INLINE void backward_tile(int count, int steps, int padded, int fresh, const flo
     for (int t = 0; t < steps; t++) {
         vec d = load(dt + t * LANES), x = load(dtu + t * LANES);
         for (int n = 0; n < count; n++) {
-            vec a = exp2_vec(d * coefficient[n]);
+            vec a = exp2_vec(d * coefficient[n], growing);
             vec p = a * h[n];
             h[n] = p + x * splat(B[t * padded + n]);
             store(as + (t * TILE + n) * LANES, a);
@@ -570,14 +586,10 @@ static void backward_block(const ScanProblem *p, const Packed *k, const Workspac
         store(beta + t * LANES, splat(0.0f));
         store(decay + t * LANES, splat(0.0f));
     }
-#define TILE_OF(count)                                                                                                 \
-    backward_tile(count, steps, padded, fresh, dt, dtu, g, A + n * LANES, w->B + n, w->C + n, w->state + n * LANES,   \
+#define TILE_OF(count, growing)                                                                                        \
+    backward_tile(count, growing, steps, padded, fresh, dt, dtu, g, A + n * LANES, w->B + n, w->C + n, w->state + n * LANES,   \
                   lambda + n * LANES, w->dA + (at * N + n) * LANES, beta, decay, w->dB + n * LANES, w->dC + n * LANES)
-    int n = 0;
-    for (; n + TILE <= N; n += TILE)
-        TILE_OF(TILE);
-    for (; n < N; n++)
-        TILE_OF(1);
+    EACH_TILE(k->growing, N)
 #undef TILE_OF
     vec sumD = splat(0.0f), sumbias = splat(0.0f);
     for (int t = 0; t < steps; t++) {
@@ -693,7 +705,7 @@ SCAN_EXPORT double EXPORTED(scan_exp_probe)(int64_t count)
     }
     for (int64_t i = 0; i < count / (8 * LANES); i++)
         for (int j = 0; j < 8; j++) {
-            sum[j] += exp2_vec(x[j]);
+            sum[j] += exp2_vec(x[j], 0);
             x[j] -= splat(1e-6f);
         }
     double total = 0;
