@@ -232,7 +232,7 @@ def pd_fa_counts(
         matched[k], hit_pixels[k] = len(pairs), areas[pairs[:, 1]].sum()
         prob = prob[y : y + h, x : x + w]
         if not near.all():
-            prob = np.where(np.concatenate([[False], near])[pred.labels], prob, 0)
+            prob = np.concatenate([[False], near]).take(pred.labels) * prob
     return matched, predicted - hit_pixels
 
 

@@ -39,6 +39,23 @@ def test_components_of_any_dtype_and_layout(dtype):
     assert list(find_components(binary[::-1]).areas) == [1, 2]
 
 
+@given(binary_maps)
+@settings(max_examples=50, deadline=None)
+def test_without_raster_order_the_components_are_the_same(binary):
+    ordered, loose = find_components(binary), find_components(binary, raster_order=False)
+    assert sorted(map(tuple, ordered.boxes)) == sorted(map(tuple, loose.boxes))
+    for k in range(len(loose)):
+        assert (loose.labels == k + 1).sum() == loose.areas[k]
+
+
+def test_more_components_than_sixteen_bits_count():
+    binary = np.zeros((520, 520), bool)
+    binary[::2, ::2] = True
+    found = find_components(binary)
+    assert len(found) == 260 * 260
+    assert found.labels.max() == 260 * 260
+
+
 def dots(*points, size=32):
     binary = np.zeros((size, size), bool)
     for x, y in points:
