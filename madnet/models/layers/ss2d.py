@@ -73,7 +73,7 @@ class SS2D(nn.Module):
         nn.init.ones_(self.Ds)
 
     def scan(self, v: Tensor) -> Tensor:
-        """The four directions over v (B, H, W, D), Δ, B and C made from each pixel; their sum (B, H, W, D)."""
+        """The four directions over v (B, H, W, D), Δ, B and C made from each pixel, summed."""
         sizes = (self.rank, self.states, self.states)
         joint = F.linear(v, self.x_proj_weight.flatten(0, 1)).unflatten(-1, (self.DIRECTIONS, sum(sizes)))
         low, B, C = joint.split(sizes, dim=-1)

@@ -44,11 +44,11 @@ class OptionalBuildExt(build_ext):
         try:
             self._build(ext)
         except Exception as error:  # compilers fail in many ways, and none of them may stop the installation
-            reason = ' '.join(str(error).split())
+            compiler = getattr(self.compiler, 'compiler_so', None) or ['compiler']
             print(
-                f'madnet: WARNING: the compiled CPU kernels of selective_scan were not built ({reason}); '
-                'everything works, but MiM-ISTD runs about five times slower on a CPU. '
-                'Install a C compiler and install again to have them.',
+                'madnet: WARNING: the compiled CPU kernels of selective_scan were not built '
+                f'({compiler[0]}: {type(error).__name__}); everything works, but MiM-ISTD runs several times '
+                'slower on a CPU. Install a C compiler and install again to have them.',
                 file=sys.stderr,
             )
 
