@@ -1,0 +1,26 @@
+"""Datasets: the catalogue of known ones, one class for all of them, synthetic scenes, and the transforms."""
+
+from . import transforms
+from .catalogue import Entry, catalogue, find_entry, get_entry, split_ids
+from .layouts import LAYOUTS, read_folder
+from .scenes import Scene, synth_scene
+from .sirst_dataset import SIRSTDataset
+from .splits import SPLITS, ids_sha256
+from .synthetic import SyntheticSIRSTDataset
+
+__all__ = [
+    'LAYOUTS',
+    'SPLITS',
+    'Entry',
+    'SIRSTDataset',
+    'Scene',
+    'SyntheticSIRSTDataset',
+    'catalogue',
+    'find_entry',
+    'get_entry',
+    'ids_sha256',
+    'read_folder',
+    'split_ids',
+    'synth_scene',
+    'transforms',
+]

@@ -1,0 +1,183 @@
+"""The known datasets: one table (``catalogue.json``) and their split lists (``splits/``), checked when
+read."""
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from madnet.errors import UserError, nearest
+
+from .splits import SPLITS, few, ids_sha256, read_ids, split_of
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class SplitSet:
+    """One published way to part a dataset.
+
+    Attributes:
+        name: As ``split_set=`` says it, e.g. ``'idx_427'``.
+        about: Whose lists these are.
+        by_folder: True where the parts are folders and an id is unique within its part only.
+        cut_group: So many consecutive images show one scene (see
+            :func:`~madnet.datasets.splits.cut_validation`).
+        counts: Images of each split, those cut from the training part too.
+        hashes: :func:`~madnet.datasets.splits.ids_sha256` of each split.
+    """
+
+    name: str
+    about: str
+    by_folder: bool
+    cut_group: int
+    counts: dict[str, int]
+    hashes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one dataset.
+
+    Attributes:
+        name: The name used in this package.
+        folders: Names its folder goes by; case and punctuation do not matter.
+        source: Where to get it.
+        licence: What its authors state for the data.
+        citation: The paper to cite.
+        base_size: Side of the square, in pixels, at which the published networks train and are scored.
+        images: Images in the whole release.
+        targets: 8-connected targets with mask > 127 in the whole release; None where not counted.
+        mask_fixes: Id → path, within the data set's folder, of a mask that is right where the release's is
+            not.
+        default_split_set: Used when ``split_set`` is not given.
+        split_sets: Name → :class:`SplitSet`.
+        statistics: ``{'grey': {'mean': [m], 'std': [s]}, 'rgb': …, 'of': …}``: over all pixels of the
+            training images of the default split set, on the 0–255 scale; grey is luma 0.299 R + 0.587 G +
+            0.114 B.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    source: str
+    licence: str
+    citation: str
+    base_size: int
+    images: int
+    targets: int | None
+    mask_fixes: dict[str, str]
+    default_split_set: str
+    split_sets: dict[str, SplitSet]
+    statistics: dict
+
+    @classmethod
+    def from_json(cls, name: str, record: dict) -> 'Entry':
+        split_sets = {
+            key: SplitSet(
+                name=key,
+                about=value['about'],
+                by_folder=value['by_folder'],
+                cut_group=value['cut_group'],
+                counts={k: v['count'] for k, v in {**value['lists'], **value.get('cut', {})}.items()},
+                hashes={k: v['sha256'] for k, v in {**value['lists'], **value.get('cut', {})}.items()},
+            )
+            for key, value in record['split_sets'].items()
+        }
+        return cls(**{**record, 'name': name, 'folders': tuple(record['folders']), 'split_sets': split_sets})
+
+
+@functools.cache
+def catalogue() -> dict[str, Entry]:
+    """Name → :class:`Entry` of every known dataset."""
+    table = json.loads((_HERE / 'catalogue.json').read_text(encoding='utf-8'))
+    return {name: Entry.from_json(name, record) for name, record in table.items()}
+
+
+def _key(name: str) -> str:
+    return ''.join(c for c in name.lower() if c.isalnum())
+
+
+def find_entry(name: str) -> Entry | None:
+    """The dataset that goes by this name (``'nudt_sirst'`` is ``'NUDT-SIRST'``), or None."""
+    return next((e for e in catalogue().values() if _key(name) in map(_key, (e.name, *e.folders))), None)
+
+
+def get_entry(name: str) -> Entry:
+    """Like :func:`find_entry`; a UserError offers the nearest names where there is none."""
+    entry = find_entry(name)
+    if entry is None:
+        raise UserError(
+            f'unknown dataset {name!r}: the catalogue knows {", ".join(catalogue())}.'
+            f'{nearest(name, catalogue())}'
+        )
+    return entry
+
+
+@functools.cache
+def published_lists(name: str, split_set: str) -> dict[str, tuple[str, ...]]:
+    """Part (``trainval``, ``test``, where published ``train`` and ``val``) → sorted ids, from the packaged
+    files.
+
+    Raises:
+        UserError: A file is missing, or its ids are not those that the catalogue's count and hash say.
+    """
+    entry = get_entry(name)
+    record = get_split_set(entry, split_set)
+    folder = _HERE / 'splits' / entry.name / split_set
+    lists = {}
+    for path in sorted(folder.glob('*.txt')):
+        ids = read_ids(path)
+        if len(ids) != record.counts.get(path.stem) or ids_sha256(ids) != record.hashes[path.stem]:
+            raise UserError(
+                f'{path}: {len(ids)} ids that are not the {record.counts.get(path.stem)} of the catalogue; '
+                'the installed package is damaged: install it again.'
+            )
+        lists[path.stem] = ids
+    if not {'trainval', 'test'} <= lists.keys():
+        raise UserError(f'{folder}: the packaged split lists are missing; install the package again.')
+    return lists
+
+
+def get_split_set(entry: Entry, split_set: str | None = None) -> SplitSet:
+    """A split set of a dataset by name, its default for None; a UserError offers the nearest."""
+    split_set = split_set or entry.default_split_set
+    if split_set not in entry.split_sets:
+        raise UserError(
+            f'{entry.name}: unknown split_set {split_set!r}, known are {", ".join(entry.split_sets)}.'
+            f'{nearest(split_set, entry.split_sets)}'
+        )
+    return entry.split_sets[split_set]
+
+
+def check_split_name(split: str) -> None:
+    """Raise a UserError, with the nearest names, for a split that does not exist."""
+    if split not in SPLITS:
+        raise UserError(
+            f'unknown split {split!r}: expected one of {", ".join(SPLITS)}.{nearest(split, SPLITS)}'
+        )
+
+
+def split_ids(name: str, split: str, split_set: str | None = None) -> tuple[str, ...]:
+    """The sorted ids of a split of a known dataset.
+
+    Args:
+        name: Any name the dataset goes by.
+        split: ``train``, ``val``, ``trainval``, ``test``, ``fit`` or ``all``; see
+            :data:`~madnet.datasets.splits.SPLITS`.
+        split_set: None for the dataset's default.
+
+    Raises:
+        UserError: An unknown name, or a packaged list that is damaged.
+
+    >>> len(split_ids('NUAA-SIRST', 'trainval')), len(split_ids('NUDT-SIRST', 'val'))
+    (341, 133)
+    """
+    check_split_name(split)
+    entry = get_entry(name)
+    record = get_split_set(entry, split_set)
+    ids = split_of(published_lists(entry.name, record.name), split, record.cut_group)
+    if split in record.hashes and ids_sha256(ids) != record.hashes[split]:
+        raise UserError(
+            f'{entry.name} {record.name}: the cut {split!r} has changed ({len(ids)} ids: {few(ids)}).'
+        )
+    return ids

@@ -1,0 +1,79 @@
+"""Where a data set lies, or one message that says what to do about it."""
+
+import os
+from pathlib import Path
+
+from madnet.errors import UserError, nearest
+
+from .catalogue import Entry, catalogue, find_entry
+from .layouts import Folder, layouts_in_words, read_folder
+
+
+def data_home() -> Path:
+    """The folder that holds the data sets: ``$MADNET_DATA_ROOT``, by default ``datasets/``."""
+    return Path(os.environ.get('MADNET_DATA_ROOT') or 'datasets')
+
+
+def _folders_named(home: Path, name: str) -> list[Path]:
+    """The sub-folders that go by a data set's name, its own name first."""
+    if not home.is_dir():
+        return []
+    entry = find_entry(name)
+    wanted = entry.name if entry else name
+    found = [
+        p
+        for p in sorted(home.iterdir())
+        if p.is_dir() and (p.name == name or (entry is not None and find_entry(p.name) is entry))
+    ]
+    return sorted(found, key=lambda p: p.name != wanted)
+
+
+def _missing(name: str | None, looked: list[Path]) -> UserError:
+    entry = find_entry(name) if name else None
+    places = ', '.join(str(p) for p in looked)
+    if entry:
+        get = f'Get it from {entry.source}'
+    else:
+        get = 'Known sets: ' + ', '.join(f'{e.name} ({e.source})' for e in catalogue().values())
+    hint = nearest(name, catalogue()) if name and not entry else ''
+    return UserError(
+        f'data set {name or "folder"} not found: looked for a readable folder at {places}. {get}.{hint} '
+        f'Layouts that would do (X is an image id): {layouts_in_words()}. '
+        'Put it under $MADNET_DATA_ROOT (default datasets/) or give data_root. `make demo` needs no data set.'
+    )
+
+
+def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folder, Entry | None, str]:
+    """Find and index a data set.
+
+    Args:
+        data_root: Its own folder (or one that holds it under its name); None to look under :func:`data_home`.
+        name: Its name; None to go by the folder's.
+
+    Returns:
+        (folder, catalogue entry or None, name).
+
+    Raises:
+        UserError: Neither was given, or there is no data set in a layout that can be read.
+    """
+    if data_root is None and not name:
+        raise UserError(
+            f"SIRSTDataset needs name (one of {', '.join(catalogue())}) or data_root (the set's own folder)."
+        )
+    if data_root is None:
+        home = data_home()
+        candidates = _folders_named(home, name)
+        looked = candidates or [
+            home / f for f in dict.fromkeys((name, *getattr(find_entry(name), 'folders', ())))
+        ]
+    else:
+        root = Path(data_root)
+        candidates = [root, *(_folders_named(root, name) if name else [])]
+        looked = candidates
+    for candidate in candidates:
+        folder = read_folder(candidate)
+        if folder is not None:
+            name = name or candidate.resolve().name
+            entry = find_entry(name)
+            return folder, entry, entry.name if entry else name
+    raise _missing(name or Path(data_root).name, looked)

@@ -1,0 +1,26 @@
+"""A sample as a person looks at it."""
+
+import cv2
+import numpy as np
+
+
+def outline_truth(image: np.ndarray, mask: np.ndarray, zoom: int = 1) -> np.ndarray:
+    """The image with its targets outlined; the contour runs around a target, so that its own pixels stay
+    visible.
+
+    Args:
+        image: (H, W), (H, W, 1) or (H, W, 3) in BGR order, 0–255.
+        mask: (H, W), target where not zero.
+        zoom: Each pixel becomes ``zoom`` × ``zoom``; from 3 on the line is thinner than a pixel of the image.
+
+    Returns:
+        (H · zoom, W · zoom, 3) uint8, RGB.
+    """
+    image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    image = image.reshape(*image.shape[:2], -1)
+    rgb = image.repeat(3, axis=2) if image.shape[2] == 1 else image[..., ::-1]
+    rgb = rgb.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    target = (mask > 0).astype(np.uint8).repeat(zoom, axis=0).repeat(zoom, axis=1)
+    ring = cv2.dilate(target, np.ones((3, 3), np.uint8)).astype(bool) & (target == 0)
+    rgb[ring] = (255, 200, 0)
+    return rgb

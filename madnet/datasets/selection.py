@@ -1,0 +1,165 @@
+"""Which images a split means in a data set's folder: packaged lists, lists beside the images, or folders."""
+
+from dataclasses import dataclass
+
+from mmengine.logging import print_log
+
+from madnet.errors import UserError, nearest
+
+from .catalogue import Entry, check_split_name, get_split_set, published_lists, split_ids
+from .layouts import Folder, Pair
+from .splits import few, read_ids, refuse_overlap, split_of
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The images of one split, in the order of their ids.
+
+    Attributes:
+        split_set: Whose split it is: a name of the catalogue, of lists in the folder, or ``'folders'``.
+        pairs: (id, files) of every image.
+    """
+
+    split_set: str
+    pairs: tuple[tuple[str, Pair], ...]
+
+
+def select(
+    folder: Folder,
+    entry: Entry | None,
+    name: str,
+    split: str,
+    split_set: str | None = None,
+    allow_partial: bool | None = None,
+) -> Selection:
+    """Find the images of a split.
+
+    Of a known data set the packaged lists win, unless it lies in folders by part (MAD-Net, ABC), which then
+    tell its parts; ``split_set='folder'`` asks for what the folder says.
+
+    Args:
+        folder: The indexed folder.
+        entry: Its entry in the catalogue; None for a set that is not known.
+        name: What to call it in messages.
+        split: One of :data:`~madnet.datasets.splits.SPLITS`.
+        split_set: A name of the catalogue, ``'folder'``, or the name of lists in the folder; None for the
+            default.
+        allow_partial: Accept a training part of which only some images are there, with one warning. None: for
+            SIRST-AUG's 8525 images only, of which a sample is a usual thing to have.
+
+    Raises:
+        UserError: Unknown split or set, lists that overlap, images or masks that are not there.
+    """
+    check_split_name(split)
+    where = f'{name} ({folder.root})'
+    packaged = entry.split_sets if entry else {}
+    if split_set is None:
+        split_set = 'folder'
+        # A set numbered by folder has its packaged list for folders only; a set numbered throughout, for
+        # files only.
+        if entry and packaged[entry.default_split_set].by_folder == folder.by_part:
+            split_set = entry.default_split_set
+    if split_set in packaged:
+        record = get_split_set(entry, split_set)
+        if record.by_folder and not folder.by_part:
+            raise UserError(
+                f'{where}: split_set {split_set!r} parts the set by folders trainval/ and test/, which are '
+                f"not there; split_set='folder' uses lists in it ({', '.join(folder.lists) or 'none here'})."
+            )
+        if split == 'all' and record.by_folder:
+            wanted = [(part, i) for part, ids in published_lists(entry.name, split_set).items() for i in ids]
+        else:
+            parts = _parts_of(split) if record.by_folder else None
+            wanted = [(parts, i) for i in split_ids(entry.name, split, split_set)]
+        partial = record.by_folder if allow_partial is None else allow_partial
+        pairs = _find(folder, wanted, where, split, split_set, partial and split != 'test', entry)
+    else:
+        split_set, pairs = _by_folder(folder, packaged, where, split, split_set, bool(allow_partial))
+    bare = [i for i, pair in pairs if pair.mask is None]
+    if bare:
+        raise UserError(
+            f'{where}: {len(bare)} of the {len(pairs)} images of split {split!r} have no mask '
+            f'({few(bare)}); looked for {folder.layout.masks}/'
+            f'{bare[0]}{{{",".join(folder.layout.mask_suffixes)}}}.png, .bmp, .tif or .jpg.'
+        )
+    return Selection(split_set, tuple(pairs))
+
+
+def _parts_of(split: str) -> tuple[str, ...] | None:
+    """The folders in which images of a split may lie; None for any."""
+    if split == 'all':
+        return None
+    return ('test',) if split == 'test' else ('trainval', 'train', 'val')
+
+
+def _by_folder(
+    folder, packaged, where, split, split_set, allow_partial
+) -> tuple[str, list[tuple[str, Pair]]]:
+    """The split as the folder itself tells it."""
+    if folder.by_part and split_set in ('folder', 'folders'):
+        lists = {part: tuple(pairs) for part, pairs in folder.pairs.items()}
+        if split == 'all':
+            return 'folders', [item for pairs in folder.pairs.values() for item in sorted(pairs.items())]
+        # By name only: SIRST-AUG and others number each folder from zero.
+        key = 'folders'
+    else:
+        key = _named_lists(folder, packaged, where, split, split_set)
+        if key is None:
+            return 'all', sorted(folder.pairs[''].items())
+        lists = {part: read_ids(path) for part, path in folder.lists[key].items()}
+        refuse_overlap(lists, f'{where}, lists {key!r}')
+    ids = split_of(lists, split)
+    if ids is None:
+        raise UserError(f'{where}: nothing tells split {split!r}; {key!r} has {", ".join(sorted(lists))}.')
+    parts = _parts_of(split) if key == 'folders' else None
+    return key, _find(
+        folder, [(parts, i) for i in ids], where, split, key, allow_partial and split != 'test', None
+    )
+
+
+def _named_lists(folder: Folder, packaged, where: str, split: str, split_set: str) -> str | None:
+    """Which lists in the folder ``split_set`` means; None for all images of a folder without lists."""
+    if split_set == 'folder':
+        if split == 'all' and '' in folder.pairs:
+            return None
+        matches = list(folder.lists)
+        if not matches:
+            raise UserError(
+                f"{where}: no lists of ids there ({folder.layout.title}), so only split 'all' has "
+                'a meaning; put train.txt and test.txt beside the images, or sort them into trainval/ and test/.'
+            )
+        if len(matches) > 1:
+            raise UserError(
+                f'{where}: lists of several authors there; name one by split_set: {", ".join(matches)}.'
+            )
+    else:
+        matches = folder.lists_named(split_set)
+        if len(matches) != 1:
+            known = [*packaged, *folder.lists, 'folder']
+            raise UserError(
+                f'{where}: split_set {split_set!r} is not the name of one set of lists; there are '
+                f'{", ".join(known)}.{nearest(split_set, known)}'
+            )
+    return matches[0]
+
+
+def _find(folder, wanted, where, split, split_set, allow_partial, entry) -> list[tuple[str, Pair]]:
+    """The files of the wanted ids, all of them, or a part with a warning."""
+    found = [(i, folder.find(i, (parts,) if isinstance(parts, str) else parts)) for parts, i in wanted]
+    lacking = [i for i, pair in found if pair is None]
+    found = [(i, pair) for i, pair in found if pair is not None]
+    if lacking and allow_partial and found:
+        print_log(
+            f'{where}: a partial copy, {len(found)} of {len(wanted)} images of {split!r} ({split_set}).',
+            logger='current',
+            level=30,
+        )
+    elif lacking:
+        source = (
+            f'get the whole set from {entry.source}, or name' if entry else 'complete the folder, or name'
+        )
+        raise UserError(
+            f'{where}: {len(lacking)} of the {len(wanted)} images of split {split!r} ({split_set}) are not '
+            f'there ({few(lacking)}); {source} another split_set.'
+        )
+    return found

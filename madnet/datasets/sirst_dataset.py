@@ -1,0 +1,161 @@
+"""One dataset class for every infrared small target set of the catalogue, and for others laid out like
+them."""
+
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+from .images import read_pixels, to_mask
+from .locate import locate
+from .sample_view import outline_truth
+from .seeding import SeededSamples
+from .selection import select
+from .splits import ids_sha256
+
+
+class TargetDataset(SeededSamples, BaseSegDataset):
+    """What the datasets here share: two classes, seeded samples, a description for the record, and a view.
+
+    Attributes:
+        dataset_name: For the record.
+        split: Likewise.
+        split_set: Whose split it is; None where there is but one.
+    """
+
+    METAINFO = {'classes': ('background', 'target'), 'palette': [[0, 0, 0], [255, 200, 0]]}
+
+    dataset_name: str
+    split: str
+    split_set: str | None = None
+
+    @property
+    def image_ids(self) -> list[str]:
+        """The ids of the images, by index."""
+        return [self.get_data_info(i)['img_id'] for i in range(len(self))]
+
+    @property
+    def split_sha256(self) -> str:
+        """Which images these are: :func:`~madnet.datasets.splits.ids_sha256` of their ids."""
+        return ids_sha256(self.image_ids)
+
+    def describe(self) -> dict:
+        """What ``metrics.json`` records: ``name``, ``split``, ``split_set``, ``images``, ``split_sha256``."""
+        return {
+            'name': self.dataset_name,
+            'split': self.split,
+            'split_set': self.split_set,
+            'images': len(self),
+            'split_sha256': self.split_sha256,
+        }
+
+    def read_sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image (H, W) or (H, W, 3) BGR, and grey mask (H, W), as they are before the pipeline."""
+        raise NotImplementedError
+
+    def plot(self, index: int, zoom: int = 1) -> np.ndarray:
+        """The image with its targets outlined, before the pipeline: (H · zoom, W · zoom, 3) uint8, RGB."""
+        image, mask = self.read_sample(index)
+        if image.dtype == np.uint16:
+            image = image / 257
+        return outline_truth(image, mask > 127, zoom)
+
+
+@DATASETS.register_module()
+class SIRSTDataset(TargetDataset):
+    """Infrared images and masks of a set of the catalogue, or of any set in one of the known layouts.
+
+    Gives the pipeline ``img_path``, ``seg_map_path``, ``img_id``, ``dataset_name`` and, where the catalogue
+    knows it, ``base_size`` (height, width).
+
+    Args:
+        data_root: The data set's own folder; None to look for it by the names that the set goes by under
+            ``$MADNET_DATA_ROOT`` (default ``datasets/``).
+        split: ``trainval`` and ``test``, ``train`` and ``val`` as published; ``fit`` and ``val``, two parts
+            of ``trainval``, to choose a checkpoint without looking at ``test``; ``all``.
+        name: Of the set; None to go by the folder's name.
+        split_set: Whose split: a name of the catalogue; ``'folder'`` for what lies beside the images; None
+            for the set's default (see :func:`~madnet.datasets.selection.select`).
+        pipeline: Transforms.
+        allow_partial: Accept a training part of which only some images are there; None: for SIRST-AUG only.
+        seed: Of the augmentations (see :class:`~madnet.datasets.seeding.SeededSamples`).
+        cache: Keep decoded images and masks in memory (read at once, shared with forked workers).
+        indices: The first so many images, or these.
+        test_mode, lazy_init, metainfo: As in mmengine's ``BaseDataset``.
+
+    Raises:
+        UserError: The set is not found, not whole, or its lists overlap; one line says what to do.
+    """
+
+    def __init__(
+        self,
+        data_root: str | os.PathLike | None = None,
+        split: str = 'test',
+        name: str | None = None,
+        split_set: str | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        allow_partial: bool | None = None,
+        seed: int = 0,
+        cache: bool = False,
+        indices: int | Sequence[int] | None = None,
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        metainfo: dict | None = None,
+    ):
+        self.folder, self.entry, self.dataset_name = locate(data_root, name)
+        self.split = split
+        self.split_set = split_set
+        self.allow_partial = allow_partial
+        self.cache = cache
+        self._decoded: list[tuple[np.ndarray, np.ndarray]] = []
+        self.init_seeding(seed)
+        super().__init__(
+            data_root=str(self.folder.root),
+            pipeline=list(pipeline),
+            indices=indices,
+            test_mode=test_mode,
+            lazy_init=lazy_init,
+            metainfo=metainfo,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        selection = select(
+            self.folder, self.entry, self.dataset_name, self.split, self.split_set, self.allow_partial
+        )
+        self.split_set = selection.split_set
+        common = {'dataset_name': self.dataset_name, 'label_map': self.label_map, 'reduce_zero_label': False}
+        if self.entry:
+            common['base_size'] = (self.entry.base_size,) * 2
+        fixes = self.entry.mask_fixes if self.entry else {}
+        samples = []
+        for image_id, pair in selection.pairs:
+            mask = pair.mask
+            if image_id in fixes and (self.folder.root / fixes[image_id]).is_file():
+                mask = self.folder.root / fixes[image_id]
+            files = {
+                'img_id': image_id,
+                'img_path': str(pair.image),
+                'seg_map_path': str(mask),
+                'seg_fields': [],
+            }
+            samples.append({**files, **common})
+        return samples
+
+    def full_init(self) -> None:
+        super().full_init()
+        if self.cache and not self._decoded:
+            self._decoded = [self.read_sample(i) for i in range(len(self))]
+
+    def read_sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        if self._decoded:
+            return self._decoded[index]
+        info = self.get_data_info(index)
+        return read_pixels(info['img_path']), to_mask(read_pixels(info['seg_map_path']))
+
+    def prepare_data(self, idx: int) -> dict:
+        info = self.get_data_info(idx)
+        if self._decoded:
+            info['decoded_image'], info['decoded_mask'] = self._decoded[idx]
+        return self.pipeline(info)
