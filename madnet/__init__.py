@@ -1,3 +1,10 @@
-"""madnet: infrared small target detection, trained, tested, compared and put to use."""
+"""madnet: infrared small target detection, trained, tested, compared and put to use.
+
+Importing it registers every component in mmseg's registries.
+"""
+
+from madnet import _quiet_import  # isort: skip
+from madnet import datasets, engine, evaluation, models, ops, visualization
 
 __version__ = '0.1.0'
+__all__ = ['datasets', 'engine', 'evaluation', 'models', 'ops', 'visualization']

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
+from dataclasses import replace
 from itertools import zip_longest
 from math import nan
 
@@ -65,6 +66,8 @@ class Evaluator:
         protocols: As :func:`~madnet.evaluation.protocols.get_protocols` takes them.
         curves: Whether ROC, PR and Pd-Fa are collected. Without, validation costs least.
         boxes: Whether the box view is collected, for the ``extended`` protocols; needs pycocotools.
+        extended: False leaves out hIoU, strata and box view of every protocol: thousands of components in the
+            noise of an untrained network make them dear.
 
     Raises:
         UserError: Unknown protocol.
@@ -79,8 +82,11 @@ class Evaluator:
         protocols: ProtocolLike | Iterable[ProtocolLike] = 'native',
         curves: bool = True,
         boxes: bool = False,
+        extended: bool = True,
     ):
         self.protocols = get_protocols(protocols)
+        if not extended:
+            self.protocols = tuple(replace(p, extended=False) for p in self.protocols)
         self.curves = curves
         self.boxes = boxes
         self.reset()

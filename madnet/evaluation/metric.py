@@ -35,6 +35,7 @@ class IRSTDMetric(BaseMetric):
             size of ``net_logits``, else the image's own.
         curves: Whether ROC, PR and Pd-Fa curves are collected; off makes validation cheapest.
         boxes: Whether to add the box view (needs pycocotools).
+        extended: Whether hIoU and the strata are computed where a protocol has them; off in validation.
         scr: Whether to read each image again for the local signal-to-clutter ratio of its targets.
         prefix: Put before every logged name.
 
@@ -50,13 +51,14 @@ class IRSTDMetric(BaseMetric):
         base_size: int | tuple[int, int] | None = None,
         curves: bool = True,
         boxes: bool = False,
+        extended: bool = True,
         scr: bool = False,
         prefix: str | None = None,
     ):
         super().__init__(prefix=prefix)
         self.base_size = _pair(base_size)
         self.scr = scr
-        self._settings = {'protocols': protocols, 'curves': curves, 'boxes': boxes}
+        self._settings = {'protocols': protocols, 'curves': curves, 'boxes': boxes, 'extended': extended}
         self._evaluator = Evaluator(**self._settings)
         self._last: Evaluator | None = None
         #: Numbers of the last evaluation by protocol, as ``Evaluator.compute`` gives them.

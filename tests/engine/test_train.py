@@ -73,8 +73,11 @@ def test_what_training_leaves_behind(uninterrupted, capsys):
 @pytest.mark.parametrize(('stage', 'count'), [('train', 6), ('train', 8), ('val', 2), ('val', 8)])
 def test_a_signal_saves_and_resuming_is_bit_identical(uninterrupted, tiny_config, tmp_path, stage, count):
     folder = tmp_path / 'stopped'
-    interrupt = f"[dict(type='InterruptAt', stage='{stage}', count={count})]"
-    text = tiny_config.read_text() + f'custom_hooks = {{{{_base_.custom_hooks}}}} + {interrupt}\n'
+    hooks = [
+        {'type': 'EMAHook', 'ema_type': 'RampedEMA', 'decay': 0.99},
+        {'type': 'InterruptAt', 'stage': stage, 'count': count},
+    ]
+    text = f'{tiny_config.read_text()}\ncustom_hooks = {hooks}\n'
     stopping = tmp_path / 'stopping.py'
     stopping.write_text(text)
     with pytest.raises(TrainingStopped, match='--resume') as e:

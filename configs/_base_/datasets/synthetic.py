@@ -27,5 +27,5 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(type='SyntheticSIRSTDataset', split='test', length=100, pipeline=test_pipeline),
 )
-val_evaluator = dict(type='IRSTDMetric', protocols=('native',), curves=False)
+val_evaluator = dict(type='IRSTDMetric', protocols=('native',), curves=False, extended=False)
 test_evaluator = dict(type='IRSTDMetric', protocols=('native',))

@@ -1,6 +1,7 @@
 """A few validation images with what was found on them, as training goes on."""
 
 import numpy as np
+import torch
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
@@ -28,10 +29,15 @@ class OverlayHook(Hook):
         batches = len(runner.val_dataloader)
         chosen = {int(i) for i in np.linspace(0, batches - 1, min(self.images, batches))}
         if batch_idx in chosen:
-            image = np.asarray(data_batch['inputs'][0].permute(1, 2, 0).cpu())
+            image = to_rgb(data_batch['inputs'][0])
             runner.visualizer.add_datasample(
                 f'val_{outputs[0].metainfo.get("img_id", batch_idx)}',
                 image,
                 data_sample=outputs[0],
                 step=epoch,
             )
+
+
+def to_rgb(inputs: torch.Tensor) -> np.ndarray:
+    """A packed image (C, H, W), grey or BGR, as the visualiser takes it: (H, W, C), grey or RGB."""
+    return np.ascontiguousarray(np.asarray(inputs.permute(1, 2, 0).cpu())[..., ::-1])

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
+
+from madnet.engine.hooks.overlay_hook import to_rgb
 
 
 @HOOKS.register_module()
@@ -28,7 +29,7 @@ class ShowHook(Hook):
             name = sample.metainfo.get('img_id') or f'{batch_idx}'
             runner.visualizer.add_datasample(
                 name,
-                np.asarray(image.permute(1, 2, 0).cpu()),
+                to_rgb(image),
                 data_sample=sample,
                 out_file=str(self.show_dir / f'{str(name).replace("/", "_")}.png'),
             )
