@@ -85,10 +85,17 @@ HEADLINE = ('IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'Fa', 'AUC')
 
 @dataclass(frozen=True)
 class Cell:
-    """One number as printed, and its rank in its column: 1 best, 2 second, 0 neither."""
+    """One number as printed.
+
+    Attributes:
+        text: The number.
+        rank: Its place in its column: 1 best, 2 second, 0 neither.
+        interval: Its confidence interval, ``''`` where there is none.
+    """
 
     text: str
     rank: int = 0
+    interval: str = ''
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,8 @@ class ResultTable:
             deviation.
         keys: Metrics to show; those that no row has are left out.
         head: Head of the column of labels.
+        intervals: Label → metric → (low, high), for those that have a confidence interval.
+        ranked: Whether rows may be compared: best in bold, second underlined.
     """
 
     caption: str
@@ -109,6 +118,8 @@ class ResultTable:
     rows: Mapping[str, Mapping[str, Value]]
     keys: Sequence[str] = HEADLINE
     head: str = 'method'
+    intervals: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    ranked: bool = True
     columns: list[Column] = field(init=False)
 
     def __post_init__(self):
@@ -127,17 +138,21 @@ class ResultTable:
             (
                 label,
                 [
-                    Cell(column.text(row.get(column.key)), rank[i])
+                    Cell(column.text(row.get(column.key)), rank[i], self._interval(label, column))
                     for column, rank in zip(self.columns, ranks, strict=True)
                 ],
             )
             for i, (label, row) in enumerate(self.rows.items())
         ]
 
+    def _interval(self, label: str, column: Column) -> str:
+        ends = self.intervals.get(label, {}).get(column.key) or ()
+        return ' – '.join(column.text(v) for v in ends) if len(ends) == 2 and all(map(_known, ends)) else ''
+
     def _ranks(self, column: Column) -> list[int]:
         values = [_printed(column, row.get(column.key)) for row in self.rows.values()]
         distinct = sorted({v for v in values if v is not None}, reverse=column.better == 'higher')
-        if column.better is None or sum(v is not None for v in values) < 2:
+        if not self.ranked or column.better is None or sum(v is not None for v in values) < 2:
             return [0] * len(values)
         places = {v: place for place, v in enumerate(distinct[:2], 1)}
         # where two or more share the best place, nobody is second

@@ -70,8 +70,7 @@ class IRSTDVisualizer(Visualizer):
         Args:
             name: Of the picture in the back ends.
             image: (H, W), (H, W, 1) or (H, W, 3), any numeric type; resized to the data sample's size where
-                it
-                has another.
+                it has another.
             data_sample: With ``gt_sem_seg`` and ``pred_sem_seg`` (1, H, W) of 0 and 1, either of which may be
                 missing, and ``seg_logits`` (1, H, W) probabilities if at hand.
             draw_gt: Whether to draw the truth.
@@ -110,21 +109,17 @@ class IRSTDVisualizer(Visualizer):
             self.show(drawn, win_name=name, wait_time=wait_time)
         if out_file is not None:
             Path(out_file).parent.mkdir(parents=True, exist_ok=True)
-            write_png(out_file, drawn)
+            Path(out_file).write_bytes(encode_png(drawn))
         elif not show:
             self.add_image(name, drawn, step)
 
 
-def write_png(path: str | Path, rgb: np.ndarray) -> None:
-    """Write a (H, W, 3) RGB uint8 picture.
-
-    Raises:
-        OSError: The file can't be written.
-    """
+def encode_png(rgb: np.ndarray) -> bytes:
+    """A (H, W, 3) RGB uint8 picture as the bytes of a PNG file."""
     done, data = cv2.imencode('.png', np.ascontiguousarray(rgb[..., ::-1]))
     if not done:
-        raise OSError(f'{path}: the picture of shape {rgb.shape} could not be encoded')
-    Path(path).write_bytes(data.tobytes())
+        raise ValueError(f'a picture of shape {rgb.shape} cannot be encoded')
+    return data.tobytes()
 
 
 def _plane(data_sample: SegDataSample | None, key: str) -> np.ndarray | None:

@@ -1,0 +1,226 @@
+"""Curves of results and of training."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from madnet.errors import UserError
+from madnet.visualization.figure import add_legend, new_figure, paper_style, series_style
+from madnet.visualization.palette import SERIES
+
+Curve = Mapping[str, Sequence[float]]
+
+
+def draw_roc(curves: Mapping[str, Curve], protocol: str, width: str = 'single') -> Figure:
+    """True against false positive rate of pixels, the latter logarithmic: targets fill 1e-4 of an image.
+
+    Args:
+        curves: Label → ``{'fpr', 'tpr'}``, fractions; points without false positives are left out.
+        protocol: Under which the curves were made; stands in the title.
+        width: ``'single'`` or ``'double'`` column.
+    """
+    with paper_style():
+        figure = new_figure(width)
+        axes = figure.add_subplot()
+        for i, (label, curve) in enumerate(curves.items()):
+            fpr, tpr = np.asarray(curve['fpr'], float), np.asarray(curve['tpr'], float)
+            seen = fpr > 0
+            axes.plot(fpr[seen], tpr[seen], label=label, **series_style(i))
+        axes.set(xscale='log', xlabel='false positive rate (pixels)', ylabel='true positive rate (pixels)')
+        axes.set(ylim=(0, 1.02), title=f'ROC, protocol {protocol}')
+        add_legend(axes, len(curves), loc='lower right')
+    return figure
+
+
+def draw_pr(curves: Mapping[str, Curve], protocol: str, width: str = 'single') -> Figure:
+    """Precision against recall of pixels, over lines of equal F1.
+
+    Args:
+        curves: Label → ``{'recall', 'precision'}``, fractions.
+        protocol: Under which the curves were made; stands in the title.
+        width: ``'single'`` or ``'double'`` column.
+    """
+    with paper_style():
+        figure = new_figure(width)
+        axes = figure.add_subplot()
+        axes.grid(False)
+        for f1 in (0.2, 0.4, 0.6, 0.8):
+            recall = np.linspace(f1 / (2 - f1), 1, 100)
+            axes.plot(recall, f1 * recall / (2 * recall - f1), color='#cccccc', linewidth=0.5, zorder=0)
+            axes.text(1.01, f1 / (2 - f1), f'$F_1$ {f1:g}', fontsize=6, va='center', color='#888888')
+        for i, (label, curve) in enumerate(curves.items()):
+            axes.plot(curve['recall'], curve['precision'], label=label, **series_style(i))
+        axes.set(xlabel='recall (pixels)', ylabel='precision (pixels)', xlim=(0, 1), ylim=(0, 1.02))
+        axes.set(title=f'Precision and recall, protocol {protocol}')
+        add_legend(axes, len(curves), loc='lower left')
+    return figure
+
+
+def draw_pd_fa(curves: Mapping[str, Curve], protocol: str, width: str = 'single', at: float = 0.5) -> Figure:
+    """Share of targets detected against false-alarm pixels over thresholds.
+
+    Args:
+        curves: Label → ``{'threshold', 'Pd', 'Fa'}``, fractions.
+        protocol: Under which the curves were made; stands in the title.
+        width: ``'single'`` or ``'double'`` column.
+        at: The threshold nearest to this one is marked with a dot.
+    """
+    with paper_style():
+        figure = new_figure(width)
+        axes = figure.add_subplot()
+        # a logarithm has no place for Fa = 0: such points stand at the left edge
+        positive = [fa for c in curves.values() for fa in _numbers(c['Fa']) if fa > 0]
+        floor = 10 ** (math.floor(math.log10(min(positive))) if positive else -7) * 1e6
+        for i, (label, curve) in enumerate(curves.items()):
+            fa = np.maximum(_numbers(curve['Fa']) * 1e6, floor)
+            pd = _numbers(curve['Pd'])
+            style = series_style(i)
+            axes.plot(fa, pd, label=label, drawstyle='default', **style)
+            if 'threshold' in curve and len(fa):
+                dot = int(np.argmin(np.abs(_numbers(curve['threshold']) - at)))
+                axes.plot(fa[dot], pd[dot], 'o', markersize=4, color=style['color'], clip_on=False)
+        axes.set(xscale='log', xlabel='$F_a$ ($10^{-6}$)', ylabel='$P_d$', ylim=(0, 1.02))
+        axes.set(title=f'$P_d$ against $F_a$, protocol {protocol} (dot: threshold {at:g})')
+        add_legend(axes, len(curves), loc='lower right')
+    return figure
+
+
+def draw_strata(
+    strata: Mapping[str, Sequence[Mapping]],
+    protocol: str,
+    what: str = 'target size',
+    keys: Sequence[str] = ('Pd', 'IoU'),
+    width: str = 'double',
+) -> Figure:
+    """Metrics by class of targets, each class with its number of targets.
+
+    Args:
+        strata: Label → rows ``{'stratum', 'targets', <key>: fraction, …}``, the same classes for all.
+        protocol: Under which the numbers were made; stands in the title.
+        what: What the classes are of; the label of the horizontal axis.
+        keys: Metrics, one part of the figure each.
+        width: ``'single'`` or ``'double'`` column.
+    """
+    words = {'Pd': '$P_d$', 'IoU': 'IoU of hits', 'nIoU': 'nIoU', 'recall': 'recall (pixels)'}
+    with paper_style():
+        figure = new_figure(width, 2.3)
+        first = next(iter(strata.values()))
+        names = [f'{row["stratum"]}\nn = {row["targets"]}' for row in first]
+        bar = 0.8 / len(strata)
+        for k, key in enumerate(keys):
+            axes = figure.add_subplot(1, len(keys), k + 1)
+            axes.grid(False, axis='x')
+            for i, (label, rows) in enumerate(strata.items()):
+                values = _numbers([row.get(key) for row in rows])
+                x = np.arange(len(rows)) - 0.4 + bar * (i + 0.5)
+                axes.bar(x, values, 0.9 * bar, label=label, color=SERIES[i % len(SERIES)])
+                for at, value in zip(x, values, strict=True):
+                    if len(strata) <= 4:
+                        known = np.isfinite(value)
+                        text, y = (f'{100 * value:.0f}', value) if known else ('–', 0)
+                        axes.text(at, y + 0.01, text, ha='center', fontsize=6)
+            axes.set_xticks(range(len(names)), names)
+            axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, 1.08))
+            axes.set(ylabel=words.get(key, key), xlabel=what)
+        figure.suptitle(f'By {what}, protocol {protocol}', fontsize=8)
+        if len(strata) > 1:
+            handles, labels = figure.axes[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc='outside lower center', ncols=min(4, len(labels)))
+    return figure
+
+
+def read_scalars(path: str | os.PathLike) -> list[dict]:
+    """The records of mmengine's ``vis_data/scalars.json``: one JSON object a line.
+
+    Raises:
+        UserError: The file can't be read, or a line in the middle is no JSON object.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f'{path}: not readable as scalars.json ({type(e).__name__})') from None
+    records = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            if number == len(lines):
+                break  # a run that was killed leaves half a line
+            raise UserError(f'{path}, line {number}: found {line[:40]!r}, expected a JSON object') from None
+        if isinstance(record, dict):
+            records.append(record)
+    return records
+
+
+def draw_training(
+    runs: Mapping[str, Sequence[Mapping]],
+    metrics: Sequence[str] = ('nIoU', 'IoU', 'Pd'),
+    width: str = 'double',
+) -> Figure:
+    """Loss, learning rate and validation metrics over epochs.
+
+    Args:
+        runs: Label → records of ``scalars.json``. Records with a ``loss`` are of training, those with one of
+            ``metrics`` of validation, whose ``step`` is the epoch.
+        metrics: Validation metrics to show, those that any run has; of several runs only the first of them.
+        width: ``'single'`` or ``'double'`` column.
+    """
+    shown = [m for m in metrics if any(m in r for run in runs.values() for r in run)]
+    # colours tell runs apart, or metrics where there is one run: never both at once
+    shown = shown[: 1 if len(runs) > 1 else len(shown)]
+    losses = [r['loss'] for run in runs.values() for r in run if r.get('loss', 0) > 0]
+    with paper_style():
+        figure = new_figure(width, 2.3 if width == 'double' else 5.5)
+        shape = (1, 3) if width == 'double' else (3, 1)
+        loss, rate, score = (figure.add_subplot(*shape, k + 1) for k in range(3))
+        for i, (label, run) in enumerate(runs.items()):
+            training = [r for r in run if 'loss' in r]
+            x, style = _epochs(training), series_style(i)
+            loss.plot(x, _numbers([r['loss'] for r in training]), label=label, **style)
+            rate.plot(x, _numbers([r.get('lr') for r in training]), label=label, **style)
+            for k, metric in enumerate(shown):
+                validation = [r for r in run if metric in r and 'loss' not in r]
+                epochs = [r.get('step', r.get('epoch')) for r in validation]
+                values = _numbers([r[metric] for r in validation])
+                score.plot(epochs, values, label=metric, **series_style(k if len(runs) == 1 else i))
+        if losses and max(losses) > 10 * min(losses):
+            loss.set_yscale('log')
+        loss.set(xlabel='epoch', ylabel='training loss')
+        rate.set(xlabel='epoch', ylabel='learning rate')
+        score.set(xlabel='epoch', ylim=(0, 1.02))
+        score.set(ylabel=f'validation {shown[0]}' if len(shown) == 1 else 'validation')
+        rate.ticklabel_format(axis='y', style='sci', scilimits=(-2, 2), useMathText=True)
+        for axes in (loss, rate, score):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        if len(shown) > 1:
+            score.legend(loc='lower right')
+        if len(runs) > 1:
+            handles, labels = loss.get_legend_handles_labels()
+            figure.legend(handles, labels, loc='outside lower center', ncols=min(4, len(labels)))
+    return figure
+
+
+def _epochs(records: Sequence[Mapping]) -> np.ndarray:
+    """Fractional epochs of training records, from their ``epoch`` and ``step`` (iterations)."""
+    epochs = np.array([r.get('epoch', 0) for r in records], float)
+    steps = np.array([r.get('step', k + 1) for k, r in enumerate(records)], float)
+    last = {e: steps[epochs == e].max() for e in np.unique(epochs)}
+    if not last or max(last) <= 0:
+        return steps
+    return steps * max(last) / last[max(last)]
+
+
+def _numbers(values: Sequence) -> np.ndarray:
+    """Values as floats; None (JSON has no NaN) becomes NaN."""
+    return np.array([np.nan if v is None else v for v in values], float)

@@ -1,0 +1,84 @@
+"""Figures at the size that papers print, without any state shared between them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from madnet.visualization.palette import LINE_STYLES, SERIES
+
+#: Widths in inches of one and of two columns (IEEE transactions).
+WIDTHS = {'single': 3.5, 'double': 7.16}
+
+_STYLE = {
+    'font.size': 8,
+    'axes.titlesize': 8,
+    'axes.labelsize': 8,
+    'xtick.labelsize': 7,
+    'ytick.labelsize': 7,
+    'legend.fontsize': 7,
+    'axes.linewidth': 0.6,
+    'lines.linewidth': 1.2,
+    'grid.linewidth': 0.4,
+    'grid.color': '#d8d8d8',
+    'axes.grid': True,
+    'axes.axisbelow': True,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'legend.frameon': False,
+    # Type 42 fonts: submission systems refuse Type 3
+    'pdf.fonttype': 42,
+    'savefig.dpi': 300,
+}
+
+
+def paper_style():
+    """A context in which matplotlib draws for paper; outside of it nothing changes."""
+    return rc_context(_STYLE)
+
+
+def new_figure(width: str = 'single', height: float | None = None) -> Figure:
+    """An empty figure with an Agg canvas; call it, and draw, inside of :func:`paper_style`.
+
+    Args:
+        width: ``'single'`` (3.5 in) or ``'double'`` (7.16 in).
+        height: Inches; default three quarters of a single column.
+    """
+    figure = Figure((WIDTHS[width], height or 0.75 * WIDTHS['single']), layout='constrained')
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def series_style(index: int) -> dict:
+    """Colour and line style of the ``index``-th method, so that a grey print tells them apart too."""
+    return {'color': SERIES[index % len(SERIES)], 'linestyle': LINE_STYLES[index % len(LINE_STYLES)]}
+
+
+def add_legend(axes: Axes, count: int, **kwargs) -> None:
+    """A legend inside of the axes, or below them where it has many entries."""
+    if count <= 4:
+        axes.legend(**kwargs)
+    else:
+        columns = 2 if count <= 8 else 3
+        axes.legend(loc='upper center', bbox_to_anchor=(0.5, -0.2), ncols=columns)
+
+
+def save_figure(figure: Figure, stem: str | os.PathLike) -> tuple[Path, Path]:
+    """Write ``<stem>.pdf`` and ``<stem>.png`` (300 dpi) at the figure's own size; folders are made.
+
+    Returns:
+        The two paths.
+    """
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = (stem.with_name(stem.name + '.pdf'), stem.with_name(stem.name + '.png'))
+    with paper_style():
+        # no date inside: the same figure gives the same file
+        figure.savefig(paths[0], metadata={'CreationDate': None})
+        figure.savefig(paths[1])
+    return paths

@@ -1,0 +1,90 @@
+"""The images that a method does worst and best on, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from madnet.visualization.material import detect, read_score_map
+from madnet.visualization.overlay import draw_overlay
+from madnet.visualization.results import RunResult
+from madnet.visualization.visualizer import encode_png
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of the gallery: its id, a line about it, and a PNG."""
+
+    name: str
+    caption: str
+    png: bytes
+
+
+def rank_images(rows: Sequence[Mapping], count: int) -> tuple[list[Mapping], list[Mapping]]:
+    """The rows of the worst and of the best images, no row in both.
+
+    Images are ordered by IoU; among equals, one with more misses and more false pixels is worse. Images
+    without targets can be among the worst, not among the best: nothing was there to be found.
+
+    Args:
+        rows: Of ``per_image.csv``, of one protocol.
+        count: At most so many of each.
+    """
+    order = sorted(rows, key=lambda r: (r['IoU'], -_number(r, 'missed'), -_number(r, 'false_pixels')))
+    worst = order[: min(count, (len(order) + 1) // 2)]
+    best = [r for r in order[len(worst) :] if _number(r, 'targets') > 0]
+    return worst, best[::-1][:count]
+
+
+def draw_gallery(result: RunResult, protocol: str, count: int = 3) -> tuple[list[Picture], list[Picture]]:
+    """Pictures of the worst and of the best images of one result.
+
+    Args:
+        result: With score maps and their images and masks, or with overlays drawn before.
+        protocol: Whose per-image IoU ranks them.
+        count: At most so many of each.
+
+    Returns:
+        (worst, best); both empty where nothing can be drawn.
+
+    Raises:
+        UserError: A file that is there can't be read.
+    """
+    rows = [r for r in result.rows(protocol) if has_picture(result, r['name'])]
+    worst, best = rank_images(rows, count)
+    return [_picture(result, r) for r in worst], [_picture(result, r) for r in best]
+
+
+def has_picture(result: RunResult, image_id: str) -> bool:
+    """Whether there is a picture of an image, or what it takes to draw one."""
+    return can_draw(result, image_id) or image_id in result.overlays
+
+
+def can_draw(result: RunResult, image_id: str) -> bool:
+    """Whether image, mask and score map are at hand."""
+    return image_id in result.scores and image_id in result.material
+
+
+def _picture(result: RunResult, row: Mapping) -> Picture:
+    name = row['name']
+    if can_draw(result, name):
+        image, truth = result.material.read(name)
+        score = read_score_map(result.scores[name], image.shape[:2])
+        drawn = draw_overlay(
+            image, truth, *detect(score, truth), score, title=name, max_insets=4, view_size=640
+        )
+        png = encode_png(drawn)
+    else:
+        png = result.overlays[name].read_bytes()
+    parts = [f'IoU {100 * row["IoU"]:.1f} %']
+    if np.isfinite(row.get('matched', np.nan)):
+        parts.append(f'{row["matched"]:.0f} of {row["targets"]:.0f} targets')
+        parts.append(f'{row["false_pixels"]:.0f} false-alarm pixels')
+    return Picture(name, ', '.join(parts), png)
+
+
+def _number(row: Mapping, key: str) -> float:
+    value = row.get(key, 0)
+    return 0.0 if np.isnan(value) else value

@@ -1,0 +1,109 @@
+"""The qualitative grid from folders of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from madnet.errors import UserError, nearest
+from madnet.evaluation.folders import find_maps
+from madnet.visualization.figure import save_figure
+from madnet.visualization.material import THRESHOLD, Material, detect, read_score_map
+from madnet.visualization.panels import GridRow, MethodResult, draw_grid
+
+
+def parse_methods(specs: Sequence[str]) -> dict[str, str]:
+    """``NAME=DIR`` pairs as a dict.
+
+    Raises:
+        UserError: Not such a pair, or a name twice.
+    """
+    methods: dict[str, str] = {}
+    for spec in specs:
+        name, equals, folder = spec.partition('=')
+        if not (name and equals and folder):
+            raise UserError(f'found {spec!r}, expected METHOD=DIR, such as "Top-hat=results/tophat"')
+        if name in methods:
+            raise UserError(f'the method {name!r} is given twice')
+        methods[name] = folder
+    return methods
+
+
+def grid_rows(
+    material: Material,
+    maps: Mapping[str, Mapping[str, Path]],
+    ids: Sequence[str],
+    threshold: float = THRESHOLD,
+) -> list[GridRow]:
+    """Read what a grid shows.
+
+    Args:
+        material: Images and masks.
+        maps: Method → id → score map.
+        ids: The images, in order.
+        threshold: Scores above it are detections.
+
+    Raises:
+        UserError: A file can't be read, or its size is another than the image's.
+    """
+    rows = []
+    for image_id in ids:
+        image, truth = material.read(image_id)
+        methods = {}
+        for method, files in maps.items():
+            score = read_score_map(files[image_id], image.shape[:2])
+            methods[method] = MethodResult(score, *detect(score, truth, threshold))
+        rows.append(GridRow(image_id, image, truth, methods))
+    return rows
+
+
+def build_grid(
+    image_dir: str | os.PathLike,
+    mask_dir: str | os.PathLike,
+    methods: Mapping[str, str | os.PathLike],
+    out: str | os.PathLike,
+    ids: Sequence[str] | None = None,
+    count: int = 4,
+    insets: int = 2,
+    threshold: float = THRESHOLD,
+    width: str = 'double',
+) -> tuple[Path, Path]:
+    """Draw the grid of several methods' score maps as PDF and PNG.
+
+    Args:
+        image_dir: Images.
+        mask_dir: Masks.
+        methods: Method → folder of score maps (8- or 16-bit PNG, ``.npy``, ``.npz``), matched by stem.
+        out: Path without ending.
+        ids: The images to show; default ``count`` of those that all folders have, spread over them.
+        count: How many of them.
+        insets: Zoomed places an image.
+        threshold: Scores above it are detections.
+        width: ``'single'`` or ``'double'`` column.
+
+    Returns:
+        The two files.
+
+    Raises:
+        UserError: A folder or file is missing or can't be read, or an id is unknown.
+    """
+    material = Material.from_folders(image_dir, mask_dir)
+    maps = {method: find_maps(folder, method) for method, folder in methods.items()}
+    common = [i for i in material.images if i in material and all(i in files for files in maps.values())]
+    if not common:
+        raise UserError(
+            f'no image of {image_dir} has a mask in {mask_dir} and a map of every method: names must agree'
+        )
+    if ids is None:
+        count = min(count, len(common))
+        ids = [common[(2 * k + 1) * len(common) // (2 * count)] for k in range(count)]
+    for image_id in ids:
+        if image_id not in common:
+            lacking = [m for m, files in maps.items() if image_id not in files]
+            what = (
+                'has no map of ' + ', '.join(lacking) if image_id in material else 'has no image or no mask'
+            )
+            raise UserError(f'{image_id!r} {what}.{nearest(image_id, common)}')
+    figure = draw_grid(grid_rows(material, maps, ids, threshold), insets, width)
+    return save_figure(figure, out)

@@ -1,0 +1,198 @@
+"""The qualitative grid of papers: image, truth, and several methods side by side, with zoomed insets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, Polygon, Rectangle
+
+from madnet.visualization.figure import WIDTHS, new_figure, paper_style
+from madnet.visualization.findings import Finding, list_findings
+from madnet.visualization.insets import InsetPainter
+from madnet.visualization.palette import FALSE_ALARM, HIT, MISSED, Kind
+from madnet.visualization.stretch import stretch
+
+if TYPE_CHECKING:
+    from madnet.evaluation.components import Components, Match
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """What one method made of one image: score map (H, W) in 0–1, its components and their match."""
+
+    score: np.ndarray
+    pred: Components
+    match: Match
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """One image of the grid.
+
+    Attributes:
+        name: Stands left of the row.
+        image: (H, W) or (H, W, C), any numeric type.
+        truth: True components.
+        methods: Method → result; the same methods in every row.
+    """
+
+    name: str
+    image: np.ndarray
+    truth: Components
+    methods: Mapping[str, MethodResult]
+
+
+def draw_grid(rows: Sequence[GridRow], insets: int = 2, width: str = 'double') -> Figure:
+    """Draw the grid.
+
+    Methods' cells show the score map with a mark around each hit, miss and false alarm. Below each cell are
+    the same places of the image, zoomed, with the outlines of truth (solid) and prediction (dashed): the
+    largest targets first, then the largest false alarms of any method. So no inset lies over an image.
+
+    Args:
+        rows: Images, each with the results of the same methods.
+        insets: Zoomed places an image.
+        width: ``'single'`` or ``'double'`` column.
+
+    Raises:
+        ValueError: No row, or rows of different methods.
+    """
+    if not rows:
+        raise ValueError('a grid needs at least one image')
+    methods = list(rows[0].methods)
+    if any(list(row.methods) != methods for row in rows):
+        raise ValueError('all rows of a grid need the same methods in the same order')
+    columns = 2 + len(methods)
+    gap, left, top, bottom = 0.04, 0.16, 0.18, 0.28
+    cell = (WIDTHS[width] - left) / columns - gap
+    strip = (cell - gap * (insets - 1)) / insets if insets > 1 else cell / 2
+    heights = [cell * row.image.shape[0] / row.image.shape[1] for row in rows]
+    with paper_style():
+        total = top + bottom + sum(heights) + len(rows) * (strip + 3 * gap)
+        figure = new_figure(width, total)
+        # cells of one size that touch: no layout engine does that
+        figure.set_layout_engine('none')
+
+        def place(x: float, y: float, w: float, h: float) -> Axes:
+            axes = figure.add_axes((x / WIDTHS[width], 1 - (y + h) / total, w / WIDTHS[width], h / total))
+            axes.grid(False)
+            axes.set(xticks=[], yticks=[])
+            _frame(axes, None)
+            return axes
+
+        y = top
+        for row, height in zip(rows, heights, strict=True):
+            findings = {m: list_findings(row.truth, v.pred, v.match) for m, v in row.methods.items()}
+            places = _places(row, findings, insets)
+            for c, (head, grey, marks, painter) in enumerate(_cells(row, findings)):
+                x = left + c * (cell + gap)
+                axes = place(x, y, cell, height)
+                axes.imshow(grey, cmap='gray', vmin=0, vmax=255, interpolation='nearest', aspect='auto')
+                axes.set(xlim=(-0.5, grey.shape[1] - 0.5), ylim=(grey.shape[0] - 0.5, -0.5))
+                for finding in marks:
+                    _mark(axes, finding)
+                if y == top:
+                    axes.set_title(head, fontsize=7, pad=3)
+                if c == 0:
+                    axes.set_ylabel(row.name, fontsize=6, labelpad=2)
+                for k, spot in enumerate(places):
+                    zoom = place(x + k * (strip + gap), y + height + gap, strip, strip)
+                    zoom.imshow(painter.image_crop(spot), interpolation='nearest')
+                    _frame(zoom, _kind_at(spot, marks))
+            y += height + strip + 3 * gap
+        _legend(figure)
+    return figure
+
+
+def _cells(
+    row: GridRow, findings: Mapping[str, list[Finding]]
+) -> list[tuple[str, np.ndarray, list[Finding], InsetPainter]]:
+    """Head, grey picture (H, W) 0–255, marks and painter of insets, for image, truth and each method."""
+    image, truth = row.image, row.truth
+    cells = [
+        ('image', stretch(image), [], InsetPainter(image, None, None, [])),
+        (
+            'truth',
+            np.where(truth.labels > 0, 255, 0),
+            [],
+            InsetPainter(image, truth, None, list_findings(truth, None)),
+        ),
+    ]
+    for method, result in row.methods.items():
+        grey = np.clip(np.nan_to_num(result.score), 0, 1) * 255
+        painter = InsetPainter(image, truth, result.pred, findings[method])
+        cells.append((method, grey, findings[method], painter))
+    return cells
+
+
+def _places(row: GridRow, findings: Mapping[str, list[Finding]], insets: int) -> list[Finding]:
+    """The places to zoom on: targets, then false alarms that lie nowhere near a place already chosen."""
+    false = [f for found in findings.values() for f in found if f.kind is FALSE_ALARM]
+    candidates = list_findings(row.truth, None) + sorted(false, key=lambda f: -f.area)
+    places: list[Finding] = []
+    for candidate in candidates:
+        if len(places) < insets and not any(_near(candidate, place) for place in places):
+            places.append(candidate)
+    return places
+
+
+def _centre(finding: Finding) -> np.ndarray:
+    x0, y0, x1, y1 = finding.box
+    return np.array([(x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2])
+
+
+def _near(a: Finding, b: Finding, distance: float = 12) -> bool:
+    return bool(np.abs(_centre(a) - _centre(b)).max() < distance)
+
+
+def _kind_at(place: Finding, marks: list[Finding]) -> Kind | None:
+    """What a method made of a place: of the target there, or a false alarm near by."""
+    for finding in marks:
+        if place.truth is not None and finding.truth == place.truth:
+            return finding.kind
+    near = [f for f in marks if f.kind is FALSE_ALARM and _near(f, place)]
+    return FALSE_ALARM if place.truth is None and near else None
+
+
+def _frame(axes: Axes, kind: Kind | None) -> None:
+    for spine in axes.spines.values():
+        spine.set(
+            visible=True,
+            linewidth=0.4 if kind is None else 1.2,
+            color='#888888' if kind is None else kind.hex,
+        )
+
+
+def _mark(axes: Axes, finding: Finding) -> None:
+    """The mark of :func:`~madnet.visualization.marks.draw_mark` in points instead of pixels."""
+    x0, y0, x1, y1 = finding.box
+    x, y = _centre(finding)
+    # a mark must stay visible where an image is printed an inch wide
+    margin = 0.02 * max(axes.get_images()[0].get_array().shape)
+    rx, ry = (x1 - x0) / 2 + margin, (y1 - y0) / 2 + margin
+    look = {'fill': False, 'edgecolor': finding.kind.hex, 'linewidth': 0.8, 'clip_on': True}
+    if finding.kind.mark == 'circle':
+        axes.add_patch(Circle((x, y), float(np.hypot(rx, ry)), **look))
+    elif finding.kind.mark == 'diamond':
+        r = rx + ry
+        axes.add_patch(Polygon([(x, y - r), (x + r, y), (x, y + r), (x - r, y)], **look))
+    else:
+        axes.add_patch(Rectangle((x - rx, y - ry), 2 * rx, 2 * ry, **look))
+
+
+def _legend(figure: Figure) -> None:
+    shapes = {'brackets': 's', 'circle': 'o', 'diamond': 'D'}
+    handles = [
+        Line2D([], [], linestyle='', marker=shapes[k.mark], markersize=6, markerfacecolor='none',
+               markeredgecolor=k.hex, markeredgewidth=1.4, label=k.one)
+        for k in (HIT, MISSED, FALSE_ALARM)
+    ]  # fmt: skip
+    handles.append(Line2D([], [], color='#555555', linewidth=1.2, label='truth'))
+    handles.append(Line2D([], [], color='#555555', linewidth=1.2, linestyle=(0, (2, 1)), label='prediction'))
+    figure.legend(handles=handles, loc='lower center', ncols=5, fontsize=7)

@@ -1,0 +1,323 @@
+"""A report of one or many results: a self-contained page, tables and figures for a paper."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+import madnet
+from madnet.errors import UserError
+from madnet.evaluation.bootstrap import mean_std
+from madnet.evaluation.protocols import PROTOCOLS
+from madnet.visualization.curves import draw_pd_fa, draw_pr, draw_roc, draw_strata, draw_training
+from madnet.visualization.figure import save_figure
+from madnet.visualization.gallery import can_draw, draw_gallery, rank_images
+from madnet.visualization.grid import grid_rows
+from madnet.visualization.material import read_score_map
+from madnet.visualization.panels import draw_grid
+from madnet.visualization.results import RunResult
+from madnet.visualization.stretch import stretch
+from madnet.visualization.surface import draw_surfaces
+from madnet.visualization.tables import ResultTable
+
+_CURVES = (
+    ('roc', draw_roc, 'ROC of pixels; the false positive rate is logarithmic.'),
+    ('pr', draw_pr, 'Precision and recall of pixels, over lines of equal F1.'),
+    ('pd_fa', draw_pd_fa, 'Detection probability of targets against the false-alarm rate, over thresholds.'),
+)
+_STRATA = (
+    ('size', 'target size', ('Pd', 'IoU')),
+    ('scr', 'local signal-to-clutter ratio', ('Pd', 'IoU')),
+    ('count', 'targets in the image', ('Pd', 'nIoU')),
+)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A figure as the page needs it: where it lies, what it says, its bytes."""
+
+    stem: str
+    caption: str
+    png: bytes
+
+
+def build_report(
+    results: Sequence[RunResult],
+    out_dir: str | os.PathLike,
+    *,
+    title: str = 'Infrared small target detection: results',
+    gallery: int = 3,
+) -> Path:
+    """Write ``index.html``, ``tables/*.{md,csv,tex}`` and ``figures/*.{pdf,png}``.
+
+    The page holds all it shows: tables for each data set and protocol, training curves, ROC, PR and Pd-Fa
+    curves, metrics by class of target, the worst and best images, a qualitative grid and surfaces of score
+    maps. Sections for which the results hold nothing are left out. Results of one label are seeds of one
+    method: tables give their mean ± standard deviation.
+
+    Args:
+        results: Of :func:`~madnet.visualization.results.load_results`.
+        out_dir: Made where it is missing.
+        title: Of the page.
+        gallery: So many of the worst and of the best images of each result.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        UserError: No result, or a file that belongs to one can't be read.
+    """
+    if not results:
+        raise UserError('nothing to report: give at least one metrics.json or the folder that holds one')
+    out = Path(out_dir)
+    (out / 'tables').mkdir(parents=True, exist_ok=True)
+    results = _numbered(results)
+    sets = _by_dataset(results)
+    figures = _FigureFolder(out)
+    page = {
+        'title': title,
+        'made': datetime.now().astimezone().strftime('%Y-%m-%d %H:%M %Z'),
+        'version': madnet.__version__,
+        'runs': [_describe(r) for r in results],
+        'protocols': _protocols(results),
+        'tables': [t for name, group in sets.items() for t in _write_tables(name, group, out / 'tables')],
+        'training': _training(results, figures),
+        'curves': [s for name, group in sets.items() for s in _curves(name, group, figures)],
+        'strata': [s for name, group in sets.items() for s in _strata(name, group, figures)],
+        'gallery': _galleries(results, gallery),
+        'grids': [s for name, group in sets.items() for s in _grid(name, group, figures)],
+        'surfaces': [s for name, group in sets.items() for s in _surfaces(name, group, figures)],
+    }
+    environment = Environment(
+        loader=PackageLoader('madnet.visualization', 'templates'),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters['base64'] = lambda data: base64.b64encode(data).decode('ascii')
+    path = out / 'index.html'
+    path.write_text(environment.get_template('report.html').render(page), encoding='utf-8')
+    return path
+
+
+class _FigureFolder:
+    """Saves figures under ``figures/`` and keeps their PNG for the page."""
+
+    def __init__(self, out: Path):
+        self.out = out
+
+    def add(self, figure: Figure, stem: str, caption: str) -> _Shown:
+        stem = f'figures/{_slug(stem)}'
+        _, png = save_figure(figure, self.out / stem)
+        return _Shown(stem, caption, png.read_bytes())
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A result with a label of its own; ``method`` is shared by the seeds of one method."""
+
+    label: str
+    method: str
+    result: RunResult
+
+
+def _numbered(results: Sequence[RunResult]) -> list[_Run]:
+    count, seen = Counter(r.label for r in results), Counter()
+    runs = []
+    for result in results:
+        seen[result.label] += 1
+        number = f' #{seen[result.label]}' if count[result.label] > 1 else ''
+        runs.append(_Run(result.label + number, result.label, result))
+    return runs
+
+
+def _by_dataset(runs: Sequence[_Run]) -> dict[str, list[_Run]]:
+    groups: dict[str, list[_Run]] = {}
+    for run in runs:
+        if run.result.metrics:
+            groups.setdefault(run.result.dataset, []).append(run)
+    return groups
+
+
+def _protocols(runs: Sequence[_Run]) -> dict[str, str]:
+    """Protocols in use, ``native`` first, each with what it reproduces."""
+    used: dict[str, str] = {}
+    for run in runs:
+        for name in run.result.metrics:
+            told = run.result.details.get(name, {}).get('protocol')
+            used[name] = told or (
+                PROTOCOLS[name].reproduces if name in PROTOCOLS else 'a protocol of their own'
+            )
+    return dict(sorted(used.items(), key=lambda item: item[0] != 'native'))
+
+
+def _describe(run: _Run) -> dict:
+    report = run.result.report
+    checkpoint = report.get('checkpoint') or {}
+    facts = {
+        'data': run.result.dataset if report else 'not tested yet',
+        'config': report.get('config'),
+        'predictions': report.get('predictions'),
+        'checkpoint': checkpoint.get('path'),
+        'sha256': (checkpoint.get('sha256') or '')[:12],
+        'versions': ', '.join(f'{k} {v}' for k, v in (report.get('versions') or {}).items()),
+    }
+    return {'label': run.label, 'facts': {k: v for k, v in facts.items() if v}}
+
+
+def _write_tables(dataset: str, runs: Sequence[_Run], folder: Path) -> list[dict]:
+    tables = []
+    for protocol in _protocols(runs):
+        rows, intervals = {}, {}
+        tested = [r for r in runs if protocol in r.result.metrics]
+        for method, group in groupby(sorted(tested, key=lambda r: _position(r, tested)), lambda r: r.method):
+            seeds = [r.result.metrics[protocol] for r in group]
+            if len(seeds) > 1:
+                rows[f'{method} ({len(seeds)} runs)'] = mean_std(seeds)
+            else:
+                rows[method] = seeds[0]
+        for run in tested:
+            intervals[run.label] = run.result.details.get(protocol, {}).get('intervals') or {}
+        tables.append(ResultTable(dataset, protocol, rows, intervals=intervals))
+    if len(tables) > 1:
+        rows = {
+            f'{run.label}, {protocol}': run.result.metrics[protocol]
+            for run in runs
+            for protocol in _protocols(runs)
+            if protocol in run.result.metrics
+        }
+        # numbers of different protocols measure different things: none of them is the best
+        tables.append(ResultTable(f'{dataset}, protocols side by side', 'in each row', rows, ranked=False))
+    return [_write_table(table, folder) for table in tables]
+
+
+def _position(run: _Run, runs: Sequence[_Run]) -> int:
+    return [r.method for r in runs].index(run.method)
+
+
+def _write_table(table: ResultTable, folder: Path) -> dict:
+    stem = _slug(f'{table.caption} {table.protocol}')
+    for ending, text in (
+        ('md', table.markdown()),
+        ('csv', table.csv()),
+        ('tex', table.latex(f'tab:{stem}')),
+    ):
+        (folder / f'{stem}.{ending}').write_text(text, encoding='utf-8')
+    return {'table': table, 'stem': f'tables/{stem}'}
+
+
+def _training(runs: Sequence[_Run], figures: _FigureFolder) -> list[_Shown]:
+    trained = {r.label: r.result.scalars for r in runs if r.result.scalars}
+    if not trained:
+        return []
+    caption = 'Training loss, learning rate, and validation metrics after each epoch.'
+    return [figures.add(draw_training(trained), 'training', caption)]
+
+
+def _curves(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[dict]:
+    groups = []
+    for protocol in _protocols(runs):
+        shown = []
+        for key, draw, caption in _CURVES:
+            curves = {r.label: r.result.details.get(protocol, {}).get(key) for r in runs}
+            curves = {label: curve for label, curve in curves.items() if curve}
+            if curves:
+                shown.append(
+                    figures.add(
+                        draw(curves, protocol), f'{key} {dataset} {protocol}', f'{dataset}. {caption}'
+                    )
+                )
+        if shown:
+            groups.append({'head': f'{dataset}, protocol {protocol}', 'figures': shown})
+    return groups
+
+
+def _strata(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[_Shown]:
+    shown = []
+    for protocol in _protocols(runs):
+        for key, what, metrics in _STRATA:
+            strata = {r.label: r.result.details.get(protocol, {}).get('strata', {}).get(key) for r in runs}
+            strata = {label: rows for label, rows in strata.items() if rows and _any_target(rows)}
+            if strata:
+                caption = f'{dataset}. By {what}; n is the number of targets, bars are in percent.'
+                figure = draw_strata(strata, protocol, what, metrics)
+                shown.append(figures.add(figure, f'by {key} {dataset} {protocol}', caption))
+    return shown
+
+
+def _any_target(rows: Sequence[Mapping]) -> bool:
+    return any(row.get('targets') for row in rows)
+
+
+def _galleries(runs: Sequence[_Run], count: int) -> list[dict]:
+    galleries = []
+    for run in runs:
+        for protocol in list(_protocols([run]))[:1]:
+            worst, best = draw_gallery(run.result, protocol, count)
+            if worst or best:
+                galleries.append({'label': run.label, 'protocol': protocol, 'worst': worst, 'best': best})
+    return galleries
+
+
+def _telling_images(runs: Sequence[_Run], count: int) -> list[str]:
+    """Images with targets that all runs can draw: the worst, the best, then those between, by mean IoU."""
+    protocol = next(iter(_protocols(runs)))
+    ious: dict[str, list[float]] = {}
+    for run in runs:
+        for row in run.result.rows(protocol):
+            if row.get('targets', 0) > 0 and can_draw(run.result, row['name']):
+                ious.setdefault(row['name'], []).append(row['IoU'])
+    rows = [
+        {'name': name, 'IoU': float(np.mean(v)), 'targets': 1.0}
+        for name, v in ious.items()
+        if len(v) == len(runs)
+    ]
+    worst, best = rank_images(rows, (count + 1) // 2)
+    return [r['name'] for r in worst + best][:count]
+
+
+def _drawable(runs: Sequence[_Run]) -> list[_Run]:
+    return [r for r in runs if any(can_draw(r.result, name) for name in r.result.scores)]
+
+
+def _grid(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[_Shown]:
+    runs = _drawable(runs)
+    ids = _telling_images(runs, 4) if runs else []
+    if not ids:
+        return []
+    maps = {r.label: r.result.scores for r in runs}
+    caption = (
+        f'{dataset}. Images with the lowest and the highest mean IoU of these methods, score maps marked.'
+    )
+    return [figures.add(draw_grid(grid_rows(runs[0].result.material, maps, ids)), f'grid {dataset}', caption)]
+
+
+def _surfaces(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[_Shown]:
+    runs = _drawable(runs)
+    shown = []
+    for name in _telling_images(runs, 2) if runs else []:
+        image, truth = runs[0].result.material.read(name)
+        maps = {'image': stretch(image, 0, 100) / 255.0, 'truth': (truth.labels > 0).astype(float)}
+        for run in runs:
+            maps[run.label] = read_score_map(run.result.scores[name], image.shape[:2])
+        figure = draw_surfaces(maps, name)
+        shown.append(
+            figures.add(figure, f'surface {dataset} {name}', f'{dataset}, {name}. Score maps as surfaces.')
+        )
+    return shown
+
+
+def _slug(text: str) -> str:
+    return re.sub(r'[^a-z0-9]+', '_', text.lower()).strip('_')

@@ -1,0 +1,69 @@
+"""Score maps as surfaces, as the field's papers show them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from madnet.visualization.figure import WIDTHS, new_figure, paper_style
+
+
+def peak_grid(plane: np.ndarray, cells: int = 96) -> np.ndarray:
+    """Shrink a (H, W) map to at most ``cells`` a side, each cell the maximum of its block.
+
+    A mean or a stride would lose a target of three pixels; its peak is what the surface is drawn for.
+    """
+    height, width = plane.shape
+    step = max(1, math.ceil(max(height, width) / cells))
+    rows, cols = math.ceil(height / step), math.ceil(width / step)
+    padded = np.full((rows * step, cols * step), -np.inf)
+    padded[:height, :width] = np.nan_to_num(plane)
+    return padded.reshape(rows, step, cols, step).max((1, 3))
+
+
+def draw_surfaces(
+    maps: Mapping[str, np.ndarray], title: str = '', width: str = 'double', columns: int = 4
+) -> Figure:
+    """One surface for each map, side by side, with the same view and height axis (0–1).
+
+    Args:
+        maps: Title → (H, W) in 0–1; a title may hold a line break.
+        title: Above all.
+        width: ``'single'`` or ``'double'`` column.
+        columns: At most so many side by side.
+    """
+    with paper_style():
+        columns = min(columns, len(maps))
+        rows = math.ceil(len(maps) / columns)
+        side = min(WIDTHS[width] / columns, 2.6)
+        figure = new_figure(width, rows * (side + 0.12) + (0.25 if title else 0))
+        for k, (name, plane) in enumerate(maps.items()):
+            axes = figure.add_subplot(rows, columns, k + 1, projection='3d')
+            grid = np.clip(peak_grid(np.asarray(plane, float)), 0, 1)
+            height, wide = plane.shape
+            x = np.linspace(0, wide, grid.shape[1])
+            y = np.linspace(0, height, grid.shape[0])
+            axes.plot_surface(
+                *np.meshgrid(x, y), grid, cmap='viridis', vmin=0, vmax=1, rstride=1, cstride=1, linewidth=0,
+                antialiased=False, rasterized=True,
+            )  # fmt: skip
+            axes.set(xlim=(0, wide), ylim=(height, 0), zlim=(0, 1), zticks=(0, 0.5, 1))
+            axes.set_xticks(_ends(wide))
+            axes.set_yticks(_ends(height))
+            axes.tick_params(labelsize=5, pad=-3, length=0)
+            axes.set_box_aspect((wide, height, 0.6 * max(wide, height)), zoom=0.92)
+            axes.view_init(elev=32, azim=-60)
+            for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+                axis.pane.set_facecolor('#f4f4f4')
+                axis.pane.set_edgecolor('#cccccc')
+            axes.set_title(name, fontsize=7, pad=0)
+        if title:
+            figure.suptitle(title, fontsize=8)
+    return figure
+
+
+def _ends(size: int) -> list[int]:
+    return [0, size // 2, size]

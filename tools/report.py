@@ -1,0 +1,63 @@
+#!/usr/bin/env python
+"""Make a report of one or many results: an HTML page, tables and figures for a paper."""
+
+import argparse
+import sys
+
+EXAMPLES = """
+examples:
+  python tools/report.py work_dirs/madnet_nuaa --out report
+      one result: report/index.html, report/tables/*.{md,csv,tex}, report/figures/*.{pdf,png}
+  python tools/report.py "Top-hat=results/tophat" "MAD-Net=work_dirs/madnet_nuaa/metrics.json" --out report
+      several methods with labels
+  python tools/report.py MAD-Net=work_dirs/seed1 MAD-Net=work_dirs/seed2 MAD-Net=work_dirs/seed3 --out report
+      one label for several seeds: mean and standard deviation
+
+Pictures are drawn from score maps in the result's folder scores/ (or from the folder that tools/evaluate.py
+scored), with images and masks of the data set under $MADNET_DATA_ROOT, or of --images and --masks; or else
+taken from the result's folder overlays/.
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'results', nargs='+', metavar='[LABEL=]RESULT', help='a metrics.json, or a folder that holds one'
+    )
+    parser.add_argument('--out', required=True, metavar='DIR', help='where the report goes')
+    parser.add_argument('--images', metavar='DIR', help='the images, for pictures')
+    parser.add_argument('--masks', metavar='DIR', help='the masks, for pictures')
+    parser.add_argument('--title', default='Infrared small target detection: results', help='of the page')
+    parser.add_argument(
+        '--gallery',
+        type=int,
+        default=3,
+        metavar='N',
+        help='worst and best images of each result (default: 3)',
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Make the report; returns the exit code."""
+    args = parse_args()
+
+    from madnet.errors import UserError
+    from madnet.visualization.report import build_report
+    from madnet.visualization.results import load_results
+
+    try:
+        results = load_results(args.results, args.images, args.masks)
+        page = build_report(results, args.out, title=args.title, gallery=args.gallery)
+    except UserError as e:
+        print(f'error: {e}', file=sys.stderr)
+        return 2
+    print(f'page     {page}\ntables   {page.parent / "tables"}\nfigures  {page.parent / "figures"}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
