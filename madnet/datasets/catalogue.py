@@ -1,5 +1,4 @@
-"""The known datasets: one table (``catalogue.json``) and their split lists (``splits/``), checked when
-read."""
+"""The known datasets: one table, ``catalogue.json``, and their split lists, checked when they are read."""
 
 import functools
 import json
@@ -115,8 +114,7 @@ def get_entry(name: str) -> Entry:
 
 @functools.cache
 def published_lists(name: str, split_set: str) -> dict[str, tuple[str, ...]]:
-    """Part (``trainval``, ``test``, where published ``train`` and ``val``) → sorted ids, from the packaged
-    files.
+    """Part → sorted ids, from the packaged files: ``trainval``, ``test``, maybe ``train`` and ``val``.
 
     Raises:
         UserError: A file is missing, or its ids are not those that the catalogue's count and hash say.

@@ -176,8 +176,9 @@ def _ground(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
         return _under_sky(rng, ground, h, w)
     for _ in range(rng.integers(0, 3)):
         _draw_road(rng, ground, level + rng.uniform(-1, 2) * contrast)
+    street = rng.uniform(0, 90)
     for _ in range(rng.integers(0, 9) if rng.random() < 0.5 else 0):
-        _draw_building(rng, ground, level + rng.uniform(-2, 2.5) * contrast)
+        _draw_building(rng, ground, level + rng.uniform(-2, 2.5) * contrast, street + rng.normal(0, 3))
     return ground.astype(np.float32)
 
 
@@ -189,9 +190,9 @@ def _draw_road(rng: np.random.Generator, ground: np.ndarray, level: float) -> No
     cv2.polylines(ground, [np.round(points).astype(np.int32)], False, float(level), int(rng.integers(1, 5)))
 
 
-def _draw_building(rng: np.random.Generator, ground: np.ndarray, level: float) -> None:
+def _draw_building(rng: np.random.Generator, ground: np.ndarray, level: float, angle: float) -> None:
     h, w = ground.shape
-    box = (rng.uniform(0, w), rng.uniform(0, h)), tuple(rng.uniform(8, 34, 2)), rng.uniform(0, 90)
+    box = (rng.uniform(0, w), rng.uniform(0, h)), tuple(rng.uniform(8, 34, 2)), angle
     corners = np.round(cv2.boxPoints(box)).astype(np.int32)
     cv2.fillConvexPoly(ground, corners, float(level))
     # The sunlit wall.

@@ -10,8 +10,7 @@ import torch
 
 @contextlib.contextmanager
 def seeded(*key: int) -> Iterator[None]:
-    """Within the context NumPy's, Python's and torch's CPU generators run from ``key``; after it, as if never
-    used.
+    """NumPy's, Python's and torch's CPU generators run from ``key``, and afterwards go on as if never used.
 
     The global generators are seeded, not a private one, so that any transform of mmcv or mmseg obeys too.
 

@@ -1,5 +1,6 @@
 """Which images a split means in a data set's folder: packaged lists, lists beside the images, or folders."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mmengine.logging import print_log
@@ -8,7 +9,7 @@ from madnet.errors import UserError, nearest
 
 from .catalogue import Entry, check_split_name, get_split_set, published_lists, split_ids
 from .layouts import Folder, Pair
-from .splits import few, read_ids, refuse_overlap, split_of
+from .splits import cut_validation, few, read_ids, refuse_overlap, split_of
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,16 @@ def select(
                 f"not there; split_set='folder' uses lists in it ({', '.join(folder.lists) or 'none here'})."
             )
         if split == 'all' and record.by_folder:
-            wanted = [(part, i) for part, ids in published_lists(entry.name, split_set).items() for i in ids]
+            wanted = [
+                ((part,), i) for part, ids in published_lists(entry.name, split_set).items() for i in ids
+            ]
         else:
             parts = _parts_of(split) if record.by_folder else None
             wanted = [(parts, i) for i in split_ids(entry.name, split, split_set)]
         partial = record.by_folder if allow_partial is None else allow_partial
         pairs = _find(folder, wanted, where, split, split_set, partial and split != 'test', entry)
     else:
-        split_set, pairs = _by_folder(folder, packaged, where, split, split_set, bool(allow_partial))
+        split_set, pairs = _by_folder(folder, entry, where, split, split_set, bool(allow_partial))
     bare = [i for i, pair in pairs if pair.mask is None]
     if bare:
         raise UserError(
@@ -85,39 +88,54 @@ def select(
     return Selection(split_set, tuple(pairs))
 
 
-def _parts_of(split: str) -> tuple[str, ...] | None:
-    """The folders in which images of a split may lie; None for any."""
-    if split == 'all':
-        return None
+def _parts_of(split: str) -> tuple[str, ...]:
+    """The folders in which images of a split of a packaged set numbered by folder lie."""
     return ('test',) if split == 'test' else ('trainval', 'train', 'val')
 
 
 def _by_folder(
-    folder, packaged, where, split, split_set, allow_partial
+    folder: Folder, entry: Entry | None, where: str, split: str, split_set: str, allow_partial: bool
 ) -> tuple[str, list[tuple[str, Pair]]]:
     """The split as the folder itself tells it."""
     if folder.by_part and split_set in ('folder', 'folders'):
-        lists = {part: tuple(pairs) for part, pairs in folder.pairs.items()}
-        if split == 'all':
-            return 'folders', [item for pairs in folder.pairs.values() for item in sorted(pairs.items())]
-        # By name only: SIRST-AUG and others number each folder from zero.
-        key = 'folders'
-    else:
-        key = _named_lists(folder, packaged, where, split, split_set)
-        if key is None:
-            return 'all', sorted(folder.pairs[''].items())
-        lists = {part: read_ids(path) for part, path in folder.lists[key].items()}
-        refuse_overlap(lists, f'{where}, lists {key!r}')
+        return 'folders', _by_parts(folder, entry, where, split)
+    key = _named_lists(folder, entry.split_sets if entry else (), where, split, split_set)
+    if key is None:
+        return 'all', sorted(folder.pairs[''].items())
+    lists = {part: read_ids(path) for part, path in folder.lists[key].items()}
+    refuse_overlap(lists, f'{where}, lists {key!r}')
     ids = split_of(lists, split)
     if ids is None:
         raise UserError(f'{where}: nothing tells split {split!r}; {key!r} has {", ".join(sorted(lists))}.')
-    parts = _parts_of(split) if key == 'folders' else None
-    return key, _find(
-        folder, [(parts, i) for i in ids], where, split, key, allow_partial and split != 'test', None
-    )
+    partial = allow_partial and split != 'test'
+    return key, _find(folder, [(None, i) for i in ids], where, split, key, partial, None)
 
 
-def _named_lists(folder: Folder, packaged, where: str, split: str, split_set: str) -> str | None:
+def _by_parts(folder: Folder, entry: Entry | None, where: str, split: str) -> list[tuple[str, Pair]]:
+    """The split where each part has its folder."""
+    record = entry.split_sets[entry.default_split_set] if entry else None
+    if record and not record.by_folder:
+        # Its ids are unique throughout, so one that is in two folders is one image.
+        refuse_overlap({part: tuple(pairs) for part, pairs in folder.pairs.items()}, where)
+    if split == 'all':
+        parts = tuple(folder.pairs)
+    elif 'val' in folder.pairs:
+        parts = {'trainval': ('train', 'val'), 'fit': ('train',)}.get(split, (split,))
+    else:
+        parts = ('test',) if split == 'test' else ('trainval',)
+    pairs = [item for part in parts for item in sorted(folder.pairs.get(part, {}).items())]
+    if split in ('fit', 'val') and parts == ('trainval',):
+        group = record.cut_group if record and record.by_folder else 1
+        ids = cut_validation([i for i, _ in pairs], group)[split == 'val']
+        pairs = [(i, folder.pairs['trainval'][i]) for i in ids]
+    if not pairs:
+        raise UserError(f'{where}: no images of split {split!r}; the folder has {", ".join(folder.pairs)}.')
+    return pairs
+
+
+def _named_lists(
+    folder: Folder, packaged: Iterable[str], where: str, split: str, split_set: str
+) -> str | None:
     """Which lists in the folder ``split_set`` means; None for all images of a folder without lists."""
     if split_set == 'folder':
         if split == 'all' and '' in folder.pairs:
@@ -125,8 +143,8 @@ def _named_lists(folder: Folder, packaged, where: str, split: str, split_set: st
         matches = list(folder.lists)
         if not matches:
             raise UserError(
-                f"{where}: no lists of ids there ({folder.layout.title}), so only split 'all' has "
-                'a meaning; put train.txt and test.txt beside the images, or sort them into trainval/ and test/.'
+                f"{where}: no lists of ids there ({folder.layout.title}), so only 'all' has "
+                'a meaning; put train.txt and test.txt there, or sort the images into trainval/ and test/.'
             )
         if len(matches) > 1:
             raise UserError(
@@ -143,9 +161,17 @@ def _named_lists(folder: Folder, packaged, where: str, split: str, split_set: st
     return matches[0]
 
 
-def _find(folder, wanted, where, split, split_set, allow_partial, entry) -> list[tuple[str, Pair]]:
-    """The files of the wanted ids, all of them, or a part with a warning."""
-    found = [(i, folder.find(i, (parts,) if isinstance(parts, str) else parts)) for parts, i in wanted]
+def _find(
+    folder: Folder,
+    wanted: Sequence[tuple[tuple[str, ...] | None, str]],
+    where: str,
+    split: str,
+    split_set: str,
+    allow_partial: bool,
+    entry: Entry | None,
+) -> list[tuple[str, Pair]]:
+    """The files of the wanted (folders, id), all of them, or some with a warning."""
+    found = [(i, folder.find(i, parts)) for parts, i in wanted]
     lacking = [i for i, pair in found if pair is None]
     found = [(i, pair) for i, pair in found if pair is not None]
     if lacking and allow_partial and found:

@@ -1,5 +1,4 @@
-"""One dataset class for every infrared small target set of the catalogue, and for others laid out like
-them."""
+"""One dataset class for every infrared small target set of the catalogue, and for others like them."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -79,6 +78,8 @@ class SIRSTDataset(TargetDataset):
         split_set: Whose split: a name of the catalogue; ``'folder'`` for what lies beside the images; None
             for the set's default (see :func:`~madnet.datasets.selection.select`).
         pipeline: Transforms.
+        base_size: (Height, width), or one number, at which the published networks take this set; None for the
+            catalogue's, where the set is known.
         allow_partial: Accept a training part of which only some images are there; None: for SIRST-AUG only.
         seed: Of the augmentations (see :class:`~madnet.datasets.seeding.SeededSamples`).
         cache: Keep decoded images and masks in memory (read at once, shared with forked workers).
@@ -96,6 +97,7 @@ class SIRSTDataset(TargetDataset):
         name: str | None = None,
         split_set: str | None = None,
         pipeline: Sequence[dict | Callable] = (),
+        base_size: int | tuple[int, int] | None = None,
         allow_partial: bool | None = None,
         seed: int = 0,
         cache: bool = False,
@@ -107,6 +109,9 @@ class SIRSTDataset(TargetDataset):
         self.folder, self.entry, self.dataset_name = locate(data_root, name)
         self.split = split
         self.split_set = split_set
+        if base_size is None and self.entry:
+            base_size = self.entry.base_size
+        self.base_size = (base_size,) * 2 if isinstance(base_size, int) else base_size
         self.allow_partial = allow_partial
         self.cache = cache
         self._decoded: list[tuple[np.ndarray, np.ndarray]] = []
@@ -126,8 +131,8 @@ class SIRSTDataset(TargetDataset):
         )
         self.split_set = selection.split_set
         common = {'dataset_name': self.dataset_name, 'label_map': self.label_map, 'reduce_zero_label': False}
-        if self.entry:
-            common['base_size'] = (self.entry.base_size,) * 2
+        if self.base_size:
+            common['base_size'] = tuple(self.base_size)
         fixes = self.entry.mask_fixes if self.entry else {}
         samples = []
         for image_id, pair in selection.pairs:

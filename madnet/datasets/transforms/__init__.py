@@ -3,18 +3,25 @@
 from .formatting import PackSIRSTInputs
 from .loading import LoadSIRSTImage, LoadSIRSTMask
 from .native_scale import GainOffsetJitter, RandomNoise, RandomRot90, RandomTargetCrop
-from .published_chain import PadToSize, PILResize, RandomLongSideResize, RandomPILGaussianBlur
+from .published_chain import (
+    PublishedBlur,
+    PublishedFlip,
+    PublishedRandomCrop,
+    PublishedRandomScale,
+    PublishedTestResize,
+)
 
 __all__ = [
     'GainOffsetJitter',
     'LoadSIRSTImage',
     'LoadSIRSTMask',
-    'PILResize',
     'PackSIRSTInputs',
-    'PadToSize',
-    'RandomLongSideResize',
+    'PublishedBlur',
+    'PublishedFlip',
+    'PublishedRandomCrop',
+    'PublishedRandomScale',
+    'PublishedTestResize',
     'RandomNoise',
-    'RandomPILGaussianBlur',
     'RandomRot90',
     'RandomTargetCrop',
 ]

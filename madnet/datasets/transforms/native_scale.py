@@ -1,8 +1,7 @@
 """The stronger augmentation: crops at the image's own scale, where a target of three pixels stays one.
 
 In training: :class:`RandomTargetCrop`, stock ``RandomFlip``, :class:`RandomRot90`, :class:`GainOffsetJitter`,
-    where wanted
-:class:`RandomNoise`. All take one channel or three, uint8 or float32 on the 0–255 scale.
+where wanted :class:`RandomNoise`. All take one channel or three, uint8 or float32 on the 0–255 scale.
 """
 
 import numpy as np

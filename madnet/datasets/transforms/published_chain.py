@@ -1,10 +1,12 @@
 """The augmentation and resizing with which MAD-Net was published, and most networks before it.
 
-In training: stock ``RandomFlip(prob=0.5)``, :class:`RandomLongSideResize`, :class:`PadToSize`, stock
-    ``RandomCrop``,
-:class:`RandomPILGaussianBlur`; in testing :class:`PILResize`. The resampling is Pillow's, whose bilinear
-filter widens when it shrinks (no aliasing) where OpenCV's does not: another filter is another input to the
-network.
+In training :class:`PublishedFlip`, :class:`PublishedRandomScale`, :class:`PublishedRandomCrop` and
+:class:`PublishedBlur`, in this order; in testing :class:`PublishedTestResize`. The resampling is
+Pillow's, whose bilinear filter widens when it shrinks (no aliasing) where OpenCV's does not: another
+filter is another input to the network.
+
+Base and crop size are the data set's own (``base_size`` of the sample, from the catalogue) unless a
+transform is given another.
 """
 
 import cv2
@@ -12,6 +14,19 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 from PIL import Image, ImageFilter
+
+from madnet.errors import UserError
+
+
+def _size(results: dict, size: int | tuple[int, int] | None, transform: BaseTransform) -> tuple[int, int]:
+    """(Height, width) that the transform was given, or else the sample's base size."""
+    size = results.get('base_size') if size is None else size
+    if size is None:
+        raise UserError(
+            f'{type(transform).__name__}: no size given, and none known for '
+            f'{results.get("dataset_name", "this set")}; give the dataset base_size or the transform size.'
+        )
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def pil_resize(array: np.ndarray, size: tuple[int, int], resample: Image.Resampling) -> np.ndarray:
@@ -43,26 +58,44 @@ def _resize_sample(results: dict, size: tuple[int, int], keep_ratio: bool) -> No
 
 
 @TRANSFORMS.register_module()
-class RandomLongSideResize(BaseTransform):
+class PublishedFlip(BaseTransform):
+    """Mirror image and masks left to right, with probability ``prob``."""
+
+    def __init__(self, prob: float = 0.5):
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        results['flip'] = bool(np.random.rand() < self.prob)
+        results['flip_direction'] = 'horizontal' if results['flip'] else None
+        if results['flip']:
+            for key in ('img', *results.get('seg_fields', [])):
+                results[key] = np.ascontiguousarray(results[key][:, ::-1])
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(prob={self.prob})'
+
+
+@TRANSFORMS.register_module()
+class PublishedRandomScale(BaseTransform):
     """Bring the long side to a random length, the aspect kept.
 
     The long side is a uniform integer of ``[int(lo · base), int(hi · base)]``, both ends included, the short
     side ``int(short · long' / long + 0.5)``. Image by Pillow's bilinear filter, masks by nearest neighbour.
 
     Args:
-        base_size: In pixels.
-        ratio: (lo, hi).
+        ratio_range: (lo, hi).
+        base_size: In pixels; None for the sample's.
     """
 
-    def __init__(self, base_size: int, ratio: tuple[float, float] = (0.5, 2.0)):
+    def __init__(self, ratio_range: tuple[float, float] = (0.5, 2.0), base_size: int | None = None):
+        self.ratio_range = tuple(ratio_range)
         self.base_size = base_size
-        self.ratio = tuple(ratio)
 
     def transform(self, results: dict) -> dict:
         h, w = results['img'].shape[:2]
-        long_side = np.random.randint(
-            int(self.base_size * self.ratio[0]), int(self.base_size * self.ratio[1]) + 1
-        )
+        base = max(_size(results, self.base_size, self))
+        long_side = np.random.randint(int(base * self.ratio_range[0]), int(base * self.ratio_range[1]) + 1)
         if h > w:
             size = max(1, int(w * long_side / h + 0.5)), long_side
         else:
@@ -71,27 +104,29 @@ class RandomLongSideResize(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(base_size={self.base_size}, ratio={self.ratio})'
+        return f'{type(self).__name__}(ratio_range={self.ratio_range}, base_size={self.base_size})'
 
 
 @TRANSFORMS.register_module()
-class PadToSize(BaseTransform):
-    """Pad image and masks with zeros at the right and the bottom, where they are smaller than ``size``.
+class PublishedRandomCrop(BaseTransform):
+    """Pad with zeros at the right and the bottom where the crop needs it, then cut it out anywhere.
 
     Args:
-        size: Height and width in pixels, or one number for both.
+        size: Height and width in pixels, or one number for both; None for the sample's base size.
     """
 
-    def __init__(self, size: int | tuple[int, int]):
-        self.size = (size, size) if isinstance(size, int) else tuple(size)
+    def __init__(self, size: int | tuple[int, int] | None = None):
+        self.size = size
 
     def transform(self, results: dict) -> dict:
+        crop = _size(results, self.size, self)
+        lacking = [max(0, c - n) for c, n in zip(crop, results['img'].shape[:2], strict=True)]
+        spare = [max(0, n - c) for c, n in zip(crop, results['img'].shape[:2], strict=True)]
+        y, x = (np.random.randint(n + 1) for n in spare)
         for key in ('img', *results.get('seg_fields', [])):
-            array = results[key]
-            pad = [(0, max(0, s - n)) for s, n in zip(self.size, array.shape[:2], strict=True)]
-            if any(after for _, after in pad):
-                results[key] = np.pad(array, pad + [(0, 0)] * (array.ndim - 2))
-        results['img_shape'] = results['pad_shape'] = results['img'].shape[:2]
+            array = results[key][y : y + crop[0], x : x + crop[1]]
+            results[key] = np.pad(array, [(0, n) for n in lacking] + [(0, 0)] * (array.ndim - 2))
+        results['img_shape'] = crop
         return results
 
     def __repr__(self) -> str:
@@ -99,28 +134,28 @@ class PadToSize(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class RandomPILGaussianBlur(BaseTransform):
-    """Blur the image, never the masks, as Pillow's ``GaussianBlur`` does, with a radius drawn uniformly.
+class PublishedBlur(BaseTransform):
+    """Blur the image, never the masks, as Pillow's ``GaussianBlur`` does, with a radius of U(0, max_radius).
 
     Float images (from 16-bit files), which Pillow cannot blur, get the Gaussian of that standard deviation
     which Pillow approximates.
 
     Args:
         prob: Share of the samples that are blurred.
-        radius: (lowest, highest), in pixels.
+        max_radius: In pixels.
     """
 
-    def __init__(self, prob: float = 0.5, radius: tuple[float, float] = (0.0, 1.0)):
+    def __init__(self, prob: float = 0.5, max_radius: float = 1.0):
         self.prob = prob
-        self.radius = tuple(radius)
+        self.max_radius = max_radius
 
     def transform(self, results: dict) -> dict:
         if np.random.rand() < self.prob:
-            results['img'] = _blur(results['img'], np.random.uniform(*self.radius))
+            results['img'] = _blur(results['img'], np.random.uniform(0, self.max_radius))
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(prob={self.prob}, radius={self.radius})'
+        return f'{type(self).__name__}(prob={self.prob}, max_radius={self.max_radius})'
 
 
 def _blur(img: np.ndarray, radius: float) -> np.ndarray:
@@ -131,22 +166,23 @@ def _blur(img: np.ndarray, radius: float) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
-class PILResize(BaseTransform):
-    """Resize straight to a size, whatever the aspect: the published test.
+class PublishedTestResize(BaseTransform):
+    """Resize straight to a size, whatever the aspect.
 
     Masks that are loaded already are resized too, by nearest neighbour; in a test pipeline they are loaded
-    afterwards. Adds ``base_size`` (height, width), at which the protocol ``abc`` scores.
+    afterwards, so that truth keeps its own size.
 
     Args:
-        size: Height and width in pixels, or one number for both.
+        size: Height and width in pixels, or one number for both; None for the sample's base size.
     """
 
-    def __init__(self, size: int | tuple[int, int]):
-        self.size = (size, size) if isinstance(size, int) else tuple(size)
+    def __init__(self, size: int | tuple[int, int] | None = None):
+        self.size = size
 
     def transform(self, results: dict) -> dict:
-        _resize_sample(results, (self.size[1], self.size[0]), keep_ratio=False)
-        results['base_size'] = self.size
+        size = _size(results, self.size, self)
+        _resize_sample(results, (size[1], size[0]), keep_ratio=False)
+        results['base_size'] = size
         return results
 
     def __repr__(self) -> str:
