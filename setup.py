@@ -1,11 +1,14 @@
 """Builds and installs madnet; settings of its tools are in pyproject.toml."""
 
 import re
+import runpy
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
+# by its path: importing madnet would need what is about to be installed
+compiled = runpy.run_path(str(here / 'madnet/ops/selective_scan/build_ext.py'))
 version = re.search(
     r"__version__ = '(.+?)'", (here / 'madnet/__init__.py').read_text(encoding='utf-8')
 ).group(1)
@@ -30,7 +33,10 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['madnet', 'madnet.*']),
+    ext_modules=compiled['extensions'](),
+    cmdclass={'build_ext': compiled['OptionalBuildExt']},
     package_data={
+        'madnet.ops.selective_scan': ['csrc/*.c', 'csrc/*.h'],
         'madnet.datasets': ['catalogue.json', 'splits/*/*/*.txt'],
         'madnet.visualization': ['templates/*'],
     },
