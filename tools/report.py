@@ -34,9 +34,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--gallery',
         type=int,
-        default=3,
+        default=4,
         metavar='N',
-        help='worst and best images of each result (default: 3)',
+        help='worst and best images of each result (default: 4)',
     )
     return parser.parse_args()
 

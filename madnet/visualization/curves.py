@@ -127,7 +127,7 @@ def draw_strata(
                         known = np.isfinite(value)
                         text, y = (f'{100 * value:.0f}', value) if known else ('–', 0)
                         axes.text(at, y + 0.01, text, ha='center', fontsize=6)
-            axes.set_xticks(range(len(names)), names)
+            axes.set_xticks(range(len(names)), names, fontsize=7 if len(names) <= 4 else 6)
             axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, 1.08))
             axes.set(ylabel=words.get(key, key), xlabel=what)
         figure.suptitle(f'By {what}, protocol {protocol}', fontsize=8)

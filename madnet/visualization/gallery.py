@@ -38,7 +38,7 @@ def rank_images(rows: Sequence[Mapping], count: int) -> tuple[list[Mapping], lis
     return worst, best[::-1][:count]
 
 
-def draw_gallery(result: RunResult, protocol: str, count: int = 3) -> tuple[list[Picture], list[Picture]]:
+def draw_gallery(result: RunResult, protocol: str, count: int = 4) -> tuple[list[Picture], list[Picture]]:
     """Pictures of the worst and of the best images of one result.
 
     Args:
@@ -72,16 +72,15 @@ def _picture(result: RunResult, row: Mapping) -> Picture:
     if can_draw(result, name):
         image, truth = result.material.read(name)
         score = read_score_map(result.scores[name], image.shape[:2])
-        drawn = draw_overlay(
-            image, truth, *detect(score, truth), score, title=name, max_insets=4, view_size=640
-        )
+        drawn = draw_overlay(image, truth, *detect(score, truth), score, title=name, max_insets=4)
         png = encode_png(drawn)
     else:
         png = result.overlays[name].read_bytes()
     parts = [f'IoU {100 * row["IoU"]:.1f} %']
     if np.isfinite(row.get('matched', np.nan)):
         parts.append(f'{row["matched"]:.0f} of {row["targets"]:.0f} targets')
-        parts.append(f'{row["false_pixels"]:.0f} false-alarm pixels')
+        alarm = row['false_pixels']
+        parts.append(f'{alarm:.0f} false-alarm pixel{"" if alarm == 1 else "s"}')
     return Picture(name, ', '.join(parts), png)
 
 

@@ -57,7 +57,7 @@ def build_report(
     out_dir: str | os.PathLike,
     *,
     title: str = 'Infrared small target detection: results',
-    gallery: int = 3,
+    gallery: int = 4,
 ) -> Path:
     """Write ``index.html``, ``tables/*.{md,csv,tex}`` and ``figures/*.{pdf,png}``.
 

@@ -54,7 +54,9 @@ class RunResult:
     def dataset(self) -> str:
         """Data set, split and number of images in words."""
         known = self.report.get('dataset') or {}
-        name = Path(str(known.get('name') or 'unknown data')).name
+        parts = Path(str(known.get('name') or 'unknown data')).parts
+        # tools/evaluate.py knows its data by the folder of masks: the folder above says more
+        name = '/'.join(parts[-2:]) if len(parts) > 2 else parts[-1]
         words = ' '.join(str(known[k]) for k in ('split_set', 'split') if known.get(k))
         images = f', {known["images"]} images' if known.get('images') else ''
         return ' '.join(filter(None, (name, words))) + images
