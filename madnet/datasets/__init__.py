@@ -1,7 +1,7 @@
 """Datasets: the catalogue of known ones, one class for all of them, synthetic scenes, and the transforms."""
 
 from . import transforms
-from .catalogue import Entry, catalogue, find_entry, get_entry, split_ids
+from .catalogue import Entry, find_entry, get_entry, known_datasets, split_ids
 from .layouts import LAYOUTS, read_folder
 from .scenes import Scene, synth_scene
 from .sirst_dataset import SIRSTDataset
@@ -15,10 +15,10 @@ __all__ = [
     'SIRSTDataset',
     'Scene',
     'SyntheticSIRSTDataset',
-    'catalogue',
     'find_entry',
     'get_entry',
     'ids_sha256',
+    'known_datasets',
     'read_folder',
     'split_ids',
     'synth_scene',

@@ -86,7 +86,7 @@ class Entry:
 
 
 @functools.cache
-def catalogue() -> dict[str, Entry]:
+def known_datasets() -> dict[str, Entry]:
     """Name → :class:`Entry` of every known dataset."""
     table = json.loads((_HERE / 'catalogue.json').read_text(encoding='utf-8'))
     return {name: Entry.from_json(name, record) for name, record in table.items()}
@@ -98,7 +98,7 @@ def _key(name: str) -> str:
 
 def find_entry(name: str) -> Entry | None:
     """The dataset that goes by this name (``'nudt_sirst'`` is ``'NUDT-SIRST'``), or None."""
-    return next((e for e in catalogue().values() if _key(name) in map(_key, (e.name, *e.folders))), None)
+    return next((e for e in known_datasets().values() if _key(name) in map(_key, (e.name, *e.folders))), None)
 
 
 def get_entry(name: str) -> Entry:
@@ -106,8 +106,8 @@ def get_entry(name: str) -> Entry:
     entry = find_entry(name)
     if entry is None:
         raise UserError(
-            f'unknown dataset {name!r}: the catalogue knows {", ".join(catalogue())}.'
-            f'{nearest(name, catalogue())}'
+            f'unknown dataset {name!r}: the catalogue knows {", ".join(known_datasets())}.'
+            f'{nearest(name, known_datasets())}'
         )
     return entry
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from madnet.errors import UserError, nearest
 
-from .catalogue import Entry, catalogue, find_entry
+from .catalogue import Entry, find_entry, known_datasets
 from .layouts import Folder, layouts_in_words, read_folder
 
 
@@ -34,8 +34,8 @@ def _missing(name: str | None, looked: list[Path]) -> UserError:
     if entry:
         get = f'Get it from {entry.source}'
     else:
-        get = 'Known sets: ' + ', '.join(f'{e.name} ({e.source})' for e in catalogue().values())
-    hint = nearest(name, catalogue()) if name and not entry else ''
+        get = 'Known sets: ' + ', '.join(f'{e.name} ({e.source})' for e in known_datasets().values())
+    hint = nearest(name, known_datasets()) if name and not entry else ''
     return UserError(
         f'data set {name or "folder"} not found: looked for a readable folder at {places}. {get}.{hint} '
         f'Layouts that would do (X is an image id): {layouts_in_words()}. '
@@ -58,7 +58,7 @@ def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folde
     """
     if data_root is None and not name:
         raise UserError(
-            f"SIRSTDataset needs name (one of {', '.join(catalogue())}) or data_root (the set's own folder)."
+            f'SIRSTDataset needs name (one of {", ".join(known_datasets())}) or data_root (its own folder).'
         )
     if data_root is None:
         home = data_home()

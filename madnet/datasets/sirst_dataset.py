@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS
+from mmseg.registry import DATASETS, TRANSFORMS
 
 from .images import read_pixels, to_mask
 from .locate import locate
@@ -29,6 +29,16 @@ class TargetDataset(SeededSamples, BaseSegDataset):
     dataset_name: str
     split: str
     split_set: str | None = None
+
+    def __init__(self, pipeline: Sequence[dict | Callable], seed: int, **kwargs):
+        self.init_seeding(seed)
+        super().__init__(
+            # Built here: without a Runner no default scope tells mmengine where to look for their names.
+            pipeline=[TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline],
+            # Some thousand short records need no serialising; its garbage collection takes 0.3 s.
+            serialize_data=False,
+            **kwargs,
+        )
 
     @property
     def image_ids(self) -> list[str]:
@@ -115,10 +125,10 @@ class SIRSTDataset(TargetDataset):
         self.allow_partial = allow_partial
         self.cache = cache
         self._decoded: list[tuple[np.ndarray, np.ndarray]] = []
-        self.init_seeding(seed)
         super().__init__(
+            pipeline,
+            seed,
             data_root=str(self.folder.root),
-            pipeline=list(pipeline),
             indices=indices,
             test_mode=test_mode,
             lazy_init=lazy_init,

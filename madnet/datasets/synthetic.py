@@ -65,8 +65,7 @@ class SyntheticSIRSTDataset(TargetDataset):
         self.split = split
         self.fresh = fresh
         self.scene_seed = int(seed)
-        self.init_seeding(seed)
-        super().__init__(pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init, metainfo=metainfo)
+        super().__init__(pipeline, seed, test_mode=test_mode, lazy_init=lazy_init, metainfo=metainfo)
 
     def load_data_list(self) -> list[dict]:
         common = {

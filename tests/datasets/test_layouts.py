@@ -1,0 +1,162 @@
+import pytest
+
+from madnet.datasets import LAYOUTS, SIRSTDataset, read_folder
+from madnet.datasets.layouts import layouts_in_words
+from madnet.datasets.splits import clean_id, cut_validation, read_ids, split_of
+from madnet.errors import UserError
+
+IDS = ['a1', 'b2', 'c3', 'd4', 'e5', 'f6']
+TRAIN, TEST = IDS[:4], IDS[4:]
+
+# Title of the layout → (image pattern, mask pattern, lists).
+WRITTEN = {
+    'sirst v1': (
+        'images/{}.png',
+        'masks/{}_pixels0.png',
+        {
+            'idx_427/trainval.txt': TRAIN,
+            'idx_427/train.txt': TRAIN[:3],
+            'idx_427/val.txt': TRAIN[3:],
+            'idx_427/test.txt': TEST,
+            'idx_427/trainvaltest.txt': IDS,
+        },
+    ),
+    'sirst v2': (
+        'mixed/{}.png',
+        'annotations/masks/{}_pixels0.png',
+        {'splits/trainval_full.txt': TRAIN, 'splits/test_full.txt': TEST},
+    ),
+    'BasicIRSTD': (
+        'images/{}.bmp',
+        'masks/{}.png',
+        {'img_idx/train_X.txt': TRAIN, 'img_idx/test_X.txt': TEST},
+    ),
+    'LESPS': ('images/{}.png', 'masks/{}.png', {'train_X.txt': TRAIN, 'test_X.txt': TEST}),
+    'DNA-Net': ('images/{}.png', 'masks/{}.png', {'50_50/train.txt': TRAIN, '50_50/test.txt': TEST}),
+    'IRSTD-1K': ('IRSTD1k_Img/{}.png', 'IRSTD1k_Label/{}.png', {'trainval.txt': TRAIN, 'test.txt': TEST}),
+    'flat': ('images/{}.tif', 'masks/{}_mask.png', {'trainval.txt': TRAIN, 'test.txt': TEST}),
+    'below splits/': (
+        'images/{}.jpg',
+        'masks/{}.bmp',
+        {'splits/A/trainval.txt': TRAIN, 'splits/A/test.txt': TEST},
+    ),
+    'SIRSTdevkit': (
+        'PNGImages/{}.png',
+        'SIRST/BinaryMask/{}_pixels0.png',
+        {'Splits/trainval_full.txt': TRAIN, 'Splits/test_full.txt': TEST},
+    ),
+}
+
+
+@pytest.mark.parametrize('title', WRITTEN)
+def test_layouts_with_lists(make_set, title):
+    images, masks, lists = WRITTEN[title]
+    root = make_set('mine', IDS, images, masks, lists)
+    assert SIRSTDataset(root, 'trainval').image_ids == TRAIN
+    assert SIRSTDataset(root, 'test').image_ids == TEST
+    fit, val = SIRSTDataset(root, 'fit').image_ids, SIRSTDataset(root, 'val').image_ids
+    assert val
+    assert sorted(fit + val) == TRAIN
+    if title == 'sirst v1':
+        assert val == TRAIN[3:]
+    image, mask = SIRSTDataset(root, 'test').read_sample(0)
+    assert image.shape[:2] == mask.shape == (32, 40)
+    assert (mask > 127).sum() == 9
+
+
+@pytest.mark.parametrize('pattern', ['{}/images/X.png', 'images/{}/X.png'])
+@pytest.mark.parametrize('training', ['trainval', 'train', 'training'])
+def test_folders_by_part(make_set, pattern, training):
+    for part, ids in ((training, TRAIN), ('test', TEST)):
+        image = pattern.format(part).replace('X', '{}')
+        root = make_set('mine', ids, image, image.replace('images', 'masks'))
+    assert SIRSTDataset(root, 'trainval').image_ids == SIRSTDataset(root, 'train').image_ids == TRAIN
+    assert SIRSTDataset(root, 'test').image_ids == TEST
+    assert SIRSTDataset(root, 'all').image_ids == TRAIN + TEST
+    fit, val = SIRSTDataset(root, 'fit').image_ids, SIRSTDataset(root, 'val').image_ids
+    assert (tuple(fit), tuple(val)) == cut_validation(TRAIN)
+
+
+def test_folders_by_part_may_number_each_from_zero(make_set):
+    for part, ids in (('train', IDS[:3]), ('val', IDS[:2]), ('test', IDS[:4])):
+        root = make_set('mine', ids, part + '/images/{}.png', part + '/masks/{}.png')
+    assert SIRSTDataset(root, 'val').image_ids == IDS[:2]
+    assert SIRSTDataset(root, 'fit').image_ids == SIRSTDataset(root, 'train').image_ids == IDS[:3]
+    assert len(SIRSTDataset(root, 'trainval')) == 5
+    assert len(SIRSTDataset(root, 'all')) == 9
+    test = SIRSTDataset(root, 'test')
+    assert all('/test/images/' in test.get_data_info(i)['img_path'] for i in range(4))
+    assert '/val/masks/' in SIRSTDataset(root, 'val').get_data_info(0)['seg_map_path']
+
+
+def test_mdvsfa_pairs(make_set):
+    root = make_set('mine', ['0', '1', '12'], '{}_1.png', '{}_2.png')
+    dataset = SIRSTDataset(root, 'all')
+    assert dataset.image_ids == ['0', '1', '12']
+    assert dataset.get_data_info(2)['img_path'].endswith('12_1.png')
+    assert dataset.get_data_info(2)['seg_map_path'].endswith('12_2.png')
+    with pytest.raises(UserError, match="only 'all' has"):
+        SIRSTDataset(root, 'test')
+
+
+def test_a_folder_of_images_is_no_mdvsfa(make_set):
+    root = make_set('mine', ['Misc_1'], 'Misc_1.png', 'Misc_9.png')
+    assert read_folder(root) is None
+
+
+def test_lists_of_several_authors_must_be_named(make_set):
+    lists = {'A/train.txt': TRAIN, 'A/test.txt': TEST, 'B/train.txt': IDS[1:], 'B/test.txt': IDS[:1]}
+    root = make_set('mine', IDS, lists=lists)
+    with pytest.raises(UserError, match=r'name one by split_set: A, B\.'):
+        SIRSTDataset(root, 'test')
+    assert SIRSTDataset(root, 'test', split_set='B').image_ids == IDS[:1]
+    with pytest.raises(UserError, match=r'split_set .C. is not the name'):
+        SIRSTDataset(root, 'test', split_set='C')
+
+
+def test_lists_in_the_wild(tmp_path):
+    """CRLF, no final newline, byte-order mark, blank lines, ids with or without an extension."""
+    path = tmp_path / 'test.txt'
+    path.write_bytes(b'\xef\xbb\xbf000092.png\r\nMisc_1\r\n\r\nv1.2_frame')
+    assert read_ids(path) == ('000092', 'Misc_1', 'v1.2_frame')
+    assert clean_id(' x.PNG ') == 'x'
+    path.write_text('a\nb\na\n')
+    with pytest.raises(UserError, match='a listed more than once'):
+        read_ids(path)
+
+
+def test_overlapping_lists_are_refused_with_the_ids(make_set):
+    root = make_set('mine', IDS, lists={'train.txt': IDS[:4], 'test.txt': IDS[2:]})
+    for split in ('train', 'test', 'fit'):
+        with pytest.raises(UserError, match=r'2 ids are in both .*\(c3, d4\)'):
+            SIRSTDataset(root, split)
+
+
+def test_png_wins_where_an_id_has_several_files(make_set):
+    root = make_set('mine', IDS, 'images/{}.jpg')
+    make_set('mine', IDS, 'images/{}.png')
+    dataset = SIRSTDataset(root, 'all')
+    assert len(dataset) == len(IDS)
+    assert dataset.get_data_info(0)['img_path'].endswith('.png')
+
+
+def test_split_of_what_lists_do_not_tell():
+    assert split_of({'train': ['a']}, 'test') is None
+    assert split_of({'test': ['a']}, 'train') is None
+    assert split_of({'train': ['b'], 'val': ['a']}, 'trainval') == ('a', 'b')
+    assert split_of({'trainval': ['b', 'a'], 'val': ['a']}, 'fit') == ('b',)
+
+
+def test_cut_does_not_depend_on_order():
+    ids = [f'{i:06d}' for i in range(100)]
+    assert cut_validation(ids) == cut_validation(reversed(ids))
+    _, val = cut_validation(ids, group=10)
+    assert len(val) == 20
+    assert len({int(i) // 10 for i in val}) == 2
+
+
+def test_words_name_every_layout():
+    words = layouts_in_words()
+    assert '\n' not in words
+    for layout in LAYOUTS:
+        assert layout.images.replace('{part}', '{trainval,test}').removeprefix('.') in words

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from madnet.datasets.transforms import GainOffsetJitter, RandomNoise, RandomRot90, RandomTargetCrop
+
+RNG = np.random.default_rng(0)
+
+
+def sample(h=300, w=400, channels=1, target=(250, 30), dtype=np.uint8):
+    img = RNG.integers(0, 256, (h, w, channels)).astype(dtype)
+    mask = np.zeros((h, w), np.uint8)
+    if target:
+        mask[target[0] : target[0] + 2, target[1] : target[1] + 2] = 255
+        img[mask > 0] = 7
+    return {'img': img, 'gt_mask': mask, 'gt_seg_map': mask // 255, 'seg_fields': ['gt_seg_map', 'gt_mask']}
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_half_of_the_crops_hold_the_target(channels):
+    positions, hits = [], 0
+    for _ in range(400):
+        after = RandomTargetCrop(size=64, target_prob=0.5, margin=8)(sample(channels=channels))
+        assert after['img'].shape == (64, 64, channels)
+        assert after['img_shape'] == after['gt_mask'].shape == (64, 64)
+        assert (after['img'][after['gt_mask'] > 0] == 7).all()
+        np.testing.assert_array_equal(after['gt_seg_map'] * 255, after['gt_mask'])
+        if after['gt_mask'].any():
+            hits += 1
+            positions.append(np.argwhere(after['gt_mask']).mean(axis=0))
+    # A uniform crop shows this target in 2 of 100.
+    assert 160 < hits < 260
+    x = np.array(positions)[:, 1]
+    assert x.min() < 14
+    assert x.max() > 25
+    assert x.std() > 4  # around the target, not always in the middle
+
+
+def test_the_target_keeps_its_margin_where_the_image_allows():
+    for _ in range(100):
+        after = RandomTargetCrop(size=64, target_prob=1, margin=8)(sample(target=(150, 200)))
+        y, x = np.argwhere(after['gt_mask']).T
+        assert min(y.min(), x.min()) >= 7
+        assert max(y.max(), x.max()) <= 64 - 8
+    for corner in ((0, 0), (298, 398), (0, 398)):
+        assert RandomTargetCrop(size=64, target_prob=1)(sample(target=corner))['gt_mask'].sum() == 4 * 255
+
+
+def test_without_a_target_any_crop_will_do():
+    assert RandomTargetCrop(size=64, target_prob=1)(sample(target=None))['img'].shape == (64, 64, 1)
+    assert RandomTargetCrop(size=64)({'img': sample()['img']})['img'].shape == (64, 64, 1)
+
+
+@pytest.mark.parametrize(('h', 'w'), [(88, 300), (300, 50), (20, 20), (64, 64)])
+def test_a_smaller_image_is_continued_by_reflection(h, w):
+    before = sample(h, w, 3, target=(5, 6))
+    after = RandomTargetCrop(size=128)(dict(before))
+    assert after['img'].shape == (128, 128, 3)
+    # Nothing is invented: every row and column of pixels is one of the image.
+    assert set(map(bytes, after['img'].reshape(-1, 3))) <= set(map(bytes, before['img'].reshape(-1, 3)))
+    np.testing.assert_array_equal((after['img'] == 7).all(axis=2), after['gt_mask'] > 0)
+
+
+def test_quarter_turns_move_masks_along():
+    seen = set()
+    for _ in range(60):
+        before = sample(5, 8)
+        after = RandomRot90()(dict(before))
+        turns = next(k for k in range(4) if np.array_equal(np.rot90(before['img'], k), after['img']))
+        np.testing.assert_array_equal(after['gt_mask'], np.rot90(before['gt_mask'], turns))
+        assert after['img_shape'] == after['img'].shape[:2]
+        seen.add(turns)
+    assert seen == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_gain_and_offset_stay_in_their_range(channels, dtype):
+    gains, offsets = [], []
+    for _ in range(200):
+        img = np.array([[60], [120]], dtype).repeat(channels, axis=1)[:, None]
+        after = GainOffsetJitter(gain=0.2, offset=15)({'img': img})['img']
+        assert after.dtype == dtype
+        assert after.shape == img.shape
+        low, high = after[:, 0, 0].astype(float)
+        gains.append((high - low) / 60)
+        offsets.append(2 * low - high)
+    assert min(gains) >= 0.8 - 0.02
+    assert max(gains) <= 1.2 + 0.02
+    assert np.ptp(gains) > 0.36
+    assert min(offsets) >= -16.5
+    assert max(offsets) <= 16.5
+    assert np.ptp(offsets) > 27
+
+
+def test_jitter_clips_and_rounds():
+    img = np.array([[[0], [255]]], np.uint8)
+    values = {tuple(GainOffsetJitter()({'img': img})['img'].ravel()) for _ in range(50)}
+    assert {0} < {low for low, _ in values}
+    assert 255 in {high for _, high in values}
+
+
+def test_noise_is_alike_in_all_channels():
+    img = np.full((200, 200, 3), 128, np.float32)
+    after = RandomNoise(prob=1, std=(3, 3))({'img': img})['img']
+    assert after.std() == pytest.approx(3, rel=0.05)
+    assert abs(after.mean() - 128) < 0.1
+    np.testing.assert_array_equal(after[..., 0], after[..., 2])
+    assert RandomNoise(prob=0)({'img': img})['img'] is img
+    assert RandomNoise(prob=1)({'img': img.astype(np.uint8)})['img'].dtype == np.uint8
