@@ -15,13 +15,14 @@ from scipy import ndimage
 
 from madnet.errors import UserError
 from madnet.evaluation import Evaluator
+from madnet.evaluation.arrays import sigmoid
 from madnet.evaluation.curves import PD_FA_THRESHOLDS
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
 def load_pairs(root: str, count: int, size: int) -> list[Pair]:
-    """Real images and masks with two kinds of score maps in turn: a network-like one and a cluttered one.
+    """Logits and masks of real images, of two kinds in turn: a network-like one and a cluttered one.
 
     The network-like map is the mask, blurred and shifted by what a top-hat sees; the cluttered one is the
     top-hat itself, scaled to its maximum.
@@ -46,10 +47,11 @@ def load_pairs(root: str, count: int, size: int) -> list[Pair]:
         tophat = cv2.morphologyEx(smooth, cv2.MORPH_TOPHAT, np.ones((9, 9), np.uint8)).astype(np.float32)
         tophat /= max(tophat.max(), 1)
         if len(pairs) % 2:
-            pairs.append((tophat, mask))
+            prob = tophat.clip(1e-6, 1 - 1e-6)
+            logits = np.log(prob / (1 - prob))
         else:
             logits = 12 * cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), 1) + 4 * tophat - 7
-            pairs.append((1 / (1 + np.exp(-logits)), mask))
+        pairs.append((logits, mask))
         if len(pairs) == count:
             return pairs
     if not pairs:
@@ -62,17 +64,17 @@ def load_pairs(root: str, count: int, size: int) -> list[Pair]:
 def per_threshold(
     pairs: Iterable[Pair], thresholds: Iterable[float] = PD_FA_THRESHOLDS
 ) -> dict[str, list[float]]:
-    """The published kind of evaluation: at every threshold, binarise the maps, sum them, label both, list the
-    regions of both and match them in Python.
+    """The published kind of evaluation: at every threshold, take the sigmoid, binarise, sum, label prediction
+    and mask, list the regions of both and match them in Python.
 
     Returns:
         ``tpr, fpr, iou, Pd, Fa``, one value per threshold.
     """
     thresholds = list(thresholds)
     tp, fp, fn, tn, matched, targets, false, pixels = np.zeros((8, len(thresholds)))
-    for prob, mask in pairs:
+    for logits, mask in pairs:
         for k, threshold in enumerate(thresholds):
-            pred, truth = (prob > threshold).astype(np.float32), (mask > 127).astype(np.float32)
+            pred, truth = (sigmoid(logits) > threshold).astype(np.float32), (mask > 127).astype(np.float32)
             tp[k] += (pred * truth).sum()
             fp[k] += (pred * (1 - truth)).sum()
             fn[k] += ((1 - pred) * truth).sum()
@@ -104,8 +106,8 @@ def _regions(binary: np.ndarray) -> list[np.ndarray]:
 def ours(pairs: Iterable[Pair], curves: bool = True) -> dict[str, float]:
     """All numbers of ``native``, with or without curves."""
     evaluator = Evaluator('native', curves=curves)
-    for k, (prob, mask) in enumerate(pairs):
-        evaluator.update(prob, mask, str(k))
+    for k, (logits, mask) in enumerate(pairs):
+        evaluator.update(logits, mask, str(k), from_logits=True)
     return evaluator.compute()['native']
 
 
@@ -126,9 +128,10 @@ def theirs(pairs: Iterable[Pair]) -> dict[str, float] | None:
         other.MatchingBasedMetrics(),
         other.HierarchicalIoUBasedErrorAnalysis(),
     ]
-    for prob, mask in pairs:
+    for logits, mask in pairs:
+        prob, truth = sigmoid(logits), mask > 127
         for judge in judges:
-            judge.update(prob, mask > 127)
+            judge.update(prob, truth)
     numbers = {name: float(value['binary']) for name, value in pixel.get().items()}
     detected = judges[1].get()
     numbers['Pd'] = float(detected['probability_detection'].item())
@@ -141,11 +144,11 @@ def memory(
 ) -> list[dict[str, float]]:
     """State and peak memory after that many images (crops of ``side`` pixels, so that it ends)."""
     evaluator = Evaluator('native')
-    prob, mask = pair[0][:side, :side], pair[1][:side, :side]
+    logits, mask = pair[0][:side, :side], pair[1][:side, :side]
     rows = []
     for count in counts:
         for k in range(len(evaluator), count):
-            evaluator.update(prob, mask, str(k))
+            evaluator.update(logits, mask, str(k), from_logits=True)
         # ru_maxrss is in KiB on Linux and in bytes on macOS.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
             2**20 if sys.platform == 'darwin' else 2**10

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import nan
 
-import cv2
 import numpy as np
 
 from madnet.evaluation.components import Components, centroid_distances, find_components
@@ -36,26 +35,8 @@ def _bin_thresholds() -> np.ndarray:
 #: ``THRESHOLDS[k]``.
 THRESHOLDS = _bin_thresholds()
 
-#: Thresholds of the Pd-Fa curve: even in the middle, dense towards both ends.
-PD_FA_THRESHOLDS = (
-    0.01,
-    0.02,
-    0.05,
-    0.1,
-    0.15,
-    0.2,
-    0.3,
-    0.4,
-    0.5,
-    0.6,
-    0.7,
-    0.8,
-    0.85,
-    0.9,
-    0.95,
-    0.98,
-    0.99,
-)
+#: Thresholds of the Pd-Fa curve: steps of 0.025, and one nearer to each end.
+PD_FA_THRESHOLDS = (0.01, *(k / 40 for k in range(1, 40)), 0.99)
 #: Thresholds of the ROC counter of the published ABC code.
 ELEVEN_THRESHOLDS = tuple(k / 10 for k in range(11))
 
@@ -210,30 +191,39 @@ def pd_fa_counts(
     Returns:
         (matched, false_pixels), each (len(thresholds),) int64.
     """
-    above = prob[prob > thresholds[0]]
-    predicted = np.array([np.count_nonzero(above > t) for t in thresholds])
+    predicted, above = np.zeros(len(thresholds), np.int64), prob
+    for k, threshold in enumerate(thresholds):
+        above = above[above > threshold]
+        predicted[k] = len(above)
     matched, hit_pixels = np.zeros_like(predicted), np.zeros_like(predicted)
-    targets = truth.centroids
+    targets, candidates = truth.centroids, None
     for k, threshold in enumerate(thresholds):
         if k and predicted[k] == predicted[k - 1]:
             matched[k], hit_pixels[k] = matched[k - 1], hit_pixels[k - 1]
             continue
         binary = prob > threshold
-        x, y, w, h = cv2.boundingRect(binary.view(np.uint8))
-        targets = targets - (x, y)
-        pred = find_components(binary[y : y + h, x : x + w], raster_order=matching == 'greedy')
-        # Only a component whose box comes near a target can have its centroid there, or a part of it its own.
-        low, high = pred.boxes[:, None, :2] - radius, pred.boxes[:, None, 2:] - 1 + radius
-        near = ((targets > low) & (targets < high)).all(2).any(1)
+        if candidates is not None:
+            binary &= candidates
+        pred = find_components(binary, raster_order=matching == 'greedy')
+        near = _near_a_target(pred.boxes, targets, radius)
         if not near.any():
             break
-        areas = pred.areas[near]
+        areas, boxes = pred.areas[near], pred.boxes[near]
         pairs = PAIRINGS[matching](centroid_distances(targets, pred.centroids[near]), areas, radius)
         matched[k], hit_pixels[k] = len(pairs), areas[pairs[:, 1]].sum()
-        prob = prob[y : y + h, x : x + w]
-        if not near.all():
-            prob = np.concatenate([[False], near]).take(pred.labels) * prob
+        (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+        prob, targets = prob[y0:y1, x0:x1], targets - (x0, y0)
+        candidates = np.concatenate([[False], near]).take(pred.labels[y0:y1, x0:x1])
     return matched, predicted - hit_pixels
+
+
+def _near_a_target(boxes: np.ndarray, targets: np.ndarray, radius: float) -> np.ndarray:
+    """(n,) bool: whether a component of that box, or a part of it, may have its centroid near a target's."""
+    x0, y0, x1, y1 = boxes.T
+    near = np.zeros(len(boxes), bool)
+    for x, y in targets:
+        near |= (x0 < x + radius) & (x1 > x - radius + 1) & (y0 < y + radius) & (y1 > y - radius + 1)
+    return near
 
 
 def eleven_counts(prob: np.ndarray, mask: np.ndarray) -> np.ndarray:
