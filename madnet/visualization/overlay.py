@@ -132,7 +132,7 @@ def _header(width: int, title: str, findings: list[Finding], with_truth: bool, w
     elif with_truth:
         kinds = (TARGET,)
     else:
-        kinds = (DETECTION,)
+        kinds = (DETECTION,) if with_pred else ()
     count = Counter(f.kind for f in findings)
     x, base = GAP, 2 * LINE - 2
     for kind in kinds:

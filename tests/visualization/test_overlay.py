@@ -1,0 +1,161 @@
+"""What an overlay must show, and what it must not hide."""
+
+import time
+
+import numpy as np
+import pytest
+
+from madnet.evaluation.components import find_components, match_one_to_one
+from madnet.visualization import draw_overlay
+from madnet.visualization.findings import list_findings
+from madnet.visualization.insets import crop_window
+from madnet.visualization.marks import draw_findings
+from madnet.visualization.overlay import CAPTION, GAP, HEADER, view_factor
+from madnet.visualization.palette import DETECTION, FALSE_ALARM, HIT, MISSED, TARGET
+from madnet.visualization.stretch import stretch
+
+CELL = 32 * 5 + 2 + CAPTION + GAP
+
+
+def count(picture, colour):
+    return int((picture == np.uint8(colour)).all(-1).sum())
+
+
+def test_shows_the_three_kinds_in_their_colours(example):
+    picture = draw_overlay(example.image, example.truth, example.pred, example.match, title='scene')
+    assert picture.dtype == np.uint8
+    for kind in (HIT, MISSED, FALSE_ALARM):
+        assert count(picture, kind.colour) > 40
+    assert count(picture, TARGET.colour) == count(picture, DETECTION.colour) == 0
+
+
+def test_size_is_header_enlarged_image_and_one_row_of_insets(example):
+    picture = draw_overlay(example.image, example.truth, example.pred, example.match)
+    factor = view_factor(example.image.shape)
+    assert factor == 5
+    assert picture.shape == (HEADER + 120 * factor + CELL, 160 * factor, 3)
+
+
+def test_every_pixel_of_targets_and_false_alarms_stays_as_it_was(example):
+    factor = view_factor(example.image.shape)
+    picture = draw_overlay(example.image, example.truth, example.pred, example.match)
+    main = picture[HEADER : HEADER + 120 * factor, : 160 * factor]
+    grey = np.kron(stretch(example.image), np.ones((factor, factor), np.uint8))
+    shown = (example.mask > 0) | (np.isin(example.pred.labels, example.match.false + 1))
+    shown = np.kron(shown, np.ones((factor, factor), bool))
+    assert shown.sum() == (3 + 9 + 6) * factor**2
+    assert (main[shown] == grey[shown][:, None]).all()
+    # and around them something was drawn
+    assert (main != grey[..., None]).any(-1).sum() > 200
+
+
+def test_marks_of_a_crowd_never_cover_a_three_pixel_target():
+    mask, noise = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    mask[30, 30:33] = True
+    noise[20:44:3, 20:44:3] = True
+    noise[28:33, 28:36] = False
+    truth, pred = find_components(mask), find_components(noise)
+    findings = list_findings(truth, pred, match_one_to_one(truth, pred))
+    grey = np.full((64, 64), 100, np.uint8)
+    drawn = draw_findings(grey, truth, pred, findings, 2, numbered=6)
+    target = np.kron(mask, np.ones((2, 2), bool))
+    assert (drawn[target] == 100).all()
+    ring = drawn[59:63, 59:67].reshape(-1, 3)
+    assert (ring == np.uint8(MISSED.colour)).all(-1).any()
+
+
+def test_insets_up_to_a_cap_and_the_rest_counted(example):
+    args = (example.image, example.truth, example.pred, example.match)
+    bare = draw_overlay(*args, max_insets=0)
+    one = draw_overlay(*args, max_insets=1)
+    all_three = draw_overlay(*args, max_insets=3)
+    line = bare.shape[0] - (HEADER + 120 * 5)
+    assert one.shape[0] == bare.shape[0] + CELL
+    assert all_three.shape[0] == one.shape[0] - line
+    assert line > 0
+
+
+def test_score_map_stands_beside_each_inset(example):
+    args = (example.image, example.truth, example.pred, example.match)
+    plain, scored = draw_overlay(*args), draw_overlay(*args, example.score)
+    # three cells of double width do not fit in one row of 800 pixels
+    assert scored.shape[0] == plain.shape[0] + CELL
+
+
+def test_order_misses_then_false_alarms_and_hits_by_turns(example):
+    kinds = [f.kind for f in list_findings(example.truth, example.pred, example.match)]
+    assert kinds == [MISSED, FALSE_ALARM, HIT]
+    hit = list_findings(example.truth, example.pred, example.match)[2]
+    assert hit.box == (100, 80, 104, 83)
+    assert hit.area == 9
+
+
+def test_without_truth_detections_and_without_prediction_targets(example):
+    detections = draw_overlay(example.image, pred=example.pred)
+    assert count(detections, DETECTION.colour) > 40
+    assert count(detections, FALSE_ALARM.colour) == count(detections, MISSED.colour) == 0
+    targets = draw_overlay(example.image, example.truth)
+    assert count(targets, TARGET.colour) > 40
+    assert draw_overlay(example.image).shape[0] == HEADER + 120 * 5
+
+
+@pytest.mark.parametrize('kind', ['uint16', 'float', 'colour', 'constant', 'nan'])
+def test_any_image_is_shown(example, kind):
+    image = {
+        'uint16': example.image.astype(np.uint16) * 200,
+        'float': example.image / 255.0,
+        'colour': np.repeat(example.image[..., None], 3, 2),
+        'constant': np.zeros((120, 160), np.uint8),
+        'nan': np.where(example.mask > 0, np.nan, example.image.astype(float)),
+    }[kind]
+    picture = draw_overlay(image, example.truth, example.pred, example.match, example.score)
+    if kind in ('uint16', 'float', 'colour'):
+        plain = draw_overlay(example.image, example.truth, example.pred, example.match, example.score)
+        assert np.abs(picture.astype(int) - plain).max() <= 1
+
+
+def test_refuses_what_does_not_fit(example):
+    with pytest.raises(ValueError, match='160x120, the score map 10x10'):
+        draw_overlay(example.image, example.truth, example.pred, example.match, np.zeros((10, 10)))
+    with pytest.raises(ValueError, match='without a match'):
+        draw_overlay(example.image, example.truth, example.pred)
+
+
+@pytest.mark.parametrize(
+    ('box', 'shape', 'window'),
+    [
+        ((50, 60, 53, 61), (120, 160), (35, 44, 67, 76)),
+        ((0, 0, 3, 3), (120, 160), (0, 0, 32, 32)),
+        ((158, 118, 160, 120), (120, 160), (128, 88, 160, 120)),
+        ((20, 20, 60, 30), (120, 160), (10, 0, 70, 60)),
+        ((5, 5, 8, 8), (20, 16), (0, 0, 16, 20)),
+    ],
+)
+def test_crop_window(box, shape, window):
+    assert crop_window(box, shape) == window
+
+
+def test_stretch_reaches_black_and_white_and_keeps_small_targets_bright():
+    image = np.random.default_rng(0).normal(1000, 5, (256, 256))
+    image[7, 7:10] = 1200
+    grey = stretch(image)
+    assert grey.min() == 0
+    assert (grey[7, 7:10] == 255).all()
+    assert 100 < np.median(grey) < 150
+
+
+def test_fast():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (512, 512)).astype(np.uint8)
+    mask, found = np.zeros((512, 512), bool), np.zeros((512, 512), bool)
+    mask[100:103, 100:103] = mask[300:303, 200:203] = True
+    found[100:103, 100:103] = found[400:403, 400:404] = True
+    truth, pred = find_components(mask), find_components(found)
+    match = match_one_to_one(truth, pred)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        draw_overlay(image, truth, pred, match)
+        seconds.append(time.perf_counter() - start)
+    # 20 ms on one core; the bound leaves room for a busy machine
+    assert min(seconds) < 0.15

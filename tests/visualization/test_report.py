@@ -1,0 +1,208 @@
+"""Reports from files, and their front ends."""
+
+import json
+import re
+import runpy
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from madnet.errors import UserError
+from madnet.visualization.gallery import rank_images
+from madnet.visualization.grid import build_grid, parse_methods
+from madnet.visualization.material import read_score_map
+from madnet.visualization.report import build_report
+from madnet.visualization.results import load_result, load_results
+
+
+@pytest.fixture(scope='module')
+def report(run_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp('report')
+    folders = {'images': run_folder / 'images', 'masks': run_folder / 'masks'}
+    results = load_results([f'Net A={run_folder / "a"}', f'B={run_folder / "b" / "metrics.json"}'], **folders)
+    page = build_report(results, out, title='A <title>', gallery=2)
+    return page, page.read_text(encoding='utf-8')
+
+
+def test_page_holds_all_sections(report):
+    _, html = report
+    sections = re.findall(r'<section id="(\w+)"', html)
+    assert sections == ['tables', 'training', 'curves', 'strata', 'gallery', 'grid', 'surfaces', 'runs']
+    for anchor in re.findall(r'href="#(\w+)"', html):
+        assert anchor in sections
+    assert '<title>A &lt;title&gt;</title>' in html
+
+
+def test_page_needs_nothing_from_elsewhere(report):
+    page, html = report
+    bare = re.sub(r'data:image/png;base64,[A-Za-z0-9+/=]+', 'DATA', html)
+    assert not re.search(r'(https?:)?//|@import|<script|<link|url\(', bare)
+    assert set(re.findall(r'src="([^"]+)"', bare)) == {'DATA'}
+    for link in re.findall(r'href="([^#"]+)"', bare):
+        assert (page.parent / link).is_file()
+
+
+def test_tables_name_protocols_and_agree_with_metrics_json(report, run_folder):
+    page, html = report
+    results = json.loads((run_folder / 'a' / 'metrics.json').read_text())['results']
+    for protocol in ('native', 'abc'):
+        text = (page.parent / f'tables/made_up_test_6_images_{protocol}.csv').read_text()
+        assert f'Net A,{protocol},{100 * results[protocol]["IoU"]:.2f},' in text
+        assert f'Protocol: {protocol}.' in html
+    for ending in ('md', 'csv', 'tex'):
+        assert len(list((page.parent / 'tables').glob(f'*.{ending}'))) == 3
+
+
+def test_figures_lie_beside_the_page(report):
+    page, _ = report
+    stems = {p.stem for p in (page.parent / 'figures').glob('*.pdf')}
+    assert stems == {p.stem for p in (page.parent / 'figures').glob('*.png')}
+    assert {'training', 'grid_made_up_test_6_images', 'by_size_made_up_test_6_images_native'} <= stems
+    assert all(p.stat().st_size > 5000 for p in (page.parent / 'figures').iterdir())
+
+
+def test_gallery_of_worst_and_best(report):
+    _, html = report
+    assert html.count('type="checkbox"') == 8  # two of each, of two methods
+    assert 'IoU 28.6 %, 1 of 2 targets, 6 false-alarm pixels' in html
+
+
+def test_rank_images():
+    rows = [
+        {'name': n, 'IoU': i, 'targets': t, 'missed': m, 'false_pixels': 0}
+        for n, i, t, m in (
+            ('a', 0.5, 1, 0),
+            ('b', 0, 3, 3),
+            ('c', 0, 1, 1),
+            ('d', 1, 0, 0),
+            ('e', 0.9, 1, 0),
+            ('f', 0.7, 1, 0),
+        )
+    ]
+    worst, best = rank_images(rows, 2)
+    assert [r['name'] for r in worst] == ['b', 'c']
+    assert [r['name'] for r in best] == ['e', 'f']
+    assert [len(part) for part in rank_images(rows[:1], 3)] == [1, 0]
+
+
+@pytest.fixture
+def bare_folder(run_folder, tmp_path):
+    """A folder with nothing but a metrics.json of the least content."""
+    report = json.loads((run_folder / 'a' / 'metrics.json').read_text())
+    del report['details'], report['config'], report['checkpoint']
+    (tmp_path / 'bare').mkdir()
+    (tmp_path / 'bare/metrics.json').write_text(json.dumps(report))
+    return tmp_path / 'bare'
+
+
+def test_seeds_of_one_method_become_mean_and_deviation(bare_folder, run_folder, tmp_path):
+    report = json.loads((run_folder / 'b' / 'metrics.json').read_text())
+    del report['details']
+    (tmp_path / 'metrics.json').write_text(json.dumps(report))
+    results = load_results([f'Net={bare_folder}', f'Net={tmp_path}'])
+    build_report(results, tmp_path / 'out')
+    text = (tmp_path / 'out/tables/made_up_test_6_images_native.md').read_text()
+    a, b = (r.metrics['native']['IoU'] for r in results)
+    expected = f'{100 * (a + b) / 2:.2f} ± {100 * abs(a - b) / 2**0.5:.2f}'
+    assert f'| Net (2 runs) | {expected} |' in text
+
+
+def test_a_bare_metrics_json_is_enough(bare_folder, tmp_path):
+    html = build_report([load_result(bare_folder)], tmp_path / 'out').read_text()
+    assert re.findall(r'<section id="(\w+)"', html) == ['tables', 'runs']
+
+
+def test_overlays_drawn_before_serve_where_score_maps_lack(bare_folder, run_folder, tmp_path):
+    shutil.copy(run_folder / 'a' / 'per_image.csv', bare_folder)
+    (bare_folder / 'overlays').mkdir()
+    cv2.imwrite(str(bare_folder / 'overlays/scene_3.png'), np.zeros((5, 5), np.uint8))
+    html = build_report([load_result(bare_folder)], tmp_path / 'out').read_text()
+    assert html.count('type="checkbox"') == 1
+
+
+def test_results_that_are_none(run_folder, tmp_path):
+    with pytest.raises(UserError, match='no such file or folder'):
+        load_result(tmp_path / 'nowhere')
+    with pytest.raises(UserError, match='found neither'):
+        load_result(tmp_path)
+    with pytest.raises(UserError, match=r'There is one in a/metrics\.json, b/metrics\.json'):
+        load_result(run_folder)
+    (tmp_path / 'metrics.json').write_text('{"results"')
+    with pytest.raises(UserError, match='not readable as JSON'):
+        load_result(tmp_path)
+    (tmp_path / 'metrics.json').write_text('[]')
+    with pytest.raises(UserError, match="found no key 'results'"):
+        load_result(tmp_path)
+    (tmp_path / 'metrics.json').write_text('{"schema": 9, "results": {}}')
+    with pytest.raises(UserError, match='schema 9'):
+        load_result(tmp_path)
+    with pytest.raises(UserError, match='go together'):
+        load_result(run_folder / 'a', images=run_folder / 'images')
+    with pytest.raises(UserError, match='nothing to report'):
+        build_report([], tmp_path)
+
+
+def test_resumed_training_counts_once(run_folder, tmp_path):
+    (path,) = run_folder.rglob('scalars.json')
+    for stamp in ('20260101_000000', '20260102_000000'):
+        (tmp_path / stamp / 'vis_data').mkdir(parents=True)
+        shutil.copy(path, tmp_path / stamp / 'vis_data/scalars.json')
+    assert len(load_result(tmp_path).scalars) == 6
+
+
+def test_grid_from_folders(run_folder, tmp_path):
+    methods = parse_methods([f'{m.upper()}={run_folder / m / "scores"}' for m in 'ab'])
+    folders = (run_folder / 'images', run_folder / 'masks')
+    pdf, png = build_grid(*folders, methods, tmp_path / 'grid', ids=['scene_2', 'scene_0'])
+    assert pdf.is_file()
+    assert cv2.imread(str(png)).shape[1] == 2148
+    with pytest.raises(UserError, match=r"'scene_22' has no image or no mask.*'scene_2'"):
+        build_grid(*folders, methods, tmp_path / 'grid', ids=['scene_22'])
+    with pytest.raises(UserError, match='no folder'):
+        build_grid(*folders, {'A': run_folder / 'nowhere'}, tmp_path / 'grid')
+    with pytest.raises(UserError, match='METHOD=DIR'):
+        parse_methods(['A'])
+    with pytest.raises(UserError, match='twice'):
+        parse_methods(['A=x', 'A=y'])
+
+
+def test_score_maps_of_logits_and_of_wrong_size(tmp_path):
+    np.save(tmp_path / 'a.npy', np.array([[-3.0, 0.0], [3.0, np.nan]], np.float32))
+    score = read_score_map(tmp_path / 'a.npy', (2, 2))
+    np.testing.assert_allclose(score, [[1 / (1 + np.exp(3)), 0.5], [1 / (1 + np.exp(-3)), 0]], rtol=1e-5)
+    with pytest.raises(UserError, match='2x2, its image 4x3'):
+        read_score_map(tmp_path / 'a.npy', (3, 4))
+
+
+@pytest.mark.parametrize(
+    ('tool', 'args', 'words'),
+    [
+        ('report.py', ['nowhere', '--out', 'x'], 'error: nowhere: no such file or folder'),
+        ('panel.py', ['none', 'none', 'A', '--out', 'x'], "error: found 'A', expected METHOD=DIR"),
+    ],
+)
+def test_tools_tell_a_users_mistake_in_one_line(repository, monkeypatch, capsys, tool, args, words):
+    monkeypatch.setattr('sys.argv', [tool, *args])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(repository / 'tools' / tool), run_name='__main__')
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(words)
+
+
+def test_tool_makes_the_report(repository, bare_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr('sys.argv', ['report.py', f'Net={bare_folder}', '--out', str(tmp_path / 'out')])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(repository / 'tools' / 'report.py'), run_name='__main__')
+    assert stop.value.code == 0
+    assert str(tmp_path / 'out' / 'index.html') in capsys.readouterr().out
+    assert '| Net |' in (tmp_path / 'out/tables/made_up_test_6_images_abc.md').read_text()
+
+
+def test_help_imports_nothing_heavy(repository):
+    for tool in ('report.py', 'panel.py'):
+        source = (repository / 'tools' / tool).read_text().split('def main')[0]
+        assert 'import madnet' not in source
+        assert 'from madnet' not in source

@@ -1,0 +1,94 @@
+"""Tables, to the letter."""
+
+import csv
+
+from madnet.visualization import ResultTable, metrics_table
+from madnet.visualization.tables import latex_escape
+
+ROWS = {
+    'A_1': {'IoU': 0.7612, 'Pd': 0.98, 'Fa': 1.2e-5, 'targets': 20},
+    'B': {'IoU': 0.7499, 'Pd': None, 'Fa': 1.1e-5, 'targets': 20},
+    'C': {'IoU': (0.74, 0.0123, 3), 'Pd': 0.9, 'Fa': 1e-6, 'targets': 20},
+}
+TABLE = ResultTable('NUAA-SIRST test, 86 images', 'native', ROWS, keys=('IoU', 'nIoU', 'Pd', 'Fa', 'targets'))
+
+
+def test_markdown():
+    assert TABLE.markdown() == (
+        'NUAA-SIRST test, 86 images. Protocol: native.\n'
+        '\n'
+        '| method | IoU % ↑ | Pd % ↑ | Fa ×1e-6 ↓ | targets |\n'
+        '| --- | ---: | ---: | ---: | ---: |\n'
+        '| A_1 | **76.12** | **98.00** | 12.00 | 20 |\n'
+        '| B | <u>74.99</u> | – | <u>11.00</u> | 20 |\n'
+        '| C | 74.00 ± 1.23 | <u>90.00</u> | **1.00** | 20 |\n'
+    )
+
+
+def test_csv():
+    text = TABLE.csv()
+    assert text == (
+        'method,protocol,IoU %,Pd %,Fa ×1e-6,targets\n'
+        'A_1,native,76.12,98.00,12.00,20\n'
+        'B,native,74.99,,11.00,20\n'
+        'C,native,74.00 ± 1.23,90.00,1.00,20\n'
+    )
+    assert {len(row) for row in csv.reader(text.splitlines())} == {6}
+
+
+def test_latex():
+    assert TABLE.latex('tab:x') == (
+        '\\begin{table}[t]\n'
+        '  \\centering\n'
+        '  \\caption{NUAA-SIRST test, 86 images. Protocol: native.}\n'
+        '  \\label{tab:x}\n'
+        '  \\begin{tabular}{lrrrr}\n'
+        '    \\toprule\n'
+        '    method & IoU (\\%) $\\uparrow$ & $P_d$ (\\%) $\\uparrow$ & '
+        '$F_a$ ($10^{-6}$) $\\downarrow$ & targets \\\\\n'
+        '    \\midrule\n'
+        '    A\\_1 & \\textbf{76.12} & \\textbf{98.00} & 12.00 & 20 \\\\\n'
+        '    B & \\underline{74.99} & -- & \\underline{11.00} & 20 \\\\\n'
+        '    C & 74.00\\,$\\pm$\\,1.23 & \\underline{90.00} & \\textbf{1.00} & 20 \\\\\n'
+        '    \\bottomrule\n'
+        '  \\end{tabular}\n'
+        '\\end{table}\n'
+    )
+
+
+def ranks(*values, key='IoU', **options):
+    table = ResultTable('', 'native', {str(i): {key: v} for i, v in enumerate(values)}, (key,), **options)
+    return [cells[0].rank for _, cells in table.cells()]
+
+
+def test_ranks():
+    assert ranks(0.3, 0.5, 0.4, 0.1) == [0, 1, 2, 0]
+    assert ranks(0.3, 0.5, 0.4, key='Fa') == [1, 0, 2]
+    # equal as printed: both are best, none is second
+    assert ranks(0.50001, 0.5, 0.4) == [1, 1, 0]
+    assert ranks(0.5, 0.4, 0.4) == [1, 2, 2]
+    assert ranks(0.5) == [0]
+    assert ranks(0.5, float('nan')) == [0, 0]
+    assert ranks(5, 7, key='targets') == [0, 0]
+    assert ranks(0.5, 0.4, ranked=False) == [0, 0]
+
+
+def test_intervals_belong_to_their_cell():
+    table = ResultTable(
+        '',
+        'native',
+        {'a': {'IoU': 0.5, 'Fa': 1e-6}},
+        intervals={'a': {'IoU': [0.4, 0.61], 'Fa': [None, None]}},
+    )
+    ((_, cells),) = table.cells()
+    assert [c.interval for c in cells] == ['40.00 – 61.00', '']
+
+
+def test_terminal_table_has_units_and_every_row():
+    head, row = metrics_table({'native': {'IoU': 0.5, 'Fa': 2e-6}}).splitlines()
+    assert head.split() == ['IoU', '%', 'Fa', '×1e-6']
+    assert row.split() == ['native', '50.00', '2.00']
+
+
+def test_latex_escape():
+    assert latex_escape('a_b & 5% {#} \\') == r'a\_b \& 5\% \{\#\} \textbackslash{}'
