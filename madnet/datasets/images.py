@@ -1,10 +1,12 @@
 """Image and mask files to arrays: 8 and 16 bit; grey, RGB, with alpha or a palette."""
 
+import io
 from os import PathLike
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from madnet.errors import UserError
 
@@ -35,7 +37,10 @@ def read_pixels(path: str | PathLike) -> np.ndarray:
         )
     if pixels.dtype not in (np.uint8, np.uint16):
         raise UserError(f'{path}: pixels of type {pixels.dtype}; expected 8 or 16 bit unsigned.')
-    return pixels[..., :3] if pixels.ndim == 3 else pixels
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and pixels.dtype == np.uint8 and data[:2] in (b'II', b'MM'):
+        # OpenCV multiplies a TIFF's colours by its alpha; Pillow leaves them alone.
+        pixels = np.array(Image.open(io.BytesIO(data)).convert('RGB'))[..., ::-1]
+    return np.ascontiguousarray(pixels[..., :3]) if pixels.ndim == 3 else pixels
 
 
 def to_channels(pixels: np.ndarray, channels: int, bit_depth: int = 16) -> np.ndarray:
