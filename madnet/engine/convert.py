@@ -7,11 +7,12 @@ import torch
 
 from madnet.engine.checkpoint import put_in_place, read_checkpoint, state_dict_of
 from madnet.errors import UserError, nearest
-from madnet.models.checkpoints import convert_madnet, export_madnet
+from madnet.models.checkpoints import convert_madnet, convert_mim, export_madnet, export_mim
 
 #: network → (published names → ours, ours → published names), both on state dicts
 CONVERTERS: dict[str, tuple[Callable, Callable]] = {
     'madnet': (convert_madnet, export_madnet),
+    'mim': (convert_mim, export_mim),
 }
 
 

@@ -1,10 +1,10 @@
 """Networks and losses; importing this package registers all of them in mmseg's registries."""
 
-from .backbones import AdaDCMEncoder
+from .backbones import AdaDCMEncoder, MiMEncoder
 from .deploy import switch_to_deploy
-from .heads import MADNetHead
+from .heads import MADNetHead, MiMHead
 from .losses import MaskBCELoss, SLSLoss, SoftDiceLoss, SoftIoULoss
-from .necks import MemA2MNeck
+from .necks import MambaNeck, MemA2MNeck
 from .segmentors import IRSTDPreProcessor, IRSTDSegmentor
 
 __all__ = [
@@ -12,8 +12,11 @@ __all__ = [
     'IRSTDPreProcessor',
     'IRSTDSegmentor',
     'MADNetHead',
+    'MambaNeck',
     'MaskBCELoss',
     'MemA2MNeck',
+    'MiMEncoder',
+    'MiMHead',
     'SLSLoss',
     'SoftDiceLoss',
     'SoftIoULoss',

@@ -1,3 +1,4 @@
 from .adadcm_encoder import AdaDCMEncoder
+from .mim_encoder import MiMEncoder
 
-__all__ = ['AdaDCMEncoder']
+__all__ = ['AdaDCMEncoder', 'MiMEncoder']

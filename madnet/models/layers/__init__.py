@@ -4,25 +4,48 @@ from .adadcm import AdaDCM
 from .conv_blocks import ConvBNReLU, DoubleConv, UpConv
 from .differential_conv import DifferentialConv
 from .enlarge import enlarge
+from .inverted_ffn import InvertedResidualFFN
+from .mamba_block import MambaBlock
 from .mema2m import MLP, MemA2M, MemA2MBlock
 from .memory_attention import MemoryAttention
+from .mim_block import MiMBlock, WordBlock
+from .mim_merge import SentenceMerge, WordMerge
+from .mim_stem import MiMStem
 from .padding import pad_reflect
+from .patch_expand import PatchExpand
 from .pixel_attention import PixelAttention
+from .residual_block import ResidualBlock
+from .ss2d import SS2D
+from .upsample_block import UpsampleBlock
 from .windows import window_partition, window_reverse
+from .words import map_to_words, words_to_map
 
 __all__ = [
     'MLP',
+    'SS2D',
     'AdaDCM',
     'ConvBNReLU',
     'DifferentialConv',
     'DoubleConv',
+    'InvertedResidualFFN',
+    'MambaBlock',
     'MemA2M',
     'MemA2MBlock',
     'MemoryAttention',
+    'MiMBlock',
+    'MiMStem',
+    'PatchExpand',
     'PixelAttention',
+    'ResidualBlock',
+    'SentenceMerge',
     'UpConv',
+    'UpsampleBlock',
+    'WordBlock',
+    'WordMerge',
     'enlarge',
+    'map_to_words',
     'pad_reflect',
     'window_partition',
     'window_reverse',
+    'words_to_map',
 ]

@@ -1,0 +1,135 @@
+"""What heads over a pyramid share: their inputs, and losses on one logit map or several."""
+
+from collections.abc import Sequence
+
+import torch
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.utils import resize
+from mmseg.utils import SampleList
+from torch import Tensor, nn
+
+from madnet.errors import UserError
+from madnet.models.layers import enlarge
+
+
+class PyramidHead(BaseDecodeHead):
+    """A head over n >= 2 maps, each half as large as the one before, with a loss on every map it gives.
+
+    In training with deep supervision ``forward`` returns a list of logit maps, otherwise the prediction
+    alone, which is the list's last.
+
+    Args:
+        in_channels: Channels of the pyramid's maps, finest first.
+        channels: Channels before the prediction.
+        map_names: Names of the logit maps of ``forward``'s list, the prediction last.
+        soft_targets: Train towards the mask's grey values / 255 (``gt_mask``) instead of 0/1
+            (``gt_sem_seg``).
+        loss_weights: Weights of the losses of the maps; all 1 by default.
+        loss_decode: One loss or several, each applied to every map; ``SoftIoULoss`` by default.
+        in_index: Which of the incoming maps to use; all, in order, by default.
+        kwargs: Further arguments of mmseg's ``BaseDecodeHead``.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        channels: int,
+        map_names: Sequence[str],
+        soft_targets: bool = False,
+        loss_weights: Sequence[float] | None = None,
+        loss_decode: dict | Sequence[dict] | None = None,
+        in_index: Sequence[int] | None = None,
+        num_classes: int = 2,
+        out_channels: int = 1,
+        threshold: float = 0.5,
+        **kwargs,
+    ):
+        widths, name = list(in_channels), type(self).__name__
+        if len(widths) < 2:
+            raise UserError(f'{name}: in_channels={widths} names {len(widths)} map(s), expected at least 2')
+        super().__init__(
+            in_channels=widths,
+            in_index=list(range(len(widths)) if in_index is None else in_index),
+            input_transform='multiple_select',
+            channels=channels,
+            num_classes=num_classes,
+            out_channels=out_channels,
+            threshold=threshold,
+            loss_decode=loss_decode or {'type': 'SoftIoULoss'},
+            **kwargs,
+        )
+        self.soft_targets = soft_targets
+        self.map_names = list(map_names)
+        if loss_weights is not None and len(loss_weights) != len(self.map_names):
+            raise UserError(
+                f'{name}: loss_weights has {len(loss_weights)} value(s), expected {len(self.map_names)}, '
+                f'one for each of {", ".join(self.map_names)}'
+            )
+        self.loss_weights = list(loss_weights or [1.0] * len(self.map_names))
+
+    def check_halved(self, fine: Tensor, coarse: Tensor) -> None:
+        """Raises :class:`~madnet.errors.UserError` unless ``coarse`` is half as large, rounded up."""
+        (height, width), found = fine.shape[2:], tuple(coarse.shape[2:])
+        expected = (-(-height // 2), -(-width // 2))
+        if found != expected:
+            raise UserError(
+                f'{type(self).__name__}: a map of {height}×{width} is followed by one of '
+                f'{found[0]}×{found[1]}, expected {expected[0]}×{expected[1]}: each must be half as large as '
+                "the one before; choose such maps with in_index, or the backbone's strides and dilations "
+                'accordingly'
+            )
+
+    def predict_by_feat(self, seg_logits: Tensor | list[Tensor], batch_img_metas: list[dict]) -> Tensor:
+        """Brings the prediction's logits, the last map, to the size of the image: (B, 1, H, W)."""
+        prediction = seg_logits[-1] if isinstance(seg_logits, list) else seg_logits
+        meta = batch_img_metas[0]
+        # As in mmseg: a torch.Size is the size of the tensor, whatever else the meta says.
+        exact = isinstance(meta['img_shape'], torch.Size) or 'pad_shape' not in meta
+        return self.to_image(prediction, (meta['img_shape'] if exact else meta['pad_shape'])[:2])
+
+    def loss_by_feat(
+        self, seg_logits: Tensor | list[Tensor], batch_data_samples: SampleList
+    ) -> dict[str, Tensor]:
+        """Losses of every map, named ``loss_<map>``; with several losses ``<loss_name>_<map>``.
+
+        Pixels that ``gt_sem_seg`` marks with ``ignore_index`` count in none of them.
+        """
+        maps = seg_logits if isinstance(seg_logits, list) else [seg_logits]
+        # A head with deep supervision that is in eval mode has its prediction only.
+        names, weights = self.map_names[-len(maps) :], self.loss_weights[-len(maps) :]
+        target = self._target(batch_data_samples)
+        modules = self.loss_decode if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]
+        losses: dict[str, Tensor] = {}
+        for name, weight, logits in zip(names, weights, maps, strict=True):
+            logits = self.to_image(logits, target.shape[1:])
+            for module in modules:
+                key = f'{module.loss_name if len(modules) > 1 else "loss"}_{name}'
+                value = weight * module(logits, target, ignore_index=self.ignore_index)
+                losses[key] = losses[key] + value if key in losses else value
+        return losses
+
+    def to_image(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        """Logits (B, 1, h, w) → (B, 1, H, W), bilinear; a map that measures ceil(H / s) × ceil(W / s) for a
+        power of two s keeps every pixel in its place (see :func:`madnet.models.layers.enlarge`)."""
+        height, width = size
+        stride = 1
+        while stride < max(size):
+            if (-(-height // stride), -(-width // stride)) == logits.shape[2:]:
+                return enlarge(logits, stride, (height, width))
+            stride *= 2
+        return resize(logits, size=(height, width), mode='bilinear', align_corners=self.align_corners)
+
+    def _target(self, samples: SampleList) -> Tensor:
+        """(B, H, W), 0/1 integers or grey values in 0–1; ``ignore_index`` where nothing counts."""
+        labels = self._stack_batch_gt(samples).squeeze(1)
+        if not self.soft_targets:
+            return labels
+        without = next((sample for sample in samples if 'gt_mask' not in sample), None)
+        if without is not None:
+            raise UserError(
+                f'{type(self).__name__} has soft_targets=True but {without.get("img_path", "a sample")} has '
+                "no gt_mask (the mask's grey values): keep it in the pipeline's packing step, or set "
+                'soft_targets=False'
+            )
+        grey = torch.stack([sample.gt_mask.data for sample in samples]).squeeze(1).float() / 255
+        return grey.masked_fill(labels == self.ignore_index, self.ignore_index)

@@ -1,0 +1,55 @@
+"""A deepest stage of Mamba blocks, as a neck for any backbone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from madnet.models.layers import ConvBNReLU, MambaBlock
+
+
+@MODELS.register_module()
+class MambaNeck(BaseModule):
+    """Adds one deeper map to a pyramid: 2×2 max-pooling, Conv-BN-ReLU, then
+    :class:`~madnet.models.layers.MambaBlock` s.
+
+    Stands where :class:`~madnet.models.necks.MemA2MNeck` stands, with MiM-ISTD's scan over the whole map in
+    place of the memory. Of an odd side the last row or column is pooled alone.
+
+    Args:
+        in_channels: Channels of the pyramid's maps, finest first.
+        out_channels: Channels of the added map; twice those of the last one by default.
+        depth: Number of Mamba blocks.
+        drop_path: Probability in 0–1 of the last block's drop path, growing linearly from 0.
+        ss2d: Further arguments of :class:`~madnet.models.layers.SS2D`, e.g. ``dict(states=8)``.
+        init_cfg: As in mmengine.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int | None = None,
+        depth: int = 2,
+        drop_path: float = 0.0,
+        ss2d: dict[str, Any] | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        super().__init__(init_cfg)
+        out_channels = out_channels or 2 * in_channels[-1]
+        self.pyramid_channels = [*in_channels, out_channels]
+        self.stem = ConvBNReLU(in_channels[-1], out_channels)
+        self.blocks = nn.Sequential(
+            *(
+                MambaBlock(out_channels, drop_path=drop_path * i / max(1, depth - 1), ss2d=ss2d)
+                for i in range(depth)
+            )
+        )
+
+    def forward(self, pyramid: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Maps (B, Cᵢ, Hᵢ, Wᵢ) → the same maps and one of (B, out_channels, ceil(Hₙ / 2), ceil(Wₙ / 2))."""
+        x = self.stem(F.max_pool2d(pyramid[-1], kernel_size=2, ceil_mode=True))
+        x = self.blocks(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return (*pyramid, x.contiguous())
