@@ -1,0 +1,11 @@
+# Hybrid: MiM-ISTD's encoder under MAD-Net's head with its deep supervision; logits at a quarter of the image's size.
+_base_ = './mim_nuaa.py'
+model = dict(
+    decode_head=dict(
+        _delete_=True,
+        type='MADNetHead',
+        deep_supervision=True,
+        soft_targets=False,
+        loss_decode=dict(type='SoftIoULoss', smooth=1.0, per_image=False),
+    )
+)

@@ -1,0 +1,10 @@
+# MiM-ISTD on IRSTD-1K at 512×512; _base_/schedules/mim.py says what is known of the paper's recipe and what is chosen.
+_base_ = [
+    './_base_/models/mim.py',
+    './_base_/datasets/published.py',
+    './_base_/schedules/mim.py',
+    './_base_/default_runtime.py',
+]
+train_dataloader = dict(dataset=dict(name='IRSTD-1K'))
+val_dataloader = dict(dataset=dict(name='IRSTD-1K'))
+test_dataloader = dict(dataset=dict(name='IRSTD-1K'))

@@ -1,0 +1,10 @@
+# MiM-ISTD on NUDT-SIRST at 256×256; _base_/schedules/mim.py says what is known of the paper's recipe and what is chosen.
+_base_ = [
+    './_base_/models/mim.py',
+    './_base_/datasets/published.py',
+    './_base_/schedules/mim.py',
+    './_base_/default_runtime.py',
+]
+train_dataloader = dict(dataset=dict(name='NUDT-SIRST'))
+val_dataloader = dict(dataset=dict(name='NUDT-SIRST'))
+test_dataloader = dict(dataset=dict(name='NUDT-SIRST'))
