@@ -44,9 +44,15 @@ def repository():
     return Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope='session')
+def tiny_text(repository) -> str:
+    """A config that trains a MAD-Net of width 2 on sixteen synthetic scenes for three epochs."""
+    return TINY.format(configs=repository / 'configs')
+
+
 @pytest.fixture
-def tiny_config(tmp_path, repository):
-    """Path of a config that trains a MAD-Net of width 2 on sixteen synthetic scenes for three epochs."""
+def tiny_config(tmp_path, tiny_text) -> Path:
+    """Path of that config in a file."""
     path = tmp_path / 'tiny.py'
-    path.write_text(TINY.format(configs=repository / 'configs'))
+    path.write_text(tiny_text)
     return path

@@ -70,6 +70,7 @@ def main() -> int:
         protocols=args.protocol,
         out=args.out,
         show_dir=args.show_dir,
+        save_scores=args.save_scores,
         split=args.split,
         launcher=args.launcher,
         options=args.cfg_options,

@@ -1,6 +1,8 @@
 """Experiments as configs: read, checked, completed."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,25 @@ def _apply_selection(cfg: Config) -> None:
         cfg.default_hooks.checkpoint.save_best = None
     else:
         cfg.val_dataloader.dataset.setdefault('split', val)
+
+
+@contextmanager
+def telling_config_errors(cfg_name: str) -> Iterator[None]:
+    """Turns what a failed build raises into one line, where the config is to blame.
+
+    Args:
+        cfg_name: Name of the config for the message.
+
+    Raises:
+        UserError: See :func:`config_error`.
+    """
+    try:
+        yield
+    except (KeyError, TypeError) as e:
+        told = config_error(e, cfg_name)
+        if told is None:
+            raise
+        raise told from None
 
 
 def config_error(error: BaseException, cfg_name: str) -> UserError | None:

@@ -11,10 +11,10 @@ from mmengine.dist import is_main_process
 import madnet
 from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
 from madnet.engine.cli import parse_options
-from madnet.engine.config import config_error, load_config
-from madnet.engine.console import metrics_table
+from madnet.engine.config import load_config, telling_config_errors
 from madnet.engine.train import build_runner
 from madnet.evaluation import get_protocols, write_results
+from madnet.evaluation.summary import results_text
 
 
 def run_test(
@@ -23,6 +23,7 @@ def run_test(
     protocols: str = 'native',
     out: str | None = None,
     show_dir: str | None = None,
+    save_scores: bool = False,
     split: str = 'test',
     launcher: str = 'none',
     options: list[str] | None = None,
@@ -36,6 +37,7 @@ def run_test(
         protocols: Names with commas, or ``'all'``.
         out: Folder for ``metrics.json`` and ``per_image.csv``; default the checkpoint's.
         show_dir: Folder for a picture of each image; None draws none.
+        save_scores: Whether to keep the score maps, in ``<out>/scores``.
         split: Part of the data set.
         launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
         options: ``KEY=VALUE`` pairs that override the config.
@@ -54,8 +56,10 @@ def run_test(
     cfg.launcher = launcher
     cfg.work_dir = str(out)
     cfg.test_dataloader.dataset.split = split
-    cfg.test_evaluator = {**cfg.test_evaluator, 'protocols': names}
+    cfg.test_evaluator = {**cfg.test_evaluator, 'protocols': names, 'scr': True}
     cfg.custom_hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
+    if save_scores:
+        cfg.custom_hooks.append({'type': 'SaveScoresHook', 'folder': str(out / 'scores')})
     cfg.visualizer.vis_backends = []
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         cfg[key] = None
@@ -63,11 +67,8 @@ def run_test(
         cfg[key] = None
     runner = build_runner(cfg, config)
     load_weights(runner.bare_model, weights, checkpoint)
-    try:
+    with telling_config_errors(config):
         runner.test()
-    except (KeyError, TypeError) as e:
-        raise config_error(e, config) or e from None
-
     metric = runner.test_evaluator.metrics[0]
     report = {
         'schema': 1,
@@ -75,6 +76,7 @@ def run_test(
         'checkpoint': {'path': str(checkpoint), 'sha256': sha256_of(checkpoint)},
         'dataset': runner.test_dataloader.dataset.describe(),
         'results': metric.full_results,
+        'details': metric.details(),
         'versions': {
             'madnet': madnet.__version__,
             'torch': torch.__version__,
@@ -87,8 +89,10 @@ def run_test(
         write_results(out, report, metric.per_image)
         described = report['dataset']
         print(f'{described["name"]}, {described["split"]}: {described["images"]} images')
-        print(metrics_table({f'{name}': metric.full_results[name] for name in names}))
+        print(results_text(metric.full_results))
         print(f'numbers  {out / "metrics.json"}, {out / "per_image.csv"}')
+        if save_scores:
+            print(f'scores   {out / "scores"}')
         if show_dir is not None:
             print(f'pictures {show_dir}')
     return report

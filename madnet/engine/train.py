@@ -9,10 +9,10 @@ from mmengine.dist import is_main_process
 
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
 from madnet.engine.cli import parse_options
-from madnet.engine.config import config_error, load_config
-from madnet.engine.console import metrics_table
+from madnet.engine.config import load_config, telling_config_errors
 from madnet.engine.runner import MadnetRunner
 from madnet.errors import UserError
+from madnet.evaluation.summary import results_text
 
 
 def train(
@@ -63,13 +63,11 @@ def train(
     if not resume:
         _put_aside(Path(cfg.work_dir))
     runner = build_runner(cfg, config, trust_checkpoint)
-    if is_main_process():
-        print(_heading(runner, cfg), flush=True)
     start = time.time()
-    try:
+    with telling_config_errors(config):
+        if is_main_process():
+            print(_heading(runner, cfg), flush=True)
         runner.train()
-    except (KeyError, TypeError) as e:
-        raise config_error(e, config) or e from None
     if is_main_process():
         print(_summary(runner, time.time() - start), flush=True)
     return runner
@@ -81,10 +79,8 @@ def build_runner(cfg: Config, config: str, trust_checkpoint: bool = False) -> Ma
     Raises:
         UserError: The config names what does not exist.
     """
-    try:
+    with telling_config_errors(config):
         runner = MadnetRunner.from_cfg(cfg)
-    except (KeyError, TypeError) as e:
-        raise config_error(e, config) or e from None
     runner.trust_checkpoint = trust_checkpoint
     return runner
 
@@ -130,7 +126,7 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
     if 'best_metrics' in info:
         selection = runner.cfg.get('selection', 'val')
         rows = {f'best of {selection} (epoch {info["best_epoch"]})': info['best_metrics']}
-        lines += [metrics_table(rows, 'validation, native')]
+        lines += [results_text(rows, 'validation, native')]
     if (folder / BEST).exists():
         lines.append(f'best epoch  {folder / BEST}')
     lines += [f'last epoch  {folder / LAST}', f'log, curves {runner.log_dir}']

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 import cv2
@@ -97,7 +98,7 @@ class IRSTDMetric(BaseMetric):
                 name,
                 net_logits=net_logits,
                 base_size=base,
-                image=cv2.imread(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR) if self.scr else None,
+                image=_read_image(path) if self.scr else None,
                 key=key,
             )
 
@@ -173,3 +174,10 @@ def _mask(sample: dict, name: str) -> np.ndarray:
             data = np.asarray(sample[key]['data'].cpu()).squeeze(0)
             return data if key == 'gt_mask' else data > 0
     raise UserError(f'{name}: the sample has no mask, so there is nothing to score it against')
+
+
+def _read_image(path: str | None) -> np.ndarray | None:
+    """Grey values as in the file, or None where there is no file (synthetic scenes)."""
+    if path is None or not os.path.isfile(path):
+        return None
+    return cv2.imread(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)

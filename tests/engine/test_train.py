@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -47,20 +49,28 @@ def _assert_same(a, b):
         assert torch.equal(a[key], b[key]), key
 
 
+@pytest.fixture(scope='module')
+def whole_run(tmp_path_factory, tiny_text):
+    folder = tmp_path_factory.mktemp('whole')
+    (folder / 'tiny.py').write_text(tiny_text)
+    train(str(folder / 'tiny.py'), work_dir=str(folder / 'run'))
+    return folder / 'run'
+
+
 @pytest.fixture
-def uninterrupted(tiny_config, tmp_path):
-    runner = train(str(tiny_config), work_dir=str(tmp_path / 'whole'))
-    return runner, tmp_path / 'whole'
+def uninterrupted(whole_run, tmp_path):
+    """A copy of the folder of a run that was never interrupted."""
+    return Path(shutil.copytree(whole_run, tmp_path / 'whole'))
 
 
-def test_what_training_leaves_behind(uninterrupted, capsys):
-    runner, folder = uninterrupted
+def test_what_training_leaves_behind(uninterrupted):
+    folder = uninterrupted
     assert {'last.pth', 'previous.pth', 'best.pth'} <= set(os.listdir(folder))
     assert not [p for p in os.listdir(folder) if 'writing' in p]
     best = read_checkpoint(folder / 'best.pth')
     assert set(best) == {'meta', 'state_dict'}
-    assert best['meta']['nIoU'] == runner.message_hub.get_info('best_score')
     last = read_checkpoint(folder / LAST)
+    assert best['meta']['nIoU'] == last['message_hub']['runtime_info']['best_score']
     assert last['meta']['epoch'] == 3
     assert last['meta']['iter'] == 12
     assert read_checkpoint(folder / PREVIOUS)['meta']['epoch'] == 2
@@ -85,14 +95,14 @@ def test_a_signal_saves_and_resuming_is_bit_identical(uninterrupted, tiny_config
     assert '\n' not in str(e.value)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     train(str(tiny_config), work_dir=str(folder), resume=True)
-    _assert_same(_weights(folder), _weights(uninterrupted[1]))
-    best = [read_checkpoint(f / 'best.pth') for f in (folder, uninterrupted[1])]
+    _assert_same(_weights(folder), _weights(uninterrupted))
+    best = [read_checkpoint(f / 'best.pth') for f in (folder, uninterrupted)]
     assert best[0]['meta']['epoch'] == best[1]['meta']['epoch']
     _assert_same(best[0]['state_dict'], best[1]['state_dict'])
 
 
 def test_a_damaged_last_checkpoint_loses_one_epoch_only(uninterrupted, tiny_config):
-    _, folder = uninterrupted
+    folder = uninterrupted
     expected = _weights(folder)
     data = (folder / LAST).read_bytes()
     (folder / LAST).write_bytes(data[: len(data) // 2])
@@ -101,7 +111,7 @@ def test_a_damaged_last_checkpoint_loses_one_epoch_only(uninterrupted, tiny_conf
 
 
 def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, tiny_config):
-    _, folder = uninterrupted
+    folder = uninterrupted
     old = (folder / 'best.pth').read_bytes()
     train(str(tiny_config), work_dir=str(folder), options=['train_cfg.max_epochs=1'], seed=1)
     [aside] = folder.glob('before_*')
@@ -110,7 +120,7 @@ def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, t
 
 
 def test_load_from_starts_at_the_first_epoch_with_the_weights(uninterrupted, tiny_config, tmp_path):
-    _, folder = uninterrupted
+    folder = uninterrupted
     runner = train(
         str(tiny_config),
         work_dir=str(tmp_path / 'tuned'),
@@ -125,7 +135,7 @@ def test_load_from_starts_at_the_first_epoch_with_the_weights(uninterrupted, tin
 
 
 def test_best_pth_cannot_be_resumed_from(uninterrupted, tiny_config):
-    _, folder = uninterrupted
+    folder = uninterrupted
     with pytest.raises(UserError, match='weights only'):
         train(str(tiny_config), work_dir=str(folder), resume=str(folder / 'best.pth'))
 

@@ -99,14 +99,23 @@ def test_batch_and_workers_change_nothing(run, trained, tmp_path):
 
 
 def test_own_data_in_a_plain_layout(run, own_set, tmp_path):
-    config, _ = own_set
+    config, root = own_set
     work = tmp_path / 'work'
     code, printed, err = run('train', config, '--work-dir', work, '--seed', '3')
     assert code == 0, err
     assert 'best.pth' in printed
-    code, printed, err = run('test', config, work / 'last.pth')
+    code, printed, err = run('test', config, work / 'last.pth', '--save-scores')
     assert code == 0, err
-    assert (work / 'metrics.json').exists()
+    report = json.loads((work / 'metrics.json').read_text())
+    assert {'roc', 'pr', 'pd_fa', 'strata', 'intervals'} <= set(report['details']['native'])
+
+    code, printed, err = run(
+        'evaluate', work / 'scores', root / 'test' / 'masks', '--out', tmp_path / 'again'
+    )
+    assert code == 0, err
+    again = json.loads((tmp_path / 'again' / 'metrics.json').read_text())
+    for metric in ('IoU', 'nIoU', 'F1', 'Pd', 'Fa'):
+        assert again['results']['native'][metric] == report['results']['native'][metric]
 
 
 def _refused(result, *words):

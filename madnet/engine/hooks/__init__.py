@@ -4,6 +4,7 @@ from madnet.engine.hooks.dataset_epoch_hook import DatasetEpochHook
 from madnet.engine.hooks.overlay_hook import OverlayHook
 from madnet.engine.hooks.progress_hook import ProgressHook
 from madnet.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
+from madnet.engine.hooks.save_scores_hook import SaveScoresHook
 from madnet.engine.hooks.show_hook import ShowHook
 from madnet.engine.hooks.stop_signal_hook import StopSignalHook
 
@@ -12,6 +13,7 @@ __all__ = [
     'OverlayHook',
     'ProgressHook',
     'SafeCheckpointHook',
+    'SaveScoresHook',
     'ShowHook',
     'StopSignalHook',
 ]

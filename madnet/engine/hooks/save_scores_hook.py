@@ -1,0 +1,31 @@
+"""Writes the score map of every tested image."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SaveScoresHook(Hook):
+    """Keeps score maps as 16-bit PNG, for reports and for scoring again with ``tools/evaluate.py``.
+
+    Args:
+        folder: Where to; one ``<image>.png`` each, probability 0–1 as 0–65535, at the image's own size.
+    """
+
+    def __init__(self, folder: str):
+        self.folder = Path(folder)
+
+    def before_test_epoch(self, runner) -> None:
+        """Make the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Write the maps of a batch."""
+        for i, sample in enumerate(outputs):
+            name = sample.metainfo.get('img_id') or f'{batch_idx}_{i}'
+            score = sample.seg_logits.data.squeeze(0).float().cpu().numpy()
+            cv2.imwrite(str(self.folder / f'{name}.png'), np.round(score * 65535).astype(np.uint16))
