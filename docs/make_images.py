@@ -49,7 +49,7 @@ def draw_pixels(axes: Axes, components: Components, colour: str, hatched: bool) 
 def draw_matching(path: Path) -> None:
     """A matched target, a missed one with a false alarm beside it, and a false alarm far from any."""
     with paper_style():
-        figure = new_figure('double', 2.9)
+        figure = new_figure('double', 3.1)
         for k, (truth, pred) in enumerate(CASES):
             truth, pred = find_components(field(truth)), find_components(field(pred))
             match = match_one_to_one(truth, pred, RADIUS)
@@ -73,7 +73,7 @@ def draw_matching(path: Path) -> None:
             Line2D([], [], color=TRUTH, linestyle='--', label=f'{RADIUS:g} pixels around a target'),
         ]
         figure.legend(handles=handles, loc='outside lower center', ncols=3)
-        figure.savefig(path, dpi=200)
+        figure.savefig(path, dpi=200, bbox_inches='tight')
 
 
 def told(case: int, truth: Components, pred: Components, match) -> str:
