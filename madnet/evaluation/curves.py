@@ -175,11 +175,10 @@ def pd_fa_counts(
     """Matched targets and false-alarm pixels of one image at every threshold, exact at each.
 
     False-alarm pixels are all predicted ones less those of matched components, so only components that could
-    match
-    matter: those whose box comes near a target. What exceeds a threshold lies inside what exceeded the one
-    before; hence each labelling looks only at the former candidates, which soon are a few crops around the
-    targets. (A component tree would serve any number of thresholds, but centroids and matching would still be
-    redone at each.)
+    match matter: those whose box comes near a target. What exceeds a threshold lies inside what exceeded the
+    one before; hence each labelling looks only at the window of the former candidates, soon a small one. (A
+    component tree would serve any number of thresholds, but centroids and matching would still be redone at
+    each.)
 
     Args:
         prob: (H, W) float32 in 0–1.
@@ -196,15 +195,12 @@ def pd_fa_counts(
         above = above[above > threshold]
         predicted[k] = len(above)
     matched, hit_pixels = np.zeros_like(predicted), np.zeros_like(predicted)
-    targets, candidates = truth.centroids, None
+    targets = truth.centroids
     for k, threshold in enumerate(thresholds):
         if k and predicted[k] == predicted[k - 1]:
             matched[k], hit_pixels[k] = matched[k - 1], hit_pixels[k - 1]
             continue
-        binary = prob > threshold
-        if candidates is not None:
-            binary &= candidates
-        pred = find_components(binary, raster_order=matching == 'greedy')
+        pred = find_components(prob > threshold, raster_order=matching == 'greedy')
         near = _near_a_target(pred.boxes, targets, radius)
         if not near.any():
             break
@@ -212,8 +208,8 @@ def pd_fa_counts(
         pairs = PAIRINGS[matching](centroid_distances(targets, pred.centroids[near]), areas, radius)
         matched[k], hit_pixels[k] = len(pairs), areas[pairs[:, 1]].sum()
         (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+        # The window may cut other components, but their parts come no nearer to a target than they did.
         prob, targets = prob[y0:y1, x0:x1], targets - (x0, y0)
-        candidates = np.concatenate([[False], near]).take(pred.labels[y0:y1, x0:x1])
     return matched, predicted - hit_pixels
 
 

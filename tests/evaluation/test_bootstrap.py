@@ -64,6 +64,18 @@ def test_paired_comparison():
         paired_bootstrap(table, images(5))
 
 
+def test_p_is_two_sided():
+    a, b = images(40), images(40, seed=1, quality=0.73)
+    rng = np.random.default_rng(9)
+    differences = []
+    for _ in range(4000):
+        drawn = rng.integers(0, 40, 40)
+        differences.append(b['IoU'][drawn].mean() - a['IoU'][drawn].mean())
+    tail = min(np.mean(np.array(differences) <= 0), np.mean(np.array(differences) >= 0))
+    assert 0.02 < tail < 0.4, 'the case must be undecided for the test to say anything'
+    assert paired_bootstrap(a, b, resamples=4000)['nIoU']['p'] == pytest.approx(2 * tail, abs=0.04)
+
+
 def test_all_columns_are_used_by_name():
     assert set(images(3)) == set(COLUMNS)
 

@@ -176,8 +176,8 @@ def test_equal_area_false_alarms_vanish_in_abc_only():
 
 def test_grey_masks_by_protocol():
     mask = np.zeros((10, 10), np.uint8)
-    mask[2, 2:6] = 0, 128, 254, 255
-    prob = np.where(mask > 0, 0.9, 0.1).astype(np.float32)
+    mask[2, 2:7] = 0, 127, 128, 254, 255
+    prob = np.where(mask > 127, 0.9, 0.1).astype(np.float32)
     results = evaluate([prob], [mask], 'all')
     assert results['native']['IoU'] == 1
     assert results['abc']['IoU'] == pytest.approx(1 / 3)

@@ -108,6 +108,12 @@ def test_each_kind_of_error():
     assert result['seg_perception_error'] == pytest.approx(8 / 20)
 
 
+def test_overlap_matches_what_distance_would_not():
+    target, shifted = boxes((5, 10, 25, 14)), boxes((9, 10, 29, 14))
+    assert of(target, shifted)['hIoU'] == pytest.approx(16 / 24)
+    assert of(target, boxes((15, 10, 35, 14)))['hIoU'] == 0
+
+
 def test_an_empty_side_has_no_phantom_components():
     some, none = boxes((3, 3, 5, 5)), boxes()
     assert of(none, some)['loc_interference_error'] == 1
