@@ -1,4 +1,4 @@
-# Hybrid: MiM-ISTD's encoder under MAD-Net's head with its deep supervision; logits at a quarter of the image's size.
+# Hybrid: MiM-ISTD's encoder under MAD-Net's head with its deep supervision, the finest map at stride 4.
 _base_ = './mim_nuaa.py'
 model = dict(
     decode_head=dict(

@@ -1,4 +1,5 @@
-# MiM-ISTD on SIRST-AUG at 256×256; _base_/schedules/mim.py says what is known of the paper's recipe and what is chosen.
+# MiM-ISTD on SIRST-AUG at 256×256.
+# What is known of the paper's recipe and what is chosen: _base_/schedules/mim.py.
 _base_ = [
     './_base_/models/mim.py',
     './_base_/datasets/published.py',

@@ -1,6 +1,6 @@
-# MiM-ISTD at the published widths and with three channels: sentences of 32, 64, 128, 256 channels, words of 4, 8,
-# 16, 32, two blocks a stage, one logit map. The layout of memory is the spatially meaningful one; for a published
-# checkpoint, converted by tools/convert_checkpoint.py, set backbone.published_layout=True.
+# MiM-ISTD at the published widths and with three channels: sentences of 32, 64, 128, 256 channels, words of
+# 4, 8, 16, 32, two blocks a stage, one logit map. The layout of memory is the spatially meaningful one; for a
+# published checkpoint, converted by tools/convert_checkpoint.py, set backbone.published_layout=True.
 model = dict(
     type='IRSTDSegmentor',
     data_preprocessor=dict(

@@ -1,8 +1,8 @@
 # A recipe for networks with a selective scan.
 # Known of the paper's: an optimiser of AdamW's kind, images of 512×512 (NUAA-SIRST, IRSTD-1K) or 256×256
 # (NUDT-SIRST, SIRST-AUG). No training code was published, and its other settings are not known.
-# Chosen here: AdamW at 5e-4 with decay 0.01, 200 steps of warm-up and a cosine, clipped gradients, 500 epochs,
-# batches of 8, SoftIoU on the one logit map, and MAD-Net's published pipelines.
+# Chosen here: AdamW at 5e-4 with decay 0.01, 200 steps of warm-up and a cosine, clipped gradients, 500
+# epochs. The configs add batches of 8, SoftIoU on the one logit map, and MAD-Net's published pipelines.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.01),
