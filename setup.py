@@ -56,7 +56,14 @@ setup(
         'setuptools>=68',  # mmengine imports distutils, whose shim lives there on Python 3.12 and later
     ],
     extras_require={
-        'dev': ['pytest>=8', 'pytest-xdist>=3.5', 'hypothesis>=6.100', 'ruff==0.17.6'],
+        'dev': [
+            'pytest>=8',
+            'pytest-xdist>=3.5',
+            'hypothesis>=6.100',
+            'ruff==0.17.6',
+            'pycocotools>=2.0.8',
+            'scikit-image>=0.22',  # what pyirstdmetrics, an oracle of the tests, imports
+        ],
         'torchvision': ['torchvision>=0.21,<0.29'],
         'mmdet': ['onedl-mmdetection>=3.5.1,<3.6'],
         'boxes': ['pycocotools>=2.0.8'],
