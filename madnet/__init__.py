@@ -3,7 +3,7 @@
 Importing it registers every component in mmseg's registries.
 """
 
-from madnet import _quiet_import  # isort: skip
+from madnet import _quiet_import  # noqa: F401  # isort: skip
 from madnet import datasets, engine, evaluation, models, ops, visualization
 
 __version__ = '0.1.0'

@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('network', help='whose key names: madnet')
+    parser.add_argument('network', help='whose key names: madnet or mim')
     parser.add_argument('published', metavar='PUBLISHED', help='the checkpoint to read')
     parser.add_argument('out', metavar='OUT', help='the checkpoint to write; never overwrites a file')
     parser.add_argument('--reverse', action='store_true', help='from our names to the published ones')

@@ -11,6 +11,7 @@ from madnet.models.backbones import AdaDCMEncoder
 from madnet.models.heads import MADNetHead
 from madnet.models.necks import MemA2MNeck
 
+from .fitting import check_same, some, unwrap
 from .renaming import Names, inverse, nest, rename
 
 DIFFERENTIAL_CONV: Names = {
@@ -72,7 +73,7 @@ def published_width(published: Mapping[str, Any]) -> tuple[int, int]:
     if weight is None or weight.ndim != 4:
         raise UserError(
             'not a checkpoint of the published MAD-Net: it has no convolution Conv1.conv.0.weight; '
-            f'its first keys are {_some(_published_state(published))}'
+            f'its first keys are {some(_published_state(published))}'
         )
     return weight.shape[1], weight.shape[0]
 
@@ -92,7 +93,7 @@ def convert_madnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     state = _published_state(published)
     expected = rename(_template(*published_width(published)), MADNET)
-    _check_same(state, expected, 'not a checkpoint of the published MAD-Net')
+    check_same(state, expected, 'not a checkpoint of the published MAD-Net')
     return rename({key: state[key] for key in expected}, inverse(MADNET))
 
 
@@ -106,17 +107,17 @@ def export_madnet(state_dict: Mapping[str, Any], prefix: str = 'decode_head.') -
     Raises:
         UserError: The state dict is of another architecture, or folded for deployment.
     """
-    state = _unwrap(state_dict)
+    state = unwrap(state_dict)
     if any('.fused.' in key for key in state):
         raise UserError('a folded MAD-Net has no published form: export the checkpoint it was folded from')
     weight = state.get('backbone.stages.0.conv_in.weight')
     if weight is None:
         raise UserError(
             'not a state dict of our MAD-Net: it has no backbone.stages.0.conv_in.weight; '
-            f'its first keys are {_some(state)}'
+            f'its first keys are {some(state)}'
         )
     expected = _template(weight.shape[1], weight.shape[0])
-    _check_same(state, expected, 'not a state dict of our MAD-Net')
+    check_same(state, expected, 'not a state dict of our MAD-Net')
     return {prefix + key: value for key, value in rename({k: state[k] for k in expected}, MADNET).items()}
 
 
@@ -134,37 +135,9 @@ def _template(in_channels: int, base_channels: int) -> dict[str, Tensor]:
     return model.state_dict()
 
 
-def _unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    nested = checkpoint.get('state_dict')
-    state = nested if isinstance(nested, Mapping) else checkpoint
-    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
-
-
 def _published_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    state = _unwrap(checkpoint)
+    state = unwrap(checkpoint)
     for prefix in ('module.', 'decode_head.'):
         if state and all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
-
-
-def _check_same(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], verdict: str) -> None:
-    missing = [key for key in expected if key not in state]
-    unknown = [key for key in state if key not in expected]
-    other = [
-        f'{key} {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}'
-        for key in expected
-        if key in state and state[key].shape != expected[key].shape
-    ]
-    parts = [
-        f'{len(keys)} {what}: {_some(keys)}'
-        for what, keys in (('missing', missing), ('unknown', unknown), ('of another shape', other))
-        if keys
-    ]
-    if parts:
-        raise UserError(f'{verdict}; of {len(expected)} keys {"; ".join(parts)}')
-
-
-def _some(keys, n: int = 3) -> str:
-    keys = list(keys)
-    return ', '.join(keys[:n]) + (' …' if len(keys) > n else '') if keys else 'none'

@@ -12,7 +12,7 @@ from madnet.errors import UserError
 from madnet.models.backbones import MiMEncoder
 from madnet.models.heads import MiMHead
 
-from .madnet import _check_same, _some, _unwrap
+from .fitting import check_same, some, unwrap
 from .renaming import Names, inverse, nest, rename
 
 SS2D: Names = {
@@ -142,14 +142,14 @@ def published_mim_shape(published: Mapping[str, Any]) -> MiMShape:
     Raises:
         UserError: It has no stem or no first stage, or an impossible number of blocks.
     """
-    state = _unwrap(published)
+    state = unwrap(published)
     found = _find_parts(state)
     verdict = 'not a checkpoint of the published MiM-ISTD'
     stem = f'{found["stem"][0][1]}.'.removeprefix('.') if found['stem'] else ''
     keys = [f'{stem}{key}.weight' for key in ('common_conv.0', 'inner_convs.0', 'outer_convs.6')]
     absent = [key for key in keys if key not in state or state[key].ndim != 4]
     if absent:
-        raise UserError(f'{verdict}: it has no convolution {absent[0]}; its first keys are {_some(state)}')
+        raise UserError(f'{verdict}: it has no convolution {absent[0]}; its first keys are {some(state)}')
     width = state[keys[2]].shape[0]
     blocks = found['block']
     inner = sum(
@@ -183,13 +183,13 @@ def convert_mim(published: Mapping[str, Any]) -> dict[str, Tensor]:
     Raises:
         UserError: Keys or shapes differ from the published architecture; the message names them.
     """
-    state = _unwrap(published)
+    state = unwrap(published)
     shape = published_mim_shape(state)
     names = shape.names(state)
     expected = rename(shape.template(), names)
     dead = _dead(state, shape)
     live = {key: value for key, value in state.items() if key not in dead}
-    _check_same(live, expected, 'not a checkpoint of the published MiM-ISTD')
+    check_same(live, expected, 'not a checkpoint of the published MiM-ISTD')
     return rename({key: state[key] for key in expected}, inverse(names))
 
 
@@ -210,14 +210,14 @@ def export_mim(state_dict: Mapping[str, Any], like: Mapping[str, Any] | None = N
     Raises:
         UserError: The state dict is of another architecture, or ``like`` of another shape.
     """
-    state = {k: v for k, v in _unwrap(state_dict).items() if not k.startswith('decode_head.sides.')}
+    state = {k: v for k, v in unwrap(state_dict).items() if not k.startswith('decode_head.sides.')}
     shape = _our_shape(state)
     expected = shape.template()
-    _check_same(state, expected, 'not a state dict of our MiM-ISTD')
+    check_same(state, expected, 'not a state dict of our MiM-ISTD')
     dead: dict[str, Tensor] = {}
     template = None
     if like is not None:
-        template = _unwrap(like)
+        template = unwrap(like)
         theirs = published_mim_shape(template)
         if theirs != shape:
             raise UserError(f'like is a checkpoint of {theirs}, expected the shape to be exported, {shape}')
@@ -269,7 +269,7 @@ def _our_shape(state: Mapping[str, Tensor]) -> MiMShape:
     keys = [f'backbone.stem.{part}.weight' for part in ('common.0', 'words.0', 'sentences.6')]
     absent = [key for key in keys if key not in state or state[key].ndim != 4]
     if absent:
-        raise UserError(f'{verdict}: it has no {absent[0]}; its first keys are {_some(state)}')
+        raise UserError(f'{verdict}: it has no {absent[0]}; its first keys are {some(state)}')
     width = state[keys[2]].shape[0]
 
     def count(pattern: str) -> int:
