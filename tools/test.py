@@ -37,6 +37,9 @@ def parse_args() -> argparse.Namespace:
         '--show-dir', metavar='DIR', help='draw each image with its hits, misses and false alarms'
     )
     parser.add_argument(
+        '--save-scores', action='store_true', help='keep the score maps (16-bit PNG) beside metrics.json'
+    )
+    parser.add_argument(
         '--split', default='test', help='part of the data set: test (default), val, trainval, ...'
     )
     parser.add_argument(

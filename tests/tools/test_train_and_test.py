@@ -80,7 +80,7 @@ def test_the_table_the_files_and_the_pictures(run, trained, tmp_path):
     )
     assert len(report['checkpoint']['sha256']) == 64
     with (out / 'per_image.csv').open() as f:
-        assert len({row['image'] for row in csv.DictReader(f)}) == 10
+        assert len({row['name'] for row in csv.DictReader(f)}) == 10
     assert len(list(show.glob('*.png'))) == 10
 
 
