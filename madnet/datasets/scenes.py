@@ -17,9 +17,9 @@ import numpy as np
 VERSION = 1
 
 #: Signal-to-clutter ratio of the targets: mean signal over the mask, over the standard deviation of the image
-#: without the target in the square of ``CLUTTER_RADIUS`` pixels around it. At 2 a person has to search, at 15
+#: without the target in the square of ``CLUTTER_RADIUS`` pixels around it. At 3 a person has to search, at 25
 #: it glares.
-SCR_RANGE = (2.0, 15.0)
+SCR_RANGE = (3.0, 25.0)
 CLUTTER_RADIUS = 12
 
 #: Pixels of a target's mask.
@@ -30,7 +30,7 @@ TARGETS_PER_SCENE = (0.06, 0.50, 0.24, 0.12, 0.08)
 
 _PATCH = 33  # side of the window that holds a target; an 80-pixel bar of aspect 4 is 18 long
 _GAP = 6  # least distance, in pixels, between two targets' masks
-_FAINTEST, _HEADROOM = 8.0, 250.0  # grey levels: below, rounding to 8 bit shows; above, the sensor saturates
+_FAINTEST, _HEADROOM = 10.0, 250.0  # grey levels: below, rounding to 8 bit shows; above, the sensor saturates
 
 
 @dataclass(frozen=True)
@@ -254,8 +254,9 @@ def _add_targets(rng: np.random.Generator, image: np.ndarray, kind: str, blur: f
         shape, signal = _target_signal(rng, blur)
         body = signal >= 0.5
         ys, xs = np.nonzero(body)
-        scr = float(np.exp(rng.uniform(*np.log(SCR_RANGE))))
         for _ in range(12):
+            # Drawn anew with the place: amid strong clutter only a low ratio leaves the sensor unsaturated.
+            scr = float(np.exp(rng.uniform(*np.log(SCR_RANGE))))
             top, left = (
                 rng.integers(1 - ys.min(), h - 1 - ys.max()),
                 rng.integers(1 - xs.min(), w - 1 - xs.max()),
