@@ -10,6 +10,8 @@ EXAMPLES = """
 examples:
   python tools/benchmark.py evaluation --json work_dirs/evaluation.json
       all metrics of protocol "native", beside a loop over thresholds and beside pyirstdmetrics if installed
+  python tools/benchmark.py scan --sizes 256
+      every backend of the selective scan beside the plain loop
 """
 
 
@@ -30,9 +32,28 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--threads', type=int, default=1, help='threads of OpenCV (default: %(default)s)')
 
 
+def add_scan(parser: argparse.ArgumentParser) -> None:
+    """Options of ``scan``."""
+    parser.add_argument(
+        '--sizes',
+        type=int,
+        nargs='+',
+        default=[256, 512],
+        metavar='S',
+        help='input sizes; the table goes up to 2048 (default: 256 512)',
+    )
+    parser.add_argument(
+        '--backends', nargs='+', metavar='NAME', help='default: plain (at 256 only) and all that work'
+    )
+    parser.add_argument('--forward-only', action='store_true', help='leave the backward pass out')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'], help='default: cpu')
+
+
 #: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.
 SUBCOMMANDS = {
     'evaluation': ('metrics per image, and memory', add_evaluation),
+    'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),
 }
 
 

@@ -7,7 +7,6 @@ sentences (4 · 64 · 2^i channels), twelve scans to a forward pass.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import subprocess
 import sys
@@ -188,20 +187,6 @@ def peak_memory(backend: str, shape: Shape, size: int, device: str) -> tuple[int
     return int(taken), int(output)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``tools/benchmark.py scan``."""
-    parser.add_argument(
-        '--sizes', type=int, nargs='+', default=[256, 512], metavar='S',
-        help='input sizes; the table goes up to 2048 (default: 256 512)',
-    )  # fmt: skip
-    parser.add_argument(
-        '--backends', nargs='+', metavar='NAME', help='default: plain (at 256 only) and all that work'
-    )
-    parser.add_argument('--forward-only', action='store_true', help='leave the backward pass out')
-    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
-    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
-
-
 def benchmark(
     sizes: list[int], backends: list[str] | None, forward_only: bool, threads: int, device: str
 ) -> dict:
@@ -228,11 +213,6 @@ def benchmark(
         report['sizes'][str(size)] = entry = _measure(size, names, forward_only, device, report['limits'])
         _print_table(size, entry, report['limits'])
     return report
-
-
-def run(args: argparse.Namespace) -> dict:
-    """:func:`benchmark` for parsed options of :func:`add_arguments`."""
-    return benchmark(args.sizes, args.backends, args.forward_only, args.threads, args.device)
 
 
 def _measure(size: int, names: list[str], forward_only: bool, device: str, limits: dict[str, float]) -> dict:
