@@ -39,9 +39,8 @@ def put_in_place(temporary: str | Path, path: str | Path, keep_as: str | Path | 
         link.unlink(missing_ok=True)
         try:
             os.link(path, link)
-        except (
-            OSError
-        ):  # a file system without hard links: for a moment only the older name exists, still whole
+        except OSError:
+            # a file system without hard links: for a moment only the older name exists, still whole
             os.replace(path, keep_as)
         else:
             os.replace(link, keep_as)
@@ -140,7 +139,7 @@ def load_weights(model: nn.Module, checkpoint: Mapping, path: str | Path) -> Non
         if k in state and state[k].shape != own[k].shape
     ]
     parts = [
-        f'{len(keys)} {what} ({", ".join(keys[:3])}{", …" if len(keys) > 3 else ""})'
+        f'{len(keys)} {what} ({", ".join(keys[:2])}{", …" if len(keys) > 2 else ""})'
         for what, keys in (
             ('missing in the file', missing),
             ('unknown to the model', extra),

@@ -37,6 +37,8 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         UserError: No such file (the nearest names are offered), or the file can't be read as a config.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f'config {path}: is a folder, expected a config file such as configs/madnet_nudt.py.')
     if not path.is_file():
         known = {
             str(p)
@@ -69,13 +71,30 @@ def _apply_selection(cfg: Config) -> None:
             + nearest(str(cfg.selection), SELECTIONS)
         )
     train, val = SELECTIONS[cfg.selection]
-    cfg.train_dataloader.dataset.setdefault('split', train)
+    _choose_split(cfg, 'train_dataloader', train)
     if val is None:
         for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
             cfg[key] = None
         cfg.default_hooks.checkpoint.save_best = None
     else:
-        cfg.val_dataloader.dataset.setdefault('split', val)
+        _choose_split(cfg, 'val_dataloader', val)
+
+
+def _choose_split(cfg: Config, loader: str, split: str) -> None:
+    dataset = cfg[loader].dataset
+    if dataset.get('type') != 'SIRSTDataset':
+        # other sets name their parts themselves, and only the default leaves them to do so
+        found = dataset.get('split', 'no split')
+        if cfg.selection == 'test' or (cfg.selection == 'last' and found == 'fit'):
+            raise UserError(
+                f'selection={cfg.selection!r}: {loader}.dataset is a {dataset.get("type")} ({found!r}), '
+                "whose parts selection does not know. Keep selection='val', set the splits in the config."
+            )
+    elif dataset.setdefault('split', split) != split and cfg.selection != 'val':
+        raise UserError(
+            f'selection={cfg.selection!r} wants {loader}.dataset.split={split!r}, the config sets '
+            f'{dataset.split!r}. Remove one of the two.'
+        )
 
 
 @contextmanager
@@ -114,12 +133,12 @@ def config_error(error: BaseException, cfg_name: str) -> UserError | None:
         if isinstance(e, UserError):
             return e
         text = str(e.args[0]) if e.args else ''
-        unknown = re.search(r'(\S+) is not in the (?:(\w+)::)?(\w+) registry', text)
+        unknown = re.search(r'(\S+) is not in the (?:\w+::)?([\w ]+?) registry', text)
         if isinstance(e, KeyError) and unknown:
-            name, kind = unknown.group(1), unknown.group(3)
+            name, kind = unknown.groups()
             known = _registered(kind)
             return UserError(f'config {cfg_name}: {name!r} is no registered {kind}.{nearest(name, known)}')
-        argument = re.search(r"(\S+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
+        argument = re.search(r"(\S+?)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", text)
         if isinstance(e, TypeError) and argument:
             return UserError(
                 f'config {cfg_name}: {argument.group(1)} takes no argument {argument.group(2)!r}.'

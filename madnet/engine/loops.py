@@ -34,8 +34,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     * A checkpoint may lie inside an epoch: the batches that it has seen are skipped, not loaded.
     * The random state of the checkpoint comes back just before the first batch.
     * Neither validation nor starting a data loader touches the random state, so that training is the same
-      however
-      often it validates or is resumed.
+      however often it validates or is resumed.
 
     Attributes:
         resumed_random_state: Set by whoever loads a checkpoint; used once.
@@ -88,8 +87,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             sampler.skip = done * self.dataloader.batch_size
         with preserved_random_state():
             batches = iter(self.dataloader)
+        self._restore_random_state()
         for idx, data_batch in enumerate(batches, start=done):
-            self._restore_random_state()
             self.run_iter(idx, data_batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1

@@ -91,8 +91,9 @@ class MadnetRunner(Runner):
         Args:
             filename: Path of a file.
             map_location: Unused: files are read on the CPU, the model keeps its device.
-            strict: Unused: resuming always needs every key; ``load_from`` takes what fits and says what does
-            not. revise_keys: Unused: a ``module.`` prefix is removed.
+            strict: Unused: resuming always needs every key; ``load_from`` takes what fits and says
+                what does not.
+            revise_keys: Unused: a ``module.`` prefix is removed.
 
         Returns:
             The checkpoint.

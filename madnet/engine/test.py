@@ -1,6 +1,7 @@
 """Testing, from a config and a checkpoint to a table, ``metrics.json`` and pictures."""
 
 import platform
+import tempfile
 from pathlib import Path
 
 import mmengine
@@ -54,7 +55,6 @@ def run_test(
     cfg = load_config(config, parse_options(options))
     out = Path(out or Path(checkpoint).parent)
     cfg.launcher = launcher
-    cfg.work_dir = str(out)
     cfg.test_dataloader.dataset.split = split
     cfg.test_evaluator = {**cfg.test_evaluator, 'protocols': names, 'scr': True}
     cfg.custom_hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
@@ -65,10 +65,13 @@ def run_test(
         cfg[key] = None
     for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[key] = None
-    runner = build_runner(cfg, config)
-    load_weights(runner.bare_model, weights, checkpoint)
-    with telling_config_errors(config):
-        runner.test()
+    with tempfile.TemporaryDirectory() as scratch:
+        # mmengine writes config and log into its work folder, where a training's own may lie
+        cfg.work_dir = scratch
+        runner = build_runner(cfg, config)
+        load_weights(runner.bare_model, weights, checkpoint)
+        with telling_config_errors(config):
+            runner.test()
     metric = runner.test_evaluator.metrics[0]
     report = {
         'schema': 1,

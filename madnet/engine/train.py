@@ -1,17 +1,19 @@
 """Training, from a config file to ``best.pth`` and ``last.pth``."""
 
+import os
 import time
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.registry import OPTIMIZERS
 
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, telling_config_errors
 from madnet.engine.runner import MadnetRunner
-from madnet.errors import UserError
+from madnet.errors import UserError, nearest
 from madnet.evaluation.summary import results_text
 
 
@@ -60,13 +62,16 @@ def train(
             '--resume and --load-from exclude each other: the first goes on, the second starts anew.'
         )
     cfg.load_from = resume if isinstance(resume, str) else load_from
-    if not resume:
-        _put_aside(Path(cfg.work_dir))
+    _check_launcher(launcher)
+    _check_optimizer(cfg, config)
     runner = build_runner(cfg, config, trust_checkpoint)
     start = time.time()
     with telling_config_errors(config):
+        heading = _heading(runner, cfg)
+        if not resume:
+            _put_aside(Path(cfg.work_dir))
         if is_main_process():
-            print(_heading(runner, cfg), flush=True)
+            print(heading, flush=True)
         runner.train()
     if is_main_process():
         print(_summary(runner, time.time() - start), flush=True)
@@ -110,12 +115,35 @@ def _put_aside(work_dir: Path) -> None:
     print(f'{work_dir} held a run (--resume would have gone on with it); its checkpoints are kept in {aside}')
 
 
+def _check_launcher(launcher: str) -> None:
+    variable = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}.get(launcher)
+    if variable is not None and variable not in os.environ:
+        starter = {'pytorch': 'torchrun --nproc-per-node N', 'slurm': 'srun python'}[launcher]
+        raise UserError(
+            f'--launcher {launcher}: ${variable} is not set. Start with: {starter} tools/train.py …'
+        )
+
+
+def _check_optimizer(cfg: Config, config: str) -> None:
+    name = cfg.optim_wrapper.optimizer.type
+    if isinstance(name, str) and OPTIMIZERS.get(name) is None:
+        raise UserError(
+            f'config {config}: {name!r} is no registered optimizer.{nearest(name, OPTIMIZERS.module_dict)}'
+        )
+
+
 def _heading(runner: MadnetRunner, cfg: Config) -> str:
+    images, batches = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
+    if batches == 0:
+        raise UserError(
+            f'train_dataloader.batch_size: found {runner.train_dataloader.batch_size}, expected at most '
+            f'{images}, the number of training images: no whole batch is left. Make it smaller.'
+        )
     parameters = sum(p.numel() for p in runner.bare_model.parameters() if p.requires_grad)
     return (
         f'{runner.experiment_name.rsplit("_", 2)[0]}: {parameters:,} parameters, '
-        f'{len(runner.train_dataloader.dataset)} training images, {cfg.train_cfg.max_epochs} epochs '
-        f'of {len(runner.train_dataloader)} batches, on {next(runner.bare_model.parameters()).device}'
+        f'{images} training images, {cfg.train_cfg.max_epochs} epochs of {batches} batches, '
+        f'on {next(runner.bare_model.parameters()).device}'
     )
 
 
@@ -124,8 +152,8 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
     folder = Path(runner.work_dir)
     lines = [f'trained to epoch {runner.epoch} in {seconds / 60:.1f} min']
     if 'best_metrics' in info:
-        selection = runner.cfg.get('selection', 'val')
-        rows = {f'best of {selection} (epoch {info["best_epoch"]})': info['best_metrics']}
+        chosen_on = getattr(runner.val_dataloader.dataset, 'split', 'validation')
+        rows = {f'best on {chosen_on!r} (epoch {info["best_epoch"]})': info['best_metrics']}
         lines += [results_text(rows, 'validation, native')]
     if (folder / BEST).exists():
         lines.append(f'best epoch  {folder / BEST}')

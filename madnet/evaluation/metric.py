@@ -172,7 +172,7 @@ def _mask(sample: dict, name: str) -> np.ndarray:
     for key in ('gt_mask', 'gt_sem_seg'):
         if key in sample:
             data = np.asarray(sample[key]['data'].cpu()).squeeze(0)
-            return data if key == 'gt_mask' else data > 0
+            return data if key == 'gt_mask' else data == 1
     raise UserError(f'{name}: the sample has no mask, so there is nothing to score it against')
 
 

@@ -18,16 +18,22 @@ from madnet.engine.train import train
 from madnet.errors import UserError
 
 
+class Died(Exception):
+    """Stands for a kill: nothing is saved on the way out."""
+
+
 @HOOKS.register_module()
 class InterruptAt(Hook):
     """Sends a signal to this process after a training batch or a validation image."""
 
-    def __init__(self, stage, count):
-        self.stage, self.left = stage, count
+    def __init__(self, stage, count, how='signal'):
+        self.stage, self.left, self.how = stage, count, how
 
     def _count(self, stage):
         if stage == self.stage:
             self.left -= 1
+            if self.left == 0 and self.how == 'die':
+                raise Died
             if self.left == 0:
                 os.kill(os.getpid(), signal.SIGTERM)
 
@@ -80,6 +86,7 @@ def test_what_training_leaves_behind(uninterrupted):
     assert list(folder.glob('*/vis_data/vis_image/val_*.png'))
 
 
+# of three epochs with four batches each: inside an epoch, at its last batch, in two validations
 @pytest.mark.parametrize(('stage', 'count'), [('train', 6), ('train', 8), ('val', 2), ('val', 8)])
 def test_a_signal_saves_and_resuming_is_bit_identical(uninterrupted, tiny_config, tmp_path, stage, count):
     folder = tmp_path / 'stopped'
@@ -161,6 +168,10 @@ def test_bf16_on_a_cpu(tiny_config, tmp_path):
         (['train_dataloader.dataset.type=SyntheticDataset'], "'SyntheticDataset' is no registered dataset"),
         (['default_hooks.checkpoint.save_best=nIOU'], "Did you mean 'nIoU'"),
         (['selection=tset'], "selection: found 'tset'"),
+        (['selection=test'], 'Keep selection='),
+        (['optim_wrapper.optimizer.type=AdmW'], "no registered optimizer. Did you mean 'AdamW'"),
+        (['train_dataloader.sampler.type=ResumableSample'], "Did you mean 'ResumableSampler'"),
+        (['train_dataloader.batch_size=99'], 'train_dataloader.batch_size: found 99, expected at most 16'),
         (['selection'], 'expected KEY=VALUE'),
     ],
 )
@@ -169,6 +180,39 @@ def test_a_wrong_config_is_told_in_one_line(tiny_config, tmp_path, options, said
         train(str(tiny_config), work_dir=str(tmp_path / 'w'), options=[*options, 'train_cfg.max_epochs=1'])
     assert said in str(e.value)
     assert '\n' not in str(e.value)
+
+
+def test_stopped_at_an_epochs_last_batch_and_killed_in_the_next(uninterrupted, tiny_config, tmp_path):
+    folder = tmp_path / 'stopped'
+    hooks = [
+        {'type': 'EMAHook', 'ema_type': 'RampedEMA', 'decay': 0.99},
+        {'type': 'InterruptAt', 'stage': 'train', 'count': 4},
+    ]
+    stopping = tmp_path / 'stopping.py'
+    stopping.write_text(f'{tiny_config.read_text()}\ncustom_hooks = {hooks}\n')
+    with pytest.raises(TrainingStopped):
+        train(str(stopping), work_dir=str(folder))
+    # the validation of the first epoch and the checkpoint after it, then gone without saving
+    hooks[1]['count'] = 2
+    hooks[1]['how'] = 'die'
+    stopping.write_text(f'{tiny_config.read_text()}\ncustom_hooks = {hooks}\n')
+    with pytest.raises(Died):
+        train(str(stopping), work_dir=str(folder), resume=True)
+    assert read_checkpoint(folder / LAST)['meta']['epoch'] == 1
+    train(str(tiny_config), work_dir=str(folder), resume=True)
+    _assert_same(_weights(folder), _weights(uninterrupted))
+
+
+def test_a_failed_start_leaves_an_earlier_run_in_place(uninterrupted, tiny_config):
+    with pytest.raises(UserError):
+        train(str(tiny_config), work_dir=str(uninterrupted), options=['model.neck.type=Nothing'])
+    assert (uninterrupted / LAST).exists()
+
+
+def test_a_launcher_without_its_starter(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    with pytest.raises(UserError, match='torchrun'):
+        train(str(tiny_config), work_dir=str(tmp_path / 'w'), launcher='pytorch')
 
 
 def test_a_config_that_does_not_exist_offers_the_nearest():

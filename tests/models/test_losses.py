@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from mmengine.logging import MessageHub
 from mmseg.registry import MODELS
 
-from madnet.models.losses import bce_loss, sls_loss, soft_dice_loss, soft_iou_loss
+from madnet.errors import UserError
+from madnet.models.losses import SoftIoULoss, bce_loss, sls_loss, soft_dice_loss, soft_iou_loss
 
 
 def batch(seed=0, shape=(3, 1, 20, 24)):
@@ -201,3 +202,8 @@ def test_half_precision_is_summed_in_full(loss):
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match=r'\(B, 1, H, W\)'):
         soft_iou_loss(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 5))
+
+
+def test_a_name_that_mmengine_would_not_add_up_is_refused():
+    with pytest.raises(UserError, match="'loss' in it"):
+        SoftIoULoss(loss_name='iou')

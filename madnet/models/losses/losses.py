@@ -4,6 +4,8 @@ from mmengine.logging import MessageHub
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from madnet.errors import UserError
+
 from .functional import bce_loss, sls_loss, soft_dice_loss, soft_iou_loss
 
 
@@ -17,6 +19,11 @@ class MaskLoss(nn.Module):
 
     def __init__(self, loss_weight: float, loss_name: str):
         super().__init__()
+        if 'loss' not in loss_name:
+            # mmengine adds up what is called so and only logs the rest
+            raise UserError(
+                f"loss_name: found {loss_name!r}, expected a name with 'loss' in it, or it is not trained."
+            )
         self.loss_weight = loss_weight
         self.loss_name = loss_name
 
