@@ -54,8 +54,8 @@ def parse_args() -> argparse.Namespace:
     if len(args.folders) != expected:
         what = 'MASK_DIR after --compare DIR_A DIR_B' if args.compare else 'PRED_DIR and MASK_DIR'
         parser.error(f'expected {what}, found {len(args.folders)} folders')
-    if args.size and len(args.size) > 2:
-        parser.error('--size takes one or two numbers')
+    if args.size and (len(args.size) > 2 or min(args.size) < 1):
+        parser.error('--size takes one or two numbers of pixels, 1 or more')
     return args
 
 
@@ -63,15 +63,18 @@ def main() -> int:
     """Score or compare; returns the exit code."""
     args = parse_args()
 
+    from pathlib import Path
+
+    from madnet.datasets.splits import read_ids
     from madnet.engine.cli import run_tool
-    from madnet.evaluation.command import compare, evaluate_folder, read_ids
+    from madnet.evaluation.command import compare, evaluate_folder
 
     def run() -> None:
         options = {
             'from_logits': args.logits,
             'size': (args.size[0], args.size[-1]) if args.size else None,
             'image_dir': args.images,
-            'ids': read_ids(args.ids) if args.ids else None,
+            'ids': list(read_ids(Path(args.ids))) if args.ids else None,
             'allow_missing': args.allow_missing,
             'boxes': args.boxes,
         }

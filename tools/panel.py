@@ -43,10 +43,10 @@ def main() -> int:
     """Draw; returns the exit code."""
     args = parse_args()
 
-    from madnet.errors import UserError
+    from madnet.engine.cli import run_tool
     from madnet.visualization.grid import build_grid, parse_methods
 
-    try:
+    def run() -> None:
         paths = build_grid(
             args.image_dir,
             args.mask_dir,
@@ -58,12 +58,10 @@ def main() -> int:
             threshold=args.threshold,
             width=args.width,
         )
-    except UserError as e:
-        print(f'error: {e}', file=sys.stderr)
-        return 2
-    for path in paths:
-        print(f'written {path}')
-    return 0
+        for path in paths:
+            print(f'written {path}')
+
+    return run_tool(run)
 
 
 if __name__ == '__main__':

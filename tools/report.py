@@ -45,18 +45,16 @@ def main() -> int:
     """Make the report; returns the exit code."""
     args = parse_args()
 
-    from madnet.errors import UserError
+    from madnet.engine.cli import run_tool
     from madnet.visualization.report import build_report
     from madnet.visualization.results import load_results
 
-    try:
+    def run() -> None:
         results = load_results(args.results, args.images, args.masks)
         page = build_report(results, args.out, title=args.title, gallery=args.gallery)
-    except UserError as e:
-        print(f'error: {e}', file=sys.stderr)
-        return 2
-    print(f'page     {page}\ntables   {page.parent / "tables"}\nfigures  {page.parent / "figures"}')
-    return 0
+        print(f'page     {page}\ntables   {page.parent / "tables"}\nfigures  {page.parent / "figures"}')
+
+    return run_tool(run)
 
 
 if __name__ == '__main__':

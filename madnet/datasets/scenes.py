@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 #: Raise when the same (seed, index) gives another scene than before: results name it.
-VERSION = 1
+VERSION = 2
 
 #: Signal-to-clutter ratio of the targets: mean signal over the mask, over the standard deviation of the image
 #: without the target in the square of ``CLUTTER_RADIUS`` pixels around it. At 3 a person has to search, at 25

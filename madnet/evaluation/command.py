@@ -7,24 +7,11 @@ from pathlib import Path
 import numpy as np
 
 import madnet
-from madnet.errors import UserError
 from madnet.evaluation.folders import compare_folders, score_folder
 from madnet.evaluation.results import write_json, write_results
 from madnet.evaluation.summary import as_text, columns, results_text, title
 
 _SHOWN = 10
-
-
-def read_ids(path: str) -> list[str]:
-    """The ids of a list file, one a line.
-
-    Raises:
-        UserError: The file cannot be read.
-    """
-    try:
-        return Path(path).read_text(encoding='utf-8').split()
-    except (OSError, UnicodeDecodeError) as e:
-        raise UserError(f'--ids {path}: not readable ({type(e).__name__})') from None
 
 
 def evaluate_folder(pred_dir: str, mask_dir: str, protocols: str, out: str | None, **options) -> dict:
