@@ -3,11 +3,12 @@ import numpy as np
 import pytest
 
 from madnet.datasets import synth_scene
-from madnet.datasets.scenes import VERSION, (
+from madnet.datasets.scenes import (
     AREA_RANGE,
     CLUTTER_RADIUS,
     SCR_RANGE,
     TARGETS_PER_SCENE,
+    VERSION,
     _clutter,
     _render,
     _target_signal,
