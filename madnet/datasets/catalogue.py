@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,3 +180,21 @@ def split_ids(name: str, split: str, split_set: str | None = None) -> tuple[str,
             f'{entry.name} {record.name}: the cut {split!r} has changed ({len(ids)} ids: {few(ids)}).'
         )
     return ids
+
+
+def identify_split(ids: Iterable[str]) -> dict[str, str] | None:
+    """Which part of which known dataset these images are, judged by their ids alone.
+
+    Args:
+        ids: Of the images, in any order.
+
+    Returns:
+        ``{'name': …, 'split': …, 'split_set': …}`` of the first match, or None.
+    """
+    digest = ids_sha256(ids)
+    for entry in known_datasets().values():
+        for split_set in entry.split_sets.values():
+            for split, known in split_set.hashes.items():
+                if known == digest:
+                    return {'name': entry.name, 'split': split, 'split_set': split_set.name}
+    return None

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import madnet
+from madnet.datasets.catalogue import identify_split
+from madnet.datasets.splits import ids_sha256
 from madnet.evaluation.folders import compare_folders, score_folder
 from madnet.evaluation.results import write_json, write_results
 from madnet.evaluation.summary import as_text, columns, results_text, title
@@ -31,7 +33,8 @@ def evaluate_folder(pred_dir: str, mask_dir: str, protocols: str, out: str | Non
     report = {
         'schema': 1,
         'predictions': str(pred_dir),
-        'dataset': {'name': str(mask_dir), 'images': len(evaluator)},
+        'masks': str(mask_dir),
+        'dataset': _describe(evaluator.names, mask_dir),
         'results': evaluator.compute(),
         'details': evaluator.details(),
         'left_out': left_out,
@@ -43,6 +46,12 @@ def evaluate_folder(pred_dir: str, mask_dir: str, protocols: str, out: str | Non
         for path in write_results(out, report, evaluator.per_image()):
             print(f'written {path}')
     return report
+
+
+def _describe(names: list[str], mask_dir: str) -> dict:
+    """The images as ``metrics.json`` names them: a known split where these are its ids, else the folder."""
+    known = identify_split(names) or {'name': str(mask_dir)}
+    return {**known, 'images': len(names), 'split_sha256': ids_sha256(names)}
 
 
 def compare(dir_a: str, dir_b: str, mask_dir: str, protocol: str, out: str | None, **options) -> dict:

@@ -162,6 +162,6 @@ def test_scenes_change_only_together_with_their_version():
             ('cloud', 11, 1, 94),
             ('sky', 97, 4, 67),
             ('sky', 53, 1, 94),
-            ('sea', 22, 1, 88),
+            ('sea', 22, 1, 87),
         ],
     )
