@@ -1,6 +1,7 @@
 #!/usr/bin/env python
-"""Draw the pictures of the documentation anew: ``python docs/make_images.py``."""
+"""Draw the pictures of the documentation anew: ``make demo``, then ``python docs/make_images.py``."""
 
+import argparse
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch, Rectangle
 
-from madnet.datasets.scenes import synth_scene
+from madnet.datasets import SyntheticSIRSTDataset
 from madnet.evaluation.components import Components, find_components, match_one_to_one
 from madnet.visualization.figure import new_figure, paper_style
 from madnet.visualization.overlay import draw_overlay
@@ -89,19 +90,18 @@ def told(case: int, truth: Components, pred: Components, match) -> str:
     return f'{words}\nPd {hits}/{hits + missed}, false alarms {false}'
 
 
-def draw_montage(path: Path, indices: tuple[int, ...] = (1, 11, 14)) -> None:
-    """Overlays of synthetic scenes side by side; the detector is a top-hat with a threshold."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+def draw_montage(path: Path, scores: Path, indices: tuple[int, ...]) -> None:
+    """Overlays of synthetic test scenes side by side, with the score maps that a test has kept."""
+    scenes = SyntheticSIRSTDataset(length=max(indices) + 1, split='test')
     overlays = []
     for index in indices:
-        scene = synth_scene(0, index, 256)
-        score = cv2.morphologyEx(scene.image, cv2.MORPH_TOPHAT, kernel) / 255.0
-        truth = find_components(scene.mask > 127)
-        pred = find_components(score > score.mean() + 7 * score.std())
+        image, mask = scenes.read_sample(index)
+        name = scenes.image_ids[index]
+        score = cv2.imread(str(scores / f'{name}.png'), cv2.IMREAD_UNCHANGED) / 65535
+        truth, pred = find_components(mask > 127), find_components(score > 0.5)
         match = match_one_to_one(truth, pred, RADIUS)
-        title = f'{scene.kind}: top-hat and threshold'
         overlays.append(
-            draw_overlay(scene.image, truth, pred, match, title=title, max_insets=3, view_size=512)
+            draw_overlay(image, truth, pred, match, title=f'MAD-Net, {name}', max_insets=3, view_size=512)
         )
     height = max(o.shape[0] for o in overlays)
     gap = np.full((height, 12, 3), PAPER, np.uint8)
@@ -115,9 +115,15 @@ def draw_montage(path: Path, indices: tuple[int, ...] = (1, 11, 14)) -> None:
 
 def main() -> None:
     """Draw all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--scores', type=Path, default=Path('work_dirs/demo/scores'), help='what make demo leaves'
+    )
+    parser.add_argument('--scenes', type=int, nargs='+', default=[0, 1, 2], help='test scenes of the montage')
+    args = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     draw_matching(IMAGES / 'matching.png')
-    draw_montage(IMAGES / 'overview.png')
+    draw_montage(IMAGES / 'overview.png', args.scores, tuple(args.scenes))
 
 
 if __name__ == '__main__':
