@@ -6,6 +6,13 @@ _base_ = [
     './_base_/default_runtime.py',
 ]
 # twice as wide as madnet_grey, and the loss over the batch: per image, one false pixel in an empty crop
-# costs as much as half a target, and the network learns to say nothing
-model = dict(backbone=dict(base_channels=8), decode_head=dict(loss_decode=dict(per_image=False)))
+# costs as much as half a target, and the network learns to say nothing; the coarse maps, which cannot show a
+# target of three pixels, weigh less than the fine ones
+model = dict(
+    backbone=dict(base_channels=8),
+    decode_head=dict(
+        loss_decode=dict(per_image=False),
+        loss_weights=[1.0, 0.5, 0.25, 0.1, 0.1, 1.0],
+    ),
+)
 train_cfg = dict(max_epochs=12)

@@ -17,9 +17,9 @@ import numpy as np
 VERSION = 2
 
 #: Signal-to-clutter ratio of the targets: mean signal over the mask, over the standard deviation of the image
-#: without the target in the square of ``CLUTTER_RADIUS`` pixels around it. At 4 a person has to search, at 30
+#: without the target in the square of ``CLUTTER_RADIUS`` pixels around it. At 5 a person has to look twice, at 30
 #: it glares.
-SCR_RANGE = (4.0, 30.0)
+SCR_RANGE = (5.0, 30.0)
 CLUTTER_RADIUS = 12
 
 #: Pixels of a target's mask.
