@@ -17,8 +17,8 @@ import numpy as np
 VERSION = 2
 
 #: Signal-to-clutter ratio of the targets: mean signal over the mask, over the standard deviation of the image
-#: without the target in the square of ``CLUTTER_RADIUS`` pixels around it. At 5 a person has to look twice, at 30
-#: it glares.
+#: without the target in the square of ``CLUTTER_RADIUS`` pixels around it. At 5 a person has to look twice,
+#: at 30 it glares.
 SCR_RANGE = (5.0, 30.0)
 CLUTTER_RADIUS = 12
 
