@@ -3,9 +3,10 @@
 import logging
 
 import torch
-from mmengine.model import is_model_wrapper
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch import distributed
 
 from madnet.engine.checkpoint import (
     find_whole_checkpoint,
@@ -46,6 +47,12 @@ class MadnetRunner(Runner):
                 handler.addFilter(_no_own_deprecations)
         return logger
 
+    def setup_env(self, env_cfg):
+        """As mmengine's, which needs a GPU under torchrun; without one, the processes talk over gloo."""
+        if self._launcher == 'pytorch' and not torch.cuda.is_available() and not distributed.is_initialized():
+            distributed.init_process_group('gloo')
+        super().setup_env(env_cfg)
+
     def wrap_model(self, model_wrapper_cfg, model):
         """As mmengine's; with ``channels_last=True`` in the config, weights are laid out (H, W, C) first.
 
@@ -54,6 +61,8 @@ class MadnetRunner(Runner):
         """
         if self.cfg.get('channels_last', False):
             model = model.to(memory_format=torch.channels_last)
+        if self.distributed and not torch.cuda.is_available():
+            return MMDistributedDataParallel(module=model, broadcast_buffers=False)
         return super().wrap_model(model_wrapper_cfg, model)
 
     @property
