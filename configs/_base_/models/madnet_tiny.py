@@ -1,0 +1,3 @@
+# The nano MAD-Net at 8 channels on the finest map.
+_base_ = './madnet_nano.py'
+model = dict(backbone=dict(base_channels=8))

@@ -1,0 +1,3 @@
+# The tiny MiM-ISTD at three quarters of the published widths.
+_base_ = './mim_tiny.py'
+model = dict(backbone=dict(base_channels=24, word_channels=3))
