@@ -1,6 +1,7 @@
 """What several encoders, necks and heads are built from."""
 
 from .adadcm import AdaDCM
+from .cbam import CBAMBlock, ChannelGate, SpatialGate
 from .conv_blocks import ConvBNReLU, DoubleConv, UpConv
 from .differential_conv import DifferentialConv
 from .enlarge import enlarge
@@ -24,6 +25,8 @@ __all__ = [
     'MLP',
     'SS2D',
     'AdaDCM',
+    'CBAMBlock',
+    'ChannelGate',
     'ConvBNReLU',
     'DifferentialConv',
     'DoubleConv',
@@ -38,6 +41,7 @@ __all__ = [
     'PixelAttention',
     'ResidualBlock',
     'SentenceMerge',
+    'SpatialGate',
     'UpConv',
     'UpsampleBlock',
     'WordBlock',
