@@ -10,6 +10,7 @@ from .published_chain import (
     PublishedRandomScale,
     PublishedTestResize,
 )
+from .toolbox_crop import ToolboxCrop
 
 __all__ = [
     'GainOffsetJitter',
@@ -24,4 +25,5 @@ __all__ = [
     'RandomNoise',
     'RandomRot90',
     'RandomTargetCrop',
+    'ToolboxCrop',
 ]

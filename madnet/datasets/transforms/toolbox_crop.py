@@ -1,0 +1,64 @@
+"""The crop with which the networks of the BasicIRSTD toolbox are trained."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmseg.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class ToolboxCrop(BaseTransform):
+    """Pad at the right and the bottom where the crop needs it, then cut a square, often one near a target.
+
+    As in the BasicIRSTD toolbox (Ying et al.), with whose recipe ACM, ALCNet, ISNet, RDIAN and others are
+    usually compared. With probability ``target_prob`` a target pixel (y, x) is drawn, and the top edge
+    uniformly among the rows ``max(0, y - size)`` … ``min(y, H - size)``, the left edge likewise; both ends
+    count, and the first puts the pixel just outside. Otherwise, and where there is no target, the crop lies
+    anywhere with equal chance. :class:`RandomTargetCrop` keeps the target inside and needs no padding.
+
+    Args:
+        size: Side of the crop in pixels.
+        target_prob: Share of crops placed around a target.
+        pad_value: What the image is padded with, on the 0–255 scale: the mean that the preprocessor
+            subtracts makes it the toolbox's zeros after normalisation. Masks are padded with 0.
+    """
+
+    def __init__(self, size: int = 256, target_prob: float = 0.5, pad_value: float = 0.0):
+        self.size = size
+        self.target_prob = target_prob
+        self.pad_value = pad_value
+
+    def transform(self, results: dict) -> dict:
+        self._pad(results)
+        h, w = results['img'].shape[:2]
+        rows, columns = (0, h - self.size), (0, w - self.size)
+        if np.random.rand() < self.target_prob and 'gt_seg_map' in results:
+            target = np.flatnonzero(results['gt_seg_map'])
+            if target.size:
+                y, x = divmod(int(target[np.random.randint(target.size)]), w)
+                rows, columns = self._around(y, h), self._around(x, w)
+        top, left = (np.random.randint(first, last + 1) for first, last in (rows, columns))
+        for key in ('img', *results.get('seg_fields', [])):
+            cut = results[key][top : top + self.size, left : left + self.size]
+            results[key] = np.ascontiguousarray(cut)
+        results['img_shape'] = (self.size, self.size)
+        return results
+
+    def _around(self, pixel: int, length: int) -> tuple[int, int]:
+        return max(0, pixel - self.size), min(pixel, length - self.size)
+
+    def _pad(self, results: dict) -> None:
+        lacking = [max(0, self.size - n) for n in results['img'].shape[:2]]
+        if not any(lacking):
+            return
+        pad = [(0, n) for n in lacking]
+        for key in results.get('seg_fields', []):
+            results[key] = np.pad(results[key], pad)
+        # A mean is seldom a whole grey level.
+        img = results['img'].astype(np.float32)
+        results['img'] = np.pad(img, [*pad, (0, 0)], constant_values=self.pad_value)
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(size={self.size}, target_prob={self.target_prob}, '
+            f'pad_value={self.pad_value})'
+        )
