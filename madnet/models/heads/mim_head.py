@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from madnet.models.layers import PatchExpand, ResidualBlock
 
-from .pyramid_head import PyramidHead
+from .fcn_head import FCNSegHead
 
 
 @MODELS.register_module()
-class MiMHead(PyramidHead):
+class MiMHead(FCNSegHead):
     """Decoder of MiM-ISTD (Chen et al., TGRS 2024) over a pyramid of n >= 2 maps, each half as large as
     the one before.
 
@@ -29,7 +29,7 @@ class MiMHead(PyramidHead):
         blocks: Residual blocks of each level.
         dropout_ratio: Probability in 0–1 that an element before the last convolution is dropped in training.
         deep_supervision: Whether the maps s2 … sn exist and are supervised.
-        kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` and
+        kwargs: Further arguments of :class:`~madnet.models.heads.FCNSegHead`, such as ``loss_decode`` and
             ``soft_targets``.
     """
 
@@ -45,24 +45,17 @@ class MiMHead(PyramidHead):
         widths = list(in_channels)
         levels = len(widths)
         sides = [f's{i + 1}' for i in range(1, levels)] if deep_supervision else []
-        channels = max(1, widths[0] // 4)
         super().__init__(
             in_channels=widths,
-            channels=channels,
             map_names=[*sides, 'out'],
             dropout_ratio=dropout_ratio,
             init_cfg=init_cfg,
             **kwargs,
         )
         self.deep_supervision = deep_supervision
-        # mmseg's drops whole channels, the published head elements.
-        self.dropout = nn.Dropout(dropout_ratio)
         self.ups = nn.ModuleList(PatchExpand(widths[i + 1], widths[i]) for i in range(levels - 1))
         self.decoders = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(widths[i]) for _ in range(blocks))) for i in range(levels - 1)
-        )
-        self.reduce = nn.Sequential(
-            nn.Conv2d(widths[0], channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
         )
         if deep_supervision:
             self.sides = nn.ModuleList(nn.Conv2d(width, self.out_channels, 1) for width in widths[1:])
@@ -77,7 +70,7 @@ class MiMHead(PyramidHead):
             self.check_halved(skip, decoded[0])
             raised = up(decoded[0])[..., : skip.shape[2], : skip.shape[3]]
             decoded.insert(0, decoder(raised + skip))
-        out = self.cls_seg(self.reduce(decoded[0]))
+        out = self.classify(decoded[0])
         if not (self.training and self.deep_supervision):
             return out
         return [*(side(features) for side, features in zip(self.sides, decoded[1:], strict=True)), out]

@@ -5,6 +5,7 @@ from .cbam import CBAMBlock, ChannelGate, SpatialGate
 from .conv_blocks import ConvBNReLU, DoubleConv, UpConv
 from .differential_conv import DifferentialConv
 from .enlarge import enlarge
+from .fusion import AsymmetricFusion
 from .inverted_ffn import InvertedResidualFFN
 from .mamba_block import MambaBlock
 from .mema2m import MLP, MemA2M, MemA2MBlock
@@ -15,8 +16,9 @@ from .mim_stem import MiMStem
 from .padding import pad_reflect
 from .patch_expand import PatchExpand
 from .pixel_attention import PixelAttention
-from .residual_block import ResidualBlock
+from .residual_block import ResidualBlock, residual_layer
 from .ss2d import SS2D
+from .stem import Stem1, Stem4
 from .upsample_block import UpsampleBlock
 from .windows import window_partition, window_reverse
 from .words import map_to_words, words_to_map
@@ -25,6 +27,7 @@ __all__ = [
     'MLP',
     'SS2D',
     'AdaDCM',
+    'AsymmetricFusion',
     'CBAMBlock',
     'ChannelGate',
     'ConvBNReLU',
@@ -42,6 +45,8 @@ __all__ = [
     'ResidualBlock',
     'SentenceMerge',
     'SpatialGate',
+    'Stem1',
+    'Stem4',
     'UpConv',
     'UpsampleBlock',
     'WordBlock',
@@ -49,6 +54,7 @@ __all__ = [
     'enlarge',
     'map_to_words',
     'pad_reflect',
+    'residual_layer',
     'window_partition',
     'window_reverse',
     'words_to_map',

@@ -1,6 +1,7 @@
 """Convolution, normalisation, activation: the plain blocks between the special ones."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -8,18 +9,45 @@ from .enlarge import enlarge
 
 
 class ConvBNReLU(nn.Sequential):
-    """Conv3×3 (zero padding 1, with bias) → BatchNorm → ReLU, in PyTorch's default initialisation.
+    """Convolution → BatchNorm → ReLU, in PyTorch's default initialisation; the convolution is padded with
+    zeros so that at stride 1 the map keeps its size.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Side of the kernel, odd.
+        dilation: Step between the taps of the kernel, in pixels.
+        bias: Whether the convolution has a bias.
+        stride: Step between the pixels of the output, in pixels.
+        activation: What builds the activation in place of ReLU, e.g. ``nn.LeakyReLU`` or ``nn.Identity``.
 
     Shape:
-        (B, in_channels, H, W) → (B, out_channels, H, W).
+        (B, in_channels, H, W) → (B, out_channels, ceil(H / stride), ceil(W / stride)).
     """
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        dilation: int = 1,
+        bias: bool = True,
+        stride: int = 1,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ):
         super().__init__(
             OrderedDict(
-                conv=nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
+                conv=nn.Conv2d(
+                    in_channels,
+                    out_channels,
+                    kernel_size,
+                    stride=stride,
+                    padding=dilation * (kernel_size // 2),
+                    dilation=dilation,
+                    bias=bias,
+                ),
                 bn=nn.BatchNorm2d(out_channels),
-                relu=nn.ReLU(),
+                act=activation(),
             )
         )
 

@@ -1,0 +1,84 @@
+"""The plain end of many networks: two convolutions on the finest map."""
+
+from collections.abc import Sequence
+
+from mmseg.models.utils import resize
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from madnet.models.layers import enlarge
+
+from .pyramid_head import PyramidHead
+
+
+@MODELS.register_module()
+class FCNSegHead(PyramidHead):
+    """Conv3×3 → BN → ReLU → dropout → Conv1×1 on the finest map, with a quarter of its channels in between
+    and no bias before the BatchNorm.
+
+    The end of ACM, ALCNet, ISNet and MiM-ISTD. Of its own it takes maps that a neck has decoded; heads that
+    decode derive from it and end in :meth:`classify`.
+
+    Args:
+        in_channels: Channels of the pyramid's maps, finest first.
+        classified_channels: Channels of the map to classify; the finest map's by default.
+        channels: Channels between the two convolutions; a quarter of those by default.
+        dropout_ratio: Probability in 0–1 that an element before the last convolution is dropped in training.
+        map_names: Names of the logit maps, the prediction last.
+        stride: Pixels of the image along a side of one of the classified map, for a map whose size does not
+            tell it; logits are then enlarged by it and cut to the image.
+        stretch: Resize logits straight to the size of the image, also where that is no multiple of theirs, as
+            some published networks do; pixels then shift by a part of the stride.
+        align_corners: Resize with the corners of both maps aligned, which implies ``stretch``.
+        kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` and
+            ``soft_targets``.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        classified_channels: int | None = None,
+        channels: int | None = None,
+        dropout_ratio: float = 0.1,
+        map_names: Sequence[str] = ('out',),
+        stride: int | None = None,
+        stretch: bool = False,
+        align_corners: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+        **kwargs,
+    ):
+        widths = list(in_channels)
+        width = classified_channels or (widths[0] if widths else 0)
+        channels = channels or max(1, width // 4)
+        super().__init__(
+            in_channels=widths,
+            channels=channels,
+            map_names=map_names,
+            dropout_ratio=dropout_ratio,
+            align_corners=align_corners,
+            init_cfg=init_cfg,
+            **kwargs,
+        )
+        # mmseg's drops whole channels, the published head elements.
+        self.dropout = nn.Dropout(dropout_ratio)
+        self.reduce = nn.Sequential(
+            nn.Conv2d(width, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+        )
+        self.stride = stride
+        self.stretch = stretch or align_corners
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Map (B, classified_channels, h, w) → logits (B, 1, h, w)."""
+        return self.cls_seg(self.reduce(x))
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
+        """Maps (B, Cᵢ, hᵢ, wᵢ), of which the first is classified → logits (B, 1, h₀, w₀)."""
+        return self.classify(self._transform_inputs(inputs)[0])
+
+    def to_image(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        """Logits (B, 1, h, w) → (B, 1, H, W), bilinear; see ``stride``, ``stretch`` and ``align_corners``."""
+        if self.stretch:
+            return resize(logits, size=tuple(size), mode='bilinear', align_corners=self.align_corners)
+        if self.stride is not None:
+            return enlarge(logits, self.stride, size)
+        return super().to_image(logits, size)
