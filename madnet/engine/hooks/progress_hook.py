@@ -2,10 +2,13 @@
 
 import sys
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from tqdm import tqdm
+
+from madnet.progress import progress_bar
 
 
 @HOOKS.register_module()
@@ -28,15 +31,7 @@ class ProgressHook(Hook):
 
     def _open(self, total: int, initial: int, what: str, unit: str) -> None:
         if is_main_process():
-            self._bar = tqdm(
-                total=total,
-                initial=initial,
-                desc=what,
-                unit=unit,
-                disable=not sys.stderr.isatty(),
-                dynamic_ncols=True,
-                smoothing=0.05,
-            )
+            self._bar = progress_bar(total=total, initial=initial, what=what, unit=unit)
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -51,9 +46,11 @@ class ProgressHook(Hook):
         """Move the bar."""
         if self._bar is None:
             return
-        self._losses.append(outputs['loss'].item())
+        self._losses.append(outputs['loss'].detach())
+        if self._bar.disable:
+            return
         self._bar.set_description(f'epoch {runner.epoch + 1}/{runner.max_epochs}', refresh=False)
-        shown = {'loss': f'{self._losses[-1]:.3f}', 'lr': f'{self._lr(runner):.1e}'}
+        shown = {'loss': f'{self._losses[-1].item():.3f}', 'lr': f'{self._lr(runner):.1e}'}
         best = runner.message_hub.runtime_info.get('best_score')
         if best is not None:
             shown[f'best {self.score}'] = f'{100 * best:.2f}'
@@ -75,7 +72,7 @@ class ProgressHook(Hook):
         # an epoch's mean, not its last batch: with eight images a batch, one loss says little
         line = [f'epoch {epoch}/{runner.max_epochs}', f'lr {self._lr(runner):.2e}']
         if self._losses:
-            line.insert(1, f'loss {sum(self._losses) / len(self._losses):.4f}')
+            line.insert(1, f'loss {torch.stack(self._losses).mean().item():.4f}')
         self._losses.clear()
         line += [f'{k} {100 * metrics[k]:.2f}' for k in ('IoU', 'nIoU', 'Pd') if k in metrics]
         line += [f'Fa {1e6 * metrics["Fa"]:.1f}e-6'] if 'Fa' in metrics else []
