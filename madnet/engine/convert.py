@@ -7,12 +7,23 @@ import torch
 
 from madnet.engine.checkpoint import put_in_place, read_checkpoint, state_dict_of
 from madnet.errors import UserError, nearest
-from madnet.models.checkpoints import convert_madnet, convert_mim, export_madnet, export_mim
+from madnet.models.checkpoints import (
+    convert_dnanet,
+    convert_madnet,
+    convert_mim,
+    convert_rdian,
+    export_dnanet,
+    export_madnet,
+    export_mim,
+    export_rdian,
+)
 
 #: network → (published names → ours, ours → published names), both on state dicts
 CONVERTERS: dict[str, tuple[Callable, Callable]] = {
+    'dnanet': (convert_dnanet, export_dnanet),
     'madnet': (convert_madnet, export_madnet),
     'mim': (convert_mim, export_mim),
+    'rdian': (convert_rdian, export_rdian),
 }
 
 

@@ -1,4 +1,11 @@
 from .adadcm_encoder import AdaDCMEncoder
+from .dnanet import DNANetEncoder
 from .mim_encoder import MiMEncoder
+from .rdian import RDIANEncoder
 
-__all__ = ['AdaDCMEncoder', 'MiMEncoder']
+__all__ = [
+    'AdaDCMEncoder',
+    'DNANetEncoder',
+    'MiMEncoder',
+    'RDIANEncoder',
+]

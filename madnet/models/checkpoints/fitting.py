@@ -15,6 +15,18 @@ def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if isinstance(value, Tensor)}
 
 
+def without_prefixes(
+    checkpoint: Mapping[str, Any], prefixes: Iterable[str] = ('module.', 'model.', 'decode_head.')
+) -> dict[str, Tensor]:
+    """:func:`unwrap`, each of the prefixes removed where all keys begin with it: what trainers wrap around a
+    network."""
+    state = unwrap(checkpoint)
+    for prefix in prefixes:
+        if state and all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
 def check_same(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], verdict: str) -> None:
     """Raises a ``UserError`` that begins with ``verdict`` and names the keys and shapes that differ."""
     missing = [key for key in expected if key not in state]

@@ -1,7 +1,7 @@
 """What several encoders, necks and heads are built from."""
 
 from .adadcm import AdaDCM
-from .cbam import CBAMBlock, ChannelGate, SpatialGate
+from .cbam import CBAMBlock, ChannelGate, SpatialGate, cbam_stage
 from .conv_blocks import ConvBNReLU, DoubleConv, UpConv
 from .differential_conv import DifferentialConv
 from .enlarge import enlarge
@@ -13,6 +13,7 @@ from .memory_attention import MemoryAttention
 from .mim_block import MiMBlock, WordBlock
 from .mim_merge import SentenceMerge, WordMerge
 from .mim_stem import MiMStem
+from .opposite_contrast import opposite_contrast
 from .padding import pad_reflect
 from .patch_expand import PatchExpand
 from .pixel_attention import PixelAttention
@@ -51,8 +52,10 @@ __all__ = [
     'UpsampleBlock',
     'WordBlock',
     'WordMerge',
+    'cbam_stage',
     'enlarge',
     'map_to_words',
+    'opposite_contrast',
     'pad_reflect',
     'residual_layer',
     'window_partition',

@@ -8,19 +8,19 @@ from torch import Tensor, nn
 class ChannelGate(nn.Module):
     """A gate for every channel: σ(m(mean over pixels) + m(maximum over pixels)), m = Conv1×1 ReLU Conv1×1.
 
-    Channel attention of CBAM (Woo et al., ECCV 2018, eq. 2). Both convolutions are without bias, and m is
-    the same for the mean and for the maximum.
+    Channel attention of CBAM (Woo et al., ECCV 2018, eq. 2); m is the same for the mean and for the maximum.
 
     Args:
         channels: C.
         reduction: The hidden layer of m has C // reduction channels, at least one.
+        bias: Whether the two convolutions have a bias.
     """
 
-    def __init__(self, channels: int, reduction: int = 16):
+    def __init__(self, channels: int, reduction: int = 16, bias: bool = False):
         super().__init__()
         hidden = max(1, channels // reduction)
-        self.squeeze = nn.Conv2d(channels, hidden, kernel_size=1, bias=False)
-        self.expand = nn.Conv2d(hidden, channels, kernel_size=1, bias=False)
+        self.squeeze = nn.Conv2d(channels, hidden, kernel_size=1, bias=bias)
+        self.expand = nn.Conv2d(hidden, channels, kernel_size=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) → gate (B, C, 1, 1) in 0–1."""
@@ -38,17 +38,20 @@ class SpatialGate(nn.Module):
         kernel_size: Of the convolution, odd; zero padding keeps the size.
         mean_first: Whether the mean is the convolution's first channel and the maximum its second, or the
             other way round: published weights need their own order.
+        norm: Whether a BatchNorm stands between the convolution and σ.
     """
 
-    def __init__(self, kernel_size: int = 7, mean_first: bool = True):
+    def __init__(self, kernel_size: int = 7, mean_first: bool = True, norm: bool = False):
         super().__init__()
         self.mean_first = mean_first
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+        self.norm = nn.BatchNorm2d(1) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) → gate (B, 1, H, W) in 0–1."""
         summary = (x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True))
-        return torch.sigmoid(self.conv(torch.cat(summary if self.mean_first else summary[::-1], dim=1)))
+        y = self.conv(torch.cat(summary if self.mean_first else summary[::-1], dim=1))
+        return torch.sigmoid(self.norm(y))
 
 
 class CBAMBlock(nn.Module):
@@ -91,3 +94,8 @@ class CBAMBlock(nn.Module):
         y = y * self.channel_gate(y)
         y = y * self.spatial_gate(y)
         return (y + self.shortcut(x)).relu()
+
+
+def cbam_stage(in_channels: int, out_channels: int, depth: int) -> nn.Sequential:
+    """``depth`` blocks in a row, of which the first changes the channels."""
+    return nn.Sequential(*(CBAMBlock(out_channels if i else in_channels, out_channels) for i in range(depth)))

@@ -73,7 +73,7 @@ def relative_error(found, expected):
 
 
 def assert_golden(found, golden, tolerance=1e-4):
-    """Compares a tensor with a golden's shape, statistics and samples (every fourth pixel), where it has them.
+    """Compares a tensor with a golden's shape, statistics and samples (every fourth pixel), as far as given.
 
     Returns:
         The largest difference of the samples as a share of the largest of them.

@@ -1,0 +1,65 @@
+"""The encoder of DNANet."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from madnet.errors import UserError
+from madnet.models.input_check import check_image
+from madnet.models.layers import cbam_stage
+
+
+@MODELS.register_module()
+class DNANetEncoder(BaseModule):
+    """Stages of residual CBAM blocks with 2×2 max-pooling between them.
+
+    The first column X(i, 0) of the grid of DNANet (Li et al., "Dense Nested Attention Network for Infrared
+    Small Target Detection", TIP 2023, fig. 2); the other columns are in
+    :class:`~madnet.models.heads.DNANetHead`. Any image of at least 32×32 pixels will do: where a side is odd,
+    the last row or column is pooled alone, so that a map of stride s measures ceil(H / s) × ceil(W / s). On
+    multiples of the strides this is the published encoder exactly.
+
+    Args:
+        in_channels: Channels of the image, 1 or 3.
+        base_channels: Channels of the first map; each next one has twice as many.
+        depths: Blocks of each stage, and so the number of maps. The published depths are (1, 2, 2, 2, 2),
+            after ResNet-18; (1, 1, 1, 1, 1) and (1, 3, 4, 6, 3) after ResNet-10 and -34.
+        init_cfg: As in mmengine.
+
+    Raises:
+        UserError: A stage without blocks.
+        InputError: In ``forward``, for an image with other channels or a side below 32 pixels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        base_channels: int = 16,
+        depths: Sequence[int] = (1, 2, 2, 2, 2),
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        super().__init__(init_cfg)
+        if not depths or min(depths) < 1:
+            raise UserError(
+                f'DNANetEncoder: depths={list(depths)}, expected at least one block in every stage'
+            )
+        self.in_channels = in_channels
+        self.pyramid_channels = [base_channels * 2**i for i in range(len(depths))]
+        widths = [in_channels, *self.pyramid_channels]
+        self.stages = nn.ModuleList(
+            cbam_stage(widths[i], widths[i + 1], depth) for i, depth in enumerate(depths)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Image (B, in_channels, H, W) → maps (B, C·2ⁱ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)), i = 0, 1, …"""
+        check_image(x, self.in_channels, type(self).__name__)
+        maps = []
+        for stage in self.stages:
+            if maps:
+                x = F.max_pool2d(x, kernel_size=2, ceil_mode=True)
+            x = stage(x)
+            maps.append(x)
+        return tuple(maps)

@@ -1,0 +1,116 @@
+"""Checkpoints of the published DNANet, to and from ours."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from madnet.errors import UserError
+from madnet.models.backbones import DNANetEncoder
+from madnet.models.heads import DNANetHead
+
+from .cbam import CBAM_BLOCK
+from .fitting import check_same, some, unwrap, without_prefixes
+from .renaming import Names, inverse, nest, rename
+
+
+class DNANetShape(NamedTuple):
+    """What tells one DNANet from another; see ``DNANetEncoder`` and ``DNANetHead``."""
+
+    in_channels: int
+    base_channels: int
+    depths: tuple[int, ...]
+    deep_supervision: bool
+
+    def template(self) -> dict[str, Tensor]:
+        """Our state dict of that shape, without memory behind it."""
+        with torch.device('meta'):
+            backbone = DNANetEncoder(self.in_channels, self.base_channels, self.depths)
+            head = DNANetHead(backbone.pyramid_channels, self.depths[:-1], self.deep_supervision)
+            return nn.ModuleDict({'backbone': backbone, 'decode_head': head}).state_dict()
+
+    def names(self) -> Names:
+        """Our names → the published ones."""
+        deepest = len(self.depths) - 1
+        names: Names = {}
+        for level, depth in enumerate(self.depths):
+            for column in range(deepest + 1 - level):
+                ours = f'decode_head.columns.{column - 1}.{level}' if column else f'backbone.stages.{level}'
+                for block in range(depth):
+                    names |= nest(f'{ours}.{block}', f'conv{level}_{column}.{block}', CBAM_BLOCK)
+        for level in range(1, deepest + 1):
+            names[f'decode_head.reduce.{level - 1}'] = f'conv0_{level}_1x1'
+        names |= nest('decode_head.fuse', f'conv0_{deepest}_final.0', CBAM_BLOCK)
+        names['decode_head.conv_seg'] = f'final{deepest}' if self.deep_supervision else 'final'
+        for side in range(deepest - 1):
+            names[f'decode_head.sides.{side}'] = f'final{side + 1}'
+        return names
+
+
+def published_dnanet_shape(published: Mapping[str, Any]) -> DNANetShape:
+    """The shape of a checkpoint with the published key names.
+
+    Raises:
+        UserError: The first convolution is missing.
+    """
+    state = without_prefixes(published)
+    weight = state.get('conv0_0.0.conv1.weight')
+    if weight is None or weight.ndim != 4:
+        raise UserError(
+            'not a checkpoint of the published DNANet: it has no convolution conv0_0.0.conv1.weight; '
+            f'its first keys are {some(state)}'
+        )
+    depths = _depths(state, 'conv{level}_0.{block}.conv1.weight')
+    return DNANetShape(weight.shape[1], weight.shape[0], depths, 'final.weight' not in state)
+
+
+def convert_dnanet(published: Mapping[str, Any]) -> dict[str, Tensor]:
+    """State dict of our DNANet from a checkpoint with the published key names.
+
+    Args:
+        published: The published state dict, its keys with or without ``model.``, bare or under
+            ``state_dict``. Its shape is read from it; see :func:`published_dnanet_shape`.
+
+    Returns:
+        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``decode_head.``) of that shape.
+
+    Raises:
+        UserError: Keys or shapes differ from the published architecture; the message names them.
+    """
+    state, shape = without_prefixes(published), published_dnanet_shape(published)
+    expected = rename(shape.template(), shape.names())
+    check_same(state, expected, 'not a checkpoint of the published DNANet')
+    return rename({key: state[key] for key in expected}, inverse(shape.names()))
+
+
+def export_dnanet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The inverse of :func:`convert_dnanet`: the published key names for a state dict of our DNANet.
+
+    Raises:
+        UserError: The state dict is of another architecture.
+    """
+    state = unwrap(state_dict)
+    weight = state.get('backbone.stages.0.0.body.0.weight')
+    if weight is None or weight.ndim != 4:
+        raise UserError(
+            'not a state dict of our DNANet: it has no backbone.stages.0.0.body.0.weight; '
+            f'its first keys are {some(state)}'
+        )
+    depths = _depths(state, 'backbone.stages.{level}.{block}.body.0.weight')
+    deep = any(key.startswith('decode_head.sides.') for key in state)
+    shape = DNANetShape(weight.shape[1], weight.shape[0], depths, deep)
+    expected = shape.template()
+    check_same(state, expected, 'not a state dict of our DNANet')
+    return rename({key: state[key] for key in expected}, shape.names())
+
+
+def _depths(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
+    """Blocks of each level of the first column, counted by the key of a block's first convolution."""
+    depths: list[int] = []
+    while key.format(level=len(depths), block=0) in state:
+        block = 1
+        while key.format(level=len(depths), block=block) in state:
+            block += 1
+        depths.append(block)
+    return tuple(depths)
