@@ -244,3 +244,33 @@ def test_madnet_in_plain_mmseg_gives_the_same_logits():
     (image,) = images((64, 72))
     (a,), (b,) = predict(ours, [image], [sample(64, 72)]), predict(plain, [image], [sample(64, 72)])
     torch.testing.assert_close(a.seg_logits.data, b.seg_logits.data)
+
+
+def of_sixteens(height, width):
+    return -(-height // 16) * 16, -(-width // 16) * 16
+
+
+def test_a_backbone_that_takes_some_sizes_only_gets_them():
+    plain, padded = build_madnet(), build_madnet()
+    padded.backbone.padded_size = of_sixteens
+    seen = []
+    padded.backbone.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
+    x = torch.randn(2, 3, 45, 61)
+    with torch.no_grad():
+        logits = padded.encode_decode(x, [{}, {}])
+        mirrored = F.pad(x, (0, 3, 0, 3), mode='reflect')
+        assert torch.equal(logits, plain.encode_decode(mirrored, [{}, {}])[..., :45, :61])
+    assert seen[0] == (2, 3, 48, 64)
+
+
+def test_what_was_padded_counts_in_no_loss():
+    model = build_madnet(head={'loss_decode': {'type': 'MaskBCELoss'}})
+    x, samples = torch.randn(1, 3, 45, 61), [sample(45, 61)]
+    model.backbone.padded_size = of_sixteens
+    found = model.loss(x, samples)
+    assert samples[0].gt_sem_seg.data.shape == (1, 45, 61)
+    with torch.no_grad():
+        logits = model.encode_decode(x, [{}])
+    target = samples[0].gt_sem_seg.data[None].float()
+    expected = F.binary_cross_entropy_with_logits(logits, target)
+    torch.testing.assert_close(found['decode.loss_out'], expected, rtol=1e-5, atol=1e-6)

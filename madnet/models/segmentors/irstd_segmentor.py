@@ -11,6 +11,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from madnet.errors import UserError
+from madnet.models.layers import pad_reflect
 
 
 @MODELS.register_module()
@@ -25,6 +26,10 @@ class IRSTDSegmentor(EncoderDecoder):
     A neck or head without ``in_channels`` takes them from what stands before it, where that tells its
     ``pyramid_channels``, as our backbones and necks do. So the width of MAD-Net is one number,
     ``model.backbone.base_channels``.
+
+    A backbone that takes only some sizes says so by ``padded_size(height, width)``, which gives the smallest
+    size it takes that holds the image. Images are then mirrored at the right and the bottom up to that size,
+    in training with pixels that count in no loss, and logits are cut back.
 
     Args:
         backbone, neck, decode_head, kwargs: As in mmseg's ``EncoderDecoder``.
@@ -61,9 +66,30 @@ class IRSTDSegmentor(EncoderDecoder):
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
         """Logits (B, 1, H, W) of images (B, C, H, W), at the size of ``inputs`` whatever the metas say."""
+        height, width = inputs.shape[2:]
+        inputs = self._pad(inputs)
         # A torch.Size tells mmseg's heads that it is the size of the tensor, whatever else the metas hold.
         metas = [{**meta, 'img_shape': inputs.shape[2:]} for meta in batch_img_metas or [{}] * len(inputs)]
-        return super().encode_decode(inputs, metas)
+        return super().encode_decode(inputs, metas)[..., :height, :width]
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Losses of images (B, C, H, W) and their masks of the same size, by name."""
+        padded = self._pad(inputs)
+        if padded.shape != inputs.shape:
+            right, bottom = padded.shape[3] - inputs.shape[3], padded.shape[2] - inputs.shape[2]
+            ignored = self.decode_head.ignore_index
+            data_samples = [_pad_truth(sample, right, bottom, ignored) for sample in data_samples]
+        return super().loss(padded, data_samples)
+
+    def _pad(self, inputs: Tensor) -> Tensor:
+        padded_size = getattr(self.backbone, 'padded_size', None)
+        if padded_size is None:
+            return inputs
+        height, width = inputs.shape[2:]
+        to_height, to_width = padded_size(height, width)
+        if (to_height, to_width) == (height, width):
+            return inputs
+        return pad_reflect(inputs, left=0, right=to_width - width, top=0, bottom=to_height - height)
 
     def predict(
         self, inputs: Tensor | Sequence[Tensor], data_samples: list[SegDataSample] | None = None
@@ -117,6 +143,15 @@ class IRSTDSegmentor(EncoderDecoder):
 
 def _with_channels(cfg: dict, channels: Sequence[int] | None) -> dict:
     return cfg if 'in_channels' in cfg or channels is None else {**cfg, 'in_channels': list(channels)}
+
+
+def _pad_truth(sample: SegDataSample, right: int, bottom: int, ignored: int) -> SegDataSample:
+    padded = sample.clone()
+    for name, value in (('gt_sem_seg', ignored), ('gt_mask', 0)):
+        if name in sample:
+            data = F.pad(sample.get(name).data, (0, right, 0, bottom), value=value)
+            padded.set_data({name: PixelData(data=data)})
+    return padded
 
 
 def _target_logits(logits: Tensor) -> Tensor:
