@@ -2,10 +2,6 @@ from .adadcm_encoder import AdaDCMEncoder
 from .dnanet import DNANetEncoder
 from .mim_encoder import MiMEncoder
 from .rdian import RDIANEncoder
+from .thin_resnet import ThinResNet
 
-__all__ = [
-    'AdaDCMEncoder',
-    'DNANetEncoder',
-    'MiMEncoder',
-    'RDIANEncoder',
-]
+__all__ = ['AdaDCMEncoder', 'DNANetEncoder', 'MiMEncoder', 'RDIANEncoder', 'ThinResNet']

@@ -1,0 +1,34 @@
+"""Contrast that counts only where it is seen from opposite sides."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def opposite_contrast(x: Tensor, distance: int = 2) -> Tensor:
+    """Direction-induced attention of RDIAN (Sun et al., TGRS 2023)::
+
+        σ( Σ over four axes (x(p) − x(p + δ)) · (x(p) − x(p − δ)) )
+
+    with δ along the diagonals, the vertical and the horizontal, ``distance`` pixels each. A blob differs
+    from both of its neighbours on an axis in the same sense, an edge from one of them only. Outside of the
+    map x is 0.
+
+    Args:
+        x: Image (B, C, H, W). Of several channels the products are averaged.
+        distance: In pixels.
+
+    Returns:
+        Map (B, 1, H, W) in 0–1, 0.5 where nothing stands out.
+    """
+    height, width = x.shape[-2:]
+    d = distance
+    padded = F.pad(x, (d, d, d, d))
+
+    def difference(row: int, column: int) -> Tensor:
+        """x(p) − x(p + δ) for δ = (row, column)."""
+        return x - padded[..., d + row : d + row + height, d + column : d + column + width]
+
+    axes = ((-d, -d), (-d, 0), (-d, d), (0, d))
+    products = sum(difference(row, column) * difference(-row, -column) for row, column in axes)
+    return torch.sigmoid(products.mean(dim=1, keepdim=True))
