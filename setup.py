@@ -38,6 +38,7 @@ setup(
     package_data={
         'madnet.ops.selective_scan': ['csrc/*.c', 'csrc/*.h'],
         'madnet.datasets': ['catalogue.json', 'splits/*/*/*.txt'],
+        'madnet.models': ['pretrained/*.json', 'pretrained/*.md', 'pretrained/*.safetensors'],
         'madnet.visualization': ['templates/*'],
     },
     install_requires=[
@@ -51,6 +52,7 @@ setup(
         'pillow>=10.1',
         'matplotlib>=3.8',
         'jinja2>=3.1',
+        'safetensors>=0.4.3',  # shipped weights: tensors that can be read without running code
         'tqdm>=4.65',
         'tensorboard>=2.14',
         'setuptools>=68',  # mmengine imports distutils, whose shim lives there on Python 3.12 and later

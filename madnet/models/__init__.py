@@ -5,6 +5,7 @@ from .deploy import switch_to_deploy
 from .heads import MADNetHead, MiMHead
 from .losses import MaskBCELoss, SLSLoss, SoftDiceLoss, SoftIoULoss
 from .necks import MambaNeck, MemA2MNeck
+from .pretrained import get_pretrained, list_pretrained, load_pretrained
 from .segmentors import IRSTDPreProcessor, IRSTDSegmentor
 
 __all__ = [
@@ -20,5 +21,8 @@ __all__ = [
     'SLSLoss',
     'SoftDiceLoss',
     'SoftIoULoss',
+    'get_pretrained',
+    'list_pretrained',
+    'load_pretrained',
     'switch_to_deploy',
 ]

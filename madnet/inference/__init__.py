@@ -1,0 +1,6 @@
+"""From images to targets: networks and training-free detectors put to use."""
+
+from .prediction import Prediction, Target
+from .predictor import Predictor
+
+__all__ = ['Prediction', 'Predictor', 'Target']

@@ -1,0 +1,135 @@
+"""Prediction as a command: images in, files out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+import madnet
+from madnet.engine.cli import parse_options
+from madnet.errors import UserError
+from madnet.models.pretrained import get_pretrained, list_pretrained
+
+from .detector import classical_methods
+from .inputs import list_images, unique_names
+from .outputs import PER_IMAGE, parse_formats, record, write_image_files, write_tables
+from .predictor import Predictor
+
+
+def predict_files(
+    model: str,
+    inputs: Sequence[str | os.PathLike],
+    checkpoint: str | None = None,
+    out: str | os.PathLike = 'predictions',
+    formats: str = 'png,csv,json',
+    threshold: float = 0.5,
+    tile: int | tuple[int, int] | None = None,
+    overlap: int | None = None,
+    value_range: tuple[float, float] | None = None,
+    device: str | None = None,
+    fold: bool = False,
+    options: list[str] | None = None,
+    trust_checkpoint: bool = False,
+) -> list[dict[str, Any]]:
+    """Predict image files and write what was found.
+
+    Every file is written beside its name and then renamed: none is ever half-written. Images that cannot be
+    read are passed over and told of at the end.
+
+    Args:
+        model: A shipped name, the name of a training-free method, or a config file.
+        inputs: Image files and folders of them.
+        checkpoint: The weights for a config with a network.
+        out: Folder for the results, made where it is missing.
+        formats: Words of :data:`~madnet.inference.outputs.FORMATS` with commas.
+        threshold, tile, overlap, value_range, device, fold, trust_checkpoint: As in
+            :class:`~madnet.inference.Predictor`.
+        options: ``KEY=VALUE`` pairs that override the config.
+
+    Returns:
+        One record for each image: ``name``, ``file``, ``width``, ``height``, ``highest_score``, ``targets``.
+
+    Raises:
+        UserError: The model, an input or an option is not as it should be.
+    """
+    kinds = parse_formats(formats)
+    paths = [p for i in inputs for p in list_images(i)]
+    names = unique_names(paths)
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f'--out {out}: is a file, expected a folder.')
+    predictor = Predictor(
+        model,
+        checkpoint,
+        device=device,
+        threshold=threshold,
+        tile=tile,
+        overlap=overlap,
+        value_range=value_range,
+        fold=fold,
+        options=parse_options(options),
+        trust_checkpoint=trust_checkpoint,
+    )
+    records, unreadable = [], []
+    bar = tqdm(paths, desc='predict', unit='image', disable=not sys.stderr.isatty(), dynamic_ncols=True)
+    for path, name in zip(bar, names, strict=True):
+        try:
+            prediction = predictor(path)
+        except UserError as e:
+            if len(paths) == 1:
+                raise
+            unreadable.append(str(e))
+            continue
+        write_image_files(out, kinds, prediction, name)
+        records.append(record(prediction, name))
+    if unreadable and not records:
+        raise UserError(f'none of the {len(paths)} images could be predicted: {unreadable[0]}')
+    about = {
+        'detector': {'name': predictor.detector.name, **predictor.detector.origin},
+        'threshold': threshold,
+        'tile': tile,
+        'versions': {'madnet': madnet.__version__},
+    }
+    tables = write_tables(out, kinds, records, about)
+    print(_summary(records, out, kinds, tables, threshold))
+    if unreadable:
+        more = '' if len(unreadable) == 1 else f' (and {len(unreadable) - 1} more)'
+        raise UserError(
+            f'{len(unreadable)} of {len(paths)} images could not be predicted, the others are done: '
+            f'{unreadable[0]}{more}'
+        )
+    return records
+
+
+def detectors_text() -> str:
+    """The detectors that need no config, one a line, for people."""
+    lines = ['shipped networks:']
+    for name in list_pretrained():
+        entry = get_pretrained(name)
+        about = next((line.strip('# ') for line in entry.read_card().splitlines() if line.strip()), '')
+        lines.append(f'  {name:16} {entry.parameters:>9,} weights  {about}')
+    if len(lines) == 1:
+        lines.append('  none with this version')
+    methods = classical_methods()
+    if methods:
+        lines += ['without training:', f'  {" ".join(methods)}']
+    return '\n'.join(lines)
+
+
+def _summary(
+    records: list[dict], out: Path, kinds: Sequence[str], tables: list[Path], threshold: float
+) -> str:
+    found = sum(len(r['targets']) for r in records)
+    empty = sum(not r['targets'] for r in records)
+    lines = [f'{len(records)} image(s), {found} target(s); {empty} image(s) without any']
+    if not found:
+        highest = max(r['highest_score'] for r in records)
+        lines.append(f'the highest score of all is {highest:.3f}, the threshold {threshold:g}')
+    lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]
+    lines += [f'{"targets":9}{path}' for path in tables]
+    return '\n'.join(lines)

@@ -1,0 +1,210 @@
+"""Predictions on disk: pictures, tables, and labels for other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from madnet.errors import UserError, nearest
+from madnet.visualization.overlay import draw_overlay
+
+from .prediction import Prediction
+
+#: Columns of ``targets.csv``.
+COLUMNS = ('image', 'x', 'y', 'x0', 'y0', 'x1', 'y1', 'area', 'peak', 'mean')
+
+
+def _scores_png(prediction: Prediction) -> bytes:
+    return _png(np.round(prediction.score_map * 65535).astype(np.uint16))
+
+
+def _mask_png(prediction: Prediction) -> bytes:
+    return _png(prediction.mask.astype(np.uint8) * np.uint8(255))
+
+
+def _overlay_png(prediction: Prediction) -> bytes:
+    picture = draw_overlay(
+        prediction.image, pred=prediction.components, score=prediction.score_map, title=prediction.name
+    )
+    return _png(picture[..., ::-1])
+
+
+def _scores_npy(prediction: Prediction) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, prediction.score_map)
+    return buffer.getvalue()
+
+
+def _yolo(prediction: Prediction) -> bytes:
+    height, width = prediction.score_map.shape
+    lines = []
+    for target in prediction.targets:
+        x0, y0, x1, y1 = target.box
+        centre = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
+        numbers = (*centre, (x1 - x0) / width, (y1 - y0) / height, target.peak)
+        lines.append('0 ' + ' '.join(f'{n:.6f}' for n in numbers) + '\n')
+    return ''.join(lines).encode()
+
+
+#: Files for each image: format → (folder, ending, content).
+PER_IMAGE: dict[str, tuple[str, str, Callable[[Prediction], bytes]]] = {
+    'scores': ('scores', '.png', _scores_png),
+    'masks': ('masks', '.png', _mask_png),
+    'overlays': ('overlays', '.png', _overlay_png),
+    'npy': ('npy', '.npy', _scores_npy),
+    'yolo': ('labels', '.txt', _yolo),
+}
+
+
+def record(prediction: Prediction, name: str) -> dict[str, Any]:
+    """What the tables keep of a prediction, so that its maps need not stay in memory."""
+    height, width = prediction.score_map.shape
+    return {
+        'name': name,
+        'file': None if prediction.path is None else str(prediction.path),
+        'width': width,
+        'height': height,
+        'highest_score': float(prediction.score_map.max()),
+        'targets': [
+            {**t.to_dict(), 'rle': run_lengths(prediction.components.labels == i)}
+            for i, t in enumerate(prediction.targets, 1)
+        ],
+    }
+
+
+def targets_csv(records: Sequence[dict], about: dict) -> bytes:
+    """One row for each target, columns :data:`COLUMNS`."""
+    buffer = io.StringIO(newline='')
+    writer = csv.writer(buffer, lineterminator='\n')
+    writer.writerow(COLUMNS)
+    for image in records:
+        for t in image['targets']:
+            numbers = (f'{t["x"]:.3f}', f'{t["y"]:.3f}', *t['box'], t['area'])
+            writer.writerow((image['name'], *numbers, f'{t["peak"]:.5f}', f'{t["mean"]:.5f}'))
+    return buffer.getvalue().encode()
+
+
+def targets_json(records: Sequence[dict], about: dict) -> bytes:
+    """``{"schema": 1, …what was run…, "images": [{"name", "file", "width", "height", "targets"}]}``."""
+    images = [
+        {**image, 'targets': [{k: v for k, v in t.items() if k != 'rle'} for t in image['targets']]}
+        for image in records
+    ]
+    return _json({'schema': 1, **about, 'images': images})
+
+
+def coco_json(records: Sequence[dict], about: dict) -> bytes:
+    """A COCO data set of one category, ``target``: box, area and exact pixels of each, with its peak as
+    ``score``. Serves as labels and, its ``annotations`` alone, as results."""
+    images, annotations = [], []
+    for number, image in enumerate(records, 1):
+        file = Path(image['file'] or image['name']).name
+        images.append({'id': number, 'file_name': file, 'width': image['width'], 'height': image['height']})
+        for t in image['targets']:
+            x0, y0, x1, y1 = t['box']
+            annotations.append(
+                {
+                    'id': len(annotations) + 1,
+                    'image_id': number,
+                    'category_id': 1,
+                    'bbox': [x0, y0, x1 - x0, y1 - y0],
+                    'area': t['area'],
+                    'segmentation': {'size': [image['height'], image['width']], 'counts': t['rle']},
+                    'iscrowd': 0,
+                    'score': t['peak'],
+                }
+            )
+    categories = [{'id': 1, 'name': 'target'}]
+    return _json({'info': about, 'images': images, 'annotations': annotations, 'categories': categories})
+
+
+#: Files for all images: format → (name, content).
+TABLES: dict[str, tuple[str, Callable[[Sequence[dict], dict], bytes]]] = {
+    'csv': ('targets.csv', targets_csv),
+    'json': ('targets.json', targets_json),
+    'coco': ('coco.json', coco_json),
+}
+#: What a word of ``--format`` stands for.
+FORMATS: dict[str, tuple[str, ...]] = {
+    'png': ('scores', 'masks', 'overlays'),
+    **{name: (name,) for name in (*PER_IMAGE, *TABLES)},
+    'all': (*PER_IMAGE, *TABLES),
+}
+
+
+def parse_formats(words: str | Iterable[str]) -> tuple[str, ...]:
+    """The kinds of files that words such as ``'png,csv'`` ask for, each once.
+
+    Raises:
+        UserError: An unknown word, or none.
+    """
+    words = words.split(',') if isinstance(words, str) else list(words)
+    kinds: dict[str, None] = {}
+    for word in (w.strip() for w in words):
+        if word not in FORMATS:
+            raise UserError(
+                f'--format: found {word!r}, expected {", ".join(FORMATS)}.{nearest(word, FORMATS)}'
+            )
+        kinds.update(dict.fromkeys(FORMATS[word]))
+    return tuple(kinds)
+
+
+def write_image_files(out: Path, kinds: Iterable[str], prediction: Prediction, name: str) -> None:
+    """Write the files of one image under ``out``, each whole or not at all."""
+    for kind in kinds:
+        if kind in PER_IMAGE:
+            folder, ending, content = PER_IMAGE[kind]
+            write_whole(out / folder / f'{name}{ending}', content(prediction))
+
+
+def write_tables(out: Path, kinds: Iterable[str], records: Sequence[dict], about: dict) -> list[Path]:
+    """Write the files of all images under ``out``, each whole or not at all; returns their paths."""
+    paths = []
+    for kind in kinds:
+        if kind in TABLES:
+            name, content = TABLES[kind]
+            paths.append(out / name)
+            write_whole(paths[-1], content(records, about))
+    return paths
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside its name and let it take the name over, so that it is never seen half-written.
+
+    Raises:
+        UserError: The folder cannot be made, or the file not be written.
+    """
+    beside = path.with_name(f'.{path.name}.writing')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    except OSError as e:
+        raise UserError(f'{path}: cannot be written ({e.strerror}).') from None
+    finally:
+        if beside.exists():
+            beside.unlink()
+
+
+def run_lengths(mask: np.ndarray) -> list[int]:
+    """COCO's uncompressed run lengths of a mask (H, W): zeros and ones by turns, zeros first, by columns."""
+    flat = mask.ravel(order='F').astype(bool)
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    first = [0] if flat[0] else []
+    return first + np.diff([0, *changes, flat.size]).tolist()
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    return cv2.imencode('.png', pixels)[1].tobytes()
+
+
+def _json(content: dict) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + '\n').encode()

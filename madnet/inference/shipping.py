@@ -1,0 +1,179 @@
+"""From a trained checkpoint and its model card to weights that ship with the package."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmseg.registry import DATASETS, MODELS
+
+from madnet.datasets.image_pipeline import pipeline_settings
+from madnet.datasets.sirst_dataset import TargetDataset
+from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of, state_dict_of
+from madnet.engine.cli import parse_options
+from madnet.engine.config import load_config, telling_config_errors
+from madnet.errors import UserError
+from madnet.evaluation import evaluate
+from madnet.models.pretrained import table
+
+from .outputs import write_whole
+from .predictor import Predictor
+
+#: Headings that a model card must have.
+CARD_SECTIONS = ('Data', 'Recipe', 'Numbers', 'Cost', 'Limits')
+#: Bytes that all shipped weights may take together.
+MAX_BYTES = 8 * 2**20
+#: What half precision may cost, in IoU and in nIoU (fractions).
+MAX_LOSS = 5e-4
+
+
+def ship_weights(
+    name: str,
+    config: str | Path,
+    checkpoint: str | Path,
+    card: str | Path,
+    half: bool = False,
+    check_split: str = 'val',
+    folder: Path | None = None,
+    options: list[str] | None = None,
+    trust_checkpoint: bool = False,
+) -> dict[str, Any]:
+    """Add a trained network to the table of shipped weights.
+
+    Writes ``<name>.safetensors`` (the state dict and nothing else), ``<name>.json`` (model and pipeline),
+    ``<name>.md`` (the card), and last the entry in ``index.json``; a name that is there already is replaced.
+
+    Args:
+        name: What it will be loaded by: small letters, digits and underscores.
+        config: The config that it was trained with.
+        checkpoint: Its weights.
+        card: Model card in Markdown: a heading, then a section for each of :data:`CARD_SECTIONS`.
+        half: Store weights in half precision. Images of ``check_split`` are scored with both; the entry
+            records both numbers.
+        check_split: Part of the config's data set to score; never one that will be reported.
+        folder: Where the table lies; None for the package's own.
+        options: ``KEY=VALUE`` pairs that override the config.
+        trust_checkpoint: Whether the checkpoint may hold pickled objects.
+
+    Returns:
+        The record in ``index.json``.
+
+    Raises:
+        UserError: The name, the card or the checkpoint will not do; half precision costs more than
+            :data:`MAX_LOSS`; all weights together are larger than :data:`MAX_BYTES`.
+    """
+    import safetensors.torch
+
+    folder = folder or table.FOLDER
+    if not re.fullmatch(r'[a-z][a-z0-9_]*', name):
+        raise UserError(f'name {name!r}: expected small letters, digits and underscores.')
+    card_text = _checked_card(Path(card))
+    cfg = load_config(config, parse_options(options))
+    with telling_config_errors(str(config)):
+        model = MODELS.build(cfg.model)
+    saved = read_checkpoint(checkpoint, trust_checkpoint)
+    load_weights(model, saved, checkpoint)
+    state = {k: v.contiguous() for k, v in model.state_dict().items()}
+    source = {'config': Path(config).name, 'checkpoint_sha256': sha256_of(checkpoint)}
+    if half:
+        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+        source['half_precision'] = _check_half(cfg, checkpoint, saved, state, check_split, trust_checkpoint)
+    weights = safetensors.torch.save(state, {'name': name})
+    _check_size(folder, name, len(weights))
+
+    record = {
+        'config': f'{name}.json',
+        'weights': f'{name}.safetensors',
+        'sha256': '',
+        'card': f'{name}.md',
+        'parameters': sum(p.numel() for p in model.parameters()),
+        'dtype': 'float16' if half else 'float32',
+        'source': source,
+    }
+    write_whole(folder / record['config'], _as_json(_network(cfg)))
+    write_whole(folder / record['weights'], weights)
+    write_whole(folder / record['card'], card_text.encode())
+    record['sha256'] = sha256_of(folder / record['weights'])
+    index = {'schema': table.SCHEMA, 'models': {**_records(folder), name: record}}
+    write_whole(folder / table.INDEX, _as_json(index))
+    return record
+
+
+def _checked_card(path: Path) -> str:
+    if not path.is_file():
+        raise UserError(f'model card {path}: no such file; its sections are {", ".join(CARD_SECTIONS)}.')
+    text = path.read_text(encoding='utf-8')
+    headings = {h.strip().lower() for h in re.findall(r'^#+\s*(.+)$', text, re.MULTILINE)}
+    missing = [s for s in CARD_SECTIONS if not any(h.startswith(s.lower()) for h in headings)]
+    if missing:
+        raise UserError(f'model card {path}: lacks the section(s) {", ".join(missing)}.')
+    return text
+
+
+def _check_half(
+    cfg: Config,
+    checkpoint: str | Path,
+    saved: Mapping,
+    state: dict[str, torch.Tensor],
+    split: str,
+    trust_checkpoint: bool,
+) -> dict[str, Any]:
+    """Numbers of full and of half precision on a part of the config's data set."""
+    for key, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise UserError(f'checkpoint {checkpoint}: {key} is too large for half precision; leave it out.')
+    dataset_cfg = {**cfg.test_dataloader.dataset, 'pipeline': [], 'split': split}
+    dataset: TargetDataset = DATASETS.build(dataset_cfg)
+    samples = [dataset.read_sample(i) for i in range(len(dataset))]
+    masks = [mask for _, mask in samples]
+    predictor = Predictor(cfg, checkpoint, device='cpu', trust_checkpoint=trust_checkpoint)
+    results = {}
+    for precision, weights in (('full', state_dict_of(saved)), ('half', state)):
+        predictor.model.load_state_dict(weights)
+        scores = [predictor(image).score_map for image, _ in samples]
+        numbers = evaluate(scores, masks)
+        results[precision] = {key: float(numbers[key]) for key in ('IoU', 'nIoU')}
+    for key in ('IoU', 'nIoU'):
+        loss = results['full'][key] - results['half'][key]
+        if not loss <= MAX_LOSS:
+            raise UserError(
+                f'half precision costs {loss:.4f} of {key} on {dataset.dataset_name} ({split}), more than '
+                f'{MAX_LOSS:g}; ship full precision.'
+            )
+    return {**results, 'dataset': dataset.describe()}
+
+
+def _check_size(folder: Path, name: str, size: int) -> None:
+    others = sum(
+        (folder / record['weights']).stat().st_size
+        for other, record in _records(folder).items()
+        if other != name
+    )
+    if others + size > MAX_BYTES:
+        raise UserError(
+            f'{name}: {size / 2**20:.1f} MiB beside {others / 2**20:.1f} MiB of other shipped weights, more '
+            f'than the {MAX_BYTES / 2**20:.0f} MiB that the package may carry; ship half precision, or less.'
+        )
+
+
+def _records(folder: Path) -> dict[str, dict]:
+    return table.read_index(folder) if (folder / table.INDEX).exists() else {}
+
+
+def _network(cfg: Config) -> dict[str, Any]:
+    model = cfg.model.to_dict()
+    model.pop('train_cfg', None)
+    return {
+        'model': model,
+        'pipeline': pipeline_settings(cfg),
+        'channels_last': bool(cfg.get('channels_last')),
+    }
+
+
+def _as_json(content: dict) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + '\n').encode()

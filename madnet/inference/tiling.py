@@ -1,0 +1,93 @@
+"""Large images in overlapping tiles, put together without seams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from madnet.errors import UserError
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How an image is cut.
+
+    Tiles begin at multiples of ``align``, so that a network which halves its maps several times halves them
+    on the same grid as in the whole image. In the overlap of two tiles the outer quarter of each is not used,
+    for what a network says there knows least of the surroundings; between, weights go over linearly from one
+    tile to the other. So wherever a network sees no further than a quarter of the overlap, tiles give what
+    the whole image gives, to rounding.
+
+    Args:
+        size: (Height, width) of a tile in pixels.
+        overlap: Pixels that neighbours share at least.
+        align: Pixels.
+
+    Raises:
+        UserError: A tile that is not larger than the overlap by ``align``, or a negative overlap.
+    """
+
+    size: tuple[int, int]
+    overlap: int
+    align: int = 32
+
+    def __post_init__(self):
+        if self.overlap < 0 or min(self.size) < self.overlap + self.align:
+            raise UserError(
+                f'tile {self.size[0]} × {self.size[1]} with overlap {self.overlap}: expected an overlap of 0 '
+                f'or more, and tiles larger than it by {self.align} pixels or more.'
+            )
+
+    def windows(self, height: int, width: int) -> list[tuple[slice, slice]]:
+        """(rows, columns) of every tile of an image, which they cover; one for an image that fits a tile."""
+        rows = self._spans(height, self.size[0])
+        columns = self._spans(width, self.size[1])
+        return [(row, column) for row in rows for column in columns]
+
+    def _spans(self, length: int, tile: int) -> list[slice]:
+        stride = (tile - self.overlap) // self.align * self.align
+        spans = [slice(0, min(tile, length))]
+        while spans[-1].stop < length:
+            last = -(-(length - tile) // self.align) * self.align
+            start = min(spans[-1].start + stride, last)
+            spans.append(slice(start, min(start + tile, length)))
+        return spans
+
+    def weights(self, window: tuple[slice, slice], height: int, width: int) -> np.ndarray:
+        """(h, w) float32 in 0–1 of a tile: 1 inside and at the image's own border, less in overlaps."""
+        rows, columns = window
+        return np.outer(self._ramp(rows, height), self._ramp(columns, width)).astype(np.float32)
+
+    def _ramp(self, span: slice, length: int) -> np.ndarray:
+        unused = self.overlap // 4
+        width = max(1, self.overlap - 2 * unused)
+        inward = np.arange(span.stop - span.start) + 0.5 - unused
+        ramp = np.ones(len(inward))
+        if self.overlap and span.start > 0:
+            ramp = np.minimum(ramp, np.clip(inward / width, 0, 1))
+        if self.overlap and span.stop < length:
+            ramp = np.minimum(ramp, np.clip(inward[::-1] / width, 0, 1))
+        return ramp
+
+    def apply(self, score: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
+        """The score map of a large image.
+
+        Args:
+            score: (h, w, C) pixels → (h, w) scores in 0–1.
+            pixels: (H, W, C).
+
+        Returns:
+            (H, W) float32 in 0–1.
+        """
+        shape = pixels.shape[:2]
+        windows = self.windows(*shape)
+        if len(windows) == 1:
+            return score(pixels)
+        total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        for window in windows:
+            share = self.weights(window, *shape)
+            total[window] += share * score(pixels[window])
+            weight[window] += share
+        return np.clip(total / weight, 0, 1)

@@ -1,0 +1,90 @@
+"""The table of shipped weights: ``index.json`` and the files that it names, all in one folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from madnet.errors import UserError, nearest
+
+#: Where the shipped weights lie.
+FOLDER = Path(__file__).parent
+INDEX = 'index.json'
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class PretrainedEntry:
+    """One shipped network.
+
+    Attributes:
+        name: What it is loaded by.
+        config: JSON file of ``model``, ``pipeline`` (the arguments of ``ImagePipeline``) and
+            ``channels_last``.
+        weights: Safetensors file of the state dict.
+        sha256: Of the weights' file, in hex.
+        card: Model card in Markdown.
+        parameters: Number of weights.
+        dtype: ``'float32'`` or ``'float16'``, as stored; networks always compute in float32.
+        source: What it was made from: ``config``, ``checkpoint_sha256``; where half precision was checked,
+            by which numbers.
+    """
+
+    name: str
+    config: Path
+    weights: Path
+    sha256: str
+    card: Path
+    parameters: int
+    dtype: str
+    source: dict[str, Any]
+
+    def read_card(self) -> str:
+        """The model card: what it was trained on, how, how well it does, where it fails."""
+        return self.card.read_text(encoding='utf-8')
+
+
+def read_index(folder: Path) -> dict[str, dict]:
+    """Name → record as in the folder's ``index.json``.
+
+    Raises:
+        UserError: The file is missing, damaged, or of a newer kind.
+    """
+    path = folder / INDEX
+    try:
+        index = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as e:
+        raise UserError(
+            f'{path}: the table of shipped weights is missing or damaged ({type(e).__name__}); '
+            'install the package again.'
+        ) from None
+    if index.get('schema') != SCHEMA:
+        raise UserError(f'{path}: schema {index.get("schema")!r}, expected {SCHEMA}; update madnet.')
+    return index['models']
+
+
+def list_pretrained(folder: Path | None = None) -> tuple[str, ...]:
+    """The names of the shipped networks.
+
+    Args:
+        folder: Another folder with an ``index.json``; None for the package's own.
+    """
+    return tuple(read_index(folder or FOLDER))
+
+
+def get_pretrained(name: str, folder: Path | None = None) -> PretrainedEntry:
+    """The entry of a shipped network; see :func:`list_pretrained` for the folder.
+
+    Raises:
+        UserError: There is none of this name; says which there are.
+    """
+    folder = folder or FOLDER
+    records = read_index(folder)
+    if name not in records:
+        known = f'shipped are {", ".join(records)}' if records else 'none is shipped with this version'
+        raise UserError(f'no shipped weights {name!r}: {known}.{nearest(name, records)}')
+    record = records[name]
+    files = {key: folder / record[key] for key in ('config', 'weights', 'card')}
+    return PretrainedEntry(name=name, **{**record, **files})

@@ -1,0 +1,136 @@
+#!/usr/bin/env python
+"""Find targets in images: score maps, masks, pictures, and tables of targets."""
+
+import argparse
+import sys
+
+EXAMPLES = """
+examples:
+  python tools/predict.py --list
+      the detectors that need no config: networks shipped with their weights, methods without training
+  python tools/predict.py madnet_nano scene.png more_scenes/ --out found
+      a shipped network on a file and on all images of a folder
+  python tools/predict.py --config configs/madnet_nudt.py --checkpoint work_dirs/madnet_nudt/best.pth scenes/
+      a network of your own
+  python tools/predict.py madnet_nano panorama.tif --tile 512 --value-range 0 16383
+      a large image of a 14-bit sensor, in tiles of 512 pixels
+  python tools/predict.py madnet_nano scenes/ --format masks,coco --threshold 0.7 --out weak
+      weak labels: weak/masks as a data set's masks, weak/coco.json for other programs
+
+formats, several with commas (default: png,csv,json):
+  png       scores, masks and overlays
+  scores    OUT/scores/<image>.png, 16 bit, score 0-1 as 0-65535; tools/evaluate.py scores this folder
+  masks     OUT/masks/<image>.png, 255 where the score exceeds the threshold
+  overlays  OUT/overlays/<image>.png, each target marked and zoomed at
+  npy       OUT/npy/<image>.npy, scores as float32
+  yolo      OUT/labels/<image>.txt, class, box as centre and size in 0-1, highest score
+  csv       OUT/targets.csv: image, centroid x y, box x0 y0 x1 y1 (half-open), area, peak and mean score
+  json      OUT/targets.json: the same, with what was run
+  coco      OUT/coco.json: boxes and exact pixels
+  all       all of these
+
+Images keep their size: whatever resizing a config does is undone. Colour images are read as the network wants
+them. A pixel's centre has whole coordinates; the top left pixel is (0, 0). Files appear when they are whole.
+Exit code 0: done; 2: wrong input, such as images that cannot be read (the others are done).
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        usage='%(prog)s MODEL INPUT [INPUT ...] [options]\n'
+        '       %(prog)s --config FILE --checkpoint FILE INPUT [INPUT ...] [options]',
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        'inputs',
+        nargs='*',
+        metavar='MODEL INPUT',
+        help='a shipped name or a training-free method (not with --config), then image files and folders',
+    )
+    parser.add_argument('--config', metavar='FILE', help='the config of a network of your own')
+    parser.add_argument('--checkpoint', metavar='FILE', help='its weights')
+    parser.add_argument(
+        '--out', default='predictions', metavar='DIR', help='folder for the results (default: predictions)'
+    )
+    parser.add_argument('--format', default='png,csv,json', metavar='NAME[,NAME...]', help='see below')
+    parser.add_argument(
+        '--threshold',
+        type=float,
+        default=0.5,
+        metavar='0-1',
+        help='score above which is target (default: 0.5)',
+    )
+    parser.add_argument(
+        '--tile',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='cut larger images into overlapping tiles of this side, or height and width',
+    )
+    parser.add_argument(
+        '--overlap', type=int, metavar='PIXELS', help='what tiles share (default: a quarter of the tile)'
+    )
+    parser.add_argument(
+        '--value-range',
+        type=float,
+        nargs=2,
+        metavar=('LOW', 'HIGH'),
+        help='grey values that become black and white, such as 0 16383 for 14 bits in 16-bit files',
+    )
+    parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU where there is one)')
+    parser.add_argument(
+        '--fold', action='store_true', help='fold re-parameterised blocks: faster, same to rounding'
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', metavar='KEY=VALUE', help='override the config, with --config'
+    )
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='allow checkpoints that hold pickled Python objects'
+    )
+    parser.add_argument('--list', action='store_true', help='print the names that MODEL can be, and stop')
+    args = parser.parse_args()
+    if args.list:
+        return args
+    if args.tile and len(args.tile) > 2:
+        parser.error('--tile takes one or two numbers of pixels')
+    if args.config is None:
+        if not args.inputs:
+            parser.error('expected MODEL and INPUT; --list says which models there are')
+        args.config, *args.inputs = args.inputs
+    if not args.inputs:
+        parser.error(f'expected an image file or a folder after {args.config}')
+    return args
+
+
+def main() -> int:
+    """Predict; returns the exit code."""
+    args = parse_args()
+
+    from madnet.engine.cli import run_tool
+    from madnet.inference.command import detectors_text, predict_files
+
+    if args.list:
+        return run_tool(lambda: print(detectors_text()))
+    return run_tool(
+        predict_files,
+        args.config,
+        args.inputs,
+        checkpoint=args.checkpoint,
+        out=args.out,
+        formats=args.format,
+        threshold=args.threshold,
+        tile=(args.tile[0], args.tile[-1]) if args.tile else None,
+        overlap=args.overlap,
+        value_range=tuple(args.value_range) if args.value_range else None,
+        device=args.device,
+        fold=args.fold,
+        options=args.cfg_options,
+        trust_checkpoint=args.trust_checkpoint,
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())
