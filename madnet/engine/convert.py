@@ -8,10 +8,14 @@ import torch
 from madnet.engine.checkpoint import put_in_place, read_checkpoint, state_dict_of
 from madnet.errors import UserError, nearest
 from madnet.models.checkpoints import (
+    convert_abc,
+    convert_acm,
     convert_dnanet,
     convert_madnet,
     convert_mim,
     convert_rdian,
+    export_abc,
+    export_acm,
     export_dnanet,
     export_madnet,
     export_mim,
@@ -20,6 +24,8 @@ from madnet.models.checkpoints import (
 
 #: network → (published names → ours, ours → published names), both on state dicts
 CONVERTERS: dict[str, tuple[Callable, Callable]] = {
+    'abc': (convert_abc, export_abc),
+    'acm': (convert_acm, export_acm),
     'dnanet': (convert_dnanet, export_dnanet),
     'madnet': (convert_madnet, export_madnet),
     'mim': (convert_mim, export_mim),

@@ -1,7 +1,8 @@
+from .abc_encoder import ABCEncoder
 from .adadcm_encoder import AdaDCMEncoder
 from .dnanet import DNANetEncoder
 from .mim_encoder import MiMEncoder
 from .rdian import RDIANEncoder
 from .thin_resnet import ThinResNet
 
-__all__ = ['AdaDCMEncoder', 'DNANetEncoder', 'MiMEncoder', 'RDIANEncoder', 'ThinResNet']
+__all__ = ['ABCEncoder', 'AdaDCMEncoder', 'DNANetEncoder', 'MiMEncoder', 'RDIANEncoder', 'ThinResNet']

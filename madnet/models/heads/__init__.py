@@ -1,15 +1,19 @@
+from .abc_head import ABCHead
 from .dnanet_head import DNANetHead
 from .fcn_head import FCNSegHead
 from .madnet_head import MADNetHead
 from .mim_head import MiMHead
 from .pyramid_head import PyramidHead
 from .rdian_head import RDIANHead
+from .unet_head import UNetHead
 
 __all__ = [
+    'ABCHead',
     'DNANetHead',
     'FCNSegHead',
     'MADNetHead',
     'MiMHead',
     'PyramidHead',
     'RDIANHead',
+    'UNetHead',
 ]

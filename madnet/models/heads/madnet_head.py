@@ -1,28 +1,19 @@
 """The decoder of MAD-Net with its deep supervision."""
 
 from collections.abc import Sequence
+from functools import partial
 
-import torch
 from mmseg.registry import MODELS
-from torch import Tensor, nn
 
-from madnet.models.layers import DoubleConv, MemA2M, UpConv, enlarge
+from madnet.models.layers import MemA2M
 
-from .pyramid_head import PyramidHead
+from .unet_head import UNetHead
 
 
 @MODELS.register_module()
-class MADNetHead(PyramidHead):
+class MADNetHead(UNetHead):
     """Decoder of MAD-Net (IEEE document 10777476) over a pyramid of n >= 2 maps, each half as large as the
-    one before.
-
-    From the deepest map upward, bilinear ×2, convolution, concatenation behind the encoder's map, then
-    MemA²M on the first step and two convolutions on the others. With deep supervision every level has a logit
-    map of its own, s1 (finest) to sn (the deepest input); the prediction ``out`` comes from the finest level
-    by a 1×1 convolution.
-
-    In training with deep supervision ``forward`` returns ``[s1, …, sn, out]``, otherwise ``out`` alone, at
-    the size of the finest map; ``predict`` and ``loss`` bring logits to the size of image and mask.
+    one before: a :class:`~madnet.models.heads.UNetHead` with MemA²M on its deepest step.
 
     Args:
         in_channels: Channels of the pyramid's maps, finest first.
@@ -41,38 +32,10 @@ class MADNetHead(PyramidHead):
         init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ):
-        widths = list(in_channels)
-        levels = len(widths)
-        sides = [f's{i + 1}' for i in range(levels)] if deep_supervision else []
         super().__init__(
-            in_channels=widths,
-            channels=widths[0] if widths else 0,
-            map_names=[*sides, 'out'],
-            dropout_ratio=0,
+            in_channels,
+            deepest=partial(MemA2M, **(mema2m or {})),
+            deep_supervision=deep_supervision,
             init_cfg=init_cfg,
             **kwargs,
         )
-        self.deep_supervision = deep_supervision
-        self.ups = nn.ModuleList(UpConv(widths[i + 1], widths[i]) for i in range(levels - 1))
-        self.decoders = nn.ModuleList(DoubleConv(2 * widths[i], widths[i]) for i in range(levels - 2))
-        self.decoders.append(MemA2M(2 * widths[-2], widths[-2], **(mema2m or {})))
-        if deep_supervision:
-            self.sides = nn.ModuleList(
-                nn.Conv2d(width, self.out_channels, kernel_size=3, padding=1) for width in widths
-            )
-
-    def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
-        """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or a list of them; see the class."""
-        skips = self._transform_inputs(inputs)
-        decoded = [skips[-1]]
-        for skip, up, decoder in zip(
-            reversed(skips[:-1]), reversed(self.ups), reversed(self.decoders), strict=True
-        ):
-            self.check_halved(skip, decoded[0])
-            raised = up(decoded[0], size=skip.shape[2:])
-            decoded.insert(0, decoder(torch.cat([skip, raised], dim=1)))
-        out = self.cls_seg(decoded[0])
-        if not (self.training and self.deep_supervision):
-            return out
-        sides = (side(features) for side, features in zip(self.sides, decoded, strict=True))
-        return [*(enlarge(logits, 2**i, out.shape[2:]) for i, logits in enumerate(sides)), out]

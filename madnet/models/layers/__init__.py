@@ -1,7 +1,9 @@
 """What several encoders, necks and heads are built from."""
 
 from .adadcm import AdaDCM
+from .bilinear_correlation import BilinearCorrelation
 from .cbam import CBAMBlock, ChannelGate, SpatialGate, cbam_stage
+from .clft import CLFT
 from .conv_blocks import ConvBNReLU, DoubleConv, UpConv
 from .differential_conv import DifferentialConv
 from .enlarge import enlarge
@@ -20,15 +22,19 @@ from .pixel_attention import PixelAttention
 from .residual_block import ResidualBlock, residual_layer
 from .ss2d import SS2D
 from .stem import Stem1, Stem4
+from .ucdc import UCDC
 from .upsample_block import UpsampleBlock
 from .windows import window_partition, window_reverse
 from .words import map_to_words, words_to_map
 
 __all__ = [
+    'CLFT',
     'MLP',
     'SS2D',
+    'UCDC',
     'AdaDCM',
     'AsymmetricFusion',
+    'BilinearCorrelation',
     'CBAMBlock',
     'ChannelGate',
     'ConvBNReLU',

@@ -1,0 +1,136 @@
+"""Checkpoints of the published ABC, to and from ours."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from madnet.errors import UserError
+from madnet.models.backbones import ABCEncoder
+from madnet.models.heads import ABCHead
+
+from .fitting import check_same, some, unwrap, without_prefixes
+from .madnet import DOUBLE_CONV, UP_CONV
+from .renaming import Names, inverse, nest, rename
+
+CONV_BN: Names = {'conv': '0', 'bn': '1'}
+CLFT: Names = {
+    'gamma': 'attention.gamma',
+    'correlation.query': 'attention.att.query_conv',
+    'correlation.key': 'attention.att.key_conv',
+    'correlation.query_line': 'attention.att.query_line',
+    'correlation.key_line': 'attention.att.key_line',
+    'correlation.expand': 'attention.att.s_conv',
+    **nest('feedforward', 'feedforward.conv', CONV_BN),
+    **nest('shortcut', 'feedforward.x_conv', CONV_BN),
+}
+for _i in range(3):
+    CLFT |= nest(f'conv.{_i}', f'attention.conv.convs.{_i}', CONV_BN)
+    CLFT |= nest(f'dilated.{_i}', f'attention.dconv.dconvs.{_i}', CONV_BN)
+UCDC: Names = {
+    **nest('conv_in', 'conv1', CONV_BN),
+    **nest('down1', 'dconv1', CONV_BN),
+    **nest('down2', 'dconv2', CONV_BN),
+    **nest('up', 'dconv3', CONV_BN),
+    **nest('conv_out', 'conv2', CONV_BN),
+}
+
+# In the published network `Conv1`, `Conv5` and `Conv` are parts of the U, `conv1` … `conv5` the
+# deep-supervision heads.
+ABC: Names = {
+    **nest('backbone.stages.0', 'Conv1', DOUBLE_CONV),
+    **nest('backbone.stages.1', 'Convtans2', CLFT),
+    **nest('backbone.stages.2', 'Convtans3', CLFT),
+    **nest('backbone.stages.3', 'Convtans4', CLFT),
+    **nest('backbone.stages.4', 'Conv5', UCDC),
+    **nest('decode_head.decoders.3', 'Up_conv5', UCDC),
+    'decode_head.conv_seg': 'Conv',
+}
+for _i in range(4):
+    ABC |= nest(f'decode_head.ups.{_i}', f'Up{_i + 2}', UP_CONV)
+for _i in range(3):
+    ABC |= nest(f'decode_head.decoders.{_i}', f'Up_conv{_i + 2}', DOUBLE_CONV)
+for _i in range(5):
+    ABC[f'decode_head.sides.{_i}'] = f'conv{_i + 1}'
+
+DEAD = tuple(f'Convtans{i}.attention.att.s_conv.bias' for i in (2, 3, 4))
+"""Published parameters that the softmax cancels."""
+
+
+class ABCShape(NamedTuple):
+    """What tells one ABC from another; see ``ABCEncoder``."""
+
+    in_channels: int
+    base_channels: int
+    side: int
+
+    def template(self) -> dict[str, Tensor]:
+        """Our state dict of that shape, without memory behind it."""
+        with torch.device('meta'):
+            backbone = ABCEncoder(*self)
+            head = ABCHead(backbone.pyramid_channels)
+            return nn.ModuleDict({'backbone': backbone, 'decode_head': head}).state_dict()
+
+
+def published_abc_shape(published: Mapping[str, Any]) -> ABCShape:
+    """The shape of a checkpoint with the published key names; ABC-S, -B, -L have 16, 32, 64 base channels.
+
+    Raises:
+        UserError: The first convolution or the first attention is missing.
+    """
+    return _shape(
+        without_prefixes(published), 'Conv1.conv.0', 'Convtans2.attention.att.query_line', 'the published ABC'
+    )
+
+
+def convert_abc(published: Mapping[str, Any]) -> dict[str, Tensor]:
+    """State dict of our ABC from a checkpoint with the published key names.
+
+    The attention's biases ``s_conv.bias``, which the softmax cancels, are left out.
+
+    Args:
+        published: The published state dict, its keys with or without ``decode_head.``, bare or under
+            ``state_dict``. Its width and side are read from it; see :func:`published_abc_shape`.
+
+    Returns:
+        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``decode_head.``) of that shape.
+
+    Raises:
+        UserError: Keys or shapes differ from the published architecture; the message names them.
+    """
+    state = {key: value for key, value in without_prefixes(published).items() if key not in DEAD}
+    expected = rename(published_abc_shape(published).template(), ABC)
+    check_same(state, expected, 'not a checkpoint of the published ABC')
+    return rename({key: state[key] for key in expected}, inverse(ABC))
+
+
+def export_abc(state_dict: Mapping[str, Any], prefix: str = 'decode_head.') -> dict[str, Tensor]:
+    """The inverse of :func:`convert_abc`: the published key names for a state dict of our ABC.
+
+    The biases ``s_conv.bias``, which the published network needs and never uses, are zero.
+
+    Args:
+        state_dict: State dict of our ABC, bare or under ``state_dict``.
+        prefix: What stands before every published key; the published training adds ``decode_head.``.
+
+    Raises:
+        UserError: The state dict is of another architecture.
+    """
+    state = unwrap(state_dict)
+    shape = _shape(state, 'backbone.stages.0.0.conv', 'backbone.stages.1.correlation.query_line', 'our ABC')
+    expected = shape.template()
+    check_same(state, expected, 'not a state dict of our ABC')
+    published = rename({key: state[key] for key in expected}, ABC)
+    for key in DEAD:
+        weight = published[key.replace('.bias', '.weight')]
+        published[key] = weight.new_zeros(weight.shape[0])
+    return {prefix + key: value for key, value in published.items()}
+
+
+def _shape(state: Mapping[str, Tensor], first: str, line: str, what: str) -> ABCShape:
+    for key, axes in ((f'{first}.weight', 4), (f'{line}.weight', 2)):
+        if key not in state or state[key].ndim != axes:
+            raise UserError(f'not a state dict of {what}: it has no {key}; its first keys are {some(state)}')
+    convolution, linear = state[f'{first}.weight'], state[f'{line}.weight']
+    return ABCShape(convolution.shape[1], convolution.shape[0], 2 * linear.shape[0])
