@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mmseg.models.utils import resize
+import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -78,7 +78,7 @@ class FCNSegHead(PyramidHead):
     def to_image(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Logits (B, 1, h, w) → (B, 1, H, W), bilinear; see ``stride``, ``stretch`` and ``align_corners``."""
         if self.stretch:
-            return resize(logits, size=tuple(size), mode='bilinear', align_corners=self.align_corners)
+            return F.interpolate(logits, tuple(size), mode='bilinear', align_corners=self.align_corners)
         if self.stride is not None:
             return enlarge(logits, self.stride, size)
         return super().to_image(logits, size)

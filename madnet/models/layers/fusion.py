@@ -9,9 +9,9 @@ from .conv_blocks import ConvBNReLU
 
 
 def bottleneck(channels: int, reduction: int) -> nn.Sequential:
-    """Conv1×1 → BN → ReLU → Conv1×1 → BN → sigmoid, ``channels`` // ``reduction`` wide in the middle:
+    """Conv1×1 → BN → ReLU → Conv1×1 → BN → sigmoid, ``channels`` // ``reduction`` (at least 1) in the middle:
     (B, channels, H, W) → gates (B, channels, H, W) in 0–1."""
-    middle = channels // reduction
+    middle = max(1, channels // reduction)
     return nn.Sequential(
         ConvBNReLU(channels, middle, kernel_size=1),
         ConvBNReLU(middle, channels, kernel_size=1, activation=nn.Sigmoid),

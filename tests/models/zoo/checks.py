@@ -45,7 +45,7 @@ def load_golden(golden_dir, name):
 def published_keys(golden_dir, name):
     """Key → shape of a published state dict, from the list of that name."""
     lines = (golden_dir / 'zoo' / 'keys' / f'{name}_keys.txt').read_text().splitlines()
-    pairs = (line.split('\t') for line in lines if line.strip())
+    pairs = (line.split('\t')[:2] for line in lines if line.strip())
     return {key: tuple(int(n) for n in shape.strip('()').split(',') if n.strip()) for key, shape in pairs}
 
 
