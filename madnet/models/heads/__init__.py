@@ -1,6 +1,7 @@
 from .abc_head import ABCHead
 from .dnanet_head import DNANetHead
 from .fcn_head import FCNSegHead
+from .isnet_head import ISNetHead
 from .madnet_head import MADNetHead
 from .mim_head import MiMHead
 from .pyramid_head import PyramidHead
@@ -11,6 +12,7 @@ __all__ = [
     'ABCHead',
     'DNANetHead',
     'FCNSegHead',
+    'ISNetHead',
     'MADNetHead',
     'MiMHead',
     'PyramidHead',

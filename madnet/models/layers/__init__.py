@@ -5,9 +5,11 @@ from .bilinear_correlation import BilinearCorrelation
 from .cbam import CBAMBlock, ChannelGate, SpatialGate, cbam_stage
 from .clft import CLFT
 from .conv_blocks import ConvBNReLU, DoubleConv, UpConv
+from .deform_conv import DeformConv2d, deform_conv2d
 from .differential_conv import DifferentialConv
 from .enlarge import enlarge
 from .fusion import AsymmetricFusion
+from .gradient import gradient_magnitude
 from .inverted_ffn import InvertedResidualFFN
 from .mamba_block import MambaBlock
 from .mema2m import MLP, MemA2M, MemA2MBlock
@@ -22,6 +24,8 @@ from .pixel_attention import PixelAttention
 from .residual_block import ResidualBlock, residual_layer
 from .ss2d import SS2D
 from .stem import Stem1, Stem4
+from .taylor_difference import TaylorDifference
+from .two_orientation import TwoOrientationAttention
 from .ucdc import UCDC
 from .upsample_block import UpsampleBlock
 from .windows import window_partition, window_reverse
@@ -38,6 +42,7 @@ __all__ = [
     'CBAMBlock',
     'ChannelGate',
     'ConvBNReLU',
+    'DeformConv2d',
     'DifferentialConv',
     'DoubleConv',
     'InvertedResidualFFN',
@@ -54,12 +59,16 @@ __all__ = [
     'SpatialGate',
     'Stem1',
     'Stem4',
+    'TaylorDifference',
+    'TwoOrientationAttention',
     'UpConv',
     'UpsampleBlock',
     'WordBlock',
     'WordMerge',
     'cbam_stage',
+    'deform_conv2d',
     'enlarge',
+    'gradient_magnitude',
     'map_to_words',
     'opposite_contrast',
     'pad_reflect',

@@ -1,13 +1,15 @@
-from .functional import bce_loss, sls_loss, soft_dice_loss, soft_iou_loss
-from .losses import MaskBCELoss, MaskLoss, SLSLoss, SoftDiceLoss, SoftIoULoss
+from .functional import bce_loss, edge_loss, sls_loss, soft_dice_loss, soft_iou_loss
+from .losses import EdgeLoss, MaskBCELoss, MaskLoss, SLSLoss, SoftDiceLoss, SoftIoULoss
 
 __all__ = [
+    'EdgeLoss',
     'MaskBCELoss',
     'MaskLoss',
     'SLSLoss',
     'SoftDiceLoss',
     'SoftIoULoss',
     'bce_loss',
+    'edge_loss',
     'sls_loss',
     'soft_dice_loss',
     'soft_iou_loss',

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from madnet.errors import UserError
 
-from .functional import bce_loss, sls_loss, soft_dice_loss, soft_iou_loss
+from .functional import bce_loss, edge_loss, sls_loss, soft_dice_loss, soft_iou_loss
 
 
 class MaskLoss(nn.Module):
@@ -109,6 +109,29 @@ class MaskBCELoss(MaskLoss):
 
     def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
         return bce_loss(logits, target, valid, self.pos_weight)
+
+
+@MODELS.register_module()
+class EdgeLoss(MaskLoss):
+    """Module of :func:`~madnet.models.losses.edge_loss`."""
+
+    def __init__(
+        self,
+        bce_weight: float = 10.0,
+        smooth: float = 1.0,
+        per_image: bool = False,
+        published: bool = False,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_edge',
+    ):
+        super().__init__(loss_weight, loss_name)
+        self.bce_weight = bce_weight
+        self.smooth = smooth
+        self.per_image = per_image
+        self.published = published
+
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+        return edge_loss(logits, target, valid, self.bce_weight, self.smooth, self.per_image, self.published)
 
 
 @MODELS.register_module()

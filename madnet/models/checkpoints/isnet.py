@@ -1,0 +1,111 @@
+"""Checkpoints of the published ISNet, to and from ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from madnet.errors import UserError
+from madnet.models.backbones import ISNetEncoder
+from madnet.models.heads import ISNetHead
+
+from .fitting import check_same, some, unwrap, without_prefixes
+from .renaming import Names, inverse, nest, rename
+from .thin_resnet import FCN_HEAD, RESIDUAL_BODY, STEM4, layer
+
+UNUSED = ('res1', 'res2', 'res3', 'd1', 'd2', 'd3', 'cw', 'gate1', 'gate2', 'gate3')
+UNUSED += ('SA', 'SA_att', 'head2', 'conv2_1', 'conv16')
+"""Modules of the published network that its forward pass never calls."""
+
+DIFFERENCE: Names = {'0': 'conv1', '1': 'bn1', '3': 'conv2', '4': 'bn2'}
+EDGE_BLOCK: Names = {
+    **nest('first', 'res1', DIFFERENCE),
+    **nest('second', 'res2', DIFFERENCE),
+    **{f'gate.{i}': f'gate._gate_conv.{i}' for i in (0, 1, 3, 4)},
+    'mix': 'gate',
+}
+
+
+def convert_isnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
+    """State dict of our ISNet from a checkpoint with the published key names.
+
+    Args:
+        published: The published state dict, of BasicIRSTD's port (one channel, deformable convolutions of
+            version 1) or of the authors' network (three channels, version 2), its keys with or without
+            ``model.``, bare or under ``state_dict``. Which one, and its width, is read from it. What it holds
+            of the modules in :data:`UNUSED` is left out.
+
+    Returns:
+        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``decode_head.``) of that width; for the
+        authors' network it needs ``decode_head.modulated=True``.
+
+    Raises:
+        UserError: Keys or shapes differ from the published architecture; the message names them.
+    """
+    state = {k: v for k, v in without_prefixes(published).items() if k.partition('.')[0] not in UNUSED}
+    modulated = 'TTOA_low.dcn_row.conv_offset_mask.weight' in state
+    marks = ('dsup.weight', 'layer1.0.body.0.weight')
+    expected = _template(*_shape(state, marks, 'a checkpoint of the published ISNet'), modulated)
+    names = _names(modulated)
+    expected = rename(expected, names)
+    check_same(state, expected, 'not a checkpoint of the published ISNet')
+    return rename({key: state[key] for key in expected}, inverse(names))
+
+
+def export_isnet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The inverse of :func:`convert_isnet`; the modules in :data:`UNUSED`, which ours has not, are missing,
+    so that the published network takes it with ``strict=False``.
+
+    Raises:
+        UserError: The state dict is of another architecture.
+    """
+    state = unwrap(state_dict)
+    marks = ('decode_head.edge_in.weight', 'backbone.stages.0.0.body.0.weight')
+    shape = _shape(state, marks, 'a state dict of our ISNet')
+    offset = state.get('decode_head.attentions.0.row.offset.bias')
+    modulated = offset is not None and len(offset) == 9
+    expected = _template(*shape, modulated)
+    check_same(state, expected, 'not a state dict of our ISNet')
+    return rename({key: state[key] for key in expected}, _names(modulated))
+
+
+def _shape(state: Mapping[str, Tensor], marks: tuple[str, str], what: str) -> tuple[int, int, int]:
+    """(Image channels, base channels, channels of the edge branch), from the weights that ``marks`` names."""
+    absent = next((key for key in marks if key not in state or state[key].ndim != 4), None)
+    if absent is not None:
+        raise UserError(f'not {what}: it has no convolution {absent}; its first keys are {some(state)}')
+    widen, first = (state[key].shape for key in marks)
+    return widen[1], first[0], widen[0]
+
+
+def _template(in_channels: int, base_channels: int, edge_channels: int, modulated: bool) -> dict[str, Tensor]:
+    """Our state dict of that shape, without memory behind it."""
+    with torch.device('meta'):
+        backbone = ISNetEncoder(in_channels, base_channels)
+        head = ISNetHead(backbone.pyramid_channels, edge_channels=edge_channels, modulated=modulated)
+    return nn.ModuleDict({'backbone': backbone, 'decode_head': head}).state_dict()
+
+
+def _names(modulated: bool) -> Names:
+    """Our names → the published ones."""
+    offset = 'conv_offset_mask' if modulated else 'conv_offset'
+    attention: Names = {'project.0': 'preprocess.0', 'project.1': 'preprocess.1'}
+    for ours, theirs in (('row', 'dcn_row'), ('column', 'dcn_colum')):
+        attention |= {ours: theirs, f'{ours}.offset': f'{theirs}.{offset}'}
+    names: Names = {
+        **nest('backbone.stem', 'stem', STEM4),
+        **nest('decode_head', 'head', FCN_HEAD),
+        'decode_head.edge_in': 'dsup',
+        'decode_head.edge_out': 'fuse',
+    }
+    # The published network counts its edge blocks from the deepest level.
+    for level in range(3):
+        names |= layer(f'backbone.stages.{level}', f'layer{level + 1}', RESIDUAL_BODY, 4)
+        names |= nest(f'decode_head.edge_blocks.{level}', f'myb{3 - level}', EDGE_BLOCK)
+        names[f'decode_head.guides.{level}'] = f'dsn{3 - level}'
+    for level, place in enumerate(('high', 'low')):
+        names |= layer(f'decode_head.decoders.{level}', f'uplayer{level + 1}', RESIDUAL_BODY, 4)
+        names |= nest(f'decode_head.attentions.{level}', f'TTOA_{place}', attention)
+        names[f'decode_head.ups.{level}'] = f'deconv{level + 1}'
+    return names
