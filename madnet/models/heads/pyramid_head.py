@@ -95,18 +95,27 @@ class PyramidHead(BaseDecodeHead):
         Pixels that ``gt_sem_seg`` marks with ``ignore_index`` count in none of them.
         """
         maps = seg_logits if isinstance(seg_logits, list) else [seg_logits]
-        # A head with deep supervision that is in eval mode has its prediction only.
-        names, weights = self.map_names[-len(maps) :], self.loss_weights[-len(maps) :]
+        names, weights = self.named_weights(len(maps))
         target = self._target(batch_data_samples)
         modules = self.loss_decode if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]
         losses: dict[str, Tensor] = {}
         for name, weight, logits in zip(names, weights, maps, strict=True):
-            logits = self.to_image(logits, target.shape[1:])
+            logits, aligned = self.align(logits, target)
             for module in modules:
                 key = f'{module.loss_name if len(modules) > 1 else "loss"}_{name}'
-                value = weight * module(logits, target, ignore_index=self.ignore_index)
+                value = weight * module(logits, aligned, ignore_index=self.ignore_index)
                 losses[key] = losses[key] + value if key in losses else value
         return losses
+
+    def named_weights(self, number: int) -> tuple[list[str], list[float]]:
+        """Names and weights of so many maps: of the last ones, for a head with deep supervision that is in
+        evaluation mode has its prediction only."""
+        return self.map_names[-number:], self.loss_weights[-number:]
+
+    def align(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Brings the logits (B, 1, h, w) of a map and its target (B, H, W) to one size for the loss: to the
+        target's, unless a head says otherwise."""
+        return self.to_image(logits, target.shape[1:]), target
 
     def to_image(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Logits (B, 1, h, w) → (B, 1, H, W), bilinear; a map that measures ceil(H / s) × ceil(W / s) for a
