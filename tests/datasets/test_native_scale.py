@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from madnet.datasets.transforms import GainOffsetJitter, RandomNoise, RandomRot90, RandomTargetCrop
+from madnet.datasets.transforms import (
+    CopyPasteTargets,
+    GainOffsetJitter,
+    RandomBlur,
+    RandomNoise,
+    RandomRot90,
+    RandomTargetCrop,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -107,3 +114,50 @@ def test_noise_is_alike_in_all_channels():
     np.testing.assert_array_equal(after[..., 0], after[..., 2])
     assert RandomNoise(prob=0)({'img': img})['img'] is img
     assert RandomNoise(prob=1)({'img': img.astype(np.uint8)})['img'].dtype == np.uint8
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_blur_keeps_what_an_image_is(channels):
+    before = sample(40, 50, channels)
+    after = RandomBlur(prob=1, sigma=(1, 1))({**before, 'img': before['img'].copy()})
+    assert after['img'].shape == before['img'].shape
+    assert after['img'].dtype == np.uint8
+    assert abs(after['img'].astype(float).mean() - before['img'].mean()) < 1
+    assert after['img'].std() < before['img'].std() / 2
+    flat = RandomBlur(prob=1)({'img': np.full((9, 9, channels), 77, np.uint8)})
+    assert (flat['img'] == 77).all()
+    assert RandomBlur(prob=0)({'img': before['img']})['img'] is before['img']
+
+
+def scene_with_target(channels, level=100, contrast=50):
+    img = np.full((64, 80, channels), level, np.uint8)
+    img[20:23, 30:34] += contrast
+    mask = np.zeros((64, 80), np.uint8)
+    mask[20:23, 30:34] = 255
+    return {'img': img, 'gt_mask': mask, 'gt_seg_map': mask // 255, 'seg_fields': ['gt_seg_map', 'gt_mask']}
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_copies_bring_contrast_and_mask(channels):
+    areas = set()
+    for _ in range(50):
+        before = scene_with_target(channels)
+        paste = CopyPasteTargets(prob=1, copies=(2, 2), contrast=(0.5, 0.5))
+        after = paste({key: np.copy(v) if key != 'seg_fields' else v for key, v in before.items()})
+        np.testing.assert_array_equal(after['gt_seg_map'] * 255, after['gt_mask'])
+        old = before['gt_mask'] > 0
+        new = (after['gt_mask'] > 0) & ~old
+        assert (after['img'][old] == 150).all()
+        assert (after['img'][new] == 125).all()  # half the contrast on the same level
+        assert (after['img'][~old & ~new] == 100).all()  # a flat ring adds nothing
+        areas.add(int(new.sum()))
+    assert areas == {24}  # two copies of twelve pixels, on nothing else
+
+
+def test_copies_keep_off_targets_and_need_some():
+    crowded = scene_with_target(1)
+    crowded['gt_seg_map'][:] = 1
+    crowded['gt_mask'][:] = 255
+    assert CopyPasteTargets(prob=1)(dict(crowded))['img'] is crowded['img']
+    empty = sample(target=None)
+    assert CopyPasteTargets(prob=1)(dict(empty))['img'] is empty['img']

@@ -2,7 +2,14 @@
 
 from .formatting import PackSIRSTInputs
 from .loading import LoadSIRSTImage, LoadSIRSTMask
-from .native_scale import GainOffsetJitter, RandomNoise, RandomRot90, RandomTargetCrop
+from .native_scale import (
+    CopyPasteTargets,
+    GainOffsetJitter,
+    RandomBlur,
+    RandomNoise,
+    RandomRot90,
+    RandomTargetCrop,
+)
 from .published_chain import (
     PublishedBlur,
     PublishedFlip,
@@ -13,6 +20,7 @@ from .published_chain import (
 from .toolbox_crop import ToolboxCrop
 
 __all__ = [
+    'CopyPasteTargets',
     'GainOffsetJitter',
     'LoadSIRSTImage',
     'LoadSIRSTMask',
@@ -22,6 +30,7 @@ __all__ = [
     'PublishedRandomCrop',
     'PublishedRandomScale',
     'PublishedTestResize',
+    'RandomBlur',
     'RandomNoise',
     'RandomRot90',
     'RandomTargetCrop',
