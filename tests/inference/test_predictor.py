@@ -1,0 +1,219 @@
+"""A prediction is what tools/test.py scores, from every kind of input."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from clutter import scene
+from mmengine.config import Config
+from mmseg.registry import DATASETS
+
+from madnet.engine.config import load_config
+from madnet.engine.hooks import SaveScoresHook
+from madnet.engine.test import run_test
+from madnet.errors import UserError
+from madnet.inference import Prediction, Predictor
+
+MMSEG = """
+norm_cfg = dict(type='BN')
+model = dict(
+    type='EncoderDecoder',
+    pretrained='open-mmlab://not_to_be_fetched',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor', mean=[100.0] * 3, std=[50.0] * 3, bgr_to_rgb=True, size_divisor=32),
+    backbone=dict(type='ResNet', depth=18, base_channels=8, stem_channels=8, norm_cfg=norm_cfg),
+    decode_head=dict(
+        type='FCNHead', in_channels=64, in_index=3, channels=8, num_convs=1, concat_input=False,
+        num_classes=2, {out} norm_cfg=norm_cfg),
+    test_cfg=dict(mode='whole'))
+test_pipeline = [
+    dict(type='LoadImageFromFile'), dict(type='Resize', scale=(96, 64), keep_ratio=False),
+    dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
+test_dataloader = dict(dataset=dict(type='BaseSegDataset', pipeline=test_pipeline))
+"""
+
+
+@pytest.fixture
+def tested_scores(monkeypatch):
+    """Score maps in float32 that pass tools/test.py's way: name → (H, W)."""
+    kept = {}
+
+    def keep(self, runner, batch_idx, data_batch=None, outputs=None):
+        for sample in outputs:
+            kept[sample.img_id] = sample.seg_logits.data[0].numpy().copy()
+
+    monkeypatch.setattr(SaveScoresHook, 'after_test_iter', keep)
+    return kept
+
+
+@pytest.mark.parametrize('kind', ['files', 'published'])
+def test_files_give_what_is_tested_bit_for_bit(kind, detectors, image_set, tested_scores, tmp_path):
+    config, checkpoint = detectors[kind]
+    run_test(str(config), str(checkpoint), out=str(tmp_path), save_scores=True)
+    predictions = Predictor(config, checkpoint)(image_set / 'test' / 'images')
+    assert [p.name for p in predictions] == ['test0', 'test1', 'test2']
+    for p in predictions:
+        assert p.score_map.dtype == np.float32
+        assert p.score_map.std() > 0
+        np.testing.assert_array_equal(p.score_map, tested_scores[p.name])
+        np.testing.assert_array_equal(p.mask, tested_scores[p.name] > 0.5)
+
+
+def test_a_pipeline_without_a_loader_gives_what_is_tested(detectors, tested_scores, tmp_path):
+    config, checkpoint = detectors['native']
+    run_test(str(config), str(checkpoint), out=str(tmp_path), save_scores=True)
+    dataset = DATASETS.build(load_config(config).test_dataloader.dataset)
+    predictor = Predictor(config, checkpoint)
+    for i, name in enumerate(dataset.image_ids):
+        image, _ = dataset.read_sample(i)
+        np.testing.assert_array_equal(predictor(image).score_map, tested_scores[name])
+
+
+def test_published_configs_know_their_base_size(repository):
+    from madnet.datasets.image_pipeline import ImagePipeline
+
+    for name, size in (('madnet_nuaa', 512), ('madnet_nudt', 256)):
+        pipeline = ImagePipeline.from_config(load_config(repository / 'configs' / f'{name}.py'))
+        assert pipeline(scene(50, 70))['inputs'].shape == (3, size, size)
+
+
+@pytest.mark.parametrize('out', ['out_channels=1, threshold=0.3,', ''])
+def test_mmseg_segmentors(out, tmp_path):
+    from mmseg.apis import inference_model, init_model
+
+    config = tmp_path / 'foreign.py'
+    config.write_text(MMSEG.format(out=out))
+    torch.manual_seed(0)
+    cfg = Config.fromfile(config)
+    cfg.model.pretrained = None
+    reference = init_model(cfg, None, 'cpu')
+    checkpoint = tmp_path / 'foreign.pth'
+    torch.save(reference.state_dict(), checkpoint)
+    image = np.repeat(scene(50, 75)[..., None], 3, axis=2)
+    image[..., 0] //= 2
+    path = tmp_path / 'image.png'
+    cv2.imwrite(str(path), image)
+    expected = inference_model(reference, str(path)).seg_logits.data
+    if not out:
+        expected = torch.softmax(expected, 0)[1:]
+    predictor = Predictor(config, checkpoint)
+    tolerance = {} if out else {'atol': 1e-6}
+    for source in (path, image):
+        np.testing.assert_allclose(predictor(source).score_map, expected[0].numpy(), rtol=0, **tolerance)
+
+
+def test_kinds_of_input(detectors, image_set):
+    predictor = Predictor(*detectors['files'])
+    folder = image_set / 'test' / 'images'
+    path = folder / 'test0.png'
+    expected = predictor(path).score_map
+    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    colour = np.repeat(grey[..., None], 3, axis=2)
+
+    single = predictor(str(path))
+    assert isinstance(single, Prediction)
+    assert single.path == path
+    for image in (grey, grey[..., None], colour, grey.astype(np.float64), grey[:, ::-1].copy()[:, ::-1]):
+        np.testing.assert_array_equal(predictor(image).score_map, expected)
+    # 257 · 255 = 65535: the 16-bit scale of the same image, to float32's rounding
+    np.testing.assert_allclose(predictor(grey.astype(np.uint16) * 257).score_map, expected, atol=1e-4)
+
+    several = predictor([path, grey, folder])
+    assert [p.name for p in several] == ['test0', 'image_1', 'test0', 'test1', 'test2']
+    frames = (frame for frame in [grey, grey])
+    assert len(list(predictor.stream(frames))) == 2
+    assert predictor([]) == []
+
+
+def test_value_range(detectors, image_set, tmp_path):
+    grey = cv2.imread(str(image_set / 'test' / 'images' / 'test0.png'), cv2.IMREAD_GRAYSCALE)
+    expected = Predictor(*detectors['files'])(grey).score_map
+    unit = Predictor(*detectors['files'], value_range=(0, 1))
+    np.testing.assert_allclose(unit(grey / 255).score_map, expected, atol=1e-4)
+    counts = grey.astype(np.uint16) * 10 + 20000
+    cv2.imwrite(str(tmp_path / 'counts.png'), counts)
+    sensor = Predictor(*detectors['files'], value_range=(20000, 22550))
+    for source in (counts, tmp_path / 'counts.png'):
+        np.testing.assert_allclose(sensor(source).score_map, expected, atol=1e-4)
+
+
+def test_targets_against_a_plain_reading():
+    scores = np.full((20, 30), 0.1, np.float32)
+    scores[2:4, 5:9] = 0.75
+    scores[3, 8] = 1.0
+    scores[4, 9] = 0.75  # touches by a corner
+    scores[15, 0] = 0.5  # not above the threshold
+    scores[19, 29] = 0.625
+    first, last = Prediction('a', scores, 0.5).targets
+    assert (first.area, first.box) == (9, (5, 2, 10, 5))
+    assert first.centroid == pytest.approx(((5 + 6 + 7 + 8) * 2 / 9 + 9 / 9, (2 * 4 + 3 * 4 + 4) / 9))
+    assert (first.peak, first.mean) == (1.0, pytest.approx((8 * 0.75 + 1) / 9))
+    assert last.to_dict() == {
+        'x': 29.0, 'y': 19.0, 'area': 1, 'box': [29, 19, 30, 20], 'peak': 0.625, 'mean': 0.625
+    }  # fmt: skip
+    assert Prediction('b', scores * 0, 0.5).targets == ()
+
+
+def test_threshold_and_fold(detectors, image_set):
+    path = image_set / 'test' / 'images' / 'test0.png'
+    plain = Predictor(*detectors['files'])(path)
+    level = float(np.median(plain.score_map))
+    assert Predictor(*detectors['files'], threshold=level)(path).mask.sum() == (plain.score_map > level).sum()
+    folded = Predictor(*detectors['files'], fold=True)
+    assert len(folded.model.state_dict()) < len(Predictor(*detectors['files']).model.state_dict())
+    np.testing.assert_allclose(folded(path).score_map, plain.score_map, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('image', 'words'),
+    [
+        (np.zeros((8, 8, 4), np.uint8), 'shape (8, 8, 4)'),
+        (np.zeros((0, 8), np.uint8), 'shape (0, 8)'),
+        (np.zeros((8, 8), np.int32), 'type int32'),
+        (np.full((8, 8), 0.5), 'value_range'),
+        (np.full((8, 8), 4000.0), 'value_range'),
+        (np.full((8, 8), np.nan), 'NaN'),
+        (7, 'expected a path'),
+        ('no/such.png', 'no such file'),
+    ],
+)
+def test_what_is_no_image(detectors, image, words):
+    with pytest.raises(UserError) as e:
+        Predictor(*detectors['files'])(image)
+    assert words in str(e.value)
+
+
+def test_wrong_detectors(detectors, tmp_path, image_set):
+    config, checkpoint = detectors['files']
+    image = image_set / 'test' / 'images' / 'test0.png'
+    for arguments, words in (
+        ((config,), 'needs trained weights'),
+        (('madnet_nanno',), 'no detector of this name'),
+        (('madnet_nano', checkpoint), 'belong to a config'),
+        ((str(config).replace('files.py', 'flies.py'), checkpoint), 'files.py'),
+        ((image,), 'found an image'),
+        ((config, detectors['published'][1]), 'another architecture'),
+        ((config, checkpoint, 'cuda:99'), 'device'),
+    ):
+        with pytest.raises(UserError) as e:
+            Predictor(*arguments)
+        assert words in str(e.value)
+    for options, words in (
+        ({'threshold': 2}, 'threshold'),
+        ({'overlap': 8}, 'without a tile'),
+        ({'tile': 32, 'overlap': 32}, 'tile 32'),
+        ({'value_range': (1, 1)}, 'low < high'),
+    ):
+        with pytest.raises(UserError) as e:
+            Predictor(config, checkpoint, **options)
+        assert words in str(e.value)
+
+
+def test_scores_that_are_nan_are_refused(detectors, image_set, tmp_path):
+    config, checkpoint = detectors['files']
+    broken = torch.load(checkpoint)
+    key = next(k for k in broken['state_dict'] if k.endswith('weight'))
+    broken['state_dict'][key][:] = float('nan')
+    torch.save(broken, tmp_path / 'nan.pth')
+    with pytest.raises(UserError, match='NaN'):
+        Predictor(config, tmp_path / 'nan.pth')(image_set / 'test' / 'images' / 'test0.png')

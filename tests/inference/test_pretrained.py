@@ -1,0 +1,116 @@
+"""Weights that ship: put into a table, found by name, refused when they are not what they were."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from clutter import scene
+
+from madnet.errors import UserError
+from madnet.inference import Predictor, shipping
+from madnet.inference.shipping import ship_weights
+from madnet.models import get_pretrained, list_pretrained, load_pretrained
+from madnet.models.pretrained import table
+
+CARD = '# A tiny one, for tests\n\n' + '\n\n'.join(f'## {s}\nnone' for s in shipping.CARD_SECTIONS)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty table instead of the package's."""
+    monkeypatch.setattr(table, 'FOLDER', tmp_path / 'table')
+    (tmp_path / 'table').mkdir()
+    (tmp_path / 'table' / table.INDEX).write_text('{"schema": 1, "models": {}}')
+    (tmp_path / 'card.md').write_text(CARD)
+    return tmp_path / 'table'
+
+
+@pytest.mark.parametrize('kind', ['native', 'published'])
+def test_shipped_and_loaded_again(kind, folder, detectors):
+    config, checkpoint = detectors[kind]
+    record = ship_weights('tiny_one', config, checkpoint, folder.parent / 'card.md')
+    assert list_pretrained() == ('tiny_one',)
+    entry = get_pretrained('tiny_one')
+    assert entry.read_card() == CARD
+    assert record['parameters'] == entry.parameters > 1000
+
+    image = scene(70, 90)
+    expected = Predictor(config, checkpoint)(image).score_map
+    np.testing.assert_array_equal(Predictor('tiny_one')(image).score_map, expected)
+    model, pipeline = load_pretrained('tiny_one')
+    with torch.no_grad():
+        result = model.test_step({k: [v] for k, v in pipeline(image).items()})[0]
+    np.testing.assert_array_equal(result.seg_logits.data[0].numpy(), expected)
+    assert not any(p.name.endswith('.writing') for p in folder.iterdir())
+
+
+def test_half_precision_is_checked(folder, detectors, monkeypatch):
+    config, checkpoint = detectors['native']
+    full = ship_weights('tiny_full', config, checkpoint, folder.parent / 'card.md')
+    monkeypatch.setattr(shipping, 'MAX_LOSS', 0.01)  # of random weights, not of trained ones
+    half = ship_weights('tiny_half', config, checkpoint, folder.parent / 'card.md', half=True)
+    sizes = [(folder / r['weights']).stat().st_size for r in (full, half)]
+    assert sizes[1] < 0.65 * sizes[0]
+    checked = half['source']['half_precision']
+    assert set(checked) == {'full', 'half', 'dataset'}
+    assert checked['dataset']['images'] == 3
+    image = scene(70, 90)
+    difference = abs(Predictor('tiny_full')(image).score_map - Predictor('tiny_half')(image).score_map)
+    assert 0 < difference.max() < 0.05
+
+    monkeypatch.setattr(shipping, 'MAX_LOSS', -1)
+    before = (folder / table.INDEX).read_text()
+    with pytest.raises(UserError, match='half precision costs'):
+        ship_weights('tiny_lossy', config, checkpoint, folder.parent / 'card.md', half=True)
+    assert (folder / table.INDEX).read_text() == before
+    assert not list(folder.glob('tiny_lossy*'))
+
+
+def test_changed_weights_are_refused(folder, detectors):
+    ship_weights('tiny_one', *detectors['native'], folder.parent / 'card.md')
+    weights = folder / 'tiny_one.safetensors'
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(UserError, match='sha256'):
+        load_pretrained('tiny_one')
+    weights.unlink()
+    with pytest.raises(UserError, match='cannot be read'):
+        Predictor('tiny_one')
+
+
+def test_unknown_names(folder, detectors):
+    with pytest.raises(UserError, match='none is shipped'):
+        load_pretrained('tiny_one')
+    ship_weights('tiny_one', *detectors['native'], folder.parent / 'card.md')
+    for call in (load_pretrained, Predictor):
+        with pytest.raises(UserError, match=r"tiny_one.*Did you mean 'tiny_one'") as e:
+            call('tiny_won')
+        assert 'hipped' in str(e.value)
+
+
+def test_what_may_not_ship(folder, detectors, monkeypatch):
+    config, checkpoint = detectors['native']
+    card = folder.parent / 'card.md'
+    with pytest.raises(UserError, match='small letters'):
+        ship_weights('Tiny One', config, checkpoint, card)
+    (folder.parent / 'short.md').write_text('# Tiny\n## Data\nsome')
+    with pytest.raises(UserError, match='Recipe, Numbers, Cost, Limits'):
+        ship_weights('tiny_one', config, checkpoint, folder.parent / 'short.md')
+    monkeypatch.setattr(shipping, 'MAX_BYTES', 1000)
+    with pytest.raises(UserError, match='MiB'):
+        ship_weights('tiny_one', config, checkpoint, card)
+    assert [p.name for p in folder.iterdir()] == [table.INDEX]
+
+
+def test_the_package_s_own_table_is_whole():
+    index = json.loads((table.FOLDER / table.INDEX).read_text())
+    assert set(index['models']) == set(list_pretrained())
+    total = 0
+    for name in list_pretrained():
+        entry = get_pretrained(name)
+        shipping._checked_card(entry.card)
+        total += entry.weights.stat().st_size
+        load_pretrained(name)
+    assert total <= shipping.MAX_BYTES

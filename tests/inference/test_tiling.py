@@ -1,0 +1,97 @@
+"""Tiles cover an image without seams."""
+
+import cv2
+import numpy as np
+import pytest
+from clutter import scene
+
+from madnet.errors import UserError
+from madnet.inference import Predictor
+from madnet.inference.tiling import Tiling
+
+
+def seeing(radius):
+    """A detector that sees ``radius`` pixels far."""
+
+    def score(pixels):
+        values = pixels[..., 0].astype(np.float32) / 255
+        return cv2.boxFilter(values, -1, (2 * radius + 1,) * 2, borderType=cv2.BORDER_REFLECT)
+
+    return score
+
+
+def blocky(pixels):
+    """A detector that averages blocks of 32 × 32 pixels, from the top left corner on."""
+    values = pixels[..., 0].astype(np.float32) / 255
+    out = np.empty_like(values)
+    for y in range(0, values.shape[0], 32):
+        for x in range(0, values.shape[1], 32):
+            out[y : y + 32, x : x + 32] = values[y : y + 32, x : x + 32].mean()
+    return out
+
+
+@pytest.mark.parametrize(('overlap', 'align'), [(0, 1), (1, 1), (7, 1), (16, 8), (24, 32)])
+def test_cover(overlap, align):
+    rng = np.random.default_rng(overlap)
+    for _ in range(40):
+        height, width = (int(n) for n in rng.integers(1, 300, 2))
+        tiling = Tiling((64, 96), overlap, align)
+        weight = np.zeros((height, width))
+        for window in tiling.windows(height, width):
+            rows, columns = window
+            assert rows.start % align == 0
+            assert columns.start % align == 0
+            assert rows.stop - rows.start <= 64
+            assert columns.stop - columns.start <= 96
+            weight[window] += tiling.weights(window, height, width)
+        assert weight.min() > 0.2 * 0.2
+        if height > 64 and overlap:
+            assert len(tiling.windows(height, width)) >= 2
+
+
+def test_equal_to_the_whole_where_the_view_is_short():
+    pixels = scene(300, 410)[..., None]
+    tiling = Tiling((128, 128), 32)
+    whole = seeing(8)(pixels)
+    np.testing.assert_allclose(tiling.apply(seeing(8), pixels), whole, atol=1e-6)
+    # seams appear where it is not, and stay small
+    further = abs(tiling.apply(seeing(24), pixels) - seeing(24)(pixels))
+    assert 1e-4 < further.max() < 0.05
+
+
+def test_tiles_keep_the_grid_of_smaller_maps():
+    pixels = scene(300, 410)[..., None]
+    np.testing.assert_allclose(Tiling((128, 96), 32).apply(blocky, pixels), blocky(pixels), atol=1e-6)
+    unaligned = Tiling((128, 96), 32, align=1).apply(blocky, pixels)
+    assert abs(unaligned - blocky(pixels)).max() > 1e-3
+
+
+def test_an_image_that_fits_a_tile_is_not_cut(detectors, image_set):
+    path = image_set / 'test' / 'images' / 'test0.png'
+    whole = Predictor(*detectors['files'])(path).score_map
+    np.testing.assert_array_equal(Predictor(*detectors['files'], tile=128)(path).score_map, whole)
+
+
+def test_a_network_in_tiles(detectors):
+    image = scene(180, 330)
+    whole = Predictor(*detectors['files'])(image).score_map
+    tiled = Predictor(*detectors['files'], tile=(128, 160), overlap=64)(image).score_map
+    assert tiled.shape == whole.shape
+    # random weights: the network's memory looks at all of a tile, its convolutions dominate
+    assert abs(tiled - whole).mean() < 0.02
+    assert np.corrcoef(tiled.ravel(), whole.ravel())[0, 1] > 0.98
+
+
+def test_tiles_of_the_base_size_are_not_resized(detectors):
+    image = scene(64, 128)
+    predictor = Predictor(*detectors['published'], tile=64, overlap=0)
+    left, right = (
+        Predictor(*detectors['published'])(half).score_map for half in (image[:, :64], image[:, 64:])
+    )
+    np.testing.assert_allclose(predictor(image).score_map, np.concatenate([left, right], 1), atol=1e-6)
+
+
+def test_refused():
+    for size, overlap in (((64, 64), 64), ((64, 64), -1), ((20, 64), 0)):
+        with pytest.raises(UserError, match='overlap'):
+            Tiling(size, overlap)

@@ -1,0 +1,200 @@
+"""tools/predict.py and tools/pretrained.py from end to end, and what they say to wrong input."""
+
+import contextlib
+import csv
+import io
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+from madnet.engine.config import load_config
+from madnet.inference import Predictor
+from madnet.inference.outputs import COLUMNS
+from madnet.models.pretrained import table
+
+
+@pytest.fixture(scope='module')
+def detector(tmp_path_factory, repository):
+    """(config, checkpoint) of a tiny network that scores bright pixels above 0.5."""
+    folder = tmp_path_factory.mktemp('detector')
+    config = folder / 'tiny.py'
+    config.write_text(
+        f"_base_ = ['{repository}/configs/madnet_synthetic.py']\n"
+        'model = dict(backbone=dict(base_channels=2))\n'
+        'val_dataloader = dict(dataset=dict(length=3, size=64))\n'
+    )
+    torch.manual_seed(4)
+    model = MODELS.build(load_config(config).model)
+    torch.save({'state_dict': model.state_dict()}, folder / 'tiny.pth')
+    return config, folder / 'tiny.pth'
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder of two grey images and one of 16 bit in colour."""
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i, size in enumerate([(60, 80), (75, 64)]):
+        cv2.imwrite(str(folder / f'scene{i}.png'), rng.integers(0, 256, size, np.uint8))
+    cv2.imwrite(str(folder / 'wide.tif'), rng.integers(0, 65536, (50, 90, 3), np.uint16))
+    return folder
+
+
+def _call(run, detector, *args):
+    return run('predict', '--config', detector[0], '--checkpoint', detector[1], *args)
+
+
+def test_every_format(run, detector, images, tmp_path):
+    out = tmp_path / 'out'
+    predictions = Predictor(*detector)(images)
+    level = round(float(np.median(predictions[0].score_map)), 4)
+    code, printed, err = _call(run, detector, images, '--out', out, '--format', 'all', '--threshold', level)
+    assert code == 0, err
+    assert '3 image(s)' in printed
+    predictions = Predictor(*detector, threshold=level)(images)
+    assert sum(len(p.targets) for p in predictions) > 3
+
+    rows = list(csv.DictReader((out / 'targets.csv').open()))
+    assert tuple(rows[0]) == COLUMNS
+    document = json.loads((out / 'targets.json').read_text())
+    assert document['threshold'] == level
+    assert [i['name'] for i in document['images']] == ['scene0', 'scene1', 'wide']
+    for p, image in zip(predictions, document['images'], strict=True):
+        scores = cv2.imread(str(out / 'scores' / f'{p.name}.png'), cv2.IMREAD_UNCHANGED)
+        assert scores.dtype == np.uint16
+        np.testing.assert_allclose(scores / 65535, p.score_map, atol=1e-5)
+        np.testing.assert_array_equal(np.load(out / 'npy' / f'{p.name}.npy'), p.score_map)
+        mask = cv2.imread(str(out / 'masks' / f'{p.name}.png'), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(mask, p.mask * np.uint8(255))
+        assert cv2.imread(str(out / 'overlays' / f'{p.name}.png')).shape[2] == 3
+        assert image['targets'] == [t.to_dict() for t in p.targets]
+        own = [r for r in rows if r['image'] == p.name]
+        assert [int(r['area']) for r in own] == [t.area for t in p.targets]
+        height, width = p.score_map.shape
+        for line, t in zip(
+            (out / 'labels' / f'{p.name}.txt').read_text().splitlines(), p.targets, strict=True
+        ):
+            kind, x, y, w, h, score = (float(v) for v in line.split())
+            corners = (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height
+            assert corners == pytest.approx(t.box, abs=1e-3)
+            assert (kind, score) == (0, pytest.approx(t.peak, abs=1e-5))
+    _check_coco(out / 'coco.json', predictions)
+    left = [p.name for p in out.rglob('*') if p.name.startswith('.')]
+    assert left == []
+
+
+def _check_coco(path, predictions):
+    coco = pytest.importorskip('pycocotools.coco')
+    with contextlib.redirect_stdout(io.StringIO()):
+        labels = coco.COCO(str(path))
+    for number, p in enumerate(predictions, 1):
+        annotations = labels.loadAnns(labels.getAnnIds(imgIds=[number]))
+        together = np.zeros(p.mask.shape, bool)
+        for a, t in zip(annotations, p.targets, strict=True):
+            pixels = labels.annToMask(a).astype(bool)
+            assert pixels.sum() == a['area'] == t.area
+            x, y, w, h = a['bbox']
+            assert pixels[y : y + h, x : x + w].sum() == t.area
+            together |= pixels
+        np.testing.assert_array_equal(together, p.mask)
+
+
+def test_scores_can_be_scored(run, detector, images, tmp_path):
+    out = tmp_path / 'out'
+    code, _, err = _call(run, detector, images, '--out', out, '--format', 'scores,masks')
+    assert code == 0, err
+    assert sorted(p.name for p in out.iterdir()) == ['masks', 'scores']
+    code, _, err = run('evaluate', out / 'scores', out / 'masks')
+    assert code == 0, err
+
+
+def test_unreadable_images_are_told_of_and_the_others_done(run, detector, images, tmp_path):
+    (images / 'broken.png').write_bytes(b'no image')
+    code, _, err = _call(run, detector, images, '--out', tmp_path / 'out', '--format', 'masks,csv')
+    assert code == 2
+    assert err.count('\n') == 1
+    assert '1 of 4 images' in err
+    assert 'broken.png' in err
+    assert len(list((tmp_path / 'out' / 'masks').iterdir())) == 3
+    code, _, err = _call(run, detector, images / 'broken.png', '--out', tmp_path / 'none')
+    assert code == 2
+    assert 'broken.png' in err
+    assert not (tmp_path / 'none').exists()
+
+
+def test_nothing_is_left_half_written(run, detector, images, tmp_path, monkeypatch):
+    def full_disk(*_):
+        raise OSError(28, 'No space left on device')
+
+    out = tmp_path / 'out'
+    monkeypatch.setattr('os.replace', full_disk)
+    code, _, err = _call(run, detector, images, '--out', out)
+    assert code == 2
+    assert 'No space left' in err
+    assert [p for p in out.rglob('*') if p.is_file()] == []
+
+
+def test_same_stems_do_not_overwrite_each_other(run, detector, images, tmp_path):
+    other = tmp_path / 'others'
+    other.mkdir()
+    (other / 'scene0.png').write_bytes((images / 'scene1.png').read_bytes())
+    out = tmp_path / 'out'
+    code, _, err = _call(run, detector, images, other, '--out', out, '--format', 'masks')
+    assert code == 0, err
+    names = sorted(p.stem for p in (out / 'masks').iterdir())
+    assert names == ['images_scene0', 'others_scene0', 'scene1', 'wide']
+
+
+def test_a_shipped_network_by_name(run, detector, images, tmp_path, monkeypatch):
+    folder = tmp_path / 'table'
+    folder.mkdir()
+    monkeypatch.setattr(table, 'FOLDER', folder)
+    sections = ''.join(f'\n## {s}\n…\n' for s in ('Data', 'Recipe', 'Numbers', 'Cost', 'Limits'))
+    (tmp_path / 'card.md').write_text(f'# Tiny, of no use\n{sections}', encoding='utf-8')
+    code, printed, err = run('pretrained', 'add', 'tiny_one', *detector, '--card', tmp_path / 'card.md')
+    assert code == 0, err
+    assert 'tiny_one' in printed
+    for tool, arguments in (('pretrained', ['list']), ('predict', ['--list'])):
+        code, printed, err = run(tool, *arguments)
+        assert code == 0, err
+        assert 'tiny_one' in printed
+        assert 'Tiny, of no use' in printed
+    code, printed, err = run('predict', 'tiny_one', images, '--out', tmp_path / 'out', '--tile', '64')
+    assert code == 0, err
+    assert (tmp_path / 'out' / 'targets.json').is_file()
+    assert len(list((tmp_path / 'out' / 'overlays').iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['madnet_nanno', '{images}'], 'no detector of this name'),
+        (['--config', '{config}', '{images}'], 'needs trained weights'),
+        (['--config', '{config}', '--checkpoint', '{checkpoint}', 'no/such'], 'no such file or folder'),
+        (['--config', '{config}', '--checkpoint', '{checkpoint}', '{empty}'], 'no image in this folder'),
+        (
+            ['--config', '{config}', '--checkpoint', '{checkpoint}', '{images}', '--format', 'pgn'],
+            "Did you mean 'png'",
+        ),
+        (['--config', '{config}', '--checkpoint', '{checkpoint}', '{images}', '{images}'], 'more than once'),
+        (
+            ['--config', '{config}', '--checkpoint', '{checkpoint}', '{images}', '--threshold', '5'],
+            'threshold',
+        ),
+        (['madnet_nano'], 'expected an image'),
+        ([], 'expected MODEL'),
+    ],
+)
+def test_wrong_input(run, detector, images, tmp_path, arguments, words):
+    (tmp_path / 'empty').mkdir()
+    names = {'images': images, 'config': detector[0], 'checkpoint': detector[1], 'empty': tmp_path / 'empty'}
+    code, _, err = run('predict', *(a.format(**names) for a in arguments), '--out', tmp_path / 'out')
+    assert code == 2
+    assert words in err
+    assert 'Traceback' not in err
+    assert not (tmp_path / 'out').exists()
