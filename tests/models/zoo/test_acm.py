@@ -180,11 +180,47 @@ def test_an_mxnet_checkpoint_by_its_own_names():
     assert all(torch.equal(ours[key], value) for key, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize('name', ['modern/acm_nuaa', 'modern/acm_sirstaug'])
-def test_configs(repository, name):
-    config = load_config(repository / 'configs' / 'zoo' / f'{name}.py')
+DATA_SETS = {
+    'nuaa': 'NUAA-SIRST',
+    'nudt': 'NUDT-SIRST',
+    'irstd1k': 'IRSTD-1K',
+    'sirstaug': 'SIRST-AUG',
+}
+CONFIGS = {
+    'acm': 'acm_unet_tiny_official',
+    'modern/acm': 'acm_unet_in1',
+    'modern/acm_fpn': 'acm_fpn_tz',
+    'toolbox/acm': 'acm_unet_in1',
+}
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.parametrize('data', DATA_SETS)
+def test_configs(repository, name, data):
+    config = load_config(repository / 'configs' / 'zoo' / f'{name}_{data}.py')
     model = MODELS.build(config.model)
-    grey = name.startswith('modern')
-    assert model.backbone.in_channels == model.data_preprocessor.mean.numel() == (1 if grey else 3)
-    if grey:
-        assert count_parameters(model) == FORMS['acm_unet_in1'][0]
+    channels = model.data_preprocessor.mean.numel()
+    assert channels == model.backbone.in_channels == (3 if name == 'acm' else 1)
+    # two factors and offsets and 72 or 144 weights for each channel of the image
+    published = FORMS[CONFIGS[name]][0] - (148 if name == 'modern/acm_fpn' else 0)
+    assert count_parameters(model) == published
+    names = {config[f'{part}_dataloader'].dataset.name for part in ('train', 'test')}
+    assert names == {DATA_SETS[data]}
+    if name == 'acm':
+        assert config.optim_wrapper.optimizer == dict(type='Adagrad', lr=0.05, weight_decay=1e-4)
+        assert config.train_cfg.max_epochs == 300
+
+
+def test_initialisation_of_the_authors(repository):
+    """MXNet's MSRAPrelu: variance 2 / (1 + 0.25²) / mean of fan-in and fan-out; biases 0."""
+    config = load_config(repository / 'configs' / 'zoo' / 'acm_nuaa.py')
+    model = MODELS.build(config.model)
+    model.init_weights()
+    for name, shape in (('backbone.stages.2.1.body.0', (64, 64, 3, 3)), ('neck.ups.1', (64, 32, 4, 4))):
+        weight = model.get_submodule(name).weight
+        assert weight.shape == shape
+        mean_fan = (shape[0] + shape[1]) / 2 * shape[2] * shape[3]
+        assert weight.std().item() == pytest.approx((2 / (1 + 0.25**2) / mean_fan) ** 0.5, rel=0.03)
+    biases = [m.bias for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.bias is not None]
+    assert len(biases) > 4
+    assert all((bias == 0).all() for bias in biases)
