@@ -5,4 +5,7 @@ _base_ = [
     '../../_base_/schedules/modern.py',
     '../../_base_/default_runtime.py',
 ]
-model = dict(data_preprocessor=_base_.grey_stats, decode_head=dict(loss_decode=dict(per_image=True)))
+model = dict(
+    data_preprocessor=_base_.grey_stats,
+    decode_head=dict(loss_decode=dict(per_image=True)),
+)
