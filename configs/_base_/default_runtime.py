@@ -26,6 +26,7 @@ default_hooks = dict(
     checkpoint=dict(type='SafeCheckpointHook', interval=1, save_best='nIoU'),
     dataset_epoch=dict(type='DatasetEpochHook'),
     progress=dict(type='ProgressHook', score='nIoU'),
+    collapse=dict(type='CollapseHook', patience=3, after=5),
     overlay=dict(type='OverlayHook', interval=20, images=4),
     stop_signal=dict(type='StopSignalHook'),
 )

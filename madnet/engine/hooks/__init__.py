@@ -1,5 +1,6 @@
 """What is added to mmengine's hooks."""
 
+from madnet.engine.hooks.collapse_hook import CollapseHook
 from madnet.engine.hooks.dataset_epoch_hook import DatasetEpochHook
 from madnet.engine.hooks.overlay_hook import OverlayHook
 from madnet.engine.hooks.progress_hook import ProgressHook
@@ -9,6 +10,7 @@ from madnet.engine.hooks.show_hook import ShowHook
 from madnet.engine.hooks.stop_signal_hook import StopSignalHook
 
 __all__ = [
+    'CollapseHook',
     'DatasetEpochHook',
     'OverlayHook',
     'ProgressHook',
