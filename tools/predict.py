@@ -14,8 +14,8 @@ examples:
       a network of your own
   python tools/predict.py madnet_nano panorama.tif --tile 512 --value-range 0 16383
       a large image of a 14-bit sensor, in tiles of 512 pixels
-  python tools/predict.py madnet_nano scenes/ --format masks,coco --threshold 0.7 --out weak
-      weak labels: weak/masks as a data set's masks, weak/coco.json for other programs
+  python tools/predict.py pstnn scenes/ --format masks,coco --out weak --jobs 8
+      weak labels without training: weak/masks as a data set's masks, weak/coco.json for other programs
 
 formats, several with commas (default: png,csv,json):
   png       scores, masks and overlays
@@ -65,10 +65,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--tile',
-        type=int,
-        nargs='+',
+        type=_sides,
         metavar='PIXELS',
-        help='cut larger images into overlapping tiles of this side, or height and width',
+        help='cut larger images into overlapping tiles of this side, or of HEIGHTxWIDTH',
     )
     parser.add_argument(
         '--overlap', type=int, metavar='PIXELS', help='what tiles share (default: a quarter of the tile)'
@@ -85,6 +84,9 @@ def parse_args() -> argparse.Namespace:
         '--fold', action='store_true', help='fold re-parameterised blocks: faster, same to rounding'
     )
     parser.add_argument(
+        '--jobs', type=int, default=1, metavar='N', help='processes that share the images (default: 1)'
+    )
+    parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE', help='override the config, with --config'
     )
     parser.add_argument(
@@ -94,8 +96,6 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.list:
         return args
-    if args.tile and len(args.tile) > 2:
-        parser.error('--tile takes one or two numbers of pixels')
     if args.config is None:
         if not args.inputs:
             parser.error('expected MODEL and INPUT; --list says which models there are')
@@ -103,6 +103,13 @@ def parse_args() -> argparse.Namespace:
     if not args.inputs:
         parser.error(f'expected an image file or a folder after {args.config}')
     return args
+
+
+def _sides(text: str) -> tuple[int, int]:
+    sides = text.lower().split('x')
+    if len(sides) > 2 or not all(side.isdigit() for side in sides):
+        raise argparse.ArgumentTypeError(f'found {text!r}, expected pixels such as 512 or 480x640')
+    return int(sides[0]), int(sides[-1])
 
 
 def main() -> int:
@@ -122,11 +129,12 @@ def main() -> int:
         out=args.out,
         formats=args.format,
         threshold=args.threshold,
-        tile=(args.tile[0], args.tile[-1]) if args.tile else None,
+        tile=args.tile,
         overlap=args.overlap,
         value_range=tuple(args.value_range) if args.value_range else None,
         device=args.device,
         fold=args.fold,
+        jobs=args.jobs,
         options=args.cfg_options,
         trust_checkpoint=args.trust_checkpoint,
     )

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import cv2
+import torch
 from tqdm import tqdm
 
 import madnet
@@ -33,6 +38,7 @@ def predict_files(
     value_range: tuple[float, float] | None = None,
     device: str | None = None,
     fold: bool = False,
+    jobs: int = 1,
     options: list[str] | None = None,
     trust_checkpoint: bool = False,
 ) -> list[dict[str, Any]]:
@@ -49,6 +55,7 @@ def predict_files(
         formats: Words of :data:`~madnet.inference.outputs.FORMATS` with commas.
         threshold, tile, overlap, value_range, device, fold, trust_checkpoint: As in
             :class:`~madnet.inference.Predictor`.
+        jobs: Processes among which the images are shared out.
         options: ``KEY=VALUE`` pairs that override the config.
 
     Returns:
@@ -63,7 +70,10 @@ def predict_files(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise UserError(f'--out {out}: is a file, expected a folder.')
-    predictor = Predictor(
+    if jobs < 1:
+        raise UserError(f'--jobs: found {jobs}, expected one process or more.')
+    make = partial(
+        Predictor,
         model,
         checkpoint,
         device=device,
@@ -75,18 +85,25 @@ def predict_files(
         options=parse_options(options),
         trust_checkpoint=trust_checkpoint,
     )
+    # Also with several processes: what is wrong with the detector is told before they start.
+    predictor = make()
     records, unreadable = [], []
-    bar = tqdm(paths, desc='predict', unit='image', disable=not sys.stderr.isatty(), dynamic_ncols=True)
-    for path, name in zip(bar, names, strict=True):
-        try:
-            prediction = predictor(path)
-        except UserError as e:
-            if len(paths) == 1:
-                raise
-            unreadable.append(str(e))
-            continue
-        write_image_files(out, kinds, prediction, name)
-        records.append(record(prediction, name))
+    work = list(zip(paths, names, strict=True))
+    if jobs == 1:
+        outcomes = (_predict(predictor, out, kinds, *task) for task in work)
+    else:
+        outcomes = _in_processes(make, jobs, out, kinds, work)
+    for outcome in tqdm(
+        outcomes,
+        total=len(work),
+        desc='predict',
+        unit='image',
+        disable=not sys.stderr.isatty(),
+        dynamic_ncols=True,
+    ):
+        (unreadable if isinstance(outcome, str) else records).append(outcome)
+    if unreadable and len(paths) == 1:
+        raise UserError(unreadable[0])
     if unreadable and not records:
         raise UserError(f'none of the {len(paths)} images could be predicted: {unreadable[0]}')
     about = {
@@ -104,6 +121,44 @@ def predict_files(
             f'{unreadable[0]}{more}'
         )
     return records
+
+
+def _predict(
+    predictor: Predictor, out: Path, kinds: Sequence[str], path: Path, name: str
+) -> dict[str, Any] | str:
+    """Write an image's files; returns its record, or what is wrong with it."""
+    try:
+        prediction = predictor(path)
+    except UserError as e:
+        return str(e)
+    write_image_files(out, kinds, prediction, name)
+    return record(prediction, name)
+
+
+def _in_processes(
+    make: partial[Predictor], jobs: int, out: Path, kinds: Sequence[str], work: list[tuple[Path, str]]
+) -> Iterator[dict[str, Any] | str]:
+    """The outcomes of :func:`_predict` in the order of ``work``."""
+    # A process that was forked after torch has started its threads may hang.
+    context = get_context('spawn')
+    jobs = min(jobs, len(work))
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start_process, initargs=(make, jobs))
+    try:
+        yield from pool.map(_predict_in_process, ((out, kinds, *task) for task in work))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_process(make: partial[Predictor], jobs: int) -> None:
+    global _predictor
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    _predictor = make()
+
+
+def _predict_in_process(task: tuple) -> dict[str, Any] | str:
+    return _predict(_predictor, *task)
 
 
 def detectors_text() -> str:

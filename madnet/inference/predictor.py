@@ -129,6 +129,11 @@ class Predictor:
             if overlap is not None:
                 raise UserError(f'overlap: found {overlap} without a tile; give the size of the tiles too.')
             return None
+        if next(self.model.parameters(), None) is None:
+            raise UserError(
+                f'tile: {self.detector.name} judges a pixel by the statistics of its whole image, '
+                'which a tile has not; leave tiles out.'
+            )
         size = (tile, tile) if isinstance(tile, int) else tuple(tile)
         # Where every tile is resized there is no common grid that alignment could keep; what it would do
         # is to resize the last tile, which is cut to it, by another factor.

@@ -139,6 +139,25 @@ def test_nothing_is_left_half_written(run, detector, images, tmp_path, monkeypat
     assert [p for p in out.rglob('*') if p.is_file()] == []
 
 
+def test_several_processes_find_the_same(run, detector, images, tmp_path, monkeypatch):
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    (images / 'broken.png').write_bytes(b'no image')
+    found = []
+    for jobs in (1, 2):
+        out = tmp_path / f'out{jobs}'
+        code, _, err = _call(run, detector, images, '--out', out, '--format', 'masks,json', '--jobs', jobs)
+        assert code == 2
+        assert '1 of 4' in err
+        found.append([json.loads((out / 'targets.json').read_text())['images'], _files(out / 'masks')])
+    assert found[0] == found[1]
+    code, _, err = _call(run, detector, images, '--out', tmp_path / 'out0', '--jobs', 0)
+    assert (code, '--jobs' in err) == (2, True)
+
+
+def _files(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
 def test_same_stems_do_not_overwrite_each_other(run, detector, images, tmp_path):
     other = tmp_path / 'others'
     other.mkdir()
@@ -186,6 +205,7 @@ def test_a_shipped_network_by_name(run, detector, images, tmp_path, monkeypatch)
             ['--config', '{config}', '--checkpoint', '{checkpoint}', '{images}', '--threshold', '5'],
             'threshold',
         ),
+        (['madnet_nano', '{images}', '--tile', '5y7'], '480x640'),
         (['madnet_nano'], 'expected an image'),
         ([], 'expected MODEL'),
     ],
