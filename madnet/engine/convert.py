@@ -10,29 +10,41 @@ from madnet.errors import UserError, nearest
 from madnet.models.checkpoints import (
     convert_abc,
     convert_acm,
+    convert_alcnet,
     convert_dnanet,
     convert_isnet,
     convert_madnet,
     convert_mim,
+    convert_mshnet,
     convert_rdian,
+    convert_repisd,
+    convert_sctransnet,
     export_abc,
     export_acm,
+    export_alcnet,
     export_dnanet,
     export_isnet,
     export_madnet,
     export_mim,
+    export_mshnet,
     export_rdian,
+    export_repisd,
+    export_sctransnet,
 )
 
 #: network → (published names → ours, ours → published names), both on state dicts
 CONVERTERS: dict[str, tuple[Callable, Callable]] = {
     'abc': (convert_abc, export_abc),
     'acm': (convert_acm, export_acm),
+    'alcnet': (convert_alcnet, export_alcnet),
     'dnanet': (convert_dnanet, export_dnanet),
     'isnet': (convert_isnet, export_isnet),
     'madnet': (convert_madnet, export_madnet),
     'mim': (convert_mim, export_mim),
+    'mshnet': (convert_mshnet, export_mshnet),
     'rdian': (convert_rdian, export_rdian),
+    'repisd': (convert_repisd, export_repisd),
+    'sctransnet': (convert_sctransnet, export_sctransnet),
 }
 
 

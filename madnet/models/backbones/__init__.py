@@ -3,7 +3,10 @@ from .adadcm_encoder import AdaDCMEncoder
 from .dnanet import DNANetEncoder
 from .isnet import ISNetEncoder
 from .mim_encoder import MiMEncoder
+from .mshnet import MSHNetEncoder
 from .rdian import RDIANEncoder
+from .repisd import RepISDEncoder
+from .sctransnet import SCTransNetEncoder
 from .thin_resnet import ThinResNet
 
 __all__ = [
@@ -11,7 +14,10 @@ __all__ = [
     'AdaDCMEncoder',
     'DNANetEncoder',
     'ISNetEncoder',
+    'MSHNetEncoder',
     'MiMEncoder',
     'RDIANEncoder',
+    'RepISDEncoder',
+    'SCTransNetEncoder',
     'ThinResNet',
 ]

@@ -4,8 +4,11 @@ from .fcn_head import FCNSegHead
 from .isnet_head import ISNetHead
 from .madnet_head import MADNetHead
 from .mim_head import MiMHead
+from .mshnet_head import MSHNetHead
 from .pyramid_head import PyramidHead
 from .rdian_head import RDIANHead
+from .repisd_head import RepISDHead
+from .sctransnet_head import SCTransNetHead
 from .unet_head import UNetHead
 
 __all__ = [
@@ -14,8 +17,11 @@ __all__ = [
     'FCNSegHead',
     'ISNetHead',
     'MADNetHead',
+    'MSHNetHead',
     'MiMHead',
     'PyramidHead',
     'RDIANHead',
+    'RepISDHead',
+    'SCTransNetHead',
     'UNetHead',
 ]

@@ -3,14 +3,18 @@
 from .adadcm import AdaDCM
 from .bilinear_correlation import BilinearCorrelation
 from .cbam import CBAMBlock, ChannelGate, SpatialGate, cbam_stage
+from .central_difference import ECB, CentralDifferenceConv
+from .channel_norm import ChannelNorm
+from .channel_transformer import ComplementaryFFN, CrossChannelAttention, SCTBlock
 from .clft import CLFT
 from .conv_blocks import ConvBNReLU, DoubleConv, UpConv
 from .deform_conv import DeformConv2d, deform_conv2d
 from .differential_conv import DifferentialConv
 from .enlarge import enlarge
-from .fusion import AsymmetricFusion
+from .fusion import AsymmetricFusion, BottomUpFusion
 from .gradient import gradient_magnitude
 from .inverted_ffn import InvertedResidualFFN
+from .local_contrast import local_contrast, patch_contrast
 from .mamba_block import MambaBlock
 from .mema2m import MLP, MemA2M, MemA2MBlock
 from .memory_attention import MemoryAttention
@@ -33,15 +37,21 @@ from .words import map_to_words, words_to_map
 
 __all__ = [
     'CLFT',
+    'ECB',
     'MLP',
     'SS2D',
     'UCDC',
     'AdaDCM',
     'AsymmetricFusion',
     'BilinearCorrelation',
+    'BottomUpFusion',
     'CBAMBlock',
+    'CentralDifferenceConv',
     'ChannelGate',
+    'ChannelNorm',
+    'ComplementaryFFN',
     'ConvBNReLU',
+    'CrossChannelAttention',
     'DeformConv2d',
     'DifferentialConv',
     'DoubleConv',
@@ -55,6 +65,7 @@ __all__ = [
     'PatchExpand',
     'PixelAttention',
     'ResidualBlock',
+    'SCTBlock',
     'SentenceMerge',
     'SpatialGate',
     'Stem1',
@@ -69,9 +80,11 @@ __all__ = [
     'deform_conv2d',
     'enlarge',
     'gradient_magnitude',
+    'local_contrast',
     'map_to_words',
     'opposite_contrast',
     'pad_reflect',
+    'patch_contrast',
     'residual_layer',
     'window_partition',
     'window_reverse',

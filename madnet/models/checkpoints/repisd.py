@@ -1,0 +1,111 @@
+"""Checkpoints of the published RepISD-Net, to and from ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from madnet.errors import UserError
+from madnet.models.backbones import RepISDEncoder
+from madnet.models.deploy import switch_to_deploy
+from madnet.models.heads import RepISDHead
+
+from .fitting import check_same, some, unwrap, without_prefixes
+from .renaming import Names, inverse, nest, rename
+
+CONV: Names = {'conv': '0', 'bn': '1'}
+ECB: Names = {
+    'plain.conv': 'rbr_dense.conv',
+    'plain.bn': 'rbr_dense.bn',
+    'central': 'rbr_cdc.conv_cdc.conv1',
+    'central_bn': 'rbr_cdc.conv_cdc.bn1',
+    'point.conv': 'rbr_cdc.conv_cdc.conv2',
+    'point.bn': 'rbr_cdc.conv_cdc.bn2',
+    'identity_bn': 'rbr_identity',
+    'fused': 'rbr_reparam',
+}
+REPISD: Names = {
+    'backbone.stem.0.conv': 'backbone.inc.double_conv.0',
+    'backbone.stem.0.bn': 'backbone.inc.double_conv.1',
+    'backbone.stem.1.conv': 'backbone.inc.double_conv.3',
+    'backbone.stem.1.bn': 'backbone.inc.double_conv.4',
+    **nest('decode_head.reduce', 'cls', CONV),
+    'decode_head.conv_seg': 'cls.4',
+}
+for _i in range(2):
+    REPISD |= nest(f'backbone.stages.0.{_i}', f'backbone.down1.maxpool_conv.1.double_conv.{_i}', ECB)
+    REPISD |= nest(f'backbone.stages.1.{_i}', f'backbone.down2.maxpool_conv.1.double_conv.{_i}', ECB)
+    REPISD |= nest(f'decode_head.decoders.1.{_i}', f'backbone.up3.conv.double_conv.{_i}', ECB)
+    REPISD |= nest(f'decode_head.decoders.0.{_i}', f'backbone.up4.conv.double_conv.{_i}', ECB)
+for _i in range(4):
+    REPISD |= nest(f'decode_head.pooling.{_i}.1', f'ppm.features.{_i}', {'conv': '1', 'bn': '2'})
+
+
+def convert_repisd(published: Mapping[str, Any]) -> dict[str, Tensor]:
+    """State dict of our RepISD-Net from a checkpoint with the published key names.
+
+    Args:
+        published: The published state dict, bare or under ``state_dict``: of the training form, of the
+            "converted" form (central differences written into the kernels, the same function), or of the
+            deployed form, which our network takes too and then is deployed. The branch of central differences
+            is called ``cdc`` in the published code and ``pdc`` in the files beside it; both will do. Width
+            and image channels are read from it. Of the two published maps the first, which neither loss nor
+            test uses, is left out.
+
+    Returns:
+        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``decode_head.``).
+
+    Raises:
+        UserError: Keys or shapes differ from the published architecture; the message names them.
+    """
+    state = {
+        key.replace('rbr_pdc.conv_pdc.', 'rbr_cdc.conv_cdc.'): value
+        for key, value in without_prefixes(published, ('module.', 'model.')).items()
+    }
+    weight = state.get('backbone.inc.double_conv.0.weight')
+    if weight is None or weight.ndim != 4:
+        raise UserError(
+            'not a checkpoint of the published RepISD-Net: it has no convolution '
+            f'backbone.inc.double_conv.0.weight; its first keys are {some(state)}'
+        )
+    for leaf in ('weight', 'bias'):
+        value = state.get(f'cls.4.{leaf}')
+        if value is not None and len(value) == 2:
+            state[f'cls.4.{leaf}'] = value[1:]
+    deployed = any('.rbr_reparam.' in key for key in state)
+    expected = rename(_template(weight.shape[1], weight.shape[0], deployed), REPISD)
+    check_same(state, expected, 'not a checkpoint of the published RepISD-Net')
+    return rename({key: state[key] for key in expected}, inverse(REPISD))
+
+
+def export_repisd(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The inverse of :func:`convert_repisd`, from the training form or the deployed one; the unused first map
+    gets zeros.
+
+    Raises:
+        UserError: The state dict is of another architecture.
+    """
+    state = unwrap(state_dict)
+    weight = state.get('backbone.stem.0.conv.weight')
+    if weight is None or weight.ndim != 4:
+        raise UserError(
+            'not a state dict of our RepISD-Net: it has no backbone.stem.0.conv.weight; '
+            f'its first keys are {some(state)}'
+        )
+    deployed = any('.fused.' in key for key in state)
+    expected = _template(weight.shape[1], weight.shape[0], deployed)
+    check_same(state, expected, 'not a state dict of our RepISD-Net')
+    published = rename({key: state[key] for key in expected}, REPISD)
+    for leaf in ('weight', 'bias'):
+        value = published[f'cls.4.{leaf}']
+        published[f'cls.4.{leaf}'] = torch.cat([torch.zeros_like(value), value])
+    return published
+
+
+def _template(in_channels: int, base_channels: int, deployed: bool) -> dict[str, Tensor]:
+    """Our state dict at that width, without memory behind it."""
+    with torch.device('meta'):
+        backbone = RepISDEncoder(in_channels, base_channels)
+        model = nn.ModuleDict({'backbone': backbone, 'decode_head': RepISDHead(backbone.pyramid_channels)})
+        return (switch_to_deploy(model) if deployed else model).state_dict()

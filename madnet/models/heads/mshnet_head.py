@@ -1,0 +1,121 @@
+"""The decoder of MSHNet with its multi-scale heads and their warm-up."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from madnet.errors import UserError
+from madnet.models.epoch import current_epoch
+from madnet.models.layers import cbam_stage
+
+from .pyramid_head import PyramidHead
+
+
+@MODELS.register_module()
+class MSHNetHead(PyramidHead):
+    """Decoder of MSHNet (Liu et al., CVPR 2024) over a pyramid of n >= 2 maps, finest first.
+
+    From the deepest map upward, enlarging, concatenation behind the encoder's map and a stage of residual
+    CBAM blocks; every level has a logit map m0 (finest), m1, …, m(n − 2) of its own at its own size, and a
+    3×3 convolution makes the prediction ``out`` of all of them, enlarged to the finest. All enlarging is
+    bilinear with aligned corners to the size of the finer map, so that maps of any size will do. As in the
+    published code; the paper's figure has a sigmoid before the prediction and 3×3 heads.
+
+    In training ``forward`` returns ``[m0, …, m(n − 2), out]``, in evaluation ``out`` alone. A map mₖ is
+    trained towards the mask pooled by maxima to its size, so that no target vanishes; the published loss is
+    the mean over the maps, ``loss_weights`` of 1 / n each.
+
+    In the warm-up, the run's first epochs, m0 stands for the whole: ``forward`` returns ``[m0]``, its loss
+    counts in full, the coarser maps and the prediction get no gradient, and validation in these epochs is of
+    m0. A model that is only tested predicts ``out``.
+
+    Args:
+        in_channels: Channels of the pyramid's maps, finest first.
+        depths: Blocks of each level but the deepest; by default 1 on the finest and 2 on the others, as
+            published.
+        warm_epoch: Last epoch of the warm-up, counted from 0; −1 for none. ``SLSLoss`` has its own of the
+            same meaning.
+        kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` and
+            ``loss_weights``.
+
+    Raises:
+        UserError: ``depths`` has not one value, at least 1, for each level but the deepest.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        depths: Sequence[int] | None = None,
+        warm_epoch: int = 5,
+        init_cfg: dict | list[dict] | None = None,
+        **kwargs,
+    ):
+        widths = list(in_channels)
+        deepest = len(widths) - 1
+        super().__init__(
+            in_channels=widths,
+            channels=max(deepest, 1),
+            map_names=[*(f'm{i}' for i in range(deepest)), 'out'],
+            dropout_ratio=0,
+            init_cfg=init_cfg,
+            **kwargs,
+        )
+        depths = [1, *[2] * (deepest - 1)] if depths is None else list(depths)
+        if len(depths) != deepest or min(depths) < 1:
+            raise UserError(
+                f'MSHNetHead: depths={depths}, expected {deepest} number(s) of blocks, at least 1 each, for '
+                f'all levels but the deepest of in_channels={widths}'
+            )
+        self.warm_epoch = warm_epoch
+        self.warming_up = False
+        self.decoders = nn.ModuleList(
+            cbam_stage(widths[i] + widths[i + 1], widths[i], depths[i]) for i in range(deepest)
+        )
+        self.sides = nn.ModuleList(
+            nn.Conv2d(width, self.out_channels, kernel_size=1) for width in widths[:-1]
+        )
+        self.conv_seg = nn.Conv2d(deepest * self.out_channels, self.out_channels, kernel_size=3, padding=1)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
+        """Maps (B, Cᵢ, Hᵢ, Wᵢ) → logits (B, 1, H₀, W₀) or a list of them; see the class."""
+        if self.training:
+            # Kept for the validations between the epochs, which know of no epoch that they could ask.
+            self.warming_up = current_epoch() <= self.warm_epoch
+        skips = self._transform_inputs(inputs)
+        decoded = [skips[-1]]
+        for skip, decoder in zip(reversed(skips[:-1]), reversed(self.decoders), strict=True):
+            decoded.insert(0, decoder(torch.cat([skip, _fit(decoded[0], skip)], dim=1)))
+        if self.warming_up:
+            finest = self.sides[0](decoded[0])
+            return [finest] if self.training else finest
+        sides = [side(x) for side, x in zip(self.sides, decoded[:-1], strict=True)]
+        out = self.cls_seg(torch.cat([_fit(side, sides[0]) for side in sides], dim=1))
+        return [*sides, out] if self.training else out
+
+    def named_weights(self, number: int) -> tuple[list[str], list[float]]:
+        """As in ``PyramidHead``; one map alone is m0, in full, while the head warms up."""
+        return (['m0'], [1.0]) if self.warming_up else super().named_weights(number)
+
+    def align(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Brings the target (B, H, W) to the size of the logits (B, 1, h, w) by maxima of 2×2 pixels.
+
+        A pooled pixel with a target in it is target, and otherwise counts only if all of its pixels do.
+        """
+        ignored = target == self.ignore_index
+        pooled = target.masked_fill(ignored, 0).float()[:, None]
+        ignored = ignored.float()[:, None]
+        while pooled.shape[2:] != logits.shape[2:] and min(pooled.shape[2:]) > 1:
+            pooled, ignored = (F.max_pool2d(x, kernel_size=2, ceil_mode=True) for x in (pooled, ignored))
+        if pooled.shape[2:] != logits.shape[2:]:
+            return super().align(logits, target)
+        pooled = pooled.masked_fill((pooled == 0) & (ignored > 0), self.ignore_index)
+        return logits, pooled[:, 0].to(target.dtype)
+
+
+def _fit(x: Tensor, partner: Tensor) -> Tensor:
+    if x.shape[2:] == partner.shape[2:]:
+        return x
+    return F.interpolate(x, size=partner.shape[2:], mode='bilinear', align_corners=True)

@@ -1,0 +1,101 @@
+"""The decoder of SCTransNet with its deep supervision."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from madnet.models.layers import DoubleConv
+
+from .pyramid_head import PyramidHead
+
+
+class CrossGate(nn.Module):
+    """Channel-wise cross attention (CCA) of UCTransNet (Wang et al., AAAI 2022): the skip's channels, gated
+    by what the skip and the map from below have in them on average, and ReLU.
+
+    Shape:
+        Skip (B, C, H, W) and map from below (B, D, H, W) → (B, C, H, W).
+    """
+
+    def __init__(self, skip_channels: int, below_channels: int):
+        super().__init__()
+        self.skip = nn.Linear(skip_channels, skip_channels)
+        self.below = nn.Linear(below_channels, skip_channels)
+
+    def forward(self, skip: Tensor, below: Tensor) -> Tensor:
+        gate = (self.skip(skip.mean(dim=(2, 3))) + self.below(below.mean(dim=(2, 3)))) / 2
+        return (skip * gate.sigmoid()[..., None, None]).relu()
+
+
+@MODELS.register_module()
+class SCTransNetHead(PyramidHead):
+    """Decoder of SCTransNet (Yuan et al., TGRS 2024) over a pyramid of n >= 2 maps, each half as large as the
+    one before.
+
+    From the deepest map upward: each pixel repeated 2×2, the skip gated by :class:`CrossGate`, concatenation
+    behind it, two convolutions (ReLU, as in the published code; the figure has leaky ones). The prediction
+    ``out`` comes from the finest level by a 1×1 convolution. With deep supervision every other level has a
+    logit map too, g2 to gn (the deepest input), enlarged bilinearly with aligned corners, and ``d0`` is a
+    1×1 convolution of ``g2 … gn, out``: it is trained, but not what is predicted.
+
+    In training with deep supervision ``forward`` returns ``[gn, …, g2, d0, out]``, otherwise ``out`` alone,
+    all at the size of the finest map.
+
+    Args:
+        in_channels: Channels of the pyramid's maps, finest first.
+        deep_supervision: Whether the other maps exist and are supervised.
+        kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` and
+            ``loss_weights``.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        deep_supervision: bool = True,
+        init_cfg: dict | list[dict] | None = None,
+        **kwargs,
+    ):
+        widths = list(in_channels)
+        levels = len(widths)
+        sides = [*(f'g{i}' for i in range(levels, 1, -1)), 'd0'] if deep_supervision else []
+        super().__init__(
+            in_channels=widths,
+            channels=widths[0] if widths else 0,
+            map_names=[*sides, 'out'],
+            dropout_ratio=0,
+            init_cfg=init_cfg,
+            **kwargs,
+        )
+        self.deep_supervision = deep_supervision
+        # Each level decodes to the width of the skip above it.
+        decoded = [widths[max(i - 1, 0)] for i in range(levels - 1)] + [widths[-1]]
+        self.gates = nn.ModuleList(CrossGate(widths[i], decoded[i + 1]) for i in range(levels - 1))
+        self.decoders = nn.ModuleList(
+            DoubleConv(widths[i] + decoded[i + 1], decoded[i]) for i in range(levels - 1)
+        )
+        if deep_supervision:
+            self.sides = nn.ModuleList(nn.Conv2d(width, self.out_channels, 1) for width in decoded[1:])
+            self.fuse = nn.Conv2d(levels * self.out_channels, self.out_channels, 1)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
+        """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or a list of them; see the class."""
+        skips = self._transform_inputs(inputs)
+        decoded = [skips[-1]]
+        for skip, gate, decoder in zip(
+            reversed(skips[:-1]), reversed(self.gates), reversed(self.decoders), strict=True
+        ):
+            self.check_halved(skip, decoded[0])
+            raised = F.interpolate(decoded[0], scale_factor=2, mode='nearest')
+            raised = raised[..., : skip.shape[2], : skip.shape[3]]
+            decoded.insert(0, decoder(torch.cat([gate(skip, raised), raised], dim=1)))
+        out = self.cls_seg(decoded[0])
+        if not (self.training and self.deep_supervision):
+            return out
+        sides = [
+            F.interpolate(side(x), size=out.shape[2:], mode='bilinear', align_corners=True)
+            for side, x in zip(self.sides, decoded[1:], strict=True)
+        ]
+        return [*reversed(sides), self.fuse(torch.cat([*sides, out], dim=1)), out]

@@ -1,0 +1,222 @@
+"""MSHNet: published outputs, warm-up, loss, cost, sizes, learning, checkpoints."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.logging import MessageHub
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+from madnet.errors import UserError
+from madnet.models.checkpoints import convert_mshnet, export_mshnet
+from madnet.models.losses import sls_loss
+
+from .checks import (
+    assert_golden,
+    build,
+    check_learns,
+    check_sizes,
+    count_gmacs,
+    count_parameters,
+    golden_input,
+    load_golden,
+    losses_of,
+    published_state,
+    record,
+    relative_error,
+    side_maps,
+)
+
+
+def build_mshnet(in_channels=3, base_channels=16, head=None, **kwargs):
+    return build(
+        {'type': 'MSHNetEncoder', 'base_channels': base_channels},
+        {'type': 'MSHNetHead', 'warm_epoch': -1, **(head or {})},
+        in_channels,
+        **kwargs,
+    )
+
+
+@pytest.fixture
+def run():
+    """A run of which a test may set the epoch."""
+    hub = MessageHub.get_instance('mshnet_test')
+    yield hub
+    MessageHub._instance_dict.pop('mshnet_test')
+
+
+STAGES = {
+    'backbone.conv_in': 'conv_init',
+    'backbone.pyramid.stages.0': 'encoder_0',
+    'backbone.pyramid.stages.1.0.channel_gate': 'encoder_1.0.ca',
+    'backbone.pyramid.stages.1.0.spatial_gate': 'encoder_1.0.sa',
+    'backbone.pyramid.stages.1': 'encoder_1',
+    'backbone.pyramid.stages.2': 'encoder_2',
+    'backbone.pyramid.stages.3': 'encoder_3',
+    'backbone.pyramid.stages.4': 'middle_layer',
+    'decode_head.decoders.3': 'decoder_3',
+    'decode_head.decoders.2': 'decoder_2',
+    'decode_head.decoders.1': 'decoder_1',
+    'decode_head.decoders.0': 'decoder_0',
+}
+
+
+@pytest.mark.parametrize('gain', [1.0, 0.7])
+def test_equals_the_published_network(golden_dir, gain):
+    golden = load_golden(golden_dir, 'mshnet')
+    case = golden['cases'][f'g{gain}_256x256']
+    tag, shape = case['input_recipe']
+    x = golden_input(golden_dir, *shape[1:], tag=tag)
+    assert x.norm().item() == pytest.approx(case['input_l2'], rel=1e-6)
+    model = build_mshnet()
+    model.load_state_dict(convert_mshnet(published_state(golden_dir, golden['keys'], gain)))
+    with record(model, STAGES) as found, side_maps(model), torch.no_grad():
+        maps = model(x)
+    names = ('mask0', 'mask1', 'mask2', 'mask3', 'pred_warm_true')
+    for name, logits in zip(names, maps, strict=True):
+        assert_golden(logits, case['outputs'][name])
+    for ours, theirs in STAGES.items():
+        tap, value = case['taps'][theirs], found[ours][0]
+        assert_golden(value, tap)
+        if value[0, :2, ::8, ::8].shape == tap['sample'].shape:
+            assert relative_error(value[0, :2, ::8, ::8], tap['sample']) < 1e-4
+
+    model.decode_head.warming_up = True
+    with torch.no_grad():
+        assert_golden(model(x), case['outputs']['pred_warm_false'])
+        model.decode_head.warming_up = False
+        assert torch.equal(model(x), maps[-1])
+
+
+def test_cost():
+    model = build_mshnet()
+    assert count_parameters(model) == 4_065_513
+    assert count_gmacs(model) == pytest.approx(6.002, rel=0.01)
+    model.decode_head.warming_up = True
+    assert count_gmacs(model) == pytest.approx(5.998, rel=0.01)
+    assert count_parameters(build_mshnet(in_channels=1)) == 4_065_513 - 2 * 16
+
+
+@pytest.mark.parametrize('in_channels', [1, 3])
+def test_learns(in_channels):
+    head = {'loss_decode': {'type': 'SLSLoss', 'warm_epoch': -1}}
+    # A channel gate of one hidden unit may have its ReLU closed.
+    check_learns(build_mshnet(in_channels, 4, head), in_channels, silent=('channel_gate',))
+
+
+def test_any_size():
+    check_sizes(build_mshnet(base_channels=4), 3)
+
+
+def test_warm_up(run):
+    """Six epochs of the finest map alone, whose loss counts in full; then all maps and the prediction."""
+    head = {'warm_epoch': 5, 'loss_weights': [0.2] * 5, 'loss_decode': {'type': 'SLSLoss', 'warm_epoch': 5}}
+    model = build_mshnet(1, 4, head)
+    x = torch.randn(1, 1, 32, 32)
+    untrained = ('decode_head.sides.1.', 'decode_head.sides.3.', 'decode_head.conv_seg.')
+    with torch.no_grad():
+        fused, finest = model(x), model.decode_head.sides[0]
+    for epoch in (0, 5, 6, 100):
+        run.update_info('epoch', epoch)
+        model.train().zero_grad()
+        loss, log = losses_of(model, 1, (32, 48))
+        loss.backward()
+        without = [name for name, p in model.named_parameters() if p.grad is None]
+        warm = epoch <= 5
+        assert ('loss_m0' in log, 'loss_out' in log, 'loss_m3' in log) == (True, not warm, not warm)
+        assert all(any(name.startswith(u) for name in without) == warm for u in untrained)
+        weight = 1 if warm else 0.2
+        assert model.decode_head.loss_by_feat([torch.zeros(2, 1, 32, 48)], truths())[
+            'loss_m0' if warm else 'loss_out'
+        ]
+        plain = model.decode_head.loss_decode(torch.zeros(2, 1, 32, 48), masks())
+        first = model.decode_head.loss_by_feat([torch.zeros(2, 1, 32, 48)] * (1 if warm else 5), truths())[
+            'loss_m0'
+        ]
+        assert first.item() == pytest.approx(weight * plain.item())
+        # Validation between the epochs is of what is trained.
+        model.eval()
+        with record(model, ['decode_head.sides.0', 'decode_head.conv_seg']) as found, torch.no_grad():
+            out = model(x)
+        last = 'decode_head.sides.0' if warm else 'decode_head.conv_seg'
+        assert torch.equal(out, found[last][0])
+        assert len(found['decode_head.conv_seg']) == (not warm)
+    assert fused.shape == out.shape
+    assert finest is model.decode_head.sides[0]
+
+
+def masks():
+    target = torch.zeros(2, 32, 48, dtype=torch.long)
+    target[0, 3:5, 4:9] = 1
+    target[1, 31, 47] = 1
+    return target
+
+
+def truths(target=None):
+    samples = []
+    for mask in masks() if target is None else target:
+        sample = SegDataSample()
+        sample.gt_sem_seg = PixelData(data=mask[None])
+        samples.append(sample)
+    return samples
+
+
+def test_loss_of_every_scale():
+    """Coarser maps are compared with the mask pooled by maxima, and the losses are added with their weights."""
+    head = {'loss_weights': [0.2] * 5, 'loss_decode': {'type': 'SLSLoss', 'warm_epoch': -1}}
+    model = build_mshnet(1, 2, head)
+    torch.manual_seed(0)
+    maps = [torch.randn(2, 1, 32 // 2**i, 48 // 2**i) for i in range(4)]
+    maps.append(torch.randn(2, 1, 32, 48))
+    losses = model.decode_head.loss_by_feat(maps, truths())
+    target = masks()[:, None].float()
+    for i, name in enumerate(('m0', 'm1', 'm2', 'm3')):
+        expected = 0.2 * sls_loss(maps[i], target)
+        assert losses[f'loss_{name}'].item() == pytest.approx(expected.item(), rel=1e-5)
+        target = F.max_pool2d(target, 2)
+    assert losses['loss_out'].item() == pytest.approx(
+        0.2 * sls_loss(maps[4], masks()[:, None].float()).item(), rel=1e-5
+    )
+    assert len(losses) == 5
+
+
+def test_pixels_that_do_not_count():
+    head = build_mshnet(1, 2).decode_head
+    target = torch.zeros(1, 4, 6, dtype=torch.long)
+    target[0, 0, 0] = 1
+    target[0, 1, 1] = 255  # beside a target
+    target[0, 3, 3] = 255
+    logits, pooled = head.align(torch.zeros(1, 1, 2, 3), target)
+    assert logits.shape == (1, 1, 2, 3)
+    assert pooled.tolist() == [[[1, 0, 0], [0, 255, 0]]]
+    assert torch.equal(head.align(torch.zeros(1, 1, 4, 6), target)[1], target)
+    odd = torch.zeros(1, 5, 7)
+    odd[0, 4, 6] = 0.75
+    assert head.align(torch.zeros(1, 1, 3, 4), odd)[1][0, 2, 3] == 0.75
+
+
+def test_wrong_depths_are_refused():
+    with pytest.raises(UserError, match='expected 2 number'):
+        MODELS.build({'type': 'MSHNetHead', 'in_channels': [4, 8, 16], 'depths': (1, 2, 2)})
+
+
+def test_checkpoints_round_trip():
+    state = build_mshnet(1, 2).state_dict()
+    published = export_mshnet({'state_dict': state})
+    assert {'conv_init.weight', 'middle_layer.1.ca.fc2.weight', 'output_3.bias', 'final.weight'} <= set(
+        published
+    )
+    again = convert_mshnet({'state_dict': published, 'epoch': 7})
+    assert set(again) == set(state)
+    assert all(torch.equal(again[key], state[key]) for key in state)
+
+
+def test_other_checkpoints_are_refused():
+    published = export_mshnet(build_mshnet(1, 2).state_dict())
+    with pytest.raises(UserError, match=r'published MSHNet.*conv_init\.weight.*first keys are other'):
+        convert_mshnet({'other': torch.zeros(1)})
+    with pytest.raises(UserError, match=r'1 missing: output_2\.bias'):
+        convert_mshnet({key: value for key, value in published.items() if key != 'output_2.bias'})
+    with pytest.raises(UserError, match='not a state dict of our MSHNet'):
+        export_mshnet(published)
