@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Test a checkpoint: IoU, nIoU, F1, Pd and Fa under named protocols."""
+"""Test a checkpoint, or a detector without training: IoU, nIoU, F1, Pd and Fa under named protocols."""
 
 import argparse
 import os
@@ -12,6 +12,8 @@ examples:
   python tools/test.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --protocol all --show-dir
   overlays
       under every protocol, with a picture of each image: hits, misses, false alarms
+  python tools/test.py configs/classical/pstnn_nuaa.py --workers 4
+      a detector without training: no checkpoint, four processes over the images
 
 metrics.json and per_image.csv go to the checkpoint's folder or to --out.
 """
@@ -23,7 +25,11 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='the config that the checkpoint was trained with')
-    parser.add_argument('checkpoint', help='a .pth file, such as work_dirs/madnet_nudt/best.pth')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='a .pth file, such as work_dirs/madnet_nudt/best.pth; none for a detector without training',
+    )
     parser.add_argument(
         '--protocol',
         default='native',
@@ -31,7 +37,10 @@ def parse_args() -> argparse.Namespace:
         help='how to score: native (default), acm, abc, dnanet, basicirstd, several with commas, or all',
     )
     parser.add_argument(
-        '--out', metavar='DIR', help="folder for metrics.json and per_image.csv (default: checkpoint's)"
+        '--out',
+        metavar='DIR',
+        help="folder for metrics.json and per_image.csv (default: the checkpoint's, without one "
+        'work_dirs/<name of the config>)',
     )
     parser.add_argument(
         '--show-dir', metavar='DIR', help='draw each image with its hits, misses and false alarms'
@@ -41,6 +50,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--split', default='test', help='part of the data set: test (default), val, trainval, ...'
+    )
+    parser.add_argument(
+        '--workers', type=int, default=1, help='processes, for a detector without training (default: 1)'
     )
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='default: none'
@@ -62,6 +74,8 @@ def main() -> int:
     """Test; returns the exit code."""
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    # NumPy's linear algebra, which detectors without training use: split over threads it rounds otherwise
+    os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
     from madnet.engine.cli import run_tool
     from madnet.engine.test import run_test
@@ -78,6 +92,7 @@ def main() -> int:
         launcher=args.launcher,
         options=args.cfg_options,
         trust_checkpoint=args.trust_checkpoint,
+        workers=args.workers,
     )
 
 

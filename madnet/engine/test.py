@@ -1,4 +1,4 @@
-"""Testing, from a config and a checkpoint to a table, ``metrics.json`` and pictures."""
+"""Testing, from a config and its checkpoint, if it needs one, to a table, ``metrics.json`` and pictures."""
 
 import platform
 import tempfile
@@ -7,6 +7,7 @@ from pathlib import Path
 import mmengine
 import mmseg
 import torch
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 import madnet
@@ -14,13 +15,15 @@ from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, telling_config_errors
 from madnet.engine.train import build_runner
+from madnet.engine.training_free import is_training_free
+from madnet.errors import UserError
 from madnet.evaluation import get_protocols, write_results
 from madnet.evaluation.summary import results_text
 
 
 def run_test(
     config: str,
-    checkpoint: str,
+    checkpoint: str | None = None,
     protocols: str = 'native',
     out: str | None = None,
     show_dir: str | None = None,
@@ -29,20 +32,23 @@ def run_test(
     launcher: str = 'none',
     options: list[str] | None = None,
     trust_checkpoint: bool = False,
+    workers: int = 1,
 ) -> dict:
-    """Score a checkpoint on a part of the config's data set.
+    """Score a checkpoint, or a detector without training, on a part of the config's data set.
 
     Args:
-        config: Path of the config file that the checkpoint was trained with.
-        checkpoint: Path of the weights.
+        config: Path of the config file that the checkpoint was trained with, or of a detector's.
+        checkpoint: Path of the weights; None for a detector without training.
         protocols: Names with commas, or ``'all'``.
-        out: Folder for ``metrics.json`` and ``per_image.csv``; default the checkpoint's.
+        out: Folder for ``metrics.json`` and ``per_image.csv``; default the checkpoint's, without one
+            ``work_dirs/<name of the config>``.
         show_dir: Folder for a picture of each image; None draws none.
         save_scores: Whether to keep the score maps, in ``<out>/scores``.
         split: Part of the data set.
         launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
         options: ``KEY=VALUE`` pairs that override the config.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
+        workers: Processes that share the images, for a detector without training.
 
     Returns:
         What ``metrics.json`` holds.
@@ -51,9 +57,13 @@ def run_test(
         UserError: The config, the checkpoint, a protocol or the data are not as they should be.
     """
     names = [p.name for p in get_protocols(protocols)]
-    weights = read_checkpoint(checkpoint, trust_checkpoint)
+    weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
     cfg = load_config(config, parse_options(options))
-    out = Path(out or Path(checkpoint).parent)
+    training_free = is_training_free(cfg)
+    _check_checkpoint(config, checkpoint, training_free)
+    out = Path(out or (cfg.work_dir if checkpoint is None else Path(checkpoint).parent))
+    if workers != 1:
+        _share_images(cfg, workers, training_free)
     cfg.launcher = launcher
     cfg.test_dataloader.dataset.split = split
     cfg.test_evaluator = {**cfg.test_evaluator, 'protocols': names, 'scr': True}
@@ -69,14 +79,15 @@ def run_test(
         # mmengine writes config and log into its work folder, where a training's own may lie
         cfg.work_dir = scratch
         runner = build_runner(cfg, config)
-        load_weights(runner.bare_model, weights, checkpoint)
+        if weights is not None:
+            load_weights(runner.bare_model, weights, checkpoint)
         with telling_config_errors(config):
             runner.test()
     metric = runner.test_evaluator.metrics[0]
     report = {
         'schema': 1,
         'config': str(config),
-        'checkpoint': {'path': str(checkpoint), 'sha256': sha256_of(checkpoint)},
+        'checkpoint': checkpoint and {'path': str(checkpoint), 'sha256': sha256_of(checkpoint)},
         'dataset': runner.test_dataloader.dataset.describe(),
         'results': metric.full_results,
         'details': metric.details(),
@@ -88,10 +99,14 @@ def run_test(
             'python': platform.python_version(),
         },
     }
+    if training_free:
+        report['detector'] = runner.bare_model.describe()
     if is_main_process():
         write_results(out, report, metric.per_image)
         described = report['dataset']
         print(f'{described["name"]}, {described["split"]}: {described["images"]} images')
+        if training_free:
+            print('{title}; detections where {formula} (rule {rule})'.format(**report['detector']))
         print(results_text(metric.full_results))
         print(f'numbers  {out / "metrics.json"}, {out / "per_image.csv"}')
         if save_scores:
@@ -99,3 +114,29 @@ def run_test(
         if show_dir is not None:
             print(f'pictures {show_dir}')
     return report
+
+
+def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool) -> None:
+    if checkpoint is None and not training_free:
+        raise UserError(
+            f'config {config}: its network needs trained weights; give the checkpoint, such as '
+            f'work_dirs/{Path(config).stem}/best.pth.'
+        )
+    if checkpoint is not None and training_free:
+        raise UserError(
+            f'config {config}: a detector without training has no weights, found the checkpoint '
+            f'{checkpoint}. Leave it out: tools/test.py {config}'
+        )
+
+
+def _share_images(cfg: Config, workers: int, training_free: bool) -> None:
+    if workers < 1:
+        raise UserError(f'--workers {workers}: expected 1 or more')
+    if not training_free:
+        raise UserError(
+            f'--workers {workers}: is for detectors without training; a network takes larger batches '
+            'instead: --cfg-options test_dataloader.batch_size=8'
+        )
+    cfg.model.workers = workers
+    # enough for each process that a slow image keeps no other waiting for long
+    cfg.test_dataloader.batch_size = 4 * workers

@@ -13,6 +13,7 @@ from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, telling_config_errors
 from madnet.engine.runner import MadnetRunner
+from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError, nearest
 from madnet.evaluation.summary import results_text
 
@@ -49,6 +50,11 @@ def train(
         TrainingStopped: A signal asked to stop; all is saved.
     """
     cfg = load_config(config, parse_options(options))
+    if is_training_free(cfg):
+        raise UserError(
+            f'config {config}: a detector without training has nothing to train. '
+            f'Score it: tools/test.py {config}'
+        )
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = work_dir

@@ -1,0 +1,4 @@
+# NRAM (Zhang et al. 2018) on SIRST-AUG.
+_base_ = '../_base_/models/classical.py'
+model = dict(method='nram')
+test_dataloader = dict(dataset=dict(name='SIRST-AUG'))

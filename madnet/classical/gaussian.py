@@ -1,0 +1,85 @@
+"""Blob filters: the Laplacian of a Gaussian at several scales, and the difference of two Gaussians."""
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from madnet.classical.image import as_grey
+from madnet.errors import UserError
+
+
+def log(
+    image: np.ndarray, sigmas: Sequence[float] = (1.0, math.sqrt(2), 2.0, 2 * math.sqrt(2))
+) -> np.ndarray:
+    """Laplacian of a Gaussian, scale-normalised, the largest response over several scales.
+
+    Kim, Lee, "Scale invariant small target detection by optimizing signal-to-clutter ratio in heterogeneous
+    background for infrared search and track", Pattern Recognition 45(1), 2012. The kernel is −σ²∇²G, positive
+    on bright blobs and brought to a sum of 0; a blob of radius a answers most at σ = a/√2.
+
+    Args:
+        image: (H, W), 0–255.
+        sigmas: Scales in pixels; the border is replicated.
+
+    Returns:
+        (H, W) float64, ≥ 0, in grey levels.
+
+    Raises:
+        UserError: The image or an argument is not as stated.
+    """
+    grey = as_grey(image)
+    score = np.zeros_like(grey)
+    for sigma in _positive(sigmas, 'sigmas'):
+        g, x = _gaussian(sigma)
+        curved = g * (1 - x**2 / sigma**2)
+        # g(x)g(y)·(2 − (x² + y²)/σ²), as a sum of two separable kernels
+        response = _separable(grey, curved, g) + _separable(grey, g, curved)
+        mean = 2 * g.sum() * curved.sum() / g.size**2
+        box = np.ones_like(g)
+        np.maximum(score, response - mean * _separable(grey, box, box), out=score)
+    return score
+
+
+def dog(image: np.ndarray, sigmas: tuple[float, float] = (1.0, 2.0)) -> np.ndarray:
+    """Difference of a narrow and a wide Gaussian.
+
+    Wang, Lv, Xu, "Infrared dim target detection based on visual attention", Infrared Physics & Technology 55,
+    2012.
+
+    Args:
+        image: (H, W), 0–255.
+        sigmas: Of the narrow and the wide one, in pixels; the border is replicated.
+
+    Returns:
+        (H, W) float64, ≥ 0, in grey levels.
+
+    Raises:
+        UserError: The image or an argument is not as stated.
+    """
+    grey = as_grey(image)
+    sigmas = _positive(sigmas, 'sigmas')
+    if len(sigmas) != 2 or sigmas[0] >= sigmas[1]:
+        raise UserError(f'sigmas={sigmas}: expected two, the smaller first')
+    narrow, wide = (_separable(grey, g, g) for g, _ in map(_gaussian, sigmas))
+    return np.maximum(narrow - wide, 0)
+
+
+def _positive(sigmas: Sequence[float], what: str) -> tuple[float, ...]:
+    sigmas = tuple(float(s) for s in np.atleast_1d(sigmas))
+    if not sigmas or min(sigmas) <= 0:
+        raise UserError(f'{what}={sigmas}: expected positive numbers of pixels')
+    return sigmas
+
+
+def _gaussian(sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """A Gaussian of sum 1 cut at ⌈4σ⌉, and where its taps lie."""
+    radius = math.ceil(4 * sigma)
+    x = np.arange(-radius, radius + 1, dtype=np.float64)
+    g = np.exp(-(x**2) / (2 * sigma**2))
+    return g / g.sum(), x
+
+
+def _separable(image: np.ndarray, along_x: np.ndarray, along_y: np.ndarray) -> np.ndarray:
+    return cv2.sepFilter2D(image, cv2.CV_64F, along_x, along_y, borderType=cv2.BORDER_REPLICATE)
