@@ -1,9 +1,11 @@
 """The configs of ISNet and RDIAN: what they build, and what the data give them."""
 
+import math
+
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS, PARAM_SCHEDULERS
 from small_models import sample
 
 from madnet.engine.config import load_config
@@ -36,15 +38,18 @@ def test_configs(repository, network, short, recipe):
     assert config.optim_wrapper.optimizer == {'type': 'Adam', 'lr': 5e-4}
 
 
-@pytest.mark.parametrize('network', NETWORKS)
-def test_one_step_of_training(repository, network):
-    config = load_config(repository / 'configs' / 'zoo' / f'{network}_nuaa.py')
+@pytest.mark.parametrize('name', ['isnet', 'rdian', 'isnet_authors', 'rdian_authors'])
+def test_one_step_of_training(repository, name):
+    config = load_config(repository / 'configs' / 'zoo' / f'{name}_nuaa.py')
     config.model.backbone.update(base_channels=4)
     torch.manual_seed(0)
     model = MODELS.build(config.model).train()
     optimizer = build_optim_wrapper(model, config.optim_wrapper)
+    channels = 3 if name == 'isnet_authors' else 1
+    pipelines = [config[f'{part}_dataloader'].dataset.pipeline for part in ('train', 'test')]
+    assert [pipeline[0].channels for pipeline in pipelines] == [channels] * 2
     data = {
-        'inputs': [torch.randint(0, 255, (1, 64, 64), dtype=torch.uint8) for _ in range(2)],
+        'inputs': [torch.randint(0, 255, (channels, 64, 64), dtype=torch.uint8) for _ in range(2)],
         'data_samples': [sample(64, 64, seed=i) for i in range(2)],
     }
     assert model.train_step(data, optimizer)['loss'].isfinite()
@@ -66,8 +71,48 @@ def test_test_images_are_padded_to_multiples_of_32_after_normalisation(repositor
     assert found.seg_logits.data.shape == (1, 40, 70)
 
 
-def test_the_learning_rate_falls_to_a_tenth_twice(repository):
-    config = load_config(repository / 'configs' / 'zoo' / 'rdian_nuaa.py')
+def rates(config):
+    """The learning rate of every epoch."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=config.optim_wrapper.optimizer.lr)
     (schedule,) = config.param_scheduler
-    assert (schedule.type, list(schedule.milestones), schedule.gamma) == ('MultiStepLR', [200, 300], 0.1)
-    assert config.train_cfg.max_epochs == 400
+    scheduler = PARAM_SCHEDULERS.build({**schedule, 'optimizer': optimizer})
+    found = []
+    for _ in range(config.train_cfg.max_epochs):
+        found.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def test_the_toolbox_rate_falls_to_a_tenth_twice(repository):
+    config = load_config(repository / 'configs' / 'zoo' / 'rdian_nuaa.py')
+    expected = [5e-4] * 200 + [5e-5] * 100 + [5e-6] * 100
+    assert rates(config) == pytest.approx(expected)
+
+
+def test_the_authors_rate_of_rdian(repository):
+    config = load_config(repository / 'configs' / 'zoo' / 'rdian_authors_nuaa.py')
+    expected = [1e-6 + (0.005 - 1e-6) * (1 - epoch / 301) ** 0.9 for epoch in range(300)]
+    assert rates(config) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_authors_rate_of_isnet_falls_and_rises(repository):
+    config = load_config(repository / 'configs' / 'zoo' / 'isnet_authors_nuaa.py')
+    found = rates(config)
+    assert len(found) == 3000
+    expected = [0.05 * (1 + math.cos(math.pi * epoch / 30)) / 2 for epoch in range(150)]
+    assert found[:150] == pytest.approx(expected, abs=1e-9)
+
+
+def test_real_images_come_as_the_toolbox_gives_them(repository, data_root, monkeypatch):
+    monkeypatch.setenv('MADNET_DATA_ROOT', str(data_root))
+    config = load_config(repository / 'configs' / 'zoo' / 'isnet_nuaa.py')
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    assert len(dataset) == 213
+    # an image of fewer than 256 rows or columns, whose padding is zero once normalised
+    small = next(i for i in range(213) if min(dataset.read_sample(i)[0].shape[:2]) < 256)
+    model = MODELS.build(config.model)
+    batch = model.data_preprocessor({key: [value] for key, value in dataset[small].items()}, training=True)
+    assert batch['inputs'].shape == (1, 1, 256, 256)
+    assert (batch['inputs'] == 0).float().mean() > 0.002
+    assert batch['data_samples'][0].gt_sem_seg.data.shape == (1, 256, 256)
