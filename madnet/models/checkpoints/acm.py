@@ -3,17 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from madnet.errors import UserError
-from madnet.models.backbones import ThinResNet
-from madnet.models.heads import FCNSegHead
-from madnet.models.necks import ACMFPNNeck, ACMUNetNeck
 
 from .fitting import check_same, some, unwrap
 from .mxnet import from_mxnet, is_from_mxnet, published_tensors, to_mxnet
 from .renaming import Names, inverse, nest, rename
+from .template import template
 from .thin_resnet import (
     ASYMMETRIC_FUSION,
     FCN_HEAD,
@@ -61,16 +58,6 @@ class ACMShape(NamedTuple):
             neck = dict(type='ACMFPNNeck', align_corners=authors)
         head = dict(type='FCNSegHead', align_corners=authors, stretch=port)
         return dict(backbone=backbone, neck=neck, decode_head=head)
-
-    def template(self) -> dict[str, Tensor]:
-        """Our state dict of this network, without memory behind it."""
-        parts = self.model()
-        types = {'ThinResNet': ThinResNet, 'ACMUNetNeck': ACMUNetNeck, 'ACMFPNNeck': ACMFPNNeck}
-        with torch.device('meta'):
-            backbone = types[parts['backbone'].pop('type')](**parts['backbone'])
-            neck = types[parts['neck'].pop('type')](backbone.pyramid_channels, **parts['neck'])
-            head = FCNSegHead(neck.pyramid_channels)
-            return nn.ModuleDict({'backbone': backbone, 'neck': neck, 'decode_head': head}).state_dict()
 
     def names(self) -> Names:
         """Our names → the published ones."""
@@ -128,7 +115,7 @@ def convert_acm(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     state, shape = published_tensors(published), published_acm_shape(published)
     names = shape.names()
-    expected = rename(shape.template(), names)
+    expected = rename(template(shape.model()), names)
     if shape.source == 'authors':
         state = from_mxnet(state, expected)
     check_same(state, expected, PUBLISHED)
@@ -161,7 +148,7 @@ def export_acm(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     last = state[stem[1] if stride == 4 else stem[0]].shape[0]
     blocks = count_blocks(state, 'backbone.stages.0.')
     shape = ACMShape(host, source, state[stem[0]].shape[1], last, blocks, stride)
-    expected = shape.template()
+    expected = template(shape.model())
     check_same(state, expected, OURS)
     published = rename({key: state[key] for key in expected}, shape.names())
     return to_mxnet(published) if source == 'authors' else published

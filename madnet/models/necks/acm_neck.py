@@ -16,6 +16,14 @@ def double(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=4, stride=2, padding=1)
 
 
+def meet(high: Tensor, low: Tensor, align_corners: bool) -> Tensor:
+    """``high`` (B, C, ceil(H / 2), ceil(W / 2)), bilinear, at the size (H, W) of ``low``: its corners aligned
+    with those of ``low``, or by half-pixel centres, cut at the right and the bottom."""
+    if align_corners:
+        return F.interpolate(high, low.shape[2:], mode='bilinear', align_corners=True)
+    return enlarge(high, 2, low.shape[2:])
+
+
 @MODELS.register_module()
 class ACMUNetNeck(BaseModule):
     """U-Net decoder of ACM (Dai et al., WACV 2021, Fig. 4): from the deepest map upward, a transposed
@@ -42,7 +50,7 @@ class ACMUNetNeck(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(init_cfg)
-        widths = _at_least_two(in_channels, type(self).__name__)
+        widths = at_least_two(in_channels, type(self).__name__)
         self.pyramid_channels = widths
         self.ups = nn.ModuleList(double(widths[i + 1], widths[i]) for i in range(len(widths) - 1))
         self.fusions = nn.ModuleList(
@@ -84,7 +92,7 @@ class ACMFPNNeck(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(init_cfg)
-        widths = _at_least_two(in_channels, type(self).__name__)
+        widths = at_least_two(in_channels, type(self).__name__)
         self.pyramid_channels = widths
         self.align_corners = align_corners
         self.fusions = nn.ModuleList(
@@ -95,16 +103,11 @@ class ACMFPNNeck(BaseModule):
         """Maps (B, Cᵢ, Hᵢ, Wᵢ), Hᵢ₊₁ = ceil(Hᵢ / 2) → decoded maps of the same shapes, the last unchanged."""
         decoded = [pyramid[-1]]
         for low, fusion in reversed(list(zip(pyramid[:-1], self.fusions, strict=True))):
-            decoded.insert(0, fusion(self._enlarge(decoded[0], low.shape[2:]), low))
+            decoded.insert(0, fusion(meet(decoded[0], low, self.align_corners), low))
         return tuple(decoded)
 
-    def _enlarge(self, high: Tensor, size: Sequence[int]) -> Tensor:
-        if self.align_corners:
-            return F.interpolate(high, size=tuple(size), mode='bilinear', align_corners=True)
-        return enlarge(high, 2, size)
 
-
-def _at_least_two(in_channels: Sequence[int], name: str) -> list[int]:
+def at_least_two(in_channels: Sequence[int], name: str) -> list[int]:
     widths = list(in_channels)
     if len(widths) < 2:
         raise UserError(f'{name}: in_channels={widths} names {len(widths)} map(s), expected at least 2')
