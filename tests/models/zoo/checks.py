@@ -5,11 +5,15 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from mmengine.optim import build_optim_wrapper
 from mmseg.registry import MODELS
 from small_models import sample
 from torch.utils.flop_counter import FlopCounterMode
 
 import madnet.models  # noqa: F401
+from madnet.engine.config import load_config
+
+DATA_SETS = {'nuaa': 'NUAA-SIRST', 'nudt': 'NUDT-SIRST', 'irstd1k': 'IRSTD-1K', 'sirstaug': 'SIRST-AUG'}
 
 
 def build(backbone, decode_head, in_channels=3, seed=0, **kwargs):
@@ -220,3 +224,30 @@ def check_sizes(model, in_channels, sizes=((64, 64), (65, 97), (100, 75))):
         loss, _ = losses_of(model.train(), in_channels, size)
         assert loss.isfinite()
     model.eval()
+
+
+# -- configs -------------------------------------------------------------------------------------------------
+
+
+def check_config(repository, name, narrow, size=(64, 64)):
+    """A config of the zoo names its data set, and its network, made narrow, takes a step of its recipe.
+
+    Args:
+        name: Path under ``configs/zoo`` without the ending, which is a key of :data:`DATA_SETS`.
+        narrow: What to change in the backbone, so that the step is quick.
+
+    Returns:
+        The config.
+    """
+    config = load_config(repository / 'configs' / 'zoo' / f'{name}.py')
+    for part in ('train', 'val', 'test'):
+        loader = config[f'{part}_dataloader']
+        assert loader is None or loader.dataset.name == DATA_SETS[name.rpartition('_')[2]]
+    torch.manual_seed(0)
+    model = MODELS.build({**config.model, 'backbone': {**config.model.backbone, **narrow}})
+    model.init_weights()
+    in_channels = model.backbone.in_channels
+    assert len(config.model.data_preprocessor.mean) == in_channels
+    optimizer = build_optim_wrapper(model.train(), config.optim_wrapper)
+    assert model.train_step(batch_of(in_channels, size), optimizer)['loss'].isfinite()
+    return config

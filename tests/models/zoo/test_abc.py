@@ -11,9 +11,11 @@ from madnet.models.input_check import InputError
 from madnet.models.layers import CLFT, BilinearCorrelation
 
 from .checks import (
+    DATA_SETS,
     assert_golden,
     batch_of,
     build,
+    check_config,
     check_gradients,
     check_learns,
     check_sizes,
@@ -194,3 +196,16 @@ def test_other_checkpoints_are_refused():
         convert_abc(published | {'extra': torch.zeros(1)})
     with pytest.raises(UserError, match='not a state dict of our ABC'):
         export_abc(published)
+
+
+@pytest.mark.parametrize('data_set', DATA_SETS)
+def test_configs(repository, data_set):
+    narrow = {'base_channels': 2, 'side': 64}
+    paper = check_config(repository, f'abc_{data_set}', narrow)
+    # Images come at the catalogue's size, which is the side.
+    assert paper.model.backbone.side == (512 if data_set in ('nuaa', 'irstd1k') else 256)
+    assert paper.model.test_cfg.mode == 'whole'
+    assert paper.param_scheduler == [{'type': 'PublishedPolyLR', 'warmup': 5, 'power': 0.9, 'by_epoch': True}]
+    common = check_config(repository, f'modern/abc_{data_set}', narrow)
+    assert common.model.backbone.in_channels == 1
+    assert common.model.test_cfg.crop_size == (common.model.backbone.side,) * 2

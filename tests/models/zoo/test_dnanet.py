@@ -2,14 +2,17 @@
 
 import pytest
 import torch
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
 
+from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.models.checkpoints import convert_dnanet, export_dnanet, published_dnanet_shape
 
 from .checks import (
+    DATA_SETS,
     assert_golden,
     build,
+    check_config,
     check_learns,
     check_sizes,
     count_gmacs,
@@ -160,3 +163,36 @@ def test_other_checkpoints_are_refused():
         convert_dnanet({key: value for key, value in published.items() if key != 'conv0_1.0.conv1.weight'})
     with pytest.raises(UserError, match='not a state dict of our DNANet'):
         export_dnanet(published)
+
+
+@pytest.mark.parametrize('data_set', DATA_SETS)
+def test_configs(repository, data_set):
+    paper = check_config(repository, f'dnanet_{data_set}', {'base_channels': 2})
+    assert paper.optim_wrapper.optimizer == {'type': 'Adagrad', 'lr': 0.05}
+    assert paper.train_dataloader.batch_size == 16
+    assert paper.train_dataloader.dataset.base_size == 256
+    assert paper.model.decode_head.loss_weights == [0.25] * 4
+    common = check_config(repository, f'modern/dnanet_{data_set}', {'base_channels': 2})
+    assert common.model.backbone.in_channels == 1
+
+
+def test_kernels_start_as_published(repository):
+    """Xavier-normal on every convolution, the gates' too: variance 2 / (fan in + fan out)."""
+    torch.manual_seed(0)
+    model = MODELS.build(load_config(repository / 'configs' / 'zoo' / 'dnanet_nudt.py').model)
+    model.init_weights()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d) and module.weight.numel() > 2000:
+            taps = module.weight[0, 0].numel()
+            expected = (2 / (taps * (module.in_channels + module.out_channels))) ** 0.5
+            assert module.weight.std().item() == pytest.approx(expected, rel=0.1)
+
+
+def test_the_papers_pipeline_on_real_images(repository, data_root):
+    config = load_config(repository / 'configs' / 'zoo' / 'dnanet_nuaa.py')
+    train = DATASETS.build(config.train_dataloader.dataset)
+    assert len(train) == 213
+    assert train[0]['inputs'].shape == (3, 256, 256)
+    test = DATASETS.build(config.test_dataloader.dataset)
+    assert len(test) == 214
+    assert test[0]['inputs'].shape == (3, 256, 256)
