@@ -12,6 +12,8 @@ examples:
       all metrics of protocol "native", beside a loop over thresholds and beside pyirstdmetrics if installed
   python tools/benchmark.py scan --sizes 256
       every backend of the selective scan beside the plain loop
+  python tools/benchmark.py classical --data NUAA-SIRST --workers 4 --markdown work_dirs/classical/nuaa.md
+      all detectors without training on the test images; goes on where it was stopped
 """
 
 
@@ -50,8 +52,31 @@ def add_scan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'], help='default: cpu')
 
 
+def add_classical(parser: argparse.ArgumentParser) -> None:
+    """Options of ``classical``."""
+    parser.add_argument(
+        '--data', nargs='+', default=['NUAA-SIRST'], metavar='NAME', help='data sets (default: NUAA-SIRST)'
+    )
+    parser.add_argument('--split', default='test', help='part of them (default: test)')
+    parser.add_argument('--methods', nargs='+', metavar='NAME', help='such as tophat pstnn (default: all)')
+    parser.add_argument(
+        '--rules',
+        nargs='+',
+        default=['mean+12std', 'minmax0.5'],
+        metavar='RULE',
+        help='threshold rules: mean+<k>std, minmax<t>, peak<share> (default: mean+12std minmax0.5)',
+    )
+    parser.add_argument('--images', type=int, help='only the first so many of each set (default: all)')
+    parser.add_argument('--workers', type=int, default=1, help='processes (default: 1)')
+    parser.add_argument(
+        '--out', default='work_dirs/classical', help='folder of the measurements (default: %(default)s)'
+    )
+    parser.add_argument('--markdown', metavar='FILE', help='write the tables to this file')
+
+
 #: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.
 SUBCOMMANDS = {
+    'classical': ('detectors without training over data sets: metrics and seconds', add_classical),
     'evaluation': ('metrics per image, and memory', add_evaluation),
     'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),
 }
@@ -76,6 +101,8 @@ def main() -> int:
     """Measure; returns the exit code."""
     options = vars(parse_args())
     subcommand, json_file = options.pop('subcommand'), options.pop('json')
+    # NumPy's linear algebra on one core, so that CPU seconds are a core's and results the same on any machine
+    os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
     from pathlib import Path
 

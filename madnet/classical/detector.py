@@ -116,7 +116,7 @@ class ClassicalDetector(BaseModel):
         images = [image.detach().cpu().numpy().transpose(1, 2, 0) for image in inputs]
         device = inputs[0].device
         if self.workers > 1 and len(images) > 1:
-            self._pool = self._pool or _start_pool(self.workers)
+            self._pool = self._pool or start_pool(self.workers)
             count = len(images)
             scores = self._pool.map(unit_scores, [self.detector] * count, [self.rule.name] * count, images)
         else:
@@ -129,7 +129,8 @@ def unit_scores(detector: Detector, rule: str | ThresholdRule, image: np.ndarray
     return get_rule(rule).to_unit(detector(image))
 
 
-def _start_pool(workers: int) -> ProcessPoolExecutor:
+def start_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes for detectors, each with one thread of OpenCV."""
     # forked where that exists: a fresh interpreter would take seconds to import torch
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context('fork' if 'fork' in methods else None)
