@@ -38,11 +38,7 @@ class ALCNetNeck(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(init_cfg)
-        widths = list(in_channels)
-        if len(widths) < 2:
-            raise UserError(
-                f'ALCNetNeck: in_channels={widths} names {len(widths)} map(s), expected at least 2'
-            )
+        widths = at_least_two(in_channels, type(self).__name__)
         if not shifts:
             raise UserError('ALCNetNeck: shifts is empty, expected at least one distance in pixels')
         channels = widths[0]
