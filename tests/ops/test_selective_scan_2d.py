@@ -9,7 +9,14 @@ from madnet.ops.selective_scan.directions import direction_index, from_sequences
 from .inputs import maps, relative_error, value_and_gradients
 
 BACKENDS = [name for name in selective_scan_backends() if name != 'triton']
-SHAPES = [(2, 3, 5, 3, 4), (1, 1, 9, 8, 3), (1, 7, 1, 2, 1), (1, 6, 6, 16, 16), (1, 9, 13, 9, 5)]
+SHAPES = [
+    (2, 3, 5, 3, 4),
+    (1, 1, 9, 8, 3),
+    (1, 7, 1, 2, 1),
+    (1, 4, 1, 1, 3),
+    (1, 6, 6, 16, 16),
+    (1, 9, 13, 9, 5),
+]
 
 
 def four_directions(pixels):
@@ -70,6 +77,16 @@ def test_slices_of_one_projection_and_channels_first_maps(backend):
     y = scan(*leaves)
     for a, b in zip([y, *torch.autograd.grad(y, leaves, weight)], expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_axes_of_size_one_may_have_any_stride(backend):
+    tensors = maps(1, 4, 1, 2, 3, dtype=torch.float32)
+    odd = [
+        t.as_strided(t.shape, (*t.stride()[:2], 7, *t.stride()[3:])) if t.dim() > 2 else t for t in tensors
+    ]
+    scan = lambda *t: selective_scan_2d(*t, delta_softplus=True, backend=backend)  # noqa: E731
+    assert torch.equal(scan(*odd), scan(*tensors))
 
 
 @pytest.mark.parametrize('backend', BACKENDS)

@@ -56,6 +56,19 @@ def shape_of_2d(inputs: ScanInputs) -> ScanShape:
     return ScanShape(batch, groups, inputs.u.shape[3], states, height * width)
 
 
+def pixel_stride(maps: Tensor) -> int | None:
+    """How far pixels that follow each other lie apart in (batch, H, W, …); ``None`` where that changes.
+
+    An axis of size 1 may have any stride, also in a contiguous tensor.
+    """
+    height, width = maps.shape[1:3]
+    if width == 1:
+        return maps.stride(1)
+    if height == 1 or maps.stride(1) == width * maps.stride(2):
+        return maps.stride(2)
+    return None
+
+
 def compute_dtype(inputs: ScanInputs) -> torch.dtype:
     """float64 where any tensor is; float32 otherwise, also for half precision: states need it."""
     tensors = (t for t in inputs if isinstance(t, Tensor))

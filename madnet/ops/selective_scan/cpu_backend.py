@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .backend import Backend, ScanGradients, ScanInputs, ScanShape, shape_of, shape_of_2d
+from .backend import Backend, ScanGradients, ScanInputs, ScanShape, pixel_stride, shape_of, shape_of_2d
 
 
 class _View(ctypes.Structure):
@@ -105,7 +105,7 @@ class _Layout:
         """(batch, K·d, L) or (batch, K, N, L); for maps (batch, H, W, d), (batch, H, W, K, d or N)."""
         if self.maps:
             group = x.stride(3) if grouped else 0
-            return _View(x.data_ptr(), x.stride(0), group, x.stride(-1), x.stride(2))
+            return _View(x.data_ptr(), x.stride(0), group, x.stride(-1), pixel_stride(x))
         if grouped:
             return _View(x.data_ptr(), *x.stride())
         return _View(x.data_ptr(), x.stride(0), x.stride(1) * self.shape.channels, x.stride(1), x.stride(2))
@@ -114,8 +114,7 @@ class _Layout:
         """A float32 view of an input, copied only where the kernels cannot walk through it."""
         x = x.to(torch.float32)
         if self.maps:
-            one_pixel_stride = x.shape[1] == 1 or x.stride(1) == x.shape[2] * x.stride(2)
-            if x.stride(-1) != 1 or not one_pixel_stride:
+            if x.stride(-1) != 1 or pixel_stride(x) is None:
                 x = x.contiguous()
         elif x.stride(-1) != 1 and x.stride(1) != 1 and (not grouped or x.stride(2) != 1):
             x = x.contiguous()

@@ -6,7 +6,7 @@ import os
 import torch
 from torch import Tensor
 
-from .backend import Backend, ScanGradients, ScanInputs, ScanShape, shape_of, shape_of_2d
+from .backend import Backend, ScanGradients, ScanInputs, ScanShape, pixel_stride, shape_of, shape_of_2d
 
 HAS_TRITON = importlib.util.find_spec('triton') is not None
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
@@ -16,7 +16,9 @@ CHANNELS = 8  # to a program
 WARPS = {'forward': 1, 'backward': 2}  # a tile then fits the registers: none is spilled for sm_80 and sm_90
 ENOUGH = 1024  # programs that keep a GPU busy; where there are fewer, sequences are cut into segments
 SEGMENT = 8  # tiles that a segment has at least
-WORKERS = 256  # programs that share batch and segments in the backward pass, each with its own sums for A, D, bias
+WORKERS = (
+    256  # programs that share batch and segments in the backward pass, each with its own sums for A, D, bias
+)
 
 
 class TritonBackend(Backend):
@@ -99,7 +101,7 @@ class TritonBackend(Backend):
         dA, dD, dbias = (parts(x, workers) for x in (inputs.A, inputs.D, inputs.delta_bias))
         dB, dC = parts(inputs.B, launch.blocks), parts(inputs.C, launch.blocks)
         if du.numel():
-            grad = grad if not maps or _one_pixel_stride(grad) else grad.contiguous()
+            grad = grad.contiguous() if maps and pixel_stride(grad) is None else grad
             u, delta, B, C = launch.large(grad, du, ddelta, mixed=(dB[0],))
             g = launch.strides(grad)
             with _on_device_of(du):
@@ -182,12 +184,12 @@ class _Launch:
     def strides(self, x: Tensor) -> tuple[int, int, int, int]:
         """Of (batch, K·d, L), (batch, H, W, d) or (batch, H, W, 4, d): (batch, group, channel, step)."""
         if self.maps:
-            return x.stride(0), x.stride(3) if x.dim() == 5 else 0, x.stride(-1), x.stride(2)
+            return x.stride(0), x.stride(3) if x.dim() == 5 else 0, x.stride(-1), pixel_stride(x)
         return x.stride(0), x.stride(1) * self.shape.channels, x.stride(1), x.stride(2)
 
     def strides_mixed(self, x: Tensor) -> tuple[int, int, int, int]:
         """Of (batch, K, N, L) or (batch, H, W, 4, N): (batch, group, state, step)."""
-        return (x.stride(0), x.stride(3), x.stride(4), x.stride(2)) if self.maps else x.stride()
+        return (x.stride(0), x.stride(3), x.stride(4), pixel_stride(x)) if self.maps else x.stride()
 
     def constants(self) -> dict[str, int | bool]:
         return {
@@ -209,10 +211,6 @@ def _reach(x: Tensor) -> int:
     return sum((size - 1) * stride for size, stride in zip(x.shape[1:], x.stride()[1:], strict=True))
 
 
-def _one_pixel_stride(x: Tensor) -> bool:
-    return x.shape[1] == 1 or x.stride(1) == x.shape[2] * x.stride(2)
-
-
 def _walkable(inputs: ScanInputs, maps: bool) -> ScanInputs:
     """Parameters packed in float32; over maps, pixels one stride apart."""
     small = {
@@ -220,7 +218,7 @@ def _walkable(inputs: ScanInputs, maps: bool) -> ScanInputs:
     }
     if maps:
         large = {n: getattr(inputs, n) for n in ('u', 'delta', 'B', 'C')}
-        small.update({n: x if _one_pixel_stride(x) else x.contiguous() for n, x in large.items()})
+        small.update({n: x.contiguous() if pixel_stride(x) is None else x for n, x in large.items()})
     return inputs._replace(**small)
 
 

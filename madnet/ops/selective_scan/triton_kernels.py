@@ -115,8 +115,8 @@ def forward_kernel(
     groups, channels, length, height, width, segment_chunks,
     u_b, u_g, u_c, u_t, d_b, d_g, d_c, d_t, B_b, B_g, B_n, B_t, C_b, C_g, C_n, C_t, y_b, y_g, y_c, y_t,
     N: tl.constexpr, N_PADDED: tl.constexpr, BLOCK: tl.constexpr, T: tl.constexpr,
-    MAPS: tl.constexpr, WIDE: tl.constexpr, SOFTPLUS: tl.constexpr, HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr,
-    SAVE: tl.constexpr, SPLIT: tl.constexpr,
+    MAPS: tl.constexpr, WIDE: tl.constexpr, SOFTPLUS: tl.constexpr,
+    HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, SAVE: tl.constexpr, SPLIT: tl.constexpr,
 ):  # fmt: skip
     sequence = tl.program_id(0).to(tl.int64)
     batch, group = (tl.program_id(0) // groups).to(tl.int64), tl.program_id(0) % groups
@@ -167,9 +167,10 @@ def summary_kernel(
     groups, channels, length, height, width, segment_chunks,
     x_b, x_g, x_c, x_t, d_b, d_g, d_c, d_t, M_b, M_g, M_n, M_t,
     N: tl.constexpr, N_PADDED: tl.constexpr, BLOCK: tl.constexpr, T: tl.constexpr,
-    MAPS: tl.constexpr, WIDE: tl.constexpr, SOFTPLUS: tl.constexpr, HAS_BIAS: tl.constexpr, BACKWARD: tl.constexpr,
+    MAPS: tl.constexpr, WIDE: tl.constexpr, SOFTPLUS: tl.constexpr,
+    HAS_BIAS: tl.constexpr, BACKWARD: tl.constexpr,
 ):  # fmt: skip
-    """Σ Δ of each segment, and its state after its last step with 0 before its first: h, from x = u and M = B.
+    """Σ Δ of each segment, and its state h after its last step with 0 before its first, from x = u and M = B.
 
     Backward: a·λ of its first step with 0 after its last, from x = the gradient of y and M = C. Every step
     decays by exp(A ΣΔ) over the steps that follow (precede, in backward), which needs no scan.
@@ -252,8 +253,8 @@ def backward_kernel(
     u_b, u_g, u_c, u_t, d_b, d_g, d_c, d_t, B_b, B_g, B_n, B_t, C_b, C_g, C_n, C_t, g_b, g_g, g_c, g_t,
     du_b, du_g, du_c, du_t, dd_b, dd_g, dd_c, dd_t, dB_s, dB_b, dB_g, dB_n, dB_t,
     N: tl.constexpr, N_PADDED: tl.constexpr, BLOCK: tl.constexpr, T: tl.constexpr,
-    MAPS: tl.constexpr, WIDE: tl.constexpr, SOFTPLUS: tl.constexpr, HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr,
-    SPLIT: tl.constexpr,
+    MAPS: tl.constexpr, WIDE: tl.constexpr, SOFTPLUS: tl.constexpr,
+    HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, SPLIT: tl.constexpr,
 ):  # fmt: skip
     """Gradients; a worker goes through every ``workers``-th segment of the batch and keeps its own sums."""
     worker, group = tl.program_id(0) // groups, tl.program_id(0) % groups
