@@ -73,7 +73,7 @@ def benchmark(
             measured = {}
             for detector in detectors:
                 path = Path(out, f'{dataset.dataset_name}_{split}', f'{detector.name}.json')
-                measurement = Measurement(path, detector, rules)
+                measurement = Measurement(path, detector, rules, dataset.split_sha256)
                 measurement.run(dataset, pool)
                 measured[detector.name] = measurement.summary(dataset.image_ids)
             report[dataset.dataset_name] = {**dataset.describe(), 'methods': measured}
@@ -93,16 +93,22 @@ class Measurement:
     """One detector on one data set, kept in a file.
 
     Args:
-        path: The file; what it holds of the same detector and rules is taken over.
+        path: The file; what it holds of the same detector, rules and images is taken over.
         detector: The detector.
         rules: Names of threshold rules.
+        images: Which images these are; a file about others is begun anew.
     """
 
-    def __init__(self, path: Path, detector: Detector, rules: Sequence[str]):
+    def __init__(self, path: Path, detector: Detector, rules: Sequence[str], images: str):
         self.path, self.detector, self.rules = path, detector, list(rules)
         self.rows: dict[str, dict] = {}
         self.histogram = ScoreHistogram()
-        self._key = {'method': detector.name, 'parameters': repr(detector.parameters), 'rules': self.rules}
+        self._key = {
+            'method': detector.name,
+            'parameters': repr(detector.parameters),
+            'rules': self.rules,
+            'images': images,
+        }
         if path.is_file():
             held = json.loads(path.read_text(encoding='utf-8'))
             if held.get('key') == self._key:
