@@ -16,11 +16,11 @@ import torch
 from tqdm import tqdm
 
 import madnet
+from madnet.classical.table import DETECTORS
 from madnet.engine.cli import parse_options
 from madnet.errors import UserError
 from madnet.models.pretrained import get_pretrained, list_pretrained
 
-from .detector import classical_methods
 from .inputs import list_images, unique_names
 from .outputs import PER_IMAGE, parse_formats, record, write_image_files, write_tables
 from .predictor import Predictor
@@ -170,9 +170,8 @@ def detectors_text() -> str:
         lines.append(f'  {name:16} {entry.parameters:>9,} weights  {about}')
     if len(lines) == 1:
         lines.append('  none with this version')
-    methods = classical_methods()
-    if methods:
-        lines += ['without training:', f'  {" ".join(methods)}']
+    lines.append('without training:')
+    lines += [f'  {d.name:16} {d.title}, {d.paper}' for d in DETECTORS.values()]
     return '\n'.join(lines)
 
 

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from torch import nn
 
+from madnet.classical.table import DETECTORS
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
 from madnet.engine.config import load_config, telling_config_errors
@@ -21,11 +22,13 @@ from madnet.models.pretrained import get_pretrained, list_pretrained, load_pretr
 
 from .inputs import IMAGE_TYPES
 
+# What the methods without training want: one channel at the image's own size.
+_PIPELINE = [{'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'PackSIRSTInputs'}]
 _CONFIG_TYPES = ('.py', '.json', '.yaml', '.yml')
 
 
 @dataclass(frozen=True)
-class Detector:
+class LoadedDetector:
     """A network or a training-free method, with what it takes to give it an image.
 
     Attributes:
@@ -41,14 +44,14 @@ class Detector:
     origin: dict[str, Any] = field(default_factory=dict)
 
 
-def open_detector(
+def load_detector(
     model: str | os.PathLike | Config,
     checkpoint: str | os.PathLike | None = None,
     device: str | torch.device = 'cpu',
     value_range: tuple[float, float] | None = None,
     options: Mapping[str, Any] | None = None,
     trust_checkpoint: bool = False,
-) -> Detector:
+) -> LoadedDetector:
     """Build a detector and load its weights.
 
     Args:
@@ -62,41 +65,36 @@ def open_detector(
     Raises:
         UserError: Nothing goes by this name, a checkpoint is missing or too many, or does not fit.
     """
-    if not isinstance(model, Config) and Path(model).suffix.lower() in IMAGE_TYPES:
-        raise UserError(f'{model}: found an image where a detector is expected. {_known(str(model))}')
-    if isinstance(model, Config) or Path(model).suffix in _CONFIG_TYPES or Path(model).exists():
-        cfg = model if isinstance(model, Config) else load_config(model, dict(options or {}))
-        return _from_config(cfg, checkpoint, device, value_range, trust_checkpoint)
+    if isinstance(model, Config):
+        return _from_config(model, checkpoint, device, value_range, trust_checkpoint)
     name = str(model)
-    if checkpoint is not None or options:
-        raise UserError(
-            f'{name}: a checkpoint and options belong to a config file, such as configs/madnet_nudt.py'
-            f'; found a name. {_known(name)}'
-        )
-    if name in list_pretrained():
+    is_method, is_shipped = name in DETECTORS, name in list_pretrained()
+    if (is_method or is_shipped) and checkpoint is not None:
+        raise UserError(f'{name}: takes no checkpoint; one belongs to a config file, such as my_network.py.')
+    if is_method:
+        cfg = Config({'model': {'type': 'ClassicalDetector', 'method': name}, 'test_pipeline': _PIPELINE})
+        cfg.merge_from_dict(dict(options or {}))
+        return _from_config(cfg, None, device, value_range, trust_checkpoint, name)
+    if is_shipped:
+        if options:
+            raise UserError(f'{name}: shipped with its config, which options cannot change.')
         network, pipeline = load_pretrained(name, device, value_range=value_range)
-        return Detector(name, network, pipeline, {'sha256': get_pretrained(name).sha256})
-    if name in classical_methods():
-        cfg = Config(dict(model=dict(type='ClassicalDetector', method=name), test_pipeline=[_PACK]))
-        return _from_config(cfg, None, device, value_range, False, name)
+        return LoadedDetector(name, network, pipeline, {'sha256': get_pretrained(name).sha256})
+    suffix = Path(model).suffix.lower()
+    if suffix in IMAGE_TYPES:
+        raise UserError(f'{name}: found an image where a detector is expected. {_known(name)}')
+    if suffix in _CONFIG_TYPES or Path(model).is_file():
+        cfg = load_config(model, dict(options or {}))
+        return _from_config(cfg, checkpoint, device, value_range, trust_checkpoint)
     raise UserError(f'{name}: no detector of this name. {_known(name)}')
 
 
-_PACK = dict(type='PackSIRSTInputs')
-
-
-def classical_methods() -> tuple[str, ...]:
-    """Names of the training-free methods."""
-    return ()
-
-
 def _known(name: str) -> str:
-    shipped, methods = list_pretrained(), classical_methods()
+    shipped = list_pretrained()
     return (
         f'Shipped: {", ".join(shipped) or "none with this version"}. '
-        + (f'Without training: {", ".join(methods)}. ' if methods else '')
-        + 'Or give a config file and its checkpoint.'
-        + nearest(name, [*shipped, *methods])
+        f'Without training: tophat, pstnn and {len(DETECTORS) - 2} more (tools/predict.py --list). '
+        'Or give a config file and its checkpoint.' + nearest(name, [*shipped, *DETECTORS])
     )
 
 
@@ -107,12 +105,12 @@ def _from_config(
     value_range: tuple[float, float] | None,
     trust_checkpoint: bool,
     name: str | None = None,
-) -> Detector:
+) -> LoadedDetector:
     where = cfg.filename or name or 'given'
     if cfg.get('model') is None:
         raise UserError(f'config {where}: has no model.')
     with telling_config_errors(str(where)):
-        model = MODELS.build({**cfg.model, 'train_cfg': None, **_no_downloads(cfg.model)})
+        model = MODELS.build({**cfg.model, **_no_downloads(cfg.model)})
         pipeline = ImagePipeline.from_config(cfg, value_range)
     has_weights = next(model.parameters(), None) is not None
     origin = {'config': str(cfg.filename)} if cfg.filename else {}
@@ -127,7 +125,7 @@ def _from_config(
     if cfg.get('channels_last'):
         # As tools/test.py runs it: another layout of memory, another last digit.
         model = model.to(memory_format=torch.channels_last)
-    return Detector(name or Path(where).stem, model.to(device).eval(), pipeline, origin)
+    return LoadedDetector(name or Path(where).stem, model.to(device).eval(), pipeline, origin)
 
 
 def _no_downloads(model: Mapping) -> dict[str, None]:

@@ -16,7 +16,7 @@ from madnet.errors import UserError
 from madnet.evaluation.arrays import as_scores
 from madnet.models.deploy import switch_to_deploy
 
-from .detector import open_detector
+from .detector import load_detector
 from .inputs import Source, is_single, iterate
 from .prediction import Prediction
 from .tiling import Tiling
@@ -39,7 +39,8 @@ class Predictor:
             method, a config file of ours or of mmseg, or a config.
         checkpoint: The weights for a config with a network.
         device: Such as ``'cpu'`` or ``'cuda:0'``; None for a GPU where there is one.
-        threshold: 0–1; where the score exceeds it is target. 0.5 is what the metrics use.
+        threshold: 0–1; where the score exceeds it is target. 0.5 is what the metrics use; of a training-free
+            method it stands for the threshold that the method's rule found in the image.
         tile: Side, or (height, width), in pixels of the tiles in which larger images are scored; None for
             whole images. A tile takes the way of an image: with a config that resizes, a tile of the base
             size is scored at its own scale, where a whole large image would be shrunk and lose its targets.
@@ -50,7 +51,8 @@ class Predictor:
             the whole range of their type, such as (0, 16383) for 14 bits; needed for floats that are not on
             the 0–255 scale.
         fold: Fold re-parameterised blocks for speed: the same scores to rounding.
-        options: Dotted keys and values that override a config.
+        options: Dotted keys and values that override a config, or a training-free method's, such as
+            ``{'model.rule': 'minmax0.5'}``.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
 
     Raises:
@@ -74,7 +76,7 @@ class Predictor:
             raise UserError(f'threshold: found {threshold:g}, expected a score in 0–1.')
         device = _device(device)
         self.threshold = threshold
-        self.detector = open_detector(
+        self.detector = load_detector(
             config_or_name, checkpoint, device, value_range, options, trust_checkpoint
         )
         if fold:

@@ -189,7 +189,6 @@ def test_wrong_detectors(detectors, tmp_path, image_set):
     for arguments, words in (
         ((config,), 'needs trained weights'),
         (('madnet_nanno',), 'no detector of this name'),
-        (('madnet_nano', checkpoint), 'belong to a config'),
         ((str(config).replace('files.py', 'flies.py'), checkpoint), 'files.py'),
         ((image,), 'found an image'),
         ((config, detectors['published'][1]), 'another architecture'),

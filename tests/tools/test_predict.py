@@ -158,6 +158,21 @@ def _files(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir()}
 
 
+def test_weak_labels_are_a_data_set(run, images, tmp_path):
+    from madnet.datasets import SIRSTDataset
+
+    image = np.full((64, 64), 90, np.uint8)
+    image[20:23, 30:33] = 200
+    for path in images.iterdir():
+        path.unlink()
+    cv2.imwrite(str(images / 'a.png'), image)
+    code, _, err = run('predict', 'tophat', images, '--out', tmp_path, '--format', 'masks')
+    assert code == 0, err
+    dataset = SIRSTDataset(tmp_path, split='all')
+    _, mask = dataset.read_sample(0)
+    np.testing.assert_array_equal(mask, np.where(image == 200, 255, 0))
+
+
 def test_same_stems_do_not_overwrite_each_other(run, detector, images, tmp_path):
     other = tmp_path / 'others'
     other.mkdir()
