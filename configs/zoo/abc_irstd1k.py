@@ -1,5 +1,4 @@
 # ABC-S on IRSTD-1K by the published recipe: 500 epochs, AdamW at 1e-4, SoftIoU on six maps of 512×512.
-# (Batches of 32; ABC-B had 16, ABC-L 4.)
 _base_ = [
     '../_base_/models/abc.py',
     '../_base_/datasets/published.py',

@@ -1,5 +1,4 @@
 # ABC-S on NUAA-SIRST by the published recipe: 1500 epochs, AdamW at 3e-4, SoftIoU on six maps of 512×512.
-# (Batches of 32; ABC-B had 16, ABC-L 4.)
 _base_ = [
     '../_base_/models/abc.py',
     '../_base_/datasets/published.py',

@@ -11,7 +11,7 @@ from madnet.models.backbones import AdaDCMEncoder
 from madnet.models.heads import MADNetHead
 from madnet.models.necks import MemA2MNeck
 
-from .fitting import check_same, some, unwrap
+from .fitting import check_same, some, unwrap, without_prefixes
 from .renaming import Names, inverse, nest, rename
 
 DIFFERENTIAL_CONV: Names = {
@@ -136,8 +136,4 @@ def _template(in_channels: int, base_channels: int) -> dict[str, Tensor]:
 
 
 def _published_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    state = unwrap(checkpoint)
-    for prefix in ('module.', 'decode_head.'):
-        if state and all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
+    return without_prefixes(checkpoint, ('module.', 'decode_head.'))

@@ -75,12 +75,13 @@ def test_equals_the_published_network(golden_dir, name):
         assert_golden(found[ours][0], golden['stage_stats'][theirs][0])
 
 
-def test_equals_the_published_network_of_another_side(golden_dir):
-    model, shape = load_abc(golden_dir, 'abc_s_128')
-    assert shape == (3, 16, 128)
+@pytest.mark.parametrize(('side', 'norm'), [(128, 982.0920), (512, 7185.6537)])
+def test_equals_the_published_network_of_another_side(golden_dir, side, norm):
+    model, shape = load_abc(golden_dir, f'abc_s_{side}')
+    assert shape == (3, 16, side)
     with torch.no_grad():
-        logits = model.encode_decode(golden_input(golden_dir, 3, 128, 128))
-    assert logits.norm().item() == pytest.approx(982.0920, rel=1e-5)
+        logits = model.encode_decode(golden_input(golden_dir, 3, side, side))
+    assert logits.norm().item() == pytest.approx(norm, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
 """DNANet: published outputs, cost, sizes, learning, checkpoints."""
 
+from functools import cache
+
 import pytest
 import torch
+import torch.nn.functional as F
 from mmseg.registry import DATASETS, MODELS
+from small_models import stir
 
 from madnet.engine.config import load_config
 from madnet.errors import UserError
@@ -127,6 +131,34 @@ def test_maps_and_their_weights():
 def test_wrong_depths_are_refused(cfg, words):
     with pytest.raises(UserError, match=words):
         MODELS.build(cfg)
+
+
+def test_grid_is_what_its_formula_says():
+    head = MODELS.build({'type': 'DNANetHead', 'in_channels': [4, 6, 8, 10]})
+    stir(head)
+    head.eval()
+    pyramid = [torch.randn(2, c, 32 >> i, 48 >> i) for i, c in enumerate((4, 6, 8, 10))]
+
+    def fit(x, factor):
+        return F.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=True)
+
+    @cache
+    def node(i, k):
+        if k == 0:
+            return pyramid[i]
+        inputs = [*(node(i, j) for j in range(k)), fit(node(i + 1, k - 1), 2)]
+        if i:
+            inputs.append(fit(node(i - 1, k), 0.5))
+        return head.columns[k - 1][i](torch.cat(inputs, dim=1))
+
+    with torch.no_grad():
+        last = [fit(head.reduce[i - 1](node(i, 3 - i)), 2**i) for i in (3, 2, 1)]
+        fused = head.fuse(torch.cat([*last, node(0, 3)], dim=1))
+        expected = [head.sides[0](node(0, 1)), head.sides[1](node(0, 2)), head.conv_seg(fused)]
+        torch.testing.assert_close(head(pyramid), expected[-1])
+        head.training = True
+        for found, wanted in zip(head(pyramid), expected, strict=True):
+            torch.testing.assert_close(found, wanted)
 
 
 def test_any_pyramid_will_do():
