@@ -19,6 +19,7 @@ from madnet.models.checkpoints import (
     convert_rdian,
     convert_repisd,
     convert_sctransnet,
+    convert_uiunet,
     export_abc,
     export_acm,
     export_alcnet,
@@ -30,6 +31,7 @@ from madnet.models.checkpoints import (
     export_rdian,
     export_repisd,
     export_sctransnet,
+    export_uiunet,
 )
 
 #: network → (published names → ours, ours → published names), both on state dicts
@@ -45,6 +47,7 @@ CONVERTERS: dict[str, tuple[Callable, Callable]] = {
     'rdian': (convert_rdian, export_rdian),
     'repisd': (convert_repisd, export_repisd),
     'sctransnet': (convert_sctransnet, export_sctransnet),
+    'uiunet': (convert_uiunet, export_uiunet),
 }
 
 

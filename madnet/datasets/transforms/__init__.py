@@ -2,6 +2,7 @@
 
 from .formatting import PackSIRSTInputs
 from .loading import LoadSIRSTImage, LoadSIRSTMask
+from .maximum_scale import ScaleToMaximum
 from .native_scale import (
     CopyPasteTargets,
     GainOffsetJitter,
@@ -34,5 +35,6 @@ __all__ = [
     'RandomNoise',
     'RandomRot90',
     'RandomTargetCrop',
+    'ScaleToMaximum',
     'ToolboxCrop',
 ]

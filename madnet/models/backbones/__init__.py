@@ -8,6 +8,7 @@ from .rdian import RDIANEncoder
 from .repisd import RepISDEncoder
 from .sctransnet import SCTransNetEncoder
 from .thin_resnet import ThinResNet
+from .uiunet import UIUNetEncoder
 
 __all__ = [
     'ABCEncoder',
@@ -20,4 +21,5 @@ __all__ = [
     'RepISDEncoder',
     'SCTransNetEncoder',
     'ThinResNet',
+    'UIUNetEncoder',
 ]

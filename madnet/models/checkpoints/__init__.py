@@ -11,6 +11,7 @@ from .mshnet import convert_mshnet, export_mshnet
 from .rdian import convert_rdian, export_rdian
 from .repisd import convert_repisd, export_repisd
 from .sctransnet import convert_sctransnet, export_sctransnet
+from .uiunet import convert_uiunet, export_uiunet, published_uiunet_width
 
 __all__ = [
     'convert_abc',
@@ -24,6 +25,7 @@ __all__ = [
     'convert_rdian',
     'convert_repisd',
     'convert_sctransnet',
+    'convert_uiunet',
     'export_abc',
     'export_acm',
     'export_alcnet',
@@ -35,10 +37,12 @@ __all__ = [
     'export_rdian',
     'export_repisd',
     'export_sctransnet',
+    'export_uiunet',
     'published_abc_shape',
     'published_acm_shape',
     'published_alcnet_shape',
     'published_dnanet_shape',
     'published_mim_shape',
+    'published_uiunet_width',
     'published_width',
 ]

@@ -9,6 +9,7 @@ from .pyramid_head import PyramidHead
 from .rdian_head import RDIANHead
 from .repisd_head import RepISDHead
 from .sctransnet_head import SCTransNetHead
+from .uiunet_head import UIUNetHead
 from .unet_head import UNetHead
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     'RDIANHead',
     'RepISDHead',
     'SCTransNetHead',
+    'UIUNetHead',
     'UNetHead',
 ]

@@ -13,6 +13,7 @@ from .differential_conv import DifferentialConv
 from .enlarge import enlarge
 from .fusion import AsymmetricFusion, BottomUpFusion
 from .gradient import gradient_magnitude
+from .interactive_attention import InteractiveCrossAttention
 from .inverted_ffn import InvertedResidualFFN
 from .local_contrast import local_contrast, patch_contrast
 from .mamba_block import MambaBlock
@@ -26,6 +27,7 @@ from .padding import pad_reflect
 from .patch_expand import PatchExpand
 from .pixel_attention import PixelAttention
 from .residual_block import ResidualBlock, residual_layer
+from .rsu import RSU
 from .ss2d import SS2D
 from .stem import Stem1, Stem4
 from .taylor_difference import TaylorDifference
@@ -39,6 +41,7 @@ __all__ = [
     'CLFT',
     'ECB',
     'MLP',
+    'RSU',
     'SS2D',
     'UCDC',
     'AdaDCM',
@@ -55,6 +58,7 @@ __all__ = [
     'DeformConv2d',
     'DifferentialConv',
     'DoubleConv',
+    'InteractiveCrossAttention',
     'InvertedResidualFFN',
     'MambaBlock',
     'MemA2M',

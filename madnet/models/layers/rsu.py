@@ -1,0 +1,69 @@
+"""The small U-Net that UIU-Net and U²-Net have in place of a block of convolutions."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .conv_blocks import ConvBNReLU
+
+
+class RSU(nn.Module):
+    """Residual U-block (U²-Net: Qin et al., Pattern Recognition 2020, Fig. 2; in UIU-Net "RSU-L").
+
+    A convolution to ``out_channels``; from its map a U-Net of ``depth`` levels, ``mid_channels`` wide; their
+    sum. Between levels 2×2 max-pooling, by which the last row or column of an odd side is pooled alone, and
+    bilinear resizing to the encoder's map; the last level has a dilation of 2 in place of pooling. Any size
+    will do.
+
+    Args:
+        in_channels: Channels of the input.
+        mid_channels: Channels inside the U-Net.
+        out_channels: Channels of the output.
+        depth: Levels, at least 2.
+        dilated: No pooling at all, but a dilation that doubles from level to level ("RSU-4F" at a depth of
+            4).
+
+    Shape:
+        (B, in_channels, H, W) → (B, out_channels, H, W).
+    """
+
+    def __init__(
+        self, in_channels: int, mid_channels: int, out_channels: int, depth: int, dilated: bool = False
+    ):
+        super().__init__()
+        down = [2**i if dilated else 1 for i in range(depth - 1)]
+        last = 2 ** (depth - 1) if dilated else 2
+        self.pooled = not dilated
+        self.conv_in = ConvBNReLU(in_channels, out_channels)
+        self.down = nn.ModuleList(
+            ConvBNReLU(mid_channels if i else out_channels, mid_channels, dilation=dilation)
+            for i, dilation in enumerate([*down, last])
+        )
+        self.up = nn.ModuleList(
+            ConvBNReLU(2 * mid_channels, mid_channels if i else out_channels, dilation=dilation)
+            for i, dilation in enumerate(down)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv_in(x)
+        maps = [self.down[0](x)]
+        for i, conv in enumerate(self.down[1:], start=1):
+            pool = self.pooled and i < len(self.down) - 1
+            maps.append(conv(F.max_pool2d(maps[-1], 2, ceil_mode=True) if pool else maps[-1]))
+        y = maps[-1]
+        for skip, conv in zip(reversed(maps[:-1]), reversed(self.up), strict=True):
+            y = conv(torch.cat([resize_like(y, skip), skip], dim=1))
+        return y + x
+
+
+def rsu_at(level: int, in_channels: int, mid_channels: int, out_channels: int) -> RSU:
+    """The block of a stage of U²-Net and UIU-Net: 7 levels deep at the finest stage 0, then 6, 5 and 4, and
+    from stage 4 on, where maps are too small to pool, dilated."""
+    return RSU(in_channels, mid_channels, out_channels, depth=max(7 - level, 4), dilated=level > 3)
+
+
+def resize_like(x: Tensor, other: Tensor) -> Tensor:
+    """``x`` (B, C, h, w), bilinear by half-pixel centres, at the size (H, W) of ``other``."""
+    if x.shape[2:] == other.shape[2:]:
+        return x
+    return F.interpolate(x, other.shape[2:], mode='bilinear', align_corners=False)
