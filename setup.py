@@ -65,7 +65,7 @@ setup(
             'ruff==0.17.6',
             'pycocotools>=2.0.8',
             'scikit-image>=0.22',  # what pyirstdmetrics, an oracle of the tests, imports
-            # 270 MB; tests compile and interpret the GPU kernels with it, without a GPU. No version is pinned:
+            # 270 MB; tests compile and interpret the GPU kernels with it, without a GPU. Not pinned:
             # torch for CUDA brings the one it wants.
             'triton>=3.3; sys_platform == "linux" and platform_machine == "x86_64"',
         ],
