@@ -38,7 +38,7 @@ setup(
     package_data={
         'madnet.ops.selective_scan': ['csrc/*.c', 'csrc/*.h'],
         'madnet.datasets': ['catalogue.json', 'splits/*/*/*.txt'],
-        'madnet.models': ['pretrained/*.json', 'pretrained/*.md', 'pretrained/*.safetensors'],
+        'madnet.models.pretrained': ['*.json', '*.md', '*.safetensors'],
         'madnet.visualization': ['templates/*'],
     },
     install_requires=[

@@ -1,0 +1,41 @@
+"""Which images are meant, and under which names their results are filed."""
+
+from pathlib import Path
+
+import pytest
+
+from madnet.errors import UserError
+from madnet.inference.inputs import iterate, list_images, unique_names
+
+
+@pytest.mark.parametrize(
+    ('paths', 'names'),
+    [
+        (['x/a.png', 'x/b.png'], ['a', 'b']),
+        (['x/a.png', 'x/a.jpg', 'x/b.png'], ['a_png', 'a_jpg', 'b']),
+        (['x/a.png', 'y/a.png'], ['x_a', 'y_a']),
+        (['x/y/a.png', 'z/y/a.png', 'y/b.png'], ['a_0', 'a_1', 'b']),
+        (['x/a.png', 'y/a.png', 'y/x_a.png'], ['a_0', 'a_1', 'x_a']),
+    ],
+)
+def test_names_tell_files_apart(paths, names):
+    assert unique_names([Path(p) for p in paths]) == names
+
+
+def test_a_file_given_twice():
+    with pytest.raises(UserError, match='more than once'):
+        unique_names([Path('x/a.png'), Path('x/../x/a.png')])
+
+
+def test_folders(tmp_path):
+    for name in ('b.PNG', 'a.tif', 'notes.txt', 'below/c.png'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [p.name for p in list_images(tmp_path)] == ['a.tif', 'b.PNG']
+    assert [p.name for p in iterate([tmp_path, str(tmp_path / 'below')])] == ['a.tif', 'b.PNG', 'c.png']
+    with pytest.raises(UserError, match="Did you mean 'a.tif'"):
+        list_images(tmp_path / 'a.tiff')
+    (tmp_path / 'empty' / 'deep').mkdir(parents=True)
+    (tmp_path / 'empty' / 'deep' / 'd.png').touch()
+    with pytest.raises(UserError, match='some in deep'):
+        list_images(tmp_path / 'empty')
