@@ -55,7 +55,7 @@ class ACMShape(NamedTuple):
         if self.host == 'unet':
             neck = dict(type='ACMUNetNeck', blocks=self.blocks, reduce_high=port)
         else:
-            neck = dict(type='ACMFPNNeck', align_corners=authors)
+            neck = dict(type='ACMFPNNeck', stretch=port, align_corners=authors)
         head = dict(type='FCNSegHead', align_corners=authors, stretch=port)
         return dict(backbone=backbone, neck=neck, decode_head=head)
 

@@ -16,11 +16,11 @@ def double(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=4, stride=2, padding=1)
 
 
-def meet(high: Tensor, low: Tensor, align_corners: bool) -> Tensor:
-    """``high`` (B, C, ceil(H / 2), ceil(W / 2)), bilinear, at the size (H, W) of ``low``: its corners aligned
-    with those of ``low``, or by half-pixel centres, cut at the right and the bottom."""
-    if align_corners:
-        return F.interpolate(high, low.shape[2:], mode='bilinear', align_corners=True)
+def meet(high: Tensor, low: Tensor, stretch: bool, align_corners: bool) -> Tensor:
+    """``high`` (B, C, ceil(H / 2), ceil(W / 2)), bilinear, at the size (H, W) of ``low``: stretched to it, or
+    doubled and cut at the right and the bottom."""
+    if stretch or align_corners:
+        return F.interpolate(high, low.shape[2:], mode='bilinear', align_corners=align_corners)
     return enlarge(high, 2, low.shape[2:])
 
 
@@ -79,21 +79,25 @@ class ACMFPNNeck(BaseModule):
     Args:
         in_channels: Channels of the pyramid's n >= 2 maps, each half as large as the one before, finest
             first.
-        align_corners: Enlarge with the corners of both maps aligned, as the authors' network does; by default
-            by half-pixel centres, and what is beyond the encoder's map, where that has an odd side, is cut
-            off at the right and the bottom.
+        stretch: Resize straight to the encoder's map, as acm-pytorch does; where that has an odd side, pixels
+            shift. By default maps are doubled, and what is beyond the encoder's map is cut off at the right
+            and the bottom.
+        align_corners: Resize with the corners of both maps aligned, as the authors' network does, which
+            implies ``stretch``.
         init_cfg: As in mmengine.
     """
 
     def __init__(
         self,
         in_channels: Sequence[int],
+        stretch: bool = False,
         align_corners: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(init_cfg)
         widths = at_least_two(in_channels, type(self).__name__)
         self.pyramid_channels = widths
+        self.stretch = stretch
         self.align_corners = align_corners
         self.fusions = nn.ModuleList(
             AsymmetricFusion(widths[i], high_channels=widths[i + 1]) for i in range(len(widths) - 1)
@@ -103,7 +107,7 @@ class ACMFPNNeck(BaseModule):
         """Maps (B, Cᵢ, Hᵢ, Wᵢ), Hᵢ₊₁ = ceil(Hᵢ / 2) → decoded maps of the same shapes, the last unchanged."""
         decoded = [pyramid[-1]]
         for low, fusion in reversed(list(zip(pyramid[:-1], self.fusions, strict=True))):
-            decoded.insert(0, fusion(meet(decoded[0], low, self.align_corners), low))
+            decoded.insert(0, fusion(meet(decoded[0], low, self.stretch, self.align_corners), low))
         return tuple(decoded)
 
 

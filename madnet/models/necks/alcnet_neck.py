@@ -56,7 +56,7 @@ class ALCNetNeck(BaseModule):
         lows = [contrasts[0], *(reduce(x) for reduce, x in zip(self.reduce, contrasts[1:], strict=True))]
         fused = [lows[-1]]
         for low, fusion in reversed(list(zip(lows[:-1], self.fusions, strict=True))):
-            fused.insert(0, fusion(meet(fused[0], low, self.align_corners), low))
+            fused.insert(0, fusion(meet(fused[0], low, self.align_corners, self.align_corners), low))
         return tuple(fused)
 
 

@@ -9,6 +9,7 @@ from madnet.errors import UserError
 from madnet.models.backbones import ThinResNet
 from madnet.models.checkpoints import convert_acm, export_acm, published_acm_shape
 from madnet.models.layers import AsymmetricFusion
+from madnet.models.necks import ACMFPNNeck
 
 from .checks import (
     assert_golden,
@@ -110,6 +111,23 @@ def test_stretched_logits():
         expected = torch.nn.functional.interpolate(x, size=size, mode='bilinear', align_corners=align)
         assert torch.equal(module.to_image(x, size), expected)
     assert not torch.allclose(head.to_image(x, size), cut.to_image(x, size))
+
+
+def test_fpn_at_odd_sizes():
+    """Stretched, as acm-pytorch does it, or doubled and cut."""
+    torch.manual_seed(0)
+    maps = torch.randn(1, 8, 25, 33), torch.randn(1, 16, 13, 17)
+    for arguments, resized in (
+        ({'stretch': True}, dict(size=(25, 33), align_corners=False)),
+        ({'align_corners': True}, dict(size=(25, 33), align_corners=True)),
+        ({}, dict(scale_factor=2, align_corners=False)),
+    ):
+        neck = ACMFPNNeck([8, 16], **arguments).eval()
+        high = torch.nn.functional.interpolate(maps[1], mode='bilinear', **resized)[..., :25, :33]
+        with torch.no_grad():
+            decoded = neck(maps)
+            assert torch.equal(decoded[0], neck.fusions[0](high, maps[0]))
+        assert decoded[1] is maps[1]
 
 
 def test_fusion_by_its_formula():
