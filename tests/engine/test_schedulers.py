@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import madnet  # noqa: F401
-from madnet.engine.optim import PublishedPolyLR, WarmupCosineLR
+from madnet.engine.optim import PublishedCosineLR, PublishedPolyLR, WarmupCosineLR
 
 
 def _curve(scheduler_class, base, steps, **kwargs):
@@ -29,6 +29,15 @@ def test_published_curve_equals_the_golden_one_in_every_epoch(golden_dir, name):
     assert curve == pytest.approx(golden['values'], rel=1e-12, abs=0)
 
 
+def test_published_cosine_against_the_formula():
+    curve = _curve(PublishedCosineLR, 1e-3, 1000, end=1000)
+    assert curve[:13] == pytest.approx(
+        [1e-4 * epoch for epoch in range(11)] + [1e-3, 1e-5 + 9.9e-4 * (1 + math.cos(math.pi / 990)) / 2]
+    )
+    expected = [1e-5 + 9.9e-4 * (1 + math.cos(math.pi * (epoch - 11) / 990)) / 2 for epoch in range(12, 1000)]
+    assert curve[12:] == pytest.approx(expected, rel=1e-12)
+
+
 def test_warmup_cosine_against_the_formula():
     curve = _curve(WarmupCosineLR, 2.0, 100, warmup_steps=10, eta_min_ratio=0.1, end=100, by_epoch=False)
     for step, value in enumerate(curve):
@@ -45,7 +54,7 @@ def test_epochs_become_steps_but_the_warmup_stays():
     assert (scheduler.warmup_steps, scheduler.total, scheduler.by_epoch) == (7, 60, False)
 
 
-@pytest.mark.parametrize('scheduler_class', [PublishedPolyLR, WarmupCosineLR])
+@pytest.mark.parametrize('scheduler_class', [PublishedCosineLR, PublishedPolyLR, WarmupCosineLR])
 def test_a_resumed_curve_goes_on_exactly(scheduler_class):
     whole = _curve(scheduler_class, 0.3, 40, end=40)
     first = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)

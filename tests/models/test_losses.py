@@ -54,6 +54,28 @@ def test_soft_dice_is_the_formula():
     assert found.item() == pytest.approx((sum(each) / 3).item(), rel=1e-6)
 
 
+def test_squared_dice_is_the_published_formula():
+    """RepISD-Net's, per image; an image without target has a gradient only with s above the line."""
+    logits, target = batch()
+    target[2] = 0
+    p = 1 / (1 + (-logits.double()).exp())
+    expected = 0
+    for i in range(3):
+        both = (p[i] * target[i]).sum()
+        expected += (1 - 2 * both / ((p[i] ** 2).sum() + (target[i] ** 2).sum() + 2 * 1e-3)) / 3
+    published = {'smooth': 2e-3, 'per_image': True, 'squared': True, 'smooth_numerator': False}
+    logits.requires_grad_()
+    loss = MODELS.build({'type': 'SoftDiceLoss', **published})(logits, target)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    loss.backward()
+    assert (logits.grad.flatten(1).norm(dim=1) > 0).tolist() == [True, True, False]
+    logits.grad = None
+    repaired = soft_dice_loss(logits, target, **(published | {'smooth_numerator': True}))
+    assert repaired.item() == pytest.approx(loss.item(), abs=1e-3)
+    repaired.backward()
+    assert (logits.grad[2] > 0).all()
+
+
 def test_bce_is_torchs():
     logits, target = batch()
     expected = F.binary_cross_entropy(logits.double().sigmoid(), target.double())
@@ -108,7 +130,10 @@ SLS_CASES = {
     'empty mask, logit=0': ('empty', 0.0),
     'empty mask, logit=-5': ('empty', -5.0),
     'empty mask, logit=-50': ('empty', -50.0),
+    'empty mask, logit=-100': ('empty', -100.0),
     'empty mask, logit=-110': ('empty', -110.0),
+    'batch one empty+logit-110': ('one empty', -110.0),
+    'saturated exact': ('exact', 200.0),
     'target, logit=-110': ('target', -110.0),
     'target, logit=+20': ('target', 20.0),
     '1px target at (0,0), logit 0': ('corner', 0.0),
@@ -117,11 +142,47 @@ SLS_CASES = {
 
 def edge_case(kind, logit, golden):
     target = torch.zeros(1, 1, 32, 48)
-    if kind == 'target':
+    if kind in ('target', 'exact'):
         target = golden['target'][:1].clone()
+    elif kind == 'one empty':
+        target = torch.cat([golden['target'][:1], target])
     elif kind == 'corner':
         target[..., 0, 0] = 1
-    return torch.full_like(target, logit).requires_grad_(), target
+    logits = torch.full_like(target, logit)
+    if kind == 'exact':
+        logits = logit * (2 * target - 1)
+    return logits.requires_grad_(), target
+
+
+def test_sls_scale_factor(sls):
+    """The factor of the overlap, which grows and falls with the area that is predicted for ten pixels."""
+    _, golden = sls
+    cases = {key: value for key, value in golden['values'].items() if key.startswith('alpha_T10_P')}
+    assert len(cases) == 13
+    for key, alpha in cases.items():
+        area = float(key.removeprefix('alpha_T10_P'))
+        side = 182 if area > 1000 else 40
+        target, prob = torch.zeros(2, 1, 1, side, side, dtype=torch.float64)
+        target.view(-1)[:10] = 1
+        whole = int(area)
+        prob.view(-1)[:whole] = 1
+        if whole < area:
+            prob.view(-1)[whole] = area - whole
+        logits = prob.logit(eps=1e-15)
+        both, union = min(area, 10), max(area, 10)
+        loss = sls_loss(logits, target, with_shape=False)
+        assert (1 - loss.item()) / (both / union) == pytest.approx(alpha, rel=1e-4), key
+
+
+def test_sls_parts_of_every_image(sls):
+    logits, golden = sls
+    for i in range(3):
+        expected = golden['values'][f'sample{i}']
+        one = logits[i : i + 1], golden['target'][i : i + 1]
+        assert sls_loss(*one, warm=True).item() == pytest.approx(1 - expected['iou'], abs=1e-6)
+        plain = sls_loss(*one, with_shape=False).item()
+        assert plain == pytest.approx(1 - expected['alpha'] * expected['iou'], abs=1e-6)
+        assert sls_loss(*one).item() - plain == pytest.approx(expected['lloc'], abs=1e-6)
 
 
 @pytest.mark.parametrize('name', SLS_CASES)

@@ -46,6 +46,33 @@ class PublishedPolyLR(_FactorScheduler):
 
 
 @PARAM_SCHEDULERS.register_module()
+class PublishedCosineLR(_FactorScheduler):
+    """SCTransNet's curve: per epoch e (from 0), with w warm-up epochs and E epochs in all.
+
+    base·e/w while e ≤ w, so that epoch 0 moves normalisation statistics only; the base rate once more; then
+    half a cosine over E − w epochs from e = w + 1 on, which ends just above ``eta_min_ratio``·base.
+
+    Args:
+        optimizer: Given by the runner.
+        warmup: w.
+        eta_min_ratio: Where the cosine would arrive, over the base learning rate.
+        end: E; the runner gives its number of epochs.
+        kwargs: As every mmengine scheduler's.
+    """
+
+    def __init__(self, optimizer, *args, warmup: int = 10, eta_min_ratio: float = 0.01, end: int, **kwargs):
+        self.epochs, self.warmup, self.eta_min_ratio = end, warmup, eta_min_ratio
+        super().__init__(optimizer, *args, end=end, **kwargs)
+
+    def factor(self, step: int) -> float:
+        """See the class."""
+        if step <= self.warmup:
+            return step / self.warmup
+        progress = (step - self.warmup - 1) / (self.epochs - self.warmup)
+        return self.eta_min_ratio + (1 - self.eta_min_ratio) * (1 + math.cos(math.pi * progress)) / 2
+
+
+@PARAM_SCHEDULERS.register_module()
 class WarmupCosineLR(_FactorScheduler):
     """A linear warm-up of some steps, then half a cosine down to a small rest (Loshchilov & Hutter, SGDR,
     2017).

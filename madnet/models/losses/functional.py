@@ -56,19 +56,26 @@ def soft_dice_loss(
     valid: Tensor | None = None,
     smooth: float = 1.0,
     per_image: bool = False,
+    squared: bool = False,
+    smooth_numerator: bool = True,
 ) -> Tensor:
-    """1 − (2Σpg + s) / (Σp + Σg + s) on probabilities p and target g (V-Net, 3DV 2016, with plain sums
-    below).
+    """1 − (2Σpg + s) / (Σp + Σg + s) on probabilities p and target g (V-Net, 3DV 2016, which squares below
+    and has no s).
 
     Args:
         smooth: s.
         per_image: Average over images of the loss of each, instead of sums over the batch.
+        squared: Σp² + Σg² below, as in V-Net.
+        smooth_numerator: Whether s also stands above. Without it an image without target has the loss 1
+            whatever is predicted, and no gradient against false alarms. RepISD-Net was published so, with
+            squares, per image, and s = 0.002.
     """
     prob, target = _masses(logits, target, valid)
-    both, total = _per_image(prob * target), _per_image(prob) + _per_image(target)
+    both = _per_image(prob * target)
+    total = _per_image(prob**2) + _per_image(target**2) if squared else _per_image(prob) + _per_image(target)
     if not per_image:
         both, total = both.sum(), total.sum()
-    return (1 - (2 * both + smooth) / (total + smooth)).mean()
+    return (1 - (2 * both + smooth * smooth_numerator) / (total + smooth)).mean()
 
 
 def bce_loss(

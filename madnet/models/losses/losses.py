@@ -1,10 +1,10 @@
 """The losses as registered modules, usable in our heads and in mmseg's one-channel heads."""
 
-from mmengine.logging import MessageHub
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.errors import UserError
+from madnet.models.epoch import current_epoch
 
 from .functional import bce_loss, edge_loss, sls_loss, soft_dice_loss, soft_iou_loss
 
@@ -86,15 +86,21 @@ class SoftDiceLoss(MaskLoss):
         self,
         smooth: float = 1.0,
         per_image: bool = False,
+        squared: bool = False,
+        smooth_numerator: bool = True,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_dice',
     ):
         super().__init__(loss_weight, loss_name)
         self.smooth = smooth
         self.per_image = per_image
+        self.squared = squared
+        self.smooth_numerator = smooth_numerator
 
     def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-        return soft_dice_loss(logits, target, valid, self.smooth, self.per_image)
+        return soft_dice_loss(
+            logits, target, valid, self.smooth, self.per_image, self.squared, self.smooth_numerator
+        )
 
 
 @MODELS.register_module()
@@ -162,7 +168,7 @@ class SLSLoss(MaskLoss):
     ) -> Tensor:
         """``epoch`` counts from 0; by default the one that mmengine's Runner is in, 0 outside of a Runner."""
         if epoch is None:
-            epoch = MessageHub.get_current_instance().get_info('epoch', 0)
+            epoch = current_epoch()
         return sls_loss(
             logits,
             target,
