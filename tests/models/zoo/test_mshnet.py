@@ -109,41 +109,36 @@ def test_any_size():
     check_sizes(build_mshnet(base_channels=4), 3)
 
 
-def test_warm_up(run):
+@pytest.mark.parametrize(('epoch', 'warm'), [(0, True), (5, True), (6, False), (100, False)])
+def test_warm_up(run, epoch, warm):
     """Six epochs of the finest map alone, whose loss counts in full; then all maps and the prediction."""
     head = {'warm_epoch': 5, 'loss_weights': [0.2] * 5, 'loss_decode': {'type': 'SLSLoss', 'warm_epoch': 5}}
     model = build_mshnet(1, 4, head)
-    x = torch.randn(1, 1, 32, 32)
-    untrained = ('decode_head.sides.1.', 'decode_head.sides.3.', 'decode_head.conv_seg.')
-    with torch.no_grad():
-        fused, finest = model(x), model.decode_head.sides[0]
-    for epoch in (0, 5, 6, 100):
-        run.update_info('epoch', epoch)
-        model.train().zero_grad()
-        loss, log = losses_of(model, 1, (32, 48))
-        loss.backward()
-        without = [name for name, p in model.named_parameters() if p.grad is None]
-        warm = epoch <= 5
-        assert ('loss_m0' in log, 'loss_out' in log, 'loss_m3' in log) == (True, not warm, not warm)
-        assert all(any(name.startswith(u) for name in without) == warm for u in untrained)
-        weight = 1 if warm else 0.2
-        assert model.decode_head.loss_by_feat([torch.zeros(2, 1, 32, 48)], truths())[
-            'loss_m0' if warm else 'loss_out'
-        ]
-        plain = model.decode_head.loss_decode(torch.zeros(2, 1, 32, 48), masks())
-        first = model.decode_head.loss_by_feat([torch.zeros(2, 1, 32, 48)] * (1 if warm else 5), truths())[
-            'loss_m0'
-        ]
-        assert first.item() == pytest.approx(weight * plain.item())
-        # Validation between the epochs is of what is trained.
-        model.eval()
-        with record(model, ['decode_head.sides.0', 'decode_head.conv_seg']) as found, torch.no_grad():
-            out = model(x)
-        last = 'decode_head.sides.0' if warm else 'decode_head.conv_seg'
-        assert torch.equal(out, found[last][0])
-        assert len(found['decode_head.conv_seg']) == (not warm)
-    assert fused.shape == out.shape
-    assert finest is model.decode_head.sides[0]
+    run.update_info('epoch', epoch)
+    loss, log = losses_of(model.train(), 1, (32, 48))
+    loss.backward()
+    names = ['m0'] if warm else ['m0', 'm1', 'm2', 'm3', 'out']
+    assert [key for key in log if key != 'loss'] == [f'decode.loss_{name}' for name in names]
+    idle = [name for name, p in model.named_parameters() if p.grad is None]
+    late = ('decode_head.conv_seg', *(f'decode_head.sides.{i}' for i in (1, 2, 3)))
+    assert {name.rpartition('.')[0] for name in idle} == (set(late) if warm else set())
+
+    maps = [torch.zeros(2, 1, 32, 48)] * len(names)
+    found = model.decode_head.loss_by_feat(maps, truths())['loss_m0']
+    target = masks()[:, None].float()
+    assert found.item() == pytest.approx((1 if warm else 0.2) * sls_loss(maps[0], target, warm=warm).item())
+
+    # Validation between the epochs is of what is trained.
+    with record(model.eval(), ['decode_head.sides.0', 'decode_head.conv_seg']) as found, torch.no_grad():
+        out = model(torch.randn(1, 1, 32, 32))
+    assert torch.equal(out, found['decode_head.sides.0' if warm else 'decode_head.conv_seg'][0])
+
+
+def test_a_model_that_is_only_tested_predicts_the_fused_map(run):
+    run.update_info('epoch', 0)
+    model = build_mshnet(1, 4, {'warm_epoch': 5})
+    with record(model, ['decode_head.conv_seg']) as found, torch.no_grad():
+        assert torch.equal(model(torch.randn(1, 1, 32, 32)), found['decode_head.conv_seg'][0])
 
 
 def masks():
@@ -163,7 +158,7 @@ def truths(target=None):
 
 
 def test_loss_of_every_scale():
-    """Coarser maps are compared with the mask pooled by maxima, and the losses are added with their weights."""
+    """Coarser maps are compared with the mask pooled by maxima; losses are added with their weights."""
     head = {'loss_weights': [0.2] * 5, 'loss_decode': {'type': 'SLSLoss', 'warm_epoch': -1}}
     model = build_mshnet(1, 2, head)
     torch.manual_seed(0)

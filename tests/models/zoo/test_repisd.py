@@ -103,8 +103,7 @@ def test_folds(golden_dir, golden, published_fold):
     entries = golden['fold_g0.7']
     assert set(entries) == {key for key in folded if 'rbr_reparam' in key}
     for key, entry in entries.items():
-        # Its spread of so few values is another estimate.
-        assert_golden(folded[key], {name: value for name, value in entry[kind].items() if name != 'std'})
+        assert_golden(folded[key], entry[kind])
         assert relative_error(folded[key].flatten()[:32], entry[f'{kind}_sample']) < 1e-5
 
 

@@ -1,0 +1,11 @@
+# SCTransNet on IRSTD-1K, the common recipe.
+_base_ = [
+    '../../_base_/models/sctransnet.py',
+    '../../_base_/datasets/modern_irstd1k.py',
+    '../../_base_/schedules/modern.py',
+    '../../_base_/default_runtime.py',
+]
+model = dict(
+    data_preprocessor=_base_.grey_stats,
+    decode_head=dict(soft_targets=False, loss_decode=dict(_delete_=True, type='SoftIoULoss', per_image=True)),
+)
