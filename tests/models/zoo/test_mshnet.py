@@ -79,8 +79,7 @@ def test_equals_the_published_network(golden_dir, gain):
     for ours, theirs in STAGES.items():
         tap, value = case['taps'][theirs], found[ours][0]
         assert_golden(value, tap)
-        if value[0, :2, ::8, ::8].shape == tap['sample'].shape:
-            assert relative_error(value[0, :2, ::8, ::8], tap['sample']) < 1e-4
+        assert relative_error(value[0, :2, ::8, ::8], tap['sample']) < 1e-4
 
     model.decode_head.warming_up = True
     with torch.no_grad():
