@@ -14,6 +14,11 @@ examples:
       every backend of the selective scan beside the plain loop
   python tools/benchmark.py classical --data NUAA-SIRST --workers 4 --markdown work_dirs/classical/nuaa.md
       all detectors without training on the test images; goes on where it was stopped
+  python tools/benchmark.py zoo docs/results/zoo_small.yaml --dry-run
+  python tools/benchmark.py zoo --networks acm madnet_nano pstnn --datasets nuaa nudt --seeds 1 2 3
+      train and test networks x data sets x seeds, one table at the end; the same command goes on after a stop
+  torchrun --nproc-per-node 4 tools/benchmark.py zoo docs/results/zoo_small.yaml
+      each of four processes does its share on its GPU (also under srun, or by hand: --shard 1/4 ... 4/4)
 """
 
 
@@ -55,7 +60,11 @@ def add_scan(parser: argparse.ArgumentParser) -> None:
 def add_classical(parser: argparse.ArgumentParser) -> None:
     """Options of ``classical``."""
     parser.add_argument(
-        '--data', nargs='+', default=['NUAA-SIRST'], metavar='NAME', help='data sets (default: NUAA-SIRST)'
+        '--data',
+        nargs='+',
+        default=['NUAA-SIRST'],
+        metavar='NAME',
+        help='data sets or their folders (default: NUAA-SIRST)',
     )
     parser.add_argument('--split', default='test', help='part of them (default: test)')
     parser.add_argument('--methods', nargs='+', metavar='NAME', help='such as tophat pstnn (default: all)')
@@ -74,11 +83,47 @@ def add_classical(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--markdown', metavar='FILE', help='write the tables to this file')
 
 
+def add_zoo(parser: argparse.ArgumentParser) -> None:
+    """Options of ``zoo``; all but the first few are keys of the YAML file, and win over it."""
+    parser.add_argument('plan', nargs='?', metavar='YAML', help='networks, datasets, seeds, options, ...')
+    parser.add_argument('--dry-run', action='store_true', help='only list what would be done, and its state')
+    parser.add_argument('--table', action='store_true', help='no runs: the table of what is there')
+    parser.add_argument(
+        '--shard', metavar='r/n', help="do the r-th of n shares (default: torchrun's or srun's rank)"
+    )
+    parser.add_argument(
+        '--in-process',
+        action='store_true',
+        help='all runs in this process: faster to start, a crash ends all',
+    )
+    parser.add_argument(
+        '--no-cost', dest='cost', action='store_false', help='measure no parameters, MACs and latency'
+    )
+    parser.add_argument(
+        '--networks',
+        nargs='+',
+        metavar='NAME',
+        help='such as acm, madnet_nano, pstnn; all: every network of the recipe; classical: every detector',
+    )
+    parser.add_argument(
+        '--datasets', nargs='+', metavar='NAME', help='nuaa nudt irstd1k sirstaug (default: nuaa)'
+    )
+    parser.add_argument('--seeds', nargs='+', type=int, metavar='N', help='one training each (default: 42)')
+    parser.add_argument('--recipe', help="modern: one for all (default); paper: each network's own")
+    parser.add_argument('--protocols', nargs='+', metavar='NAME', help='how to score (default: native)')
+    parser.add_argument('--options', nargs='+', metavar='KEY=VALUE', help='override every config that trains')
+    parser.add_argument('--amp', choices=['auto', 'fp16', 'bf16'], help='mixed precision of the training')
+    parser.add_argument('--size', type=int, metavar='S', help='side at which MACs are counted (default: 256)')
+    parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/<name of the YAML file>')
+    parser.add_argument('--configs', metavar='DIR', help='default: configs')
+
+
 #: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.
 SUBCOMMANDS = {
     'classical': ('detectors without training over data sets: metrics and seconds', add_classical),
     'evaluation': ('metrics per image, and memory', add_evaluation),
     'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),
+    'zoo': ('train and test many networks alike: one table, and accuracy against cost', add_zoo),
 }
 
 

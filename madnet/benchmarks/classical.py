@@ -45,7 +45,7 @@ def benchmark(
     where an earlier one was stopped, and only adds up what is all there.
 
     Args:
-        data: Names of data sets, found under ``$MADNET_DATA_ROOT``.
+        data: Names of data sets, found under ``$MADNET_DATA_ROOT``, or their folders.
         split: Part of each.
         methods: Names of :data:`~madnet.classical.table.DETECTORS`; None for all.
         rules: Names of threshold rules.
@@ -69,7 +69,7 @@ def benchmark(
     pool = start_pool(workers) if workers > 1 else None
     try:
         for name in data:
-            dataset = SIRSTDataset(name=name, split=split, pipeline=_LOAD, indices=images)
+            dataset = _open(name, split, images)
             measured = {}
             for detector in detectors:
                 path = Path(out, f'{dataset.dataset_name}_{split}', f'{detector.name}.json')
@@ -87,6 +87,11 @@ def benchmark(
         Path(markdown).write_text('\n'.join(text), encoding='utf-8')
         print(f'written {markdown}')
     return report
+
+
+def _open(name: str, split: str, images: int | None) -> SIRSTDataset:
+    where = {'data_root': name} if Path(name).is_dir() else {'name': name}
+    return SIRSTDataset(**where, split=split, pipeline=_LOAD, indices=images)
 
 
 class Measurement:

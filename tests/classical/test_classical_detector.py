@@ -1,0 +1,65 @@
+"""The model that stands for a detector, in and around mmengine."""
+
+import numpy as np
+import pytest
+import torch
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from test_plain_forms import scene
+
+from madnet.classical import ClassicalDetector, get_detector, get_rule
+from madnet.errors import UserError
+
+
+def _inputs(*shapes):
+    return [torch.from_numpy(scene(*shape, seed=i))[None] for i, shape in enumerate(shapes)]
+
+
+def test_its_result_is_the_rule_s_decision():
+    model = MODELS.build({'type': 'ClassicalDetector', 'method': 'tophat', 'rule': 'mean+3std'})
+    images = _inputs((50, 60), (33, 41))
+    results = model.test_step({'inputs': images, 'data_samples': [SegDataSample() for _ in images]})
+    for image, result in zip(images, results, strict=True):
+        raw = get_detector('tophat')(image[0].numpy())
+        found = get_rule('mean+3std').detect(raw)
+        assert 0 < found.sum() < 200
+        np.testing.assert_array_equal(result.pred_sem_seg.data[0].numpy() == 1, found)
+        np.testing.assert_array_equal(result.seg_logits.data[0].numpy() > 0.5, found)
+        logits = model.encode_decode(image[None])
+        assert logits.shape == (1, 1, *found.shape)
+        assert logits.isfinite().all()
+        np.testing.assert_array_equal(logits[0, 0].numpy() > 0, found)
+
+
+@pytest.mark.parametrize('method', ['mpcm', 'pstnn'])
+def test_the_number_of_processes_changes_nothing(method):
+    images = _inputs((60, 70), (64, 48), (50, 50))
+    alone = ClassicalDetector(method).predict(images)
+    shared = ClassicalDetector(method, workers=2).predict(images)
+    for a, b in zip(alone, shared, strict=True):
+        assert torch.equal(a.seg_logits.data, b.seg_logits.data)
+
+
+def test_three_channels_are_bgr_or_a_repeated_grey():
+    (image,) = _inputs((40, 50))
+    model = ClassicalDetector('dog')
+    grey = model.predict([image])[0].seg_logits.data
+    assert torch.equal(model.predict([image.repeat(3, 1, 1)])[0].seg_logits.data, grey)
+    assert torch.equal(model(torch.stack([image, image]))[1], grey)
+
+
+def test_parameters_and_description():
+    model = ClassicalDetector('tllcm', rule='minmax0.5', params={'scales': (9,)})
+    told = model.describe()
+    assert told['parameters'] == {'scales': (9,)}
+    assert (told['rule'], told['method']) == ('minmax0.5', 'tllcm')
+    assert '0.5' in told['formula']
+
+
+def test_what_it_refuses():
+    with pytest.raises(UserError, match='needs no training'):
+        ClassicalDetector('tophat')(_inputs((9, 9)), mode='loss')
+    with pytest.raises(UserError, match='Did you mean'):
+        ClassicalDetector('pstn')
+    with pytest.raises(UserError, match='unknown threshold rule'):
+        ClassicalDetector('pstnn', rule='otsu')

@@ -1,0 +1,190 @@
+"""Detectors without training on the command line: tested without a checkpoint, measured in a table."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from madnet.benchmarks import classical
+from madnet.classical import DETECTORS, get_detector, get_rule
+from madnet.evaluation import evaluate
+
+
+@pytest.fixture
+def image_set(tmp_path, repository):
+    """(config, root) of six small images, each with a target, of two sizes."""
+    root, rng = tmp_path / 'my-set', np.random.default_rng(0)
+    for part in ('trainval', 'test'):
+        for kind in ('images', 'masks'):
+            (root / part / kind).mkdir(parents=True)
+        for i in range(6):
+            size = (60, 80) if i % 2 else (70, 50)
+            image = (90 + rng.normal(0, 3, size)).clip(0, 255)
+            mask = np.zeros(size, np.uint8)
+            y, x = rng.integers(8, 40, 2)
+            image[y : y + 3, x : x + 3] = 150 + 10 * i
+            mask[y : y + 3, x : x + 3] = 255
+            cv2.imwrite(str(root / part / 'images' / f'{part[0]}{i}.png'), image.astype(np.uint8))
+            cv2.imwrite(str(root / part / 'masks' / f'{part[0]}{i}.png'), mask)
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        f"_base_ = '{repository}/configs/_base_/models/classical.py'\n"
+        "model = dict(method='tophat')\n"
+        f"test_dataloader = dict(dataset=dict(data_root='{root}'))\n"
+    )
+    return config, root
+
+
+def _pairs(root):
+    for path in sorted((root / 'test' / 'images').iterdir()):
+        mask = cv2.imread(str(root / 'test' / 'masks' / path.name), cv2.IMREAD_GRAYSCALE)
+        yield cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), mask
+
+
+def test_without_a_checkpoint(run, image_set, tmp_path):
+    config, root = image_set
+    out = tmp_path / 'out'
+    code, printed, err = run(
+        'test', config, '--protocol', 'all', '--out', out, '--show-dir', tmp_path / 'show', '--save-scores'
+    )
+    assert code == 0, err
+    assert 'S > mean + 12·std (rule mean+12std)' in printed
+    report = json.loads((out / 'metrics.json').read_text())
+    assert report['checkpoint'] is None
+    assert report['detector']['method'] == 'tophat'
+    images, masks = zip(*_pairs(root), strict=True)
+    scores = [get_rule().to_unit(get_detector('tophat')(image)) for image in images]
+    expected = evaluate(scores, masks)
+    assert expected['IoU'] > 0.5
+    for metric in ('IoU', 'nIoU', 'F1', 'Pd', 'Fa', 'AUC'):
+        assert report['results']['native'][metric] == pytest.approx(expected[metric], rel=1e-12)
+    assert len(list((tmp_path / 'show').iterdir())) == len(list((out / 'scores').iterdir())) == 6
+
+
+def test_several_processes_give_the_same_table(run, image_set, tmp_path):
+    config, _ = image_set
+    tables = []
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        code, _, err = run('test', config, '--workers', workers, '--out', out)
+        assert code == 0, err
+        tables.append((out / 'per_image.csv').read_text())
+    assert tables[0] == tables[1]
+    assert len(list(csv.DictReader(tables[0].splitlines()))) == 6
+
+
+def test_rule_and_parameters_by_options(run, image_set, tmp_path):
+    config, _ = image_set
+    options = ['--cfg-options', 'model.rule=minmax0.5', 'model.params.size=7']
+    code, printed, err = run('test', config, '--out', tmp_path / 'out', *options)
+    assert code == 0, err
+    assert 'rule minmax0.5' in printed
+    assert 'size=7' in printed
+
+
+def test_without_out_results_go_to_the_work_folder(run, image_set, tmp_path, monkeypatch):
+    config, _ = image_set
+    monkeypatch.chdir(tmp_path)
+    assert run('test', config)[0] == 0
+    assert (tmp_path / 'work_dirs' / 'mine' / 'metrics.json').is_file()
+
+
+def test_one_line_for_a_checkpoint_too_many_or_too_few(run, image_set, tiny_config, tmp_path):
+    config, _ = image_set
+    weights = tmp_path / 'weights.pth'
+    torch.save({'state_dict': {}}, weights)
+    for args, told in (
+        ((config, weights), 'a detector without training has no weights'),
+        ((tiny_config,), 'give the checkpoint'),
+        ((tiny_config, weights, '--workers', 2), 'detectors without training'),
+        ((config, '--workers', 0), 'expected 1 or more'),
+        ((config, '--cfg-options', 'model.method=top_hat'), "Did you mean 'tophat'"),
+        ((config, '--cfg-options', 'model.rule=otsu'), 'unknown threshold rule'),
+    ):
+        code, _, err = run('test', *args, '--out', tmp_path / 'out')
+        assert code == 2, args
+        assert told in err
+        assert len(err.strip().splitlines()) == 1
+
+
+def test_training_one_is_refused_in_one_line(run, image_set):
+    code, _, err = run('train', image_set[0])
+    assert code == 2
+    assert 'nothing to train' in err
+    assert len(err.strip().splitlines()) == 1
+
+
+SETS = {'nuaa': 'NUAA-SIRST', 'nudt': 'NUDT-SIRST', 'irstd1k': 'IRSTD-1K', 'sirstaug': 'SIRST-AUG'}
+
+
+def test_every_shipped_config_names_its_detector_and_data_set(repository):
+    configs = sorted((repository / 'configs' / 'classical').glob('*.py'))
+    assert len(configs) == 80
+    for path in configs:
+        method, dataset = path.stem.rsplit('_', 1)
+        text = path.read_text()
+        assert f"model = dict(method='{method}')" in text
+        assert f"dataset=dict(name='{SETS[dataset]}')" in text
+        assert method in DETECTORS
+    cfg = Config.fromfile(configs[0])
+    assert MODELS.build(cfg.model).rule.name == 'mean+12std'
+
+
+def test_the_benchmark_goes_on_and_agrees_with_the_evaluation(image_set, tmp_path, monkeypatch):
+    _, root = image_set
+    measure, calls = classical._measure, []
+
+    def counting(*args):
+        calls.append(args[3])
+        return measure(*args)
+
+    def breaking(*args):
+        if len(calls) == 2:
+            raise InterruptedError
+        return counting(*args)
+
+    args = {'data': [str(root)], 'methods': ['dog', 'mpcm'], 'out': str(tmp_path / 'out')}
+    monkeypatch.setattr(classical, '_measure', breaking)
+    with pytest.raises(InterruptedError):
+        classical.benchmark(**args)
+    monkeypatch.setattr(classical, '_measure', counting)
+    table = tmp_path / 'table.md'
+    (part,) = classical.benchmark(**args, markdown=str(table)).values()
+    assert sorted(calls) == sorted(2 * [f't{i}' for i in range(6)])
+
+    images, masks = zip(*_pairs(root), strict=True)
+    for method, entry in part['methods'].items():
+        raw = [get_detector(method)(image) for image in images]
+        for rule, numbers in entry['rules'].items():
+            expected = evaluate([get_rule(rule).to_unit(s) for s in raw], masks)
+            for metric in ('IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'Fa', 'targets'):
+                assert numbers[metric] == pytest.approx(expected[metric], rel=1e-12)
+        assert entry['curves']['AUC'] == pytest.approx(expected['AUC'], rel=1e-12)
+    text = table.read_text()
+    assert text.count('| mean+12std |') == text.count('| minmax0.5 |') == 2
+
+    part.pop('methods')
+    (again,) = classical.benchmark(**{**args, 'workers': 2, 'out': str(tmp_path / 'two')}).values()
+    for method in ('dog', 'mpcm'):
+        held = json.loads((tmp_path / 'out' / 'my-set_test' / f'{method}.json').read_text())
+        other = json.loads((tmp_path / 'two' / 'my-set_test' / f'{method}.json').read_text())
+        assert held['histogram'] == other['histogram']
+        for name, row in held['rows'].items():
+            assert row['rules'] == other['rows'][name]['rules']
+    assert again.keys() > part.keys()
+
+
+def test_the_benchmark_on_the_command_line(run, image_set, tmp_path):
+    out = ['--out', tmp_path / 'out', '--json', tmp_path / 'table.json']
+    code, printed, err = run('benchmark', 'classical', '--data', image_set[1], '--methods', 'tophat', *out)
+    assert code == 0, err
+    assert '| Top-hat 5×5 | mean+12std |' in printed
+    assert json.loads((tmp_path / 'table.json').read_text())['my-set']['images'] == 6
+    code, _, err = run('benchmark', 'classical', '--data', image_set[1], '--methods', 'tophatt', *out)
+    assert code == 2
+    assert "Did you mean 'tophat'" in err
