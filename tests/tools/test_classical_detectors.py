@@ -168,15 +168,14 @@ def test_the_benchmark_goes_on_and_agrees_with_the_evaluation(image_set, tmp_pat
     text = table.read_text()
     assert text.count('| mean+12std |') == text.count('| minmax0.5 |') == 2
 
-    part.pop('methods')
-    (again,) = classical.benchmark(**{**args, 'workers': 2, 'out': str(tmp_path / 'two')}).values()
+    monkeypatch.setattr(classical, '_measure', measure)
+    classical.benchmark(**{**args, 'workers': 2, 'out': str(tmp_path / 'two')})
     for method in ('dog', 'mpcm'):
         held = json.loads((tmp_path / 'out' / 'my-set_test' / f'{method}.json').read_text())
         other = json.loads((tmp_path / 'two' / 'my-set_test' / f'{method}.json').read_text())
         assert held['histogram'] == other['histogram']
         for name, row in held['rows'].items():
             assert row['rules'] == other['rows'][name]['rules']
-    assert again.keys() > part.keys()
 
 
 def test_the_benchmark_on_the_command_line(run, image_set, tmp_path):
