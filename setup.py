@@ -37,6 +37,7 @@ setup(
     cmdclass={'build_ext': compiled['OptionalBuildExt']},
     package_data={
         'madnet.ops.selective_scan': ['csrc/*.c', 'csrc/*.h'],
+        'madnet.benchmarks.zoo': ['systems.yaml'],
         'madnet.datasets': ['catalogue.json', 'splits/*/*/*.txt'],
         'madnet.models.pretrained': ['*.json', '*.md', '*.safetensors'],
         'madnet.visualization': ['templates/*'],

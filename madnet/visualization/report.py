@@ -20,6 +20,7 @@ import madnet
 from madnet.errors import UserError
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
+from madnet.visualization.cost import draw_cost
 from madnet.visualization.curves import draw_pd_fa, draw_pr, draw_roc, draw_strata, draw_training
 from madnet.visualization.figure import save_figure
 from madnet.visualization.gallery import can_draw, draw_gallery, rank_images
@@ -29,7 +30,7 @@ from madnet.visualization.panels import draw_grid
 from madnet.visualization.results import RunResult
 from madnet.visualization.stretch import stretch
 from madnet.visualization.surface import draw_surfaces
-from madnet.visualization.tables import ResultTable
+from madnet.visualization.tables import COST, HEADLINE, ResultTable
 
 _CURVES = (
     ('roc', draw_roc, 'ROC of pixels; the false positive rate is logarithmic.'),
@@ -61,10 +62,10 @@ def build_report(
 ) -> Path:
     """Write ``index.html``, ``tables/*.{md,csv,tex}`` and ``figures/*.{pdf,png}``.
 
-    The page holds all it shows: tables for each data set and protocol, training curves, ROC, PR and Pd-Fa
-    curves, metrics by class of target, the worst and best images, a qualitative grid and surfaces of score
-    maps. Sections for which the results hold nothing are left out. Results of one label are seeds of one
-    method: tables give their mean ± standard deviation.
+    The page holds all it shows: tables for each data set and protocol, accuracy against cost, training
+    curves, ROC, PR and Pd-Fa curves, metrics by class of target, the worst and best images, a qualitative
+    grid and surfaces of score maps. Sections for which the results hold nothing are left out. Results of one
+    label are seeds of one method: tables give their mean ± standard deviation.
 
     Args:
         results: Of :func:`~madnet.visualization.results.load_results`.
@@ -93,6 +94,7 @@ def build_report(
         'protocols': _protocols(results),
         'tables': [t for name, group in sets.items() for t in _write_tables(name, group, out / 'tables')],
         'training': _training(results, figures),
+        'cost': [s for name, group in sets.items() for s in _costs(name, group, figures)],
         'curves': [s for name, group in sets.items() for s in _curves(name, group, figures)],
         'strata': [s for name, group in sets.items() for s in _strata(name, group, figures)],
         'gallery': _galleries(results, gallery),
@@ -183,14 +185,12 @@ def _write_tables(dataset: str, runs: Sequence[_Run], folder: Path) -> list[dict
         rows, intervals = {}, {}
         tested = [r for r in runs if protocol in r.result.metrics]
         for method, group in groupby(sorted(tested, key=lambda r: _position(r, tested)), lambda r: r.method):
-            seeds = [r.result.metrics[protocol] for r in group]
-            if len(seeds) > 1:
-                rows[f'{method} ({len(seeds)} runs)'] = mean_std(seeds)
-            else:
-                rows[method] = seeds[0]
+            seeds = list(group)
+            name = f'{method} ({len(seeds)} runs)' if len(seeds) > 1 else method
+            rows[name] = _mean(seeds, protocol) | _cost(seeds)
         for run in tested:
             intervals[run.label] = run.result.details.get(protocol, {}).get('intervals') or {}
-        tables.append(ResultTable(dataset, protocol, rows, intervals=intervals))
+        tables.append(ResultTable(dataset, protocol, rows, (*HEADLINE, *COST), intervals=intervals))
     if len(tables) > 1:
         rows = {
             f'{run.label}, {protocol}': run.result.metrics[protocol]
@@ -201,6 +201,35 @@ def _write_tables(dataset: str, runs: Sequence[_Run], folder: Path) -> list[dict
         # numbers of different protocols measure different things: none of them is the best
         tables.append(ResultTable(f'{dataset}, protocols side by side', 'in each row', rows, ranked=False))
     return [_write_table(table, folder) for table in tables]
+
+
+def _mean(seeds: Sequence[_Run], protocol: str) -> dict:
+    numbers = [r.result.metrics[protocol] for r in seeds]
+    return mean_std(numbers) if len(numbers) > 1 else dict(numbers[0])
+
+
+def _cost(seeds: Sequence[_Run]) -> dict:
+    """The cost of a method: a fact of the network, not of a seed."""
+    return {k: v for r in seeds for k, v in r.result.cost.items() if k in COST}
+
+
+def _costs(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[_Shown]:
+    shown = []
+    for protocol in _protocols(runs):
+        methods: dict[str, list[_Run]] = {}
+        for run in runs:
+            if protocol in run.result.metrics:
+                methods.setdefault(run.method, []).append(run)
+        points = {}
+        for method, seeds in methods.items():
+            macs, value = _cost(seeds).get('MACs'), _mean(seeds, protocol).get('IoU')
+            if macs and value is not None:
+                points[method] = (macs, *(value[:2] if isinstance(value, tuple) else (value, None)))
+        if len(points) > 1:
+            caption = f'{dataset}. IoU against multiply-accumulates; bars: standard deviation over runs.'
+            figure = draw_cost(points, protocol, 'IoU')
+            shown.append(figures.add(figure, f'cost {dataset} {protocol}', caption))
+    return shown
 
 
 def _position(run: _Run, runs: Sequence[_Run]) -> int:

@@ -8,12 +8,16 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from madnet.errors import UserError
 from madnet.evaluation.folders import find_maps
 from madnet.visualization.curves import read_scalars
 from madnet.visualization.material import Material
+
+#: What ``tools/benchmark.py zoo`` writes into its folder: a list of all runs below.
+ZOO = 'zoo.json'
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class RunResult:
         scores: Id → score map.
         overlays: Id → picture that was drawn already.
         material: Images and masks.
+        cost: ``parameters``, ``MACs`` and ``latency`` in seconds, as far as they are known.
     """
 
     label: str
@@ -39,6 +44,7 @@ class RunResult:
     scores: Mapping[str, Path] = field(default_factory=dict)
     overlays: Mapping[str, Path] = field(default_factory=dict)
     material: Material = field(default_factory=Material)
+    cost: Mapping = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, dict]:
@@ -80,7 +86,8 @@ def load_result(
 
     Beside ``metrics.json`` are read: ``per_image.csv``, the folder ``scores/`` of score maps (or the folder
     of predictions that ``metrics.json`` names), the folder ``overlays/`` of pictures, and mmengine's
-    ``*/vis_data/scalars.json``. Only ``metrics.json`` or ``scalars.json`` must be there.
+    ``*/vis_data/scalars.json``, and ``cost.json``, there or a folder above. Only ``metrics.json`` or
+    ``scalars.json`` must be there.
 
     Args:
         path: A ``metrics.json``, or the folder that holds it.
@@ -121,6 +128,7 @@ def load_result(
         scores=find_maps(predictions, 'score maps') if _has_files(predictions) else {},
         overlays={p.stem: p for p in sorted((folder / 'overlays').glob('*.png'))},
         material=material,
+        cost=_read_cost(folder),
     )
 
 
@@ -130,13 +138,14 @@ def load_results(
     """Read several results, each ``PATH`` or ``LABEL=PATH``.
 
     One label given to several results makes them seeds of one method. Labels that were not given are told
-    apart by the folders above.
+    apart by the folders above. The folder of ``tools/benchmark.py zoo``, which holds a ``zoo.json``, stands
+    for all finished runs in it, under the labels given there.
 
     Raises:
         UserError: As :func:`load_result`.
     """
     results = []
-    for spec in specs:
+    for spec in chain.from_iterable(map(_expand, specs)):
         label, _, path = spec.rpartition('=')
         if label and Path(spec).exists():
             label, path = '', spec
@@ -149,6 +158,29 @@ def load_results(
             result = RunResult(**{**result.__dict__, 'label': f'{above}/{result.label}'})
         loaded.append(result)
     return loaded
+
+
+def _expand(spec: str) -> list[str]:
+    listing = Path(spec) / ZOO
+    if not listing.is_file():
+        return [spec]
+    try:
+        rows = json.loads(listing.read_text(encoding='utf-8'))['rows']
+        return [f'{row["label"]}={listing.parent / folder}' for row in rows for folder in row['folders']]
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise UserError(
+            f'{listing}: not a {ZOO} of tools/benchmark.py zoo ({type(e).__name__}: {e})'
+        ) from None
+
+
+def _read_cost(folder: Path) -> dict:
+    for path in (folder / 'cost.json', folder.parent / 'cost.json'):
+        if path.is_file():
+            try:
+                return dict(json.loads(path.read_text(encoding='utf-8')))
+            except (OSError, ValueError, TypeError) as e:
+                raise UserError(f'{path}: not readable as JSON ({e})') from None
+    return {}
 
 
 def _read_metrics(path: Path) -> dict:

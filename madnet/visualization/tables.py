@@ -77,10 +77,16 @@ COLUMNS: dict[str, Column] = {
         _count('targets'),
         _count('matched'),
         _count('images'),
+        Column('parameters', 'M', 1e-6, 3, better='lower'),
+        Column('MACs', 'G', 1e-9, 3, better='lower'),
+        Column('latency', 'ms', 1e3, 1, better='lower'),
     )
 }
 
 HEADLINE = ('IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'Fa', 'AUC')
+
+#: What a network costs: numbers, multiply-accumulates and seconds for one image, as ``cost.json`` holds them.
+COST = ('parameters', 'MACs', 'latency')
 
 
 @dataclass(frozen=True)

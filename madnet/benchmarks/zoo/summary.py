@@ -1,0 +1,198 @@
+"""From finished runs to tables, a plot, and ``zoo.json``."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from madnet.benchmarks.zoo.plan import Plan, Run
+from madnet.benchmarks.zoo.running import read_json, read_metrics, read_record, state_of
+from madnet.benchmarks.zoo.systems import load_systems
+from madnet.evaluation.bootstrap import mean_std
+from madnet.evaluation.protocols import PROTOCOLS
+from madnet.evaluation.results import write_json
+from madnet.visualization.cost import draw_cost
+from madnet.visualization.figure import save_figure
+from madnet.visualization.results import ZOO
+from madnet.visualization.tables import COST, ResultTable
+
+#: The columns of a comparison: the metrics of the field's tables, and what they cost.
+COLUMNS = ('IoU', 'nIoU', 'F1', 'Pd', 'Fa', *COST)
+METRICS = (*COLUMNS[: -len(COST)], 'precision', 'recall', 'AUC', 'targets')
+
+_CHOSEN = {
+    'val': 'best epoch on validation images',
+    'test': 'best epoch on the TEST images, as published',
+    'last': 'last epoch',
+}
+
+
+def summarise(plan: Plan, runs: Sequence[Run]) -> dict:
+    """Everything that the tables, the plot and ``docs/zoo.md`` need, as ``zoo.json`` holds it.
+
+    Returns:
+        ``kind`` ('zoo'), ``made``, ``machine``, ``versions``, ``plan`` and ``rows``, one for each network and
+        data set: ``network``, ``label``, ``dataset`` (as ``metrics.json`` describes it), ``config``,
+        ``recipe``, ``chosen`` (how the tested epoch was chosen), ``epochs``,
+        ``rule`` (threshold of a detector without training), ``seeds``, ``minutes`` of all
+        seeds, ``results`` (protocol → metric → [mean, standard deviation or null, seeds]), ``cost``,
+        ``folders`` of the finished runs and ``failed`` (run → error).
+    """
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.dataset, run.network), []).append(run)
+    rows = [row for group in groups.values() if (row := _row(plan, group))]
+    versions = next((read_metrics(r).get('versions') for r in runs if read_metrics(r)), {})
+    return {
+        'kind': 'zoo',
+        'made': date.today().isoformat(),
+        'machine': f'{platform.machine()} {platform.system()}',
+        'versions': versions,
+        'plan': {
+            k: getattr(plan, k)
+            for k in ('datasets', 'seeds', 'recipe', 'protocols', 'options', 'amp', 'size')
+        },
+        'rows': rows,
+        'failed': {r.name: read_record(r).get('error') for r in runs if state_of(r) == 'failed'},
+    }
+
+
+def _row(plan: Plan, runs: Sequence[Run]) -> dict | None:
+    done = [run for run in runs if state_of(run) == 'done']
+    if not done:
+        return None
+    reports = [read_metrics(run) for run in done]
+    first = runs[0]
+    results = {}
+    for protocol in first.protocols.split(','):
+        numbers = mean_std([report['results'][protocol] for report in reports])
+        results[protocol] = {k: numbers[k] for k in METRICS if k in numbers}
+    folder = Path(first.folder).parent
+    return {
+        'network': first.network,
+        'label': first.label,
+        'dataset': reports[0]['dataset'],
+        'config': first.config,
+        'recipe': plan.recipe if first.seed is not None else None,
+        **_training_of(first),
+        'seeds': [run.seed for run in done if run.seed is not None],
+        'minutes': sum(read_record(run).get('minutes', 0) for run in done),
+        'results': results,
+        'cost': read_json(folder / 'cost.json'),
+        'folders': [str(Path(run.folder).relative_to(plan.work_dir)) for run in done],
+    }
+
+
+def _training_of(run: Run) -> dict:
+    from madnet.engine.cli import parse_options
+    from madnet.engine.config import load_config
+
+    cfg = load_config(run.config, parse_options(list(run.options)))
+    if run.seed is not None:
+        return {'chosen': _CHOSEN[cfg.get('selection', 'val')], 'epochs': cfg.train_cfg.get('max_epochs')}
+    rule = None if run.checkpoint else cfg.model.get('rule')
+    return {'chosen': 'given weights' if run.checkpoint else None, 'epochs': None, 'rule': rule}
+
+
+def write_summary(summary: dict, folder: Path) -> list[Path]:
+    """Write ``zoo.json``, ``zoo.md`` (all tables and plots), ``tables/*.{md,csv,tex}``, ``figures/cost_*``.
+
+    Returns:
+        ``zoo.md`` and ``zoo.json``.
+    """
+    page = ['# Comparison', '']
+    for table, stem in tables_of(summary):
+        for ending, text in (
+            ('md', table.markdown()),
+            ('csv', table.csv()),
+            ('tex', table.latex(f'tab:{stem}')),
+        ):
+            path = folder / 'tables' / f'{stem}.{ending}'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding='utf-8')
+        page += [table.markdown()]
+        points = _points(table)
+        if points:
+            figure = draw_cost(points, table.protocol, 'IoU', references(points))
+            save_figure(figure, folder / 'figures' / f'cost_{stem}')
+            page += [f'![IoU against multiply-accumulates](figures/cost_{stem}.png)', '']
+    page += [f'* failed: {name}: {error}' for name, error in summary['failed'].items()]
+    path = folder / 'zoo.md'
+    path.write_text('\n'.join(page).rstrip() + '\n', encoding='utf-8')
+    return [path, write_json(folder / ZOO, summary)]
+
+
+def tables_of(summary: dict) -> list[tuple[ResultTable, str]]:
+    """One table for each data set and protocol, with a stem for file names."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in summary['rows']:
+        told = row['dataset']
+        key = (told.get('name'), told.get('split_set'), told.get('split'), told.get('images'))
+        groups.setdefault(key, []).append(row)
+    tables = []
+    for (name, split_set, split, images), rows in groups.items():
+        what = ' '.join(filter(None, (name, split_set, split)))
+        caption = f'{what}, {images} images; {_told(summary, rows)}'
+        for protocol in sorted({p for r in rows for p in r['results']}, key=list(PROTOCOLS).index):
+            lines = {
+                _line_label(row, summary): _values(row['results'][protocol]) | row['cost']
+                for row in rows
+                if protocol in row['results']
+            }
+            stem = f'{name}_{protocol}'.lower().replace('-', '_')
+            tables.append((ResultTable(caption, protocol, lines, COLUMNS, head='network'), stem))
+    return tables
+
+
+def _line_label(row: dict, summary: dict) -> str:
+    done, wanted = len(row['seeds']), len(summary['plan']['seeds'])
+    return f'{row["label"]} ({done} of {wanted} seeds)' if 0 < done < wanted else row['label']
+
+
+def _values(numbers: dict) -> dict:
+    return {k: (mean, std) if n > 1 else mean for k, (mean, std, n) in numbers.items()}
+
+
+def _told(summary: dict, rows: Sequence[dict]) -> str:
+    """How these numbers came about, in one clause each."""
+    trained = [row for row in rows if row['epochs']]
+    parts = []
+    if trained:
+        epochs = sorted({row['epochs'] for row in trained})
+        budget = f'{epochs[0]} epochs' if len(epochs) == 1 else f'{epochs[0]} to {epochs[-1]} epochs'
+        chosen = ', '.join(sorted({row['chosen'] for row in trained}))
+        parts += [f'recipe "{summary["plan"]["recipe"]}", {budget}', chosen]
+        seeds = summary['plan']['seeds']
+        parts.append(
+            f'mean ± standard deviation over seeds {", ".join(map(str, seeds))}'
+            if len(seeds) > 1
+            else f'one seed ({seeds[0]})'
+        )
+    rules = sorted({row['rule'] for row in rows if row.get('rule')})
+    if rules:
+        parts.append(f'detectors without training: {" or ".join(rules)} of each score map')
+    cost = next((row['cost'] for row in rows if row['cost']), None)
+    if cost:
+        size = cost['size']
+        parts.append(f'MACs and latency of one {size}×{size} image on {cost["device"]}')
+    return '; '.join(parts)
+
+
+def _points(table: ResultTable) -> dict[str, tuple[float, float, float | None]]:
+    points = {}
+    for label, row in table.rows.items():
+        value = row.get('IoU')
+        mean, std = value if isinstance(value, tuple) else (value, None)
+        if row.get('MACs') and mean is not None and math.isfinite(mean):
+            points[label] = (row['MACs'], mean, std)
+    return points
+
+
+def references(points: dict) -> dict[str, float]:
+    """Published costs of light networks that are not built here, as far as they fall among the points."""
+    highest = max(macs for macs, *_ in points.values())
+    listed = load_systems()['references']
+    return {f'{r["name"]} (published)': r['MACs'] for r in listed if r['MACs'] < 2 * highest}

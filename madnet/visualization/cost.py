@@ -1,0 +1,166 @@
+"""Accuracy against cost, one mark for each method, with labels that keep out of each other's way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from madnet.visualization.figure import new_figure, paper_style
+from madnet.visualization.palette import SERIES
+
+_MARKERS = 'osD^vPX*'
+_MARK_RADIUS = 4.0  # points
+
+
+def draw_cost(
+    points: Mapping[str, tuple[float, float, float | None]],
+    protocol: str,
+    metric: str = 'nIoU',
+    references: Mapping[str, float] | None = None,
+    width: str = 'double',
+) -> Figure:
+    """A metric against multiply-accumulates on a logarithmic axis.
+
+    Args:
+        points: Label → (MACs, metric as a fraction, its standard deviation over seeds or None).
+        protocol: Under which the metric was taken; stands in the title.
+        metric: Its name.
+        references: Name → MACs of methods that have no metric here, such as published light networks: thin
+            vertical lines.
+        width: ``'single'`` or ``'double'`` column.
+    """
+    references = references or {}
+    with paper_style():
+        figure = new_figure(width, 3.4 if width == 'double' else None)
+        axes = figure.add_subplot()
+        axes.set(xscale='log', xlabel='multiply-accumulates (G)', ylabel=f'{metric} (%)')
+        axes.set(title=f'Accuracy and cost, protocol {protocol}')
+        for i, (macs, value, std) in enumerate(points.values()):
+            axes.errorbar(
+                macs / 1e9,
+                100 * value,
+                yerr=100 * std if std is not None and math.isfinite(std) else None,
+                fmt=_MARKERS[i % len(_MARKERS)],
+                color=SERIES[i % len(SERIES)],
+                markersize=2 * _MARK_RADIUS * 0.7,
+                elinewidth=0.8,
+                capsize=2,
+            )
+        _widen(axes, [p[0] / 1e9 for p in points.values()] + [m / 1e9 for m in references.values()])
+        taken = _draw_references(axes, references)
+        figure.draw_without_rendering()  # the layout, from which positions in pixels follow
+        _place_labels(axes, points, taken)
+    return figure
+
+
+def _widen(axes: Axes, costs: Sequence[float]) -> None:
+    """Room for labels: half a decade to the sides, and above for names of references."""
+    axes.set_xlim(min(costs) / 2, max(costs) * 2.5)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.08 * (high - low), high + 0.2 * (high - low))
+    axes.xaxis.set_major_formatter(lambda value, _: f'{value:g}')
+
+
+def _draw_references(axes: Axes, references: Mapping[str, float]) -> list:
+    """Vertical lines with their names along them, at the top; returns the texts."""
+    texts = []
+    for name, macs in references.items():
+        axes.axvline(macs / 1e9, color='#aaaaaa', linewidth=0.7, linestyle=(0, (2, 2)), zorder=0)
+        text = axes.annotate(
+            name,
+            (macs / 1e9, 1),
+            xycoords=('data', 'axes fraction'),
+            xytext=(-2, -2),
+            textcoords='offset points',
+            rotation=90,
+            ha='right',
+            va='top',
+            fontsize=6,
+            color='#777777',
+        )
+        text.set_in_layout(False)
+        texts.append(text)
+    return texts
+
+
+def _candidates() -> Iterator[tuple[float, float]]:
+    """Offsets in points from near to far; to the right first, where the eye looks for a label."""
+    for radius in (7, 11, 16, 23, 32, 44):
+        for angle in (0, 45, -45, 90, -90, 180, 135, -135, 22, -22, 158, -158):
+            yield radius * math.cos(math.radians(angle)), radius * math.sin(math.radians(angle))
+
+
+def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence) -> None:
+    """Write each label where it covers no mark, no error bar and no other label, or covers least."""
+    figure = axes.figure
+    renderer = figure.canvas.get_renderer()
+    pixel = figure.dpi / 72
+    taken = [text.get_window_extent(renderer) for text in obstacles]
+    marks = {}
+    for label, (macs, value, std) in points.items():
+        x, y = axes.transData.transform((macs / 1e9, 100 * value))
+        reach = _MARK_RADIUS * pixel
+        spread = 0.0
+        if std is not None and math.isfinite(std):
+            spread = axes.transData.transform((macs / 1e9, 100 * (value + std)))[1] - y
+        marks[label] = (x, y)
+        taken.append(Bbox([[x - reach, y - max(reach, spread)], [x + reach, y + max(reach, spread)]]))
+    # those with the most neighbours have the least room: they choose first
+    crowd = {
+        a: sum(math.hypot(p[0] - q[0], p[1] - q[1]) < 60 * pixel for q in marks.values())
+        for a, p in marks.items()
+    }
+    inside = axes.get_window_extent(renderer)
+    for i in sorted(range(len(points)), key=lambda k: -crowd[list(points)[k]]):
+        label = list(points)[i]
+        x, y = marks[label]
+        text = axes.annotate(
+            label, (x, y), xycoords='figure pixels', xytext=(0, 0), textcoords='offset points', fontsize=7
+        )
+        text.set_in_layout(False)
+        best = (math.inf, (0.0, 0.0))
+        for dx, dy in _candidates():
+            _move(text, dx, dy)
+            box = text.get_window_extent(renderer).padded(pixel)
+            covered = sum(_common_area(box, other) for other in taken)
+            covered += box.width * box.height - _common_area(box, inside)
+            if covered < best[0] - 1e-6:
+                best = (covered, (dx, dy))
+            if covered <= 1e-6:
+                break
+        dx, dy = best[1]
+        _move(text, dx, dy)
+        # bound to the data, so that a figure saved at another resolution keeps the label at its mark
+        macs, value, _ = points[label]
+        text.xy, text.xycoords = (macs / 1e9, 100 * value), 'data'
+        taken.append(text.get_window_extent(renderer))
+        if math.hypot(dx, dy) > 12:
+            axes.annotate(
+                '',
+                text.xy,
+                xytext=(0.8 * dx, 0.8 * dy),
+                textcoords='offset points',
+                arrowprops={
+                    'arrowstyle': '-',
+                    'linewidth': 0.4,
+                    'color': '#999999',
+                    'shrinkA': 0,
+                    'shrinkB': 3,
+                },
+            ).set_in_layout(False)
+
+
+def _move(text, dx: float, dy: float) -> None:
+    text.set_position((dx, dy))
+    text.set_ha('left' if dx > 1 else 'right' if dx < -1 else 'center')
+    text.set_va('center' if abs(dy) < 3 else 'bottom' if dy > 0 else 'top')
+
+
+def _common_area(a: Bbox, b: Bbox) -> float:
+    width = min(a.x1, b.x1) - max(a.x0, b.x0)
+    height = min(a.y1, b.y1) - max(a.y0, b.y0)
+    return max(width, 0) * max(height, 0)

@@ -1,0 +1,113 @@
+"""Plans: what a YAML file and the command line mean, and what is said to wrong ones."""
+
+import pytest
+
+from madnet.benchmarks.zoo.plan import find_shard, known_networks, read_plan
+from madnet.benchmarks.zoo.systems import label_of, load_systems, system_of
+from madnet.errors import UserError
+
+
+@pytest.fixture
+def configs(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+
+
+def names(plan):
+    return [run.name for run in plan.runs()]
+
+
+def test_the_shipped_example(configs):
+    runs = read_plan('docs/results/zoo_small.yaml').runs()
+    assert [run.name for run in runs][-1] == 'pstnn nuaa'
+    assert runs[0].config == 'configs/modern/madnet_nano_nuaa.py'
+    assert runs[0].label == 'MAD-Net nano'
+    assert runs[0].options == ('train_cfg.max_epochs=60',)
+    assert runs[0].folder == 'work_dirs/zoo_small/madnet_nano/nuaa/seed42'
+    assert (runs[-1].seed, runs[-1].options) == (None, ())
+
+
+def test_products_and_recipes(configs):
+    plan = read_plan(networks=['acm', 'tophat'], datasets=['nuaa', 'nudt'], seeds=[0, 1])
+    assert names(plan) == [
+        'acm nuaa seed 0', 'acm nuaa seed 1', 'tophat nuaa',
+        'acm nudt seed 0', 'acm nudt seed 1', 'tophat nudt',
+    ]  # fmt: skip
+    assert plan.runs()[0].config == 'configs/zoo/modern/acm_nuaa.py'
+    paper = read_plan(networks=['acm', 'madnet'], recipe='paper').runs()
+    assert [run.config for run in paper] == ['configs/zoo/acm_nuaa.py', 'configs/madnet_nuaa.py']
+
+
+def test_groups(configs):
+    runs = read_plan(networks=['all', {'name': 'acm', 'label': 'mine'}], datasets=['nuaa', 'nudt']).runs()
+    assert [run.label for run in runs if run.network == 'acm'] == ['mine', 'mine']
+    hybrids = [run.dataset for run in runs if run.network == 'hybrid_mim_madnet']
+    assert hybrids == ['nuaa']  # the data set that it has a config for
+    classical = read_plan(networks='classical').runs()
+    assert len(classical) == len(known_networks('configs', ['classical']))
+
+
+def test_given_weights_are_tested_not_trained(configs, tmp_path):
+    weights = tmp_path / 'acm_nuaa.pth'
+    entry = {'name': 'acm', 'checkpoint': f'{tmp_path}/acm_{{dataset}}.pth'}
+    with pytest.raises(UserError, match='no such file'):
+        read_plan(networks=[entry]).runs()
+    weights.touch()
+    [run] = read_plan(networks=[entry], seeds=[1, 2]).runs()
+    assert (run.seed, run.checkpoint) == (None, str(weights))
+
+
+@pytest.mark.parametrize(
+    ('given', 'words'),
+    [
+        ({'networks': ['dnanett']}, "'dnanet'"),
+        ({'networks': ['acm'], 'datasets': ['nua']}, "'nuaa'"),
+        ({'networks': ['hybrid_mim_madnet'], 'datasets': ['nudt']}, 'only for nuaa'),
+        ({'networks': ['madnet']}, "under recipe 'paper' only"),
+        ({'networks': ['acm', 'acm']}, 'comes 2 times'),
+        ({'networks': ['acm'], 'recipe': 'modren'}, "'modern'"),
+        ({'networks': ['acm'], 'seeds': [-1]}, 'seeds'),
+        ({'networks': [{'name': 'acm', 'confg': 'x'}]}, "'config'"),
+        ({'networks': [{'name': 'x', 'config': 'no_{dataset}.py'}]}, 'no_nuaa.py'),
+        ({'networks': [3]}, 'networks: found 3'),
+        ({}, 'no networks'),
+    ],
+)
+def test_errors(configs, given, words):
+    with pytest.raises(UserError, match=words):
+        read_plan(**given).runs()
+
+
+def test_errors_of_the_file(tmp_path):
+    path = tmp_path / 'plan.yaml'
+    with pytest.raises(UserError, match='no such file'):
+        read_plan(path)
+    for text, words in (('networks: [', 'YAML'), ('- acm', 'found a list'), ('network: [acm]', "'networks'")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=words):
+            read_plan(path)
+
+
+def test_shares():
+    assert (find_shard(None, {}).rank, find_shard(None, {}).count) == (0, 1)
+    runs = list(range(10))
+    assert sorted(run for r in (1, 2, 3) for run in find_shard(f'{r}/3', {}).of(runs)) == runs
+    torchrun = find_shard(None, {'RANK': '5', 'WORLD_SIZE': '8', 'LOCAL_RANK': '1'})
+    assert (torchrun.rank, torchrun.count, torchrun.local_rank) == (5, 8, 1)
+    srun = find_shard(None, {'SLURM_PROCID': '2', 'SLURM_STEP_NUM_TASKS': '4', 'SLURM_LOCALID': '0'})
+    assert (srun.rank, srun.count, srun.local_rank) == (2, 4, 0)
+    # a batch script that does not use srun runs once, whatever it reserved
+    assert find_shard(None, {'SLURM_PROCID': '0', 'SLURM_NTASKS': '4'}).count == 1
+    for wrong in ('0/3', '4/3', '1', 'a/b', '1/0'):
+        with pytest.raises(UserError, match='--shard'):
+            find_shard(wrong, {})
+
+
+def test_systems():
+    assert system_of('madnet_nano') == 'madnet'
+    assert system_of('madness') is None
+    assert label_of('dnanet') == 'DNANet'
+    assert label_of('abc_b') == 'ABC b'
+    assert label_of('tophat') == 'Top-hat 5×5'
+    assert label_of('my_own') == 'my_own'
+    for key, system in load_systems()['networks'].items():
+        assert {'name', 'paper'} <= set(system), key
