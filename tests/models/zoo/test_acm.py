@@ -8,7 +8,7 @@ from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.models.backbones import ThinResNet
 from madnet.models.checkpoints import convert_acm, export_acm, published_acm_shape
-from madnet.models.layers import AsymmetricFusion
+from madnet.models.layers import AsymmetricFusion, ResidualBlock
 from madnet.models.necks import ACMFPNNeck
 
 from .checks import (
@@ -111,6 +111,18 @@ def test_stretched_logits():
         expected = torch.nn.functional.interpolate(x, size=size, mode='bilinear', align_corners=align)
         assert torch.equal(module.to_image(x, size), expected)
     assert not torch.allclose(head.to_image(x, size), cut.to_image(x, size))
+
+
+def test_strided_shortcut_is_a_strided_convolution():
+    """In the memory layout that training uses, where a strided 1×1 convolution may crash."""
+    torch.manual_seed(0)
+    block = ResidualBlock(8, 16, stride=2).eval().to(memory_format=torch.channels_last)
+    x = torch.randn(4, 8, 64, 63).to(memory_format=torch.channels_last)
+    shortcut = torch.nn.functional.conv2d(x, block.shortcut[0].weight, stride=2)
+    y = block(x)
+    torch.testing.assert_close(y, (block.shortcut[1](shortcut) + block.body(x)).relu())
+    y.square().sum().backward()
+    assert block.shortcut[0].weight.grad.isfinite().all()
 
 
 def test_fpn_at_odd_sizes():
