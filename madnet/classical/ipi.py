@@ -72,7 +72,7 @@ def _accelerated_gradient(
         extrapolated -= momentum * before
         step = extrapolated + data
         step /= 2
-        low, low_values = shrink_singular(step, shrink / 2)
+        low, low_values = shrink_singular(step, shrink / 2, few=True)
         sparse = soft(np.subtract(data, step, out=step), weight * shrink / 2)
         before, last = last, np.subtract(low, sparse, out=low)
         gradient = math.sqrt(2) * np.linalg.norm(extrapolated - last)

@@ -37,22 +37,27 @@ def rescale_singular(matrix: np.ndarray, vectors: np.ndarray, factors: np.ndarra
     return (matrix @ (vectors * factors)) @ vectors.T
 
 
-def shrink_singular(matrix: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def shrink_singular(matrix: np.ndarray, threshold: float, few: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Singular value thresholding: argmin over B of threshold·‖B‖_* + ½‖B − matrix‖².
 
     Args:
         matrix: (m, n).
         threshold: Taken off every singular value, > 0.
+        few: Whether only a small part of the values is expected to exceed it: those alone are then computed,
+            which costs half as much where they are few and several times as much where they are many.
 
     Returns:
         B (m, n), and its singular values that are not 0, smallest first.
     """
-    squares, vectors = scipy.linalg.eigh(
-        small_gram(matrix),
-        subset_by_value=(threshold**2, np.inf),
-        driver='evr',
-        check_finite=False,
-        overwrite_a=True,
-    )
+    gram = small_gram(matrix)
+    if few:
+        above = (threshold**2, np.inf)
+        squares, vectors = scipy.linalg.eigh(
+            gram, subset_by_value=above, driver='evr', check_finite=False, overwrite_a=True
+        )
+    else:
+        squares, vectors = np.linalg.eigh(gram)
+        first = np.searchsorted(squares, threshold**2, side='right')
+        squares, vectors = squares[first:], vectors[:, first:]
     values = np.sqrt(squares)
     return rescale_singular(matrix, vectors, 1 - threshold / values), values - threshold
