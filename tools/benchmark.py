@@ -10,6 +10,8 @@ EXAMPLES = """
 examples:
   python tools/benchmark.py evaluation --json work_dirs/evaluation.json
       all metrics of protocol "native", beside a loop over thresholds and beside pyirstdmetrics if installed
+  python tools/benchmark.py models madnet_nuaa mim --sizes 256
+      parameters, multiply-adds, time and memory of a forward pass and a training step
   python tools/benchmark.py scan --sizes 256
       every backend of the selective scan beside the plain loop
   python tools/benchmark.py classical --data NUAA-SIRST --workers 4 --markdown work_dirs/classical/nuaa.md
@@ -37,6 +39,26 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
         '--slow-images', type=int, default=20, help='pairs for slow code (default: %(default)s)'
     )
     parser.add_argument('--threads', type=int, default=1, help='threads of OpenCV (default: %(default)s)')
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Options of ``models``."""
+    parser.add_argument(
+        'names', nargs='*', metavar='NAME', help='such as madnet-16, mim, acm_nuaa (default: a table of ten)'
+    )
+    parser.add_argument('--configs', nargs='+', default=[], metavar='FILE', help='config files')
+    parser.add_argument(
+        '--sizes', type=int, nargs='+', default=[256, 512], metavar='S', help='sides (default: 256 512)'
+    )
+    parser.add_argument(
+        '--batch', type=int, default=2, metavar='N', help='images of a training step; 0: none (default: 2)'
+    )
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'], help='default: cpu')
+    parser.add_argument(
+        '--budget', type=float, default=2.0, metavar='S', help='seconds to repeat each for (default: 2)'
+    )
+    parser.add_argument('--folder', default='configs', metavar='DIR', help='where configs lie (configs)')
 
 
 def add_scan(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +144,7 @@ def add_zoo(parser: argparse.ArgumentParser) -> None:
 SUBCOMMANDS = {
     'classical': ('detectors without training over data sets: metrics and seconds', add_classical),
     'evaluation': ('metrics per image, and memory', add_evaluation),
+    'models': ('networks: parameters, multiply-adds, time, memory', add_models),
     'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),
     'zoo': ('train and test many networks alike: one table, and accuracy against cost', add_zoo),
 }

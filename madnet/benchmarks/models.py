@@ -1,0 +1,286 @@
+"""What networks cost: parameters, multiply-adds, time and memory of a forward pass and of a training step."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from madnet.engine.cli import parse_options
+from madnet.engine.config import load_config, telling_config_errors
+from madnet.errors import UserError, nearest
+from madnet.models.layers import SS2D
+
+_BASE = '_base_/models'
+
+#: The default table: name → (config below the folder of configs, what overrides it).
+NETWORKS: dict[str, tuple[str, list[str]]] = {
+    **{f'madnet-{d}': (f'{_BASE}/madnet.py', [f'model.backbone.base_channels={d}']) for d in (4, 8, 16, 32)},
+    'mim': (f'{_BASE}/mim.py', []),
+    'mim-16': (f'{_BASE}/mim.py', ['model.backbone.base_channels=16', 'model.backbone.word_channels=2']),
+    'mim-8': (f'{_BASE}/mim.py', ['model.backbone.base_channels=8', 'model.backbone.word_channels=1']),
+    **{
+        name: (f'{name}_nuaa.py', [])
+        for name in ('hybrid_mim_mema2m', 'hybrid_mim_madnet', 'hybrid_adadcm_mamba')
+    },
+}
+
+
+def find_config(name: str, configs: Path) -> tuple[Path, list[str]]:
+    """The file of a network and what overrides it.
+
+    Args:
+        name: A key of :data:`NETWORKS`, or the name of a file anywhere below ``configs``, without ``.py``;
+            of several files the one nearest to the top.
+        configs: The folder of configs.
+
+    Raises:
+        UserError: No such network; the nearest names are offered.
+    """
+    if name in NETWORKS:
+        file, options = NETWORKS[name]
+        return configs / file, options
+    files = sorted(configs.rglob('*.py'), key=lambda f: (len(f.parts), f))
+    found = next((f for f in files if f.stem == name), None)
+    if found is None:
+        known = {*NETWORKS, *(f.stem for f in files)}
+        raise UserError(f'{name}: no network or config of this name in {configs}.{nearest(name, known)}')
+    return found, []
+
+
+def build(config: Path, options: Sequence[str] = ()) -> tuple[nn.Module, int]:
+    """The network of a config, without its weights, and the channels of its images."""
+    cfg = load_config(config, parse_options(list(options)))
+    if 'model' not in cfg:
+        raise UserError(f'config {config}: has no model, so there is nothing to measure.')
+    with telling_config_errors(str(config)):
+        model = MODELS.build(cfg.model)
+    return model, len(cfg.model.get('data_preprocessor', {}).get('mean', [0] * 3))
+
+
+def _scan_flops(u: torch.Size, delta: torch.Size, A: torch.Size, B: torch.Size, *args, **kwargs) -> int:
+    """Twice the products of a scan: Δ·A, Δu·B, a·h and C·h for each channel, step and state."""
+    steps = B[0] * (B[-1] if len(B) == 4 else B[1] * B[2])
+    return 2 * 4 * steps * A[0] * A[1]
+
+
+def multiply_adds(model: nn.Module, images: Tensor) -> dict[str, int]:
+    """Of a forward pass: ``dense``, convolutions and matrix products, and ``scan``, selective scans."""
+    scans = (torch.ops.madnet.selective_scan, torch.ops.madnet.selective_scan_2d)
+    with (
+        torch.no_grad(),
+        FlopCounterMode(display=False, custom_mapping=dict.fromkeys(scans, _scan_flops)) as counter,
+    ):
+        model(images)
+    counts = counter.get_flop_counts().get('Global', {})
+    scan = sum(counts.get(op, 0) for op in scans)
+    return {'dense': (counter.get_total_flops() - scan) // 2, 'scan': scan // 2}
+
+
+def measure(function: Callable[[], object], device: str, budget: float) -> dict[str, float | int | None]:
+    """The shortest of several runs: ``cpu`` and ``wall`` seconds, and ``bytes`` that the first one took.
+
+    Bytes are those at the peak beyond what was held before, on the GPU or in the process; ``None`` where the
+    system does not tell.
+    """
+    memory = _peak_bytes(function, device)
+    best = {'cpu': float('inf'), 'wall': float('inf')}
+    begin, runs = time.perf_counter(), 0
+    while runs < 2 or (time.perf_counter() - begin < budget and runs < 50):
+        wall, cpu = time.perf_counter(), time.process_time()
+        function()
+        if device == 'cuda':
+            torch.cuda.synchronize()
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        best, runs = {'cpu': min(best['cpu'], cpu), 'wall': min(best['wall'], wall)}, runs + 1
+    return {**best, 'runs': runs, 'bytes': memory}
+
+
+def _peak_bytes(function: Callable[[], object], device: str) -> int | None:
+    gc.collect()
+    if device == 'cuda':
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        function()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - held
+    try:
+        # What the allocator kept of earlier tensors would be taken again without showing.
+        ctypes.CDLL('libc.so.6').malloc_trim(0)
+        Path('/proc/self/clear_refs').write_text('5')  # sets the peak back to what is held now
+        held = _status('VmRSS')
+    except (OSError, AttributeError):
+        function()
+        return None
+    function()
+    return max(_status('VmHWM') - held, 0)
+
+
+def _status(key: str) -> int:
+    """Bytes of an entry of Linux's process status."""
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(key)).split()[1])
+
+
+def training_step(model: nn.Module, images: Tensor) -> Callable[[], None]:
+    """A function that does losses, backward pass and a step of SGD on random masks."""
+    height, width = images.shape[2:]
+    g = torch.Generator().manual_seed(0)
+    samples = []
+    for _ in images:
+        mask = (torch.rand(1, height, width, generator=g) > 0.999).to(images.device)
+        sample = SegDataSample(metainfo={'img_shape': (height, width), 'ori_shape': (height, width)})
+        sample.set_data(
+            {
+                'gt_sem_seg': PixelData(data=mask.long()),
+                'gt_mask': PixelData(data=255 * mask.to(torch.uint8)),
+            }
+        )
+        samples.append(sample)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+
+    def step() -> None:
+        loss, _ = model.parse_losses(model.loss(images, samples))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def measure_network(
+    name: str,
+    config: Path,
+    options: Sequence[str],
+    sizes: Sequence[int],
+    device: str,
+    batch: int,
+    budget: float,
+) -> dict:
+    """All figures of one network; see :func:`benchmark`."""
+    model, channels = build(config, options)
+    model.to(device)
+    parameters = sum(p.numel() for p in model.parameters())
+    entry: dict = {
+        'name': name,
+        'config': str(config),
+        'options': list(options),
+        'channels': channels,
+        'parameters': parameters,
+        'sizes': {},
+    }
+    scans = [m for m in model.modules() if isinstance(m, SS2D)]
+    for size in sizes:
+        images = torch.rand(1, channels, size, size, device=device)
+        row = entry['sizes'][str(size)] = {'MACs': multiply_adds(model.eval(), images)}
+        with torch.inference_mode():
+            row['forward'] = measure(lambda i=images: model(i), device, budget)
+            if scans and size <= 256:
+                row['plain_loop'] = _with_plain_loop(scans, lambda i=images: model(i), device)
+        if batch and any(p.requires_grad for p in model.parameters()):
+            several = images.expand(batch, -1, -1, -1).contiguous()
+            row['training_step'] = measure(training_step(model.train(), several), device, budget)
+            model.zero_grad()
+    return entry
+
+
+def _with_plain_loop(scans: Sequence[SS2D], forward: Callable[[], object], device: str) -> dict:
+    """The same network whose scans are the loop over precomputed tensors, one step at a time."""
+    chosen = [scan.backend for scan in scans]
+    try:
+        for scan in scans:
+            scan.backend = 'reference'
+        return measure(forward, device, 0)
+    finally:
+        for scan, backend in zip(scans, chosen, strict=True):
+            scan.backend = backend
+
+
+def benchmark(
+    names: Sequence[str],
+    configs: Sequence[str] = (),
+    sizes: Sequence[int] = (256, 512),
+    batch: int = 2,
+    threads: int = 1,
+    device: str = 'cpu',
+    budget: float = 2.0,
+    folder: str = 'configs',
+) -> dict:
+    """Measure networks, print a line for each as it is done, and return all figures.
+
+    Args:
+        names: Keys of :data:`NETWORKS` or names of config files below ``folder``; none and no ``configs``:
+            all of :data:`NETWORKS`.
+        configs: Config files.
+        sizes: Sides of the square images in pixels.
+        batch: Images of a training step; 0 leaves it out. Forward passes take one image.
+        threads: CPU threads.
+        device: ``'cpu'`` or ``'cuda'``.
+        budget: Seconds to repeat each measurement for.
+        folder: Where configs lie.
+
+    Returns:
+        ``networks``: for each its ``parameters`` and by size ``MACs`` (``dense`` and ``scan`` apart),
+        ``forward``, ``training_step`` and, for networks with selective scans up to 256 pixels,
+        ``plain_loop``: seconds of CPU and wall time, the least of several runs, and bytes.
+
+    Raises:
+        UserError: An unknown network, a config that can't be built, no such device.
+    """
+    if device == 'cuda' and not torch.cuda.is_available():
+        raise UserError('--device cuda: torch sees no GPU here')
+    chosen = [(name, *find_config(name, Path(folder))) for name in names]
+    chosen += [(Path(file).stem, Path(file), []) for file in configs]
+    if not chosen:
+        chosen = [(name, *find_config(name, Path(folder))) for name in NETWORKS]
+    for _, file, _ in chosen:
+        load_config(file)  # a mistake is told before minutes of measuring
+    torch.set_num_threads(threads)
+    report: dict = {'device': device, 'threads': threads, 'batch': batch, 'networks': []}
+    _print_head(sizes, batch, threads, device)
+    for name, file, options in chosen:
+        entry = measure_network(name, file, options, sizes, device, batch, budget)
+        report['networks'].append(entry)
+        _print_rows(entry)
+    return report
+
+
+def _print_head(sizes: Sequence[int], batch: int, threads: int, device: str) -> None:
+    step = f'training step of {batch} images' if batch else 'no training step'
+    print(f'networks on {device}, {threads} thread(s); forward of 1 image, {step}; milliseconds CPU (wall)')
+    print(
+        f'{"network":24}{"parameters":>11}{"size":>6}{"GMACs":>9}{"+ scan":>8}{"forward":>20}'
+        f'{"training step":>22}{"MiB":>7}{"train":>7}{"plain loop":>12}'
+    )
+
+
+def _print_rows(entry: dict) -> None:
+    for i, (size, row) in enumerate(entry['sizes'].items()):
+        first = f'{entry["name"]:24}{entry["parameters"]:>11,}' if i == 0 else ' ' * 35
+        plain = row.get('plain_loop')
+        ratio = f'{plain["cpu"] / row["forward"]["cpu"]:.1f}×' if plain else '–'
+        scan = row['MACs']['scan']
+        print(
+            f'{first}{size:>6}{row["MACs"]["dense"] / 1e9:>9.3f}{f"{scan / 1e9:.3f}" if scan else "–":>8}'
+            f'{_times(row["forward"]):>20}{_times(row.get("training_step")):>22}'
+            f'{_mebibytes(row["forward"]):>7}{_mebibytes(row.get("training_step")):>7}{ratio:>12}',
+            flush=True,
+        )
+
+
+def _times(figures: dict | None) -> str:
+    return f'{1e3 * figures["cpu"]:.1f} ({1e3 * figures["wall"]:.1f})' if figures else '–'
+
+
+def _mebibytes(figures: dict | None) -> str:
+    return '–' if figures is None or figures['bytes'] is None else f'{figures["bytes"] / 2**20:.0f}'
