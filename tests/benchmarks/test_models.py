@@ -1,0 +1,118 @@
+"""What the benchmark of networks reports, on networks whose figures are known."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from madnet.benchmarks import models
+from madnet.errors import UserError
+from madnet.models.layers import SS2D
+
+
+def test_multiply_adds_of_convolutions_and_scans_apart():
+    dim, inner, states, rank = 32, 64, 4, 2
+    found = models.multiply_adds(SS2D(dim, states=states), torch.zeros(2, 6, 5, dim))
+    pixels = 2 * 6 * 5
+    projections = dim * 2 * inner + inner * 4 * (rank + 2 * states) + 4 * rank * inner + inner * dim
+    dense = pixels * (projections + 9 * inner)
+    assert found == {'dense': dense, 'scan': pixels * 4 * inner * states * 4}
+
+
+def test_a_scan_over_sequences_counts_alike():
+    from madnet.ops import selective_scan
+
+    class Scan(nn.Module):
+        def forward(self, u):
+            B = torch.ones(2, 3, 4, 7)
+            return selective_scan(u, u, -torch.ones(6, 4), B, B)
+
+    assert models.multiply_adds(Scan(), torch.zeros(2, 6, 7)) == {'dense': 0, 'scan': 2 * 6 * 7 * 4 * 4}
+
+
+@pytest.fixture
+def folder(tmp_path, repository):
+    """Two narrow networks in a folder of configs of its own, one of them twice."""
+    base = repository / 'configs/_base_/models'
+    narrow = "_base_ = '{}'\nmodel = dict(backbone=dict({}))\n"
+    (tmp_path / 'deep').mkdir()
+    (tmp_path / 'small.py').write_text(narrow.format(base / 'madnet.py', 'base_channels=2'))
+    (tmp_path / 'deep/small.py').write_text(narrow.format(base / 'madnet.py', 'base_channels=4'))
+    (tmp_path / 'mamba.py').write_text(narrow.format(base / 'mim.py', 'base_channels=8, word_channels=1'))
+    (tmp_path / 'schedule.py').write_text('max_epochs = 3\n')
+    return tmp_path
+
+
+def test_the_tool(folder, repository):
+    command = [
+        sys.executable, 'tools/benchmark.py', 'models', 'small', '--configs', str(folder / 'mamba.py'),
+        '--folder', str(folder), '--sizes', '64', '--budget', '0', '--json', str(folder / 'out.json'),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((folder / 'out.json').read_text())
+    small, mamba = report['networks']
+    assert small['config'] == str(folder / 'small.py'), 'the file nearest to the top'
+    built, channels = models.build(folder / 'small.py')
+    assert channels == small['channels'] == 3
+    assert small['parameters'] == sum(p.numel() for p in built.parameters())
+    for entry in (small, mamba):
+        row = entry['sizes']['64']
+        assert row['MACs']['dense'] > 0
+        for part in ('forward', 'training_step'):
+            assert row[part]['cpu'] > 0
+            assert row[part]['wall'] > 0
+        assert row['training_step']['cpu'] > row['forward']['cpu']
+    assert small['sizes']['64']['MACs']['scan'] == 0
+    assert 'plain_loop' not in small['sizes']['64']
+    assert mamba['sizes']['64']['MACs']['scan'] > 0
+    assert mamba['sizes']['64']['plain_loop']['cpu'] > 0
+    assert 'small' in done.stdout
+    assert 'plain loop' in done.stdout
+
+
+@pytest.mark.parametrize('name', [n for n in models.NETWORKS if not n.startswith('hybrid')])
+def test_every_network_of_the_table_builds(name, repository):
+    model, _ = models.build(*models.find_config(name, repository / 'configs'))
+    assert sum(p.numel() for p in model.parameters()) > 10_000
+
+
+def test_published_widths(repository):
+    """4,861,617 parameters: the published network without those that never do anything."""
+    model, _ = models.build(*models.find_config('mim', repository / 'configs'))
+    assert sum(p.numel() for p in model.parameters()) == 4_861_617
+
+
+def test_the_plain_loop_leaves_the_network_as_it_was():
+    layer = SS2D(dim=8, states=4, backend='torch').eval()
+    seen = []
+    models._with_plain_loop([layer], lambda: seen.append(layer.backend), 'cpu')
+    assert set(seen) == {'reference'}
+    assert layer.backend == 'torch'
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='the system does not tell the peak')
+def test_memory_is_what_a_function_held_at_once():
+    def hold():
+        for _ in range(3):
+            torch.ones(16 << 20)  # 64 MiB, each freed before the next
+
+    assert 60 << 20 < models.measure(hold, 'cpu', 0)['bytes'] < 80 << 20
+
+
+class TestUsersMistakes:
+    def test_unknown_names_are_told_with_the_nearest(self, folder):
+        with pytest.raises(UserError, match=r"smal: no network.*Did you mean 'small'"):
+            models.benchmark(['smal'], folder=str(folder))
+
+    def test_a_config_without_a_model(self, folder):
+        with pytest.raises(UserError, match='has no model'):
+            models.build(folder / 'schedule.py')
+
+    def test_no_gpu(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+        with pytest.raises(UserError, match='no GPU'):
+            models.benchmark([], device='cuda')
