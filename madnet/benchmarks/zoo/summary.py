@@ -176,8 +176,9 @@ def _told(summary: dict, rows: Sequence[dict]) -> str:
         parts.append(f'detectors without training: {" or ".join(rules)} of each score map')
     cost = next((row['cost'] for row in rows if row['cost']), None)
     if cost:
-        size = cost['size']
-        parts.append(f'MACs and latency of one {size}×{size} image on {cost["device"]}')
+        parts.append(f'MACs of one {cost["size"]}×{cost["size"]} image')
+        if 'latency' in cost:
+            parts[-1] += f', latency of it on {cost["device"]}'
     return '; '.join(parts)
 
 
