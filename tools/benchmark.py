@@ -71,9 +71,7 @@ def add_scan(parser: argparse.ArgumentParser) -> None:
         metavar='S',
         help='input sizes; the table goes up to 2048 (default: 256 512)',
     )
-    parser.add_argument(
-        '--backends', nargs='+', metavar='NAME', help='default: plain (at 256 only) and all that work'
-    )
+    parser.add_argument('--backends', nargs='+', metavar='NAME', help='default: plain and all that work')
     parser.add_argument('--forward-only', action='store_true', help='leave the backward pass out')
     parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
     parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'], help='default: cpu')

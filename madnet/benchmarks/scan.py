@@ -8,6 +8,7 @@ sentences (4 · 64 · 2^i channels), twelve scans to a forward pass.
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import time
@@ -75,10 +76,29 @@ def make_inputs(shape: Shape, device: str) -> list[Tensor]:
     return [t.to(device) for t in tensors]
 
 
+def why_hopeless(backend: str, shape: Shape, backward: bool) -> str | None:
+    """Why a measurement would not end, or not fit; ``None`` where it can be made."""
+    if backend != 'plain':
+        return None
+    if backward and shape.exponentials * shape.length > 2e10:
+        return 'the backward pass of the plain loop is quadratic in the length: minutes for one'
+    needed = (3 + 3 * backward) * 4 * shape.exponentials
+    if needed > 0.5 * _memory_of_the_machine():
+        return f'the plain loop wants {needed / 2**30:.0f} GiB for its (batch, K·d, L, N) tensors'
+    return None
+
+
+def _memory_of_the_machine() -> float:
+    try:
+        return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return float('inf')
+
+
 def seconds(function: Callable[[], object], device: str, budget: float = 1.0) -> float:
     """The shortest of several runs: CPU time of the process, or time between two events on a GPU."""
     best, spent, runs = float('inf'), 0.0, 0
-    while runs < 2 or (spent < budget and runs < 20):
+    while runs < 2 or (spent < budget and runs < 60):
         if device == 'cuda':
             start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             start.record()
@@ -128,6 +148,27 @@ def machine_limits(device: str) -> dict[str, float]:
         count = 50_000_000
         limits['exponentials'] = count / seconds(lambda: KERNELS.exponentials(count), device)
     return limits
+
+
+def thread_scaling(size: int, threads: int = 2, repeats: int = 15) -> dict[str, float]:
+    """Wall seconds of the forward scans of ``cpu`` on one thread and on several, the least of ``repeats``."""
+    totals = {'1': 0.0, str(threads): 0.0}
+    before = torch.get_num_threads()
+    try:
+        for shape in shapes_at(size):
+            forward = forward_of('cpu', make_inputs(shape, 'cpu'))
+            for count in totals:
+                torch.set_num_threads(int(count))
+                forward()
+                best = float('inf')
+                for _ in range(repeats):
+                    begin = time.perf_counter()
+                    forward()
+                    best = min(best, time.perf_counter() - begin)
+                totals[count] += shape.times * best
+    finally:
+        torch.set_num_threads(before)
+    return totals
 
 
 def fused_against_unfused(size: int, device: str, backend: str) -> dict[str, float]:
@@ -207,52 +248,80 @@ def benchmark(
         if size < 64 or size % 64:
             raise UserError(f'--sizes {size}: the four stages need a multiple of 64')
     torch.set_num_threads(threads)
-    report: dict = {'device': device, 'threads': threads, 'limits': machine_limits(device), 'sizes': {}}
+    report: dict = {'device': device, 'threads': threads, 'sizes': {}}
     for size in sizes:
-        names = backends or [n for n in works if n != 'plain' or size <= 256]
-        report['sizes'][str(size)] = entry = _measure(size, names, forward_only, device, report['limits'])
-        _print_table(size, entry, report['limits'])
+        entry = _measure(size, backends or works, forward_only, device)
+        report['sizes'][str(size)] = entry
+        _print_table(size, entry)
     return report
 
 
-def _measure(size: int, names: list[str], forward_only: bool, device: str, limits: dict[str, float]) -> dict:
+def _measure(size: int, names: list[str], forward_only: bool, device: str) -> dict:
     shapes = shapes_at(size)
-    entry: dict = {
-        'bounds': {
-            'memory': sum(s.times * s.bytes_forward for s in shapes) / limits['bytes'],
-            **(
-                {'exponentials': sum(s.times * s.exponentials for s in shapes) / limits['exponentials']}
-                if 'exponentials' in limits
-                else {}
-            ),
-        },
-        'scans': [],
-        'totals': {n: {'forward': 0.0, 'with_backward': 0.0} for n in names},
-    }
+    limits = machine_limits(device)
+    kinds = ('forward',) if forward_only else ('forward', 'with_backward')
+    entry: dict = {'scans': [], 'skipped': []}
     for shape in shapes:
         tensors = make_inputs(shape, device)
-        row: dict = {'scan': shape.name, 'shape': [shape.batch, DIRECTIONS * shape.channels, shape.length]}
+        row: dict = {
+            'scan': shape.name,
+            'shape': [shape.batch, DIRECTIONS * shape.channels, shape.length],
+            'times': shape.times,
+        }
         for name in names:
-            figures = {'forward': seconds(forward_of(name, tensors), device)}
-            if not forward_only:
-                figures['with_backward'] = seconds(with_backward(name, tensors), device)
-            for key, value in figures.items():
-                entry['totals'][name][key] += shape.times * value
-            row[name] = figures
+            row[name] = {}
+            for kind, make in zip(kinds, (forward_of, with_backward), strict=False):
+                if note := why_hopeless(name, shape, kind == 'with_backward'):
+                    entry['skipped'].append({'backend': name, 'scan': shape.name, 'kind': kind, 'why': note})
+                else:
+                    row[name][kind] = seconds(make(name, tensors), device)
             gc.collect()
         entry['scans'].append(row)
+    # A loaded machine makes a probe slow, never fast: the better of before and after is nearer the limit.
+    entry['limits'] = limits = {k: max(v, limits[k]) for k, v in machine_limits(device).items()}
+    entry['bounds'] = {'memory': sum(s.times * s.bytes_forward for s in shapes) / limits['bytes']}
+    if 'exponentials' in limits:
+        work = sum(s.times * s.exponentials for s in shapes)
+        entry['bounds']['exponentials'] = work / limits['exponentials']
+    entry['totals'] = {name: {k: _total(entry['scans'], name, k) for k in kinds} for name in names}
+    if 'plain' in names:
+        for name in names:
+            entry['totals'][name]['plain_over_this'] = {k: _ratio(entry['scans'], name, k) for k in kinds}
     largest = max(shapes, key=lambda s: s.exponentials)
     for name in names:
+        if why_hopeless(name, largest, False):
+            continue
         memory = peak_memory(name, largest, size, device)
         if memory is not None:
             entry['totals'][name]['peak_bytes'], entry['totals'][name]['output_bytes'] = memory
     for name in names:
         if name in ('cpu', 'triton'):
             entry.setdefault('four_directions', {})[name] = fused_against_unfused(size, device, name)
+    cores = os.cpu_count() or 1
+    if 'cpu' in names and device == 'cpu' and cores > 1 and KERNELS.parallel:
+        entry['wall_by_threads'] = thread_scaling(size)
+        if hasattr(os, 'getloadavg'):
+            entry['load_average'], entry['cores'] = os.getloadavg()[0], cores
     return entry
 
 
-def _print_table(size: int, entry: dict, limits: dict[str, float]) -> None:
+def _total(rows: list[dict], name: str, kind: str) -> float | None:
+    """Of all twelve scans; ``None`` where one of them is missing."""
+    if any(kind not in row[name] for row in rows):
+        return None
+    return sum(row['times'] * row[name][kind] for row in rows)
+
+
+def _ratio(rows: list[dict], name: str, kind: str) -> float | None:
+    """The plain loop's time over a backend's, over those scans for which both are there."""
+    both = [row for row in rows if kind in row['plain'] and kind in row[name]]
+    if not both:
+        return None
+    plain, this = (sum(row['times'] * row[n][kind] for row in both) for n in ('plain', name))
+    return plain / this
+
+
+def _print_table(size: int, entry: dict) -> None:
     totals, bounds = entry['totals'], entry['bounds']
     print(f'\nthe twelve scans of MiM-ISTD at {size}×{size}, milliseconds (forward / with backward)')
     width = 22
@@ -262,25 +331,34 @@ def _print_table(size: int, entry: dict, limits: dict[str, float]) -> None:
         print(f'{row["scan"]:8} {row["shape"]!s:18} {cells}')
     print(f'{"all":27} ' + ''.join(f'{_pair(t):>{width}}' for t in totals.values()))
     if 'plain' in totals:
-        plain = totals['plain']
         ratios = [
-            ' / '.join(f'{plain[k] / t[k]:.1f}×' for k in ('forward', 'with_backward') if t.get(k))
+            ' / '.join(f'{r:.1f}×' for r in t['plain_over_this'].values() if r is not None)
             for t in totals.values()
         ]
         print(f'{"plain loop / this":27} ' + ''.join(f'{r:>{width}}' for r in ratios))
     for bound, value in bounds.items():
-        shares = ''.join(f'{value / t["forward"]:>{width}.1%}' for t in totals.values())
+        forward = [t['forward'] for t in totals.values()]
+        shares = ''.join(f'{f"{value / f:.1%}" if f else "–":>{width}}' for f in forward)
         print(f'{f"share of {bound} bound":27} {shares}')
     taken = [f'{t["peak_bytes"] / 2**20:.1f} MiB' if 'peak_bytes' in t else '–' for t in totals.values()]
     print(f'{"memory, largest scan":27} ' + ''.join(f'{m:>{width}}' for m in taken))
     for name, pair in entry.get('four_directions', {}).items():
         ratio = pair['unfused'] / pair['fused']
         print(f'four directions, {name}: fused {1e3 * pair["fused"]:.1f} ms, by index maps {ratio:.2f}×')
-    rates = ', '.join(f'{v / 1e9:.2f} G {k}/s' for k, v in limits.items())
+    if walls := entry.get('wall_by_threads'):
+        (_, one), (count, several) = walls.items()
+        load = (
+            f'; load {entry["load_average"]:.1f} on {entry["cores"]} cores' if 'load_average' in entry else ''
+        )
+        print(f'{count} threads, cpu: {1e3 * several:.1f} ms of wall time, one: {one / several:.2f}×{load}')
+    rates = ', '.join(f'{v / 1e9:.2f} G {k}/s' for k, v in entry['limits'].items())
     bound_text = ', '.join(f'{k} {1e3 * v:.1f} ms' for k, v in bounds.items())
     print(f'bounds of a forward pass: {bound_text} (measured now: {rates})')
+    for why in dict.fromkeys(skip['why'] for skip in entry['skipped']):
+        what = ', '.join(f'{s["scan"]} {s["kind"]}' for s in entry['skipped'] if s['why'] == why)
+        print(f'left out: {what}: {why}')
 
 
 def _pair(figures: dict[str, float]) -> str:
     times = [figures[k] for k in ('forward', 'with_backward') if figures.get(k)]
-    return ' / '.join(f'{1e3 * t:.2f}' for t in times)
+    return ' / '.join(f'{1e3 * t:.2f}' for t in times) or '–'

@@ -37,6 +37,17 @@ def _variants() -> dict[str, list[str]]:
     return variants
 
 
+def _tell(message: str) -> None:
+    """On standard error and, as pip shows that with ``-v`` only, on the terminal where there is one."""
+    print(message, file=sys.stderr)
+    if not sys.stderr.isatty():
+        try:
+            with open('/dev/tty', 'w') as terminal:
+                print(message, file=terminal)
+        except OSError:  # no terminal, as in CI, or no such file, as on Windows
+            pass
+
+
 class OptionalBuildExt(build_ext):
     """Builds the kernels once for each instruction set; where that fails, says in one line what is lost."""
 
@@ -45,11 +56,10 @@ class OptionalBuildExt(build_ext):
             self._build(ext)
         except Exception as error:  # compilers fail in many ways, and none of them may stop the installation
             compiler = getattr(self.compiler, 'compiler_so', None) or ['compiler']
-            print(
+            _tell(
                 'madnet: WARNING: the compiled CPU kernels of selective_scan were not built '
                 f'({compiler[0]}: {type(error).__name__}); everything works, but MiM-ISTD runs several times '
-                'slower on a CPU. Install a C compiler and install again to have them.',
-                file=sys.stderr,
+                'slower on a CPU. Install a C compiler and install again to have them.'
             )
 
     def get_export_symbols(self, ext: Extension) -> list[str]:

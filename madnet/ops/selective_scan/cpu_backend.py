@@ -122,11 +122,16 @@ class _Layout:
         return self.view(x, grouped)
 
 
+# Updates of a state; starting and joining a thread costs about as much as a third of them.
+WORTH_A_THREAD = 1 << 16
+
+
 class CpuBackend(Backend):
     """AVX2 (or what the compiler's baseline has), OpenMP, states in registers, checkpoints every few steps.
 
-    As many threads as ``torch.get_num_threads()`` says. Results do not depend on timing; gradients of A, B,
-    C, D and the bias are summed in an order that depends on the number of threads.
+    As many threads as ``torch.get_num_threads()`` says, fewer where there is little to do. Results do not
+    depend on timing; gradients of A, B, C, D and the bias are summed in an order that depends on the number
+    of threads.
     """
 
     name = 'cpu'
@@ -161,6 +166,8 @@ class CpuBackend(Backend):
     def _problem(self, inputs: ScanInputs, layout: _Layout) -> _Problem:
         shape = layout.shape
         threads = torch.get_num_threads() if KERNELS.parallel else 1
+        work = shape.batch * shape.groups * shape.channels * shape.states * shape.length
+        threads = max(min(threads, work // WORTH_A_THREAD), 1)
         # Enough tasks for the threads, but no more partial sums of dB and dC than that takes.
         tasks = max(shape.batch * (1 if layout.maps else shape.groups), 1)
         wanted = 1 if threads == 1 else -(-2 * threads // tasks)
