@@ -18,8 +18,7 @@ NETWORKS = {'isnet': 'ISNetEncoder', 'rdian': 'RDIANEncoder'}
 @pytest.mark.parametrize('network', NETWORKS)
 @pytest.mark.parametrize('recipe', ['toolbox', 'modern'])
 def test_configs(repository, network, short, recipe):
-    folder = repository / 'configs' / 'zoo' / ('modern' if recipe == 'modern' else '')
-    config = load_config(folder / f'{network}_{short}.py')
+    config = load_config(repository / 'configs' / 'zoo' / recipe / f'{network}_{short}.py')
     assert config.model.backbone.type == NETWORKS[network]
     assert config.model.data_preprocessor.type == 'IRSTDPreProcessor'
     assert len(config.model.data_preprocessor.mean) == config.model.backbone.in_channels == 1
@@ -38,14 +37,23 @@ def test_configs(repository, network, short, recipe):
     assert config.optim_wrapper.optimizer == {'type': 'Adam', 'lr': 5e-4}
 
 
-@pytest.mark.parametrize('name', ['isnet', 'rdian', 'isnet_authors', 'rdian_authors'])
+@pytest.mark.parametrize('short', SETS)
+@pytest.mark.parametrize('network', NETWORKS)
+def test_the_authors_recipe_on_every_set(repository, network, short):
+    config = load_config(repository / 'configs' / 'zoo' / f'{network}_{short}.py')
+    loaders = [config[f'{part}_dataloader'] for part in ('train', 'val', 'test')]
+    assert [loader.dataset.name for loader in loaders] == [SETS[short]] * 3
+    assert config.optim_wrapper.optimizer.type == 'Adagrad'
+
+
+@pytest.mark.parametrize('name', ['toolbox/isnet', 'toolbox/rdian', 'isnet', 'rdian'])
 def test_one_step_of_training(repository, name):
     config = load_config(repository / 'configs' / 'zoo' / f'{name}_nuaa.py')
     config.model.backbone.update(base_channels=4)
     torch.manual_seed(0)
     model = MODELS.build(config.model).train()
     optimizer = build_optim_wrapper(model, config.optim_wrapper)
-    channels = 3 if name == 'isnet_authors' else 1
+    channels = 3 if name == 'isnet' else 1
     pipelines = [config[f'{part}_dataloader'].dataset.pipeline for part in ('train', 'test')]
     assert [pipeline[0].channels for pipeline in pipelines] == [channels] * 2
     data = {
@@ -56,7 +64,7 @@ def test_one_step_of_training(repository, name):
 
 
 def test_test_images_are_padded_to_multiples_of_32_after_normalisation(repository):
-    config = load_config(repository / 'configs' / 'zoo' / 'rdian_nuaa.py')
+    config = load_config(repository / 'configs' / 'zoo' / 'toolbox' / 'rdian_nuaa.py')
     config.model.backbone.update(base_channels=4)
     model = MODELS.build(config.model).eval()
     image = torch.randint(0, 255, (1, 40, 70), dtype=torch.uint8)
@@ -85,19 +93,19 @@ def rates(config):
 
 
 def test_the_toolbox_rate_falls_to_a_tenth_twice(repository):
-    config = load_config(repository / 'configs' / 'zoo' / 'rdian_nuaa.py')
+    config = load_config(repository / 'configs' / 'zoo' / 'toolbox' / 'rdian_nuaa.py')
     expected = [5e-4] * 200 + [5e-5] * 100 + [5e-6] * 100
     assert rates(config) == pytest.approx(expected)
 
 
 def test_the_authors_rate_of_rdian(repository):
-    config = load_config(repository / 'configs' / 'zoo' / 'rdian_authors_nuaa.py')
+    config = load_config(repository / 'configs' / 'zoo' / 'rdian_nuaa.py')
     expected = [1e-6 + (0.005 - 1e-6) * (1 - epoch / 301) ** 0.9 for epoch in range(300)]
     assert rates(config) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_authors_rate_of_isnet_falls_and_rises(repository):
-    config = load_config(repository / 'configs' / 'zoo' / 'isnet_authors_nuaa.py')
+    config = load_config(repository / 'configs' / 'zoo' / 'isnet_nuaa.py')
     found = rates(config)
     assert len(found) == 3000
     expected = [0.05 * (1 + math.cos(math.pi * epoch / 30)) / 2 for epoch in range(150)]
@@ -106,7 +114,7 @@ def test_the_authors_rate_of_isnet_falls_and_rises(repository):
 
 def test_real_images_come_as_the_toolbox_gives_them(repository, data_root, monkeypatch):
     monkeypatch.setenv('MADNET_DATA_ROOT', str(data_root))
-    config = load_config(repository / 'configs' / 'zoo' / 'isnet_nuaa.py')
+    config = load_config(repository / 'configs' / 'zoo' / 'toolbox' / 'isnet_nuaa.py')
     dataset = DATASETS.build(config.train_dataloader.dataset)
     assert len(dataset) == 213
     # an image of fewer than 256 rows or columns, whose padding is zero once normalised

@@ -1,0 +1,11 @@
+# RDIAN on IRSTD-1K by the recipe of the BasicIRSTD toolbox, with which the field's tables have it.
+_base_ = [
+    '../../_base_/models/rdian.py',
+    '../../_base_/datasets/toolbox_irstd1k.py',
+    '../../_base_/schedules/toolbox.py',
+    '../../_base_/default_runtime.py',
+]
+model = dict(
+    data_preprocessor=dict(**_base_.grey_stats, **_base_.test_padding), decode_head=dict(soft_targets=True)
+)
+selection = 'last'  # the toolbox's: the last epoch is scored, none is chosen
