@@ -1,26 +1,20 @@
 """Networks and losses; importing this package registers all of them in mmseg's registries."""
 
-from .backbones import AdaDCMEncoder, MiMEncoder
+from . import backbones, heads, losses, necks, segmentors
+from .backbones import *  # noqa: F403
 from .deploy import switch_to_deploy
-from .heads import MADNetHead, MiMHead
-from .losses import MaskBCELoss, SLSLoss, SoftDiceLoss, SoftIoULoss
-from .necks import MambaNeck, MemA2MNeck
+from .heads import *  # noqa: F403
+from .losses import *  # noqa: F403
+from .necks import *  # noqa: F403
 from .pretrained import get_pretrained, list_pretrained, load_pretrained
-from .segmentors import IRSTDPreProcessor, IRSTDSegmentor
+from .segmentors import *  # noqa: F403
 
 __all__ = [
-    'AdaDCMEncoder',
-    'IRSTDPreProcessor',
-    'IRSTDSegmentor',
-    'MADNetHead',
-    'MambaNeck',
-    'MaskBCELoss',
-    'MemA2MNeck',
-    'MiMEncoder',
-    'MiMHead',
-    'SLSLoss',
-    'SoftDiceLoss',
-    'SoftIoULoss',
+    *backbones.__all__,
+    *heads.__all__,
+    *losses.__all__,
+    *necks.__all__,
+    *segmentors.__all__,
     'get_pretrained',
     'list_pretrained',
     'load_pretrained',

@@ -1,4 +1,4 @@
-# MSHNet as published: three channels, widths 16 … 256; six epochs of plain 1 − IoU on the finest map, then the
+# MSHNet as published: three channels, widths 16 … 256; six epochs of 1 − IoU on the finest map, then the
 # mean of the SLS losses of five maps. The published loss has no gradient against false alarms in crops
 # without a target, and is NaN once the network is sure of one; published_empty=True brings that back.
 model = dict(
