@@ -59,6 +59,8 @@ class MadnetRunner(Runner):
         Narrow convolutions train about twice as fast so on a CPU, and under AMP on a GPU; values do not
         change.
         """
+        if getattr(model, 'training_free', False):
+            return model  # no weights: nothing to lay out, nothing for processes to keep equal
         if self.cfg.get('channels_last', False):
             model = model.to(memory_format=torch.channels_last)
         if self.distributed and not torch.cuda.is_available():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,7 +12,8 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from madnet.benchmarks import classical
-from madnet.classical import DETECTORS, get_detector, get_rule
+from madnet.classical import DETECTORS, ClassicalDetector, get_detector, get_rule
+from madnet.engine.runner import MadnetRunner
 from madnet.evaluation import evaluate
 
 
@@ -76,6 +78,12 @@ def test_several_processes_give_the_same_table(run, image_set, tmp_path):
         tables.append((out / 'per_image.csv').read_text())
     assert tables[0] == tables[1]
     assert len(list(csv.DictReader(tables[0].splitlines()))) == 6
+
+
+def test_a_detector_needs_no_distributed_wrapper():
+    # torch refuses to wrap a model without weights, which would stop --launcher
+    model = ClassicalDetector('tophat')
+    assert MadnetRunner.wrap_model(SimpleNamespace(cfg={}, distributed=True), None, model) is model
 
 
 def test_rule_and_parameters_by_options(run, image_set, tmp_path):
