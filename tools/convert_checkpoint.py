@@ -10,6 +10,8 @@ examples:
       published weights, which configs/madnet_nudt.py then tests
   python tools/convert_checkpoint.py madnet work_dirs/madnet_nudt/best.pth theirs.pth --reverse
       ours, for the published code
+  python tools/convert_checkpoint.py mim best.pth theirs.pth --reverse --like published/MiM.pth
+      with the names that the published file has
 
 A file that does not fit the network is refused, with the keys that differ.
 """
@@ -24,6 +26,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('published', metavar='PUBLISHED', help='the checkpoint to read')
     parser.add_argument('out', metavar='OUT', help='the checkpoint to write; never overwrites a file')
     parser.add_argument('--reverse', action='store_true', help='from our names to the published ones')
+    parser.add_argument(
+        '--like',
+        metavar='FILE',
+        help='with --reverse: a published checkpoint of the network whose names to take over (mim)',
+    )
     parser.add_argument(
         '--trust-checkpoint', action='store_true', help='allow a file that holds pickled Python objects'
     )
@@ -43,6 +50,7 @@ def main() -> int:
         args.published,
         args.out,
         reverse=args.reverse,
+        like=args.like,
         trust_checkpoint=args.trust_checkpoint,
     )
 

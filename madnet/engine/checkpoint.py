@@ -13,6 +13,7 @@ from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from madnet.errors import UserError
+from madnet.models.checkpoints.fitting import key_differences
 
 LAST = 'last.pth'
 PREVIOUS = 'previous.pth'
@@ -130,28 +131,10 @@ def load_weights(model: nn.Module, checkpoint: Mapping, path: str | Path) -> Non
         UserError: Keys or shapes differ: says which, in short.
     """
     state = state_dict_of(checkpoint)
-    own = model.state_dict()
-    missing = [k for k in own if k not in state]
-    extra = [k for k in state if k not in own]
-    shapes = [
-        f'{k} {tuple(state[k].shape)} in the file, {tuple(own[k].shape)} in the model'
-        for k in own
-        if k in state and state[k].shape != own[k].shape
-    ]
-    parts = [
-        f'{len(keys)} {what} ({", ".join(keys[:2])}{", …" if len(keys) > 2 else ""})'
-        for what, keys in (
-            ('missing in the file', missing),
-            ('unknown to the model', extra),
-            ('of another shape', shapes),
-        )
-        if keys
-    ]
-    if parts:
+    if differences := key_differences(state, model.state_dict()):
         raise UserError(
-            f'checkpoint {path} is of another architecture than the config: of {len(own)} keys, '
-            f'{"; ".join(parts)}. Give the config that it was trained with, or '
-            'convert published weights by tools/convert_checkpoint.py.'
+            f'checkpoint {path} is of another architecture than the config: {differences}. Give the config '
+            'that it was trained with, or convert published weights by tools/convert_checkpoint.py.'
         )
     model.load_state_dict(state)
 

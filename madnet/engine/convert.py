@@ -1,5 +1,6 @@
 """Checkpoints from published key names to ours, and back."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,7 +53,12 @@ CONVERTERS: dict[str, tuple[Callable, Callable]] = {
 
 
 def convert_checkpoint(
-    network: str, source: str, out: str, reverse: bool = False, trust_checkpoint: bool = False
+    network: str,
+    source: str,
+    out: str,
+    reverse: bool = False,
+    like: str | None = None,
+    trust_checkpoint: bool = False,
 ) -> Path:
     """Rename the weights of a checkpoint file.
 
@@ -61,7 +67,9 @@ def convert_checkpoint(
         source: File to read.
         out: File to write: ``{'state_dict': …}``.
         reverse: From our names to the published ones.
-        trust_checkpoint: Whether ``source`` may hold pickled objects.
+        like: In reverse, a published checkpoint of the same network, where its names are not all known from
+            elsewhere: names of containers and parameters without effect are then taken over from it.
+        trust_checkpoint: Whether ``source`` and ``like`` may hold pickled objects.
 
     Returns:
         The file written.
@@ -77,8 +85,14 @@ def convert_checkpoint(
     target = Path(out)
     if target.exists():
         raise UserError(f'{out}: exists already. Name another file, or remove it first.')
+    convert, export = CONVERTERS[network]
+    if like and not reverse:
+        raise UserError('--like: goes with --reverse only. Remove it, or add --reverse.')
+    if like and 'like' not in inspect.signature(export).parameters:
+        raise UserError(f'--like: all published names of {network} are known. Remove it.')
     state = state_dict_of(read_checkpoint(source, trust_checkpoint))
-    converted = CONVERTERS[network][1 if reverse else 0](state)
+    options = {'like': state_dict_of(read_checkpoint(like, trust_checkpoint))} if like else {}
+    converted = export(state, **options) if reverse else convert(state)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f'.{target.name}.writing')
     torch.save({'state_dict': converted}, temporary)

@@ -135,7 +135,7 @@ def test_another_architecture_is_told_by_its_keys():
     with pytest.raises(UserError) as e:
         load_weights(model, state, 'x.pth')
     message = str(e.value)
-    assert '2 missing in the file (1.weight, 1.bias)' in message
-    assert '1 unknown to the model (head.weight)' in message
-    assert '0.weight (3, 5) in the file, (3, 2) in the model' in message
+    assert '2 missing: 1.weight, 1.bias;' in message
+    assert '1 unknown: head.weight;' in message
+    assert '0.weight (3, 5) instead of (3, 2)' in message
     load_weights(model, {f'module.{k}': v for k, v in model.state_dict().items()}, 'x.pth')

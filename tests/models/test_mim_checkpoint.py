@@ -120,3 +120,19 @@ def test_files(tmp_path, model, published):
         'norm.weight',
         'norm.bias',
     }
+
+
+def test_names_of_a_published_file(tmp_path, model, published):
+    """What our names are called there, parameters without effect included: nothing is missing in the copy."""
+    theirs = {key.removeprefix('module.'): value for key, value in other_containers(published).items()}
+    torch.save(theirs, tmp_path / 'theirs.pth')
+    torch.save({'state_dict': model.state_dict()}, tmp_path / 'ours.pth')
+    like, ours, out = (str(tmp_path / name) for name in ('theirs.pth', 'ours.pth', 'back.pth'))
+    convert_checkpoint('mim', ours, out, reverse=True, like=like)
+    assert equal(torch.load(out, weights_only=True)['state_dict'], theirs)
+    with pytest.raises(UserError, match='goes with --reverse only'):
+        convert_checkpoint('mim', like, str(tmp_path / 'other.pth'), like=like)
+    with pytest.raises(UserError, match='names of madnet are known'):
+        convert_checkpoint('madnet', ours, str(tmp_path / 'other.pth'), reverse=True, like=like)
+    with pytest.raises(UserError, match='no such file'):
+        convert_checkpoint('mim', ours, str(tmp_path / 'other.pth'), reverse=True, like=f'{like}.not')

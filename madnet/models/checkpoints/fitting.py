@@ -29,6 +29,12 @@ def without_prefixes(
 
 def check_same(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], verdict: str) -> None:
     """Raises a ``UserError`` that begins with ``verdict`` and names the keys and shapes that differ."""
+    if differences := key_differences(state, expected):
+        raise UserError(f'{verdict}; {differences}')
+
+
+def key_differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """Which keys and shapes of ``state`` differ from the expected ones, in short; empty where none does."""
     missing = [key for key in expected if key not in state]
     unknown = [key for key in state if key not in expected]
     other = [
@@ -41,8 +47,7 @@ def check_same(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], verd
         for what, keys in (('missing', missing), ('unknown', unknown), ('of another shape', other))
         if keys
     ]
-    if parts:
-        raise UserError(f'{verdict}; of {len(expected)} keys {"; ".join(parts)}')
+    return f'of {len(expected)} keys {"; ".join(parts)}' if parts else ''
 
 
 def some(keys: Iterable[str], n: int = 3) -> str:
