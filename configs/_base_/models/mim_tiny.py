@@ -1,6 +1,6 @@
 # MiM-ISTD for one grey channel at half the published widths, with deep supervision, the loss taken per image.
 # The published head narrows to a quarter of the finest map's channels before the last convolution. Of these
-# widths that leaves four, and training stalls; sixteen let it start. Coarse maps, whose pixels are larger than
+# widths that leaves four, and training stalls; sixteen let it start. Coarse maps, with pixels larger than
 # most targets, weigh less. The data set's base gives mean and std.
 _base_ = './mim.py'
 model = dict(
