@@ -56,36 +56,43 @@ def make_page(root: Path) -> str:
 
     Args:
         root: The checkout; ``systems.yaml`` is the package's, results are ``docs/results/**/*.json``.
+
+    Raises:
+        UserError: A result is no JSON.
     """
     results = read_results(root / 'docs' / 'results')
-    costs = results.pop('costs', [{}])[0].get('networks', {})
+    costs = next(iter(results.pop('costs', {}).values()), {}).get('networks', {})
     parts = [_INTRODUCTION, _NETWORKS, *_networks(costs, results)]
     parts += ['## Detectors without training\n', *_detectors(results)]
     parts += ['## Measured here\n', *_measured(results), _QUOTED, *_quoted()]
     return '\n'.join(parts)
 
 
-def read_results(folder: Path) -> dict[str, list[dict]]:
-    """Kind (``'zoo'``, ``'classical'``, ``'costs'``) → the contents of the JSON files of that kind.
+def read_results(folder: Path) -> dict[str, dict[str, dict]]:
+    """Kind (``'zoo'``, ``'classical'``, ``'costs'``) → path as seen from ``docs/`` → content of the file.
 
     Raises:
         UserError: A file is no JSON.
     """
-    kinds: dict[str, list[dict]] = {}
+    kinds: dict[str, dict[str, dict]] = {}
     for path in sorted(folder.rglob('*.json')):
         try:
             content = json.loads(path.read_text(encoding='utf-8'))
         except ValueError as e:
             raise UserError(f'{path}: not readable as JSON ({e})') from None
-        if not isinstance(content, dict):
-            continue
-        kind = content.get('kind')
-        if content and all(isinstance(v, dict) and 'methods' in v for v in content.values()):
-            kind = 'classical'  # as tools/benchmark.py classical --json writes it
+        kind = _kind_of(content)
         if kind is not None:
-            content['path'] = path.relative_to(folder.parent).as_posix()
-            kinds.setdefault(kind, []).append(content)
+            kinds.setdefault(kind, {})[path.relative_to(folder.parent).as_posix()] = content
     return kinds
+
+
+def _kind_of(content: object) -> str | None:
+    if not isinstance(content, dict) or not content:
+        return None
+    # tools/benchmark.py classical --json: data set → what was measured on it
+    if all(isinstance(part, dict) and 'methods' in part for part in content.values()):
+        return 'classical'
+    return content.get('kind')
 
 
 def write_costs(root: Path) -> Path:
@@ -108,7 +115,7 @@ def _networks(costs: Mapping, results: Mapping) -> Iterator[str]:
         if told:
             notes.append(f'{len(notes) + 1}. {system["name"]}: {"; ".join(told)}.')
         mark = f' <sup>{len(notes)}</sup>' if told else ''
-        size = f'{published["channels"]}×{published["size"]}²' if published else ''
+        size = f'{ours["channels"]}×{ours["size"]}²' if ours else ''
         rows.append(
             [
                 f'`{name}`',
@@ -132,55 +139,54 @@ def _dead(published: Mapping) -> str:
     return f'{dead:,} published parameters without effect are not built' if dead else ''
 
 
+def _zoo_rows(results: Mapping) -> list[dict]:
+    return [row for summary in results.get('zoo', {}).values() for row in summary['rows']]
+
+
 def _sets_of(network: str, results: Mapping) -> set[str]:
     """Data sets that a network was measured on, with the variant where it is one."""
     return {
         row['dataset']['name'] + (f' (as {row["label"]})' if row['network'] != network else '')
-        for summary in results.get('zoo', ())
-        for row in summary['rows']
+        for row in _zoo_rows(results)
         if system_of(row['network']) == network
     }
 
 
 def _detectors(results: Mapping) -> Iterator[str]:
-    tested: dict[str, set[str]] = {}
-    for report in results.get('classical', ()):
-        for dataset, measured in report.items():
-            for method in measured['methods'] if dataset != 'path' else ():
-                tested.setdefault(method, set()).add(dataset)
-    for summary in results.get('zoo', ()):
-        for row in summary['rows']:
-            tested.setdefault(row['network'], set()).add(row['dataset']['name'])
+    tested = {(row['network'], row['dataset']['name']) for row in _zoo_rows(results)}
+    for report in results.get('classical', {}).values():
+        tested |= {(name, dataset) for dataset, part in report.items() for name in part['methods']}
     rows = [
-        [f'`{d.name}`', d.title, d.paper, ', '.join(sorted(tested.get(d.name, ()))) or 'not yet']
+        [f'`{d.name}`', d.title, d.paper, ', '.join(sorted(s for n, s in tested if n == d.name)) or 'not yet']
         for d in DETECTORS.values()
     ]
-    yield 'Each is `configs/classical/<name>_<data set>.py`; `tools/test.py` takes it without a checkpoint.\n'
+    yield (
+        'Each is `configs/classical/<name>_<data set>.py`; `tools/test.py` takes it without a checkpoint. '
+        '[classical.md](classical.md) says what they compute, and gives their numbers under other rules.\n'
+    )
     yield from _table(['name', 'detector', 'paper', 'measured here'], rows)
 
 
 def _measured(results: Mapping) -> Iterator[str]:
     if not results:
         yield 'Nothing yet.\n'
-    for summary in results.get('zoo', ()):
+    for path, summary in results.get('zoo', {}).items():
         for table, _ in tables_of(summary):
             yield table.markdown()
-        yield f'*[{summary["path"]}]({summary["path"]}), {summary["made"]}.*\n'
-    for report in results.get('classical', ()):
-        for dataset, measured in report.items():
-            if dataset != 'path':
-                yield from _classical(dataset, measured)
-        yield f'*[{report["path"]}]({report["path"]}).*\n'
+        yield f'*[{path}]({path}), {summary["made"]}.*\n'
+    for path, report in results.get('classical', {}).items():
+        for dataset, part in report.items():
+            yield _classical(dataset, part).markdown()
+        yield f'*[{path}]({path}).*\n'
 
 
-def _classical(dataset: str, measured: Mapping) -> Iterator[str]:
-    rules = {rule for method in measured['methods'].values() for rule in method['rules']}
-    for rule in sorted(rules):
-        rows = {m['title']: m['rules'][rule] for m in measured['methods'].values() if rule in m['rules']}
-        what = ' '.join(filter(None, (dataset, measured.get('split_set'), measured.get('split'))))
-        caption = f'{what}, {measured["images"]} images; threshold rule {rule} of each score map'
-        table = ResultTable(caption, 'native', rows, _METRICS, head='detector')
-        yield table.markdown()
+def _classical(dataset: str, part: Mapping) -> ResultTable:
+    """The numbers of a data set under the rule that its methods name first."""
+    rule = next(iter(next(iter(part['methods'].values()))['rules']))
+    rows = {m['title']: m['rules'][rule] for m in part['methods'].values() if rule in m['rules']}
+    what = ' '.join(filter(None, (dataset, part.get('split_set'), part.get('split'))))
+    caption = f'{what}, {part["images"]} images; detections by rule {rule} of each score map'
+    return ResultTable(caption, 'native', rows, _METRICS, head='detector')
 
 
 def _quoted() -> Iterator[str]:

@@ -1,0 +1,80 @@
+"""Accuracy against cost: labels apart, and in the report."""
+
+import itertools
+import json
+
+import pytest
+from matplotlib.text import Annotation
+
+from madnet.visualization.cost import draw_cost
+from madnet.visualization.figure import save_figure
+from madnet.visualization.report import build_report
+from madnet.visualization.results import load_results
+
+
+def labels_of(figure):
+    axes = figure.axes[0]
+    return [t for t in axes.texts if isinstance(t, Annotation) and t.get_text()]
+
+
+@pytest.mark.parametrize('width', ['single', 'double'])
+def test_labels_cover_neither_each_other_nor_marks(width, tmp_path):
+    # five marks within a third of a decade and three points, two of them at one place
+    points = {
+        f'method {i}': (macs * 1e9, iou, 0.004)
+        for i, (macs, iou) in enumerate(
+            [(5, 0.74), (5.2, 0.74), (6, 0.735), (7, 0.75), (8, 0.745), (0.3, 0.66), (50, 0.76), (50, 0.76)]
+        )
+    }
+    figure = draw_cost(points, 'native', 'IoU', {'light (published)': 0.06e9}, width)
+    save_figure(figure, tmp_path / 'cost')
+    renderer, axes = figure.canvas.get_renderer(), figure.axes[0]
+    labels = labels_of(figure)
+    assert {t.get_text() for t in labels} == {*points, 'light (published)'}
+    boxes = {t.get_text(): t.get_window_extent(renderer) for t in labels}
+    for a, b in itertools.combinations(boxes, 2):
+        assert not boxes[a].overlaps(boxes[b]), (a, b)
+    for label, box in boxes.items():
+        for name, (macs, iou, _) in points.items():
+            assert not box.contains(*axes.transData.transform((macs / 1e9, 100 * iou))), (label, name)
+    inside = axes.get_window_extent(renderer)
+    for label, box in boxes.items():
+        assert inside.x0 <= box.x0 <= box.x1 <= inside.x1, label
+
+
+def test_axis_and_values():
+    figure = draw_cost({'a': (1e9, 0.5, None), 'b': (1e10, 0.7, 0.01)}, 'abc', 'nIoU')
+    axes = figure.axes[0]
+    assert axes.get_xscale() == 'log'
+    assert axes.get_ylabel() == 'nIoU (%)'
+    assert 'abc' in axes.get_title()
+    assert axes.get_xlim()[0] < 1
+    assert axes.get_ylim()[1] > 71
+
+
+def test_a_report_shows_cost_beside_accuracy(tmp_path):
+    """``cost.json`` may lie beside ``metrics.json`` or above the seeds."""
+    told = {'name': 'x', 'split': 'test', 'images': 3}
+    for name, macs, seeds in (('small', 3e8, (0.5, 0.6)), ('large', 2e9, (0.7,))):
+        for k, iou in enumerate(seeds):
+            folder = tmp_path / name / f'seed{k}'
+            folder.mkdir(parents=True)
+            report = {'schema': 1, 'dataset': told, 'results': {'native': {'IoU': iou, 'nIoU': iou}}}
+            (folder / 'metrics.json').write_text(json.dumps(report))
+        where = tmp_path / name if len(seeds) > 1 else folder
+        (where / 'cost.json').write_text(json.dumps({'parameters': 250000, 'MACs': macs, 'size': 256}))
+    rows = [
+        {'label': 'Small', 'folders': ['small/seed0', 'small/seed1']},
+        {'label': 'Large', 'folders': ['large/seed0']},
+    ]
+    (tmp_path / 'zoo.json').write_text(json.dumps({'rows': rows}))
+    page = build_report(load_results([str(tmp_path)]), tmp_path / 'report')
+    text = page.read_text()
+    assert 'id="cost"' in text
+    [table] = (tmp_path / 'report' / 'tables').glob('*.csv')
+    assert table.read_text().splitlines() == [
+        'method,protocol,IoU %,nIoU %,parameters M,MACs G',
+        'Small (2 runs),native,55.00 ± 7.07,55.00 ± 7.07,0.250,0.300',
+        'Large,native,70.00,70.00,0.250,2.000',
+    ]
+    assert len(list((tmp_path / 'report' / 'figures').glob('cost_*.pdf'))) == 1
