@@ -21,8 +21,10 @@ def test_the_new_experiment_builds(repository, tmp_path):
 def test_every_config_it_names_exists(repository):
     readme = (repository / 'README.md').read_text(encoding='utf-8')
     named = set(re.findall(r'`(madnet_\w+)`', readme)) | set(re.findall(r'configs/(\w+)\.py', readme))
+    named |= set(re.findall(r'`((?:modern|zoo|classical)/\w+)`', readme))
     named.discard('my_experiment')
     assert {'madnet_nuaa', 'madnet_nudt', 'madnet_synthetic'} <= named
+    assert {'modern/madnet_nano_nuaa', 'zoo/acm_nuaa', 'classical/tophat_nuaa'} <= named
     for name in named:
         assert (repository / 'configs' / f'{name}.py').is_file(), name
 
