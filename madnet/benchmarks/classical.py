@@ -228,7 +228,7 @@ def as_markdown(part: dict) -> str:
     curves = [['method', 'AUC %', 'AUC per image %', 'best t', 'IoU % there', 'constant maps']]
     for entry in part['methods'].values():
         for rule, numbers in entry['rules'].items():
-            seconds = f'{entry["seconds"]:.3f}'
+            seconds = f'{entry["seconds"]:.2g}'
             rows.append([entry['title'], rule, *(as_text(m, numbers[m]) for m in _HEADLINE), seconds])
         auc, per_image, oracle = (entry['curves'][k] for k in ('AUC', 'AUC_per_image', 'oracle'))
         best = [f'{oracle["threshold"]:.3f}', as_text('IoU', oracle['IoU'])]

@@ -28,6 +28,14 @@ def test_filters_are_their_formulas(name):
     np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-11 * max(1, expected.max()))
 
 
+@pytest.mark.parametrize('name', ['rlcm', 'tllcm_9'])
+def test_fractions_of_a_grey_level_count(name):
+    # finer than float32 can hold, in which whole numbers may be sorted
+    image = scene(12, 13) * 0.9137
+    expected = plain_filters.PLAIN[name](plain_filters.Plain(image))
+    np.testing.assert_allclose(DETECTORS[name](image), expected, rtol=0, atol=1e-11 * expected.max())
+
+
 @pytest.mark.parametrize('name', plain_low_rank.PLAIN)
 def test_low_rank_methods_are_their_algorithms(name):
     image = scene(41, 52).astype(np.float64)
@@ -36,6 +44,16 @@ def test_low_rank_methods_are_their_algorithms(name):
     scores = get_detector(name, patch=patch, step=step)(image)
     assert expected.max() > 0
     np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-7 * expected.max())
+
+
+def test_ipi_ends_when_its_rank_has_settled():
+    # a smooth scene, where one iteration more or fewer changes the score by percents
+    y, x = np.mgrid[:41, :52]
+    image = 80 + 20 * np.sin(x / 15) + 15 * np.cos(y / 12)
+    image[20:22, 30:32] += 30
+    expected = plain_low_rank.ipi(image, 12, 7)
+    scores = get_detector('ipi', patch=12, step=7)(image)
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-9)
 
 
 def test_every_detector_has_a_plain_form():
