@@ -9,7 +9,7 @@ MIN_SIZE = 32
 
 
 class InputError(UserError, ValueError):
-    """The image handed to a network has the wrong number of channels or is too small."""
+    """The image handed to a network has the wrong number of channels or a size that it does not take."""
 
 
 def check_image(x: Tensor, in_channels: int, network: str) -> None:
@@ -24,4 +24,15 @@ def check_image(x: Tensor, in_channels: int, network: str) -> None:
         raise InputError(
             f'{network} got an image of {height}×{width} pixels (height×width); the minimum is '
             f'{MIN_SIZE}×{MIN_SIZE}: enlarge or pad the image'
+        )
+
+
+def check_size(x: Tensor, fitting: tuple[int, int], network: str, expected: str) -> None:
+    """Raises :class:`InputError` unless the image ``x`` (B, C, H, W) has the ``fitting`` (height, width), to
+    which it would be padded; ``expected`` says of sizes in words which will do."""
+    height, width = x.shape[2:]
+    if (height, width) != tuple(fitting):
+        raise InputError(
+            f'{network} got an image of {height}×{width} pixels (height×width), expected {expected}: '
+            f'pad it to {fitting[0]}×{fitting[1]}, as IRSTDSegmentor does'
         )

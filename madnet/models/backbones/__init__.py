@@ -1,14 +1,14 @@
 from .abc_encoder import ABCEncoder
 from .adadcm_encoder import AdaDCMEncoder
-from .dnanet import DNANetEncoder
-from .isnet import ISNetEncoder
+from .dnanet_encoder import DNANetEncoder
+from .isnet_encoder import ISNetEncoder
 from .mim_encoder import MiMEncoder
-from .mshnet import MSHNetEncoder
-from .rdian import RDIANEncoder
-from .repisd import RepISDEncoder
-from .sctransnet import SCTransNetEncoder
+from .mshnet_encoder import MSHNetEncoder
+from .rdian_encoder import RDIANEncoder
+from .repisd_encoder import RepISDEncoder
+from .sctransnet_encoder import SCTransNetEncoder
 from .thin_resnet import ThinResNet
-from .uiunet import UIUNetEncoder
+from .uiunet_encoder import UIUNetEncoder
 
 __all__ = [
     'ABCEncoder',

@@ -1,20 +1,20 @@
 """The encoder of ABC."""
 
-import torch.nn.functional as F
-from mmengine.model import BaseModule
 from mmseg.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from madnet.errors import UserError
-from madnet.models.input_check import InputError, check_image
+from madnet.models.input_check import check_size
 from madnet.models.layers import CLFT, UCDC, DoubleConv
+
+from .pooling_encoder import PoolingEncoder
 
 STRIDE = 16
 """Of the deepest map."""
 
 
 @MODELS.register_module()
-class ABCEncoder(BaseModule):
+class ABCEncoder(PoolingEncoder):
     """Encoder of ABC (Pan et al., "ABC: Attention with Bilinear Correlation for Infrared Small Target
     Detection", ICME 2023, fig. 2): two convolutions, three stages of
     :class:`~madnet.models.layers.CLFT`, one of :class:`~madnet.models.layers.UCDC`, with 2×2 max-pooling
@@ -44,23 +44,20 @@ class ABCEncoder(BaseModule):
         side: int = 256,
         init_cfg: dict | list[dict] | None = None,
     ):
-        super().__init__(init_cfg)
         if side < 2 * STRIDE or side % STRIDE:
             raise UserError(
                 f'ABCEncoder: side={side}, expected a multiple of {STRIDE} of at least {2 * STRIDE}'
             )
         if base_channels < 2 or base_channels % 2:
             raise UserError(f'ABCEncoder: base_channels={base_channels}, expected an even number')
-        self.in_channels = in_channels
+        widths = [base_channels * 2**i for i in range(5)]
+        stages = [
+            DoubleConv(in_channels, widths[0]),
+            *(CLFT(widths[i - 1], widths[i], side >> i) for i in (1, 2, 3)),
+            UCDC(widths[3], widths[4]),
+        ]
+        super().__init__(in_channels, widths, stages, init_cfg)
         self.side = side
-        widths = self.pyramid_channels = [base_channels * 2**i for i in range(5)]
-        self.stages = nn.ModuleList(
-            [
-                DoubleConv(in_channels, widths[0]),
-                *(CLFT(widths[i - 1], widths[i], side >> i) for i in (1, 2, 3)),
-                UCDC(widths[3], widths[4]),
-            ]
-        )
 
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """The size (side, side) to which an image of ``height`` × ``width`` pixels is padded.
@@ -77,19 +74,6 @@ class ABCEncoder(BaseModule):
             )
         return self.side, self.side
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Image (B, in_channels, side, side) → maps (B, d·2ⁱ, side / 2ⁱ, side / 2ⁱ), i = 0 … 4."""
-        check_image(x, self.in_channels, type(self).__name__)
-        height, width = x.shape[2:]
-        if (height, width) != self.padded_size(height, width):
-            raise InputError(
-                f'ABCEncoder has side={self.side} but got an image of {height}×{width} pixels '
-                f'(height×width): pad it to {self.side}×{self.side}, as IRSTDSegmentor does'
-            )
-        maps = []
-        for stage in self.stages:
-            if maps:
-                x = F.max_pool2d(x, kernel_size=2)
-            x = stage(x)
-            maps.append(x)
-        return tuple(maps)
+    def check(self, x: Tensor) -> None:
+        super().check(x)
+        check_size(x, self.padded_size(*x.shape[2:]), type(self).__name__, f'one of its side={self.side}')

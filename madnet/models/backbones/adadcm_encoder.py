@@ -1,16 +1,16 @@
 """The encoder of MAD-Net."""
 
-import torch.nn.functional as F
-from mmengine.model import BaseModule
-from mmseg.registry import MODELS
-from torch import Tensor, nn
+import itertools
 
-from madnet.models.input_check import check_image
+from mmseg.registry import MODELS
+
 from madnet.models.layers import AdaDCM
+
+from .pooling_encoder import PoolingEncoder
 
 
 @MODELS.register_module()
-class AdaDCMEncoder(BaseModule):
+class AdaDCMEncoder(PoolingEncoder):
     """Pyramid of :class:`~madnet.models.layers.AdaDCM` blocks with 2×2 max-pooling between them.
 
     The first four stages of MAD-Net (IEEE document 10777476). Any image of at least 32×32 pixels will do:
@@ -34,19 +34,6 @@ class AdaDCMEncoder(BaseModule):
         num_stages: int = 4,
         init_cfg: dict | list[dict] | None = None,
     ):
-        super().__init__(init_cfg)
-        self.in_channels = in_channels
-        self.pyramid_channels = [base_channels * 2**i for i in range(num_stages)]
-        widths = [in_channels, *self.pyramid_channels]
-        self.stages = nn.ModuleList(AdaDCM(widths[i], widths[i + 1]) for i in range(num_stages))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Image (B, in_channels, H, W) → maps (B, D·2ⁱ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)), i = 0, 1, …"""
-        check_image(x, self.in_channels, type(self).__name__)
-        maps = []
-        for stage in self.stages:
-            if maps:
-                x = F.max_pool2d(x, kernel_size=2, ceil_mode=True)
-            x = stage(x)
-            maps.append(x)
-        return tuple(maps)
+        widths = [base_channels * 2**i for i in range(num_stages)]
+        stages = (AdaDCM(a, b) for a, b in itertools.pairwise([in_channels, *widths]))
+        super().__init__(in_channels, widths, stages, init_cfg)

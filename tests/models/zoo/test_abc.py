@@ -157,7 +157,7 @@ def test_larger_images_are_refused_or_cut_into_tiles():
     model = build_abc(1, base_channels=2, side=64)
     with pytest.raises(UserError, match=r'65×40.*mode="slide", crop_size=\(64, 64\), stride=\(48, 48\)'):
         model.encode_decode(torch.zeros(1, 1, 65, 40))
-    with pytest.raises(InputError, match=r'side=64 but got an image of 64×48 .*pad it to 64×64'):
+    with pytest.raises(InputError, match=r'image of 64×48 pixels.*side=64: pad it to 64×64'):
         model.backbone(torch.zeros(1, 1, 64, 48))
     tiled = build_abc(
         1, base_channels=2, side=64, test_cfg={'mode': 'slide', 'crop_size': (64, 64), 'stride': (48, 48)}
@@ -191,7 +191,7 @@ def test_checkpoints_round_trip(prefix):
 
 def test_other_checkpoints_are_refused():
     published = export_abc(build_abc(1, base_channels=2, side=32).state_dict(), prefix='')
-    with pytest.raises(UserError, match=r'the published ABC: it has no Conv1\.conv\.0\.weight.*are other'):
+    with pytest.raises(UserError, match=r'the published ABC: it has no convolution Conv1\.conv\.0\.weight.*are other'):
         convert_abc({'other': torch.zeros(1)})
     with pytest.raises(UserError, match='1 unknown: extra'):
         convert_abc(published | {'extra': torch.zeros(1)})

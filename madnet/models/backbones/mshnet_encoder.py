@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from madnet.models.input_check import check_image
 
-from .dnanet import DNANetEncoder
+from .dnanet_encoder import DNANetEncoder
 
 
 @MODELS.register_module()

@@ -1,19 +1,18 @@
 """The encoder of DNANet."""
 
+import itertools
 from collections.abc import Sequence
 
-import torch.nn.functional as F
-from mmengine.model import BaseModule
 from mmseg.registry import MODELS
-from torch import Tensor, nn
 
 from madnet.errors import UserError
-from madnet.models.input_check import check_image
 from madnet.models.layers import cbam_stage
+
+from .pooling_encoder import PoolingEncoder
 
 
 @MODELS.register_module()
-class DNANetEncoder(BaseModule):
+class DNANetEncoder(PoolingEncoder):
     """Stages of residual CBAM blocks with 2×2 max-pooling between them.
 
     The first column X(i, 0) of the grid of DNANet (Li et al., "Dense Nested Attention Network for Infrared
@@ -41,25 +40,11 @@ class DNANetEncoder(BaseModule):
         depths: Sequence[int] = (1, 2, 2, 2, 2),
         init_cfg: dict | list[dict] | None = None,
     ):
-        super().__init__(init_cfg)
         if not depths or min(depths) < 1:
             raise UserError(
                 f'DNANetEncoder: depths={list(depths)}, expected at least one block in every stage'
             )
-        self.in_channels = in_channels
-        self.pyramid_channels = [base_channels * 2**i for i in range(len(depths))]
-        widths = [in_channels, *self.pyramid_channels]
-        self.stages = nn.ModuleList(
-            cbam_stage(widths[i], widths[i + 1], depth) for i, depth in enumerate(depths)
-        )
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Image (B, in_channels, H, W) → maps (B, C·2ⁱ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)), i = 0, 1, …"""
-        check_image(x, self.in_channels, type(self).__name__)
-        maps = []
-        for stage in self.stages:
-            if maps:
-                x = F.max_pool2d(x, kernel_size=2, ceil_mode=True)
-            x = stage(x)
-            maps.append(x)
-        return tuple(maps)
+        widths = [base_channels * 2**i for i in range(len(depths))]
+        steps = itertools.pairwise([in_channels, *widths])
+        stages = (cbam_stage(a, b, depth) for (a, b), depth in zip(steps, depths, strict=True))
+        super().__init__(in_channels, widths, stages, init_cfg)
