@@ -1,13 +1,8 @@
 # ACM (FPN) on SIRST-AUG, the common recipe; maps keep their pixels in place at every size.
 _base_ = [
-    '../../_base_/models/acm_fpn.py',
+    '../../_base_/models/acm_fpn_grey.py',
     '../../_base_/datasets/modern_sirstaug.py',
     '../../_base_/schedules/modern.py',
     '../../_base_/default_runtime.py',
 ]
-model = dict(
-    data_preprocessor=dict(_delete_=True, type='IRSTDPreProcessor', **_base_.grey_stats),
-    backbone=dict(in_channels=1),
-    neck=dict(stretch=False),
-    decode_head=dict(stretch=False, loss_decode=dict(per_image=True)),
-)
+model = dict(data_preprocessor=_base_.grey_stats)

@@ -1,12 +1,8 @@
 # ACM (U-Net) on NUDT-SIRST, the common recipe.
 _base_ = [
-    '../../_base_/models/acm.py',
+    '../../_base_/models/acm_grey.py',
     '../../_base_/datasets/modern_nudt.py',
     '../../_base_/schedules/modern.py',
     '../../_base_/default_runtime.py',
 ]
-model = dict(
-    data_preprocessor=dict(_delete_=True, type='IRSTDPreProcessor', **_base_.grey_stats),
-    backbone=dict(in_channels=1),
-    decode_head=dict(loss_decode=dict(per_image=True)),
-)
+model = dict(data_preprocessor=_base_.grey_stats)

@@ -1,12 +1,8 @@
 # The ALCNet of the field's tables on NUAA-SIRST, the common recipe.
 _base_ = [
-    '../../_base_/models/alcnet_basic.py',
+    '../../_base_/models/alcnet_basic_grey.py',
     '../../_base_/datasets/modern_nuaa.py',
     '../../_base_/schedules/modern.py',
     '../../_base_/default_runtime.py',
 ]
-model = dict(
-    data_preprocessor=dict(_delete_=True, type='IRSTDPreProcessor', **_base_.grey_stats),
-    backbone=dict(in_channels=1),
-    decode_head=dict(loss_decode=dict(per_image=True)),
-)
+model = dict(data_preprocessor=_base_.grey_stats)
