@@ -3,18 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from madnet.errors import UserError
-from madnet.models.backbones import ABCEncoder
-from madnet.models.heads import ABCHead
+from .blocks import CONV_BN, DOUBLE_CONV, UP_CONV
+from .conversion import shape_of, to_ours, to_published
+from .fitting import unwrap, without_prefixes
+from .renaming import Names, nest
+from .template import template
 
-from .fitting import check_same, some, unwrap, without_prefixes
-from .madnet import DOUBLE_CONV, UP_CONV
-from .renaming import Names, inverse, nest, rename
+PUBLISHED = 'not a checkpoint of the published ABC'
+OURS = 'not a state dict of our ABC'
 
-CONV_BN: Names = {'conv': '0', 'bn': '1'}
 CLFT: Names = {
     'gamma': 'attention.gamma',
     'correlation.query': 'attention.att.query_conv',
@@ -67,10 +66,7 @@ class ABCShape(NamedTuple):
 
     def template(self) -> dict[str, Tensor]:
         """Our state dict of that shape, without memory behind it."""
-        with torch.device('meta'):
-            backbone = ABCEncoder(*self)
-            head = ABCHead(backbone.pyramid_channels)
-            return nn.ModuleDict({'backbone': backbone, 'decode_head': head}).state_dict()
+        return template({'type': 'ABCEncoder', **self._asdict()}, {'type': 'ABCHead'})
 
 
 def published_abc_shape(published: Mapping[str, Any]) -> ABCShape:
@@ -80,7 +76,7 @@ def published_abc_shape(published: Mapping[str, Any]) -> ABCShape:
         UserError: The first convolution or the first attention is missing.
     """
     return _shape(
-        without_prefixes(published), 'Conv1.conv.0', 'Convtans2.attention.att.query_line', 'the published ABC'
+        without_prefixes(published), 'Conv1.conv.0', 'Convtans2.attention.att.query_line', PUBLISHED
     )
 
 
@@ -100,9 +96,7 @@ def convert_abc(published: Mapping[str, Any]) -> dict[str, Tensor]:
         UserError: Keys or shapes differ from the published architecture; the message names them.
     """
     state = {key: value for key, value in without_prefixes(published).items() if key not in DEAD}
-    expected = rename(published_abc_shape(published).template(), ABC)
-    check_same(state, expected, 'not a checkpoint of the published ABC')
-    return rename({key: state[key] for key in expected}, inverse(ABC))
+    return to_ours(state, published_abc_shape(published).template(), ABC, PUBLISHED)
 
 
 def export_abc(state_dict: Mapping[str, Any], prefix: str = 'decode_head.') -> dict[str, Tensor]:
@@ -118,19 +112,14 @@ def export_abc(state_dict: Mapping[str, Any], prefix: str = 'decode_head.') -> d
         UserError: The state dict is of another architecture.
     """
     state = unwrap(state_dict)
-    shape = _shape(state, 'backbone.stages.0.0.conv', 'backbone.stages.1.correlation.query_line', 'our ABC')
-    expected = shape.template()
-    check_same(state, expected, 'not a state dict of our ABC')
-    published = rename({key: state[key] for key in expected}, ABC)
+    shape = _shape(state, 'backbone.stages.0.0.conv', 'backbone.stages.1.correlation.query_line', OURS)
+    published = to_published(state, shape.template(), ABC, OURS)
     for key in DEAD:
         weight = published[key.replace('.bias', '.weight')]
         published[key] = weight.new_zeros(weight.shape[0])
     return {prefix + key: value for key, value in published.items()}
 
 
-def _shape(state: Mapping[str, Tensor], first: str, line: str, what: str) -> ABCShape:
-    for key, axes in ((f'{first}.weight', 4), (f'{line}.weight', 2)):
-        if key not in state or state[key].ndim != axes:
-            raise UserError(f'not a state dict of {what}: it has no {key}; its first keys are {some(state)}')
-    convolution, linear = state[f'{first}.weight'], state[f'{line}.weight']
-    return ABCShape(convolution.shape[1], convolution.shape[0], 2 * linear.shape[0])
+def _shape(state: Mapping[str, Tensor], first: str, line: str, verdict: str) -> ABCShape:
+    base_channels, in_channels = shape_of(state, f'{first}.weight', verdict)[:2]
+    return ABCShape(in_channels, base_channels, 2 * shape_of(state, f'{line}.weight', verdict, axes=2)[0])

@@ -7,11 +7,7 @@ from torch import Tensor
 
 from madnet.errors import UserError
 
-from .fitting import check_same, some, unwrap
-from .mxnet import from_mxnet, is_from_mxnet, published_tensors, to_mxnet
-from .renaming import Names, inverse, nest, rename
-from .template import template
-from .thin_resnet import (
+from .blocks import (
     ASYMMETRIC_FUSION,
     FCN_HEAD,
     RESIDUAL_BODY,
@@ -21,6 +17,11 @@ from .thin_resnet import (
     count_blocks,
     layer,
 )
+from .conversion import to_ours, to_published
+from .fitting import some, unwrap
+from .mxnet import from_mxnet, is_from_mxnet, published_tensors, to_mxnet
+from .renaming import Names, nest, rename
+from .template import template
 
 PUBLISHED = 'not a checkpoint of a published ACM'
 OURS = 'not a state dict of our ACM'
@@ -115,11 +116,10 @@ def convert_acm(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     state, shape = published_tensors(published), published_acm_shape(published)
     names = shape.names()
-    expected = rename(template(shape.model()), names)
+    ours = template(**shape.model())
     if shape.source == 'authors':
-        state = from_mxnet(state, expected)
-    check_same(state, expected, PUBLISHED)
-    return rename({key: state[key] for key in expected}, inverse(names))
+        state = from_mxnet(state, rename(ours, names))
+    return to_ours(state, ours, names, PUBLISHED)
 
 
 def export_acm(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -148,7 +148,5 @@ def export_acm(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     last = state[stem[1] if stride == 4 else stem[0]].shape[0]
     blocks = count_blocks(state, 'backbone.stages.0.')
     shape = ACMShape(host, source, state[stem[0]].shape[1], last, blocks, stride)
-    expected = template(shape.model())
-    check_same(state, expected, OURS)
-    published = rename({key: state[key] for key in expected}, shape.names())
+    published = to_published(state, template(**shape.model()), shape.names(), OURS)
     return to_mxnet(published) if source == 'authors' else published

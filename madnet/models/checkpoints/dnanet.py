@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from madnet.errors import UserError
-from madnet.models.backbones import DNANetEncoder
-from madnet.models.heads import DNANetHead
+from .blocks import CBAM_BLOCK
+from .conversion import shape_of, to_ours, to_published
+from .fitting import unwrap, without_prefixes
+from .renaming import Names, nest
+from .template import template
 
-from .cbam import CBAM_BLOCK
-from .fitting import check_same, some, unwrap, without_prefixes
-from .renaming import Names, inverse, nest, rename
+PUBLISHED = 'not a checkpoint of the published DNANet'
+OURS = 'not a state dict of our DNANet'
 
 
 class DNANetShape(NamedTuple):
@@ -25,10 +25,14 @@ class DNANetShape(NamedTuple):
 
     def template(self) -> dict[str, Tensor]:
         """Our state dict of that shape, without memory behind it."""
-        with torch.device('meta'):
-            backbone = DNANetEncoder(self.in_channels, self.base_channels, self.depths)
-            head = DNANetHead(backbone.pyramid_channels, self.depths[:-1], self.deep_supervision)
-            return nn.ModuleDict({'backbone': backbone, 'decode_head': head}).state_dict()
+        backbone = dict(
+            type='DNANetEncoder',
+            in_channels=self.in_channels,
+            base_channels=self.base_channels,
+            depths=self.depths,
+        )
+        head = dict(type='DNANetHead', depths=self.depths[:-1], deep_supervision=self.deep_supervision)
+        return template(backbone, head)
 
     def names(self) -> Names:
         """Our names → the published ones."""
@@ -55,14 +59,9 @@ def published_dnanet_shape(published: Mapping[str, Any]) -> DNANetShape:
         UserError: The first convolution is missing.
     """
     state = without_prefixes(published)
-    weight = state.get('conv0_0.0.conv1.weight')
-    if weight is None or weight.ndim != 4:
-        raise UserError(
-            'not a checkpoint of the published DNANet: it has no convolution conv0_0.0.conv1.weight; '
-            f'its first keys are {some(state)}'
-        )
+    base_channels, in_channels = shape_of(state, 'conv0_0.0.conv1.weight', PUBLISHED)[:2]
     depths = _depths(state, 'conv{level}_0.{block}.conv1.weight')
-    return DNANetShape(weight.shape[1], weight.shape[0], depths, 'final.weight' not in state)
+    return DNANetShape(in_channels, base_channels, depths, 'final.weight' not in state)
 
 
 def convert_dnanet(published: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -79,9 +78,7 @@ def convert_dnanet(published: Mapping[str, Any]) -> dict[str, Tensor]:
         UserError: Keys or shapes differ from the published architecture; the message names them.
     """
     state, shape = without_prefixes(published), published_dnanet_shape(published)
-    expected = rename(shape.template(), shape.names())
-    check_same(state, expected, 'not a checkpoint of the published DNANet')
-    return rename({key: state[key] for key in expected}, inverse(shape.names()))
+    return to_ours(state, shape.template(), shape.names(), PUBLISHED)
 
 
 def export_dnanet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -91,18 +88,11 @@ def export_dnanet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
         UserError: The state dict is of another architecture.
     """
     state = unwrap(state_dict)
-    weight = state.get('backbone.stages.0.0.body.0.weight')
-    if weight is None or weight.ndim != 4:
-        raise UserError(
-            'not a state dict of our DNANet: it has no backbone.stages.0.0.body.0.weight; '
-            f'its first keys are {some(state)}'
-        )
+    base_channels, in_channels = shape_of(state, 'backbone.stages.0.0.body.0.weight', OURS)[:2]
     depths = _depths(state, 'backbone.stages.{level}.{block}.body.0.weight')
     deep = any(key.startswith('decode_head.sides.') for key in state)
-    shape = DNANetShape(weight.shape[1], weight.shape[0], depths, deep)
-    expected = shape.template()
-    check_same(state, expected, 'not a state dict of our DNANet')
-    return rename({key: state[key] for key in expected}, shape.names())
+    shape = DNANetShape(in_channels, base_channels, depths, deep)
+    return to_published(state, shape.template(), shape.names(), OURS)
 
 
 def _depths(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from madnet.errors import UserError
-from madnet.models.backbones import ISNetEncoder
-from madnet.models.heads import ISNetHead
+from .blocks import FCN_HEAD, RESIDUAL_BODY, STEM4, layer
+from .conversion import shape_of, to_ours, to_published
+from .fitting import unwrap, without_prefixes
+from .renaming import Names, nest
+from .template import template
 
-from .fitting import check_same, some, unwrap, without_prefixes
-from .renaming import Names, inverse, nest, rename
-from .thin_resnet import FCN_HEAD, RESIDUAL_BODY, STEM4, layer
+PUBLISHED = 'not a checkpoint of the published ISNet'
+OURS = 'not a state dict of our ISNet'
 
 UNUSED = ('res1', 'res2', 'res3', 'd1', 'd2', 'd3', 'cw', 'gate1', 'gate2', 'gate3')
 UNUSED += ('SA', 'SA_att', 'head2', 'conv2_1', 'conv16')
@@ -45,12 +46,8 @@ def convert_isnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     state = {k: v for k, v in without_prefixes(published).items() if k.partition('.')[0] not in UNUSED}
     modulated = 'TTOA_low.dcn_row.conv_offset_mask.weight' in state
-    marks = ('dsup.weight', 'layer1.0.body.0.weight')
-    expected = _template(*_shape(state, marks, 'a checkpoint of the published ISNet'), modulated)
-    names = _names(modulated)
-    expected = rename(expected, names)
-    check_same(state, expected, 'not a checkpoint of the published ISNet')
-    return rename({key: state[key] for key in expected}, inverse(names))
+    edges, first = (shape_of(state, key, PUBLISHED) for key in ('dsup.weight', 'layer1.0.body.0.weight'))
+    return to_ours(state, _template(edges, first, modulated), _names(modulated), PUBLISHED)
 
 
 def export_isnet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -62,29 +59,16 @@ def export_isnet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     state = unwrap(state_dict)
     marks = ('decode_head.edge_in.weight', 'backbone.stages.0.0.body.0.weight')
-    shape = _shape(state, marks, 'a state dict of our ISNet')
+    edges, first = (shape_of(state, key, OURS) for key in marks)
     offset = state.get('decode_head.attentions.0.row.offset.bias')
     modulated = offset is not None and len(offset) == 9
-    expected = _template(*shape, modulated)
-    check_same(state, expected, 'not a state dict of our ISNet')
-    return rename({key: state[key] for key in expected}, _names(modulated))
+    return to_published(state, _template(edges, first, modulated), _names(modulated), OURS)
 
 
-def _shape(state: Mapping[str, Tensor], marks: tuple[str, str], what: str) -> tuple[int, int, int]:
-    """(Image channels, base channels, channels of the edge branch), from the weights that ``marks`` names."""
-    absent = next((key for key in marks if key not in state or state[key].ndim != 4), None)
-    if absent is not None:
-        raise UserError(f'not {what}: it has no convolution {absent}; its first keys are {some(state)}')
-    widen, first = (state[key].shape for key in marks)
-    return widen[1], first[0], widen[0]
-
-
-def _template(in_channels: int, base_channels: int, edge_channels: int, modulated: bool) -> dict[str, Tensor]:
-    """Our state dict of that shape, without memory behind it."""
-    with torch.device('meta'):
-        backbone = ISNetEncoder(in_channels, base_channels)
-        head = ISNetHead(backbone.pyramid_channels, edge_channels=edge_channels, modulated=modulated)
-    return nn.ModuleDict({'backbone': backbone, 'decode_head': head}).state_dict()
+def _template(edges: torch.Size, first: torch.Size, modulated: bool) -> dict[str, Tensor]:
+    """Our state dict, by the shapes of the convolutions that begin the edge branch and the first layer."""
+    backbone = dict(type='ISNetEncoder', in_channels=edges[1], base_channels=first[0])
+    return template(backbone, dict(type='ISNetHead', edge_channels=edges[0], modulated=modulated))
 
 
 def _names(modulated: bool) -> Names:

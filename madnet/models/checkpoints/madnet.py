@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from madnet.errors import UserError
-from madnet.models.backbones import AdaDCMEncoder
-from madnet.models.heads import MADNetHead
-from madnet.models.necks import MemA2MNeck
 
-from .fitting import check_same, some, unwrap, without_prefixes
-from .renaming import Names, inverse, nest, rename
+from .blocks import DOUBLE_CONV, UP_CONV
+from .conversion import shape_of, to_ours, to_published
+from .fitting import unwrap, without_prefixes
+from .renaming import Names, nest
+from .template import template
+
+PUBLISHED = 'not a checkpoint of the published MAD-Net'
+OURS = 'not a state dict of our MAD-Net'
 
 DIFFERENTIAL_CONV: Names = {
     'gamma.horizontal': 'gamma1',
@@ -42,8 +44,6 @@ MEMA2M_BLOCK: Names = {
 MEMA2M: Names = {'stem.conv': 'conv1.0', 'stem.bn': 'conv1.1'}
 for _i in range(4):
     MEMA2M |= nest(f'blocks.{_i}', f'mema2m.{_i}', MEMA2M_BLOCK)
-DOUBLE_CONV: Names = {'0.conv': 'conv.0', '0.bn': 'conv.1', '1.conv': 'conv.3', '1.bn': 'conv.4'}
-UP_CONV: Names = {'conv': 'up.1', 'bn': 'up.2'}
 
 # In the published network `Conv1` and `Conv5` are blocks, `conv1` … `conv5` the deep-supervision heads.
 MADNET: Names = {
@@ -69,13 +69,8 @@ def published_width(published: Mapping[str, Any]) -> tuple[int, int]:
     Raises:
         UserError: The first convolution is missing.
     """
-    weight = _published_state(published).get('Conv1.conv.0.weight')
-    if weight is None or weight.ndim != 4:
-        raise UserError(
-            'not a checkpoint of the published MAD-Net: it has no convolution Conv1.conv.0.weight; '
-            f'its first keys are {some(_published_state(published))}'
-        )
-    return weight.shape[1], weight.shape[0]
+    shape = shape_of(_published_state(published), 'Conv1.conv.0.weight', PUBLISHED)
+    return shape[1], shape[0]
 
 
 def convert_madnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -92,9 +87,7 @@ def convert_madnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
         UserError: Keys or shapes differ from the published architecture; the message names them.
     """
     state = _published_state(published)
-    expected = rename(_template(*published_width(published)), MADNET)
-    check_same(state, expected, 'not a checkpoint of the published MAD-Net')
-    return rename({key: state[key] for key in expected}, inverse(MADNET))
+    return to_ours(state, _template(*published_width(published)), MADNET, PUBLISHED)
 
 
 def export_madnet(state_dict: Mapping[str, Any], prefix: str = 'decode_head.') -> dict[str, Tensor]:
@@ -110,29 +103,15 @@ def export_madnet(state_dict: Mapping[str, Any], prefix: str = 'decode_head.') -
     state = unwrap(state_dict)
     if any('.fused.' in key for key in state):
         raise UserError('a folded MAD-Net has no published form: export the checkpoint it was folded from')
-    weight = state.get('backbone.stages.0.conv_in.weight')
-    if weight is None:
-        raise UserError(
-            'not a state dict of our MAD-Net: it has no backbone.stages.0.conv_in.weight; '
-            f'its first keys are {some(state)}'
-        )
-    expected = _template(weight.shape[1], weight.shape[0])
-    check_same(state, expected, 'not a state dict of our MAD-Net')
-    return {prefix + key: value for key, value in rename({k: state[k] for k in expected}, MADNET).items()}
+    base_channels, in_channels = shape_of(state, 'backbone.stages.0.conv_in.weight', OURS)[:2]
+    published = to_published(state, _template(in_channels, base_channels), MADNET, OURS)
+    return {prefix + key: value for key, value in published.items()}
 
 
 def _template(in_channels: int, base_channels: int) -> dict[str, Tensor]:
-    """Our state dict at that width, without memory behind it."""
-    widths = [base_channels * 2**i for i in range(5)]
-    with torch.device('meta'):
-        model = nn.ModuleDict(
-            {
-                'backbone': AdaDCMEncoder(in_channels, base_channels),
-                'neck': MemA2MNeck(widths[:4]),
-                'decode_head': MADNetHead(widths),
-            }
-        )
-    return model.state_dict()
+    """Our state dict at that width."""
+    backbone = dict(type='AdaDCMEncoder', in_channels=in_channels, base_channels=base_channels)
+    return template(backbone, dict(type='MADNetHead'), neck=dict(type='MemA2MNeck'))
 
 
 def _published_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:

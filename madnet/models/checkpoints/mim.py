@@ -5,15 +5,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from madnet.errors import UserError
-from madnet.models.backbones import MiMEncoder
-from madnet.models.heads import MiMHead
 
-from .fitting import check_same, some, unwrap
-from .renaming import Names, inverse, nest, rename
+from .blocks import BODY, FCN_HEAD
+from .conversion import to_ours, to_published
+from .fitting import some, unwrap
+from .renaming import Names, nest
+from .template import template
+
+PUBLISHED = 'not a checkpoint of the published MiM-ISTD'
+OURS = 'not a state dict of our MiM-ISTD'
 
 SS2D: Names = {
     name: name
@@ -52,8 +55,6 @@ UPSAMPLE: Names = {
     'bn2': 'batch_norm2',
 }
 PATCH_EXPAND: Names = {'expand': 'expand', 'norm': 'norm'}
-RESIDUAL: Names = {f'body.{i}': f'body.{i}' for i in (0, 1, 3, 4)}
-HEAD: Names = {'reduce.0': 'block.0', 'reduce.1': 'block.1', 'conv_seg': 'block.4'}
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ PARTS = {
     'sentence_merge': Part(SENTENCE_MERGE, (('reduction.weight', 0),)),
     'up': Part(UPSAMPLE, (('transposed_conv.weight', 0), ('transposed_conv.bias', 0))),
     'expand': Part(PATCH_EXPAND, (('expand.weight', 1),)),
-    'residual': Part(RESIDUAL, (('body.0.weight', 0), ('body.3.weight', 0))),
-    'head': Part(HEAD, (('block.0.weight', 0), ('block.4.weight', 0))),
+    'residual': Part(BODY, (('body.0.weight', 0), ('body.3.weight', 0))),
+    'head': Part(FCN_HEAD, (('block.0.weight', 0), ('block.4.weight', 0))),
 }
 
 
@@ -124,16 +125,15 @@ class MiMShape:
 
     def template(self) -> dict[str, Tensor]:
         """Our state dict of this shape, without memory behind it."""
-        with torch.device('meta'):
-            backbone = MiMEncoder(
-                self.in_channels,
-                base_channels=self.base_channels,
-                word_channels=self.word_channels,
-                depths=self.depths,
-                inner_blocks=self.inner_blocks,
-            )
-            head = MiMHead(backbone.pyramid_channels, blocks=self.head_blocks)
-        return nn.ModuleDict({'backbone': backbone, 'decode_head': head}).state_dict()
+        backbone = dict(
+            type='MiMEncoder',
+            in_channels=self.in_channels,
+            base_channels=self.base_channels,
+            word_channels=self.word_channels,
+            depths=self.depths,
+            inner_blocks=self.inner_blocks,
+        )
+        return template(backbone, dict(type='MiMHead', blocks=self.head_blocks))
 
 
 def published_mim_shape(published: Mapping[str, Any]) -> MiMShape:
@@ -144,19 +144,18 @@ def published_mim_shape(published: Mapping[str, Any]) -> MiMShape:
     """
     state = unwrap(published)
     found = _find_parts(state)
-    verdict = 'not a checkpoint of the published MiM-ISTD'
     stem = f'{found["stem"][0][1]}.'.removeprefix('.') if found['stem'] else ''
     keys = [f'{stem}{key}.weight' for key in ('common_conv.0', 'inner_convs.0', 'outer_convs.6')]
     absent = [key for key in keys if key not in state or state[key].ndim != 4]
     if absent:
-        raise UserError(f'{verdict}: it has no convolution {absent[0]}; its first keys are {some(state)}')
+        raise UserError(f'{PUBLISHED}: it has no convolution {absent[0]}; its first keys are {some(state)}')
     width = state[keys[2]].shape[0]
     blocks = found['block']
     inner = sum(
         f'{prefix}.inner_norm1.weight'.removeprefix('.') in state for w, prefix in blocks if w == width
     )
     return _checked_shape(
-        verdict,
+        PUBLISHED,
         in_channels=state[keys[0]].shape[1],
         base_channels=width,
         word_channels=state[keys[1]].shape[0],
@@ -185,12 +184,9 @@ def convert_mim(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     state = unwrap(published)
     shape = published_mim_shape(state)
-    names = shape.names(state)
-    expected = rename(shape.template(), names)
     dead = _dead(state, shape)
     live = {key: value for key, value in state.items() if key not in dead}
-    check_same(live, expected, 'not a checkpoint of the published MiM-ISTD')
-    return rename({key: state[key] for key in expected}, inverse(names))
+    return to_ours(live, shape.template(), shape.names(state), PUBLISHED)
 
 
 def export_mim(state_dict: Mapping[str, Any], like: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
@@ -212,17 +208,14 @@ def export_mim(state_dict: Mapping[str, Any], like: Mapping[str, Any] | None = N
     """
     state = {k: v for k, v in unwrap(state_dict).items() if not k.startswith('decode_head.sides.')}
     shape = _our_shape(state)
-    expected = shape.template()
-    check_same(state, expected, 'not a state dict of our MiM-ISTD')
-    dead: dict[str, Tensor] = {}
-    template = None
+    model: dict[str, Tensor] = {}
     if like is not None:
-        template = unwrap(like)
-        theirs = published_mim_shape(template)
+        model = unwrap(like)
+        theirs = published_mim_shape(model)
         if theirs != shape:
             raise UserError(f'like is a checkpoint of {theirs}, expected the shape to be exported, {shape}')
-        dead = {key: template[key] for key in _dead(template, shape)}
-    return rename({key: state[key] for key in expected}, shape.names(template)) | dead
+    dead = {key: model[key] for key in _dead(model, shape)}
+    return to_published(state, shape.template(), shape.names(model), OURS) | dead
 
 
 def _find_parts(state: Mapping[str, Tensor]) -> dict[str, list[tuple[int, str]]]:
@@ -265,11 +258,10 @@ def _dead(state: Mapping[str, Tensor], shape: MiMShape) -> list[str]:
 
 
 def _our_shape(state: Mapping[str, Tensor]) -> MiMShape:
-    verdict = 'not a state dict of our MiM-ISTD'
     keys = [f'backbone.stem.{part}.weight' for part in ('common.0', 'words.0', 'sentences.6')]
     absent = [key for key in keys if key not in state or state[key].ndim != 4]
     if absent:
-        raise UserError(f'{verdict}: it has no {absent[0]}; its first keys are {some(state)}')
+        raise UserError(f'{OURS}: it has no {absent[0]}; its first keys are {some(state)}')
     width = state[keys[2]].shape[0]
 
     def count(pattern: str) -> int:
@@ -277,7 +269,7 @@ def _our_shape(state: Mapping[str, Tensor]) -> MiMShape:
 
     stages = count(r'backbone\.stages\.\d+\.up\.conv\.weight')
     return _checked_shape(
-        verdict,
+        OURS,
         in_channels=state[keys[0]].shape[1],
         base_channels=width,
         word_channels=state[keys[1]].shape[0],

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from madnet.errors import UserError
-from madnet.models.backbones import MSHNetEncoder
-from madnet.models.heads import MSHNetHead
+from .blocks import CBAM_BLOCK
+from .conversion import shape_of, to_ours, to_published
+from .fitting import unwrap, without_prefixes
+from .renaming import Names, nest
+from .template import template
 
-from .cbam import CBAM_BLOCK
-from .fitting import check_same, some, unwrap, without_prefixes
-from .renaming import Names, inverse, nest, rename
+PUBLISHED = 'not a checkpoint of the published MSHNet'
+OURS = 'not a state dict of our MSHNet'
 
 MSHNET: Names = {'backbone.conv_in': 'conv_init', 'decode_head.conv_seg': 'final'}
 for _level, _depth in enumerate((1, 2, 2, 2, 2)):
@@ -40,15 +41,8 @@ def convert_mshnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
         UserError: Keys or shapes differ from the published architecture; the message names them.
     """
     state = without_prefixes(published)
-    weight = state.get('conv_init.weight')
-    if weight is None or weight.ndim != 4:
-        raise UserError(
-            'not a checkpoint of the published MSHNet: it has no convolution conv_init.weight; '
-            f'its first keys are {some(state)}'
-        )
-    expected = rename(_template(weight.shape[1], weight.shape[0]), MSHNET)
-    check_same(state, expected, 'not a checkpoint of the published MSHNet')
-    return rename({key: state[key] for key in expected}, inverse(MSHNET))
+    ours = _template(shape_of(state, 'conv_init.weight', PUBLISHED))
+    return to_ours(state, ours, MSHNET, PUBLISHED)
 
 
 def export_mshnet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -58,20 +52,11 @@ def export_mshnet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
         UserError: The state dict is of another architecture.
     """
     state = unwrap(state_dict)
-    weight = state.get('backbone.conv_in.weight')
-    if weight is None or weight.ndim != 4:
-        raise UserError(
-            'not a state dict of our MSHNet: it has no backbone.conv_in.weight; '
-            f'its first keys are {some(state)}'
-        )
-    expected = _template(weight.shape[1], weight.shape[0])
-    check_same(state, expected, 'not a state dict of our MSHNet')
-    return rename({key: state[key] for key in expected}, MSHNET)
+    return to_published(state, _template(shape_of(state, 'backbone.conv_in.weight', OURS)), MSHNET, OURS)
 
 
-def _template(in_channels: int, base_channels: int) -> dict[str, Tensor]:
-    """Our state dict at that width, without memory behind it."""
-    with torch.device('meta'):
-        backbone = MSHNetEncoder(in_channels, base_channels)
-        head = MSHNetHead(backbone.pyramid_channels)
-    return nn.ModuleDict({'backbone': backbone, 'decode_head': head}).state_dict()
+def _template(first: torch.Size) -> dict[str, Tensor]:
+    """Our state dict, by the shape of the first convolution."""
+    return template(
+        dict(type='MSHNetEncoder', in_channels=first[1], base_channels=first[0]), dict(type='MSHNetHead')
+    )

@@ -4,36 +4,35 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from madnet.errors import UserError
-from madnet.models.backbones import RDIANEncoder
-from madnet.models.heads import RDIANHead
+from .blocks import CONV_BN, FCN_HEAD
+from .conversion import shape_of, to_ours, to_published
+from .fitting import check_same, unwrap, without_prefixes
+from .renaming import Names, nest
+from .template import template
 
-from .fitting import check_same, some, unwrap, without_prefixes
-from .renaming import Names, inverse, nest, rename
+PUBLISHED = 'not a checkpoint of the published RDIAN'
+OURS = 'not a state dict of our RDIAN'
 
-CONV: Names = {'conv': '0', 'bn': '1'}
-BLOCK: Names = {**nest('squeeze', 'layer1', CONV), **nest('expand', 'layer2', CONV)}
+BLOCK: Names = {**nest('squeeze', 'layer1', CONV_BN), **nest('expand', 'layer2', CONV_BN)}
 RDIAN: Names = {
-    **nest('backbone.conv1', 'conv1', CONV),
-    **nest('backbone.conv2', 'conv2', CONV),
-    **nest('backbone.merge', 'conv_cat', CONV),
+    **nest('backbone.conv1', 'conv1', CONV_BN),
+    **nest('backbone.conv2', 'conv2', CONV_BN),
+    **nest('backbone.merge', 'conv_cat', CONV_BN),
     'backbone.channel_gate.squeeze': 'cbam.ChannelGate.mlp.1',
     'backbone.channel_gate.expand': 'cbam.ChannelGate.mlp.3',
     'backbone.spatial_gate.conv': 'cbam.SpatialGate.spatial.conv',
     'backbone.spatial_gate.norm': 'cbam.SpatialGate.spatial.bn',
-    **nest('decode_head.skip', 'conv_res', CONV),
-    'decode_head.reduce.0': 'head.block.0',
-    'decode_head.reduce.1': 'head.block.1',
-    'decode_head.conv_seg': 'head.block.4',
+    **nest('decode_head.skip', 'conv_res', CONV_BN),
+    **nest('decode_head', 'head', FCN_HEAD),
 }
 for _branch, _blocks in enumerate((1, 2, 2, 2)):
     for _block in range(_blocks):
         RDIAN |= nest(f'backbone.branches.{_branch}.{_block}', f'residual_block{_branch}.{_block}', BLOCK)
 
-#: Linear layers of the published network, 1×1 convolutions of ours
-LINEAR = ('cbam.ChannelGate.mlp.1.weight', 'cbam.ChannelGate.mlp.3.weight')
+#: 1×1 convolutions of ours that are linear layers of the published network
+LINEAR = tuple(f'backbone.channel_gate.{name}.weight' for name in ('squeeze', 'expand'))
 #: where the k-th constant kernel of the published network, ``d1k``, has its −1: (row, column) of 5×5
 NEIGHBOURS = ((0, 0), (0, 2), (0, 4), (2, 4), (4, 4), (4, 2), (4, 0), (2, 0))
 
@@ -53,18 +52,11 @@ def convert_rdian(published: Mapping[str, Any]) -> dict[str, Tensor]:
         UserError: Keys or shapes differ from the published architecture; the message names them.
     """
     state = without_prefixes(published)
-    weight = state.get('conv1.0.weight')
-    if weight is None or weight.ndim != 4:
-        raise UserError(
-            'not a checkpoint of the published RDIAN: it has no convolution conv1.0.weight; '
-            f'its first keys are {some(state)}'
-        )
+    ours = _as_linear(_template(shape_of(state, 'conv1.0.weight', PUBLISHED)))
     constants = _constants()
     state = {key: value for key, value in state.items() if key not in constants}
-    expected = _published(_template(weight.shape[1], weight.shape[0]))
-    check_same(state, expected, 'not a checkpoint of the published RDIAN')
-    state = {key: state[key][..., None, None] if key in LINEAR else state[key] for key in expected}
-    return rename(state, inverse(RDIAN))
+    converted = to_ours(state, ours, RDIAN, PUBLISHED)
+    return {key: v[..., None, None] if key in LINEAR else v for key, v in converted.items()}
 
 
 def export_rdian(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -74,29 +66,20 @@ def export_rdian(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
         UserError: The state dict is of another architecture.
     """
     state = unwrap(state_dict)
-    weight = state.get('backbone.conv1.conv.weight')
-    if weight is None or weight.ndim != 4:
-        raise UserError(
-            'not a state dict of our RDIAN: it has no backbone.conv1.conv.weight; '
-            f'its first keys are {some(state)}'
-        )
-    expected = _template(weight.shape[1], weight.shape[0])
-    check_same(state, expected, 'not a state dict of our RDIAN')
-    return {**_published({key: state[key] for key in expected}), **_constants()}
+    ours = _template(shape_of(state, 'backbone.conv1.conv.weight', OURS))
+    check_same(state, ours, OURS)
+    return to_published(_as_linear(state), _as_linear(ours), RDIAN, OURS) | _constants()
 
 
-def _template(in_channels: int, base_channels: int) -> dict[str, Tensor]:
-    """Our state dict at that width, without memory behind it."""
-    with torch.device('meta'):
-        backbone = RDIANEncoder(in_channels, base_channels)
-        head = RDIANHead(backbone.pyramid_channels)
-    return nn.ModuleDict({'backbone': backbone, 'decode_head': head}).state_dict()
+def _template(first: torch.Size) -> dict[str, Tensor]:
+    """Our state dict, by the shape of the first convolution."""
+    return template(
+        dict(type='RDIANEncoder', in_channels=first[1], base_channels=first[0]), dict(type='RDIANHead')
+    )
 
 
-def _published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our state dict with the published names and shapes."""
-    named = rename(state, RDIAN)
-    return {key: value.flatten(1) if key in LINEAR else value for key, value in named.items()}
+def _as_linear(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.flatten(1) if key in LINEAR else value for key, value in state.items()}
 
 
 def _constants() -> dict[str, Tensor]:

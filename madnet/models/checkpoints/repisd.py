@@ -4,17 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from madnet.errors import UserError
-from madnet.models.backbones import RepISDEncoder
 from madnet.models.deploy import switch_to_deploy
-from madnet.models.heads import RepISDHead
 
-from .fitting import check_same, some, unwrap, without_prefixes
-from .renaming import Names, inverse, nest, rename
+from .blocks import CONV_BN
+from .conversion import shape_of, to_ours, to_published
+from .fitting import unwrap, without_prefixes
+from .renaming import Names, nest
+from .template import skeleton
 
-CONV: Names = {'conv': '0', 'bn': '1'}
+PUBLISHED = 'not a checkpoint of the published RepISD-Net'
+OURS = 'not a state dict of our RepISD-Net'
+
 ECB: Names = {
     'plain.conv': 'rbr_dense.conv',
     'plain.bn': 'rbr_dense.bn',
@@ -30,7 +32,7 @@ REPISD: Names = {
     'backbone.stem.0.bn': 'backbone.inc.double_conv.1',
     'backbone.stem.1.conv': 'backbone.inc.double_conv.3',
     'backbone.stem.1.bn': 'backbone.inc.double_conv.4',
-    **nest('decode_head.reduce', 'cls', CONV),
+    **nest('decode_head.reduce', 'cls', CONV_BN),
     'decode_head.conv_seg': 'cls.4',
 }
 for _i in range(2):
@@ -63,20 +65,13 @@ def convert_repisd(published: Mapping[str, Any]) -> dict[str, Tensor]:
         key.replace('rbr_pdc.conv_pdc.', 'rbr_cdc.conv_cdc.'): value
         for key, value in without_prefixes(published, ('module.', 'model.')).items()
     }
-    weight = state.get('backbone.inc.double_conv.0.weight')
-    if weight is None or weight.ndim != 4:
-        raise UserError(
-            'not a checkpoint of the published RepISD-Net: it has no convolution '
-            f'backbone.inc.double_conv.0.weight; its first keys are {some(state)}'
-        )
+    first = shape_of(state, 'backbone.inc.double_conv.0.weight', PUBLISHED)
     for leaf in ('weight', 'bias'):
         value = state.get(f'cls.4.{leaf}')
         if value is not None and len(value) == 2:
             state[f'cls.4.{leaf}'] = value[1:]
     deployed = any('.rbr_reparam.' in key for key in state)
-    expected = rename(_template(weight.shape[1], weight.shape[0], deployed), REPISD)
-    check_same(state, expected, 'not a checkpoint of the published RepISD-Net')
-    return rename({key: state[key] for key in expected}, inverse(REPISD))
+    return to_ours(state, _template(first, deployed), REPISD, PUBLISHED)
 
 
 def export_repisd(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -87,25 +82,18 @@ def export_repisd(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
         UserError: The state dict is of another architecture.
     """
     state = unwrap(state_dict)
-    weight = state.get('backbone.stem.0.conv.weight')
-    if weight is None or weight.ndim != 4:
-        raise UserError(
-            'not a state dict of our RepISD-Net: it has no backbone.stem.0.conv.weight; '
-            f'its first keys are {some(state)}'
-        )
+    first = shape_of(state, 'backbone.stem.0.conv.weight', OURS)
     deployed = any('.fused.' in key for key in state)
-    expected = _template(weight.shape[1], weight.shape[0], deployed)
-    check_same(state, expected, 'not a state dict of our RepISD-Net')
-    published = rename({key: state[key] for key in expected}, REPISD)
+    published = to_published(state, _template(first, deployed), REPISD, OURS)
     for leaf in ('weight', 'bias'):
         value = published[f'cls.4.{leaf}']
         published[f'cls.4.{leaf}'] = torch.cat([torch.zeros_like(value), value])
     return published
 
 
-def _template(in_channels: int, base_channels: int, deployed: bool) -> dict[str, Tensor]:
-    """Our state dict at that width, without memory behind it."""
+def _template(first: torch.Size, deployed: bool) -> dict[str, Tensor]:
+    """Our state dict, by the shape of the first convolution."""
+    backbone = dict(type='RepISDEncoder', in_channels=first[1], base_channels=first[0])
+    model = skeleton(backbone, dict(type='RepISDHead'))
     with torch.device('meta'):
-        backbone = RepISDEncoder(in_channels, base_channels)
-        model = nn.ModuleDict({'backbone': backbone, 'decode_head': RepISDHead(backbone.pyramid_channels)})
         return (switch_to_deploy(model) if deployed else model).state_dict()

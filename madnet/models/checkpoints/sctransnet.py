@@ -5,20 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from madnet.errors import UserError
-from madnet.models.backbones import SCTransNetEncoder
-from madnet.models.heads import SCTransNetHead
-from madnet.models.necks import SCTransNetNeck
+from .blocks import BODY_NAMED, SHORTCUT
+from .conversion import shape_of, to_ours, to_published
+from .fitting import unwrap, without_prefixes
+from .renaming import Names, nest
+from .template import template
 
-from .fitting import check_same, some, unwrap, without_prefixes
-from .renaming import Names, inverse, nest, rename
+PUBLISHED = 'not a checkpoint of the published SCTransNet'
+OURS = 'not a state dict of our SCTransNet'
 
-RESIDUAL: Names = {
-    **{'body.0': 'conv1', 'body.1': 'bn1', 'body.3': 'conv2', 'body.4': 'bn2'},
-    **{f'shortcut.{i}': f'shortcut.{i}' for i in (0, 1)},
-}
+RESIDUAL: Names = {**BODY_NAMED, **SHORTCUT}
 CONV: Names = {'conv': 'conv', 'bn': 'norm'}
 DOUBLE_CONV: Names = {**nest('0', '0', CONV), **nest('1', '1', CONV)}
 FFN: Names = {
@@ -82,17 +80,10 @@ def convert_sctransnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
         UserError: Keys or shapes differ from the published architecture; the message names them.
     """
     state = without_prefixes(published)
-    weight = state.get('inc.0.conv1.weight')
-    if weight is None or weight.ndim != 4:
-        raise UserError(
-            'not a checkpoint of the published SCTransNet: it has no convolution inc.0.conv1.weight; '
-            f'its first keys are {some(state)}'
-        )
+    first = shape_of(state, 'inc.0.conv1.weight', PUBLISHED)
     state = {key: value for key, value in state.items() if not DEAD.fullmatch(key)}
     depth = _count(state, r'mtc\.encoder\.layer\.(\d+)\.')
-    expected = rename(_template(weight.shape[1], weight.shape[0], depth), _names(depth))
-    check_same(state, expected, 'not a checkpoint of the published SCTransNet')
-    return rename({key: state[key] for key in expected}, inverse(_names(depth)))
+    return to_ours(state, _template(first, depth), _names(depth), PUBLISHED)
 
 
 def export_sctransnet(state_dict: Mapping[str, Any], image_size: int = 256) -> dict[str, Tensor]:
@@ -108,18 +99,11 @@ def export_sctransnet(state_dict: Mapping[str, Any], image_size: int = 256) -> d
         UserError: The state dict is of another architecture.
     """
     state = unwrap(state_dict)
-    weight = state.get('backbone.stages.0.body.0.weight')
-    if weight is None or weight.ndim != 4:
-        raise UserError(
-            'not a state dict of our SCTransNet: it has no backbone.stages.0.body.0.weight; '
-            f'its first keys are {some(state)}'
-        )
-    depth, width = _count(state, r'neck\.blocks\.(\d+)\.'), weight.shape[0]
-    expected = _template(weight.shape[1], width, depth)
-    check_same(state, expected, 'not a state dict of our SCTransNet')
-    published = rename({key: state[key] for key in expected}, _names(depth))
+    first = shape_of(state, 'backbone.stages.0.body.0.weight', OURS)
+    depth = _count(state, r'neck\.blocks\.(\d+)\.')
+    published = to_published(state, _template(first, depth), _names(depth), OURS)
     for i in range(1, 5):
-        positions = torch.zeros(1, (image_size // 16) ** 2, width * 2 ** (i - 1))
+        positions = torch.zeros(1, (image_size // 16) ** 2, first[0] * 2 ** (i - 1))
         published[f'mtc.embeddings_{i}.position_embeddings'] = positions
         for block in range(depth):
             for j in range(1, 5):
@@ -140,10 +124,7 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
     return len({match[1] for match in found if match})
 
 
-def _template(in_channels: int, base_channels: int, depth: int) -> dict[str, Tensor]:
-    """Our state dict of that shape, without memory behind it."""
-    with torch.device('meta'):
-        backbone = SCTransNetEncoder(in_channels, base_channels)
-        neck = SCTransNetNeck(backbone.pyramid_channels, depth)
-        head = SCTransNetHead(neck.pyramid_channels)
-    return nn.ModuleDict({'backbone': backbone, 'neck': neck, 'decode_head': head}).state_dict()
+def _template(first: torch.Size, depth: int) -> dict[str, Tensor]:
+    """Our state dict, by the shape of the first convolution and the number of blocks."""
+    backbone = dict(type='SCTransNetEncoder', in_channels=first[1], base_channels=first[0])
+    return template(backbone, dict(type='SCTransNetHead'), neck=dict(type='SCTransNetNeck', depth=depth))

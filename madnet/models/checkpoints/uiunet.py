@@ -4,24 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from madnet.errors import UserError
-from madnet.models.backbones import UIUNetEncoder
-from madnet.models.heads import UIUNetHead
+from .blocks import CROSS_FUSION
+from .conversion import shape_of, to_ours, to_published
+from .fitting import unwrap, without_prefixes
+from .renaming import Names, nest
+from .template import template
 
-from .fitting import check_same, some, unwrap, without_prefixes
-from .renaming import Names, inverse, nest, rename
+PUBLISHED = 'not a checkpoint of the published UIU-Net'
+OURS = 'not a state dict of our UIU-Net'
 
 LEVELS = 6
 CONV: Names = {'conv': 'conv_s1', 'bn': 'bn_s1'}
 CROSS_ATTENTION: Names = {
-    **{'reduce_high.conv': 'feature_high.0', 'reduce_high.bn': 'feature_high.1'},
-    **{'top_down.0.conv': 'topdown.1', 'top_down.0.bn': 'topdown.2'},
-    **{'top_down.1.conv': 'topdown.4', 'top_down.1.bn': 'topdown.5'},
+    **CROSS_FUSION,
     **{'squeeze.conv': 'bottomup.0', 'squeeze.bn': 'bottomup.1'},
     'spatial_gate.conv': 'bottomup.3.conv1',
-    **{'post.conv': 'post.0', 'post.bn': 'post.1'},
 }
 
 
@@ -44,9 +43,6 @@ for _i in range(LEVELS - 1):
 for _i in range(LEVELS - 2):
     UIUNET |= nest(f'decode_head.fusions.{_i}', f'fuse{_i + 2}', CROSS_ATTENTION)
 
-FIRST = {'backbone.stages.0.conv_in.conv': 'stage1.rebnconvin.conv_s1'}
-"""The convolution that tells the network's widths, ours → published."""
-
 
 def published_uiunet_width(published: Mapping[str, Any]) -> tuple[int, int]:
     """(in_channels, base_channels) of a checkpoint with the published key names.
@@ -54,7 +50,8 @@ def published_uiunet_width(published: Mapping[str, Any]) -> tuple[int, int]:
     Raises:
         UserError: The first convolution is missing.
     """
-    return _width(without_prefixes(published), *FIRST.values(), 'not a checkpoint of the published UIU-Net')
+    first = _published_first(without_prefixes(published))
+    return first[1], first[0]
 
 
 def convert_uiunet(published: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -72,9 +69,7 @@ def convert_uiunet(published: Mapping[str, Any]) -> dict[str, Tensor]:
         UserError: Keys or shapes differ from the published architecture; the message names them.
     """
     state = without_prefixes(published)
-    expected = rename(_template(*published_uiunet_width(state)), UIUNET)
-    check_same(state, expected, 'not a checkpoint of the published UIU-Net')
-    return rename({key: state[key] for key in expected}, inverse(UIUNET))
+    return to_ours(state, _template(_published_first(state)), UIUNET, PUBLISHED)
 
 
 def export_uiunet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -83,22 +78,17 @@ def export_uiunet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     Raises:
         UserError: The state dict is of another architecture.
     """
-    state, verdict = unwrap(state_dict), 'not a state dict of our UIU-Net'
-    expected = _template(*_width(state, *FIRST, verdict))
-    check_same(state, expected, verdict)
-    return rename({key: state[key] for key in expected}, UIUNET)
+    state = unwrap(state_dict)
+    ours = _template(shape_of(state, 'backbone.stages.0.conv_in.conv.weight', OURS))
+    return to_published(state, ours, UIUNET, OURS)
 
 
-def _width(state: Mapping[str, Tensor], first: str, verdict: str) -> tuple[int, int]:
-    weight = state.get(f'{first}.weight')
-    if weight is None or weight.ndim != 4:
-        raise UserError(f'{verdict}: it has no convolution {first}.weight; its first keys are {some(state)}')
-    return weight.shape[1], weight.shape[0]
+def _published_first(state: Mapping[str, Tensor]) -> torch.Size:
+    return shape_of(state, 'stage1.rebnconvin.conv_s1.weight', PUBLISHED)
 
 
-def _template(in_channels: int, base_channels: int) -> dict[str, Tensor]:
-    """Our state dict at that width, without memory behind it."""
-    with torch.device('meta'):
-        backbone = UIUNetEncoder(in_channels, base_channels, LEVELS)
-        head = UIUNetHead(backbone.pyramid_channels)
-        return nn.ModuleDict({'backbone': backbone, 'decode_head': head}).state_dict()
+def _template(first: torch.Size) -> dict[str, Tensor]:
+    """Our state dict, by the shape of the first convolution."""
+    return template(
+        dict(type='UIUNetEncoder', in_channels=first[1], base_channels=first[0]), dict(type='UIUNetHead')
+    )
