@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from madnet.errors import UserError
-from madnet.models.layers import CBAMBlock, cbam_stage
+from madnet.models.layers import CBAMBlock, cbam_stage, resize_like
 
+from .level_depths import level_depths
 from .pyramid_head import PyramidHead
 
 
@@ -67,12 +66,7 @@ class DNANetHead(PyramidHead):
             init_cfg=init_cfg,
             **kwargs,
         )
-        depths = [1, *[2] * (deepest - 1)] if depths is None else list(depths)
-        if len(depths) != deepest or min(depths) < 1:
-            raise UserError(
-                f'DNANetHead: depths={depths}, expected {deepest} number(s) of blocks, at least 1 each, for '
-                f'all levels but the deepest of in_channels={widths}'
-            )
+        depths = level_depths(depths, widths, type(self).__name__)
         self.deep_supervision = deep_supervision
         # columns[k - 1][i] is node X(i, k).
         self.columns = nn.ModuleList(
@@ -93,19 +87,16 @@ class DNANetHead(PyramidHead):
         for column in self.columns:
             for i, node in enumerate(column):
                 level = grid[i]
-                around = [*level, _fit(grid[i + 1][len(level) - 1], level[0])]
+                around = [*level, resize_like(grid[i + 1][len(level) - 1], level[0], align_corners=True)]
                 if i:
-                    around.append(_fit(grid[i - 1][len(level)], level[0]))
+                    around.append(resize_like(grid[i - 1][len(level)], level[0], align_corners=True))
                 level.append(node(torch.cat(around, dim=1)))
         finest = grid[0]
         deeper = [
-            _fit(reduce(level[-1]), finest[0]) for reduce, level in zip(self.reduce, grid[1:], strict=True)
+            resize_like(reduce(level[-1]), finest[0], align_corners=True)
+            for reduce, level in zip(self.reduce, grid[1:], strict=True)
         ]
         out = self.cls_seg(self.fuse(torch.cat([*reversed(deeper), finest[-1]], dim=1)))
         if not (self.training and self.deep_supervision):
             return out
         return [*(side(x) for side, x in zip(self.sides, finest[1:-1], strict=True)), out]
-
-
-def _fit(x: Tensor, partner: Tensor) -> Tensor:
-    return F.interpolate(x, size=partner.shape[2:], mode='bilinear', align_corners=True)

@@ -3,14 +3,12 @@
 import itertools
 from collections.abc import Sequence
 
-import torch.nn.functional as F
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 
 from madnet.errors import UserError
-from madnet.models.layers import TaylorDifference, TwoOrientationAttention, residual_layer
+from madnet.models.layers import TaylorDifference, TwoOrientationAttention, residual_layer, resize_like
 
 from .fcn_head import FCNSegHead
 
@@ -79,10 +77,9 @@ class ISNetHead(FCNSegHead):
         """Maps (B, C₀, H, W) and (B, Cᵢ, hᵢ, wᵢ), i = 1, …, n → logits (B, 1, H, W), or two of them; see the
         class."""
         edges, *skips = self._transform_inputs(inputs)
-        size = edges.shape[2:]
         decoded = self._decode(skips)
         edge = self._edge(edges, decoded)
-        raised = resize(decoded[0], size=size, mode='bilinear', align_corners=False)
+        raised = resize_like(decoded[0], edges)
         out = self.classify(raised + raised * edge.sigmoid())
         return [edge, out] if self.training else out
 
@@ -107,8 +104,7 @@ class ISNetHead(FCNSegHead):
         for features, guide, block in zip(
             reversed(decoded), reversed(self.guides), reversed(self.edge_blocks), strict=True
         ):
-            # Not mmseg's resize, which warns of aligned corners on every size but a few.
-            side = F.interpolate(guide(features), edges.shape[2:], mode='bilinear', align_corners=True)
+            side = resize_like(guide(features), edges, align_corners=True)
             sharpened = block(sharpened, side)
         return self.edge_out(sharpened)
 

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from madnet.errors import UserError
 from madnet.models.epoch import current_epoch
-from madnet.models.layers import cbam_stage
+from madnet.models.layers import cbam_stage, resize_like
 
+from .level_depths import level_depths
 from .pyramid_head import PyramidHead
 
 
@@ -63,12 +63,7 @@ class MSHNetHead(PyramidHead):
             init_cfg=init_cfg,
             **kwargs,
         )
-        depths = [1, *[2] * (deepest - 1)] if depths is None else list(depths)
-        if len(depths) != deepest or min(depths) < 1:
-            raise UserError(
-                f'MSHNetHead: depths={depths}, expected {deepest} number(s) of blocks, at least 1 each, for '
-                f'all levels but the deepest of in_channels={widths}'
-            )
+        depths = level_depths(depths, widths, type(self).__name__)
         self.warm_epoch = warm_epoch
         self.warming_up = False
         self.decoders = nn.ModuleList(
@@ -87,12 +82,14 @@ class MSHNetHead(PyramidHead):
         skips = self._transform_inputs(inputs)
         decoded = [skips[-1]]
         for skip, decoder in zip(reversed(skips[:-1]), reversed(self.decoders), strict=True):
-            decoded.insert(0, decoder(torch.cat([skip, _fit(decoded[0], skip)], dim=1)))
+            raised = resize_like(decoded[0], skip, align_corners=True)
+            decoded.insert(0, decoder(torch.cat([skip, raised], dim=1)))
         if self.warming_up:
             finest = self.sides[0](decoded[0])
             return [finest] if self.training else finest
         sides = [side(x) for side, x in zip(self.sides, decoded[:-1], strict=True)]
-        out = self.cls_seg(torch.cat([_fit(side, sides[0]) for side in sides], dim=1))
+        raised = [resize_like(side, sides[0], align_corners=True) for side in sides]
+        out = self.cls_seg(torch.cat(raised, dim=1))
         return [*sides, out] if self.training else out
 
     def named_weights(self, number: int) -> tuple[list[str], list[float]]:
@@ -113,9 +110,3 @@ class MSHNetHead(PyramidHead):
             return super().align(logits, target)
         pooled = pooled.masked_fill((pooled == 0) & (ignored > 0), self.ignore_index)
         return logits, pooled[:, 0].to(target.dtype)
-
-
-def _fit(x: Tensor, partner: Tensor) -> Tensor:
-    if x.shape[2:] == partner.shape[2:]:
-        return x
-    return F.interpolate(x, size=partner.shape[2:], mode='bilinear', align_corners=True)

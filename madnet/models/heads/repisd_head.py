@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.errors import UserError
-from madnet.models.layers import ECB, ConvBNReLU
+from madnet.models.layers import ECB, ConvBNReLU, resize_like
 
 from .pyramid_head import PyramidHead
 
@@ -77,10 +77,7 @@ class RepISDHead(PyramidHead):
         decoded = skips[-1]
         for skip, decoder in zip(reversed(skips[:-1]), reversed(self.decoders), strict=True):
             decoded = decoder(torch.cat([skip, self._raise(decoded, skip)], dim=1))
-        pooled = (
-            F.interpolate(pool(decoded), size=decoded.shape[2:], mode='bilinear', align_corners=True)
-            for pool in self.pooling
-        )
+        pooled = (resize_like(pool(decoded), decoded, align_corners=True) for pool in self.pooling)
         return self.cls_seg(self.reduce(torch.cat([decoded, *pooled], dim=1)))
 
     def _raise(self, x: Tensor, skip: Tensor) -> Tensor:

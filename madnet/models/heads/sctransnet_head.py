@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from madnet.models.layers import DoubleConv
+from madnet.models.layers import DoubleConv, resize_like
 
 from .pyramid_head import PyramidHead
 
@@ -95,7 +95,7 @@ class SCTransNetHead(PyramidHead):
         if not (self.training and self.deep_supervision):
             return out
         sides = [
-            F.interpolate(side(x), size=out.shape[2:], mode='bilinear', align_corners=True)
+            resize_like(side(x), out, align_corners=True)
             for side, x in zip(self.sides, decoded[1:], strict=True)
         ]
         return [*reversed(sides), self.fuse(torch.cat([*sides, out], dim=1)), out]

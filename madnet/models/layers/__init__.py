@@ -27,6 +27,7 @@ from .padding import pad_reflect
 from .patch_expand import PatchExpand
 from .pixel_attention import PixelAttention
 from .residual_block import ResidualBlock, residual_layer
+from .resize_like import resize_like
 from .rsu import RSU
 from .ss2d import SS2D
 from .stem import Stem1, Stem4
@@ -90,6 +91,7 @@ __all__ = [
     'pad_reflect',
     'patch_contrast',
     'residual_layer',
+    'resize_like',
     'window_partition',
     'window_reverse',
     'words_to_map',

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .conv_blocks import ConvBNReLU
+from .resize_like import resize_like
 
 
 class RSU(nn.Module):
@@ -60,10 +61,3 @@ def rsu_at(level: int, in_channels: int, mid_channels: int, out_channels: int) -
     """The block of a stage of U²-Net and UIU-Net: 7 levels deep at the finest stage 0, then 6, 5 and 4, and
     from stage 4 on, where maps are too small to pool, dilated."""
     return RSU(in_channels, mid_channels, out_channels, depth=max(7 - level, 4), dilated=level > 3)
-
-
-def resize_like(x: Tensor, other: Tensor) -> Tensor:
-    """``x`` (B, C, h, w), bilinear by half-pixel centres, at the size (H, W) of ``other``."""
-    if x.shape[2:] == other.shape[2:]:
-        return x
-    return F.interpolate(x, other.shape[2:], mode='bilinear', align_corners=False)

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch.nn.functional as F
-from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.models.layers import ConvBNReLU, MambaBlock
 
+from .deeper_neck import DeeperNeck
+
 
 @MODELS.register_module()
-class MambaNeck(BaseModule):
+class MambaNeck(DeeperNeck):
     """Adds one deeper map to a pyramid: 2×2 max-pooling, Conv-BN-ReLU, then
     :class:`~madnet.models.layers.MambaBlock` s.
 
@@ -37,19 +37,13 @@ class MambaNeck(BaseModule):
         ss2d: dict[str, Any] | None = None,
         init_cfg: dict | list[dict] | None = None,
     ):
-        super().__init__(init_cfg)
-        out_channels = out_channels or 2 * in_channels[-1]
-        self.pyramid_channels = [*in_channels, out_channels]
-        self.stem = ConvBNReLU(in_channels[-1], out_channels)
+        super().__init__(in_channels, out_channels, init_cfg)
+        deepest, added = self.pyramid_channels[-2:]
+        self.stem = ConvBNReLU(deepest, added)
         self.blocks = nn.Sequential(
-            *(
-                MambaBlock(out_channels, drop_path=drop_path * i / max(1, depth - 1), ss2d=ss2d)
-                for i in range(depth)
-            )
+            *(MambaBlock(added, drop_path=drop_path * i / max(1, depth - 1), ss2d=ss2d) for i in range(depth))
         )
 
-    def forward(self, pyramid: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps (B, Cᵢ, Hᵢ, Wᵢ) → the same maps and one of (B, out_channels, ceil(Hₙ / 2), ceil(Wₙ / 2))."""
-        x = self.stem(F.max_pool2d(pyramid[-1], kernel_size=2, ceil_mode=True))
-        x = self.blocks(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return (*pyramid, x.contiguous())
+    def deepen(self, x: Tensor) -> Tensor:
+        x = self.blocks(self.stem(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return x.contiguous()

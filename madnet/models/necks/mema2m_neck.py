@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
-from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from madnet.models.layers import MemA2M
 
+from .deeper_neck import DeeperNeck
+
 
 @MODELS.register_module()
-class MemA2MNeck(BaseModule):
+class MemA2MNeck(DeeperNeck):
     """Adds one deeper map to a pyramid: 2×2 max-pooling, then :class:`~madnet.models.layers.MemA2M`.
 
     The fifth stage of MAD-Net (IEEE document 10777476); it only needs the pyramid's last map and its
@@ -31,12 +31,8 @@ class MemA2MNeck(BaseModule):
         mema2m: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ):
-        super().__init__(init_cfg)
-        out_channels = out_channels or 2 * in_channels[-1]
-        self.pyramid_channels = [*in_channels, out_channels]
-        self.memory = MemA2M(in_channels[-1], out_channels, **(mema2m or {}))
+        super().__init__(in_channels, out_channels, init_cfg)
+        self.memory = MemA2M(*self.pyramid_channels[-2:], **(mema2m or {}))
 
-    def forward(self, pyramid: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps (B, Cᵢ, Hᵢ, Wᵢ) → the same maps and one of (B, out_channels, ceil(Hₙ / 2), ceil(Wₙ / 2))."""
-        deepest = F.max_pool2d(pyramid[-1], kernel_size=2, ceil_mode=True)
-        return (*pyramid, self.memory(deepest))
+    def deepen(self, x: Tensor) -> Tensor:
+        return self.memory(x)
