@@ -61,7 +61,9 @@ def _widen(axes: Axes, costs: Sequence[float]) -> None:
     """Room for labels: half a decade to the sides, and above for names of references."""
     axes.set_xlim(min(costs) / 2, max(costs) * 2.5)
     low, high = axes.get_ylim()
-    axes.set_ylim(low - 0.08 * (high - low), high + 0.2 * (high - low))
+    spread = max(high - low, 2.0)  # percent: less is no difference worth a picture
+    low, high = (low + high - spread) / 2, (low + high + spread) / 2
+    axes.set_ylim(max(low - 0.08 * spread, -0.05 * spread), high + 0.2 * spread)
     axes.xaxis.set_major_formatter(lambda value, _: f'{value:g}')
 
 

@@ -50,6 +50,9 @@ def test_axis_and_values():
     assert 'abc' in axes.get_title()
     assert axes.get_xlim()[0] < 1
     assert axes.get_ylim()[1] > 71
+    low, high = draw_cost({'none': (1e9, 0.0, None)}, 'abc').axes[0].get_ylim()
+    assert -1 < low < 0
+    assert high > 1
 
 
 def test_a_report_shows_cost_beside_accuracy(tmp_path):

@@ -134,7 +134,7 @@ class Plan:
             if not Path(checkpoint).is_file():
                 raise UserError(f'networks: {name}: checkpoint {checkpoint}: no such file.')
         trains = checkpoint is None and _trains(config)
-        own = _pairs(entry.get('options') or ())
+        own = as_pairs(entry.get('options') or ())
         return [
             Run(
                 network=name,
@@ -143,7 +143,7 @@ class Plan:
                 config=str(config),
                 seed=seed,
                 checkpoint=checkpoint,
-                options=(*(_pairs(self.options) if trains else ()), *own),
+                options=(*(as_pairs(self.options) if trains else ()), *own),
                 amp=self.amp if trains else None,
                 protocols=','.join(self.protocols),
                 folder=str(Path(self.work_dir, name, dataset, f'seed{seed}' if trains else 'test')),
@@ -258,7 +258,8 @@ def find_config(network: str, dataset: str, recipe: str, configs: str | os.PathL
     )
 
 
-def _pairs(options: Mapping | Sequence[str]) -> tuple[str, ...]:
+def as_pairs(options: Mapping | Sequence[str]) -> tuple[str, ...]:
+    """``KEY=VALUE`` for each option."""
     if isinstance(options, Mapping):
         return tuple(f'{k}={v}' for k, v in options.items())
     return tuple(options)

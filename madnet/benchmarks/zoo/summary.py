@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from madnet.benchmarks.zoo.plan import Plan, Run
+from madnet.benchmarks.zoo.plan import Plan, Run, as_pairs
 from madnet.benchmarks.zoo.running import read_json, read_metrics, read_record, state_of
 from madnet.benchmarks.zoo.systems import load_systems
 from madnet.evaluation.bootstrap import mean_std
@@ -162,9 +162,13 @@ def _told(summary: dict, rows: Sequence[dict]) -> str:
     parts = []
     if trained:
         epochs = sorted({row['epochs'] for row in trained})
-        budget = f'{epochs[0]} epochs' if len(epochs) == 1 else f'{epochs[0]} to {epochs[-1]} epochs'
+        budget = ' to '.join(map(str, epochs if len(epochs) < 2 else (epochs[0], epochs[-1])))
+        budget += ' epoch' if epochs == [1] else ' epochs'
         chosen = ', '.join(sorted({row['chosen'] for row in trained}))
         parts += [f'recipe "{summary["plan"]["recipe"]}", {budget}', chosen]
+        others = [o for o in as_pairs(summary['plan'].get('options', ())) if 'max_epochs=' not in o]
+        if others:
+            parts.append(f'with {", ".join(others)}')
         seeds = summary['plan']['seeds']
         parts.append(
             f'mean ± standard deviation over seeds {", ".join(map(str, seeds))}'
