@@ -4,12 +4,31 @@
 import argparse
 import sys
 
-EXAMPLES = """
+NETWORKS = {
+    'abc': 'ABC: S, B, L, for images of any side',
+    'acm': 'ACM, U-Net and FPN: of its authors (MXNet arrays as tensors), acm-pytorch, BasicIRSTD',
+    'alcnet': 'ALCNet: of its authors (MXNet arrays as tensors), BasicIRSTD',
+    'dnanet': 'DNANet of any depths, with and without deep supervision',
+    'isnet': 'ISNet: of its authors, BasicIRSTD',
+    'madnet': 'MAD-Net',
+    'mim': 'MiM-ISTD',
+    'mshnet': 'MSHNet',
+    'rdian': 'RDIAN',
+    'repisd': 'RepISD-Net: as trained, converted, or deployed',
+    'sctransnet': 'SCTransNet',
+    'uiunet': 'UIU-Net',
+}
+EPILOG = f"""
+networks, whose form, width and channels are read from the file:
+{chr(10).join(f'  {name:<11} {what}' for name, what in NETWORKS.items())}
+
 examples:
   python tools/convert_checkpoint.py madnet published/best.pth.tar madnet_nudt.pth
       published weights, which configs/madnet_nudt.py then tests
   python tools/convert_checkpoint.py madnet work_dirs/madnet_nudt/best.pth theirs.pth --reverse
       ours, for the published code
+  python tools/convert_checkpoint.py dnanet published/mIoU_best.pth.tar dnanet_nudt.pth
+      for configs/zoo/dnanet_nudt.py
   python tools/convert_checkpoint.py mim best.pth theirs.pth --reverse --like published/MiM.pth
       with the names that the published file has
 
@@ -20,9 +39,9 @@ A file that does not fit the network is refused, with the keys that differ.
 def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('network', help='whose key names: madnet or mim')
+    parser.add_argument('network', help='whose key names; one of those below')
     parser.add_argument('published', metavar='PUBLISHED', help='the checkpoint to read')
     parser.add_argument('out', metavar='OUT', help='the checkpoint to write; never overwrites a file')
     parser.add_argument('--reverse', action='store_true', help='from our names to the published ones')

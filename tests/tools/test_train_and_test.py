@@ -194,6 +194,15 @@ def test_truncated_checkpoint(run, trained, tmp_path):
     _refused(run('test', config, tmp_path / 'none.pth'), 'none.pth', 'no such file')
 
 
+def test_the_help_of_the_conversion_lists_every_network(run):
+    from madnet.engine.convert import CONVERTERS
+
+    code, printed, _ = run('convert_checkpoint', '--help')
+    assert code == 0
+    listed = [line.split()[0] for line in printed.splitlines() if line.startswith('  ') and line[2] != ' ']
+    assert [name for name in listed if name in CONVERTERS] == list(CONVERTERS)
+
+
 def test_conversion_there_and_back(run, trained, tmp_path):
     config, checkpoint = trained
     theirs, ours = tmp_path / 'theirs.pth', tmp_path / 'ours.pth'
