@@ -10,25 +10,7 @@ from madnet.models.checkpoints import convert_abc, export_abc, published_abc_sha
 from madnet.models.input_check import InputError
 from madnet.models.layers import CLFT, BilinearCorrelation
 
-from .checks import (
-    DATA_SETS,
-    assert_golden,
-    batch_of,
-    build,
-    check_config,
-    check_gradients,
-    check_learns,
-    check_sizes,
-    count_gmacs,
-    count_parameters,
-    golden_input,
-    load_golden,
-    losses_of,
-    published_keys,
-    published_state,
-    record,
-    side_maps,
-)
+from . import checks
 
 WIDTHS = {'abc_s': 16, 'abc_b': 32, 'abc_l': 64}
 # The attention's biases that the softmax cancels: one for each channel of the three maps that it sees.
@@ -36,7 +18,7 @@ DEAD = {name: d + 2 * d + 4 * d for name, d in WIDTHS.items()}
 
 
 def build_abc(in_channels=3, base_channels=16, side=256, **kwargs):
-    return build(
+    return checks.build(
         {'type': 'ABCEncoder', 'base_channels': base_channels, 'side': side},
         {'type': 'ABCHead'},
         in_channels,
@@ -45,7 +27,7 @@ def build_abc(in_channels=3, base_channels=16, side=256, **kwargs):
 
 
 def load_abc(golden_dir, name):
-    published = published_state(golden_dir, published_keys(golden_dir, name))
+    published = checks.published_state(golden_dir, checks.published_keys(golden_dir, name))
     shape = published_abc_shape(published)
     model = build_abc(*shape)
     model.load_state_dict(convert_abc(published))
@@ -64,15 +46,15 @@ def stage_names():
 def test_equals_the_published_network(golden_dir, name):
     model, shape = load_abc(golden_dir, name)
     assert shape == (3, WIDTHS[name], 256)
-    golden = load_golden(golden_dir, name)['runs']['256x256']
+    golden = checks.load_golden(golden_dir, name)['runs']['256x256']
     stages = stage_names()
     assert set(stages.values()) == set(golden['stage_stats'])
-    with record(model, stages) as found, side_maps(model), torch.no_grad():
-        maps = model(golden_input(golden_dir, 3, 256, 256))
+    with checks.record(model, stages) as found, checks.side_maps(model), torch.no_grad():
+        maps = model(checks.golden_input(golden_dir, 3, 256, 256))
     for logits, expected in zip(maps, golden['outputs'], strict=True):
-        assert_golden(logits, expected)
+        checks.assert_golden(logits, expected)
     for ours, theirs in stages.items():
-        assert_golden(found[ours][0], golden['stage_stats'][theirs][0])
+        checks.assert_golden(found[ours][0], golden['stage_stats'][theirs][0])
 
 
 @pytest.mark.parametrize(('side', 'norm'), [(128, 982.0920), (512, 7185.6537)])
@@ -80,7 +62,7 @@ def test_equals_the_published_network_of_another_side(golden_dir, side, norm):
     model, shape = load_abc(golden_dir, f'abc_s_{side}')
     assert shape == (3, 16, side)
     with torch.no_grad():
-        logits = model.encode_decode(golden_input(golden_dir, 3, side, side))
+        logits = model.encode_decode(checks.golden_input(golden_dir, 3, side, side))
     assert logits.norm().item() == pytest.approx(norm, rel=1e-5)
 
 
@@ -98,13 +80,13 @@ def test_published_parameters(width, side, parameters):
     with torch.device('meta'):
         backbone = MODELS.build({'type': 'ABCEncoder', 'base_channels': width, 'side': side})
         head = MODELS.build({'type': 'ABCHead', 'in_channels': backbone.pyramid_channels})
-    assert count_parameters(backbone) + count_parameters(head) == parameters
+    assert checks.count_parameters(backbone) + checks.count_parameters(head) == parameters
 
 
 @pytest.mark.parametrize(('side', 'gmacs'), [(256, 5.257), (128, 1.308)])
 def test_published_cost(side, gmacs):
     model = build_abc(side=side)
-    assert count_gmacs(model, size=(side, side), every_map=True) == pytest.approx(gmacs, rel=0.001)
+    assert checks.count_gmacs(model, size=(side, side), every_map=True) == pytest.approx(gmacs, rel=0.001)
 
 
 def test_attention_is_what_its_formula_says():
@@ -138,15 +120,15 @@ def test_attention_is_what_its_formula_says():
 def test_learns(in_channels):
     model = build_abc(in_channels, base_channels=4, side=64)
     # γ starts at zero and lets no gradient through to the attention before it has moved.
-    check_learns(model, in_channels, silent=('.correlation.',))
-    losses_of(model, in_channels, (64, 64))[0].backward()
-    check_gradients(model)
+    checks.check_learns(model, in_channels, silent=('.correlation.',))
+    checks.losses_of(model, in_channels, (64, 64))[0].backward()
+    checks.check_gradients(model)
 
 
 def test_smaller_images_are_padded():
     model = build_abc(1, base_channels=2, side=64)
     assert model.backbone.padded_size(33, 64) == (64, 64)
-    check_sizes(model, 1, sizes=((64, 64), (33, 50)))
+    checks.check_sizes(model, 1, sizes=((64, 64), (33, 50)))
     x = torch.randn(1, 1, 33, 50)
     with torch.no_grad():
         padded = model.encode_decode(F.pad(x, (0, 14, 0, 31), mode='reflect'))
@@ -163,7 +145,7 @@ def test_larger_images_are_refused_or_cut_into_tiles():
         1, base_channels=2, side=64, test_cfg={'mode': 'slide', 'crop_size': (64, 64), 'stride': (48, 48)}
     )
     with torch.no_grad():
-        found = tiled.test_step(batch_of(1, (100, 40)))
+        found = tiled.test_step(checks.batch_of(1, (100, 40)))
     assert found[0].seg_logits.data.shape == (1, 100, 40)
 
 
@@ -191,7 +173,9 @@ def test_checkpoints_round_trip(prefix):
 
 def test_other_checkpoints_are_refused():
     published = export_abc(build_abc(1, base_channels=2, side=32).state_dict(), prefix='')
-    with pytest.raises(UserError, match=r'the published ABC: it has no convolution Conv1\.conv\.0\.weight.*are other'):
+    with pytest.raises(
+        UserError, match=r'the published ABC: it has no convolution Conv1\.conv\.0\.weight.*are other'
+    ):
         convert_abc({'other': torch.zeros(1)})
     with pytest.raises(UserError, match='1 unknown: extra'):
         convert_abc(published | {'extra': torch.zeros(1)})
@@ -199,14 +183,14 @@ def test_other_checkpoints_are_refused():
         export_abc(published)
 
 
-@pytest.mark.parametrize('data_set', DATA_SETS)
+@pytest.mark.parametrize('data_set', checks.DATA_SETS)
 def test_configs(repository, data_set):
     narrow = {'base_channels': 2, 'side': 64}
-    paper = check_config(repository, f'abc_{data_set}', narrow)
+    paper = checks.check_config(repository, f'abc_{data_set}', narrow)
     # Images come at the catalogue's size, which is the side.
     assert paper.model.backbone.side == (512 if data_set in ('nuaa', 'irstd1k') else 256)
     assert paper.model.test_cfg.mode == 'whole'
     assert paper.param_scheduler == [{'type': 'PublishedPolyLR', 'warmup': 5, 'power': 0.9, 'by_epoch': True}]
-    common = check_config(repository, f'modern/abc_{data_set}', narrow)
+    common = checks.check_config(repository, f'modern/abc_{data_set}', narrow)
     assert common.model.backbone.in_channels == 1
     assert common.model.test_cfg.crop_size == (common.model.backbone.side,) * 2

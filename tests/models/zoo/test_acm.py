@@ -11,19 +11,7 @@ from madnet.models.checkpoints import convert_acm, export_acm, published_acm_sha
 from madnet.models.layers import AsymmetricFusion, ResidualBlock
 from madnet.models.necks import ACMFPNNeck
 
-from .checks import (
-    assert_golden,
-    build,
-    check_learns,
-    check_sizes,
-    count_gmacs,
-    count_parameters,
-    golden_input,
-    load_golden,
-    published_keys,
-    published_state,
-    record,
-)
+from . import checks
 
 # name: (parameters, GMACs at 3×256×256, tensors of the published state dict)
 FORMS = {
@@ -48,17 +36,17 @@ FPN_STAGES = {f'neck.fusions.{i}': f'fuse{i + 1}{i + 2}' for i in range(2)}
 def build_acm(in_channels=3, neck='ACMUNetNeck', blocks=3, **backbone):
     neck = {'type': neck, 'blocks': blocks} if neck == 'ACMUNetNeck' else {'type': neck}
     backbone = {'type': 'ThinResNet', 'blocks': blocks, **backbone}
-    return build(backbone, {'type': 'FCNSegHead'}, in_channels, neck=neck)
+    return checks.build(backbone, {'type': 'FCNSegHead'}, in_channels, neck=neck)
 
 
 def published_acm(golden_dir, name):
-    return published_state(golden_dir, published_keys(golden_dir, name))
+    return checks.published_state(golden_dir, checks.published_keys(golden_dir, name))
 
 
 def build_like(published):
     parts = published_acm_shape(published).model()
     in_channels = parts['backbone'].pop('in_channels')
-    model = build(parts['backbone'], parts['decode_head'], in_channels, neck=parts['neck'])
+    model = checks.build(parts['backbone'], parts['decode_head'], in_channels, neck=parts['neck'])
     model.load_state_dict(convert_acm(published))
     return model
 
@@ -71,19 +59,19 @@ def test_equals_the_published_network(golden_dir, name):
     model = build_like(published)
     channels = model.backbone.in_channels
     stages = STAGES | (UNET_STAGES if 'unet' in name else FPN_STAGES)
-    runs = load_golden(golden_dir, name)['runs']
+    runs = checks.load_golden(golden_dir, name)['runs']
     assert '256x256' in runs
     for size, golden in runs.items():
-        x = golden_input(golden_dir, channels, *(int(n) for n in size.split('x')))
-        with record(model, stages) as found, torch.no_grad():
+        x = checks.golden_input(golden_dir, channels, *(int(n) for n in size.split('x')))
+        with checks.record(model, stages) as found, torch.no_grad():
             logits = model.encode_decode(x)
         # the toolbox's ends in a sigmoid
-        assert_golden(logits, golden.get('logits', golden['outputs'])[0])
+        checks.assert_golden(logits, golden.get('logits', golden['outputs'])[0])
         for ours, theirs in stages.items() if 'stage_stats' in golden else ():
-            assert_golden(found[ours][0], golden['stage_stats'][theirs][0])
-    assert count_parameters(model) == parameters
+            checks.assert_golden(found[ours][0], golden['stage_stats'][theirs][0])
+    assert checks.count_parameters(model) == parameters
     if gmacs:
-        assert count_gmacs(model) == pytest.approx(gmacs, rel=0.01)
+        assert checks.count_gmacs(model) == pytest.approx(gmacs, rel=0.01)
 
     exported = export_acm(model.state_dict())
     assert set(exported) == set(published)
@@ -94,7 +82,7 @@ def test_equals_the_published_network(golden_dir, name):
 def test_sizes_that_only_some_forms_take_are_equal_where_published(golden_dir):
     """At 253…256 pixels the toolbox's U-Net gives 256 pixels, of which the image's are the first."""
     model = build_like(published_acm(golden_dir, 'acm_unet'))
-    x = golden_input(golden_dir, 3, 253, 255)
+    x = checks.golden_input(golden_dir, 3, 253, 255)
     with torch.no_grad():
         maps = model.extract_feat(x)
         quarter = model.decode_head(maps)
@@ -158,22 +146,22 @@ def test_fusion_by_its_formula():
 @pytest.mark.parametrize(('in_channels', 'stem_stride'), [(1, 4), (3, 1)])
 def test_learns(neck, in_channels, stem_stride):
     model = build_acm(in_channels, neck, blocks=1, base_channels=8, stem_stride=stem_stride)
-    check_learns(model, in_channels)
+    checks.check_learns(model, in_channels)
 
 
 @pytest.mark.parametrize('neck', ['ACMUNetNeck', 'ACMFPNNeck'])
 def test_takes_any_size(neck):
-    check_sizes(build_acm(1, neck, blocks=1, base_channels=4), 1)
-    check_sizes(build_acm(1, neck, blocks=1, base_channels=4, stem_stride=1), 1, sizes=((33, 35),))
+    checks.check_sizes(build_acm(1, neck, blocks=1, base_channels=4), 1)
+    checks.check_sizes(build_acm(1, neck, blocks=1, base_channels=4, stem_stride=1), 1, sizes=((33, 35),))
 
 
 def test_decodes_the_maps_of_other_encoders():
-    model = build(
+    model = checks.build(
         {'type': 'AdaDCMEncoder', 'base_channels': 4}, {'type': 'FCNSegHead'}, neck={'type': 'ACMFPNNeck'}
     )
     with torch.no_grad():
         assert model.encode_decode(torch.zeros(1, 3, 40, 33)).shape == (1, 1, 40, 33)
-    other = build(
+    other = checks.build(
         {'type': 'ThinResNet', 'base_channels': 4, 'stem_stride': 1},
         {'type': 'MADNetHead'},
         neck={'type': 'ACMUNetNeck', 'blocks': 0},
@@ -233,7 +221,7 @@ def test_configs(repository, name, data):
     assert channels == model.backbone.in_channels == (3 if name == 'acm' else 1)
     # two factors and offsets and 72 or 144 weights for each channel of the image
     published = FORMS[CONFIGS[name]][0] - (148 if name == 'modern/acm_fpn' else 0)
-    assert count_parameters(model) == published
+    assert checks.count_parameters(model) == published
     names = {config[f'{part}_dataloader'].dataset.name for part in ('train', 'test')}
     assert names == {DATA_SETS[data]}
     if name == 'acm':

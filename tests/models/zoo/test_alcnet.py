@@ -12,19 +12,7 @@ from madnet.models.checkpoints import convert_alcnet, export_alcnet, published_a
 from madnet.models.layers import local_contrast, patch_contrast
 from madnet.models.necks import ALCNetNeck
 
-from .checks import (
-    assert_golden,
-    build,
-    check_learns,
-    check_sizes,
-    count_gmacs,
-    count_parameters,
-    golden_input,
-    load_golden,
-    published_keys,
-    published_state,
-    record,
-)
+from . import checks
 
 # name: (parameters, GMACs at 3×256×256, tensors of the published state dict). The port's total of 520,037
 # (grey 519,889) counts 74,240 + 18,688 parameters of residual blocks that it never runs.
@@ -49,7 +37,7 @@ CONTRAST = {
 
 
 def build_alcnet(form, in_channels=3, **backbone):
-    return build(
+    return checks.build(
         {'blocks': 1, 'base_channels': 8, **form['backbone'], **backbone},
         {'type': 'FCNSegHead', **form['head']},
         in_channels,
@@ -59,27 +47,27 @@ def build_alcnet(form, in_channels=3, **backbone):
 
 @pytest.mark.parametrize('name', FORMS)
 def test_equals_the_published_network(golden_dir, name):
-    published = published_state(golden_dir, published_keys(golden_dir, name))
+    published = checks.published_state(golden_dir, checks.published_keys(golden_dir, name))
     parameters, gmacs, tensors = FORMS[name]
     assert len(published) == tensors
     parts = published_alcnet_shape(published).model()
     channels = parts['backbone'].pop('in_channels')
-    model = build(parts['backbone'], parts['decode_head'], channels, neck=parts['neck'])
+    model = checks.build(parts['backbone'], parts['decode_head'], channels, neck=parts['neck'])
     model.load_state_dict(convert_alcnet(published))
-    runs = load_golden(golden_dir, name)['runs']
+    runs = checks.load_golden(golden_dir, name)['runs']
     assert '256x256' in runs
     for size, golden in runs.items():
         stages = STAGES if 'stage_stats' in golden else {}
-        x = golden_input(golden_dir, channels, *(int(n) for n in size.split('x')))
-        with record(model, stages) as found, torch.no_grad():
+        x = checks.golden_input(golden_dir, channels, *(int(n) for n in size.split('x')))
+        with checks.record(model, stages) as found, torch.no_grad():
             logits = model.encode_decode(x)
         # the toolbox's ends in a sigmoid
-        assert_golden(logits, golden.get('logits', golden['outputs'])[0])
+        checks.assert_golden(logits, golden.get('logits', golden['outputs'])[0])
         for ours, theirs in stages.items():
-            assert_golden(found[ours][0], golden['stage_stats'][theirs][0])
-    assert count_parameters(model) == parameters
+            checks.assert_golden(found[ours][0], golden['stage_stats'][theirs][0])
+    assert checks.count_parameters(model) == parameters
     if gmacs:
-        assert count_gmacs(model) == pytest.approx(gmacs, rel=0.01)
+        assert checks.count_gmacs(model) == pytest.approx(gmacs, rel=0.01)
 
     exported = export_alcnet(model.state_dict())
     dead = {key for key in published if key.startswith('uplayer')}
@@ -114,10 +102,10 @@ def test_contrast_finds_a_point_and_not_an_edge():
 
 @pytest.mark.parametrize('form', [BASIC, CONTRAST], ids=['basic', 'contrast'])
 def test_learns_and_takes_any_size(form):
-    check_learns(build_alcnet(form, 3), 3)
+    checks.check_learns(build_alcnet(form, 3), 3)
     grey = build_alcnet(form, 1, base_channels=8)
-    check_learns(grey, 1)
-    check_sizes(grey, 1)
+    checks.check_learns(grey, 1)
+    checks.check_sizes(grey, 1)
 
 
 def test_odd_sizes_keep_pixels_in_place():
@@ -158,7 +146,7 @@ def test_configs(repository, name, parameters, data):
     config = load_config(repository / 'configs' / 'zoo' / f'{name}_{data}.py')
     model = MODELS.build(config.model)
     assert model.data_preprocessor.mean.numel() == model.backbone.in_channels
-    assert count_parameters(model) == parameters
+    assert checks.count_parameters(model) == parameters
     datasets = [config[f'{part}_dataloader'].dataset.name for part in ('train', 'test')]
     twin = load_config(repository / 'configs' / 'zoo' / 'modern' / f'acm_{data}.py')
     assert datasets == [twin.train_dataloader.dataset.name] * 2

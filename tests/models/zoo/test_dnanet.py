@@ -12,26 +12,11 @@ from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.models.checkpoints import convert_dnanet, export_dnanet, published_dnanet_shape
 
-from .checks import (
-    DATA_SETS,
-    assert_golden,
-    build,
-    check_config,
-    check_learns,
-    check_sizes,
-    count_gmacs,
-    count_parameters,
-    golden_input,
-    load_golden,
-    published_keys,
-    published_state,
-    record,
-    side_maps,
-)
+from . import checks
 
 
 def build_dnanet(in_channels=3, base_channels=16, depths=(1, 2, 2, 2, 2), head=None, **kwargs):
-    return build(
+    return checks.build(
         {'type': 'DNANetEncoder', 'base_channels': base_channels, 'depths': depths},
         {'type': 'DNANetHead', 'depths': depths[:-1], **(head or {})},
         in_channels,
@@ -41,7 +26,7 @@ def build_dnanet(in_channels=3, base_channels=16, depths=(1, 2, 2, 2, 2), head=N
 
 @pytest.fixture(scope='module')
 def published(golden_dir):
-    return published_state(golden_dir, published_keys(golden_dir, 'dnanet'))
+    return checks.published_state(golden_dir, checks.published_keys(golden_dir, 'dnanet'))
 
 
 @pytest.fixture(scope='module')
@@ -57,16 +42,16 @@ def test_equals_the_published_network(golden_dir, model):
         for column in range(5 - level):
             ours = f'decode_head.columns.{column - 1}.{level}' if column else f'backbone.stages.{level}'
             stages[ours] = f'conv{level}_{column}'
-    runs = load_golden(golden_dir, 'dnanet')['runs']
+    runs = checks.load_golden(golden_dir, 'dnanet')['runs']
     assert '256x256' in runs
     for size, golden in runs.items():
-        x = golden_input(golden_dir, 3, *(int(n) for n in size.split('x')))
-        with record(model, stages) as found, side_maps(model), torch.no_grad():
+        x = checks.golden_input(golden_dir, 3, *(int(n) for n in size.split('x')))
+        with checks.record(model, stages) as found, checks.side_maps(model), torch.no_grad():
             maps = model(x)
         for logits, expected in zip(maps, golden['outputs'], strict=True):
-            assert_golden(logits, expected)
+            checks.assert_golden(logits, expected)
         for ours, theirs in stages.items():
-            assert_golden(found[ours][0], golden['stage_stats'][theirs][0])
+            checks.assert_golden(found[ours][0], golden['stage_stats'][theirs][0])
     with torch.no_grad():
         assert torch.equal(model.encode_decode(x), maps[-1])
 
@@ -95,22 +80,22 @@ def test_published_parameters(in_channels, base_channels, depths, parameters):
         head = MODELS.build(
             {'type': 'DNANetHead', 'in_channels': backbone.pyramid_channels, 'depths': depths[:-1]}
         )
-    assert count_parameters(backbone) + count_parameters(head) == parameters
+    assert checks.count_parameters(backbone) + checks.count_parameters(head) == parameters
 
 
 def test_published_cost():
-    assert count_gmacs(build_dnanet(), every_map=True) == pytest.approx(13.930, rel=0.001)
+    assert checks.count_gmacs(build_dnanet(), every_map=True) == pytest.approx(13.930, rel=0.001)
 
 
 @pytest.mark.parametrize('in_channels', [1, 3])
 def test_learns(in_channels):
-    check_learns(build_dnanet(in_channels, base_channels=4), in_channels)
+    checks.check_learns(build_dnanet(in_channels, base_channels=4), in_channels)
 
 
 @pytest.mark.parametrize('deep_supervision', [True, False])
 def test_any_size(deep_supervision):
     model = build_dnanet(1, base_channels=2, head={'deep_supervision': deep_supervision})
-    check_sizes(model, 1, sizes=((64, 64), (33, 50)))
+    checks.check_sizes(model, 1, sizes=((64, 64), (33, 50)))
 
 
 def test_maps_and_their_weights():
@@ -197,14 +182,14 @@ def test_other_checkpoints_are_refused():
         export_dnanet(published)
 
 
-@pytest.mark.parametrize('data_set', DATA_SETS)
+@pytest.mark.parametrize('data_set', checks.DATA_SETS)
 def test_configs(repository, data_set):
-    paper = check_config(repository, f'dnanet_{data_set}', {'base_channels': 2})
+    paper = checks.check_config(repository, f'dnanet_{data_set}', {'base_channels': 2})
     assert paper.optim_wrapper.optimizer == {'type': 'Adagrad', 'lr': 0.05}
     assert paper.train_dataloader.batch_size == 16
     assert paper.train_dataloader.dataset.base_size == 256
     assert paper.model.decode_head.loss_weights == [0.25] * 4
-    common = check_config(repository, f'modern/dnanet_{data_set}', {'base_channels': 2})
+    common = checks.check_config(repository, f'modern/dnanet_{data_set}', {'base_channels': 2})
     assert common.model.backbone.in_channels == 1
 
 

@@ -13,20 +13,8 @@ from madnet.models.heads import ISNetHead
 from madnet.models.input_check import InputError
 from madnet.models.layers import gradient_magnitude
 from madnet.models.losses import edge_loss
-from zoo.checks import (
-    assert_golden,
-    build,
-    check_learns,
-    check_sizes,
-    count_gmacs,
-    count_parameters,
-    golden_input,
-    load_golden,
-    losses_of,
-    published_state,
-    record,
-    side_maps,
-)
+
+from . import checks
 
 #: golden → (image channels, modulated)
 VERSIONS = {'isnet': (1, False), 'isnet_official3': (3, True)}
@@ -46,7 +34,7 @@ STAGES = {
 def isnet(in_channels=1, modulated=False, small=True):
     size = {'base_channels': 4, 'blocks': 1} if small else {}
     head = {'edge_channels': 6, 'blocks': 1} if small else {}
-    return build(
+    return checks.build(
         {'type': 'ISNetEncoder', **size},
         {'type': 'ISNetHead', 'modulated': modulated, **head},
         in_channels,
@@ -59,19 +47,19 @@ def unused(key):
 
 @pytest.mark.parametrize('name', VERSIONS)
 def test_published_outputs(name, golden_dir):
-    golden = load_golden(golden_dir, name)
+    golden = checks.load_golden(golden_dir, name)
     case = golden['cases']['g0.7_256x256']
     model = isnet(*VERSIONS[name], small=False)
-    model.load_state_dict(convert_isnet(published_state(golden_dir, golden['keys'], case['gain'])))
+    model.load_state_dict(convert_isnet(checks.published_state(golden_dir, golden['keys'], case['gain'])))
     tag, (_, *shape) = case['input_recipe']
-    image = golden_input(golden_dir, *shape, tag=tag)
-    with torch.no_grad(), side_maps(model), record(model, STAGES) as found:
+    image = checks.golden_input(golden_dir, *shape, tag=tag)
+    with torch.no_grad(), checks.side_maps(model), checks.record(model, STAGES) as found:
         edge, out = model.decode_head(model.backbone(image))
     outputs = case['outputs']
-    assert assert_golden(out, outputs['pred_logit'], tolerance=1e-5) is not None
-    assert assert_golden(edge.sigmoid(), outputs['edge_prob'], tolerance=1e-5) is not None
+    assert checks.assert_golden(out, outputs['pred_logit'], tolerance=1e-5) is not None
+    assert checks.assert_golden(edge.sigmoid(), outputs['edge_prob'], tolerance=1e-5) is not None
     if 'edge_logit' in outputs:
-        assert_golden(edge, outputs['edge_logit'], tolerance=1e-5)
+        checks.assert_golden(edge, outputs['edge_logit'], tolerance=1e-5)
     for ours, theirs in STAGES.items():
         sample = case['taps'][theirs]['sample']
         scale = sample.abs().max().item()
@@ -80,7 +68,7 @@ def test_published_outputs(name, golden_dir):
 
 @pytest.mark.parametrize('name', VERSIONS)
 def test_conversion_is_reversible(name, golden_dir):
-    published = published_state(golden_dir, load_golden(golden_dir, name)['keys'])
+    published = checks.published_state(golden_dir, checks.load_golden(golden_dir, name)['keys'])
     exported = export_isnet({'state_dict': convert_isnet({f'model.{k}': v for k, v in published.items()})})
     assert set(exported) == {key for key in published if not unused(key)}
     for key, value in exported.items():
@@ -88,7 +76,7 @@ def test_conversion_is_reversible(name, golden_dir):
 
 
 def test_conversion_refuses_other_checkpoints(golden_dir):
-    published = published_state(golden_dir, load_golden(golden_dir, 'isnet')['keys'])
+    published = checks.published_state(golden_dir, checks.load_golden(golden_dir, 'isnet')['keys'])
     with pytest.raises(
         UserError, match=r'not a checkpoint of the published ISNet: it has no .* dsup\.weight'
     ):
@@ -110,13 +98,13 @@ def test_cost(name, parameters, gmacs):
     in_channels, modulated = VERSIONS[name]
     model = isnet(in_channels, modulated, small=False)
     # the published network holds 103,709 parameters in modules that it never calls
-    assert count_parameters(model) == parameters - 103_709
+    assert checks.count_parameters(model) == parameters - 103_709
     # every map's area is a sixteenth of that at 256×256
-    assert 16 * count_gmacs(model, in_channels, size=(64, 64)) == pytest.approx(gmacs, rel=0.01)
+    assert 16 * checks.count_gmacs(model, in_channels, size=(64, 64)) == pytest.approx(gmacs, rel=0.01)
 
 
 def test_what_is_left_out_is_what_the_published_network_never_calls(golden_dir):
-    keys = load_golden(golden_dir, 'isnet')['keys']
+    keys = checks.load_golden(golden_dir, 'isnet')['keys']
     statistics = ('running_mean', 'running_var', 'num_batches_tracked')
     dead = [shape for key, shape in keys.items() if unused(key) and not key.endswith(statistics)]
     assert sum(int(np.prod(shape)) for shape in dead) == 103_709
@@ -124,16 +112,16 @@ def test_what_is_left_out_is_what_the_published_network_never_calls(golden_dir):
 
 @pytest.mark.parametrize(('in_channels', 'modulated'), [(1, False), (3, True)])
 def test_learns(in_channels, modulated):
-    check_learns(isnet(in_channels, modulated), in_channels)
+    checks.check_learns(isnet(in_channels, modulated), in_channels)
 
 
 def test_any_size():
-    check_sizes(isnet(), in_channels=1)
+    checks.check_sizes(isnet(), in_channels=1)
 
 
 def test_maps_in_training_and_alone():
     model = isnet()
-    losses_of(model.train(), 1, (64, 64))
+    checks.losses_of(model.train(), 1, (64, 64))
     image = torch.randn(2, 1, 52, 75)
     edge, out = model.decode_head(model.backbone(image))
     assert edge.shape == out.shape == (2, 1, 52, 75)
@@ -144,10 +132,10 @@ def test_losses_and_their_weights():
     model = isnet()
     model.decode_head.dropout.p = 0.0
     model.train()
-    _, log = losses_of(model, 1, (64, 64))
+    _, log = checks.losses_of(model, 1, (64, 64))
     assert {'decode.loss_edge', 'decode.loss_out'} <= set(log)
     model.decode_head.loss_weights = [3.0, 2.0]
-    _, weighted = losses_of(model, 1, (64, 64))
+    _, weighted = checks.losses_of(model, 1, (64, 64))
     # statistics of normalisation move, outputs in training do not depend on them
     for name, factor in (('edge', 3), ('out', 2)):
         key = f'decode.loss_{name}'

@@ -12,25 +12,11 @@ from madnet.errors import UserError
 from madnet.models.checkpoints import convert_mshnet, export_mshnet
 from madnet.models.losses import sls_loss
 
-from .checks import (
-    assert_golden,
-    build,
-    check_learns,
-    check_sizes,
-    count_gmacs,
-    count_parameters,
-    golden_input,
-    load_golden,
-    losses_of,
-    published_state,
-    record,
-    relative_error,
-    side_maps,
-)
+from . import checks
 
 
 def build_mshnet(in_channels=3, base_channels=16, head=None, **kwargs):
-    return build(
+    return checks.build(
         {'type': 'MSHNetEncoder', 'base_channels': base_channels},
         {'type': 'MSHNetHead', 'warm_epoch': -1, **(head or {})},
         in_channels,
@@ -64,48 +50,48 @@ STAGES = {
 
 @pytest.mark.parametrize('gain', [1.0, 0.7])
 def test_equals_the_published_network(golden_dir, gain):
-    golden = load_golden(golden_dir, 'mshnet')
+    golden = checks.load_golden(golden_dir, 'mshnet')
     case = golden['cases'][f'g{gain}_256x256']
     tag, shape = case['input_recipe']
-    x = golden_input(golden_dir, *shape[1:], tag=tag)
+    x = checks.golden_input(golden_dir, *shape[1:], tag=tag)
     assert x.norm().item() == pytest.approx(case['input_l2'], rel=1e-6)
     model = build_mshnet()
-    model.load_state_dict(convert_mshnet(published_state(golden_dir, golden['keys'], gain)))
-    with record(model, STAGES) as found, side_maps(model), torch.no_grad():
+    model.load_state_dict(convert_mshnet(checks.published_state(golden_dir, golden['keys'], gain)))
+    with checks.record(model, STAGES) as found, checks.side_maps(model), torch.no_grad():
         maps = model(x)
     names = ('mask0', 'mask1', 'mask2', 'mask3', 'pred_warm_true')
     for name, logits in zip(names, maps, strict=True):
-        assert_golden(logits, case['outputs'][name])
+        checks.assert_golden(logits, case['outputs'][name])
     for ours, theirs in STAGES.items():
         tap, value = case['taps'][theirs], found[ours][0]
-        assert_golden(value, tap)
-        assert relative_error(value[0, :2, ::8, ::8], tap['sample']) < 1e-4
+        checks.assert_golden(value, tap)
+        assert checks.relative_error(value[0, :2, ::8, ::8], tap['sample']) < 1e-4
 
     model.decode_head.warming_up = True
     with torch.no_grad():
-        assert_golden(model(x), case['outputs']['pred_warm_false'])
+        checks.assert_golden(model(x), case['outputs']['pred_warm_false'])
         model.decode_head.warming_up = False
         assert torch.equal(model(x), maps[-1])
 
 
 def test_cost():
     model = build_mshnet()
-    assert count_parameters(model) == 4_065_513
-    assert count_gmacs(model) == pytest.approx(6.002, rel=0.01)
+    assert checks.count_parameters(model) == 4_065_513
+    assert checks.count_gmacs(model) == pytest.approx(6.002, rel=0.01)
     model.decode_head.warming_up = True
-    assert count_gmacs(model) == pytest.approx(5.998, rel=0.01)
-    assert count_parameters(build_mshnet(in_channels=1)) == 4_065_513 - 2 * 16
+    assert checks.count_gmacs(model) == pytest.approx(5.998, rel=0.01)
+    assert checks.count_parameters(build_mshnet(in_channels=1)) == 4_065_513 - 2 * 16
 
 
 @pytest.mark.parametrize('in_channels', [1, 3])
 def test_learns(in_channels):
     head = {'loss_decode': {'type': 'SLSLoss', 'warm_epoch': -1}}
     # A channel gate of one hidden unit may have its ReLU closed.
-    check_learns(build_mshnet(in_channels, 4, head), in_channels, silent=('channel_gate',))
+    checks.check_learns(build_mshnet(in_channels, 4, head), in_channels, silent=('channel_gate',))
 
 
 def test_any_size():
-    check_sizes(build_mshnet(base_channels=4), 3)
+    checks.check_sizes(build_mshnet(base_channels=4), 3)
 
 
 @pytest.mark.parametrize(('epoch', 'warm'), [(0, True), (5, True), (6, False), (100, False)])
@@ -114,7 +100,7 @@ def test_warm_up(run, epoch, warm):
     head = {'warm_epoch': 5, 'loss_weights': [0.2] * 5, 'loss_decode': {'type': 'SLSLoss', 'warm_epoch': 5}}
     model = build_mshnet(1, 4, head)
     run.update_info('epoch', epoch)
-    loss, log = losses_of(model.train(), 1, (32, 48))
+    loss, log = checks.losses_of(model.train(), 1, (32, 48))
     loss.backward()
     names = ['m0'] if warm else ['m0', 'm1', 'm2', 'm3', 'out']
     assert [key for key in log if key != 'loss'] == [f'decode.loss_{name}' for name in names]
@@ -128,7 +114,10 @@ def test_warm_up(run, epoch, warm):
     assert found.item() == pytest.approx((1 if warm else 0.2) * sls_loss(maps[0], target, warm=warm).item())
 
     # Validation between the epochs is of what is trained.
-    with record(model.eval(), ['decode_head.sides.0', 'decode_head.conv_seg']) as found, torch.no_grad():
+    with (
+        checks.record(model.eval(), ['decode_head.sides.0', 'decode_head.conv_seg']) as found,
+        torch.no_grad(),
+    ):
         out = model(torch.randn(1, 1, 32, 32))
     assert torch.equal(out, found['decode_head.sides.0' if warm else 'decode_head.conv_seg'][0])
 
@@ -136,7 +125,7 @@ def test_warm_up(run, epoch, warm):
 def test_a_model_that_is_only_tested_predicts_the_fused_map(run):
     run.update_info('epoch', 0)
     model = build_mshnet(1, 4, {'warm_epoch': 5})
-    with record(model, ['decode_head.conv_seg']) as found, torch.no_grad():
+    with checks.record(model, ['decode_head.conv_seg']) as found, torch.no_grad():
         assert torch.equal(model(torch.randn(1, 1, 32, 32)), found['decode_head.conv_seg'][0])
 
 

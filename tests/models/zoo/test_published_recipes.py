@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from mmengine.optim import build_optim_wrapper
 from mmseg.registry import MODELS
-from small_models import sample
 
 from madnet.engine.config import load_config
 
-SETS = {'nuaa': 'NUAA-SIRST', 'nudt': 'NUDT-SIRST', 'irstd1k': 'IRSTD-1K', 'sirstaug': 'SIRST-AUG'}
+from . import checks
+
 RECIPES = {
     'mshnet': {'batch': 4, 'epochs': 400, 'optimizer': {'type': 'Adagrad', 'lr': 0.05}, 'channels': 3},
     'repisd': {
@@ -21,13 +20,13 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize('short', SETS)
+@pytest.mark.parametrize('short', checks.DATA_SETS)
 @pytest.mark.parametrize('network', RECIPES)
 def test_published_recipes(repository, network, short):
     config, recipe = load_config(repository / 'configs' / 'zoo' / f'{network}_{short}.py'), RECIPES[network]
     assert config.model.data_preprocessor.type == 'IRSTDPreProcessor'
     loaders = [config.train_dataloader, config.val_dataloader, config.test_dataloader]
-    assert [loader.dataset.name for loader in loaders] == [SETS[short]] * 3
+    assert [loader.dataset.name for loader in loaders] == [checks.DATA_SETS[short]] * 3
     # As published: trained on all training images, the epoch chosen on the test images.
     assert [loader.dataset.split for loader in loaders] == ['trainval', 'test', 'test']
     assert [loader.dataset.pipeline[0].channels for loader in loaders] == [recipe['channels']] * 3
@@ -40,7 +39,7 @@ def test_published_recipes(repository, network, short):
     assert config.default_hooks.checkpoint.save_best == 'IoU'
 
 
-@pytest.mark.parametrize('short', SETS)
+@pytest.mark.parametrize('short', checks.DATA_SETS)
 @pytest.mark.parametrize('network', RECIPES)
 def test_common_recipes(repository, network, short):
     config = load_config(repository / 'configs' / 'zoo' / 'modern' / f'{network}_{short}.py')
@@ -48,25 +47,14 @@ def test_common_recipes(repository, network, short):
     assert set(config.model.data_preprocessor) == {'type', 'mean', 'std'}
     assert config.model.data_preprocessor.mean == config.grey_stats.mean
     assert config.model.decode_head.loss_decode == {'type': 'SoftIoULoss', 'per_image': True}
-    assert config.train_dataloader.dataset.name == SETS[short]
+    assert config.train_dataloader.dataset.name == checks.DATA_SETS[short]
     assert config.selection == 'val'
 
 
 @pytest.mark.parametrize('network', RECIPES)
-@pytest.mark.parametrize('folder', ['', 'modern'])
+@pytest.mark.parametrize('folder', ['', 'modern/'])
 def test_one_step_of_training(repository, network, folder):
-    config = load_config(repository / 'configs' / 'zoo' / folder / f'{network}_nuaa.py')
-    config.model.backbone.update(base_channels=4)
-    channels = config.model.backbone.in_channels
-    torch.manual_seed(0)
-    model = MODELS.build(config.model).train()
-    model.init_weights()
-    optimizer = build_optim_wrapper(model, config.optim_wrapper)
-    data = {
-        'inputs': [torch.randint(0, 255, (channels, 64, 64), dtype=torch.uint8) for _ in range(2)],
-        'data_samples': [sample(64, 64, seed=i) for i in range(2)],
-    }
-    assert model.train_step(data, optimizer)['loss'].isfinite()
+    checks.check_config(repository, f'{folder}{network}_nuaa', {'base_channels': 4})
 
 
 def test_initial_weights_are_the_published_ones(repository):

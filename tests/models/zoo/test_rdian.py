@@ -10,18 +10,8 @@ from madnet.models.checkpoints import convert_rdian, export_rdian
 from madnet.models.heads import RDIANHead
 from madnet.models.input_check import InputError
 from madnet.models.layers import opposite_contrast
-from zoo.checks import (
-    assert_golden,
-    build,
-    check_learns,
-    check_sizes,
-    count_gmacs,
-    count_parameters,
-    golden_input,
-    load_golden,
-    published_state,
-    record,
-)
+
+from . import checks
 
 #: ours → where the published network has the same map
 STAGES = {
@@ -36,18 +26,18 @@ STAGES = {
 
 def rdian(in_channels=1, base_channels=16):
     backbone = {'type': 'RDIANEncoder', 'base_channels': base_channels}
-    return build(backbone, {'type': 'RDIANHead'}, in_channels)
+    return checks.build(backbone, {'type': 'RDIANHead'}, in_channels)
 
 
 @pytest.fixture(scope='module')
 def golden(golden_dir):
-    return load_golden(golden_dir, 'rdian')
+    return checks.load_golden(golden_dir, 'rdian')
 
 
 def published_rdian(golden_dir, golden, gain=1.0):
     """Without the constant kernels, which no recipe draws."""
     constants = [f'{name}.weight' for name in golden['skipped_keys']]
-    return published_state(golden_dir, golden['keys'], gain, skip=constants)
+    return checks.published_state(golden_dir, golden['keys'], gain, skip=constants)
 
 
 @pytest.fixture(scope='module')
@@ -61,9 +51,9 @@ def test_published_outputs(name, golden, golden_dir):
     model = rdian()
     model.load_state_dict(convert_rdian(published_rdian(golden_dir, golden, case['gain'])))
     tag, (_, *shape) = case['input_recipe']
-    with torch.no_grad(), record(model, STAGES) as found:
-        logits = model.encode_decode(golden_input(golden_dir, *shape, tag=tag), [{}])
-    assert assert_golden(logits, case['outputs']['pred_logit'], tolerance=1e-5) is not None
+    with torch.no_grad(), checks.record(model, STAGES) as found:
+        logits = model.encode_decode(checks.golden_input(golden_dir, *shape, tag=tag), [{}])
+    assert checks.assert_golden(logits, case['outputs']['pred_logit'], tolerance=1e-5) is not None
     for ours, theirs in STAGES.items():
         sample = case['taps'][theirs]['sample']
         torch.testing.assert_close(found[ours][0][0, :2, ::8, ::8], sample, rtol=1e-4, atol=1e-5)
@@ -81,7 +71,7 @@ def test_conversion_is_reversible(golden, published):
 def test_exported_constants_are_the_published_differences(golden, golden_dir):
     case = golden['cases']['g1.0_256x256']
     tag, (_, *shape) = case['input_recipe']
-    image = golden_input(golden_dir, *shape, tag=tag)
+    image = checks.golden_input(golden_dir, *shape, tag=tag)
     kernels = export_rdian(rdian().state_dict())
     for name in ('d11', 'd14'):
         found = F.conv2d(image, kernels[f'{name}.weight'], padding=2)
@@ -100,8 +90,8 @@ def test_conversion_refuses_other_checkpoints(published):
 def test_cost():
     model = rdian()
     # of the published 216,758 the constant kernels are 8 · 25
-    assert count_parameters(model) == 216_758 - 8 * 25
-    assert count_gmacs(model, in_channels=1) == pytest.approx(3.690, rel=0.01)
+    assert checks.count_parameters(model) == 216_758 - 8 * 25
+    assert checks.count_gmacs(model, in_channels=1) == pytest.approx(3.690, rel=0.01)
 
 
 def test_opposite_contrast_against_its_definition():
@@ -137,11 +127,11 @@ def test_contrast_prefers_blobs_to_edges():
 @pytest.mark.parametrize('in_channels', [1, 3])
 def test_learns(in_channels):
     # the channel gate has a single hidden unit, which may be at rest
-    check_learns(rdian(in_channels, base_channels=4), in_channels, silent=('channel_gate',))
+    checks.check_learns(rdian(in_channels, base_channels=4), in_channels, silent=('channel_gate',))
 
 
 def test_any_size():
-    check_sizes(rdian(base_channels=4), in_channels=1)
+    checks.check_sizes(rdian(base_channels=4), in_channels=1)
 
 
 def test_an_odd_size_reaches_the_head_as_it_is():

@@ -12,26 +12,14 @@ from madnet.models import switch_to_deploy
 from madnet.models.checkpoints import convert_repisd, export_repisd
 from madnet.models.layers import ECB, CentralDifferenceConv
 
-from .checks import (
-    assert_golden,
-    build,
-    check_learns,
-    check_sizes,
-    count_gmacs,
-    count_parameters,
-    golden_input,
-    load_golden,
-    published_state,
-    record,
-    relative_error,
-)
+from . import checks
 
 # The published first map, a kernel of 32 and a bias, which neither loss nor test uses.
 UNUSED = 32 + 1
 
 
 def build_repisd(in_channels=3, base_channels=32, published_fold=False, head=None, **kwargs):
-    return build(
+    return checks.build(
         {'type': 'RepISDEncoder', 'base_channels': base_channels, 'published_fold': published_fold},
         {'type': 'RepISDHead', 'published_fold': published_fold, **(head or {})},
         in_channels,
@@ -41,11 +29,11 @@ def build_repisd(in_channels=3, base_channels=32, published_fold=False, head=Non
 
 @pytest.fixture(scope='module')
 def golden(golden_dir):
-    return load_golden(golden_dir, 'repisd')
+    return checks.load_golden(golden_dir, 'repisd')
 
 
 def load(golden_dir, golden, gain, **kwargs):
-    published = published_state(golden_dir, golden['keys'], gain)
+    published = checks.published_state(golden_dir, golden['keys'], gain)
     model = build_repisd(**kwargs)
     model.load_state_dict(convert_repisd(published))
     return model, published
@@ -53,7 +41,7 @@ def load(golden_dir, golden, gain, **kwargs):
 
 def both_maps(model, published, x):
     """Our logits, and both published maps from the same features."""
-    with record(model, ['decode_head.reduce']) as found, torch.no_grad():
+    with checks.record(model, ['decode_head.reduce']) as found, torch.no_grad():
         out = model(x)
     features = found['decode_head.reduce'][0]
     return out, F.conv2d(features, published['cls.4.weight'], published['cls.4.bias'])
@@ -73,26 +61,26 @@ STAGES = {
 def test_equals_the_published_network(golden_dir, golden, gain):
     case = golden['cases'][f'g{gain}_256x256']
     tag, shape = case['input_recipe']
-    x = golden_input(golden_dir, *shape[1:], tag=tag)
+    x = checks.golden_input(golden_dir, *shape[1:], tag=tag)
     assert x.norm().item() == pytest.approx(case['input_l2'], rel=1e-6)
     model, published = load(golden_dir, golden, gain)
-    with record(model, STAGES) as found:
+    with checks.record(model, STAGES) as found:
         out, both = both_maps(model, published, x)
     assert torch.equal(out, both[:, 1:])
     for name in ('train_logit', 'converted_logit'):
-        assert_golden(both, case['outputs'][name])
+        checks.assert_golden(both, case['outputs'][name])
     for ours, theirs in STAGES.items():
         tap = case['taps'][theirs]
-        assert_golden(found[ours][0], tap)
-        assert relative_error(found[ours][0][0, :2, ::8, ::8], tap['sample']) < 1e-4
+        checks.assert_golden(found[ours][0], tap)
+        assert checks.relative_error(found[ours][0][0, :2, ::8, ::8], tap['sample']) < 1e-4
 
     for published_fold, name in ((False, 'deploy_exact_logit'), (True, 'deploy_published_logit')):
         folded, _ = load(golden_dir, golden, gain, published_fold=published_fold)
         switch_to_deploy(folded)
         deployed, both = both_maps(folded, published, x)
-        assert_golden(both, case['outputs'][name])
+        checks.assert_golden(both, case['outputs'][name])
         # The published fold is another network, the exact one is the same.
-        assert (relative_error(deployed, out) < 1e-4) != published_fold
+        assert (checks.relative_error(deployed, out) < 1e-4) != published_fold
 
 
 @pytest.mark.parametrize('published_fold', [False, True])
@@ -103,8 +91,8 @@ def test_folds(golden_dir, golden, published_fold):
     entries = golden['fold_g0.7']
     assert set(entries) == {key for key in folded if 'rbr_reparam' in key}
     for key, entry in entries.items():
-        assert_golden(folded[key], entry[kind])
-        assert relative_error(folded[key].flatten()[:32], entry[f'{kind}_sample']) < 1e-5
+        checks.assert_golden(folded[key], entry[kind])
+        assert checks.relative_error(folded[key].flatten()[:32], entry[f'{kind}_sample']) < 1e-5
 
 
 def test_central_difference_is_its_definition():
@@ -143,23 +131,23 @@ def test_block_folds_exactly(channels):
 
 def test_cost():
     model = build_repisd()
-    assert count_parameters(model) == 558_530 - UNUSED
+    assert checks.count_parameters(model) == 558_530 - UNUSED
     # Counted as the published network after its first conversion: one convolution for the differences.
-    assert count_gmacs(model) == pytest.approx(11.436, rel=0.01)
-    assert count_gmacs(model, size=(512, 512)) == pytest.approx(4 * 11.436, rel=0.01)
+    assert checks.count_gmacs(model) == pytest.approx(11.436, rel=0.01)
+    assert checks.count_gmacs(model, size=(512, 512)) == pytest.approx(4 * 11.436, rel=0.01)
     switch_to_deploy(model)
-    assert count_parameters(model) == 279_106 - UNUSED
-    assert count_gmacs(model) == pytest.approx(6.403, rel=0.01)
-    assert count_parameters(build_repisd(in_channels=1)) == 558_530 - UNUSED - 2 * 32 * 9
+    assert checks.count_parameters(model) == 279_106 - UNUSED
+    assert checks.count_gmacs(model) == pytest.approx(6.403, rel=0.01)
+    assert checks.count_parameters(build_repisd(in_channels=1)) == 558_530 - UNUSED - 2 * 32 * 9
 
 
 @pytest.mark.parametrize('in_channels', [1, 3])
 def test_learns(in_channels):
-    check_learns(build_repisd(in_channels, base_channels=4), in_channels)
+    checks.check_learns(build_repisd(in_channels, base_channels=4), in_channels)
 
 
 def test_any_size():
-    check_sizes(build_repisd(base_channels=4), 3)
+    checks.check_sizes(build_repisd(base_channels=4), 3)
 
 
 def test_odd_sizes_pool_whole_pixels_and_pad_with_zeros():

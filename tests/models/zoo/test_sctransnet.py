@@ -9,20 +9,7 @@ from madnet.models.checkpoints import convert_sctransnet, export_sctransnet
 from madnet.models.input_check import InputError
 from madnet.models.layers import ChannelNorm, CrossChannelAttention
 
-from .checks import (
-    assert_golden,
-    build,
-    check_learns,
-    check_sizes,
-    count_gmacs,
-    count_parameters,
-    golden_input,
-    load_golden,
-    published_state,
-    record,
-    relative_error,
-    side_maps,
-)
+from . import checks
 
 # Parameters that the published network never reads: position embeddings of 256 pixels, and sixteen scalars in
 # each of four blocks.
@@ -30,7 +17,7 @@ UNUSED = 256 * (32 + 64 + 128 + 256) + 4 * 16
 
 
 def build_sctransnet(in_channels=1, base_channels=32, depth=4, head=None, **kwargs):
-    return build(
+    return checks.build(
         {'type': 'SCTransNetEncoder', 'base_channels': base_channels},
         {'type': 'SCTransNetHead', **(head or {})},
         in_channels,
@@ -62,26 +49,26 @@ STAGES = {
 
 @pytest.mark.parametrize('name', ['sctransnet', 'sctransnet_c3'])
 def test_equals_the_published_network(golden_dir, name):
-    golden = load_golden(golden_dir, name)
+    golden = checks.load_golden(golden_dir, name)
     for case in golden['cases'].values():
         tag, (_, in_channels, *size) = case['input_recipe']
-        x = golden_input(golden_dir, in_channels, *size, tag=tag)
+        x = checks.golden_input(golden_dir, in_channels, *size, tag=tag)
         assert x.norm().item() == pytest.approx(case['input_l2'], rel=1e-6)
-        published = published_state(golden_dir, golden['keys'], case['gain'])
+        published = checks.published_state(golden_dir, golden['keys'], case['gain'])
         model = build_sctransnet(in_channels)
         model.load_state_dict(convert_sctransnet(published))
         stages = STAGES if case.get('taps') else {}
-        with record(model, stages) as found, side_maps(model), torch.no_grad():
+        with checks.record(model, stages) as found, checks.side_maps(model), torch.no_grad():
             maps = model(x)
         outputs = case['outputs']
         assert set(outputs) == {'gt5', 'gt4', 'gt3', 'gt2', 'd0', 'out'}
         for key, logits in zip(('gt5', 'gt4', 'gt3', 'gt2', 'd0', 'out'), maps, strict=True):
-            assert_golden(logits, outputs[key])
+            checks.assert_golden(logits, outputs[key])
         for ours, theirs in stages.items():
             value = found[ours][0]
             value = value[0] if isinstance(value, list) else value
-            assert_golden(value, case['taps'][theirs])
-            assert relative_error(value[0, :2, ::8, ::8], case['taps'][theirs]['sample']) < 1e-4
+            checks.assert_golden(value, case['taps'][theirs])
+            assert checks.relative_error(value[0, :2, ::8, ::8], case['taps'][theirs]['sample']) < 1e-4
         with torch.no_grad():
             assert torch.equal(model(x), maps[-1])
 
@@ -92,17 +79,17 @@ def test_equals_the_published_network(golden_dir, name):
 def test_cost(in_channels, parameters, gmacs):
     assert UNUSED == 122_944
     model = build_sctransnet(in_channels)
-    assert count_parameters(model) == parameters - UNUSED
-    assert count_gmacs(model, in_channels, every_map=True) == pytest.approx(gmacs, rel=0.01)
+    assert checks.count_parameters(model) == parameters - UNUSED
+    assert checks.count_gmacs(model, in_channels, every_map=True) == pytest.approx(gmacs, rel=0.01)
 
 
 @pytest.mark.parametrize('in_channels', [1, 3])
 def test_learns(in_channels):
-    check_learns(build_sctransnet(in_channels, base_channels=4, depth=2), in_channels)
+    checks.check_learns(build_sctransnet(in_channels, base_channels=4, depth=2), in_channels)
 
 
 def test_any_size():
-    check_sizes(build_sctransnet(base_channels=4, depth=1), 1)
+    checks.check_sizes(build_sctransnet(base_channels=4, depth=1), 1)
 
 
 def test_sizes_that_the_encoder_takes():
@@ -184,7 +171,7 @@ def test_checkpoints_round_trip():
 
 def test_exports_every_published_key(golden_dir):
     published = export_sctransnet(build_sctransnet().state_dict())
-    keys = load_golden(golden_dir, 'sctransnet')['keys']
+    keys = checks.load_golden(golden_dir, 'sctransnet')['keys']
     assert {key: tuple(value.shape) for key, value in published.items()} == {
         key: tuple(shape) for key, shape in keys.items()
     }

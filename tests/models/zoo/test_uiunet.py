@@ -10,20 +10,7 @@ from madnet.errors import UserError
 from madnet.models.checkpoints import convert_uiunet, export_uiunet, published_uiunet_width
 from madnet.models.layers import RSU, InteractiveCrossAttention
 
-from .checks import (
-    assert_golden,
-    build,
-    check_learns,
-    check_sizes,
-    count_gmacs,
-    count_parameters,
-    golden_input,
-    load_golden,
-    published_keys,
-    published_state,
-    record,
-    side_maps,
-)
+from . import checks
 
 STAGES = {
     **{f'backbone.stages.{i}': f'stage{i + 1}' for i in range(6)},
@@ -33,13 +20,13 @@ STAGES = {
 
 
 def build_uiunet(in_channels=3, base_channels=64):
-    return build(
+    return checks.build(
         {'type': 'UIUNetEncoder', 'base_channels': base_channels}, {'type': 'UIUNetHead'}, in_channels
     )
 
 
 def test_equals_the_published_network(golden_dir):
-    published = published_state(golden_dir, published_keys(golden_dir, 'uiunet'))
+    published = checks.published_state(golden_dir, checks.published_keys(golden_dir, 'uiunet'))
     assert len(published) == 942
     assert published_uiunet_width(published) == (3, 64)
     with torch.device('meta'):
@@ -47,19 +34,19 @@ def test_equals_the_published_network(golden_dir):
     state = convert_uiunet(published)
     # No second copy of 50 million parameters, nor their initialisation.
     model.load_state_dict(state, assign=True)
-    runs = load_golden(golden_dir, 'uiunet')['runs']
+    runs = checks.load_golden(golden_dir, 'uiunet')['runs']
     assert '256x256' in runs
     for size, golden in runs.items():
-        x = golden_input(golden_dir, 3, *(int(n) for n in size.split('x')))
-        with record(model, STAGES) as found, side_maps(model), torch.no_grad():
+        x = checks.golden_input(golden_dir, 3, *(int(n) for n in size.split('x')))
+        with checks.record(model, STAGES) as found, checks.side_maps(model), torch.no_grad():
             *sides, out = model(x)
         for logits, expected in zip([out, *sides], golden['logits'], strict=True):
-            assert_golden(logits, expected)
+            checks.assert_golden(logits, expected)
         for ours, theirs in STAGES.items():
             # The published fusion returns its two halves apart.
             expected = golden['stage_stats'][theirs]
             for part, stats in zip(found[ours][0].chunk(len(expected), dim=1), expected, strict=True):
-                assert_golden(part, stats)
+                checks.assert_golden(part, stats)
     exported = export_uiunet(model.state_dict())
     assert set(exported) == set(published)
     assert all(torch.equal(exported[key], published[key]) for key in published)
@@ -69,9 +56,9 @@ def test_equals_the_published_network(golden_dir):
 def test_published_cost(in_channels, parameters):
     with torch.device('meta'):
         model = build_uiunet(in_channels)
-        assert count_parameters(model) == parameters
+        assert checks.count_parameters(model) == parameters
         if in_channels == 3:
-            assert count_gmacs(model) == pytest.approx(54.298, rel=0.01)
+            assert checks.count_gmacs(model) == pytest.approx(54.298, rel=0.01)
 
 
 def test_residual_u_block_level_by_level():
@@ -110,15 +97,15 @@ def test_attention_needs_two_images_to_train():
 
 @pytest.mark.parametrize('in_channels', [1, 3])
 def test_learns(in_channels):
-    check_learns(build_uiunet(in_channels, base_channels=8), in_channels)
+    checks.check_learns(build_uiunet(in_channels, base_channels=8), in_channels)
 
 
 def test_takes_any_size():
-    check_sizes(build_uiunet(1, base_channels=8), 1)
+    checks.check_sizes(build_uiunet(1, base_channels=8), 1)
 
 
 def test_decodes_the_maps_of_other_encoders():
-    model = build({'type': 'AdaDCMEncoder', 'base_channels': 8}, {'type': 'UIUNetHead'})
+    model = checks.build({'type': 'AdaDCMEncoder', 'base_channels': 8}, {'type': 'UIUNetHead'})
     with torch.no_grad():
         assert model.encode_decode(torch.zeros(1, 3, 40, 33)).shape == (1, 1, 40, 33)
 
@@ -142,7 +129,7 @@ def test_configs(repository, data):
         config = load_config(repository / 'configs' / 'zoo' / f'{name}_{data}.py')
         with torch.device('meta'):
             model = MODELS.build(config.model)
-        assert count_parameters(model) == parameters
+        assert checks.count_parameters(model) == parameters
         assert model.data_preprocessor.mean.numel() == model.backbone.in_channels
         twin = load_config(repository / 'configs' / 'zoo' / 'modern' / f'acm_{data}.py')
         for part in ('train', 'test'):
