@@ -2,7 +2,7 @@
 
 from mmseg.registry import MODELS
 
-from madnet.models.layers.rsu import rsu_at
+from madnet.models.layers import rsu_at
 
 from .pooling_encoder import PoolingEncoder
 

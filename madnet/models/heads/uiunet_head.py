@@ -6,8 +6,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from madnet.models.layers import InteractiveCrossAttention, resize_like
-from madnet.models.layers.rsu import rsu_at
+from madnet.models.layers import InteractiveCrossAttention, resize_like, rsu_at
 
 from .pyramid_head import PyramidHead
 

@@ -28,7 +28,7 @@ from .patch_expand import PatchExpand
 from .pixel_attention import PixelAttention
 from .residual_block import ResidualBlock, residual_layer
 from .resize_like import resize_like
-from .rsu import RSU
+from .rsu import RSU, rsu_at
 from .ss2d import SS2D
 from .stem import Stem1, Stem4
 from .taylor_difference import TaylorDifference
@@ -92,6 +92,7 @@ __all__ = [
     'patch_contrast',
     'residual_layer',
     'resize_like',
+    'rsu_at',
     'window_partition',
     'window_reverse',
     'words_to_map',
