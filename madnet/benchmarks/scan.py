@@ -171,6 +171,17 @@ def thread_scaling(size: int, threads: int = 2, repeats: int = 15) -> dict[str, 
     return totals
 
 
+def _why_not_by_the_wall() -> str | None:
+    """Why wall time would say nothing of several threads here; ``None`` where it would."""
+    cores = os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else 0.0
+    if cores < 2:
+        return 'this machine has one core'
+    if load > 0.75 * cores:
+        return f'other work takes the {cores} cores (load {load:.1f}), and threads are compared by wall time'
+    return None
+
+
 def fused_against_unfused(size: int, device: str, backend: str) -> dict[str, float]:
     """The outer scans of all stages over maps: fused, and by index maps around the same backend's scan."""
     from madnet.ops.selective_scan.backend import Backend
@@ -297,11 +308,11 @@ def _measure(size: int, names: list[str], forward_only: bool, device: str) -> di
     for name in names:
         if name in ('cpu', 'triton'):
             entry.setdefault('four_directions', {})[name] = fused_against_unfused(size, device, name)
-    cores = os.cpu_count() or 1
-    if 'cpu' in names and device == 'cpu' and cores > 1 and KERNELS.parallel:
-        entry['wall_by_threads'] = thread_scaling(size)
-        if hasattr(os, 'getloadavg'):
-            entry['load_average'], entry['cores'] = os.getloadavg()[0], cores
+    if 'cpu' in names and device == 'cpu' and KERNELS.parallel:
+        if reason := _why_not_by_the_wall():
+            entry['skipped'].append({'backend': 'cpu', 'scan': 'all', 'kind': '2 threads', 'why': reason})
+        else:
+            entry['wall_by_threads'] = thread_scaling(size)
     return entry
 
 
@@ -347,10 +358,7 @@ def _print_table(size: int, entry: dict) -> None:
         print(f'four directions, {name}: fused {1e3 * pair["fused"]:.1f} ms, by index maps {ratio:.2f}×')
     if walls := entry.get('wall_by_threads'):
         (_, one), (count, several) = walls.items()
-        load = (
-            f'; load {entry["load_average"]:.1f} on {entry["cores"]} cores' if 'load_average' in entry else ''
-        )
-        print(f'{count} threads, cpu: {1e3 * several:.1f} ms of wall time, one: {one / several:.2f}×{load}')
+        print(f'{count} threads, cpu: {1e3 * several:.1f} ms of wall time, one: {one / several:.2f}×')
     rates = ', '.join(f'{v / 1e9:.2f} G {k}/s' for k, v in entry['limits'].items())
     bound_text = ', '.join(f'{k} {1e3 * v:.1f} ms' for k, v in bounds.items())
     print(f'bounds of a forward pass: {bound_text} (measured now: {rates})')

@@ -1,0 +1,80 @@
+"""The benchmark of the selective scan: its tables, what it leaves out, and memory as it measures it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from madnet.benchmarks import scan
+from madnet.errors import UserError
+from madnet.ops import selective_scan_backends
+
+has_kernels = 'cpu' in selective_scan_backends()
+
+
+def test_twelve_scans_of_a_forward_pass():
+    """31.5 million exponentials at 256×256."""
+    shapes = scan.shapes_at(256)
+    assert sum(s.times for s in shapes) == 12
+    assert sum(s.times * s.exponentials for s in shapes) == 31_457_280
+
+
+def test_the_tool(tmp_path, repository):
+    out = tmp_path / 'scan.json'
+    command = [
+        sys.executable, 'tools/benchmark.py', 'scan', '--sizes', '64', '--backends', 'plain', 'torch',
+        '--forward-only', '--json', str(out),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    entry = json.loads(out.read_text())['sizes']['64']
+    assert len(entry['scans']) == 8
+    plain, total = entry['totals']['plain'], entry['totals']['torch']
+    assert total['forward'] == pytest.approx(sum(r['times'] * r['torch']['forward'] for r in entry['scans']))
+    assert total['plain_over_this'] == {'forward': pytest.approx(plain['forward'] / total['forward'])}
+    assert 'plain loop / this' in done.stdout
+    assert entry['bounds']['memory'] > 0
+
+
+def test_what_would_not_end_is_left_out_and_said(monkeypatch, capsys):
+    """A limit that only the longest scan exceeds; ratios are then taken over the others."""
+    monkeypatch.setattr(scan, 'seconds', lambda function, device, budget=1.0: 2.0)
+    monkeypatch.setattr(scan, 'peak_memory', lambda *args: None)
+    monkeypatch.setattr(scan, 'thread_scaling', lambda size: {'1': 3.0, '2': 2.0})
+    report = scan.benchmark([512], ['plain', 'torch'], forward_only=False, threads=1, device='cpu')
+    entry = report['sizes']['512']
+    left_out = [(s['backend'], s['scan'], s['kind']) for s in entry['skipped']]
+    assert left_out == [('plain', 'outer 0', 'with_backward')]
+    assert entry['totals']['plain']['with_backward'] is None
+    assert entry['totals']['plain']['forward'] == entry['totals']['torch']['forward'] == 24.0
+    assert entry['totals']['torch']['plain_over_this'] == {'forward': 1.0, 'with_backward': 1.0}
+    assert (
+        'left out: outer 0 with_backward: the backward pass of the plain loop is' in capsys.readouterr().out
+    )
+
+
+def test_what_does_not_fit_is_left_out(monkeypatch):
+    monkeypatch.setattr(scan, '_memory_of_the_machine', lambda: 1 << 30)
+    shape = scan.shapes_at(1024)[0]
+    assert 'GiB' in scan.why_hopeless('plain', shape, False)
+    assert scan.why_hopeless('torch', shape, False) is None
+
+
+@pytest.mark.skipif(not has_kernels, reason='the compiled kernels were not built')
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='the system does not tell the peak')
+def test_a_forward_pass_of_the_kernels_takes_its_output_and_a_constant():
+    shape = max(scan.shapes_at(1024), key=lambda s: s.exponentials)
+    taken, output = scan.peak_memory('cpu', shape, 1024, 'cpu')
+    assert output == 4 * shape.batch * 4 * shape.channels * shape.length == 32 << 20
+    assert taken < output + (2 << 20)
+
+
+class TestUsersMistakes:
+    def test_unknown_backends(self):
+        with pytest.raises(UserError, match='--backends cup: not among'):
+            scan.benchmark([256], ['cup'], False, 1, 'cpu')
+
+    def test_sizes_that_the_stages_do_not_divide(self):
+        with pytest.raises(UserError, match='multiple of 64'):
+            scan.benchmark([100], None, False, 1, 'cpu')
