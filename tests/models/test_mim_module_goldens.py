@@ -5,12 +5,11 @@ import torch
 from torch import nn
 
 import madnet.models  # noqa: F401
+from madnet.models.checkpoints.blocks import BODY, FCN_HEAD
 from madnet.models.checkpoints.mim import (
     BLOCK,
     FFN,
-    HEAD,
     PATCH_EXPAND,
-    RESIDUAL,
     SENTENCE_MERGE,
     STEM,
     UPSAMPLE,
@@ -100,8 +99,8 @@ CASES = {
     'merge_sentence_8': (Sentences, SENTENCE_MERGE),
     'upsample_block_6': (lambda: UpsampleBlock(6), UPSAMPLE),
     'patch_expand_8': (lambda: PatchExpand(8, 4), PATCH_EXPAND),
-    'residual_block_6': (lambda: ResidualBlock(6), RESIDUAL),
-    'fcnhead_16': (Prediction, HEAD),
+    'residual_block_6': (lambda: ResidualBlock(6), BODY),
+    'fcnhead_16': (Prediction, FCN_HEAD),
 }
 TESTED_ELSEWHERE = {
     'selective_scan',
