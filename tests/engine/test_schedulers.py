@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import madnet  # noqa: F401
-from madnet.engine.optim import PublishedCosineLR, PublishedPolyLR, WarmupCosineLR
+from madnet.engine.optim import PublishedCosineLR, PublishedPolyLR, WarmupCosineLR, WarmupFlatDecayLR
+from madnet.errors import UserError
 
 
 def _curve(scheduler_class, base, steps, **kwargs):
@@ -48,13 +49,38 @@ def test_warmup_cosine_against_the_formula():
         assert value == pytest.approx(expected, rel=1e-12)
 
 
+def test_flat_then_decay_against_the_formula():
+    curve = _curve(
+        WarmupFlatDecayLR,
+        2.0,
+        110,
+        warmup_steps=10,
+        decay_share=0.25,
+        eta_min_ratio=0.1,
+        end=110,
+        by_epoch=False,
+    )
+    assert curve[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
+    assert curve[10:86] == [2.0] * 76
+    expected = [2.0 * (0.1 + 0.9 * (1 - math.sqrt((step - 85) / 25))) for step in range(85, 110)]
+    assert curve[85:] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('share', [0, 1.5])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(UserError, match='decay_share: found'):
+        _curve(WarmupFlatDecayLR, 1.0, 1, decay_share=share, end=10)
+
+
 def test_epochs_become_steps_but_the_warmup_stays():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = WarmupCosineLR.build_iter_from_epoch(optimizer, warmup_steps=7, end=3, epoch_length=20)
     assert (scheduler.warmup_steps, scheduler.total, scheduler.by_epoch) == (7, 60, False)
 
 
-@pytest.mark.parametrize('scheduler_class', [PublishedCosineLR, PublishedPolyLR, WarmupCosineLR])
+@pytest.mark.parametrize(
+    'scheduler_class', [PublishedCosineLR, PublishedPolyLR, WarmupCosineLR, WarmupFlatDecayLR]
+)
 def test_a_resumed_curve_goes_on_exactly(scheduler_class):
     whole = _curve(scheduler_class, 0.3, 40, end=40)
     first = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)

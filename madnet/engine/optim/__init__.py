@@ -2,6 +2,18 @@
 
 from madnet.engine.optim.cpu_amp import CPUAmpOptimWrapper
 from madnet.engine.optim.ramped_ema import RampedEMA
-from madnet.engine.optim.schedulers import PublishedCosineLR, PublishedPolyLR, WarmupCosineLR
+from madnet.engine.optim.schedulers import (
+    PublishedCosineLR,
+    PublishedPolyLR,
+    WarmupCosineLR,
+    WarmupFlatDecayLR,
+)
 
-__all__ = ['CPUAmpOptimWrapper', 'PublishedCosineLR', 'PublishedPolyLR', 'RampedEMA', 'WarmupCosineLR']
+__all__ = [
+    'CPUAmpOptimWrapper',
+    'PublishedCosineLR',
+    'PublishedPolyLR',
+    'RampedEMA',
+    'WarmupCosineLR',
+    'WarmupFlatDecayLR',
+]

@@ -7,6 +7,8 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmseg.registry import PARAM_SCHEDULERS
 
+from madnet.errors import UserError
+
 
 class _FactorScheduler(LRSchedulerMixin, _ParamScheduler, ABC):
     """A learning rate that is the base rate times a function of the step: exact after resuming, too."""
@@ -72,20 +74,11 @@ class PublishedCosineLR(_FactorScheduler):
         return self.eta_min_ratio + (1 - self.eta_min_ratio) * (1 + math.cos(math.pi * progress)) / 2
 
 
-@PARAM_SCHEDULERS.register_module()
-class WarmupCosineLR(_FactorScheduler):
-    """A linear warm-up of some steps, then half a cosine down to a small rest (Loshchilov & Hutter, SGDR,
-    2017).
+class _WarmupScheduler(_FactorScheduler):
+    """A linear warm-up of some optimiser steps, then a curve over the rest of the run.
 
-    The cosine's length follows the runner (``convert_to_iter_based=True`` with ``by_epoch=True``), so that a
+    The curve's length follows the runner (``convert_to_iter_based=True`` with ``by_epoch=True``), so that a
     config gives epochs and the warm-up alone counts optimiser steps.
-
-    Args:
-        optimizer: Given by the runner.
-        warmup_steps: Optimiser steps of the warm-up.
-        eta_min_ratio: The last learning rate over the base one.
-        end: The step where the curve ends; the runner gives its number of epochs.
-        kwargs: As every mmengine scheduler's.
     """
 
     def __init__(
@@ -104,5 +97,57 @@ class WarmupCosineLR(_FactorScheduler):
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         progress = (step - self.warmup_steps) / max(1, self.total - self.warmup_steps)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-        return self.eta_min_ratio + (1 - self.eta_min_ratio) * cosine
+        return self.eta_min_ratio + (1 - self.eta_min_ratio) * self.after_warmup(min(1.0, progress))
+
+    @abstractmethod
+    def after_warmup(self, progress: float) -> float:
+        """The curve from 1 down to 0, for ``progress`` from 0 (end of the warm-up) to 1 (end of the run)."""
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineLR(_WarmupScheduler):
+    """A linear warm-up of some steps, then half a cosine down to a small rest (Loshchilov & Hutter, SGDR,
+    2017).
+
+    Args:
+        optimizer: Given by the runner.
+        warmup_steps: Optimiser steps of the warm-up.
+        eta_min_ratio: The last learning rate over the base one.
+        end: The step where the curve ends; the runner gives its number of epochs.
+        kwargs: As every mmengine scheduler's.
+    """
+
+    def after_warmup(self, progress: float) -> float:
+        """See the base class."""
+        return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupFlatDecayLR(_WarmupScheduler):
+    """A linear warm-up, a flat stretch, then a decay as 1 − √x (Hägele et al., 2024).
+
+    The flat stretch does not depend on the length of the run: a run can be prolonged from any checkpoint of
+    it, and only the decay is repeated.
+
+    Args:
+        optimizer: Given by the runner.
+        warmup_steps: Optimiser steps of the warm-up.
+        decay_share: Share of the steps after the warm-up over which the rate falls, in (0, 1].
+        eta_min_ratio: The last learning rate over the base one.
+        end: The step where the curve ends; the runner gives its number of epochs.
+        kwargs: As every mmengine scheduler's.
+
+    Raises:
+        UserError: ``decay_share`` is not in (0, 1].
+    """
+
+    def __init__(self, optimizer, *args, decay_share: float = 0.3, **kwargs):
+        if not 0 < decay_share <= 1:
+            raise UserError(f'WarmupFlatDecayLR.decay_share: found {decay_share}, expected 0 < share <= 1.')
+        self.decay_share = decay_share
+        super().__init__(optimizer, *args, **kwargs)
+
+    def after_warmup(self, progress: float) -> float:
+        """See the base class."""
+        decayed = max(0.0, 1 - (1 - progress) / self.decay_share)
+        return 1 - math.sqrt(decayed)
