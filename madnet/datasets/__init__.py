@@ -2,6 +2,7 @@
 
 from . import transforms
 from .catalogue import Entry, find_entry, get_entry, known_datasets, split_ids
+from .duplicates import find_near_duplicates
 from .layouts import LAYOUTS, read_folder
 from .scenes import Scene, synth_scene
 from .sirst_dataset import SIRSTDataset
@@ -16,6 +17,7 @@ __all__ = [
     'Scene',
     'SyntheticSIRSTDataset',
     'find_entry',
+    'find_near_duplicates',
     'get_entry',
     'ids_sha256',
     'known_datasets',

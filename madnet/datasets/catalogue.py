@@ -25,6 +25,9 @@ class SplitSet:
             :func:`~madnet.datasets.splits.cut_validation`).
         counts: Images of each split, those cut from the training part too.
         hashes: :func:`~madnet.datasets.splits.ids_sha256` of each split.
+        near_test: Training images that show nearly what a test image shows
+            (:func:`~madnet.datasets.duplicates.find_near_duplicates` with its default threshold); None where
+            they were not looked for.
     """
 
     name: str
@@ -33,6 +36,7 @@ class SplitSet:
     cut_group: int
     counts: dict[str, int]
     hashes: dict[str, str]
+    near_test: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class Entry:
                 cut_group=value['cut_group'],
                 counts={k: v['count'] for k, v in {**value['lists'], **value.get('cut', {})}.items()},
                 hashes={k: v['sha256'] for k, v in {**value['lists'], **value.get('cut', {})}.items()},
+                near_test=tuple(value['near_test']) if 'near_test' in value else None,
             )
             for key, value in record['split_sets'].items()
         }

@@ -7,6 +7,8 @@ import numpy as np
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 
+from madnet.errors import UserError
+
 from .images import read_pixels, to_mask
 from .locate import locate
 from .sample_view import outline_truth
@@ -91,6 +93,8 @@ class SIRSTDataset(TargetDataset):
         base_size: (Height, width), or one number, at which the published networks take this set; None for the
             catalogue's, where the set is known.
         allow_partial: Accept a training part of which only some images are there; None: for SIRST-AUG only.
+        exclude_near_test: Leave out the training images that nearly show a test image, as the catalogue lists
+            them for the split set: for weights that others will test.
         seed: Of the augmentations (see :class:`~madnet.datasets.seeding.SeededSamples`).
         cache: Keep decoded images and masks in memory (read at once, shared with forked workers).
         indices: The first so many images, or these.
@@ -109,6 +113,7 @@ class SIRSTDataset(TargetDataset):
         pipeline: Sequence[dict | Callable] = (),
         base_size: int | tuple[int, int] | None = None,
         allow_partial: bool | None = None,
+        exclude_near_test: bool = False,
         seed: int = 0,
         cache: bool = False,
         indices: int | Sequence[int] | None = None,
@@ -123,6 +128,7 @@ class SIRSTDataset(TargetDataset):
             base_size = self.entry.base_size
         self.base_size = (base_size,) * 2 if isinstance(base_size, int) else base_size
         self.allow_partial = allow_partial
+        self.exclude_near_test = exclude_near_test
         self.cache = cache
         self._decoded: list[tuple[np.ndarray, np.ndarray]] = []
         super().__init__(
@@ -140,12 +146,15 @@ class SIRSTDataset(TargetDataset):
             self.folder, self.entry, self.dataset_name, self.split, self.split_set, self.allow_partial
         )
         self.split_set = selection.split_set
+        left_out = self._near_test() if self.exclude_near_test else ()
         common = {'dataset_name': self.dataset_name, 'label_map': self.label_map, 'reduce_zero_label': False}
         if self.base_size:
             common['base_size'] = tuple(self.base_size)
         fixes = self.entry.mask_fixes if self.entry else {}
         samples = []
         for image_id, pair in selection.pairs:
+            if image_id in left_out:
+                continue
             mask = pair.mask
             if image_id in fixes and (self.folder.root / fixes[image_id]).is_file():
                 mask = self.folder.root / fixes[image_id]
@@ -157,6 +166,16 @@ class SIRSTDataset(TargetDataset):
             }
             samples.append({**files, **common})
         return samples
+
+    def _near_test(self) -> frozenset[str]:
+        record = self.entry.split_sets.get(self.split_set) if self.entry else None
+        if record is None or record.near_test is None:
+            raise UserError(
+                f'{self.dataset_name}: exclude_near_test=True, but the catalogue lists no near-duplicates '
+                f'for split_set {self.split_set!r}; find them with madnet.datasets.find_near_duplicates and '
+                'give the others as indices, or leave the option out.'
+            )
+        return frozenset(record.near_test if self.split != 'test' else ())
 
     def full_init(self) -> None:
         super().full_init()

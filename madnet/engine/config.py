@@ -81,7 +81,18 @@ def _apply_selection(cfg: Config) -> None:
 
 
 def _choose_split(cfg: Config, loader: str, split: str) -> None:
-    dataset = cfg[loader].dataset
+    for dataset in _parts(cfg[loader].dataset):
+        _choose_split_of(cfg, dataset, loader, split)
+
+
+def _parts(dataset: dict) -> list[dict]:
+    """The sets inside mmengine's wrappers (concatenated, repeated); itself where there is no wrapper."""
+    if 'datasets' in dataset:
+        return [part for inner in dataset.datasets for part in _parts(inner)]
+    return _parts(dataset.dataset) if 'dataset' in dataset else [dataset]
+
+
+def _choose_split_of(cfg: Config, dataset: dict, loader: str, split: str) -> None:
     if dataset.get('type') != 'SIRSTDataset':
         # other sets name their parts themselves, and only the default leaves them to do so
         found = dataset.get('split', 'no split')

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from madnet.datasets import SIRSTDataset, get_entry, split_ids
+from madnet.datasets import SIRSTDataset, find_near_duplicates, get_entry, split_ids
 from madnet.datasets.images import read_pixels, to_mask
 from madnet.errors import UserError
 
@@ -94,3 +94,15 @@ def test_statistics_of_the_training_images(root, name):
     assert mean == pytest.approx(get_entry(name).statistics['grey']['mean'][0], abs=0.01)
     std = np.sqrt(total[2] / total[0] - mean**2)
     assert std == pytest.approx(get_entry(name).statistics['grey']['std'][0], abs=0.01)
+
+
+@pytest.mark.parametrize(('name', 'found'), [('NUAA-SIRST', 0), ('NUDT-SIRST', 32), ('IRSTD-1K', 4)])
+def test_near_duplicates_are_those_of_the_catalogue(root, name, found):
+    """As many as the description of the data sets counts; without them, none is left."""
+    test = SIRSTDataset(root(name), 'test')
+    training = SIRSTDataset(root(name), 'trainval')
+    pairs = find_near_duplicates(*((d.read_sample(i)[0] for i in range(len(d))) for d in (training, test)))
+    near = {training.image_ids[i] for i, _, _ in pairs}
+    assert len(near) == found
+    clean = SIRSTDataset(root(name), 'trainval', exclude_near_test=True)
+    assert set(clean.image_ids) == set(training.image_ids) - near

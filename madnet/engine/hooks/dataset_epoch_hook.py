@@ -3,6 +3,9 @@
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
+#: Between the seeds of sets that are trained on together; larger than usual distances of users' seeds.
+_STRIDE = 1_000_003
+
 
 @HOOKS.register_module()
 class DatasetEpochHook(Hook):
@@ -10,8 +13,9 @@ class DatasetEpochHook(Hook):
 
     def before_train(self, runner) -> None:
         """Pass the seed, before any worker process starts."""
-        for dataset in _parts(runner.train_dataloader.dataset):
-            dataset.seed = runner.seed
+        for k, dataset in enumerate(_parts(runner.train_dataloader.dataset)):
+            # Of several sets, the images of one number do not share their crops and flips.
+            dataset.seed = runner.seed + k * _STRIDE
 
     def before_train_epoch(self, runner) -> None:
         """Pass the epoch."""
