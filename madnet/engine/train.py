@@ -35,7 +35,7 @@ def train(
         config: Path of a config file.
         work_dir: Where checkpoints and logs go; default ``work_dirs/<name of the config>``.
         resume: True goes on from the newest whole checkpoint in ``work_dir``; a path from that file.
-        load_from: Start from these weights.
+        load_from: Start from these weights; overrides the config's.
         amp: None, ``'fp16'``, ``'bf16'``, or ``'auto'`` (fp16 on a GPU, bf16 on a CPU).
         seed: Overrides the config's.
         launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
@@ -61,13 +61,16 @@ def train(
     if seed is not None:
         cfg.randomness.seed = seed
     if amp is not None:
-        _set_amp(cfg, amp)
+        set_amp(cfg, amp)
     cfg.resume = bool(resume)
     if resume and load_from:
         raise UserError(
             '--resume and --load-from exclude each other: the first goes on, the second starts anew.'
         )
-    cfg.load_from = resume if isinstance(resume, str) else load_from
+    if resume:  # the whole state of a run, over which no other weights may come
+        cfg.load_from = resume if isinstance(resume, str) else None
+    elif load_from:
+        cfg.load_from = load_from
     _check_launcher(launcher)
     _check_optimizer(cfg, config)
     runner = build_runner(cfg, config, trust_checkpoint)
@@ -96,7 +99,8 @@ def build_runner(cfg: Config, config: str, trust_checkpoint: bool = False) -> Ma
     return runner
 
 
-def _set_amp(cfg: Config, amp: str) -> None:
+def set_amp(cfg: Config, amp: str) -> None:
+    """Let a config train in mixed precision: ``'fp16'``, ``'bf16'`` or ``'auto'``, as of :func:`train`."""
     gpu = torch.cuda.is_available()
     if amp == 'auto':
         amp = 'fp16' if gpu else 'bf16'

@@ -126,13 +126,18 @@ def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, t
     assert read_checkpoint(folder / LAST)['meta']['seed'] == 1
 
 
-def test_load_from_starts_at_the_first_epoch_with_the_weights(uninterrupted, tiny_config, tmp_path):
+@pytest.mark.parametrize('by_config', [False, True])
+def test_load_from_starts_at_the_first_epoch_with_the_weights(
+    uninterrupted, tiny_config, tmp_path, by_config
+):
     folder = uninterrupted
+    options = ['train_cfg.max_epochs=1', 'optim_wrapper.optimizer.lr=0.0']
+    weights = str(folder / 'best.pth')
     runner = train(
         str(tiny_config),
         work_dir=str(tmp_path / 'tuned'),
-        load_from=str(folder / 'best.pth'),
-        options=['train_cfg.max_epochs=1', 'optim_wrapper.optimizer.lr=0.0'],
+        load_from=None if by_config else weights,
+        options=[*options, f'load_from={weights}'] if by_config else options,
     )
     assert runner.epoch == 1
     tuned = dict(runner.bare_model.named_parameters())
