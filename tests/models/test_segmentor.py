@@ -102,6 +102,43 @@ def test_tiles():
     torch.testing.assert_close(logits[..., 64:], right[..., 32:])
 
 
+def test_eight_views_against_their_mean_taken_by_hand():
+    model = build_madnet()
+    (image,) = images((40, 53))
+    views = []
+    for turns in range(4):
+        for mirrored in (False, True):
+            view = torch.rot90(image, turns, dims=(1, 2))
+            view = view.flip(2) if mirrored else view
+            (found,) = predict(model, [view], [sample(*view.shape[1:])])
+            logits = found.net_logits.data
+            logits = logits.flip(2) if mirrored else logits
+            views.append(torch.rot90(logits, -turns, dims=(1, 2)))
+    for number, chosen in ((1, [0]), (2, [0, 1]), (4, [0, 1, 4, 5]), (8, range(8))):
+        model.test_cfg.views = number
+        (found,) = predict(model, [image], [sample(40, 53)])
+        expected = torch.stack([views[i] for i in chosen]).mean(0)
+        torch.testing.assert_close(found.net_logits.data, expected, rtol=1e-5, atol=1e-6)
+        assert torch.equal(found.seg_logits.data, found.net_logits.data.sigmoid())
+    assert not torch.allclose(views[0], views[3], atol=1e-4)
+
+
+def test_with_eight_views_a_turned_image_gives_the_turned_map():
+    model = build_madnet()
+    model.test_cfg.views = 8
+    (image,) = images((40, 53))
+    (found,) = predict(model, [image], [sample(40, 53)])
+    (turned,) = predict(model, [torch.rot90(image, 1, dims=(1, 2))], [sample(53, 40)])
+    torch.testing.assert_close(
+        torch.rot90(turned.net_logits.data, -1, dims=(1, 2)), found.net_logits.data, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_number_of_views_that_is_none_is_refused():
+    with pytest.raises(UserError, match='views: found 3, expected 1, 2, 4 or 8'):
+        build_madnet(test_cfg={'mode': 'whole', 'views': 3})
+
+
 def test_training_step_pads_images_and_both_masks():
     model = build_madnet(head={'soft_targets': True}).train()
     batch = images((48, 64), (64, 40))
