@@ -268,3 +268,43 @@ def test_shapes_must_agree():
 def test_a_name_that_mmengine_would_not_add_up_is_refused():
     with pytest.raises(UserError, match="'loss' in it"):
         SoftIoULoss(loss_name='iou')
+
+
+@pytest.mark.parametrize('ignored', [False, True])
+@pytest.mark.parametrize(
+    'cfg',
+    [
+        {'type': 'SoftIoULoss'},
+        {'type': 'SoftIoULoss', 'per_image': True, 'loss_weight': 0.3},
+        {'type': 'SoftDiceLoss', 'squared': True},
+        {'type': 'SoftDiceLoss', 'per_image': True},
+        {'type': 'MaskBCELoss', 'pos_weight': 3.0},
+        {'type': 'EdgeLoss', 'per_image': True},
+        {'type': 'EdgeLoss', 'published': True},
+        {'type': 'SLSLoss', 'warm_epoch': -1},
+        {'type': 'SLSLoss', 'warm_epoch': 5},
+    ],
+    ids=lambda cfg: '-'.join(map(str, cfg.values())),
+)
+def test_several_maps_at_once_are_each_map_alone(cfg, ignored):
+    module = MODELS.build(cfg)
+    logits, _ = batch(shape=(3, 5, 20, 24))
+    _, target = batch(seed=1)
+    target[2] = 0
+    if ignored:
+        target[:, :, :4] = 255
+    weight = (batch(seed=2)[0] > -2).float()
+    alone, together = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    each = torch.stack([module(alone[:, i : i + 1], target, weight) for i in range(5)])
+    found = module.of_maps(together, target[:, 0], weight)
+    assert found.shape == (5,)
+    torch.testing.assert_close(found, each, rtol=1e-6, atol=1e-6)
+    factors = torch.arange(1.0, 6)
+    (each * factors).sum().backward()
+    (found * factors).sum().backward()
+    torch.testing.assert_close(together.grad, alone.grad, rtol=1e-6, atol=1e-6)
+
+
+def test_maps_at_once_need_the_targets_size():
+    with pytest.raises(ValueError, match='number of maps'):
+        soft_iou_loss(torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 9), per_map=True)

@@ -15,7 +15,13 @@ class MaskLoss(nn.Module):
     Args:
         loss_weight: Factor of the loss.
         loss_name: Name in the log; it must contain ``loss`` to take part in the gradient, as mmengine has it.
+
+    Attributes:
+        takes_maps: Whether ``compute`` knows ``per_map`` (see :mod:`madnet.models.losses.functional`), so
+            that :meth:`of_maps` can be called.
     """
+
+    takes_maps = False
 
     def __init__(self, loss_weight: float, loss_name: str):
         super().__init__()
@@ -45,23 +51,52 @@ class MaskLoss(nn.Module):
         Returns:
             Scalar.
         """
-        target = target.reshape(logits.shape)
-        valid = None if weight is None else weight.reshape(logits.shape)
-        if ignore_index is not None:
-            ignored = target == ignore_index
-            counts = (~ignored).float()
-            valid = counts if valid is None else valid * counts
-            target = target.masked_fill(ignored, 0)
+        target, valid = _what_counts(target.reshape(logits.shape), weight, ignore_index)
         return self.loss_weight * self.compute(logits, target, valid, **kwargs)
 
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-        """The loss function proper, all (B, 1, H, W) → scalar."""
+    def of_maps(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        ignore_index: int | None = 255,
+        **kwargs,
+    ) -> Tensor:
+        """The losses of several maps towards one target, at once.
+
+        Args:
+            logits: (B, M, H, W).
+            target, weight, ignore_index: As in :meth:`forward`.
+
+        Returns:
+            (M,), of each map what :meth:`forward` gives.
+        """
+        target = target.reshape(logits[:, :1].shape)
+        target, valid = _what_counts(target, weight, ignore_index)
+        return self.loss_weight * self.compute(logits, target, valid, per_map=True, **kwargs)
+
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
+        """The loss function proper, all (B, 1, H, W) → scalar; with ``per_map`` see ``takes_maps``."""
         raise NotImplementedError
+
+
+def _what_counts(
+    target: Tensor, weight: Tensor | None, ignore_index: int | None
+) -> tuple[Tensor, Tensor | None]:
+    """Target without the mark of ignored pixels, and which pixels count, (B, 1, H, W) both."""
+    valid = None if weight is None else weight.reshape(target.shape)
+    if ignore_index is None:
+        return target, valid
+    ignored = target == ignore_index
+    counts = (~ignored).float()
+    return target.masked_fill(ignored, 0), counts if valid is None else valid * counts
 
 
 @MODELS.register_module()
 class SoftIoULoss(MaskLoss):
     """Module of :func:`~madnet.models.losses.soft_iou_loss`."""
+
+    takes_maps = True
 
     def __init__(
         self,
@@ -74,13 +109,15 @@ class SoftIoULoss(MaskLoss):
         self.smooth = smooth
         self.per_image = per_image
 
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-        return soft_iou_loss(logits, target, valid, self.smooth, self.per_image)
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
+        return soft_iou_loss(logits, target, valid, self.smooth, self.per_image, per_map)
 
 
 @MODELS.register_module()
 class SoftDiceLoss(MaskLoss):
     """Module of :func:`~madnet.models.losses.soft_dice_loss`."""
+
+    takes_maps = True
 
     def __init__(
         self,
@@ -97,9 +134,9 @@ class SoftDiceLoss(MaskLoss):
         self.squared = squared
         self.smooth_numerator = smooth_numerator
 
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
         return soft_dice_loss(
-            logits, target, valid, self.smooth, self.per_image, self.squared, self.smooth_numerator
+            logits, target, valid, self.smooth, self.per_image, self.squared, self.smooth_numerator, per_map
         )
 
 
@@ -107,19 +144,23 @@ class SoftDiceLoss(MaskLoss):
 class MaskBCELoss(MaskLoss):
     """Module of :func:`~madnet.models.losses.bce_loss`."""
 
+    takes_maps = True
+
     def __init__(
         self, pos_weight: float | None = None, loss_weight: float = 1.0, loss_name: str = 'loss_bce'
     ):
         super().__init__(loss_weight, loss_name)
         self.pos_weight = pos_weight
 
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-        return bce_loss(logits, target, valid, self.pos_weight)
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
+        return bce_loss(logits, target, valid, self.pos_weight, per_map)
 
 
 @MODELS.register_module()
 class EdgeLoss(MaskLoss):
     """Module of :func:`~madnet.models.losses.edge_loss`."""
+
+    takes_maps = True
 
     def __init__(
         self,
@@ -136,8 +177,10 @@ class EdgeLoss(MaskLoss):
         self.per_image = per_image
         self.published = published
 
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-        return edge_loss(logits, target, valid, self.bce_weight, self.smooth, self.per_image, self.published)
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
+        return edge_loss(
+            logits, target, valid, self.bce_weight, self.smooth, self.per_image, self.published, per_map
+        )
 
 
 @MODELS.register_module()
@@ -149,6 +192,8 @@ class SLSLoss(MaskLoss):
         with_shape: Whether the location term is added afterwards.
         published_empty: Treat images without target as the published code does, NaN and all.
     """
+
+    takes_maps = True
 
     def __init__(
         self,
@@ -164,7 +209,12 @@ class SLSLoss(MaskLoss):
         self.published_empty = published_empty
 
     def compute(
-        self, logits: Tensor, target: Tensor, valid: Tensor | None, epoch: int | None = None
+        self,
+        logits: Tensor,
+        target: Tensor,
+        valid: Tensor | None,
+        epoch: int | None = None,
+        per_map: bool = False,
     ) -> Tensor:
         """``epoch`` counts from 0; by default the one that mmengine's Runner is in, 0 outside of a Runner."""
         if epoch is None:
@@ -176,4 +226,5 @@ class SLSLoss(MaskLoss):
             warm=epoch <= self.warm_epoch,
             with_shape=self.with_shape,
             published_empty=self.published_empty,
+            per_map=per_map,
         )
