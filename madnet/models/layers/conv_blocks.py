@@ -6,6 +6,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from .enlarge import enlarge
+from .narrow_norm import BatchNorm2d
 
 
 class ConvBNReLU(nn.Sequential):
@@ -46,7 +47,7 @@ class ConvBNReLU(nn.Sequential):
                     dilation=dilation,
                     bias=bias,
                 ),
-                bn=nn.BatchNorm2d(out_channels),
+                bn=BatchNorm2d(out_channels),
                 act=activation(),
             )
         )
