@@ -5,6 +5,7 @@ import pytest
 from mmengine.logging import MMLogger
 from mmseg.registry import DATASETS
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from madnet.datasets import SIRSTDataset, ids_sha256, split_ids
 from madnet.errors import UserError
@@ -220,3 +221,14 @@ def test_plot_outlines_the_target_and_leaves_it_visible(make_set):
     outlined = (view == (255, 200, 0)).all(axis=2)
     assert outlined.sum() == 16
     assert dataset.plot(0, zoom=4).shape == (128, 160, 3)
+
+
+def test_workers_have_the_cache_and_read_no_file(make_set):
+    root = make_set('Set', ['a', 'b', 'c', 'd'])
+    cached = SIRSTDataset(root, 'all', pipeline=LOAD, cache=True)
+    expected = [cached[i]['img'] for i in range(4)]
+    for path in root.rglob('*.png'):
+        path.unlink()
+    loader = DataLoader(cached, batch_size=None, num_workers=2, multiprocessing_context='fork')
+    for sample, image in zip(loader, expected, strict=True):
+        assert (np.asarray(sample['img']) == image).all()

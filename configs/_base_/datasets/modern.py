@@ -15,6 +15,8 @@ test_pipeline = [
     dict(type='LoadSIRSTMask'),
     dict(type='PackSIRSTInputs'),
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+# Decoded images stay in memory, which the loader's workers share: 63 MiB for the 341 of NUAA-SIRST,
+# 83 for the 663 of NUDT-SIRST, 400 for the 800 of IRSTD-1K, 1.0 GiB for the 8525 of SIRST-AUG.
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline, cache=True))
 val_dataloader = dict(batch_size=1, dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
