@@ -1,4 +1,5 @@
-# MAD-Net of width 4 on the training parts of NUAA-SIRST, NUDT-SIRST and IRSTD-1K together: what ships.
+# MAD-Net of width 4 on the training parts of NUAA-SIRST, NUDT-SIRST and IRSTD-1K
+# together: the first, longer part.
 _base_ = [
     '../_base_/models/madnet_nano.py',
     '../_base_/datasets/modern_joint.py',
@@ -7,3 +8,4 @@ _base_ = [
 ]
 selection = 'last'
 model = dict(data_preprocessor=_base_.grey_stats)
+train_cfg = dict(max_epochs=50)
