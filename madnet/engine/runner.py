@@ -4,6 +4,7 @@ import logging
 
 import torch
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import distributed
@@ -15,6 +16,8 @@ from madnet.engine.checkpoint import (
     read_checkpoint,
     state_dict_of,
 )
+from madnet.engine.compiling import compile_parts
+from madnet.engine.optim.grouped import join_saved_groups
 from madnet.errors import UserError
 
 
@@ -66,6 +69,19 @@ class MadnetRunner(Runner):
         if self.distributed and not torch.cuda.is_available():
             return MMDistributedDataParallel(module=model, broadcast_buffers=False)
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile backbone, neck and head for training, where the config has ``compile=True``, or
+        ``torch.compile``'s arguments without ``disable=True``.
+
+        mmengine would compile the whole step, optimiser and log included, which breaks into pieces.
+        """
+        chosen = self.cfg.get('compile') or {'disable': True}
+        options = {} if chosen is True else dict(chosen)
+        if target != 'train_step' or options.pop('disable', False):
+            return
+        compile_parts(self.bare_model, options)
+        self.logger.info('Backbone, neck and head are compiled: the first batch takes long.')
 
     @property
     def bare_model(self):
@@ -123,6 +139,8 @@ class MadnetRunner(Runner):
         if self._resume:
             self._resumed = checkpoint
             load_weights(self.bare_model, checkpoint, filename)
+            if isinstance(self.optim_wrapper, OptimWrapper):
+                join_saved_groups(checkpoint, self.optim_wrapper.optimizer, self.bare_model)
         else:
             self._load_what_fits(checkpoint, filename)
         self._has_loaded = True

@@ -2,6 +2,7 @@
 
 from madnet.engine.hooks.collapse_hook import CollapseHook
 from madnet.engine.hooks.dataset_epoch_hook import DatasetEpochHook
+from madnet.engine.hooks.lean_runtime_info_hook import LeanRuntimeInfoHook
 from madnet.engine.hooks.overlay_hook import OverlayHook
 from madnet.engine.hooks.progress_hook import ProgressHook
 from madnet.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
@@ -12,6 +13,7 @@ from madnet.engine.hooks.stop_signal_hook import StopSignalHook
 __all__ = [
     'CollapseHook',
     'DatasetEpochHook',
+    'LeanRuntimeInfoHook',
     'OverlayHook',
     'ProgressHook',
     'SafeCheckpointHook',

@@ -1,6 +1,7 @@
 """The progress bar of training and testing."""
 
 import sys
+import time
 
 import torch
 from mmengine.dist import is_main_process
@@ -28,6 +29,7 @@ class ProgressHook(Hook):
         self.score = score
         self._bar: tqdm | None = None
         self._losses: list = []
+        self._shown_at = 0.0
 
     def _open(self, total: int, initial: int, what: str, unit: str) -> None:
         if is_main_process():
@@ -49,6 +51,10 @@ class ProgressHook(Hook):
         self._losses.append(outputs['loss'].detach())
         if self._bar.disable:
             return
+        if time.monotonic() - self._shown_at < 0.5:
+            self._bar.update()  # a number read in every step would keep a GPU waiting
+            return
+        self._shown_at = time.monotonic()
         self._bar.set_description(f'epoch {runner.epoch + 1}/{runner.max_epochs}', refresh=False)
         shown = {'loss': f'{self._losses[-1].item():.3f}', 'lr': f'{self._lr(runner):.1e}'}
         best = runner.message_hub.runtime_info.get('best_score')

@@ -1,6 +1,7 @@
 """Learning-rate curves, weight averaging and mixed precision beside mmengine's."""
 
 from madnet.engine.optim.cpu_amp import CPUAmpOptimWrapper
+from madnet.engine.optim.grouped import GroupedOptimWrapperConstructor
 from madnet.engine.optim.ramped_ema import RampedEMA
 from madnet.engine.optim.schedulers import (
     PublishedCosineLR,
@@ -11,6 +12,7 @@ from madnet.engine.optim.schedulers import (
 
 __all__ = [
     'CPUAmpOptimWrapper',
+    'GroupedOptimWrapperConstructor',
     'PublishedCosineLR',
     'PublishedPolyLR',
     'RampedEMA',

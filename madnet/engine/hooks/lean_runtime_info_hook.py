@@ -1,0 +1,84 @@
+"""Losses and learning rates for the log, read off the device only when a line of it is written."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+from mmengine.hooks import LoggerHook, RuntimeInfoHook
+from mmengine.logging import HistoryBuffer
+from mmengine.optim import OptimWrapper
+from mmseg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class LeanRuntimeInfoHook(RuntimeInfoHook):
+    """mmengine's ``RuntimeInfoHook`` without its wait for the device in every step.
+
+    mmengine takes ``.item()`` of each loss and of the gradient's norm after every batch, and a GPU stands
+    still until the next one is on its way. Here they stay tensors until the ``LoggerHook`` is due, the epoch
+    ends or a checkpoint is written; then all are read at once. The log and its curves hold the same numbers.
+
+    Args:
+        keep: So many steps' values stay in the message hub, and so in checkpoints; mmengine keeps a million.
+    """
+
+    def __init__(self, keep: int = 10_000):
+        self.keep = keep
+        self._interval = 1
+        self._waiting: dict[str, list] = defaultdict(list)
+
+    def before_train(self, runner) -> None:
+        """As mmengine's; also learns when logs are due and takes the gradient's norm over."""
+        super().before_train(runner)
+        self._interval = min((h.interval for h in runner.hooks if isinstance(h, LoggerHook)), default=1)
+        wrapper = runner.optim_wrapper
+        clips = isinstance(wrapper, OptimWrapper) and wrapper.clip_grad_kwargs
+        if clips and not getattr(wrapper.clip_func, 'recorded', False):
+            wrapper.clip_func = self._recorded(wrapper.clip_func, f'train/{wrapper.grad_name}')
+
+    def _recorded(self, clip: Callable, name: str) -> Callable:
+        def clip_and_record(*args, **kwargs) -> None:
+            norm = clip(*args, **kwargs)
+            if norm is not None:
+                self._waiting[name].append(norm.detach())
+            # None, or mmengine would read the number at once
+
+        clip_and_record.recorded = True
+        return clip_and_record
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Keep the learning rates."""
+        runner.message_hub.update_info('iter', runner.iter)
+        for name, rates in runner.optim_wrapper.get_lr().items():
+            self._waiting[f'train/{name}'].append(rates[0])
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
+        """Keep the losses, and read all where a log is due."""
+        for name, value in (outputs or {}).items():
+            value = value.detach() if isinstance(value, torch.Tensor) else value
+            self._waiting[f'train/{name}'].append(value)
+        last = self.end_of_epoch(runner.train_dataloader, batch_idx)
+        if last or self.every_n_inner_iters(batch_idx, self._interval):
+            self.read(runner)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Let the checkpoint have what no log has asked for yet."""
+        if self._waiting and 'message_hub' in checkpoint:
+            self.read(runner)
+            checkpoint['message_hub'] = runner.message_hub.state_dict()
+
+    def read(self, runner) -> None:
+        """Hand all that waits to the message hub, with one copy from the device."""
+        tensors = [v for values in self._waiting.values() for v in values if isinstance(v, torch.Tensor)]
+        numbers = iter(torch.stack([t.reshape(()).float() for t in tensors]).tolist() if tensors else ())
+        hub = runner.message_hub
+        for name, values in self._waiting.items():
+            for value in values:
+                hub.update_scalar(name, next(numbers) if isinstance(value, torch.Tensor) else value)
+        self._waiting.clear()
+        for name, buffer in hub.log_scalars.items():
+            values, counts = buffer.data
+            if len(values) > self.keep:
+                hub.log_scalars[name] = HistoryBuffer(
+                    values[-self.keep :], counts[-self.keep :], buffer.max_length
+                )
