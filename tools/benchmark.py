@@ -14,6 +14,8 @@ examples:
       parameters, multiply-adds, time and memory of a forward pass and a training step
   python tools/benchmark.py scan --sizes 256
       every backend of the selective scan beside the plain loop
+  python tools/benchmark.py train --data NUAA-SIRST --repeats 10
+      images per second of our training step and of a plain form of the published one, in turn
   python tools/benchmark.py classical --data NUAA-SIRST --workers 4 --markdown work_dirs/classical/nuaa.md
       all detectors without training on the test images; goes on where it was stopped
   python tools/benchmark.py zoo docs/results/zoo_small.yaml --dry-run
@@ -103,6 +105,35 @@ def add_classical(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--markdown', metavar='FILE', help='write the tables to this file')
 
 
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """Options of ``train``."""
+    parser.add_argument(
+        '--config',
+        default='configs/modern/madnet_nano_nuaa.py',
+        metavar='FILE',
+        help='recipe and network; the plain form trains the same network (default: %(default)s)',
+    )
+    parser.add_argument('--width', type=int, metavar='D', help="channels of the first map (the config's)")
+    parser.add_argument(
+        '--data',
+        metavar='NAME',
+        help="data set, its folder, or synthetic (default: the config's; synthetic where that is absent)",
+    )
+    parser.add_argument('--batch', type=int, default=8, help='images of a step (default: 8)')
+    parser.add_argument('--size', type=int, default=256, help='side of the crops (default: 256)')
+    parser.add_argument('--steps', type=int, default=3, help='steps timed in a row (default: 3)')
+    parser.add_argument('--repeats', type=int, default=5, help='rounds, both in turn (default: 5)')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    parser.add_argument(
+        '--workers', type=int, default=0, help='loading processes of each (default: 0, loads in the step)'
+    )
+    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'], help='default: cpu')
+    parser.add_argument('--amp', choices=['auto', 'fp16', 'bf16'], help='mixed precision of our step')
+    parser.add_argument('--compile', action='store_true', help='torch.compile our network')
+    parser.add_argument('--compile-mode', metavar='MODE', help='such as reduce-overhead: CUDA graphs')
+    parser.add_argument('--markdown', metavar='FILE', help='write the table to this file')
+
+
 def add_zoo(parser: argparse.ArgumentParser) -> None:
     """Options of ``zoo``; all but the first few are keys of the YAML file, and win over it."""
     parser.add_argument('plan', nargs='?', metavar='YAML', help='networks, datasets, seeds, options, ...')
@@ -144,6 +175,7 @@ SUBCOMMANDS = {
     'evaluation': ('metrics per image, and memory', add_evaluation),
     'models': ('networks: parameters, multiply-adds, time, memory', add_models),
     'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),
+    'train': ('the training step, beside a plain form of the published one', add_train),
     'zoo': ('train and test many networks alike: one table, and accuracy against cost', add_zoo),
 }
 
