@@ -81,6 +81,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU where there is one)')
     parser.add_argument(
+        '--views',
+        type=int,
+        choices=(1, 2, 4, 8),
+        help="average a network's logits over so many mirrored and turned views (default: 1)",
+    )
+    parser.add_argument(
         '--fold', action='store_true', help='fold re-parameterised blocks: faster, same to rounding'
     )
     parser.add_argument(
@@ -133,6 +139,7 @@ def main() -> int:
         overlap=args.overlap,
         value_range=tuple(args.value_range) if args.value_range else None,
         device=args.device,
+        views=args.views,
         fold=args.fold,
         jobs=args.jobs,
         options=args.cfg_options,

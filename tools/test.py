@@ -12,6 +12,8 @@ examples:
   python tools/test.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --protocol all --show-dir
   overlays
       under every protocol, with a picture of each image: hits, misses, false alarms
+  python tools/test.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --views 8 --out eight_views
+      each image in its four quarter turns and their mirror images, logits averaged
   python tools/test.py configs/classical/pstnn_nuaa.py --workers 4
       a detector without training: no checkpoint, four processes over the images
 
@@ -50,6 +52,13 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--split', default='test', help='part of the data set: test (default), val, trainval, ...'
+    )
+    parser.add_argument(
+        '--views',
+        type=int,
+        choices=(1, 2, 4, 8),
+        help="average the network's logits over so many mirrored and turned views of each image: fewer false "
+        'alarms at so many times the cost (default: 1)',
     )
     parser.add_argument(
         '--workers', type=int, default=1, help='processes, for a detector without training (default: 1)'
@@ -93,6 +102,7 @@ def main() -> int:
         options=args.cfg_options,
         trust_checkpoint=args.trust_checkpoint,
         workers=args.workers,
+        views=args.views,
     )
 
 

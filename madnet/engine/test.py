@@ -33,6 +33,7 @@ def run_test(
     options: list[str] | None = None,
     trust_checkpoint: bool = False,
     workers: int = 1,
+    views: int | None = None,
 ) -> dict:
     """Score a checkpoint, or a detector without training, on a part of the config's data set.
 
@@ -49,6 +50,8 @@ def run_test(
         options: ``KEY=VALUE`` pairs that override the config.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
         workers: Processes that share the images, for a detector without training.
+        views: Mirrored and turned views of each image whose logits a network's prediction averages: 1, 2, 4
+            or 8; None for what the config says, usually 1.
 
     Returns:
         What ``metrics.json`` holds.
@@ -64,6 +67,8 @@ def run_test(
     out = Path(out or (cfg.work_dir if checkpoint is None else Path(checkpoint).parent))
     if workers != 1:
         _share_images(cfg, workers, training_free)
+    if views is not None:
+        _set_views(cfg, config, views)
     cfg.launcher = launcher
     cfg.test_dataloader.dataset.split = split
     cfg.test_evaluator = {**cfg.test_evaluator, 'protocols': names, 'scr': True}
@@ -89,6 +94,7 @@ def run_test(
         'config': str(config),
         'checkpoint': checkpoint and {'path': str(checkpoint), 'sha256': sha256_of(checkpoint)},
         'dataset': runner.test_dataloader.dataset.describe(),
+        'views': getattr(getattr(runner.bare_model, 'test_cfg', None), 'views', 1),
         'results': metric.full_results,
         'details': metric.details(),
         'versions': {
@@ -127,6 +133,15 @@ def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool) 
             f'config {config}: a detector without training has no weights, found the checkpoint '
             f'{checkpoint}. Leave it out: tools/test.py {config}'
         )
+
+
+def _set_views(cfg: Config, config: str, views: int) -> None:
+    if cfg.model.type != 'IRSTDSegmentor':
+        raise UserError(
+            f'--views {views}: config {config} is of type {cfg.model.type}; only IRSTDSegmentor, the type of '
+            'our networks, averages views. Leave the option out.'
+        )
+    cfg.merge_from_dict({'model.test_cfg.views': views})
 
 
 def _share_images(cfg: Config, workers: int, training_free: bool) -> None:

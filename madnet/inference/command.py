@@ -37,6 +37,7 @@ def predict_files(
     overlap: int | None = None,
     value_range: tuple[float, float] | None = None,
     device: str | None = None,
+    views: int | None = None,
     fold: bool = False,
     jobs: int = 1,
     options: list[str] | None = None,
@@ -53,7 +54,7 @@ def predict_files(
         checkpoint: The weights for a config with a network.
         out: Folder for the results, made where it is missing.
         formats: Words of :data:`~madnet.inference.outputs.FORMATS` with commas.
-        threshold, tile, overlap, value_range, device, fold, trust_checkpoint: As in
+        threshold, tile, overlap, value_range, device, views, fold, trust_checkpoint: As in
             :class:`~madnet.inference.Predictor`.
         jobs: Processes among which the images are shared out.
         options: ``KEY=VALUE`` pairs that override the config.
@@ -81,6 +82,7 @@ def predict_files(
         tile=tile,
         overlap=overlap,
         value_range=value_range,
+        views=views,
         fold=fold,
         options=parse_options(options),
         trust_checkpoint=trust_checkpoint,

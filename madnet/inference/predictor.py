@@ -50,6 +50,8 @@ class Predictor:
         value_range: Grey values that become black and white, for files and arrays whose sensor does not use
             the whole range of their type, such as (0, 16383) for 14 bits; needed for floats that are not on
             the 0–255 scale.
+        views: Mirrored and turned views of an image whose logits a network averages: 1, 2, 4 or 8, at so many
+            times the cost; None for what the config says, usually 1.
         fold: Fold re-parameterised blocks for speed: the same scores to rounding.
         options: Dotted keys and values that override a config, or a training-free method's, such as
             ``{'model.rule': 'minmax0.5'}``.
@@ -68,6 +70,7 @@ class Predictor:
         tile: int | tuple[int, int] | None = None,
         overlap: int | None = None,
         value_range: tuple[float, float] | None = None,
+        views: int | None = None,
         fold: bool = False,
         options: Mapping[str, Any] | None = None,
         trust_checkpoint: bool = False,
@@ -79,6 +82,10 @@ class Predictor:
         self.detector = load_detector(
             config_or_name, checkpoint, device, value_range, options, trust_checkpoint
         )
+        if views is not None:
+            if not hasattr(self.model, 'set_views'):
+                raise UserError(f'views: found {views}, but only networks of this package average views.')
+            self.model.set_views(views)
         if fold:
             switch_to_deploy(self.model)
         self.tiling = self._make_tiling(tile, overlap)

@@ -59,6 +59,24 @@ def test_files_give_what_is_tested_bit_for_bit(kind, detectors, image_set, teste
         np.testing.assert_array_equal(p.mask, tested_scores[p.name] > 0.5)
 
 
+def test_eight_views_as_they_are_tested(detectors, image_set, tested_scores, tmp_path):
+    config, checkpoint = detectors['files']
+    report = run_test(str(config), str(checkpoint), out=str(tmp_path), save_scores=True, views=8)
+    assert report['views'] == 8
+    predictions = Predictor(config, checkpoint, views=8)(image_set / 'test' / 'images')
+    alone = Predictor(config, checkpoint)(image_set / 'test' / 'images')
+    for p, one in zip(predictions, alone, strict=True):
+        np.testing.assert_array_equal(p.score_map, tested_scores[p.name])
+        assert not np.array_equal(p.score_map, one.score_map)
+
+
+def test_views_of_what_averages_none(repository):
+    with pytest.raises(UserError, match='only networks of this package'):
+        Predictor('tophat', views=4)
+    with pytest.raises(UserError, match='Leave the option out'):
+        run_test(str(repository / 'configs/classical/tophat_nuaa.py'), views=4)
+
+
 def test_a_pipeline_without_a_loader_gives_what_is_tested(detectors, tested_scores, tmp_path):
     config, checkpoint = detectors['native']
     run_test(str(config), str(checkpoint), out=str(tmp_path), save_scores=True)

@@ -135,8 +135,12 @@ def test_with_eight_views_a_turned_image_gives_the_turned_map():
 
 
 def test_a_number_of_views_that_is_none_is_refused():
-    with pytest.raises(UserError, match='views: found 3, expected 1, 2, 4 or 8'):
-        build_madnet(test_cfg={'mode': 'whole', 'views': 3})
+    for wrong in (
+        lambda: build_madnet(test_cfg={'mode': 'whole', 'views': 3}),
+        lambda: build_madnet().set_views(0),
+    ):
+        with pytest.raises(UserError, match=r'views: found [03], expected 1, 2, 4 or 8'):
+            wrong()
 
 
 def test_training_step_pads_images_and_both_masks():

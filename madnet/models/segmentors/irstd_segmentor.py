@@ -61,8 +61,7 @@ class IRSTDSegmentor(EncoderDecoder):
         # mmseg builds all three in one go; the neck has to wait until the backbone's channels are known.
         self._neck_cfg = neck
         test_cfg = {'mode': 'whole', 'views': 1, **(test_cfg or {})}
-        if test_cfg['views'] not in _VIEWS:
-            raise UserError(f'model.test_cfg.views: found {test_cfg["views"]!r}, expected 1, 2, 4 or 8.')
+        _check_views(test_cfg['views'])
         super().__init__(
             backbone=backbone,
             decode_head=decode_head,
@@ -77,6 +76,11 @@ class IRSTDSegmentor(EncoderDecoder):
             self.neck = MODELS.build(_with_channels(self._neck_cfg, channels))
             channels = getattr(self.neck, 'pyramid_channels', None)
         super()._init_decode_head(_with_channels(decode_head, channels))
+
+    def set_views(self, views: int) -> None:
+        """Says how many views of an image ``predict`` averages: 1, 2, 4 or 8 (``test_cfg.views``)."""
+        _check_views(views)
+        self.test_cfg.views = views
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
         """Logits (B, 1, H, W) of images (B, C, H, W), at the size of ``inputs`` whatever the metas say."""
@@ -167,6 +171,11 @@ class IRSTDSegmentor(EncoderDecoder):
                 }
             )
         return data_samples
+
+
+def _check_views(views: int) -> None:
+    if views not in _VIEWS:
+        raise UserError(f'views: found {views!r}, expected 1, 2, 4 or 8.')
 
 
 def _with_channels(cfg: dict, channels: Sequence[int] | None) -> dict:
