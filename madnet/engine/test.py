@@ -70,6 +70,7 @@ def run_test(
     if views is not None:
         _set_views(cfg, config, views)
     cfg.launcher = launcher
+    cfg.load_from, cfg.resume = None, False  # where a training would begin
     cfg.test_dataloader.dataset.split = split
     cfg.test_evaluator = {**cfg.test_evaluator, 'protocols': names, 'scr': True}
     cfg.custom_hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]

@@ -61,7 +61,11 @@ def test_files_give_what_is_tested_bit_for_bit(kind, detectors, image_set, teste
 
 def test_eight_views_as_they_are_tested(detectors, image_set, tested_scores, tmp_path):
     config, checkpoint = detectors['files']
-    report = run_test(str(config), str(checkpoint), out=str(tmp_path), save_scores=True, views=8)
+    # weights that a training would start from have no part in a test
+    options = ['load_from=nowhere.pth']
+    report = run_test(
+        str(config), str(checkpoint), out=str(tmp_path), save_scores=True, views=8, options=options
+    )
     assert report['views'] == 8
     predictions = Predictor(config, checkpoint, views=8)(image_set / 'test' / 'images')
     alone = Predictor(config, checkpoint)(image_set / 'test' / 'images')
