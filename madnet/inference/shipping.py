@@ -53,7 +53,8 @@ def ship_weights(
         config: The config that it was trained with.
         checkpoint: Its weights.
         card: Model card in Markdown: a heading, then a section for each of :data:`CARD_SECTIONS`.
-        half: Store weights in half precision. Images of ``check_split`` are scored with both; the entry
+        half: Store weights in half precision; statistics of normalisation, which are few and may exceed its
+            range, stay as they are. Images of ``check_split`` are scored with both; the entry
             records both numbers.
         check_split: Part of the config's data set to score; never one that will be reported.
         folder: Where the table lies; None for the package's own.
@@ -81,7 +82,7 @@ def ship_weights(
     state = {k: v.contiguous() for k, v in model.state_dict().items()}
     source = {'config': Path(config).name, 'checkpoint_sha256': sha256_of(checkpoint)}
     if half:
-        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+        state = _halved(state, checkpoint)
         source['half_precision'] = _check_half(cfg, checkpoint, saved, state, check_split, trust_checkpoint)
     weights = safetensors.torch.save(state, {'name': name})
     _check_size(folder, name, len(weights))
@@ -115,6 +116,18 @@ def _checked_card(path: Path) -> str:
     return text
 
 
+def _halved(state: dict[str, torch.Tensor], checkpoint: str | Path) -> dict[str, torch.Tensor]:
+    halved = {}
+    for key, value in state.items():
+        statistics = key.endswith(('.running_mean', '.running_var'))
+        halved[key] = value.half() if value.is_floating_point() and not statistics else value
+        if not halved[key].isfinite().all():
+            raise UserError(
+                f'checkpoint {checkpoint}: {key} is too large for half precision; ship full precision.'
+            )
+    return halved
+
+
 def _check_half(
     cfg: Config,
     checkpoint: str | Path,
@@ -124,9 +137,6 @@ def _check_half(
     trust_checkpoint: bool,
 ) -> dict[str, Any]:
     """Numbers of full and of half precision on a part of the config's data set."""
-    for key, value in state.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise UserError(f'checkpoint {checkpoint}: {key} is too large for half precision; leave it out.')
     dataset_cfg = {**cfg.test_dataloader.dataset, 'pipeline': [], 'split': split}
     dataset: TargetDataset = DATASETS.build(dataset_cfg)
     samples = [dataset.read_sample(i) for i in range(len(dataset))]

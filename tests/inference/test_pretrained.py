@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from clutter import scene
 
@@ -55,6 +56,9 @@ def test_half_precision_is_checked(folder, detectors, monkeypatch):
     checked = half['source']['half_precision']
     assert set(checked) == {'full', 'half', 'dataset'}
     assert checked['dataset']['images'] == 3
+    stored = safetensors.torch.load_file(folder / half['weights'])
+    wide = {k for k, v in stored.items() if v.dtype == torch.float32}
+    assert wide == {k for k in stored if k.endswith(('.running_mean', '.running_var'))} != set()
     image = scene(70, 90)
     difference = abs(Predictor('tiny_full')(image).score_map - Predictor('tiny_half')(image).score_map)
     assert 0 < difference.max() < 0.05
