@@ -101,7 +101,8 @@ def test_near_duplicates_are_those_of_the_catalogue(root, name, found):
     """As many as the description of the data sets counts; without them, none is left."""
     test = SIRSTDataset(root(name), 'test')
     training = SIRSTDataset(root(name), 'trainval')
-    pairs = find_near_duplicates(*((d.read_sample(i)[0] for i in range(len(d))) for d in (training, test)))
+    images = [[d.read_sample(i)[0] for i in range(len(d))] for d in (training, test)]
+    pairs = find_near_duplicates(*images)
     near = {training.image_ids[i] for i, _, _ in pairs}
     assert len(near) == found
     clean = SIRSTDataset(root(name), 'trainval', exclude_near_test=True)

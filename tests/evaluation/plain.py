@@ -28,6 +28,12 @@ def greedy(targets, found, radius=3.0):
     return pairs
 
 
+def on_the_rim(targets, found, radius=3.0):
+    """Whether a pair's distance is the radius up to rounding, so that its last digit decides."""
+    distances = [np.linalg.norm(centre(t) - centre(f)) for t in targets for f in found]
+    return any(abs(d - radius) < 1e-9 for d in distances)
+
+
 def counts(prob, mask, threshold=0.5):
     """(intersection, union, targets, greedily matched, pixels of unmatched regions) of one image."""
     truth, pred = mask > 127, prob > threshold
