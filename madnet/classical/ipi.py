@@ -1,14 +1,16 @@
 """Infrared patch-image model: background patches form a matrix of low rank, targets are sparse in it."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
 from madnet.classical.image import as_grey, min_max
 from madnet.classical.patches import PatchGrid
-from madnet.classical.shrinkage import shrink_singular, singular_values, soft
+from madnet.classical.shrinkage import SingularShrinker, row_blocks, soft
 
 _SETTLED_ITERATIONS, _SETTLED_PIXELS = 10, 20
+_PENALTY_GROWTH = 1.5
 
 
 def ipi(
@@ -57,40 +59,119 @@ def _accelerated_gradient(
     G = (W + data)/2 for A and to data − G for E. So the difference A − E of the last two iterates is all the
     state there is, and the gradient's two halves are ±(W − (A − E)).
     """
-    values = singular_values(data)
-    second, fourth = values[min(1, len(values) - 1)], values[min(3, len(values) - 1)]
-    shrink, least_shrink = second, 0.005 * fourth
-    sparse = np.zeros_like(data)
-    if shrink <= 0:
-        return sparse
-    before = last = np.zeros_like(data)
-    t_before = t_last = 1.0
-    rank, settled, settled_pixels = None, 0, 0
-    for _ in range(max_iterations):
-        momentum = (t_before - 1) / t_last
-        extrapolated = (1 + momentum) * last
-        extrapolated -= momentum * before
-        step = extrapolated + data
-        step /= 2
-        low, low_values = shrink_singular(step, shrink / 2, few=True)
-        sparse = soft(np.subtract(data, step, out=step), weight * shrink / 2)
-        before, last = last, np.subtract(low, sparse, out=low)
-        gradient = math.sqrt(2) * np.linalg.norm(extrapolated - last)
-        size = math.hypot(np.linalg.norm(low_values), np.linalg.norm(sparse))
-        pixels = np.count_nonzero(sparse)
-        if len(low_values) == rank:
-            settled += 1
+    shrinker = SingularShrinker()
+    values, left, right = shrinker.leading(data, max(4, min(data.shape) // 16))
+    if values[min(1, len(values) - 1)] <= 0:
+        return np.zeros_like(data)
+    course = _Course(values, tolerance, max_iterations)
+    first = _first_iterations(data, weight, course, values, left, right)
+    if first is None:
+        return np.zeros_like(data)
+    last, before = first
+    step = np.empty_like(data)
+    while True:
+        momentum, threshold = course.momentum, course.threshold
+        for rows in row_blocks(data.shape):
+            np.multiply(last[rows], (1 + momentum) / 2, out=step[rows])
+            step[rows] -= momentum / 2 * before[rows]
+            step[rows] += data[rows] / 2
+        left, right, values = shrinker.shrink(step, threshold)
+        squares, pixels = values @ values, 0
+        for rows in row_blocks(data.shape):
+            sparse = soft(data[rows] - step[rows], weight * threshold)
+            squares += np.vdot(sparse, sparse)
+            pixels += np.count_nonzero(sparse)
+            np.subtract(left[rows] @ right, sparse, out=before[rows])
+        last, before = before, last
+        changes = (2 * step[rows] - data[rows] - last[rows] for rows in row_blocks(data.shape))
+        if course.ends(changes, math.sqrt(squares), len(values), pixels, min(data.shape)):
+            return soft(data - step, weight * threshold)
+
+
+def _first_iterations(
+    data: np.ndarray,
+    weight: float,
+    course: '_Course',
+    values: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The iterations, a third to a half of all, before E has a pixel.
+
+    Until then all matrices have the singular vectors of ``data``, and only the singular values of A change.
+
+    Returns:
+        The last two iterates A, or None where the end came first.
+    """
+    before = last = np.zeros_like(values)
+    while True:
+        extrapolated = (1 + course.momentum) * last - course.momentum * before
+        low = np.maximum((extrapolated + values) / 2 - course.threshold, 0)
+        used = np.flatnonzero(extrapolated)
+        left_used, right_used = left[:, used] * extrapolated[used], right[used]
+        blocks = (data[rows] - left_used[rows] @ right_used for rows in row_blocks(data.shape))
+        limit = 2 * weight * course.threshold
+        # the last vector at hand is in use: there may be more
+        if low[-1] > 0 or any(max(block.max(), -block.min()) > limit for block in blocks):
+            return (left * last) @ right, (left * before) @ right
+        before, last = last, low
+        rank = np.count_nonzero(low)
+        if course.ends([extrapolated - low], np.linalg.norm(low), rank, 0, min(data.shape)):
+            return None
+
+
+class _Course:
+    """Momentum, threshold and end of an accelerated gradient descent.
+
+    Args:
+        values: The largest singular values of the data, at least four where there are so many.
+        tolerance: Of the relative gradient.
+        max_iterations: At most.
+    """
+
+    def __init__(self, values: np.ndarray, tolerance: float, max_iterations: int):
+        second, fourth = values[min(1, len(values) - 1)], values[min(3, len(values) - 1)]
+        self.threshold, self._least_threshold = second / 2, 0.005 * fourth / 2
+        self._tolerance, self._iterations = tolerance, max_iterations
+        self._times = 1.0, 1.0
+        self._rank, self._settled, self._settled_pixels = None, 0, 0
+
+    @property
+    def momentum(self) -> float:
+        """How far the next step starts beyond the last iterate, in units of the last change."""
+        return (self._times[0] - 1) / self._times[1]
+
+    def ends(self, changes: Iterable[np.ndarray], size: float, rank: int, pixels: int, side: int) -> bool:
+        """Count an iteration; whether it was the last.
+
+        Args:
+            changes: W − (A − E), in parts; no more of them are asked for than decide.
+            size: Frobenius norm of A and E together.
+            rank: Of A.
+            pixels: In E.
+            side: The smaller side of the data, which the rank cannot exceed.
+        """
+        self._iterations -= 1
+        if rank == self._rank:
+            self._settled += 1
         else:
-            rank, settled, settled_pixels = len(low_values), 0, pixels
+            self._rank, self._settled, self._settled_pixels = rank, 0, pixels
         if (
-            gradient <= tolerance * 2 * max(1.0, size)
-            or (settled > _SETTLED_ITERATIONS and abs(pixels - settled_pixels) < _SETTLED_PIXELS)
-            or rank > 0.3 * min(data.shape)
+            self._iterations <= 0
+            or (self._settled > _SETTLED_ITERATIONS and abs(pixels - self._settled_pixels) < _SETTLED_PIXELS)
+            or rank > 0.3 * side
+            or self._is_small(changes, size)
         ):
-            break
-        t_before, t_last = t_last, (1 + math.sqrt(1 + 4 * t_last**2)) / 2
-        shrink = max(0.9 * shrink, least_shrink)
-    return sparse
+            return True
+        self._times = self._times[1], (1 + math.sqrt(1 + 4 * self._times[1] ** 2)) / 2
+        self.threshold = max(0.9 * self.threshold, self._least_threshold)
+        return False
+
+    def _is_small(self, changes: Iterable[np.ndarray], size: float) -> bool:
+        # the gradient is √2 times the change
+        limit = 2 * (self._tolerance * max(1.0, size)) ** 2
+        total = 0.0
+        return all((total := total + np.vdot(change, change)) <= limit for change in changes)
 
 
 def ipi_alm(
@@ -123,20 +204,28 @@ def ipi_alm(
     grey = as_grey(image)
     grid = PatchGrid(grey.shape, patch, step)
     data = grid.cut(grey).reshape(len(grid), -1)
-    target, dual = np.zeros_like(data), np.zeros_like(data)
     spread, size = data.std(), np.linalg.norm(data)
     if spread == 0:
         return np.zeros_like(grey)
     weight = 1 / math.sqrt(max(grey.shape))
-    penalty, pixels = 1 / (5 * spread), None
+    shrinker, penalty, pixels = SingularShrinker(), 1 / (5 * spread), None
+    # the dual variable is kept divided by the penalty
+    target, dual = np.zeros_like(data), np.zeros_like(data)
+    matrix, following = data, np.empty_like(data)
     for _ in range(max_iterations):
-        shifted = data + dual / penalty
-        low, _ = shrink_singular(shifted - target, 1 / penalty)
-        target = np.maximum(shifted - low - weight / penalty, 0)
-        residual = data - low - target
-        dual += penalty * residual
-        penalty *= 1.5
-        last, pixels = pixels, np.count_nonzero(target)
-        if np.linalg.norm(residual) < tolerance * size or pixels == last:
+        left, right, _ = shrinker.shrink(matrix, 1 / penalty)
+        last, pixels, squares = pixels, 0, 0.0
+        for rows in row_blocks(data.shape):
+            rest = data[rows] + dual[rows] - left[rows] @ right
+            target[rows] = np.maximum(rest - weight / penalty, 0)
+            rest -= target[rows]
+            residual = rest - dual[rows]
+            dual[rows] = rest / _PENALTY_GROWTH
+            following[rows] = data[rows] + dual[rows] - target[rows]
+            squares += np.vdot(residual, residual)
+            pixels += np.count_nonzero(target[rows])
+        matrix, following = following, np.empty_like(data) if matrix is data else matrix
+        penalty *= _PENALTY_GROWTH
+        if math.sqrt(squares) < tolerance * size or pixels == last:
             break
     return grid.join(target.reshape(-1, patch, patch), reassembly)

@@ -6,7 +6,9 @@ import numpy as np
 
 from madnet.classical.image import as_grey, min_max
 from madnet.classical.patches import PatchGrid
-from madnet.classical.shrinkage import rescale_singular, small_gram
+from madnet.classical.shrinkage import SingularShrinker, row_blocks
+
+_MU_GROWTH = 1.1
 
 
 def nram(
@@ -47,36 +49,56 @@ def nram(
     rank = min(data.shape)
     sparsity = 1 / math.sqrt(rank)
     mu, edge_weight, strength = 3 * math.sqrt(max(data.shape)), 3 / math.sqrt(rank), math.sqrt(rank) / 2.5
+    low_rank = _NonConvexShrinker(gamma)
+    # the dual variable is kept divided by mu
     target, edges, dual = np.zeros_like(data), np.zeros_like(data), np.zeros_like(data)
-    values = np.zeros(rank)
+    matrix, following = data, np.empty_like(data)
     for _ in range(max_iterations):
-        scaled_dual = dual / mu
-        low, values = _non_convex_shrink(data - target - edges - scaled_dual, values, gamma, mu)
-        rest = data - low - scaled_dual
-        target = _reweighted_positive(rest - edges, sparsity * strength / mu)
-        edges = _shrink_patches(rest - target, edge_weight / mu)
-        residual = low + edges + target - data
-        dual += mu * residual
-        mu *= 1.1
-        if np.linalg.norm(residual) < tolerance * size:
+        left, right = low_rank(matrix, mu)
+        squares = 0.0
+        for rows in row_blocks(data.shape):
+            rest = data[rows] - left[rows] @ right - dual[rows]
+            target[rows] = _reweighted_positive(rest - edges[rows], sparsity * strength / mu)
+            rest -= target[rows]
+            edges[rows] = _shrink_patches(rest, edge_weight / mu)
+            rest = edges[rows] - rest
+            residual = rest - dual[rows]
+            dual[rows] = rest / _MU_GROWTH
+            following[rows] = data[rows] - target[rows] - edges[rows] - dual[rows]
+            squares += np.vdot(residual, residual)
+        matrix, following = following, np.empty_like(data) if matrix is data else matrix
+        mu *= _MU_GROWTH
+        if math.sqrt(squares) < tolerance * size:
             break
     return grid.join(target.reshape(-1, patch, patch), reassembly)
 
 
-def _non_convex_shrink(
-    matrix: np.ndarray, start: np.ndarray, gamma: float, mu: float
-) -> tuple[np.ndarray, np.ndarray]:
+class _NonConvexShrinker:
     """Singular values by the fixed point of the non-convex norm's gradient, started at the last ones."""
-    squares, vectors = np.linalg.eigh(small_gram(matrix))
-    singular, vectors = np.sqrt(np.maximum(squares[::-1], 0)), vectors[:, ::-1]
-    values = start
-    for _ in range(100):
-        last = values
-        values = np.maximum(singular - (1 + gamma) * gamma / (gamma + last) ** 2 / mu, 0)
-        if ((values - last) ** 2).sum() < 1e-6:
-            break
-    kept = values > 0
-    return rescale_singular(matrix, vectors[:, kept], values[kept] / singular[kept]), values
+
+    def __init__(self, gamma: float):
+        self._gamma, self._shrinker = gamma, SingularShrinker(residual=1e-4)
+        self._values = np.zeros(0)
+
+    def __call__(self, matrix: np.ndarray, mu: float) -> tuple[np.ndarray, np.ndarray]:
+        """(n, k) and (k, pixels), whose product is the matrix (n, pixels) with smaller singular values."""
+        gamma = self._gamma
+        weight = (1 + gamma) * gamma / mu
+
+        def factors(singular: np.ndarray) -> np.ndarray:
+            values = np.zeros_like(singular)
+            values[: len(self._values)] = self._values
+            for _ in range(100):
+                last = values
+                values = np.maximum(singular - weight / (gamma + last) ** 2, 0)
+                if ((values - last) ** 2).sum() < 1e-6:
+                    break
+            self._values = values[values > 0]
+            return np.divide(values, singular, out=np.zeros_like(values), where=values > 0)
+
+        # a value that is 0 now stays 0 unless it exceeds what the gradient at 0 takes off
+        left, right, _ = self._shrinker.rescale(matrix, weight / gamma**2, factors, len(self._values))
+        return left, right
 
 
 def _reweighted_positive(values: np.ndarray, threshold: float) -> np.ndarray:
@@ -86,5 +108,5 @@ def _reweighted_positive(values: np.ndarray, threshold: float) -> np.ndarray:
 
 def _shrink_patches(patches: np.ndarray, threshold: float) -> np.ndarray:
     """(n, pixels) with the Euclidean norm of every patch less a threshold, at least 0."""
-    norms = np.linalg.norm(patches, axis=1, keepdims=True)
+    norms = np.sqrt(np.einsum('ij,ij->i', patches, patches))[:, None]
     return patches * np.maximum(1 - threshold / np.maximum(norms, threshold), 0)

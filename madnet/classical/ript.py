@@ -6,8 +6,10 @@ import numpy as np
 
 from madnet.classical.image import as_grey, min_max
 from madnet.classical.patches import PatchGrid
-from madnet.classical.shrinkage import shrink_singular
+from madnet.classical.shrinkage import SingularShrinker
 from madnet.classical.structure_tensor import structure_tensor
+
+_MU_DECAY = 1.5
 
 
 def ript(
@@ -52,25 +54,34 @@ def ript(
         return np.zeros_like(grey)
     sparsity = weight / math.sqrt(min(patch, len(grid)))
     target, reweighting = np.zeros_like(data), local
+    # the dual variables are kept multiplied by mu
     duals = [np.zeros_like(data) for _ in range(3)]
+    shrinkers = [SingularShrinker() for _ in duals]
     pixels = 0
     for _ in range(max_iterations):
-        backgrounds = [_low_rank(data + mu * dual - target, mode, mu) for mode, dual in enumerate(duals)]
-        rest = data + (mu * sum(duals) - sum(backgrounds)) / 3
+        dual_mean = sum(duals) / 3
+        for mode, (dual, shrinker) in enumerate(zip(duals, shrinkers, strict=True)):
+            dual += data
+            dual -= _low_rank(dual - target, mode, mu, shrinker)
+        rest = sum(duals) / 3
         target = np.maximum(rest - reweighting * (mu * sparsity / 3), 0)
         reweighting = local / (target + 0.01)
-        for dual, background in zip(duals, backgrounds, strict=True):
-            dual += (data - background - target) / mu
-        mu /= 1.5
+        for dual in duals:
+            dual -= target
+            dual /= _MU_DECAY
+        mu /= _MU_DECAY
         last, pixels = pixels, np.count_nonzero(target)
-        residual = np.linalg.norm(data - sum(backgrounds) / 3 - target)
+        residual = np.linalg.norm(rest - dual_mean - target)
         if residual < tolerance * size or pixels == last:
             break
     return grid.join(target, reassembly)
 
 
-def _low_rank(tensor: np.ndarray, mode: int, threshold: float) -> np.ndarray:
+def _low_rank(tensor: np.ndarray, mode: int, threshold: float, shrinker: SingularShrinker) -> np.ndarray:
     """A tensor (n, p, p) with the singular values of its unfolding along axis ``mode`` shrunk."""
-    unfolded = np.moveaxis(tensor, mode, 0)
-    low, _ = shrink_singular(unfolded.reshape(len(unfolded), -1), threshold)
-    return np.moveaxis(low.reshape(unfolded.shape), 0, mode)
+    # along the first or the last axis nothing has to be copied
+    axis = 0 if mode == 0 else -1
+    unfolded = np.moveaxis(tensor, mode, axis)
+    shape = (len(tensor), -1) if axis == 0 else (-1, tensor.shape[mode])
+    left, right, _ = shrinker.shrink(unfolded.reshape(shape), threshold)
+    return np.moveaxis((left @ right).reshape(unfolded.shape), axis, mode)
