@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 import madnet  # noqa: F401
 from madnet.engine.hooks import CollapseHook
@@ -45,3 +46,48 @@ def test_white_is_another_word(said):
 )
 def test_quiet_otherwise(said, epochs):
     assert said(epochs, patience=3, after=4) == []
+
+
+@pytest.fixture
+def said_in_training():
+    """Lines of a training whose epochs are lists of steps, each step the highest logits of s1 and fused."""
+
+    def train(epochs, **kwargs):
+        hook, lines = CollapseHook(**kwargs), []
+        head = SimpleNamespace(peaks={})
+        runner = SimpleNamespace(
+            model=SimpleNamespace(decode_head=head), logger=SimpleNamespace(warning=lines.append)
+        )
+        for runner.epoch, steps in enumerate(epochs):
+            for step, (side, prediction) in enumerate(steps):
+                head.peaks = {'s1': torch.tensor(side), 'fused': torch.tensor(prediction)}
+                hook.after_train_iter(runner, step)
+            hook.after_train_epoch(runner)
+        return lines
+
+    return train
+
+
+ALIVE = [(-2.0, 1.0), (3.0, -1.0)]
+SIDE_BLACK = [(-2.0, 1.0), (-0.5, -1.0)]
+ALL_BLACK = [(-2.0, -1.0), (-0.5, -1.0)]
+
+
+def test_a_black_map_of_the_supervision_is_told_without_validation(said_in_training):
+    (line,) = said_in_training([ALIVE, *[SIDE_BLACK] * 6], patience=3, after=2)
+    assert 'no pixel in 3 epochs of training, to epoch 5, in the supervised map(s) s1: ' in line
+    assert 'MaskBCELoss' in line
+
+
+def test_a_black_prediction_is_told_without_validation(said_in_training):
+    (line,) = said_in_training([ALL_BLACK] * 6, patience=3, after=2)
+    assert 'to epoch 5: The network answers black everywhere' in line
+
+
+@pytest.mark.parametrize(
+    'epochs',
+    [[ALIVE] * 9, [ALL_BLACK] * 4, [SIDE_BLACK, SIDE_BLACK, ALIVE] * 3, [[]] * 9],
+    ids=['alive', 'only at the start', 'recovers', 'a head without peaks'],
+)
+def test_quiet_in_training_otherwise(said_in_training, epochs):
+    assert said_in_training(epochs, patience=3, after=4) == []

@@ -37,3 +37,17 @@ def test_losses_at_once_are_the_losses_one_by_one(loss, soft, monkeypatch):
     for name, value in found['one by one'].items():
         torch.testing.assert_close(found['at once'][name], value, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(grads['at once'], grads['one by one'], rtol=1e-6, atol=1e-8)
+
+
+def test_the_highest_logit_of_each_map_is_kept():
+    model = build_madnet(base_channels=2).train()
+    head = model.decode_head
+    maps = [torch.full((1, 1, 32, 32), -3.0), *torch.randn(5, 1, 1, 32, 32).requires_grad_()]
+    head.loss_by_feat(maps, [sample(32, 32)])
+    assert {name: peak.item() for name, peak in head.peaks.items()} == {
+        name: logits.max().item()
+        for name, logits in zip(('s1', 's2', 's3', 's4', 's5', 'out'), maps, strict=True)
+    }
+    assert not any(peak.requires_grad for peak in head.peaks.values())
+    head.loss_by_feat(maps[-1], [sample(32, 32)])
+    assert list(head.peaks) == ['out']

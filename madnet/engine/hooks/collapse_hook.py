@@ -1,7 +1,10 @@
 """A word in time when a network has stopped to find anything."""
 
+import torch
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
+from torch import Tensor
 
 BLACK = (
     'The network answers black everywhere, an easy way out where nearly all is background. What helps: '
@@ -14,6 +17,10 @@ WHITE = (
     'if it stays: a higher learning rate, a MaskBCELoss beside the overlap loss, and a look at the masks '
     '(0 and 255?) and at the mean and std of data_preprocessor.'
 )
+SIDE = (
+    'A loss of overlap has no gradient on such a map, so it stays black, and what lies below it learns '
+    'without it. A MaskBCELoss beside SoftIoULoss in decode_head.loss_decode brings it back.'
+)
 
 
 @HOOKS.register_module()
@@ -21,11 +28,12 @@ class CollapseHook(Hook):
     """Notices that training has collapsed, and says once what to try.
 
     Networks for small targets fall into predicting no target at all, and stay there: the loss hardly differs
-    from that of a network that finds some. It shows in validation alone: no pixel predicted (Pd and Fa are
-    0), or most of them (Fa above one half).
+    from that of a network that finds some. It shows in validation: no pixel predicted (Pd and Fa are 0), or
+    most of them (Fa above one half). And it shows in training, for every map of deep supervision: in a whole
+    epoch not one pixel has a probability above one half (``decode_head.peaks``).
 
     Args:
-        patience: So many validations in a row must show it.
+        patience: So many validations, or epochs of training, in a row must show it.
         after: Epochs at the start that do not count.
     """
 
@@ -36,6 +44,8 @@ class CollapseHook(Hook):
         self.after = after
         self._row: list[str] = []
         self._told: set[str] = set()
+        self._peaks: dict[str, Tensor] = {}
+        self._black_epochs: dict[str, int] = {}
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """Look at the validation's metrics."""
@@ -44,9 +54,35 @@ class CollapseHook(Hook):
             self._row.clear()
             return
         self._row = [known for known in self._row if known == advice] + [advice]
-        if len(self._row) >= self.patience and advice not in self._told:
+        if len(self._row) >= self.patience:
+            self._tell_once(runner, advice, f'{len(self._row)} validations in a row, to epoch {runner.epoch}')
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
+        """Keep the highest logit of each map, on the device."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        for name, peak in getattr(getattr(model, 'decode_head', None), 'peaks', {}).items():
+            self._peaks[name] = torch.maximum(self._peaks.get(name, peak), peak)
+
+    def after_train_epoch(self, runner) -> None:
+        """Look for maps that were black in all of the epoch."""
+        peaks = {name: peak.item() for name, peak in self._peaks.items()}
+        self._peaks.clear()
+        if runner.epoch < self.after:  # counted from 0 here, from 1 in words
+            return
+        black = {name: self._black_epochs.get(name, 0) + 1 for name, peak in peaks.items() if peak <= 0}
+        self._black_epochs = black
+        stuck = [name for name in peaks if black.get(name, 0) >= self.patience]
+        if not stuck:
+            return
+        seen = f'no pixel in {self.patience} epochs of training, to epoch {runner.epoch + 1}'
+        if list(peaks)[-1] in stuck:  # the prediction itself
+            self._tell_once(runner, BLACK, seen)
+        else:
+            self._tell_once(runner, SIDE, f'{seen}, in the supervised map(s) {", ".join(stuck)}')
+
+    def _tell_once(self, runner, advice: str, seen: str) -> None:
+        if advice not in self._told:
             self._told.add(advice)
-            seen = f'{len(self._row)} validations in a row, to epoch {runner.epoch}'
             runner.logger.warning(f'{seen}: {advice}')
 
     @staticmethod

@@ -66,6 +66,8 @@ class PyramidHead(BaseDecodeHead):
                 f'one for each of {", ".join(self.map_names)}'
             )
         self.loss_weights = list(loss_weights or [1.0] * len(self.map_names))
+        #: Highest logit () of each map in the batch that last met the losses, by the map's name.
+        self.peaks: dict[str, Tensor] = {}
 
     def check_halved(self, fine: Tensor, coarse: Tensor) -> None:
         """Raises :class:`~madnet.errors.UserError` unless ``coarse`` is half as large, rounded up."""
@@ -100,6 +102,7 @@ class PyramidHead(BaseDecodeHead):
         modules = self.loss_decode if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]
         aligned = [self.align(logits, target) for logits in maps]
         of_modules = [self._losses_of_maps(module, aligned) for module in modules]
+        self.peaks = {name: logits.detach().amax() for name, logits in zip(names, maps, strict=True)}
         losses: dict[str, Tensor] = {}
         for i, (name, weight) in enumerate(zip(names, weights, strict=True)):
             for module, values in zip(modules, of_modules, strict=True):
