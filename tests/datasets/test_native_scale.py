@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from madnet.datasets.transforms import (
     RandomRot90,
     RandomTargetCrop,
 )
+from madnet.errors import UserError
 
 RNG = np.random.default_rng(0)
 
@@ -65,6 +67,52 @@ def test_a_smaller_image_is_continued_by_reflection(h, w):
     # Nothing is invented: every row and column of pixels is one of the image.
     assert set(map(bytes, after['img'].reshape(-1, 3))) <= set(map(bytes, before['img'].reshape(-1, 3)))
     np.testing.assert_array_equal((after['img'] == 7).all(axis=2), after['gt_mask'] > 0)
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_zoom_enlarges_image_and_masks_alike(channels):
+    sizes = []
+    for _ in range(60):
+        before = sample(channels=channels, target=None)
+        before['gt_mask'][100:116, 200:216] = 255
+        before['gt_seg_map'] = before['gt_mask'] // 255
+        before['img'] = np.repeat(before['gt_mask'][..., None], channels, axis=2)
+        after = RandomTargetCrop(size=96, target_prob=1, margin=16, zoom=(0.5, 2.0))(before)
+        assert after['img'].shape == (96, 96, channels)
+        assert after['img'].dtype == np.uint8
+        assert after['gt_seg_map'].shape == after['gt_mask'].shape == after['img_shape'] == (96, 96)
+        assert set(np.unique(after['gt_seg_map'])) <= {0, 1}
+        # an image that is its own mask stays so
+        np.testing.assert_array_equal(after['img'][..., 0], after['gt_mask'])
+        assert after['gt_seg_map'].sum() == pytest.approx((after['gt_mask'] > 127).sum(), rel=0.25)
+        sizes.append(after['gt_mask'].sum() / 255)
+    whole = 16**2
+    assert max(sizes) > 2 * whole
+    assert 0 < min(sizes) < 0.5 * whole
+
+
+def test_a_fixed_zoom_is_opencv_s_resize():
+    before = sample(h=40, w=40)
+    after = RandomTargetCrop(size=80, zoom=(2.0, 2.0))(dict(before))
+    np.testing.assert_array_equal(
+        after['img'][..., 0], cv2.resize(before['img'], (80, 80), interpolation=cv2.INTER_LINEAR)
+    )
+    np.testing.assert_array_equal(after['gt_seg_map'], np.kron(before['gt_seg_map'], np.ones((2, 2))))
+
+
+def test_no_zoom_draws_the_same_crops_as_ever():
+    before = sample()
+    crops = []
+    for kwargs in ({}, {'zoom': (1.0, 1.0)}):
+        np.random.seed(3)
+        crops.append(RandomTargetCrop(size=64, **kwargs)(dict(before))['img'])
+    np.testing.assert_array_equal(*crops)
+
+
+@pytest.mark.parametrize('zoom', [(2.0, 1.0), (0.0, 1.0), (-1.0, 1.0)])
+def test_an_impossible_zoom_is_refused(zoom):
+    with pytest.raises(UserError, match='zoom: found'):
+        RandomTargetCrop(zoom=zoom)
 
 
 def test_quarter_turns_move_masks_along():

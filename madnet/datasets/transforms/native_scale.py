@@ -10,6 +10,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from madnet.errors import UserError
+
 
 def _fields(results: dict) -> tuple[str, ...]:
     return ('img', *results.get('seg_fields', []))
@@ -17,7 +19,7 @@ def _fields(results: dict) -> tuple[str, ...]:
 
 @TRANSFORMS.register_module()
 class RandomTargetCrop(BaseTransform):
-    """Cut a square at native scale, often one with a target inside.
+    """Cut a square, at native scale unless ``zoom`` says otherwise, often one with a target inside.
 
     Uniform crops of a 500-pixel scene seldom show a target at all. With probability ``target_prob`` a target
     pixel is drawn, and the crop uniformly among those that show it at least ``margin`` pixels from their
@@ -27,36 +29,64 @@ class RandomTargetCrop(BaseTransform):
     Args:
         size: Side of the crop in pixels.
         target_prob: Share of crops placed around a target; an image without one gets a uniform crop.
-        margin: In pixels, less than ``size / 2``.
+        margin: In pixels of the image, less than half the side of the crop.
+        zoom: Range of the factor, log-uniform, by which the crop is enlarged (above 1: cut smaller, then
+            brought to ``size``), for targets larger and smaller than the training images have. ``(1, 1)``,
+            the default, leaves every pixel as it is.
+
+    Raises:
+        UserError: ``zoom`` is not two positive numbers, the smaller first.
     """
 
-    def __init__(self, size: int = 256, target_prob: float = 0.5, margin: int = 16):
+    def __init__(
+        self,
+        size: int = 256,
+        target_prob: float = 0.5,
+        margin: int = 16,
+        zoom: tuple[float, float] = (1.0, 1.0),
+    ):
+        low, high = zoom
+        if not 0 < low <= high:
+            raise UserError(
+                f'RandomTargetCrop.zoom: found {zoom}, expected two positive numbers, the smaller first'
+            )
         self.size = size
         self.target_prob = target_prob
-        self.margin = min(margin, (size - 1) // 2)
+        self.margin = margin
+        self.zoom = (low, high)
 
     def transform(self, results: dict) -> dict:
-        self._reflect(results)
+        side = self._side()
+        self._reflect(results, side)
         h, w = results['img'].shape[:2]
-        y, x = np.random.randint(h - self.size + 1), np.random.randint(w - self.size + 1)
+        y, x = np.random.randint(h - side + 1), np.random.randint(w - side + 1)
         around_target = np.random.rand() < self.target_prob
         if around_target and 'gt_seg_map' in results:
             target = np.flatnonzero(results['gt_seg_map'])
             if target.size:
                 pixel_y, pixel_x = divmod(int(target[np.random.randint(target.size)]), w)
-                y, x = self._corner(pixel_y, h), self._corner(pixel_x, w)
+                y, x = self._corner(pixel_y, h, side), self._corner(pixel_x, w, side)
         for key in _fields(results):
-            results[key] = np.ascontiguousarray(results[key][y : y + self.size, x : x + self.size])
+            cut = results[key][y : y + side, x : x + side]
+            results[key] = np.ascontiguousarray(self._to_size(cut, labels=key == 'gt_seg_map'))
         results['img_shape'] = (self.size, self.size)
         return results
 
-    def _corner(self, pixel: int, length: int) -> int:
-        first, last = pixel + self.margin + 1 - self.size, pixel - self.margin
-        first, last = (min(max(v, 0), length - self.size) for v in (first, last))
+    def _side(self) -> int:
+        low, high = self.zoom
+        if low == high == 1:
+            return self.size
+        return max(1, round(self.size / np.exp(np.random.uniform(np.log(low), np.log(high)))))
+
+    def _corner(self, pixel: int, length: int, side: int) -> int:
+        margin = min(self.margin, (side - 1) // 2)
+        first, last = pixel + margin + 1 - side, pixel - margin
+        first, last = (min(max(v, 0), length - side) for v in (first, last))
         return np.random.randint(first, last + 1)
 
-    def _reflect(self, results: dict) -> None:
-        lacking = [max(0, self.size - n) for n in results['img'].shape[:2]]
+    @staticmethod
+    def _reflect(results: dict, side: int) -> None:
+        lacking = [max(0, side - n) for n in results['img'].shape[:2]]
         if not any(lacking):
             return
         before = [np.random.randint(n + 1) for n in lacking]
@@ -64,9 +94,21 @@ class RandomTargetCrop(BaseTransform):
         for key in _fields(results):
             results[key] = np.pad(results[key], pad + [(0, 0)] * (results[key].ndim - 2), mode='reflect')
 
+    def _to_size(self, field: np.ndarray, labels: bool) -> np.ndarray:
+        side = field.shape[0]
+        if side == self.size:
+            return field
+        if labels:
+            way = cv2.INTER_NEAREST_EXACT
+        else:
+            way = cv2.INTER_LINEAR if side < self.size else cv2.INTER_AREA
+        resized = cv2.resize(field, (self.size, self.size), interpolation=way)
+        return resized.reshape(self.size, self.size, *field.shape[2:])  # OpenCV drops a single channel
+
     def __repr__(self) -> str:
         return (
-            f'{type(self).__name__}(size={self.size}, target_prob={self.target_prob}, margin={self.margin})'
+            f'{type(self).__name__}(size={self.size}, target_prob={self.target_prob}, margin={self.margin}, '
+            f'zoom={self.zoom})'
         )
 
 
