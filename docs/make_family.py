@@ -2,14 +2,17 @@
 
     python docs/make_family.py
 
-Reads the results under docs/results that ``tools/benchmark.py zoo`` and others of its kind wrote; thin lines
-mark what published light networks cost that are not built here.
+Reads the results under docs/results that ``tools/benchmark.py zoo`` and others of its kind wrote. Thin lines
+mark what published light networks cost that are not built here. Hollow marks are what the README of MAD-Net
+says of networks (its protocol is ``abc``, its epoch the best on the test images), at their cost as counted
+here.
 """
 
 import json
 from pathlib import Path
 
 from madnet.benchmarks.zoo.summary import references
+from madnet.benchmarks.zoo.systems import load_systems
 from madnet.visualization.cost import draw_cost
 
 RESULTS = Path(__file__).parent / 'results'
@@ -33,6 +36,21 @@ def points(folder: Path) -> dict[str, tuple[float, float, float | None]]:
     return found
 
 
+def quoted_points(source: str) -> dict[str, tuple[float, float]]:
+    """Label → (MACs at 256² as counted here, IoU on NUAA-SIRST as a fraction), of one table of others."""
+    systems = load_systems()
+    costs = json.loads((RESULTS / 'costs.json').read_text(encoding='utf-8'))['networks']
+    macs = {known['name']: costs[key]['MACs'] for key, known in systems['networks'].items() if key in costs}
+    (table,) = (t for t in systems['quoted'] if t['source'] == source)
+    column = table['metrics'].index('IoU')
+    return {
+        f'{name} (published)': (macs[name], values['NUAA-SIRST'][column] / 100)
+        for name, values in table['rows'].items()
+        if name in macs and 'NUAA-SIRST' in values
+    }
+
+
 if __name__ == '__main__':
-    shown = points(RESULTS)
-    draw_cost(shown, 'native, NUAA-SIRST', 'IoU', references(shown)).savefig(RESULTS / 'family.png', dpi=150)
+    shown, quoted = points(RESULTS), quoted_points('README of MAD-Net')
+    figure = draw_cost(shown, 'native, NUAA-SIRST', 'IoU', references(shown), quoted=quoted)
+    figure.savefig(RESULTS / 'family.png', dpi=150)

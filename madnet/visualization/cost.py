@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +14,7 @@ from madnet.visualization.palette import SERIES
 
 _MARKERS = 'osD^vPX*'
 _MARK_RADIUS = 4.0  # points
+_QUOTED = '#777777'
 
 
 def draw_cost(
@@ -22,6 +23,7 @@ def draw_cost(
     metric: str = 'nIoU',
     references: Mapping[str, float] | None = None,
     width: str = 'double',
+    quoted: Mapping[str, tuple[float, float]] | None = None,
 ) -> Figure:
     """A metric against multiply-accumulates on a logarithmic axis.
 
@@ -32,8 +34,10 @@ def draw_cost(
         references: Name → MACs of methods that have no metric here, such as published light networks: thin
             vertical lines.
         width: ``'single'`` or ``'double'`` column.
+        quoted: Label → (MACs, metric as a fraction) as others published it, which their protocol, split and
+            choice of the epoch keep from being compared: small hollow marks.
     """
-    references = references or {}
+    references, quoted = references or {}, quoted or {}
     with paper_style():
         figure = new_figure(width, 3.4 if width == 'double' else None)
         axes = figure.add_subplot()
@@ -50,10 +54,13 @@ def draw_cost(
                 elinewidth=0.8,
                 capsize=2,
             )
-        _widen(axes, [p[0] / 1e9 for p in points.values()] + [m / 1e9 for m in references.values()])
+        for macs, value in quoted.values():
+            axes.plot(macs / 1e9, 100 * value, 'o', color=_QUOTED, fillstyle='none', markersize=4)
+        costs = [p[0] for p in (*points.values(), *quoted.values())]
+        _widen(axes, [macs / 1e9 for macs in (*costs, *references.values())])
         taken = _draw_references(axes, references)
         figure.draw_without_rendering()  # the layout, from which positions in pixels follow
-        _place_labels(axes, points, taken)
+        _place_labels(axes, {**points, **{k: (*p, None) for k, p in quoted.items()}}, taken, set(quoted))
     return figure
 
 
@@ -82,7 +89,7 @@ def _draw_references(axes: Axes, references: Mapping[str, float]) -> list:
             ha='right',
             va='top',
             fontsize=6,
-            color='#777777',
+            color=_QUOTED,
         )
         text.set_in_layout(False)
         texts.append(text)
@@ -96,8 +103,9 @@ def _candidates() -> Iterator[tuple[float, float]]:
             yield radius * math.cos(math.radians(angle)), radius * math.sin(math.radians(angle))
 
 
-def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence) -> None:
-    """Write each label where it covers no mark, no error bar and no other label, or covers least."""
+def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence, quoted: Set[str]) -> None:
+    """Write each label where it covers no mark, no error bar and no other label, or covers least; those of
+    ``quoted`` in grey."""
     figure = axes.figure
     renderer = figure.canvas.get_renderer()
     pixel = figure.dpi / 72
@@ -121,7 +129,13 @@ def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence) -> None:
         label = list(points)[i]
         x, y = marks[label]
         text = axes.annotate(
-            label, (x, y), xycoords='figure pixels', xytext=(0, 0), textcoords='offset points', fontsize=7
+            label,
+            (x, y),
+            xycoords='figure pixels',
+            xytext=(0, 0),
+            textcoords='offset points',
+            fontsize=6 if label in quoted else 7,
+            color=_QUOTED if label in quoted else 'black',
         )
         text.set_in_layout(False)
         best = (math.inf, (0.0, 0.0))

@@ -55,6 +55,16 @@ def test_axis_and_values():
     assert high > 1
 
 
+def test_quoted_marks_are_hollow_and_their_labels_grey():
+    figure = draw_cost({'ours': (1e9, 0.5, None)}, 'abc', quoted={'theirs': (3e10, 0.8)})
+    axes = figure.axes[0]
+    (hollow,) = (line for line in axes.lines if line.get_fillstyle() == 'none')
+    assert (hollow.get_xdata()[0], hollow.get_ydata()[0]) == pytest.approx((30, 80))
+    colours = {t.get_text(): t.get_color() for t in labels_of(figure)}
+    assert colours['ours'] == 'black' != colours['theirs']
+    assert axes.get_xlim()[1] > 30
+
+
 def test_a_report_shows_cost_beside_accuracy(tmp_path):
     """``cost.json`` may lie beside ``metrics.json`` or above the seeds."""
     told = {'name': 'x', 'split': 'test', 'images': 3}
