@@ -1,9 +1,12 @@
 """Plans: what a YAML file and the command line mean, and what is said to wrong ones."""
 
 import pytest
+from mmseg.registry import MODELS, TRANSFORMS
 
 from madnet.benchmarks.zoo.plan import find_shard, known_networks, read_plan
 from madnet.benchmarks.zoo.systems import label_of, load_systems, system_of
+from madnet.engine.cli import parse_options
+from madnet.engine.config import load_config
 from madnet.errors import UserError
 
 
@@ -24,6 +27,21 @@ def test_the_shipped_example(configs):
     assert runs[0].options[0] == 'train_cfg.max_epochs=30'
     assert runs[0].folder == 'work_dirs/zoo_small/madnet_nano/nuaa/seed42'
     assert (runs[-1].seed, runs[-1].options) == (None, ())
+
+
+def test_the_shipped_ablation_changes_one_part_at_a_time(configs):
+    runs = read_plan('docs/results/ablation.yaml').runs()
+    assert len(runs) == 3 * len({run.network for run in runs})
+    assert all('test_dataloader.dataset.split=val' in run.options for run in runs)
+    read = {run.network: load_config(run.config, parse_options(list(run.options))) for run in runs[::3]}
+    base = read.pop('nano')
+    assert base.train_dataloader.dataset.split == 'fit'
+    parts = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'train_cfg')
+    for name, config in read.items():
+        assert sum(config[part] != base[part] for part in parts) == 1, name
+        MODELS.build(config.model)
+        for step in config.train_dataloader.dataset.pipeline:
+            TRANSFORMS.build(step)
 
 
 def test_products_and_recipes(configs):
