@@ -19,7 +19,8 @@ WHITE = (
 )
 SIDE = (
     'A loss of overlap has no gradient on such a map, so it stays black, and what lies below it learns '
-    'without it. A MaskBCELoss beside SoftIoULoss in decode_head.loss_decode brings it back.'
+    'without it. A MaskBCELoss beside SoftIoULoss in decode_head.loss_decode brings most such maps back. A '
+    'map whose pixels are larger than the targets may stay black: weigh it less (decode_head.loss_weights).'
 )
 
 
