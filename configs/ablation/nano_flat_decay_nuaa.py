@@ -3,7 +3,7 @@ _base_ = './nano_nuaa.py'
 param_scheduler = [
     dict(
         type='WarmupFlatDecayLR',
-        warmup_steps=50,
+        warmup_steps=100,
         eta_min_ratio=0.01,
         by_epoch=True,
         convert_to_iter_based=True,
