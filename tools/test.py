@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
         '--save-scores', action='store_true', help='keep the score maps (16-bit PNG) beside metrics.json'
     )
     parser.add_argument(
-        '--split', default='test', help='part of the data set: test (default), val, trainval, ...'
+        '--split', help="part of the data set: test, val, trainval, ... (default: the config's, test)"
     )
     parser.add_argument(
         '--views',

@@ -28,7 +28,7 @@ def run_test(
     out: str | None = None,
     show_dir: str | None = None,
     save_scores: bool = False,
-    split: str = 'test',
+    split: str | None = None,
     launcher: str = 'none',
     options: list[str] | None = None,
     trust_checkpoint: bool = False,
@@ -45,7 +45,7 @@ def run_test(
             ``work_dirs/<name of the config>``.
         show_dir: Folder for a picture of each image; None draws none.
         save_scores: Whether to keep the score maps, in ``<out>/scores``.
-        split: Part of the data set.
+        split: Part of the data set; None for what the config says, usually ``'test'``.
         launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
         options: ``KEY=VALUE`` pairs that override the config.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
@@ -71,7 +71,9 @@ def run_test(
         _set_views(cfg, config, views)
     cfg.launcher = launcher
     cfg.load_from, cfg.resume = None, False  # where a training would begin
-    cfg.test_dataloader.dataset.split = split
+    if split is not None:
+        cfg.test_dataloader.dataset.split = split
+    cfg.test_dataloader.dataset.setdefault('split', 'test')
     cfg.test_evaluator = {**cfg.test_evaluator, 'protocols': names, 'scr': True}
     cfg.custom_hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
     if save_scores:

@@ -149,6 +149,19 @@ def test_unknown_split(run, own_set, trained, tmp_path):
     _refused(run('test', own_set[0], trained[1], '--split', 'tset'), 'tset', 'test')
 
 
+def test_the_part_of_the_config_is_tested_unless_split_names_another(trained, tmp_path):
+    from madnet.engine.test import run_test
+
+    def tested(split=None, options=None):
+        report = run_test(*map(str, trained), out=str(tmp_path), split=split, options=options)
+        return report['dataset']['split']
+
+    other = ['test_dataloader.dataset.split=val']
+    assert tested() == 'test'
+    assert tested(options=other) == 'val'
+    assert tested(split='train', options=other) == 'train'
+
+
 def test_missing_data_set(run, repository, tmp_path, monkeypatch):
     monkeypatch.setenv('MADNET_DATA_ROOT', str(tmp_path))
     _refused(
