@@ -54,6 +54,7 @@ setup(
         'matplotlib>=3.8',
         'jinja2>=3.1',
         'safetensors>=0.4.3',  # shipped weights: tensors that can be read without running code
+        'pyyaml>=6',
         'tqdm>=4.65',
         'tensorboard>=2.14',
         'setuptools>=68',  # mmengine imports distutils, whose shim lives there on Python 3.12 and later
