@@ -29,7 +29,8 @@ def points(folder: Path) -> dict[str, tuple[float, float, float | None]]:
         if not isinstance(content, dict) or content.get('kind') != 'zoo':
             continue
         for row in content['rows']:
-            if row['dataset']['name'] == 'NUAA-SIRST' and row['cost'].get('MACs'):
+            tested = (row['dataset']['name'], row['dataset']['split']) == ('NUAA-SIRST', 'test')
+            if tested and row['cost'].get('MACs'):
                 mean, std, _ = row['results']['native']['IoU']
                 if mean > found.get(row['label'], (0, 0))[1]:
                     found[row['label']] = (row['cost']['MACs'], mean, std)

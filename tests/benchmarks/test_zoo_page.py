@@ -66,6 +66,9 @@ def test_results_are_found(tmp_path):
     assert '| MAD-Net nano | 50.00 ± 1.00 |' in page
     [madnet] = [line for line in page.splitlines() if line.startswith('| `madnet` |')]
     assert madnet.endswith('| NUDT-SIRST (as MAD-Net nano) |')
+    row['dataset']['split'] = 'val'
+    (results / 'z.json').write_text(json.dumps(summary))
+    assert '| MAD-Net nano | 50.00' not in make_page(tmp_path)
     (results / 'z.json').write_text('{')
     with pytest.raises(UserError, match=r'z\.json'):
         make_page(tmp_path)

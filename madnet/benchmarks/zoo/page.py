@@ -71,6 +71,8 @@ def make_page(root: Path) -> str:
 def read_results(folder: Path) -> dict[str, dict[str, dict]]:
     """Kind (``'zoo'``, ``'classical'``, ``'costs'``) → path as seen from ``docs/`` → content of the file.
 
+    Of comparisons only those on test images: ablations on validation images say nothing beside them.
+
     Raises:
         UserError: A file is no JSON.
     """
@@ -92,6 +94,8 @@ def _kind_of(content: object) -> str | None:
     # tools/benchmark.py classical --json: data set → what was measured on it
     if all(isinstance(part, dict) and 'methods' in part for part in content.values()):
         return 'classical'
+    if content.get('kind') == 'zoo' and not any(row['dataset']['split'] == 'test' for row in content['rows']):
+        return None
     return content.get('kind')
 
 
