@@ -21,20 +21,23 @@ RESULTS = Path(__file__).parent / 'results'
 def points(folder: Path) -> dict[str, tuple[float, float, float | None]]:
     """Label → (MACs at 256², IoU as a fraction, its standard deviation or None), protocol native.
 
-    Of several runs of one label the best, which on this set is the longest.
+    Of a network's trainings (``'MAD-Net nano, joint'``, ``'MAD-Net nano, tuned'``, …) at one cost, the best.
     """
-    found = {}
+    best = {}
     for path in sorted(folder.rglob('*.json')):
         content = json.loads(path.read_text(encoding='utf-8'))
         if not isinstance(content, dict) or content.get('kind') != 'zoo':
             continue
         for row in content['rows']:
             tested = (row['dataset']['name'], row['dataset']['split']) == ('NUAA-SIRST', 'test')
-            if tested and row['cost'].get('MACs'):
-                mean, std, _ = row['results']['native']['IoU']
-                if mean > found.get(row['label'], (0, 0))[1]:
-                    found[row['label']] = (row['cost']['MACs'], mean, std)
-    return found
+            if not tested or not row['cost'].get('MACs'):
+                continue
+            mean, std, _ = row['results']['native']['IoU']
+            macs, label = row['cost']['MACs'], row['label']
+            network = (label.split(',')[0], macs)
+            if network not in best or mean > best[network][2]:
+                best[network] = (label, macs, mean, std)
+    return {label: (macs, mean, std) for label, macs, mean, std in best.values()}
 
 
 def quoted_points(source: str) -> dict[str, tuple[float, float]]:

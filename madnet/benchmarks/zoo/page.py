@@ -148,9 +148,10 @@ def _zoo_rows(results: Mapping) -> list[dict]:
 
 
 def _sets_of(network: str, results: Mapping) -> set[str]:
-    """Data sets that a network was measured on, with the variant where it is one."""
+    """Data sets that a network was measured on, with the variant where it is one, but not how it was trained
+    (``'MAD-Net nano, joint'``)."""
     return {
-        row['dataset']['name'] + (f' (as {row["label"]})' if row['network'] != network else '')
+        row['dataset']['name'] + (f' (as {row["label"].split(",")[0]})' if row['network'] != network else '')
         for row in _zoo_rows(results)
         if system_of(row['network']) == network
     }
