@@ -6,12 +6,7 @@ load_from = 'work_dirs/madnet_nano_joint_wide/last.pth'
 model = dict(
     # the scale on which the weights were trained
     data_preprocessor=dict(mean=[99.423], std=[57.959]),
-    decode_head=dict(
-        loss_decode=[
-            dict(type='SoftIoULoss', smooth=1.0, per_image=True),
-            dict(type='MaskBCELoss', loss_weight=1.0),
-        ]
-    ),
+    decode_head=dict(loss_decode=_base_.overlap_and_cross_entropy),
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=15)

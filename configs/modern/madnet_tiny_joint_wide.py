@@ -11,12 +11,7 @@ selection = 'last'
 load_from = 'work_dirs/madnet_tiny_joint/last.pth'
 model = dict(
     data_preprocessor=_base_.grey_stats,
-    decode_head=dict(
-        loss_decode=[
-            dict(type='SoftIoULoss', smooth=1.0, per_image=True),
-            dict(type='MaskBCELoss', loss_weight=1.0),
-        ]
-    ),
+    decode_head=dict(loss_decode=_base_.overlap_and_cross_entropy),
 )
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
 train_cfg = dict(max_epochs=12)

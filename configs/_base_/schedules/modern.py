@@ -19,3 +19,9 @@ param_scheduler = [
 ]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=60, val_interval=1)
 custom_hooks = [dict(type='EMAHook', ema_type='RampedEMA', decay=0.99)]
+# For what already finds targets: the gradient of a cross entropy does not vanish on a map that is all black.
+# From the first step on it keeps a network from starting (docs/results.md).
+overlap_and_cross_entropy = [
+    dict(type='SoftIoULoss', smooth=1.0, per_image=True),
+    dict(type='MaskBCELoss', loss_weight=1.0),
+]
