@@ -163,6 +163,13 @@ def add_zoo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--recipe', help="modern: one for all (default); paper: each network's own")
     parser.add_argument('--protocols', nargs='+', metavar='NAME', help='how to score (default: native)')
     parser.add_argument('--options', nargs='+', metavar='KEY=VALUE', help='override every config that trains')
+    parser.add_argument(
+        '--views',
+        nargs='+',
+        type=int,
+        metavar='N',
+        help="mirrored and turned views to test with, such as 1 8: a line each (default: the configs')",
+    )
     parser.add_argument('--amp', choices=['auto', 'fp16', 'bf16'], help='mixed precision of the training')
     parser.add_argument('--size', type=int, metavar='S', help='side at which MACs are counted (default: 256)')
     parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/<name of the YAML file>')

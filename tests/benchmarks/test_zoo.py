@@ -104,6 +104,30 @@ def test_what_does_not_finish(plan_file, tmp_path, monkeypatch, capsys):
     assert states(plan)[1] == 'trained'
 
 
+def test_several_views(plan_file, tmp_path, capsys):
+    """Each number of views is a line of its own, and asking for one more trains nothing again."""
+    one = benchmark(str(plan_file), seeds=[1], in_process=True)
+    trained = (tmp_path / 'zoo/wide/synthetic/seed1/last.pth').stat().st_mtime_ns
+    plan = read_plan(plan_file, seeds=[1], views=[1, 4])
+    assert states(plan) == ['trained', 'trained']
+    both = benchmark(str(plan_file), seeds=[1], views=[1, 4], in_process=True)
+    assert states(plan) == ['done', 'done']
+    assert (tmp_path / 'zoo/wide/synthetic/seed1/last.pth').stat().st_mtime_ns == trained
+
+    assert [row['label'] for row in both['rows']] == ['narrow', 'narrow, 4 views', 'wide', 'wide, 4 views']
+    assert [row['views'] for row in both['rows']] == [1, 4, 1, 4]
+    assert [row['results'] for row in both['rows'][::2]] == [row['results'] for row in one['rows']]
+    wide, four = both['rows'][2:]
+    assert four['cost']['MACs'] == 4 * wide['cost']['MACs']
+    assert 'latency' not in four['cost']
+    report = json.loads((tmp_path / 'zoo/wide/synthetic/seed1/views4/metrics.json').read_text())
+    assert report['views'] == 4
+    assert four['results']['native']['IoU'][0] == report['results']['native']['IoU']
+    assert '| wide, 4 views |' in capsys.readouterr().out
+    shown = load_results([str(tmp_path / 'zoo')])
+    assert [(r.label, r.report['views']) for r in shown[2:]] == [('wide', 1), ('wide, 4 views', 4)]
+
+
 def test_a_process_of_its_own_that_is_stopped_and_goes_on(plan_file, tmp_path, repository):
     """SIGTERM to the comparison saves the training; the same command goes on where it stood."""
     config = tmp_path / 'wide_synthetic.py'

@@ -1,5 +1,7 @@
 """Plans: what a YAML file and the command line mean, and what is said to wrong ones."""
 
+from pathlib import Path
+
 import pytest
 from mmseg.registry import MODELS, TRANSFORMS
 
@@ -64,6 +66,25 @@ def test_groups(configs):
     assert len(classical) == len(known_networks('configs', ['classical']))
 
 
+def test_one_part_begins_from_the_weights_of_another(configs):
+    first = {'name': 'first', 'config': 'configs/modern/madnet_nano_joint.py'}
+    second = {
+        'name': 'second',
+        'config': 'configs/modern/madnet_nano_{dataset}.py',
+        'options': {'load_from': 'runs/first/{dataset}/seed{seed}/last.pth'},
+    }
+    runs = read_plan(networks=[first, second], seeds=[1, 2], work_dir='runs').runs()
+    for before, after in zip(runs[:2], runs[2:], strict=True):
+        assert after.options == (f'load_from={before.folder}/last.pth',)
+
+
+def test_views_are_tested_one_after_the_other(configs):
+    network, detector = read_plan(networks=['acm', 'tophat'], views=[1, 8], work_dir='runs').runs()
+    folder = Path('runs/acm/nuaa/seed42')
+    assert network.tests() == {1: folder, 8: folder / 'views8'}
+    assert detector.tests() == {None: Path('runs/tophat/nuaa/test')}
+
+
 def test_given_weights_are_tested_not_trained(configs, tmp_path):
     weights = tmp_path / 'acm_nuaa.pth'
     entry = {'name': 'acm', 'checkpoint': f'{tmp_path}/acm_{{dataset}}.pth'}
@@ -87,6 +108,7 @@ def test_given_weights_are_tested_not_trained(configs, tmp_path):
         ({'networks': [{'name': 'acm', 'confg': 'x'}]}, "'config'"),
         ({'networks': [{'name': 'x', 'config': 'no_{dataset}.py'}]}, 'no_nuaa.py'),
         ({'networks': [3]}, 'networks: found 3'),
+        ({'networks': ['acm'], 'views': [1, 3]}, 'views: found 3, expected some of'),
         ({}, 'no networks'),
     ],
 )

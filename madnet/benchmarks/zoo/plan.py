@@ -34,6 +34,7 @@ class Run:
         amp: Mixed precision of the training, as ``tools/train.py --amp``.
         protocols: Names with commas.
         folder: Where checkpoints, logs and ``metrics.json`` go.
+        views: To test with, one number after the other; none tests as the config says.
     """
 
     network: str
@@ -46,6 +47,7 @@ class Run:
     amp: str | None
     protocols: str
     folder: str
+    views: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,6 +59,14 @@ class Run:
         keys = ('config', 'seed', 'checkpoint', 'options', 'amp')
         return {k: list(v) if isinstance(v := asdict(self)[k], tuple) else v for k in keys}
 
+    def tests(self) -> dict[int | None, Path]:
+        """Number of views (None: the config's) → the folder of that test's ``metrics.json``.
+
+        One view lies with the training, where ``tools/test.py`` puts it too.
+        """
+        folder = Path(self.folder)
+        return {n: folder if n == 1 else folder / f'views{n}' for n in self.views} or {None: folder}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -66,12 +76,16 @@ class Plan:
         networks: Names, or mappings with ``name`` and any of ``config`` (a path that may hold
             ``{dataset}``), ``label``, ``checkpoint`` (weights to test instead of training; may hold
             ``{dataset}``) and ``options``. ``all`` stands for every network of the recipe,
-            ``classical`` for every detector without training.
+            ``classical`` for every detector without training. They are done in this order, so that one can
+            begin from another's weights: ``options: {load_from: …/seed{seed}/last.pth}``.
         datasets: Short names, such as ``nuaa``.
         seeds: One training each.
         recipe: ``'modern'`` (one recipe for all) or ``'paper'`` (each network's own).
         protocols: How to score.
-        options: ``KEY: VALUE`` overrides of every config.
+        options: ``KEY: VALUE`` overrides of every config. In these and in a network's own, ``{dataset}`` and
+            ``{seed}`` stand for those of the run.
+        views: Mirrored and turned views (1, 2, 4, 8) to test every network with, a line of the table each;
+            none tests as the configs say, usually with one.
         amp: Mixed precision of every training.
         size: Side, in pixels, at which MACs and latency are measured.
         work_dir: Where everything goes.
@@ -84,6 +98,7 @@ class Plan:
     recipe: str = 'modern'
     protocols: tuple[str, ...] = ('native',)
     options: Mapping | Sequence[str] = ()
+    views: tuple[int, ...] = ()
     amp: str | None = None
     size: int = 256
     work_dir: str = 'work_dirs/zoo'
@@ -133,8 +148,9 @@ class Plan:
             checkpoint = checkpoint.replace('{dataset}', dataset)
             if not Path(checkpoint).is_file():
                 raise UserError(f'networks: {name}: checkpoint {checkpoint}: no such file.')
-        trains = checkpoint is None and _trains(config)
-        own = as_pairs(entry.get('options') or ())
+        has_network = _has_network(config)
+        trains = checkpoint is None and has_network
+        options = (*(as_pairs(self.options) if trains else ()), *as_pairs(entry.get('options') or ()))
         return [
             Run(
                 network=name,
@@ -143,10 +159,11 @@ class Plan:
                 config=str(config),
                 seed=seed,
                 checkpoint=checkpoint,
-                options=(*(as_pairs(self.options) if trains else ()), *own),
+                options=tuple(o.replace('{dataset}', dataset).replace('{seed}', str(seed)) for o in options),
                 amp=self.amp if trains else None,
                 protocols=','.join(self.protocols),
                 folder=str(Path(self.work_dir, name, dataset, f'seed{seed}' if trains else 'test')),
+                views=self.views if has_network else (),
             )
             for seed in (self.seeds if trains else (None,))
         ]
@@ -186,7 +203,7 @@ def read_plan(path: str | os.PathLike | None = None, **given) -> Plan:
     for key, value in content.items():
         if key not in keys:
             raise UserError(f'{where}: no key {key!r}, expected {", ".join(keys)}.{nearest(key, keys)}')
-        if key in ('networks', 'datasets', 'seeds', 'protocols'):
+        if key in ('networks', 'datasets', 'seeds', 'protocols', 'views'):
             content[key] = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     plan = Plan(**content)
     _check(plan, where)
@@ -211,6 +228,12 @@ def _check(plan: Plan, where: str) -> None:
     for seed in plan.seeds:
         if not isinstance(seed, int) or seed < 0:
             raise UserError(f'{where}: seeds: found {seed!r}, expected whole numbers from 0.')
+    if plan.views:
+        from madnet.models.segmentors.irstd_segmentor import VIEWS
+
+        for views in plan.views:
+            if views not in VIEWS:
+                raise UserError(f'{where}: views: found {views!r}, expected some of {list(VIEWS)}.')
 
 
 def known_networks(configs: str | os.PathLike, folders: Iterable[str]) -> dict[str, set[str]]:
@@ -265,7 +288,7 @@ def as_pairs(options: Mapping | Sequence[str]) -> tuple[str, ...]:
     return tuple(options)
 
 
-def _trains(config: Path) -> bool:
+def _has_network(config: Path) -> bool:
     from madnet.engine.config import load_config
     from madnet.engine.training_free import is_training_free
 

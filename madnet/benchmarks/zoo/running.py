@@ -32,9 +32,20 @@ def read_record(run: Run) -> dict:
     return read_json(Path(run.folder) / RECORD)
 
 
-def read_metrics(run: Run) -> dict:
-    """``metrics.json`` of a run; {} where there is none, or half of one."""
-    return read_json(Path(run.folder) / METRICS)
+def read_metrics(run: Run) -> dict[int | None, dict]:
+    """Number of views (None: the config's) → ``metrics.json``, of those of a run's tests that are done."""
+    reports = {views: read_json(folder / METRICS) for views, folder in run.tests().items()}
+    wanted = set(run.protocols.split(','))
+    return {
+        views: report
+        for views, report in reports.items()
+        if wanted <= set(report.get('results') or {}) and views in (None, report.get('views'))
+    }
+
+
+def with_views(views: int | None) -> str:
+    """What a name is followed by where several views are averaged."""
+    return '' if views in (None, 1) else f', {views} views'
 
 
 def read_json(path: Path) -> dict:
@@ -52,15 +63,14 @@ def state_of(run: Run) -> str:
     Raises:
         UserError: The folder holds a run of another config, seed or options.
     """
-    record, metrics = read_record(run), read_metrics(run)
-    wanted = run.wanted()
+    record, wanted = read_record(run), run.wanted()
     if record and record.get('wanted') != wanted:
         found = record.get('wanted') or {}
         differing = ', '.join(
             f'{k} {found.get(k)!r}, wanted {wanted[k]!r}' for k in wanted if found.get(k) != wanted[k]
         )
         raise UserError(f'{run.folder}: holds a run of {differing}. Remove it, or choose another --work-dir.')
-    if set(run.protocols.split(',')) <= set(metrics.get('results') or {}):
+    if read_metrics(run).keys() == run.tests().keys():
         return 'done'
     if record.get('state') == 'failed':
         return 'failed'
@@ -112,7 +122,17 @@ def do_run(run: Run) -> None:
         checkpoint = run.checkpoint
         if run.seed is not None:
             checkpoint = str(folder / (BEST if (folder / BEST).exists() else LAST))
-        run_test(run.config, checkpoint, protocols=run.protocols, out=run.folder, options=list(run.options))
+        done = read_metrics(run)
+        for views, out in run.tests().items():
+            if views not in done:
+                run_test(
+                    run.config,
+                    checkpoint,
+                    protocols=run.protocols,
+                    out=str(out),
+                    options=list(run.options),
+                    views=views,
+                )
     except (TrainingStopped, KeyboardInterrupt):
         note('stopped')
         raise
@@ -163,9 +183,12 @@ _WORDS = {
 
 def _headline(run: Run) -> str:
     protocol = run.protocols.split(',')[0]
-    numbers = read_metrics(run)['results'][protocol]
-    known = [f'{k} {100 * numbers[k]:.2f}' for k in ('IoU', 'nIoU', 'Pd') if numbers.get(k) is not None]
-    return f'{protocol} {", ".join(known)}'
+    told = []
+    for views, report in read_metrics(run).items():
+        numbers = report['results'][protocol]
+        known = [f'{k} {100 * numbers[k]:.2f}' for k in ('IoU', 'nIoU', 'Pd') if numbers.get(k) is not None]
+        told.append(f'{protocol}{with_views(views)} {", ".join(known)}')
+    return '; '.join(told)
 
 
 def _log_of(run: Run) -> str:

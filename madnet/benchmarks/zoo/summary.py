@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from madnet.benchmarks.zoo.plan import Plan, Run, as_pairs
-from madnet.benchmarks.zoo.running import read_json, read_metrics, read_record, state_of
+from madnet.benchmarks.zoo.running import read_json, read_metrics, read_record, state_of, with_views
 from madnet.benchmarks.zoo.systems import load_systems
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
@@ -34,18 +34,18 @@ def summarise(plan: Plan, runs: Sequence[Run]) -> dict:
     """Everything that the tables, the plot and ``docs/zoo.md`` need, as ``zoo.json`` holds it.
 
     Returns:
-        ``kind`` ('zoo'), ``made``, ``machine``, ``versions``, ``plan`` and ``rows``, one for each network and
-        data set: ``network``, ``label``, ``dataset`` (as ``metrics.json`` describes it), ``config``,
-        ``recipe``, ``chosen`` (how the tested epoch was chosen), ``epochs``,
-        ``rule`` (threshold of a detector without training), ``seeds``, ``minutes`` of all
-        seeds, ``results`` (protocol → metric → [mean, standard deviation or null, seeds]), ``cost``,
-        ``folders`` of the finished runs and ``failed`` (run → error).
+        ``kind`` ('zoo'), ``made``, ``machine``, ``versions``, ``plan`` and ``rows``, one for each network,
+        data set and number of views: ``network``, ``label``, ``views``, ``dataset`` (as ``metrics.json``
+        describes it), ``config``, ``recipe``, ``chosen`` (how the tested epoch was chosen), ``epochs``,
+        ``rule`` (threshold of a detector without training), ``seeds``, ``minutes`` of all seeds, ``results``
+        (protocol → metric → [mean, standard deviation or null, seeds]), ``cost`` (of all views), ``folders``
+        of the finished tests and ``failed`` (run → error).
     """
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.dataset, run.network), []).append(run)
-    rows = [row for group in groups.values() if (row := _row(plan, group))]
-    versions = next((read_metrics(r).get('versions') for r in runs if read_metrics(r)), {})
+    rows = [row for group in groups.values() for row in _rows(plan, group)]
+    versions = next((report.get('versions') for run in runs for report in read_metrics(run).values()), {})
     return {
         'kind': 'zoo',
         'made': date.today().isoformat(),
@@ -53,27 +53,33 @@ def summarise(plan: Plan, runs: Sequence[Run]) -> dict:
         'versions': versions,
         'plan': {
             k: getattr(plan, k)
-            for k in ('datasets', 'seeds', 'recipe', 'protocols', 'options', 'amp', 'size')
+            for k in ('datasets', 'seeds', 'recipe', 'protocols', 'options', 'views', 'amp', 'size')
         },
         'rows': rows,
         'failed': {r.name: read_record(r).get('error') for r in runs if state_of(r) == 'failed'},
     }
 
 
-def _row(plan: Plan, runs: Sequence[Run]) -> dict | None:
+def _rows(plan: Plan, runs: Sequence[Run]) -> list[dict]:
     done = [run for run in runs if state_of(run) == 'done']
-    if not done:
-        return None
-    reports = [read_metrics(run) for run in done]
-    first = runs[0]
+    return [_row(plan, done, views) for views in done[0].tests()] if done else []
+
+
+def _row(plan: Plan, done: Sequence[Run], views: int | None) -> dict:
+    reports = [read_metrics(run)[views] for run in done]
+    first = done[0]
     results = {}
     for protocol in first.protocols.split(','):
         numbers = mean_std([report['results'][protocol] for report in reports])
         results[protocol] = {k: numbers[k] for k in METRICS if k in numbers}
-    folder = Path(first.folder).parent
+    cost = read_json(Path(first.folder).parent / 'cost.json')
+    if cost and views not in (None, 1):
+        # the latency was measured with one view
+        cost = {k: v * views if k == 'MACs' else v for k, v in cost.items() if k not in ('latency', 'device')}
     return {
         'network': first.network,
-        'label': first.label,
+        'label': first.label + with_views(views),
+        'views': reports[0].get('views', 1),
         'dataset': reports[0]['dataset'],
         'config': first.config,
         'recipe': plan.recipe if first.seed is not None else None,
@@ -81,8 +87,8 @@ def _row(plan: Plan, runs: Sequence[Run]) -> dict | None:
         'seeds': [run.seed for run in done if run.seed is not None],
         'minutes': sum(read_record(run).get('minutes', 0) for run in done),
         'results': results,
-        'cost': read_json(folder / 'cost.json'),
-        'folders': [str(Path(run.folder).relative_to(plan.work_dir)) for run in done],
+        'cost': cost,
+        'folders': [str(run.tests()[views].relative_to(plan.work_dir)) for run in done],
     }
 
 

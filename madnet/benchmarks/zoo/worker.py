@@ -23,7 +23,8 @@ def main() -> int:
     """Do the run; returns the exit code."""
     threading.Thread(target=_stop_with_the_parent, daemon=True).start()
     content = json.loads(sys.argv[1])
-    return run_tool(do_run, Run(**{**content, 'options': tuple(content['options'])}))
+    tuples = {key: tuple(content[key]) for key in ('options', 'views')}
+    return run_tool(do_run, Run(**{**content, **tuples}))
 
 
 if __name__ == '__main__':

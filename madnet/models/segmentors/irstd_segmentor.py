@@ -15,7 +15,7 @@ from madnet.errors import UserError
 from madnet.models.layers import pad_reflect
 
 #: ``test_cfg.views`` → (quarter turns, then mirrored left to right) of each view.
-_VIEWS = {
+VIEWS = {
     1: ((0, False),),
     2: ((0, False), (0, True)),
     4: ((0, False), (0, True), (2, False), (2, True)),
@@ -135,7 +135,7 @@ class IRSTDSegmentor(EncoderDecoder):
 
     def _logits(self, image: Tensor, meta: dict) -> Tensor:
         """Mean logits (1, K, H, W) over the views of an image (1, C, H, W), as it lies in ``image``."""
-        views = _VIEWS[self.test_cfg.views]
+        views = VIEWS[self.test_cfg.views]
         if len(views) == 1:
             return self.inference(image, [meta])
         total = 0
@@ -174,7 +174,7 @@ class IRSTDSegmentor(EncoderDecoder):
 
 
 def _check_views(views: int) -> None:
-    if views not in _VIEWS:
+    if views not in VIEWS:
         raise UserError(f'views: found {views!r}, expected 1, 2, 4 or 8.')
 
 
