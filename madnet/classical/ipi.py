@@ -11,6 +11,9 @@ from madnet.classical.shrinkage import SingularShrinker, row_blocks, soft
 
 _SETTLED_ITERATIONS, _SETTLED_PIXELS = 10, 20
 _PENALTY_GROWTH = 1.5
+# The product's error, the threshold times the square of this, is spread over all pixels: far below what they
+# are cut by.
+_RESIDUAL = 0.03
 
 
 def ipi(
@@ -59,7 +62,7 @@ def _accelerated_gradient(
     G = (W + data)/2 for A and to data − G for E. So the difference A − E of the last two iterates is all the
     state there is, and the gradient's two halves are ±(W − (A − E)).
     """
-    shrinker = SingularShrinker()
+    shrinker = SingularShrinker(_RESIDUAL)
     values, left, right = shrinker.leading(data, max(4, min(data.shape) // 16))
     if values[min(1, len(values) - 1)] <= 0:
         return np.zeros_like(data)

@@ -7,12 +7,16 @@ import scipy.linalg
 
 # Element-wise steps on blocks of so many values, 0.5 MB each, read and write the cache and not the memory.
 _BLOCK_VALUES = 1 << 16
-# Krylov spaces pay for matrices of at least this side, and while they do not grow beyond this part of it.
-_KRYLOV_SIDE, _KRYLOV_SPACE = 800, 0.5
+# Krylov spaces pay for matrices of at least this side, while they do not grow beyond a part of it: the first
+# while the number of wanted values still changes, the second where it has settled and a space grows little.
+_KRYLOV_SIDE, _KRYLOV_SPACE, _KRYLOV_SPACE_SETTLED = 800, 0.5, 0.65
 # Where a larger part of all vectors than this is expected, LAPACK's driver for all of them is the faster one;
 # the second number is for sides on which Krylov spaces pay.
 _MANY, _MANY_LARGE = 0.17, 0.28
 _PROBES = 4
+# Parts of what a space may leave: a direction that holds less is not worth its place, and a space that leaves
+# less may be a block too deep.
+_DROPPED, _TOO_DEEP = 0.01, 0.01
 
 
 def soft(values: np.ndarray, threshold: float) -> np.ndarray:
@@ -50,7 +54,7 @@ class SingularShrinker:
         self._residual = residual
         # the last matrix's leading singular vectors (k, b) along its smaller side, more than were wanted
         self._basis: np.ndarray | None = None
-        self._count, self._depth = 0, 2
+        self._count, self._depth, self._settled = 0, 2, False
         self._random = np.random.default_rng(0)
 
     def leading(self, matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -105,7 +109,9 @@ class SingularShrinker:
         at_least = min(at_least, len(wide))
         found = self._follow(wide, above, at_least) or self._decompose(wide, above, at_least)
         values, vectors, projected = found
-        self._count = count = len(values)
+        count = len(values)
+        self._settled = abs(count - self._count) <= 0.01 * count
+        self._count = count
         factors = factors(values)
         side, length = wide.shape
         if projected is not None:
@@ -123,7 +129,7 @@ class SingularShrinker:
         side = len(gram)
         expected, large = max(self._count, at_least), side >= _KRYLOV_SIDE
         # the next matrix's Krylov space begins with more vectors than are wanted of this one
-        spare = large and _with_spare(expected) * (1 + self._depth) < _KRYLOV_SPACE * side
+        spare = large and self._has_room(_with_spare(expected), side)
         if expected > (_MANY_LARGE if large else _MANY) * side:
             squares, vectors = _eigh(gram, driver='evd')
         else:
@@ -135,6 +141,15 @@ class SingularShrinker:
         self._basis = vectors[:, : _with_spare(count)] if spare else None
         return np.sqrt(np.maximum(squares[:count], 0)), vectors[:, :count], None
 
+    @property
+    def _largest_space(self) -> float:
+        return _KRYLOV_SPACE_SETTLED if self._settled else _KRYLOV_SPACE
+
+    def _has_room(self, block: int, side: int) -> bool:
+        """Whether a Krylov space that begins with so many vectors may be expected to pay."""
+        further = 0.6 if self._settled else self._depth
+        return block * (1 + further) < self._largest_space * side
+
     def _follow(self, wide: np.ndarray, above: float, at_least: int) -> tuple | None:
         """The wanted values (r,), vectors (k, r) and vectors' · wide (r, n), from the last matrix's vectors.
 
@@ -143,7 +158,7 @@ class SingularShrinker:
         the wanted vectors hardly reach into its last block. None where the eigenproblem costs less.
         """
         side = len(wide)
-        if self._basis is None or self._basis.shape[1] * (1 + self._depth) > _KRYLOV_SPACE * side:
+        if self._basis is None or not self._has_room(self._basis.shape[1], side):
             return None
         basis = space = self._basis
         projected = basis.T @ wide
@@ -157,8 +172,8 @@ class SingularShrinker:
         probes = self._random.normal(0, 1 / np.sqrt(side), (side, _PROBES))
         block = np.concatenate([block, probes], axis=1)
         for depth in range(1, 9):
-            block, weights = _orthonormal(block, space, 1e-2 * self._residual)
-            if space.shape[1] + len(weights) > _KRYLOV_SPACE * side:
+            block, weights = _orthonormal(block, space, _DROPPED * self._residual)
+            if space.shape[1] + len(weights) > self._largest_space * side:
                 self._depth = depth
                 return None
             image = block.T @ wide
@@ -179,7 +194,7 @@ class SingularShrinker:
             block = wide @ (image * (weights[:, None] / unit**2)).T
         else:
             return None
-        self._depth = max(2, depth - 1) if residual < 0.1 * self._residual else depth
+        self._depth = max(2, depth - 1) if residual < _TOO_DEEP * self._residual else depth
         inner = inner[:, : _with_spare(count)]
         vectors = space @ inner
         self._basis = vectors
@@ -187,7 +202,7 @@ class SingularShrinker:
 
 
 def _with_spare(count: int) -> int:
-    return int(1.35 * count) + 8
+    return int(min(1.35 * count + 8, 1.12 * count + 40))
 
 
 def _wide(matrix: np.ndarray) -> np.ndarray:
