@@ -25,3 +25,8 @@ overlap_and_cross_entropy = [
     dict(type='SoftIoULoss', smooth=1.0, per_image=True),
     dict(type='MaskBCELoss', loss_weight=1.0),
 ]
+# The same with the overlap over the batch: large targets weigh by their pixels, as they do in IoU.
+batch_overlap_and_cross_entropy = [
+    dict(type='SoftIoULoss', smooth=1.0, per_image=False),
+    dict(type='MaskBCELoss', loss_weight=1.0),
+]
