@@ -1,4 +1,4 @@
-"""kill -9 at random moments, each followed by --resume: nothing lost, the same weights in the end."""
+"""Signals from outside: SIGTERM to all processes, and kill -9 at random moments, which loses nothing."""
 
 import os
 import random
@@ -13,9 +13,27 @@ import torch
 from madnet.engine.checkpoint import read_checkpoint
 
 
-def _start(repository, config, work_dir, *more):
+def _start(repository, config, work_dir, *more, **how):
     command = [sys.executable, 'tools/train.py', str(config), '--work-dir', str(work_dir), *more]
-    return subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how)
+
+
+def test_sigterm_to_all_processes_saves_and_leaves(tiny_config, tmp_path, repository):
+    """A batch system's way to stop a job: the loading processes get the signal too."""
+    tiny_config.write_text(tiny_config.read_text() + 'train_cfg = dict(max_epochs=400)\n')
+    loading = ('--cfg-options', 'train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True')
+    process = _start(repository, tiny_config, tmp_path / 'run', *loading, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / 'run' / 'last.pth').exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said.decode()
+    assert 'Traceback' not in said.decode()
+    assert 'SIGTERM: saved at epoch' in said.decode()
+    with pytest.raises(ProcessLookupError):  # no process is left of them
+        os.killpg(process.pid, 0)
 
 
 @pytest.mark.slow

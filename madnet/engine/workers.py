@@ -1,0 +1,38 @@
+"""Processes that load data, and what a signal to all processes of a training does to them."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from torch.utils.data import DataLoader
+
+
+def obey_only_the_parent(loader: DataLoader) -> DataLoader:
+    """Let the loading processes of ``loader`` end by a SIGTERM of the training's own process alone.
+
+    A batch system sends SIGTERM to every process of a job. PyTorch's loading processes then end at once, and
+    raise an error in the training, in the middle of a step, before it can save. That it is gone they
+    notice by themselves. Where a signal does not tell its sender (macOS, Windows), nothing changes.
+
+    Returns:
+        The loader itself.
+    """
+    if hasattr(signal, 'sigwaitinfo'):
+        loader.worker_init_fn = partial(_start, loader.worker_init_fn)
+    return loader
+
+
+def _start(then: Callable[[int], None] | None, worker_id: int) -> None:
+    # only a signal that is waited for, not handled, tells its sender
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_with_the_parents_signal, daemon=True).start()
+    if then is not None:
+        then(worker_id)
+
+
+def _end_with_the_parents_signal() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
