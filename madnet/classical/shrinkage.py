@@ -17,6 +17,8 @@ _PROBES = 4
 # Parts of what a space may leave: a direction that holds less is not worth its place, and a space that leaves
 # less may be a block too deep.
 _DROPPED, _TOO_DEEP = 0.01, 0.01
+# By eigenproblem: how soon a space that became too large is tried again.
+_GROWTH_DECAY = 0.93
 
 
 def soft(values: np.ndarray, threshold: float) -> np.ndarray:
@@ -54,7 +56,9 @@ class SingularShrinker:
         self._residual = residual
         # the last matrix's leading singular vectors (k, b) along its smaller side, more than were wanted
         self._basis: np.ndarray | None = None
-        self._count, self._depth, self._settled = 0, 2, False
+        self._count, self._settled = 0, False
+        # blocks of a space, and how much larger than the first it becomes where the number has settled
+        self._depth, self._growth = 2, 0.6
         self._random = np.random.default_rng(0)
 
     def leading(self, matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -139,6 +143,7 @@ class SingularShrinker:
                 squares, vectors = _eigh(gram, subset_by_index=(side - at_least, side - 1))
         count = max(np.count_nonzero(squares > above**2), at_least)
         self._basis = vectors[:, : _with_spare(count)] if spare else None
+        self._growth *= _GROWTH_DECAY
         return np.sqrt(np.maximum(squares[:count], 0)), vectors[:, :count], None
 
     @property
@@ -147,7 +152,7 @@ class SingularShrinker:
 
     def _has_room(self, block: int, side: int) -> bool:
         """Whether a Krylov space that begins with so many vectors may be expected to pay."""
-        further = 0.6 if self._settled else self._depth
+        further = self._growth if self._settled else self._depth
         return block * (1 + further) < self._largest_space * side
 
     def _follow(self, wide: np.ndarray, above: float, at_least: int) -> tuple | None:
@@ -175,6 +180,7 @@ class SingularShrinker:
             block, weights = _orthonormal(block, space, _DROPPED * self._residual)
             if space.shape[1] + len(weights) > self._largest_space * side:
                 self._depth = depth
+                self._growth = (space.shape[1] + len(weights)) / basis.shape[1] - 1
                 return None
             image = block.T @ wide
             cross = projected @ image.T

@@ -88,16 +88,39 @@ def test_a_sequence_may_jump(small_krylov):
         assert_shrunk(shrinker, matrix, threshold=3, accuracy=1e-6)
 
 
-def test_a_value_that_rises_from_outside_is_found(small_krylov):
+@pytest.mark.parametrize(('residual', 'accuracy'), [(1e-3, 1e-7), (0.03, 1e-4)])
+def test_a_value_that_rises_from_outside_is_found(small_krylov, residual, accuracy):
     rng = np.random.default_rng(1)
     left, right = (np.linalg.qr(rng.normal(size=(side, 40)))[0] for side in (60, 80))
     values = np.geomspace(100, 0.01, 40)
-    shrinker = SingularShrinker()
+    shrinker = SingularShrinker(residual)
     assert_shrunk(shrinker, (left * values) @ right.T, threshold=20)
     # the vectors stay exactly what they were
     values[35] = 60
-    assert_shrunk(shrinker, (left * values) @ right.T, threshold=20, accuracy=1e-7)
+    assert_shrunk(shrinker, (left * values) @ right.T, threshold=20, accuracy=accuracy)
     assert len(small_krylov) == 1
+
+
+@pytest.mark.parametrize(
+    ('drift', 'followed'),
+    [(1e-4, range(8, 11)), (0.3, range(1, 4))],  # of 11: hardly changing, and so much that no space suffices
+)
+def test_where_the_number_has_settled_larger_spaces_are_tried(monkeypatch, drift, followed):
+    monkeypatch.setattr(shrinkage, '_KRYLOV_SIDE', 30)
+    begun = []
+    orthonormal = shrinkage._orthonormal
+    monkeypatch.setattr(shrinkage, '_orthonormal', lambda *args: begun.append(args) or orthonormal(*args))
+    rng = np.random.default_rng(2)
+    left, right = (np.linalg.qr(rng.normal(size=(side, 120)))[0] for side in (120, 150))
+    values = np.geomspace(50, 0.5, 120)
+    shrinker, tries = SingularShrinker(residual=0.03), 0
+    for _ in range(12):
+        begun.clear()
+        # 24 values: a space from their block could not triple, as a changing number of them asks for
+        assert_shrunk(shrinker, (left * values) @ right.T, threshold=values[23] - 0.1, accuracy=1e-4)
+        tries += bool(begun)
+        left, right = (np.linalg.qr(v + drift * rng.normal(size=v.shape) / 11)[0] for v in (left, right))
+    assert tries in followed
 
 
 @pytest.mark.parametrize('shape', [(1, 1), (1, 7), (9, 1), (6, 9), (40, 50)])
