@@ -27,12 +27,13 @@ def obey_only_the_parent(loader: DataLoader) -> DataLoader:
 def _start(then: Callable[[int], None] | None, worker_id: int) -> None:
     # only a signal that is waited for, not handled, tells its sender
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_with_the_parents_signal, daemon=True).start()
+    threading.Thread(target=_end_with_the_parents_signal, args=(os.getppid(),), daemon=True).start()
     if then is not None:
         then(worker_id)
 
 
-def _end_with_the_parents_signal() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+def _end_with_the_parents_signal(parent: int) -> None:
+    # an orphan's parent is another process: it obeys everyone
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent == os.getppid():
         pass
     os._exit(0)
