@@ -174,6 +174,7 @@ def _expand(spec: str) -> list[str]:
 
 
 def _read_cost(folder: Path) -> dict:
+    # beside the numbers, or where tools/benchmark.py zoo keeps it for all seeds
     for path in (folder / 'cost.json', folder.parent / 'cost.json'):
         if path.is_file():
             try:

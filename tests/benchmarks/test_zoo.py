@@ -110,6 +110,7 @@ def test_several_views(plan_file, tmp_path, capsys):
     trained = (tmp_path / 'zoo/wide/synthetic/seed1/last.pth').stat().st_mtime_ns
     plan = read_plan(plan_file, seeds=[1], views=[1, 4])
     assert states(plan) == ['trained', 'trained']
+    assert len(benchmark(str(plan_file), seeds=[1], views=[1, 4], table=True, cost=False)['rows']) == 2
     both = benchmark(str(plan_file), seeds=[1], views=[1, 4], in_process=True)
     assert states(plan) == ['done', 'done']
     assert (tmp_path / 'zoo/wide/synthetic/seed1/last.pth').stat().st_mtime_ns == trained
@@ -126,6 +127,51 @@ def test_several_views(plan_file, tmp_path, capsys):
     assert '| wide, 4 views |' in capsys.readouterr().out
     shown = load_results([str(tmp_path / 'zoo')])
     assert [(r.label, r.report['views']) for r in shown[2:]] == [('wide', 1), ('wide, 4 views', 4)]
+
+
+def test_numbers_of_other_weights_do_not_count(plan_file, tmp_path):
+    """Someone looks in with tools/test.py while a run trains, or trains it anew."""
+    benchmark(str(plan_file), seeds=[1], in_process=True, cost=False)
+    plan = read_plan(plan_file, seeds=[1])
+    folder = tmp_path / 'zoo/narrow/synthetic/seed1'
+    record = json.loads((folder / 'run.json').read_text())
+    (folder / 'run.json').write_text(json.dumps({**record, 'trained': False, 'state': 'running'}))
+    assert states(plan) == ['begun', 'done']
+    (folder / 'run.json').write_text(json.dumps(record))
+    assert states(plan) == ['done', 'done']
+    best = folder / 'best.pth'
+    best.write_bytes(best.read_bytes() + b' ')
+    assert states(plan) == ['trained', 'done']
+    # who deletes the weights to save space keeps the numbers
+    for path in folder.glob('*.pth'):
+        path.unlink()
+    assert states(plan) == ['done', 'done']
+
+
+def test_a_training_waits_for_the_one_whose_weights_it_begins_from(plan_file, tmp_path):
+    plan = plan_file.read_text().replace(
+        'wide_{dataset}.py"}', 'wide_{dataset}.py", options: {load_from: "X"}}'
+    )
+    plan_file.write_text(plan.replace('X', f'{tmp_path}/zoo/narrow/{{dataset}}/seed{{seed}}/last.pth'))
+    narrow = tmp_path / 'narrow_synthetic.py'
+    good = narrow.read_text()
+    narrow.write_text(
+        good.replace('base_channels=1', 'base_channels=2').replace('max_epochs=1', 'max_epochs=2')
+    )
+    benchmark(str(plan_file), seeds=[1], shard='1/2', in_process=True, cost=False)
+    record_file = tmp_path / 'zoo/narrow/synthetic/seed1/run.json'
+    record = json.loads(record_file.read_text())
+    record_file.write_text(json.dumps({**record, 'trained': False, 'state': 'failed'}))
+    runs = read_plan(plan_file, seeds=[1]).runs()
+    run_all(runs[1:], Shard(), in_process=True)
+    assert state_of(runs[1]) == 'failed'
+    assert (
+        'has not ended (failed)'
+        in json.loads((tmp_path / 'zoo/wide/synthetic/seed1/run.json').read_text())['error']
+    )
+    record_file.write_text(json.dumps(record))
+    run_all(runs[1:], Shard(), in_process=True)
+    assert state_of(runs[1]) == 'done'
 
 
 def test_a_process_of_its_own_that_is_stopped_and_goes_on(plan_file, tmp_path, repository):

@@ -85,6 +85,17 @@ def test_views_are_tested_one_after_the_other(configs):
     assert detector.tests() == {None: Path('runs/tophat/nuaa/test')}
 
 
+def test_views_are_refused_before_a_network_that_has_none_trains(configs, repository, tmp_path):
+    config = tmp_path / 'foreign_nuaa.py'
+    config.write_text(
+        f"_base_ = '{repository}/configs/modern/madnet_nano_nuaa.py'\nmodel = dict(type='EncoderDecoder')\n"
+    )
+    foreign = {'name': 'foreign', 'config': str(config)}
+    with pytest.raises(UserError, match='no IRSTDSegmentor'):
+        read_plan(networks=[foreign], views=[1]).runs()
+    assert len(read_plan(networks=[foreign]).runs()) == 1
+
+
 def test_given_weights_are_tested_not_trained(configs, tmp_path):
     weights = tmp_path / 'acm_nuaa.pth'
     entry = {'name': 'acm', 'checkpoint': f'{tmp_path}/acm_{{dataset}}.pth'}

@@ -76,8 +76,8 @@ class Plan:
         networks: Names, or mappings with ``name`` and any of ``config`` (a path that may hold
             ``{dataset}``), ``label``, ``checkpoint`` (weights to test instead of training; may hold
             ``{dataset}``) and ``options``. ``all`` stands for every network of the recipe,
-            ``classical`` for every detector without training. They are done in this order, so that one can
-            begin from another's weights: ``options: {load_from: …/seed{seed}/last.pth}``.
+            ``classical`` for every detector without training. In one process they are done in this order, so
+            that one can begin from another's weights: ``options: {load_from: "…/seed{seed}/last.pth"}``.
         datasets: Short names, such as ``nuaa``.
         seeds: One training each.
         recipe: ``'modern'`` (one recipe for all) or ``'paper'`` (each network's own).
@@ -148,7 +148,12 @@ class Plan:
             checkpoint = checkpoint.replace('{dataset}', dataset)
             if not Path(checkpoint).is_file():
                 raise UserError(f'networks: {name}: checkpoint {checkpoint}: no such file.')
-        has_network = _has_network(config)
+        has_network, averages_views = _look_into(config)
+        if self.views and has_network and not averages_views:
+            raise UserError(
+                f'views: found {list(self.views)}, but the model of {config} is no IRSTDSegmentor, the only '
+                'type that averages views. Leave the key out.'
+            )
         trains = checkpoint is None and has_network
         options = (*(as_pairs(self.options) if trains else ()), *as_pairs(entry.get('options') or ()))
         return [
@@ -288,11 +293,13 @@ def as_pairs(options: Mapping | Sequence[str]) -> tuple[str, ...]:
     return tuple(options)
 
 
-def _has_network(config: Path) -> bool:
+def _look_into(config: Path) -> tuple[bool, bool]:
+    """Whether a config has a network, and one that averages views."""
     from madnet.engine.config import load_config
     from madnet.engine.training_free import is_training_free
 
-    return not is_training_free(load_config(config))
+    cfg = load_config(config)
+    return not is_training_free(cfg), cfg.model.type == 'IRSTDSegmentor'
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
 from madnet.benchmarks.zoo.plan import Run, Shard
@@ -33,14 +34,42 @@ def read_record(run: Run) -> dict:
 
 
 def read_metrics(run: Run) -> dict[int | None, dict]:
-    """Number of views (None: the config's) → ``metrics.json``, of those of a run's tests that are done."""
+    """Number of views (None: the config's) → ``metrics.json``, of those of a run's tests that are done.
+
+    A test of other weights than the run's, such as those of an earlier epoch, is none; where the weights are
+    gone, any will do.
+    """
+    record = read_record(run)
+    if run.seed is not None and record and not record.get('trained'):
+        return {}
+    weights = weights_of(run)
+    digest = _digest(str(weights), weights.stat().st_mtime_ns) if weights and weights.is_file() else None
     reports = {views: read_json(folder / METRICS) for views, folder in run.tests().items()}
     wanted = set(run.protocols.split(','))
     return {
         views: report
         for views, report in reports.items()
-        if wanted <= set(report.get('results') or {}) and views in (None, report.get('views'))
+        if wanted <= set(report.get('results') or {})
+        and views in (None, report.get('views'))
+        and digest in (None, (report.get('checkpoint') or {}).get('sha256'))
     }
+
+
+def weights_of(run: Run) -> Path | None:
+    """The file of weights that a run tests; None where there is nothing to train."""
+    from madnet.engine.checkpoint import BEST, LAST
+
+    if run.seed is None:
+        return run.checkpoint and Path(run.checkpoint)
+    best, last = (Path(run.folder) / name for name in (BEST, LAST))
+    return best if best.exists() else last
+
+
+@lru_cache
+def _digest(path: str, changed: int) -> str:
+    from madnet.engine.checkpoint import sha256_of
+
+    return sha256_of(path)
 
 
 def with_views(views: int | None) -> str:
@@ -88,7 +117,7 @@ def do_run(run: Run) -> None:
         UserError: As those tools.
         TrainingStopped: A signal asked to stop; all is saved.
     """
-    from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
+    from madnet.engine.checkpoint import LAST, PREVIOUS
     from madnet.engine.test import run_test
     from madnet.engine.train import train
 
@@ -108,6 +137,7 @@ def do_run(run: Run) -> None:
     note('running')
     try:
         if run.seed is not None and not record['trained']:
+            _check_start(run)
             begun = any((folder / name).exists() for name in (LAST, PREVIOUS))
             train(
                 run.config,
@@ -119,15 +149,12 @@ def do_run(run: Run) -> None:
             )
             record['trained'] = True
             note('running')
-        checkpoint = run.checkpoint
-        if run.seed is not None:
-            checkpoint = str(folder / (BEST if (folder / BEST).exists() else LAST))
-        done = read_metrics(run)
+        weights, done = weights_of(run), read_metrics(run)
         for views, out in run.tests().items():
             if views not in done:
                 run_test(
                     run.config,
-                    checkpoint,
+                    weights and str(weights),
                     protocols=run.protocols,
                     out=str(out),
                     options=list(run.options),
@@ -140,6 +167,17 @@ def do_run(run: Run) -> None:
         note('failed', error=' '.join(f'{type(e).__name__}: {e}'.split())[:300])
         raise
     note('done')
+
+
+def _check_start(run: Run) -> None:
+    """Refuse the weights of another run of a comparison while that one still trains."""
+    start = next((o.partition('=')[2] for o in run.options if o.startswith('load_from=')), '')
+    record = read_json(Path(start).parent / RECORD)
+    if record and not record.get('trained'):
+        raise UserError(
+            f'{run.name}: load_from {start}: found a training that has not ended '
+            f'({record.get("state")}); the same command tries again, when it has.'
+        )
 
 
 def run_all(runs: Sequence[Run], shard: Shard, in_process: bool = False) -> None:

@@ -61,25 +61,32 @@ def summarise(plan: Plan, runs: Sequence[Run]) -> dict:
 
 
 def _rows(plan: Plan, runs: Sequence[Run]) -> list[dict]:
-    done = [run for run in runs if state_of(run) == 'done']
-    return [_row(plan, done, views) for views in done[0].tests()] if done else []
+    reports = {run: read_metrics(run) for run in runs}
+    return [
+        _row(plan, views, {run: tests[views] for run, tests in reports.items() if views in tests})
+        for views in runs[0].tests()
+        if any(views in tests for tests in reports.values())
+    ]
 
 
-def _row(plan: Plan, done: Sequence[Run], views: int | None) -> dict:
-    reports = [read_metrics(run)[views] for run in done]
+def _row(plan: Plan, views: int | None, tested: dict[Run, dict]) -> dict:
+    done, reports = list(tested), list(tested.values())
     first = done[0]
     results = {}
     for protocol in first.protocols.split(','):
         numbers = mean_std([report['results'][protocol] for report in reports])
         results[protocol] = {k: numbers[k] for k in METRICS if k in numbers}
     cost = read_json(Path(first.folder).parent / 'cost.json')
-    if cost and views not in (None, 1):
+    averaged = reports[0].get('views', 1)
+    if cost and averaged > 1:
         # the latency was measured with one view
-        cost = {k: v * views if k == 'MACs' else v for k, v in cost.items() if k not in ('latency', 'device')}
+        cost = {
+            k: v * averaged if k == 'MACs' else v for k, v in cost.items() if k not in ('latency', 'device')
+        }
     return {
         'network': first.network,
-        'label': first.label + with_views(views),
-        'views': reports[0].get('views', 1),
+        'label': first.label + with_views(averaged),
+        'views': averaged,
         'dataset': reports[0]['dataset'],
         'config': first.config,
         'recipe': plan.recipe if first.seed is not None else None,
@@ -184,7 +191,8 @@ def _told(summary: dict, rows: Sequence[dict]) -> str:
     rules = sorted({row['rule'] for row in rows if row.get('rule')})
     if rules:
         parts.append(f'detectors without training: {" or ".join(rules)} of each score map')
-    cost = next((row['cost'] for row in rows if row['cost']), None)
+    costs = [row['cost'] for row in rows if row['cost']]
+    cost = next((c for c in costs if 'latency' in c), costs[0] if costs else None)
     if cost:
         parts.append(f'MACs of one {cost["size"]}×{cost["size"]} image')
         if 'latency' in cost:
