@@ -15,7 +15,7 @@ from madnet.datasets import SIRSTDataset
 LOADING = [{'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'LoadSIRSTMask'}]
 CROPS = 5  # the release numbers the crops around a target one after the other
 NEIGHBOURS, CANDIDATES, FARTHEST = 5, 8, 250.0
-ENOUGH = 4  # keypoints that fit; three always do
+ENOUGH = 4  # keypoints that fit; two always do
 
 
 def read(name: str, split: str) -> list[dict]:
