@@ -23,6 +23,7 @@ from madnet.visualization.tables import COST, ResultTable
 COLUMNS = ('IoU', 'nIoU', 'F1', 'Pd', 'Fa', *COST)
 METRICS = (*COLUMNS[: -len(COST)], 'precision', 'recall', 'AUC', 'targets')
 
+_GIVEN = 'given weights'
 _CHOSEN = {
     'val': 'best epoch on validation images',
     'test': 'best epoch on the TEST images, as published',
@@ -107,7 +108,7 @@ def _training_of(run: Run) -> dict:
     if run.seed is not None:
         return {'chosen': _CHOSEN[cfg.get('selection', 'val')], 'epochs': cfg.train_cfg.get('max_epochs')}
     rule = None if run.checkpoint else cfg.model.get('rule')
-    return {'chosen': 'given weights' if run.checkpoint else None, 'epochs': None, 'rule': rule}
+    return {'chosen': _GIVEN if run.checkpoint else None, 'epochs': None, 'rule': rule}
 
 
 def write_summary(summary: dict, folder: Path) -> list[Path]:
@@ -188,6 +189,8 @@ def _told(summary: dict, rows: Sequence[dict]) -> str:
             if len(seeds) > 1
             else f'one seed ({seeds[0]})'
         )
+    if any(row['chosen'] == _GIVEN for row in rows):
+        parts.append(_GIVEN)
     rules = sorted({row['rule'] for row in rows if row.get('rule')})
     if rules:
         parts.append(f'detectors without training: {" or ".join(rules)} of each score map')
