@@ -15,6 +15,7 @@ from madnet.errors import UserError
 from madnet.evaluation.folders import find_maps
 from madnet.visualization.curves import read_scalars
 from madnet.visualization.material import Material
+from madnet.visualization.tables import cost_of_views
 
 #: What ``tools/benchmark.py zoo`` writes into its folder: a list of all runs below.
 ZOO = 'zoo.json'
@@ -128,7 +129,7 @@ def load_result(
         scores=find_maps(predictions, 'score maps') if _has_files(predictions) else {},
         overlays={p.stem: p for p in sorted((folder / 'overlays').glob('*.png'))},
         material=material,
-        cost=_read_cost(folder),
+        cost=cost_of_views(_read_cost(folder), report.get('views', 1)),
     )
 
 
@@ -174,8 +175,8 @@ def _expand(spec: str) -> list[str]:
 
 
 def _read_cost(folder: Path) -> dict:
-    # beside the numbers, or where tools/benchmark.py zoo keeps it for all seeds
-    for path in (folder / 'cost.json', folder.parent / 'cost.json'):
+    # beside the numbers, or where tools/benchmark.py zoo keeps it for all seeds and numbers of views
+    for path in (home / 'cost.json' for home in (folder, folder.parent, folder.parent.parent)):
         if path.is_file():
             try:
                 return dict(json.loads(path.read_text(encoding='utf-8')))

@@ -89,6 +89,13 @@ HEADLINE = ('IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'Fa', 'AUC')
 COST = ('parameters', 'MACs', 'latency')
 
 
+def cost_of_views(cost: Mapping, views: int) -> dict:
+    """What averaging several views costs, from the cost of one; its latency is not known from that."""
+    if views == 1:
+        return dict(cost)
+    return {k: v * views if k == 'MACs' else v for k, v in cost.items() if k not in ('latency', 'device')}
+
+
 @dataclass(frozen=True)
 class Cell:
     """One number as printed.

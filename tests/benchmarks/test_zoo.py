@@ -127,6 +127,7 @@ def test_several_views(plan_file, tmp_path, capsys):
     assert '| wide, 4 views |' in capsys.readouterr().out
     shown = load_results([str(tmp_path / 'zoo')])
     assert [(r.label, r.report['views']) for r in shown[2:]] == [('wide', 1), ('wide, 4 views', 4)]
+    assert [r.cost for r in shown] == [row['cost'] for row in both['rows']]
 
 
 def test_numbers_of_other_weights_do_not_count(plan_file, tmp_path):

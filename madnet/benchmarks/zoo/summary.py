@@ -17,7 +17,7 @@ from madnet.evaluation.results import write_json
 from madnet.visualization.cost import draw_cost
 from madnet.visualization.figure import save_figure
 from madnet.visualization.results import ZOO
-from madnet.visualization.tables import COST, ResultTable
+from madnet.visualization.tables import COST, ResultTable, cost_of_views
 
 #: The columns of a comparison: the metrics of the field's tables, and what they cost.
 COLUMNS = ('IoU', 'nIoU', 'F1', 'Pd', 'Fa', *COST)
@@ -79,11 +79,6 @@ def _row(plan: Plan, views: int | None, tested: dict[Run, dict]) -> dict:
         results[protocol] = {k: numbers[k] for k in METRICS if k in numbers}
     cost = read_json(Path(first.folder).parent / 'cost.json')
     averaged = reports[0].get('views', 1)
-    if cost and averaged > 1:
-        # the latency was measured with one view
-        cost = {
-            k: v * averaged if k == 'MACs' else v for k, v in cost.items() if k not in ('latency', 'device')
-        }
     return {
         'network': first.network,
         'label': first.label + with_views(averaged),
@@ -95,7 +90,7 @@ def _row(plan: Plan, views: int | None, tested: dict[Run, dict]) -> dict:
         'seeds': [run.seed for run in done if run.seed is not None],
         'minutes': sum(read_record(run).get('minutes', 0) for run in done),
         'results': results,
-        'cost': cost,
+        'cost': cost_of_views(cost, averaged),
         'folders': [str(run.tests()[views].relative_to(plan.work_dir)) for run in done],
     }
 
