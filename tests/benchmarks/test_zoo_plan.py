@@ -66,6 +66,21 @@ def test_groups(configs):
     assert len(classical) == len(known_networks('configs', ['classical']))
 
 
+def test_the_shipped_recipe_in_three_steps(configs):
+    joint, wide, tuned = (
+        {run.seed: run for run in read_plan('docs/results/whole_recipe.yaml').runs() if run.network == name}
+        for name in ('joint', 'wide', 'tuned')
+    )
+    for before, after in ((joint, wide), (wide, tuned)):
+        assert set(after) == {42, 43, 44}
+        for seed, run in after.items():
+            config = load_config(run.config, parse_options(list(run.options)))
+            assert config.load_from == f'{before[seed].folder}/last.pth'
+            [overlap, _] = config.model.decode_head.loss_decode
+            assert not overlap.per_image
+    assert load_config(wide[42].config, parse_options(list(wide[42].options))).train_cfg.max_epochs == 6
+
+
 def test_one_part_begins_from_the_weights_of_another(configs):
     first = {'name': 'first', 'config': 'configs/modern/madnet_nano_joint.py'}
     second = {
