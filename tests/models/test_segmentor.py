@@ -315,3 +315,20 @@ def test_what_was_padded_counts_in_no_loss():
     target = samples[0].gt_sem_seg.data[None].float()
     expected = F.binary_cross_entropy_with_logits(logits, target)
     torch.testing.assert_close(found['decode.loss_out'], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_necks_in_a_list_follow_one_another():
+    necks = [{'type': 'MemA2MNeck'}, {'type': 'MemA2MNeck', 'out_channels': 24}]
+    backbone = {'type': 'AdaDCMEncoder', 'base_channels': 4, 'num_stages': 3}
+    model = build_madnet(backbone=backbone, neck=necks)
+    first, second = model.neck
+    assert first.pyramid_channels[:3] == model.backbone.pyramid_channels
+    assert second.pyramid_channels == [*first.pyramid_channels, 24]
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        maps = model.extract_feat(x)
+        expected = second(first(model.backbone(x)))
+    assert [tuple(m.shape[2:]) for m in maps] == [(64, 64), (32, 32), (16, 16), (8, 8), (4, 4)]
+    assert all(torch.equal(a, b) for a, b in zip(maps, expected, strict=True))
+    _, found = step(model, (64, 64))
+    assert found.seg_logits.data.shape == (1, 64, 64)

@@ -9,7 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from madnet.errors import UserError
 from madnet.models.layers import pad_reflect
@@ -41,7 +41,8 @@ class IRSTDSegmentor(EncoderDecoder):
     in training with pixels that count in no loss, and logits are cut back.
 
     Args:
-        backbone, neck, decode_head, kwargs: As in mmseg's ``EncoderDecoder``.
+        backbone, neck, decode_head, kwargs: As in mmseg's ``EncoderDecoder``; several necks, in a list, follow
+            one another.
         test_cfg: ``dict(mode='whole')`` by default; ``dict(mode='slide', crop_size=…, stride=…)`` for tiles,
             as in mmseg. ``views`` (1, 2, 4, 8) averages the logits of so many views at as many times the
             cost: 2, the image and its mirror image; 4, with both turned by 180°; 8, with all turned by 90°.
@@ -53,13 +54,13 @@ class IRSTDSegmentor(EncoderDecoder):
         self,
         backbone: dict,
         decode_head: dict,
-        neck: dict | None = None,
+        neck: dict | Sequence[dict] | None = None,
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         **kwargs,
     ):
         # mmseg builds all three in one go; the neck has to wait until the backbone's channels are known.
-        self._neck_cfg = neck
+        self._neck_cfgs = [neck] if isinstance(neck, dict) else list(neck or [])
         test_cfg = {'mode': 'whole', 'views': 1, **(test_cfg or {})}
         _check_views(test_cfg['views'])
         super().__init__(
@@ -72,9 +73,12 @@ class IRSTDSegmentor(EncoderDecoder):
 
     def _init_decode_head(self, decode_head: dict) -> None:
         channels = getattr(self.backbone, 'pyramid_channels', None)
-        if self._neck_cfg is not None:
-            self.neck = MODELS.build(_with_channels(self._neck_cfg, channels))
-            channels = getattr(self.neck, 'pyramid_channels', None)
+        necks = []
+        for cfg in self._neck_cfgs:
+            necks.append(MODELS.build(_with_channels(cfg, channels)))
+            channels = getattr(necks[-1], 'pyramid_channels', None)
+        if necks:
+            self.neck = necks[0] if len(necks) == 1 else nn.Sequential(*necks)
         super()._init_decode_head(_with_channels(decode_head, channels))
 
     def set_views(self, views: int) -> None:
