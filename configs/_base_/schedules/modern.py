@@ -8,7 +8,9 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         bias_decay_mult=0.0,
         norm_decay_mult=0.0,
-        custom_keys={key: dict(decay_mult=0.0) for key in ('.gamma', '.bank', '.A_logs', '.Ds')},
+        custom_keys={
+            key: dict(decay_mult=0.0) for key in ('.gamma', '.bank', '.A_logs', '.Ds', '.dt_projs_bias')
+        },
     ),
     clip_grad=dict(max_norm=5.0),
 )

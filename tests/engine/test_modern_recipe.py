@@ -1,0 +1,36 @@
+"""The common recipe: which parameters its optimiser pulls to zero."""
+
+import pytest
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from torch import nn
+
+import madnet  # noqa: F401
+from madnet.engine.config import load_config
+
+CONFIGS = [
+    'madnet_nano_nuaa',
+    'mim_nano_nuaa',
+    'hybrid_adadcm_mamba_nuaa',
+    'hybrid_mim_mema2m_nuaa',
+    'hybrid_memory_twice_nuaa',
+]
+#: What gives directions: kernels and matrices, those of the scan among them.
+DECAYED = {'weight', 'x_proj_weight', 'dt_projs_weight'}
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_only_kernels_and_matrices_decay(repository, name):
+    config = load_config(repository / 'configs' / 'modern' / f'{name}.py')
+    init_default_scope(config.default_scope)
+    model = MODELS.build(config.model)
+    wrapper = build_optim_wrapper(model, config.optim_wrapper)
+
+    decay = {id(p): group['weight_decay'] for group in wrapper.param_groups for p in group['params']}
+    norms = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+    in_norms = {id(p) for m in model.modules() if isinstance(m, norms) for p in m.parameters()}
+    for key, parameter in model.named_parameters():
+        wanted = key.rsplit('.', 1)[-1] in DECAYED and id(parameter) not in in_norms
+        assert decay[id(parameter)] == (0.01 if wanted else 0), key
+        assert not wanted or parameter.dim() > 1, key
