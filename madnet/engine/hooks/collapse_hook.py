@@ -8,14 +8,15 @@ from torch import Tensor
 
 BLACK = (
     'The network answers black everywhere, an easy way out where nearly all is background. What helps: '
-    'more crops with a target (RandomTargetCrop.target_prob=0.8); SoftIoULoss over the batch '
-    '(per_image=False), as per image a single false pixel costs a crop without target everything; a '
-    'MaskBCELoss beside it; less weight on coarse maps (loss_weights); a lower learning rate; larger crops.'
+    'SoftIoULoss over the batch (per_image=False), as per image a single false pixel costs a crop without '
+    'target everything; more crops with a target (RandomTargetCrop.target_prob=0.8); less weight on coarse '
+    'maps (loss_weights); a lower learning rate; larger crops. A MaskBCELoss keeps a network black if it is '
+    'there from the first step: add it when targets are found.'
 )
 WHITE = (
     'The network calls most of the image target. Early in a run with an overlap loss this passes by itself; '
-    'if it stays: a higher learning rate, a MaskBCELoss beside the overlap loss, and a look at the masks '
-    '(0 and 255?) and at the mean and std of data_preprocessor.'
+    'if it stays: a higher learning rate, SoftIoULoss over the batch (per_image=False), and a look at the '
+    'masks (0 and 255?) and at the mean and std of data_preprocessor.'
 )
 SIDE = (
     'A loss of overlap has no gradient on such a map, so it stays black, and what lies below it learns '
