@@ -1,5 +1,5 @@
-# A rate that stays high for most of the run and then falls, instead of a cosine.
-_base_ = './nano_nuaa.py'
+# A rate that stays high and then falls, beside the overlap over the batch.
+_base_ = './nano_batch_overlap_nuaa.py'
 param_scheduler = [
     dict(
         type='WarmupFlatDecayLR',
