@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import shutil
 import sys
 
 import pytest
@@ -38,20 +39,21 @@ def test_its_network_builds_and_passes_its_own_test(blocks, repository, tmp_path
         importlib.import_module(name)
         monkeypatch.delitem(sys.modules, name)
 
-    base, experiment = (tmp_path / p.rpartition('/')[2] for p in blocks if p.startswith('configs/'))
-    code = list(blocks.values())
-    base.write_text(code[2])
-    text = code[3].replace('../../_base_/models/plain_unet.py', str(base))
-    experiment.write_text(text.replace('../../', f'{repository}/configs/'))
-    model = MODELS.build(load_config(experiment).model)
+    # the configs among the others, in a copy
+    shutil.copytree(repository / 'configs', tmp_path / 'configs')
+    for path in (p for p in blocks if p.startswith('configs/')):
+        (tmp_path / path).write_text(blocks[path])
+    [experiment] = (p for p in blocks if p.startswith('configs/zoo/'))
+    model = MODELS.build(load_config(tmp_path / experiment).model)
     assert model.decode_head.in_channels == [16, 32, 64, 128]
 
     monkeypatch.syspath_prepend(str(repository / 'tests' / 'models'))
     test = {}
-    exec(code[4], test)
+    exec(next(code for path, code in blocks.items() if path.startswith('tests/')), test)
     test['test_cost']()
     test['test_learns'](3)
     test['test_any_size']()
+    test['test_config'](tmp_path)
     for module in ('backbones.PlainUNetEncoder', 'heads.PlainUNetHead'):
         MODELS.module_dict.pop(module.partition('.')[2])
 

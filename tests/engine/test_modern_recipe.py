@@ -2,7 +2,6 @@
 
 import pytest
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
@@ -23,7 +22,6 @@ DECAYED = {'weight', 'x_proj_weight', 'dt_projs_weight'}
 @pytest.mark.parametrize('name', CONFIGS)
 def test_only_kernels_and_matrices_decay(repository, name):
     config = load_config(repository / 'configs' / 'modern' / f'{name}.py')
-    init_default_scope(config.default_scope)
     model = MODELS.build(config.model)
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
 

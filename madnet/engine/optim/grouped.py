@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.optim import DefaultOptimWrapperConstructor
-from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+# mmengine's own registry: its build_optim_wrapper looks there, whatever the scope
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 from torch.optim import Optimizer
 
