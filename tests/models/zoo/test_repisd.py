@@ -80,7 +80,7 @@ def test_equals_the_published_network(golden_dir, golden, gain):
         deployed, both = both_maps(folded, published, x)
         checks.assert_golden(both, case['outputs'][name])
         # The published fold is another network, the exact one is the same.
-        assert (checks.relative_error(deployed, out) < 1e-4) != published_fold
+        assert (checks.relative_error(deployed, out) < 1e-5) != published_fold
 
 
 @pytest.mark.parametrize('published_fold', [False, True])
