@@ -25,6 +25,32 @@ examples:
       each of four processes does its share on its GPU (also under srun, or by hand: --shard 1/4 ... 4/4)
 """
 
+ZOO_EXAMPLES = """
+examples:
+  python tools/benchmark.py zoo --networks acm madnet_nano pstnn --datasets nuaa nudt --seeds 1 2 3
+      trains acm and madnet_nano on two sets with three seeds each, tests all three
+  python tools/benchmark.py zoo docs/results/zoo_small.yaml --dry-run
+      what a file asks for, run by run, and what of it is done
+  python tools/benchmark.py zoo docs/results/zoo_small.yaml --table --json table.json
+      the tables of what is done so far
+  torchrun --nproc-per-node 4 tools/benchmark.py zoo docs/results/zoo_small.yaml
+      four processes, a share each on its GPU; srun likewise, or --shard 1/4 ... 4/4 on four machines
+
+The same command goes on where it was stopped: trainings from their last epoch, tests that are done stay done.
+Tables (Markdown, CSV, LaTeX) and the plot of accuracy against cost lie in the work folder at the end;
+tools/report.py makes a page of it.
+
+A file:
+  networks:
+    - acm                                            # configs/zoo/modern/acm_<data set>.py
+    - {name: wide, label: Width 8, config: configs/modern/madnet_tiny_{dataset}.py}
+    - {name: given, config: configs/modern/madnet_nano_{dataset}.py, checkpoint: nano.pth}   # only tested
+  datasets: [nuaa, nudt]
+  seeds: [42, 43, 44]
+  protocols: [native, abc]
+  options: {train_cfg.max_epochs: 30}                # for every config that trains
+"""
+
 
 def add_evaluation(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluation``."""
@@ -136,6 +162,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 def add_zoo(parser: argparse.ArgumentParser) -> None:
     """Options of ``zoo``; all but the first few are keys of the YAML file, and win over it."""
+    parser.epilog, parser.formatter_class = ZOO_EXAMPLES, argparse.RawDescriptionHelpFormatter
     parser.add_argument('plan', nargs='?', metavar='YAML', help='networks, datasets, seeds, options, ...')
     parser.add_argument('--dry-run', action='store_true', help='only list what would be done, and its state')
     parser.add_argument('--table', action='store_true', help='no runs: the table of what is there')

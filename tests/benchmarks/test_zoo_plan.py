@@ -36,11 +36,12 @@ def test_the_shipped_ablation_changes_one_part_at_a_time(configs):
     assert len(runs) == 3 * len({run.network for run in runs})
     assert all('test_dataloader.dataset.split=val' in run.options for run in runs)
     read = {run.network: load_config(run.config, parse_options(list(run.options))) for run in runs[::3]}
-    base = read.pop('nano')
-    assert base.train_dataloader.dataset.split == 'fit'
+    assert read['nano'].train_dataloader.dataset.split == 'fit'
     parts = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'train_cfg')
     for name, config in read.items():
-        assert sum(config[part] != base[part] for part in parts) == 1, name
+        over = 'batch_overlap' if name.startswith('batch_') and name != 'batch_overlap' else 'nano'
+        changed = sum(config[part] != read[over][part] for part in parts)
+        assert changed == (0 if name == over else 1), name
         MODELS.build(config.model)
         for step in config.train_dataloader.dataset.pipeline:
             TRANSFORMS.build(step)
@@ -62,6 +63,9 @@ def test_groups(configs):
     assert [run.label for run in runs if run.network == 'acm'] == ['mine', 'mine']
     hybrids = [run.dataset for run in runs if run.network == 'hybrid_mim_madnet']
     assert hybrids == ['nuaa']  # the data set that it has a config for
+    assert not [run.network for run in runs if 'finetune' in run.network]  # they begin from given weights
+    named = read_plan(networks=['madnet_nano_finetune'], datasets=['nuaa']).runs()
+    assert [run.config for run in named] == ['configs/modern/madnet_nano_finetune_nuaa.py']
     classical = read_plan(networks='classical').runs()
     assert len(classical) == len(known_networks('configs', ['classical']))
 

@@ -148,7 +148,9 @@ class Plan:
             checkpoint = checkpoint.replace('{dataset}', dataset)
             if not Path(checkpoint).is_file():
                 raise UserError(f'networks: {name}: checkpoint {checkpoint}: no such file.')
-        has_network, averages_views = _look_into(config)
+        has_network, averages_views, starts_from = _look_into(config)
+        if entry.get('optional') and starts_from:
+            return []  # the second part of a training is no network of its own
         if self.views and has_network and not averages_views:
             raise UserError(
                 f'views: found {list(self.views)}, but the model of {config} is no IRSTDSegmentor, the only '
@@ -293,13 +295,13 @@ def as_pairs(options: Mapping | Sequence[str]) -> tuple[str, ...]:
     return tuple(options)
 
 
-def _look_into(config: Path) -> tuple[bool, bool]:
-    """Whether a config has a network, and one that averages views."""
+def _look_into(config: Path) -> tuple[bool, bool, bool]:
+    """Whether a config has a network, one that averages views, and one that starts from given weights."""
     from madnet.engine.config import load_config
     from madnet.engine.training_free import is_training_free
 
     cfg = load_config(config)
-    return not is_training_free(cfg), cfg.model.type == 'IRSTDSegmentor'
+    return not is_training_free(cfg), cfg.model.type == 'IRSTDSegmentor', bool(cfg.get('load_from'))
 
 
 @dataclass(frozen=True)
