@@ -41,7 +41,7 @@ class IRSTDSegmentor(EncoderDecoder):
     in training with pixels that count in no loss, and logits are cut back.
 
     Args:
-        backbone, neck, decode_head, kwargs: As in mmseg's ``EncoderDecoder``; several necks, in a list, follow
+        backbone, neck, decode_head, kwargs: As in mmseg's ``EncoderDecoder``; several necks in a list follow
             one another.
         test_cfg: ``dict(mode='whole')`` by default; ``dict(mode='slide', crop_size=…, stride=…)`` for tiles,
             as in mmseg. ``views`` (1, 2, 4, 8) averages the logits of so many views at as many times the
