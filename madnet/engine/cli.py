@@ -1,6 +1,8 @@
 """What the command-line tools share: options, errors in one line, exit codes."""
 
 import argparse
+import os
+import select
 import sys
 from collections.abc import Callable
 
@@ -33,7 +35,22 @@ def run_tool(function: Callable, *args, **kwargs) -> int:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return STOPPED
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
     return DONE
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader has left, as ``head`` does; what is left goes nowhere."""
+    output = sys.stdout.fileno()
+    poll = select.poll()
+    poll.register(output, 0)
+    left = any(event & select.POLLERR for _, event in poll.poll(0))
+    if left:
+        # or the interpreter complains once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return left
 
 
 def parse_options(pairs: list[str] | None) -> dict:

@@ -1,6 +1,8 @@
 """Weights that ship: put into a table, found by name, refused when they are not what they were."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -118,3 +120,12 @@ def test_the_package_s_own_table_is_whole():
         total += entry.weights.stat().st_size
         load_pretrained(name)
     assert total <= shipping.MAX_BYTES
+
+
+def test_a_reader_that_leaves_ends_the_card_quietly(repository):
+    """As ``| head -1`` does."""
+    command = [sys.executable, 'tools/pretrained.py', 'card', 'madnet_nano']
+    tool = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    tool.stdout.close()
+    _, err = tool.communicate()
+    assert (tool.returncode, err) == (0, b'')
