@@ -42,7 +42,7 @@ def run_tool(function: Callable, *args, **kwargs) -> int:
 
 
 def _nobody_reads() -> bool:
-    """Whether standard output is a pipe whose reader has left, as ``head`` does; what is left goes nowhere."""
+    """Whether standard output is a pipe whose reader has left, as ``head`` does; the rest goes nowhere."""
     output = sys.stdout.fileno()
     poll = select.poll()
     poll.register(output, 0)
