@@ -1,6 +1,5 @@
 # ABC-S with three channels, for images of 256×256: attention with linear layers serves one size only, which
-# is `side`. ABC-B and ABC-L have base_channels 32 and 64; they were trained in batches of 16, ABC-L in those
-# of 4 where side is 512, and ABC-S in those of 32.
+# is `side`. ABC-B and ABC-L have base_channels 32 and 64: configs/zoo/abc_b_* and abc_l_*.
 model = dict(
     type='IRSTDSegmentor',
     data_preprocessor=dict(

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 
+from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.models.checkpoints import convert_abc, export_abc, published_abc_shape
 from madnet.models.input_check import InputError
@@ -194,3 +195,11 @@ def test_configs(repository, data_set):
     common = checks.check_config(repository, f'modern/abc_{data_set}', narrow)
     assert common.model.backbone.in_channels == 1
     assert common.model.test_cfg.crop_size == (common.model.backbone.side,) * 2
+    small = checks.DATA_SETS[data_set] in ('NUDT-SIRST', 'SIRST-AUG')
+    for size, width, batch in (('b', 32, 16), ('l', 64, 16 if small else 4)):
+        wider = load_config(repository / 'configs' / 'zoo' / f'abc_{size}_{data_set}.py')
+        assert wider.train_dataloader.batch_size == batch
+        wider.train_dataloader.batch_size = paper.train_dataloader.batch_size
+        assert wider.model.backbone == {**paper.model.backbone, 'base_channels': width}
+        wider.model.backbone = paper.model.backbone
+        assert {**wider, 'work_dir': None} == {**paper, 'work_dir': None}

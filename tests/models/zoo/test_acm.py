@@ -206,6 +206,7 @@ DATA_SETS = {
 }
 CONFIGS = {
     'acm': 'acm_unet_tiny_official',
+    'acm_fpn': 'acm_fpn_tiny_official',
     'modern/acm': 'acm_unet_in1',
     'modern/acm_fpn': 'acm_fpn_tz',
     'toolbox/acm': 'acm_unet_in1',
@@ -218,13 +219,13 @@ def test_configs(repository, name, data):
     config = load_config(repository / 'configs' / 'zoo' / f'{name}_{data}.py')
     model = MODELS.build(config.model)
     channels = model.data_preprocessor.mean.numel()
-    assert channels == model.backbone.in_channels == (3 if name == 'acm' else 1)
+    assert channels == model.backbone.in_channels == (1 if '/' in name else 3)
     # two factors and offsets and 72 or 144 weights for each channel of the image
     published = FORMS[CONFIGS[name]][0] - (148 if name == 'modern/acm_fpn' else 0)
     assert checks.count_parameters(model) == published
     names = {config[f'{part}_dataloader'].dataset.name for part in ('train', 'test')}
     assert names == {DATA_SETS[data]}
-    if name == 'acm':
+    if '/' not in name:
         assert config.optim_wrapper.optimizer == dict(type='Adagrad', lr=0.05, weight_decay=1e-4)
         assert config.train_cfg.max_epochs == 300
 
