@@ -1,0 +1,72 @@
+"""Draws pictures of docs/results.md from the logs beside it: ``python docs/make_curves.py``.
+
+``docs/results/ablation.png``: the validation IoU of each seed of the ablation, of ``ablation_logs.txt``.
+``docs/results/joint/tuned_curves.png``: the loss of the trainings on one set after the joint one.
+"""
+
+import re
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from madnet.benchmarks.zoo.plan import read_plan
+from madnet.visualization.figure import new_figure, paper_style, series_style
+
+RESULTS = Path(__file__).parent / 'results'
+LOSS = re.compile(r'^epoch (\d+)/\d+  loss ([\d.]+)', re.MULTILINE)
+#: Title → name of the curve → log.
+TUNED = {
+    'NUAA-SIRST': {f'nano, seed {seed}': f'nano_tuned_batch{seed}' for seed in (42, 43, 44)},
+    'NUDT-SIRST': {'nano, seed 42': 'nudt_tuned_batch42', 'tiny, seed 42': 'nudt_tiny_batch42'},
+    'IRSTD-1K': {f'nano, seed {seed}': f'irstd_tuned_batch{seed}' for seed in (42, 43, 44)},
+}
+
+
+def read_ablation(text: str) -> dict[str, dict[int, float]]:
+    """Name of the row → seed → validation IoU in percent, of ``== <name>, seed <n>`` and the log under it."""
+    found: dict[str, dict[int, float]] = {}
+    for part in text.split('\n== ')[1:]:
+        name, seed = re.match(r'(\w+), seed (\d+)', part).groups()
+        *_, iou = re.findall(r'^native +([\d.]+)', part, re.MULTILINE)
+        found.setdefault(name, {})[int(seed)] = float(iou)
+    return found
+
+
+def draw_ablation() -> Figure:
+    """A line for each change, a dot for each seed, a stroke at their mean."""
+    plan = read_plan(RESULTS / 'ablation.yaml')
+    labels = {run.network: run.label for run in plan.runs()}
+    rows = read_ablation((RESULTS / 'ablation_logs.txt').read_text(encoding='utf-8'))
+    with paper_style():
+        figure = new_figure('double', 0.21 * len(rows) + 0.6)
+        axes = figure.add_subplot()
+        for y, (name, seeds) in enumerate(rows.items()):
+            over_batch = name.startswith('batch')
+            colour = series_style(1 if over_batch else 0)['color']
+            axes.plot(list(seeds.values()), [y] * len(seeds), 'o', color=colour, markersize=4)
+            axes.plot(sum(seeds.values()) / len(seeds), y, '|', color=colour, markersize=11)
+        axes.set_yticks(range(len(rows)), [labels[name] for name in rows])
+        axes.invert_yaxis()
+        axes.set(xlabel='IoU on validation images (%)', xlim=(-2, 100 * 0.75))
+    return figure
+
+
+def draw_tuned() -> Figure:
+    """Training loss by epoch, a panel for each set."""
+    with paper_style():
+        figure = new_figure('double', 2.2)
+        for i, (dataset, logs) in enumerate(TUNED.items()):
+            axes = figure.add_subplot(1, len(TUNED), i + 1)
+            for k, (name, log) in enumerate(logs.items()):
+                text = (RESULTS / 'joint' / f'{log}.txt').read_text(encoding='utf-8')
+                epochs, losses = zip(*LOSS.findall(text), strict=True)
+                axes.plot([int(e) for e in epochs], [float(v) for v in losses], label=name, **series_style(k))
+            axes.set(title=dataset, xlabel='epoch')
+            axes.legend(fontsize=6)
+        figure.axes[0].set_ylabel('loss in training, six maps')
+    return figure
+
+
+if __name__ == '__main__':
+    draw_ablation().savefig(RESULTS / 'ablation.png', dpi=150)
+    draw_tuned().savefig(RESULTS / 'joint' / 'tuned_curves.png', dpi=150)
