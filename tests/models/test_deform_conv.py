@@ -108,11 +108,14 @@ def test_equals_torchvision(kernel, padding, modulated):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_half_precision_keeps_places_apart():
+@pytest.mark.parametrize('backend', ['torch', 'auto'])
+def test_half_precision_keeps_places_apart(backend):
     torch.manual_seed(0)
     x = torch.randn(1, 1, 4, 600).bfloat16()
     offset = torch.zeros(1, 6, 4, 600).bfloat16()
-    found = deform_conv2d(x, offset, torch.tensor([[[[0.0, 1.0, 0.0]]]]).bfloat16(), None, (0, 1))
+    found = deform_conv2d(
+        x, offset, torch.tensor([[[[0.0, 1.0, 0.0]]]]).bfloat16(), None, (0, 1), backend=backend
+    )
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found, x, rtol=0, atol=1e-2)
 
@@ -122,12 +125,15 @@ def test_choice_of_the_backend(monkeypatch):
     seen = []
 
     def operator(x, offset, weight, bias, padding, mask):
-        seen.append(mask)
+        seen.append((x, mask))
         return x
 
     monkeypatch.setattr(module, '_compiled', lambda: operator)
     assert deform_conv2d(**arguments, padding=(0, 1)) is arguments['x']
-    assert seen[0] is arguments['mask']
+    assert seen[0][1] is arguments['mask']
+    half = {k: v if v is None else v.bfloat16() for k, v in arguments.items()}
+    assert deform_conv2d(**half, padding=(0, 1)).dtype == torch.bfloat16
+    assert seen.pop()[0].dtype == torch.float32
     deform_conv2d(**arguments, padding=(0, 1), backend='torch')
     assert len(seen) == 1
 

@@ -59,7 +59,12 @@ def deform_conv2d(
             "install a matching pair, or use backend='torch'"
         )
     if compiled is not None and (backend == 'torchvision' or not torch.compiler.is_compiling()):
-        return compiled(x, offset, weight, bias, padding=padding, mask=mask)
+        # in half precision the operator fails on a CPU, and cannot tell pixels of a large map apart on a GPU
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        x32, offset, weight, bias, mask = (
+            None if t is None else t.to(dtype) for t in (x, offset, weight, bias, mask)
+        )
+        return compiled(x32, offset, weight, bias, padding=padding, mask=mask).to(x.dtype)
     sampled = _sample_taps(x, offset, weight.shape[2:], padding)
     if mask is not None:
         sampled = sampled * mask[:, None]
