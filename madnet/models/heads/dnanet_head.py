@@ -60,9 +60,7 @@ class DNANetHead(PyramidHead):
         sides = [f'x{k}' for k in range(1, deepest)] if deep_supervision else []
         super().__init__(
             in_channels=widths,
-            channels=widths[0] if widths else 0,
             map_names=[*sides, 'out'],
-            dropout_ratio=0,
             init_cfg=init_cfg,
             **kwargs,
         )

@@ -59,7 +59,6 @@ class MSHNetHead(PyramidHead):
             in_channels=widths,
             channels=max(deepest, 1),
             map_names=[*(f'm{i}' for i in range(deepest)), 'out'],
-            dropout_ratio=0,
             init_cfg=init_cfg,
             **kwargs,
         )

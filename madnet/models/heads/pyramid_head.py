@@ -20,8 +20,8 @@ class PyramidHead(BaseDecodeHead):
 
     Args:
         in_channels: Channels of the pyramid's maps, finest first.
-        channels: Channels before the prediction.
         map_names: Names of the logit maps of ``forward``'s list, the prediction last.
+        channels: Channels before the prediction; those of the finest map by default.
         soft_targets: Train towards the mask's grey values / 255 (``gt_mask``) instead of 0/1
             (``gt_sem_seg``).
         loss_weights: Weights of the losses of the maps; all 1 by default.
@@ -33,8 +33,8 @@ class PyramidHead(BaseDecodeHead):
     def __init__(
         self,
         in_channels: Sequence[int],
-        channels: int,
         map_names: Sequence[str],
+        channels: int | None = None,
         soft_targets: bool = False,
         loss_weights: Sequence[float] | None = None,
         loss_decode: dict | Sequence[dict] | None = None,
@@ -42,6 +42,7 @@ class PyramidHead(BaseDecodeHead):
         num_classes: int = 2,
         out_channels: int = 1,
         threshold: float = 0.5,
+        dropout_ratio: float = 0,
         **kwargs,
     ):
         widths, name = list(in_channels), type(self).__name__
@@ -51,10 +52,11 @@ class PyramidHead(BaseDecodeHead):
             in_channels=widths,
             in_index=list(range(len(widths)) if in_index is None else in_index),
             input_transform='multiple_select',
-            channels=channels,
+            channels=widths[0] if channels is None else channels,
             num_classes=num_classes,
             out_channels=out_channels,
             threshold=threshold,
+            dropout_ratio=dropout_ratio,
             loss_decode=loss_decode or {'type': 'SoftIoULoss'},
             **kwargs,
         )

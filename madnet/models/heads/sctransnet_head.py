@@ -63,9 +63,7 @@ class SCTransNetHead(PyramidHead):
         sides = [*(f'g{i}' for i in range(levels, 1, -1)), 'd0'] if deep_supervision else []
         super().__init__(
             in_channels=widths,
-            channels=widths[0] if widths else 0,
             map_names=[*sides, 'out'],
-            dropout_ratio=0,
             init_cfg=init_cfg,
             **kwargs,
         )

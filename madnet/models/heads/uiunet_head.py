@@ -37,7 +37,6 @@ class UIUNetHead(PyramidHead):
             in_channels=widths,
             channels=levels,
             map_names=[*(f's{i + 1}' for i in range(levels)), 'out'],
-            dropout_ratio=0,
             init_cfg=init_cfg,
             **kwargs,
         )

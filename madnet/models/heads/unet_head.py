@@ -42,9 +42,7 @@ class UNetHead(PyramidHead):
         sides = [f's{i + 1}' for i in range(levels)] if deep_supervision else []
         super().__init__(
             in_channels=widths,
-            channels=widths[0] if widths else 0,
             map_names=[*sides, 'out'],
-            dropout_ratio=0,
             init_cfg=init_cfg,
             **kwargs,
         )

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .conv_blocks import ConvBNReLU
+from .foldable import Foldable
 
 
 class CentralDifferenceConv(nn.Conv2d):
@@ -29,13 +30,12 @@ class CentralDifferenceConv(nn.Conv2d):
         return F.conv2d(x, self.kernel(), padding=1)
 
 
-class ECB(nn.Module):
+class ECB(Foldable):
     """The re-parameterised block of RepISD-Net (Wu et al., TGRS 2023): ReLU of the sum of BN Conv3×3, BN of a
     :class:`CentralDifferenceConv`, BN Conv1×1 and, where the channels stay, BN of the input itself.
 
     As in the published code; the paper's figure lacks the 1×1 branch. In the deployed form one convolution
-    with bias → ReLU, equal to the training form in evaluation mode. A deployed state dict can be loaded into
-    the training form, which then deploys itself.
+    with bias → ReLU, equal to the training form in evaluation mode.
 
     Args:
         in_channels: Channels of the input.
@@ -52,7 +52,6 @@ class ECB(nn.Module):
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
         self.published_fold = published_fold
-        self.deployed = False
         self.plain = ConvBNReLU(in_channels, out_channels, bias=False, activation=nn.Identity)
         self.central = CentralDifferenceConv(in_channels, out_channels)
         self.central_bn = nn.BatchNorm2d(out_channels)
@@ -80,26 +79,6 @@ class ECB(nn.Module):
         if not self.published_fold:
             bias = bias + self.point.conv.bias * _scale(self.point.bn)
         return kernel, bias
-
-    @torch.no_grad()
-    def switch_to_deploy(self) -> None:
-        """Folds the branches and their normalisations into one plain convolution for good."""
-        if self.deployed:
-            return
-        kernel, bias = self.fused_kernel()
-        fused = nn.Conv2d(self.in_channels, self.out_channels, kernel_size=3, padding=1).to(kernel)
-        fused.weight.copy_(kernel)
-        fused.bias.copy_(bias)
-        for name in ('plain', 'central', 'central_bn', 'point', 'identity_bn'):
-            delattr(self, name)
-        self.fused = fused
-        self.deployed = True
-
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        if f'{prefix}fused.weight' in state_dict:
-            self.switch_to_deploy()
-            # The loader walks the children it finds after this call, so `fused` is filled by it.
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 def _at_centre(points: Tensor) -> Tensor:

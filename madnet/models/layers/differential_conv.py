@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .foldable import Foldable
+
 # Each border cell of the 3×3 kernel (flat, row by row) and the one before it on a clockwise walk around the
 # centre.
 _PRECEDING_CELL = (3, 0, 1, 6, 4, 2, 7, 8, 5)
@@ -11,7 +13,7 @@ _PRECEDING_CELL = (3, 0, 1, 6, 4, 2, 7, 8, 5)
 _BRANCHES = ('horizontal', 'vertical', 'angular', 'plain')
 
 
-class DifferentialConv(nn.Module):
+class DifferentialConv(Foldable):
     """A 3×3 convolution whose kernel is a learnt mix of difference kernels and a plain one.
 
     The branches of AdaDCM in MAD-Net (IEEE document 10777476): horizontal differences (left minus right
@@ -26,16 +28,13 @@ class DifferentialConv(nn.Module):
 
     Shape:
         (B, C, H, W) → (B, C, H, W); stride 1, zero padding 1.
-
-    A deployed state dict can be loaded into the training form, which then deploys itself.
     """
 
     def __init__(self, channels: int, deploy: bool = False):
         super().__init__()
-        self.channels = channels
         self.deployed = deploy
         if deploy:
-            self.fused = self._plain_conv()
+            self.fused = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
             return
         self.gamma = nn.ParameterDict({name: nn.Parameter(torch.ones(1)) for name in _BRANCHES})
         # Holders of weights with the initialisation of their kind; none of them is ever called.
@@ -43,9 +42,6 @@ class DifferentialConv(nn.Module):
         self.vertical = nn.Conv1d(channels, channels, kernel_size=3)
         self.angular = nn.Conv2d(channels, channels, kernel_size=3)
         self.plain = nn.Conv2d(channels, channels, kernel_size=3)
-
-    def _plain_conv(self) -> nn.Conv2d:
-        return nn.Conv2d(self.channels, self.channels, kernel_size=3, padding=1)
 
     def branch_kernels(self) -> dict[str, Tensor]:
         """The unscaled 3×3 kernel of every branch, each (C_out, C_in, 3, 3)."""
@@ -69,23 +65,3 @@ class DifferentialConv(nn.Module):
         if self.deployed:
             return self.fused(x)
         return F.conv2d(x, *self.fused_kernel(), padding=1)
-
-    @torch.no_grad()
-    def switch_to_deploy(self) -> None:
-        """Folds the branches into one plain convolution for good; exact, for it is the kernel of training."""
-        if self.deployed:
-            return
-        weight, bias = self.fused_kernel()
-        fused = self._plain_conv().to(weight)
-        fused.weight.copy_(weight)
-        fused.bias.copy_(bias)
-        for name in ('gamma', *_BRANCHES):
-            delattr(self, name)
-        self.fused = fused
-        self.deployed = True
-
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        if f'{prefix}fused.weight' in state_dict:
-            self.switch_to_deploy()
-            # The loader walks the children it finds after this call, so `fused` is filled by it.
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
