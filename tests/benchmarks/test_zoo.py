@@ -13,12 +13,25 @@ import pytest
 from madnet.benchmarks.zoo import benchmark
 from madnet.benchmarks.zoo.plan import Shard, read_plan
 from madnet.benchmarks.zoo.running import _environment, run_all, state_of
+from madnet.benchmarks.zoo.summary import training_of
 from madnet.errors import UserError
 from madnet.visualization.results import load_results
 
 
 def states(plan):
     return [state_of(run) for run in plan.runs()]
+
+
+def test_how_the_epoch_was_chosen(repository, monkeypatch, tmp_path):
+    monkeypatch.chdir(repository)
+    best = read_plan('docs/results/zoo_small.yaml').runs()[0]
+    assert training_of(best)['chosen'] == 'best epoch on validation images'
+    only = read_plan('docs/results/ablation.yaml').runs()[0]
+    assert training_of(only) == {'chosen': 'last epoch', 'epochs': 20}
+    (tmp_path / 'weights.pth').touch()
+    given = {'name': 'acm', 'checkpoint': str(tmp_path / 'weights.pth')}
+    [run] = read_plan(networks=[given], datasets=['nuaa']).runs()
+    assert training_of(run)['chosen'] == 'given weights'
 
 
 def test_two_networks_by_two_seeds(plan_file, tmp_path, capsys):
@@ -34,7 +47,7 @@ def test_two_networks_by_two_seeds(plan_file, tmp_path, capsys):
     assert out.count('done before') == 2
     narrow, wide = summary['rows']
     assert (narrow['label'], narrow['seeds'], narrow['epochs']) == ('narrow', [1, 2], 1)
-    assert narrow['chosen'] == 'best epoch on validation images'
+    assert narrow['chosen'] == 'last epoch'  # of one
     assert wide['cost']['parameters'] > narrow['cost']['parameters'] > 0
     assert wide['cost']['MACs'] > narrow['cost']['MACs'] > 0
     assert 0 < wide['cost']['latency'] < 10

@@ -86,7 +86,7 @@ def _row(plan: Plan, views: int | None, tested: dict[Run, dict]) -> dict:
         'dataset': reports[0]['dataset'],
         'config': first.config,
         'recipe': plan.recipe if first.seed is not None else None,
-        **_training_of(first),
+        **training_of(first),
         'seeds': [run.seed for run in done if run.seed is not None],
         'minutes': sum(read_record(run).get('minutes', 0) for run in done),
         'results': results,
@@ -95,13 +95,17 @@ def _row(plan: Plan, views: int | None, tested: dict[Run, dict]) -> dict:
     }
 
 
-def _training_of(run: Run) -> dict:
+def training_of(run: Run) -> dict:
+    """How the tested epoch of a run was chosen and of how many; of a detector, its ``rule``."""
     from madnet.engine.cli import parse_options
     from madnet.engine.config import load_config
 
     cfg = load_config(run.config, parse_options(list(run.options)))
     if run.seed is not None:
-        return {'chosen': _CHOSEN[cfg.get('selection', 'val')], 'epochs': cfg.train_cfg.get('max_epochs')}
+        epochs, selection = cfg.train_cfg.get('max_epochs'), cfg.get('selection', 'val')
+        if epochs is not None and cfg.train_cfg.get('val_interval', 1) >= epochs:
+            selection = 'last'  # the only epoch that validation sees
+        return {'chosen': _CHOSEN[selection], 'epochs': epochs}
     rule = None if run.checkpoint else cfg.model.get('rule')
     return {'chosen': _GIVEN if run.checkpoint else None, 'epochs': None, 'rule': rule}
 
