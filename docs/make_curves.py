@@ -14,11 +14,15 @@ from madnet.visualization.figure import new_figure, paper_style, series_style
 
 RESULTS = Path(__file__).parent / 'results'
 LOSS = re.compile(r'^epoch (\d+)/\d+  loss ([\d.]+)', re.MULTILINE)
-#: Title → name of the curve → log.
+#: Title → name of the curve → log, epochs before it.
 TUNED = {
-    'NUAA-SIRST': {f'nano, seed {seed}': f'nano_tuned_batch{seed}' for seed in (42, 43, 44)},
-    'NUDT-SIRST': {'nano, seed 42': 'nudt_tuned_batch42', 'tiny, seed 42': 'nudt_tiny_batch42'},
-    'IRSTD-1K': {f'nano, seed {seed}': f'irstd_tuned_batch{seed}' for seed in (42, 43, 44)},
+    'NUAA-SIRST': {f'nano, seed {seed}': (f'nano_tuned_batch{seed}', 0) for seed in (42, 43, 44)},
+    'NUDT-SIRST': {
+        'nano, seed 42': ('nudt_tuned_batch42', 0),
+        'tiny, seed 42': ('nudt_tiny_batch42', 0),
+        'then whole images': ('nudt_tiny_whole42', 150),
+    },
+    'IRSTD-1K': {f'nano, seed {seed}': (f'irstd_tuned_batch{seed}', 0) for seed in (42, 43, 44)},
 }
 
 
@@ -57,10 +61,11 @@ def draw_tuned() -> Figure:
         figure = new_figure('double', 2.2)
         for i, (dataset, logs) in enumerate(TUNED.items()):
             axes = figure.add_subplot(1, len(TUNED), i + 1)
-            for k, (name, log) in enumerate(logs.items()):
+            for k, (name, (log, before)) in enumerate(logs.items()):
                 text = (RESULTS / 'joint' / f'{log}.txt').read_text(encoding='utf-8')
                 epochs, losses = zip(*LOSS.findall(text), strict=True)
-                axes.plot([int(e) for e in epochs], [float(v) for v in losses], label=name, **series_style(k))
+                epochs = [before + int(e) for e in epochs]
+                axes.plot(epochs, [float(v) for v in losses], label=name, **series_style(k))
             axes.set(title=dataset, xlabel='epoch')
             axes.legend(fontsize=6)
         figure.axes[0].set_ylabel('loss in training, six maps')
