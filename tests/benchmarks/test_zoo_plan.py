@@ -37,7 +37,8 @@ def test_the_shipped_ablation_changes_one_part_at_a_time(configs):
     assert all('test_dataloader.dataset.split=val' in run.options for run in runs)
     read = {run.network: load_config(run.config, parse_options(list(run.options))) for run in runs[::3]}
     assert read['nano'].train_dataloader.dataset.split == 'fit'
-    parts = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'train_cfg')
+    parts = ['model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'train_cfg']
+    parts.append('load_from')
     for name, config in read.items():
         over = 'batch_overlap' if name.startswith('batch_') and name != 'batch_overlap' else 'nano'
         changed = sum(config.get(part) != read[over].get(part) for part in parts)
