@@ -1,11 +1,3 @@
 # A rate that stays high and then falls, beside the overlap over the batch.
 _base_ = './nano_batch_overlap_nuaa.py'
-param_scheduler = [
-    dict(
-        type='WarmupFlatDecayLR',
-        warmup_steps=100,
-        eta_min_ratio=0.01,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    )
-]
+param_scheduler = _base_.flat_then_decay

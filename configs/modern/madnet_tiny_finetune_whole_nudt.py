@@ -5,13 +5,5 @@ train_pipeline = _base_.train_pipeline
 train_pipeline[2].update(size=256)
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
-param_scheduler = [
-    dict(
-        type='WarmupFlatDecayLR',
-        warmup_steps=100,
-        eta_min_ratio=0.01,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    )
-]
+param_scheduler = _base_.flat_then_decay
 train_cfg = dict(max_epochs=22)

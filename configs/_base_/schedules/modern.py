@@ -19,6 +19,16 @@ param_scheduler = [
         type='WarmupCosineLR', warmup_steps=200, eta_min_ratio=0.01, by_epoch=True, convert_to_iter_based=True
     )
 ]
+# Instead of the cosine, for short runs: param_scheduler = _base_.flat_then_decay (docs/results.md).
+flat_then_decay = [
+    dict(
+        type='WarmupFlatDecayLR',
+        warmup_steps=100,
+        eta_min_ratio=0.01,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    )
+]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=60, val_interval=1)
 custom_hooks = [dict(type='EMAHook', ema_type='RampedEMA', decay=0.99)]
 # For what already finds targets: the gradient of a cross entropy does not vanish on a map that is all black.
