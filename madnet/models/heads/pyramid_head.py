@@ -27,6 +27,7 @@ class PyramidHead(BaseDecodeHead):
         loss_weights: Weights of the losses of the maps; all 1 by default.
         loss_decode: One loss or several, each applied to every map; ``SoftIoULoss`` by default.
         in_index: Which of the incoming maps to use; all, in order, by default.
+        dropout_ratio: Probability in 0–1 of mmseg's dropout before the prediction; none by default.
         kwargs: Further arguments of mmseg's ``BaseDecodeHead``.
     """
 
