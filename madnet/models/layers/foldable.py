@@ -16,7 +16,7 @@ class Foldable(nn.Module):
     deployed = False
 
     def fused_kernel(self) -> tuple[Tensor, Tensor]:
-        """Kernel (C_out, C_in, 3, 3) and bias (C_out,) that the branches amount to in evaluation; abstract."""
+        """Kernel (C_out, C_in, 3, 3) and bias (C_out,) that the branches amount to; abstract."""
         raise NotImplementedError
 
     @torch.no_grad()
