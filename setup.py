@@ -39,7 +39,7 @@ setup(
         'madnet.ops.selective_scan': ['csrc/*.c', 'csrc/*.h'],
         'madnet.benchmarks.zoo': ['systems.yaml'],
         'madnet.datasets': ['catalogue.json', 'splits/*/*/*.txt'],
-        'madnet.models.pretrained': ['*.json', '*.md', '*.safetensors'],
+        'madnet.pretrained': ['*.json', '*.md', '*.safetensors'],
         'madnet.visualization': ['templates/*'],
     },
     install_requires=[

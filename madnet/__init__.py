@@ -4,7 +4,17 @@ Importing it registers every component in mmseg's registries.
 """
 
 from madnet import _quiet_import  # noqa: F401  # isort: skip
-from madnet import classical, datasets, engine, evaluation, inference, models, ops, visualization
+from madnet import classical, datasets, engine, evaluation, inference, models, ops, pretrained, visualization
 
 __version__ = '0.1.0'
-__all__ = ['classical', 'datasets', 'engine', 'evaluation', 'inference', 'models', 'ops', 'visualization']
+__all__ = [
+    'classical',
+    'datasets',
+    'engine',
+    'evaluation',
+    'inference',
+    'models',
+    'ops',
+    'pretrained',
+    'visualization',
+]

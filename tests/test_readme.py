@@ -6,7 +6,7 @@ from mmseg.registry import MODELS
 
 import madnet  # noqa: F401
 from madnet.engine.config import load_config
-from madnet.models import list_pretrained
+from madnet.pretrained import list_pretrained
 
 
 def test_the_new_experiment_builds(repository, tmp_path):

@@ -8,7 +8,7 @@ EXAMPLES = """
 examples:
   python tools/pretrained.py list
   python tools/pretrained.py card madnet_nano
-  python tools/pretrained.py add madnet_nano configs/madnet_nano.py work_dirs/madnet_nano/best.pth \\
+  python tools/pretrained.py add madnet_nano configs/madnet/madnet_nano.py work_dirs/madnet_nano/best.pth \\
       --card madnet_nano.md --half
       weights in half precision, after IoU and nIoU on the validation part showed that it costs nothing
 """
@@ -53,8 +53,8 @@ def main() -> int:
 
     from madnet.engine.cli import run_tool
     from madnet.inference.command import detectors_text
-    from madnet.inference.shipping import ship_weights
-    from madnet.models.pretrained import get_pretrained
+    from madnet.pretrained import get_pretrained
+    from madnet.pretrained.writing import ship_weights
 
     def run() -> None:
         if args.command == 'list':

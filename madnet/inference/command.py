@@ -19,7 +19,7 @@ import madnet
 from madnet.classical.table import DETECTORS
 from madnet.engine.cli import parse_options
 from madnet.errors import UserError
-from madnet.models.pretrained import get_pretrained, list_pretrained
+from madnet.pretrained import get_pretrained, list_pretrained
 
 from .inputs import list_images, unique_names
 from .outputs import PER_IMAGE, parse_formats, record, write_image_files, write_tables

@@ -18,7 +18,7 @@ from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
 from madnet.engine.config import load_config, telling_config_errors
 from madnet.errors import UserError, nearest
-from madnet.models.pretrained import get_pretrained, list_pretrained, load_pretrained
+from madnet.pretrained import get_pretrained, list_pretrained, load_pretrained
 
 from .inputs import IMAGE_TYPES
 

@@ -28,14 +28,14 @@ class Predictor:
     An image takes the way of the config's own test pipeline, so a score map is the one that
     ``tools/test.py`` scores, bit for bit on the same processor::
 
-        predictor = Predictor('configs/madnet_nuaa_modern.py', 'work_dirs/madnet_nuaa_modern/best.pth')
+        predictor = Predictor('configs/madnet_nuaa.py', 'work_dirs/madnet_nuaa/best.pth')
         prediction = predictor('scene.png')
         prediction.score_map, prediction.mask  # (H, W)
         for target in prediction.targets:
             print(target.x, target.y, target.area, target.box, target.peak)
 
     Args:
-        config_or_name: A shipped name (``madnet.models.list_pretrained()``), the name of a training-free
+        config_or_name: A shipped name (``madnet.pretrained.list_pretrained()``), the name of a training-free
             method, a config file of ours or of mmseg, or a config.
         checkpoint: The weights for a config with a network.
         device: Such as ``'cpu'`` or ``'cuda:0'``; None for a GPU where there is one.

@@ -6,7 +6,6 @@ from .deploy import switch_to_deploy
 from .heads import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .necks import *  # noqa: F403
-from .pretrained import get_pretrained, list_pretrained, load_pretrained
 from .segmentors import *  # noqa: F403
 
 __all__ = [
@@ -15,8 +14,5 @@ __all__ = [
     *losses.__all__,
     *necks.__all__,
     *segmentors.__all__,
-    'get_pretrained',
-    'list_pretrained',
-    'load_pretrained',
     'switch_to_deploy',
 ]

@@ -11,20 +11,19 @@ import torch
 from clutter import scene
 
 from madnet.errors import UserError
-from madnet.inference import Predictor, shipping
-from madnet.inference.shipping import ship_weights
-from madnet.models import get_pretrained, list_pretrained, load_pretrained
-from madnet.models.pretrained import table
+from madnet.inference import Predictor
+from madnet.pretrained import get_pretrained, index, list_pretrained, load_pretrained, writing
+from madnet.pretrained.writing import ship_weights
 
-CARD = '# A tiny one, for tests\n\n' + '\n\n'.join(f'## {s}\nnone' for s in shipping.CARD_SECTIONS)
+CARD = '# A tiny one, for tests\n\n' + '\n\n'.join(f'## {s}\nnone' for s in writing.CARD_SECTIONS)
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty table instead of the package's."""
-    monkeypatch.setattr(table, 'FOLDER', tmp_path / 'table')
+    monkeypatch.setattr(index, 'FOLDER', tmp_path / 'table')
     (tmp_path / 'table').mkdir()
-    (tmp_path / 'table' / table.INDEX).write_text('{"schema": 1, "models": {}}')
+    (tmp_path / 'table' / index.INDEX).write_text('{"schema": 1, "models": {}}')
     (tmp_path / 'card.md').write_text(CARD)
     return tmp_path / 'table'
 
@@ -51,7 +50,7 @@ def test_shipped_and_loaded_again(kind, folder, detectors):
 def test_half_precision_is_checked(folder, detectors, monkeypatch):
     config, checkpoint = detectors['native']
     full = ship_weights('tiny_full', config, checkpoint, folder.parent / 'card.md')
-    monkeypatch.setattr(shipping, 'MAX_LOSS', 0.01)  # of random weights, not of trained ones
+    monkeypatch.setattr(writing, 'MAX_LOSS', 0.01)  # of random weights, not of trained ones
     half = ship_weights('tiny_half', config, checkpoint, folder.parent / 'card.md', half=True)
     sizes = [(folder / r['weights']).stat().st_size for r in (full, half)]
     assert sizes[1] < 0.65 * sizes[0]
@@ -65,11 +64,11 @@ def test_half_precision_is_checked(folder, detectors, monkeypatch):
     difference = abs(Predictor('tiny_full')(image).score_map - Predictor('tiny_half')(image).score_map)
     assert 0 < difference.max() < 0.05
 
-    monkeypatch.setattr(shipping, 'MAX_LOSS', -1)
-    before = (folder / table.INDEX).read_text()
+    monkeypatch.setattr(writing, 'MAX_LOSS', -1)
+    before = (folder / index.INDEX).read_text()
     with pytest.raises(UserError, match='half precision costs'):
         ship_weights('tiny_lossy', config, checkpoint, folder.parent / 'card.md', half=True)
-    assert (folder / table.INDEX).read_text() == before
+    assert (folder / index.INDEX).read_text() == before
     assert not list(folder.glob('tiny_lossy*'))
 
 
@@ -104,22 +103,22 @@ def test_what_may_not_ship(folder, detectors, monkeypatch):
     (folder.parent / 'short.md').write_text('# Tiny\n## Data\nsome')
     with pytest.raises(UserError, match='Recipe, Numbers, Cost, Limits'):
         ship_weights('tiny_one', config, checkpoint, folder.parent / 'short.md')
-    monkeypatch.setattr(shipping, 'MAX_BYTES', 1000)
+    monkeypatch.setattr(writing, 'MAX_BYTES', 1000)
     with pytest.raises(UserError, match='MiB'):
         ship_weights('tiny_one', config, checkpoint, card)
-    assert [p.name for p in folder.iterdir()] == [table.INDEX]
+    assert [p.name for p in folder.iterdir()] == [index.INDEX]
 
 
 def test_the_package_s_own_table_is_whole():
-    index = json.loads((table.FOLDER / table.INDEX).read_text())
-    assert set(index['models']) == set(list_pretrained())
+    content = json.loads((index.FOLDER / index.INDEX).read_text())
+    assert set(content['models']) == set(list_pretrained())
     total = 0
     for name in list_pretrained():
         entry = get_pretrained(name)
-        shipping._checked_card(entry.card)
+        writing._checked_card(entry.card)
         total += entry.weights.stat().st_size
         load_pretrained(name)
-    assert total <= shipping.MAX_BYTES
+    assert total <= writing.MAX_BYTES
 
 
 def test_a_reader_that_leaves_ends_the_card_quietly(repository):

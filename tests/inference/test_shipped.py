@@ -9,27 +9,26 @@ from clutter import scene
 from madnet.datasets import SIRSTDataset
 from madnet.engine.checkpoint import sha256_of
 from madnet.evaluation import evaluate
-from madnet.inference import Predictor, shipping
-from madnet.models import get_pretrained, list_pretrained, load_pretrained
-from madnet.models.pretrained import table
+from madnet.inference import Predictor
+from madnet.pretrained import get_pretrained, index, list_pretrained, load_pretrained, writing
 
 NAMES = list_pretrained()
 
 
 def test_there_are_some_and_they_are_small():
     assert {'madnet_nano', 'madnet_tiny', 'mim_tiny'} <= set(NAMES)
-    files = list(table.FOLDER.glob('*.safetensors'))
+    files = list(index.FOLDER.glob('*.safetensors'))
     assert {f.stem for f in files} == set(NAMES)
-    assert sum(f.stat().st_size for f in files) <= shipping.MAX_BYTES
+    assert sum(f.stat().st_size for f in files) <= writing.MAX_BYTES
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_whole_with_a_card_and_ready_to_use(name):
     entry = get_pretrained(name)
-    record = table.read_index(table.FOLDER)[name]
-    assert sha256_of(table.FOLDER / record['weights']) == record['sha256']
+    record = index.read_index(index.FOLDER)[name]
+    assert sha256_of(index.FOLDER / record['weights']) == record['sha256']
     card = entry.read_card()
-    for section in shipping.CARD_SECTIONS:
+    for section in writing.CARD_SECTIONS:
         assert re.search(rf'^## {section}', card, re.MULTILINE), section
     model, _ = load_pretrained(name)
     assert not model.training

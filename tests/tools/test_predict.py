@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 from madnet.engine.config import load_config
 from madnet.inference import Predictor
 from madnet.inference.outputs import COLUMNS
-from madnet.models.pretrained import table
+from madnet.pretrained import index
 
 
 @pytest.fixture(scope='module')
@@ -187,7 +187,7 @@ def test_same_stems_do_not_overwrite_each_other(run, detector, images, tmp_path)
 def test_a_shipped_network_by_name(run, detector, images, tmp_path, monkeypatch):
     folder = tmp_path / 'table'
     folder.mkdir()
-    monkeypatch.setattr(table, 'FOLDER', folder)
+    monkeypatch.setattr(index, 'FOLDER', folder)
     sections = ''.join(f'\n## {s}\n…\n' for s in ('Data', 'Recipe', 'Numbers', 'Cost', 'Limits'))
     (tmp_path / 'card.md').write_text(f'# Tiny, of no use\n{sections}', encoding='utf-8')
     code, printed, err = run('pretrained', 'add', 'tiny_one', *detector, '--card', tmp_path / 'card.md')

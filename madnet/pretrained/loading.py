@@ -12,8 +12,7 @@ from torch import nn
 
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.errors import UserError
-
-from .table import PretrainedEntry, get_pretrained
+from madnet.pretrained.index import PretrainedEntry, get_pretrained
 
 
 def load_pretrained(

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
+from torch import nn
 
-from madnet.datasets.image_pipeline import pipeline_settings
+from madnet.datasets.image_pipeline import ImagePipeline, pipeline_settings
 from madnet.datasets.sirst_dataset import TargetDataset
-from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of, state_dict_of
+from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, telling_config_errors
 from madnet.errors import UserError
 from madnet.evaluation import evaluate
-from madnet.models.pretrained import table
-
-from .outputs import write_whole
-from .predictor import Predictor
+from madnet.inference.outputs import write_whole
+from madnet.pretrained import index
 
 #: Headings that a model card must have.
 CARD_SECTIONS = ('Data', 'Recipe', 'Numbers', 'Cost', 'Limits')
@@ -70,7 +69,7 @@ def ship_weights(
     """
     import safetensors.torch
 
-    folder = folder or table.FOLDER
+    folder = folder or index.FOLDER
     if not re.fullmatch(r'[a-z][a-z0-9_]*', name):
         raise UserError(f'name {name!r}: expected small letters, digits and underscores.')
     card_text = _checked_card(Path(card))
@@ -83,7 +82,7 @@ def ship_weights(
     source = {'config': Path(config).name, 'checkpoint_sha256': sha256_of(checkpoint)}
     if half:
         state = _halved(state, checkpoint)
-        source['half_precision'] = _check_half(cfg, checkpoint, saved, state, check_split, trust_checkpoint)
+        source['half_precision'] = _check_half(cfg, model, state, check_split)
     weights = safetensors.torch.save(state, {'name': name})
     _check_size(folder, name, len(weights))
 
@@ -100,8 +99,8 @@ def ship_weights(
     write_whole(folder / record['weights'], weights)
     write_whole(folder / record['card'], card_text.encode())
     record['sha256'] = sha256_of(folder / record['weights'])
-    index = {'schema': table.SCHEMA, 'models': {**_records(folder), name: record}}
-    write_whole(folder / table.INDEX, _as_json(index))
+    content = {'schema': index.SCHEMA, 'models': {**_records(folder), name: record}}
+    write_whole(folder / index.INDEX, _as_json(content))
     return record
 
 
@@ -128,25 +127,21 @@ def _halved(state: dict[str, torch.Tensor], checkpoint: str | Path) -> dict[str,
     return halved
 
 
-def _check_half(
-    cfg: Config,
-    checkpoint: str | Path,
-    saved: Mapping,
-    state: dict[str, torch.Tensor],
-    split: str,
-    trust_checkpoint: bool,
-) -> dict[str, Any]:
-    """Numbers of full and of half precision on a part of the config's data set."""
+def _check_half(cfg: Config, model: nn.Module, halved: dict[str, torch.Tensor], split: str) -> dict[str, Any]:
+    """Numbers of full precision, which the model has, and of half precision, which it has afterwards, on a
+    part of the config's data set."""
     dataset_cfg = {**cfg.test_dataloader.dataset, 'pipeline': [], 'split': split}
     dataset: TargetDataset = DATASETS.build(dataset_cfg)
     samples = [dataset.read_sample(i) for i in range(len(dataset))]
     masks = [mask for _, mask in samples]
-    predictor = Predictor(cfg, checkpoint, device='cpu', trust_checkpoint=trust_checkpoint)
+    pipeline = ImagePipeline.from_config(cfg)
+    if cfg.get('channels_last'):
+        model = model.to(memory_format=torch.channels_last)
     results = {}
-    for precision, weights in (('full', state_dict_of(saved)), ('half', state)):
-        predictor.model.load_state_dict(weights)
-        scores = [predictor(image).score_map for image, _ in samples]
-        numbers = evaluate(scores, masks)
+    for precision in ('full', 'half'):
+        if precision == 'half':
+            model.load_state_dict(halved)
+        numbers = evaluate([_score(model, pipeline(image)) for image, _ in samples], masks)
         results[precision] = {key: float(numbers[key]) for key in ('IoU', 'nIoU')}
     for key in ('IoU', 'nIoU'):
         loss = results['full'][key] - results['half'][key]
@@ -156,6 +151,17 @@ def _check_half(
                 f'{MAX_LOSS:g}; ship full precision.'
             )
     return {**results, 'dataset': dataset.describe()}
+
+
+@torch.no_grad()
+def _score(model: nn.Module, sample: dict[str, Any]) -> np.ndarray:
+    probabilities = model.eval().test_step({key: [value] for key, value in sample.items()})[0].seg_logits.data
+    if len(probabilities) != 1:
+        raise UserError(
+            f'{type(model).__name__} gives {len(probabilities)} maps, expected the probability of a target '
+            'alone: wrap the network in IRSTDSegmentor.'
+        )
+    return probabilities[0].numpy()
 
 
 def _check_size(folder: Path, name: str, size: int) -> None:
@@ -172,7 +178,7 @@ def _check_size(folder: Path, name: str, size: int) -> None:
 
 
 def _records(folder: Path) -> dict[str, dict]:
-    return table.read_index(folder) if (folder / table.INDEX).exists() else {}
+    return index.read_index(folder) if (folder / index.INDEX).exists() else {}
 
 
 def _network(cfg: Config) -> dict[str, Any]:

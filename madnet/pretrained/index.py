@@ -1,4 +1,4 @@
-"""The table of shipped weights: ``index.json`` and the files that it names, all in one folder."""
+"""The index of shipped weights: ``index.json`` and the files that it names, all in one folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PretrainedEntry:
         config: JSON file of ``model``, ``pipeline`` (the arguments of ``ImagePipeline``) and
             ``channels_last``.
         weights: Safetensors file of the state dict.
-        sha256: Of the weights' file, in hex.
+        sha256: Hash of the weights' file, in hex.
         card: Model card in Markdown.
         parameters: Number of weights.
         dtype: ``'float32'`` or ``'float16'``, as stored; networks always compute in float32.
@@ -57,7 +57,7 @@ def read_index(folder: Path) -> dict[str, dict]:
         index = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError) as e:
         raise UserError(
-            f'{path}: the table of shipped weights is missing or damaged ({type(e).__name__}); '
+            f'{path}: the index of shipped weights is missing or damaged ({type(e).__name__}); '
             'install the package again.'
         ) from None
     if index.get('schema') != SCHEMA:
