@@ -18,37 +18,6 @@ examples:
       images per second of our training step and of a plain form of the published one, in turn
   python tools/benchmark.py classical --data NUAA-SIRST --workers 4 --markdown work_dirs/classical/nuaa.md
       all detectors without training on the test images; goes on where it was stopped
-  python tools/benchmark.py zoo docs/results/zoo_small.yaml --dry-run
-  python tools/benchmark.py zoo --networks acm madnet_nano pstnn --datasets nuaa nudt --seeds 1 2 3
-      train and test networks x data sets x seeds, one table at the end; the same command goes on after a stop
-  torchrun --nproc-per-node 4 tools/benchmark.py zoo docs/results/zoo_small.yaml
-      each of four processes does its share on its GPU (also under srun, or by hand: --shard 1/4 ... 4/4)
-"""
-
-ZOO_EXAMPLES = """
-examples:
-  python tools/benchmark.py zoo --networks acm madnet_nano pstnn --datasets nuaa nudt --seeds 1 2 3
-      trains acm and madnet_nano on two sets with three seeds each, tests all three
-  python tools/benchmark.py zoo docs/results/zoo_small.yaml --dry-run
-      what a file asks for, run by run, and what of it is done
-  python tools/benchmark.py zoo docs/results/zoo_small.yaml --table --json table.json
-      the tables of what is done so far
-  torchrun --nproc-per-node 4 tools/benchmark.py zoo docs/results/zoo_small.yaml
-      four processes, a share each on its GPU; srun likewise, or --shard 1/4 ... 4/4 on four machines
-
-The same command goes on where it was stopped: trainings from their last epoch, tests that are done stay done.
-Tables (Markdown, CSV, LaTeX) and the plot of accuracy against cost lie in the work folder at the end;
-tools/report.py makes a page of it.
-
-A file:
-  networks:
-    - acm                                            # configs/zoo/modern/acm_<data set>.py
-    - {name: wide, label: Width 8, config: configs/modern/madnet_tiny_{dataset}.py}
-    - {name: given, config: configs/modern/madnet_nano_{dataset}.py, checkpoint: nano.pth}   # only tested
-  datasets: [nuaa, nudt]
-  seeds: [42, 43, 44]
-  protocols: [native, abc]
-  options: {train_cfg.max_epochs: 30}                # for every config that trains
 """
 
 
@@ -160,49 +129,6 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--markdown', metavar='FILE', help='write the table to this file')
 
 
-def add_zoo(parser: argparse.ArgumentParser) -> None:
-    """Options of ``zoo``; all but the first few are keys of the YAML file, and win over it."""
-    parser.epilog, parser.formatter_class = ZOO_EXAMPLES, argparse.RawDescriptionHelpFormatter
-    parser.add_argument('plan', nargs='?', metavar='YAML', help='networks, datasets, seeds, options, ...')
-    parser.add_argument('--dry-run', action='store_true', help='only list what would be done, and its state')
-    parser.add_argument('--table', action='store_true', help='no runs: the table of what is there')
-    parser.add_argument(
-        '--shard', metavar='r/n', help="do the r-th of n shares (default: torchrun's or srun's rank)"
-    )
-    parser.add_argument(
-        '--in-process',
-        action='store_true',
-        help='all runs in this process: faster to start, a crash ends all',
-    )
-    parser.add_argument(
-        '--no-cost', dest='cost', action='store_false', help='measure no parameters, MACs and latency'
-    )
-    parser.add_argument(
-        '--networks',
-        nargs='+',
-        metavar='NAME',
-        help='such as acm, madnet_nano, pstnn; all: every network of the recipe; classical: every detector',
-    )
-    parser.add_argument(
-        '--datasets', nargs='+', metavar='NAME', help='nuaa nudt irstd1k sirstaug (default: nuaa)'
-    )
-    parser.add_argument('--seeds', nargs='+', type=int, metavar='N', help='one training each (default: 42)')
-    parser.add_argument('--recipe', help="modern: one for all (default); paper: each network's own")
-    parser.add_argument('--protocols', nargs='+', metavar='NAME', help='how to score (default: native)')
-    parser.add_argument('--options', nargs='+', metavar='KEY=VALUE', help='override every config that trains')
-    parser.add_argument(
-        '--views',
-        nargs='+',
-        type=int,
-        metavar='N',
-        help="mirrored and turned views to test with, such as 1 8: a line each (default: the configs')",
-    )
-    parser.add_argument('--amp', choices=['auto', 'fp16', 'bf16'], help='mixed precision of the training')
-    parser.add_argument('--size', type=int, metavar='S', help='side at which MACs are counted (default: 256)')
-    parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/<name of the YAML file>')
-    parser.add_argument('--configs', metavar='DIR', help='default: configs')
-
-
 #: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.
 SUBCOMMANDS = {
     'classical': ('detectors without training over data sets: metrics and seconds', add_classical),
@@ -210,7 +136,6 @@ SUBCOMMANDS = {
     'models': ('networks: parameters, multiply-adds, time, memory', add_models),
     'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),
     'train': ('the training step, beside a plain form of the published one', add_train),
-    'zoo': ('train and test many networks alike: one table, and accuracy against cost', add_zoo),
 }
 
 

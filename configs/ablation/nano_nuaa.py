@@ -1,5 +1,5 @@
 # What the parts of the modern recipe are compared with: MAD-Net of width 4 on NUAA-SIRST in small crops, a
-# budget that many seeds can be paid with. See docs/results/ablation.yaml.
+# budget that many seeds can be paid with. See experiments/ablation/plan.yaml.
 _base_ = '../modern/madnet_nano_nuaa.py'
 train_pipeline = _base_.train_pipeline
 train_pipeline[2].update(size=128)

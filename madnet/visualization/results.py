@@ -17,7 +17,7 @@ from madnet.visualization.curves import read_scalars
 from madnet.visualization.material import Material
 from madnet.visualization.tables import cost_of_views
 
-#: What ``tools/benchmark.py zoo`` writes into its folder: a list of all runs below.
+#: What ``tools/compare.py`` writes into its folder: a list of all runs below.
 ZOO = 'zoo.json'
 
 
@@ -139,7 +139,7 @@ def load_results(
     """Read several results, each ``PATH`` or ``LABEL=PATH``.
 
     One label given to several results makes them seeds of one method. Labels that were not given are told
-    apart by the folders above. The folder of ``tools/benchmark.py zoo``, which holds a ``zoo.json``, stands
+    apart by the folders above. The folder of ``tools/compare.py``, which holds a ``zoo.json``, stands
     for all finished runs in it, under the labels given there.
 
     Raises:
@@ -169,13 +169,11 @@ def _expand(spec: str) -> list[str]:
         rows = json.loads(listing.read_text(encoding='utf-8'))['rows']
         return [f'{row["label"]}={listing.parent / folder}' for row in rows for folder in row['folders']]
     except (OSError, ValueError, KeyError, TypeError) as e:
-        raise UserError(
-            f'{listing}: not a {ZOO} of tools/benchmark.py zoo ({type(e).__name__}: {e})'
-        ) from None
+        raise UserError(f'{listing}: not a {ZOO} of tools/compare.py ({type(e).__name__}: {e})') from None
 
 
 def _read_cost(folder: Path) -> dict:
-    # beside the numbers, or where tools/benchmark.py zoo keeps it for all seeds and numbers of views
+    # beside the numbers, or where tools/compare.py keeps it for all seeds and numbers of views
     for path in (home / 'cost.json' for home in (folder, folder.parent, folder.parent.parent)):
         if path.is_file():
             try:

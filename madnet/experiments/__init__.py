@@ -1,0 +1,96 @@
+"""``tools/compare.py``: many networks, data sets and seeds, trained and tested alike, in one table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from madnet.experiments.plan import Plan, Run, find_shard, read_plan
+
+__all__ = ['compare']
+
+
+def compare(
+    plan: str | None = None,
+    shard: str | None = None,
+    dry_run: bool = False,
+    table: bool = False,
+    in_process: bool = False,
+    cost: bool = True,
+    json: str | None = None,
+    **given,
+) -> dict:
+    """Do what a plan says, or this process's share of it; the process that ends last makes the table.
+
+    Args:
+        plan: A YAML file with the keys of :class:`~madnet.experiments.plan.Plan`.
+        shard: ``'r/n'``; default from torchrun's or srun's environment.
+        dry_run: Only list what would be done.
+        table: Do no run; make the table of what is there.
+        in_process: See :func:`~madnet.experiments.running.run_all`.
+        cost: Whether to measure parameters, MACs and latency.
+        json: A file that gets the numbers too.
+        given: Keys of the plan that win over the file's.
+
+    Returns:
+        The content of ``comparison.json``, so far.
+
+    Raises:
+        UserError: The plan, a network or a data set is not as it should be.
+        SystemExit: Runs failed; the others are done.
+    """
+    from madnet.evaluation.results import write_json
+    from madnet.experiments.cost import measure_costs
+    from madnet.experiments.running import run_all, state_of
+    from madnet.experiments.summary import summarise
+
+    wanted = read_plan(plan, **given)
+    runs = wanted.runs()
+    mine = find_shard(shard)
+    share = mine.of(runs)
+    if mine.count > 1:
+        print(f'share {mine.rank + 1} of {mine.count} ({mine.source}): {len(share)} of {len(runs)} runs')
+    if dry_run:
+        for run in share:
+            print(f'{state_of(run):8} {run.name}: {run.config} → {run.folder}')
+    elif not table:
+        run_all(share, mine, in_process)
+    failed, outstanding = _unfinished(runs)
+    last = not dry_run and (table or not outstanding)
+    if last and cost:
+        measure_costs(runs, wanted.size)
+    summary = summarise(wanted, runs)
+    if json:
+        print(f'written {write_json(Path(json), summary)}')
+    if last:
+        _show(wanted, summary)
+        if failed:
+            print(
+                f'{len(failed)} of {len(runs)} runs failed; the same command tries them again',
+                file=sys.stderr,
+            )
+            raise SystemExit(1)
+    elif not dry_run:
+        print(f'{outstanding} of {len(runs)} runs are left to others; the last to end makes the table')
+        if mine.source == '--shard' and set(failed) & set(share):
+            # not under torchrun, which ends all processes when one of them fails
+            raise SystemExit('some runs failed; the same command tries them again')
+    return summary
+
+
+def _unfinished(runs: Sequence[Run]) -> tuple[list[Run], int]:
+    """The runs that failed, and the number of those that are still to do."""
+    from madnet.experiments.running import state_of
+
+    states = {run: state_of(run) for run in runs}
+    failed = [run for run, state in states.items() if state == 'failed']
+    return failed, sum(state not in ('done', 'failed') for state in states.values())
+
+
+def _show(plan: Plan, summary: dict) -> None:
+    from madnet.experiments.summary import write_summary
+
+    page, listing = write_summary(summary, Path(plan.work_dir))
+    print(page.read_text(encoding='utf-8'))
+    print(f'tables  {page.parent / "tables"}\nplot    {page.parent / "figures"}\nnumbers {listing}')
