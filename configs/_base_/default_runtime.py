@@ -28,7 +28,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=20, log_metric_by_epoch=True),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='SafeCheckpointHook', interval=1, save_best='nIoU'),
-    dataset_epoch=dict(type='DatasetEpochHook'),
+    epoch=dict(type='EpochHook'),
     progress=dict(type='ProgressHook', score='nIoU'),
     collapse=dict(type='CollapseHook', patience=3, after=5),
     overlay=dict(type='OverlayHook', interval=20, images=4),

@@ -15,6 +15,7 @@ from madnet.errors import UserError
 from .catalogue import find_entry
 from .images import read_pixels
 from .transforms.loading import LoadSIRSTImage
+from .wrappers import inner_datasets
 
 _TRUTH_LOADERS = ('LoadSIRSTMask', 'LoadAnnotations')
 
@@ -160,8 +161,7 @@ def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
         UserError: The config has no test pipeline.
     """
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    while 'pipeline' not in dataset and ('dataset' in dataset or dataset.get('datasets')):
-        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
+    dataset = inner_datasets(dataset)[0]
     transforms = dataset.get('pipeline', cfg.get('test_pipeline'))
     if transforms is None:
         raise UserError(

@@ -52,8 +52,8 @@ class SeededSamples:
         """The epoch from which augmentations are drawn, as the workers see it."""
         return int(self._epoch)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch begins (≥ 0); to be called before the data loader is iterated."""
+    def set_epoch(self, epoch: int, max_epochs: int | None = None) -> None:
+        """Say which epoch begins (≥ 0), before the data loader is iterated; ``max_epochs`` plays no part."""
         self._epoch.fill_(int(epoch))
 
     def __getitem__(self, index: int) -> dict:

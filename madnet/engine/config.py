@@ -10,6 +10,7 @@ import mmengine.registry
 import mmseg.registry
 from mmengine.config import Config
 
+from madnet.datasets.wrappers import inner_datasets
 from madnet.errors import UserError, nearest
 
 SELECTIONS = {
@@ -81,15 +82,8 @@ def _apply_selection(cfg: Config) -> None:
 
 
 def _choose_split(cfg: Config, loader: str, split: str) -> None:
-    for dataset in _parts(cfg[loader].dataset):
+    for dataset in inner_datasets(cfg[loader].dataset):
         _choose_split_of(cfg, dataset, loader, split)
-
-
-def _parts(dataset: dict) -> list[dict]:
-    """The sets inside mmengine's wrappers (concatenated, repeated); itself where there is no wrapper."""
-    if 'datasets' in dataset:
-        return [part for inner in dataset.datasets for part in _parts(inner)]
-    return _parts(dataset.dataset) if 'dataset' in dataset else [dataset]
 
 
 def _choose_split_of(cfg: Config, dataset: dict, loader: str, split: str) -> None:

@@ -15,7 +15,7 @@ model = dict(
         type='MSHNetHead',
         warm_epoch=5,
         soft_targets=True,
-        loss_decode=dict(type='SLSLoss', warm_epoch=5, with_shape=True, published_empty=False),
+        loss_decode=dict(type='SLSLoss', with_shape=True, published_empty=False),
         loss_weights=[0.2, 0.2, 0.2, 0.2, 0.2],
     ),
     test_cfg=dict(mode='whole'),

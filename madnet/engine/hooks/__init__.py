@@ -1,7 +1,7 @@
 """What is added to mmengine's hooks."""
 
 from madnet.engine.hooks.collapse_hook import CollapseHook
-from madnet.engine.hooks.dataset_epoch_hook import DatasetEpochHook
+from madnet.engine.hooks.epoch_hook import EpochHook
 from madnet.engine.hooks.lean_runtime_info_hook import LeanRuntimeInfoHook
 from madnet.engine.hooks.overlay_hook import OverlayHook
 from madnet.engine.hooks.progress_hook import ProgressHook
@@ -12,7 +12,7 @@ from madnet.engine.hooks.stop_signal_hook import StopSignalHook
 
 __all__ = [
     'CollapseHook',
-    'DatasetEpochHook',
+    'EpochHook',
     'LeanRuntimeInfoHook',
     'OverlayHook',
     'ProgressHook',

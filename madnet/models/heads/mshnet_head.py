@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from madnet.models.epoch import current_epoch
+from madnet.errors import UserError
 from madnet.models.layers import cbam_stage, resize_like
 
 from .level_depths import level_depths
@@ -36,13 +36,14 @@ class MSHNetHead(PyramidHead):
         in_channels: Channels of the pyramid's maps, finest first.
         depths: Blocks of each level but the deepest; by default 1 on the finest and 2 on the others, as
             published.
-        warm_epoch: Last epoch of the warm-up, counted from 0; −1 for none. ``SLSLoss`` has its own of the
-            same meaning.
+        warm_epoch: Last epoch of the warm-up, counted from 0; −1 for none. It holds for an ``SLSLoss``
+            of the head as well.
         kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` and
             ``loss_weights``.
 
     Raises:
-        UserError: ``depths`` has not one value, at least 1, for each level but the deepest.
+        UserError: ``depths`` has not one value, at least 1, for each level but the deepest; or
+            ``loss_decode`` gives a ``warm_epoch`` other than the head's.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class MSHNetHead(PyramidHead):
         depths = level_depths(depths, widths, type(self).__name__)
         self.warm_epoch = warm_epoch
         self.warming_up = False
+        self._share_warm_epoch(kwargs.get('loss_decode') or {})
         self.decoders = nn.ModuleList(
             cbam_stage(widths[i] + widths[i + 1], widths[i], depths[i]) for i in range(deepest)
         )
@@ -73,11 +75,24 @@ class MSHNetHead(PyramidHead):
         )
         self.conv_seg = nn.Conv2d(deepest * self.out_channels, self.out_channels, kernel_size=3, padding=1)
 
+    def _share_warm_epoch(self, loss_decode: dict | Sequence[dict]) -> None:
+        for cfg in [loss_decode] if isinstance(loss_decode, dict) else loss_decode:
+            if cfg.get('warm_epoch', self.warm_epoch) != self.warm_epoch:
+                raise UserError(
+                    f'MSHNetHead: loss_decode.warm_epoch={cfg["warm_epoch"]}, but the head warms up to epoch '
+                    f'{self.warm_epoch}; set decode_head.warm_epoch alone, it holds for both.'
+                )
+        for loss in self.loss_decode if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]:
+            if hasattr(loss, 'warm_epoch'):
+                loss.warm_epoch = self.warm_epoch
+
+    def set_epoch(self, epoch: int, max_epochs: int) -> None:
+        """Say which epoch begins, counted from 0 (:class:`madnet.engine.hooks.EpochHook` does); it stays in
+        force in the validation behind it."""
+        self.warming_up = epoch <= self.warm_epoch
+
     def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
         """Maps (B, Cᵢ, Hᵢ, Wᵢ) → logits (B, 1, H₀, W₀) or a list of them; see the class."""
-        if self.training:
-            # Kept for the validations between the epochs, which know of no epoch that they could ask.
-            self.warming_up = current_epoch() <= self.warm_epoch
         skips = self._transform_inputs(inputs)
         decoded = [skips[-1]]
         for skip, decoder in zip(reversed(skips[:-1]), reversed(self.decoders), strict=True):

@@ -4,7 +4,6 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.errors import UserError
-from madnet.models.epoch import current_epoch
 
 from .functional import bce_loss, edge_loss, sls_loss, soft_dice_loss, soft_iou_loss
 
@@ -185,12 +184,16 @@ class EdgeLoss(MaskLoss):
 
 @MODELS.register_module()
 class SLSLoss(MaskLoss):
-    """Module of :func:`~madnet.models.losses.sls_loss`, which knows when its warm-up is over.
+    """Module of :func:`~madnet.models.losses.sls_loss`, whose first epochs in training are a warm-up.
 
     Args:
-        warm_epoch: Last epoch, counted from 0, of plain 1 − IoU.
+        warm_epoch: Last epoch, counted from 0, of plain 1 − IoU; −1 for none. In a head with a warm-up of its
+            own, as MSHNet's, the head's holds.
         with_shape: Whether the location term is added afterwards.
         published_empty: Treat images without target as the published code does, NaN and all.
+
+    Attributes:
+        warming_up: Set by :meth:`set_epoch`; False before its first call.
     """
 
     takes_maps = True
@@ -205,25 +208,20 @@ class SLSLoss(MaskLoss):
     ):
         super().__init__(loss_weight, loss_name)
         self.warm_epoch = warm_epoch
+        self.warming_up = False
         self.with_shape = with_shape
         self.published_empty = published_empty
 
-    def compute(
-        self,
-        logits: Tensor,
-        target: Tensor,
-        valid: Tensor | None,
-        epoch: int | None = None,
-        per_map: bool = False,
-    ) -> Tensor:
-        """``epoch`` counts from 0; by default the one that mmengine's Runner is in, 0 outside of a Runner."""
-        if epoch is None:
-            epoch = current_epoch()
+    def set_epoch(self, epoch: int, max_epochs: int) -> None:
+        """Say which epoch begins, counted from 0 (:class:`madnet.engine.hooks.EpochHook` does)."""
+        self.warming_up = epoch <= self.warm_epoch
+
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
         return sls_loss(
             logits,
             target,
             valid,
-            warm=epoch <= self.warm_epoch,
+            warm=self.warming_up,
             with_shape=self.with_shape,
             published_empty=self.published_empty,
             per_map=per_map,

@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.logging import MessageHub
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -22,14 +21,6 @@ def build_mshnet(in_channels=3, base_channels=16, head=None, **kwargs):
         in_channels,
         **kwargs,
     )
-
-
-@pytest.fixture
-def run():
-    """A run of which a test may set the epoch."""
-    hub = MessageHub.get_instance('mshnet_test')
-    yield hub
-    MessageHub._instance_dict.pop('mshnet_test')
 
 
 STAGES = {
@@ -85,7 +76,7 @@ def test_cost():
 
 @pytest.mark.parametrize('in_channels', [1, 3])
 def test_learns(in_channels):
-    head = {'loss_decode': {'type': 'SLSLoss', 'warm_epoch': -1}}
+    head = {'loss_decode': {'type': 'SLSLoss'}}
     # A channel gate of one hidden unit may have its ReLU closed.
     checks.check_learns(build_mshnet(in_channels, 4, head), in_channels, silent=('channel_gate',))
 
@@ -95,11 +86,13 @@ def test_any_size():
 
 
 @pytest.mark.parametrize(('epoch', 'warm'), [(0, True), (5, True), (6, False), (100, False)])
-def test_warm_up(run, epoch, warm):
+def test_warm_up(epoch, warm):
     """Six epochs of the finest map alone, whose loss counts in full; then all maps and the prediction."""
-    head = {'warm_epoch': 5, 'loss_weights': [0.2] * 5, 'loss_decode': {'type': 'SLSLoss', 'warm_epoch': 5}}
+    head = {'warm_epoch': 5, 'loss_weights': [0.2] * 5, 'loss_decode': {'type': 'SLSLoss'}}
     model = build_mshnet(1, 4, head)
-    run.update_info('epoch', epoch)
+    for module in model.modules():
+        if hasattr(module, 'set_epoch'):
+            module.set_epoch(epoch, 400)
     loss, log = checks.losses_of(model.train(), 1, (32, 48))
     loss.backward()
     names = ['m0'] if warm else ['m0', 'm1', 'm2', 'm3', 'out']
@@ -122,8 +115,7 @@ def test_warm_up(run, epoch, warm):
     assert torch.equal(out, found['decode_head.sides.0' if warm else 'decode_head.conv_seg'][0])
 
 
-def test_a_model_that_is_only_tested_predicts_the_fused_map(run):
-    run.update_info('epoch', 0)
+def test_a_model_that_is_only_tested_predicts_the_fused_map():
     model = build_mshnet(1, 4, {'warm_epoch': 5})
     with checks.record(model, ['decode_head.conv_seg']) as found, torch.no_grad():
         assert torch.equal(model(torch.randn(1, 1, 32, 32)), found['decode_head.conv_seg'][0])
@@ -147,7 +139,7 @@ def truths(target=None):
 
 def test_loss_of_every_scale():
     """Coarser maps are compared with the mask pooled by maxima; losses are added with their weights."""
-    head = {'loss_weights': [0.2] * 5, 'loss_decode': {'type': 'SLSLoss', 'warm_epoch': -1}}
+    head = {'loss_weights': [0.2] * 5, 'loss_decode': {'type': 'SLSLoss'}}
     model = build_mshnet(1, 2, head)
     torch.manual_seed(0)
     maps = [torch.randn(2, 1, 32 // 2**i, 48 // 2**i) for i in range(4)]
@@ -177,6 +169,16 @@ def test_pixels_that_do_not_count():
     odd = torch.zeros(1, 5, 7)
     odd[0, 4, 6] = 0.75
     assert head.align(torch.zeros(1, 1, 3, 4), odd)[1][0, 2, 3] == 0.75
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_one_warm_up_holds_for_head_and_loss(several):
+    """Also a number other than the loss's default of 5 is named once."""
+    losses = [{'type': 'SLSLoss'}, {'type': 'MaskBCELoss'}] if several else {'type': 'SLSLoss'}
+    head = build_mshnet(1, 2, {'warm_epoch': 2, 'loss_decode': losses}).decode_head
+    assert (head.loss_decode[0] if several else head.loss_decode).warm_epoch == 2
+    with pytest.raises(UserError, match=r'loss_decode\.warm_epoch=4, but the head warms up to epoch 2'):
+        build_mshnet(1, 2, {'warm_epoch': 2, 'loss_decode': {'type': 'SLSLoss', 'warm_epoch': 4}})
 
 
 def test_wrong_depths_are_refused():
