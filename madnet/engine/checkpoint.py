@@ -1,7 +1,6 @@
 """Checkpoint files: written whole or not at all, read without running code that lies in them."""
 
 import hashlib
-import os
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,32 +19,6 @@ PREVIOUS = 'previous.pth'
 BEST = 'best.pth'
 
 _BUFFER_MARK = '__history_buffer__'
-
-
-def put_in_place(temporary: str | Path, path: str | Path, keep_as: str | Path | None = None) -> None:
-    """Let a file written beside take a name over, so that a kill at any moment leaves a whole file under it.
-
-    Args:
-        temporary: The new file, whole, in the same folder as ``path``.
-        path: The name to take over.
-        keep_as: Where the file that ``path`` names so far is kept; what ``keep_as`` named before is given up
-            only when the new file is on disk.
-    """
-    temporary, path = Path(temporary), Path(path)
-    with open(temporary, 'rb+') as f:
-        os.fsync(f.fileno())
-    if keep_as is not None and path.exists():
-        keep_as = Path(keep_as)
-        link = keep_as.with_name(f'.{keep_as.name}.linking')
-        link.unlink(missing_ok=True)
-        try:
-            os.link(path, link)
-        except OSError:
-            # a file system without hard links: for a moment only the older name exists, still whole
-            os.replace(path, keep_as)
-        else:
-            os.replace(link, keep_as)
-    os.replace(temporary, path)
 
 
 def read_checkpoint(path: str | Path, trust: bool = False) -> dict:

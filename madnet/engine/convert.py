@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
-from madnet.engine.checkpoint import put_in_place, read_checkpoint, state_dict_of
+from madnet.engine.checkpoint import read_checkpoint, state_dict_of
 from madnet.errors import UserError, nearest
+from madnet.files import replacing
 from madnet.models.checkpoints import (
     convert_abc,
     convert_acm,
@@ -93,9 +94,7 @@ def convert_checkpoint(
     state = state_dict_of(read_checkpoint(source, trust_checkpoint))
     options = {'like': state_dict_of(read_checkpoint(like, trust_checkpoint))} if like else {}
     converted = export(state, **options) if reverse else convert(state)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f'.{target.name}.writing')
-    torch.save({'state_dict': converted}, temporary)
-    put_in_place(temporary, target)
+    with replacing(target) as temporary, temporary.open('wb') as file:
+        torch.save({'state_dict': converted}, file)
     print(f'{len(converted)} tensors written to {out}')
     return target

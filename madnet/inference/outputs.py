@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import cv2
 import numpy as np
 
 from madnet.errors import UserError, nearest
+from madnet.files import json_text, write_whole
 from madnet.visualization.overlay import draw_overlay
 
 from .prediction import Prediction
@@ -98,7 +97,7 @@ def targets_json(records: Sequence[dict], about: dict) -> bytes:
         {**image, 'targets': [{k: v for k, v in t.items() if k != 'rle'} for t in image['targets']]}
         for image in records
     ]
-    return _json({'schema': 1, **about, 'images': images})
+    return json_text({'schema': 1, **about, 'images': images}, indent=1).encode()
 
 
 def coco_json(records: Sequence[dict], about: dict) -> bytes:
@@ -123,7 +122,8 @@ def coco_json(records: Sequence[dict], about: dict) -> bytes:
                 }
             )
     categories = [{'id': 1, 'name': 'target'}]
-    return _json({'info': about, 'images': images, 'annotations': annotations, 'categories': categories})
+    content = {'info': about, 'images': images, 'annotations': annotations, 'categories': categories}
+    return json_text(content, indent=1).encode()
 
 
 #: Files for all images: format → (name, content).
@@ -176,24 +176,6 @@ def write_tables(out: Path, kinds: Iterable[str], records: Sequence[dict], about
     return paths
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its name and let it take the name over, so that it is never seen half-written.
-
-    Raises:
-        UserError: The folder cannot be made, or the file not be written.
-    """
-    beside = path.with_name(f'.{path.name}.writing')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    except OSError as e:
-        raise UserError(f'{path}: cannot be written ({e.strerror}).') from None
-    finally:
-        if beside.exists():
-            beside.unlink()
-
-
 def run_lengths(mask: np.ndarray) -> list[int]:
     """COCO's uncompressed run lengths of a mask (H, W): zeros and ones by turns, zeros first, by columns."""
     flat = mask.ravel(order='F').astype(bool)
@@ -204,7 +186,3 @@ def run_lengths(mask: np.ndarray) -> list[int]:
 
 def _png(pixels: np.ndarray) -> bytes:
     return cv2.imencode('.png', pixels)[1].tobytes()
-
-
-def _json(content: dict) -> bytes:
-    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + '\n').encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, telling_config_errors
 from madnet.errors import UserError
 from madnet.evaluation import evaluate
-from madnet.inference.outputs import write_whole
+from madnet.files import write_json, write_whole
 from madnet.pretrained import index
 
 #: Headings that a model card must have.
@@ -95,12 +94,12 @@ def ship_weights(
         'dtype': 'float16' if half else 'float32',
         'source': source,
     }
-    write_whole(folder / record['config'], _as_json(_network(cfg)))
+    write_json(folder / record['config'], _network(cfg))
     write_whole(folder / record['weights'], weights)
-    write_whole(folder / record['card'], card_text.encode())
+    write_whole(folder / record['card'], card_text)
     record['sha256'] = sha256_of(folder / record['weights'])
     content = {'schema': index.SCHEMA, 'models': {**_records(folder), name: record}}
-    write_whole(folder / index.INDEX, _as_json(content))
+    write_json(folder / index.INDEX, content)
     return record
 
 
@@ -189,7 +188,3 @@ def _network(cfg: Config) -> dict[str, Any]:
         'pipeline': pipeline_settings(cfg),
         'channels_last': bool(cfg.get('channels_last')),
     }
-
-
-def _as_json(content: dict) -> bytes:
-    return (json.dumps(content, indent=2, ensure_ascii=False) + '\n').encode()

@@ -1,6 +1,5 @@
 """Checkpoint files: whole, plain, and refused in one line where they can't serve."""
 
-import os
 import pickle
 
 import numpy as np
@@ -16,7 +15,6 @@ from madnet.engine.checkpoint import (
     find_whole_checkpoint,
     from_plain,
     load_weights,
-    put_in_place,
     read_checkpoint,
     to_plain,
 )
@@ -61,23 +59,6 @@ def test_plain_content_needs_no_unpickling_and_comes_back(tmp_path):
     assert type(back['score']) is float
     assert back['array'].tolist() == [0, 1, 2]
     assert back['nested'][1] == (2, 'x')
-
-
-def test_the_former_file_is_kept_and_the_new_one_takes_the_name(tmp_path):
-    for i in range(3):
-        (tmp_path / 'new').write_text(str(i))
-        put_in_place(tmp_path / 'new', tmp_path / LAST, tmp_path / PREVIOUS)
-    assert (tmp_path / LAST).read_text() == '2'
-    assert (tmp_path / PREVIOUS).read_text() == '1'
-    assert sorted(os.listdir(tmp_path)) == [LAST, PREVIOUS]
-
-
-def test_without_hard_links_the_same_files_result(tmp_path, monkeypatch):
-    def no_links(*args):
-        raise OSError
-
-    monkeypatch.setattr(os, 'link', no_links)
-    test_the_former_file_is_kept_and_the_new_one_takes_the_name(tmp_path)
 
 
 @pytest.mark.parametrize('keep', [0.1, 0.5, 0.99])

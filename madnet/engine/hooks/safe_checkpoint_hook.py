@@ -7,9 +7,10 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, put_in_place, to_plain
+from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, to_plain
 from madnet.engine.loops import ResumableTrainLoop
 from madnet.errors import UserError, nearest
+from madnet.files import remove_leftovers, replacing
 
 
 @HOOKS.register_module()
@@ -46,6 +47,11 @@ class SafeCheckpointHook(Hook):
             checkpoint.pop('message_hub', None)
         for key, value in checkpoint.items():
             checkpoint[key] = to_plain(value)
+
+    def before_train(self, runner) -> None:
+        """Remove what a kill in the middle of a writing left."""
+        if is_main_process():
+            remove_leftovers(runner.work_dir)
 
     def after_train_epoch(self, runner) -> None:
         """Save, unless the validation that follows is going to."""
@@ -91,8 +97,8 @@ class SafeCheckpointHook(Hook):
             self._write(runner, BEST, meta=meta, save_optimizer=False, save_param_scheduler=False)
 
     def _write(self, runner, name: str, keep_as: str | None = None, **kwargs) -> None:
+        if not is_main_process():
+            return
         folder = Path(runner.work_dir)
-        temporary = f'.{name}.writing'
-        runner.save_checkpoint(str(folder), temporary, **kwargs)
-        if is_main_process():
-            put_in_place(folder / temporary, folder / name, keep_as and folder / keep_as)
+        with replacing(folder / name, keep_as and folder / keep_as) as temporary:
+            runner.save_checkpoint(str(folder), temporary.name, **kwargs)

@@ -1,0 +1,150 @@
+"""Files that are written whole or not at all, and JSON that is read with one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from madnet.errors import UserError
+
+
+@contextmanager
+def replacing(path: str | os.PathLike, keep_as: str | os.PathLike | None = None) -> Iterator[Path]:
+    """Write a file beside its name, and let it take the name over once it is whole and on disk.
+
+    A process killed at any moment leaves either the old file or the new one under ``path``. An exception
+    inside of the ``with`` block leaves the old file, and nothing beside it. A symbolic link under ``path`` is
+    replaced, not followed, and the temporary file is never one that was there before.
+
+    Args:
+        path: The name to take over; its folder is made where it is missing.
+        keep_as: Name in the same folder under which the file that ``path`` names so far is kept. What this
+            name held before is given up only when the new file is on disk.
+
+    Yields:
+        The path to write to, an empty file in the same folder with the same suffix.
+
+    Raises:
+        UserError: The folder cannot be made, the file cannot be written, or ``path`` is a folder or a device.
+    """
+    path = Path(path)
+    # short whatever the name is, and with its suffix, by which savefig and others choose the format
+    temporary = path.with_name(f'.writing-{secrets.token_hex(6)}{path.suffix}')
+    made = False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise UserError(f'{path}: found {_kind(path)}, expected a file or nothing.')
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        made = True
+        yield temporary
+        _sync(temporary, os.O_RDWR)
+        if keep_as is not None and path.exists():
+            _keep(path, Path(keep_as))
+        os.replace(temporary, path)
+        made = False
+        with suppress(OSError):  # folders cannot be opened everywhere
+            _sync(path.parent, os.O_RDONLY)
+    except OSError as e:
+        raise UserError(f'{path}: cannot be written ({e.strerror or e}).') from None
+    finally:
+        if made:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _keep(path: Path, keep_as: Path) -> None:
+    link = keep_as.with_name(f'.writing-{secrets.token_hex(6)}{keep_as.suffix}')
+    try:
+        os.link(path, link)
+    except OSError:
+        # a file system without hard links: for a moment only the older name exists, still whole
+        os.replace(path, keep_as)
+    else:
+        os.replace(link, keep_as)
+
+
+def _kind(path: Path) -> str:
+    return 'a folder' if path.is_dir() else 'a device, pipe or socket'
+
+
+def remove_leftovers(folder: str | os.PathLike) -> None:
+    """Remove what killed processes left unfinished in a folder that nobody else writes to."""
+    for path in Path(folder).glob('.writing-*'):
+        path.unlink(missing_ok=True)
+
+
+def write_whole(path: str | os.PathLike, data: bytes | str) -> Path:
+    """Write bytes, or text as UTF-8, whole or not at all; see :func:`replacing`.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+    return Path(path)
+
+
+def write_json(path: str | os.PathLike, content: Any, indent: int = 2) -> Path:
+    """Write strict JSON, whole or not at all; see :func:`json_text`.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    return write_whole(path, json_text(content, indent))
+
+
+def json_text(content: Any, indent: int = 2) -> str:
+    """A value as strict JSON with a newline at its end.
+
+    Dataclasses become objects, arrays lists, NumPy's numbers numbers; NaN and infinity, which JSON has no
+    word for, become null.
+    """
+    return json.dumps(_plain(content), indent=indent, ensure_ascii=False, allow_nan=False) + '\n'
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if hasattr(value, 'tolist'):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: No such file, not readable, or no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    except OSError as e:
+        raise UserError(f'{path}: cannot be read ({e.strerror or e}).') from None
+    except (ValueError, RecursionError) as e:
+        raise UserError(f'{path}: not readable as JSON ({e}).') from None

@@ -1,0 +1,129 @@
+"""Files that are whole or not there."""
+
+import errno
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from madnet.errors import UserError
+from madnet.files import json_text, read_json, remove_leftovers, replacing, write_json, write_whole
+
+
+def test_text_and_bytes_arrive_and_folders_are_made(tmp_path):
+    path = write_whole(tmp_path / 'a' / 'b.txt', 'Grüße\n')
+    assert path.read_bytes() == 'Grüße\n'.encode()
+    write_whole(path, b'\x00\xff')
+    assert path.read_bytes() == b'\x00\xff'
+    assert os.listdir(path.parent) == ['b.txt']
+
+
+@pytest.mark.parametrize('failure', [RuntimeError, KeyboardInterrupt, OSError])
+def test_a_failure_leaves_the_old_file_and_nothing_beside(tmp_path, failure):
+    path = write_whole(tmp_path / 'a.txt', 'old')
+    expected = UserError if failure is OSError else failure
+
+    def write():
+        with replacing(path) as temporary:
+            temporary.write_text('half')
+            raise failure
+
+    with pytest.raises(expected):
+        write()
+    assert path.read_text() == 'old'
+    assert os.listdir(tmp_path) == ['a.txt']
+
+
+@pytest.mark.parametrize('call', ['fsync', 'replace'])
+def test_a_full_disk_is_one_line_with_path_and_reason(tmp_path, monkeypatch, call):
+    path = write_whole(tmp_path / 'a.json', 'old')
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(UserError, match=r'a\.json: cannot be written \(No space left on device\)'):
+        write_whole(path, 'new')
+    assert path.read_text() == 'old'
+    assert os.listdir(tmp_path) == ['a.json']
+
+
+def test_a_file_where_a_folder_must_be_is_one_line(tmp_path):
+    write_whole(tmp_path / 'a', '')
+    with pytest.raises(UserError, match=r'cannot be written \((Not a directory|File exists)\)'):
+        write_whole(tmp_path / 'a' / 'b.txt', 'x')
+    (tmp_path / 'folder').mkdir()
+    with pytest.raises(UserError, match='found a folder, expected a file'):
+        write_whole(tmp_path / 'folder', 'x')
+    with pytest.raises(UserError, match='device'):
+        write_whole(os.devnull, 'x')
+    with pytest.raises(UserError, match='name too long'):
+        write_whole(tmp_path / ('n' * 300), 'x')
+
+
+def test_planted_links_are_not_followed(tmp_path, monkeypatch):
+    victim = tmp_path / 'victim'
+    victim.write_text('untouched')
+    (tmp_path / 'a.txt').symlink_to(victim)
+    write_whole(tmp_path / 'a.txt', 'new')
+    assert not (tmp_path / 'a.txt').is_symlink()
+    # one who foresaw the temporary name too
+    monkeypatch.setattr('madnet.files.secrets.token_hex', lambda n: 'known')
+    (tmp_path / '.writing-known.txt').symlink_to(victim)
+    with pytest.raises(UserError, match='File exists'):
+        write_whole(tmp_path / 'a.txt', 'newer')
+    assert (tmp_path / 'a.txt').read_text() == 'new'
+    assert victim.read_text() == 'untouched'
+
+
+def test_permissions_are_those_of_any_new_file(tmp_path):
+    (tmp_path / 'plain').write_text('')
+    write_whole(tmp_path / 'ours', '')
+    assert (tmp_path / 'ours').stat().st_mode == (tmp_path / 'plain').stat().st_mode
+
+
+def test_the_former_file_is_kept(tmp_path):
+    for i in range(3):
+        with replacing(tmp_path / 'last', keep_as=tmp_path / 'previous') as temporary:
+            temporary.write_text(str(i))
+    assert (tmp_path / 'last').read_text() == '2'
+    assert (tmp_path / 'previous').read_text() == '1'
+    assert sorted(os.listdir(tmp_path)) == ['last', 'previous']
+
+
+def test_without_hard_links_the_same_files_result(tmp_path, monkeypatch):
+    def no_links(*args):
+        raise OSError
+
+    monkeypatch.setattr(os, 'link', no_links)
+    test_the_former_file_is_kept(tmp_path)
+
+
+def test_leftovers_of_a_kill_go(tmp_path):
+    (tmp_path / '.writing-0123.pth').write_text('half')
+    write_whole(tmp_path / 'last.pth', 'whole')
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == ['last.pth']
+
+
+def test_json_is_strict_and_comes_back(tmp_path):
+    @dataclass
+    class Pair:
+        a: float
+        b: tuple
+
+    content = {'x': Pair(float('nan'), (1, np.float64(2.5))), 1: np.arange(3), 'inf': np.array([np.inf, 1])}
+    path = write_json(tmp_path / 'a.json', content)
+    assert read_json(path) == {'x': {'a': None, 'b': [1, 2.5]}, '1': [0, 1, 2], 'inf': [None, 1]}
+    assert json_text({'a': 'é'}) == '{\n  "a": "é"\n}\n'
+
+
+@pytest.mark.parametrize('data', [b'', b'{', b'\xff\xfe', b'[' * 200_000])
+def test_what_is_no_json_is_one_line(tmp_path, data):
+    path = write_whole(tmp_path / 'a.json', data)
+    with pytest.raises(UserError, match=r'a\.json: not readable as JSON') as e:
+        read_json(path)
+    assert '\n' not in str(e.value)
+    with pytest.raises(UserError, match='cannot be read'):
+        read_json(tmp_path / 'none.json')
