@@ -164,7 +164,7 @@ def main() -> int:
     from pathlib import Path
 
     from madnet.engine.cli import run_tool
-    from madnet.evaluation.results import write_json
+    from madnet.files import write_json
 
     module = importlib.import_module(f'madnet.benchmarks.{subcommand}')
 

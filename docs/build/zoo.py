@@ -11,10 +11,10 @@ from pathlib import Path
 from madnet.classical.table import DETECTORS
 from madnet.datasets.catalogue import known_datasets
 from madnet.errors import UserError
-from madnet.evaluation.results import write_json
 from madnet.experiments.cost import measure_cost
 from madnet.experiments.summary import tables_of
 from madnet.experiments.systems import load_systems, system_of
+from madnet.files import write_json
 from madnet.visualization.tables import COLUMNS, ResultTable
 
 COSTS = 'experiments/costs/costs.json'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from math import isnan, nan
@@ -14,13 +13,12 @@ from madnet.classical.detector import start_pool
 from madnet.classical.table import DETECTORS, Detector, get_detector
 from madnet.classical.thresholds import get_rule
 from madnet.datasets import SIRSTDataset
-from madnet.engine.checkpoint import put_in_place
 from madnet.errors import UserError
 from madnet.evaluation import Evaluator
 from madnet.evaluation.curves import ScoreHistogram, score_bins
 from madnet.evaluation.pixel import iou, mean, precision_recall_f1, ratio
-from madnet.evaluation.results import write_json
 from madnet.evaluation.summary import as_text, title
+from madnet.files import read_json, write_json, write_whole
 
 _HEADLINE = ('IoU', 'nIoU', 'F1', 'Pd', 'Fa')
 _SAVE_EVERY = 20.0  # seconds
@@ -83,8 +81,7 @@ def benchmark(
         if pool:
             pool.shutdown(cancel_futures=True)
     if markdown:
-        Path(markdown).parent.mkdir(parents=True, exist_ok=True)
-        Path(markdown).write_text('\n'.join(text), encoding='utf-8')
+        write_whole(markdown, '\n'.join(text))
         print(f'written {markdown}')
     return report
 
@@ -115,7 +112,7 @@ class Measurement:
             'images': images,
         }
         if path.is_file():
-            held = json.loads(path.read_text(encoding='utf-8'))
+            held = read_json(path)
             if held.get('key') == self._key:
                 self.rows = held['rows']
                 self.histogram.add(tuple(np.array(part, np.int64) for part in held['histogram']))
@@ -148,7 +145,7 @@ class Measurement:
         index = np.flatnonzero(self.histogram.total)
         share = (index, self.histogram.total[index], self.histogram.positive[index])
         content = {'key': self._key, 'rows': self.rows, 'histogram': share}
-        put_in_place(write_json(self.path.with_suffix('.writing'), content), self.path)
+        write_json(self.path, content)
 
     def summary(self, names: Iterable[str]) -> dict:
         """The numbers of a set, by rule; curves on the min-max scale; CPU seconds per image."""

@@ -29,6 +29,7 @@ from madnet.engine.compiling import compile_parts
 from madnet.engine.config import load_config, telling_config_errors
 from madnet.engine.train import set_amp
 from madnet.errors import UserError
+from madnet.files import write_whole
 
 PARTS = ('data', 'forward', 'backward', 'optimiser')
 
@@ -339,8 +340,7 @@ def benchmark(
     text = as_markdown(report)
     print(text)
     if markdown:
-        Path(markdown).parent.mkdir(parents=True, exist_ok=True)
-        Path(markdown).write_text(text + '\n', encoding='utf-8')
+        write_whole(markdown, f'{text}\n')
         print(f'written {markdown}')
     return report
 

@@ -10,8 +10,9 @@ import madnet
 from madnet.datasets.catalogue import identify_split
 from madnet.datasets.splits import ids_sha256
 from madnet.evaluation.folders import compare_folders, score_folder
-from madnet.evaluation.results import write_json, write_results
+from madnet.evaluation.results import write_results
 from madnet.evaluation.summary import as_text, columns, results_text, title
+from madnet.files import write_json
 
 _SHOWN = 10
 

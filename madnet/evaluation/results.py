@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from madnet.files import write_json, write_whole
 
 
 def write_results(
@@ -26,31 +28,13 @@ def write_results(
     table = Path(folder) / 'per_image.csv'
     metrics = write_json(Path(folder) / 'metrics.json', report)
     rows = list(per_image)
-    with table.open('w', newline='', encoding='utf-8') as file:
-        if rows:
-            writer = csv.DictWriter(file, rows[0].keys())
-            writer.writeheader()
-            writer.writerows({k: '' if _undefined(v) else v for k, v in row.items()} for row in rows)
-    return metrics, table
-
-
-def write_json(path: Path, content: Mapping) -> Path:
-    """Write strict JSON, NaN and infinity as null, its folder made where it is missing; returns the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_jsonable(content), indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + '\n', encoding='utf-8')
-    return path
+    text = io.StringIO(newline='')
+    if rows:
+        writer = csv.DictWriter(text, rows[0].keys())
+        writer.writeheader()
+        writer.writerows({k: '' if _undefined(v) else v for k, v in row.items()} for row in rows)
+    return metrics, write_whole(table, text.getvalue())
 
 
 def _undefined(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
-
-
-def _jsonable(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {str(k): _jsonable(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(v) for v in value]
-    if hasattr(value, 'tolist'):
-        return _jsonable(value.tolist())
-    return None if _undefined(value) else value

@@ -40,10 +40,10 @@ def compare(
         UserError: The plan, a network or a data set is not as it should be.
         SystemExit: Runs failed; the others are done.
     """
-    from madnet.evaluation.results import write_json
     from madnet.experiments.cost import measure_costs
     from madnet.experiments.running import run_all, state_of
     from madnet.experiments.summary import summarise
+    from madnet.files import write_json
 
     wanted = read_plan(plan, **given)
     runs = wanted.runs()

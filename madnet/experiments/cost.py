@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from madnet.benchmarks.models import build, measure, multiply_adds
-from madnet.evaluation.results import write_json
 from madnet.experiments.plan import Run
 from madnet.experiments.running import read_json
+from madnet.files import write_json
 
 
 def measure_costs(runs: Sequence[Run], size: int) -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 from madnet.engine.cli import STOPPED
 from madnet.engine.loops import TrainingStopped
 from madnet.errors import UserError
-from madnet.evaluation.results import write_json
 from madnet.experiments.plan import Run, Shard
+from madnet.files import write_json
 
 RECORD, METRICS, CONSOLE = 'run.json', 'metrics.json', 'console.log'
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
-from madnet.evaluation.results import write_json
 from madnet.experiments.plan import Plan, Run, as_pairs
 from madnet.experiments.running import read_json, read_metrics, read_record, state_of, with_views
 from madnet.experiments.systems import load_systems
+from madnet.files import write_json
 from madnet.visualization.cost import draw_cost
 from madnet.visualization.figure import save_figure
 from madnet.visualization.results import ZOO
