@@ -228,6 +228,22 @@ def test_sls_warms_up_in_its_first_epochs():
         assert torch.equal(module(logits, target), sls_loss(logits, target, warm=warm))
 
 
+def test_bce_begins_late():
+    logits, target = batch()
+    loss = MODELS.build({'type': 'MaskBCELoss', 'begin': 0.8})
+    expected = F.binary_cross_entropy_with_logits(logits, target)
+    assert loss(logits, target) == 0  # before a Runner says otherwise, as in epoch 0
+    for epochs, first in ((60, 48), (12, 10), (10, 8)):
+        values = []
+        for epoch in range(epochs):
+            loss.set_epoch(epoch, epochs)
+            values.append(loss(logits, target))
+        assert [bool(v) for v in values] == [False] * first + [True] * (epochs - first)
+        torch.testing.assert_close(values[-1], expected)
+    with pytest.raises(UserError, match='begin=8'):
+        MODELS.build({'type': 'MaskBCELoss', 'begin': 8})
+
+
 @pytest.mark.parametrize('kind', ['SoftIoULoss', 'SoftDiceLoss', 'MaskBCELoss', 'SLSLoss'])
 def test_modules(kind):
     logits, target = batch()

@@ -141,17 +141,45 @@ class SoftDiceLoss(MaskLoss):
 
 @MODELS.register_module()
 class MaskBCELoss(MaskLoss):
-    """Module of :func:`~madnet.models.losses.bce_loss`."""
+    """Module of :func:`~madnet.models.losses.bce_loss`, added once a share of the training is done.
+
+    Its gradient does not vanish on a map that has fallen to black, so it revives such maps; but from the
+    first step on it drives all probabilities to zero before an IoU loss has found a target.
+
+    Args:
+        pos_weight: Factor of the target pixels' terms; None for 1.
+        begin: Share of the epochs, in 0–1, before which the loss is 0.
+
+    Attributes:
+        active: Set by :meth:`set_epoch`; before its first call as in epoch 0.
+
+    Raises:
+        UserError: ``begin`` is not in 0–1.
+    """
 
     takes_maps = True
 
     def __init__(
-        self, pos_weight: float | None = None, loss_weight: float = 1.0, loss_name: str = 'loss_bce'
+        self,
+        pos_weight: float | None = None,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_bce',
+        begin: float = 0.0,
     ):
         super().__init__(loss_weight, loss_name)
+        if not 0 <= begin <= 1:
+            raise UserError(f'MaskBCELoss: begin={begin}, expected a share of the epochs, from 0 to 1.')
         self.pos_weight = pos_weight
+        self.begin = begin
+        self.active = begin == 0
+
+    def set_epoch(self, epoch: int, max_epochs: int) -> None:
+        """Say which epoch begins, counted from 0 (:class:`madnet.engine.hooks.EpochHook` does)."""
+        self.active = epoch >= round(self.begin * max_epochs)
 
     def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
+        if not self.active:
+            return logits.new_zeros(logits.shape[1] if per_map else ())
         return bce_loss(logits, target, valid, self.pos_weight, per_map)
 
 
