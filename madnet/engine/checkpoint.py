@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from madnet.errors import UserError
@@ -27,7 +28,7 @@ def read_checkpoint(path: str | Path, trust: bool = False) -> dict:
     Files are read as tensors and plain values only (``weights_only``), so that nothing in them can run.
 
     Args:
-        path: A file of ours, of mmengine, or a bare state dict.
+        path: A file of ours, of mmengine, or a bare state dict; or shipped weights, ``madnet://<name>``.
         trust: Unpickle arbitrary objects too. Only for files whose origin is trusted.
 
     Returns:
@@ -36,6 +37,8 @@ def read_checkpoint(path: str | Path, trust: bool = False) -> dict:
     Raises:
         UserError: The file is missing, truncated or damaged, holds pickled objects, or is no checkpoint.
     """
+    if str(path).startswith('madnet://'):  # madnet.pretrained, a room above, has taught mmengine this scheme
+        return {'state_dict': CheckpointLoader.load_checkpoint(str(path), 'cpu')}
     path = Path(path)
     if not path.is_file():
         raise UserError(f'checkpoint {path}: no such file. Train first, or check the path.')

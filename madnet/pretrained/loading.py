@@ -7,12 +7,16 @@ import json
 from pathlib import Path
 
 import torch
+from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
 from torch import nn
 
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.errors import UserError
 from madnet.pretrained.index import PretrainedEntry, get_pretrained
+
+#: How ``load_from`` names shipped weights.
+SCHEME = 'madnet://'
 
 
 def load_pretrained(
@@ -63,6 +67,21 @@ def _weights(entry: PretrainedEntry) -> dict[str, torch.Tensor]:
             'file was changed or cut short; install the package again.'
         )
     return safetensors.torch.load(data)
+
+
+@CheckpointLoader.register_scheme(prefixes=SCHEME)
+def load_shipped(path: str, map_location: str | torch.device | None = None) -> dict[str, torch.Tensor]:
+    """The weights of ``madnet://<name>``, so that ``load_from`` of any mmengine config can name shipped ones.
+
+    Args:
+        path: The scheme and one of :func:`list_pretrained`.
+        map_location: Where to put the tensors; None leaves them on the CPU.
+
+    Raises:
+        UserError: As :func:`load_pretrained`.
+    """
+    weights = _weights(get_pretrained(path.removeprefix(SCHEME)))
+    return weights if map_location is None else {k: v.to(map_location) for k, v in weights.items()}
 
 
 def _read(path: Path, name: str) -> bytes:

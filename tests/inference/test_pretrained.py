@@ -9,7 +9,11 @@ import pytest
 import safetensors.torch
 import torch
 from clutter import scene
+from mmengine.runner import load_checkpoint
+from mmseg.registry import MODELS
 
+from madnet.engine.checkpoint import read_checkpoint, state_dict_of
+from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.inference import Predictor
 from madnet.pretrained import get_pretrained, index, list_pretrained, load_pretrained, writing
@@ -45,6 +49,20 @@ def test_shipped_and_loaded_again(kind, folder, detectors):
         result = model.test_step({k: [v] for k, v in pipeline(image).items()})[0]
     np.testing.assert_array_equal(result.seg_logits.data[0].numpy(), expected)
     assert not any('writing' in p.name for p in folder.iterdir())
+
+
+def test_load_from_names_shipped_weights(folder, detectors):
+    config, checkpoint = detectors['native']
+    ship_weights('tiny_one', config, checkpoint, folder.parent / 'card.md')
+    expected = state_dict_of(read_checkpoint(checkpoint))
+    cfg = load_config(config)
+    model = MODELS.build(cfg.model)
+    load_checkpoint(model, 'madnet://tiny_one')  # mmengine's, as its Runner does with load_from
+    assert all(torch.equal(model.state_dict()[key], expected[key]) for key in expected)
+    found = state_dict_of(read_checkpoint('madnet://tiny_one'))
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    with pytest.raises(UserError, match='tiny_one'):
+        read_checkpoint('madnet://tiny_on')
 
 
 def test_half_precision_is_checked(folder, detectors, monkeypatch):
