@@ -17,6 +17,7 @@ from madnet.engine.hooks import LeanRuntimeInfoHook
 from madnet.engine.optim import GroupedOptimWrapperConstructor
 from madnet.engine.optim.grouped import join_saved_groups
 from madnet.engine.train import train
+from madnet.errors import UserError
 
 
 class Network(nn.Module):
@@ -107,6 +108,32 @@ class TestGroups:
         expected = copy.deepcopy(saved)
         join_saved_groups(saved, wrapper.optimizer, model)
         assert saved == expected
+
+    def test_a_run_with_other_groups_is_refused(self):
+        model = Network()
+        wrapper = _wrapper(GroupedOptimWrapperConstructor, model)
+        saved = {'optimizer': copy.deepcopy(wrapper.state_dict()), 'param_schedulers': []}
+        del saved['optimizer']['param_groups'][0]
+        with pytest.raises(UserError, match=r'saved with 3 groups .* has 4 groups .*--load-from'):
+            join_saved_groups(saved, wrapper.optimizer, model)
+
+    def test_parameters_say_that_they_are_not_decayed(self):
+        """Also where nothing is set by parameter; a rate of their own stays."""
+        model = Network()
+        model.last.weight._no_weight_decay = True
+        model.scan_bias = nn.Parameter(torch.ones(2))
+        for paramwise, undecayed in (
+            (None, {'last.weight'}),
+            ({'bias_decay_mult': 0.0}, {'last.weight', 'first.bias', 'norm.bias', 'last.bias', 'scan_bias'}),
+            ({'custom_keys': {'last': {'lr_mult': 2.0}}}, {'last.weight'}),
+        ):
+            optimizer = {'type': 'AdamW', 'lr': 0.01, 'weight_decay': 0.1}
+            wrapper = GroupedOptimWrapperConstructor({'optimizer': optimizer}, paramwise)(model)
+            groups = {id(p): group for group in wrapper.param_groups for p in group['params']}
+            found = {n for n, p in model.named_parameters() if not groups[id(p)]['weight_decay']}
+            assert found == undecayed
+            faster = {n for n, p in model.named_parameters() if groups[id(p)]['lr'] == 0.02}
+            assert faster == ({'last.weight', 'last.bias'} if 'custom_keys' in (paramwise or {}) else set())
 
 
 def _log(hook, name, monkeypatch, steps=7):

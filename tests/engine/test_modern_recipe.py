@@ -1,7 +1,7 @@
 """The common recipe: which parameters its optimiser pulls to zero."""
 
 import pytest
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import DefaultOptimWrapperConstructor, build_optim_wrapper
 from mmseg.registry import MODELS
 from torch import nn
 
@@ -32,3 +32,25 @@ def test_only_kernels_and_matrices_decay(repository, name):
         wanted = key.rsplit('.', 1)[-1] in DECAYED and id(parameter) not in in_norms
         assert decay[id(parameter)] == (0.01 if wanted else 0), key
         assert not wanted or parameter.dim() > 1, key
+
+
+@pytest.mark.parametrize('name', [f'modern/{name}' for name in CONFIGS] + ['zoo/modern/abc_nuaa', 'mim_nuaa'])
+def test_marks_give_what_names_in_the_recipe_gave(repository, name):
+    """mmengine's constructor, told the parameters by name, is the reference."""
+    config = load_config(repository / 'configs' / f'{name}.py')
+    model = MODELS.build(config.model)
+    wrapper = dict(config.optim_wrapper)
+    marked = build_optim_wrapper(model, config.optim_wrapper)
+    del wrapper['constructor']
+    keys = ['.A_logs', '.Ds'] + (['.gamma', '.bank', '.dt_projs_bias'] if 'modern' in name else [])
+    paramwise = {**wrapper.pop('paramwise_cfg', {}), 'custom_keys': {k: {'decay_mult': 0.0} for k in keys}}
+    named = DefaultOptimWrapperConstructor(wrapper, paramwise)(model)
+    assert _settings(marked) == _settings(named)
+
+
+def _settings(wrapper):
+    return {
+        id(p): {k: v for k, v in group.items() if k not in ('params', 'decay_mult')}
+        for group in wrapper.param_groups
+        for p in group['params']
+    }

@@ -5,9 +5,10 @@
 # epochs. The configs add batches of 8, SoftIoU on the one logit map, and MAD-Net's published pipelines.
 optim_wrapper = dict(
     type='OptimWrapper',
+    # leaves A and D of the scan undecayed: decaying the logarithms of A would pull every state to the same
+    # memory, and D to no direct path
+    constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.01),
-    # Decaying the logarithms of A would pull every state to the same memory, and D to no direct path.
-    paramwise_cfg=dict(custom_keys={'.A_logs': dict(decay_mult=0.0), '.Ds': dict(decay_mult=0.0)}),
     clip_grad=dict(max_norm=5.0),
 )
 param_scheduler = [

@@ -1,17 +1,11 @@
 # The common recipe of short budgets, for any network: a large rate with warm-up and cosine, clipped
 # gradients, averaged weights. What carries scale or memory rather than direction is not pulled to zero:
-# biases, norms, the gammas of differential convolutions, memory banks, and A and D of the scan.
+# biases, norms, and the parameters that say so themselves, such as memory banks.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=3e-3, betas=(0.9, 0.999), weight_decay=0.01, fused=True),
-    paramwise_cfg=dict(
-        bias_decay_mult=0.0,
-        norm_decay_mult=0.0,
-        custom_keys={
-            key: dict(decay_mult=0.0) for key in ('.gamma', '.bank', '.A_logs', '.Ds', '.dt_projs_bias')
-        },
-    ),
+    paramwise_cfg=dict(bias_decay_mult=0.0, norm_decay_mult=0.0),
     clip_grad=dict(max_norm=5.0),
 )
 param_scheduler = [

@@ -30,6 +30,7 @@ class CLFT(nn.Module):
         self.dilated = nn.Sequential(*(ConvBNReLU(in_channels, in_channels, dilation=d) for d in (2, 4, 2)))
         self.correlation = BilinearCorrelation(in_channels, side)
         self.gamma = nn.Parameter(torch.zeros(1))
+        self.gamma._no_weight_decay = True
         self.feedforward = ConvBNReLU(in_channels, out_channels)
         self.shortcut = ConvBNReLU(in_channels, out_channels, kernel_size=1)
 

@@ -37,6 +37,8 @@ class DifferentialConv(Foldable):
             self.fused = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
             return
         self.gamma = nn.ParameterDict({name: nn.Parameter(torch.ones(1)) for name in _BRANCHES})
+        for gamma in self.gamma.values():
+            gamma._no_weight_decay = True
         # Holders of weights with the initialisation of their kind; none of them is ever called.
         self.horizontal = nn.Conv1d(channels, channels, kernel_size=3)
         self.vertical = nn.Conv1d(channels, channels, kernel_size=3)

@@ -26,6 +26,7 @@ class MemoryAttention(nn.Module):
         width = max(1, channels // reduction)
         self.scale = width**-0.5
         self.bank = nn.Parameter(torch.randn(width, slots))
+        self.bank._no_weight_decay = True
         self.proj = nn.Linear(channels, channels)
         self.reduce = nn.Linear(channels, width)
         self.expand = nn.Linear(width, channels)
