@@ -9,30 +9,18 @@ from torch import Tensor, nn
 
 from madnet.errors import UserError
 from madnet.models.input_check import check_image
-from madnet.models.layers import MiMBlock, MiMStem, SentenceMerge, UpsampleBlock, WordMerge, pad_reflect
+from madnet.models.layers import (
+    MiMBlock,
+    MiMStage,
+    MiMStem,
+    SentenceMerge,
+    UpsampleBlock,
+    WordMerge,
+    pad_reflect,
+)
 
 SENTENCE_SIDE = 8
 """Pixels along a side of a sentence of the first stage."""
-
-
-class MiMStage(nn.Module):
-    """Merging (but in the first stage), then blocks on words and sentences, then a map twice as fine."""
-
-    def __init__(
-        self, blocks: Sequence[MiMBlock], merges: tuple[WordMerge, SentenceMerge] | None, up: nn.Module
-    ):
-        super().__init__()
-        self.word_merge, self.sentence_merge = merges or (None, None)
-        self.blocks = nn.ModuleList(blocks)
-        self.up = up
-
-    def forward(self, words: Tensor, sentences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Words (B, H, W, 16, k) and sentences (B, H, W, C) → words, sentences, map (B, C', 2H', 2W')."""
-        if self.word_merge is not None:
-            words, sentences = self.word_merge(words), self.sentence_merge(sentences)
-        for block in self.blocks:
-            words, sentences = block(words, sentences)
-        return words, sentences, self.up(sentences.permute(0, 3, 1, 2))
 
 
 @MODELS.register_module()

@@ -1,32 +1,18 @@
 """The encoder of RDIAN."""
 
-import functools
-
 import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.models.input_check import check_image
-from madnet.models.layers import ChannelGate, ConvBNReLU, SpatialGate, opposite_contrast
-
-_conv = functools.partial(ConvBNReLU, bias=False, activation=nn.LeakyReLU)
-
-
-class ReceptiveFieldBlock(nn.Module):
-    """x plus two convolutions of it through half the channels, each with BN and leaky ReLU (RDIAN).
-
-    Shape:
-        (B, channels, H, W) → (B, channels, H, W).
-    """
-
-    def __init__(self, channels: int, kernel_size: int):
-        super().__init__()
-        self.squeeze = _conv(channels, channels // 2, kernel_size)
-        self.expand = _conv(channels // 2, channels, kernel_size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.expand(self.squeeze(x))
+from madnet.models.layers import (
+    ChannelGate,
+    ConvBNLeakyReLU,
+    ReceptiveFieldBlock,
+    SpatialGate,
+    opposite_contrast,
+)
 
 
 @MODELS.register_module()
@@ -58,13 +44,13 @@ class RDIANEncoder(BaseModule):
         super().__init__(init_cfg)
         self.in_channels = in_channels
         fine, coarse = self.pyramid_channels = [base_channels, 2 * base_channels]
-        self.conv1 = _conv(in_channels, fine)
-        self.conv2 = _conv(fine, coarse, stride=2)
+        self.conv1 = ConvBNLeakyReLU(in_channels, fine)
+        self.conv2 = ConvBNLeakyReLU(fine, coarse, stride=2)
         self.branches = nn.ModuleList(
             nn.Sequential(*(ReceptiveFieldBlock(coarse, kernel_size) for _ in range(blocks)))
             for kernel_size, blocks in ((1, 1), (3, 2), (5, 2), (7, 2))
         )
-        self.merge = _conv(4 * coarse, coarse)
+        self.merge = ConvBNLeakyReLU(4 * coarse, coarse)
         self.channel_gate = ChannelGate(coarse, reduction=coarse, bias=True)
         self.spatial_gate = SpatialGate(mean_first=False, norm=True)
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from madnet.errors import UserError
-from madnet.models.layers import ConvBNReLU
+from madnet.models.layers import ConvBNLeakyReLU
 
 from .fcn_head import FCNSegHead
 
@@ -34,7 +34,7 @@ class RDIANHead(FCNSegHead):
                 'choose two of the maps with in_channels and in_index'
             )
         super().__init__(in_channels=widths, classified_channels=widths[1], **kwargs)
-        self.skip = ConvBNReLU(widths[0], widths[1], kernel_size=1, bias=False, activation=nn.LeakyReLU)
+        self.skip = ConvBNLeakyReLU(widths[0], widths[1], kernel_size=1)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Maps (B, C₀, H, W) and (B, C₁, h, w) → logits (B, 1, H, W)."""

@@ -7,27 +7,9 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from madnet.models.layers import DoubleConv, resize_like
+from madnet.models.layers import CrossGate, DoubleConv, resize_like
 
 from .pyramid_head import PyramidHead
-
-
-class CrossGate(nn.Module):
-    """Channel-wise cross attention (CCA) of UCTransNet (Wang et al., AAAI 2022): the skip's channels, gated
-    by what the skip and the map from below have in them on average, and ReLU.
-
-    Shape:
-        Skip (B, C, H, W) and map from below (B, D, H, W) → (B, C, H, W).
-    """
-
-    def __init__(self, skip_channels: int, below_channels: int):
-        super().__init__()
-        self.skip = nn.Linear(skip_channels, skip_channels)
-        self.below = nn.Linear(below_channels, skip_channels)
-
-    def forward(self, skip: Tensor, below: Tensor) -> Tensor:
-        gate = (self.skip(skip.mean(dim=(2, 3))) + self.below(below.mean(dim=(2, 3)))) / 2
-        return (skip * gate.sigmoid()[..., None, None]).relu()
 
 
 @MODELS.register_module()

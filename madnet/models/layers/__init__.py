@@ -1,42 +1,57 @@
-"""What several encoders, necks and heads are built from."""
+"""What encoders, necks and heads are built from.
 
-from .adadcm import AdaDCM
-from .bilinear_correlation import BilinearCorrelation
-from .cbam import CBAMBlock, ChannelGate, SpatialGate, cbam_stage
-from .central_difference import ECB, CentralDifferenceConv
-from .channel_norm import ChannelNorm
-from .channel_transformer import ComplementaryFFN, CrossChannelAttention, SCTBlock
-from .clft import CLFT
-from .conv_blocks import ConvBNReLU, DoubleConv, UpConv
-from .deform_conv import DeformConv2d, deform_conv2d
-from .differential_conv import DifferentialConv
-from .enlarge import enlarge
-from .fusion import AsymmetricFusion, BottomUpFusion
-from .gradient import gradient_magnitude
-from .interactive_attention import InteractiveCrossAttention
-from .inverted_ffn import InvertedResidualFFN
-from .local_contrast import local_contrast, patch_contrast
-from .mamba_block import MambaBlock
-from .mema2m import MLP, MemA2M, MemA2MBlock
-from .memory_attention import MemoryAttention
-from .mim_block import MiMBlock, WordBlock
-from .mim_merge import SentenceMerge, WordMerge
-from .mim_stem import MiMStem
-from .opposite_contrast import opposite_contrast
-from .padding import pad_reflect
-from .patch_expand import PatchExpand
-from .pixel_attention import PixelAttention
-from .residual_block import ResidualBlock, residual_layer
-from .resize_like import resize_like
-from .rsu import RSU, rsu_at
-from .ss2d import SS2D
-from .stem import Stem1, Stem4
-from .taylor_difference import TaylorDifference
-from .two_orientation import TwoOrientationAttention
-from .ucdc import UCDC
-from .upsample_block import UpsampleBlock
-from .windows import window_partition, window_reverse
-from .words import map_to_words, words_to_map
+Blocks that one network alone uses stand in its file, ``<network>_blocks.py``, in the order in which an image
+passes them. General operations, and what several networks use, have a file of their own that is named after
+them. Backbones, necks and heads hold what a config names; everything else that they need is here.
+"""
+
+from madnet.models.layers.abc_blocks import CLFT, UCDC, BilinearCorrelation
+from madnet.models.layers.alcnet_blocks import BottomUpFusion, local_contrast, patch_contrast
+from madnet.models.layers.cbam import CBAMBlock, ChannelGate, SpatialGate, cbam_stage
+from madnet.models.layers.conv_blocks import ConvBNReLU, DoubleConv, UpConv
+from madnet.models.layers.deform_conv import DeformConv2d, deform_conv2d
+from madnet.models.layers.enlarge import enlarge
+from madnet.models.layers.fusion import AsymmetricFusion
+from madnet.models.layers.gradient import gradient_magnitude
+from madnet.models.layers.isnet_blocks import TaylorDifference, TwoOrientationAttention
+from madnet.models.layers.madnet_blocks import (
+    MLP,
+    AdaDCM,
+    DifferentialConv,
+    MemA2M,
+    MemA2MBlock,
+    MemoryAttention,
+    PixelAttention,
+    window_partition,
+    window_reverse,
+)
+from madnet.models.layers.mamba_block import InvertedResidualFFN, MambaBlock
+from madnet.models.layers.mim_blocks import (
+    MiMBlock,
+    MiMStage,
+    MiMStem,
+    PatchExpand,
+    SentenceMerge,
+    UpsampleBlock,
+    WordBlock,
+    WordMerge,
+    map_to_words,
+    words_to_map,
+)
+from madnet.models.layers.padding import pad_reflect
+from madnet.models.layers.rdian_blocks import ConvBNLeakyReLU, ReceptiveFieldBlock, opposite_contrast
+from madnet.models.layers.repisd_blocks import ECB, CentralDifferenceConv
+from madnet.models.layers.residual_block import ResidualBlock, residual_layer
+from madnet.models.layers.resize_like import resize_like
+from madnet.models.layers.sctransnet_blocks import (
+    ChannelNorm,
+    ComplementaryFFN,
+    CrossChannelAttention,
+    CrossGate,
+    SCTBlock,
+)
+from madnet.models.layers.ss2d import SS2D
+from madnet.models.layers.uiunet_blocks import RSU, InteractiveCrossAttention, rsu_at
 
 __all__ = [
     'CLFT',
@@ -54,8 +69,10 @@ __all__ = [
     'ChannelGate',
     'ChannelNorm',
     'ComplementaryFFN',
+    'ConvBNLeakyReLU',
     'ConvBNReLU',
     'CrossChannelAttention',
+    'CrossGate',
     'DeformConv2d',
     'DifferentialConv',
     'DoubleConv',
@@ -66,15 +83,15 @@ __all__ = [
     'MemA2MBlock',
     'MemoryAttention',
     'MiMBlock',
+    'MiMStage',
     'MiMStem',
     'PatchExpand',
     'PixelAttention',
+    'ReceptiveFieldBlock',
     'ResidualBlock',
     'SCTBlock',
     'SentenceMerge',
     'SpatialGate',
-    'Stem1',
-    'Stem4',
     'TaylorDifference',
     'TwoOrientationAttention',
     'UpConv',

@@ -35,7 +35,7 @@ class SpatialGate(nn.Module):
     Spatial attention of CBAM (Woo et al., ECCV 2018, eq. 3), the convolution without bias.
 
     Args:
-        kernel_size: Of the convolution, odd; zero padding keeps the size.
+        kernel_size: Side of the convolution's kernel, odd; zero padding keeps the size.
         mean_first: Whether the mean is the convolution's first channel and the maximum its second, or the
             other way round: published weights need their own order.
         norm: Whether a BatchNorm stands between the convolution and σ.
@@ -57,8 +57,8 @@ class SpatialGate(nn.Module):
 class CBAMBlock(nn.Module):
     """Residual block with both gates: ReLU(gated BN Conv3×3 ReLU BN Conv3×3 x + shortcut x).
 
-    The gates act before the sum, first over channels, then over pixels. All convolutions but the gates' have
-    a bias. The block of DNANet (Li et al., TIP 2023) and of MSHNet (Liu et al., CVPR 2024).
+    The gates act before the sum, first over channels, then over pixels. All convolutions except the gates'
+    have a bias. The block of DNANet (Li et al., TIP 2023) and of MSHNet (Liu et al., CVPR 2024).
 
     Shape:
         (B, in_channels, H, W) → (B, out_channels, H, W).
@@ -89,7 +89,6 @@ class CBAMBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         y = self.body(x)
         y = y * self.channel_gate(y)
         y = y * self.spatial_gate(y)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from .enlarge import enlarge
-from .narrow_norm import BatchNorm2d
+from madnet.models.layers.enlarge import enlarge
+from madnet.models.layers.narrow_norm import BatchNorm2d
 
 
 class ConvBNReLU(nn.Sequential):

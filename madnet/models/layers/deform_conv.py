@@ -35,7 +35,7 @@ def deform_conv2d(
         offset: (B, 2 · kh · kw, H', W') in pixels: for every tap, row by row, Δr, then Δc.
         weight: W, (O, C, kh, kw).
         bias: b, (O,).
-        padding: (p_h, p_w) in pixels; H' = H + 2 p_h − kh + 1, W' likewise.
+        padding: (p_h, p_w) in pixels; H' = H + 2 p_h − kh + 1, W' accordingly.
         mask: m, (B, kh · kw, H', W'); None for 1, the first version.
         backend: ``'torchvision'``, its compiled operator; ``'torch'``, in operations that every device,
             compiler and exporter knows; ``'auto'``, the first where torchvision is installed and nothing is
@@ -100,7 +100,7 @@ def _compiled() -> Callable | None:
 
 
 class DeformConv2d(nn.Conv2d):
-    """Deformable convolution that tells its taps' offsets itself, by a convolution of the same kernel.
+    """Deformable convolution that computes its taps' offsets itself, by a convolution of the same kernel.
 
     That convolution starts at zero, so that this one starts as an ordinary one, with weights as in PyTorch's
     (modulated: every tap at half weight).
@@ -129,13 +129,13 @@ class DeformConv2d(nn.Conv2d):
         self.modulated = modulated
         self.backend = backend
         self.taps = height * width
-        told = (3 if modulated else 2) * self.taps
-        self.offset = nn.Conv2d(in_channels, told, kernel_size, padding=self.padding)
+        shifts_and_weights = (3 if modulated else 2) * self.taps
+        self.offset = nn.Conv2d(in_channels, shifts_and_weights, kernel_size, padding=self.padding)
         nn.init.zeros_(self.offset.weight)
         nn.init.zeros_(self.offset.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        told = self.offset(x)
-        mask = told[:, 2 * self.taps :].sigmoid() if self.modulated else None
-        offset = told[:, : 2 * self.taps]
+        predicted = self.offset(x)
+        mask = predicted[:, 2 * self.taps :].sigmoid() if self.modulated else None
+        offset = predicted[:, : 2 * self.taps]
         return deform_conv2d(x, offset, self.weight, self.bias, self.padding, mask, self.backend)

@@ -1,11 +1,10 @@
-"""Fusion of a semantic and a detailed map by gates."""
+"""Fusion of a semantic and a detailed map by gates (ACM), and what other fusions share with it."""
 
 import torch
 from torch import Tensor, nn
 
 from madnet.errors import UserError
-
-from .conv_blocks import ConvBNReLU
+from madnet.models.layers.conv_blocks import ConvBNReLU
 
 
 def bottleneck(channels: int, reduction: int) -> nn.Sequential:
@@ -66,27 +65,3 @@ def batch_of_means(x: Tensor, training: bool, layer: str) -> Tensor:
             'set train_dataloader.batch_size to 2 or more, and drop_last=True, or one image may be left over'
         )
     return x.mean(dim=(2, 3), keepdim=True)
-
-
-class BottomUpFusion(nn.Module):
-    """Bottom-up attentional modulation of ALCNet (Dai et al., TGRS 2021, Fig. 5)::
-
-        y = gate(BN low) ⊙ BN high + BN low
-
-    The detailed map decides pixel by pixel what passes of the semantic one. No bottleneck in the gate, as in
-    the published network.
-
-    Args:
-        channels: Channels of both maps and of the output.
-    """
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.norm_high = nn.BatchNorm2d(channels)
-        self.norm_low = nn.BatchNorm2d(channels)
-        self.gate = bottleneck(channels, reduction=1)
-
-    def forward(self, high: Tensor, low: Tensor) -> Tensor:
-        """Maps (B, channels, H, W) both → (B, channels, H, W)."""
-        low = self.norm_low(low)
-        return self.gate(low) * self.norm_high(high) + low

@@ -27,7 +27,7 @@ class SS2D(nn.Module):
         rank: R of the projection to Δ; ⌈C / 16⌉ by default.
         published_layout: Reproduce the published code's re-read of memory at the entrance: channels-first
             memory taken for channels-last, which mixes positions and channels. For published checkpoints.
-        backend: Of :func:`madnet.ops.selective_scan_2d`.
+        backend: Backend of :func:`madnet.ops.selective_scan_2d`.
 
     Shape:
         (B, H, W, C) → (B, H, W, C).

@@ -11,12 +11,12 @@ from madnet.errors import UserError
 from madnet.models.layers import AsymmetricFusion, enlarge, residual_layer
 
 
-def double(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
+def doubling_conv(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
     """Transposed convolution (B, in_channels, h, w) → (B, out_channels, 2h, 2w)."""
     return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=4, stride=2, padding=1)
 
 
-def meet(high: Tensor, low: Tensor, stretch: bool, align_corners: bool) -> Tensor:
+def resize_to_finer(high: Tensor, low: Tensor, stretch: bool, align_corners: bool) -> Tensor:
     """``high`` (B, C, ceil(H / 2), ceil(W / 2)), bilinear, at the size (H, W) of ``low``: stretched to it, or
     doubled and cut at the right and the bottom."""
     if stretch or align_corners:
@@ -52,7 +52,7 @@ class ACMUNetNeck(BaseModule):
         super().__init__(init_cfg)
         widths = at_least_two(in_channels, type(self).__name__)
         self.pyramid_channels = widths
-        self.ups = nn.ModuleList(double(widths[i + 1], widths[i]) for i in range(len(widths) - 1))
+        self.ups = nn.ModuleList(doubling_conv(widths[i + 1], widths[i]) for i in range(len(widths) - 1))
         self.fusions = nn.ModuleList(
             AsymmetricFusion(width, high_channels=width if reduce_high else None) for width in widths[:-1]
         )
@@ -107,7 +107,7 @@ class ACMFPNNeck(BaseModule):
         """Maps (B, Cᵢ, Hᵢ, Wᵢ), Hᵢ₊₁ = ceil(Hᵢ / 2) → decoded maps of the same shapes, the last unchanged."""
         decoded = [pyramid[-1]]
         for low, fusion in reversed(list(zip(pyramid[:-1], self.fusions, strict=True))):
-            decoded.insert(0, fusion(meet(decoded[0], low, self.stretch, self.align_corners), low))
+            decoded.insert(0, fusion(resize_to_finer(decoded[0], low, self.stretch, self.align_corners), low))
         return tuple(decoded)
 
 

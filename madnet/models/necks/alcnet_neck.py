@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from madnet.errors import UserError
 from madnet.models.layers import BottomUpFusion, ConvBNReLU, local_contrast
-
-from .acm_neck import ACMUNetNeck, at_least_two, double, meet
+from madnet.models.necks.acm_neck import ACMUNetNeck, at_least_two, doubling_conv, resize_to_finer
 
 
 @MODELS.register_module()
@@ -56,7 +55,7 @@ class ALCNetNeck(BaseModule):
         lows = [contrasts[0], *(reduce(x) for reduce, x in zip(self.reduce, contrasts[1:], strict=True))]
         fused = [lows[-1]]
         for low, fusion in reversed(list(zip(lows[:-1], self.fusions, strict=True))):
-            fused.insert(0, fusion(meet(fused[0], low, self.align_corners, self.align_corners), low))
+            fused.insert(0, fusion(resize_to_finer(fused[0], low, False, self.align_corners), low))
         return tuple(fused)
 
 
@@ -78,7 +77,7 @@ class ALCNetBasicNeck(ACMUNetNeck):
         super().__init__(in_channels, blocks=0, init_cfg=init_cfg)
         finest = self.pyramid_channels[0]
         self.pyramid_channels = [finest // 2, *self.pyramid_channels]
-        self.last = double(finest, finest // 2)
+        self.last = doubling_conv(finest, finest // 2)
 
     def forward(self, pyramid: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps (B, Cᵢ, Hᵢ, Wᵢ), Hᵢ₊₁ = ceil(Hᵢ / 2) → (B, C₀ / 2, 2·H₀, 2·W₀), then decoded maps of the

@@ -1,11 +1,13 @@
-"""The small U-Net that UIU-Net and U²-Net have in place of a block of convolutions."""
+"""The blocks of UIU-Net (Wu, Hong, Chanussot, TIP 2023): U-Nets in place of convolutions, attention."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .conv_blocks import ConvBNReLU
-from .resize_like import resize_like
+from madnet.models.layers.cbam import SpatialGate
+from madnet.models.layers.conv_blocks import ConvBNReLU
+from madnet.models.layers.fusion import batch_of_means, bottleneck
+from madnet.models.layers.resize_like import resize_like
 
 
 class RSU(nn.Module):
@@ -61,3 +63,38 @@ def rsu_at(level: int, in_channels: int, mid_channels: int, out_channels: int) -
     """The block of a stage of U²-Net and UIU-Net: 7 levels deep at the finest stage 0, then 6, 5 and 4, and
     from stage 4 on, where maps are too small to pool, dilated."""
     return RSU(in_channels, mid_channels, out_channels, depth=max(7 - level, 4), dilated=level > 3)
+
+
+class InteractiveCrossAttention(nn.Module):
+    """Interactive-cross attention of UIU-Net (Wu et al., TIP 2023, Fig. 4)::
+
+        high ← ReLU BN Conv1×1(high);  t = top_down(mean over pixels of high)
+        s = spatial gate of ReLU BN Conv1×1(low ⊙ t)
+        y = [p(2 · low ⊙ t), p(2 · high ⊙ s)],   p = ReLU BN Conv3×3, the same for both
+
+    The deeper map weighs the channels of the detailed one, and what is left of that says where the deeper one
+    counts. The factors 2, which the figure has not, are the published code's.
+
+    Args:
+        channels: C, channels of ``low``; the output has twice as many.
+        high_channels: Channels of ``high``; C by default.
+        reduction: Ratio of the bottleneck in both gates.
+
+    Raises:
+        UserError: In training on a single image: the gate of channels is normalised over the batch alone.
+    """
+
+    def __init__(self, channels: int, high_channels: int | None = None, reduction: int = 4):
+        super().__init__()
+        self.reduce_high = ConvBNReLU(high_channels or channels, channels, kernel_size=1)
+        self.top_down = bottleneck(channels, reduction)
+        self.squeeze = ConvBNReLU(channels, max(1, channels // reduction), kernel_size=1)
+        self.spatial_gate = SpatialGate(kernel_size=3)
+        self.post = ConvBNReLU(channels, channels)
+
+    def forward(self, high: Tensor, low: Tensor) -> Tensor:
+        """Maps (B, high_channels, H, W) and (B, C, H, W) → (B, 2·C, H, W)."""
+        high = self.reduce_high(high)
+        low = low * self.top_down(batch_of_means(high, self.training, type(self).__name__))
+        high = high * self.spatial_gate(self.squeeze(low))
+        return torch.cat([self.post(2 * low), self.post(2 * high)], dim=1)

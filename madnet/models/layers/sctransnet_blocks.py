@@ -1,4 +1,4 @@
-"""SCTransNet's transformer block over the channels of several maps at once."""
+"""The blocks of SCTransNet (Yuan et al., TGRS 2024): attention over the channels of several maps."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .channel_norm import ChannelNorm
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of every pixel: (B, C, H, W) → (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return y.permute(0, 3, 1, 2)
 
 
 def _pointwise(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -121,3 +127,21 @@ class SCTBlock(nn.Module):
         attended = self.attention([norm(x) for norm, x in zip(self.norms, levels, strict=True)], joined)
         mixed = [x + y for x, y in zip(levels, attended, strict=True)]
         return [x + ffn(norm(x)) for x, norm, ffn in zip(mixed, self.ffn_norms, self.ffns, strict=True)]
+
+
+class CrossGate(nn.Module):
+    """Channel-wise cross attention (CCA) of UCTransNet (Wang et al., AAAI 2022): the skip's channels, gated
+    by what the skip and the map from below have in them on average, and ReLU.
+
+    Shape:
+        Skip (B, C, H, W) and map from below (B, D, H, W) → (B, C, H, W).
+    """
+
+    def __init__(self, skip_channels: int, below_channels: int):
+        super().__init__()
+        self.skip = nn.Linear(skip_channels, skip_channels)
+        self.below = nn.Linear(below_channels, skip_channels)
+
+    def forward(self, skip: Tensor, below: Tensor) -> Tensor:
+        gate = (self.skip(skip.mean(dim=(2, 3))) + self.below(below.mean(dim=(2, 3)))) / 2
+        return (skip * gate.sigmoid()[..., None, None]).relu()

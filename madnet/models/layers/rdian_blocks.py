@@ -1,8 +1,12 @@
-"""Contrast that counts only where it is seen from opposite sides."""
+"""The blocks of RDIAN (Sun et al., TGRS 2023): contrast against opposite sides, receptive fields."""
+
+import functools
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from madnet.models.layers.conv_blocks import ConvBNReLU
 
 
 def opposite_contrast(x: Tensor, distance: int = 2) -> Tensor:
@@ -15,8 +19,8 @@ def opposite_contrast(x: Tensor, distance: int = 2) -> Tensor:
     map x is 0.
 
     Args:
-        x: Image (B, C, H, W). Of several channels the products are averaged.
-        distance: In pixels.
+        x: Image (B, C, H, W). The products of several channels are averaged.
+        distance: Distance of the neighbours in pixels.
 
     Returns:
         Map (B, 1, H, W) in 0–1, 0.5 where nothing stands out.
@@ -32,3 +36,23 @@ def opposite_contrast(x: Tensor, distance: int = 2) -> Tensor:
     axes = ((-d, -d), (-d, 0), (-d, d), (0, d))
     products = sum(difference(row, column) * difference(-row, -column) for row, column in axes)
     return torch.sigmoid(products.mean(dim=1, keepdim=True))
+
+
+#: convolution, BatchNorm and leaky ReLU, as everywhere in RDIAN
+ConvBNLeakyReLU = functools.partial(ConvBNReLU, bias=False, activation=nn.LeakyReLU)
+
+
+class ReceptiveFieldBlock(nn.Module):
+    """x plus two convolutions of it through half the channels, each with BN and leaky ReLU (RDIAN).
+
+    Shape:
+        (B, channels, H, W) → (B, channels, H, W).
+    """
+
+    def __init__(self, channels: int, kernel_size: int):
+        super().__init__()
+        self.squeeze = ConvBNLeakyReLU(channels, channels // 2, kernel_size)
+        self.expand = ConvBNLeakyReLU(channels // 2, channels, kernel_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.expand(self.squeeze(x))

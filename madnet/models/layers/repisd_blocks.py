@@ -1,11 +1,11 @@
-"""Central difference convolution, and the re-parameterised block around it."""
+"""The blocks of RepISD-Net (Wu et al., TGRS 2023): central differences, re-parameterised."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .conv_blocks import ConvBNReLU
-from .foldable import Foldable
+from madnet.models.layers.conv_blocks import ConvBNReLU
+from madnet.models.layers.foldable import Foldable
 
 
 class CentralDifferenceConv(nn.Conv2d):

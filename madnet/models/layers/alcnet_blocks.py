@@ -1,10 +1,12 @@
-"""Local contrast as the network layer of ALCNet."""
+"""The blocks of ALCNet (Dai et al., TGRS 2021): local contrast, and the fusion after it."""
 
 from collections.abc import Sequence
 from functools import reduce
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from madnet.models.layers.fusion import bottleneck
 
 DIRECTIONS = ((1, 1), (1, 0), (1, -1), (0, 1))
 """One (rows, columns) of each of the four pairs of opposite neighbours."""
@@ -36,3 +38,27 @@ def patch_contrast(x: Tensor, shift: int) -> Tensor:
 def local_contrast(x: Tensor, shifts: Sequence[int]) -> Tensor:
     """The largest :func:`patch_contrast` over several shifts: (B, C, H, W) → (B, C, H, W)."""
     return reduce(torch.maximum, (patch_contrast(x, shift) for shift in shifts))
+
+
+class BottomUpFusion(nn.Module):
+    """Bottom-up attentional modulation of ALCNet (Dai et al., TGRS 2021, Fig. 5)::
+
+        y = gate(BN low) ⊙ BN high + BN low
+
+    The detailed map decides pixel by pixel what passes of the semantic one. No bottleneck in the gate, as in
+    the published network.
+
+    Args:
+        channels: Channels of both maps and of the output.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm_high = nn.BatchNorm2d(channels)
+        self.norm_low = nn.BatchNorm2d(channels)
+        self.gate = bottleneck(channels, reduction=1)
+
+    def forward(self, high: Tensor, low: Tensor) -> Tensor:
+        """Maps (B, channels, H, W) both → (B, channels, H, W)."""
+        low = self.norm_low(low)
+        return self.gate(low) * self.norm_high(high) + low

@@ -1,0 +1,305 @@
+"""The blocks of MAD-Net (IEEE document 10777476): AdaDCM of the encoder, MemA²M of the bottleneck."""
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn.bricks import DropPath
+from torch import Tensor, nn
+
+from madnet.models.layers.conv_blocks import ConvBNReLU
+from madnet.models.layers.foldable import Foldable
+from madnet.models.layers.padding import pad_reflect
+
+# Each border cell of the 3×3 kernel (flat, row by row) and the one before it on a clockwise walk around the
+# centre.
+_PRECEDING_CELL = (3, 0, 1, 6, 4, 2, 7, 8, 5)
+
+_BRANCHES = ('horizontal', 'vertical', 'angular', 'plain')
+
+
+class DifferentialConv(Foldable):
+    """A 3×3 convolution whose kernel is a learnt mix of difference kernels and a plain one.
+
+    The branches of AdaDCM in MAD-Net (IEEE document 10777476): horizontal differences (left minus right
+    column), vertical differences (upper minus lower row), angular differences (each border cell minus its
+    neighbour) and a plain kernel, each with its own bias; four unconstrained scalars γ scale kernels *and*
+    biases before they are summed. Convolution is linear, so the sum is taken over kernels: there is ONE
+    convolution per forward, in training too.
+
+    Args:
+        channels: C of input and output.
+        deploy: Start in the deployed form, a plain convolution.
+
+    Shape:
+        (B, C, H, W) → (B, C, H, W); stride 1, zero padding 1.
+    """
+
+    def __init__(self, channels: int, deploy: bool = False):
+        super().__init__()
+        self.deployed = deploy
+        if deploy:
+            self.fused = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+            return
+        self.gamma = nn.ParameterDict({name: nn.Parameter(torch.ones(1)) for name in _BRANCHES})
+        for gamma in self.gamma.values():
+            gamma._no_weight_decay = True
+        # Holders of weights with the initialisation of their kind; none of them is ever called.
+        self.horizontal = nn.Conv1d(channels, channels, kernel_size=3)
+        self.vertical = nn.Conv1d(channels, channels, kernel_size=3)
+        self.angular = nn.Conv2d(channels, channels, kernel_size=3)
+        self.plain = nn.Conv2d(channels, channels, kernel_size=3)
+
+    def branch_kernels(self) -> dict[str, Tensor]:
+        """The unscaled 3×3 kernel of every branch, each (C_out, C_in, 3, 3)."""
+        column, row, cells = self.horizontal.weight, self.vertical.weight, self.angular.weight
+        preceding = cells.flatten(2)[..., list(_PRECEDING_CELL)].view_as(cells)
+        return {
+            'horizontal': torch.stack([column, torch.zeros_like(column), -column], dim=-1),
+            'vertical': torch.stack([row, torch.zeros_like(row), -row], dim=-2),
+            'angular': cells - preceding,
+            'plain': self.plain.weight,
+        }
+
+    def fused_kernel(self) -> tuple[Tensor, Tensor]:
+        """Kernel (C_out, C_in, 3, 3) and bias (C_out,) that the branches amount to, differentiable."""
+        kernels = self.branch_kernels()
+        weight = sum(self.gamma[name] * kernels[name] for name in _BRANCHES)
+        bias = sum(self.gamma[name] * getattr(self, name).bias for name in _BRANCHES)
+        return weight, bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.deployed:
+            return self.fused(x)
+        return F.conv2d(x, *self.fused_kernel(), padding=1)
+
+
+class PixelAttention(nn.Module):
+    """Gate in 0–1 from a depthwise 7×7 convolution with reflected border.
+
+    Part of AdaDCM in MAD-Net (IEEE document 10777476). The paper's figure says "7×7 Conv"; the published
+    network uses a depthwise one, as here. A map of fewer than 4 pixels along an axis cannot be mirrored by 3
+    and has its edge repeated along that axis.
+
+    Args:
+        channels: C of the input and of the gate.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel_size=7, groups=channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) → gate (B, C, H, W) in 0–1."""
+        return torch.sigmoid(self.conv(pad_reflect(x, 3, 3, 3, 3)))
+
+
+class AdaDCM(nn.Module):
+    """Adaptive differential convolution module of MAD-Net (IEEE document 10777476).
+
+    As in the published network, which has a leading convolution and a last residual that the paper's figure
+    omits, and takes the attention from the output of the second convolution::
+
+        x0 = Conv3×3(x);  r = ReLU(DifferentialConv(x0)) + x0;  s = Conv3×3(r);  y = s ⊙ PixelAttention(s) +
+        x0
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+
+    Shape:
+        (B, in_channels, H, W) → (B, out_channels, H, W).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.conv_in = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        self.differential = DifferentialConv(out_channels)
+        self.conv_out = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
+        self.attention = PixelAttention(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shallow = self.conv_in(x)
+        edges = F.relu(self.differential(shallow)) + shallow
+        mixed = self.conv_out(edges)
+        return mixed * self.attention(mixed) + shallow
+
+
+class MemoryAttention(nn.Module):
+    """Gates the channels of a window by what a learnable memory bank answers to the window's mean.
+
+    With window tokens w (L, C), bank M (K, slots), K = C // reduction::
+
+        ℓ = Linear(mean(w));  a = softmax(ℓ M / √K);  g = σ(Linear(a Mᵀ));  y = Linear(w ⊙ g)
+
+    The bank is a parameter, learnt by gradient, and serves as key and value. As published with MAD-Net
+    (IEEE document 10777476), whose figure shows a sigmoid similarity and neither the last gate's sigmoid nor
+    the output projection.
+
+    Args:
+        channels: C of the tokens.
+        slots: Columns of the bank.
+        reduction: C // K.
+    """
+
+    def __init__(self, channels: int, slots: int = 128, reduction: int = 8):
+        super().__init__()
+        width = max(1, channels // reduction)
+        self.scale = width**-0.5
+        self.bank = nn.Parameter(torch.randn(width, slots))
+        self.bank._no_weight_decay = True
+        self.proj = nn.Linear(channels, channels)
+        self.reduce = nn.Linear(channels, width)
+        self.expand = nn.Linear(width, channels)
+
+    def forward(self, windows: Tensor, valid: Tensor | None = None) -> Tensor:
+        """
+        Args:
+            windows: Tokens (N, L, C) of N windows.
+            valid: Number of real tokens of each window, (N, 1), where the others are zeros; None: all are
+                real.
+
+        Returns:
+            Tokens (N, L, C).
+        """
+        mean = windows.mean(dim=1) if valid is None else windows.sum(dim=1) / valid
+        address = torch.softmax(self.reduce(mean) @ self.bank * self.scale, dim=-1)
+        gate = torch.sigmoid(self.expand(address @ self.bank.t()))
+        return self.proj(windows * gate.unsqueeze(1))
+
+
+def window_partition(x: Tensor, window: tuple[int, int]) -> Tensor:
+    """Map (B, H, W, C) → tokens (B·nW, h·w, C) of its nW = (H/h)(W/w) windows of h×w.
+
+    Windows are in row-major order inside an image, tokens in row-major order inside a window.
+    H and W must be multiples of the window.
+    """
+    batch, height, width, channels = x.shape
+    h, w = window
+    x = x.view(batch, height // h, h, width // w, w, channels)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, h * w, channels)
+
+
+def window_reverse(windows: Tensor, window: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """The inverse of :func:`window_partition`: tokens (B·nW, h·w, C) → map (B, H, W, C), size (H, W)."""
+    (h, w), (height, width) = window, size
+    x = windows.view(-1, height // h, width // w, h, w, windows.shape[-1])
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, windows.shape[-1])
+
+
+class MLP(nn.Module):
+    """Linear(C → hidden) → GELU → Linear(hidden → C) on the last axis: (..., C) → (..., C)."""
+
+    def __init__(self, channels: int, hidden: int):
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.fc2 = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class MemA2MBlock(nn.Module):
+    """Windowed memory attention and an MLP, each normalised before and added to its input.
+
+    The map may have any size. Along an axis no longer than ``window`` there is one window and no shift; a
+    longer axis is rolled by the shift, then filled up with zeros to whole windows, and a window's mean
+    counts its real tokens only. On multiples of the window this is the published block exactly.
+
+    Args:
+        channels: C of the map.
+        window: Side of a window, in pixels of the map.
+        shift: Cyclic shift of the windows, in pixels, without mask.
+        drop_path: Probability in 0–1 that a branch is left out for a sample in training.
+        slots: Columns of the memory bank.
+    """
+
+    def __init__(
+        self, channels: int, window: int = 16, shift: int = 0, drop_path: float = 0.0, slots: int = 128
+    ):
+        super().__init__()
+        self.window = window
+        self.shift = shift
+        self.norm1 = nn.LayerNorm(channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = MLP(channels, 2 * channels)
+        self.attention = MemoryAttention(channels, slots)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, C), channels last → map (B, H, W, C)."""
+        x = x + self.drop_path(self._attend(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+    def _attend(self, x: Tensor) -> Tensor:
+        height, width = x.shape[1:3]
+        window = (min(self.window, height), min(self.window, width))
+        # Pooling over the whole axis does not see a roll: one window needs none.
+        shift = tuple(self.shift if size > self.window else 0 for size in (height, width))
+        missing = (-height % window[0], -width % window[1])
+        padded = (height + missing[0], width + missing[1])
+
+        if any(shift):
+            x = torch.roll(x, (-shift[0], -shift[1]), dims=(1, 2))
+        valid = None
+        if any(missing):
+            x = _fill_up(x, missing)
+            real = _fill_up(x.new_ones(1, height, width, 1), missing)
+            valid = window_partition(real, window).sum(dim=1).repeat(x.shape[0], 1)
+
+        x = window_reverse(self.attention(window_partition(x, window), valid), window, padded)
+        x = x[:, :height, :width]
+        if any(shift):
+            x = torch.roll(x, shift, dims=(1, 2))
+        return x
+
+
+def _fill_up(x: Tensor, missing: tuple[int, int]) -> Tensor:
+    """Appends zero rows and columns to a map (B, H, W, C)."""
+    return F.pad(x, (0, 0, 0, missing[1], 0, missing[0]))
+
+
+class MemA2M(nn.Module):
+    """Memory-augmented attention module of MAD-Net (IEEE document 10777476): Conv-BN-ReLU, then a stack of
+    :class:`MemA2MBlock`.
+
+    Every second block shifts its windows by half a window; the probability of drop path grows linearly from
+    0 to ``drop_path`` over the stack. Each block has its own memory bank (the paper's figure draws one).
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        depth: Number of blocks.
+        window: Side of a window, in pixels of the map.
+        drop_path: Probability in 0–1 of the last block's drop path.
+        slots: Columns of each memory bank.
+
+    Shape:
+        (B, in_channels, H, W) → (B, out_channels, H, W), any H, W >= 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        depth: int = 4,
+        window: int = 16,
+        drop_path: float = 0.1,
+        slots: int = 128,
+    ):
+        super().__init__()
+        self.stem = ConvBNReLU(in_channels, out_channels)
+        self.blocks = nn.Sequential(
+            *(
+                MemA2MBlock(
+                    out_channels,
+                    window=window,
+                    shift=window // 2 if i % 2 else 0,
+                    drop_path=drop_path * i / max(1, depth - 1),
+                    slots=slots,
+                )
+                for i in range(depth)
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).permute(0, 2, 3, 1).contiguous()
+        return self.blocks(x).permute(0, 3, 1, 2).contiguous()
