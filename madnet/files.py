@@ -116,23 +116,24 @@ def write_json(path: str | os.PathLike, content: Any, indent: int = 2) -> Path:
 
 
 def json_text(content: Any, indent: int = 2) -> str:
-    """A value as strict JSON with a newline at its end.
+    """A value as strict JSON with a newline at its end; see :func:`plain`."""
+    return json.dumps(plain(content), indent=indent, ensure_ascii=False, allow_nan=False) + '\n'
 
-    Dataclasses become objects, arrays lists, NumPy's numbers numbers; NaN and infinity, which JSON has no
-    word for, become null.
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it.
+
+    Dataclasses and mappings become dicts, tuples and arrays lists, NumPy's numbers Python's. NaN and
+    infinity, which JSON has no word for, become None.
     """
-    return json.dumps(_plain(content), indent=indent, ensure_ascii=False, allow_nan=False) + '\n'
-
-
-def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if hasattr(value, 'tolist'):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,0 +1,59 @@
+"""What is kept of tests, runs and comparisons: typed records, their files, and the tables made of them.
+
+Needs NumPy's and Python's own types only.
+"""
+
+from madnet.records.classical_results import ClassicalSet, DetectorResult, read_classical
+from madnet.records.columns import COLUMNS, COST, HEADLINE, SHORT, Column, Spread, as_text, column
+from madnet.records.comparison import Comparison, ComparisonPlan, ComparisonRow, find_comparison
+from madnet.records.costs import Cost, Costs
+from madnet.records.metrics_file import (
+    CheckpointInfo,
+    DatasetInfo,
+    Details,
+    MetricsFile,
+    read_per_image,
+    write_results,
+)
+from madnet.records.result_table import (
+    ResultTable,
+    latex_escape,
+    markdown_table,
+    metrics_text,
+    slug,
+    text_table,
+)
+from madnet.records.run_file import RunFile
+
+__all__ = [
+    'COLUMNS',
+    'COST',
+    'HEADLINE',
+    'SHORT',
+    'CheckpointInfo',
+    'ClassicalSet',
+    'Column',
+    'Comparison',
+    'ComparisonPlan',
+    'ComparisonRow',
+    'Cost',
+    'Costs',
+    'DatasetInfo',
+    'Details',
+    'DetectorResult',
+    'MetricsFile',
+    'ResultTable',
+    'RunFile',
+    'Spread',
+    'as_text',
+    'column',
+    'find_comparison',
+    'latex_escape',
+    'markdown_table',
+    'metrics_text',
+    'read_classical',
+    'read_per_image',
+    'slug',
+    'text_table',
+    'write_results',
+]

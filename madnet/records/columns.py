@@ -1,0 +1,122 @@
+"""The columns of every table: each metric with its unit, its decimals, and which direction is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Spread(NamedTuple):
+    """A number over several seeds.
+
+    Attributes:
+        mean: Over the seeds; None where it is undefined.
+        std: The standard deviation of a sample; None for one seed.
+        n: Seeds.
+    """
+
+    mean: float | None
+    std: float | None
+    n: int
+
+
+Value = float | Spread | tuple | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one metric stands in a table.
+
+    Attributes:
+        key: Its name in ``metrics.json``.
+        unit: Behind the name in the head: ``'%'``, ``'×1e-6'`` or nothing.
+        scale: What the stored number is multiplied by.
+        decimals: Digits behind the point.
+        better: ``'higher'``, ``'lower'``, or None where neither is better.
+        latex: The head in LaTeX, without its arrow; default the key and the unit.
+    """
+
+    key: str
+    unit: str = '%'
+    scale: float = 100.0
+    decimals: int = 2
+    better: str | None = 'higher'
+    latex: str = ''
+
+    @property
+    def title(self) -> str:
+        """Name and unit."""
+        return ' '.join(part for part in (self.key, self.unit) if part)
+
+    @property
+    def head(self) -> str:
+        """Name, unit and the direction that is better."""
+        return ' '.join(filter(None, (self.title, {'higher': '↑', 'lower': '↓', None: ''}[self.better])))
+
+    def text(self, value: Value) -> str:
+        """A value as it is printed; ``–`` where there is none; for a spread, mean and deviation."""
+        if isinstance(value, (tuple, list)):
+            mean, std = value[:2]
+            return f'{self.text(mean)} ± {self.text(std)}' if is_known(mean) else '–'
+        return f'{value * self.scale:.{self.decimals}f}' if is_known(value) else '–'
+
+
+def is_known(value: Value) -> bool:
+    """Whether there is a finite number."""
+    number = value[0] if isinstance(value, (tuple, list)) else value
+    return number is not None and math.isfinite(number)
+
+
+def _count(key: str) -> Column:
+    return Column(key, unit='', scale=1, decimals=0, better=None, latex=key)
+
+
+#: Every metric that a table knows, in the order of the field's papers.
+COLUMNS: dict[str, Column] = {
+    c.key: c
+    for c in (
+        Column('IoU'),
+        Column('nIoU'),
+        Column('F1', latex=r'$F_1$ (\%)'),
+        Column('precision'),
+        Column('recall'),
+        Column('Pd', latex=r'$P_d$ (\%)'),
+        Column('Fa', '×1e-6', 1e6, better='lower', latex=r'$F_a$ ($10^{-6}$)'),
+        Column('AUC'),
+        Column('AP'),
+        Column('hIoU'),
+        Column('AP50', latex=r'AP$_{50}$ (\%)'),
+        Column('AP50-95', latex=r'AP$_{50\text{--}95}$ (\%)'),
+        Column('AP_centre', latex=r'AP$_\mathrm{centre}$ (\%)'),
+        _count('targets'),
+        _count('matched'),
+        _count('images'),
+        Column('parameters', 'M', 1e-6, 3, better='lower'),
+        Column('MACs', 'G', 1e-9, 3, better='lower'),
+        Column('latency', 'ms', 1e3, 1, better='lower'),
+    )
+}
+
+#: What a table of results shows, as far as its rows have it.
+HEADLINE = ('IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'Fa', 'AUC')
+#: What fits beside other columns.
+SHORT = ('IoU', 'nIoU', 'F1', 'Pd', 'Fa')
+#: What a network costs: parameters, multiply-accumulates and seconds for one image.
+COST = ('parameters', 'MACs', 'latency')
+
+
+def column(key: str) -> Column:
+    """The column of a metric; a fraction in percent where the metric is not in the table."""
+    return COLUMNS.get(key) or Column(key)
+
+
+def as_text(key: str, value: Value) -> str:
+    """One number as people read it; ``–`` where it is undefined."""
+    return column(key).text(value)
+
+
+def present(keys: Sequence[str], rows: Sequence) -> list[Column]:
+    """The columns of those metrics that any of the rows has."""
+    return [column(k) for k in keys if any(is_known(row.get(k)) for row in rows)]

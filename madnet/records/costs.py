@@ -1,0 +1,54 @@
+"""``cost.json`` and ``costs.json``: what networks cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+from madnet.records.columns import COST
+from madnet.records.reading import OMITTED, RecordFile
+
+
+@dataclass
+class Cost(RecordFile):
+    """What a network costs for one image, as far as it is known.
+
+    Attributes:
+        parameters: How many numbers are learned.
+        MACs: Multiply-accumulates of convolutions, matrix products and selective scans.
+        latency: Seconds of a forward pass.
+        device: What the latency was measured on, in words.
+        size: Side of the square image in pixels.
+        channels: Of the image.
+    """
+
+    FILE: ClassVar[str] = 'cost.json'
+    WRITER: ClassVar[str] = 'tools/compare.py'
+
+    size: int | None = field(default=None, metadata=OMITTED)
+    channels: int | None = field(default=None, metadata=OMITTED)
+    parameters: int | None = field(default=None, metadata=OMITTED)
+    MACs: int | None = field(default=None, metadata=OMITTED)
+    latency: float | None = field(default=None, metadata=OMITTED)
+    device: str | None = field(default=None, metadata=OMITTED)
+
+    def columns(self) -> dict[str, float]:
+        """The columns :data:`~madnet.records.columns.COST` of a table that are known."""
+        return {k: getattr(self, k) for k in COST if getattr(self, k) is not None}
+
+    def of_views(self, views: int | None) -> Cost:
+        """What averaging several views costs, whose latency is not known from that of one."""
+        if views in (None, 1):
+            return self
+        return replace(self, MACs=self.MACs and self.MACs * views, latency=None, device=None)
+
+
+@dataclass
+class Costs(RecordFile):
+    """``costs.json``: network → its cost."""
+
+    FILE: ClassVar[str] = 'costs.json'
+    WRITER: ClassVar[str] = 'docs/build/zoo.py'
+
+    networks: dict[str, Cost]
+    kind: Literal['costs'] = 'costs'

@@ -1,0 +1,161 @@
+"""``metrics.json`` and ``per_image.csv``: what a test or a scoring of folders found."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from madnet.errors import UserError
+from madnet.files import write_whole
+from madnet.records.reading import OMITTED, Record, RecordFile
+
+Curve = dict[str, list[float | None]]
+
+
+@dataclass
+class DatasetInfo(Record):
+    """Which images were scored.
+
+    Attributes:
+        name: Name of the data set, or the folder of the masks.
+        split: Part of it, such as ``'test'``.
+        split_set: Name of the split lists that the part is of.
+        images: Number of images.
+        split_sha256: Of their ids.
+    """
+
+    name: str | None = None
+    split: str | None = None
+    split_set: str | None = None
+    images: int | None = None
+    split_sha256: str | None = field(default=None, metadata=OMITTED)
+
+    @property
+    def words(self) -> str:
+        """Name, split lists and part, such as ``'NUAA-SIRST idx_427 test'``."""
+        return ' '.join(filter(None, (self.name, self.split_set, self.split)))
+
+
+@dataclass
+class CheckpointInfo(Record):
+    """The weights that were tested, with the SHA-256 of the file."""
+
+    path: str | None = None
+    sha256: str | None = None
+
+
+@dataclass
+class Details(Record):
+    """What reports draw under one protocol; see :meth:`madnet.evaluation.Evaluator.details`.
+
+    Attributes:
+        protocol: What the protocol reproduces, in words.
+        intervals: Metric → [low, high] of the 95 % interval.
+        roc: ``threshold``, ``fpr`` and ``tpr`` of pixels.
+        pr: ``threshold``, ``recall`` and ``precision`` of pixels.
+        best_threshold: ``threshold`` and the ``IoU`` there.
+        pd_fa: ``threshold``, ``Pd`` and ``Fa``.
+        strata: ``size``, ``scr``, ``count`` → rows.
+        eleven: The published curves of ``abc``: ``threshold``, ``recall``, ``precision``, ``tpr``, ``fpr``.
+    """
+
+    protocol: str | None = field(default=None, metadata=OMITTED)
+    intervals: dict[str, list[float | None]] | None = field(default=None, metadata=OMITTED)
+    roc: Curve | None = field(default=None, metadata=OMITTED)
+    pr: Curve | None = field(default=None, metadata=OMITTED)
+    best_threshold: dict[str, float | None] | None = field(default=None, metadata=OMITTED)
+    pd_fa: Curve | None = field(default=None, metadata=OMITTED)
+    strata: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    eleven: Curve | None = field(default=None, metadata=OMITTED)
+
+
+@dataclass
+class MetricsFile(RecordFile):
+    """What ``metrics.json`` holds.
+
+    Attributes:
+        results: Protocol → metric → value: fractions; None where it is undefined.
+        dataset: Which images.
+        config: The config of the test.
+        checkpoint: Its weights; None for a training-free detector.
+        predictions: Folder of the score maps, where folders were scored.
+        masks: Folder of the masks, likewise.
+        views: Views of each image that a prediction averages.
+        details: Protocol → what reports draw.
+        detector: A training-free detector's ``method``, ``title``, ``paper``, ``parameters``, ``rule`` and
+            ``formula``.
+        left_out: Images that were not scored.
+        versions: Package → version.
+    """
+
+    FILE: ClassVar[str] = 'metrics.json'
+    WRITER: ClassVar[str] = 'tools/test.py'
+
+    results: dict[str, dict[str, float | None]]
+    dataset: DatasetInfo = field(default_factory=DatasetInfo)
+    config: str | None = field(default=None, metadata=OMITTED)
+    checkpoint: CheckpointInfo | None = None
+    predictions: str | None = field(default=None, metadata=OMITTED)
+    masks: str | None = field(default=None, metadata=OMITTED)
+    views: int | None = field(default=None, metadata=OMITTED)
+    details: dict[str, Details] = field(default_factory=dict)
+    detector: dict[str, Any] | None = field(default=None, metadata=OMITTED)
+    left_out: Any = field(default=None, metadata=OMITTED)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def details_of(self, protocol: str) -> Details:
+        """What reports draw under a protocol; of nothing where the file has nothing."""
+        return self.details.get(protocol) or Details()
+
+
+def write_results(
+    folder: str | os.PathLike, report: MetricsFile, per_image: Iterable[Mapping]
+) -> tuple[Path, Path]:
+    """Write ``metrics.json`` and ``per_image.csv`` under a folder, made where it is missing.
+
+    Args:
+        folder: Where to.
+        report: NaN and infinity, which JSON has no word for, become null.
+        per_image: Rows with equal keys; NaN becomes an empty cell.
+
+    Returns:
+        The two paths.
+
+    Raises:
+        UserError: A file cannot be written.
+    """
+    rows = list(per_image)
+    text = io.StringIO(newline='')
+    if rows:
+        writer = csv.DictWriter(text, rows[0].keys())
+        writer.writeheader()
+        writer.writerows({k: '' if _undefined(v) else v for k, v in row.items()} for row in rows)
+    metrics = report.write(Path(folder) / 'metrics.json')
+    return metrics, write_whole(Path(folder) / 'per_image.csv', text.getvalue())
+
+
+def read_per_image(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """The rows of a ``per_image.csv``, numbers as floats (NaN for empty cells); none where there is no file.
+
+    Raises:
+        UserError: It is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return []
+    words = ('protocol', 'name')
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding='utf-8'), newline='')))
+        return [{k: v if k in words else float(v or 'nan') for k, v in row.items()} for row in rows]
+    except (OSError, TypeError, ValueError, csv.Error) as e:
+        raise UserError(f'{path}: not a per_image.csv of tools/test.py ({e}).') from None
+
+
+def _undefined(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

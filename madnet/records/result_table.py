@@ -1,0 +1,204 @@
+"""One table of results as plain text, Markdown, CSV, LaTeX and HTML cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from madnet.files import write_whole
+from madnet.records.columns import HEADLINE, Column, Value, as_text, column, is_known, present
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number as printed.
+
+    Attributes:
+        text: The number.
+        rank: Its place in its column: 1 best, 2 second, 0 neither.
+        interval: Its confidence interval, ``''`` where there is none.
+    """
+
+    text: str
+    rank: int = 0
+    interval: str = ''
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """Numbers of one data set under one protocol, one row for each method.
+
+    Attributes:
+        caption: What was measured on what; the protocol is put behind it wherever it is shown.
+        protocol: Name of the protocol that all rows share.
+        rows: Label → metrics as in ``metrics.json`` (fractions); a tuple starts with mean and standard
+            deviation.
+        keys: Metrics to show; those that no row has are left out.
+        head: Head of the column of labels.
+        intervals: Label → metric → (low, high), for those that have a confidence interval.
+        ranked: Whether rows may be compared: best in bold, second underlined.
+    """
+
+    caption: str
+    protocol: str
+    rows: Mapping[str, Mapping[str, Value]]
+    keys: Sequence[str] = HEADLINE
+    head: str = 'method'
+    intervals: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    ranked: bool = True
+    columns: list[Column] = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, 'columns', present(self.keys, list(self.rows.values())))
+
+    @property
+    def title(self) -> str:
+        """Caption with the protocol."""
+        return f'{self.caption}. Protocol: {self.protocol}.'
+
+    def cells(self) -> list[tuple[str, list[Cell]]]:
+        """Rows of label and cells; a column ranks what it prints, so equal prints share their rank."""
+        ranks = [self._ranks(c) for c in self.columns]
+        return [
+            (
+                label,
+                [
+                    Cell(c.text(row.get(c.key)), rank[i], self._interval(label, c))
+                    for c, rank in zip(self.columns, ranks, strict=True)
+                ],
+            )
+            for i, (label, row) in enumerate(self.rows.items())
+        ]
+
+    def _interval(self, label: str, c: Column) -> str:
+        ends = self.intervals.get(label, {}).get(c.key) or ()
+        return ' – '.join(map(c.text, ends)) if len(ends) == 2 and all(map(is_known, ends)) else ''
+
+    def _ranks(self, c: Column) -> list[int]:
+        values = [_printed(c, row.get(c.key)) for row in self.rows.values()]
+        distinct = sorted({v for v in values if v is not None}, reverse=c.better == 'higher')
+        if not self.ranked or c.better is None or sum(v is not None for v in values) < 2:
+            return [0] * len(values)
+        places = {v: place for place, v in enumerate(distinct[:2], 1)}
+        # where two or more share the best place, nobody is second
+        if values.count(distinct[0]) > 1:
+            places = {distinct[0]: 1}
+        return [places.get(v, 0) for v in values]
+
+    def markdown(self) -> str:
+        """A GitHub table under its title: best in bold, second underlined."""
+        marks = ('{}', '**{}**', '<u>{}</u>')
+        rows = [[label, *(marks[c.rank].format(c.text) for c in cells)] for label, cells in self.cells()]
+        head = [self.head, *(c.head for c in self.columns)]
+        return f'{self.title}\n\n{markdown_table(head, rows, range(1, len(head)))}'
+
+    def csv(self) -> str:
+        """Comma-separated, in the units of the other forms; an empty cell where there is no number."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator='\n')
+        writer.writerow([self.head, 'protocol', *(c.title for c in self.columns)])
+        for label, cells in self.cells():
+            writer.writerow([label, self.protocol, *('' if c.text == '–' else c.text for c in cells)])
+        return out.getvalue()
+
+    def latex(self, label: str = '') -> str:
+        """A ``table`` for ``booktabs``: best in bold, second underlined; ``label`` is for ``\\ref``."""
+        marks = ('{}', r'\textbf{{{}}}', r'\underline{{{}}}')
+        lines = [
+            r'\begin{table}[t]',
+            r'  \centering',
+            rf'  \caption{{{latex_escape(self.title)}}}',
+            *([rf'  \label{{{label}}}'] if label else []),
+            rf'  \begin{{tabular}}{{l{"r" * len(self.columns)}}}',
+            r'    \toprule',
+            '    ' + ' & '.join([latex_escape(self.head), *map(_latex_head, self.columns)]) + r' \\',
+            r'    \midrule',
+        ]
+        for name, cells in self.cells():
+            texts = [
+                marks[c.rank].format(c.text.replace(' ± ', r'\,$\pm$\,').replace('–', '--')) for c in cells
+            ]
+            lines.append('    ' + ' & '.join([latex_escape(name), *texts]) + r' \\')
+        lines += [r'    \bottomrule', r'  \end{tabular}', r'\end{table}']
+        return '\n'.join(lines) + '\n'
+
+    def write(self, folder: Path, stem: str | None = None) -> str:
+        """Write ``<stem>.md``, ``.csv`` and ``.tex`` under a folder; returns the stem.
+
+        Args:
+            folder: Made where it is missing.
+            stem: Default: caption and protocol, in small letters, digits and underscores.
+        """
+        stem = stem or slug(f'{self.caption} {self.protocol}')
+        for ending, text in (
+            ('md', self.markdown()),
+            ('csv', self.csv()),
+            ('tex', self.latex(f'tab:{stem}')),
+        ):
+            write_whole(folder / f'{stem}.{ending}', text)
+        return stem
+
+
+def metrics_text(results: Mapping[str, Mapping[str, Value]], head: str = 'protocol') -> str:
+    """A table for the terminal: one row for each protocol or method, :data:`HEADLINE` as far as it is known.
+
+    Args:
+        results: Label → metrics as in ``metrics.json`` (fractions).
+        head: Head of the column of labels.
+    """
+    keys = [k for k in HEADLINE if any(k in row for row in results.values())]
+    rows = [[name, *(as_text(k, row.get(k)) for k in keys)] for name, row in results.items()]
+    return text_table([[head, *(column(k).title for k in keys)], *rows])
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text in aligned columns, the first to the left and all others to the right."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
+        lines.append('  '.join(cells).rstrip())
+    return '\n'.join(lines)
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """A GitHub table, with a newline at its end.
+
+    Args:
+        head: A cell for each column.
+        rows: As many cells each.
+        right: Indices of the columns that are set to the right.
+    """
+    right = set(right)
+    rule = ['---:' if i in right else '---' for i in range(len(head))]
+    escaped = ([cell.replace('|', r'\|') for cell in row] for row in rows)
+    return ''.join(f'| {" | ".join(row)} |\n' for row in (head, rule, *escaped))
+
+
+def latex_escape(text: str) -> str:
+    """Plain text made safe for LaTeX."""
+    special = {c: '\\' + c for c in '&%$#_{}'}
+    special |= {'\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}'}
+    special |= {'–': '--', '×': r'$\times$', '≥': r'$\geq$', '≤': r'$\leq$', '±': r'$\pm$'}
+    return ''.join(special.get(c, c) for c in text)
+
+
+def slug(text: str) -> str:
+    """A text as a file name: small letters, digits and underscores."""
+    return re.sub(r'[^a-z0-9]+', '_', text.lower()).strip('_')
+
+
+def _latex_head(c: Column) -> str:
+    arrow = {'higher': r' $\uparrow$', 'lower': r' $\downarrow$', None: ''}[c.better]
+    return (c.latex or f'{latex_escape(c.key)} ({latex_escape(c.unit)})') + arrow
+
+
+def _printed(c: Column, value: Value) -> float | None:
+    """The value as a reader sees it, to compare by."""
+    if not is_known(value):
+        return None
+    return float(c.text(value[0] if isinstance(value, (tuple, list)) else value))

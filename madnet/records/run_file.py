@@ -1,0 +1,30 @@
+"""``run.json``: how far one run of a comparison has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from madnet.records.reading import OMITTED, RecordFile
+
+
+@dataclass
+class RunFile(RecordFile):
+    """One training and its tests.
+
+    Attributes:
+        wanted: What the plan asked for: config, seed, options and so on.
+        state: ``'running'``, ``'stopped'``, ``'failed'`` or ``'done'``; ``''`` before it begins.
+        trained: Whether the training has ended.
+        minutes: Of all attempts together.
+        error: Why it failed.
+    """
+
+    FILE: ClassVar[str] = 'run.json'
+    WRITER: ClassVar[str] = 'tools/compare.py'
+
+    wanted: dict[str, Any] = field(default_factory=dict)
+    trained: bool = False
+    minutes: float = 0.0
+    state: Literal['', 'running', 'stopped', 'failed', 'done'] = ''
+    error: str | None = field(default=None, metadata=OMITTED)

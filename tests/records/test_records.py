@@ -1,0 +1,189 @@
+"""Records: strict about what lacks, lenient about what is new, and every file that is kept still loads."""
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from madnet.errors import UserError
+from madnet.evaluation import Evaluator
+from madnet.files import plain, read_json, write_json
+from madnet.records import (
+    Comparison,
+    Cost,
+    Costs,
+    Details,
+    MetricsFile,
+    RunFile,
+    Spread,
+    find_comparison,
+    read_classical,
+    read_per_image,
+    write_results,
+)
+
+KEPT = sorted((Path(__file__).parents[2] / 'experiments').rglob('*.json'))
+
+
+def equal_to_the_file(ours, theirs):
+    """Whether a record, written again, holds all of an older file and differs only by what has a default."""
+    if isinstance(theirs, dict):
+        return all(equal_to_the_file(ours.get(k), v) for k, v in theirs.items())
+    if isinstance(theirs, list) and theirs:
+        return len(ours) == len(theirs) and all(map(equal_to_the_file, ours, theirs))
+    return ours == theirs or (not ours and not theirs)
+
+
+@pytest.mark.parametrize('path', KEPT, ids=lambda p: f'{p.parent.name}-{p.stem}')
+def test_every_kept_file_loads_and_loses_nothing(path):
+    content = read_json(path)
+    if content.get('kind') in ('zoo', 'comparison'):
+        record = Comparison.read(path)
+        assert record.rows
+        assert equal_to_the_file(record.to_json(), content)
+        assert Comparison.from_json(record.to_json()) == record
+    elif content.get('kind') == 'costs':
+        assert equal_to_the_file(Costs.read(path).to_json(), content)
+    else:
+        ((name, part),) = read_classical(path).items()
+        assert equal_to_the_file(part.to_json(), content[name])
+
+
+def test_there_are_kept_files_of_each_kind():
+    kinds = {read_json(path).get('kind') for path in KEPT}
+    assert kinds & {'zoo', 'comparison'}
+    assert {'costs', None} <= kinds
+
+
+@pytest.fixture(scope='module')
+def report():
+    evaluator = Evaluator(('native', 'abc'))
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[5 * i + 2 : 5 * i + 5, 10:13] = 255
+        evaluator.update(np.clip(mask / 300 + rng.random(mask.shape) / 2, 0, 1), mask, f'image {i}')
+    content = {'results': evaluator.compute(), 'details': evaluator.details(resamples=20)}
+    return MetricsFile.from_json(plain(content)), evaluator
+
+
+def test_metrics_json_comes_back(report, tmp_path):
+    record, evaluator = report
+    metrics, table = write_results(tmp_path / 'out', record, evaluator.per_image())
+    assert MetricsFile.read(metrics) == record
+    assert read_json(metrics)['schema'] == 1
+    assert record.results['native']['IoU'] == evaluator.compute()['native']['IoU']
+    assert record.details_of('abc').eleven.keys() == {'threshold', 'recall', 'precision', 'tpr', 'fpr'}
+    assert record.details_of('abc').pd_fa is None
+    assert record.details_of('nothing') == Details()
+    rows = read_per_image(table)
+    assert [r['name'] for r in rows if r['protocol'] == 'native'] == ['image 0', 'image 1', 'image 2']
+    assert {k: type(v) for k, v in rows[0].items() if k not in ('protocol', 'name')}.items() >= {
+        ('IoU', float),
+        ('targets', float),
+    }
+    assert read_per_image(tmp_path / 'none.csv') == []
+
+
+def test_an_empty_cell_is_nan_and_rubbish_is_one_line(tmp_path):
+    write_results(tmp_path, MetricsFile(results={}), [{'name': 'a', 'IoU': float('nan'), 'targets': 2}])
+    assert (tmp_path / 'per_image.csv').read_bytes() == b'name,IoU,targets\r\na,,2\r\n'
+    (row,) = read_per_image(tmp_path / 'per_image.csv')
+    assert np.isnan(row['IoU'])
+    (tmp_path / 'per_image.csv').write_bytes(b'name,IoU\r\na,much\r\n')
+    with pytest.raises(UserError, match=r'per_image\.csv: not a per_image\.csv'):
+        read_per_image(tmp_path / 'per_image.csv')
+
+
+COMPARISON = {
+    'plan': {'datasets': ['nuaa'], 'seeds': [42]},
+    'rows': [
+        {
+            'network': 'acm',
+            'label': 'ACM',
+            'dataset': {'name': 'NUAA-SIRST', 'split': 'test', 'images': 86},
+            'config': 'configs/acm/acm.py',
+            'results': {'native': {'IoU': [0.7, 0.01, 3], 'Pd': [0.9, None, 1]}},
+        }
+    ],
+}
+
+
+def test_unknown_keys_are_passed_over(tmp_path):
+    content = copy.deepcopy(COMPARISON)
+    content['schema'], content['weather'] = 1.2, 'fine'
+    content['rows'][0]['dataset']['sensor'] = {'pitch': 15}
+    record = Comparison.read(write_json(tmp_path / 'comparison.json', content))
+    row = record.rows[0]
+    assert row.values('native') == {'IoU': Spread(0.7, 0.01, 3), 'Pd': 0.9}
+    assert row.dataset.words == 'NUAA-SIRST test'
+    assert row.cost == Cost()
+    assert find_comparison(tmp_path) == tmp_path / 'comparison.json'
+    (tmp_path / 'comparison.json').rename(tmp_path / 'zoo.json')
+    assert find_comparison(tmp_path) == tmp_path / 'zoo.json'
+
+
+@pytest.mark.parametrize('key', ['plan', 'rows', 'plan.seeds', 'rows[0].label', 'rows[0].results'])
+def test_a_missing_key_is_named(tmp_path, key):
+    content = copy.deepcopy(COMPARISON)
+    *above, last = key.replace('rows[0]', 'rows.0').split('.')
+    place = content
+    for part in above:
+        place = place[int(part) if part.isdigit() else part]
+    del place[last]
+    path = write_json(tmp_path / 'comparison.json', content)
+    with pytest.raises(UserError) as e:
+        Comparison.read(path)
+    assert str(e.value).startswith(f'{path}: found no key {key!r}.')
+    assert str(e.value).endswith('Expected is a comparison.json as tools/compare.py writes it.')
+
+
+@pytest.mark.parametrize(
+    ('kind', 'content', 'words'),
+    [
+        (MetricsFile, [], 'found [], expected an object'),
+        (MetricsFile, {'results': None}, "key 'results': found null, expected an object"),
+        (
+            MetricsFile,
+            {'results': {'native': {'IoU': 'high'}}},
+            "key 'results.native.IoU': found 'high', expected",
+        ),
+        (MetricsFile, {'results': {'native': {'IoU': True}}}, 'found True, expected a number'),
+        (MetricsFile, {'results': {}, 'views': 1.5}, "key 'views': found 1.5, expected a whole number"),
+        (MetricsFile, {'schema': 2, 'results': {}}, 'schema 2 is not known here, expected 1; update madnet'),
+        (MetricsFile, {'schema': 'new', 'results': {}}, 'schema new is not known here'),
+        (RunFile, {'state': 'asleep'}, "key 'state': found 'asleep', expected '' or 'running' or"),
+        (
+            Costs,
+            {'kind': 'costs', 'networks': {'acm': []}},
+            "key 'networks.acm': found [], expected an object",
+        ),
+        (Comparison, {**COMPARISON, 'kind': 'costs'}, "key 'kind': found 'costs'"),
+        (Comparison, {**COMPARISON, 'rows': {}}, "key 'rows': found {}, expected a list"),
+    ],
+)
+def test_another_type_is_named(tmp_path, kind, content, words):
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError) as e:
+        kind.read(path)
+    assert words in str(e.value)
+    assert str(e.value).startswith(f'{path}: ')
+
+
+def test_cost_of_several_views():
+    cost = Cost(size=256, parameters=10, MACs=100, latency=0.5, device='a CPU')
+    assert cost.of_views(1) is cost
+    assert cost.of_views(8) == Cost(size=256, parameters=10, MACs=800)
+    assert cost.of_views(8).columns() == {'parameters': 10, 'MACs': 800}
+    assert Cost().of_views(8) == Cost()
+    assert Cost().to_json() == {}
+
+
+def test_a_run_goes_on_where_it_was(tmp_path):
+    run = RunFile(wanted={'seed': 42, 'options': ('a=1',)}, minutes=1.5, state='running')
+    read = RunFile.read(run.write(tmp_path / 'run.json'))
+    assert read == RunFile(wanted={'seed': 42, 'options': ['a=1']}, minutes=1.5, state='running')
+    assert 'error' not in read_json(tmp_path / 'run.json')
