@@ -1,10 +1,12 @@
 """madnet: infrared small target detection, trained, tested, compared and put to use.
 
-Importing it registers every component in mmseg's registries.
+Importing it costs nothing: a room is imported when it is first used, and the registered components when a
+registry is first asked for one (see :mod:`madnet.registration`).
 """
 
-from madnet import _quiet_import  # noqa: F401  # isort: skip
-from madnet import classical, datasets, engine, evaluation, inference, models, ops, pretrained, visualization
+from importlib import import_module
+
+from madnet.registration import offer_components
 
 __version__ = '0.1.0'
 __all__ = [
@@ -18,3 +20,15 @@ __all__ = [
     'pretrained',
     'visualization',
 ]
+
+offer_components()
+
+
+def __getattr__(name: str):
+    if name in __all__:
+        return import_module(f'madnet.{name}')
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

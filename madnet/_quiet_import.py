@@ -1,6 +1,7 @@
 """Imports mmseg without the lines that it and its parts print on import.
 
-They tell of compiled operations and a plotting service that nothing here uses.
+They speak of compiled operations and a plotting service that nothing here uses. Every room that uses mmseg
+imports this module first.
 """
 
 import contextlib

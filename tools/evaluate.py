@@ -67,7 +67,7 @@ def main() -> int:
 
     from madnet.datasets.splits import read_ids
     from madnet.engine.cli import run_tool
-    from madnet.evaluation.command import compare, evaluate_folder
+    from madnet.engine.evaluate import compare, evaluate_folder
 
     def run() -> None:
         options = {

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from madnet.classical.table import DETECTORS
+from madnet.classical.detectors import DETECTORS
 from madnet.datasets.catalogue import known_datasets
 from madnet.errors import UserError
 from madnet.experiments.cost import measure_cost

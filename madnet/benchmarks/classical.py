@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from madnet.classical.detector import start_pool
-from madnet.classical.table import DETECTORS, Detector, get_detector
+from madnet.classical.detectors import DETECTORS, Detector, get_detector
+from madnet.classical.pool import start_pool
 from madnet.classical.thresholds import get_rule
 from madnet.datasets import SIRSTDataset
 from madnet.errors import UserError
@@ -45,7 +45,7 @@ def benchmark(
     Args:
         data: Names of data sets, found under ``$MADNET_DATA_ROOT``, or their folders.
         split: Part of each.
-        methods: Names of :data:`~madnet.classical.table.DETECTORS`; None for all.
+        methods: Names of :data:`~madnet.classical.detectors.DETECTORS`; None for all.
         rules: Names of threshold rules.
         workers: Processes; every number but the seconds is the same for any.
         out: Folder of the measurements.

@@ -1,23 +1,21 @@
-"""Detectors without training: from an image to a score map, by the formulas of their papers."""
+"""Training-free detectors: from an image to a score map, by the formulas of their papers."""
 
-from .detector import ClassicalDetector
-from .directional import max_mean, max_median
-from .gaussian import dog, log
-from .ipi import ipi, ipi_alm
-from .local_contrast import hb_mlcm, lcm, mpcm, rlcm
-from .mean_difference import aadcdd, aagd, admd
-from .morphology import ring_top_hat, top_hat
-from .nram import nram
-from .pstnn import pstnn
-from .ript import ript
-from .table import DETECTORS, Detector, get_detector
-from .thresholds import DEFAULT_RULE, ThresholdRule, get_rule
-from .tri_layer import tllcm, wslcm
+from madnet.classical.detectors import DETECTORS, Detector, get_detector
+from madnet.classical.directional import max_mean, max_median
+from madnet.classical.gaussian import dog, log
+from madnet.classical.ipi import ipi, ipi_alm
+from madnet.classical.local_contrast import hb_mlcm, lcm, mpcm, rlcm
+from madnet.classical.mean_difference import aadcdd, aagd, admd
+from madnet.classical.morphology import ring_top_hat, top_hat
+from madnet.classical.nram import nram
+from madnet.classical.pstnn import pstnn
+from madnet.classical.ript import ript
+from madnet.classical.thresholds import DEFAULT_RULE, ThresholdRule, get_rule
+from madnet.classical.tri_layer import tllcm, wslcm
 
 __all__ = [
     'DEFAULT_RULE',
     'DETECTORS',
-    'ClassicalDetector',
     'Detector',
     'ThresholdRule',
     'aadcdd',

@@ -1,5 +1,6 @@
 """Datasets: the catalogue of known ones, one class for all of them, synthetic scenes, and the transforms."""
 
+from madnet import _quiet_import  # noqa: F401  # isort: skip
 from . import transforms
 from .catalogue import Entry, find_entry, get_entry, known_datasets, split_ids
 from .duplicates import find_near_duplicates

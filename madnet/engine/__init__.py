@@ -1,5 +1,6 @@
 """Training and testing on mmengine's Runner."""
 
-from madnet.engine import hooks, loops, optim, runner
+from madnet import _quiet_import  # noqa: F401  # isort: skip
+from madnet.engine import hooks, irstd_metric, loops, optim, runner
 
-__all__ = ['hooks', 'loops', 'optim', 'runner']
+__all__ = ['hooks', 'irstd_metric', 'loops', 'optim', 'runner']

@@ -4,7 +4,6 @@ from madnet.evaluation.accumulator import Evaluator, evaluate
 from madnet.evaluation.bootstrap import bootstrap_intervals, mean_std, paired_bootstrap
 from madnet.evaluation.components import Components, Match, find_components, match_greedy, match_one_to_one
 from madnet.evaluation.folders import compare_folders, score_folder
-from madnet.evaluation.metric import IRSTDMetric
 from madnet.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, get_protocols, make_protocol
 from madnet.evaluation.results import write_results
 
@@ -12,7 +11,6 @@ __all__ = [
     'PROTOCOLS',
     'Components',
     'Evaluator',
-    'IRSTDMetric',
     'Match',
     'Protocol',
     'bootstrap_intervals',

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 # Below any difference of two real centroid distances, above what float64 rounding does to one.
 _ROUNDING = 1e-9
@@ -133,7 +132,7 @@ def pairs_one_to_one(distance: np.ndarray, areas: np.ndarray, radius: float) -> 
     near, part = near[np.ix_(rows, cols)], distance[np.ix_(rows, cols)]
     tie_break = 1e-7 * areas[cols] / areas[cols].max()
     forbidden = (radius + 1) * (min(near.shape) + 1)
-    t, p = linear_sum_assignment(np.where(near, part - tie_break, forbidden))
+    t, p = assignment(np.where(near, part - tie_break, forbidden))
     return np.stack([rows[t], cols[p]], 1)[near[t, p]]
 
 
@@ -148,6 +147,14 @@ def pairs_greedy(distance: np.ndarray, areas: np.ndarray, radius: float) -> np.n
             free[candidates[0]] = False
             pairs.append((t, candidates[0]))
     return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def assignment(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, columns) of the assignment of least total cost, given (n, m) costs."""
+    # Importing SciPy takes longer than all else that is imported here, and few images leave a choice.
+    from scipy.optimize import linear_sum_assignment
+
+    return linear_sum_assignment(cost)
 
 
 def centroid_distances(truth: np.ndarray, pred: np.ndarray) -> np.ndarray:

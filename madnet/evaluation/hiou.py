@@ -6,9 +6,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from madnet.evaluation.components import Components, centroid_distances, overlap_matrix
+from madnet.evaluation.components import Components, assignment, centroid_distances, overlap_matrix
 from madnet.evaluation.pixel import ratio
 
 
@@ -81,7 +80,7 @@ def hierarchy_counts(
 
 def _assign(distance: np.ndarray, valid: np.ndarray) -> np.ndarray:
     chosen = np.zeros(distance.shape, bool)
-    chosen[linear_sum_assignment(distance)] = True
+    chosen[assignment(distance)] = True
     return chosen & valid
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from madnet.classical.table import DETECTORS
+from madnet.classical.detectors import DETECTORS
 
 FILE = Path(__file__).with_name('systems.yaml')
 

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 import madnet
-from madnet.classical.table import DETECTORS
+from madnet.classical.detectors import DETECTORS
 from madnet.engine.cli import parse_options
 from madnet.errors import UserError
 from madnet.pretrained import get_pretrained, list_pretrained

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from torch import nn
 
-from madnet.classical.table import DETECTORS
+from madnet.classical.detectors import DETECTORS
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
 from madnet.engine.config import load_config, telling_config_errors

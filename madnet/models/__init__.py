@@ -1,5 +1,6 @@
 """Networks and losses; importing this package registers all of them in mmseg's registries."""
 
+from madnet import _quiet_import  # noqa: F401  # isort: skip
 from . import backbones, heads, losses, necks, segmentors
 from .backbones import *  # noqa: F403
 from .deploy import switch_to_deploy

@@ -1,5 +1,6 @@
 """From counts, maps and curves that exist to pictures, tables and reports."""
 
+from madnet import _quiet_import  # noqa: F401  # isort: skip
 from madnet.visualization.overlay import draw_overlay
 from madnet.visualization.tables import ResultTable, metrics_table
 from madnet.visualization.visualizer import IRSTDVisualizer

@@ -7,8 +7,9 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from test_plain_forms import scene
 
-from madnet.classical import ClassicalDetector, get_detector, get_rule
+from madnet.classical import get_detector, get_rule
 from madnet.errors import UserError
+from madnet.models import ClassicalDetector
 
 
 def _inputs(*shapes):

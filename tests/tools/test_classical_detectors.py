@@ -12,9 +12,10 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from madnet.benchmarks import classical
-from madnet.classical import DETECTORS, ClassicalDetector, get_detector, get_rule
+from madnet.classical import DETECTORS, get_detector, get_rule
 from madnet.engine.runner import MadnetRunner
 from madnet.evaluation import evaluate
+from madnet.models import ClassicalDetector
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
-"""A detector without training as a model, so that the tools of networks run it."""
+"""A training-free detector as a model, so that the tools of networks run it."""
 
-import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
-import cv2
 import numpy as np
 import torch
 from mmengine.model import BaseModel
@@ -13,14 +11,15 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from madnet.classical.table import Detector, get_detector
+from madnet.classical.detectors import Detector, get_detector
+from madnet.classical.pool import start_pool
 from madnet.classical.thresholds import DEFAULT_RULE, ThresholdRule, get_rule
 from madnet.errors import UserError
 
 
 @MODELS.register_module()
 class ClassicalDetector(BaseModel):
-    """A detector of :data:`~madnet.classical.table.DETECTORS` with the interface of a segmentor.
+    """A detector of :data:`~madnet.classical.detectors.DETECTORS` with the interface of a segmentor.
 
     It has no weights and is not trained. Its decision is made per image, by a rule on the raw score map;
     everything after a network decides at 0.5. Both agree because ``seg_logits`` is the raw map on a unit
@@ -127,11 +126,3 @@ class ClassicalDetector(BaseModel):
 def unit_scores(detector: Detector, rule: str | ThresholdRule, image: np.ndarray) -> np.ndarray:
     """An image (H, W, C) on the 0–255 scale → its score map (H, W) float32 in 0–1 under a rule."""
     return get_rule(rule).to_unit(detector(image))
-
-
-def start_pool(workers: int) -> ProcessPoolExecutor:
-    """Processes for detectors, each with one thread of OpenCV."""
-    # forked where that exists: a fresh interpreter would take seconds to import torch
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context('fork' if 'fork' in methods else None)
-    return ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,))

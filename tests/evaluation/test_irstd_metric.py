@@ -8,9 +8,10 @@ from mmengine.structures import PixelData
 from mmseg.registry import METRICS
 from mmseg.structures import SegDataSample
 
+from madnet.engine import irstd_metric as metric_module
+from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.errors import UserError
-from madnet.evaluation import IRSTDMetric, evaluate
-from madnet.evaluation import metric as metric_module
+from madnet.evaluation import evaluate
 
 from . import plain
 

@@ -1,0 +1,94 @@
+"""What an import costs, and that every component is found in whatever order things are imported."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ('torch', 'mmengine', 'mmcv', 'mmseg', 'matplotlib')
+
+
+def fresh(code: str) -> str:
+    """What a fresh process prints; its errors are ours."""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize('package', ['madnet', 'madnet.evaluation', 'madnet.classical'])
+def test_what_needs_no_torch_imports_none(package):
+    modules = fresh(f'import sys, {package}; print(*sys.modules)').split()
+    assert package in modules
+    assert not set(HEAVY) & set(modules)
+
+
+def test_numbers_and_detectors_work_without_torch():
+    fresh(
+        'import sys, numpy as np\n'
+        f'sys.modules.update(dict.fromkeys({HEAVY}))\n'  # None: importing them fails
+        'from madnet.classical import get_detector, get_rule\n'
+        'from madnet.evaluation import evaluate\n'
+        'image = np.random.default_rng(0).normal(100, 5, (40, 50)); image[9:11, 9:11] += 80\n'
+        'score = get_rule().to_unit(get_detector("tophat")(image))\n'
+        'assert evaluate([score], [image > 150])["Pd"] == 1\n'
+    )
+
+
+REGISTERED = {
+    'RUNNERS': 'MadnetRunner',
+    'MODELS': 'AdaDCMEncoder MemA2MNeck MADNetHead SoftIoULoss ClassicalDetector RampedEMA EncoderDecoder',
+    'DATASETS': 'SIRSTDataset SyntheticSIRSTDataset',
+    'TRANSFORMS': 'LoadSIRSTImage',
+    'METRICS': 'IRSTDMetric IoUMetric',
+    'HOOKS': 'SafeCheckpointHook CheckpointHook',
+    'LOOPS': 'ResumableTrainLoop',
+    'OPTIM_WRAPPER_CONSTRUCTORS': 'GroupedOptimWrapperConstructor',
+    'PARAM_SCHEDULERS': 'WarmupCosineLR',
+    'VISUALIZERS': 'IRSTDVisualizer',
+}
+
+
+@pytest.mark.parametrize(
+    'first',
+    [
+        'import madnet.evaluation, mmengine',
+        'import madnet.models',
+        'import mmseg.models, madnet',
+        'from mmengine.registry import RUNNERS\n'
+        'from mmseg.registry import MODELS\n'
+        "RUNNERS.get('none'), MODELS.get('EncoderDecoder')\n"
+        'import madnet',
+    ],
+)
+def test_every_order_of_imports_registers_all(first):
+    fresh(
+        f'{first}\n'
+        'import mmengine.registry, mmseg.registry\n'
+        f'for registry, names in {REGISTERED}.items():\n'
+        "    holder = mmengine.registry if registry == 'RUNNERS' else mmseg.registry\n"
+        '    for name in names.split():\n'
+        '        assert getattr(holder, registry).get(name), name\n'
+    )
+
+
+def test_a_foreign_config_needs_nothing_but_its_custom_import(tmp_path):
+    path = tmp_path / 'foreign.py'
+    path.write_text("default_scope = 'mmseg'\ncustom_imports = dict(imports=['madnet'])\n")
+    fresh(
+        'from mmengine.config import Config\n'
+        'from mmengine.registry import MODELS, Registry, init_default_scope\n'
+        f'config = Config.fromfile({str(path)!r})\n'
+        'init_default_scope(config.default_scope)\n'
+        "MODELS.build(dict(type='ClassicalDetector', method='dog')).describe()\n"
+        "assert not Registry('of another package')._locations\n"
+    )
+
+
+def test_rooms_are_attributes_and_print_nothing():
+    printed = fresh(
+        'import madnet\n'
+        'assert set(madnet.__all__) <= set(dir(madnet))\n'
+        'assert [getattr(madnet, room).__name__ for room in madnet.__all__]\n'
+        'assert not hasattr(madnet, "MODELS")\n'
+    )
+    assert printed == ''
