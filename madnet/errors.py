@@ -1,4 +1,4 @@
-"""Errors that a user can cause, told in one line."""
+"""Errors that a user can cause, in one line."""
 
 import difflib
 from collections.abc import Iterable
@@ -11,11 +11,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str):
-        message = str(message)
-        if message.startswith('Caught ') and 'worker process' in message:
-            # torch raises a data-loading process's error anew, with that process's traceback as its message
-            message = message.rsplit('Error: ', 1)[-1]
-        super().__init__(' '.join(message.split()))
+        super().__init__(' '.join(str(message).split()))
 
 
 def nearest(name: str, candidates: Iterable[str], n: int = 3) -> str:
@@ -24,7 +20,7 @@ def nearest(name: str, candidates: Iterable[str], n: int = 3) -> str:
     Args:
         name: What the user wrote.
         candidates: The names that would have been right.
-        n: At most so many are offered.
+        n: The largest number of names to offer.
 
     Returns:
         ``" Did you mean 'a' or 'b'?"``, or an empty string where nothing comes near.

@@ -76,7 +76,7 @@ def make_inputs(shape: Shape, device: str) -> list[Tensor]:
     return [t.to(device) for t in tensors]
 
 
-def why_hopeless(backend: str, shape: Shape, backward: bool) -> str | None:
+def why_skipped(backend: str, shape: Shape, backward: bool) -> str | None:
     """Why a measurement would not end, or not fit; ``None`` where it can be made."""
     if backend != 'plain':
         return None
@@ -282,7 +282,7 @@ def _measure(size: int, names: list[str], forward_only: bool, device: str) -> di
         for name in names:
             row[name] = {}
             for kind, make in zip(kinds, (forward_of, with_backward), strict=False):
-                if note := why_hopeless(name, shape, kind == 'with_backward'):
+                if note := why_skipped(name, shape, kind == 'with_backward'):
                     entry['skipped'].append({'backend': name, 'scan': shape.name, 'kind': kind, 'why': note})
                 else:
                     row[name][kind] = seconds(make(name, tensors), device)
@@ -300,7 +300,7 @@ def _measure(size: int, names: list[str], forward_only: bool, device: str) -> di
             entry['totals'][name]['plain_over_this'] = {k: _ratio(entry['scans'], name, k) for k in kinds}
     largest = max(shapes, key=lambda s: s.exponentials)
     for name in names:
-        if why_hopeless(name, largest, False):
+        if why_skipped(name, largest, False):
             continue
         memory = peak_memory(name, largest, size, device)
         if memory is not None:

@@ -6,7 +6,7 @@ import select
 import sys
 from collections.abc import Callable
 
-from madnet.engine.loops import TrainingStopped
+from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
 
 DONE, FAILED, USER_ERROR, STOPPED = 0, 1, 2, 130
@@ -27,7 +27,7 @@ def run_tool(function: Callable, *args, **kwargs) -> int:
     try:
         function(*args, **kwargs)
     except UserError as e:
-        print(f'error: {e}', file=sys.stderr)
+        print(f'error: {_message(e)}', file=sys.stderr)
         return USER_ERROR
     except TrainingStopped as e:
         print(e, file=sys.stderr)
@@ -36,13 +36,21 @@ def run_tool(function: Callable, *args, **kwargs) -> int:
         print('interrupted', file=sys.stderr)
         return STOPPED
     except BrokenPipeError:
-        if not _nobody_reads():
+        if not _discard_output_without_reader():
             raise
     return DONE
 
 
-def _nobody_reads() -> bool:
-    """Whether standard output is a pipe whose reader has left, as ``head`` does; the rest goes nowhere."""
+def _message(error: UserError) -> str:
+    """The error's own line: torch puts the traceback of a data-loading process before it."""
+    text = str(error)
+    from_worker = text.startswith('Caught ') and ' worker process ' in text
+    return text.rpartition(f'{UserError.__name__}: ')[2] if from_worker else text
+
+
+def _discard_output_without_reader() -> bool:
+    """Send standard output nowhere if it is a pipe whose reader has left, as ``head`` does; returns whether
+    it is."""
     output = sys.stdout.fileno()
     poll = select.poll()
     poll.register(output, 0)

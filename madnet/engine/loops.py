@@ -1,30 +1,10 @@
 """The training loop: mmengine's, which can also stop and go on in the middle of an epoch."""
 
-from mmengine.dataset import DefaultSampler
 from mmengine.runner import EpochBasedTrainLoop
-from mmseg.registry import DATA_SAMPLERS, LOOPS
+from mmseg.registry import LOOPS
 
 from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
-
-
-class TrainingStopped(Exception):
-    """Training was asked to stop (Ctrl-C, SIGTERM) and has saved where it stood."""
-
-
-@DATA_SAMPLERS.register_module()
-class ResumableSampler(DefaultSampler):
-    """mmengine's sampler, whose next pass can start at a later sample.
-
-    Attributes:
-        skip: So many samples of this process are left out of the next pass, once.
-    """
-
-    skip = 0
-
-    def __iter__(self):
-        indices = list(super().__iter__())[self.skip :]
-        self.skip = 0
-        return iter(indices)
+from madnet.engine.resumable_sampler import ResumableSampler
 
 
 @LOOPS.register_module()

@@ -18,7 +18,7 @@ from madnet.engine.checkpoint import (
 )
 from madnet.engine.compiling import compile_parts
 from madnet.engine.optim.grouped import join_saved_groups
-from madnet.engine.workers import obey_only_the_parent
+from madnet.engine.workers import keep_workers_until_saved
 from madnet.errors import UserError
 
 
@@ -55,7 +55,7 @@ class MadnetRunner(Runner):
     def build_dataloader(dataloader, seed=None, diff_rank_seed=False):
         """mmengine's data loader, whose processes wait for a training that is stopped to save."""
         loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-        return loader if loader is dataloader else obey_only_the_parent(loader)
+        return loader if loader is dataloader else keep_workers_until_saved(loader)
 
     def setup_env(self, env_cfg):
         """As mmengine's, which needs a GPU under torchrun; without one, the processes talk over gloo."""

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from madnet.engine.cli import STOPPED
-from madnet.engine.loops import TrainingStopped
+from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
 from madnet.experiments.plan import Run, Shard
 from madnet.files import write_json

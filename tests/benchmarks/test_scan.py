@@ -57,8 +57,8 @@ def test_what_would_not_end_is_left_out_and_said(monkeypatch, capsys):
 def test_what_does_not_fit_is_left_out(monkeypatch):
     monkeypatch.setattr(scan, '_memory_of_the_machine', lambda: 1 << 30)
     shape = scan.shapes_at(1024)[0]
-    assert 'GiB' in scan.why_hopeless('plain', shape, False)
-    assert scan.why_hopeless('torch', shape, False) is None
+    assert 'GiB' in scan.why_skipped('plain', shape, False)
+    assert scan.why_skipped('torch', shape, False) is None
 
 
 @pytest.mark.skipif(not has_kernels, reason='the compiled kernels were not built')

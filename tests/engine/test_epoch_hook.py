@@ -13,8 +13,8 @@ import madnet  # noqa: F401
 from madnet.datasets import SyntheticSIRSTDataset
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.hooks import EpochHook
-from madnet.engine.loops import TrainingStopped
 from madnet.engine.train import train
+from madnet.engine.training_stopped import TrainingStopped
 from madnet.models.losses import SoftIoULoss
 
 SEEN = []

@@ -13,8 +13,8 @@ from mmseg.registry import HOOKS
 
 import madnet  # noqa: F401
 from madnet.engine.checkpoint import LAST, PREVIOUS, read_checkpoint
-from madnet.engine.loops import TrainingStopped
 from madnet.engine.train import train
+from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
 
 

@@ -6,7 +6,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmseg.registry import HOOKS
 
 from madnet.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
-from madnet.engine.loops import TrainingStopped
+from madnet.engine.training_stopped import TrainingStopped
 
 
 @HOOKS.register_module()
