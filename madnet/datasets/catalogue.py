@@ -74,6 +74,11 @@ class Entry:
     split_sets: dict[str, SplitSet]
     statistics: dict
 
+    @property
+    def short(self) -> str:
+        """The shortest of its names, in lower case and without punctuation: ``'nudt'``."""
+        return min(map(_key, (self.name, *self.folders)), key=len)
+
     @classmethod
     def from_json(cls, name: str, record: dict) -> 'Entry':
         split_sets = {
@@ -153,12 +158,12 @@ def get_split_set(entry: Entry, split_set: str | None = None) -> SplitSet:
     return entry.split_sets[split_set]
 
 
-def check_split_name(split: str) -> None:
-    """Raise a UserError, with the nearest names, for a split that does not exist."""
-    if split not in SPLITS:
-        raise UserError(
-            f'unknown split {split!r}: expected one of {", ".join(SPLITS)}.{nearest(split, SPLITS)}'
-        )
+def check_split_name(split: str | None, known: Iterable[str] = SPLITS) -> None:
+    """Raise a UserError, with the nearest names, for a split that does not exist, or where none is named."""
+    if split is None:
+        raise UserError(f'no split is named: say split= one of {", ".join(known)}; there is no default.')
+    if split not in known:
+        raise UserError(f'unknown split {split!r}: expected one of {", ".join(known)}.{nearest(split, known)}')
 
 
 def split_ids(name: str, split: str, split_set: str | None = None) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 
 from madnet.errors import UserError
 
+from .catalogue import check_split_name
 from .images import read_pixels, to_mask
 from .locate import locate
 from .sample_view import outline_truth
@@ -84,8 +85,9 @@ class SIRSTDataset(TargetDataset):
     Args:
         data_root: The data set's own folder; None to look for it by the names that the set goes by under
             ``$MADNET_DATA_ROOT`` (default ``datasets/``).
-        split: ``trainval`` and ``test``, ``train`` and ``val`` as published; ``fit`` and ``val``, two parts
-            of ``trainval``, to choose a checkpoint without looking at ``test``; ``all``.
+        split: To be named, so that nobody trains on the test part unawares: ``trainval`` and ``test``,
+            ``train`` and ``val`` as published; ``fit`` and ``val``, two parts of ``trainval``, to choose a
+            checkpoint without looking at ``test``; ``all``.
         name: Of the set; None to go by the folder's name.
         split_set: Whose split: a name of the catalogue; ``'folder'`` for what lies beside the images; None
             for the set's default (see :func:`~madnet.datasets.selection.select`).
@@ -101,13 +103,14 @@ class SIRSTDataset(TargetDataset):
         test_mode, lazy_init, metainfo: As in mmengine's ``BaseDataset``.
 
     Raises:
-        UserError: The set is not found, not whole, or its lists overlap; one line says what to do.
+        UserError: No split is named; the set is not found, not whole, or its lists overlap; one line says
+            what to do.
     """
 
     def __init__(
         self,
         data_root: str | os.PathLike | None = None,
-        split: str = 'test',
+        split: str | None = None,
         name: str | None = None,
         split_set: str | None = None,
         pipeline: Sequence[dict | Callable] = (),
@@ -121,6 +124,7 @@ class SIRSTDataset(TargetDataset):
         lazy_init: bool = False,
         metainfo: dict | None = None,
     ):
+        check_split_name(split)
         self.folder, self.entry, self.dataset_name = locate(data_root, name)
         self.split = split
         self.split_set = split_set

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from mmseg.registry import DATASETS
 
-from madnet.errors import UserError, nearest
+from madnet.errors import UserError
 
+from .catalogue import check_split_name
 from .scenes import VERSION, synth_scene
 from .sirst_dataset import TargetDataset
 from .splits import ids_sha256
@@ -27,13 +28,13 @@ class SyntheticSIRSTDataset(TargetDataset):
         length: Number of scenes.
         size: Height and width in pixels, or one number for both; at least 48.
         seed: Of the scenes, and of the augmentations until ``dataset.seed`` is set to another.
-        split: ``train``, ``val`` or ``test``: other scenes each.
+        split: ``train``, ``val`` or ``test``: other scenes each; there is no default.
         pipeline: Transforms.
         fresh: New scenes in every epoch, for training: no scene is seen twice.
         test_mode, lazy_init, metainfo: As in mmengine's ``BaseDataset``.
 
     Raises:
-        UserError: Another split, no scenes, or scenes that are too small.
+        UserError: No split or another one, no scenes, or scenes that are too small.
     """
 
     dataset_name = 'synthetic'
@@ -43,18 +44,14 @@ class SyntheticSIRSTDataset(TargetDataset):
         length: int = 1000,
         size: int | tuple[int, int] = 256,
         seed: int = 0,
-        split: str = 'train',
+        split: str | None = None,
         pipeline: Sequence[dict | Callable] = (),
         fresh: bool = False,
         test_mode: bool = False,
         lazy_init: bool = False,
         metainfo: dict | None = None,
     ):
-        if split not in _FIRST_INDEX:
-            raise UserError(
-                f'SyntheticSIRSTDataset: unknown split {split!r}, expected train, val or test.'
-                f'{nearest(split, _FIRST_INDEX)}'
-            )
+        check_split_name(split, _FIRST_INDEX)
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         if length < 1 or min(self.size) < 48:
             raise UserError(

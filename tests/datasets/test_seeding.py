@@ -130,7 +130,7 @@ def test_neighbouring_keys_are_independent():
 @pytest.mark.slow
 def test_epoch_reaches_spawned_workers():
     """Where processes are spawned, not forked, the shared epoch travels with the pickled dataset."""
-    dataset = SyntheticSIRSTDataset(2, size=48, pipeline=PIPELINE)
+    dataset = SyntheticSIRSTDataset(2, size=48, split='train', pipeline=PIPELINE)
     if 'spawn' not in multiprocessing.get_all_start_methods():
         pytest.skip('no spawn here')
     reference = epochs(dataset, n=2)

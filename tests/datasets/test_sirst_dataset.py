@@ -58,16 +58,16 @@ def test_registered_and_described(make_set):
 def test_found_under_data_root_by_any_of_its_names(make_set, monkeypatch):
     root = nuaa(make_set, 'sirst')
     monkeypatch.setenv('MADNET_DATA_ROOT', str(root.parent))
-    dataset = SIRSTDataset(name='NUAA-SIRST')
+    dataset = SIRSTDataset(name='NUAA-SIRST', split='test')
     assert dataset.dataset_name == 'NUAA-SIRST'
     assert len(dataset) == 86
-    assert len(SIRSTDataset(root.parent, name='NUAA')) == 86
+    assert len(SIRSTDataset(root.parent, 'test', name='NUAA')) == 86
 
 
 def test_missing_set_says_all_that_helps(tmp_path, monkeypatch):
     monkeypatch.setenv('MADNET_DATA_ROOT', str(tmp_path))
     with pytest.raises(UserError) as error:
-        SIRSTDataset(name='NUDT-SIRST')
+        SIRSTDataset(name='NUDT-SIRST', split='test')
     message = str(error.value)
     assert '\n' not in message
     for piece in (
@@ -79,11 +79,11 @@ def test_missing_set_says_all_that_helps(tmp_path, monkeypatch):
     ):
         assert piece in message
     with pytest.raises(UserError, match="Did you mean 'NUDT-SIRST'"):
-        SIRSTDataset(name='NUDT-SIRTS')
+        SIRSTDataset(name='NUDT-SIRTS', split='test')
     with pytest.raises(UserError, match=str(tmp_path / 'nowhere')):
-        SIRSTDataset(tmp_path / 'nowhere')
+        SIRSTDataset(tmp_path / 'nowhere', 'test')
     with pytest.raises(UserError, match='needs name'):
-        SIRSTDataset()
+        SIRSTDataset(split='test')
 
 
 def test_missing_images_are_counted_and_named(make_set):
@@ -232,3 +232,11 @@ def test_workers_have_the_cache_and_read_no_file(make_set):
     loader = DataLoader(cached, batch_size=None, num_workers=2, multiprocessing_context='fork')
     for sample, image in zip(loader, expected, strict=True):
         assert (np.asarray(sample['img']) == image).all()
+
+
+@pytest.mark.parametrize('kind', ['SIRSTDataset', 'SyntheticSIRSTDataset'])
+def test_no_split_is_the_default(make_set, kind):
+    arguments = {'data_root': str(nuaa(make_set))} if kind == 'SIRSTDataset' else {'length': 2}
+    with pytest.raises(UserError, match=r'no split is named: say split= one of train, val') as error:
+        DATASETS.build({'type': kind, **arguments})
+    assert '\n' not in str(error.value)

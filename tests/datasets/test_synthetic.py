@@ -14,6 +14,7 @@ def test_results_are_as_if_loaded():
     dataset = DATASETS.build(
         {
             'type': 'SyntheticSIRSTDataset',
+            'split': 'train',
             'length': 4,
             'size': 64,
             'seed': 9,
@@ -35,7 +36,7 @@ def test_results_are_as_if_loaded():
 @pytest.mark.parametrize('channels', [1, 3])
 def test_loading_transforms_may_stand_in_the_pipeline(channels):
     pipeline = [{'type': 'LoadSIRSTImage', 'channels': channels}, {'type': 'LoadSIRSTMask'}, *PACK]
-    sample = SyntheticSIRSTDataset(2, 64, pipeline=pipeline)[0]
+    sample = SyntheticSIRSTDataset(2, 64, split='train', pipeline=pipeline)[0]
     assert sample['inputs'].shape == (channels, 64, 64)
     assert sample['data_samples'].gt_mask.shape == (64, 64)
 
@@ -66,8 +67,8 @@ def test_splits_and_seeds_show_other_scenes():
 
 
 def test_only_fresh_scenes_change_with_the_epoch():
-    same = SyntheticSIRSTDataset(3, 64)
-    fresh = SyntheticSIRSTDataset(3, 64, fresh=True)
+    same = SyntheticSIRSTDataset(3, 64, split='train')
+    fresh = SyntheticSIRSTDataset(3, 64, split='train', fresh=True)
     first = [d.read_sample(1)[0] for d in (same, fresh)]
     for dataset in (same, fresh):
         dataset.set_epoch(1)
@@ -77,7 +78,7 @@ def test_only_fresh_scenes_change_with_the_epoch():
 
 
 def test_setting_the_seed_of_augmentations_keeps_the_scenes():
-    dataset = SyntheticSIRSTDataset(2, 64, seed=1)
+    dataset = SyntheticSIRSTDataset(2, 64, seed=1, split='train')
     before = dataset.read_sample(0)[0]
     dataset.seed = 2
     np.testing.assert_array_equal(dataset.read_sample(0)[0], before)
@@ -100,8 +101,8 @@ def test_described():
 )
 def test_wrong_arguments(kwargs, message):
     with pytest.raises(UserError, match=message):
-        SyntheticSIRSTDataset(**kwargs)
+        SyntheticSIRSTDataset(**{'split': 'train', **kwargs})
 
 
 def test_plot():
-    assert SyntheticSIRSTDataset(1, 64).plot(0, zoom=2).shape == (128, 128, 3)
+    assert SyntheticSIRSTDataset(1, 64, split='train').plot(0, zoom=2).shape == (128, 128, 3)

@@ -1,0 +1,65 @@
+"""Mean and deviation of a data set: from the catalogue, or measured once and kept in the user's cache."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .images import read_pixels, to_channels
+from .sirst_dataset import SIRSTDataset
+
+
+def measure_statistics(files: Sequence[str | os.PathLike], channels: int = 1, bit_depth: int = 16) -> dict:
+    """Mean and standard deviation over all pixels of some images.
+
+    Args:
+        files: Image files.
+        channels: 1 (luma) or 3.
+        bit_depth: Bits in use of 16-bit files.
+
+    Returns:
+        ``mean`` and ``std``, a list of one value or of three (RGB), on the 0–255 scale, to three decimals.
+
+    Raises:
+        UserError: A file can't be read as an image.
+    """
+    count, total, squares = 0, np.zeros(channels), np.zeros(channels)
+    for file in files:
+        pixels = to_channels(read_pixels(file), channels, bit_depth).reshape(-1, channels).astype(np.float64)
+        count += len(pixels)
+        total += pixels.sum(0)
+        squares += (pixels**2).sum(0)
+    mean = total / count
+    std = np.sqrt(squares / count - mean**2)
+    return {'mean': mean[::-1].round(3).tolist(), 'std': std[::-1].round(3).tolist()}
+
+
+def folder_statistics(dataset: SIRSTDataset, channels: int = 1, bit_depth: int = 16) -> tuple[dict, bool]:
+    """:func:`measure_statistics` of a data set's images, measured again only when a file has changed.
+
+    Args:
+        dataset: Its images count, not its pipeline.
+        channels, bit_depth: As in :func:`measure_statistics`.
+
+    Returns:
+        ``mean`` and ``std``; whether they were measured now, not found in ``~/.cache/madnet``
+        (``$XDG_CACHE_HOME/madnet``).
+    """
+    files = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+    stamps = [(str(Path(f).resolve()), (s := os.stat(f)).st_size, s.st_mtime_ns) for f in files]
+    key = hashlib.sha256(repr((channels, bit_depth, stamps)).encode()).hexdigest()
+    home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+    kept = home / 'madnet' / 'statistics' / f'{key[:32]}.json'
+    try:
+        return json.loads(kept.read_text()), False
+    except (OSError, ValueError):
+        found = measure_statistics(files, channels, bit_depth)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(found))
+    except OSError:
+        pass  # a cache that can't be written costs time, nothing else
+    return found, True

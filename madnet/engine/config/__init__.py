@@ -1,0 +1,17 @@
+"""Experiments as configs: read, completed and checked.
+
+:func:`load_config` gives a static config, which any mmengine ``Runner`` takes. It understands these keys, none
+of which is left in what it gives:
+
+* ``dataset``: a name of the catalogue, a folder, or a list of those; ``split_set``: whose split.
+* ``selection``: which part trains and which chooses the best epoch (:data:`SELECTIONS`).
+* ``per_dataset``: name of a set → changes of the config for that set.
+* ``replace_steps``: type of a pipeline step → changed arguments, None to leave the step out, or a list of
+  steps to put in its place.
+* helper variables, whose names begin with an underscore or end with ``_pipeline``.
+"""
+
+from madnet.engine.config.dataset import SELECTIONS
+from madnet.engine.config.reading import config_error, load_config, telling_config_errors
+
+__all__ = ['SELECTIONS', 'config_error', 'load_config', 'telling_config_errors']

@@ -1,0 +1,236 @@
+"""The data set of a config: a name or a folder becomes sets, parts, and mean and deviation."""
+
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+from madnet.datasets.catalogue import Entry, find_entry, get_split_set, known_datasets
+from madnet.datasets.locate import data_home
+from madnet.datasets.sirst_dataset import SIRSTDataset
+from madnet.datasets.statistics import folder_statistics
+from madnet.engine.config.steps import LOADERS, pipelines, sets_of
+from madnet.errors import UserError, nearest
+
+#: ``selection`` → which part trains, which part chooses ``best.pth``.
+SELECTIONS = {
+    'val': ('fit', 'val'),
+    'test': ('trainval', 'test'),
+    'last': ('trainval', None),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one value of ``dataset`` means.
+
+    Attributes:
+        arguments: ``name`` and ``data_root`` of its ``SIRSTDataset``, as far as it needs them.
+        entry: Its entry in the catalogue; None for a set that is not known.
+        short: Its short name, for the work folder.
+    """
+
+    arguments: dict[str, str]
+    entry: Entry | None
+    short: str
+
+
+def find_sources(value: str | Sequence[str] | None) -> list[Source]:
+    """What ``dataset`` means: names of the catalogue, folders, or nothing.
+
+    Raises:
+        UserError: Neither a known name nor a folder.
+    """
+    values = [] if value is None else [value] if isinstance(value, (str, os.PathLike)) else list(value)
+    return [_find_source(str(v)) for v in values]
+
+
+def _find_source(value: str) -> Source:
+    entry = None if os.sep in value else find_entry(value)
+    if entry:
+        return Source({'name': entry.name}, entry, entry.short)
+    folder = next((p for p in (Path(value).expanduser(), data_home() / value) if p.is_dir()), None)
+    if folder is None:
+        raise UserError(
+            f'dataset: found {value!r}, expected a data set of the catalogue ({", ".join(known_datasets())}) '
+            f"or a folder of one's own.{nearest(value, known_datasets())}"
+        )
+    entry = find_entry(folder.resolve().name)
+    arguments = {'data_root': str(folder)}
+    if entry:
+        arguments['name'] = entry.name
+    return Source(arguments, entry, entry.short if entry else folder.resolve().name)
+
+
+def refuse_named_sets(cfg: Config, where: str) -> None:
+    """Raise a UserError where the config's own sets leave nothing for a data set that is given."""
+    for loader, dataset in _sets(cfg):
+        if not _is_open(dataset):
+            own = dataset.get('name') or dataset.get('data_root') or dataset.get('type')
+            raise UserError(
+                f'config {where}: names its data sets itself ({loader}: {own}), so that no other can be given '
+                "by --dataset; take a config without, such as the network's common one."
+            )
+
+
+def _sets(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
+    for loader in LOADERS:
+        for dataset in sets_of(cfg, loader):
+            yield loader, dataset
+
+
+def _is_ours(dataset: ConfigDict) -> bool:
+    return str(dataset.get('type')).rpartition('.')[2] == SIRSTDataset.__name__
+
+
+def _is_open(dataset: ConfigDict) -> bool:
+    """Whether the config leaves it to ``dataset`` which set this is."""
+    return _is_ours(dataset) and dataset.get('name') is None and dataset.get('data_root') is None
+
+
+def fill_sets(cfg: Config, sources: Sequence[Source]) -> bool:
+    """Say of every ``SIRSTDataset`` which set it is, where the config does not; several are concatenated.
+
+    Returns:
+        Whether any was filled.
+    """
+    left_open = [dataset for _, dataset in _sets(cfg) if _is_open(dataset)]
+    for dataset in left_open if sources else ():
+        whole = [_filled(dataset, source, cfg.get('split_set')) for source in sources]
+        dataset.clear()
+        dataset.update(whole[0] if len(whole) == 1 else {'type': 'ConcatDataset', 'datasets': whole})
+    return bool(sources and left_open)
+
+
+def _filled(dataset: ConfigDict, source: Source, split_set: str | None) -> ConfigDict:
+    dataset = ConfigDict({**deepcopy(dataset), **source.arguments})
+    if split_set is not None:
+        dataset.setdefault('split_set', split_set)
+    if source.entry:
+        dataset.setdefault('base_size', source.entry.base_size)
+    return dataset
+
+
+def choose_parts(cfg: Config) -> None:
+    """Give every set its part: by ``selection`` in training and validation, ``'test'`` in the test.
+
+    Raises:
+        UserError: An unknown selection, or one that the config's own parts contradict.
+    """
+    for dataset in sets_of(cfg, 'test_dataloader'):
+        if _is_ours(dataset):
+            dataset.setdefault('split', 'test')
+    selection = cfg.get('selection')
+    if selection is None:
+        return
+    if selection not in SELECTIONS:
+        raise UserError(
+            f'selection: found {selection!r}, expected one of {", ".join(map(repr, SELECTIONS))}.'
+            + nearest(str(selection), SELECTIONS)
+        )
+    train, val = SELECTIONS[selection]
+    for dataset in sets_of(cfg, 'train_dataloader'):
+        _choose_part(dataset, 'train_dataloader', train, selection)
+    if val is None:
+        for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
+            cfg[key] = None
+        cfg.default_hooks.checkpoint.save_best = None
+    else:
+        for dataset in sets_of(cfg, 'val_dataloader'):
+            _choose_part(dataset, 'val_dataloader', val, selection)
+
+
+def _choose_part(dataset: ConfigDict, loader: str, split: str, selection: str) -> None:
+    if not _is_ours(dataset):
+        # other sets name their parts themselves, and only the default leaves them to do so
+        found = dataset.get('split', 'no split')
+        if selection == 'test' or (selection == 'last' and found == 'fit'):
+            raise UserError(
+                f'selection={selection!r}: {loader}.dataset is a {dataset.get("type")} ({found!r}), '
+                "whose parts selection does not know. Keep selection='val', set the splits in the config."
+            )
+    elif dataset.setdefault('split', split) != split and selection != 'val':
+        raise UserError(
+            f'selection={selection!r} wants {loader}.dataset.split={split!r}, the config sets '
+            f'{dataset.split!r}. Remove one of the two.'
+        )
+
+
+def fill_statistics(cfg: Config, where: str) -> None:
+    """Give the preprocessor mean and deviation of the training images, where the config does not, and
+    ``ToolboxCrop`` the mean to pad with.
+
+    Raises:
+        UserError: There is no data set to take them from.
+    """
+    preprocessor = (cfg.get('model') or {}).get('data_preprocessor') or {}
+    if preprocessor.get('type') == 'IRSTDPreProcessor' and not {'mean', 'std'} & set(preprocessor):
+        preprocessor.update(_statistics(cfg, where, bool(preprocessor.get('bgr_to_rgb'))))
+    for _, dataset in _sets(cfg):
+        for steps in pipelines(dataset):
+            for step in steps:
+                if step.get('type') == 'ToolboxCrop' and 'pad_value' not in step:
+                    step.pad_value = _one_mean(preprocessor, where)
+
+
+def _one_mean(preprocessor: dict, where: str) -> float:
+    mean = preprocessor.get('mean') or ()
+    if len(mean) != 1:
+        raise UserError(
+            f'config {where}: ToolboxCrop pads with the mean of one channel, found data_preprocessor.mean '
+            f'{list(mean)}; give pad_value.'
+        )
+    return mean[0]
+
+
+def _statistics(cfg: Config, where: str, rgb: bool) -> dict[str, list[float]]:
+    """Mean and deviation of the training images together, each image with the same weight."""
+    sets = sets_of(cfg, 'train_dataloader') or sets_of(cfg, 'test_dataloader')
+    if not sets or not all(_is_ours(d) and not _is_open(d) for d in sets):
+        raise UserError(
+            f'config {where}: model.data_preprocessor has no mean and std, and the config no `dataset` to take '
+            f'them from; give both, or --dataset {"|".join(e.short for e in known_datasets().values())}|FOLDER.'
+        )
+    loader = next((s for p in pipelines(sets[0]) for s in p if s.get('type') == 'LoadSIRSTImage'), {})
+    channels = loader.get('channels', 3)
+    found = [_statistics_of(dataset, channels, loader.get('bit_depth', 16)) for dataset in sets]
+    if len(found) == 1:
+        mean, std = found[0]['mean'], found[0]['std']
+    else:
+        images = sum(f['images'] for f in found)
+        mean, std = [], []
+        for c in range(channels):
+            first = sum(f['images'] * f['mean'][c] for f in found) / images
+            second = sum(f['images'] * (f['std'][c] ** 2 + f['mean'][c] ** 2) for f in found) / images
+            mean.append(round(first, 3))
+            std.append(round(math.sqrt(second - first**2), 3))
+    order = 1 if rgb else -1
+    return {'mean': list(mean[::order]), 'std': list(std[::order])}
+
+
+def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int) -> dict:
+    """``mean`` and ``std`` (RGB order) of a set's training images, and how many they are."""
+    entry = find_entry(dataset.get('name') or Path(dataset.data_root).resolve().name)
+    if entry:
+        split_set = dataset.get('split_set')
+        record = get_split_set(entry, split_set if split_set in entry.split_sets else None)
+        left_out = len(record.near_test or ()) if dataset.get('exclude_near_test') else 0
+        return {
+            **entry.statistics['grey' if channels == 1 else 'rgb'],
+            'images': record.counts['trainval'] - left_out,
+        }
+    keys = ('data_root', 'name', 'split_set', 'allow_partial')
+    training = SIRSTDataset(split='trainval', **{k: dataset[k] for k in keys if k in dataset})
+    found, now = folder_statistics(training, channels, bit_depth)
+    if now:
+        print(
+            f'{training.dataset_name}: mean {found["mean"]}, deviation {found["std"]}, measured over its '
+            f'{len(training)} training images',
+            file=sys.stderr,
+        )
+    return {**found, 'images': len(training)}

@@ -1,0 +1,196 @@
+"""Reading a config file, and completing it."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mmengine.registry
+import mmseg.registry
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from madnet.engine.config.dataset import (
+    choose_parts,
+    fill_sets,
+    fill_statistics,
+    find_sources,
+    refuse_named_sets,
+)
+from madnet.engine.config.steps import replace_steps
+from madnet.datasets.catalogue import get_entry
+from madnet.errors import UserError, nearest
+
+#: Keys that loading understands and resolves.
+OURS = ('dataset', 'selection', 'split_set', 'per_dataset', 'replace_steps')
+
+#: Keys that a Runner reads, as arguments or from its config.
+RUNNERS = {
+    *inspect.signature(Runner.__init__).parameters,
+    *('runner_type', 'custom_imports', 'compile', 'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn'),
+    *('activation_checkpointing', 'efficient_conv_bn_eval', 'channels_last'),
+} - {'self', 'cfg'}
+
+#: Helper variables in customary use in mmseg's own config files.
+CUSTOMARY = {
+    *('crop_size', 'img_scale', 'img_ratios', 'img_norm_cfg', 'norm_cfg', 'dataset_type', 'data_root'),
+    *('num_classes', 'class_weight', 'metainfo', 'pretrained', 'checkpoint', 'checkpoint_file'),
+    *('vis_backends', 'optimizer', 'custom_keys', 'tta_model'),
+}
+
+#: Helper variables of config files that are about to go.
+OLD = {
+    *('grey_stats', 'preprocessor', 'xavier', 'kaiming', 'turn', 'load', 'grey', 'test_padding'),
+    *('flat_then_decay', 'overlap_and_cross_entropy', 'batch_overlap_and_cross_entropy'),
+    *('train_dataset', 'test_dataset'),
+}
+
+
+def load_config(
+    path: str | Path, options: dict[str, Any] | None = None, dataset: str | list[str] | None = None
+) -> Config:
+    """Read a config file and resolve all that is said in short in it.
+
+    Changes come in this order: the file, what its ``per_dataset`` says of the data set, the options, and last
+    its ``replace_steps``.
+
+    Args:
+        path: A config file.
+        options: Dotted keys and values that override it, as from ``--cfg-options``.
+        dataset: A name of the catalogue, a folder, or a list of those; None for the file's ``dataset``.
+
+    Returns:
+        The static config, in which every set says which it is and which part of it, with mean and deviation
+        of the training images, and ``work_dir`` (default ``work_dirs/<name of the file>_<data set>``).
+        Loading it again changes nothing.
+
+    Raises:
+        UserError: No such file (the nearest names are offered), or what it says is not right.
+    """
+    cfg = _read(Path(path))
+    options = dict(options or {})
+    first = {k: options.pop(k) for k in [*options] if k.partition('.')[0] in ('dataset', 'per_dataset')}
+    if dataset is not None:
+        first['dataset'] = dataset
+    _merge(cfg, first)
+    if first.get('dataset') is not None:
+        refuse_named_sets(cfg, str(path))
+    sources = find_sources(cfg.get('dataset'))
+    if len(sources) == 1:
+        for name, changes in (cfg.get('per_dataset') or {}).items():
+            if get_entry(name) is sources[0].entry:
+                cfg._cfg_dict.merge(changes)
+    _merge(cfg, options)
+    _check_keys(cfg, options, str(path))
+    replace_steps(cfg)
+    filled = fill_sets(cfg, sources)
+    choose_parts(cfg)
+    fill_statistics(cfg, str(path))
+    short = '+'.join(s.short for s in sources) if filled else ''
+    cfg.setdefault('work_dir', str(Path('work_dirs', _run_name(Path(path).stem, short))))
+    return Config({k: v for k, v in cfg.items() if k in RUNNERS}, cfg.text, cfg.filename)
+
+
+def _run_name(stem: str, short: str) -> str:
+    """``acm_nudt`` for acm.py on NUDT-SIRST; madnet_nudt.py on it keeps its name."""
+    return f'{stem}_{short}' if short and not stem.endswith(f'_{short}') else stem
+
+
+def _read(path: Path) -> Config:
+    if path.is_dir():
+        raise UserError(f'config {path}: is a folder, expected a config file such as configs/madnet_nudt.py.')
+    if not path.is_file():
+        known = {
+            str(p)
+            for p in [*Path('configs').rglob('*.py'), *path.parent.glob('*.py')]
+            if '_base_' not in p.parts
+        }
+        by_stem = {Path(p).stem: p for p in known}
+        hint = nearest(str(path), known) or nearest(path.stem, by_stem)
+        raise UserError(f'config {path}: no such file.{hint}')
+    try:
+        return Config.fromfile(str(path), lazy_import=False)
+    except Exception as e:
+        raise UserError(f'config {path}: can not be read: {type(e).__name__}: {e}') from None
+
+
+def _merge(cfg: Config, options: dict[str, Any]) -> None:
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError) as e:
+        raise UserError(f'--cfg-options: {e}') from None
+
+
+def _check_keys(cfg: Config, options: dict[str, Any], where: str) -> None:
+    known = {*OURS, *RUNNERS, *CUSTOMARY, *OLD}
+    for key in cfg:
+        if key not in known and not key.startswith('_') and not key.endswith('_pipeline'):
+            given = next((k for k in options if k.partition('.')[0] == key), None)
+            raise UserError(
+                (f'--cfg-options {given}: ' if given else f'config {where}: ')
+                + f'no key {key!r} is known.'
+                + (nearest(key, known) or ' A helper variable begins with an underscore.')
+            )
+
+
+@contextmanager
+def telling_config_errors(cfg_name: str) -> Iterator[None]:
+    """Turns what a failed build raises into one line, where the config is to blame.
+
+    Args:
+        cfg_name: Name of the config for the message.
+
+    Raises:
+        UserError: See :func:`config_error`.
+    """
+    try:
+        yield
+    except (KeyError, TypeError) as e:
+        told = config_error(e, cfg_name)
+        if told is None:
+            raise
+        raise told from None
+
+
+def config_error(error: BaseException, cfg_name: str) -> UserError | None:
+    """What a failed build says of the config, or None where the config is not to blame.
+
+    Args:
+        error: What building a runner or a part raised.
+        cfg_name: Name of the config for the message.
+
+    Returns:
+        A one-line error that names an unknown component or argument and the nearest right ones.
+    """
+    chain = [error]
+    while chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(chain[-1].__cause__ or chain[-1].__context__)
+    for e in reversed(chain):
+        if isinstance(e, UserError):
+            return e
+        text = str(e.args[0]) if e.args else ''
+        unknown = re.search(r'(\S+) is not in the (?:\w+::)?([\w ]+?) registry', text)
+        if isinstance(e, KeyError) and unknown:
+            name, kind = unknown.groups()
+            known = _registered(kind)
+            return UserError(f'config {cfg_name}: {name!r} is no registered {kind}.{nearest(name, known)}')
+        argument = re.search(r"(\S+?)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", text)
+        if isinstance(e, TypeError) and argument:
+            return UserError(
+                f'config {cfg_name}: {argument.group(1)} takes no argument {argument.group(2)!r}.'
+            )
+        missing = re.search(r'(\S+)\.__init__\(\) missing \d+ required .*?: (.*)', text)
+        if isinstance(e, TypeError) and missing:
+            return UserError(f'config {cfg_name}: {missing.group(1)} needs {missing.group(2)}.')
+    return None
+
+
+def _registered(kind: str) -> set[str]:
+    names = set()
+    for module in (mmengine.registry, mmseg.registry):
+        for registry in vars(module).values():
+            if getattr(registry, 'name', None) == kind and hasattr(registry, 'module_dict'):
+                names |= set(registry.module_dict)
+    return names

@@ -1,0 +1,60 @@
+"""Steps of the pipelines in a config, found by their type."""
+
+from collections.abc import Iterator, Mapping
+
+from mmengine.config import Config, ConfigDict
+
+from madnet.datasets.wrappers import inner_datasets
+from madnet.errors import UserError, nearest
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def sets_of(cfg: Config, loader: str) -> list[ConfigDict]:
+    """The dicts of the data sets in a loader, wrappers opened; none where the config lacks the loader."""
+    return inner_datasets(cfg[loader].dataset) if cfg.get(loader) else []
+
+
+def pipelines(dataset: Mapping) -> Iterator[list]:
+    """The lists of steps in the dict of a data set, those inside other steps (``transforms``) included."""
+    yield from _lists(dataset.get('pipeline') or [])
+
+
+def _lists(steps: list) -> Iterator[list]:
+    if steps and isinstance(steps, list):
+        yield steps
+        for step in steps:
+            # as in RandomApply, and as in RandomChoice, whose transforms are lists of lists
+            yield from _lists(step if isinstance(step, list) else step.get('transforms') or [])
+
+
+def replace_steps(cfg: Config) -> None:
+    """Do what ``replace_steps`` asks for, in the pipelines of all loaders.
+
+    Raises:
+        UserError: A type that no pipeline holds; a change that is no dict, list or None.
+    """
+    lists = [steps for loader in LOADERS for part in sets_of(cfg, loader) for steps in pipelines(part)]
+    present = {step.type for steps in lists for step in steps if isinstance(step, dict)}
+    for kind, change in (cfg.get('replace_steps') or {}).items():
+        if kind not in present:
+            raise UserError(
+                f'replace_steps.{kind}: no pipeline of the config has such a step, only '
+                f'{", ".join(sorted(present))}.{nearest(kind, present)}'
+            )
+        if change is not None and not isinstance(change, (dict, list)):
+            raise UserError(
+                f'replace_steps.{kind}: found {change!r}, expected dict(argument=value) to change the step, '
+                'None to leave it out, or a list of steps in its place.'
+            )
+        for steps in lists:
+            steps[:] = [new for step in steps for new in _changed(step, kind, change)]
+
+
+def _changed(step, kind: str, change: dict | list | None) -> list:
+    if not isinstance(step, dict) or step.type != kind:
+        return [step]
+    if isinstance(change, dict):
+        step.merge(change)
+        return [step]
+    return [ConfigDict(new) for new in change or ()]
