@@ -58,7 +58,8 @@ class Entry:
         split_sets: Name → :class:`SplitSet`.
         statistics: ``{'grey': {'mean': [m], 'std': [s]}, 'rgb': …, 'of': …}``: over all pixels of the
             training images of the default split set, on the 0–255 scale; grey is luma 0.299 R + 0.587 G +
-            0.114 B.
+            0.114 B. ``by_image`` holds ``grey`` and ``rgb`` with the same weight for each image, whatever its
+            size, without the images of ``near_test``; where it lacks, they are the same.
     """
 
     name: str
@@ -163,7 +164,9 @@ def check_split_name(split: str | None, known: Iterable[str] = SPLITS) -> None:
     if split is None:
         raise UserError(f'no split is named: say split= one of {", ".join(known)}; there is no default.')
     if split not in known:
-        raise UserError(f'unknown split {split!r}: expected one of {", ".join(known)}.{nearest(split, known)}')
+        raise UserError(
+            f'unknown split {split!r}: expected one of {", ".join(known)}.{nearest(split, known)}'
+        )
 
 
 def split_ids(name: str, split: str, split_set: str | None = None) -> tuple[str, ...]:

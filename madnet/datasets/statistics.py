@@ -13,7 +13,7 @@ from .sirst_dataset import SIRSTDataset
 
 
 def measure_statistics(files: Sequence[str | os.PathLike], channels: int = 1, bit_depth: int = 16) -> dict:
-    """Mean and standard deviation over all pixels of some images.
+    """Mean and standard deviation of some images' pixels, each image with the same weight.
 
     Args:
         files: Image files.
@@ -26,14 +26,13 @@ def measure_statistics(files: Sequence[str | os.PathLike], channels: int = 1, bi
     Raises:
         UserError: A file can't be read as an image.
     """
-    count, total, squares = 0, np.zeros(channels), np.zeros(channels)
+    first = second = np.zeros(channels)
     for file in files:
         pixels = to_channels(read_pixels(file), channels, bit_depth).reshape(-1, channels).astype(np.float64)
-        count += len(pixels)
-        total += pixels.sum(0)
-        squares += (pixels**2).sum(0)
-    mean = total / count
-    std = np.sqrt(squares / count - mean**2)
+        first = first + pixels.mean(0)
+        second = second + (pixels**2).mean(0)
+    mean = first / len(files)
+    std = np.sqrt(second / len(files) - mean**2)
     return {'mean': mean[::-1].round(3).tolist(), 'std': std[::-1].round(3).tolist()}
 
 

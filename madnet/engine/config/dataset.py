@@ -1,6 +1,5 @@
 """The data set of a config: a name or a folder becomes sets, parts, and mean and deviation."""
 
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,6 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.catalogue import Entry, find_entry, get_split_set, known_datasets
@@ -50,6 +50,10 @@ def find_sources(value: str | Sequence[str] | None) -> list[Source]:
     return [_find_source(str(v)) for v in values]
 
 
+def _shorts() -> list[str]:
+    return [entry.short for entry in known_datasets().values()]
+
+
 def _find_source(value: str) -> Source:
     entry = None if os.sep in value else find_entry(value)
     if entry:
@@ -58,7 +62,7 @@ def _find_source(value: str) -> Source:
     if folder is None:
         raise UserError(
             f'dataset: found {value!r}, expected a data set of the catalogue ({", ".join(known_datasets())}) '
-            f"or a folder of one's own.{nearest(value, known_datasets())}"
+            f"or a folder of one's own.{nearest(value, [*_shorts(), *known_datasets()])}"
         )
     entry = find_entry(folder.resolve().name)
     arguments = {'data_root': str(folder)}
@@ -73,8 +77,8 @@ def refuse_named_sets(cfg: Config, where: str) -> None:
         if not _is_open(dataset):
             own = dataset.get('name') or dataset.get('data_root') or dataset.get('type')
             raise UserError(
-                f'config {where}: names its data sets itself ({loader}: {own}), so that no other can be given '
-                "by --dataset; take a config without, such as the network's common one."
+                f'config {where}: names its data sets itself ({loader}: {own}), so that --dataset has none '
+                "to name; take a config without, such as the network's common one."
             )
 
 
@@ -101,19 +105,19 @@ def fill_sets(cfg: Config, sources: Sequence[Source]) -> bool:
     """
     left_open = [dataset for _, dataset in _sets(cfg) if _is_open(dataset)]
     for dataset in left_open if sources else ():
-        whole = [_filled(dataset, source, cfg.get('split_set')) for source in sources]
+        whole = [_filled(dataset, source, cfg) for source in sources]
         dataset.clear()
         dataset.update(whole[0] if len(whole) == 1 else {'type': 'ConcatDataset', 'datasets': whole})
     return bool(sources and left_open)
 
 
-def _filled(dataset: ConfigDict, source: Source, split_set: str | None) -> ConfigDict:
-    dataset = ConfigDict({**deepcopy(dataset), **source.arguments})
-    if split_set is not None:
-        dataset.setdefault('split_set', split_set)
-    if source.entry:
-        dataset.setdefault('base_size', source.entry.base_size)
-    return dataset
+def _filled(dataset: ConfigDict, source: Source, cfg: Config) -> ConfigDict:
+    known = {
+        'split_set': cfg.get('split_set'),
+        'base_size': cfg.get('base_size') or (source.entry and source.entry.base_size),
+    }
+    known = {k: v for k, v in known.items() if v is not None}
+    return ConfigDict({**known, **deepcopy(dataset), **source.arguments})
 
 
 def choose_parts(cfg: Config) -> None:
@@ -189,39 +193,34 @@ def _one_mean(preprocessor: dict, where: str) -> float:
 
 
 def _statistics(cfg: Config, where: str, rgb: bool) -> dict[str, list[float]]:
-    """Mean and deviation of the training images together, each image with the same weight."""
+    """Mean and deviation of the training images; of several sets, each image with the same weight."""
     sets = sets_of(cfg, 'train_dataloader') or sets_of(cfg, 'test_dataloader')
     if not sets or not all(_is_ours(d) and not _is_open(d) for d in sets):
         raise UserError(
-            f'config {where}: model.data_preprocessor has no mean and std, and the config no `dataset` to take '
-            f'them from; give both, or --dataset {"|".join(e.short for e in known_datasets().values())}|FOLDER.'
+            f'config {where}: model.data_preprocessor has no mean and std, and the config no `dataset` to '
+            f'take them from; give both, or --dataset with {", ".join(_shorts())} or a folder.'
         )
     loader = next((s for p in pipelines(sets[0]) for s in p if s.get('type') == 'LoadSIRSTImage'), {})
     channels = loader.get('channels', 3)
-    found = [_statistics_of(dataset, channels, loader.get('bit_depth', 16)) for dataset in sets]
-    if len(found) == 1:
-        mean, std = found[0]['mean'], found[0]['std']
-    else:
-        images = sum(f['images'] for f in found)
-        mean, std = [], []
-        for c in range(channels):
-            first = sum(f['images'] * f['mean'][c] for f in found) / images
-            second = sum(f['images'] * (f['std'][c] ** 2 + f['mean'][c] ** 2) for f in found) / images
-            mean.append(round(first, 3))
-            std.append(round(math.sqrt(second - first**2), 3))
+    several = len(sets) > 1
+    found = [_statistics_of(dataset, channels, loader.get('bit_depth', 16), several) for dataset in sets]
+    images, mean, std = (np.array([f[key] for f in found]) for key in ('images', 'mean', 'std'))
+    joint = np.average(mean, 0, images)
+    spread = np.sqrt(np.average(std**2 + mean**2, 0, images) - joint**2)
     order = 1 if rgb else -1
-    return {'mean': list(mean[::order]), 'std': list(std[::order])}
+    return {'mean': joint[::order].round(3).tolist(), 'std': spread[::order].round(3).tolist()}
 
 
-def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int) -> dict:
+def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image: bool) -> dict:
     """``mean`` and ``std`` (RGB order) of a set's training images, and how many they are."""
     entry = find_entry(dataset.get('name') or Path(dataset.data_root).resolve().name)
     if entry:
         split_set = dataset.get('split_set')
         record = get_split_set(entry, split_set if split_set in entry.split_sets else None)
         left_out = len(record.near_test or ()) if dataset.get('exclude_near_test') else 0
+        known = entry.statistics.get('by_image', entry.statistics) if by_image else entry.statistics
         return {
-            **entry.statistics['grey' if channels == 1 else 'rgb'],
+            **known['grey' if channels == 1 else 'rgb'],
             'images': record.counts['trainval'] - left_out,
         }
     keys = ('data_root', 'name', 'split_set', 'allow_partial')

@@ -12,6 +12,7 @@ import mmseg.registry
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from madnet.datasets.catalogue import get_entry
 from madnet.engine.config.dataset import (
     choose_parts,
     fill_sets,
@@ -20,11 +21,10 @@ from madnet.engine.config.dataset import (
     refuse_named_sets,
 )
 from madnet.engine.config.steps import replace_steps
-from madnet.datasets.catalogue import get_entry
 from madnet.errors import UserError, nearest
 
 #: Keys that loading understands and resolves.
-OURS = ('dataset', 'selection', 'split_set', 'per_dataset', 'replace_steps')
+OURS = ('dataset', 'selection', 'split_set', 'base_size', 'per_dataset', 'replace_steps')
 
 #: Keys that a Runner reads, as arguments or from its config.
 RUNNERS = {
@@ -89,7 +89,9 @@ def load_config(
     choose_parts(cfg)
     fill_statistics(cfg, str(path))
     short = '+'.join(s.short for s in sources) if filled else ''
-    cfg.setdefault('work_dir', str(Path('work_dirs', _run_name(Path(path).stem, short))))
+    # a classical detector's runs are told apart by its method, all of them have one config
+    stem = (cfg.get('model') or {}).get('method') or Path(path).stem
+    cfg.setdefault('work_dir', str(Path('work_dirs', _run_name(stem, short))))
     return Config({k: v for k, v in cfg.items() if k in RUNNERS}, cfg.text, cfg.filename)
 
 
