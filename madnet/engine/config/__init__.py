@@ -3,7 +3,7 @@
 :func:`load_config` gives a static config, which any mmengine ``Runner`` takes. It understands these keys, and
 leaves none of them in what it gives:
 
-* ``dataset``: a name of the catalogue, a folder, or a list of those; ``split_set`` and ``base_size`` instead of
+* ``dataset``: a name of the catalogue, a folder, or a list of those; ``split_set``, ``base_size``: instead of
   the catalogue's.
 * ``selection``: which part trains and which chooses the best epoch (:data:`SELECTIONS`).
 * ``per_dataset``: name of a set → changes of the config for that set.
