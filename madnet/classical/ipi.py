@@ -7,13 +7,10 @@ import numpy as np
 
 from madnet.classical.image import as_grey, min_max
 from madnet.classical.patches import PatchGrid
-from madnet.classical.shrinkage import SingularShrinker, row_blocks, soft
+from madnet.classical.shrinkage import leading, row_blocks, shrink, soft
 
 _SETTLED_ITERATIONS, _SETTLED_PIXELS = 10, 20
 _PENALTY_GROWTH = 1.5
-# The product's error, the threshold times the square of this, is spread over all pixels: far below what they
-# are cut by.
-_RESIDUAL = 0.03
 
 
 def ipi(
@@ -62,8 +59,7 @@ def _accelerated_gradient(
     G = (W + data)/2 for A and to data − G for E. So the difference A − E of the last two iterates is all the
     state there is, and the gradient's two halves are ±(W − (A − E)).
     """
-    shrinker = SingularShrinker(_RESIDUAL)
-    values, left, right = shrinker.leading(data, max(4, min(data.shape) // 16))
+    values, left, right = leading(data, max(4, min(data.shape) // 16))
     if values[min(1, len(values) - 1)] <= 0:
         return np.zeros_like(data)
     course = _Course(values, tolerance, max_iterations)
@@ -78,7 +74,7 @@ def _accelerated_gradient(
             np.multiply(last[rows], (1 + momentum) / 2, out=step[rows])
             step[rows] -= momentum / 2 * before[rows]
             step[rows] += data[rows] / 2
-        left, right, values = shrinker.shrink(step, threshold)
+        left, right, values = shrink(step, threshold)
         squares, pixels = values @ values, 0
         for rows in row_blocks(data.shape):
             sparse = soft(data[rows] - step[rows], weight * threshold)
@@ -211,12 +207,12 @@ def ipi_alm(
     if spread == 0:
         return np.zeros_like(grey)
     weight = 1 / math.sqrt(max(grey.shape))
-    shrinker, penalty, pixels = SingularShrinker(), 1 / (5 * spread), None
+    penalty, pixels = 1 / (5 * spread), None
     # the dual variable is kept divided by the penalty
     target, dual = np.zeros_like(data), np.zeros_like(data)
     matrix, following = data, np.empty_like(data)
     for _ in range(max_iterations):
-        left, right, _ = shrinker.shrink(matrix, 1 / penalty)
+        left, right, _ = shrink(matrix, 1 / penalty)
         last, pixels, squares = pixels, 0, 0.0
         for rows in row_blocks(data.shape):
             rest = data[rows] + dual[rows] - left[rows] @ right

@@ -6,7 +6,7 @@ import numpy as np
 
 from madnet.classical.image import as_grey, min_max
 from madnet.classical.patches import PatchGrid
-from madnet.classical.shrinkage import SingularShrinker, row_blocks
+from madnet.classical.shrinkage import rescale, row_blocks
 
 _MU_GROWTH = 1.1
 
@@ -77,8 +77,7 @@ class _NonConvexShrinker:
     """Singular values by the fixed point of the non-convex norm's gradient, started at the last ones."""
 
     def __init__(self, gamma: float):
-        self._gamma, self._shrinker = gamma, SingularShrinker(residual=1e-4)
-        self._values = np.zeros(0)
+        self._gamma, self._values = gamma, np.zeros(0)
 
     def __call__(self, matrix: np.ndarray, mu: float) -> tuple[np.ndarray, np.ndarray]:
         """(n, k) and (k, pixels), whose product is the matrix (n, pixels) with smaller singular values."""
@@ -97,7 +96,7 @@ class _NonConvexShrinker:
             return np.divide(values, singular, out=np.zeros_like(values), where=values > 0)
 
         # a value that is 0 now stays 0 unless it exceeds what the gradient at 0 takes off
-        left, right, _ = self._shrinker.rescale(matrix, weight / gamma**2, factors, len(self._values))
+        left, right, _ = rescale(matrix, weight / gamma**2, factors, len(self._values))
         return left, right
 
 

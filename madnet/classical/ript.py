@@ -6,7 +6,7 @@ import numpy as np
 
 from madnet.classical.image import as_grey, min_max
 from madnet.classical.patches import PatchGrid
-from madnet.classical.shrinkage import SingularShrinker
+from madnet.classical.shrinkage import shrink
 from madnet.classical.structure_tensor import structure_tensor
 
 _MU_DECAY = 1.5
@@ -56,13 +56,12 @@ def ript(
     target, reweighting = np.zeros_like(data), local
     # the dual variables are kept multiplied by mu
     duals = [np.zeros_like(data) for _ in range(3)]
-    shrinkers = [SingularShrinker() for _ in duals]
     pixels = 0
     for _ in range(max_iterations):
         dual_mean = sum(duals) / 3
-        for mode, (dual, shrinker) in enumerate(zip(duals, shrinkers, strict=True)):
+        for mode, dual in enumerate(duals):
             dual += data
-            dual -= _low_rank(dual - target, mode, mu, shrinker)
+            dual -= _low_rank(dual - target, mode, mu)
         rest = sum(duals) / 3
         target = np.maximum(rest - reweighting * (mu * sparsity / 3), 0)
         reweighting = local / (target + 0.01)
@@ -77,11 +76,11 @@ def ript(
     return grid.join(target, reassembly)
 
 
-def _low_rank(tensor: np.ndarray, mode: int, threshold: float, shrinker: SingularShrinker) -> np.ndarray:
+def _low_rank(tensor: np.ndarray, mode: int, threshold: float) -> np.ndarray:
     """A tensor (n, p, p) with the singular values of its unfolding along axis ``mode`` shrunk."""
     # along the first or the last axis nothing has to be copied
     axis = 0 if mode == 0 else -1
     unfolded = np.moveaxis(tensor, mode, axis)
     shape = (len(tensor), -1) if axis == 0 else (-1, tensor.shape[mode])
-    left, right, _ = shrinker.shrink(unfolded.reshape(shape), threshold)
+    left, right, _ = shrink(unfolded.reshape(shape), threshold)
     return np.moveaxis((left @ right).reshape(unfolded.shape), axis, mode)
