@@ -4,23 +4,9 @@
 import argparse
 import sys
 
-NETWORKS = {
-    'abc': 'ABC: S, B, L, for images of any side',
-    'acm': 'ACM, U-Net and FPN: of its authors (MXNet arrays as tensors), acm-pytorch, BasicIRSTD',
-    'alcnet': 'ALCNet: of its authors (MXNet arrays as tensors), BasicIRSTD',
-    'dnanet': 'DNANet of any depths, with and without deep supervision',
-    'isnet': 'ISNet: of its authors, BasicIRSTD',
-    'madnet': 'MAD-Net',
-    'mim': 'MiM-ISTD',
-    'mshnet': 'MSHNet',
-    'rdian': 'RDIAN',
-    'repisd': 'RepISD-Net: as trained, converted, or deployed',
-    'sctransnet': 'SCTransNet',
-    'uiunet': 'UIU-Net',
-}
-EPILOG = f"""
+EPILOG = """
 networks, whose form, width and channels are read from the file:
-{chr(10).join(f'  {name:<11} {what}' for name, what in NETWORKS.items())}
+{networks}
 
 examples:
   python tools/convert_checkpoint.py madnet published/best.pth.tar madnet_nudt.pth
@@ -28,7 +14,7 @@ examples:
   python tools/convert_checkpoint.py madnet work_dirs/madnet_nudt/best.pth theirs.pth --reverse
       ours, for the published code
   python tools/convert_checkpoint.py dnanet published/mIoU_best.pth.tar dnanet_nudt.pth
-      for configs/zoo/dnanet_nudt.py
+      for configs/dnanet/dnanet_published.py
   python tools/convert_checkpoint.py mim best.pth theirs.pth --reverse --like published/MiM.pth
       with the names that the published file has
 
@@ -38,8 +24,12 @@ A file that does not fit the network is refused, with the keys that differ.
 
 def parse_args() -> argparse.Namespace:
     """The command line."""
+    from madnet.models.checkpoints import CONVERTERS
+
+    networks = '\n'.join(f'  {c.name:<11} {c.about}' for c in CONVERTERS.values())
+    epilog = EPILOG.format(networks=networks)
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('network', help='whose key names; one of those below')
     parser.add_argument('published', metavar='PUBLISHED', help='the checkpoint to read')

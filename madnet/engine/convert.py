@@ -1,7 +1,5 @@
 """Checkpoints from published key names to ours, and back."""
 
-import inspect
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,48 +7,7 @@ import torch
 from madnet.engine.checkpoint import read_checkpoint, state_dict_of
 from madnet.errors import UserError, nearest
 from madnet.files import replacing
-from madnet.models.checkpoints import (
-    convert_abc,
-    convert_acm,
-    convert_alcnet,
-    convert_dnanet,
-    convert_isnet,
-    convert_madnet,
-    convert_mim,
-    convert_mshnet,
-    convert_rdian,
-    convert_repisd,
-    convert_sctransnet,
-    convert_uiunet,
-    export_abc,
-    export_acm,
-    export_alcnet,
-    export_dnanet,
-    export_isnet,
-    export_madnet,
-    export_mim,
-    export_mshnet,
-    export_rdian,
-    export_repisd,
-    export_sctransnet,
-    export_uiunet,
-)
-
-#: network → (published names → ours, ours → published names), both on state dicts
-CONVERTERS: dict[str, tuple[Callable, Callable]] = {
-    'abc': (convert_abc, export_abc),
-    'acm': (convert_acm, export_acm),
-    'alcnet': (convert_alcnet, export_alcnet),
-    'dnanet': (convert_dnanet, export_dnanet),
-    'isnet': (convert_isnet, export_isnet),
-    'madnet': (convert_madnet, export_madnet),
-    'mim': (convert_mim, export_mim),
-    'mshnet': (convert_mshnet, export_mshnet),
-    'rdian': (convert_rdian, export_rdian),
-    'repisd': (convert_repisd, export_repisd),
-    'sctransnet': (convert_sctransnet, export_sctransnet),
-    'uiunet': (convert_uiunet, export_uiunet),
-}
+from madnet.models.checkpoints import CONVERTERS
 
 
 def convert_checkpoint(
@@ -64,7 +21,7 @@ def convert_checkpoint(
     """Rename the weights of a checkpoint file.
 
     Args:
-        network: A key of ``CONVERTERS``.
+        network: A key of :data:`~madnet.models.checkpoints.CONVERTERS`.
         source: File to read.
         out: File to write: ``{'state_dict': …}``.
         reverse: From our names to the published ones.
@@ -86,14 +43,14 @@ def convert_checkpoint(
     target = Path(out)
     if target.exists():
         raise UserError(f'{out}: exists already. Name another file, or remove it first.')
-    convert, export = CONVERTERS[network]
+    converter = CONVERTERS[network]
     if like and not reverse:
         raise UserError('--like: goes with --reverse only. Remove it, or add --reverse.')
-    if like and 'like' not in inspect.signature(export).parameters:
+    if like and not converter.takes_like:
         raise UserError(f'--like: all published names of {network} are known. Remove it.')
     state = state_dict_of(read_checkpoint(source, trust_checkpoint))
     options = {'like': state_dict_of(read_checkpoint(like, trust_checkpoint))} if like else {}
-    converted = export(state, **options) if reverse else convert(state)
+    converted = converter.to_published(state, **options) if reverse else converter.to_ours(state)
     with replacing(target) as temporary, temporary.open('wb') as file:
         torch.save({'state_dict': converted}, file)
     print(f'{len(converted)} tensors written to {out}')

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from madnet.errors import UserError
 from madnet.models import switch_to_deploy
-from madnet.models.checkpoints import export_madnet
+from madnet.models.checkpoints.madnet import export_madnet
 
 
 def test_published_parameters_and_cost():

@@ -6,7 +6,7 @@ from small_models import build_madnet
 
 from madnet.errors import UserError
 from madnet.models import switch_to_deploy
-from madnet.models.checkpoints import convert_madnet, export_madnet, published_width
+from madnet.models.checkpoints.madnet import convert_madnet, export_madnet, published_width
 
 
 @pytest.fixture(scope='module')

@@ -5,15 +5,14 @@ import torch
 from torch import nn
 
 import madnet.models  # noqa: F401
+from madnet.models.checkpoints.blocks import DOUBLE_CONV, UP_CONV
 from madnet.models.checkpoints.madnet import (
     ADADCM,
     DIFFERENTIAL_CONV,
-    DOUBLE_CONV,
     MEMA2M,
     MEMA2M_BLOCK,
     MEMORY_ATTENTION,
     PIXEL_ATTENTION,
-    UP_CONV,
 )
 from madnet.models.checkpoints.renaming import inverse, rename
 from madnet.models.layers import (

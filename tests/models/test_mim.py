@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from small_models import sample, stir
 
 from madnet.errors import UserError
-from madnet.models.checkpoints import export_mim
+from madnet.models.checkpoints.mim import export_mim
 from madnet.models.layers import SS2D, map_to_words, words_to_map
 
 

@@ -6,7 +6,7 @@ from test_mim import build_mim
 
 from madnet.engine.convert import convert_checkpoint
 from madnet.errors import UserError
-from madnet.models.checkpoints import convert_mim, export_mim, published_mim_shape
+from madnet.models.checkpoints.mim import convert_mim, export_mim, published_mim_shape
 
 
 @pytest.fixture(scope='module')

@@ -208,7 +208,7 @@ def test_truncated_checkpoint(run, trained, tmp_path):
 
 
 def test_the_help_of_the_conversion_lists_every_network(run):
-    from madnet.engine.convert import CONVERTERS
+    from madnet.models.checkpoints import CONVERTERS
 
     code, printed, _ = run('convert_checkpoint', '--help')
     assert code == 0

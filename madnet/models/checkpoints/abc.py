@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from .blocks import CONV_BN, DOUBLE_CONV, UP_CONV
-from .conversion import shape_of, to_ours, to_published
-from .fitting import unwrap, without_prefixes
-from .renaming import Names, nest
-from .template import template
+from madnet.models.checkpoints.blocks import CONV_BN, DOUBLE_CONV, convtrans_unet
+from madnet.models.checkpoints.conversion import Converter, shape_of, to_ours, to_published
+from madnet.models.checkpoints.fitting import unwrap, without_prefixes
+from madnet.models.checkpoints.renaming import Names, nest
+from madnet.models.checkpoints.template import template
 
 PUBLISHED = 'not a checkpoint of the published ABC'
 OURS = 'not a state dict of our ABC'
@@ -34,31 +34,14 @@ UCDC: Names = {
     **nest('up', 'dconv3', CONV_BN),
     **nest('conv_out', 'conv2', CONV_BN),
 }
-
-# In the published network `Conv1`, `Conv5` and `Conv` are parts of the U, `conv1` … `conv5` the
-# deep-supervision heads.
-ABC: Names = {
-    **nest('backbone.stages.0', 'Conv1', DOUBLE_CONV),
-    **nest('backbone.stages.1', 'Convtans2', CLFT),
-    **nest('backbone.stages.2', 'Convtans3', CLFT),
-    **nest('backbone.stages.3', 'Convtans4', CLFT),
-    **nest('backbone.stages.4', 'Conv5', UCDC),
-    **nest('decode_head.decoders.3', 'Up_conv5', UCDC),
-    'decode_head.conv_seg': 'Conv',
-}
-for _i in range(4):
-    ABC |= nest(f'decode_head.ups.{_i}', f'Up{_i + 2}', UP_CONV)
-for _i in range(3):
-    ABC |= nest(f'decode_head.decoders.{_i}', f'Up_conv{_i + 2}', DOUBLE_CONV)
-for _i in range(5):
-    ABC[f'decode_head.sides.{_i}'] = f'conv{_i + 1}'
+ABC = convtrans_unet([DOUBLE_CONV, CLFT, CLFT, CLFT], 'backbone.stages.4', UCDC)
 
 DEAD = tuple(f'Convtans{i}.attention.att.s_conv.bias' for i in (2, 3, 4))
 """Published parameters that the softmax cancels."""
 
 
 class ABCShape(NamedTuple):
-    """What tells one ABC from another; see ``ABCEncoder``."""
+    """What distinguishes one ABC from another; see ``ABCEncoder``."""
 
     in_channels: int
     base_channels: int
@@ -84,16 +67,6 @@ def convert_abc(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """State dict of our ABC from a checkpoint with the published key names.
 
     The attention's biases ``s_conv.bias``, which the softmax cancels, are left out.
-
-    Args:
-        published: The published state dict, its keys with or without ``decode_head.``, bare or under
-            ``state_dict``. Its width and side are read from it; see :func:`published_abc_shape`.
-
-    Returns:
-        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``decode_head.``) of that shape.
-
-    Raises:
-        UserError: Keys or shapes differ from the published architecture; the message names them.
     """
     state = {key: value for key, value in without_prefixes(published).items() if key not in DEAD}
     return to_ours(state, published_abc_shape(published).template(), ABC, PUBLISHED)
@@ -107,9 +80,6 @@ def export_abc(state_dict: Mapping[str, Any], prefix: str = 'decode_head.') -> d
     Args:
         state_dict: State dict of our ABC, bare or under ``state_dict``.
         prefix: What stands before every published key; the published training adds ``decode_head.``.
-
-    Raises:
-        UserError: The state dict is of another architecture.
     """
     state = unwrap(state_dict)
     shape = _shape(state, 'backbone.stages.0.0.conv', 'backbone.stages.1.correlation.query_line', OURS)
@@ -123,3 +93,6 @@ def export_abc(state_dict: Mapping[str, Any], prefix: str = 'decode_head.') -> d
 def _shape(state: Mapping[str, Tensor], first: str, line: str, verdict: str) -> ABCShape:
     base_channels, in_channels = shape_of(state, f'{first}.weight', verdict)[:2]
     return ABCShape(in_channels, base_channels, 2 * shape_of(state, f'{line}.weight', verdict, axes=2)[0])
+
+
+CONVERTER = Converter('abc', 'ABC: S, B, L, for images of any side', convert_abc, export_abc)

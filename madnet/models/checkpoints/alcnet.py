@@ -1,27 +1,16 @@
 """Checkpoints of the published ALCNet networks, to and from ours."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
 from madnet.errors import UserError
-
-from .blocks import (
-    ASYMMETRIC_FUSION,
-    FCN_HEAD,
-    RESIDUAL_BODY,
-    RESIDUAL_NAMED,
-    STEM1,
-    STEM4,
-    count_blocks,
-    layer,
-)
-from .conversion import to_ours, to_published
-from .fitting import some, unwrap
-from .mxnet import from_mxnet, published_tensors, to_mxnet
-from .renaming import Names, nest, rename
-from .template import template
+from madnet.models.checkpoints.blocks import ASYMMETRIC_FUSION
+from madnet.models.checkpoints.conversion import Converter
+from madnet.models.checkpoints.fitting import first_keys, unwrap
+from madnet.models.checkpoints.renaming import Names, nest
+from madnet.models.checkpoints.thin_resnet import ThinResNetShape, measure, published_tensors
 
 PUBLISHED = 'not a checkpoint of a published ALCNet'
 OURS = 'not a state dict of our ALCNet'
@@ -35,57 +24,29 @@ BOTTOM_UP_FUSION: Names = {
 }
 
 
-class ALCNetShape(NamedTuple):
-    """What tells one published ALCNet from another.
+class ALCNetShape(ThinResNetShape):
+    """What distinguishes one published ALCNet from another.
 
-    ``source`` is who published it: ``'toolbox'`` (BasicIRSTD, without local contrast) or ``'authors'``
-    (open-alcnet).
+    ``source`` is who published it: ``'toolbox'`` (BasicIRSTD, without local contrast, stem of stride 4) or
+    ``'authors'`` (open-alcnet, stem of stride 1).
     """
 
-    source: str
-    in_channels: int
-    base_channels: int
-    blocks: int
-
-    def model(self) -> dict[str, dict]:
-        """``backbone``, ``neck`` and ``decode_head`` of the config of this network, with all that makes its
-        output equal to the published one."""
-        authors = self.source == 'authors'
-        backbone = dict(
-            type='ThinResNet',
-            in_channels=self.in_channels,
-            base_channels=self.base_channels,
-            blocks=self.blocks,
-            stem_stride=1 if authors else 4,
-            input_affine=not authors,
-        )
-        if authors:
+    def decoder(self) -> dict[str, dict]:
+        if self.source == 'authors':
             neck = dict(type='ALCNetNeck', align_corners=True)
-            head = dict(type='FCNSegHead', align_corners=True)
-        else:
-            neck = dict(type='ALCNetBasicNeck')
-            head = dict(type='FCNSegHead', stride=2)
-        return dict(backbone=backbone, neck=neck, decode_head=head)
+            return dict(neck=neck, decode_head=dict(type='FCNSegHead', align_corners=True))
+        return dict(neck=dict(type='ALCNetBasicNeck'), decode_head=dict(type='FCNSegHead', stride=2))
 
-    def names(self) -> Names:
-        """Our names → the published ones."""
-        authors = self.source == 'authors'
-        names = nest('backbone.stem', 'stem', STEM1 if authors else STEM4)
-        for i in range(3):
-            block = RESIDUAL_BODY if authors else RESIDUAL_NAMED
-            names |= layer(f'backbone.stages.{i}', f'layer{i + 1}', block, self.blocks)
+    def decoder_names(self) -> Names:
+        names: Names = {'neck.last': 'deconv0'}
         for i in range(2):
-            if authors:
-                names |= {
-                    f'neck.reduce.{i}.conv': f'dec_c{i + 2}.0',
-                    f'neck.reduce.{i}.bn': f'dec_c{i + 2}.1',
-                }
+            if self.source == 'authors':
+                names |= nest(f'neck.reduce.{i}', f'dec_c{i + 2}', {'conv': '0', 'bn': '1'})
                 names |= nest(f'neck.fusions.{i}', f'bottomuplocal_fpn_{i + 1}', BOTTOM_UP_FUSION)
             else:
                 names[f'neck.ups.{i}'] = f'deconv{i + 1}'
                 names |= nest(f'neck.fusions.{i}', f'fuse{i + 1}{i + 2}', ASYMMETRIC_FUSION)
-        names['neck.last'] = 'deconv0'
-        return names | nest('decode_head', 'head', FCN_HEAD)
+        return names
 
 
 def published_alcnet_shape(published: Mapping[str, Any]) -> ALCNetShape:
@@ -96,41 +57,25 @@ def published_alcnet_shape(published: Mapping[str, Any]) -> ALCNetShape:
         UserError: The stem or the decoder is missing.
     """
     state = published_tensors(published)
-    source = 'toolbox' if 'deconv0.weight' in state else 'authors'
-    last = state.get('stem.7.weight' if source == 'toolbox' else 'stem.1.weight')
-    if last is None or not (source == 'toolbox' or 'dec_c3.0.weight' in state):
+    toolbox = 'deconv0.weight' in state
+    numbers = measure(state, 'stem.1.weight', f'stem.{7 if toolbox else 1}.weight', 'layer1.')
+    if numbers is None or not (toolbox or 'dec_c3.0.weight' in state):
         raise UserError(
             f"{PUBLISHED}: it has a stem with neither deconv0.weight (the toolbox's) nor dec_c3.0.weight "
-            f"(the authors'), or no stem; its first keys are {some(state)}"
+            f"(the authors'), or no stem; its first keys are {first_keys(state)}"
         )
-    blocks = count_blocks(state, 'layer1.')
-    return ALCNetShape(source, state['stem.1.weight'].shape[1], last.shape[0], blocks)
+    return _shape(toolbox, numbers)
 
 
 def convert_alcnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """State dict of our ALCNet from a checkpoint of either published one.
 
     Residual blocks of the toolbox's port that it never runs are dropped.
-
-    Args:
-        published: The published state dict, its keys with or without ``model.``, bare or under
-            ``state_dict``; of the authors' MXNet network the arrays as tensors. Its form is read from it; see
-            :func:`published_alcnet_shape`.
-
-    Returns:
-        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``neck.``, ``decode_head.``) of that form.
-
-    Raises:
-        UserError: Keys or shapes differ from the published architecture; the message names them.
     """
     state, shape = published_tensors(published), published_alcnet_shape(published)
-    names = shape.names()
-    ours = template(**shape.model())
-    if shape.source == 'authors':
-        state = from_mxnet(state, rename(ours, names))
-    else:
+    if shape.source == 'toolbox':
         state = {key: value for key, value in state.items() if not key.startswith(DEAD)}
-    return to_ours(state, ours, names, PUBLISHED)
+    return shape.to_ours(state, PUBLISHED)
 
 
 def export_alcnet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -138,21 +83,26 @@ def export_alcnet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
 
     The toolbox's residual blocks ``uplayer1`` and ``uplayer2``, which have no effect, are missing: load with
     ``strict=False``.
-
-    Raises:
-        UserError: The state dict is of another architecture.
     """
     state = unwrap(state_dict)
-    authors = 'neck.reduce.0.conv.weight' in state
-    keys = [f'backbone.stem.{i}.conv.weight' for i in ((1, 1) if authors else (1, 3))]
-    absent = [key for key in keys if key not in state]
-    if absent:
-        raise UserError(f'{OURS}: it has no {absent[0]}; its first keys are {some(state)}')
-    shape = ALCNetShape(
-        'authors' if authors else 'toolbox',
-        in_channels=state[keys[0]].shape[1],
-        base_channels=state[keys[1]].shape[0],
-        blocks=count_blocks(state, 'backbone.stages.0.'),
-    )
-    published = to_published(state, template(**shape.model()), shape.names(), OURS)
-    return to_mxnet(published) if authors else published
+    toolbox = 'neck.reduce.0.conv.weight' not in state
+    first, last = (f'backbone.stem.{i}.conv.weight' for i in (1, 3 if toolbox else 1))
+    numbers = measure(state, first, last, 'backbone.stages.0.')
+    if numbers is None:
+        raise UserError(
+            f'{OURS}: it has no {last if first in state else first}; its first keys are {first_keys(state)}'
+        )
+    return _shape(toolbox, numbers).to_published(state, OURS)
+
+
+def _shape(toolbox: bool, numbers: dict[str, int]) -> ALCNetShape:
+    source, stride = ('toolbox', 4) if toolbox else ('authors', 1)
+    return ALCNetShape(source=source, stem_stride=stride, **numbers)
+
+
+CONVERTER = Converter(
+    'alcnet',
+    "ALCNet: its authors' (MXNet arrays as tensors), BasicIRSTD's",
+    convert_alcnet,
+    export_alcnet,
+)

@@ -5,18 +5,18 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from .blocks import CBAM_BLOCK
-from .conversion import shape_of, to_ours, to_published
-from .fitting import unwrap, without_prefixes
-from .renaming import Names, nest
-from .template import template
+from madnet.models.checkpoints.blocks import CBAM_BLOCK
+from madnet.models.checkpoints.conversion import Converter, shape_of, to_ours, to_published
+from madnet.models.checkpoints.fitting import unwrap, without_prefixes
+from madnet.models.checkpoints.renaming import Names, nest
+from madnet.models.checkpoints.template import template
 
 PUBLISHED = 'not a checkpoint of the published DNANet'
 OURS = 'not a state dict of our DNANet'
 
 
 class DNANetShape(NamedTuple):
-    """What tells one DNANet from another; see ``DNANetEncoder`` and ``DNANetHead``."""
+    """What distinguishes one DNANet from another; see ``DNANetEncoder`` and ``DNANetHead``."""
 
     in_channels: int
     base_channels: int
@@ -65,28 +65,13 @@ def published_dnanet_shape(published: Mapping[str, Any]) -> DNANetShape:
 
 
 def convert_dnanet(published: Mapping[str, Any]) -> dict[str, Tensor]:
-    """State dict of our DNANet from a checkpoint with the published key names.
-
-    Args:
-        published: The published state dict, its keys with or without ``model.``, bare or under
-            ``state_dict``. Its shape is read from it; see :func:`published_dnanet_shape`.
-
-    Returns:
-        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``decode_head.``) of that shape.
-
-    Raises:
-        UserError: Keys or shapes differ from the published architecture; the message names them.
-    """
+    """State dict of our DNANet from a checkpoint with the published key names."""
     state, shape = without_prefixes(published), published_dnanet_shape(published)
     return to_ours(state, shape.template(), shape.names(), PUBLISHED)
 
 
 def export_dnanet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The inverse of :func:`convert_dnanet`: the published key names for a state dict of our DNANet.
-
-    Raises:
-        UserError: The state dict is of another architecture.
-    """
+    """The inverse of :func:`convert_dnanet`: the published key names for a state dict of our DNANet."""
     state = unwrap(state_dict)
     base_channels, in_channels = shape_of(state, 'backbone.stages.0.0.body.0.weight', OURS)[:2]
     depths = _depths(state, 'backbone.stages.{level}.{block}.body.0.weight')
@@ -104,3 +89,8 @@ def _depths(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
             block += 1
         depths.append(block)
     return tuple(depths)
+
+
+CONVERTER = Converter(
+    'dnanet', 'DNANet of any depths, with and without deep supervision', convert_dnanet, export_dnanet
+)

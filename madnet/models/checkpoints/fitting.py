@@ -43,14 +43,14 @@ def key_differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor])
         if key in state and state[key].shape != expected[key].shape
     ]
     parts = [
-        f'{len(keys)} {what}: {some(keys)}'
+        f'{len(keys)} {what}: {first_keys(keys)}'
         for what, keys in (('missing', missing), ('unknown', unknown), ('of another shape', other))
         if keys
     ]
     return f'of {len(expected)} keys {"; ".join(parts)}' if parts else ''
 
 
-def some(keys: Iterable[str], n: int = 3) -> str:
+def first_keys(keys: Iterable[str], n: int = 3) -> str:
     """The first ``n`` keys for a message."""
     keys = list(keys)
     return ', '.join(keys[:n]) + (' …' if len(keys) > n else '') if keys else 'none'

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .blocks import FCN_HEAD, RESIDUAL_BODY, STEM4, layer
-from .conversion import shape_of, to_ours, to_published
-from .fitting import unwrap, without_prefixes
-from .renaming import Names, nest
-from .template import template
+from madnet.models.checkpoints.blocks import FCN_HEAD, RESIDUAL_BODY, STEM4, layer
+from madnet.models.checkpoints.conversion import Converter, shape_of, to_ours, to_published
+from madnet.models.checkpoints.fitting import unwrap, without_prefixes
+from madnet.models.checkpoints.renaming import Names, nest
+from madnet.models.checkpoints.template import template
 
 PUBLISHED = 'not a checkpoint of the published ISNet'
 OURS = 'not a state dict of our ISNet'
@@ -31,18 +31,9 @@ EDGE_BLOCK: Names = {
 def convert_isnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """State dict of our ISNet from a checkpoint with the published key names.
 
-    Args:
-        published: The published state dict, of BasicIRSTD's port (one channel, deformable convolutions of
-            version 1) or of the authors' network (three channels, version 2), its keys with or without
-            ``model.``, bare or under ``state_dict``. Which one, and its width, is read from it. What it holds
-            of the modules in :data:`UNUSED` is left out.
-
-    Returns:
-        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``decode_head.``) of that width; for the
-        authors' network it needs ``decode_head.modulated=True``.
-
-    Raises:
-        UserError: Keys or shapes differ from the published architecture; the message names them.
+    The published state dict is of BasicIRSTD's port (one channel, deformable convolutions of version 1) or of
+    the authors' network (three channels, version 2); what it holds of the modules in :data:`UNUSED` is left
+    out. For the authors' network ours needs ``decode_head.modulated=True``.
     """
     state = {k: v for k, v in without_prefixes(published).items() if k.partition('.')[0] not in UNUSED}
     modulated = 'TTOA_low.dcn_row.conv_offset_mask.weight' in state
@@ -53,9 +44,6 @@ def convert_isnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
 def export_isnet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     """The inverse of :func:`convert_isnet`; the modules in :data:`UNUSED`, which ours has not, are missing,
     so that the published network takes it with ``strict=False``.
-
-    Raises:
-        UserError: The state dict is of another architecture.
     """
     state = unwrap(state_dict)
     marks = ('decode_head.edge_in.weight', 'backbone.stages.0.0.body.0.weight')
@@ -93,3 +81,6 @@ def _names(modulated: bool) -> Names:
         names |= nest(f'decode_head.attentions.{level}', f'TTOA_{place}', attention)
         names[f'decode_head.ups.{level}'] = f'deconv{level + 1}'
     return names
+
+
+CONVERTER = Converter('isnet', "ISNet: its authors', BasicIRSTD's", convert_isnet, export_isnet)

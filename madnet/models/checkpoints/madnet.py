@@ -6,12 +6,11 @@ from typing import Any
 from torch import Tensor
 
 from madnet.errors import UserError
-
-from .blocks import DOUBLE_CONV, UP_CONV
-from .conversion import shape_of, to_ours, to_published
-from .fitting import unwrap, without_prefixes
-from .renaming import Names, nest
-from .template import template
+from madnet.models.checkpoints.blocks import convtrans_unet
+from madnet.models.checkpoints.conversion import Converter, shape_of, to_ours, to_published
+from madnet.models.checkpoints.fitting import unwrap, without_prefixes
+from madnet.models.checkpoints.renaming import Names, nest
+from madnet.models.checkpoints.template import template
 
 PUBLISHED = 'not a checkpoint of the published MAD-Net'
 OURS = 'not a state dict of our MAD-Net'
@@ -45,22 +44,7 @@ MEMA2M: Names = {'stem.conv': 'conv1.0', 'stem.bn': 'conv1.1'}
 for _i in range(4):
     MEMA2M |= nest(f'blocks.{_i}', f'mema2m.{_i}', MEMA2M_BLOCK)
 
-# In the published network `Conv1` and `Conv5` are blocks, `conv1` … `conv5` the deep-supervision heads.
-MADNET: Names = {
-    **nest('backbone.stages.0', 'Conv1', ADADCM),
-    **nest('backbone.stages.1', 'Convtans2', ADADCM),
-    **nest('backbone.stages.2', 'Convtans3', ADADCM),
-    **nest('backbone.stages.3', 'Convtans4', ADADCM),
-    **nest('neck.memory', 'Conv5', MEMA2M),
-    **nest('decode_head.decoders.3', 'Up_conv5', MEMA2M),
-    'decode_head.conv_seg': 'Conv',
-}
-for _i in range(4):
-    MADNET |= nest(f'decode_head.ups.{_i}', f'Up{_i + 2}', UP_CONV)
-for _i in range(3):
-    MADNET |= nest(f'decode_head.decoders.{_i}', f'Up_conv{_i + 2}', DOUBLE_CONV)
-for _i in range(5):
-    MADNET[f'decode_head.sides.{_i}'] = f'conv{_i + 1}'
+MADNET = convtrans_unet([ADADCM] * 4, 'neck.memory', MEMA2M)
 
 
 def published_width(published: Mapping[str, Any]) -> tuple[int, int]:
@@ -74,18 +58,7 @@ def published_width(published: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def convert_madnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
-    """State dict of our MAD-Net from a checkpoint with the published key names.
-
-    Args:
-        published: The published state dict, its keys with or without ``decode_head.``, bare or under
-            ``state_dict``. Its width and its image channels are read from it; see :func:`published_width`.
-
-    Returns:
-        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``neck.``, ``decode_head.``) of that width.
-
-    Raises:
-        UserError: Keys or shapes differ from the published architecture; the message names them.
-    """
+    """State dict of our MAD-Net from a checkpoint with the published key names."""
     state = _published_state(published)
     return to_ours(state, _template(*published_width(published)), MADNET, PUBLISHED)
 
@@ -116,3 +89,6 @@ def _template(in_channels: int, base_channels: int) -> dict[str, Tensor]:
 
 def _published_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return without_prefixes(checkpoint, ('module.', 'decode_head.'))
+
+
+CONVERTER = Converter('madnet', 'MAD-Net', convert_madnet, export_madnet)

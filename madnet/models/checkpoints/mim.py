@@ -8,12 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from madnet.errors import UserError
-
-from .blocks import BODY, FCN_HEAD
-from .conversion import to_ours, to_published
-from .fitting import some, unwrap
-from .renaming import Names, nest
-from .template import template
+from madnet.models.checkpoints.blocks import BODY, FCN_HEAD
+from madnet.models.checkpoints.conversion import Converter, to_ours, to_published
+from madnet.models.checkpoints.fitting import first_keys, unwrap
+from madnet.models.checkpoints.renaming import Names, nest
+from madnet.models.checkpoints.template import template
 
 PUBLISHED = 'not a checkpoint of the published MiM-ISTD'
 OURS = 'not a state dict of our MiM-ISTD'
@@ -61,8 +60,8 @@ PATCH_EXPAND: Names = {'expand': 'expand', 'norm': 'norm'}
 class Part:
     """A kind of block of the published network.
 
-    ``marks`` are keys that tell a published block of this kind, each with the axis along which its shape
-    tells the block's width.
+    ``marks`` are keys by which a published block of this kind is recognised, each with the axis along which
+    its shape is the block's width.
     """
 
     names: Names
@@ -83,7 +82,7 @@ PARTS = {
 
 @dataclass(frozen=True)
 class MiMShape:
-    """What a checkpoint tells of its network: the arguments of ``MiMEncoder`` and ``MiMHead``."""
+    """What a checkpoint shows of its network: the arguments of ``MiMEncoder`` and ``MiMHead``."""
 
     in_channels: int
     base_channels: int
@@ -148,7 +147,9 @@ def published_mim_shape(published: Mapping[str, Any]) -> MiMShape:
     keys = [f'{stem}{key}.weight' for key in ('common_conv.0', 'inner_convs.0', 'outer_convs.6')]
     absent = [key for key in keys if key not in state or state[key].ndim != 4]
     if absent:
-        raise UserError(f'{PUBLISHED}: it has no convolution {absent[0]}; its first keys are {some(state)}')
+        raise UserError(
+            f'{PUBLISHED}: it has no convolution {absent[0]}; its first keys are {first_keys(state)}'
+        )
     width = state[keys[2]].shape[0]
     blocks = found['block']
     inner = sum(
@@ -168,19 +169,9 @@ def published_mim_shape(published: Mapping[str, Any]) -> MiMShape:
 def convert_mim(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """State dict of our MiM-ISTD from a checkpoint of the published network.
 
-    Blocks are recognised by the names of what they hold, and told apart by width and order, so that any
+    Blocks are recognised by the names of what they hold, and distinguished by width and order, so that any
     prefix may stand before them. Parameters that the published network never reads are dropped: the tables
     ``relative_pos`` and the encoder's last ``norm``. The weights belong to ``published_layout=True``.
-
-    Args:
-        published: The published state dict, bare or under ``state_dict``. Widths, depths and image channels
-            are read from it; see :func:`published_mim_shape`.
-
-    Returns:
-        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``decode_head.``) of that shape.
-
-    Raises:
-        UserError: Keys or shapes differ from the published architecture; the message names them.
     """
     state = unwrap(published)
     shape = published_mim_shape(state)
@@ -261,7 +252,7 @@ def _our_shape(state: Mapping[str, Tensor]) -> MiMShape:
     keys = [f'backbone.stem.{part}.weight' for part in ('common.0', 'words.0', 'sentences.6')]
     absent = [key for key in keys if key not in state or state[key].ndim != 4]
     if absent:
-        raise UserError(f'{OURS}: it has no {absent[0]}; its first keys are {some(state)}')
+        raise UserError(f'{OURS}: it has no {absent[0]}; its first keys are {first_keys(state)}')
     width = state[keys[2]].shape[0]
 
     def count(pattern: str) -> int:
@@ -299,3 +290,6 @@ def _counts(widths: list[int], first: int) -> tuple[int, ...]:
     while n := widths.count(first * 2 ** len(counts)):
         counts.append(n)
     return tuple(counts)
+
+
+CONVERTER = Converter('mim', 'MiM-ISTD', convert_mim, export_mim, takes_like=True)

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .blocks import CBAM_BLOCK
-from .conversion import shape_of, to_ours, to_published
-from .fitting import unwrap, without_prefixes
-from .renaming import Names, nest
-from .template import template
+from madnet.models.checkpoints.blocks import CBAM_BLOCK
+from madnet.models.checkpoints.conversion import Converter, shape_of, to_ours, to_published
+from madnet.models.checkpoints.fitting import unwrap, without_prefixes
+from madnet.models.checkpoints.renaming import Names, nest
+from madnet.models.checkpoints.template import template
 
 PUBLISHED = 'not a checkpoint of the published MSHNet'
 OURS = 'not a state dict of our MSHNet'
@@ -28,29 +28,14 @@ for _level, _depth in enumerate((1, 2, 2, 2, 2)):
 
 
 def convert_mshnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
-    """State dict of our MSHNet from a checkpoint with the published key names.
-
-    Args:
-        published: The published state dict, bare or under ``state_dict``. Its width and its image channels
-            are read from it.
-
-    Returns:
-        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``decode_head.``) of that width.
-
-    Raises:
-        UserError: Keys or shapes differ from the published architecture; the message names them.
-    """
+    """State dict of our MSHNet from a checkpoint with the published key names."""
     state = without_prefixes(published)
     ours = _template(shape_of(state, 'conv_init.weight', PUBLISHED))
     return to_ours(state, ours, MSHNET, PUBLISHED)
 
 
 def export_mshnet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The inverse of :func:`convert_mshnet`.
-
-    Raises:
-        UserError: The state dict is of another architecture.
-    """
+    """The inverse of :func:`convert_mshnet`."""
     state = unwrap(state_dict)
     return to_published(state, _template(shape_of(state, 'backbone.conv_in.weight', OURS)), MSHNET, OURS)
 
@@ -60,3 +45,6 @@ def _template(first: torch.Size) -> dict[str, Tensor]:
     return template(
         dict(type='MSHNetEncoder', in_channels=first[1], base_channels=first[0]), dict(type='MSHNetHead')
     )
+
+
+CONVERTER = Converter('mshnet', 'MSHNet', convert_mshnet, export_mshnet)

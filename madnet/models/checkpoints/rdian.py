@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .blocks import CONV_BN, FCN_HEAD
-from .conversion import shape_of, to_ours, to_published
-from .fitting import check_same, unwrap, without_prefixes
-from .renaming import Names, nest
-from .template import template
+from madnet.models.checkpoints.blocks import CONV_BN, FCN_HEAD
+from madnet.models.checkpoints.conversion import Converter, shape_of, to_ours, to_published
+from madnet.models.checkpoints.fitting import check_same, unwrap, without_prefixes
+from madnet.models.checkpoints.renaming import Names, nest
+from madnet.models.checkpoints.template import template
 
 PUBLISHED = 'not a checkpoint of the published RDIAN'
 OURS = 'not a state dict of our RDIAN'
@@ -40,16 +40,7 @@ NEIGHBOURS = ((0, 0), (0, 2), (0, 4), (2, 4), (4, 4), (4, 2), (4, 0), (2, 0))
 def convert_rdian(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """State dict of our RDIAN from a checkpoint with the published key names.
 
-    Args:
-        published: The published state dict, its keys with or without ``model.``, bare or under
-            ``state_dict``. Its width and its image channels are read from it. The constant kernels ``d11`` …
-            ``d18``, if there, are left out: ours computes the differences directly.
-
-    Returns:
-        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``decode_head.``) of that width.
-
-    Raises:
-        UserError: Keys or shapes differ from the published architecture; the message names them.
+    The constant kernels ``d11`` … ``d18``, if there, are left out: ours computes the differences directly.
     """
     state = without_prefixes(published)
     ours = _as_linear(_template(shape_of(state, 'conv1.0.weight', PUBLISHED)))
@@ -60,11 +51,7 @@ def convert_rdian(published: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def export_rdian(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The inverse of :func:`convert_rdian`, constant kernels included.
-
-    Raises:
-        UserError: The state dict is of another architecture.
-    """
+    """The inverse of :func:`convert_rdian`, constant kernels included."""
     state = unwrap(state_dict)
     ours = _template(shape_of(state, 'backbone.conv1.conv.weight', OURS))
     check_same(state, ours, OURS)
@@ -90,3 +77,6 @@ def _constants() -> dict[str, Tensor]:
         kernel[..., row, column] = -1
         kernels[f'd1{k + 1}.weight'] = kernel
     return kernels
+
+
+CONVERTER = Converter('rdian', 'RDIAN', convert_rdian, export_rdian)

@@ -6,13 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from madnet.models.checkpoints.blocks import CONV_BN
+from madnet.models.checkpoints.conversion import Converter, shape_of, to_ours, to_published
+from madnet.models.checkpoints.fitting import unwrap, without_prefixes
+from madnet.models.checkpoints.renaming import Names, nest
+from madnet.models.checkpoints.template import skeleton
 from madnet.models.deploy import switch_to_deploy
-
-from .blocks import CONV_BN
-from .conversion import shape_of, to_ours, to_published
-from .fitting import unwrap, without_prefixes
-from .renaming import Names, nest
-from .template import skeleton
 
 PUBLISHED = 'not a checkpoint of the published RepISD-Net'
 OURS = 'not a state dict of our RepISD-Net'
@@ -47,19 +46,11 @@ for _i in range(4):
 def convert_repisd(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """State dict of our RepISD-Net from a checkpoint with the published key names.
 
-    Args:
-        published: The published state dict, bare or under ``state_dict``: of the training form, of the
-            "converted" form (central differences written into the kernels, the same function), or of the
-            deployed form, which our network takes too and then is deployed. The branch of central differences
-            is called ``cdc`` in the published code and ``pdc`` in the files beside it; both will do. Width
-            and image channels are read from it. Of the two published maps the first, which neither loss nor
-            test uses, is left out.
-
-    Returns:
-        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``decode_head.``).
-
-    Raises:
-        UserError: Keys or shapes differ from the published architecture; the message names them.
+    The published state dict is of the training form, of the "converted" form (central differences written
+    into the kernels, the same function), or of the deployed form, which our network takes too and then is
+    deployed. The branch of central differences is called ``cdc`` in the published code and ``pdc`` in the
+    files beside it; both will do. The first of the two published maps, which neither loss nor test uses, is
+    left out.
     """
     state = {
         key.replace('rbr_pdc.conv_pdc.', 'rbr_cdc.conv_cdc.'): value
@@ -77,9 +68,6 @@ def convert_repisd(published: Mapping[str, Any]) -> dict[str, Tensor]:
 def export_repisd(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     """The inverse of :func:`convert_repisd`, from the training form or the deployed one; the unused first map
     gets zeros.
-
-    Raises:
-        UserError: The state dict is of another architecture.
     """
     state = unwrap(state_dict)
     first = shape_of(state, 'backbone.stem.0.conv.weight', OURS)
@@ -97,3 +85,8 @@ def _template(first: torch.Size, deployed: bool) -> dict[str, Tensor]:
     model = skeleton(backbone, dict(type='RepISDHead'))
     with torch.device('meta'):
         return (switch_to_deploy(model) if deployed else model).state_dict()
+
+
+CONVERTER = Converter(
+    'repisd', 'RepISD-Net: as trained, converted, or deployed', convert_repisd, export_repisd
+)

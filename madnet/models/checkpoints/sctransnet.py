@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .blocks import BODY_NAMED, SHORTCUT
-from .conversion import shape_of, to_ours, to_published
-from .fitting import unwrap, without_prefixes
-from .renaming import Names, nest
-from .template import template
+from madnet.models.checkpoints.blocks import BODY_NAMED, SHORTCUT
+from madnet.models.checkpoints.conversion import Converter, shape_of, to_ours, to_published
+from madnet.models.checkpoints.fitting import unwrap, without_prefixes
+from madnet.models.checkpoints.renaming import Names, nest
+from madnet.models.checkpoints.template import template
 
 PUBLISHED = 'not a checkpoint of the published SCTransNet'
 OURS = 'not a state dict of our SCTransNet'
@@ -68,16 +68,6 @@ def convert_sctransnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
 
     Parameters that the published network never reads (position embeddings, sixteen scalars in each block) are
     dropped.
-
-    Args:
-        published: The published state dict, its keys with or without ``model.``, bare or under
-            ``state_dict``. Its width, depth and image channels are read from it.
-
-    Returns:
-        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``neck.``, ``decode_head.``).
-
-    Raises:
-        UserError: Keys or shapes differ from the published architecture; the message names them.
     """
     state = without_prefixes(published)
     first = shape_of(state, 'inc.0.conv1.weight', PUBLISHED)
@@ -92,11 +82,8 @@ def export_sctransnet(state_dict: Mapping[str, Any], image_size: int = 256) -> d
 
     Args:
         state_dict: State dict of our SCTransNet, bare or under ``state_dict``.
-        image_size: Side in pixels that the published network is told; only the length of its unused position
-            embeddings depends on it.
-
-    Raises:
-        UserError: The state dict is of another architecture.
+        image_size: Side in pixels that the published network is built for; only the length of its unused
+            position embeddings depends on it.
     """
     state = unwrap(state_dict)
     first = shape_of(state, 'backbone.stages.0.body.0.weight', OURS)
@@ -128,3 +115,6 @@ def _template(first: torch.Size, depth: int) -> dict[str, Tensor]:
     """Our state dict, by the shape of the first convolution and the number of blocks."""
     backbone = dict(type='SCTransNetEncoder', in_channels=first[1], base_channels=first[0])
     return template(backbone, dict(type='SCTransNetHead'), neck=dict(type='SCTransNetNeck', depth=depth))
+
+
+CONVERTER = Converter('sctransnet', 'SCTransNet', convert_sctransnet, export_sctransnet)

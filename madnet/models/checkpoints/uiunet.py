@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .blocks import CROSS_FUSION
-from .conversion import shape_of, to_ours, to_published
-from .fitting import unwrap, without_prefixes
-from .renaming import Names, nest
-from .template import template
+from madnet.models.checkpoints.blocks import CROSS_FUSION
+from madnet.models.checkpoints.conversion import Converter, shape_of, to_ours, to_published
+from madnet.models.checkpoints.fitting import unwrap, without_prefixes
+from madnet.models.checkpoints.renaming import Names, nest
+from madnet.models.checkpoints.template import template
 
 PUBLISHED = 'not a checkpoint of the published UIU-Net'
 OURS = 'not a state dict of our UIU-Net'
@@ -55,29 +55,13 @@ def published_uiunet_width(published: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def convert_uiunet(published: Mapping[str, Any]) -> dict[str, Tensor]:
-    """State dict of our UIU-Net from a checkpoint with the published key names.
-
-    Args:
-        published: The published state dict, its keys with or without ``model.``, bare or under
-            ``state_dict``. Its width and its image channels are read from it; see
-            :func:`published_uiunet_width`.
-
-    Returns:
-        State dict of an ``IRSTDSegmentor`` (keys ``backbone.``, ``decode_head.``) of that width.
-
-    Raises:
-        UserError: Keys or shapes differ from the published architecture; the message names them.
-    """
+    """State dict of our UIU-Net from a checkpoint with the published key names."""
     state = without_prefixes(published)
     return to_ours(state, _template(_published_first(state)), UIUNET, PUBLISHED)
 
 
 def export_uiunet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The inverse of :func:`convert_uiunet`: the published key names for a state dict of our UIU-Net.
-
-    Raises:
-        UserError: The state dict is of another architecture.
-    """
+    """The inverse of :func:`convert_uiunet`: the published key names for a state dict of our UIU-Net."""
     state = unwrap(state_dict)
     ours = _template(shape_of(state, 'backbone.stages.0.conv_in.conv.weight', OURS))
     return to_published(state, ours, UIUNET, OURS)
@@ -92,3 +76,6 @@ def _template(first: torch.Size) -> dict[str, Tensor]:
     return template(
         dict(type='UIUNetEncoder', in_channels=first[1], base_channels=first[0]), dict(type='UIUNetHead')
     )
+
+
+CONVERTER = Converter('uiunet', 'UIU-Net', convert_uiunet, export_uiunet)

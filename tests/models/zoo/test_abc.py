@@ -7,7 +7,7 @@ from mmseg.registry import MODELS
 
 from madnet.engine.config import load_config
 from madnet.errors import UserError
-from madnet.models.checkpoints import convert_abc, export_abc, published_abc_shape
+from madnet.models.checkpoints.abc import convert_abc, export_abc, published_abc_shape
 from madnet.models.input_check import InputError
 from madnet.models.layers import CLFT, BilinearCorrelation
 

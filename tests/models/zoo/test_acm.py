@@ -7,7 +7,7 @@ from mmseg.registry import MODELS
 from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.models.backbones import ThinResNet
-from madnet.models.checkpoints import convert_acm, export_acm, published_acm_shape
+from madnet.models.checkpoints.acm import convert_acm, export_acm, published_acm_shape
 from madnet.models.layers import AsymmetricFusion, ResidualBlock
 from madnet.models.necks import ACMFPNNeck
 

@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 
 from madnet.engine.config import load_config
 from madnet.errors import UserError
-from madnet.models.checkpoints import convert_alcnet, export_alcnet, published_alcnet_shape
+from madnet.models.checkpoints.alcnet import convert_alcnet, export_alcnet, published_alcnet_shape
 from madnet.models.layers import local_contrast, patch_contrast
 from madnet.models.necks import ALCNetNeck
 

@@ -10,7 +10,7 @@ from small_models import stir
 
 from madnet.engine.config import load_config
 from madnet.errors import UserError
-from madnet.models.checkpoints import convert_dnanet, export_dnanet, published_dnanet_shape
+from madnet.models.checkpoints.dnanet import convert_dnanet, export_dnanet, published_dnanet_shape
 
 from . import checks
 

@@ -7,8 +7,7 @@ import torch.nn.functional as F
 
 from madnet.errors import UserError
 from madnet.models.backbones import ISNetEncoder
-from madnet.models.checkpoints import convert_isnet, export_isnet
-from madnet.models.checkpoints.isnet import UNUSED
+from madnet.models.checkpoints.isnet import UNUSED, convert_isnet, export_isnet
 from madnet.models.heads import ISNetHead
 from madnet.models.input_check import InputError
 from madnet.models.layers import gradient_magnitude

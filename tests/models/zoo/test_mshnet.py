@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from madnet.errors import UserError
-from madnet.models.checkpoints import convert_mshnet, export_mshnet
+from madnet.models.checkpoints.mshnet import convert_mshnet, export_mshnet
 from madnet.models.losses import sls_loss
 
 from . import checks

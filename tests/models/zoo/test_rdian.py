@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from madnet.errors import UserError
 from madnet.models.backbones import RDIANEncoder
-from madnet.models.checkpoints import convert_rdian, export_rdian
+from madnet.models.checkpoints.rdian import convert_rdian, export_rdian
 from madnet.models.heads import RDIANHead
 from madnet.models.input_check import InputError
 from madnet.models.layers import opposite_contrast

@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 
 from madnet.errors import UserError
 from madnet.models import switch_to_deploy
-from madnet.models.checkpoints import convert_repisd, export_repisd
+from madnet.models.checkpoints.repisd import convert_repisd, export_repisd
 from madnet.models.layers import ECB, CentralDifferenceConv
 
 from . import checks

@@ -5,7 +5,7 @@ import torch
 from mmseg.registry import MODELS
 
 from madnet.errors import UserError
-from madnet.models.checkpoints import convert_sctransnet, export_sctransnet
+from madnet.models.checkpoints.sctransnet import convert_sctransnet, export_sctransnet
 from madnet.models.input_check import InputError
 from madnet.models.layers import ChannelNorm, CrossChannelAttention
 

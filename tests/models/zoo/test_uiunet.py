@@ -7,7 +7,7 @@ from mmseg.registry import MODELS
 
 from madnet.engine.config import load_config
 from madnet.errors import UserError
-from madnet.models.checkpoints import convert_uiunet, export_uiunet, published_uiunet_width
+from madnet.models.checkpoints.uiunet import convert_uiunet, export_uiunet, published_uiunet_width
 from madnet.models.layers import RSU, InteractiveCrossAttention
 
 from . import checks
