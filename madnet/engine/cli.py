@@ -27,7 +27,7 @@ def run_tool(function: Callable, *args, **kwargs) -> int:
     try:
         function(*args, **kwargs)
     except UserError as e:
-        print(f'error: {_message(e)}', file=sys.stderr)
+        print(f'error: {message_of(e)}', file=sys.stderr)
         return USER_ERROR
     except TrainingStopped as e:
         print(e, file=sys.stderr)
@@ -41,8 +41,8 @@ def run_tool(function: Callable, *args, **kwargs) -> int:
     return DONE
 
 
-def _message(error: UserError) -> str:
-    """The error's own line: torch puts the traceback of a data-loading process before it."""
+def message_of(error: BaseException) -> str:
+    """An error's own words: torch puts a data-loading process's traceback before those of a ``UserError``."""
     text = str(error)
     from_worker = text.startswith('Caught ') and ' worker process ' in text
     return text.rpartition(f'{UserError.__name__}: ')[2] if from_worker else text

@@ -1,7 +1,9 @@
 """Testing, from a config and its checkpoint, if it needs one, to a table, ``metrics.json`` and pictures."""
 
+import copy
 import platform
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import mmengine
@@ -9,12 +11,16 @@ import mmseg
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+from mmseg.registry import METRICS
 
 import madnet
+from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, telling_config_errors
-from madnet.engine.train import build_runner
+from madnet.engine.irstd_metric import IRSTDMetric
+from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
 from madnet.evaluation import get_protocols, write_results
@@ -62,42 +68,107 @@ def run_test(
     names = [p.name for p in get_protocols(protocols)]
     weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
     cfg = load_config(config, parse_options(options))
-    training_free = is_training_free(cfg)
-    _check_checkpoint(config, checkpoint, training_free)
+    _check_checkpoint(config, checkpoint, is_training_free(cfg))
     out = Path(out or (cfg.work_dir if checkpoint is None else Path(checkpoint).parent))
-    if workers != 1:
-        _share_images(cfg, workers, training_free)
-    if views is not None:
-        _set_views(cfg, config, views)
-    cfg.launcher = launcher
-    cfg.load_from, cfg.resume = None, False  # where a training would begin
-    if split is not None:
-        cfg.test_dataloader.dataset.split = split
-    cfg.test_dataloader.dataset.setdefault('split', 'test')
-    cfg.test_evaluator = {**cfg.test_evaluator, 'protocols': names, 'scr': True}
-    cfg.custom_hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
+    hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
     if save_scores:
-        cfg.custom_hooks.append({'type': 'SaveScoresHook', 'folder': str(out / 'scores')})
-    cfg.visualizer.vis_backends = []
-    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
-        cfg[key] = None
-    for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
-        cfg[key] = None
-    with tempfile.TemporaryDirectory() as scratch:
-        # mmengine writes config and log into its work folder, where a training's own may lie
-        cfg.work_dir = scratch
+        hooks.append({'type': 'SaveScoresHook', 'folder': str(out / 'scores')})
+    cfg = config_for_test(cfg, names, config, split, hooks, workers, views)
+    cfg.launcher = launcher
+    # mmengine always writes a config and a log into its work folder, where a training's own may lie
+    with tempfile.TemporaryDirectory() as folder:
+        cfg.work_dir = folder
         runner = build_runner(cfg, config)
         if weights is not None:
             load_weights(runner.bare_model, weights, checkpoint)
         with telling_config_errors(config):
             runner.test()
-    metric = runner.test_evaluator.metrics[0]
-    report = {
+    metric = find_metric(runner)
+    found = report(runner, metric, config, checkpoint)
+    if is_main_process():
+        write_results(out, found, metric.per_image)
+        print(_in_words(found))
+        print(f'numbers  {out / "metrics.json"}, {out / "per_image.csv"}')
+        if save_scores:
+            print(f'scores   {out / "scores"}')
+        if show_dir is not None:
+            print(f'pictures {show_dir}')
+    return found
+
+
+def config_for_test(
+    cfg: Config,
+    protocols: Sequence[str],
+    name: str,
+    split: str | None = None,
+    hooks: Sequence[dict] = (),
+    workers: int = 1,
+    views: int | None = None,
+) -> Config:
+    """What is left of a config for a test, in which nothing trains, validates or draws.
+
+    Args:
+        cfg: A loaded config; it is not changed.
+        protocols: Names of the protocols to score under.
+        name: Name of the config for messages.
+        split, workers, views: As of :func:`run_test`.
+        hooks: Configs of hooks that follow the test, instead of the training's ``custom_hooks``.
+
+    Raises:
+        UserError: ``workers`` or ``views`` does not fit the config, or ``test_evaluator`` has no
+            ``IRSTDMetric``.
+    """
+    cfg = copy.deepcopy(cfg)
+    if workers != 1:
+        _share_images(cfg, workers)
+    if views is not None:
+        _set_views(cfg, name, views)
+    for dataset in inner_datasets(cfg.test_dataloader.dataset):
+        dataset.split = split or dataset.get('split', 'test')
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    ours = [each for each in evaluators if _is_irstd_metric(each['type'])]
+    if not ours:
+        kinds = ', '.join(str(each['type']) for each in evaluators)
+        raise UserError(
+            f"config {name}: test_evaluator: found {kinds}, expected dict(type='IRSTDMetric') among them."
+        )
+    ours[0].update(protocols=list(protocols), scr=True)
+    cfg.custom_hooks = list(hooks)
+    cfg.visualizer.vis_backends = []
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
+        cfg[key] = None
+    for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
+        cfg[key] = None
+    cfg.load_from, cfg.resume = None, False  # where a training would begin
+    return cfg
+
+
+def _is_irstd_metric(kind: str | type) -> bool:
+    kind = METRICS.get(kind) if isinstance(kind, str) else kind
+    return isinstance(kind, type) and issubclass(kind, IRSTDMetric)
+
+
+def find_metric(runner: Runner) -> IRSTDMetric:
+    """The first :class:`IRSTDMetric` of a runner's test, whatever metrics stand beside it."""
+    return next(metric for metric in runner.test_evaluator.metrics if isinstance(metric, IRSTDMetric))
+
+
+def report(runner: MadnetRunner, metric: IRSTDMetric, config: str, checkpoint: str | None) -> dict:
+    """What ``metrics.json`` says of a test.
+
+    Args:
+        runner: After its test.
+        metric: Its metric, see :func:`find_metric`.
+        config: Name of the config.
+        checkpoint: Path of the weights, None for a training-free detector.
+    """
+    model = runner.bare_model
+    found = {
         'schema': 1,
         'config': str(config),
         'checkpoint': checkpoint and {'path': str(checkpoint), 'sha256': sha256_of(checkpoint)},
         'dataset': runner.test_dataloader.dataset.describe(),
-        'views': getattr(getattr(runner.bare_model, 'test_cfg', None), 'views', 1),
+        'views': getattr(getattr(model, 'test_cfg', None), 'views', 1),
         'results': metric.full_results,
         'details': metric.details(),
         'versions': {
@@ -108,21 +179,14 @@ def run_test(
             'python': platform.python_version(),
         },
     }
-    if training_free:
-        report['detector'] = runner.bare_model.describe()
-    if is_main_process():
-        write_results(out, report, metric.per_image)
-        described = report['dataset']
-        print(f'{described["name"]}, {described["split"]}: {described["images"]} images')
-        if training_free:
-            print('{title}; detections where {formula} (rule {rule})'.format(**report['detector']))
-        print(results_text(metric.full_results))
-        print(f'numbers  {out / "metrics.json"}, {out / "per_image.csv"}')
-        if save_scores:
-            print(f'scores   {out / "scores"}')
-        if show_dir is not None:
-            print(f'pictures {show_dir}')
-    return report
+    return {**found, 'detector': model.describe()} if getattr(model, 'training_free', False) else found
+
+
+def _in_words(found: dict) -> str:
+    lines = ['{name}, {split}: {images} images'.format(**found['dataset'])]
+    if 'detector' in found:
+        lines.append('{title}; detections where {formula} (rule {rule})'.format(**found['detector']))
+    return '\n'.join([*lines, results_text(found['results'])])
 
 
 def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool) -> None:
@@ -147,10 +211,10 @@ def _set_views(cfg: Config, config: str, views: int) -> None:
     cfg.merge_from_dict({'model.test_cfg.views': views})
 
 
-def _share_images(cfg: Config, workers: int, training_free: bool) -> None:
+def _share_images(cfg: Config, workers: int) -> None:
     if workers < 1:
         raise UserError(f'--workers {workers}: expected 1 or more')
-    if not training_free:
+    if not is_training_free(cfg):
         raise UserError(
             f'--workers {workers}: is for detectors without training; a network takes larger batches '
             'instead: --cfg-options test_dataloader.batch_size=8'

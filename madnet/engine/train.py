@@ -12,7 +12,7 @@ from mmengine.registry import OPTIMIZERS
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, telling_config_errors
-from madnet.engine.runner import MadnetRunner
+from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError, nearest
 from madnet.evaluation.summary import results_text
@@ -84,18 +84,6 @@ def train(
         runner.train()
     if is_main_process():
         print(_summary(runner, time.time() - start), flush=True)
-    return runner
-
-
-def build_runner(cfg: Config, config: str, trust_checkpoint: bool = False) -> MadnetRunner:
-    """A runner from a config.
-
-    Raises:
-        UserError: The config names what does not exist.
-    """
-    with telling_config_errors(config):
-        runner = MadnetRunner.from_cfg(cfg)
-    runner.trust_checkpoint = trust_checkpoint
     return runner
 
 

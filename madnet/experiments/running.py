@@ -15,7 +15,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
-from madnet.engine.cli import STOPPED
+from madnet.engine.cli import STOPPED, message_of
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
 from madnet.experiments.plan import Run, Shard
@@ -164,7 +164,7 @@ def do_run(run: Run) -> None:
         note('stopped')
         raise
     except BaseException as e:
-        note('failed', error=' '.join(f'{type(e).__name__}: {e}'.split())[:300])
+        note('failed', error=' '.join(f'{type(e).__name__}: {message_of(e)}'.split())[:300])
         raise
     note('done')
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -13,13 +12,13 @@ from typing import Any
 
 import cv2
 import torch
-from tqdm import tqdm
 
 import madnet
 from madnet.classical.detectors import DETECTORS
 from madnet.engine.cli import parse_options
 from madnet.errors import UserError
 from madnet.pretrained import get_pretrained, list_pretrained
+from madnet.progress import progress_bar
 
 from .inputs import list_images, unique_names
 from .outputs import PER_IMAGE, parse_formats, record, write_image_files, write_tables
@@ -95,14 +94,7 @@ def predict_files(
         outcomes = (_predict(predictor, out, kinds, *task) for task in work)
     else:
         outcomes = _in_processes(make, jobs, out, kinds, work)
-    for outcome in tqdm(
-        outcomes,
-        total=len(work),
-        desc='predict',
-        unit='image',
-        disable=not sys.stderr.isatty(),
-        dynamic_ncols=True,
-    ):
+    for outcome in progress_bar(outcomes, total=len(work), what='predict'):
         (unreadable if isinstance(outcome, str) else records).append(outcome)
     if unreadable and len(paths) == 1:
         raise UserError(unreadable[0])

@@ -4,7 +4,8 @@ import pytest
 
 import madnet  # noqa: F401
 from madnet.engine.config import load_config
-from madnet.engine.train import build_runner, train
+from madnet.engine.runner import build_runner
+from madnet.engine.train import train
 from madnet.errors import UserError
 
 JOINT = """

@@ -1,0 +1,62 @@
+"""Testing a config: what is made of it, and what is said of the result."""
+
+import json
+
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric
+from mmseg.registry import METRICS, MODELS
+
+import madnet  # noqa: F401
+from madnet.engine.config import load_config
+from madnet.engine.test import config_for_test, run_test
+from madnet.errors import UserError
+
+
+@METRICS.register_module()
+class ImageCounter(BaseMetric):
+    """A metric of somebody else."""
+
+    default_prefix = 'count'
+
+    def process(self, data_batch, data_samples):
+        self.results += data_samples
+
+    def compute_metrics(self, results):
+        return {'images': len(results)}
+
+
+def test_a_list_of_evaluators(tiny_config, tmp_path):
+    tiny_config.write_text(
+        tiny_config.read_text()
+        + "test_evaluator = [dict(type='ImageCounter'), _base_.test_evaluator]\n"
+        + 'test_dataloader = dict(dataset=dict(length=2))\n'
+    )
+    model = MODELS.build(load_config(tiny_config).model)
+    torch.save(model.state_dict(), tmp_path / 'weights.pth')
+    found = run_test(str(tiny_config), str(tmp_path / 'weights.pth'), 'native,abc', out=str(tmp_path / 'out'))
+    assert set(found['results']) == {'native', 'abc'}
+    assert found['dataset']['images'] == 2
+    assert set(json.loads((tmp_path / 'out' / 'metrics.json').read_text())['results']) == {'native', 'abc'}
+
+
+def test_nothing_of_the_training_is_left_in_a_tests_config(tiny_config):
+    cfg = load_config(tiny_config, {'load_from': 'elsewhere.pth'})
+    before = cfg.to_dict()
+    hooks = [{'type': 'ShowHook', 'show_dir': 'pictures'}]
+    made = config_for_test(cfg, ['abc'], 'tiny.py', split='val', hooks=hooks, views=4)
+    assert cfg.to_dict() == before
+    assert made.test_dataloader.dataset.split == 'val'
+    assert made.test_evaluator.protocols == ['abc']
+    assert made.model.test_cfg.views == 4
+    assert made.custom_hooks == hooks
+    assert made.train_dataloader is made.val_dataloader is made.optim_wrapper is made.load_from is None
+
+
+def test_without_our_metric_there_is_nothing_to_report(tiny_config):
+    cfg = load_config(tiny_config)
+    cfg.test_evaluator = {'type': 'ImageCounter'}
+    with pytest.raises(
+        UserError, match=r'tiny\.py: test_evaluator: found ImageCounter, expected .*IRSTDMetric'
+    ):
+        config_for_test(cfg, ['native'], 'tiny.py')
