@@ -49,7 +49,7 @@ def main() -> int:
 
     from madnet.engine.cli import run_tool
     from madnet.visualization.report import build_report
-    from madnet.visualization.results import load_results
+    from madnet.visualization.run_results import load_results
 
     def run() -> None:
         results = load_results(args.results, args.images, args.masks)

@@ -4,16 +4,16 @@
 The files come from ``tools/benchmark.py classical --data NAME --json experiments/classical/NAME.json``.
 """
 
-import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from madnet.benchmarks.classical import as_markdown
-from madnet.evaluation.summary import as_text
+from madnet.files import write_whole
+from madnet.records import SHORT, ClassicalSet, DetectorResult, as_text, markdown_table, read_classical
 
 ROOT = Path(__file__).resolve().parents[2]
 SETS = ('NUAA-SIRST', 'NUDT-SIRST', 'IRSTD-1K', 'SIRST-AUG')
 RULES = ('mean+12std', 'minmax0.5')
-METRICS = ('IoU', 'nIoU', 'F1', 'Pd', 'Fa')
 #: CPU seconds an image of NUAA-SIRST of an independent implementation of the same formulas (float64, one
 #: core, ±30 %, another machine).
 THEIRS = {
@@ -26,37 +26,36 @@ THEIRS = {
 BEGIN, END = '<!-- measured -->\n', '<!-- end of measured -->\n'
 
 
-def cell(numbers: dict) -> str:
+def cell(numbers: Mapping) -> str:
     """IoU / nIoU / F1 / Pd in percent, Fa in 1e-6."""
-    parts = [f'{numbers[m] * 100:.1f}' for m in METRICS[:-1]] + [f'{numbers["Fa"] * 1e6:.0f}']
+    parts = [f'{numbers[m] * 100:.1f}' for m in SHORT[:-1]] + [f'{numbers["Fa"] * 1e6:.0f}']
     return ' / '.join(parts)
 
 
-def table(parts: dict[str, dict], rule: str) -> str:
+def methods(parts: Mapping[str, ClassicalSet]) -> Iterator[tuple[str, str, list[DetectorResult | None]]]:
+    """Name and title of each method, and its results on each set."""
+    for name in dict.fromkeys(name for part in parts.values() for name in part.methods):
+        entries = [part.methods.get(name) for part in parts.values()]
+        yield name, next(e.title for e in entries if e), entries
+
+
+def table(parts: Mapping[str, ClassicalSet], rule: str) -> str:
     """One row per method, one column per data set, under one rule."""
-    heads = [f'{name}: {part["images"]} images' for name, part in parts.items()]
-    names = list(dict.fromkeys(name for part in parts.values() for name in part['methods']))
-    lines = [f'| `{rule}` | {" | ".join(heads)} |', f'|---|{"---:|" * len(heads)}']
-    for name in names:
-        entries = [part['methods'].get(name) for part in parts.values()]
-        title = next(e['title'] for e in entries if e)
-        cells = [cell(e['rules'][rule]) if e else '–' for e in entries]
-        lines.append(f'| {title} | {" | ".join(cells)} |')
-    return '\n'.join(lines) + '\n'
+    rows = [
+        [title, *(cell(e.rules[rule]) if e else '–' for e in entries)] for _, title, entries in methods(parts)
+    ]
+    heads = [f'{name}: {part.images} images' for name, part in parts.items()]
+    return markdown_table([f'`{rule}`', *heads], rows, range(1, 1 + len(heads)))
 
 
-def costs(parts: dict[str, dict]) -> str:
+def costs(parts: Mapping[str, ClassicalSet]) -> str:
     """AUC and seconds, and beside them the seconds of another implementation on the first set."""
     heads = [f'{name}: AUC %, s/image' for name in parts] + [f'{SETS[0]}: s/image, another implementation']
-    names = list(dict.fromkeys(name for part in parts.values() for name in part['methods']))
-    lines = [f'| method | {" | ".join(heads)} |', f'|---|{"---:|" * len(heads)}']
-    for name in names:
-        entries = [part['methods'].get(name) for part in parts.values()]
-        title = next(e['title'] for e in entries if e)
-        cells = [f'{as_text("AUC", e["curves"]["AUC"])}, {e["seconds"]:.2g}' if e else '–' for e in entries]
-        cells.append(f'{THEIRS[name]:.2g}' if name in THEIRS else '–')
-        lines.append(f'| {title} | {" | ".join(cells)} |')
-    return '\n'.join(lines) + '\n'
+    rows = []
+    for name, title, entries in methods(parts):
+        cells = [f'{as_text("AUC", e.curves.AUC)}, {e.seconds:.2g}' if e else '–' for e in entries]
+        rows.append([title, *cells, f'{THEIRS[name]:.2g}' if name in THEIRS else '–'])
+    return markdown_table(['method', *heads], rows, range(1, 1 + len(heads)))
 
 
 def main() -> None:
@@ -65,13 +64,13 @@ def main() -> None:
     for name in SETS:
         path = ROOT / 'experiments' / 'classical' / f'{name}.json'
         if path.is_file():
-            (parts[name],) = json.loads(path.read_text(encoding='utf-8')).values()
-            path.with_suffix('.md').write_text('#' + as_markdown(parts[name])[2:], encoding='utf-8')
+            (parts[name],) = read_classical(path).values()
+            write_whole(path.with_suffix('.md'), '#' + as_markdown(parts[name])[2:])
     text = '\n'.join([*(table(parts, rule) for rule in RULES), costs(parts)])
     page = ROOT / 'docs' / 'classical.md'
     before, rest = page.read_text(encoding='utf-8').split(BEGIN)
     after = rest.split(END)[1]
-    page.write_text(f'{before}{BEGIN}{text}{END}{after}', encoding='utf-8')
+    write_whole(page, f'{before}{BEGIN}{text}{END}{after}')
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from madnet.experiments.summary import references
 from madnet.experiments.systems import load_systems
-from madnet.visualization.cost import draw_cost
+from madnet.visualization.cost_plot import draw_cost
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / 'experiments'
 

@@ -15,7 +15,7 @@ from madnet.experiments.cost import measure_cost
 from madnet.experiments.summary import tables_of
 from madnet.experiments.systems import load_systems, system_of
 from madnet.files import write_json
-from madnet.visualization.tables import COLUMNS, ResultTable
+from madnet.records import COLUMNS, ResultTable
 
 COSTS = 'experiments/costs/costs.json'
 _METRICS = ('IoU', 'nIoU', 'F1', 'Pd', 'Fa')

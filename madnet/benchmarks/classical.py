@@ -17,10 +17,9 @@ from madnet.errors import UserError
 from madnet.evaluation import Evaluator
 from madnet.evaluation.curves import ScoreHistogram, score_bins
 from madnet.evaluation.pixel import iou, mean, precision_recall_f1, ratio
-from madnet.evaluation.summary import as_text, title
-from madnet.files import read_json, write_json, write_whole
+from madnet.files import plain, read_json, write_json, write_whole
+from madnet.records import SHORT, ClassicalSet, as_text, column, markdown_table
 
-_HEADLINE = ('IoU', 'nIoU', 'F1', 'Pd', 'Fa')
 _SAVE_EVERY = 20.0  # seconds
 _LOAD = ({'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'LoadSIRSTMask'})
 # Dividing by each image's range is the scale on which pooled AUCs of such detectors are given.
@@ -75,7 +74,7 @@ def benchmark(
                 measurement.run(dataset, pool)
                 measured[detector.name] = measurement.summary(dataset.image_ids)
             report[dataset.dataset_name] = {**dataset.describe(), 'methods': measured}
-            text.append(as_markdown(report[dataset.dataset_name]))
+            text.append(as_markdown(ClassicalSet.from_json(plain(report[dataset.dataset_name]))))
             print(text[-1], flush=True)
     finally:
         if pool:
@@ -219,28 +218,22 @@ def _numbers(rows: Sequence[dict]) -> dict[str, float]:
 _COUNTS = ('TP', 'FP', 'FN', 'targets', 'matched', 'false_pixels', 'pixels')
 
 
-def as_markdown(part: dict) -> str:
+def as_markdown(part: ClassicalSet) -> str:
     """The tables of one data set of the report."""
-    rows = [['method', 'rule', *map(title, _HEADLINE), 's/image']]
-    curves = [['method', 'AUC %', 'AUC per image %', 'best t', 'IoU % there', 'constant maps']]
-    for entry in part['methods'].values():
-        for rule, numbers in entry['rules'].items():
-            seconds = f'{entry["seconds"]:.2g}'
-            rows.append([entry['title'], rule, *(as_text(m, numbers[m]) for m in _HEADLINE), seconds])
-        auc, per_image, oracle = (entry['curves'][k] for k in ('AUC', 'AUC_per_image', 'oracle'))
-        best = [f'{oracle["threshold"]:.3f}', as_text('IoU', oracle['IoU'])]
-        cells = [entry['title'], as_text('AUC', auc), as_text('AUC', per_image), *best]
-        curves.append([*cells, str(entry['constant_maps'])])
-    targets = next(iter(next(iter(part['methods'].values()))['rules'].values()))['targets']
+    rows, curves = [], []
+    for entry in part.methods.values():
+        for rule, numbers in entry.rules.items():
+            cells = [as_text(m, numbers[m]) for m in SHORT]
+            rows.append([entry.title, rule, *cells, f'{entry.seconds:.2g}'])
+        auc = [as_text('AUC', v) for v in (entry.curves.AUC, entry.curves.AUC_per_image)]
+        best = [f'{entry.curves.oracle.threshold:.3f}', as_text('IoU', entry.curves.oracle.IoU)]
+        curves.append([entry.title, *auc, *best, str(entry.constant_maps)])
+    head = ['method', 'rule', *(column(m).title for m in SHORT), 's/image']
+    curve_head = ['method', 'AUC %', 'AUC per image %', 'best t', 'IoU % there', 'constant maps']
+    targets = next(iter(next(iter(part.methods.values())).rules.values()))['targets']
     return (
-        f'## {part["name"]}, {part["split"]}: {part["images"]} images, {targets} targets\n\n'
-        f'{_table(rows)}\n'
+        f'## {part.name}, {part.split}: {part.images} images, {targets} targets\n\n'
+        f'{markdown_table(head, rows, range(2, 8))}\n'
         'Without a rule, on the min-max scale of each image; the best threshold is chosen on these very '
-        f'images (an oracle).\n\n{_table(curves)}'
+        f'images (an oracle).\n\n{markdown_table(curve_head, curves, range(1, 6))}'
     )
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    words = sum(not cell[:1].isdigit() for cell in rows[1])
-    rule = ['---'] * words + ['---:'] * (len(rows[0]) - words)
-    return ''.join(f'| {" | ".join(row)} |\n' for row in [rows[0], rule, *rows[1:]])

@@ -10,14 +10,13 @@ import madnet
 from madnet.datasets.catalogue import identify_split
 from madnet.datasets.splits import ids_sha256
 from madnet.evaluation.folders import compare_folders, score_folder
-from madnet.evaluation.results import write_results
-from madnet.evaluation.summary import as_text, columns, results_text, title
-from madnet.files import write_json
+from madnet.files import plain, write_json
+from madnet.records import MetricsFile, as_text, column, metrics_text, text_table, write_results
 
 _SHOWN = 10
 
 
-def evaluate_folder(pred_dir: str, mask_dir: str, protocols: str, out: str | None, **options) -> dict:
+def evaluate_folder(pred_dir: str, mask_dir: str, protocols: str, out: str | None, **options) -> MetricsFile:
     """Score a folder, print the table, write ``metrics.json`` and ``per_image.csv`` under ``out`` if given.
 
     Args:
@@ -31,8 +30,7 @@ def evaluate_folder(pred_dir: str, mask_dir: str, protocols: str, out: str | Non
         What ``metrics.json`` holds.
     """
     evaluator, left_out = score_folder(pred_dir, mask_dir, protocols, **options)
-    report = {
-        'schema': 1,
+    content = {
         'predictions': str(pred_dir),
         'masks': str(mask_dir),
         'dataset': _describe(evaluator.names, mask_dir),
@@ -41,8 +39,9 @@ def evaluate_folder(pred_dir: str, mask_dir: str, protocols: str, out: str | Non
         'left_out': left_out,
         'versions': {'madnet': madnet.__version__, 'numpy': np.__version__},
     }
+    report = MetricsFile.from_json(plain(content))
     print(f'{pred_dir}: {len(evaluator)} images' + (f', {len(left_out)} left out' if left_out else ''))
-    print(results_text(report['results']))
+    print(metrics_text(report.results))
     if out:
         for path in write_results(out, report, evaluator.per_image()):
             print(f'written {path}')
@@ -75,13 +74,13 @@ def compare(dir_a: str, dir_b: str, mask_dir: str, protocol: str, out: str | Non
     for metric, numbers in report['metrics'].items():
         low, high = (as_text(metric, v) for v in numbers['interval'])
         cells = [as_text(metric, numbers[k]) for k in ('a', 'b', 'difference')]
-        rows.append([title(metric), *cells, f'{low} … {high}', f'{numbers["p"]:.4f}'])
-    print(columns(rows))
+        rows.append([column(metric).title, *cells, f'{low} … {high}', f'{numbers["p"]:.4f}'])
+    print(text_table(rows))
     differing = [row for row in report['images'] if row['difference']][:_SHOWN]
     if differing:
         print('\nwhere they differ most')
         rows = [[r['name'], *(as_text('IoU', r[k]) for k in ('a', 'b', 'difference'))] for r in differing]
-        print(columns([['image, IoU %', 'A', 'B', 'B − A'], *rows]))
+        print(text_table([['image, IoU %', 'A', 'B', 'B − A'], *rows]))
     if out:
         print(f'written {write_json(Path(out) / "compare.json", report)}')
     return report

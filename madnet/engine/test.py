@@ -23,8 +23,9 @@ from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
-from madnet.evaluation import get_protocols, write_results
-from madnet.evaluation.summary import results_text
+from madnet.evaluation import get_protocols
+from madnet.files import plain
+from madnet.records import MetricsFile, metrics_text, write_results
 
 
 def run_test(
@@ -40,7 +41,7 @@ def run_test(
     trust_checkpoint: bool = False,
     workers: int = 1,
     views: int | None = None,
-) -> dict:
+) -> MetricsFile:
     """Score a checkpoint, or a detector without training, on a part of the config's data set.
 
     Args:
@@ -153,7 +154,7 @@ def find_metric(runner: Runner) -> IRSTDMetric:
     return next(metric for metric in runner.test_evaluator.metrics if isinstance(metric, IRSTDMetric))
 
 
-def report(runner: MadnetRunner, metric: IRSTDMetric, config: str, checkpoint: str | None) -> dict:
+def report(runner: MadnetRunner, metric: IRSTDMetric, config: str, checkpoint: str | None) -> MetricsFile:
     """What ``metrics.json`` says of a test.
 
     Args:
@@ -163,8 +164,7 @@ def report(runner: MadnetRunner, metric: IRSTDMetric, config: str, checkpoint: s
         checkpoint: Path of the weights, None for a training-free detector.
     """
     model = runner.bare_model
-    found = {
-        'schema': 1,
+    content = {
         'config': str(config),
         'checkpoint': checkpoint and {'path': str(checkpoint), 'sha256': sha256_of(checkpoint)},
         'dataset': runner.test_dataloader.dataset.describe(),
@@ -179,14 +179,16 @@ def report(runner: MadnetRunner, metric: IRSTDMetric, config: str, checkpoint: s
             'python': platform.python_version(),
         },
     }
-    return {**found, 'detector': model.describe()} if getattr(model, 'training_free', False) else found
+    if getattr(model, 'training_free', False):
+        content['detector'] = model.describe()
+    return MetricsFile.from_json(plain(content))
 
 
-def _in_words(found: dict) -> str:
-    lines = ['{name}, {split}: {images} images'.format(**found['dataset'])]
-    if 'detector' in found:
-        lines.append('{title}; detections where {formula} (rule {rule})'.format(**found['detector']))
-    return '\n'.join([*lines, results_text(found['results'])])
+def _in_words(found: MetricsFile) -> str:
+    lines = [f'{found.dataset.name}, {found.dataset.split}: {found.dataset.images} images']
+    if found.detector:
+        lines.append('{title}; detections where {formula} (rule {rule})'.format(**found.detector))
+    return '\n'.join([*lines, metrics_text(found.results)])
 
 
 def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool) -> None:

@@ -15,7 +15,7 @@ from madnet.engine.config import load_config, telling_config_errors
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError, nearest
-from madnet.evaluation.summary import results_text
+from madnet.records import metrics_text
 
 
 def train(
@@ -152,7 +152,7 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
     if 'best_metrics' in info:
         chosen_on = getattr(runner.val_dataloader.dataset, 'split', 'validation')
         rows = {f'best on {chosen_on!r} (epoch {info["best_epoch"]})': info['best_metrics']}
-        lines += [results_text(rows, 'validation, native')]
+        lines += [metrics_text(rows, 'validation, native')]
     if (folder / BEST).exists():
         lines.append(f'best epoch  {folder / BEST}')
     lines += [f'last epoch  {folder / LAST}', f'log, curves {runner.log_dir}']

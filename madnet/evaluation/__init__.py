@@ -5,7 +5,6 @@ from madnet.evaluation.bootstrap import bootstrap_intervals, mean_std, paired_bo
 from madnet.evaluation.components import Components, Match, find_components, match_greedy, match_one_to_one
 from madnet.evaluation.folders import compare_folders, score_folder
 from madnet.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, get_protocols, make_protocol
-from madnet.evaluation.results import write_results
 
 __all__ = [
     'PROTOCOLS',
@@ -25,5 +24,4 @@ __all__ = [
     'mean_std',
     'paired_bootstrap',
     'score_folder',
-    'write_results',
 ]

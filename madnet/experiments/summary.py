@@ -14,10 +14,9 @@ from madnet.experiments.plan import Plan, Run, as_pairs
 from madnet.experiments.running import read_json, read_metrics, read_record, state_of, with_views
 from madnet.experiments.systems import load_systems
 from madnet.files import write_json
-from madnet.visualization.cost import draw_cost
+from madnet.records import COST, Comparison, Cost, ResultTable
+from madnet.visualization.cost_plot import draw_cost
 from madnet.visualization.figure import save_figure
-from madnet.visualization.results import ZOO
-from madnet.visualization.tables import COST, ResultTable, cost_of_views
 
 #: The columns of a comparison: the metrics of the field's tables, and what they cost.
 COLUMNS = ('IoU', 'nIoU', 'F1', 'Pd', 'Fa', *COST)
@@ -90,7 +89,7 @@ def _row(plan: Plan, views: int | None, tested: dict[Run, dict]) -> dict:
         'seeds': [run.seed for run in done if run.seed is not None],
         'minutes': sum(read_record(run).get('minutes', 0) for run in done),
         'results': results,
-        'cost': cost_of_views(cost, averaged),
+        'cost': Cost.from_json(cost).of_views(averaged).to_json(),
         'folders': [str(run.tests()[views].relative_to(plan.work_dir)) for run in done],
     }
 
@@ -135,7 +134,7 @@ def write_summary(summary: dict, folder: Path) -> list[Path]:
     page += [f'* failed: {name}: {error}' for name, error in summary['failed'].items()]
     path = folder / 'zoo.md'
     path.write_text('\n'.join(page).rstrip() + '\n', encoding='utf-8')
-    return [path, write_json(folder / ZOO, summary)]
+    return [path, write_json(folder / Comparison.FILE, summary)]
 
 
 def tables_of(summary: dict) -> list[tuple[ResultTable, str]]:

@@ -2,7 +2,6 @@
 
 from madnet import _quiet_import  # noqa: F401  # isort: skip
 from madnet.visualization.overlay import draw_overlay
-from madnet.visualization.tables import ResultTable, metrics_table
 from madnet.visualization.visualizer import IRSTDVisualizer
 
-__all__ = ['IRSTDVisualizer', 'ResultTable', 'draw_overlay', 'metrics_table']
+__all__ = ['IRSTDVisualizer', 'draw_overlay']

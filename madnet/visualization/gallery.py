@@ -9,7 +9,7 @@ import numpy as np
 
 from madnet.visualization.material import detect, read_score_map
 from madnet.visualization.overlay import draw_overlay
-from madnet.visualization.results import RunResult
+from madnet.visualization.run_results import RunResult
 from madnet.visualization.visualizer import encode_png
 
 

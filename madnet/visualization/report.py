@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,17 +19,18 @@ import madnet
 from madnet.errors import UserError
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
-from madnet.visualization.cost import draw_cost
-from madnet.visualization.curves import draw_pd_fa, draw_pr, draw_roc, draw_strata, draw_training
+from madnet.files import write_whole
+from madnet.records import COST, HEADLINE, CheckpointInfo, MetricsFile, ResultTable, slug
+from madnet.visualization.cost_plot import draw_cost
+from madnet.visualization.curve_plots import draw_pd_fa, draw_pr, draw_roc, draw_strata, draw_training
 from madnet.visualization.figure import save_figure
 from madnet.visualization.gallery import can_draw, draw_gallery, rank_images
 from madnet.visualization.grid import grid_rows
 from madnet.visualization.material import read_score_map
 from madnet.visualization.panels import draw_grid
-from madnet.visualization.results import RunResult
+from madnet.visualization.run_results import RunResult
 from madnet.visualization.stretch import stretch
 from madnet.visualization.surface import draw_surfaces
-from madnet.visualization.tables import COST, HEADLINE, ResultTable
 
 _CURVES = (
     ('roc', draw_roc, 'ROC of pixels; the false positive rate is logarithmic.'),
@@ -68,7 +68,7 @@ def build_report(
     label are seeds of one method: tables give their mean ± standard deviation.
 
     Args:
-        results: Of :func:`~madnet.visualization.results.load_results`.
+        results: Of :func:`~madnet.visualization.run_results.load_results`.
         out_dir: Made where it is missing.
         title: Of the page.
         gallery: So many of the worst and of the best images of each result.
@@ -82,7 +82,6 @@ def build_report(
     if not results:
         raise UserError('nothing to report: give at least one metrics.json or the folder that holds one')
     out = Path(out_dir)
-    (out / 'tables').mkdir(parents=True, exist_ok=True)
     results = _numbered(results)
     sets = _by_dataset(results)
     figures = _FigureFolder(out)
@@ -109,9 +108,7 @@ def build_report(
         lstrip_blocks=True,
     )
     environment.filters['base64'] = lambda data: base64.b64encode(data).decode('ascii')
-    path = out / 'index.html'
-    path.write_text(environment.get_template('report.html').render(page), encoding='utf-8')
-    return path
+    return write_whole(out / 'index.html', environment.get_template('report.html').render(page))
 
 
 class _FigureFolder:
@@ -121,7 +118,7 @@ class _FigureFolder:
         self.out = out
 
     def add(self, figure: Figure, stem: str, caption: str) -> _Shown:
-        stem = f'figures/{_slug(stem)}'
+        stem = f'figures/{slug(stem)}'
         _, png = save_figure(figure, self.out / stem)
         return _Shown(stem, caption, png.read_bytes())
 
@@ -158,23 +155,22 @@ def _protocols(runs: Sequence[_Run]) -> dict[str, str]:
     used: dict[str, str] = {}
     for run in runs:
         for name in run.result.metrics:
-            told = run.result.details.get(name, {}).get('protocol')
-            used[name] = told or (
+            used[name] = run.result.details(name).protocol or (
                 PROTOCOLS[name].reproduces if name in PROTOCOLS else 'a protocol of their own'
             )
     return dict(sorted(used.items(), key=lambda item: item[0] != 'native'))
 
 
 def _describe(run: _Run) -> dict:
-    report = run.result.report
-    checkpoint = report.get('checkpoint') or {}
+    report = run.result.report or MetricsFile(results={})
+    checkpoint = report.checkpoint or CheckpointInfo()
     facts = {
-        'data': run.result.dataset if report else 'not tested yet',
-        'config': report.get('config'),
-        'predictions': report.get('predictions'),
-        'checkpoint': checkpoint.get('path'),
-        'sha256': (checkpoint.get('sha256') or '')[:12],
-        'versions': ', '.join(f'{k} {v}' for k, v in (report.get('versions') or {}).items()),
+        'data': run.result.dataset if run.result.report else 'not tested yet',
+        'config': report.config,
+        'predictions': report.predictions,
+        'checkpoint': checkpoint.path,
+        'sha256': (checkpoint.sha256 or '')[:12],
+        'versions': ', '.join(f'{k} {v}' for k, v in report.versions.items()),
     }
     return {'label': run.label, 'facts': {k: v for k, v in facts.items() if v}}
 
@@ -189,7 +185,7 @@ def _write_tables(dataset: str, runs: Sequence[_Run], folder: Path) -> list[dict
             name = f'{method} ({len(seeds)} runs)' if len(seeds) > 1 else method
             rows[name] = _mean(seeds, protocol) | _cost(seeds)
         for run in tested:
-            intervals[run.label] = run.result.details.get(protocol, {}).get('intervals') or {}
+            intervals[run.label] = run.result.details(protocol).intervals or {}
         tables.append(ResultTable(dataset, protocol, rows, (*HEADLINE, *COST), intervals=intervals))
     if len(tables) > 1:
         rows = {
@@ -200,7 +196,7 @@ def _write_tables(dataset: str, runs: Sequence[_Run], folder: Path) -> list[dict
         }
         # numbers of different protocols measure different things: none of them is the best
         tables.append(ResultTable(f'{dataset}, protocols side by side', 'in each row', rows, ranked=False))
-    return [_write_table(table, folder) for table in tables]
+    return [{'table': t, 'stem': f'tables/{t.write(folder)}'} for t in tables]
 
 
 def _mean(seeds: Sequence[_Run], protocol: str) -> dict:
@@ -210,7 +206,7 @@ def _mean(seeds: Sequence[_Run], protocol: str) -> dict:
 
 def _cost(seeds: Sequence[_Run]) -> dict:
     """The cost of a method: a fact of the network, not of a seed."""
-    return {k: v for r in seeds for k, v in r.result.cost.items() if k in COST}
+    return {k: v for r in seeds for k, v in r.result.cost.columns().items()}
 
 
 def _costs(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[_Shown]:
@@ -236,17 +232,6 @@ def _position(run: _Run, runs: Sequence[_Run]) -> int:
     return [r.method for r in runs].index(run.method)
 
 
-def _write_table(table: ResultTable, folder: Path) -> dict:
-    stem = _slug(f'{table.caption} {table.protocol}')
-    for ending, text in (
-        ('md', table.markdown()),
-        ('csv', table.csv()),
-        ('tex', table.latex(f'tab:{stem}')),
-    ):
-        (folder / f'{stem}.{ending}').write_text(text, encoding='utf-8')
-    return {'table': table, 'stem': f'tables/{stem}'}
-
-
 def _training(runs: Sequence[_Run], figures: _FigureFolder) -> list[_Shown]:
     trained = {r.label: r.result.scalars for r in runs if r.result.scalars}
     if not trained:
@@ -260,7 +245,7 @@ def _curves(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[
     for protocol in _protocols(runs):
         shown = []
         for key, draw, caption in _CURVES:
-            curves = {r.label: r.result.details.get(protocol, {}).get(key) for r in runs}
+            curves = {r.label: getattr(r.result.details(protocol), key) for r in runs}
             curves = {label: curve for label, curve in curves.items() if curve}
             if curves:
                 shown.append(
@@ -277,7 +262,7 @@ def _strata(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[
     shown = []
     for protocol in _protocols(runs):
         for key, what, metrics in _STRATA:
-            strata = {r.label: r.result.details.get(protocol, {}).get('strata', {}).get(key) for r in runs}
+            strata = {r.label: r.result.details(protocol).strata.get(key) for r in runs}
             strata = {label: rows for label, rows in strata.items() if rows and _any_target(rows)}
             if strata:
                 caption = f'{dataset}. By {what}; n is the number of targets, bars are in percent.'
@@ -346,7 +331,3 @@ def _surfaces(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> lis
             figures.add(figure, f'surface {dataset} {name}', f'{dataset}, {name}. Score maps as surfaces.')
         )
     return shown
-
-
-def _slug(text: str) -> str:
-    return re.sub(r'[^a-z0-9]+', '_', text.lower()).strip('_')

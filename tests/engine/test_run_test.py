@@ -35,8 +35,8 @@ def test_a_list_of_evaluators(tiny_config, tmp_path):
     model = MODELS.build(load_config(tiny_config).model)
     torch.save(model.state_dict(), tmp_path / 'weights.pth')
     found = run_test(str(tiny_config), str(tmp_path / 'weights.pth'), 'native,abc', out=str(tmp_path / 'out'))
-    assert set(found['results']) == {'native', 'abc'}
-    assert found['dataset']['images'] == 2
+    assert set(found.results) == {'native', 'abc'}
+    assert found.dataset.images == 2
     assert set(json.loads((tmp_path / 'out' / 'metrics.json').read_text())['results']) == {'native', 'abc'}
 
 

@@ -15,7 +15,7 @@ from madnet.experiments import compare
 from madnet.experiments.plan import Shard, read_plan
 from madnet.experiments.running import _environment, run_all, state_of
 from madnet.experiments.summary import training_of
-from madnet.visualization.results import load_results
+from madnet.visualization.run_results import load_results
 
 
 def states(plan):
@@ -39,7 +39,7 @@ def test_two_networks_by_two_seeds(plan_file, tmp_path, capsys):
     compare(str(plan_file), shard='1/2', in_process=True)
     plan = read_plan(plan_file)
     assert states(plan) == ['done', 'new', 'done', 'new']
-    assert not (zoo / 'zoo.json').exists()
+    assert not (zoo / 'comparison.json').exists()
     assert '2 of 4 runs are left' in capsys.readouterr().out
 
     summary = compare(str(plan_file), in_process=True)
@@ -81,7 +81,7 @@ def test_two_networks_by_two_seeds(plan_file, tmp_path, capsys):
     # tools/report.py takes the folder for its runs
     results = load_results([str(zoo)])
     assert [r.label for r in results] == ['narrow', 'narrow', 'wide', 'wide']
-    assert results[-1].cost == wide['cost']
+    assert results[-1].cost.to_json() == wide['cost']
     assert results[-1].metrics['native']['IoU'] == ious[1]
 
 
@@ -97,7 +97,7 @@ def test_what_does_not_finish(plan_file, tmp_path, monkeypatch, capsys):
     assert 'AdaDCMEncoder' in printed.err
     assert '* failed: narrow synthetic seed 1' in printed.out
     assert states(plan) == ['failed', 'done']
-    assert json.loads((tmp_path / 'zoo' / 'zoo.json').read_text())['failed']
+    assert json.loads((tmp_path / 'zoo' / 'comparison.json').read_text())['failed']
 
     # another protocol: the trained network is tested again, not trained again
     trained = tmp_path / 'zoo' / 'wide' / 'synthetic' / 'seed1' / 'last.pth'
@@ -139,8 +139,8 @@ def test_several_views(plan_file, tmp_path, capsys):
     assert four['results']['native']['IoU'][0] == report['results']['native']['IoU']
     assert '| wide, 4 views |' in capsys.readouterr().out
     shown = load_results([str(tmp_path / 'zoo')])
-    assert [(r.label, r.report['views']) for r in shown[2:]] == [('wide', 1), ('wide, 4 views', 4)]
-    assert [r.cost for r in shown] == [row['cost'] for row in both['rows']]
+    assert [(r.label, r.report.views) for r in shown[2:]] == [('wide', 1), ('wide, 4 views', 4)]
+    assert [r.cost.to_json() for r in shown] == [row['cost'] for row in both['rows']]
 
 
 def test_numbers_of_other_weights_do_not_count(plan_file, tmp_path):

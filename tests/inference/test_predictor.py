@@ -66,7 +66,7 @@ def test_eight_views_as_they_are_tested(detectors, image_set, tested_scores, tmp
     report = run_test(
         str(config), str(checkpoint), out=str(tmp_path), save_scores=True, views=8, options=options
     )
-    assert report['views'] == 8
+    assert report.views == 8
     predictions = Predictor(config, checkpoint, views=8)(image_set / 'test' / 'images')
     alone = Predictor(config, checkpoint)(image_set / 'test' / 'images')
     for p, one in zip(predictions, alone, strict=True):

@@ -154,7 +154,7 @@ def test_the_part_of_the_config_is_tested_unless_split_names_another(trained, tm
 
     def tested(split=None, options=None):
         report = run_test(*map(str, trained), out=str(tmp_path), split=split, options=options)
-        return report['dataset']['split']
+        return report.dataset.split
 
     other = ['test_dataloader.dataset.split=val']
     assert tested() == 'test'

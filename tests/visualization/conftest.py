@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from madnet.evaluation import Evaluator, write_results
+from madnet.evaluation import Evaluator
 from madnet.evaluation.components import Components, Match, find_components, match_one_to_one
+from madnet.files import plain
+from madnet.records import MetricsFile, write_results
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,13 @@ def run_folder(tmp_path_factory):
             del details['abc'][key]
         del details['native']['strata']['count']
         report = {
-            'schema': 1,
             'config': f'configs/{method}.py',
             'checkpoint': {'path': f'{method}.pth', 'sha256': 'f00d' * 16},
             'dataset': {'name': 'made_up', 'split': 'test', 'images': 6},
             'results': evaluator.compute(),
             'details': details,
         }
-        write_results(root / method, report, evaluator.per_image())
+        write_results(root / method, MetricsFile.from_json(plain(report)), evaluator.per_image())
     scalars = root / 'a' / '20260101_000000' / 'vis_data'
     scalars.mkdir(parents=True)
     lines = []

@@ -6,10 +6,10 @@ import json
 import pytest
 from matplotlib.text import Annotation
 
-from madnet.visualization.cost import draw_cost
+from madnet.visualization.cost_plot import draw_cost
 from madnet.visualization.figure import save_figure
 from madnet.visualization.report import build_report
-from madnet.visualization.results import load_results
+from madnet.visualization.run_results import load_results
 
 
 def labels_of(figure):
@@ -76,11 +76,13 @@ def test_a_report_shows_cost_beside_accuracy(tmp_path):
             (folder / 'metrics.json').write_text(json.dumps(report))
         where = tmp_path / name if len(seeds) > 1 else folder
         (where / 'cost.json').write_text(json.dumps({'parameters': 250000, 'MACs': macs, 'size': 256}))
+    shared = {'dataset': told, 'config': 'x.py', 'results': {}}
     rows = [
-        {'label': 'Small', 'folders': ['small/seed0', 'small/seed1']},
-        {'label': 'Large', 'folders': ['large/seed0']},
+        {'network': 's', 'label': 'Small', 'folders': ['small/seed0', 'small/seed1'], **shared},
+        {'network': 'l', 'label': 'Large', 'folders': ['large/seed0'], **shared},
     ]
-    (tmp_path / 'zoo.json').write_text(json.dumps({'rows': rows}))
+    content = {'kind': 'zoo', 'plan': {'datasets': ['x'], 'seeds': [0, 1]}, 'rows': rows}
+    (tmp_path / 'zoo.json').write_text(json.dumps(content))
     page = build_report(load_results([str(tmp_path)]), tmp_path / 'report')
     text = page.read_text()
     assert 'id="cost"' in text

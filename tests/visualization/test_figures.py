@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from madnet.errors import UserError
-from madnet.visualization.curves import (
+from madnet.records.scalars import read_scalars
+from madnet.visualization.curve_plots import (
     draw_pd_fa,
     draw_pr,
     draw_roc,
     draw_strata,
     draw_training,
-    read_scalars,
 )
 from madnet.visualization.figure import WIDTHS, save_figure
 from madnet.visualization.panels import GridRow, MethodResult, draw_grid

@@ -14,7 +14,7 @@ from madnet.visualization.gallery import rank_images
 from madnet.visualization.grid import build_grid, parse_methods
 from madnet.visualization.material import read_score_map
 from madnet.visualization.report import build_report
-from madnet.visualization.results import load_result, load_results
+from madnet.visualization.run_results import load_result, load_results
 
 
 @pytest.fixture(scope='module')
@@ -133,6 +133,9 @@ def test_results_that_are_none(run_folder, tmp_path):
     with pytest.raises(UserError, match='not readable as JSON'):
         load_result(tmp_path)
     (tmp_path / 'metrics.json').write_text('[]')
+    with pytest.raises(UserError, match=r'found \[\], expected an object'):
+        load_result(tmp_path)
+    (tmp_path / 'metrics.json').write_text('{}')
     with pytest.raises(UserError, match="found no key 'results'"):
         load_result(tmp_path)
     (tmp_path / 'metrics.json').write_text('{"schema": 9, "results": {}}')

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from madnet.errors import UserError
 from madnet.visualization.figure import add_legend, new_figure, paper_style, series_style
 from madnet.visualization.palette import SERIES
 
@@ -135,32 +131,6 @@ def draw_strata(
             handles, labels = figure.axes[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc='outside lower center', ncols=min(4, len(labels)))
     return figure
-
-
-def read_scalars(path: str | os.PathLike) -> list[dict]:
-    """The records of mmengine's ``vis_data/scalars.json``: one JSON object a line.
-
-    Raises:
-        UserError: The file can't be read, or a line in the middle is no JSON object.
-    """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding='utf-8').splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        raise UserError(f'{path}: not readable as scalars.json ({type(e).__name__})') from None
-    records = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:
-            if number == len(lines):
-                break  # a run that was killed leaves half a line
-            raise UserError(f'{path}, line {number}: found {line[:40]!r}, expected a JSON object') from None
-        if isinstance(record, dict):
-            records.append(record)
-    return records
 
 
 def draw_training(

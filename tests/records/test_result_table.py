@@ -2,8 +2,7 @@
 
 import csv
 
-from madnet.visualization import ResultTable, metrics_table
-from madnet.visualization.tables import latex_escape
+from madnet.records import ResultTable, latex_escape, metrics_text
 
 ROWS = {
     'A_1': {'IoU': 0.7612, 'Pd': 0.98, 'Fa': 1.2e-5, 'targets': 20},
@@ -85,8 +84,8 @@ def test_intervals_belong_to_their_cell():
 
 
 def test_terminal_table_has_units_and_every_row():
-    head, row = metrics_table({'native': {'IoU': 0.5, 'Fa': 2e-6}}).splitlines()
-    assert head.split() == ['IoU', '%', 'Fa', '×1e-6']
+    head, row = metrics_text({'native': {'IoU': 0.5, 'Fa': 2e-6}}).splitlines()
+    assert head.split() == ['protocol', 'IoU', '%', 'Fa', '×1e-6']
     assert row.split() == ['native', '50.00', '2.00']
 
 
