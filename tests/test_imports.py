@@ -92,3 +92,14 @@ def test_rooms_are_attributes_and_print_nothing():
         'assert not hasattr(madnet, "MODELS")\n'
     )
     assert printed == ''
+
+
+def test_shipped_weights_are_a_source_as_soon_as_anything_is_built():
+    """``load_from = 'madnet://…'`` in a config that a plain mmengine Runner runs."""
+    assert fresh(
+        'import madnet\n'
+        'from mmseg.registry import MODELS\n'
+        "MODELS.get('MADNetHead')\n"
+        'from mmengine.runner.checkpoint import CheckpointLoader\n'
+        "print(len(CheckpointLoader.load_checkpoint('madnet://madnet_nano')) > 100)"
+    ).endswith('True\n')
