@@ -5,7 +5,8 @@ import argparse
 import sys
 
 USAGE = """%(prog)s PRED_DIR MASK_DIR [options]
-       %(prog)s --compare DIR_A DIR_B MASK_DIR [options]"""
+       %(prog)s --compare DIR_A DIR_B MASK_DIR [options]
+       %(prog)s --list-protocols"""
 EXAMPLES = """
 examples:
   python tools/evaluate.py results/tophat data/NUAA-SIRST/masks --ids img_idx/test.txt
@@ -13,6 +14,8 @@ examples:
       against masks of the same names; _pixels0, _mask, _pred and the like are dropped from names
   python tools/evaluate.py results/net masks --logits --protocol all --size 512 --out work_dirs/net
       raw logits, under every protocol; those with a base size at 512 x 512; metrics.json, per_image.csv
+  python tools/evaluate.py --list-protocols
+      what every protocol counts, rule by rule
   python tools/evaluate.py --compare results/a results/b masks
       is B better than A? paired bootstrap over images, and the images where they differ most
 """
@@ -26,7 +29,7 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage=USAGE,
     )
-    parser.add_argument('folders', nargs='+', metavar='PRED_DIR MASK_DIR', help='score maps, and masks')
+    parser.add_argument('folders', nargs='*', metavar='PRED_DIR MASK_DIR', help='score maps, and masks')
     parser.add_argument('--compare', nargs=2, metavar=('DIR_A', 'DIR_B'), help='two folders of score maps')
     parser.add_argument(
         '--protocol',
@@ -34,6 +37,7 @@ def parse_args() -> argparse.Namespace:
         metavar='NAME[,NAME...]|all',
         help='how to score: native (default), acm, abc, dnanet, basicirstd, several with commas, or all',
     )
+    parser.add_argument('--list-protocols', action='store_true', help='print the protocols, score nothing')
     parser.add_argument('--logits', action='store_true', help='the maps hold raw logits')
     parser.add_argument(
         '--size',
@@ -51,7 +55,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='DIR', help='write metrics.json and per_image.csv (or compare.json)')
     args = parser.parse_args()
     expected = 1 if args.compare else 2
-    if len(args.folders) != expected:
+    if len(args.folders) != expected and not args.list_protocols:
         what = 'MASK_DIR after --compare DIR_A DIR_B' if args.compare else 'PRED_DIR and MASK_DIR'
         parser.error(f'expected {what}, found {len(args.folders)} folders')
     if args.size and (len(args.size) > 2 or min(args.size) < 1):
@@ -68,8 +72,12 @@ def main() -> int:
     from madnet.datasets.splits import read_ids
     from madnet.engine.cli import run_tool
     from madnet.engine.evaluate import compare, evaluate_folder
+    from madnet.evaluation.protocols import protocols_text
 
     def run() -> None:
+        if args.list_protocols:
+            print(protocols_text())
+            return
         options = {
             'from_logits': args.logits,
             'size': (args.size[0], args.size[-1]) if args.size else None,

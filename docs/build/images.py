@@ -11,7 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch, Rectangle
 
 from madnet.datasets import SyntheticSIRSTDataset
-from madnet.evaluation.components import Components, find_components, match_one_to_one
+from madnet.evaluation.components import Components, find_components
+from madnet.evaluation.matching import match_components
+from madnet.evaluation.rules import half
 from madnet.visualization.figure import new_figure, paper_style
 from madnet.visualization.overlay import draw_overlay
 from madnet.visualization.palette import PAPER
@@ -53,7 +55,7 @@ def draw_matching(path: Path) -> None:
         figure = new_figure('double', 3.1)
         for k, (truth, pred) in enumerate(CASES):
             truth, pred = find_components(field(truth)), find_components(field(pred))
-            match = match_one_to_one(truth, pred, RADIUS)
+            match = match_components(truth, pred, radius=RADIUS)
             axes = figure.add_subplot(1, len(CASES), k + 1)
             draw_pixels(axes, truth, TRUTH, hatched=False)
             draw_pixels(axes, pred, PREDICTION, hatched=True)
@@ -98,8 +100,8 @@ def draw_montage(path: Path, scores: Path, indices: tuple[int, ...]) -> None:
         image, mask = scenes.read_sample(index)
         name = scenes.image_ids[index]
         score = cv2.imread(str(scores / f'{name}.png'), cv2.IMREAD_UNCHANGED) / 65535
-        truth, pred = find_components(mask > 127), find_components(score > 0.5)
-        match = match_one_to_one(truth, pred, RADIUS)
+        truth, pred = find_components(half(mask)), find_components(score > 0.5)
+        match = match_components(truth, pred, radius=RADIUS)
         overlays.append(
             draw_overlay(image, truth, pred, match, title=f'MAD-Net, {name}', max_insets=3, view_size=512)
         )

@@ -17,6 +17,7 @@ from madnet.errors import UserError
 from madnet.evaluation import Evaluator
 from madnet.evaluation.curves import ScoreHistogram, score_bins
 from madnet.evaluation.pixel import iou, mean, precision_recall_f1, ratio
+from madnet.evaluation.rules import half
 from madnet.files import plain, read_json, write_json, write_whole
 from madnet.records import SHORT, ClassicalSet, as_text, column, markdown_table
 
@@ -185,7 +186,7 @@ def _measure(
         evaluator = Evaluator('native', curves=False, extended=False)
         evaluator.update(get_rule(rule).to_unit(scores), mask, name)
         counts[rule] = evaluator.per_image()[0] | {'pixels': mask.size}
-    share = ScoreHistogram.count(score_bins(get_rule(_CURVE_RULE).to_unit(scores)), mask > 127)
+    share = ScoreHistogram.count(score_bins(get_rule(_CURVE_RULE).to_unit(scores)), half(mask))
     alone = ScoreHistogram()
     alone.add(share)
     auc = alone.auc()

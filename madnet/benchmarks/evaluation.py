@@ -17,6 +17,7 @@ from madnet.errors import UserError
 from madnet.evaluation import Evaluator
 from madnet.evaluation.arrays import sigmoid
 from madnet.evaluation.curves import PD_FA_THRESHOLDS
+from madnet.evaluation.rules import half
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -74,7 +75,7 @@ def per_threshold(
     tp, fp, fn, tn, matched, targets, false, pixels = np.zeros((8, len(thresholds)))
     for logits, mask in pairs:
         for k, threshold in enumerate(thresholds):
-            pred, truth = (sigmoid(logits) > threshold).astype(np.float32), (mask > 127).astype(np.float32)
+            pred, truth = (sigmoid(logits) > threshold).astype(np.float32), half(mask).astype(np.float32)
             tp[k] += (pred * truth).sum()
             fp[k] += (pred * (1 - truth)).sum()
             fn[k] += ((1 - pred) * truth).sum()
@@ -129,7 +130,7 @@ def theirs(pairs: Iterable[Pair]) -> dict[str, float] | None:
         other.HierarchicalIoUBasedErrorAnalysis(),
     ]
     for logits, mask in pairs:
-        prob, truth = sigmoid(logits), mask > 127
+        prob, truth = sigmoid(logits), half(mask)
         for judge in judges:
             judge.update(prob, truth)
     numbers = {name: float(value['binary']) for name, value in pixel.get().items()}

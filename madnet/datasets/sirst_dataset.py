@@ -8,6 +8,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from madnet.errors import UserError
+from madnet.evaluation.rules import half
 
 from .catalogue import check_split_name
 from .images import read_pixels, to_mask
@@ -72,7 +73,7 @@ class TargetDataset(SeededSamples, BaseSegDataset):
         image, mask = self.read_sample(index)
         if image.dtype == np.uint16:
             image = image / 257
-        return outline_truth(image, mask > 127, zoom)
+        return outline_truth(image, half(mask), zoom)
 
 
 @DATASETS.register_module()

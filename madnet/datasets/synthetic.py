@@ -6,6 +6,7 @@ import numpy as np
 from mmseg.registry import DATASETS
 
 from madnet.errors import UserError
+from madnet.evaluation.rules import half
 
 from .catalogue import check_split_name
 from .scenes import VERSION, synth_scene
@@ -96,7 +97,7 @@ class SyntheticSIRSTDataset(TargetDataset):
         info.update(
             img=scene.image[..., None],
             gt_mask=scene.mask,
-            gt_seg_map=(scene.mask > 127).astype(np.uint8),
+            gt_seg_map=half(scene.mask).astype(np.uint8),
             seg_fields=['gt_seg_map', 'gt_mask'],
             scene=scene.kind,
         )

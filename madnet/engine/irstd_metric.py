@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-import cv2
 import numpy as np
 import torch
 from mmengine.dist import all_gather_object, get_rank
@@ -13,8 +12,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
+from madnet.datasets.images import read_pixels
 from madnet.errors import UserError
-from madnet.evaluation.accumulator import Evaluator
+from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike
 
 
@@ -37,7 +37,7 @@ class IRSTDMetric(BaseMetric):
         curves: Whether ROC, PR and Pd-Fa curves are collected; off makes validation cheapest.
         boxes: Whether to add the box view (needs pycocotools).
         extended: Whether hIoU and the strata are computed where a protocol has them; off in validation.
-        scr: Whether to read each image again for the local signal-to-clutter ratio of its targets.
+        scr: Whether to read each image file again for the local signal-to-clutter ratio of its targets.
         prefix: Put before every logged name.
 
     Raises:
@@ -98,7 +98,7 @@ class IRSTDMetric(BaseMetric):
                 name,
                 net_logits=net_logits,
                 base_size=base,
-                image=_read_image(path) if self.scr else None,
+                image=read_pixels(path) if self.scr and path and os.path.isfile(path) else None,
                 key=key,
             )
 
@@ -174,10 +174,3 @@ def _mask(sample: dict, name: str) -> np.ndarray:
             data = np.asarray(sample[key]['data'].cpu()).squeeze(0)
             return data if key == 'gt_mask' else data == 1
     raise UserError(f'{name}: the sample has no mask, so there is nothing to score it against')
-
-
-def _read_image(path: str | None) -> np.ndarray | None:
-    """Grey values as in the file, or None where there is no file (synthetic scenes)."""
-    if path is None or not os.path.isfile(path):
-        return None
-    return cv2.imread(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)

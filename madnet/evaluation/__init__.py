@@ -1,9 +1,10 @@
 """From score maps and masks to numbers, under a named protocol: functions on arrays."""
 
-from madnet.evaluation.accumulator import Evaluator, evaluate
 from madnet.evaluation.bootstrap import bootstrap_intervals, mean_std, paired_bootstrap
-from madnet.evaluation.components import Components, Match, find_components, match_greedy, match_one_to_one
+from madnet.evaluation.components import Components, find_components
+from madnet.evaluation.evaluator import Evaluator, evaluate, evaluate_all
 from madnet.evaluation.folders import compare_folders, score_folder
+from madnet.evaluation.matching import Match, match_components
 from madnet.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, get_protocols, make_protocol
 
 __all__ = [
@@ -15,12 +16,12 @@ __all__ = [
     'bootstrap_intervals',
     'compare_folders',
     'evaluate',
+    'evaluate_all',
     'find_components',
     'get_protocol',
     'get_protocols',
     'make_protocol',
-    'match_greedy',
-    'match_one_to_one',
+    'match_components',
     'mean_std',
     'paired_bootstrap',
     'score_folder',

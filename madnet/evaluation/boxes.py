@@ -13,8 +13,8 @@ from madnet.evaluation.components import Components
 
 #: Detections kept of one image, the best by score (COCO's limit).
 MAX_DETECTIONS = 100
-#: The columns of a table of detections.
-DETECTION_COLUMNS = ('image', 'x', 'y', 'x0', 'y0', 'x1', 'y1', 'score')
+#: A component as a detection: its centre and box in pixels, and its score in 0–1.
+DETECTION = np.dtype([(name, np.float64) for name in ('x', 'y', 'x0', 'y0', 'x1', 'y1', 'score')])
 
 
 def peak_scores(prob: np.ndarray, components: Components) -> np.ndarray:
@@ -26,10 +26,14 @@ def peak_scores(prob: np.ndarray, components: Components) -> np.ndarray:
 
 
 def detections(prob: np.ndarray, components: Components) -> np.ndarray:
-    """(n, 7) centre x, y, box x0, y0, x1, y1, score of the ``MAX_DETECTIONS`` best components, best first."""
+    """(n,) rows :data:`DETECTION` of the ``MAX_DETECTIONS`` best components, best first."""
     scores = peak_scores(prob, components)
     best = np.lexsort((-components.areas, -scores))[:MAX_DETECTIONS]
-    return np.column_stack([components.centroids[best], components.boxes[best], scores[best]])
+    rows = np.empty(len(best), DETECTION)
+    rows['x'], rows['y'] = components.centroids[best].T
+    rows['x0'], rows['y0'], rows['x1'], rows['y1'] = components.boxes[best].T
+    rows['score'] = scores[best]
+    return rows
 
 
 def centre_ap(targets: dict[str, np.ndarray], found: dict[str, np.ndarray], radius: float = 3.0) -> float:

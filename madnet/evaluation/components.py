@@ -1,4 +1,4 @@
-"""Connected components of a binary map, and their matching by centroid distance: the base of Pd and Fa."""
+"""Connected components of a binary map, and what pairs of them have in common: the base of Pd and Fa."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-
-# Below any difference of two real centroid distances, above what float64 rounding does to one.
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -29,23 +26,6 @@ class Components:
 
     def __len__(self) -> int:
         return len(self.areas)
-
-
-@dataclass(frozen=True)
-class Match:
-    """Which predicted component was matched with which true one.
-
-    Attributes:
-        pairs: (m, 2) int64, (truth index, prediction index), ascending in truth.
-        missed: (k,) int64, truth indices without a partner, ascending.
-        false: (f,) int64, prediction indices without a partner, ascending.
-        distances: (m,) float64, centroid distance of each pair in pixels.
-    """
-
-    pairs: np.ndarray
-    missed: np.ndarray
-    false: np.ndarray
-    distances: np.ndarray
 
 
 def find_components(binary: np.ndarray, raster_order: bool = True) -> Components:
@@ -95,60 +75,6 @@ def _raster_order(labels: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(first[1:])
 
 
-def match_one_to_one(truth: Components, pred: Components, radius: float = 3.0) -> Match:
-    """Match components one to one: as many pairs as possible, then the least sum of centroid distances.
-
-    Args:
-        truth: Components of the ground truth.
-        pred: Components of the prediction.
-        radius: Pixels; a pair must be strictly nearer.
-
-    Returns:
-        The match. Where two assignments are equally near, the one that uses the larger predicted component is
-        taken, so that the outcome does not hang on the orientation of the image.
-    """
-    distance = centroid_distances(truth.centroids, pred.centroids)
-    return _as_match(distance, pairs_one_to_one(distance, pred.areas, radius))
-
-
-def match_greedy(truth: Components, pred: Components, radius: float = 3.0) -> Match:
-    """Match as the published ABC, DNANet and BasicIRSTD code does.
-
-    Each target in raster order takes the *first* predicted component still free whose centroid is nearer than
-    ``radius`` pixels (strict), not the nearest one. The count of matches can therefore fall short of the best
-    possible, and depends on the orientation of the image.
-    """
-    distance = centroid_distances(truth.centroids, pred.centroids)
-    return _as_match(distance, pairs_greedy(distance, pred.areas, radius))
-
-
-def pairs_one_to_one(distance: np.ndarray, areas: np.ndarray, radius: float) -> np.ndarray:
-    """(m, 2) pairs of :func:`match_one_to_one`, given (targets, predictions) distances and areas."""
-    near = distance < radius - _ROUNDING
-    # Most images have one target, and hardly any a choice between partners.
-    if np.count_nonzero(near) <= 1 or (near.sum(0).max() <= 1 and near.sum(1).max() <= 1):
-        return np.stack(near.nonzero(), 1)
-    rows, cols = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
-    near, part = near[np.ix_(rows, cols)], distance[np.ix_(rows, cols)]
-    tie_break = 1e-7 * areas[cols] / areas[cols].max()
-    forbidden = (radius + 1) * (min(near.shape) + 1)
-    t, p = assignment(np.where(near, part - tie_break, forbidden))
-    return np.stack([rows[t], cols[p]], 1)[near[t, p]]
-
-
-def pairs_greedy(distance: np.ndarray, areas: np.ndarray, radius: float) -> np.ndarray:
-    """(m, 2) pairs of :func:`match_greedy`, given (targets, predictions) distances; areas do not matter."""
-    near = distance < radius
-    free = np.ones(near.shape[1], bool)
-    pairs = []
-    for t in np.flatnonzero(near.any(1)):
-        candidates = np.flatnonzero(near[t] & free)
-        if len(candidates):
-            free[candidates[0]] = False
-            pairs.append((t, candidates[0]))
-    return np.array(pairs, np.int64).reshape(-1, 2)
-
-
 def assignment(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(rows, columns) of the assignment of least total cost, given (n, m) costs."""
     # Importing SciPy takes longer than all else that is imported here, and few images leave a choice.
@@ -171,10 +97,3 @@ def overlap_matrix(truth: Components, pred: Components) -> np.ndarray:
         below = pred.labels[window][truth.labels[window] == i + 1]
         overlap[i] = np.bincount(below, minlength=len(pred) + 1)[1:]
     return overlap
-
-
-def _as_match(distance: np.ndarray, pairs: np.ndarray) -> Match:
-    missed, false = (np.ones(n, bool) for n in distance.shape)
-    missed[pairs[:, 0]] = False
-    false[pairs[:, 1]] = False
-    return Match(pairs, np.flatnonzero(missed), np.flatnonzero(false), distance[pairs[:, 0], pairs[:, 1]])

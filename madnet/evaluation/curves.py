@@ -8,7 +8,7 @@ import numpy as np
 
 from madnet.evaluation.components import Components, centroid_distances, find_components
 from madnet.evaluation.pixel import ratio
-from madnet.evaluation.target import PAIRINGS
+from madnet.evaluation.rules import MATCHINGS
 
 # A bin holds the float32 probabilities that share sign, exponent and 9 bits of mantissa, and above 0.5 those
 # whose complement does. Networks push background towards 0 and targets towards 1, where equal steps of
@@ -184,7 +184,7 @@ def pd_fa_counts(
         prob: (H, W) float32 in 0–1.
         truth: Targets.
         thresholds: Rising, 0 or more.
-        matching: ``'one-to-one'`` or ``'greedy'``.
+        matching: A key of :data:`~madnet.evaluation.rules.MATCHINGS`.
         radius: Pixels.
 
     Returns:
@@ -205,7 +205,7 @@ def pd_fa_counts(
         if not near.any():
             break
         areas, boxes = pred.areas[near], pred.boxes[near]
-        pairs = PAIRINGS[matching](centroid_distances(targets, pred.centroids[near]), areas, radius)
+        pairs = MATCHINGS[matching](centroid_distances(targets, pred.centroids[near]), areas, radius)
         matched[k], hit_pixels[k] = len(pairs), areas[pairs[:, 1]].sum()
         (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
         # The window may cut other components, but their parts come no nearer to a target than they did.

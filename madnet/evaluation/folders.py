@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from madnet.errors import UserError
-from madnet.evaluation.accumulator import Evaluator
 from madnet.evaluation.arrays import as_map, refuse_zero_one
 from madnet.evaluation.bootstrap import paired_bootstrap
+from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike, get_protocols
 
 _IMAGES = ('.png', '.bmp', '.tif', '.tiff')

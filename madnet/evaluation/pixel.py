@@ -17,6 +17,11 @@ def ratio(numerator: float, denominator: float, empty: float = nan) -> float:
     return float(numerator) / float(denominator) if denominator else float(empty)
 
 
+def whole(value: float) -> int | float:
+    """A count as a whole number, NaN where it is undefined."""
+    return int(value) if value == value else nan
+
+
 def iou(intersection: float, union: float, empty: float = nan) -> float:
     """Intersection over union of a whole set (sums of pixels), in 0–1.
 

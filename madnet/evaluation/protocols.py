@@ -1,9 +1,9 @@
 """Protocols: named sets of choices that turn a score map and a mask into numbers.
 
 The same weights score differently in every repository of this field because the metric code differs. A
-protocol writes those choices down as data; nothing else in this package decides any of them. ``native`` is
-the one to quote. The others reproduce what published code computes, quirks included, so that a number can be
-put beside a published one.
+protocol writes those choices down: a name in it points to the function in :mod:`madnet.evaluation.rules` that
+runs. ``native`` is the one to quote. The others reproduce what published code computes, quirks included, so
+that a number can be put beside a published one.
 """
 
 from __future__ import annotations
@@ -12,22 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
 from madnet.errors import UserError, nearest
+from madnet.evaluation.rules import FALSE_ALARMS, MASK_RULES, MATCHINGS, sentence
 
-#: Foreground of a mask, given its grey values as in the file.
-MASK_RULES = {
-    'half': 'grey value > 127',
-    'white': 'grey value = 255',
-}
-#: How predicted components are matched with targets.
-MATCHINGS = {
-    'one-to-one': 'the assignment with most pairs, then least total centroid distance',
-    'greedy': 'each target in raster order takes the first component near enough',
-}
-#: Which predicted pixels count as false alarms.
-FALSE_ALARMS = {
-    'identity': 'pixels of the components that match no target',
-    'area-value': 'pixels of the components whose area equals no matched component’s area',
-}
 #: Prediction rule of the code that compares raw logits with 0. In float32 it differs from ``sigmoid > 0.5``
 #: only for logits so small that their sigmoid rounds to 0.5.
 LOGIT = 'logit'
@@ -53,6 +39,8 @@ class Protocol:
         f1_grey: Grey mask values other than 0 and 255 are neither class in F1: wrong wherever they are
             predicted, missed wherever they are not.
         f1_epsilons: Added to the denominators of recall, precision and F1.
+        roc_counter: Whether the ROC counter of the published ABC code is kept too, see
+            :func:`~madnet.evaluation.curves.eleven_counts`.
         matching: A key of ``MATCHINGS``; None: the protocol has no Pd and Fa.
         radius: Pixels; centroids must be strictly nearer than this to match.
         false_alarm: A key of ``FALSE_ALARMS``.
@@ -75,6 +63,7 @@ class Protocol:
     niou_empty: float | None = 1.0
     f1_grey: bool = False
     f1_epsilons: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    roc_counter: bool = False
     matching: str | None = 'one-to-one'
     radius: float = 3.0
     false_alarm: str = 'identity'
@@ -113,6 +102,17 @@ class Protocol:
         value = getattr(self, part)
         hint = nearest(str(value), candidates)
         raise UserError(f'protocol {self.name!r}: {part} is {value!r}, expected {expected}.{hint}')
+
+    def describe(self) -> dict[str, str]:
+        """The parts in words: a rule by the sentence of its function, everything else by its value."""
+        rules = {'mask': MASK_RULES, 'matching': MATCHINGS, 'false_alarm': FALSE_ALARMS}
+        rules['union_mask'] = rules['mask']
+        words = {}
+        for part in fields(self):
+            value = getattr(self, part.name)
+            rule = rules.get(part.name, {}).get(value)
+            words[part.name] = f'{value}: {sentence(rule)}' if rule else str(value)
+        return words
 
     def scored_size(self, own: tuple[int, int], base: tuple[int, int] | None) -> tuple[int, int]:
         """The (height, width) that an image of size ``own`` is scored at; without a base size, its own."""
@@ -161,6 +161,7 @@ _TABLE = (
         f1_prediction=0.5,
         f1_grey=True,
         f1_epsilons=(1e-3, 1e-3, 1e-5),
+        roc_counter=True,
         matching='greedy',
         false_alarm='area-value',
         reproduces='the published ABC and MAD-Net tables',
@@ -239,6 +240,16 @@ def get_protocol(protocol: ProtocolLike) -> Protocol:
         hint = nearest(str(protocol), PROTOCOLS)
         raise UserError(f'unknown protocol {protocol!r}.{hint} Known: {", ".join(PROTOCOLS)}, or all.')
     return PROTOCOLS[protocol]
+
+
+def protocols_text(protocols: ProtocolLike | Iterable[ProtocolLike] = 'all') -> str:
+    """Protocols for people: what each reproduces, and its parts, rules by their functions' docstrings."""
+    lines = []
+    for protocol in get_protocols(protocols):
+        words = protocol.describe()
+        lines += [f'{words.pop("name")}: {words.pop("reproduces")}']
+        lines += [f'    {part:<18} {text}' for part, text in words.items()]
+    return '\n'.join(lines)
 
 
 def get_protocols(protocols: ProtocolLike | Iterable[ProtocolLike]) -> tuple[Protocol, ...]:

@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from madnet.evaluation.components import Components
-from madnet.evaluation.pixel import mean, ratio
+from madnet.evaluation.components import Components, overlap_matrix
+from madnet.evaluation.matching import Match
+from madnet.evaluation.pixel import mean, ratio, whole
 
 #: Upper ends (inclusive) of the size classes in pixels; the last class is open.
 SIZE_CLASSES = (9, 25, 80)
@@ -15,22 +16,34 @@ SIZE_CLASSES = (9, 25, 80)
 SCR_CLASSES = (0.0, 1.0, 2.0, 4.0, 8.0)
 #: Images with this many targets; the last class is open.
 COUNT_CLASSES = (0, 1, 2, 3)
-#: The columns of a table of targets.
-TARGET_COLUMNS = (
-    'image',
-    'x',
-    'y',
-    'x0',
-    'y0',
-    'x1',
-    'y1',
-    'area',
-    'scr',
-    'matched',
-    'distance',
-    'IoU',
-    'recall',
-)
+_TARGET_COLUMNS = 'x y x0 y0 x1 y1 area scr matched distance IoU recall'
+#: What is known of a target. ``matched`` is 0 or 1; ``distance`` and ``IoU`` are those to its partner, NaN
+#: without one; ``recall`` is the share of its pixels predicted.
+TARGET = np.dtype([(name, np.float64) for name in _TARGET_COLUMNS.split()])
+
+
+def target_rows(targets: Components, pred: Components, match: Match | None, scr: np.ndarray) -> np.ndarray:
+    """(n,) rows :data:`TARGET` of one image's targets.
+
+    Args:
+        targets: Components of the mask.
+        pred: Components of the prediction.
+        match: Their match; None where the protocol has none.
+        scr: (n,) of :func:`local_scr`, NaN where unknown.
+    """
+    overlap = overlap_matrix(targets, pred)
+    rows = np.full(len(targets), np.nan, TARGET)
+    rows['x'], rows['y'] = targets.centroids.T
+    rows['x0'], rows['y0'], rows['x1'], rows['y1'] = targets.boxes.T
+    rows['area'], rows['scr'] = targets.areas, scr
+    rows['recall'] = overlap.sum(1) / targets.areas
+    rows['matched'] = 0
+    if match is not None:
+        t, p = match.pairs.T
+        rows['matched'][t] = 1
+        rows['distance'][t] = match.distances
+        rows['IoU'][t] = overlap[t, p] / (targets.areas[t] + pred.areas[p] - overlap[t, p])
+    return rows
 
 
 def local_scr(image: np.ndarray, targets: Components, margin: int = 20) -> np.ndarray:
@@ -69,7 +82,7 @@ def by_size(targets: dict[str, np.ndarray]) -> list[dict]:
     """One row per size class: 1–9, 10–25, 26–80 and more than 80 pixels.
 
     Args:
-        targets: Columns of equal length, at least those of ``TARGET_COLUMNS`` that a row is made of.
+        targets: Columns of equal length, those of :data:`TARGET` that a row is made of.
 
     Returns:
         Rows ``{'stratum', 'targets', 'matched', 'Pd', 'IoU', 'recall'}``: IoU is the mean over matched
@@ -131,7 +144,7 @@ def by_count(images: dict[str, np.ndarray]) -> list[dict]:
                 'stratum': f'{many}{count} target{"" if count == 1 else "s"}',
                 'images': int(inside.sum()),
                 'targets': int(total['targets']),
-                'matched': int(total['matched']),
+                'matched': whole(total['matched']),
                 'Pd': ratio(total['matched'], total['targets']),
                 'Fa': ratio(total['false_pixels'], total['pixels']),
                 'IoU': ratio(total['intersection'], total['union']),

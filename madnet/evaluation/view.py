@@ -7,10 +7,11 @@ from functools import cached_property
 import numpy as np
 
 from madnet.evaluation.arrays import resize_mask, resize_scores, sigmoid
-from madnet.evaluation.components import Components, Match, find_components
+from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.curves import score_bins
+from madnet.evaluation.matching import Match, match_components
 from madnet.evaluation.protocols import LOGIT, Protocol
-from madnet.evaluation.target import MATCHERS
+from madnet.evaluation.rules import MASK_RULES
 
 
 class View:
@@ -56,8 +57,8 @@ class View:
         return self._once(('prediction', rule), lambda: self._scores > 0)
 
     def truth(self, rule: str) -> np.ndarray:
-        """(H, W) bool by a mask rule of ``protocols.MASK_RULES``."""
-        return self._once(('truth', rule), lambda: self.mask > 127 if rule == 'half' else self.mask == 255)
+        """(H, W) bool by a key of ``MASK_RULES``."""
+        return self._once(('truth', rule), lambda: MASK_RULES[rule](self.mask))
 
     def predicted_components(self, rule: str | float) -> Components:
         """Components of :meth:`prediction`."""
@@ -72,4 +73,4 @@ class View:
         """The protocol's match of :meth:`targets` and :meth:`predicted_components`."""
         truth, pred = self.targets(protocol.mask), self.predicted_components(protocol.target_prediction)
         key = ('match', protocol.mask, protocol.target_prediction, protocol.matching, protocol.radius)
-        return self._once(key, lambda: MATCHERS[protocol.matching](truth, pred, protocol.radius))
+        return self._once(key, lambda: match_components(truth, pred, protocol.matching, protocol.radius))

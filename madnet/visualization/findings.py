@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from madnet.visualization.palette import DETECTION, FALSE_ALARM, HIT, MISSED, TARGET, Kind
 
 if TYPE_CHECKING:
-    from madnet.evaluation.components import Components, Match
+    from madnet.evaluation.components import Components
+    from madnet.evaluation.matching import Match
 
 
 @dataclass(frozen=True)

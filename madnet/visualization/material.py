@@ -13,8 +13,10 @@ from madnet.datasets.images import read_pixels, to_mask
 from madnet.datasets.locate import locate
 from madnet.errors import UserError
 from madnet.evaluation.arrays import sigmoid
-from madnet.evaluation.components import Components, Match, find_components, match_one_to_one
+from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.folders import find_maps, read_scores
+from madnet.evaluation.matching import Match, match_components
+from madnet.evaluation.rules import half
 
 THRESHOLD = 0.5
 RADIUS = 3.0
@@ -78,7 +80,7 @@ class Material:
                     f'its image {width}x{height}'
                 )
             mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
-        return image, find_components(mask > 127)
+        return image, find_components(half(mask))
 
 
 def read_score_map(path: Path, shape: tuple[int, int]) -> np.ndarray:
@@ -103,4 +105,4 @@ def detect(
 ) -> tuple[Components, Match]:
     """Components of a score map above a threshold, and which targets they hit: what a picture marks."""
     pred = find_components(score > threshold)
-    return pred, match_one_to_one(truth, pred, radius)
+    return pred, match_components(truth, pred, radius=radius)

@@ -24,7 +24,8 @@ from madnet.visualization.palette import (
 from madnet.visualization.stretch import stretch
 
 if TYPE_CHECKING:
-    from madnet.evaluation.components import Components, Match
+    from madnet.evaluation.components import Components
+    from madnet.evaluation.matching import Match
 
 GAP = 6
 LINE = 22

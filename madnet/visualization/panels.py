@@ -19,7 +19,8 @@ from madnet.visualization.palette import FALSE_ALARM, HIT, MISSED, Kind
 from madnet.visualization.stretch import stretch
 
 if TYPE_CHECKING:
-    from madnet.evaluation.components import Components, Match
+    from madnet.evaluation.components import Components
+    from madnet.evaluation.matching import Match
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from mmengine.visualization import Visualizer
 from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 
-from madnet.evaluation.components import find_components, match_one_to_one
+from madnet.evaluation.components import find_components
+from madnet.evaluation.matching import match_components
 from madnet.visualization.overlay import draw_overlay
 
 
@@ -93,7 +94,7 @@ class IRSTDVisualizer(Visualizer):
 
         truth = None if truth is None else find_components(truth)
         pred = None if pred is None else find_components(pred)
-        match = None if truth is None or pred is None else match_one_to_one(truth, pred, self.radius)
+        match = None if truth is None or pred is None else match_components(truth, pred, radius=self.radius)
         drawn = draw_overlay(
             image,
             truth,

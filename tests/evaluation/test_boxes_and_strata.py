@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from madnet.evaluation import Evaluator, find_components
+from madnet.evaluation import Evaluator, find_components, make_protocol
 from madnet.evaluation.boxes import centre_ap, detections, peak_scores
 from madnet.evaluation.limitirstd import limitirstd_score
-from madnet.evaluation.strata import TARGET_COLUMNS, by_count, by_scr, by_size, local_scr
+from madnet.evaluation.strata import TARGET, by_count, by_scr, by_size, local_scr
 
 from . import plain
 
@@ -23,8 +23,8 @@ def test_peaks_and_detections():
     components = find_components(prob > 0.5)
     assert peak_scores(prob, components) == pytest.approx([0.9, 0.95])
     found = detections(prob, components)
-    assert found[0] == pytest.approx([7, 7, 7, 7, 8, 8, 0.95])
-    assert found[1] == pytest.approx([2, 1.5, 1, 1, 4, 3, 0.9])
+    assert list(found[0]) == pytest.approx([7, 7, 7, 7, 8, 8, 0.95])
+    assert list(found[1]) == pytest.approx([2, 1.5, 1, 1, 4, 3, 0.9])
 
 
 def test_centre_ap_by_hand():
@@ -83,7 +83,7 @@ def test_local_scr_by_hand():
 
 def test_strata_by_size_and_contrast():
     n = 6
-    targets = {name: np.zeros(n) for name in TARGET_COLUMNS}
+    targets = {name: np.zeros(n) for name in TARGET.names}
     targets['area'][:] = [1, 9, 10, 25, 26, 81]
     targets['scr'][:] = [0.5, 1, 3.9, 8, np.inf, np.nan]
     targets['matched'][:] = [1, 0, 1, 1, 0, 1]
@@ -126,6 +126,14 @@ def test_target_rows_hold_what_happened_to_each():
     assert targets['IoU'][0] == 0.5
     assert targets['distance'][0] == 1
     assert np.isnan(targets['IoU'][1])
+
+
+def test_an_extended_protocol_may_match_nothing():
+    evaluator = Evaluator(make_protocol('native', matching=None))
+    evaluator.update(*plain.scene(np.random.default_rng(0)))
+    strata = evaluator.details(resamples=0)['native*']['strata']
+    assert sum(row['targets'] for row in strata['count']) == evaluator.compute()['native*']['targets'] > 0
+    assert all(math.isnan(row['matched']) for row in strata['count'] if row['images'])
 
 
 def test_limitirstd():

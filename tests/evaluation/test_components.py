@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from madnet.evaluation.components import find_components, match_greedy, match_one_to_one
+from madnet.evaluation.components import find_components
+from madnet.evaluation.matching import match_components
+from madnet.evaluation.rules import MATCHINGS
 
 binary_maps = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24)), elements=st.integers(0, 1)
@@ -79,7 +81,7 @@ def best_by_exhaustion(truth, pred, radius):
 def test_one_to_one_is_the_best_of_all_assignments(seed):
     rng = np.random.default_rng(seed)
     truth, pred = (dots(*rng.integers(0, 5, (n, 2)) * 2, size=12) for n in (3, 4))
-    match = match_one_to_one(truth, pred)
+    match = match_components(truth, pred)
     count, total = best_by_exhaustion(truth, pred, 3.0)
     assert len(match.pairs) == count
     assert match.distances.sum() == pytest.approx(total)
@@ -90,25 +92,25 @@ def test_one_to_one_is_the_best_of_all_assignments(seed):
 def test_greedy_takes_the_first_and_one_to_one_the_most():
     truth = dots((10, 10), (10, 8))
     pred = dots((10, 6), (10, 10))
-    assert match_greedy(truth, pred).pairs.tolist() == [[0, 0], [1, 1]]
+    assert match_components(truth, pred, 'greedy').pairs.tolist() == [[0, 0], [1, 1]]
     truth, pred = dots((10, 10)), dots((10, 8), (11, 10))
-    assert match_greedy(truth, pred).pairs.tolist() == [[0, 0]]
-    assert match_one_to_one(truth, pred).pairs.tolist() == [[0, 1]]
+    assert match_components(truth, pred, 'greedy').pairs.tolist() == [[0, 0]]
+    assert match_components(truth, pred).pairs.tolist() == [[0, 1]]
 
 
-@pytest.mark.parametrize('matcher', [match_one_to_one, match_greedy])
-def test_exactly_the_radius_is_no_match(matcher):
-    assert len(matcher(dots((10, 10)), dots((13, 10))).pairs) == 0
-    assert len(matcher(dots((10, 10)), dots((12, 12))).pairs) == 1
-    assert len(matcher(dots((10, 10)), dots((13, 10)), radius=3.5).pairs) == 1
+@pytest.mark.parametrize('matching', MATCHINGS)
+def test_exactly_the_radius_is_no_match(matching):
+    assert len(match_components(dots((10, 10)), dots((13, 10)), matching).pairs) == 0
+    assert len(match_components(dots((10, 10)), dots((12, 12)), matching).pairs) == 1
+    assert len(match_components(dots((10, 10)), dots((13, 10)), matching, 3.5).pairs) == 1
 
 
-@pytest.mark.parametrize('matcher', [match_one_to_one, match_greedy])
-def test_nothing_on_either_side(matcher):
+@pytest.mark.parametrize('matching', MATCHINGS)
+def test_nothing_on_either_side(matching):
     some, none = dots((3, 3)), dots()
-    assert matcher(some, none).missed.tolist() == [0]
-    assert matcher(none, some).false.tolist() == [0]
-    assert matcher(none, none).pairs.shape == (0, 2)
+    assert match_components(some, none, matching).missed.tolist() == [0]
+    assert match_components(none, some, matching).false.tolist() == [0]
+    assert match_components(none, none, matching).pairs.shape == (0, 2)
 
 
 def test_equal_distances_take_the_larger_component_whatever_the_orientation():
@@ -118,5 +120,5 @@ def test_equal_distances_take_the_larger_component_whatever_the_orientation():
     pred[9:12, 11:14] = True
     for turns in range(4):
         p = find_components(np.rot90(pred, turns))
-        match = match_one_to_one(find_components(np.rot90(truth, turns)), p)
+        match = match_components(find_components(np.rot90(truth, turns)), p)
         assert p.areas[match.false].tolist() == [1]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import rankdata
 
-from madnet.evaluation import find_components, match_one_to_one
+from madnet.evaluation import find_components, match_components
 from madnet.evaluation.curves import (
     BINS,
     ELEVEN_THRESHOLDS,
@@ -135,7 +135,7 @@ def test_pd_fa_curve_equals_a_match_at_every_threshold(seed):
     matched, false = pd_fa_counts(prob, truth)
     for k, threshold in enumerate(PD_FA_THRESHOLDS):
         pred = find_components(prob > threshold)
-        match = match_one_to_one(truth, pred)
+        match = match_components(truth, pred)
         assert (matched[k], false[k]) == (len(match.pairs), pred.areas[match.false].sum())
 
 

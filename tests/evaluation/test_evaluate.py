@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from madnet.errors import UserError
-from madnet.evaluation import PROTOCOLS, Evaluator, evaluate, make_protocol
+from madnet.evaluation import PROTOCOLS, Evaluator, evaluate, evaluate_all, make_protocol
 from madnet.evaluation.arrays import resize_mask, resize_scores
+from madnet.evaluation.counts import ImageCounts, count_image
+from madnet.evaluation.metrics import COUNTS
+from madnet.evaluation.view import View
 
 from . import plain
 
@@ -128,6 +131,20 @@ def test_an_image_repeated_long_ago_is_refused_with_curves_and_fine_without():
             assert len(one.merge(two)) == 8
 
 
+def test_counts_are_named_and_a_missing_one_is_refused():
+    prob, mask = scenes(0, 1)[0]
+    counts = count_image(PROTOCOLS['abc'], View(prob, mask, False))
+    assert counts.tp == ((prob > 0.5) & (mask == 255)).sum()
+    assert counts.pixels == mask.size
+    assert (counts.hierarchy, counts.pd_fa, counts.found) == (None, None, None)
+    named = {name: getattr(counts, name) for name in COUNTS}
+    assert ImageCounts(**named).union == counts.union
+    with pytest.raises(TypeError, match='targets'):
+        ImageCounts(**{name: value for name, value in named.items() if name != 'targets'})
+    with pytest.raises(TypeError, match='more'):
+        ImageCounts(**named, more=1)
+
+
 @given(seeds, st.integers(1, 3))
 @settings(max_examples=20, deadline=None)
 def test_quarter_turns_do_not_matter(seed, turns):
@@ -169,7 +186,7 @@ def test_equal_area_false_alarms_vanish_in_abc_only():
     mask[5:8, 5:8] = 255
     prob[5:8, 5:8] = prob[30:33, 30:33] = 0.9
     prob[20, 20] = 0.9
-    results = evaluate([prob], [mask], 'all')
+    results = evaluate_all([prob], [mask], 'all')
     assert results['native']['Fa'] == results['basicirstd']['Fa'] == 10 / 1600
     assert results['abc']['Fa'] == results['dnanet']['Fa'] == 1 / 1600
 
@@ -178,7 +195,7 @@ def test_grey_masks_by_protocol():
     mask = np.zeros((10, 10), np.uint8)
     mask[2, 2:7] = 0, 127, 128, 254, 255
     prob = np.where(mask > 127, 0.9, 0.1).astype(np.float32)
-    results = evaluate([prob], [mask], 'all')
+    results = evaluate_all([prob], [mask], 'all')
     assert results['native']['IoU'] == 1
     assert results['abc']['IoU'] == pytest.approx(1 / 3)
     assert results['basicirstd']['IoU'] == pytest.approx(1 / (3 + 3 - 1))
@@ -188,8 +205,8 @@ def test_logits_and_their_probabilities_agree():
     pairs = scenes(5)
     logits = [np.log(p / (1 - p)).astype(np.float32) for p, _ in pairs]
     masks = [m for _, m in pairs]
-    a = evaluate(logits, masks, 'all', from_logits=True)
-    b = evaluate([p for p, _ in pairs], masks, 'all')
+    a = evaluate_all(logits, masks, 'all', from_logits=True)
+    b = evaluate_all([p for p, _ in pairs], masks, 'all')
     for name in a:
         for metric in ('IoU', 'nIoU', 'Pd', 'Fa', 'targets'):
             assert a[name][metric] == pytest.approx(b[name][metric], nan_ok=True)
@@ -198,7 +215,7 @@ def test_logits_and_their_probabilities_agree():
 
 def test_a_tiny_positive_logit_is_foreground_for_logit_rules_only():
     mask = np.full((4, 4), 255, np.uint8)
-    results = evaluate([np.full((4, 4), 1e-9, np.float32)], [mask], 'all', from_logits=True)
+    results = evaluate_all([np.full((4, 4), 1e-9, np.float32)], [mask], 'all', from_logits=True)
     assert results['acm']['IoU'] == results['abc']['IoU'] == results['dnanet']['IoU'] == 1
     assert results['acm']['nIoU'] == results['basicirstd']['IoU'] == results['native']['IoU'] == 0
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from madnet.errors import UserError
-from madnet.evaluation import compare_folders, evaluate, score_folder
+from madnet.evaluation import PROTOCOLS, compare_folders, evaluate, evaluate_all, score_folder
 from madnet.evaluation.folders import find_maps, pair_folders, read_scores
+from madnet.evaluation.rules import MATCHINGS, sentence
 
 from . import plain
 
@@ -37,7 +38,7 @@ def test_equals_evaluate(folders):
     preds, masks, pairs = folders
     evaluator, left_out = score_folder(preds, masks, 'all')
     assert left_out == ()
-    assert str(evaluator.compute()) == str(evaluate(*zip(*pairs, strict=True), 'all'))
+    assert str(evaluator.compute()) == str(evaluate_all(*zip(*pairs, strict=True), 'all'))
 
 
 @pytest.mark.parametrize(
@@ -169,3 +170,10 @@ def test_the_tool_says_what_is_wrong_in_one_line(folders):
     assert done.returncode == 2
     assert done.stderr.startswith("error: unknown protocol 'nativ'. Did you mean 'native'")
     assert done.stderr.count('\n') == 1
+
+
+def test_the_protocols_are_listed_by_the_words_of_their_functions():
+    done = tool('--list-protocols')
+    assert done.returncode == 0, done.stderr
+    assert f'matching           greedy: {sentence(MATCHINGS["greedy"])}' in done.stdout
+    assert [line.split(':')[0] for line in done.stdout.splitlines() if line[0] != ' '] == list(PROTOCOLS)

@@ -11,7 +11,7 @@ from mmseg.structures import SegDataSample
 from madnet.engine import irstd_metric as metric_module
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.errors import UserError
-from madnet.evaluation import evaluate
+from madnet.evaluation import evaluate, evaluate_all
 
 from . import plain
 
@@ -44,7 +44,7 @@ def test_equals_evaluate_for_any_batch_size(pairs):
     metric = METRICS.build({'type': 'IRSTDMetric', 'protocols': ('native', 'basicirstd')})
     samples = [sample(*pair, k) for k, pair in enumerate(pairs)]
     flat = run(metric, samples)
-    expected = evaluate(*zip(*pairs, strict=True), ('native', 'basicirstd'))
+    expected = evaluate_all(*zip(*pairs, strict=True), ('native', 'basicirstd'))
     assert str(metric.full_results) == str(expected)
     assert flat['nIoU'] == expected['native']['nIoU']
     assert flat['basicirstd/Pd'] == expected['basicirstd']['Pd']

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from madnet.errors import UserError
-from madnet.evaluation import PROTOCOLS, Protocol, evaluate, get_protocol, get_protocols, make_protocol
+from madnet.evaluation import (
+    PROTOCOLS,
+    Protocol,
+    evaluate,
+    evaluate_all,
+    get_protocol,
+    get_protocols,
+    make_protocol,
+)
+from madnet.evaluation.rules import FALSE_ALARMS, MASK_RULES, MATCHINGS, sentence
 
 
 def test_the_five():
@@ -36,6 +45,7 @@ def test_ways_to_name_protocols():
         (lambda: make_protocol(radius=0), 'positive'),
         (lambda: make_protocol(niou_empty=2), 'niou_empty'),
         (lambda: make_protocol(f1_epsilons=(1,)), 'three numbers'),
+        (lambda: evaluate([], [], 'native,abc'), 'takes one protocol, found native, abc'),
         (lambda: get_protocols(['native', make_protocol(name='native', radius=5)]), 'another name'),
     ],
 )
@@ -61,9 +71,24 @@ def test_parts_change_the_numbers():
     assert evaluate([prob], [mask], make_protocol(prediction=0.3))['Pd'] == 0.5
     assert evaluate([prob], [mask], make_protocol(radius=5.0))['Pd'] == 0.5
     assert evaluate([prob], [mask], make_protocol(mask='white'))['targets'] == 1
-    both = evaluate([prob], [mask], [Protocol(name='mine', prediction=0.05, niou_empty=None), 'abc'])
+    both = evaluate_all([prob], [mask], [Protocol(name='mine', prediction=0.05, niou_empty=None), 'abc'])
     assert list(both) == ['mine', 'abc']
     assert both['mine']['recall'] == 1
+
+
+def test_a_name_is_the_function_that_runs_and_its_words():
+    grey = np.array([[0, 127, 128, 254, 255]])
+    assert MASK_RULES['half'](grey).tolist() == [[False, False, True, True, True]]
+    assert MASK_RULES['white'](grey).tolist() == [[False, False, False, False, True]]
+    areas, matched = np.array([4, 4, 9]), np.array([True, False, False])
+    assert FALSE_ALARMS['identity'](areas, matched).tolist() == [4, 9]
+    assert FALSE_ALARMS['area-value'](areas, matched).tolist() == [9]
+    words = get_protocol('abc').describe()
+    assert words['mask'] == 'white: Grey value 255.'
+    assert words['matching'].startswith('greedy: Each target in raster order')
+    assert words['radius'] == '3.0'
+    for table in (MASK_RULES, MATCHINGS, FALSE_ALARMS):
+        assert all(sentence(rule).endswith('.') for rule in table.values())
 
 
 def test_protocols_cannot_be_changed():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from madnet.evaluation import Evaluator
-from madnet.evaluation.components import Components, Match, find_components, match_one_to_one
+from madnet.evaluation.components import Components, find_components
+from madnet.evaluation.matching import Match, match_components
 from madnet.files import plain
 from madnet.records import MetricsFile, write_results
 
@@ -34,7 +35,7 @@ def make_example(seed: int = 0, shape: tuple[int, int] = (120, 160)) -> Example:
     score[80:83, 101:104] = 0.9
     score[60:62, 20:23] = 0.7
     truth, pred = find_components(mask > 127), find_components(score > 0.5)
-    return Example(image, mask, score, truth, pred, match_one_to_one(truth, pred))
+    return Example(image, mask, score, truth, pred, match_components(truth, pred))
 
 
 @pytest.fixture

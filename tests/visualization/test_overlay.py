@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from madnet.evaluation.components import find_components, match_one_to_one
+from madnet.evaluation.components import find_components
+from madnet.evaluation.matching import match_components
 from madnet.visualization import draw_overlay
 from madnet.visualization.findings import list_findings
 from madnet.visualization.insets import crop_window
@@ -55,7 +56,7 @@ def test_marks_of_a_crowd_never_cover_a_three_pixel_target():
     noise[20:44:3, 20:44:3] = True
     noise[28:33, 28:36] = False
     truth, pred = find_components(mask), find_components(noise)
-    findings = list_findings(truth, pred, match_one_to_one(truth, pred))
+    findings = list_findings(truth, pred, match_components(truth, pred))
     grey = np.full((64, 64), 100, np.uint8)
     drawn = draw_findings(grey, truth, pred, findings, 2, numbered=6)
     target = np.kron(mask, np.ones((2, 2), bool))
@@ -151,7 +152,7 @@ def test_fast():
     mask[100:103, 100:103] = mask[300:303, 200:203] = True
     found[100:103, 100:103] = found[400:403, 400:404] = True
     truth, pred = find_components(mask), find_components(found)
-    match = match_one_to_one(truth, pred)
+    match = match_components(truth, pred)
     seconds = []
     for _ in range(5):
         start = time.perf_counter()

@@ -1,0 +1,73 @@
+"""Targets and predicted components of one image: who is matched, who is missed, what is a false alarm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from madnet.evaluation.components import Components, centroid_distances
+from madnet.evaluation.rules import FALSE_ALARMS, MATCHINGS
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which predicted component was matched with which true one.
+
+    Attributes:
+        pairs: (m, 2) int64, (truth index, prediction index), ascending in truth.
+        missed: (k,) int64, truth indices without a partner, ascending.
+        false: (f,) int64, prediction indices without a partner, ascending.
+        distances: (m,) float64, centroid distance of each pair in pixels.
+    """
+
+    pairs: np.ndarray
+    missed: np.ndarray
+    false: np.ndarray
+    distances: np.ndarray
+
+
+class TargetCounts(NamedTuple):
+    """Sums over a set are sums of these: Pd = matched / targets, Fa = false_pixels / pixels of the set."""
+
+    targets: int
+    matched: int
+    false_components: int
+    false_pixels: int
+
+
+def match_components(
+    truth: Components, pred: Components, matching: str = 'one-to-one', radius: float = 3.0
+) -> Match:
+    """Match predicted components with targets by the distance of their centroids.
+
+    Args:
+        truth: Components of the ground truth.
+        pred: Components of the prediction.
+        matching: A key of :data:`~madnet.evaluation.rules.MATCHINGS`.
+        radius: Pixels; a pair must be strictly nearer.
+    """
+    distance = centroid_distances(truth.centroids, pred.centroids)
+    pairs = MATCHINGS[matching](distance, pred.areas, radius)
+    missed, false = (np.ones(n, bool) for n in distance.shape)
+    missed[pairs[:, 0]] = False
+    false[pairs[:, 1]] = False
+    return Match(pairs, np.flatnonzero(missed), np.flatnonzero(false), distance[pairs[:, 0], pairs[:, 1]])
+
+
+def count_targets(
+    truth: Components, pred: Components, match: Match, false_alarm: str = 'identity'
+) -> TargetCounts:
+    """Count what was found and what was made up.
+
+    Args:
+        truth: Targets.
+        pred: Predicted components.
+        match: Their match.
+        false_alarm: A key of :data:`~madnet.evaluation.rules.FALSE_ALARMS`.
+    """
+    matched = np.zeros(len(pred), bool)
+    matched[match.pairs[:, 1]] = True
+    areas = FALSE_ALARMS[false_alarm](pred.areas, matched)
+    return TargetCounts(len(truth), len(match.pairs), len(areas), int(areas.sum()))
