@@ -9,9 +9,10 @@ from madnet.engine.resumable_sampler import ResumableSampler
 
 @LOOPS.register_module()
 class ResumableTrainLoop(EpochBasedTrainLoop):
-    """Epochs as in mmengine, with three additions that exact resuming needs.
+    """Epochs as in mmengine, with four additions that exact resuming needs.
 
     * A checkpoint may lie inside an epoch: the batches that it has seen are skipped, not loaded.
+    * Hooks may have a method ``between_train_iters(runner)``, called when a batch has been counted.
     * The random state of the checkpoint comes back just before the first batch.
     * Neither validation nor starting a data loader touches the random state, so that training is the same
       however often it validates or is resumed.
@@ -70,6 +71,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._restore_random_state()
         for idx, data_batch in enumerate(batches, start=done):
             self.run_iter(idx, data_batch)
+            self.runner.call_hook('between_train_iters')
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 

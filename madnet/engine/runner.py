@@ -114,13 +114,6 @@ class MadnetRunner(Runner):
             self._load_from = str(found[0])
         super().load_or_resume()
 
-    def resume(self, filename, resume_optimizer=True, resume_param_scheduler=True, map_location='cpu'):
-        """As mmengine's; also brings back the random state and where inside an epoch the run stood."""
-        super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
-        self.train_loop.resumed_random_state = self._resumed.get('random_state')
-        self.train_loop.validation_due = self._resumed['meta'].get('validation_due', False)
-        del self._resumed
-
     def load_checkpoint(self, filename, map_location='cpu', strict=False, revise_keys=None):
         """Read a checkpoint and put its weights into the model.
 
@@ -146,7 +139,6 @@ class MadnetRunner(Runner):
         checkpoint.setdefault('state_dict', state_dict_of(checkpoint))
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         if self._resume:
-            self._resumed = checkpoint
             load_weights(self.bare_model, checkpoint, filename)
             if isinstance(self.optim_wrapper, OptimWrapper):
                 join_saved_groups(checkpoint, self.optim_wrapper.optimizer, self.bare_model)

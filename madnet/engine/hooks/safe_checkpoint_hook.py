@@ -53,6 +53,12 @@ class SafeCheckpointHook(Hook):
         if is_main_process():
             remove_leftovers(runner.work_dir)
 
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Hand a resumed training its random state, and whether it begins with a validation."""
+        if runner._resume:
+            runner.train_loop.resumed_random_state = checkpoint.get('random_state')
+            runner.train_loop.validation_due = checkpoint['meta'].get('validation_due', False)
+
     def after_train_epoch(self, runner) -> None:
         """Save, unless the validation that follows is going to."""
         if not runner.train_loop.validates_after(runner.epoch + 1):

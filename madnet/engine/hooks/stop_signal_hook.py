@@ -44,11 +44,10 @@ class StopSignalHook(Hook):
         self._asked = signal.Signals(number).name
         self.restore()
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Leave if asked to, with the batch just trained counted."""
+    def between_train_iters(self, runner) -> None:
+        """Leave if asked to (:class:`madnet.engine.loops.ResumableTrainLoop` calls this)."""
         if self._asked:
-            runner.train_loop._iter += 1
-            self._leave(runner, runner.epoch)
+            self._leave(runner)
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Leave if asked to; the resumed run begins with this validation."""
@@ -56,12 +55,12 @@ class StopSignalHook(Hook):
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
                     hook.after_val_epoch(runner)  # puts the weights as trained back
-            self._leave(runner, runner.epoch)
+            self._leave(runner)
 
-    def _leave(self, runner, epoch: int) -> None:
+    def _leave(self, runner) -> None:
         saver = next(h for h in runner.hooks if isinstance(h, SafeCheckpointHook))
-        saver.save_now(runner, epoch)
+        saver.save_now(runner, runner.epoch)
         raise TrainingStopped(
-            f'{self._asked}: saved at epoch {epoch}, iteration {runner.iter} in {runner.work_dir}/last.pth; '
-            'go on with --resume.'
+            f'{self._asked}: saved at epoch {runner.epoch}, iteration {runner.iter} in '
+            f'{runner.work_dir}/last.pth; go on with --resume.'
         )
