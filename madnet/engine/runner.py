@@ -24,8 +24,8 @@ from madnet.engine.workers import keep_workers_until_saved
 from madnet.errors import UserError
 
 
-def _no_own_deprecations(record: logging.LogRecord) -> bool:
-    """False for what mmengine tells of its own file classes each time it saves; no user can act on it."""
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """False for mmengine's warning of its own file classes each time it saves; no user can act on it."""
     return 'will be deprecated in future' not in record.getMessage()
 
 
@@ -50,12 +50,12 @@ class MadnetRunner(Runner):
         for handler in logger.handlers:
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
                 handler.setLevel(logging.WARNING)
-                handler.addFilter(_no_own_deprecations)
+                handler.addFilter(_is_of_use)
         return logger
 
     @staticmethod
     def build_dataloader(dataloader, seed=None, diff_rank_seed=False):
-        """mmengine's data loader, whose processes wait for a training that is stopped to save."""
+        """mmengine's data loader, whose processes stay until a training that is stopped has saved."""
         loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         return loader if loader is dataloader else keep_workers_until_saved(loader)
 

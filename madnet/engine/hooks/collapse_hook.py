@@ -1,4 +1,4 @@
-"""A word in time when a network has stopped to find anything."""
+"""A warning when a network has stopped finding anything."""
 
 import torch
 from mmengine.hooks import Hook
@@ -14,12 +14,12 @@ BLACK = (
     'there from the first step: add it when targets are found.'
 )
 WHITE = (
-    'The network calls most of the image target. Early in a run with an overlap loss this passes by itself; '
+    'The network calls most of the image target. Early in a run with an IoU loss this passes by itself; '
     'if it stays: a higher learning rate, SoftIoULoss over the batch (per_image=False), and a look at the '
     'masks (0 and 255?) and at the mean and std of data_preprocessor.'
 )
 SIDE = (
-    'A loss of overlap has no gradient on such a map, so it stays black, and what lies below it learns '
+    'An IoU loss has no gradient on such a map, so it stays black, and what lies below it learns '
     'without it. A MaskBCELoss beside SoftIoULoss in decode_head.loss_decode brings most such maps back. A '
     'map whose pixels are larger than the targets may stay black: weigh it less (decode_head.loss_weights).'
 )
@@ -35,7 +35,7 @@ class CollapseHook(Hook):
     epoch not one pixel has a probability above one half (``decode_head.peaks``).
 
     Args:
-        patience: So many validations, or epochs of training, in a row must show it.
+        patience: Number of validations, or of epochs of training, in a row that must show it.
         after: Epochs at the start that do not count.
     """
 
@@ -45,7 +45,7 @@ class CollapseHook(Hook):
         self.patience = patience
         self.after = after
         self._row: list[str] = []
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._peaks: dict[str, Tensor] = {}
         self._black_epochs: dict[str, int] = {}
 
@@ -57,7 +57,7 @@ class CollapseHook(Hook):
             return
         self._row = [known for known in self._row if known == advice] + [advice]
         if len(self._row) >= self.patience:
-            self._tell_once(runner, advice, f'{len(self._row)} validations in a row, to epoch {runner.epoch}')
+            self._warn_once(runner, advice, f'{len(self._row)} validations in a row, to epoch {runner.epoch}')
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
         """Keep the highest logit of each map, on the device."""
@@ -78,13 +78,13 @@ class CollapseHook(Hook):
             return
         seen = f'no pixel in {self.patience} epochs of training, to epoch {runner.epoch + 1}'
         if list(peaks)[-1] in stuck:  # the prediction itself
-            self._tell_once(runner, BLACK, seen)
+            self._warn_once(runner, BLACK, seen)
         else:
-            self._tell_once(runner, SIDE, f'{seen}, in the supervised map(s) {", ".join(stuck)}')
+            self._warn_once(runner, SIDE, f'{seen}, in the supervised map(s) {", ".join(stuck)}')
 
-    def _tell_once(self, runner, advice: str, seen: str) -> None:
-        if advice not in self._told:
-            self._told.add(advice)
+    def _warn_once(self, runner, advice: str, seen: str) -> None:
+        if advice not in self._warned:
+            self._warned.add(advice)
             runner.logger.warning(f'{seen}: {advice}')
 
     @staticmethod

@@ -19,7 +19,8 @@ class LeanRuntimeInfoHook(RuntimeInfoHook):
     ends or a checkpoint is written; then all are read at once. The log and its curves hold the same numbers.
 
     Args:
-        keep: So many steps' values stay in the message hub, and so in checkpoints; mmengine keeps a million.
+        keep: Number of steps whose values stay in the message hub, and so in checkpoints; mmengine keeps
+            a million.
     """
 
     def __init__(self, keep: int = 10_000):

@@ -12,7 +12,7 @@ class OverlayHook(Hook):
 
     Args:
         interval: Epochs between two rounds; the last epoch always has one.
-        images: So many images of the validation set a round, spread over it.
+        images: Number of images a round, spread over the validation set.
     """
 
     priority = 'NORMAL'

@@ -64,15 +64,15 @@ class ProgressHook(Hook):
         self._bar.update()
 
     def after_train_epoch(self, runner) -> None:
-        """Tell of an epoch that no validation follows."""
+        """Print the line of an epoch that no validation follows."""
         if not runner.train_loop.validates_after(runner.epoch + 1):
-            self._tell(runner, runner.epoch + 1, {})
+            self._print_line(runner, runner.epoch + 1, {})
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        """Tell of the epoch that was validated."""
-        self._tell(runner, runner.epoch, metrics or {})
+        """Print the line of the epoch that was validated."""
+        self._print_line(runner, runner.epoch, metrics or {})
 
-    def _tell(self, runner, epoch: int, metrics: dict) -> None:
+    def _print_line(self, runner, epoch: int, metrics: dict) -> None:
         if self._bar is None:
             return
         # an epoch's mean, not its last batch: with eight images a batch, one loss says little

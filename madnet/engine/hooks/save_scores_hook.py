@@ -13,7 +13,7 @@ class SaveScoresHook(Hook):
     """Keeps score maps as 16-bit PNG, for reports and for scoring again with ``tools/evaluate.py``.
 
     Args:
-        folder: Where to; one ``<image>.png`` each, probability 0–1 as 0–65535, at the image's own size.
+        folder: Gets one ``<image>.png`` for each image, probability 0–1 as 0–65535, at the image's own size.
     """
 
     def __init__(self, folder: str):

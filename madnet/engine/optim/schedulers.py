@@ -31,7 +31,7 @@ class PublishedPolyLR(_FactorScheduler):
     Args:
         optimizer: Given by the runner.
         warmup: w.
-        power: Of the polynomial.
+        power: Exponent of the polynomial.
         end: E; the runner gives its number of epochs.
         kwargs: As every mmengine scheduler's.
     """
@@ -41,7 +41,7 @@ class PublishedPolyLR(_FactorScheduler):
         super().__init__(optimizer, *args, end=end, **kwargs)
 
     def factor(self, step: int) -> float:
-        """See the class."""
+        """The curve at ``step`` (from 0), as a share of the base rate."""
         if step <= self.warmup:
             return max(step, 1) / self.warmup
         return (1 - (step - self.warmup) / self.epochs) ** self.power
@@ -67,7 +67,7 @@ class PublishedCosineLR(_FactorScheduler):
         super().__init__(optimizer, *args, end=end, **kwargs)
 
     def factor(self, step: int) -> float:
-        """See the class."""
+        """The curve at ``step`` (from 0), as a share of the base rate."""
         if step <= self.warmup:
             return step / self.warmup
         progress = (step - self.warmup - 1) / (self.epochs - self.warmup)
@@ -93,7 +93,7 @@ class _WarmupScheduler(_FactorScheduler):
         return cls(*args, begin=begin * epoch_length, end=end * epoch_length, by_epoch=False, **kwargs)
 
     def factor(self, step: int) -> float:
-        """See the class."""
+        """The curve at ``step`` (from 0), as a share of the base rate."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         progress = (step - self.warmup_steps) / max(1, self.total - self.warmup_steps)
@@ -118,7 +118,7 @@ class WarmupCosineLR(_WarmupScheduler):
     """
 
     def after_warmup(self, progress: float) -> float:
-        """See the base class."""
+        """Half a cosine from 1 to 0, for ``progress`` from 0 to 1."""
         return 0.5 * (1 + math.cos(math.pi * progress))
 
 
@@ -148,6 +148,6 @@ class WarmupFlatDecayLR(_WarmupScheduler):
         super().__init__(optimizer, *args, **kwargs)
 
     def after_warmup(self, progress: float) -> float:
-        """See the base class."""
+        """1 up to the decay, then 1 − √x for x from 0 to 1 over the rest, for ``progress`` from 0 to 1."""
         decayed = max(0.0, 1 - (1 - progress) / self.decay_share)
         return 1 - math.sqrt(decayed)
