@@ -36,8 +36,10 @@ RUNNERS = {
 #: Helper variables in customary use in mmseg's own config files.
 CUSTOMARY = {
     *('crop_size', 'img_scale', 'img_ratios', 'img_norm_cfg', 'norm_cfg', 'dataset_type', 'data_root'),
-    *('num_classes', 'class_weight', 'metainfo', 'pretrained', 'checkpoint', 'checkpoint_file'),
-    *('vis_backends', 'optimizer', 'custom_keys', 'tta_model'),
+    *('num_classes', 'class_weight', 'metainfo', 'pretrained', 'checkpoint', 'checkpoint_file', 'runner'),
+    *('vis_backends', 'optimizer', 'custom_keys', 'tta_model', 'dataset_train', 'dataset_aug', 'iters'),
+    *('backbone_norm_cfg', 'ham_norm_cfg', 'backbone_norm_multi', 'backbone_embed_multi', 'embed_multi'),
+    *('num_stages', 'conv_kernel_size', 'depths', 'train_img_scale', 'val_img_scale', 'test_img_scale'),
 }
 
 #: Helper variables of config files that are about to go.

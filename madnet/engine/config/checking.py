@@ -1,0 +1,215 @@
+"""A config against the registries and the signatures of what it names, before anything is built."""
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from mmengine.registry import Registry
+from mmengine.runner import Runner
+from mmseg import registry
+from torch import compile as torch_compile
+from torch.utils.data import DataLoader
+
+from madnet.engine.config.steps import LOADERS
+from madnet.errors import UserError, nearest
+
+#: Top-level key → registry of its component, or of each in a list or a dict of them.
+_AT_TOP = {
+    'model': registry.MODELS,
+    'data_preprocessor': registry.MODELS,
+    'optim_wrapper': registry.OPTIM_WRAPPERS,
+    'param_scheduler': registry.PARAM_SCHEDULERS,
+    'default_hooks': registry.HOOKS,
+    'custom_hooks': registry.HOOKS,
+    'visualizer': registry.VISUALIZERS,
+    'train_cfg': registry.LOOPS,
+    'val_cfg': registry.LOOPS,
+    'test_cfg': registry.LOOPS,
+    'val_evaluator': registry.METRICS,
+    'test_evaluator': registry.METRICS,
+}
+
+#: Argument of a component → registry of the components in it. Other dicts with a type, such as norm_cfg, go
+#: through builders of their own: only their type is checked.
+_WITHIN = {
+    **{key: registry.MODELS for key in ('backbone', 'neck', 'decode_head', 'auxiliary_head', 'loss_decode')},
+    'data_preprocessor': registry.MODELS,
+    'optimizer': registry.OPTIMIZERS,
+    'vis_backends': registry.VISBACKENDS,
+    'metrics': registry.METRICS,
+    'dataset': registry.DATASETS,
+    'datasets': registry.DATASETS,
+    'pipeline': registry.TRANSFORMS,
+    'transforms': registry.TRANSFORMS,
+}
+
+#: Name of a registry → arguments that its builder takes itself, and those that it adds.
+_BUILDERS = {
+    'hook': ({'priority'}, ()),
+    'optim_wrapper': ({'constructor', 'paramwise_cfg'}, ()),
+    'optimizer': ((), {'params'}),
+    'parameter scheduler': ({'convert_to_iter_based'}, {'optimizer', 'end'}),
+    'visualizer': ((), {'name', 'save_dir'}),
+    'vis_backend': ((), {'save_dir'}),
+    'loop': ((), {'runner', 'dataloader', 'evaluator'}),
+    'data sampler': ((), {'dataset', 'sampler', 'batch_size'}),
+    'model': ((), {'in_channels'}),  # IRSTDSegmentor gives them to neck and head
+}
+
+#: Plain arguments: top-level key → what takes them.
+_FUNCTIONS = {'randomness': Runner.set_randomness, 'compile': torch_compile}
+
+
+def check_config(cfg: Mapping, where: str) -> None:
+    """Check every component and every argument that a config names.
+
+    Args:
+        cfg: A config, resolved.
+        where: What to call it in messages, such as its path.
+
+    Raises:
+        UserError: A component that is not registered, an argument that it does not take, or one that it
+            lacks; names the dotted key, and the nearest right names.
+    """
+    if cfg.get('default_scope', 'mmseg') not in ('mmseg', 'mmengine'):
+        return  # of another package, whose components other registries hold
+    try:
+        for key, value in cfg.items():
+            if key in LOADERS and value:
+                _check_loader(value, key)
+            elif key in _FUNCTIONS and isinstance(value, Mapping):
+                _refuse_unknown(value, _arguments(_FUNCTIONS[key])[0], key, key)
+            elif key in ('train_cfg', 'val_cfg', 'test_cfg') and value and 'type' not in value:
+                continue  # mmengine's default loop
+            elif key == 'default_hooks':
+                for name, hook in (value or {}).items():
+                    _check(hook, f'{key}.{name}', registry.HOOKS)
+            elif key in _AT_TOP:
+                _check(value, key, _AT_TOP[key])
+    except UserError as e:
+        raise UserError(f'config {where}: {e}') from None
+
+
+def _check_loader(loader: Mapping, key: str) -> None:
+    accepted = {*_arguments(DataLoader)[0], 'num_batch_per_epoch'}
+    _refuse_unknown(loader, accepted, key, 'a data loader')
+    _refuse_missing(loader, {'dataset', 'sampler'}, key, 'a data loader')
+    _check(loader['dataset'], f'{key}.dataset', registry.DATASETS)
+    for name in ('sampler', 'batch_sampler'):
+        _check(loader.get(name), f'{key}.{name}', registry.DATA_SAMPLERS)
+
+
+def _check(value: Any, key: str, kind: Registry) -> None:
+    """Check a component, or several in a list, and what its arguments hold."""
+    if isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            _check(item, f'{key}.{i}', kind)
+    elif isinstance(value, Mapping):
+        if kind is registry.METRICS and 'metrics' in value:
+            kind = registry.EVALUATOR
+        if 'type' in value or kind not in (registry.EVALUATOR, registry.OPTIM_WRAPPERS):
+            _check_component(value, key, kind)
+        _check_inside(value, key)
+
+
+def _check_inside(value: Any, key: str) -> None:
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for name, item in items:
+        if name in _WITHIN and isinstance(item, (Mapping, list, tuple)):
+            _check(item, f'{key}.{name}', _WITHIN[name])
+        elif isinstance(item, (Mapping, list, tuple)) and name != 'paramwise_cfg':
+            if isinstance(item, Mapping) and isinstance(item.get('type'), str):
+                _find(item['type'], f'{key}.{name}', registry.MODELS, _REGISTRIES)
+            _check_inside(item, f'{key}.{name}')
+
+
+_REGISTRIES = [r for r in vars(registry).values() if isinstance(r, Registry)]
+
+
+def _find(name: Any, key: str, kind: Registry, others: Iterable[Registry] = ()) -> Callable | None:
+    """The component of a name; a name that is none is a class or function already."""
+    if not isinstance(name, str):
+        return name
+    found = next((c for r in (kind, *others) if (c := r.get(name)) is not None), None)
+    if found is None:
+        known = {n for r in (kind, kind.parent) if r is not None for n in r.module_dict}
+        raise UserError(f'{key}.type: {name!r} is no registered {kind.name}.{nearest(name, known)}')
+    return found
+
+
+def _check_component(value: Mapping, key: str, kind: Registry) -> None:
+    if 'type' not in value:
+        raise UserError(f'{key}: found no type, expected the name of a {kind.name}, beside {list(value)}.')
+    component = _find(value['type'], key, kind)
+    accepted, required = _arguments(component)
+    by_builder, added = _BUILDERS.get(kind.name, ((), ()))
+    name = getattr(component, '__name__', str(component))
+    if accepted is not None:
+        _refuse_unknown(value, {*accepted, *by_builder}, key, name)
+    _refuse_missing(value, {*required} - {*added}, key, name)
+
+
+def _refuse_unknown(value: Mapping, accepted: Iterable[str], key: str, name: str) -> None:
+    for argument in value:
+        if argument not in accepted and argument not in ('type', '_scope_'):
+            raise UserError(f'{key}.{argument}: {name} takes no such argument.{nearest(argument, accepted)}')
+
+
+def _refuse_missing(value: Mapping, required: Iterable[str], key: str, name: str) -> None:
+    missing = sorted({*required} - {*value})
+    if missing:
+        raise UserError(f'{key}: {name} needs {" and ".join(missing)}.')
+
+
+@functools.cache
+def _arguments(component: Callable) -> tuple[frozenset[str] | None, frozenset[str]]:
+    """The arguments that a class or function takes (None: any), and those without which it does not work."""
+    classes = [c for c in getattr(component, '__mro__', ()) if '__init__' in vars(c)]
+    return _arguments_of([vars(c)['__init__'] for c in classes[:-1]] or [component], bool(classes))
+
+
+def _arguments_of(functions: list, methods: bool) -> tuple[frozenset[str] | None, frozenset[str]]:
+    """For the first of the functions, whose ``**kwargs`` go to the next."""
+    try:
+        parameters = list(inspect.signature(functions[0]).parameters.values())[methods:]
+    except (TypeError, ValueError):
+        return None, frozenset()
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    accepted = {p.name for p in named}
+    required = {p.name for p in named if p.default is p.empty}
+    if all(p.kind != p.VAR_KEYWORD for p in parameters):
+        return frozenset(accepted), frozenset(required)
+    call = _forwarding_call(functions[0]) if len(functions) > 1 else None
+    if call is None:
+        return None, frozenset(required)
+    further, needed = _arguments_of(functions[1:], methods)
+    given = {k.arg for k in call.keywords}
+    given |= set(_positional(functions[1])[: sum(not isinstance(a, ast.Starred) for a in call.args)])
+    taken = None if further is None else frozenset(accepted | (further - given))
+    return taken, frozenset(required | (needed - given))
+
+
+def _positional(function: Callable) -> list[str]:
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+
+def _forwarding_call(function: Callable) -> ast.Call | None:
+    """The call of the base's ``__init__`` that alone gets the ``**kwargs``; None where they go elsewhere."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except (OSError, TypeError, SyntaxError):
+        return None
+    name = tree.args.kwarg.arg
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and getattr(node.func, 'attr', None) == '__init__'
+        and any(k.arg is None and getattr(k.value, 'id', None) == name for k in node.keywords)
+    ]
+    uses = sum(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))
+    return calls[0] if len(calls) == uses == 1 else None
