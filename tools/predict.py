@@ -4,6 +4,8 @@
 import argparse
 import sys
 
+from madnet.options import add_common_options
+
 EXAMPLES = """
 examples:
   python tools/predict.py --list
@@ -92,12 +94,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--jobs', type=int, default=1, metavar='N', help='processes that share the images (default: 1)'
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE', help='override the config, with --config'
-    )
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='allow checkpoints that hold pickled Python objects'
-    )
+    add_common_options(parser, launcher=False)
     parser.add_argument('--list', action='store_true', help='print the names that MODEL can be, and stop')
     args = parser.parse_args()
     if args.list:
@@ -144,6 +141,7 @@ def main() -> int:
         jobs=args.jobs,
         options=args.cfg_options,
         trust_checkpoint=args.trust_checkpoint,
+        dataset=args.dataset,
     )
 
 

@@ -5,6 +5,8 @@ import argparse
 import os
 import sys
 
+from madnet.options import add_common_options
+
 EXAMPLES = """
 examples:
   python tools/test.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth
@@ -42,7 +44,7 @@ def parse_args() -> argparse.Namespace:
         '--out',
         metavar='DIR',
         help="folder for metrics.json and per_image.csv (default: the checkpoint's, without one "
-        'work_dirs/<name of the config>)',
+        'work_dirs/<name of the config>_<data set>)',
     )
     parser.add_argument(
         '--show-dir', metavar='DIR', help='draw each image with its hits, misses and false alarms'
@@ -63,19 +65,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--workers', type=int, default=1, help='processes, for a detector without training (default: 1)'
     )
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='default: none'
-    )
-    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        metavar='KEY=VALUE',
-        help='override the config, such as test_dataloader.batch_size=8',
-    )
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='allow checkpoints that hold pickled Python objects'
-    )
+    add_common_options(parser)
     return parser.parse_args()
 
 
@@ -103,6 +93,7 @@ def main() -> int:
         trust_checkpoint=args.trust_checkpoint,
         workers=args.workers,
         views=args.views,
+        dataset=args.dataset,
     )
 
 

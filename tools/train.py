@@ -5,10 +5,17 @@ import argparse
 import os
 import sys
 
+from madnet.options import add_common_options
+
 EXAMPLES = """
 examples:
   python tools/train.py configs/madnet_nudt.py
       the published recipe on NUDT-SIRST, found under $MADNET_DATA_ROOT (default: datasets/)
+  python tools/train.py configs/madnet/madnet_nano.py --dataset path/to/mine
+      a small network on images of your own: path/to/mine/{trainval,test}/{images,masks}/X.png, or another
+      layout of the field; a part of trainval is kept to choose the best epoch
+  python tools/train.py configs/acm/acm.py --dataset irstd1k --print-config > my_acm.py
+      the whole config, to look at or to change; tools/train.py my_acm.py trains by it
   python tools/train.py configs/madnet_nudt.py --resume
       go on after an interruption; on a CPU the result is bit-identical to a run without one
   python tools/train.py configs/madnet_nuaa.py --cfg-options selection=test train_cfg.max_epochs=300
@@ -16,7 +23,7 @@ examples:
   torchrun --nproc-per-node 4 tools/train.py configs/madnet_nudt.py --launcher pytorch
       on four GPUs
 
-best.pth, last.pth, logs and TensorBoard curves go to work_dirs/<name of the config>.
+best.pth, last.pth, logs and TensorBoard curves go to work_dirs/<name of the config>_<data set>.
 """
 
 
@@ -27,7 +34,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file, such as configs/madnet_nudt.py')
     parser.add_argument(
-        '--work-dir', help='where checkpoints and logs go (default: work_dirs/<name of the config>)'
+        '--work-dir',
+        help='where checkpoints and logs go (default: work_dirs/<name of the config>_<data set>)',
     )
     parser.add_argument(
         '--resume',
@@ -47,18 +55,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, help="random seed (default: the config's, 42)")
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='default: none'
+        '--print-config',
+        action='store_true',
+        help='print the whole config, as any mmengine Runner takes it, and do not train',
     )
-    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        metavar='KEY=VALUE',
-        help='override the config: numbers, strings, lists of them (no lists of dicts)',
-    )
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='allow checkpoints that hold pickled Python objects'
-    )
+    add_common_options(parser)
     return parser.parse_args()
 
 
@@ -68,20 +69,21 @@ def main() -> int:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     from madnet.engine.cli import run_tool
-    from madnet.engine.train import train
+    from madnet.engine.train import train, training_config
 
-    return run_tool(
-        train,
-        args.config,
-        work_dir=args.work_dir,
-        resume=args.resume,
-        load_from=args.load_from,
-        amp=args.amp,
-        seed=args.seed,
-        launcher=args.launcher,
-        options=args.cfg_options,
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    said = {
+        'work_dir': args.work_dir,
+        'resume': args.resume,
+        'load_from': args.load_from,
+        'amp': args.amp,
+        'seed': args.seed,
+        'launcher': args.launcher,
+        'options': args.cfg_options,
+        'dataset': args.dataset,
+    }
+    if args.print_config:
+        return run_tool(lambda: print(training_config(args.config, **said).pretty_text, end=''))
+    return run_tool(train, args.config, **said, trust_checkpoint=args.trust_checkpoint)
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from madnet.engine.cli import parse_options
-from madnet.engine.config import load_config, telling_config_errors
+from madnet.engine.config import load_config
 from madnet.errors import UserError, nearest
 from madnet.models.layers import SS2D
 
@@ -62,8 +62,7 @@ def build(config: Path, options: Sequence[str] = ()) -> tuple[nn.Module, int]:
     cfg = load_config(config, parse_options(list(options)))
     if 'model' not in cfg:
         raise UserError(f'config {config}: has no model, so there is nothing to measure.')
-    with telling_config_errors(str(config)):
-        model = MODELS.build(cfg.model)
+    model = MODELS.build(cfg.model)
     return model, len(cfg.model.get('data_preprocessor', {}).get('mean', [0] * 3))
 
 

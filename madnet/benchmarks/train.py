@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from madnet.datasets import SIRSTDataset, synth_scene
 from madnet.engine.cli import parse_options
 from madnet.engine.compiling import compile_parts
-from madnet.engine.config import load_config, telling_config_errors
+from madnet.engine.config import load_config
 from madnet.engine.train import set_amp
 from madnet.errors import UserError
 from madnet.files import write_whole
@@ -313,12 +313,11 @@ def benchmark(
         arguments = {'mode': compile_mode} if compile_mode else {}
     options = {'batch': batch, 'workers': workers, 'device': device, 'compile': arguments}
     with tempfile.TemporaryDirectory() as scratch:
-        dataset = _training_images(cfg, config, data, size, Path(scratch))
+        dataset = _training_images(cfg, data, size, Path(scratch))
         if len(dataset) < batch:
             raise UserError(f'--batch {batch}: {dataset.dataset_name} has {len(dataset)} training images')
         torch.manual_seed(0)
-        with telling_config_errors(config):
-            model = MODELS.build(cfg.model)
+        model = MODELS.build(cfg.model)
         if isinstance(model, BaseModule):
             model.init_weights()
         contenders = [
@@ -345,7 +344,7 @@ def benchmark(
     return report
 
 
-def _training_images(cfg, config: str, data: str | None, size: int, scratch: Path) -> SIRSTDataset:
+def _training_images(cfg, data: str | None, size: int, scratch: Path) -> SIRSTDataset:
     kwargs = {k: v for k, v in cfg.train_dataloader.dataset.items() if k != 'split'}
     kwargs['pipeline'] = [
         {**step, 'size': size} if 'Crop' in step['type'] else step for step in kwargs['pipeline']
@@ -356,8 +355,7 @@ def _training_images(cfg, config: str, data: str | None, size: int, scratch: Pat
         return DATASETS.build({**kwargs, 'split': 'trainval'})
     if data is None:
         try:
-            with telling_config_errors(config):
-                return DATASETS.build({**kwargs, 'split': 'trainval'})
+            return DATASETS.build({**kwargs, 'split': 'trainval'})
         except UserError:
             print('the data set is not at hand: synthetic scenes in its place')
     write_scenes(scratch / 'synthetic', 64, max(size, 256))

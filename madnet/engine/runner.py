@@ -18,7 +18,6 @@ from madnet.engine.checkpoint import (
     state_dict_of,
 )
 from madnet.engine.compiling import compile_parts
-from madnet.engine.config import telling_config_errors
 from madnet.engine.optim.grouped import join_saved_groups
 from madnet.engine.workers import keep_workers_until_saved
 from madnet.errors import UserError
@@ -162,13 +161,8 @@ class MadnetRunner(Runner):
         self.bare_model.load_state_dict(fitting, strict=False)
 
 
-def build_runner(cfg: Config, config: str, trust_checkpoint: bool = False) -> MadnetRunner:
-    """A runner from a config.
-
-    Raises:
-        UserError: The config names what does not exist.
-    """
-    with telling_config_errors(config):
-        runner = MadnetRunner.from_cfg(cfg)
+def build_runner(cfg: Config, trust_checkpoint: bool = False) -> MadnetRunner:
+    """A runner from a loaded config."""
+    runner = MadnetRunner.from_cfg(cfg)
     runner.trust_checkpoint = trust_checkpoint
     return runner

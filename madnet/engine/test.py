@@ -18,7 +18,7 @@ import madnet
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
 from madnet.engine.cli import parse_options
-from madnet.engine.config import load_config, telling_config_errors
+from madnet.engine.config import load_config
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
@@ -41,6 +41,7 @@ def run_test(
     trust_checkpoint: bool = False,
     workers: int = 1,
     views: int | None = None,
+    dataset: str | None = None,
 ) -> MetricsFile:
     """Score a checkpoint, or a detector without training, on a part of the config's data set.
 
@@ -49,7 +50,7 @@ def run_test(
         checkpoint: Path of the weights; None for a detector without training.
         protocols: Names with commas, or ``'all'``.
         out: Folder for ``metrics.json`` and ``per_image.csv``; default the checkpoint's, without one
-            ``work_dirs/<name of the config>``.
+            ``work_dirs/<name of the config>_<data set>``.
         show_dir: Folder for a picture of each image; None draws none.
         save_scores: Whether to keep the score maps, in ``<out>/scores``.
         split: Part of the data set; None for what the config says, usually ``'test'``.
@@ -59,6 +60,7 @@ def run_test(
         workers: Processes that share the images, for a detector without training.
         views: Mirrored and turned views of each image whose logits a network's prediction averages: 1, 2, 4
             or 8; None for what the config says, usually 1.
+        dataset: As of :func:`~madnet.engine.config.load_config`.
 
     Returns:
         What ``metrics.json`` holds.
@@ -68,7 +70,7 @@ def run_test(
     """
     names = [p.name for p in get_protocols(protocols)]
     weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
-    cfg = load_config(config, parse_options(options))
+    cfg = load_config(config, parse_options(options), dataset)
     _check_checkpoint(config, checkpoint, is_training_free(cfg))
     out = Path(out or (cfg.work_dir if checkpoint is None else Path(checkpoint).parent))
     hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
@@ -79,11 +81,10 @@ def run_test(
     # mmengine always writes a config and a log into its work folder, where a training's own may lie
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir = folder
-        runner = build_runner(cfg, config)
+        runner = build_runner(cfg)
         if weights is not None:
             load_weights(runner.bare_model, weights, checkpoint)
-        with telling_config_errors(config):
-            runner.test()
+        runner.test()
     metric = find_metric(runner)
     found = report(runner, metric, config, checkpoint)
     if is_main_process():
@@ -116,15 +117,21 @@ def config_for_test(
         hooks: Configs of hooks that follow the test, instead of the training's ``custom_hooks``.
 
     Raises:
-        UserError: ``workers`` or ``views`` does not fit the config, or ``test_evaluator`` has no
-            ``IRSTDMetric``.
+        UserError: There are several test sets; ``workers`` or ``views`` does not fit the config;
+            ``test_evaluator`` has no ``IRSTDMetric``.
     """
     cfg = copy.deepcopy(cfg)
     if workers != 1:
         _share_images(cfg, workers)
     if views is not None:
         _set_views(cfg, name, views)
-    for dataset in inner_datasets(cfg.test_dataloader.dataset):
+    datasets = inner_datasets(cfg.test_dataloader.dataset)
+    if len(datasets) > 1:
+        raise UserError(
+            f'config {name}: found {len(datasets)} data sets in test_dataloader; tests score one at a time: '
+            '--cfg-options test_dataloader.dataset.name=NUDT-SIRST, with mean and deviation as trained.'
+        )
+    for dataset in datasets:
         dataset.split = split or dataset.get('split', 'test')
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     ours = [each for each in evaluators if _is_irstd_metric(each['type'])]

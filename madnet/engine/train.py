@@ -7,14 +7,13 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.registry import OPTIMIZERS
 
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
 from madnet.engine.cli import parse_options
-from madnet.engine.config import load_config, telling_config_errors
+from madnet.engine.config import load_config
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
-from madnet.errors import UserError, nearest
+from madnet.errors import UserError
 from madnet.records import metrics_text
 
 
@@ -28,12 +27,13 @@ def train(
     launcher: str = 'none',
     options: list[str] | None = None,
     trust_checkpoint: bool = False,
+    dataset: str | None = None,
 ) -> MadnetRunner:
     """Train the network of a config.
 
     Args:
         config: Path of a config file.
-        work_dir: Where checkpoints and logs go; default ``work_dirs/<name of the config>``.
+        work_dir: Where checkpoints and logs go; default ``work_dirs/<name of the config>_<data set>``.
         resume: True goes on from the newest whole checkpoint in ``work_dir``; a path from that file.
         load_from: Start from these weights; overrides the config's.
         amp: None, ``'fp16'``, ``'bf16'``, or ``'auto'`` (fp16 on a GPU, bf16 on a CPU).
@@ -41,6 +41,7 @@ def train(
         launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
         options: ``KEY=VALUE`` pairs that override the config.
         trust_checkpoint: Whether checkpoints may hold pickled objects.
+        dataset: As of :func:`~madnet.engine.config.load_config`.
 
     Returns:
         The runner, after training.
@@ -49,7 +50,34 @@ def train(
         UserError: The config, a checkpoint or the data are not as they should be.
         TrainingStopped: A signal asked to stop; all is saved.
     """
-    cfg = load_config(config, parse_options(options))
+    cfg = training_config(config, work_dir, resume, load_from, amp, seed, launcher, options, dataset)
+    _check_launcher(launcher)
+    runner = build_runner(cfg, trust_checkpoint)
+    start = time.time()
+    heading = _heading(runner, cfg)
+    if not resume:
+        _put_aside(Path(cfg.work_dir))
+    if is_main_process():
+        print(heading, flush=True)
+    runner.train()
+    if is_main_process():
+        print(_summary(runner, time.time() - start), flush=True)
+    return runner
+
+
+def training_config(
+    config: str,
+    work_dir: str | None = None,
+    resume: bool | str = False,
+    load_from: str | None = None,
+    amp: str | None = None,
+    seed: int | None = None,
+    launcher: str = 'none',
+    options: list[str] | None = None,
+    dataset: str | None = None,
+) -> Config:
+    """The whole config that :func:`train` trains by; the arguments are the same."""
+    cfg = load_config(config, parse_options(options), dataset)
     if is_training_free(cfg):
         raise UserError(
             f'config {config}: a detector without training has nothing to train. '
@@ -71,20 +99,7 @@ def train(
         cfg.load_from = resume if isinstance(resume, str) else None
     elif load_from:
         cfg.load_from = load_from
-    _check_launcher(launcher)
-    _check_optimizer(cfg, config)
-    runner = build_runner(cfg, config, trust_checkpoint)
-    start = time.time()
-    with telling_config_errors(config):
-        heading = _heading(runner, cfg)
-        if not resume:
-            _put_aside(Path(cfg.work_dir))
-        if is_main_process():
-            print(heading, flush=True)
-        runner.train()
-    if is_main_process():
-        print(_summary(runner, time.time() - start), flush=True)
-    return runner
+    return cfg
 
 
 def set_amp(cfg: Config, amp: str) -> None:
@@ -119,14 +134,6 @@ def _check_launcher(launcher: str) -> None:
         starter = {'pytorch': 'torchrun --nproc-per-node N', 'slurm': 'srun python'}[launcher]
         raise UserError(
             f'--launcher {launcher}: ${variable} is not set. Start with: {starter} tools/train.py …'
-        )
-
-
-def _check_optimizer(cfg: Config, config: str) -> None:
-    name = cfg.optim_wrapper.optimizer.type
-    if isinstance(name, str) and OPTIMIZERS.get(name) is None:
-        raise UserError(
-            f'config {config}: {name!r} is no registered optimizer.{nearest(name, OPTIMIZERS.module_dict)}'
         )
 
 

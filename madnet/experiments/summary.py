@@ -97,11 +97,11 @@ def _row(plan: Plan, views: int | None, tested: dict[Run, dict]) -> dict:
 def training_of(run: Run) -> dict:
     """How the tested epoch of a run was chosen and of how many; of a detector, its ``rule``."""
     from madnet.engine.cli import parse_options
-    from madnet.engine.config import load_config
+    from madnet.engine.config import load_config, selection_of
 
     cfg = load_config(run.config, parse_options(list(run.options)))
     if run.seed is not None:
-        epochs, selection = cfg.train_cfg.get('max_epochs'), cfg.get('selection', 'val')
+        epochs, selection = cfg.train_cfg.get('max_epochs'), selection_of(cfg)
         if epochs is not None and cfg.train_cfg.get('val_interval', 1) >= epochs:
             selection = 'last'  # the only epoch that validation sees
         return {'chosen': _CHOSEN[selection], 'epochs': epochs}

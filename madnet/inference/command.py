@@ -41,6 +41,7 @@ def predict_files(
     jobs: int = 1,
     options: list[str] | None = None,
     trust_checkpoint: bool = False,
+    dataset: str | None = None,
 ) -> list[dict[str, Any]]:
     """Predict image files and write what was found.
 
@@ -53,7 +54,7 @@ def predict_files(
         checkpoint: The weights for a config with a network.
         out: Folder for the results, made where it is missing.
         formats: Words of :data:`~madnet.inference.outputs.FORMATS` with commas.
-        threshold, tile, overlap, value_range, device, views, fold, trust_checkpoint: As in
+        threshold, tile, overlap, value_range, device, views, fold, trust_checkpoint, dataset: As in
             :class:`~madnet.inference.Predictor`.
         jobs: Processes among which the images are shared out.
         options: ``KEY=VALUE`` pairs that override the config.
@@ -85,6 +86,7 @@ def predict_files(
         fold=fold,
         options=parse_options(options),
         trust_checkpoint=trust_checkpoint,
+        dataset=dataset,
     )
     # Also with several processes: what is wrong with the detector is told before they start.
     predictor = make()

@@ -16,7 +16,7 @@ from torch import nn
 from madnet.classical.detectors import DETECTORS
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
-from madnet.engine.config import load_config, telling_config_errors
+from madnet.engine.config import check_config, load_config
 from madnet.errors import UserError, nearest
 from madnet.pretrained import get_pretrained, list_pretrained, load_pretrained
 
@@ -51,6 +51,7 @@ def load_detector(
     value_range: tuple[float, float] | None = None,
     options: Mapping[str, Any] | None = None,
     trust_checkpoint: bool = False,
+    dataset: str | None = None,
 ) -> LoadedDetector:
     """Build a detector and load its weights.
 
@@ -61,6 +62,8 @@ def load_detector(
         value_range: See :class:`~madnet.datasets.image_pipeline.ImagePipeline`.
         options: Dotted keys and values that override a config.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
+        dataset: For a config file, as of :func:`~madnet.engine.config.load_config`: whose mean, deviation and
+            base size.
 
     Raises:
         UserError: Nothing goes by this name, a checkpoint is missing or too many, or does not fit.
@@ -68,6 +71,10 @@ def load_detector(
     if isinstance(model, Config):
         return _from_config(model, checkpoint, device, value_range, trust_checkpoint)
     name = str(model)
+    suffix = Path(model).suffix.lower()
+    is_file = suffix in _CONFIG_TYPES or Path(model).is_file()
+    if dataset is not None and not is_file:
+        raise UserError(f'dataset {dataset!r}: is for config files, found {name}.')
     is_method, is_shipped = name in DETECTORS, name in list_pretrained()
     if (is_method or is_shipped) and checkpoint is not None:
         raise UserError(f'{name}: takes no checkpoint; one belongs to a config file, such as my_network.py.')
@@ -80,11 +87,10 @@ def load_detector(
             raise UserError(f'{name}: shipped with its config, which options cannot change.')
         network, pipeline = load_pretrained(name, device, value_range=value_range)
         return LoadedDetector(name, network, pipeline, {'sha256': get_pretrained(name).sha256})
-    suffix = Path(model).suffix.lower()
     if suffix in IMAGE_TYPES:
         raise UserError(f'{name}: found an image where a detector is expected. {_known(name)}')
-    if suffix in _CONFIG_TYPES or Path(model).is_file():
-        cfg = load_config(model, dict(options or {}))
+    if is_file:
+        cfg = load_config(model, options, dataset)
         return _from_config(cfg, checkpoint, device, value_range, trust_checkpoint)
     raise UserError(f'{name}: no detector of this name. {_known(name)}')
 
@@ -109,9 +115,9 @@ def _from_config(
     where = cfg.filename or name or 'given'
     if cfg.get('model') is None:
         raise UserError(f'config {where}: has no model.')
-    with telling_config_errors(str(where)):
-        model = MODELS.build({**cfg.model, **_no_downloads(cfg.model)})
-        pipeline = ImagePipeline.from_config(cfg, value_range)
+    check_config(cfg, str(where))
+    model = MODELS.build({**cfg.model, **_no_downloads(cfg.model)})
+    pipeline = ImagePipeline.from_config(cfg, value_range)
     has_weights = next(model.parameters(), None) is not None
     origin = {'config': str(cfg.filename)} if cfg.filename else {}
     if checkpoint is not None:

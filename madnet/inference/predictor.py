@@ -56,6 +56,8 @@ class Predictor:
         options: Dotted keys and values that override a config, or a training-free method's, such as
             ``{'model.rule': 'minmax0.5'}``.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
+        dataset: The data set, or its folder, that a config file's network was trained on: whose mean,
+            deviation and base size; None for the config's.
 
     Raises:
         UserError: Nothing goes by this name, the checkpoint does not fit, or an option is out of range.
@@ -74,13 +76,14 @@ class Predictor:
         fold: bool = False,
         options: Mapping[str, Any] | None = None,
         trust_checkpoint: bool = False,
+        dataset: str | None = None,
     ):
         if not 0 <= threshold <= 1:
             raise UserError(f'threshold: found {threshold:g}, expected a score in 0–1.')
         device = _device(device)
         self.threshold = threshold
         self.detector = load_detector(
-            config_or_name, checkpoint, device, value_range, options, trust_checkpoint
+            config_or_name, checkpoint, device, value_range, options, trust_checkpoint, dataset
         )
         if views is not None:
             if not hasattr(self.model, 'set_views'):

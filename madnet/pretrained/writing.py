@@ -16,7 +16,7 @@ from madnet.datasets.image_pipeline import ImagePipeline, pipeline_settings
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
 from madnet.engine.cli import parse_options
-from madnet.engine.config import load_config, telling_config_errors
+from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.evaluation import evaluate
 from madnet.files import write_json, write_whole
@@ -73,8 +73,7 @@ def ship_weights(
         raise UserError(f'name {name!r}: expected small letters, digits and underscores.')
     card_text = _checked_card(Path(card))
     cfg = load_config(config, parse_options(options))
-    with telling_config_errors(str(config)):
-        model = MODELS.build(cfg.model)
+    model = MODELS.build(cfg.model)
     saved = read_checkpoint(checkpoint, trust_checkpoint)
     load_weights(model, saved, checkpoint)
     state = {k: v.contiguous() for k, v in model.state_dict().items()}

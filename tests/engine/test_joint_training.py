@@ -44,7 +44,7 @@ def test_sets_are_seeded_apart_and_followed_through_the_epochs(tmp_path, tiny_co
     cfg = load_config(path)
     cfg.work_dir = str(tmp_path / 'run')
     cfg.train_cfg.max_epochs = 2
-    runner = build_runner(cfg, str(path))
+    runner = build_runner(cfg)
     runner.train()
     first, second = runner.train_dataloader.dataset.datasets
     assert (first.seed, second.seed - first.seed) == (42, 1_000_003)

@@ -169,7 +169,7 @@ def test_bf16_on_a_cpu(tiny_config, tmp_path):
             ['model.backbone.type=AdaDCMEncodr'],
             "'AdaDCMEncodr' is no registered model. Did you mean 'AdaDCMEncoder'",
         ),
-        (['model.backbone.widht=4'], "AdaDCMEncoder takes no argument 'widht'"),
+        (['model.backbone.widht=4'], 'model.backbone.widht: AdaDCMEncoder takes no such argument'),
         (['train_dataloader.dataset.type=SyntheticDataset'], "'SyntheticDataset' is no registered dataset"),
         (['default_hooks.checkpoint.save_best=nIOU'], "Did you mean 'nIoU'"),
         (['selection=tset'], "selection: found 'tset'"),

@@ -12,7 +12,8 @@ leaves none of them in what it gives:
 * helper variables, whose names begin with an underscore or end with ``_pipeline``.
 """
 
-from madnet.engine.config.dataset import SELECTIONS
-from madnet.engine.config.reading import config_error, load_config, telling_config_errors
+from madnet.engine.config.checking import check_config
+from madnet.engine.config.dataset import SELECTIONS, selection_of
+from madnet.engine.config.reading import load_config
 
-__all__ = ['SELECTIONS', 'config_error', 'load_config', 'telling_config_errors']
+__all__ = ['SELECTIONS', 'check_config', 'load_config', 'selection_of']

@@ -35,7 +35,7 @@ _AT_TOP = {
 #: Argument of a component → registry of the components in it. Other dicts with a type, such as norm_cfg, go
 #: through builders of their own: only their type is checked.
 _WITHIN = {
-    **{key: registry.MODELS for key in ('backbone', 'neck', 'decode_head', 'auxiliary_head', 'loss_decode')},
+    **dict.fromkeys(('backbone', 'neck', 'decode_head', 'auxiliary_head', 'loss_decode'), registry.MODELS),
     'data_preprocessor': registry.MODELS,
     'optimizer': registry.OPTIMIZERS,
     'vis_backends': registry.VISBACKENDS,

@@ -41,12 +41,12 @@ class Source:
 
 
 def find_sources(value: str | Sequence[str] | None) -> list[Source]:
-    """What ``dataset`` means: names of the catalogue, folders, or nothing.
+    """What ``dataset`` means: names of the catalogue, folders (several in a list or with commas), or nothing.
 
     Raises:
         UserError: Neither a known name nor a folder.
     """
-    values = [] if value is None else [value] if isinstance(value, (str, os.PathLike)) else list(value)
+    values = str(value).split(',') if isinstance(value, (str, os.PathLike)) else value or []
     return [_find_source(str(v)) for v in values]
 
 
@@ -165,6 +165,13 @@ def _choose_part(dataset: ConfigDict, loader: str, split: str, selection: str) -
         )
 
 
+def selection_of(cfg: Config) -> str:
+    """The ``selection`` by which a resolved config chooses its best epoch."""
+    if not cfg.get('val_dataloader'):
+        return 'last'
+    return 'test' if any(d.get('split') == 'test' for d in sets_of(cfg, 'val_dataloader')) else 'val'
+
+
 def fill_statistics(cfg: Config, where: str) -> None:
     """Give the preprocessor mean and deviation of the training images, where the config does not, and
     ``ToolboxCrop`` the mean to pad with.
@@ -173,8 +180,10 @@ def fill_statistics(cfg: Config, where: str) -> None:
         UserError: There is no data set to take them from.
     """
     preprocessor = (cfg.get('model') or {}).get('data_preprocessor') or {}
-    if preprocessor.get('type') == 'IRSTDPreProcessor' and not {'mean', 'std'} & set(preprocessor):
-        preprocessor.update(_statistics(cfg, where, bool(preprocessor.get('bgr_to_rgb'))))
+    sets = sets_of(cfg, 'train_dataloader') or sets_of(cfg, 'test_dataloader')
+    wanted = preprocessor.get('type') == 'IRSTDPreProcessor' and not {'mean', 'std'} & set(preprocessor)
+    if wanted and sets:  # none in a config that is a bare model
+        preprocessor.update(_statistics(sets, where, bool(preprocessor.get('bgr_to_rgb'))))
     for _, dataset in _sets(cfg):
         for steps in pipelines(dataset):
             for step in steps:
@@ -192,10 +201,9 @@ def _one_mean(preprocessor: dict, where: str) -> float:
     return mean[0]
 
 
-def _statistics(cfg: Config, where: str, rgb: bool) -> dict[str, list[float]]:
+def _statistics(sets: list[ConfigDict], where: str, rgb: bool) -> dict[str, list[float]]:
     """Mean and deviation of the training images; of several sets, each image with the same weight."""
-    sets = sets_of(cfg, 'train_dataloader') or sets_of(cfg, 'test_dataloader')
-    if not sets or not all(_is_ours(d) and not _is_open(d) for d in sets):
+    if not all(_is_ours(d) and not _is_open(d) for d in sets):
         raise UserError(
             f'config {where}: model.data_preprocessor has no mean and std, and the config no `dataset` to '
             f'take them from; give both, or --dataset with {", ".join(_shorts())} or a folder.'

@@ -1,18 +1,14 @@
 """Reading a config file, and completing it."""
 
 import inspect
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import mmengine.registry
-import mmseg.registry
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from madnet.datasets.catalogue import get_entry
+from madnet.engine.config.checking import check_config
 from madnet.engine.config.dataset import (
     choose_parts,
     fill_sets,
@@ -94,7 +90,9 @@ def load_config(
     # a classical detector's runs are told apart by its method, all of them have one config
     stem = (cfg.get('model') or {}).get('method') or Path(path).stem
     cfg.setdefault('work_dir', str(Path('work_dirs', _run_name(stem, short))))
-    return Config({k: v for k, v in cfg.items() if k in RUNNERS}, cfg.text, cfg.filename)
+    cfg = Config({k: v for k, v in cfg.items() if k in RUNNERS}, cfg.text, cfg.filename)
+    check_config(cfg, str(path))
+    return cfg
 
 
 def _run_name(stem: str, short: str) -> str:
@@ -137,64 +135,3 @@ def _check_keys(cfg: Config, options: dict[str, Any], where: str) -> None:
                 + f'no key {key!r} is known.'
                 + (nearest(key, known) or ' A helper variable begins with an underscore.')
             )
-
-
-@contextmanager
-def telling_config_errors(cfg_name: str) -> Iterator[None]:
-    """Turns what a failed build raises into one line, where the config is to blame.
-
-    Args:
-        cfg_name: Name of the config for the message.
-
-    Raises:
-        UserError: See :func:`config_error`.
-    """
-    try:
-        yield
-    except (KeyError, TypeError) as e:
-        told = config_error(e, cfg_name)
-        if told is None:
-            raise
-        raise told from None
-
-
-def config_error(error: BaseException, cfg_name: str) -> UserError | None:
-    """What a failed build says of the config, or None where the config is not to blame.
-
-    Args:
-        error: What building a runner or a part raised.
-        cfg_name: Name of the config for the message.
-
-    Returns:
-        A one-line error that names an unknown component or argument and the nearest right ones.
-    """
-    chain = [error]
-    while chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(chain[-1].__cause__ or chain[-1].__context__)
-    for e in reversed(chain):
-        if isinstance(e, UserError):
-            return e
-        text = str(e.args[0]) if e.args else ''
-        unknown = re.search(r'(\S+) is not in the (?:\w+::)?([\w ]+?) registry', text)
-        if isinstance(e, KeyError) and unknown:
-            name, kind = unknown.groups()
-            known = _registered(kind)
-            return UserError(f'config {cfg_name}: {name!r} is no registered {kind}.{nearest(name, known)}')
-        argument = re.search(r"(\S+?)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", text)
-        if isinstance(e, TypeError) and argument:
-            return UserError(
-                f'config {cfg_name}: {argument.group(1)} takes no argument {argument.group(2)!r}.'
-            )
-        missing = re.search(r'(\S+)\.__init__\(\) missing \d+ required .*?: (.*)', text)
-        if isinstance(e, TypeError) and missing:
-            return UserError(f'config {cfg_name}: {missing.group(1)} needs {missing.group(2)}.')
-    return None
-
-
-def _registered(kind: str) -> set[str]:
-    names = set()
-    for module in (mmengine.registry, mmseg.registry):
-        for registry in vars(module).values():
-            if getattr(registry, 'name', None) == kind and hasattr(registry, 'module_dict'):
-                names |= set(registry.module_dict)
-    return names

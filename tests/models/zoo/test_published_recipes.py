@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from madnet.engine.config import load_config
+from madnet.engine.config import load_config, selection_of
 
 from . import checks
 
@@ -48,7 +48,7 @@ def test_common_recipes(repository, network, short):
     assert config.model.data_preprocessor.mean == config.grey_stats.mean
     assert config.model.decode_head.loss_decode == {'type': 'SoftIoULoss', 'per_image': True}
     assert config.train_dataloader.dataset.name == checks.DATA_SETS[short]
-    assert config.selection == 'val'
+    assert selection_of(config) == 'val'
 
 
 @pytest.mark.parametrize('network', RECIPES)

@@ -7,7 +7,7 @@ import torch
 from mmseg.registry import DATASETS, MODELS, PARAM_SCHEDULERS
 from small_models import sample
 
-from madnet.engine.config import load_config
+from madnet.engine.config import load_config, selection_of
 
 from . import checks
 
@@ -27,7 +27,7 @@ def test_configs(repository, network, short, recipe):
     crop = config.train_dataloader.dataset.pipeline[2]
     if recipe == 'modern':
         assert crop.type == 'RandomTargetCrop'
-        assert config.selection == 'val'
+        assert selection_of(config) == 'val'
         return
     assert crop.type == 'ToolboxCrop'
     assert [crop.pad_value] == list(config.model.data_preprocessor.mean)
