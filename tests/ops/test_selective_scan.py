@@ -323,7 +323,7 @@ class TestChoice:
         from madnet.ops.selective_scan import cpu_backend, interface
 
         monkeypatch.setattr(cpu_backend, 'KERNELS', None)
-        interface._tell_of_slow_fallback.cache_clear()
+        interface._warn_of_slow_fallback.cache_clear()
         assert selective_scan_backends() == ['torch', 'reference']
         tensors = sequences(dtype=torch.float32)
         with pytest.warns(UserWarning, match='install a C compiler'):
@@ -341,7 +341,7 @@ class TestAsOneNode:
         tensors = [t.requires_grad_() for t in sequences(2, 2, 3, 4, 70, dtype=torch.float32)]
         if not optional:
             tensors[5:] = [None, None]
-        torch.library.opcheck(torch.ops.madnet.selective_scan.default, (*tensors, True, backend, save))
+        torch.library.opcheck(torch.ops.madnet.selective_scan.default, (*tensors, True, False, backend, save))
 
     def test_compile_with_dynamic_shapes(self):
         compiled = torch.compile(
@@ -371,7 +371,7 @@ class TestAsOneNode:
         tensors = [t.requires_grad_() for t in sequences(length=100, dtype=torch.float32)]
         grads = []
         for save in (True, False):
-            y, _ = torch.ops.madnet.selective_scan(*tensors, True, FAST[-1], save)
+            y, _ = torch.ops.madnet.selective_scan(*tensors, True, False, FAST[-1], save)
             grads.append(torch.autograd.grad(y.sum(), tensors))
         assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
 

@@ -111,7 +111,7 @@ def test_empty_batch(backend):
 @pytest.mark.parametrize('backend', BACKENDS)
 def test_opcheck(backend):
     tensors = [t.requires_grad_() for t in maps(1, 6, 7, 3, 2, dtype=torch.float32)]
-    torch.library.opcheck(torch.ops.madnet.selective_scan_2d.default, (*tensors, True, backend, True))
+    torch.library.opcheck(torch.ops.madnet.selective_scan.default, (*tensors, True, True, backend, True))
 
 
 @pytest.mark.skipif('cpu' not in BACKENDS, reason='the compiled kernels were not built')

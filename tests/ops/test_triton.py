@@ -177,9 +177,11 @@ class TestKernels:
     @pytest.mark.usefixtures('small_tiles')
     def test_opcheck(self):
         tensors = [t.to(device).requires_grad_() for t in sequences(1, 1, 1, 2, 4, dtype=torch.float32)]
-        torch.library.opcheck(torch.ops.madnet.selective_scan.default, (*tensors, True, 'triton', True))
+        torch.library.opcheck(
+            torch.ops.madnet.selective_scan.default, (*tensors, True, False, 'triton', True)
+        )
         tensors = [t.to(device).requires_grad_() for t in maps(1, 2, 1, 1, 2, dtype=torch.float32)]
-        torch.library.opcheck(torch.ops.madnet.selective_scan_2d.default, (*tensors, True, 'triton', True))
+        torch.library.opcheck(torch.ops.madnet.selective_scan.default, (*tensors, True, True, 'triton', True))
 
     def test_is_named_first_but_not_chosen_in_the_interpreter(self):
         from madnet.ops.selective_scan.backend import ScanInputs

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .backend import ScanInputs, compute_dtype
-from .custom_op import BACKENDS, scan, scan_2d
+from .custom_op import BACKENDS, scan
 from .export import exportable_scan, exportable_scan_2d
 
 
@@ -61,7 +61,7 @@ def selective_scan(
     )
     if torch.compiler.is_exporting() and backend == 'auto':
         return exportable_scan(inputs)
-    return scan(*inputs, choose_backend(inputs, backend), _wants_gradient(inputs))[0]
+    return scan(*inputs, False, choose_backend(inputs, backend), _wants_gradient(inputs))[0]
 
 
 def selective_scan_2d(
@@ -107,7 +107,7 @@ def selective_scan_2d(
     _check('selective_scan_2d', inputs, 4 * channels, 4, (*pixels, 4, channels), (*pixels, 4, A.shape[1]))
     if torch.compiler.is_exporting() and backend == 'auto':
         return exportable_scan_2d(inputs)
-    return scan_2d(*inputs, choose_backend(inputs, backend), _wants_gradient(inputs))[0]
+    return scan(*inputs, True, choose_backend(inputs, backend), _wants_gradient(inputs))[0]
 
 
 def selective_scan_backends() -> list[str]:
@@ -140,7 +140,7 @@ def choose_backend(inputs: ScanInputs, backend: str = 'auto') -> str:
             and dtype == torch.float32
             and not torch.compiler.is_compiling()
         ):
-            _tell_of_slow_fallback()
+            _warn_of_slow_fallback()
         return name
     if backend not in BACKENDS:
         known = ', '.join(['auto', *BACKENDS])
@@ -151,7 +151,7 @@ def choose_backend(inputs: ScanInputs, backend: str = 'auto') -> str:
 
 
 @functools.cache
-def _tell_of_slow_fallback() -> None:
+def _warn_of_slow_fallback() -> None:
     warnings.warn(
         'selective_scan: the compiled CPU kernels are missing, so the PyTorch form serves, several times '
         'slower; install a C compiler and install madnet again',

@@ -75,13 +75,13 @@ class TritonBackend(Backend):
         states = torch.empty(self.states_shape(shape) if save else 0, dtype=torch.float32, device=y.device)
         if not y.numel():
             return states
-        u, delta, B, C = launch.large(y)
+        wide, (u, delta, B, C) = launch.needs_wide_offsets(y), launch.input_strides()
         with _on_device_of(y):
-            entering = launch.entering(u, B, backward=False)
+            entering = launch.entering(u, B, wide, backward=False)
             forward_kernel[(launch.sequences, launch.blocks, launch.segments)](
                 *launch.pointers(), y, states, entering, *launch.sizes(), launch.segment_tiles,
                 *u, *delta, *B, *C, *launch.strides(y),
-                **launch.constants(), **launch.parameters_there(), SAVE=save, SPLIT=launch.segments > 1,
+                **launch.constants(wide), **launch.parameters_there(), SAVE=save, SPLIT=launch.segments > 1,
                 num_warps=WARPS['forward'], enable_fp_fusion=True,
             )  # fmt: skip
         return states
@@ -102,17 +102,18 @@ class TritonBackend(Backend):
         dB, dC = parts(inputs.B, launch.blocks), parts(inputs.C, launch.blocks)
         if du.numel():
             grad = grad.contiguous() if maps and pixel_stride(grad) is None else grad
-            u, delta, B, C = launch.large(grad, du, ddelta, mixed=(dB[0],))
+            wide = launch.needs_wide_offsets(grad, du, ddelta, dB[0])
+            u, delta, B, C = launch.input_strides()
             g = launch.strides(grad)
             with _on_device_of(du):
-                entering = launch.entering(g, C, backward=True, gradient=grad)
+                entering = launch.entering(g, C, wide, backward=True, gradient=grad)
                 backward_kernel[(workers * shape.groups, launch.blocks)](
                     *launch.pointers(), grad, states, entering, du, ddelta, dA, dB, dC,
                     dA if dD is None else dD, dA if dbias is None else dbias,
                     tasks, workers, *launch.sizes(), launch.segments, launch.segment_tiles,
                     *u, *delta, *B, *C, *g, *launch.strides(du), *launch.strides(ddelta),
                     dB.stride(0), *launch.strides_mixed(dB[0]),
-                    **launch.constants(), **launch.parameters_there(), SPLIT=launch.segments > 1,
+                    **launch.constants(wide), **launch.parameters_there(), SPLIT=launch.segments > 1,
                     num_warps=WARPS['backward'], enable_fp_fusion=True,
                 )  # fmt: skip
         sums = (x if x is None else x.sum(0) for x in (dA, dB, dC, dD, dbias))
@@ -136,16 +137,25 @@ class _Launch:
         wanted = -(-ENOUGH // max(self.sequences * self.blocks, 1))
         self.segment_tiles = max(-(-tiles // wanted), min(SEGMENT, tiles))
         self.segments = -(-tiles // self.segment_tiles)
-        self.wide = False
 
-    def large(self, *others: Tensor, mixed: tuple[Tensor, ...] = ()) -> list[tuple[int, ...]]:
-        """Strides of u, delta, B and C; with ``others`` they tell how wide offsets must be counted."""
+    def needs_wide_offsets(self, *others: Tensor) -> bool:
+        """Whether 32 bits are too few to count the elements of one item of the batch, in u, delta, B, C or
+        one of the ``others`` that the kernel reads or writes."""
         u, delta, B, C = self.inputs.u, self.inputs.delta, self.inputs.B, self.inputs.C
-        self.wide = any(_reach(x) >= 2**31 for x in (u, delta, B, C, *others, *mixed))
+        return any(_reach(x) >= 2**31 for x in (u, delta, B, C, *others))
+
+    def input_strides(self) -> list[tuple[int, int, int, int]]:
+        """Strides of u, delta, B and C, four each."""
+        u, delta, B, C = self.inputs.u, self.inputs.delta, self.inputs.B, self.inputs.C
         return [self.strides(u), self.strides(delta), self.strides_mixed(B), self.strides_mixed(C)]
 
     def entering(
-        self, x: tuple[int, ...], M: tuple[int, ...], backward: bool, gradient: Tensor | None = None
+        self,
+        x: tuple[int, ...],
+        M: tuple[int, ...],
+        wide: bool,
+        backward: bool,
+        gradient: Tensor | None = None,
     ) -> Tensor:
         """What enters each segment: states, or backwards a·λ; a stand-in where there is one segment."""
         from .triton_kernels import carry_kernel, summary_kernel
@@ -156,7 +166,7 @@ class _Launch:
         device = inputs.u.device
         ends = torch.empty(self.sequences, self.segments, shape.states, shape.channels, device=device)
         spans = torch.empty(self.sequences, self.segments, shape.channels, device=device)
-        constants = self.constants()
+        constants = self.constants(wide)
         bias = inputs.A if inputs.delta_bias is None else inputs.delta_bias
         source, mixed = (gradient, inputs.C) if backward else (inputs.u, inputs.B)
         summary_kernel[(self.sequences, self.blocks, self.segments)](
@@ -191,14 +201,14 @@ class _Launch:
         """Of (batch, K, N, L) or (batch, H, W, 4, N): (batch, group, state, step)."""
         return (x.stride(0), x.stride(3), x.stride(4), pixel_stride(x)) if self.maps else x.stride()
 
-    def constants(self) -> dict[str, int | bool]:
+    def constants(self, wide: bool) -> dict[str, int | bool]:
         return {
             'N': self.shape.states,
             'N_PADDED': 1 << (self.shape.states - 1).bit_length(),
             'BLOCK': CHANNELS,
             'T': STEPS,
             'MAPS': self.maps,
-            'WIDE': self.wide,
+            'WIDE': wide,
             'SOFTPLUS': self.inputs.delta_softplus,
         }
 
