@@ -33,6 +33,79 @@ _GAP = 6  # least distance, in pixels, between two targets' masks
 _FAINTEST, _HEADROOM = 10.0, 250.0  # grey levels: below, rounding to 8 bit shows; above, the sensor saturates
 
 
+#: Share of scenes of each kind.
+KINDS = {'cloud': 0.35, 'sea': 0.2, 'ground': 0.3, 'sky': 0.15}
+
+#: Ranges from which scenes are drawn uniformly. "Level" and "contrast" are grey levels; a spectrum's exponent
+#: is the β of 1/f^β in power, its stretch how many times longer clutter is along x than along y.
+RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    'sky': {
+        'exponent': (3.0, 4.0),
+        'stretch': (1, 2.5),
+        'level': (35, 130),
+        'warmer horizon': (-15, 60),  # grey levels from top to bottom
+        'haze contrast': (1, 6),
+    },
+    'cloud': {
+        'exponent': (2.8, 3.6),
+        'stretch': (1, 1.8),
+        'texture exponent': (2.0, 2.8),
+        'cover begins': (-0.9, 0.5),  # of the shape field, in standard deviations
+        'edge': (0.25, 1.6),  # from clear to covered, in standard deviations of that field
+        'sky level': (25, 90),
+        'warmer horizon': (-10, 35),
+        'texture': (0.05, 0.16),  # share of the cloud's brightness
+        'brightness': (35, 110),  # grey levels above the sky
+    },
+    'sea': {
+        'horizon': (-0.15, 0.45),  # heights of the image from its top
+        'tilt': (-0.03, 0.03),  # of the horizon, pixels down for one to the right
+        'exponent': (1.6, 2.4),
+        'stretch': (3, 8),
+        'level': (45, 110),
+        'nearer water': (0, 30),  # grey levels above the level at the bottom
+        'wave contrast': (4, 16),
+        'sun': (0.1, 0.9),  # widths of the image from its left
+        'path width': (0.08, 0.3),  # standard deviation, widths of the image
+        'crest': (1.2, 2.0),  # standard deviations of the waves beyond which they glint
+        'glint': (25, 70),  # grey levels for each standard deviation beyond
+        'sky above sea': (-30, 40),  # grey levels
+    },
+    'ground': {
+        'exponent': (2.2, 3.0),
+        'stretch': (0.8, 1.6),
+        'texture exponent': (1.0, 1.8),
+        'level': (60, 130),
+        'contrast': (8, 26),
+        'plateau border': (-1.5, 1.5),  # standard deviations of the relief
+        'texture contrast': (2, 7),
+        'road level': (-1, 2),  # contrasts above the level
+        'street': (0, 90),  # degrees along which buildings stand
+        'building level': (-2, 2.5),  # contrasts above the level
+        'building side': (8, 34),  # pixels
+        'sunlit wall': (10, 40),  # grey levels above the roof
+        'road start': (0, 1),  # sides of the image
+        'road drift': (-0.06, 0.06),  # sides of the image each twelfth of its length
+        'ridge exponent': (1.0, 1.4),  # of its amplitude spectrum
+        'ridge': (0.35, 0.75),  # heights of the image from its top
+        'ridge contrast': (0.02, 0.10),  # standard deviation, heights of the image
+        'sky below ground': (-10, 45),  # grey levels
+    },
+    'sensor': {
+        'blur': (0.5, 0.9),  # standard deviation of the point spread, pixels
+        'vignetting': (0, 0.12),  # share lost at the middle of a border; in the corners twice as much
+        'column noise': (0, 1.2),  # standard deviations, grey levels
+        'row noise': (0, 0.5),
+        'white noise': (0.6, 3.0),
+        'stretched to': (60, 160),  # grey levels from the 1st to the 99th percentile
+    },
+}
+#: Probability that the sea glints, that a ridge cuts the ground off, and that there may be buildings.
+GLINTS, RIDGES, BUILT_UP = 0.6, 0.45, 0.5
+#: At most; each number from 0 (plateau borders: from 1) is as likely.
+MAX_PLATEAU_BORDERS, MAX_ROADS, MAX_BUILDINGS, MAX_ROAD_WIDTH = 3, 2, 8, 4
+
+
 @dataclass(frozen=True)
 class Target:
     """One target of a scene.
@@ -85,14 +158,21 @@ def synth_scene(seed: int, index: int, size: int | tuple[int, int] = 256) -> Sce
     if min(h, w) < 48:
         raise ValueError(f'size={size}: a scene needs at least 48 × 48 pixels.')
     rng = np.random.default_rng([seed, index])
-    kind = str(rng.choice(tuple(_BACKGROUNDS), p=_SHARES))
-    blur = rng.uniform(0.5, 0.9)
+    kind = str(rng.choice(tuple(KINDS), p=tuple(KINDS.values())))
+    blur = _drawer(rng, 'sensor')('blur')
     radiance = _BACKGROUNDS[kind](rng, h, w)
     image = _sense(rng, radiance, blur)
     return _add_targets(rng, image, kind, blur)
 
 
-# Backgrounds: radiance maps (H, W), float32, in grey levels; the sensor model follows.
+def _drawer(rng: np.random.Generator, part: str) -> Callable[[str], float]:
+    """Draws a value from a range of :data:`RANGES` by its name."""
+    ranges = RANGES[part]
+    return lambda name: rng.uniform(*ranges[name])
+
+
+# Backgrounds: radiance maps (H, W), float32, in grey levels; the sensor model follows. The order of the draws
+# is part of what a seed means.
 
 
 def _clutter(rng: np.random.Generator, h: int, w: int, beta: float, stretch: float = 1.0) -> np.ndarray:
@@ -120,37 +200,40 @@ def _smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def _sky(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
-    haze = _clutter(rng, h, w, rng.uniform(3.0, 4.0), stretch=rng.uniform(1, 2.5))
-    return rng.uniform(35, 130) + _ramp(rng, h, w, rng.uniform(-15, 60)) + rng.uniform(1, 6) * haze
+    draw = _drawer(rng, 'sky')
+    haze = _clutter(rng, h, w, draw('exponent'), stretch=draw('stretch'))
+    return draw('level') + _ramp(rng, h, w, draw('warmer horizon')) + draw('haze contrast') * haze
 
 
 def _cloud(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
-    shape = _clutter(rng, h, w, rng.uniform(2.8, 3.6), stretch=rng.uniform(1, 1.8))
-    texture = _clutter(rng, h, w, rng.uniform(2.0, 2.8))
-    low = rng.uniform(-0.9, 0.5)
+    draw = _drawer(rng, 'cloud')
+    shape = _clutter(rng, h, w, draw('exponent'), stretch=draw('stretch'))
+    texture = _clutter(rng, h, w, draw('texture exponent'))
+    low = draw('cover begins')
     # The narrower the step, the harder the cloud's edge, which is what false alarms come from.
-    cover = _smoothstep(shape + 0.12 * texture, low, low + rng.uniform(0.25, 1.6))
-    sky = rng.uniform(25, 90) + _ramp(rng, h, w, rng.uniform(-10, 35))
-    lit = 1 + 0.25 * shape + rng.uniform(0.05, 0.16) * texture
-    return sky + rng.uniform(35, 110) * cover * lit
+    cover = _smoothstep(shape + 0.12 * texture, low, low + draw('edge'))
+    sky = draw('sky level') + _ramp(rng, h, w, draw('warmer horizon'))
+    lit = 1 + 0.25 * shape + draw('texture') * texture
+    return sky + draw('brightness') * cover * lit
 
 
 def _sea(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
-    horizon = rng.uniform(-0.15, 0.45) * h
-    tilt = rng.uniform(-0.03, 0.03) * (np.arange(w, dtype=np.float32)[None] - w / 2)
+    draw = _drawer(rng, 'sea')
+    horizon = draw('horizon') * h
+    tilt = draw('tilt') * (np.arange(w, dtype=np.float32)[None] - w / 2)
     depth = np.arange(h, dtype=np.float32)[:, None] - np.float32(horizon) - tilt
     near = np.clip(depth / depth.max(), 0, 1)
-    waves = _clutter(rng, h, w, rng.uniform(1.6, 2.4), stretch=rng.uniform(3, 8))
+    waves = _clutter(rng, h, w, draw('exponent'), stretch=draw('stretch'))
     waves = _in_perspective(waves, near)
-    level = rng.uniform(45, 110)
-    sea = level + rng.uniform(0, 30) * near + (3 + rng.uniform(4, 16) * np.sqrt(near)) * waves
+    level = draw('level')
+    sea = level + draw('nearer water') * near + (3 + draw('wave contrast') * np.sqrt(near)) * waves
     # Glints: the crests on the sun's path.
-    offset = (np.arange(w) - rng.uniform(0.1, 0.9) * w) / (rng.uniform(0.08, 0.3) * w)
+    offset = (np.arange(w) - draw('sun') * w) / (draw('path width') * w)
     path = np.exp(-(offset**2) / 2).astype(np.float32)[None]
-    crests = np.clip(waves - rng.uniform(1.2, 2.0), 0, None) * (rng.random() < 0.6)
-    sea = sea + rng.uniform(25, 70) * crests * path * np.sqrt(near)
+    crests = np.clip(waves - draw('crest'), 0, None) * (rng.random() < GLINTS)
+    sea = sea + draw('glint') * crests * path * np.sqrt(near)
     sky = _sky(rng, h, w)
-    sky += level + rng.uniform(-30, 40) - sky.mean()
+    sky += level + draw('sky above sea') - sky.mean()
     return np.where(depth > 0, sea, sky).astype(np.float32)
 
 
@@ -165,52 +248,56 @@ def _in_perspective(field: np.ndarray, near: np.ndarray) -> np.ndarray:
 
 
 def _ground(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
-    relief = _clutter(rng, h, w, rng.uniform(2.2, 3.0), stretch=rng.uniform(0.8, 1.6))
-    texture = _clutter(rng, h, w, rng.uniform(1.0, 1.8))
-    level, contrast = rng.uniform(60, 130), rng.uniform(8, 26)
+    draw = _drawer(rng, 'ground')
+    relief = _clutter(rng, h, w, draw('exponent'), stretch=draw('stretch'))
+    texture = _clutter(rng, h, w, draw('texture exponent'))
+    level, contrast = draw('level'), draw('contrast')
     # Fields and woods: plateaus of the relief, each at its own temperature.
-    steps = np.digitize(relief, np.sort(rng.uniform(-1.5, 1.5, rng.integers(1, 4)))).astype(np.int64)
+    borders = rng.uniform(*RANGES['ground']['plateau border'], rng.integers(1, MAX_PLATEAU_BORDERS + 1))
+    steps = np.digitize(relief, np.sort(borders)).astype(np.int64)
     ground = level + contrast * rng.standard_normal(steps.max() + 1).astype(np.float32)[steps] * 0.7
-    ground = ground + 0.6 * contrast * relief + rng.uniform(2, 7) * texture
-    if rng.random() < 0.45:
+    ground = ground + 0.6 * contrast * relief + draw('texture contrast') * texture
+    if rng.random() < RIDGES:
         return _under_sky(rng, ground, h, w)
-    for _ in range(rng.integers(0, 3)):
-        _draw_road(rng, ground, level + rng.uniform(-1, 2) * contrast)
-    street = rng.uniform(0, 90)
-    for _ in range(rng.integers(0, 9) if rng.random() < 0.5 else 0):
-        _draw_building(rng, ground, level + rng.uniform(-2, 2.5) * contrast, street + rng.normal(0, 3))
+    for _ in range(rng.integers(0, MAX_ROADS + 1)):
+        _draw_road(rng, ground, level + draw('road level') * contrast)
+    street = draw('street')
+    for _ in range(rng.integers(0, MAX_BUILDINGS + 1) if rng.random() < BUILT_UP else 0):
+        _draw_building(rng, ground, level + draw('building level') * contrast, street + rng.normal(0, 3))
     return ground.astype(np.float32)
 
 
 def _draw_road(rng: np.random.Generator, ground: np.ndarray, level: float) -> None:
     h, w = ground.shape
+    draw = _drawer(rng, 'ground')
     x = np.linspace(-0.1, 1.1, 12)
-    y = rng.uniform(0, 1) + np.cumsum(rng.normal(rng.uniform(-0.06, 0.06), 0.025, 12))
+    y = draw('road start') + np.cumsum(rng.normal(draw('road drift'), 0.025, 12))
     points = np.stack([x * w, y * h] if rng.random() < 0.5 else [y * w, x * h], axis=1)
-    cv2.polylines(ground, [np.round(points).astype(np.int32)], False, float(level), int(rng.integers(1, 5)))
+    thickness = int(rng.integers(1, MAX_ROAD_WIDTH + 1))
+    cv2.polylines(ground, [np.round(points).astype(np.int32)], False, float(level), thickness)
 
 
 def _draw_building(rng: np.random.Generator, ground: np.ndarray, level: float, angle: float) -> None:
     h, w = ground.shape
-    box = (rng.uniform(0, w), rng.uniform(0, h)), tuple(rng.uniform(8, 34, 2)), angle
+    draw = _drawer(rng, 'ground')
+    box = (rng.uniform(0, w), rng.uniform(0, h)), (draw('building side'), draw('building side')), angle
     corners = np.round(cv2.boxPoints(box)).astype(np.int32)
     cv2.fillConvexPoly(ground, corners, float(level))
-    # The sunlit wall.
-    cv2.line(
-        ground, tuple(corners[0].tolist()), tuple(corners[1].tolist()), float(level + rng.uniform(10, 40)), 2
-    )
+    wall = float(level + draw('sunlit wall'))
+    cv2.line(ground, tuple(corners[0].tolist()), tuple(corners[1].tolist()), wall, 2)
 
 
 def _under_sky(rng: np.random.Generator, ground: np.ndarray, h: int, w: int) -> np.ndarray:
     """A ridge, jagged as natural ones are, with the sky above it."""
+    draw = _drawer(rng, 'ground')
     steps = rng.standard_normal(w // 2 + 1) + 1j * rng.standard_normal(w // 2 + 1)
     f = np.fft.rfftfreq(w)
     f[0] = np.inf
-    ridge = np.fft.irfft(steps * f ** -rng.uniform(1.0, 1.4), n=w)
-    ridge = h * (rng.uniform(0.35, 0.75) + rng.uniform(0.02, 0.10) * ridge / ridge.std())
+    ridge = np.fft.irfft(steps * f ** -draw('ridge exponent'), n=w)
+    ridge = h * (draw('ridge') + draw('ridge contrast') * ridge / ridge.std())
     depth = np.arange(h)[:, None] - ridge[None]
     sky = (_sky if rng.random() < 0.5 else _cloud)(rng, h, w)
-    sky += ground.mean() - rng.uniform(-10, 45) - sky.mean()
+    sky += ground.mean() - draw('sky below ground') - sky.mean()
     return np.where(depth > 0, ground, sky).astype(np.float32)
 
 
@@ -220,23 +307,23 @@ _BACKGROUNDS: dict[str, Callable[[np.random.Generator, int, int], np.ndarray]] =
     'ground': _ground,
     'sky': _sky,
 }
-_SHARES = (0.35, 0.2, 0.3, 0.15)
 
 
 def _sense(rng: np.random.Generator, radiance: np.ndarray, blur: float) -> np.ndarray:
     """What an uncooled focal plane makes of a radiance map, in grey levels, not yet rounded."""
     h, w = radiance.shape
+    draw = _drawer(rng, 'sensor')
     image = cv2.GaussianBlur(radiance, (0, 0), blur)
     y = np.linspace(-1, 1, h, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, w, dtype=np.float32)[None]
-    image = image * (1 - rng.uniform(0, 0.12) * (x * x + y * y))
-    columns = rng.standard_normal((1, w), dtype=np.float32) * rng.uniform(0, 1.2)
-    rows = rng.standard_normal((h, 1), dtype=np.float32) * rng.uniform(0, 0.5)
-    white = rng.standard_normal((h, w), dtype=np.float32) * rng.uniform(0.6, 3.0)
+    image = image * (1 - draw('vignetting') * (x * x + y * y))
+    columns = rng.standard_normal((1, w), dtype=np.float32) * draw('column noise')
+    rows = rng.standard_normal((h, 1), dtype=np.float32) * draw('row noise')
+    white = rng.standard_normal((h, w), dtype=np.float32) * draw('white noise')
     image = image + columns + rows + white
     # Automatic gain: every scene fits into the range, and half of the flat ones are stretched, noise and all.
     low, high = np.percentile(image[::4, ::4], (1, 99))
-    wanted = rng.uniform(60, 160) if rng.random() < 0.5 else 0.0
+    wanted = draw('stretched to') if rng.random() < 0.5 else 0.0
     gain = np.clip(wanted / (high - low), 1.0, 3.0) * min(1.0, 190 / (high - low))
     image = (image - low) * gain + np.clip(low, 8, 210 - (high - low) * gain)
     return np.clip(image, 0, 255).astype(np.float32)
