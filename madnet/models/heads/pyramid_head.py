@@ -104,24 +104,14 @@ class PyramidHead(BaseDecodeHead):
         target = self._target(batch_data_samples)
         modules = self.loss_decode if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]
         aligned = [self.align(logits, target) for logits in maps]
-        of_modules = [self._losses_of_maps(module, aligned) for module in modules]
         self.peaks = {name: logits.detach().amax() for name, logits in zip(names, maps, strict=True)}
         losses: dict[str, Tensor] = {}
-        for i, (name, weight) in enumerate(zip(names, weights, strict=True)):
-            for module, values in zip(modules, of_modules, strict=True):
+        for name, weight, (logits, truth) in zip(names, weights, aligned, strict=True):
+            for module in modules:
                 key = f'{module.loss_name if len(modules) > 1 else "loss"}_{name}'
-                value = weight * values[i]
+                value = weight * module(logits, truth, ignore_index=self.ignore_index)
                 losses[key] = losses[key] + value if key in losses else value
         return losses
-
-    def _losses_of_maps(self, module: nn.Module, aligned: list[tuple[Tensor, Tensor]]) -> Sequence[Tensor]:
-        """A loss of every pair of logits and target; in one pass where the loss can and all are alike."""
-        first, target = aligned[0]
-        alike = all(t is target and logits.shape == first.shape for logits, t in aligned)
-        if len(aligned) > 1 and alike and getattr(module, 'takes_maps', False):
-            stacked = torch.cat([logits for logits, _ in aligned], dim=1)
-            return module.of_maps(stacked, target, ignore_index=self.ignore_index).unbind()
-        return [module(logits, t, ignore_index=self.ignore_index) for logits, t in aligned]
 
     def named_weights(self, number: int) -> tuple[list[str], list[float]]:
         """Names and weights of so many maps: of the last ones, for a head with deep supervision that is in

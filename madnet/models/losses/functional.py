@@ -2,8 +2,6 @@
 
 Everywhere: ``logits`` (B, 1, H, W) of any real value; ``target`` (B, 1, H, W) in 0–1, soft values allowed;
 ``valid`` (B, 1, H, W), 1 where a pixel counts and 0 where it does not, None for all. The result is a scalar.
-With ``per_map=True`` ``logits`` is (B, M, H, W), M maps towards the one target, and the result (M,), the loss
-of each: the same values as one by one, in fewer passes over memory.
 Everything is computed in float32 under mixed precision too: sums over 256² pixels overflow half precision.
 """
 
@@ -16,37 +14,23 @@ from torch import Tensor
 from madnet.models.layers import gradient_magnitude
 
 
-def _check_shapes(logits: Tensor, target: Tensor, per_map: bool) -> None:
-    maps = logits[:, :1] if per_map else logits
-    if maps.shape != target.shape:
+def _check_shapes(logits: Tensor, target: Tensor) -> None:
+    if logits.shape != target.shape:
         raise ValueError(
             f'logits {tuple(logits.shape)} and target {tuple(target.shape)} must have one shape (B, 1, H, W)'
-            + (', but for the number of maps in logits' if per_map else '')
         )
 
 
-def _masses(
-    logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Probabilities (B, M, H, W) and target (B, 1, H, W) as float32, zero where nothing counts."""
-    _check_shapes(logits, target, per_map)
+def _masses(logits: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Probabilities and target (B, 1, H, W) as float32, zero where nothing counts."""
+    _check_shapes(logits, target)
     prob, target = logits.float().sigmoid(), target.float()
     return (prob, target) if valid is None else (prob * valid, target * valid)
 
 
-def _per_image(x: Tensor) -> Tensor:
-    """(B, M, H, W) → (B, M)."""
-    return x.flatten(2).sum(dim=2)
-
-
-def _over_batch(x: Tensor) -> Tensor:
-    """(B, M) → (1, M)."""
-    return x.sum(dim=0, keepdim=True)
-
-
-def _mean(values: Tensor, per_map: bool) -> Tensor:
-    """(B or 1, M) → (M,) or a scalar."""
-    return values.mean(dim=0) if per_map else values.mean()
+def _sum(x: Tensor) -> Tensor:
+    """(B, 1, H, W) → (B,), over each image."""
+    return x.flatten(1).sum(dim=1)
 
 
 def soft_iou_loss(
@@ -55,7 +39,6 @@ def soft_iou_loss(
     valid: Tensor | None = None,
     smooth: float = 1.0,
     per_image: bool = False,
-    per_map: bool = False,
 ) -> Tensor:
     """1 − (Σpg + s) / (Σp + Σg − Σpg + s) on probabilities p and target g.
 
@@ -64,11 +47,11 @@ def soft_iou_loss(
         per_image: Average over images of the loss of each; by default, as published, the sums run over the
             batch, so that images with large targets weigh more.
     """
-    prob, target = _masses(logits, target, valid, per_map)
-    both, prob, target = _per_image(prob * target), _per_image(prob), _per_image(target)
+    prob, target = _masses(logits, target, valid)
+    both, prob, target = _sum(prob * target), _sum(prob), _sum(target)
     if not per_image:
-        both, prob, target = _over_batch(both), _over_batch(prob), _over_batch(target)
-    return _mean(1 - (both + smooth) / (prob + target - both + smooth), per_map)
+        both, prob, target = both.sum(), prob.sum(), target.sum()
+    return (1 - (both + smooth) / (prob + target - both + smooth)).mean()
 
 
 def soft_dice_loss(
@@ -79,7 +62,6 @@ def soft_dice_loss(
     per_image: bool = False,
     squared: bool = False,
     smooth_numerator: bool = True,
-    per_map: bool = False,
 ) -> Tensor:
     """1 − (2Σpg + s) / (Σp + Σg + s) on probabilities p and target g (V-Net, 3DV 2016, which squares below
     and has no s).
@@ -92,12 +74,12 @@ def soft_dice_loss(
             whatever is predicted, and no gradient against false alarms. RepISD-Net was published so, with
             squares, per image, and s = 0.002.
     """
-    prob, target = _masses(logits, target, valid, per_map)
-    both = _per_image(prob * target)
-    total = _per_image(prob**2) + _per_image(target**2) if squared else _per_image(prob) + _per_image(target)
+    prob, target = _masses(logits, target, valid)
+    both = _sum(prob * target)
+    total = _sum(prob**2) + _sum(target**2) if squared else _sum(prob) + _sum(target)
     if not per_image:
-        both, total = _over_batch(both), _over_batch(total)
-    return _mean(1 - (2 * both + smooth * smooth_numerator) / (total + smooth), per_map)
+        both, total = both.sum(), total.sum()
+    return (1 - (2 * both + smooth * smooth_numerator) / (total + smooth)).mean()
 
 
 def bce_loss(
@@ -105,22 +87,18 @@ def bce_loss(
     target: Tensor,
     valid: Tensor | None = None,
     pos_weight: float | None = None,
-    per_map: bool = False,
 ) -> Tensor:
     """Binary cross entropy, averaged over the pixels that count.
 
     Args:
         pos_weight: Factor of the target's term; None for 1.
     """
-    _check_shapes(logits, target, per_map)
+    _check_shapes(logits, target)
     weight = None if pos_weight is None else logits.new_tensor([pos_weight], dtype=torch.float32)
     loss = F.binary_cross_entropy_with_logits(
-        logits.float(), target.float().expand_as(logits), pos_weight=weight, reduction='none'
+        logits.float(), target.float(), pos_weight=weight, reduction='none'
     )
-    over = (0, 2, 3) if per_map else None
-    if valid is None:
-        return loss.mean(dim=over)
-    return (loss * valid).sum(dim=over) / valid.sum().clamp(min=1)
+    return loss.mean() if valid is None else (loss * valid).sum() / valid.sum().clamp(min=1)
 
 
 def edge_loss(
@@ -131,7 +109,6 @@ def edge_loss(
     smooth: float = 1.0,
     per_image: bool = False,
     published: bool = False,
-    per_map: bool = False,
 ) -> Tensor:
     """``bce_weight`` · :func:`bce_loss` + :func:`soft_iou_loss` of the edges' logits towards the gradient of
     the mask (ISNet, CVPR 2022).
@@ -148,8 +125,8 @@ def edge_loss(
         edges, iou_logits = gradient_magnitude(target.float()), logits.float().sigmoid()
     else:
         edges, iou_logits = gradient_magnitude(target.float(), eps=0).clamp(max=1), logits
-    iou = soft_iou_loss(iou_logits, edges, valid, smooth, per_image, per_map)
-    return bce_weight * bce_loss(logits, edges, valid, per_map=per_map) + iou
+    iou = soft_iou_loss(iou_logits, edges, valid, smooth, per_image)
+    return bce_weight * bce_loss(logits, edges, valid) + iou
 
 
 def sls_loss(
@@ -160,7 +137,6 @@ def sls_loss(
     with_shape: bool = True,
     published_empty: bool = False,
     eps: float = 1e-8,
-    per_map: bool = False,
 ) -> Tensor:
     """Scale- and location-sensitive loss of MSHNet (CVPR 2024), as in its published code.
 
@@ -178,23 +154,23 @@ def sls_loss(
         published_empty: Treat images without target as the published code does, NaN and all.
         eps: Guards the location term's quotients.
     """
-    prob, target = _masses(logits, target, valid, per_map)
-    both, area, truth = _per_image(prob * target), _per_image(prob), _per_image(target)
+    prob, target = _masses(logits, target, valid)
+    both, area, truth = _sum(prob * target), _sum(prob), _sum(target)
     empty = (truth == 0) & (not published_empty)
     # The dead branch of `where` must stay finite, or its gradient is NaN.
     union = torch.where(empty, 1 + area, area + truth - both)
     iou = torch.where(empty, torch.ones_like(both), both) / union
     if warm:
-        return _mean(1 - iou, per_map)
+        return (1 - iou).mean()
     variance = ((area - truth) / 2) ** 2
     low, high = torch.minimum(area, truth) + variance, torch.maximum(area, truth) + variance
     scale = torch.where(empty, torch.ones_like(low), low / torch.where(empty, torch.ones_like(high), high))
-    loss = _mean(1 - scale * iou, per_map)
-    return loss + _mean(_location_loss(prob, target, eps), per_map) if with_shape else loss
+    loss = (1 - scale * iou).mean()
+    return loss + _location_loss(prob, target, eps).mean() if with_shape else loss
 
 
 def _location_loss(prob: Tensor, target: Tensor, eps: float) -> Tensor:
-    """Difference (B, M) of the first moments of maps and target in polar coordinates around the top left
+    """Difference (B,) of the first moments of map and target in polar coordinates around the top left
     corner."""
     length_p, angle_p = _polar_moment(prob, eps)
     length_t, angle_t = _polar_moment(target, eps)
@@ -207,5 +183,5 @@ def _polar_moment(mass: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     x = torch.arange(width, device=mass.device, dtype=mass.dtype) / width
     y = torch.arange(height, device=mass.device, dtype=mass.dtype)[:, None] / height
     # Averaged over pixels, not over mass, as published: the moment grows with the target's area.
-    x, y = (mass * x).flatten(2).mean(dim=2), (mass * y).flatten(2).mean(dim=2)
+    x, y = (mass * x).flatten(1).mean(dim=1), (mass * y).flatten(1).mean(dim=1)
     return (x**2 + y**2 + eps).sqrt(), torch.atan(y / (x + eps))

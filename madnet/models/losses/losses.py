@@ -14,13 +14,7 @@ class MaskLoss(nn.Module):
     Args:
         loss_weight: Factor of the loss.
         loss_name: Name in the log; it must contain ``loss`` to take part in the gradient, as mmengine has it.
-
-    Attributes:
-        takes_maps: Whether ``compute`` knows ``per_map`` (see :mod:`madnet.models.losses.functional`), so
-            that :meth:`of_maps` can be called.
     """
-
-    takes_maps = False
 
     def __init__(self, loss_weight: float, loss_name: str):
         super().__init__()
@@ -53,29 +47,8 @@ class MaskLoss(nn.Module):
         target, valid = _what_counts(target.reshape(logits.shape), weight, ignore_index)
         return self.loss_weight * self.compute(logits, target, valid, **kwargs)
 
-    def of_maps(
-        self,
-        logits: Tensor,
-        target: Tensor,
-        weight: Tensor | None = None,
-        ignore_index: int | None = 255,
-        **kwargs,
-    ) -> Tensor:
-        """The losses of several maps towards one target, at once.
-
-        Args:
-            logits: (B, M, H, W).
-            target, weight, ignore_index: As in :meth:`forward`.
-
-        Returns:
-            (M,), of each map what :meth:`forward` gives.
-        """
-        target = target.reshape(logits[:, :1].shape)
-        target, valid = _what_counts(target, weight, ignore_index)
-        return self.loss_weight * self.compute(logits, target, valid, per_map=True, **kwargs)
-
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
-        """The loss function proper, all (B, 1, H, W) → scalar; with ``per_map`` see ``takes_maps``."""
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+        """The loss function proper, all (B, 1, H, W) → scalar."""
         raise NotImplementedError
 
 
@@ -95,8 +68,6 @@ def _what_counts(
 class SoftIoULoss(MaskLoss):
     """Module of :func:`~madnet.models.losses.soft_iou_loss`."""
 
-    takes_maps = True
-
     def __init__(
         self,
         smooth: float = 1.0,
@@ -108,15 +79,13 @@ class SoftIoULoss(MaskLoss):
         self.smooth = smooth
         self.per_image = per_image
 
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
-        return soft_iou_loss(logits, target, valid, self.smooth, self.per_image, per_map)
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+        return soft_iou_loss(logits, target, valid, self.smooth, self.per_image)
 
 
 @MODELS.register_module()
 class SoftDiceLoss(MaskLoss):
     """Module of :func:`~madnet.models.losses.soft_dice_loss`."""
-
-    takes_maps = True
 
     def __init__(
         self,
@@ -133,9 +102,9 @@ class SoftDiceLoss(MaskLoss):
         self.squared = squared
         self.smooth_numerator = smooth_numerator
 
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
         return soft_dice_loss(
-            logits, target, valid, self.smooth, self.per_image, self.squared, self.smooth_numerator, per_map
+            logits, target, valid, self.smooth, self.per_image, self.squared, self.smooth_numerator
         )
 
 
@@ -157,8 +126,6 @@ class MaskBCELoss(MaskLoss):
         UserError: ``begin`` is not in 0–1.
     """
 
-    takes_maps = True
-
     def __init__(
         self,
         pos_weight: float | None = None,
@@ -177,17 +144,15 @@ class MaskBCELoss(MaskLoss):
         """Say which epoch begins, counted from 0 (:class:`madnet.engine.hooks.EpochHook` does)."""
         self.active = epoch >= round(self.begin * max_epochs)
 
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
         if not self.active:
-            return logits.new_zeros(logits.shape[1] if per_map else ())
-        return bce_loss(logits, target, valid, self.pos_weight, per_map)
+            return logits.new_zeros(())
+        return bce_loss(logits, target, valid, self.pos_weight)
 
 
 @MODELS.register_module()
 class EdgeLoss(MaskLoss):
     """Module of :func:`~madnet.models.losses.edge_loss`."""
-
-    takes_maps = True
 
     def __init__(
         self,
@@ -204,10 +169,8 @@ class EdgeLoss(MaskLoss):
         self.per_image = per_image
         self.published = published
 
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
-        return edge_loss(
-            logits, target, valid, self.bce_weight, self.smooth, self.per_image, self.published, per_map
-        )
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+        return edge_loss(logits, target, valid, self.bce_weight, self.smooth, self.per_image, self.published)
 
 
 @MODELS.register_module()
@@ -223,8 +186,6 @@ class SLSLoss(MaskLoss):
     Attributes:
         warming_up: Set by :meth:`set_epoch`; False before its first call.
     """
-
-    takes_maps = True
 
     def __init__(
         self,
@@ -244,7 +205,7 @@ class SLSLoss(MaskLoss):
         """Say which epoch begins, counted from 0 (:class:`madnet.engine.hooks.EpochHook` does)."""
         self.warming_up = epoch <= self.warm_epoch
 
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None, per_map: bool = False) -> Tensor:
+    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
         return sls_loss(
             logits,
             target,
@@ -252,5 +213,4 @@ class SLSLoss(MaskLoss):
             warm=self.warming_up,
             with_shape=self.with_shape,
             published_empty=self.published_empty,
-            per_map=per_map,
         )
