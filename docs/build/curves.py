@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from madnet.experiments.plan import read_plan
-from madnet.visualization.figure import new_figure, paper_style, series_style
+from madnet.visualization.figure import new_figure, paper_style, save_picture, series_style
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / 'experiments'
 LOSS = re.compile(r'^epoch (\d+)/\d+  loss ([\d.]+)', re.MULTILINE)
@@ -73,5 +73,5 @@ def draw_tuned() -> Figure:
 
 
 if __name__ == '__main__':
-    draw_ablation().savefig(EXPERIMENTS / 'ablation' / 'seeds.png', dpi=150)
-    draw_tuned().savefig(EXPERIMENTS / 'tuned' / 'curves.png', dpi=150)
+    save_picture(draw_ablation(), EXPERIMENTS / 'ablation' / 'seeds.png', dpi=150)
+    save_picture(draw_tuned(), EXPERIMENTS / 'tuned' / 'curves.png', dpi=150)

@@ -11,13 +11,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch, Rectangle
 
 from madnet.datasets import SyntheticSIRSTDataset
+from madnet.datasets.images import encode_png
 from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.matching import match_components
 from madnet.evaluation.rules import half
-from madnet.visualization.figure import new_figure, paper_style
+from madnet.files import write_whole
+from madnet.visualization.figure import new_figure, paper_style, save_picture
 from madnet.visualization.overlay import draw_overlay
 from madnet.visualization.palette import PAPER
-from madnet.visualization.visualizer import encode_png
 
 IMAGES = Path(__file__).resolve().parents[1] / 'images'
 RADIUS = 3.0
@@ -76,7 +77,7 @@ def draw_matching(path: Path) -> None:
             Line2D([], [], color=TRUTH, linestyle='--', label=f'{RADIUS:g} pixels around a target'),
         ]
         figure.legend(handles=handles, loc='outside lower center', ncols=3)
-        figure.savefig(path, dpi=200, bbox_inches='tight')
+        save_picture(figure, path, dpi=200, bbox_inches='tight')
 
 
 def told(case: int, truth: Components, pred: Components, match) -> str:
@@ -112,7 +113,7 @@ def draw_montage(path: Path, scores: Path, indices: tuple[int, ...]) -> None:
         padded = np.full((height, overlay.shape[1], 3), PAPER, np.uint8)
         padded[: overlay.shape[0]] = overlay
         parts += [padded, gap]
-    path.write_bytes(encode_png(np.concatenate(parts[:-1], axis=1)))
+    write_whole(path, encode_png(np.concatenate(parts[:-1], axis=1)[..., ::-1]))
 
 
 def main() -> None:

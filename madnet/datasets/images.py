@@ -10,6 +10,9 @@ from PIL import Image
 
 from madnet.errors import UserError
 
+#: Endings of image files, in the order in which one is preferred to another of the same stem.
+IMAGE_EXTENSIONS = ('.png', '.bmp', '.tif', '.tiff', '.jpg', '.jpeg')
+
 
 def read_pixels(path: str | PathLike) -> np.ndarray:
     """Decode an image file without loss.
@@ -62,12 +65,52 @@ def to_channels(pixels: np.ndarray, channels: int, bit_depth: int = 16) -> np.nd
     return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels.copy()
 
 
+def encode_png(pixels: np.ndarray) -> bytes:
+    """The bytes of a PNG file.
+
+    Args:
+        pixels: (H, W), or (H, W, 3) in BGR order; uint8 or uint16.
+
+    Raises:
+        ValueError: OpenCV cannot encode them.
+    """
+    done, data = cv2.imencode('.png', np.ascontiguousarray(pixels))
+    if not done:
+        raise ValueError(f'a picture of shape {pixels.shape} and type {pixels.dtype} cannot be encoded')
+    return data.tobytes()
+
+
 def to_mask(pixels: np.ndarray) -> np.ndarray:
     """Bring a decoded mask to (H, W) uint8.
 
-    Of a coloured or palette mask the strongest channel counts: a label of pure red is as much a target as a
-        white one.
+    The strongest channel of a coloured or palette mask counts: a label of pure red is as much a target as a
+    white one.
     """
     if pixels.dtype == np.uint16:
         pixels = (pixels // 257).astype(np.uint8)
     return pixels.max(axis=2) if pixels.ndim == 3 else pixels
+
+
+def fit_mask(
+    mask: np.ndarray, shape: tuple[int, int], path: str | PathLike, image: str | PathLike
+) -> np.ndarray:
+    """A mask at the size of its image: nearest neighbour where it has another size, but its aspect.
+
+    Args:
+        mask: (H', W').
+        shape: (H, W) of the image.
+        path: The mask's file, for the error.
+        image: The image's.
+
+    Raises:
+        UserError: The aspects differ by more than 1 %.
+    """
+    (h, w), (mask_h, mask_w) = shape, mask.shape
+    if (h, w) == (mask_h, mask_w):
+        return mask
+    if abs(mask_w * h / (mask_h * w) - 1) > 0.01:
+        raise UserError(
+            f'{path}: a mask of {mask_w} × {mask_h} pixels for an image of {w} × {h} ({image}), another '
+            'aspect; a mask must cover its image pixel by pixel.'
+        )
+    return cv2.resize(mask, (w, h), interpolation=cv2.INTER_NEAREST)

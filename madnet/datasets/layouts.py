@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .splits import IMAGE_EXTENSIONS
+from .images import IMAGE_EXTENSIONS
 
 
 @dataclass(frozen=True)

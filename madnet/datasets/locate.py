@@ -1,6 +1,7 @@
 """Where a data set lies, or one message that says what to do about it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from madnet.errors import UserError, nearest
@@ -43,6 +44,14 @@ def _missing(name: str | None, looked: list[Path]) -> UserError:
     )
 
 
+def _mend_masks(folder: Folder, entry: Entry) -> None:
+    """Put the masks that are known to be right in the place of those that the release has wrong."""
+    for image_id, fix in entry.mask_fixes.items():
+        for pairs in folder.pairs.values():
+            if image_id in pairs and (folder.root / fix).is_file():
+                pairs[image_id] = replace(pairs[image_id], mask=folder.root / fix)
+
+
 def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folder, Entry | None, str]:
     """Find and index a data set.
 
@@ -51,7 +60,7 @@ def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folde
         name: Its name; None to go by the folder's.
 
     Returns:
-        (folder, catalogue entry or None, name).
+        (folder, with the masks that the catalogue mends; catalogue entry or None; name).
 
     Raises:
         UserError: Neither was given, or there is no data set in a layout that can be read.
@@ -75,5 +84,7 @@ def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folde
         if folder is not None:
             name = name or candidate.resolve().name
             entry = find_entry(name)
+            if entry:
+                _mend_masks(folder, entry)
             return folder, entry, entry.name if entry else name
     raise _missing(name or Path(data_root).name, looked)

@@ -155,18 +155,14 @@ class SIRSTDataset(TargetDataset):
         common = {'dataset_name': self.dataset_name, 'label_map': self.label_map, 'reduce_zero_label': False}
         if self.base_size:
             common['base_size'] = tuple(self.base_size)
-        fixes = self.entry.mask_fixes if self.entry else {}
         samples = []
         for image_id, pair in selection.pairs:
             if image_id in left_out:
                 continue
-            mask = pair.mask
-            if image_id in fixes and (self.folder.root / fixes[image_id]).is_file():
-                mask = self.folder.root / fixes[image_id]
             files = {
                 'img_id': image_id,
                 'img_path': str(pair.image),
-                'seg_map_path': str(mask),
+                'seg_map_path': str(pair.mask),
                 'seg_fields': [],
             }
             samples.append({**files, **common})

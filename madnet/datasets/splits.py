@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from madnet.datasets.images import IMAGE_EXTENSIONS
 from madnet.errors import UserError
 
 #: What ``split=`` may say. The first four are as published; ``fit`` and ``val`` are two parts of ``trainval``
@@ -12,8 +13,6 @@ SPLITS = ('train', 'val', 'trainval', 'test', 'fit', 'all')
 
 #: The part of ``trainval`` that becomes ``val`` where no validation list was published.
 VAL_SHARE = 0.2
-
-IMAGE_EXTENSIONS = ('.png', '.bmp', '.tif', '.tiff', '.jpg', '.jpeg')
 
 
 def clean_id(line: str) -> str:

@@ -15,12 +15,11 @@ from torch import nn
 
 from madnet.classical.detectors import DETECTORS
 from madnet.datasets.image_pipeline import ImagePipeline
+from madnet.datasets.images import IMAGE_EXTENSIONS
 from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
 from madnet.engine.config import check_config, load_config
 from madnet.errors import UserError, nearest
 from madnet.pretrained import get_pretrained, list_pretrained, load_pretrained
-
-from .inputs import IMAGE_TYPES
 
 # What the methods without training want: one channel at the image's own size.
 _PIPELINE = [{'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'PackSIRSTInputs'}]
@@ -87,7 +86,7 @@ def load_detector(
             raise UserError(f'{name}: shipped with its config, which options cannot change.')
         network, pipeline = load_pretrained(name, device, value_range=value_range)
         return LoadedDetector(name, network, pipeline, {'sha256': get_pretrained(name).sha256})
-    if suffix in IMAGE_TYPES:
+    if suffix in IMAGE_EXTENSIONS:
         raise UserError(f'{name}: found an image where a detector is expected. {_known(name)}')
     if is_file:
         cfg = load_config(model, options, dataset)

@@ -10,10 +10,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from madnet.datasets.images import IMAGE_EXTENSIONS
 from madnet.errors import UserError, nearest
-
-#: Endings of image files, in lower case.
-IMAGE_TYPES = ('.png', '.bmp', '.tif', '.tiff', '.jpg', '.jpeg')
 
 Source: TypeAlias = str | os.PathLike | np.ndarray
 
@@ -52,11 +50,11 @@ def list_images(path: str | os.PathLike) -> list[Path]:
     """
     path = Path(path)
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_TYPES and p.is_file())
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_EXTENSIONS and p.is_file())
         if not found:
-            below = sorted({p.parent.name for t in IMAGE_TYPES for p in path.glob(f'*/*{t}')})
+            below = sorted({p.parent.name for t in IMAGE_EXTENSIONS for p in path.glob(f'*/*{t}')})
             hint = f' There are some in {", ".join(below[:3])}.' if below else ''
-            raise UserError(f'{path}: no image in this folder ({", ".join(IMAGE_TYPES)}).{hint}')
+            raise UserError(f'{path}: no image in this folder ({", ".join(IMAGE_EXTENSIONS)}).{hint}')
         return found
     if not path.is_file():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from madnet.datasets.images import encode_png
 from madnet.errors import UserError, nearest
 from madnet.files import json_text, write_whole
 from madnet.visualization.overlay import draw_overlay
@@ -22,18 +22,18 @@ COLUMNS = ('image', 'x', 'y', 'x0', 'y0', 'x1', 'y1', 'area', 'peak', 'mean')
 
 
 def _scores_png(prediction: Prediction) -> bytes:
-    return _png(np.round(prediction.score_map * 65535).astype(np.uint16))
+    return encode_png(np.round(prediction.score_map * 65535).astype(np.uint16))
 
 
 def _mask_png(prediction: Prediction) -> bytes:
-    return _png(prediction.mask.astype(np.uint8) * np.uint8(255))
+    return encode_png(prediction.mask.astype(np.uint8) * np.uint8(255))
 
 
 def _overlay_png(prediction: Prediction) -> bytes:
     picture = draw_overlay(
         prediction.image, pred=prediction.components, score=prediction.score_map, title=prediction.name
     )
-    return _png(picture[..., ::-1])
+    return encode_png(picture[..., ::-1])
 
 
 def _scores_npy(prediction: Prediction) -> bytes:
@@ -182,7 +182,3 @@ def run_lengths(mask: np.ndarray) -> list[int]:
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     first = [0] if flat[0] else []
     return first + np.diff([0, *changes, flat.size]).tolist()
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    return cv2.imencode('.png', pixels)[1].tobytes()

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from madnet.files import replacing
 from madnet.visualization.palette import LINE_STYLES, SERIES
 
 #: Widths in inches of one and of two columns (IEEE transactions).
@@ -74,11 +75,22 @@ def save_figure(figure: Figure, stem: str | os.PathLike) -> tuple[Path, Path]:
     Returns:
         The two paths.
     """
-    stem = Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = (stem.with_name(stem.name + '.pdf'), stem.with_name(stem.name + '.png'))
-    with paper_style():
-        # no date inside: the same figure gives the same file
-        figure.savefig(paths[0], metadata={'CreationDate': None})
-        figure.savefig(paths[1])
-    return paths
+    # no date inside: the same figure gives the same file
+    pdf = save_picture(figure, f'{stem}.pdf', metadata={'CreationDate': None})
+    return pdf, save_picture(figure, f'{stem}.png')
+
+
+def save_picture(figure: Figure, path: str | os.PathLike, **kwargs) -> Path:
+    """Write a figure to one file, whole or not at all; its folder is made.
+
+    Args:
+        figure: The figure.
+        path: Its ending says the format.
+        kwargs: Of matplotlib's ``savefig``, such as ``dpi`` (default 300).
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    with replacing(path) as temporary, paper_style():
+        figure.savefig(temporary, **kwargs)
+    return Path(path)

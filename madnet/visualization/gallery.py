@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from madnet.datasets.images import encode_png
 from madnet.visualization.material import detect, read_score_map
 from madnet.visualization.overlay import draw_overlay
 from madnet.visualization.run_results import RunResult
-from madnet.visualization.visualizer import encode_png
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _picture(result: RunResult, row: Mapping) -> Picture:
         image, truth = result.material.read(name)
         score = read_score_map(result.scores[name], image.shape[:2])
         drawn = draw_overlay(image, truth, *detect(score, truth), score, title=name, max_insets=4)
-        png = encode_png(drawn)
+        png = encode_png(drawn[..., ::-1])
     else:
         png = result.overlays[name].read_bytes()
     parts = [f'IoU {100 * row["IoU"]:.1f} %']

@@ -6,10 +6,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from madnet.datasets.images import read_pixels, to_mask
+from madnet.datasets.images import fit_mask, read_pixels, to_mask
 from madnet.datasets.locate import locate
 from madnet.errors import UserError
 from madnet.evaluation.arrays import sigmoid
@@ -51,15 +50,11 @@ class Material:
             name: As ``metrics.json`` has it.
         """
         try:
-            folder, entry, _ = locate(None, name)
+            folder, _, _ = locate(None, name)
         except UserError:
             return cls()
         pairs = {i: pair for part in folder.pairs.values() for i, pair in part.items()}
-        masks = {i: pair.mask for i, pair in pairs.items()}
-        for image_id, fix in (entry.mask_fixes if entry else {}).items():
-            if image_id in masks and (folder.root / fix).is_file():
-                masks[image_id] = folder.root / fix
-        return cls({i: pair.image for i, pair in pairs.items()}, masks)
+        return cls({i: p.image for i, p in pairs.items()}, {i: p.mask for i, p in pairs.items() if p.mask})
 
     def __contains__(self, image_id: str) -> bool:
         return image_id in self.images and image_id in self.masks
@@ -72,14 +67,7 @@ class Material:
         """
         image = read_pixels(self.images[image_id])
         mask = to_mask(read_pixels(self.masks[image_id]))
-        (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
-        if (height, width) != (mask_height, mask_width):
-            if abs(mask_width / mask_height / (width / height) - 1) > 0.01:
-                raise UserError(
-                    f'{self.masks[image_id]}: the mask is {mask_width}x{mask_height}, '
-                    f'its image {width}x{height}'
-                )
-            mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+        mask = fit_mask(mask, image.shape[:2], self.masks[image_id], self.images[image_id])
         return image, find_components(half(mask))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 from mmengine.dist import master_only
@@ -11,8 +9,10 @@ from mmengine.visualization import Visualizer
 from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 
+from madnet.datasets.images import encode_png
 from madnet.evaluation.components import find_components
 from madnet.evaluation.matching import match_components
+from madnet.files import write_whole
 from madnet.visualization.overlay import draw_overlay
 
 
@@ -109,18 +109,9 @@ class IRSTDVisualizer(Visualizer):
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
         if out_file is not None:
-            Path(out_file).parent.mkdir(parents=True, exist_ok=True)
-            Path(out_file).write_bytes(encode_png(drawn))
+            write_whole(out_file, encode_png(drawn[..., ::-1]))
         elif not show:
             self.add_image(name, drawn, step)
-
-
-def encode_png(rgb: np.ndarray) -> bytes:
-    """A (H, W, 3) RGB uint8 picture as the bytes of a PNG file."""
-    done, data = cv2.imencode('.png', np.ascontiguousarray(rgb[..., ::-1]))
-    if not done:
-        raise ValueError(f'a picture of shape {rgb.shape} cannot be encoded')
-    return data.tobytes()
 
 
 def _plane(data_sample: SegDataSample | None, key: str) -> np.ndarray | None:

@@ -1,6 +1,5 @@
 """Load infrared images and their masks."""
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
@@ -8,7 +7,7 @@ from mmseg.registry import TRANSFORMS
 
 from madnet.errors import UserError
 
-from ..images import read_pixels, to_channels, to_mask
+from ..images import fit_mask, read_pixels, to_channels, to_mask
 
 
 @TRANSFORMS.register_module()
@@ -59,9 +58,8 @@ class LoadSIRSTMask(BaseTransform):
     no mask path, so that a test pipeline serves images without truth. In a test pipeline it stands after the
     resizing of the image: truth keeps the file's own size.
 
-    A mask of another size than the image but of its aspect (within 1 %) is resized by nearest neighbour, with
-    one
-    warning: NUAA-SIRST's Misc_111 is released with such a mask.
+    A mask of another size than the image but of its aspect is resized by nearest neighbour, with one warning:
+    NUAA-SIRST's Misc_111 is released with such a mask.
 
     Args:
         threshold: Grey values above it are target. 127 is the rule of every number here; 0 serves masks of 0
@@ -90,23 +88,17 @@ class LoadSIRSTMask(BaseTransform):
         return results
 
     def _fit(self, mask: np.ndarray, shape: tuple[int, int], results: dict) -> np.ndarray:
-        if mask.shape == tuple(shape):
-            return mask
-        (h, w), (mask_h, mask_w) = shape, mask.shape
         path = results.get('seg_map_path')
-        if abs(mask_w * h / (mask_h * w) - 1) > 0.01:
-            raise UserError(
-                f'{path}: a mask of {mask_w} × {mask_h} pixels for an image of {w} × {h} '
-                f'({results.get("img_path")}), another aspect; a mask must cover its image pixel by pixel.'
-            )
-        if path not in self._told:
+        fitted = fit_mask(mask, shape, path, results.get('img_path'))
+        if fitted is not mask and path not in self._told:
             self._told.add(path)
+            (h, w), (mask_h, mask_w) = shape, mask.shape
             print_log(
                 f'{path}: mask of {mask_w} × {mask_h} brought to its image, {w} × {h}, by nearest neighbour.',
                 logger='current',
                 level=30,
             )
-        return cv2.resize(mask, (w, h), interpolation=cv2.INTER_NEAREST)
+        return fitted
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(threshold={self.threshold})'

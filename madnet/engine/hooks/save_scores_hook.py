@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
+
+from madnet.datasets.images import encode_png
+from madnet.files import write_whole
 
 
 @HOOKS.register_module()
@@ -19,13 +21,9 @@ class SaveScoresHook(Hook):
     def __init__(self, folder: str):
         self.folder = Path(folder)
 
-    def before_test_epoch(self, runner) -> None:
-        """Make the folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Write the maps of a batch."""
         for i, sample in enumerate(outputs):
             name = sample.metainfo.get('img_id') or f'{batch_idx}_{i}'
             score = sample.seg_logits.data.squeeze(0).float().cpu().numpy()
-            cv2.imwrite(str(self.folder / f'{name}.png'), np.round(score * 65535).astype(np.uint16))
+            write_whole(self.folder / f'{name}.png', encode_png(np.round(score * 65535).astype(np.uint16)))

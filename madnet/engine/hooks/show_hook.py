@@ -19,10 +19,6 @@ class ShowHook(Hook):
     def __init__(self, show_dir: str):
         self.show_dir = Path(show_dir)
 
-    def before_test_epoch(self, runner) -> None:
-        """Make the folder."""
-        self.show_dir.mkdir(parents=True, exist_ok=True)
-
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Draw the images of a batch."""
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
