@@ -123,3 +123,9 @@ def test_files_at_paper_size_and_no_traces_in_matplotlib(tmp_path):
     assert dict(matplotlib.rcParams) == before
     again = save_figure(draw_roc({'a': CURVE}, 'native'), tmp_path / 'again')
     assert again[0].read_bytes() == pdf.read_bytes()
+
+
+def test_a_figure_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(UserError, match=r'file/cost\.pdf: cannot be written'):
+        save_figure(draw_training({'a': [{'loss': 1.0, 'step': 1, 'epoch': 1}]}), tmp_path / 'file' / 'cost')
