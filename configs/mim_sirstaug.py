@@ -1,11 +1,3 @@
-# MiM-ISTD on SIRST-AUG at 256×256.
-# What is known of the paper's recipe and what is chosen: _base_/schedules/mim.py.
-_base_ = [
-    './_base_/models/mim.py',
-    './_base_/datasets/published.py',
-    './_base_/schedules/mim.py',
-    './_base_/default_runtime.py',
-]
-train_dataloader = dict(dataset=dict(name='SIRST-AUG'))
-val_dataloader = dict(dataset=dict(name='SIRST-AUG'))
-test_dataloader = dict(dataset=dict(name='SIRST-AUG'))
+# MiM-ISTD on SIRST-AUG: what is known of the published recipe, and what is chosen here.
+_base_ = './mim/mim_published.py'
+dataset = 'SIRST-AUG'

@@ -41,7 +41,10 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
 def add_models(parser: argparse.ArgumentParser) -> None:
     """Options of ``models``."""
     parser.add_argument(
-        'names', nargs='*', metavar='NAME', help='such as madnet-16, mim, acm_nuaa (default: a table of ten)'
+        'names',
+        nargs='*',
+        metavar='NAME',
+        help='such as madnet-16, mim, acm_published (default: a table of ten)',
     )
     parser.add_argument('--configs', nargs='+', default=[], metavar='FILE', help='config files')
     parser.add_argument(
@@ -104,7 +107,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     """Options of ``train``."""
     parser.add_argument(
         '--config',
-        default='configs/modern/madnet_nano_nuaa.py',
+        default='configs/madnet/madnet_nano.py',
         metavar='FILE',
         help='recipe and network; the plain form trains the same network (default: %(default)s)',
     )

@@ -16,7 +16,7 @@ examples:
       under every protocol, with a picture of each image: hits, misses, false alarms
   python tools/test.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --views 8 --out eight_views
       each image in its four quarter turns and their mirror images, logits averaged
-  python tools/test.py configs/classical/pstnn_nuaa.py --workers 4
+  python tools/test.py configs/classical/classical.py --cfg-options model.method=pstnn --workers 4
       a detector without training: no checkpoint, four processes over the images
 
 metrics.json and per_image.csv go to the checkpoint's folder or to --out.

@@ -7,6 +7,8 @@ custom_imports = dict(imports=['madnet'])
 #   'test'  train on all training images, choose on the TEST images (the published way: say so)
 #   'last'  train on all training images, choose nothing: the last epoch counts
 selection = 'val'
+# Name of a known data set, a folder, or a list of those (training on all of them together); see --dataset.
+dataset = 'NUAA-SIRST'
 
 randomness = dict(seed=42)
 env_cfg = dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))

@@ -28,10 +28,7 @@ NETWORKS: dict[str, tuple[str, list[str]]] = {
     'mim': (f'{_BASE}/mim.py', []),
     'mim-16': (f'{_BASE}/mim.py', ['model.backbone.base_channels=16', 'model.backbone.word_channels=2']),
     'mim-8': (f'{_BASE}/mim.py', ['model.backbone.base_channels=8', 'model.backbone.word_channels=1']),
-    **{
-        name: (f'{name}_nuaa.py', [])
-        for name in ('hybrid_mim_mema2m', 'hybrid_mim_madnet', 'hybrid_adadcm_mamba')
-    },
+    **{name: (f'hybrids/{name}.py', []) for name in ('mim_mema2m', 'mim_madnet', 'adadcm_mamba')},
 }
 
 
@@ -62,8 +59,7 @@ def build(config: Path, options: Sequence[str] = ()) -> tuple[nn.Module, int]:
     cfg = load_config(config, parse_options(list(options)))
     if 'model' not in cfg:
         raise UserError(f'config {config}: has no model, so there is nothing to measure.')
-    model = MODELS.build(cfg.model)
-    return model, len(cfg.model.get('data_preprocessor', {}).get('mean', [0] * 3))
+    return MODELS.build(cfg.model), cfg.model.backbone.get('in_channels', 3)
 
 
 def _scan_flops(u: torch.Size, delta: torch.Size, A: torch.Size, B: torch.Size, *args, **kwargs) -> int:

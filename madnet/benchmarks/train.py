@@ -251,7 +251,7 @@ def write_scenes(folder: Path, number: int, size: int) -> None:
 
 
 def benchmark(
-    config: str = 'configs/modern/madnet_nano_nuaa.py',
+    config: str = 'configs/madnet/madnet_nano.py',
     width: int | None = None,
     data: str | None = None,
     batch: int = 8,

@@ -25,7 +25,7 @@ train_dataloader = dict(
 
 
 def test_selection_reaches_every_set(repository):
-    config = repository / 'configs/modern/madnet_nano_joint.py'
+    config = repository / 'configs/madnet/madnet_nano_joint.py'
     cfg = load_config(config)
     parts = cfg.train_dataloader.dataset.datasets
     assert [part.name for part in parts] == ['NUAA-SIRST', 'NUDT-SIRST', 'IRSTD-1K']
@@ -35,7 +35,7 @@ def test_selection_reaches_every_set(repository):
     parts = load_config(config, {'selection': 'val'}).train_dataloader.dataset.datasets
     assert {part.split for part in parts} == {'fit'}
     with pytest.raises(UserError, match='Remove one of the two'):
-        load_config(config, {'train_dataloader.dataset.datasets.1.split': 'test'})
+        load_config(config, {'train_dataloader.dataset.split': 'test'})
 
 
 def test_sets_are_seeded_apart_and_followed_through_the_epochs(tmp_path, tiny_config):

@@ -42,8 +42,9 @@ def test_its_network_builds_and_passes_its_own_test(blocks, repository, tmp_path
     # the configs among the others, in a copy
     shutil.copytree(repository / 'configs', tmp_path / 'configs')
     for path in (p for p in blocks if p.startswith('configs/')):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(blocks[path])
-    [experiment] = (p for p in blocks if p.startswith('configs/zoo/'))
+    [experiment] = (p for p in blocks if p.startswith('configs/') and '_base_' not in p)
     model = MODELS.build(load_config(tmp_path / experiment).model)
     assert model.decode_head.in_channels == [16, 32, 64, 128]
 

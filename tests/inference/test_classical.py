@@ -22,7 +22,7 @@ def test_by_name(method):
 
 
 def test_config_without_a_checkpoint(repository, image_set):
-    by_config = Predictor(repository / 'configs' / 'classical' / 'tophat_nuaa.py')
+    by_config = Predictor(repository / 'configs/classical/classical.py')
     by_name = Predictor('tophat')
     for path in sorted((image_set / 'test' / 'images').iterdir()):
         np.testing.assert_array_equal(by_config(path).score_map, by_name(path).score_map)

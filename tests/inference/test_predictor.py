@@ -78,7 +78,7 @@ def test_views_of_what_averages_none(repository):
     with pytest.raises(UserError, match='only networks of this package'):
         Predictor('tophat', views=4)
     with pytest.raises(UserError, match='Leave the option out'):
-        run_test(str(repository / 'configs/classical/tophat_nuaa.py'), views=4)
+        run_test(str(repository / 'configs/classical/classical.py'), views=4)
 
 
 def test_a_pipeline_without_a_loader_gives_what_is_tested(detectors, tested_scores, tmp_path):

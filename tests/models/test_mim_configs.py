@@ -9,20 +9,15 @@ from small_models import sample
 from madnet.engine.config import load_config
 from madnet.models.layers import SS2D
 
-MIM = {
-    'mim_nuaa': 'NUAA-SIRST',
-    'mim_nudt': 'NUDT-SIRST',
-    'mim_irstd1k': 'IRSTD-1K',
-    'mim_sirstaug': 'SIRST-AUG',
-}
-HYBRIDS = [f'hybrid_{name}_nuaa' for name in ('mim_mema2m', 'mim_madnet', 'adadcm_mamba')]
+HYBRIDS = ['hybrids/mim_mema2m', 'hybrids/mim_madnet', 'hybrids/adadcm_mamba']
 
 
-@pytest.mark.parametrize('name', ['mim_nuaa', *HYBRIDS])
+@pytest.mark.parametrize('name', ['mim/mim_published', *HYBRIDS])
 def test_one_step_of_training(repository, name):
     config = load_config(repository / 'configs' / f'{name}.py')
     mim = config.model.backbone.type == 'MiMEncoder'
-    assert mim == ('hybrid_adadcm' not in name)
+    assert mim == ('adadcm' not in name)
+    channels = config.model.backbone.in_channels
     # Narrow, so that the step is quick.
     config.model.backbone.update({'base_channels': 8, 'word_channels': 2} if mim else {'base_channels': 2})
     torch.manual_seed(0)
@@ -33,7 +28,8 @@ def test_one_step_of_training(repository, name):
         id(p) for group in optimizer.param_groups for p in group['params'] if not group['weight_decay']
     }
     marked = [p for p in model.parameters() if getattr(p, '_no_weight_decay', False)]
-    assert undecayed == {id(p) for p in marked}
+    assert undecayed >= {id(p) for p in marked}
+    assert len(undecayed) == len(marked) or name in HYBRIDS  # whose recipe leaves biases and norms alone, too
     scans = sum(isinstance(module, SS2D) for module in model.modules())
     assert scans > 0
     assert len(marked) == 2 * scans or name in HYBRIDS  # whose memory banks are marked, too
@@ -41,7 +37,7 @@ def test_one_step_of_training(repository, name):
 
     before = {key: p.detach().clone() for key, p in model.named_parameters()}
     data = {
-        'inputs': [torch.randint(0, 255, (3, 72, 64), dtype=torch.uint8) for _ in range(2)],
+        'inputs': [torch.randint(0, 255, (channels, 72, 64), dtype=torch.uint8) for _ in range(2)],
         'data_samples': [sample(72, 64, seed=i) for i in range(2)],
     }
     losses = model.train_step(data, optimizer)
@@ -52,18 +48,7 @@ def test_one_step_of_training(repository, name):
 
     model.eval()
     with torch.no_grad():
-        assert model.encode_decode(torch.zeros(1, 3, 33, 50), [{}]).shape == (1, 1, 33, 50)
-
-
-@pytest.mark.parametrize('name', MIM)
-def test_configs_differ_in_their_data_set_only(repository, name):
-    config = load_config(repository / 'configs' / f'{name}.py')
-    for part in ('train', 'val', 'test'):
-        dataset = config[f'{part}_dataloader'].dataset
-        assert dataset.name == MIM[name]
-        dataset.name = 'NUAA-SIRST'
-    first = load_config(repository / 'configs' / 'mim_nuaa.py')
-    assert config.to_dict() | {'work_dir': None} == first.to_dict() | {'work_dir': None}
+        assert model.encode_decode(torch.zeros(1, channels, 33, 50), [{}]).shape == (1, 1, 33, 50)
 
 
 def test_what_the_hybrids_are_made_of(repository):

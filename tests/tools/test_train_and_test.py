@@ -11,7 +11,7 @@ import pytest
 import torch
 
 REAL = """
-_base_ = ['{configs}/modern/madnet_nano_nuaa.py']
+_base_ = ['{configs}/madnet/madnet_nano.py']
 model = dict(backbone=dict(base_channels=2))
 train_dataloader = dict(dataset=dict(name=None, data_root='{root}', split='trainval'))
 val_dataloader = dict(dataset=dict(name=None, data_root='{root}', split='test'))

@@ -27,13 +27,12 @@ NETWORKS = {
     'sctransnet': ['model.backbone.base_channels=8'],
     'uiunet': ['model.backbone.base_channels=16'],
 }
-CROP = 2  # RandomTargetCrop's place in the training pipeline
 SMALL = [
     *(f'{part}_dataloader.num_workers=0' for part in ('train', 'val', 'test')),
     *(f'{part}_dataloader.persistent_workers=False' for part in ('train', 'val', 'test')),
     *(f'{part}_dataloader.dataset.indices=2' for part in ('train', 'val', 'test')),
     'train_dataloader.batch_size=2',
-    f'train_dataloader.dataset.pipeline.{CROP}.size=64',
+    'replace_steps.RandomTargetCrop.size=64',
     'train_cfg.max_epochs=1',
 ]
 
@@ -44,10 +43,9 @@ def test_two_steps_on_real_images_lower_the_loss(repository, data_root, monkeypa
         pytest.skip('NUAA-SIRST is not at hand')
     monkeypatch.setenv('MADNET_DATA_ROOT', str(data_root))
     config = load_config(
-        repository / 'configs' / 'zoo' / 'modern' / f'{network}_nuaa.py',
-        parse_options([*SMALL, *NETWORKS[network]]),
+        next(repository.glob(f'configs/*/{network}.py')),
+        parse_options([*SMALL, *NETWORKS[network], 'replace_steps.RandomTargetCrop.target_prob=1.0']),
     )
-    config.train_dataloader.dataset.pipeline[CROP].target_prob = 1.0
     for seed in (random.seed, np.random.seed, torch.manual_seed):
         seed(0)
     images = DATASETS.build(config.train_dataloader.dataset)
@@ -71,7 +69,7 @@ def test_two_steps_on_real_images_lower_the_loss(repository, data_root, monkeypa
 @pytest.mark.parametrize('network', NETWORKS)
 def test_a_batch_of_real_images(run, repository, data_root, tmp_path, monkeypatch, network):
     monkeypatch.setenv('MADNET_DATA_ROOT', str(data_root))
-    config = repository / 'configs' / 'zoo' / 'modern' / f'{network}_nuaa.py'
+    config = next(repository.glob(f'configs/*/{network}.py'))
     options = ['--cfg-options', *SMALL, *NETWORKS[network]]
     code, _, err = run('train', config, '--work-dir', tmp_path / 'run', *options)
     assert code == 0, err

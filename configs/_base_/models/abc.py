@@ -1,14 +1,7 @@
-# ABC-S with three channels, for images of 256×256: attention with linear layers serves one size only, which
-# is `side`. ABC-B and ABC-L have base_channels 32 and 64: configs/zoo/abc_b_* and abc_l_*.
+# ABC-S for images of 256×256: attention with linear layers serves one size only, which is `side`.
 model = dict(
     type='IRSTDSegmentor',
-    data_preprocessor=dict(
-        type='IRSTDPreProcessor',
-        # ImageNet's, as published; images are loaded as BGR
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-    ),
+    data_preprocessor=dict(type='IRSTDPreProcessor'),
     backbone=dict(type='ABCEncoder', in_channels=3, base_channels=16, side=256),
     decode_head=dict(
         type='ABCHead',

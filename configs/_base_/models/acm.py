@@ -1,13 +1,7 @@
 # ACM as it is mostly compared with: the U-Net host with a stem of stride 4 and three blocks a layer.
 model = dict(
     type='IRSTDSegmentor',
-    data_preprocessor=dict(
-        type='IRSTDPreProcessor',
-        # ImageNet's; images are loaded as BGR
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-    ),
+    data_preprocessor=dict(type='IRSTDPreProcessor'),
     backbone=dict(type='ThinResNet', in_channels=3, blocks=3, stem_stride=4),
     neck=dict(type='ACMUNetNeck', blocks=3),
     decode_head=dict(

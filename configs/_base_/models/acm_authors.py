@@ -1,5 +1,5 @@
-# ACM as its authors released it with their best number: the U-Net host at full resolution, four blocks a
-# layer, initialised for PReLU (a normal distribution of variance 2 / (1 + 0.25²) / mean of fan-in and -out).
+# ACM as its authors released it: the U-Net host at full resolution, four blocks a layer, initialised for
+# PReLU (a normal distribution of variance 2 / (1 + 0.25²) / mean of fan-in and fan-out).
 _base_ = './acm.py'
 model = dict(
     backbone=dict(blocks=4, stem_stride=1, input_affine=False),

@@ -1,8 +1,8 @@
 # ISNet as the field's tables have it: BasicIRSTD's port with one grey channel and deformable convolutions of
-# version 1. A config gives its data set's mean and std.
+# version 1.
 model = dict(
     type='IRSTDSegmentor',
-    data_preprocessor=dict(type='IRSTDPreProcessor', mean=[105.0], std=[40.0]),
+    data_preprocessor=dict(type='IRSTDPreProcessor'),
     backbone=dict(type='ISNetEncoder', in_channels=1, base_channels=16, blocks=4),
     decode_head=dict(
         type='ISNetHead',

@@ -1,14 +1,8 @@
-# MAD-Net at the published width and with three channels. Its width is one number, base_channels: the encoder
-# has D, 2D, 4D, 8D channels, the neck's map 16D, and neck and head take theirs from what stands before them.
+# MAD-Net at its published width. The width is one number, base_channels: the encoder has D, 2D, 4D, 8D
+# channels, the neck's map 16D, and neck and head take theirs from what stands before them.
 model = dict(
     type='IRSTDSegmentor',
-    data_preprocessor=dict(
-        type='IRSTDPreProcessor',
-        # ImageNet's, as published; images are loaded as BGR
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-    ),
+    data_preprocessor=dict(type='IRSTDPreProcessor'),
     backbone=dict(type='AdaDCMEncoder', in_channels=3, base_channels=16),
     neck=dict(type='MemA2MNeck'),
     decode_head=dict(

@@ -1,7 +1,7 @@
-# RDIAN as published: one grey channel, one logit map. A config gives its data set's mean and std.
+# RDIAN as published: one grey channel, one logit map.
 model = dict(
     type='IRSTDSegmentor',
-    data_preprocessor=dict(type='IRSTDPreProcessor', mean=[105.0], std=[40.0]),
+    data_preprocessor=dict(type='IRSTDPreProcessor'),
     backbone=dict(type='RDIANEncoder', in_channels=1, base_channels=16),
     decode_head=dict(
         type='RDIANHead',

@@ -179,6 +179,8 @@ def fill_statistics(cfg: Config, where: str) -> None:
     Raises:
         UserError: There is no data set to take them from.
     """
+    if not any(cfg.get(loader) for loader in LOADERS):
+        return  # a network alone, to be built or measured
     preprocessor = (cfg.get('model') or {}).get('data_preprocessor') or {}
     sets = sets_of(cfg, 'train_dataloader') or sets_of(cfg, 'test_dataloader')
     wanted = preprocessor.get('type') == 'IRSTDPreProcessor' and not {'mean', 'std'} & set(preprocessor)

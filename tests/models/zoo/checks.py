@@ -231,20 +231,21 @@ def check_sizes(model, in_channels, sizes=((64, 64), (65, 97), (100, 75))):
 # -- configs -------------------------------------------------------------------------------------------------
 
 
-def check_config(repository, name, narrow, size=(64, 64)):
-    """A config of the zoo names its data set, and its network, made narrow, takes a step of its recipe.
+def check_config(repository, name, narrow, dataset='nuaa', size=(64, 64)):
+    """A config takes that data set, and its network, made narrow, takes a step of its recipe.
 
     Args:
-        name: Path under ``configs/zoo`` without the ending, which is a key of :data:`DATA_SETS`.
+        name: Path under ``configs`` without the ending.
         narrow: What to change in the backbone, so that the step is quick.
+        dataset: A key of :data:`DATA_SETS`.
 
     Returns:
         The config.
     """
-    config = load_config(repository / 'configs' / 'zoo' / f'{name}.py')
+    config = load_config(repository / 'configs' / f'{name}.py', dataset=dataset)
     for part in ('train', 'val', 'test'):
         loader = config[f'{part}_dataloader']
-        assert loader is None or loader.dataset.name == DATA_SETS[name.rpartition('_')[2]]
+        assert loader is None or loader.dataset.name == DATA_SETS[dataset]
     torch.manual_seed(0)
     model = MODELS.build({**config.model, 'backbone': {**config.model.backbone, **narrow}})
     model.init_weights()

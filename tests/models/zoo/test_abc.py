@@ -187,17 +187,17 @@ def test_other_checkpoints_are_refused():
 @pytest.mark.parametrize('data_set', checks.DATA_SETS)
 def test_configs(repository, data_set):
     narrow = {'base_channels': 2, 'side': 64}
-    paper = checks.check_config(repository, f'abc_{data_set}', narrow)
+    paper = checks.check_config(repository, 'abc/abc_published', narrow, data_set)
     # Images come at the catalogue's size, which is the side.
     assert paper.model.backbone.side == (512 if data_set in ('nuaa', 'irstd1k') else 256)
     assert paper.model.test_cfg.mode == 'whole'
     assert paper.param_scheduler == [{'type': 'PublishedPolyLR', 'warmup': 5, 'power': 0.9, 'by_epoch': True}]
-    common = checks.check_config(repository, f'modern/abc_{data_set}', narrow)
+    common = checks.check_config(repository, 'abc/abc', narrow, data_set)
     assert common.model.backbone.in_channels == 1
     assert common.model.test_cfg.crop_size == (common.model.backbone.side,) * 2
     small = checks.DATA_SETS[data_set] in ('NUDT-SIRST', 'SIRST-AUG')
     for size, width, batch in (('b', 32, 16), ('l', 64, 16 if small else 4)):
-        wider = load_config(repository / 'configs' / 'zoo' / f'abc_{size}_{data_set}.py')
+        wider = load_config(repository / f'configs/abc/abc_{size}_published.py', dataset=data_set)
         assert wider.train_dataloader.batch_size == batch
         wider.train_dataloader.batch_size = paper.train_dataloader.batch_size
         assert wider.model.backbone == {**paper.model.backbone, 'base_channels': width}

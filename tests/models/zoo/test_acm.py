@@ -205,34 +205,34 @@ DATA_SETS = {
     'sirstaug': 'SIRST-AUG',
 }
 CONFIGS = {
-    'acm': 'acm_unet_tiny_official',
-    'acm_fpn': 'acm_fpn_tiny_official',
-    'modern/acm': 'acm_unet_in1',
-    'modern/acm_fpn': 'acm_fpn_tz',
-    'toolbox/acm': 'acm_unet_in1',
+    'acm_published': 'acm_unet_tiny_official',
+    'acm_fpn_published': 'acm_fpn_tiny_official',
+    'acm': 'acm_unet_in1',
+    'acm_fpn': 'acm_fpn_tz',
+    'acm_toolbox': 'acm_unet_in1',
 }
 
 
 @pytest.mark.parametrize('name', CONFIGS)
 @pytest.mark.parametrize('data', DATA_SETS)
 def test_configs(repository, name, data):
-    config = load_config(repository / 'configs' / 'zoo' / f'{name}_{data}.py')
+    config = load_config(repository / 'configs' / 'acm' / f'{name}.py', dataset=data)
     model = MODELS.build(config.model)
     channels = model.data_preprocessor.mean.numel()
-    assert channels == model.backbone.in_channels == (1 if '/' in name else 3)
+    assert channels == model.backbone.in_channels == (3 if name.endswith('_published') else 1)
     # two factors and offsets and 72 or 144 weights for each channel of the image
-    published = FORMS[CONFIGS[name]][0] - (148 if name == 'modern/acm_fpn' else 0)
+    published = FORMS[CONFIGS[name]][0] - (148 if name == 'acm_fpn' else 0)
     assert checks.count_parameters(model) == published
     names = {config[f'{part}_dataloader'].dataset.name for part in ('train', 'test')}
     assert names == {DATA_SETS[data]}
-    if '/' not in name:
+    if name.endswith('_published'):
         assert config.optim_wrapper.optimizer == dict(type='Adagrad', lr=0.05, weight_decay=1e-4)
         assert config.train_cfg.max_epochs == 300
 
 
 def test_initialisation_of_the_authors(repository):
     """MXNet's MSRAPrelu: variance 2 / (1 + 0.25²) / mean of fan-in and fan-out; biases 0."""
-    config = load_config(repository / 'configs' / 'zoo' / 'acm_nuaa.py')
+    config = load_config(repository / 'configs/acm/acm_published.py')
     model = MODELS.build(config.model)
     model.init_weights()
     for name, shape in (('backbone.stages.2.1.body.0', (64, 64, 3, 3)), ('neck.ups.1', (64, 32, 4, 4))):

@@ -135,21 +135,20 @@ def test_what_does_not_fit_is_named():
 @pytest.mark.parametrize(
     ('name', 'parameters'),
     [
-        ('alcnet', FORMS['alcnet_official'][0]),
-        ('modern/alcnet', FORMS['alcnet_official'][0] - 2 * 9 * 16),
-        ('modern/alcnet_basic', FORMS['alcnet_basic_in1'][0]),
-        ('toolbox/alcnet_basic', FORMS['alcnet_basic_in1'][0]),
+        ('alcnet_published', FORMS['alcnet_official'][0]),
+        ('alcnet', FORMS['alcnet_official'][0] - 2 * 9 * 16),
+        ('alcnet_basic', FORMS['alcnet_basic_in1'][0]),
+        ('alcnet_basic_toolbox', FORMS['alcnet_basic_in1'][0]),
     ],
 )
 @pytest.mark.parametrize('data', ['nuaa', 'nudt', 'irstd1k', 'sirstaug'])
 def test_configs(repository, name, parameters, data):
-    config = load_config(repository / 'configs' / 'zoo' / f'{name}_{data}.py')
+    config = load_config(repository / 'configs' / 'alcnet' / f'{name}.py', dataset=data)
     model = MODELS.build(config.model)
     assert model.data_preprocessor.mean.numel() == model.backbone.in_channels
     assert checks.count_parameters(model) == parameters
     datasets = [config[f'{part}_dataloader'].dataset.name for part in ('train', 'test')]
-    twin = load_config(repository / 'configs' / 'zoo' / 'modern' / f'acm_{data}.py')
-    assert datasets == [twin.train_dataloader.dataset.name] * 2
-    if name == 'alcnet':
+    assert datasets == [checks.DATA_SETS[data]] * 2
+    if name == 'alcnet_published':
         assert config.optim_wrapper.optimizer == dict(type='Adagrad', lr=0.1, weight_decay=1e-4)
         assert config.train_dataloader.batch_size == 2

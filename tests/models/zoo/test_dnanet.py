@@ -184,19 +184,19 @@ def test_other_checkpoints_are_refused():
 
 @pytest.mark.parametrize('data_set', checks.DATA_SETS)
 def test_configs(repository, data_set):
-    paper = checks.check_config(repository, f'dnanet_{data_set}', {'base_channels': 2})
+    paper = checks.check_config(repository, 'dnanet/dnanet_published', {'base_channels': 2}, data_set)
     assert paper.optim_wrapper.optimizer == {'type': 'Adagrad', 'lr': 0.05}
     assert paper.train_dataloader.batch_size == 16
     assert paper.train_dataloader.dataset.base_size == 256
     assert paper.model.decode_head.loss_weights == [0.25] * 4
-    common = checks.check_config(repository, f'modern/dnanet_{data_set}', {'base_channels': 2})
+    common = checks.check_config(repository, 'dnanet/dnanet', {'base_channels': 2}, data_set)
     assert common.model.backbone.in_channels == 1
 
 
 def test_kernels_start_as_published(repository):
     """Xavier-normal on every convolution, the gates' too: variance 2 / (fan in + fan out)."""
     torch.manual_seed(0)
-    model = MODELS.build(load_config(repository / 'configs' / 'zoo' / 'dnanet_nudt.py').model)
+    model = MODELS.build(load_config(repository / 'configs/dnanet/dnanet_published.py').model)
     model.init_weights()
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d) and module.weight.numel() > 2000:
@@ -206,7 +206,7 @@ def test_kernels_start_as_published(repository):
 
 
 def test_the_papers_pipeline_on_real_images(repository, data_root):
-    config = load_config(repository / 'configs' / 'zoo' / 'dnanet_nuaa.py')
+    config = load_config(repository / 'configs/dnanet/dnanet_published.py')
     train = DATASETS.build(config.train_dataloader.dataset)
     assert len(train) == 213
     assert train[0]['inputs'].shape == (3, 256, 256)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from madnet.engine.config import load_config, selection_of
+from madnet.datasets.catalogue import get_entry
+from madnet.engine.config import load_config
 
 from . import checks
 
@@ -23,7 +24,8 @@ RECIPES = {
 @pytest.mark.parametrize('short', checks.DATA_SETS)
 @pytest.mark.parametrize('network', RECIPES)
 def test_published_recipes(repository, network, short):
-    config, recipe = load_config(repository / 'configs' / 'zoo' / f'{network}_{short}.py'), RECIPES[network]
+    config = load_config(repository / f'configs/{network}/{network}_published.py', dataset=short)
+    recipe = RECIPES[network]
     assert config.model.data_preprocessor.type == 'IRSTDPreProcessor'
     loaders = [config.train_dataloader, config.val_dataloader, config.test_dataloader]
     assert [loader.dataset.name for loader in loaders] == [checks.DATA_SETS[short]] * 3
@@ -42,31 +44,36 @@ def test_published_recipes(repository, network, short):
 @pytest.mark.parametrize('short', checks.DATA_SETS)
 @pytest.mark.parametrize('network', RECIPES)
 def test_common_recipes(repository, network, short):
-    config = load_config(repository / 'configs' / 'zoo' / 'modern' / f'{network}_{short}.py')
+    config = load_config(repository / f'configs/{network}/{network}.py', dataset=short)
     assert config.model.backbone.in_channels == 1
     assert set(config.model.data_preprocessor) == {'type', 'mean', 'std'}
-    assert config.model.data_preprocessor.mean == config.grey_stats.mean
-    assert config.model.decode_head.loss_decode == {'type': 'SoftIoULoss', 'per_image': True}
-    assert config.train_dataloader.dataset.name == checks.DATA_SETS[short]
-    assert selection_of(config) == 'val'
+    entry = get_entry(short)
+    assert config.model.data_preprocessor.mean == entry.statistics['grey']['mean']
+    assert config.model.data_preprocessor.std == entry.statistics['grey']['std']
+    iou, cross_entropy = config.model.decode_head.loss_decode
+    assert (iou.type, iou.per_image) == ('SoftIoULoss', False)
+    assert cross_entropy.type == 'MaskBCELoss'
+    assert 0.5 <= cross_entropy.begin < 1
+    assert config.train_dataloader.dataset.name == entry.name == checks.DATA_SETS[short]
+    assert [config[f'{p}_dataloader'].dataset.split for p in ('train', 'val')] == ['fit', 'val']
 
 
 @pytest.mark.parametrize('network', RECIPES)
-@pytest.mark.parametrize('folder', ['', 'modern/'])
-def test_one_step_of_training(repository, network, folder):
-    checks.check_config(repository, f'{folder}{network}_nuaa', {'base_channels': 4})
+@pytest.mark.parametrize('recipe', ['', '_published'])
+def test_one_step_of_training(repository, network, recipe):
+    checks.check_config(repository, f'{network}/{network}{recipe}', {'base_channels': 4})
 
 
 def test_initial_weights_are_the_published_ones(repository):
     torch.manual_seed(0)
-    config = load_config(repository / 'configs' / 'zoo' / 'repisd_nuaa.py')
+    config = load_config(repository / 'configs/repisd/repisd_published.py')
     model = MODELS.build(config.model)
     model.init_weights()
     for conv in (model.backbone.stages[0][0].central, model.decode_head.reduce.conv):
         fan = sum(conv.weight.shape[:2]) * 9
         assert conv.weight.std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.05)
 
-    config = load_config(repository / 'configs' / 'zoo' / 'sctransnet_nuaa.py')
+    config = load_config(repository / 'configs/sctransnet/sctransnet_published.py')
     config.model.neck.depth = 1
     model = MODELS.build(config.model)
     model.init_weights()

@@ -7,7 +7,7 @@ import torch
 from mmseg.registry import DATASETS, MODELS, PARAM_SCHEDULERS
 from small_models import sample
 
-from madnet.engine.config import load_config, selection_of
+from madnet.engine.config import load_config
 
 from . import checks
 
@@ -16,18 +16,18 @@ NETWORKS = {'isnet': 'ISNetEncoder', 'rdian': 'RDIANEncoder'}
 
 @pytest.mark.parametrize('short', checks.DATA_SETS)
 @pytest.mark.parametrize('network', NETWORKS)
-@pytest.mark.parametrize('recipe', ['toolbox', 'modern'])
+@pytest.mark.parametrize('recipe', ['_toolbox', ''])
 def test_configs(repository, network, short, recipe):
-    config = load_config(repository / 'configs' / 'zoo' / recipe / f'{network}_{short}.py')
+    config = load_config(repository / f'configs/{network}/{network}{recipe}.py', dataset=short)
     assert config.model.backbone.type == NETWORKS[network]
     assert config.model.data_preprocessor.type == 'IRSTDPreProcessor'
     assert len(config.model.data_preprocessor.mean) == config.model.backbone.in_channels == 1
     loaders = [config.train_dataloader, config.test_dataloader]
     assert [loader.dataset.name for loader in loaders] == [checks.DATA_SETS[short]] * 2
     crop = config.train_dataloader.dataset.pipeline[2]
-    if recipe == 'modern':
+    if not recipe:
         assert crop.type == 'RandomTargetCrop'
-        assert selection_of(config) == 'val'
+        assert config.train_dataloader.dataset.split == 'fit'
         return
     assert crop.type == 'ToolboxCrop'
     assert [crop.pad_value] == list(config.model.data_preprocessor.mean)
@@ -40,21 +40,24 @@ def test_configs(repository, network, short, recipe):
 @pytest.mark.parametrize('short', checks.DATA_SETS)
 @pytest.mark.parametrize('network', NETWORKS)
 def test_the_authors_recipe_on_every_set(repository, network, short):
-    config = load_config(repository / 'configs' / 'zoo' / f'{network}_{short}.py')
+    config = load_config(repository / f'configs/{network}/{network}_published.py', dataset=short)
     loaders = [config[f'{part}_dataloader'] for part in ('train', 'val', 'test')]
     assert [loader.dataset.name for loader in loaders] == [checks.DATA_SETS[short]] * 3
     assert config.optim_wrapper.optimizer.type == 'Adagrad'
 
 
-@pytest.mark.parametrize('name', ['toolbox/isnet', 'toolbox/rdian', 'isnet', 'rdian'])
-def test_one_step_of_training(repository, name):
-    config = checks.check_config(repository, f'{name}_nuaa', {'base_channels': 4})
+@pytest.mark.parametrize('recipe', ['_toolbox', '_published', ''])
+@pytest.mark.parametrize('network', NETWORKS)
+def test_one_step_of_training(repository, network, recipe):
+    config = checks.check_config(repository, f'{network}/{network}{recipe}', {'base_channels': 4})
     pipelines = [config[f'{part}_dataloader'].dataset.pipeline for part in ('train', 'test')]
-    assert [pipeline[0].channels for pipeline in pipelines] == [3 if name == 'isnet' else 1] * 2
+    assert [pipeline[0].channels for pipeline in pipelines] == [
+        3 if (network, recipe) == ('isnet', '_published') else 1
+    ] * 2
 
 
 def test_test_images_are_padded_to_multiples_of_32_after_normalisation(repository):
-    config = load_config(repository / 'configs' / 'zoo' / 'toolbox' / 'rdian_nuaa.py')
+    config = load_config(repository / 'configs/rdian/rdian_toolbox.py')
     config.model.backbone.update(base_channels=4)
     model = MODELS.build(config.model).eval()
     image = torch.randint(0, 255, (1, 40, 70), dtype=torch.uint8)
@@ -83,19 +86,19 @@ def rates(config):
 
 
 def test_the_toolbox_rate_falls_to_a_tenth_twice(repository):
-    config = load_config(repository / 'configs' / 'zoo' / 'toolbox' / 'rdian_nuaa.py')
+    config = load_config(repository / 'configs/rdian/rdian_toolbox.py')
     expected = [5e-4] * 200 + [5e-5] * 100 + [5e-6] * 100
     assert rates(config) == pytest.approx(expected)
 
 
 def test_the_authors_rate_of_rdian(repository):
-    config = load_config(repository / 'configs' / 'zoo' / 'rdian_nuaa.py')
+    config = load_config(repository / 'configs/rdian/rdian_published.py')
     expected = [1e-6 + (0.005 - 1e-6) * (1 - epoch / 301) ** 0.9 for epoch in range(300)]
     assert rates(config) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_authors_rate_of_isnet_falls_and_rises(repository):
-    config = load_config(repository / 'configs' / 'zoo' / 'isnet_nuaa.py')
+    config = load_config(repository / 'configs/isnet/isnet_published.py')
     found = rates(config)
     assert len(found) == 3000
     expected = [0.05 * (1 + math.cos(math.pi * epoch / 30)) / 2 for epoch in range(150)]
@@ -104,7 +107,7 @@ def test_the_authors_rate_of_isnet_falls_and_rises(repository):
 
 def test_real_images_come_as_the_toolbox_gives_them(repository, data_root, monkeypatch):
     monkeypatch.setenv('MADNET_DATA_ROOT', str(data_root))
-    config = load_config(repository / 'configs' / 'zoo' / 'toolbox' / 'isnet_nuaa.py')
+    config = load_config(repository / 'configs/isnet/isnet_toolbox.py')
     dataset = DATASETS.build(config.train_dataloader.dataset)
     assert len(dataset) == 213
     # an image of fewer than 256 rows or columns, whose padding is zero once normalised

@@ -1,7 +1,0 @@
-# ACM (U-Net) for one grey channel, the loss per image. A config gives its data set's mean and std.
-_base_ = './acm.py'
-model = dict(
-    data_preprocessor=dict(_delete_=True, type='IRSTDPreProcessor', mean=[105.0], std=[40.0]),
-    backbone=dict(in_channels=1),
-    decode_head=dict(loss_decode=dict(per_image=True)),
-)

@@ -1,8 +1,0 @@
-# DNANet for one grey channel and masks of 0 and 1, the loss per image. A config gives its data set's mean and
-# std.
-_base_ = './dnanet.py'
-model = dict(
-    data_preprocessor=dict(_delete_=True, type='IRSTDPreProcessor', mean=[105.0], std=[40.0]),
-    backbone=dict(in_channels=1),
-    decode_head=dict(soft_targets=False, loss_decode=dict(per_image=True)),
-)

@@ -1,3 +1,0 @@
-# The tiny MiM-ISTD at three quarters of the published widths.
-_base_ = './mim_tiny.py'
-model = dict(backbone=dict(base_channels=24, word_channels=3))

@@ -1,5 +1,0 @@
-# The schedule of the BasicIRSTD toolbox: Adam at 5e-4, a tenth of it from epoch 200, a hundredth from 300,
-# 400 epochs, no decay of the weights. The toolbox scores the last epoch: set selection = 'last' for that.
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=5e-4))
-param_scheduler = [dict(type='MultiStepLR', milestones=[200, 300], gamma=0.1, by_epoch=True)]
-train_cfg = dict(type='ResumableTrainLoop', max_epochs=400, val_interval=1)

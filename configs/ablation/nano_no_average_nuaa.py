@@ -1,3 +1,0 @@
-# The weights as they are, not their moving average.
-_base_ = './nano_nuaa.py'
-custom_hooks = []

@@ -1,0 +1,8 @@
+# ALCNet, as its authors released it, by the common recipe.
+_base_ = [
+    '../_base_/models/alcnet.py',
+    '../_base_/data/common.py',
+    '../_base_/recipes/common.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(backbone=dict(in_channels=1), decode_head=dict(loss_decode=_base_._common_loss))

@@ -1,4 +1,0 @@
-# AADCDD (Aghaziyarati et al. 2019) on NUDT-SIRST.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='aadcdd')
-test_dataloader = dict(dataset=dict(name='NUDT-SIRST'))

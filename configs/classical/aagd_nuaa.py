@@ -1,4 +1,0 @@
-# AAGD, bright targets only (Moradi et al. 2018) on NUAA-SIRST.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='aagd')
-test_dataloader = dict(dataset=dict(name='NUAA-SIRST'))

@@ -1,4 +1,0 @@
-# Difference of Gaussians, 1 and 2 pixels (Wang et al. 2012) on IRSTD-1K.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='dog')
-test_dataloader = dict(dataset=dict(name='IRSTD-1K'))

@@ -1,4 +1,0 @@
-# LCM (Chen et al. 2014) on IRSTD-1K.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='lcm')
-test_dataloader = dict(dataset=dict(name='IRSTD-1K'))

@@ -1,4 +1,0 @@
-# LCM (Chen et al. 2014) on NUAA-SIRST.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='lcm')
-test_dataloader = dict(dataset=dict(name='NUAA-SIRST'))

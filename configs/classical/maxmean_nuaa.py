@@ -1,4 +1,0 @@
-# Max-mean, lines of 15 pixels (Deshpande et al. 1999) on NUAA-SIRST.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='maxmean')
-test_dataloader = dict(dataset=dict(name='NUAA-SIRST'))

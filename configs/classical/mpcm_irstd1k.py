@@ -1,4 +1,0 @@
-# MPCM, bright targets only (Wei et al. 2016) on IRSTD-1K.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='mpcm')
-test_dataloader = dict(dataset=dict(name='IRSTD-1K'))

@@ -1,4 +1,0 @@
-# PSTNN (Zhang, Peng 2019) on NUDT-SIRST.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='pstnn')
-test_dataloader = dict(dataset=dict(name='NUDT-SIRST'))

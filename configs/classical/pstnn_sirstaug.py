@@ -1,4 +1,0 @@
-# PSTNN (Zhang, Peng 2019) on SIRST-AUG.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='pstnn')
-test_dataloader = dict(dataset=dict(name='SIRST-AUG'))

@@ -1,4 +1,0 @@
-# RIPT (Dai, Wu 2017) on NUDT-SIRST.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='ript')
-test_dataloader = dict(dataset=dict(name='NUDT-SIRST'))

@@ -1,4 +1,0 @@
-# RLCM (Han et al. 2018) on NUAA-SIRST.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='rlcm')
-test_dataloader = dict(dataset=dict(name='NUAA-SIRST'))

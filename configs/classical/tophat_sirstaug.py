@@ -1,4 +1,0 @@
-# White top-hat, 5 × 5 (Tom et al. 1993) on SIRST-AUG.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='tophat')
-test_dataloader = dict(dataset=dict(name='SIRST-AUG'))

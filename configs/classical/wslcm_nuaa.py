@@ -1,4 +1,0 @@
-# WSLCM (Han et al. 2021) on NUAA-SIRST.
-_base_ = '../_base_/models/classical.py'
-model = dict(method='wslcm')
-test_dataloader = dict(dataset=dict(name='NUAA-SIRST'))

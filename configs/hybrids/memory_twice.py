@@ -1,0 +1,3 @@
+# Hybrid: the nano MAD-Net with its memory module at the two deepest stages.
+_base_ = '../madnet/madnet_nano.py'
+model = dict(backbone=dict(num_stages=3), neck=[dict(type='MemA2MNeck'), dict(type='MemA2MNeck')])

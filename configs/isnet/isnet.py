@@ -1,0 +1,8 @@
+# ISNet by the common recipe.
+_base_ = [
+    '../_base_/models/isnet.py',
+    '../_base_/data/common.py',
+    '../_base_/recipes/common.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(decode_head=dict(loss_decode=_base_._common_loss))

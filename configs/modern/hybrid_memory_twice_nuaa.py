@@ -1,3 +1,0 @@
-# Hybrid: the nano MAD-Net with its memory module at the two deepest stages; the common recipe.
-_base_ = './madnet_nano_nuaa.py'
-model = dict(backbone=dict(num_stages=3), neck=[dict(type='MemA2MNeck'), dict(type='MemA2MNeck')])

@@ -1,8 +1,0 @@
-# MAD-Net of width 16 on NUDT-SIRST, the common recipe.
-_base_ = [
-    '../_base_/models/madnet_small.py',
-    '../_base_/datasets/modern_nudt.py',
-    '../_base_/schedules/modern.py',
-    '../_base_/default_runtime.py',
-]
-model = dict(data_preprocessor=_base_.grey_stats)

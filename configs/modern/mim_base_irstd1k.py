@@ -1,8 +1,0 @@
-# MiM-ISTD, base, on IRSTD-1K, the common recipe.
-_base_ = [
-    '../_base_/models/mim_base.py',
-    '../_base_/datasets/modern_irstd1k.py',
-    '../_base_/schedules/modern.py',
-    '../_base_/default_runtime.py',
-]
-model = dict(data_preprocessor=_base_.grey_stats)

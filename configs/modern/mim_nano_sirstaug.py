@@ -1,8 +1,0 @@
-# MiM-ISTD, nano, on SIRST-AUG, the common recipe.
-_base_ = [
-    '../_base_/models/mim_nano.py',
-    '../_base_/datasets/modern_sirstaug.py',
-    '../_base_/schedules/modern.py',
-    '../_base_/default_runtime.py',
-]
-model = dict(data_preprocessor=_base_.grey_stats)

@@ -1,4 +1,0 @@
-# ABC-B on SIRST-AUG by the published recipe, in batches of 16.
-_base_ = './abc_sirstaug.py'
-model = dict(backbone=dict(base_channels=32))
-train_dataloader = dict(batch_size=16)

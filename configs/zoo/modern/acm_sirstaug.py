@@ -1,8 +1,0 @@
-# ACM (U-Net) on SIRST-AUG, the common recipe.
-_base_ = [
-    '../../_base_/models/acm_grey.py',
-    '../../_base_/datasets/modern_sirstaug.py',
-    '../../_base_/schedules/modern.py',
-    '../../_base_/default_runtime.py',
-]
-model = dict(data_preprocessor=_base_.grey_stats)
