@@ -1,13 +1,13 @@
 """Networks and losses; importing this package registers all of them in mmseg's registries."""
 
 from madnet import _quiet_import  # noqa: F401  # isort: skip
-from . import backbones, heads, losses, necks, segmentors
-from .backbones import *  # noqa: F403
-from .deploy import switch_to_deploy
-from .heads import *  # noqa: F403
-from .losses import *  # noqa: F403
-from .necks import *  # noqa: F403
-from .segmentors import *  # noqa: F403
+from madnet.models import backbones, heads, losses, necks, segmentors
+from madnet.models.backbones import *  # noqa: F403
+from madnet.models.deploy import switch_to_deploy
+from madnet.models.heads import *  # noqa: F403
+from madnet.models.losses import *  # noqa: F403
+from madnet.models.necks import *  # noqa: F403
+from madnet.models.segmentors import *  # noqa: F403
 
 __all__ = [
     *backbones.__all__,

@@ -1,14 +1,16 @@
-from .abc_encoder import ABCEncoder
-from .adadcm_encoder import AdaDCMEncoder
-from .dnanet_encoder import DNANetEncoder
-from .isnet_encoder import ISNetEncoder
-from .mim_encoder import MiMEncoder
-from .mshnet_encoder import MSHNetEncoder
-from .rdian_encoder import RDIANEncoder
-from .repisd_encoder import RepISDEncoder
-from .sctransnet_encoder import SCTransNetEncoder
-from .thin_resnet import ThinResNet
-from .uiunet_encoder import UIUNetEncoder
+"""Encoders: image → maps, finest first."""
+
+from madnet.models.backbones.abc_encoder import ABCEncoder
+from madnet.models.backbones.adadcm_encoder import AdaDCMEncoder
+from madnet.models.backbones.dnanet_encoder import DNANetEncoder
+from madnet.models.backbones.isnet_encoder import ISNetEncoder
+from madnet.models.backbones.mim_encoder import MiMEncoder
+from madnet.models.backbones.mshnet_encoder import MSHNetEncoder
+from madnet.models.backbones.rdian_encoder import RDIANEncoder
+from madnet.models.backbones.repisd_encoder import RepISDEncoder
+from madnet.models.backbones.sctransnet_encoder import SCTransNetEncoder
+from madnet.models.backbones.thin_resnet import ThinResNet
+from madnet.models.backbones.uiunet_encoder import UIUNetEncoder
 
 __all__ = [
     'ABCEncoder',

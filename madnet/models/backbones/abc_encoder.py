@@ -4,13 +4,12 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from madnet.errors import UserError
+from madnet.models.backbones.pooling_encoder import PoolingEncoder
 from madnet.models.input_check import check_size
 from madnet.models.layers import CLFT, UCDC, DoubleConv
 
-from .pooling_encoder import PoolingEncoder
-
 STRIDE = 16
-"""Of the deepest map."""
+"""Stride of the deepest map, in pixels."""
 
 
 @MODELS.register_module()

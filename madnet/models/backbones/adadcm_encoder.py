@@ -4,9 +4,8 @@ import itertools
 
 from mmseg.registry import MODELS
 
+from madnet.models.backbones.pooling_encoder import PoolingEncoder
 from madnet.models.layers import AdaDCM
-
-from .pooling_encoder import PoolingEncoder
 
 
 @MODELS.register_module()

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from mmseg.registry import MODELS
 
 from madnet.errors import UserError
+from madnet.models.backbones.pooling_encoder import PoolingEncoder
 from madnet.models.layers import cbam_stage
-
-from .pooling_encoder import PoolingEncoder
 
 
 @MODELS.register_module()

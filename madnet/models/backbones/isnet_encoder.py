@@ -3,9 +3,8 @@
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from madnet.models.backbones.thin_resnet import ThinResNet
 from madnet.models.layers import gradient_magnitude
-
-from .thin_resnet import ThinResNet
 
 
 @MODELS.register_module()

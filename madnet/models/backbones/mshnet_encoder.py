@@ -6,9 +6,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from madnet.models.backbones.dnanet_encoder import DNANetEncoder
 from madnet.models.input_check import check_image
-
-from .dnanet_encoder import DNANetEncoder
 
 
 @MODELS.register_module()

@@ -5,10 +5,9 @@ import itertools
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from madnet.models.backbones.pooling_encoder import PoolingEncoder
 from madnet.models.input_check import check_size
 from madnet.models.layers import ResidualBlock
-
-from .pooling_encoder import PoolingEncoder
 
 
 @MODELS.register_module()

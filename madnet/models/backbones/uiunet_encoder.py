@@ -2,9 +2,8 @@
 
 from mmseg.registry import MODELS
 
+from madnet.models.backbones.pooling_encoder import PoolingEncoder
 from madnet.models.layers import rsu_at
-
-from .pooling_encoder import PoolingEncoder
 
 
 @MODELS.register_module()

@@ -42,7 +42,7 @@ def convert_isnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def export_isnet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The inverse of :func:`convert_isnet`; the modules in :data:`UNUSED`, which ours has not, are missing,
+    """The inverse of :func:`convert_isnet`; the modules in :data:`UNUSED`, which ours lacks, are missing,
     so that the published network takes it with ``strict=False``.
     """
     state = unwrap(state_dict)

@@ -183,7 +183,7 @@ def convert_mim(published: Mapping[str, Any]) -> dict[str, Tensor]:
 def export_mim(state_dict: Mapping[str, Any], like: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
     """The inverse of :func:`convert_mim`: the published key names for a state dict of our MiM-ISTD.
 
-    Maps of deep supervision, which the published network has not, are left out; the prediction does not need
+    Maps of deep supervision, which the published network lacks, are left out; the prediction does not need
     them.
 
     Args:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from mmseg.registry import MODELS
 
+from madnet.models.heads.unet_head import UNetHead
 from madnet.models.layers import UCDC
-
-from .unet_head import UNetHead
 
 
 @MODELS.register_module()

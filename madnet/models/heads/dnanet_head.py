@@ -6,10 +6,9 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from madnet.models.heads.level_depths import level_depths
+from madnet.models.heads.pyramid_head import PyramidHead
 from madnet.models.layers import CBAMBlock, cbam_stage, resize_like
-
-from .level_depths import level_depths
-from .pyramid_head import PyramidHead
 
 
 @MODELS.register_module()
@@ -25,10 +24,10 @@ class DNANetHead(PyramidHead):
     - X(i − 1, k), one level finer, made smaller (where i >= 1): this the paper's dense nesting adds to
       U-Net++.
 
-    Of the last node of every level, the deeper ones pass a 1×1 convolution and are enlarged, and one more
-    block fuses them all (the paper's feature pyramid fusion). Maps are made to fit each other by bilinear
-    resizing with aligned corners, smaller ones too, as in the published code, so that maps of any size will
-    do.
+    The last nodes of the deeper levels pass a 1×1 convolution and are enlarged, and one more block fuses
+    them with the finest one's (the paper's feature pyramid fusion). Maps are made to fit each other by
+    bilinear resizing with aligned corners, smaller ones too, as in the published code, so that maps of any
+    size will do.
 
     In training with deep supervision ``forward`` returns the logits of the finest level's nodes and of the
     fused map, ``[x1, …, x(n − 2), out]``, all at the size of the finest map; otherwise ``out`` alone. (The
@@ -37,14 +36,14 @@ class DNANetHead(PyramidHead):
 
     Args:
         in_channels: Channels of the pyramid's maps, finest first.
-        depths: Blocks of the nodes of each level but the deepest, which has none beyond column 0; by default
-            1 on the finest level and 2 on the others, as published.
+        depths: Blocks of the nodes of each level except the deepest, which has none beyond column 0; by
+            default 1 on the finest level and 2 on the others, as published.
         deep_supervision: Whether the maps x1 … exist and are supervised.
         kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` and
             ``soft_targets``.
 
     Raises:
-        UserError: ``depths`` has not one value, at least 1, for each level but the deepest.
+        UserError: ``depths`` is not one value, at least 1, for each level except the deepest.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class DNANetHead(PyramidHead):
             self.sides = nn.ModuleList(nn.Conv2d(widths[0], self.out_channels, kernel_size=1) for _ in sides)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
-        """Maps (B, Cᵢ, Hᵢ, Wᵢ) → logits (B, 1, H₀, W₀) or a list of them; see the class."""
+        """Maps (B, Cᵢ, Hᵢ, Wᵢ) → logits (B, 1, H₀, W₀) or, in training, several."""
         grid = [[x] for x in self._transform_inputs(inputs)]  # grid[i][k] is X(i, k)
         for column in self.columns:
             for i, node in enumerate(column):

@@ -6,9 +6,8 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from madnet.models.heads.pyramid_head import PyramidHead
 from madnet.models.layers import enlarge
-
-from .pyramid_head import PyramidHead
 
 
 @MODELS.register_module()
@@ -16,7 +15,7 @@ class FCNSegHead(PyramidHead):
     """Conv3×3 → BN → ReLU → dropout → Conv1×1 on the finest map, with a quarter of its channels in between
     and no bias before the BatchNorm.
 
-    The end of ACM, ALCNet, ISNet and MiM-ISTD. Of its own it takes maps that a neck has decoded; heads that
+    The end of ACM, ALCNet, ISNet and MiM-ISTD. By itself it takes maps that a neck has decoded; heads that
     decode derive from it and end in :meth:`classify`.
 
     Args:
@@ -26,7 +25,7 @@ class FCNSegHead(PyramidHead):
         dropout_ratio: Probability in 0–1 that an element before the last convolution is dropped in training.
         map_names: Names of the logit maps, the prediction last.
         stride: Pixels of the image along a side of one of the classified map, for a map whose size does not
-            tell it; logits are then enlarged by it and cut to the image.
+            show it; logits are then enlarged by it and cut to the image.
         stretch: Resize logits straight to the size of the image, also where that is no multiple of theirs, as
             some published networks do; pixels then shift by a part of the stride.
         align_corners: Resize with the corners of both maps aligned, which implies ``stretch``.

@@ -8,9 +8,8 @@ from mmseg.utils import SampleList
 from torch import Tensor, nn
 
 from madnet.errors import UserError
+from madnet.models.heads.fcn_head import FCNSegHead
 from madnet.models.layers import TaylorDifference, TwoOrientationAttention, residual_layer, resize_like
-
-from .fcn_head import FCNSegHead
 
 
 @MODELS.register_module()
@@ -74,8 +73,8 @@ class ISNetHead(FCNSegHead):
         self.edge_out = nn.Conv2d(edge_channels, 1, kernel_size=1, bias=False)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
-        """Maps (B, C₀, H, W) and (B, Cᵢ, hᵢ, wᵢ), i = 1, …, n → logits (B, 1, H, W), or two of them; see the
-        class."""
+        """Maps (B, C₀, H, W) and (B, Cᵢ, hᵢ, wᵢ), i = 1, …, n → logits (B, 1, H, W), or two of them
+        in training."""
         edges, *skips = self._transform_inputs(inputs)
         decoded = self._decode(skips)
         edge = self._edge(edges, decoded)

@@ -6,7 +6,7 @@ from madnet.errors import UserError
 
 
 def level_depths(depths: Sequence[int] | None, in_channels: Sequence[int], head: str) -> list[int]:
-    """Blocks of each level but the deepest; by default 1 on the finest and 2 on the others.
+    """Blocks of each level except the deepest; by default 1 on the finest and 2 on the others.
 
     Raises:
         UserError: Not one value, at least 1, for each of them; ``head`` is who has been given them.
@@ -16,6 +16,6 @@ def level_depths(depths: Sequence[int] | None, in_channels: Sequence[int], head:
     if len(depths) != deepest or min(depths) < 1:
         raise UserError(
             f'{head}: depths={depths}, expected {deepest} number(s) of blocks, at least 1 each, for all '
-            f'levels but the deepest of in_channels={list(in_channels)}'
+            f'levels except the deepest of in_channels={list(in_channels)}'
         )
     return depths

@@ -5,9 +5,8 @@ from functools import partial
 
 from mmseg.registry import MODELS
 
+from madnet.models.heads.unet_head import UNetHead
 from madnet.models.layers import MemA2M
-
-from .unet_head import UNetHead
 
 
 @MODELS.register_module()

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from madnet.models.heads.fcn_head import FCNSegHead
 from madnet.models.layers import PatchExpand, ResidualBlock
-
-from .fcn_head import FCNSegHead
 
 
 @MODELS.register_module()
@@ -61,7 +60,7 @@ class MiMHead(FCNSegHead):
             self.sides = nn.ModuleList(nn.Conv2d(width, self.out_channels, 1) for width in widths[1:])
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
-        """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or a list of them; see the class."""
+        """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or, in training, several."""
         skips = self._transform_inputs(inputs)
         decoded = [skips[-1]]
         for skip, up, decoder in zip(

@@ -8,10 +8,9 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.errors import UserError
+from madnet.models.heads.level_depths import level_depths
+from madnet.models.heads.pyramid_head import PyramidHead
 from madnet.models.layers import cbam_stage, resize_like
-
-from .level_depths import level_depths
-from .pyramid_head import PyramidHead
 
 
 @MODELS.register_module()
@@ -34,15 +33,15 @@ class MSHNetHead(PyramidHead):
 
     Args:
         in_channels: Channels of the pyramid's maps, finest first.
-        depths: Blocks of each level but the deepest; by default 1 on the finest and 2 on the others, as
-            published.
+        depths: Blocks of each level except the deepest; by default 1 on the finest and 2 on the others,
+            as published.
         warm_epoch: Last epoch of the warm-up, counted from 0; −1 for none. It holds for an ``SLSLoss``
             of the head as well.
         kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` and
             ``loss_weights``.
 
     Raises:
-        UserError: ``depths`` has not one value, at least 1, for each level but the deepest; or
+        UserError: ``depths`` is not one value, at least 1, for each level except the deepest; or
             ``loss_decode`` gives a ``warm_epoch`` other than the head's.
     """
 
@@ -92,7 +91,7 @@ class MSHNetHead(PyramidHead):
         self.warming_up = epoch <= self.warm_epoch
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
-        """Maps (B, Cᵢ, Hᵢ, Wᵢ) → logits (B, 1, H₀, W₀) or a list of them; see the class."""
+        """Maps (B, Cᵢ, Hᵢ, Wᵢ) → logits (B, 1, H₀, W₀) or, in training, several."""
         skips = self._transform_inputs(inputs)
         decoded = [skips[-1]]
         for skip, decoder in zip(reversed(skips[:-1]), reversed(self.decoders), strict=True):

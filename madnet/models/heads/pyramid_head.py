@@ -114,8 +114,8 @@ class PyramidHead(BaseDecodeHead):
         return losses
 
     def named_weights(self, number: int) -> tuple[list[str], list[float]]:
-        """Names and weights of so many maps: of the last ones, for a head with deep supervision that is in
-        evaluation mode has its prediction only."""
+        """Names and weights of the last ``number`` maps: a head with deep supervision in evaluation mode has
+        its prediction only."""
         return self.map_names[-number:], self.loss_weights[-number:]
 
     def align(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,9 +7,8 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from madnet.errors import UserError
+from madnet.models.heads.fcn_head import FCNSegHead
 from madnet.models.layers import ConvBNLeakyReLU
-
-from .fcn_head import FCNSegHead
 
 
 @MODELS.register_module()

@@ -8,9 +8,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.errors import UserError
+from madnet.models.heads.pyramid_head import PyramidHead
 from madnet.models.layers import ECB, ConvBNReLU, resize_like
-
-from .pyramid_head import PyramidHead
 
 
 @MODELS.register_module()

@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from madnet.models.heads.pyramid_head import PyramidHead
 from madnet.models.layers import CrossGate, DoubleConv, resize_like
-
-from .pyramid_head import PyramidHead
 
 
 @MODELS.register_module()
@@ -61,7 +60,7 @@ class SCTransNetHead(PyramidHead):
             self.fuse = nn.Conv2d(levels * self.out_channels, self.out_channels, 1)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
-        """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or a list of them; see the class."""
+        """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or, in training, several."""
         skips = self._transform_inputs(inputs)
         decoded = [skips[-1]]
         for skip, gate, decoder in zip(

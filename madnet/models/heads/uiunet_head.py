@@ -6,9 +6,8 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from madnet.models.heads.pyramid_head import PyramidHead
 from madnet.models.layers import InteractiveCrossAttention, resize_like, rsu_at
-
-from .pyramid_head import PyramidHead
 
 
 @MODELS.register_module()
@@ -59,7 +58,7 @@ class UIUNetHead(PyramidHead):
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
-        """Maps (B, Cᵢ, Hᵢ, Wᵢ) → logits (B, 1, H₀, W₀) or a list of them; see the class."""
+        """Maps (B, Cᵢ, Hᵢ, Wᵢ) → logits (B, 1, H₀, W₀) or, in training, several."""
         maps = self._transform_inputs(inputs)
         decoded = [maps[-1]]
         for i in range(len(maps) - 2, -1, -1):

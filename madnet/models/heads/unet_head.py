@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from madnet.models.heads.pyramid_head import PyramidHead
 from madnet.models.layers import DoubleConv, UpConv, enlarge
-
-from .pyramid_head import PyramidHead
 
 
 class UNetHead(PyramidHead):
@@ -56,7 +55,7 @@ class UNetHead(PyramidHead):
             )
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
-        """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or a list of them; see the class."""
+        """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or, in training, several."""
         skips = self._transform_inputs(inputs)
         decoded = [skips[-1]]
         for skip, up, decoder in zip(

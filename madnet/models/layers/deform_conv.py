@@ -59,7 +59,7 @@ def deform_conv2d(
             "install a matching pair, or use backend='torch'"
         )
     if compiled is not None and (backend == 'torchvision' or not torch.compiler.is_compiling()):
-        # in half precision the operator fails on a CPU, and cannot tell pixels of a large map apart on a GPU
+        # In half precision the operator fails on a CPU and is too coarse for large maps on a GPU.
         dtype = torch.promote_types(x.dtype, torch.float32)
         x32, offset, weight, bias, mask = (
             None if t is None else t.to(dtype) for t in (x, offset, weight, bias, mask)
@@ -75,7 +75,7 @@ def _sample_taps(x: Tensor, offset: Tensor, kernel: tuple[int, int], padding: tu
     """Map (B, C, H, W) → what every tap sees at every pixel, (B, C, kh · kw, H', W')."""
     batch, channels, height, width = x.shape
     taps, (to_height, to_width) = kernel[0] * kernel[1], offset.shape[2:]
-    # Half precision cannot tell neighbouring pixels of a large map apart.
+    # Half precision is too coarse for neighbouring pixels of a large map.
     dtype = torch.promote_types(x.dtype, torch.float32)
     steps = functools.partial(torch.arange, device=x.device, dtype=dtype)
     tap_rows, tap_columns = torch.meshgrid(steps(kernel[0]), steps(kernel[1]), indexing='ij')

@@ -24,7 +24,7 @@ class AsymmetricFusion(nn.Module):
         y = ReLU BN Conv3×3(2 · low ⊙ t + 2 · high ⊙ u)
 
     Either map is gated by the other: the detailed one channel by channel, the semantic one pixel by pixel.
-    The factor 2, which the figure has not, is the published code's.
+    The factor 2, absent from the figure, is the published code's.
 
     Args:
         channels: Channels of ``low`` and of the output.

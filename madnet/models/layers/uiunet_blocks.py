@@ -73,7 +73,7 @@ class InteractiveCrossAttention(nn.Module):
         y = [p(2 · low ⊙ t), p(2 · high ⊙ s)],   p = ReLU BN Conv3×3, the same for both
 
     The deeper map weighs the channels of the detailed one, and what is left of that says where the deeper one
-    counts. The factors 2, which the figure has not, are the published code's.
+    counts. The factors 2, absent from the figure, are the published code's.
 
     Args:
         channels: C, channels of ``low``; the output has twice as many.

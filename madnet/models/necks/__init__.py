@@ -1,8 +1,10 @@
-from .acm_neck import ACMFPNNeck, ACMUNetNeck
-from .alcnet_neck import ALCNetBasicNeck, ALCNetNeck
-from .mamba_neck import MambaNeck
-from .mema2m_neck import MemA2MNeck
-from .sctransnet_neck import SCTransNetNeck
+"""Necks: maps → maps."""
+
+from madnet.models.necks.acm_neck import ACMFPNNeck, ACMUNetNeck
+from madnet.models.necks.alcnet_neck import ALCNetBasicNeck, ALCNetNeck
+from madnet.models.necks.mamba_neck import MambaNeck
+from madnet.models.necks.mema2m_neck import MemA2MNeck
+from madnet.models.necks.sctransnet_neck import SCTransNetNeck
 
 __all__ = [
     'ACMFPNNeck',

@@ -37,8 +37,8 @@ class ACMUNetNeck(BaseModule):
         in_channels: Channels of the pyramid's n >= 2 maps, each half as large as the one before, finest
             first.
         blocks: Residual blocks after each fusion.
-        reduce_high: A Conv1×1 → BN → ReLU before the fusion, on the map from below, as acm-pytorch has it
-            and the authors' U-Net has not.
+        reduce_high: A Conv1×1 → BN → ReLU before the fusion, on the map from below, as in acm-pytorch
+            and unlike the authors' U-Net.
         init_cfg: As in mmengine.
     """
 

@@ -7,8 +7,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.models.layers import ConvBNReLU, MambaBlock
-
-from .deeper_neck import DeeperNeck
+from madnet.models.necks.deeper_neck import DeeperNeck
 
 
 @MODELS.register_module()

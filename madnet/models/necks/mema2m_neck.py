@@ -6,8 +6,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from madnet.models.layers import MemA2M
-
-from .deeper_neck import DeeperNeck
+from madnet.models.necks.deeper_neck import DeeperNeck
 
 
 @MODELS.register_module()

@@ -13,7 +13,7 @@ from madnet.models.layers import ChannelNorm, ConvBNReLU, SCTBlock
 
 @MODELS.register_module()
 class SCTransNetNeck(BaseModule):
-    """The skip connections of SCTransNet (Yuan et al., TGRS 2024): all levels but the deepest exchange
+    """The skip connections of SCTransNet (Yuan et al., TGRS 2024): all levels except the deepest exchange
     channels in :class:`~madnet.models.layers.SCTBlock`.
 
     Each of those levels is cut into patches that all lie on the grid of the deepest map (a convolution whose
@@ -24,7 +24,7 @@ class SCTransNetNeck(BaseModule):
 
     Args:
         in_channels: Channels of the pyramid's maps, finest first, each half as large as the one before; even
-            but for the last.
+            except in the last.
         depth: Blocks.
         expansion: See :class:`~madnet.models.layers.ComplementaryFFN`.
         init_cfg: As in mmengine.
@@ -46,7 +46,7 @@ class SCTransNetNeck(BaseModule):
         if not widths or odd:
             raise UserError(
                 f'SCTransNetNeck: in_channels={list(in_channels)}, expected at least 2 maps, and an even '
-                'number of channels in each but the last'
+                'number of channels in each except the last'
             )
         self.pyramid_channels = list(in_channels)
         strides = [2 ** (len(widths) - i) for i in range(len(widths))]

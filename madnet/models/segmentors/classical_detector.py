@@ -75,7 +75,7 @@ class ClassicalDetector(BaseModel):
         """
         Args:
             inputs: Images (C, Hᵢ, Wᵢ), 1 or 3 (BGR) channels on the 0–255 scale.
-            data_samples: Of the images; in mode ``'predict'``.
+            data_samples: Those of the images, in mode ``'predict'``.
             mode: ``'predict'`` for data samples, ``'tensor'`` for score maps (1, Hᵢ, Wᵢ) in 0–1.
 
         Raises:

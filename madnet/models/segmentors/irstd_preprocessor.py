@@ -23,7 +23,7 @@ class IRSTDPreProcessor(SegDataPreProcessor):
             the 0–255 scale.
 
     Raises:
-        UserError: In ``forward``, for an image that has not as many channels as ``mean`` has values: torch
+        UserError: In ``forward``, for an image with more or fewer channels than ``mean`` has values: torch
             would silently spread one channel over three.
     """
 

@@ -32,7 +32,7 @@ class IRSTDSegmentor(EncoderDecoder):
     a threshold turns such a digit into another metric. Run alone, an image gives bit-identical results at
     any batch size, and a batch may hold images of different sizes. Training uses whole batches.
 
-    A neck or head without ``in_channels`` takes them from what stands before it, where that tells its
+    A neck or head without ``in_channels`` takes them from what stands before it, where that has
     ``pyramid_channels``, as our backbones and necks do. So the width of MAD-Net is one number,
     ``model.backbone.base_channels``.
 
@@ -44,9 +44,9 @@ class IRSTDSegmentor(EncoderDecoder):
         backbone, neck, decode_head, kwargs: As in mmseg's ``EncoderDecoder``; several necks in a list follow
             one another.
         test_cfg: ``dict(mode='whole')`` by default; ``dict(mode='slide', crop_size=…, stride=…)`` for tiles,
-            as in mmseg. ``views`` (1, 2, 4, 8) averages the logits of so many views at as many times the
-            cost: 2, the image and its mirror image; 4, with both turned by 180°; 8, with all turned by 90°.
-            A false alarm seldom shows in all of them.
+            as in mmseg. ``views`` is test-time augmentation (TTA): the mean logits of N views at N times the
+            cost. 2: the image and its mirror image; 4: both turned by 180° as well; 8: all turned by 90° as
+            well. A false alarm seldom shows in all of them.
         data_preprocessor: ``type`` is ``IRSTDPreProcessor`` unless it says otherwise.
     """
 
@@ -90,7 +90,7 @@ class IRSTDSegmentor(EncoderDecoder):
         """Logits (B, 1, H, W) of images (B, C, H, W), at the size of ``inputs`` whatever the metas say."""
         height, width = inputs.shape[2:]
         inputs = self._pad(inputs)
-        # A torch.Size tells mmseg's heads that it is the size of the tensor, whatever else the metas hold.
+        # mmseg's heads take a torch.Size for the size of the tensor, whatever else the metas hold.
         metas = [{**meta, 'img_shape': inputs.shape[2:]} for meta in batch_img_metas or [{}] * len(inputs)]
         return super().encode_decode(inputs, metas)[..., :height, :width]
 
