@@ -16,9 +16,9 @@ FOUNDATION = {'errors', 'files', 'progress', '_quiet_import'}
 ROOMS = {
     'ops': set(),
     'classical': set(),
-    'datasets': set(),
     'records': set(),
     'evaluation': {'records'},
+    'datasets': {'evaluation'},
     'models': {'ops', 'classical'},
     'visualization': {'datasets', 'evaluation', 'records'},
     'engine': {'datasets', 'evaluation', 'models', 'records'},

@@ -5,10 +5,8 @@ import argparse
 import sys
 
 EPILOG = """
-networks, whose form, width and channels are read from the file:
-{networks}
-
 examples:
+  python tools/convert_checkpoint.py --list
   python tools/convert_checkpoint.py madnet published/best.pth.tar madnet_nudt.pth
       published weights, which configs/madnet_nudt.py then tests
   python tools/convert_checkpoint.py madnet work_dirs/madnet_nudt/best.pth theirs.pth --reverse
@@ -22,18 +20,27 @@ A file that does not fit the network is refused, with the keys that differ.
 """
 
 
+class ListNetworks(argparse.Action):
+    """Prints the networks whose checkpoints can be converted, and leaves."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_) -> None:
+        from madnet.models.checkpoints import CONVERTERS
+
+        print('Networks, whose form, width and channels are read from the file:')
+        for converter in CONVERTERS.values():
+            print(f'  {converter.name:<11} {converter.about}')
+        parser.exit()
+
+
 def parse_args() -> argparse.Namespace:
     """The command line."""
-    from madnet.models.checkpoints import CONVERTERS
-
-    networks = '\n'.join(f'  {c.name:<11} {c.about}' for c in CONVERTERS.values())
-    epilog = EPILOG.format(networks=networks)
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('network', help='whose key names; one of those below')
+    parser.add_argument('network', help='whose key names; one of those that --list shows')
     parser.add_argument('published', metavar='PUBLISHED', help='the checkpoint to read')
     parser.add_argument('out', metavar='OUT', help='the checkpoint to write; never overwrites a file')
+    parser.add_argument('--list', action=ListNetworks, nargs=0, help='show the networks and leave')
     parser.add_argument('--reverse', action='store_true', help='from our names to the published ones')
     parser.add_argument(
         '--like',
