@@ -85,14 +85,13 @@ def load_config(
     replace_steps(cfg)
     filled = fill_sets(cfg, sources)
     choose_parts(cfg)
+    check_config(cfg, str(path))
     fill_statistics(cfg, str(path))
     short = '+'.join(s.short for s in sources) if filled else ''
     # a classical detector's runs are told apart by its method, all of them have one config
     stem = (cfg.get('model') or {}).get('method') or Path(path).stem
     cfg.setdefault('work_dir', str(Path('work_dirs', _run_name(stem, short))))
-    cfg = Config({k: v for k, v in cfg.items() if k in RUNNERS}, cfg.text, cfg.filename)
-    check_config(cfg, str(path))
-    return cfg
+    return Config({k: v for k, v in cfg.items() if k in RUNNERS}, cfg.text, cfg.filename)
 
 
 def _run_name(stem: str, short: str) -> str:

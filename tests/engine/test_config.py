@@ -1,0 +1,380 @@
+"""Config loading: what is said in short becomes a static config, and what is wrong is said in one line."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, split_ids
+from madnet.engine.config import check_config, load_config, selection_of
+from madnet.engine.config.reading import OURS
+from madnet.engine.test import config_for_test
+from madnet.errors import UserError
+
+#: A network for any data set, as the common configs are.
+OPEN = """
+_base_ = ['{configs}/madnet_synthetic.py']
+_train = [
+    dict(type='LoadSIRSTImage', channels=1),
+    dict(type='LoadSIRSTMask'),
+    dict(type='RandomTargetCrop', size=64, target_prob=0.5),
+    dict(type='RandomApply', prob=0.5, transforms=[dict(type='GainOffsetJitter', gain=0.2)]),
+    dict(type='PackSIRSTInputs'),
+]
+test_pipeline = [
+    dict(type='LoadSIRSTImage', channels=1), dict(type='LoadSIRSTMask'), dict(type='PackSIRSTInputs')
+]
+model = dict(backbone=dict(base_channels=2), data_preprocessor=dict(_delete_=True, type='IRSTDPreProcessor'))
+train_dataloader = dict(batch_size=4, dataset=dict(_delete_=True, type='SIRSTDataset', pipeline=_train))
+val_dataloader = dict(dataset=dict(_delete_=True, type='SIRSTDataset', pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(_delete_=True, type='SIRSTDataset', pipeline=test_pipeline))
+train_cfg = dict(max_epochs=2)
+param_scheduler = []
+selection = 'val'
+dataset = 'NUAA-SIRST'
+per_dataset = {{
+    'nudt': dict(
+        train_cfg=dict(max_epochs=7),
+        split_set='irsam',
+        selection='last',
+        optim_wrapper=dict(clip_grad=dict(_delete_=True, max_value=1.0)),
+    )
+}}
+"""
+
+
+@pytest.fixture
+def config(tmp_path, repository):
+    """Path of that config; a text beside it becomes another one that builds on it."""
+    path = tmp_path / 'open.py'
+    path.write_text(OPEN.format(configs=repository / 'configs'))
+    return path
+
+
+@pytest.fixture
+def on_top(config):
+    def write(text):
+        path = config.with_name('top.py')
+        path.write_text(f"_base_ = ['{config}']\n{text}\n")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A folder of twelve images, nine to train on, brighter by ten grey levels from one to the next."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        for kind in ('images', 'masks'):
+            (tmp_path / 'mine' / ('trainval' if i < 9 else 'test') / kind).mkdir(parents=True, exist_ok=True)
+        folder = tmp_path / 'mine' / ('trainval' if i < 9 else 'test')
+        image = rng.integers(50 + 10 * i, 60 + 10 * i, (72, 80 + i), dtype=np.uint8)
+        mask = np.zeros_like(image)
+        mask[20:24, 30:34] = 255
+        image[mask > 0] = 250
+        Image.fromarray(image).save(folder / 'images' / f'{i}.png')
+        Image.fromarray(mask).save(folder / 'masks' / f'{i}.png')
+    return tmp_path / 'mine'
+
+
+def sets(cfg):
+    return [cfg[f'{part}_dataloader'].dataset for part in ('train', 'val', 'test')]
+
+
+def refusal(path, options=None, dataset=None):
+    with pytest.raises(UserError) as e:
+        load_config(path, options, dataset)
+    assert '\n' not in str(e.value)
+    return str(e.value)
+
+
+def test_a_name_fills_every_set_and_the_statistics(config):
+    cfg = load_config(config)
+    assert [(d.name, d.split, d.base_size) for d in sets(cfg)] == [
+        ('NUAA-SIRST', split, 512) for split in ('fit', 'val', 'test')
+    ]
+    grey = get_entry('NUAA-SIRST').statistics['grey']
+    assert cfg.model.data_preprocessor == {'type': 'IRSTDPreProcessor', **grey}
+    assert cfg.work_dir == 'work_dirs/open_nuaa'
+    assert not {*OURS, '_train', 'test_pipeline', 'vis_backends'} & set(cfg)
+    other = load_config(config, dataset='irstd1k')
+    assert {d.name for d in sets(other)} == {'IRSTD-1K'}
+    assert other.model.data_preprocessor.mean == [87.353]
+    assert other.work_dir == 'work_dirs/open_irstd1k'
+    assert load_config(config, {'dataset': 'irstd1k'}).to_dict() == other.to_dict()
+
+
+def test_the_work_folder_does_not_name_the_set_twice(config):
+    twin = config.rename(config.with_name('open_nuaa.py'))
+    assert load_config(twin).work_dir == 'work_dirs/open_nuaa'
+
+
+def test_three_channels_get_their_means_in_the_order_of_the_preprocessor(on_top):
+    rgb = get_entry('NUAA-SIRST').statistics['rgb']['mean']
+    three = 'replace_steps = dict(LoadSIRSTImage=dict(channels=3))\n'
+    turned = 'model = dict(backbone=dict(in_channels=3), data_preprocessor=dict(bgr_to_rgb=True))'
+    assert load_config(on_top(three + turned)).model.data_preprocessor.mean == rgb
+    assert load_config(on_top(three)).model.data_preprocessor.mean == rgb[::-1]
+    own = "base_size = 96\nsplit_set = 'basicirstd'\n"
+    cfg = load_config(on_top(own + 'model = dict(data_preprocessor=dict(mean=[1.0], std=[2.0]))'))
+    assert (cfg.model.data_preprocessor.mean, sets(cfg)[0].base_size) == ([1.0], 96)
+    assert {d.split_set for d in sets(cfg)} == {'basicirstd'}
+
+
+@pytest.mark.parametrize(
+    ('selection', 'train', 'val'),
+    [('val', 'fit', 'val'), ('test', 'trainval', 'test'), ('last', 'trainval', None)],
+)
+def test_selection_says_which_part_trains_and_which_chooses(config, selection, train, val):
+    cfg = load_config(config, {'selection': selection})
+    assert cfg.train_dataloader.dataset.split == train
+    assert (cfg.val_dataloader and cfg.val_dataloader.dataset.split) == val
+    assert selection_of(cfg) == selection
+    assert cfg.default_hooks.checkpoint.save_best == (None if val is None else 'nIoU')
+
+
+def test_per_dataset_stands_between_the_file_and_the_options(on_top):
+    path = on_top("per_dataset = {'NUDT-SIRST': dict(train_cfg=dict(val_interval=3))}")
+    cfg = load_config(path, dataset='NUDT')
+    assert (cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (7, 3)
+    assert cfg.train_dataloader.dataset.split_set == 'irsam'
+    assert cfg.val_dataloader is None
+    assert cfg.optim_wrapper.clip_grad == {'max_value': 1.0}
+    assert load_config(path, {'train_cfg.max_epochs': 5}, 'nudt').train_cfg.max_epochs == 5
+    assert load_config(path, dataset='nuaa').train_cfg.max_epochs == 2
+    assert load_config(path, dataset=['nuaa', 'nudt']).train_cfg.max_epochs == 2
+    assert "Did you mean 'NUDT-SIRST'" in refusal(on_top("per_dataset = {'NUDT-SRIST': dict()}"))
+
+
+def kinds(cfg):
+    return [step.type for step in cfg.train_dataloader.dataset.pipeline]
+
+
+def test_steps_are_replaced_by_their_type(on_top):
+    path = on_top(
+        'replace_steps = dict('
+        'RandomTargetCrop=dict(size=32), GainOffsetJitter=dict(offset=3.0), LoadSIRSTMask=None, '
+        "PackSIRSTInputs=[dict(type='RandomRot90'), dict(type='PackSIRSTInputs')])"
+    )
+    cfg = load_config(path, {'replace_steps.RandomTargetCrop.size': 48})
+    assert kinds(cfg) == [
+        *('LoadSIRSTImage', 'RandomTargetCrop', 'RandomApply', 'RandomRot90', 'PackSIRSTInputs')
+    ]
+    crop, apply = cfg.train_dataloader.dataset.pipeline[1:3]
+    assert crop == {'type': 'RandomTargetCrop', 'size': 48, 'target_prob': 0.5}
+    assert apply.transforms == [{'type': 'GainOffsetJitter', 'gain': 0.2, 'offset': 3.0}]
+    assert [s.type for s in cfg.test_dataloader.dataset.pipeline] == [
+        *('LoadSIRSTImage', 'RandomRot90', 'PackSIRSTInputs')
+    ]
+    said = refusal(path, {'replace_steps.RandomTragetCrop.size': 48})
+    assert 'replace_steps.RandomTragetCrop: no pipeline' in said
+    assert "Did you mean 'RandomTargetCrop'" in said
+    assert 'expected dict' in refusal(path, {'replace_steps.RandomApply': 3})
+
+
+def test_toolbox_crop_pads_with_the_mean(on_top):
+    crop = "replace_steps = dict(RandomTargetCrop=[dict(type='ToolboxCrop', size=64{})])"
+    cfg = load_config(on_top(crop.format('')))
+    assert cfg.train_dataloader.dataset.pipeline[2].pad_value == cfg.model.data_preprocessor.mean[0] > 0
+    cfg = load_config(on_top(crop.format(', pad_value=3.0')))
+    assert cfg.train_dataloader.dataset.pipeline[2].pad_value == 3.0
+
+
+def test_several_sets_train_together(config):
+    options = {'selection': 'last', 'train_dataloader.dataset.exclude_near_test': True}
+    cfg = load_config(config, options, 'nuaa,nudt,irstd1k')
+    parts = cfg.train_dataloader.dataset.datasets
+    assert cfg.train_dataloader.dataset.type == 'ConcatDataset'
+    assert [(p.name, p.split, p.exclude_near_test, len(p.pipeline)) for p in parts] == [
+        (name, 'trainval', True, 5) for name in ('NUAA-SIRST', 'NUDT-SIRST', 'IRSTD-1K')
+    ]
+    # measured over all 1,768 images, each with the same weight
+    assert cfg.model.data_preprocessor.mean == [99.423]
+    assert cfg.model.data_preprocessor.std == [57.959]
+    assert cfg.work_dir == 'work_dirs/open_nuaa+nudt+irstd1k'
+    with pytest.raises(UserError, match='tests score one at a time'):
+        config_for_test(cfg, ['native'], 'open.py')
+    one = load_config(config, {**options, 'test_dataloader.dataset.name': 'NUDT-SIRST'}, 'nuaa,nudt')
+    assert config_for_test(one, ['native'], 'open.py').test_dataloader.dataset.name == 'NUDT-SIRST'
+    assert len(one.train_dataloader.dataset.datasets) == 2
+
+
+def test_resolving_again_changes_nothing(config, on_top, tmp_path, mine, capsys):
+    for dataset in ('nudt', ['nuaa', 'irstd1k'], str(mine)):
+        first = load_config(config, dataset=dataset)
+        printed = tmp_path / 'printed.py'
+        printed.write_text(first.pretty_text)
+        assert load_config(printed).to_dict() == first.to_dict() == Config.fromfile(printed).to_dict()
+    assert 'names its data sets itself' in refusal(printed, dataset='nuaa')
+
+
+def test_a_folder_is_measured_once(config, mine, capsys):
+    cfg = load_config(config, dataset=str(mine))
+    told = capsys.readouterr()
+    assert told.err.startswith('mine: mean [')
+    assert '9 training images' in told.err
+    assert told.err.count('\n') == 1
+    assert told.out == ''
+    assert [d.data_root for d in sets(cfg)] == [str(mine)] * 3
+    assert cfg.work_dir == 'work_dirs/open_mine'
+    images = [np.asarray(Image.open(p)).astype(float) for p in sorted((mine / 'trainval/images').iterdir())]
+    mean = np.mean([i.mean() for i in images])
+    std = np.sqrt(np.mean([(i**2).mean() for i in images]) - mean**2)
+    assert cfg.model.data_preprocessor.mean == pytest.approx([mean], abs=1e-3)
+    assert cfg.model.data_preprocessor.std == pytest.approx([std], abs=1e-3)
+    assert load_config(config, dataset=mine).to_dict() == cfg.to_dict()
+    assert capsys.readouterr().err == ''
+    assert {p.name for p in mine.rglob('*')} <= {'trainval', 'test', 'images', 'masks'} | {
+        f'{i}.png' for i in range(12)
+    }
+    Image.fromarray(np.zeros((72, 80), np.uint8)).save(mine / 'trainval/images/0.png')
+    assert load_config(config, dataset=mine).model.data_preprocessor.mean[0] < mean - 5
+
+
+@pytest.mark.parametrize(
+    ('options', 'dataset', 'said'),
+    [
+        (
+            {'selectoin': 'test'},
+            None,
+            "--cfg-options selectoin: no key 'selectoin' is known. Did you mean 'sele",
+        ),
+        ({'modle.backbone.base_channels': 4}, None, "Did you mean 'model'"),
+        ({'selection': 'tset'}, None, "selection: found 'tset', expected one of 'val', 'test', 'last'"),
+        ({}, 'nutd', "Did you mean 'nudt'"),
+        ({'dataset': None}, None, 'no `dataset` to take them from'),
+        (
+            {'model.backbone.base_chanels': 4},
+            None,
+            'model.backbone.base_chanels: AdaDCMEncoder takes no such',
+        ),
+        ({'model.backbone.base_chanels': 4}, None, "Did you mean 'base_channels'"),
+        ({'model.backbone.type': 'AdaDCMEncodr'}, None, "no registered model. Did you mean 'AdaDCMEncoder'"),
+        ({'train_cfg.max_epoch': 3}, None, 'train_cfg.max_epoch: ResumableTrainLoop takes no such argument.'),
+        ({'train_dataloader.batch_sise': 3}, None, "Did you mean 'batch_size'"),
+        (
+            {'train_dataloader.dataset.cahce': 1},
+            None,
+            "SIRSTDataset takes no such argument. Did you mean 'cache'",
+        ),
+        ({'train_dataloader.sampler.type': 'ResumableSample'}, None, 'no registered data sampler'),
+        ({'replace_steps.RandomTargetCrop.sise': 3}, None, 'pipeline.2.sise: RandomTargetCrop takes no such'),
+        ({'optim_wrapper.optimizer.tpye': 'SGD'}, None, 'optimizer.tpye: AdamW takes no such argument'),
+        ({'optim_wrapper.optimzer.lr': 1}, None, "Did you mean 'optimizer'"),
+        ({'default_hooks.checkpoit.interval': 2}, None, 'default_hooks.checkpoit: found no type'),
+        ({'default_hooks.checkpoint.intervall': 2}, None, "Did you mean 'interval'"),
+        ({'randomness.sead': 2}, None, "Did you mean 'seed'"),
+        ({'compile.moed': 'default'}, None, "Did you mean 'mode'"),
+        ({'val_evaluator.protocol': 'native'}, None, "Did you mean 'protocols'"),
+        ({'model.decode_head.loss_decode.smoth': 1}, None, "Did you mean 'smooth'"),
+        ({'model.decode_head.dropout_ration': 1}, None, "Did you mean 'dropout_ratio'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(config, options, dataset, said):
+    assert said in refusal(config, options, dataset)
+
+
+def test_a_typo_in_a_file_is_found_and_helper_variables_are_not_taken_for_one(on_top):
+    assert "top.py: no key 'train_dataloder' is known. Did you mean 'train_dataloader'" in refusal(
+        on_top('train_dataloder = dict(batch_size=2)')
+    )
+    load_config(on_top('_whatever = 3\nmy_pipeline = []\ncrop_size = (1, 2)\nfind_unused_parameters = True'))
+
+
+def test_sets_that_name_themselves_refuse_another(repository, tiny_config):
+    said = refusal(tiny_config, dataset='nudt')
+    assert 'names its data sets itself (train_dataloader: SyntheticSIRSTDataset)' in said
+    assert load_config(tiny_config).work_dir == 'work_dirs/tiny'
+
+
+def test_missing_arguments_and_those_that_pass_through_kwargs():
+    cfg = {'model': {'type': 'EncoderDecoder', 'backbone': {'type': 'ResNetV1c', 'depht': 50}}}
+    with pytest.raises(UserError, match=r'config x: model: EncoderDecoder needs decode_head'):
+        check_config(cfg, 'x')
+    head = {'type': 'FCNHead', 'in_channels': 8, 'channels': 4, 'num_classes': 2, 'num_convs': 1}
+    cfg['model']['decode_head'] = head
+    with pytest.raises(
+        UserError, match=r"model\.backbone\.depht: ResNetV1c takes no .* Did you mean 'depth'"
+    ):
+        check_config(cfg, 'x')
+    cfg['model']['backbone'] = {
+        'type': 'ResNetV1c',
+        'depth': 18,
+        'norm_cfg': {'type': 'BN', 'requires_grad': 1},
+    }
+    check_config(cfg, 'x')
+    cfg['model']['backbone']['norm_cfg']['type'] = 'BNN'
+    with pytest.raises(UserError, match=r"norm_cfg\.type: 'BNN' is no registered model"):
+        check_config(cfg, 'x')
+
+
+#: A plain Runner on a printed config, madnet known from its custom_imports only.
+PLAIN = """
+import json, sys
+from mmengine.config import Config
+from mmengine.runner import Runner
+found = {}
+for path in sys.argv[1:]:
+    cfg = Config.fromfile(path)
+    runner = Runner.from_cfg(cfg)
+    loaders = [runner.build_dataloader(cfg[f'{part}_dataloader']) for part in ('train', 'val')]
+    found[path] = [loader.dataset.image_ids for loader in loaders]
+print(json.dumps(found))
+"""
+
+
+def test_a_plain_runner_on_the_printed_front_door_trains_on_the_training_part(
+    repository, data_root, tmp_path
+):
+    doors = {}
+    for short, name in (('nuaa', 'NUAA-SIRST'), ('nudt', 'NUDT-SIRST'), ('irstd1k', 'IRSTD-1K')):
+        for network in ('madnet', 'mim'):
+            doors[f'{network}_{short}'] = name
+    doors |= {'madnet_sirstaug': 'SIRST-AUG', 'madnet_synthetic': None}
+    paths = {}
+    for door in doors:
+        cfg = load_config(
+            repository / 'configs' / f'{door}.py', {'work_dir': str(tmp_path / door), 'launcher': 'none'}
+        )
+        paths[door] = tmp_path / f'{door}.py'
+        paths[door].write_text(cfg.pretty_text)
+    environment = {**os.environ, 'PYTHONPATH': str(repository)}
+    done = subprocess.run(
+        [sys.executable, '-c', PLAIN, *map(str, paths.values())],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    for door, name in doors.items():
+        train, val = found[str(paths[door])]
+        if name is None:
+            assert {i.partition('_')[0] for i in train} == {'train'}
+            assert {i.partition('_')[0] for i in val} == {'val'}
+            continue
+        if name != 'SIRST-AUG':  # of which there may be a sample only
+            assert ids_sha256(train) == ids_sha256(split_ids(name, 'fit'))
+            assert ids_sha256(val) == ids_sha256(split_ids(name, 'val'))
+        assert set(train) <= set(split_ids(name, 'fit'))
+        assert set(val) <= set(split_ids(name, 'val'))
+        if name != 'SIRST-AUG':  # whose numbers count anew in each part
+            test = SIRSTDataset(name=name, split='test').image_ids
+            assert not set(test) & {*train, *val}
+
+
+def test_the_file_itself_gives_a_plain_runner_no_data(repository):
+    """mmseg's own tools/train.py, which knows nothing of ``dataset`` and ``selection``, can't leak."""
+    from mmseg.registry import DATASETS
+
+    cfg = Config.fromfile(repository / 'configs' / 'madnet_nudt.py')
+    with pytest.raises(UserError, match='no split is named'):
+        DATASETS.build(cfg.train_dataloader.dataset)

@@ -1,0 +1,109 @@
+"""A new user's way: a folder of one's own, no config written."""
+
+import json
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+CONFIG = """
+_base_ = ['{configs}/madnet_synthetic.py']
+_load = [dict(type='LoadSIRSTImage', channels=1), dict(type='LoadSIRSTMask')]
+_set = dict(_delete_=True, type='SIRSTDataset')
+model = dict(backbone=dict(base_channels=2), data_preprocessor=dict(_delete_=True, type='IRSTDPreProcessor'))
+train_dataloader = dict(
+    batch_size=4,
+    dataset=dict(
+        _set, pipeline=[*_load, dict(type='RandomTargetCrop', size=48), dict(type='PackSIRSTInputs')]
+    ),
+)
+val_dataloader = dict(dataset=dict(_set, pipeline=[*_load, dict(type='PackSIRSTInputs')]))
+test_dataloader = dict(dataset=dict(_set, pipeline=[*_load, dict(type='PackSIRSTInputs')]))
+train_cfg = dict(max_epochs=1)
+param_scheduler = []
+"""
+
+
+@pytest.fixture
+def place(tmp_path, repository, monkeypatch):
+    """A folder with common.py, and mine/ of twelve images, nine of them to train on."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'common.py').write_text(CONFIG.format(configs=repository / 'configs'))
+    rng = np.random.default_rng(3)
+    for i in range(12):
+        folder = tmp_path / 'mine' / ('trainval' if i < 9 else 'test')
+        mask = np.zeros((64, 70), np.uint8)
+        mask[30:34, 10 + i : 14 + i] = 255
+        image = np.where(mask > 0, 220, rng.integers(80, 120, mask.shape)).astype(np.uint8)
+        for kind, pixels in (('images', image), ('masks', mask)):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / kind / f'scene_{i}.png')
+    return tmp_path
+
+
+def test_twelve_images_train_test_and_predict(place, run):
+    code, out, err = run('train', 'common.py', '--dataset', 'mine')
+    assert code == 0, err
+    assert '7 training images, 1 epochs' in out
+    assert 'mine: mean [' in err
+    folder = place / 'work_dirs' / 'common_mine'
+    code, out, err = run('test', 'common.py', folder / 'last.pth', '--dataset', 'mine')
+    assert code == 0, err
+    assert out.startswith('mine, test: 3 images')
+    record = json.loads((folder / 'metrics.json').read_text())
+    assert record['dataset']['images'] == 3
+    arguments = ['--config', 'common.py', '--checkpoint', folder / 'last.pth', '--dataset', 'mine']
+    code, out, err = run('predict', *arguments, place / 'mine/test/images', '--format', 'csv')
+    assert code == 0, err
+    # the config that training leaves behind names its folder, and needs no option
+    code, out, err = run('test', folder / 'common.py', folder / 'last.pth', '--out', 'again')
+    assert code == 0, err
+    again = json.loads((place / 'again' / 'metrics.json').read_text())
+    assert again['results'] == record['results']
+
+
+def test_print_config_prints_a_config_and_nothing_else(place, run):
+    options = ['--seed', '7', '--work-dir', 'here', '--cfg-options', 'train_cfg.max_epochs=3']
+    code, out, err = run('train', 'common.py', '--dataset', 'mine', '--print-config', *options)
+    assert code == 0
+    values: dict = {}
+    exec(compile(out, 'printed', 'exec'), values)
+    assert values['randomness'] == {'seed': 7}
+    assert (values['work_dir'], values['train_cfg']['max_epochs']) == ('here', 3)
+    assert not (place / 'here').exists()
+    printed = place / 'printed.py'
+    printed.write_text(out)
+    code, again, _ = run('train', printed, '--print-config')
+    assert (code, again) == (0, out)
+    mean = Config.fromfile(printed).model.data_preprocessor.mean
+    assert str(mean) in err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        (['--dataset', 'mien'], "found 'mien', expected a data set of the catalogue"),
+        (['--dataset', 'mine', '--cfg-options', 'selectoin=test'], "Did you mean 'selection'"),
+        (['--dataset', 'mine', '--cfg-options', 'modle.backbone.base_channels=4'], "Did you mean 'model'"),
+        (
+            ['--dataset', 'mine', '--cfg-options', 'model.backbone.base_chanels=4'],
+            "model.backbone.base_chanels: AdaDCMEncoder takes no such argument. Did you mean 'base_channels'",
+        ),
+        (['--dataset', 'mine/trainval'], 'sort the images into trainval/ and test/'),
+    ],
+)
+@pytest.mark.parametrize('tool', ['train', 'test'])
+def test_typos_end_with_one_line_and_code_2(place, run, tool, arguments, said):
+    checkpoint = []
+    if tool == 'test':
+        import torch
+
+        torch.save({'state_dict': {}}, place / 'weights.pth')
+        checkpoint = ['weights.pth']
+    code, out, err = run(tool, 'common.py', *checkpoint, *arguments)
+    assert (code, out) == (2, '')
+    assert err.startswith('error: ')
+    assert err.count('\n') == 1
+    assert said in err
