@@ -34,7 +34,10 @@ def test_only_kernels_and_matrices_decay(repository, name):
         assert not wanted or parameter.dim() > 1, key
 
 
-@pytest.mark.parametrize('name', [*CONFIGS, 'abc/abc', 'mim/mim_published'])
+NETWORKS = ('abc', 'acm', 'alcnet', 'dnanet', 'isnet', 'mshnet', 'rdian', 'repisd', 'sctransnet', 'uiunet')
+
+
+@pytest.mark.parametrize('name', [*CONFIGS, *(f'{n}/{n}' for n in NETWORKS), 'mim/mim_published'])
 def test_marks_give_what_names_in_the_recipe_gave(repository, name):
     """mmengine's constructor, told the parameters by name, is the reference."""
     config = load_config(repository / 'configs' / f'{name}.py')
