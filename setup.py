@@ -37,7 +37,6 @@ setup(
     cmdclass={'build_ext': compiled['OptionalBuildExt']},
     package_data={
         'madnet.ops.selective_scan': ['csrc/*.c', 'csrc/*.h'],
-        'madnet.experiments': ['systems.yaml'],
         'madnet.datasets': ['catalogue.json', 'splits/*/*/*.txt'],
         'madnet.pretrained': ['*.json', '*.md', '*.safetensors'],
         'madnet.visualization': ['templates/*'],

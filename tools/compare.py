@@ -20,12 +20,13 @@ The same command goes on where it was stopped: trainings from their last epoch, 
 Tables (Markdown, CSV, LaTeX) and the plot of accuracy against cost lie in the work folder at the end;
 tools/report.py makes a page of it.
 
-A file:
+A file (experiments/*/plan.yaml are some):
   networks:
-    - acm                                            # configs/zoo/modern/acm_<data set>.py
-    - {name: wide, label: Width 8, config: configs/modern/madnet_tiny_{dataset}.py}
-    - {name: given, config: configs/modern/madnet_nano_{dataset}.py, checkpoint: nano.pth}   # only tested
-  datasets: [nuaa, nudt]
+    - acm                                            # configs/acm/acm.py; acm_toolbox: acm_toolbox.py
+    - {name: wide, label: Width 8, config: configs/madnet/madnet_tiny.py, options: {train_cfg.max_epochs: 60}}
+    - {name: joint, config: configs/madnet/madnet_nano.py, train_on: [nuaa, nudt]}    # tested on `datasets`
+    - {name: given, config: configs/madnet/madnet_nano.py, checkpoint: nano.pth}      # only tested
+  datasets: [nuaa, path/to/mine]                     # names, or folders
   seeds: [42, 43, 44]
   protocols: [native, abc]
   options: {train_cfg.max_epochs: 30}                # for every config that trains
@@ -59,10 +60,15 @@ def parse_args() -> argparse.Namespace:
         help='such as acm, madnet_nano, pstnn; all: every network of the recipe; classical: every detector',
     )
     parser.add_argument(
-        '--datasets', nargs='+', metavar='NAME', help='nuaa nudt irstd1k sirstaug (default: nuaa)'
+        '--datasets',
+        nargs='+',
+        metavar='NAME',
+        help="known ones or folders, or own: the config's (default: nuaa)",
     )
     parser.add_argument('--seeds', nargs='+', type=int, metavar='N', help='one training each (default: 42)')
-    parser.add_argument('--recipe', help="modern: one for all (default); paper: each network's own")
+    parser.add_argument(
+        '--recipe', help="common (default), published: each network's own, or toolbox: BasicIRSTD's"
+    )
     parser.add_argument('--protocols', nargs='+', metavar='NAME', help='how to score (default: native)')
     parser.add_argument('--options', nargs='+', metavar='KEY=VALUE', help='override every config that trains')
     parser.add_argument(
@@ -73,6 +79,12 @@ def parse_args() -> argparse.Namespace:
         help="mirrored and turned views to test with, such as 1 8: a line each (default: the configs')",
     )
     parser.add_argument('--amp', choices=['auto', 'fp16', 'bf16'], help='mixed precision of the training')
+    parser.add_argument(
+        '--save-scores',
+        action='store_true',
+        default=None,  # leaves the file's
+        help="keep each run's score maps beside its metrics, for figures",
+    )
     parser.add_argument('--size', type=int, metavar='S', help='side at which MACs are counted (default: 256)')
     parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/<name of the YAML file>')
     parser.add_argument('--configs', metavar='DIR', help='default: configs')

@@ -1,21 +1,23 @@
-"""Draws docs/images/family.png: IoU on NUAA-SIRST against multiply-adds, of networks trained here.
+"""Draws docs/images/family.png: IoU on NUAA-SIRST against multiply-accumulates, of networks trained here.
 
     python docs/build/family.py
 
-Reads results of ``tools/compare.py`` under experiments/. Thin lines mark what light networks cost that
-have no accuracy here. Hollow marks are what the README of MAD-Net says of networks (its protocol is ``abc``,
-its epoch the best on the test images), at their cost as counted here.
+Reads the comparisons under experiments/. Thin lines mark what light networks cost that have no accuracy here.
+Hollow marks are what the README of MAD-Net says of networks (its protocol is ``abc``, its epoch the best on
+the test images), at the cost counted here on their published forms.
 """
 
-import json
 from pathlib import Path
 
-from madnet.experiments.summary import references
-from madnet.experiments.systems import load_systems
+from madnet.experiments.networks import read_metafile
+from madnet.experiments.summary import light_networks
+from madnet.records import Comparison
 from madnet.visualization.cost_plot import draw_cost
 
-EXPERIMENTS = Path(__file__).resolve().parents[2] / 'experiments'
+ROOT = Path(__file__).resolve().parents[2]
 
+#: What the README of MAD-Net calls by these names, in the form that toolboxes have.
+FORMS = {'ACM': 'acm_toolbox', 'ISNet': 'isnet_toolbox'}
 #: Folder → label there → label in the picture: one training of each network, by how it was trained and not by
 #: what it reached.
 SHOWN = {
@@ -36,39 +38,42 @@ SHOWN = {
 def points() -> dict[str, tuple[float, float, float | None]]:
     """Label → (MACs at 256², IoU as a fraction, its standard deviation or None), protocol native."""
     found = {}
-    for file, labels in SHOWN.items():
-        rows = json.loads((EXPERIMENTS / file / 'comparison.json').read_text(encoding='utf-8'))['rows']
-        for row in rows:
-            if (row['dataset']['name'], row['dataset']['split']) == ('NUAA-SIRST', 'test') and row[
-                'label'
-            ] in labels:
-                mean, std, _ = row['results']['native']['IoU']
-                found[labels[row['label']]] = (row['cost']['MACs'], mean, std)
+    for folder, labels in SHOWN.items():
+        for row in Comparison.read(ROOT / 'experiments' / folder / 'comparison.json').rows:
+            here = (row.dataset.name, row.dataset.split) == ('NUAA-SIRST', 'test')
+            if here and row.label in labels:
+                mean, std, _ = row.results['native']['IoU']
+                found[labels[row.label]] = (row.cost.MACs, mean, std)
     return found
 
 
+def model_of(folder: str, name: str) -> dict:
+    """A model of the metafile in a folder of configs."""
+    return next(m for m in read_metafile(ROOT / 'configs' / folder)['Models'] if m['Name'] == name)
+
+
 def quoted_points(source: str) -> dict[str, tuple[float, float]]:
-    """Label → (MACs at 256² as counted here, IoU on NUAA-SIRST as a fraction), of one table of others."""
-    systems = load_systems()
-    costs = json.loads((EXPERIMENTS / 'costs' / 'costs.json').read_text(encoding='utf-8'))['networks']
-    macs = {known['name']: costs[key]['MACs'] for key, known in systems['networks'].items() if key in costs}
-    (table,) = (t for t in systems['quoted'] if t['source'] == source)
-    column = table['metrics'].index('IoU')
-    return {
-        name: (macs[name], values['NUAA-SIRST'][column] / 100)
-        for name, values in table['rows'].items()
-        if name in macs and 'NUAA-SIRST' in values
-    }
+    """Label → (MACs at 256², IoU on NUAA-SIRST as a fraction), from one source of quoted numbers."""
+    found = {}
+    for path in sorted((ROOT / 'configs').glob('*/metafile.yaml')):
+        [collection] = read_metafile(path.parent)['Collections']
+        for quote in collection.get('Quoted', ()):
+            if (quote['Source'], quote['Dataset']) == (source, 'NUAA-SIRST'):
+                model = model_of(
+                    path.parent.name, FORMS.get(collection['Name'], f'{path.parent.name}_published')
+                )
+                found[collection['Name']] = (model['Metadata']['MACs'], quote['Metrics']['IoU'] / 100)
+    return found
 
 
 def cost_lines(shown: dict) -> dict[str, float]:
     """Name → MACs of light networks without a mark."""
-    costs = json.loads((EXPERIMENTS / 'costs' / 'costs.json').read_text(encoding='utf-8'))['networks']
-    return {**references(shown), 'SCTransNet': costs['sctransnet']['MACs']}
+    sctransnet = model_of('sctransnet', 'sctransnet_published')['Metadata']['MACs']
+    return {**light_networks(shown), 'SCTransNet': sctransnet}
 
 
 if __name__ == '__main__':
     shown, quoted = points(), quoted_points('README of MAD-Net')
     title = 'native, NUAA-SIRST (hollow: as published, abc)'
     figure = draw_cost(shown, title, 'IoU', cost_lines(shown), quoted=quoted)
-    figure.savefig(EXPERIMENTS.parent / 'docs' / 'images' / 'family.png', dpi=150)
+    figure.savefig(ROOT / 'docs' / 'images' / 'family.png', dpi=150)

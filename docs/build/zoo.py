@@ -1,44 +1,46 @@
 #!/usr/bin/env python
-"""Write docs/zoo.md: what is known, verified and measured of each system, and, apart, what papers say."""
+"""Write docs/zoo.md from the metafiles of the networks, configs/*/metafile.yaml."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import yaml
 
 from madnet.classical.detectors import DETECTORS
 from madnet.datasets.catalogue import known_datasets
-from madnet.errors import UserError
-from madnet.experiments.cost import measure_cost
-from madnet.experiments.summary import tables_of
-from madnet.experiments.systems import load_systems, system_of
-from madnet.files import write_json
-from madnet.records import COLUMNS, ResultTable
+from madnet.experiments.networks import read_metafile
+from madnet.records import COLUMNS, SHORT, Costs, as_text, markdown_table, read_classical
 
 COSTS = 'experiments/costs/costs.json'
-_METRICS = ('IoU', 'nIoU', 'F1', 'Pd', 'Fa')
+RULE = 'mean+12std'
 
 _INTRODUCTION = """\
-# The zoo: every system, what it costs, what is verified, what it reaches
+# All networks: what they cost, what is verified, what they reach
 
-*Made by `python docs/build/zoo.py` of [systems.yaml](../madnet/experiments/systems.yaml) and of the results
-under [experiments](../experiments); edit those, not this page.
+*Made by `python docs/build/zoo.py` from `configs/<network>/metafile.yaml`; edit those, not this page.
 [add_a_network.md](add_a_network.md) adds a row.*
-"""
 
-_NETWORKS = """\
 ## Networks
 
-The name is that of the configs: `configs/zoo/<name>_<data set>.py` is the paper's recipe (for MAD-Net
-and MiM-ISTD `configs/<name>_<data set>.py`); `configs/zoo/modern/` and `configs/modern/` hold one recipe
-common to all. A note says where the paper's recipe needs another form of the network than the row's.
-Parameters and multiply-accumulates (of convolutions, matrix products and selective scans, for one image) are
-measured here on `configs/_base_/models/<name>.py`; beside them stands what was counted in the published code.
-*Parity*: published weights, converted, give the published network's outputs to a relative error of 1e-4 or
-less, in the test that is linked; *modules*: of every module, and the whole network equals a plain reference
-in the tests, since the published whole does not run as it is. *Measured here*: trained and tested, see below.
+A config without an ending is the recipe common to all, `_published` the authors' recipe and form,
+`_toolbox` that of BasicIRSTD. Parameters and multiply-accumulates (of convolutions, matrix products and
+selective scans, for one image) are counted here on the network of that config; beside them stands what was
+counted in the published code, where its form is the same. *Parity*: published weights, converted, give the
+published network's outputs to a relative error of 1e-4 or less, in the test that is linked; *modules*: so
+does every module, and the whole network equals a plain reference in the tests, since the published whole
+does not run as it is.
+"""
+
+_MEASURED = """\
+## Measured here
+
+Protocol `native`, and IoU / nIoU under `abc` beside it ([metrics.md](metrics.md)); mean ± standard
+deviation where there are several seeds. *Views*: test-time augmentation over N flipped and turned copies.
+What each training was, its plan and logs lie with the evidence; [results.md](results.md) sums up. Networks
+without a row have not been trained here yet.
 """
 
 _QUOTED = """\
@@ -53,174 +55,164 @@ split and scored under the same protocol ([metrics.md](metrics.md)), and mind:
 * The best epoch *on the test images* was reported wherever it says so, and mostly where nothing is said.
 * NUAA-SIRST is split in three ways; 44 of the 86 test images of one are training images of another.
 * Runs on NUAA-SIRST vary by one to two points of IoU with the seed alone.
-* Of SCTransNet and of the detectors without training nothing is quoted: what is measured here stands above.
+* For SCTransNet and the classical detectors nothing is quoted.
 """
 
 
+def read_metafiles(root: Path) -> dict[str, dict]:
+    """Folder of configs → its metafile, the two of this project's title first."""
+    folders = sorted(path.parent for path in (root / 'configs').glob('*/metafile.yaml'))
+    folders.sort(key=lambda folder: folder.name not in ('madnet', 'mim'))
+    return {folder.name: read_metafile(folder) for folder in folders}
+
+
 def make_page(root: Path) -> str:
-    """The text of ``docs/zoo.md`` from the files of a checkout.
-
-    Args:
-        root: The checkout; ``systems.yaml`` is the package's, results are ``experiments/**/*.json``.
-
-    Raises:
-        UserError: A result is no JSON.
-    """
-    results = read_results(root / 'experiments')
-    costs = next(iter(results.pop('costs', {}).values()), {}).get('networks', {})
-    parts = [_INTRODUCTION, _NETWORKS, *_networks(costs, results)]
-    parts += ['## Detectors without training\n', *_detectors(results)]
-    parts += ['## Measured here\n', *_measured(results), _QUOTED, *_quoted()]
+    """The text of docs/zoo.md from the files of a checkout."""
+    metafiles = read_metafiles(root)
+    parts = [_INTRODUCTION, *_networks(metafiles), *_measured(metafiles)]
+    parts += ['## Classical detectors\n', *_classical(root, metafiles['classical'])]
+    parts += [_QUOTED, *_quoted(root, metafiles)]
     return '\n'.join(parts)
 
 
-def read_results(folder: Path) -> dict[str, dict[str, dict]]:
-    """Kind (``'zoo'``, ``'classical'``, ``'costs'``) → path as seen from ``docs/`` → content of the file.
-
-    Of comparisons only those on test images: ablations on validation images say nothing beside them.
-
-    Raises:
-        UserError: A file is no JSON.
-    """
-    kinds: dict[str, dict[str, dict]] = {}
-    for path in sorted(folder.rglob('*.json')):
-        try:
-            content = json.loads(path.read_text(encoding='utf-8'))
-        except ValueError as e:
-            raise UserError(f'{path}: not readable as JSON ({e})') from None
-        kind = _kind_of(content)
-        if kind is not None:
-            kinds.setdefault(kind, {})[f'../{path.relative_to(folder.parent).as_posix()}'] = content
-    return kinds
-
-
-def _kind_of(content: object) -> str | None:
-    if not isinstance(content, dict) or not content:
-        return None
-    # tools/benchmark.py classical --json: data set → what was measured on it
-    if all(isinstance(part, dict) and 'methods' in part for part in content.values()):
-        return 'classical'
-    if content.get('kind') == 'zoo' and not any(row['dataset']['split'] == 'test' for row in content['rows']):
-        return None
-    return content.get('kind')
-
-
 def write_costs(root: Path) -> Path:
-    """Measure parameters and MACs of every network again; returns the file."""
-    networks = {}
-    for name, system in load_systems()['networks'].items():
-        size = system.get('published', {}).get('size', 256)
-        cost = measure_cost(str(root / f'configs/_base_/models/{name}.py'), size=size)
-        # seconds belong to a machine, not to a network
-        networks[name] = {k: cost[k] for k in ('parameters', 'MACs', 'size', 'channels')}
-    return write_json(root / COSTS, {'kind': 'costs', 'networks': networks})
+    """Measure parameters and MACs of every model of the metafiles that has them; returns the file.
+
+    On NUDT-SIRST, whose images have the side of 256 that costs are given for.
+    """
+    from madnet.engine.config import load_config
+    from madnet.experiments.cost import measure_cost
+
+    costs = {}
+    for metafile in read_metafiles(root).values():
+        for model in metafile['Models']:
+            if 'Metadata' not in model:
+                continue
+            cfg = load_config(root / model['Config'], dataset='nudt')
+            cost = costs[model['Name']] = measure_cost(cfg.model, model['Metadata']['Size'])
+            # seconds belong to a machine, not to a network
+            cost.latency = cost.device = None
+            print(f'{model["Name"]}: Parameters: {cost.parameters}, MACs: {cost.MACs}', flush=True)
+    return Costs(costs).write(root / COSTS)
 
 
-def _networks(costs: Mapping, results: Mapping) -> Iterator[str]:
-    head = ['name', 'network', 'paper', 'parameters here', 'published', 'GMACs here', 'published']
-    rows, notes = [], []
-    for name, system in load_systems()['networks'].items():
-        ours, published = costs.get(name, {}), system.get('published', {})
-        told = [n for n in (published.get('note'), _dead(published)) if n]
-        if told:
-            notes.append(f'{len(notes) + 1}. {system["name"]}: {"; ".join(told)}.')
-        mark = f' <sup>{len(notes)}</sup>' if told else ''
-        size = f'{ours["channels"]}×{ours["size"]}²' if ours else ''
-        rows.append(
-            [
-                f'`{name}`',
-                system['name'] + mark,
-                '. '.join(filter(None, (_link(system['paper'], system.get('link')), system.get('by')))),
-                f'{ours["parameters"]:,}' if ours else '–',
-                f'{published["parameters"]:,}' if published else '–',
-                f'{ours["MACs"] / 1e9:.3f}' if ours else '–',
-                f'{published["MACs"] / 1e9:.3f}' if 'MACs' in published else '–',
-                size,
-                f'[{system.get("parity_of", "yes")}](../{system["parity"]})' if 'parity' in system else 'no',
-                ', '.join(sorted(_sets_of(name, results))) or 'not yet',
-            ]
-        )
-    yield from _table([*head, 'input', 'parity', 'measured here'], rows, right=(3, 4, 5, 6))
-    yield '\n'.join(notes) + '\n'
+def _networks(metafiles: Mapping[str, dict]) -> Iterator[str]:
+    head = ['config', 'form', 'parameters here', 'published', 'GMACs here', 'published', 'input']
+    for folder, metafile in metafiles.items():
+        models = [model for model in metafile['Models'] if 'Metadata' in model]
+        if not models:
+            continue
+        [collection] = metafile['Collections']
+        paper = collection['Paper']
+        about = f'[{paper["Title"]}]({paper["URL"]})' if 'URL' in paper else paper['Title']
+        yield f'### {collection["Name"]}\n'
+        parity = collection.get('Parity')
+        by = f'{paper["By"]}. ' if 'By' in paper else ''
+        yield f'{about}. {by}' + (f'Parity: [{parity["Of"]}](../{parity["Test"]}).\n' if parity else '\n')
+        yield markdown_table(head, [_network(folder, model) for model in models], right=range(2, 6))
 
 
-def _dead(published: Mapping) -> str:
-    dead = published.get('dead')
-    return f'{dead:,} published parameters without effect are not built' if dead else ''
-
-
-def _zoo_rows(results: Mapping) -> list[dict]:
-    return [row for summary in results.get('zoo', {}).values() for row in summary['rows']]
-
-
-def _sets_of(network: str, results: Mapping) -> set[str]:
-    """Data sets that a network was measured on, with the variant where it is one, but not how it was trained
-    (``'MAD-Net nano, joint'``)."""
-    return {
-        row['dataset']['name'] + (f' (as {row["label"].split(",")[0]})' if row['network'] != network else '')
-        for row in _zoo_rows(results)
-        if system_of(row['network']) == network
-    }
-
-
-def _detectors(results: Mapping) -> Iterator[str]:
-    tested = {(row['network'], row['dataset']['name']) for row in _zoo_rows(results)}
-    for report in results.get('classical', {}).values():
-        tested |= {(name, dataset) for dataset, part in report.items() for name in part['methods']}
-    rows = [
-        [f'`{d.name}`', d.title, d.paper, ', '.join(sorted(s for n, s in tested if n == d.name)) or 'not yet']
-        for d in DETECTORS.values()
+def _network(folder: str, model: Mapping) -> list[str]:
+    ours, published = model['Metadata'], model.get('Published', {})
+    form = model.get('Form', '')
+    dead = published.get('Without Effect')
+    if dead:
+        form = '; '.join(filter(None, (form, f'{dead:,} published parameters without effect are not built')))
+    name = f'[`{model["Name"]}`](../{model["Config"]})'
+    return [
+        name + (f' ([weights](../{model["Weights"]}))' if 'Weights' in model else ''),
+        form,
+        f'{ours["Parameters"]:,}',
+        f'{published["Parameters"]:,}' if published else '–',
+        f'{ours["MACs"] / 1e9:.3f}',
+        f'{published["MACs"] / 1e9:.3f}' if 'MACs' in published else '–',
+        f'{ours["Channels"]}×{ours["Size"]}²',
     ]
-    yield (
-        'Each is `configs/classical/<name>_<data set>.py`; `tools/test.py` takes it without a checkpoint. '
-        '[classical.md](classical.md) says what they compute, and gives their numbers under other rules.\n'
-    )
-    yield from _table(['name', 'detector', 'paper', 'measured here'], rows)
 
 
-def _measured(results: Mapping) -> Iterator[str]:
-    if not results:
-        yield 'Nothing yet.\n'
-    for path, summary in results.get('zoo', {}).items():
-        for table, _ in tables_of(summary):
-            yield table.markdown()
-        yield f'*[{path[3:]}]({path}), {summary["made"]}.*\n'
-    for path, report in results.get('classical', {}).items():
-        for dataset, part in report.items():
-            yield _classical(dataset, part).markdown()
-        yield f'*[{path[3:]}]({path}).*\n'
-
-
-def _classical(dataset: str, part: Mapping) -> ResultTable:
-    """The numbers of a data set under the rule that its methods name first."""
-    rule = next(iter(next(iter(part['methods'].values()))['rules']))
-    rows = {m['title']: m['rules'][rule] for m in part['methods'].values() if rule in m['rules']}
-    what = ' '.join(filter(None, (dataset, part.get('split_set'), part.get('split'))))
-    caption = f'{what}, {part["images"]} images; detections by rule {rule} of each score map'
-    return ResultTable(caption, 'native', rows, _METRICS, head='detector')
-
-
-def _quoted() -> Iterator[str]:
-    sources = load_systems()['quoted']
+def _measured(metafiles: Mapping[str, dict]) -> Iterator[str]:
+    yield _MEASURED
+    by_row: dict[tuple, dict[str, dict]] = {}
+    for metafile in metafiles.values():
+        for model in metafile['Models']:
+            for result in model.get('Results', ()):
+                key = (result['Dataset'], model['Name'], result['Row'], result['Evidence'])
+                by_row.setdefault(key, {})[result['Protocol']] = result
     for dataset in known_datasets():
-        lines = [
-            (system, source, dict(zip(source['metrics'], values[dataset], strict=True)))
-            for source in sources
-            for system, values in source['rows'].items()
-            if dataset in values
-        ]
-        lines.sort(key=lambda line: line[0].lower())
-        keys = [k for k in _METRICS if any(numbers.get(k) is not None for *_, numbers in lines)]
         rows = [
-            [system, *(_quoted_cell(k, numbers) for k in keys), _named(sources, source)]
-            for system, source, numbers in lines
+            _result(name, evidence, found)
+            for (where, name, _, evidence), found in by_row.items()
+            if where == dataset
+        ]
+        if rows:
+            yield f'### {dataset}\n'
+            heads = [COLUMNS[k].head for k in SHORT]
+            head = ['network', 'training', 'seeds', 'views', *heads, '`abc` IoU / nIoU', 'evidence']
+            yield markdown_table(head, rows, right=range(2, 10))
+
+
+def _result(name: str, evidence: str, found: Mapping[str, dict]) -> list[str]:
+    native, abc = found['native'], found.get('abc')
+    return [
+        f'`{name}`',
+        native['Training'],
+        str(len(native.get('Seeds', [0]))),
+        str(native['Views']),
+        *(_spread(native, k) for k in SHORT),
+        ' / '.join(_spread(abc, k) for k in ('IoU', 'nIoU')) if abc else '–',
+        f'[{Path(evidence).parent.name}](../{evidence})',
+    ]
+
+
+def _spread(result: Mapping, key: str) -> str:
+    value, deviation = result['Metrics'].get(key), result.get('Deviations', {}).get(key)
+    if value is None:
+        return '–'
+    return f'{value:.2f}' if deviation is None else f'{value:.2f} ± {deviation:.2f}'
+
+
+def _classical(root: Path, metafile: Mapping) -> Iterator[str]:
+    [model] = metafile['Models']
+    sets: dict[str, dict] = {}
+    for path in model['Evidence']:
+        sets |= {name: part.methods for name, part in read_classical(root / path).items()}
+    yield (
+        f'Each is a method of [{model["Config"]}](../{model["Config"]}): `--cfg-options '
+        'model.method=<name>`; `tools/test.py` takes it without a checkpoint. IoU / nIoU in percent on the '
+        f'test images, detections by the rule `{RULE}`; [classical.md](classical.md) says what they compute '
+        'and has their other numbers '
+        f'([evidence](../{Path(model["Evidence"][0]).parent})).\n'
+    )
+    rows = []
+    for d in DETECTORS.values():
+        found = [methods[d.name].rules[RULE] if d.name in methods else {} for methods in sets.values()]
+        cells = [f'{as_text("IoU", r.get("IoU"))} / {as_text("nIoU", r.get("nIoU"))}' for r in found]
+        rows.append([f'`{d.name}`', d.title, d.paper, *cells])
+    yield markdown_table(['name', 'detector', 'paper', *sets], rows, right=range(3, 3 + len(sets)))
+
+
+def _quoted(root: Path, metafiles: Mapping[str, dict]) -> Iterator[str]:
+    sources = yaml.safe_load((root / 'configs' / 'sources.yaml').read_text(encoding='utf-8'))
+    letters = {source: chr(ord('a') + i) for i, source in enumerate(sources)}
+    quotes = [
+        (collection['Name'], quote)
+        for metafile in metafiles.values()
+        for collection in metafile['Collections']
+        for quote in collection.get('Quoted', ())
+    ]
+    quotes.sort(key=lambda line: (line[0].lower(), letters[line[1]['Source']]))
+    for dataset in known_datasets():
+        here = [(system, q['Source'], q['Metrics']) for system, q in quotes if q['Dataset'] == dataset]
+        keys = [k for k in SHORT if any(k in numbers for *_, numbers in here)]
+        rows = [
+            [system, *(_quoted_cell(k, numbers) for k in keys), f'[{letters[source]}] {source}']
+            for system, source, numbers in here
         ]
         yield f'### {dataset}, quoted\n'
-        yield from _table(
-            ['system', *(COLUMNS[k].head for k in keys), 'source'], rows, right=range(1, len(keys) + 1)
-        )
-        yield from _spread(dataset, lines)
-    yield '\n'.join(f'* {_named(sources, s)}: {s["about"]}.' for s in sources) + '\n'
+        head = ['system', *(COLUMNS[k].head for k in keys), 'source']
+        yield markdown_table(head, rows, right=range(1, len(keys) + 1))
+        yield from _spread_of_sources(here)
+    yield '\n'.join(f'* [{letters[s]}] {s}: {about}.' for s, about in sources.items()) + '\n'
 
 
 def _quoted_cell(key: str, numbers: Mapping) -> str:
@@ -234,11 +226,7 @@ def _quoted_cell(key: str, numbers: Mapping) -> str:
     return f'{value:.2f}'
 
 
-def _named(sources: Sequence, source: Mapping) -> str:
-    return f'[{chr(ord("a") + sources.index(source))}] {source["source"]}'
-
-
-def _spread(dataset: str, lines: Sequence[tuple]) -> Iterator[str]:
+def _spread_of_sources(lines: list[tuple[str, str, Mapping]]) -> Iterator[str]:
     by_system: dict[str, list[float]] = {}
     for system, _, numbers in lines:
         by_system.setdefault(system, []).append(numbers['IoU'])
@@ -248,28 +236,14 @@ def _spread(dataset: str, lines: Sequence[tuple]) -> Iterator[str]:
             yield f'{system} alone: {values}, {max(ious) - min(ious):.1f} points apart.\n'
 
 
-def _link(text: str, target: str | None) -> str:
-    return f'[{text}]({target})' if target else text
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> Iterator[str]:
-    right = set(right)
-    yield _line(head)
-    yield _line(['---:' if i in right else '---' for i in range(len(head))])
-    yield from map(_line, rows)
-    yield ''
-
-
-def _line(cells: Sequence[str]) -> str:
-    return '| ' + ' | '.join(cells) + ' |'
-
-
 def main() -> None:
     """Write the page."""
     root = Path(__file__).resolve().parents[2]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        '--costs', action='store_true', help='measure parameters and MACs of all networks first (a minute)'
+        '--costs',
+        action='store_true',
+        help=f'first measure parameters and MACs of all networks into {COSTS} (minutes)',
     )
     if parser.parse_args().costs:
         print(f'written {write_costs(root)}')

@@ -4,7 +4,8 @@ import argparse
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
@@ -61,14 +62,19 @@ def _discard_output_without_reader() -> bool:
     return left
 
 
-def parse_options(pairs: list[str] | None) -> dict:
+def parse_options(pairs: Sequence[str] | Mapping[str, Any] | None) -> dict[str, Any]:
     """``key.sub=value`` pairs of ``--cfg-options`` as a dict; values as Python literals where they are such.
+
+    Args:
+        pairs: Such pairs, or the dict itself.
 
     Raises:
         UserError: A pair without ``=``.
     """
     from mmengine.config import DictAction
 
+    if isinstance(pairs, Mapping):
+        return dict(pairs)
     for pair in pairs or []:
         if '=' not in pair:
             raise UserError(

@@ -3,8 +3,9 @@
 import copy
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import mmengine
 import mmseg
@@ -37,7 +38,7 @@ def run_test(
     save_scores: bool = False,
     split: str | None = None,
     launcher: str = 'none',
-    options: list[str] | None = None,
+    options: Sequence[str] | Mapping[str, Any] | None = None,
     trust_checkpoint: bool = False,
     workers: int = 1,
     views: int | None = None,
@@ -55,7 +56,7 @@ def run_test(
         save_scores: Whether to keep the score maps, in ``<out>/scores``.
         split: Part of the data set; None for what the config says, usually ``'test'``.
         launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
-        options: ``KEY=VALUE`` pairs that override the config.
+        options: ``KEY=VALUE`` pairs that override the config, or a dict of dotted keys and values.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
         workers: Processes that share the images, for a detector without training.
         views: Mirrored and turned views of each image whose logits a network's prediction averages: 1, 2, 4

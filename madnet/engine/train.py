@@ -2,7 +2,9 @@
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -25,7 +27,7 @@ def train(
     amp: str | None = None,
     seed: int | None = None,
     launcher: str = 'none',
-    options: list[str] | None = None,
+    options: Sequence[str] | Mapping[str, Any] | None = None,
     trust_checkpoint: bool = False,
     dataset: str | None = None,
 ) -> MadnetRunner:
@@ -39,7 +41,7 @@ def train(
         amp: None, ``'fp16'``, ``'bf16'``, or ``'auto'`` (fp16 on a GPU, bf16 on a CPU).
         seed: Overrides the config's.
         launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
-        options: ``KEY=VALUE`` pairs that override the config.
+        options: ``KEY=VALUE`` pairs that override the config, or a dict of dotted keys and values.
         trust_checkpoint: Whether checkpoints may hold pickled objects.
         dataset: As of :func:`~madnet.engine.config.load_config`.
 

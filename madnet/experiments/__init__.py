@@ -6,7 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from madnet.experiments.plan import Plan, Run, find_shard, read_plan
+from madnet.experiments.plan import Plan, Run, read_plan
+from madnet.experiments.shard import find_shard
+from madnet.records import Comparison
 
 __all__ = ['compare']
 
@@ -20,7 +22,7 @@ def compare(
     cost: bool = True,
     json: str | None = None,
     **given,
-) -> dict:
+) -> Comparison:
     """Do what a plan says, or this process's share of it; the process that ends last makes the table.
 
     Args:
@@ -34,16 +36,16 @@ def compare(
         given: Keys of the plan that win over the file's.
 
     Returns:
-        The content of ``comparison.json``, so far.
+        What ``comparison.json`` holds, so far.
 
     Raises:
         UserError: The plan, a network or a data set is not as it should be.
         SystemExit: Runs failed; the others are done.
     """
     from madnet.experiments.cost import measure_costs
-    from madnet.experiments.running import run_all, state_of
+    from madnet.experiments.running import run_all
+    from madnet.experiments.state import state_of
     from madnet.experiments.summary import summarise
-    from madnet.files import write_json
 
     wanted = read_plan(plan, **given)
     runs = wanted.runs()
@@ -62,7 +64,7 @@ def compare(
         measure_costs(runs, wanted.size)
     summary = summarise(wanted, runs)
     if json:
-        print(f'written {write_json(Path(json), summary)}')
+        print(f'written {summary.write(json)}')
     if last:
         _show(wanted, summary)
         if failed:
@@ -81,14 +83,14 @@ def compare(
 
 def _unfinished(runs: Sequence[Run]) -> tuple[list[Run], int]:
     """The runs that failed, and the number of those that are still to do."""
-    from madnet.experiments.running import state_of
+    from madnet.experiments.state import state_of
 
     states = {run: state_of(run) for run in runs}
     failed = [run for run, state in states.items() if state == 'failed']
     return failed, sum(state not in ('done', 'failed') for state in states.values())
 
 
-def _show(plan: Plan, summary: dict) -> None:
+def _show(plan: Plan, summary: Comparison) -> None:
     from madnet.experiments.summary import write_summary
 
     page, listing = write_summary(summary, Path(plan.work_dir))

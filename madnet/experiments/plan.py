@@ -1,63 +1,71 @@
-"""What a comparison consists of: networks × data sets × seeds, each with its config."""
+"""What a comparison consists of: networks × data sets × seeds."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import yaml
 
+from madnet.classical.detectors import DETECTORS
 from madnet.errors import UserError, nearest
-from madnet.experiments.systems import label_of
+from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
 
-#: Recipe → the folders under ``configs/`` in which its experiments lie.
-RECIPES = {'modern': ('zoo/modern', 'modern'), 'paper': ('zoo', '.')}
-#: Detectors without training; they belong to every recipe.
-CLASSICAL = 'classical'
-DATASETS = ('nuaa', 'nudt', 'irstd1k', 'sirstaug')
+#: In place of a data set: the one that each config names itself, such as synthetic scenes.
+OWN = 'own'
+_CHOSEN = {
+    None: 'last epoch',
+    'val': 'best epoch on validation images',
+    'test': 'best epoch on the TEST images, as published',
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One training and its test, or a test alone.
 
     Attributes:
         network: Name of the network, and of the folder of its runs.
         label: How tables and figures call it.
-        dataset: Short name of the data set, such as ``'nuaa'``.
         config: Its config file.
+        options: Dotted keys and values that override the config, ``dataset`` among them.
+        settings: The resolved config, as JSON holds it. With the seed, the weights and ``amp`` it decides the
+            outcome of a training.
         seed: Of the training; None where nothing is trained.
         checkpoint: Weights that are tested instead of training; None trains (or needs no weights).
-        options: ``KEY=VALUE`` pairs that override the config.
         amp: Mixed precision of the training, as ``tools/train.py --amp``.
         protocols: Names with commas.
         folder: Where checkpoints, logs and ``metrics.json`` go.
         views: To test with, one number after the other; none tests as the config says.
+        save_scores: Whether score maps are kept beside the metrics.
     """
 
     network: str
     label: str
-    dataset: str
     config: str
+    options: dict
+    settings: dict
     seed: int | None
     checkpoint: str | None
-    options: tuple[str, ...]
     amp: str | None
     protocols: str
     folder: str
     views: tuple[int, ...] = ()
+    save_scores: bool = False
 
     @property
     def name(self) -> str:
-        """As progress lines call it."""
-        return f'{self.network} {self.dataset}' + ('' if self.seed is None else f' seed {self.seed}')
+        """As progress lines call it: network, data set, seed."""
+        return ' '.join(
+            [*Path(self.folder).parts[-3:-1], *([] if self.seed is None else [f'seed {self.seed}'])]
+        )
 
     def wanted(self) -> dict:
         """What decides the outcome of the training; a folder that holds another is not touched."""
-        keys = ('config', 'seed', 'checkpoint', 'options', 'amp')
-        return {k: list(v) if isinstance(v := asdict(self)[k], tuple) else v for k in keys}
+        return {**self.settings, 'seed': self.seed, 'checkpoint': self.checkpoint, 'amp': self.amp}
 
     def tests(self) -> dict[int | None, Path]:
         """Number of views (None: the config's) → the folder of that test's ``metrics.json``.
@@ -67,26 +75,52 @@ class Run:
         folder = Path(self.folder)
         return {n: folder if n == 1 else folder / f'views{n}' for n in self.views} or {None: folder}
 
+    def training(self) -> dict:
+        """How the tested epoch was chosen (``chosen``) and of how many (``epochs``); of a detector, its
+        ``rule``."""
+        if self.seed is None:
+            rule = None if self.checkpoint else self.settings['model'].get('rule')
+            return {'chosen': 'given weights' if self.checkpoint else None, 'epochs': None, 'rule': rule}
+        loop = self.settings['train_cfg']
+        validation = self.settings.get('val_dataloader')
+        epochs = loop.get('max_epochs')
+        # where validation sees a single epoch, that is the last
+        sees_one = epochs is not None and loop.get('val_interval', 1) >= epochs
+        split = None if validation is None or sees_one else validation['dataset'].get('split', 'val')
+        return {'chosen': _CHOSEN.get(split, f'best epoch on {split!r} images'), 'epochs': epochs}
+
+    def as_json(self) -> str:
+        """For another process; see :meth:`from_json`."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Run:
+        """The run of :meth:`as_json`."""
+        content = json.loads(text)
+        return cls(**{**content, 'views': tuple(content['views'])})
+
 
 @dataclass(frozen=True)
 class Plan:
     """A whole comparison, as one YAML file says it.
 
     Attributes:
-        networks: Names, or mappings with ``name`` and any of ``config`` (a path that may hold
-            ``{dataset}``), ``label``, ``checkpoint`` (weights to test instead of training; may hold
-            ``{dataset}``) and ``options``. ``all`` stands for every network of the recipe,
-            ``classical`` for every detector without training. In one process they are done in this order, so
+        networks: Names, or mappings with ``name`` and any of ``config`` (a path), ``label``, ``train_on``
+            (data sets to train on together, instead of the one to test on), ``checkpoint`` (weights to test
+            instead of training) and ``options``. ``all`` stands for every network of the recipe,
+            ``classical`` for every training-free detector. In one process they are done in this order, so
             that one can begin from another's weights: ``options: {load_from: "…/seed{seed}/last.pth"}``.
-        datasets: Short names, such as ``nuaa``.
+        datasets: Names of the catalogue (``nuaa``), or folders; ``own`` for the one that a config names.
         seeds: One training each.
-        recipe: ``'modern'`` (one recipe for all) or ``'paper'`` (each network's own).
+        recipe: ``'common'`` (one recipe for all), ``'published'`` (each network's own) or ``'toolbox'``
+            (BasicIRSTD's).
         protocols: How to score.
-        options: ``KEY: VALUE`` overrides of every config. In these and in a network's own, ``{dataset}`` and
-            ``{seed}`` stand for those of the run.
+        options: Dotted keys and values that override every config that trains. In these, in a network's own
+            and in ``checkpoint``, ``{dataset}`` and ``{seed}`` stand for those of the run.
         views: Mirrored and turned views (1, 2, 4, 8) to test every network with, a line of the table each;
             none tests as the configs say, usually with one.
         amp: Mixed precision of every training.
+        save_scores: Whether to keep each run's score maps beside its metrics.
         size: Side, in pixels, at which MACs and latency are measured.
         work_dir: Where everything goes.
         configs: The folder of configs.
@@ -95,27 +129,32 @@ class Plan:
     networks: tuple = ()
     datasets: tuple[str, ...] = ('nuaa',)
     seeds: tuple[int, ...] = (42,)
-    recipe: str = 'modern'
+    recipe: str = 'common'
     protocols: tuple[str, ...] = ('native',)
-    options: Mapping | Sequence[str] = ()
+    options: Mapping = field(default_factory=dict)
     views: tuple[int, ...] = ()
     amp: str | None = None
+    save_scores: bool = False
     size: int = 256
-    work_dir: str = 'work_dirs/zoo'
+    work_dir: str = 'work_dirs/comparison'
     configs: str = 'configs'
 
     def runs(self) -> list[Run]:
-        """Every run, data set after data set.
+        """Every run, data set after data set; the one place where configs are read.
 
         Raises:
-            UserError: A network or a data set that has no config; names that come twice.
+            UserError: A network or a data set that does not exist, or a config that can't be read; names
+                that come twice.
         """
         return [
-            run for dataset in self.datasets for entry in self._entries() for run in self._of(entry, dataset)
+            run
+            for dataset in self.datasets
+            for entry in self._entries()
+            for run in self._runs_of(entry, None if dataset == OWN else dataset)
         ]
 
     def _entries(self) -> list[dict]:
-        groups = {'all': RECIPES[self.recipe], CLASSICAL: (CLASSICAL,)}
+        """A mapping for each network, the groups ``all`` and ``classical`` written out."""
         entries = [{'name': e} if isinstance(e, str) else dict(e) for e in self.networks]
         names = [e['name'] for e in entries]
         for name in names:
@@ -123,60 +162,114 @@ class Plan:
                 raise UserError(
                     f'networks: {name!r} comes {names.count(name)} times; give each a name of its own.'
                 )
-        expanded = []
-        for entry in entries:
-            if entry['name'] not in groups:
-                expanded.append(entry)
-                continue
-            for name in sorted(known_networks(self.configs, groups[entry['name']])):
-                if name not in names:
-                    expanded.append({**entry, 'name': name, 'optional': True})
-        return expanded
+        groups = {'all': known_networks(self.configs, self.recipe), CLASSICAL: DETECTORS}
+        return [
+            member
+            for entry in entries
+            for member in (
+                # the second part of a training is no network of its own
+                [{**entry, 'name': n, 'starts_anew': True} for n in groups[entry['name']] if n not in names]
+                if entry['name'] in groups and 'config' not in entry
+                else [entry]
+            )
+        ]
 
-    def _of(self, entry: Mapping, dataset: str) -> list[Run]:
-        name = entry['name']
-        if 'config' in entry:
-            config = Path(entry['config'].replace('{dataset}', dataset))
-            if not config.is_file():
-                raise UserError(f'networks: {name}: config {config}: no such file.')
-        elif entry.get('optional') and dataset not in known_networks(self.configs, self._folders())[name]:
+    def _runs_of(self, entry: Mapping, dataset: str | None) -> list[Run]:
+        from madnet.engine.training_free import is_training_free
+
+        name, short = entry['name'], short_name(dataset)
+        config, options = self._config_of(entry)
+        checkpoint = entry.get('checkpoint') and entry['checkpoint'].replace('{dataset}', short)
+        if checkpoint and not Path(checkpoint).is_file():
+            raise UserError(f'networks: {name}: checkpoint {checkpoint}: no such file.')
+        options |= _data_options(dataset, entry.get('train_on')) | (entry.get('options') or {})
+        settings = read_settings(config, options)
+        has_network = not is_training_free(settings)
+        if entry.get('starts_anew') and settings.get('load_from'):
             return []
-        else:
-            config = find_config(name, dataset, self.recipe, self.configs)
-        checkpoint = entry.get('checkpoint')
-        if checkpoint is not None:
-            checkpoint = checkpoint.replace('{dataset}', dataset)
-            if not Path(checkpoint).is_file():
-                raise UserError(f'networks: {name}: checkpoint {checkpoint}: no such file.')
-        has_network, averages_views, starts_from = _look_into(config)
-        if entry.get('optional') and starts_from:
-            return []  # the second part of a training is no network of its own
-        if self.views and has_network and not averages_views:
+        if self.views and has_network and settings['model']['type'] != 'IRSTDSegmentor':
             raise UserError(
                 f'views: found {list(self.views)}, but the model of {config} is no IRSTDSegmentor, the only '
                 'type that averages views. Leave the key out.'
             )
-        trains = checkpoint is None and has_network
-        options = (*(as_pairs(self.options) if trains else ()), *as_pairs(entry.get('options') or ()))
-        return [
-            Run(
-                network=name,
-                label=entry.get('label') or label_of(name),
-                dataset=dataset,
-                config=str(config),
-                seed=seed,
-                checkpoint=checkpoint,
-                options=tuple(o.replace('{dataset}', dataset).replace('{seed}', str(seed)) for o in options),
-                amp=self.amp if trains else None,
-                protocols=','.join(self.protocols),
-                folder=str(Path(self.work_dir, name, dataset, f'seed{seed}' if trains else 'test')),
-                views=self.views if has_network else (),
+        trains = has_network and not checkpoint
+        if trains and self.options:
+            options = {**self.options, **options}
+            settings = read_settings(config, options)
+        runs = []
+        for seed in self.seeds if trains else (None,):
+            here = {'{dataset}': short, '{seed}': str(seed)}
+            runs.append(
+                Run(
+                    network=name,
+                    label=entry.get('label') or label_of(name, config),
+                    config=str(config),
+                    options=_filled(options, here),
+                    settings=_filled(settings, here),
+                    seed=seed,
+                    checkpoint=checkpoint,
+                    amp=self.amp if trains else None,
+                    protocols=','.join(self.protocols),
+                    folder=str(Path(self.work_dir, name, short, f'seed{seed}' if trains else 'test')),
+                    views=self.views if has_network else (),
+                    save_scores=self.save_scores,
+                )
             )
-            for seed in (self.seeds if trains else (None,))
-        ]
+        return runs
 
-    def _folders(self) -> tuple[str, ...]:
-        return (*RECIPES[self.recipe], CLASSICAL)
+    def _config_of(self, entry: Mapping) -> tuple[Path, dict]:
+        if 'config' not in entry:
+            return find_config(entry['name'], self.recipe, self.configs)
+        config = Path(entry['config'])
+        if not config.is_file():
+            raise UserError(f'networks: {entry["name"]}: config {config}: no such file.')
+        return config, {}
+
+
+def read_settings(config: Path, options: Mapping) -> dict:
+    """The resolved config as JSON holds it, without the folder of its runs.
+
+    Args:
+        config: A config file.
+        options: Dotted keys and values that override it.
+
+    Raises:
+        UserError: As :func:`~madnet.engine.config.load_config`.
+    """
+    from madnet.engine.config import load_config
+
+    settings = json.loads(json.dumps(load_config(config, dict(options)).to_dict(), default=str))
+    settings.pop('work_dir', None)
+    return settings
+
+
+def short_name(dataset: str | None) -> str:
+    """The name of a data set in folders: ``'nuaa'``, the last part of a folder's path, or ``'own'``."""
+    from madnet.engine.config.dataset import find_sources
+
+    return OWN if dataset is None else find_sources(dataset)[0].short
+
+
+def _data_options(dataset: str | None, train_on: Sequence[str] | None) -> dict:
+    """Options that train and test on a data set, or train on several together and test on it."""
+    from madnet.engine.config.dataset import find_sources
+
+    if not train_on:
+        return {} if dataset is None else {'dataset': dataset}
+    where = find_sources(dataset)[0].arguments if dataset else {}
+    return {'dataset': list(train_on), **{f'test_dataloader.dataset.{k}': v for k, v in where.items()}}
+
+
+def _filled(value: object, here: Mapping[str, str]) -> object:
+    """A value with ``{dataset}`` and ``{seed}`` put in, wherever a string holds them."""
+    if isinstance(value, Mapping):
+        return {k: _filled(v, here) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_filled(v, here) for v in value]
+    if isinstance(value, str):
+        for name, text in here.items():
+            value = value.replace(name, text)
+    return value
 
 
 def read_plan(path: str | os.PathLike | None = None, **given) -> Plan:
@@ -189,22 +282,10 @@ def read_plan(path: str | os.PathLike | None = None, **given) -> Plan:
     Raises:
         UserError: The file can't be read, has an unknown key or a value of the wrong kind; no network.
     """
-    where = 'the command line'
-    content: dict = {}
-    if path is not None:
-        where = str(path)
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding='utf-8')) or {}
-        except FileNotFoundError:
-            hint = nearest(str(path), (str(p) for p in Path(path).parent.glob('*.yaml')))
-            raise UserError(f'{path}: no such file.{hint}') from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-            raise UserError(f'{path}: not readable as YAML: {e}') from None
-        if not isinstance(content, dict):
-            raise UserError(
-                f'{path}: found a {type(content).__name__}, expected keys such as networks and datasets.'
-            )
-        content.setdefault('work_dir', f'work_dirs/{_name_of(Path(path))}')
+    from madnet.engine.cli import parse_options
+
+    where = 'the command line' if path is None else str(path)
+    content = {} if path is None else _read_file(Path(path))
     content |= {k: v for k, v in given.items() if v is not None}
     keys = Plan.__dataclass_fields__
     for key, value in content.items():
@@ -212,15 +293,29 @@ def read_plan(path: str | os.PathLike | None = None, **given) -> Plan:
             raise UserError(f'{where}: no key {key!r}, expected {", ".join(keys)}.{nearest(key, keys)}')
         if key in ('networks', 'datasets', 'seeds', 'protocols', 'views'):
             content[key] = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if not isinstance(content.get('options', {}), Mapping):
+        content['options'] = parse_options(list(content['options']))
     plan = Plan(**content)
     _check(plan, where)
     return plan
 
 
-def _name_of(path: Path) -> str:
-    """Of ``experiments/joint/plan_views.yaml`` ``joint_views``, of ``mine.yaml`` ``mine``."""
-    name, _, rest = path.stem.partition('plan')
-    return path.stem if name else path.resolve().parent.name + rest
+def _read_file(path: Path) -> dict:
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
+    except FileNotFoundError:
+        hint = nearest(str(path), (str(p) for p in path.parent.glob('*.yaml')))
+        raise UserError(f'{path}: no such file.{hint}') from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
+        raise UserError(f'{path}: not readable as YAML: {e}') from None
+    if not isinstance(content, dict):
+        raise UserError(
+            f'{path}: found a {type(content).__name__}, expected keys such as networks and datasets.'
+        )
+    # experiments/joint/plan_views.yaml → joint_views, mine.yaml → mine
+    before, _, after = path.stem.partition('plan')
+    name = path.stem if before else path.resolve().parent.name + after
+    return {'work_dir': f'work_dirs/{name}', **content}
 
 
 def _check(plan: Plan, where: str) -> None:
@@ -228,11 +323,11 @@ def _check(plan: Plan, where: str) -> None:
         raise UserError(f'{where}: no networks; name some, such as acm and madnet_nano, or all.')
     if plan.recipe not in RECIPES:
         raise UserError(
-            f'{where}: recipe: found {plan.recipe!r}, expected {" or ".join(map(repr, RECIPES))}.'
+            f'{where}: recipe: found {plan.recipe!r}, expected one of {", ".join(map(repr, RECIPES))}.'
             + nearest(str(plan.recipe), RECIPES)
         )
     for entry in plan.networks:
-        known = {'name', 'config', 'label', 'checkpoint', 'options'}
+        known = {'name', 'config', 'label', 'train_on', 'checkpoint', 'options'}
         if isinstance(entry, Mapping) and 'name' in entry:
             for key in set(entry) - known:
                 raise UserError(f'{where}: networks: {entry["name"]}: no key {key!r}.{nearest(key, known)}')
@@ -247,107 +342,3 @@ def _check(plan: Plan, where: str) -> None:
         for views in plan.views:
             if views not in VIEWS:
                 raise UserError(f'{where}: views: found {views!r}, expected some of {list(VIEWS)}.')
-
-
-def known_networks(configs: str | os.PathLike, folders: Iterable[str]) -> dict[str, set[str]]:
-    """Network → data sets for which one of the folders has a config ``<network>_<dataset>.py``."""
-    known: dict[str, set[str]] = {}
-    for folder in folders:
-        for path in Path(configs, folder).glob('*.py'):
-            network, _, dataset = path.stem.rpartition('_')
-            if network and dataset in DATASETS:
-                known.setdefault(network, set()).add(dataset)
-    return known
-
-
-def find_config(network: str, dataset: str, recipe: str, configs: str | os.PathLike = 'configs') -> Path:
-    """The config file of a network on a data set under a recipe.
-
-    Raises:
-        UserError: There is none; the nearest names are offered.
-    """
-    folders = (*RECIPES[recipe], CLASSICAL)
-    for folder in folders:
-        path = Path(configs, folder, f'{network}_{dataset}.py')
-        if path.is_file():
-            return path
-    if dataset not in DATASETS:
-        raise UserError(
-            f'data set {dataset!r}: unknown, expected one of {", ".join(DATASETS)}.'
-            + nearest(dataset, DATASETS)
-        )
-    known = known_networks(configs, folders)
-    if network in known:
-        raise UserError(
-            f'network {network!r}: no config for {dataset!r} under recipe {recipe!r}, '
-            f'only for {", ".join(sorted(known[network]))}.'
-        )
-    for other in RECIPES:
-        if other != recipe and network in known_networks(configs, RECIPES[other]):
-            raise UserError(
-                f'network {network!r}: has configs under recipe {other!r} only, found recipe {recipe!r}.'
-                + nearest(network, known)
-            )
-    raise UserError(
-        f'network {network!r}: no config {network}_{dataset}.py under {configs}/{{{",".join(folders)}}}.'
-        + (nearest(network, known) or f' Known: {", ".join(sorted(known)) or "none"}.')
-    )
-
-
-def as_pairs(options: Mapping | Sequence[str]) -> tuple[str, ...]:
-    """``KEY=VALUE`` for each option."""
-    if isinstance(options, Mapping):
-        return tuple(f'{k}={v}' for k, v in options.items())
-    return tuple(options)
-
-
-def _look_into(config: Path) -> tuple[bool, bool, bool]:
-    """Whether a config has a network, one that averages views, and one that starts from given weights."""
-    from madnet.engine.config import load_config
-    from madnet.engine.training_free import is_training_free
-
-    cfg = load_config(config)
-    return not is_training_free(cfg), cfg.model.type == 'IRSTDSegmentor', bool(cfg.get('load_from'))
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A share of the runs.
-
-    Attributes:
-        rank: From 0.
-        count: Shares in all.
-        local_rank: Number of this process on its machine, to choose a GPU by; None leaves the GPU alone.
-        source: Where this is known from.
-    """
-
-    rank: int = 0
-    count: int = 1
-    local_rank: int | None = None
-    source: str = ''
-
-    def of(self, runs: Sequence[Run]) -> list[Run]:
-        """Every ``count``-th run, so that slow networks and data sets are spread."""
-        return list(runs[self.rank :: self.count])
-
-
-def find_shard(text: str | None = None, environment: Mapping[str, str] = os.environ) -> Shard:
-    """This process's share: from ``'r/n'`` (r from 1), or from torchrun's or srun's environment, or all.
-
-    Raises:
-        UserError: ``text`` is not of that form.
-    """
-    if text is not None:
-        rank, _, count = text.partition('/')
-        if not (rank.isdigit() and count.isdigit() and 1 <= int(rank) <= int(count)):
-            raise UserError(f'--shard: found {text!r}, expected r/n with r from 1 to n, such as 1/4.')
-        return Shard(int(rank) - 1, int(count), source='--shard')
-    for source, rank, count, local in (
-        ('torchrun', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
-        # a job step's own count: in a batch script without srun, SLURM_NTASKS may be greater than one as well
-        ('srun', 'SLURM_PROCID', 'SLURM_STEP_NUM_TASKS', 'SLURM_LOCALID'),
-    ):
-        if rank in environment and int(environment.get(count, 1)) > 1:
-            local_rank = int(environment.get(local, 0))
-            return Shard(int(environment[rank]), int(environment[count]), local_rank, source)
-    return Shard()

@@ -1,6 +1,5 @@
-"""One run in a process of its own: ``python -m madnet.experiments.worker RUN``, RUN as JSON."""
+"""What a process of its own does: ``python -m madnet.experiments.worker RUN``, RUN as JSON."""
 
-import json
 import os
 import signal
 import sys
@@ -22,9 +21,7 @@ def _stop_with_the_parent() -> None:
 def main() -> int:
     """Do the run; returns the exit code."""
     threading.Thread(target=_stop_with_the_parent, daemon=True).start()
-    content = json.loads(sys.argv[1])
-    tuples = {key: tuple(content[key]) for key in ('options', 'views')}
-    return run_tool(do_run, Run(**{**content, **tuples}))
+    return run_tool(do_run, Run.from_json(sys.argv[1]))
 
 
 if __name__ == '__main__':

@@ -20,15 +20,15 @@ def plan_file(tmp_path, repository):
     """A YAML file: networks ``narrow`` and ``wide`` on synthetic scenes, seeds 1 and 2."""
     for name, width in (('narrow', 1), ('wide', 2)):
         text = TINY.format(configs=repository / 'configs', width=width)
-        (tmp_path / f'{name}_synthetic.py').write_text(text)
+        (tmp_path / f'{name}.py').write_text(text)
     path = tmp_path / 'small.yaml'
     path.write_text(
         'networks:\n'
-        + ''.join(f'  - {{name: {n}, config: "{tmp_path}/{n}_{{dataset}}.py"}}\n' for n in ('narrow', 'wide'))
-        + 'datasets: [synthetic]\n'
+        + ''.join(f'  - {{name: {n}, config: "{tmp_path}/{n}.py"}}\n' for n in ('narrow', 'wide'))
+        + 'datasets: [own]\n'
         'seeds: [1, 2]\n'
         'protocols: [native]\n'
         'size: 32\n'
-        f'work_dir: {tmp_path}/zoo\n'
+        f'work_dir: {tmp_path}/comparison\n'
     )
     return path

@@ -10,7 +10,8 @@ import yaml
 from mmseg.registry import MODELS
 
 from madnet.engine.config import load_config
-from madnet.experiments.systems import load_systems
+from madnet.experiments.cost import measure_cost
+from madnet.experiments.plan import read_plan
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def blocks(page):
     return found
 
 
-def test_its_network_builds_and_passes_its_own_test(blocks, repository, tmp_path, monkeypatch):
+def test_its_network_builds_and_passes_its_own_test(page, blocks, repository, tmp_path, monkeypatch):
     # the modules where the page puts them, without writing into the package
     for room in ('backbones', 'heads'):
         [path] = [p for p in blocks if f'/{room}/' in p]
@@ -44,9 +45,30 @@ def test_its_network_builds_and_passes_its_own_test(blocks, repository, tmp_path
     for path in (p for p in blocks if p.startswith('configs/')):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(blocks[path])
-    [experiment] = (p for p in blocks if p.startswith('configs/') and '_base_' not in p)
-    model = MODELS.build(load_config(tmp_path / experiment).model)
+    [experiment] = (p for p in blocks if p.startswith('configs/plain_unet/'))
+    model = MODELS.build(load_config(tmp_path / experiment, dataset='nudt').model)
     assert model.decode_head.in_channels == [16, 32, 64, 128]
+
+    # the metafile beside them: its facts are known ones, its figures those of the network
+    metafile = yaml.safe_load(re.search(r'```yaml\n(.*?)```', page, re.S)[1])
+    known = {key: set() for key in ('Collections', 'Models')}
+    for path in (repository / 'configs').glob('*/metafile.yaml'):
+        for key, entries in yaml.safe_load(path.read_text(encoding='utf-8')).items():
+            known[key] |= set().union(*entries)
+    [collection], [row] = metafile['Collections'], metafile['Models']
+    assert set(collection) <= known['Collections']
+    assert set(row) <= known['Models']
+    assert row['Config'] == experiment
+    cost = measure_cost(model=load_config(tmp_path / experiment, dataset='nudt').model)
+    assert row['Metadata'] == {
+        'Parameters': cost.parameters,
+        'MACs': cost.MACs,
+        'Channels': cost.channels,
+        'Size': cost.size,
+    }
+    (tmp_path / experiment).with_name('metafile.yaml').write_text(yaml.safe_dump(metafile))
+    [run] = read_plan(networks=['plain_unet'], configs=str(tmp_path / 'configs'), seeds=[1]).runs()
+    assert run.label == 'U-Net'
 
     monkeypatch.syspath_prepend(str(repository / 'tests' / 'models'))
     test = {}
@@ -59,14 +81,10 @@ def test_its_network_builds_and_passes_its_own_test(blocks, repository, tmp_path
         MODELS.module_dict.pop(module.partition('.')[2])
 
 
-def test_its_row_has_known_facts(page):
-    [row] = yaml.safe_load(re.search(r'```yaml\n(.*?)```', page, re.S)[1]).values()
-    known = set().union(*load_systems()['networks'].values())
-    assert set(row) <= known
-
-
 def test_what_it_names_exists(page, repository, blocks):
     for target in re.findall(r'\]\(([^)#:]+)\)', page):
         assert (repository / 'docs' / target).exists(), target
-    for path in re.findall(r'`((?:madnet|configs|tests|docs|tools)/[\w/.]+)`', page):
-        assert path in blocks or (repository / path).exists(), path
+    for path in re.findall(r'`((?:madnet|configs|tests|docs|tools|experiments)/[\w/.]+)`', page):
+        assert path in blocks or path.endswith('plain_unet/metafile.yaml') or (repository / path).exists(), (
+            path
+        )

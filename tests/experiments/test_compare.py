@@ -12,9 +12,11 @@ import pytest
 
 from madnet.errors import UserError
 from madnet.experiments import compare
-from madnet.experiments.plan import Shard, read_plan
-from madnet.experiments.running import _environment, run_all, state_of
-from madnet.experiments.summary import training_of
+from madnet.experiments.plan import read_plan
+from madnet.experiments.process import _environment
+from madnet.experiments.running import run_all
+from madnet.experiments.shard import Shard
+from madnet.experiments.state import state_of
 from madnet.visualization.run_results import load_results
 
 
@@ -25,46 +27,50 @@ def states(plan):
 def test_how_the_epoch_was_chosen(repository, monkeypatch, tmp_path):
     monkeypatch.chdir(repository)
     best = read_plan('experiments/small_comparison/plan.yaml').runs()[0]
-    assert training_of(best)['chosen'] == 'best epoch on validation images'
+    assert best.training() == {'chosen': 'best epoch on validation images', 'epochs': 30}
     only = read_plan('experiments/ablation/plan.yaml').runs()[0]
-    assert training_of(only) == {'chosen': 'last epoch', 'epochs': 20}
+    assert only.training() == {'chosen': 'last epoch', 'epochs': 20}
+    [published] = read_plan(networks=['acm'], recipe='published', options={'selection': 'test'}).runs()
+    assert published.training()['chosen'] == 'best epoch on the TEST images, as published'
     (tmp_path / 'weights.pth').touch()
     given = {'name': 'acm', 'checkpoint': str(tmp_path / 'weights.pth')}
-    [run] = read_plan(networks=[given], datasets=['nuaa']).runs()
-    assert training_of(run)['chosen'] == 'given weights'
+    [run] = read_plan(networks=[given]).runs()
+    assert run.training()['chosen'] == 'given weights'
+    [detector] = read_plan(networks=['tophat']).runs()
+    assert detector.training()['rule'] == 'mean+12std'
 
 
 def test_two_networks_by_two_seeds(plan_file, tmp_path, capsys):
-    zoo = tmp_path / 'zoo'
+    folder = tmp_path / 'comparison'
     compare(str(plan_file), shard='1/2', in_process=True)
     plan = read_plan(plan_file)
     assert states(plan) == ['done', 'new', 'done', 'new']
-    assert not (zoo / 'comparison.json').exists()
+    assert not (folder / 'comparison.json').exists()
     assert '2 of 4 runs are left' in capsys.readouterr().out
 
     summary = compare(str(plan_file), in_process=True)
     out = capsys.readouterr().out
     assert out.count('done before') == 2
-    narrow, wide = summary['rows']
-    assert (narrow['label'], narrow['seeds'], narrow['epochs']) == ('narrow', [1, 2], 1)
-    assert narrow['chosen'] == 'last epoch'  # of one
-    assert wide['cost']['parameters'] > narrow['cost']['parameters'] > 0
-    assert wide['cost']['MACs'] > narrow['cost']['MACs'] > 0
-    assert 0 < wide['cost']['latency'] < 10
+    narrow, wide = summary.rows
+    assert (narrow.label, narrow.seeds, narrow.epochs) == ('narrow', [1, 2], 1)
+    assert narrow.chosen == 'last epoch'  # of one
+    assert wide.cost.parameters > narrow.cost.parameters > 0
+    assert wide.cost.MACs > narrow.cost.MACs > 0
+    assert 0 < wide.cost.latency < 10
 
     # the mean and the deviation are those of the runs' own files
     ious = [
-        json.loads((zoo / 'wide' / 'synthetic' / f'seed{k}' / 'metrics.json').read_text())['results'][
-            'native'
-        ]['IoU']
+        json.loads((folder / 'wide' / 'own' / f'seed{k}' / 'metrics.json').read_text())['results']['native'][
+            'IoU'
+        ]
         for k in (1, 2)
     ]
-    mean, std, n = wide['results']['native']['IoU']
+    mean, std, n = wide.results['native']['IoU']
     assert n == 2
     assert mean == pytest.approx(sum(ious) / 2)
     assert std == pytest.approx(abs(ious[0] - ious[1]) / 2**0.5)
 
-    [table] = (zoo / 'tables').glob('*.csv')
+    [table] = (folder / 'tables').glob('*.csv')
     lines = list(csv.reader(table.read_text().splitlines()))
     assert lines[0] == [
         'network', 'protocol', 'IoU %', 'nIoU %', 'F1 %', 'Pd %', 'Fa ×1e-6', 'parameters M', 'MACs G',
@@ -72,35 +78,39 @@ def test_two_networks_by_two_seeds(plan_file, tmp_path, capsys):
     ]  # fmt: skip
     assert lines[2][0] == 'wide'
     assert lines[2][2] == f'{100 * mean:.2f} ± {100 * std:.2f}'
-    assert lines[2][7] == f'{wide["cost"]["parameters"] / 1e6:.3f}'
+    assert lines[2][7] == f'{wide.cost.parameters / 1e6:.3f}'
     assert '\\pm' in table.with_suffix('.tex').read_text()
-    assert table.with_suffix('.md').read_text() in (zoo / 'zoo.md').read_text()
-    assert 'recipe "modern", 1 epoch;' in (zoo / 'zoo.md').read_text()
-    assert len(list((zoo / 'figures').glob('cost_*.png'))) == 1
+    assert table.with_suffix('.md').read_text() in (folder / 'comparison.md').read_text()
+    assert 'recipe "common", 1 epoch;' in (folder / 'comparison.md').read_text()
+    assert len(list((folder / 'figures').glob('cost_*.png'))) == 1
 
     # tools/report.py takes the folder for its runs
-    results = load_results([str(zoo)])
+    results = load_results([str(folder)])
     assert [r.label for r in results] == ['narrow', 'narrow', 'wide', 'wide']
-    assert results[-1].cost.to_json() == wide['cost']
+    assert results[-1].cost == wide.cost
     assert results[-1].metrics['native']['IoU'] == ious[1]
 
 
-def test_what_does_not_finish(plan_file, tmp_path, monkeypatch, capsys):
-    """A run that fails, one that is tested only, one that holds something else."""
+def test_what_does_not_finish(plan_file, tmp_path, capsys):
+    """A run that fails, and goes on once its cause is mended; one that is tested again, not trained again."""
     plan = read_plan(plan_file, seeds=[1])
-    config = tmp_path / 'narrow_synthetic.py'
+    config = tmp_path / 'narrow.py'
     good = config.read_text()
-    config.write_text(good + "model['backbone']['type'] = 'AdaDCMEncodr'\n")
+    config.write_text(good + "load_from = 'gone.pth'\n")
     with pytest.raises(SystemExit):
         compare(str(plan_file), seeds=[1], in_process=True, cost=False)
     printed = capsys.readouterr()
-    assert 'AdaDCMEncoder' in printed.err
-    assert '* failed: narrow synthetic seed 1' in printed.out
+    assert 'gone.pth' in printed.err
+    assert '* failed: narrow own seed 1' in printed.out
     assert states(plan) == ['failed', 'done']
-    assert json.loads((tmp_path / 'zoo' / 'comparison.json').read_text())['failed']
+    assert json.loads((tmp_path / 'comparison' / 'comparison.json').read_text())['failed']
+    # nothing is lost by it, so the mended config may have the folder
+    config.write_text(good)
+    run_all(plan.runs()[:1], Shard(), in_process=True)
+    assert states(plan) == ['done', 'done']
 
     # another protocol: the trained network is tested again, not trained again
-    trained = tmp_path / 'zoo' / 'wide' / 'synthetic' / 'seed1' / 'last.pth'
+    trained = tmp_path / 'comparison' / 'wide' / 'own' / 'seed1' / 'last.pth'
     before = trained.stat().st_mtime_ns
     again = read_plan(plan_file, seeds=[1], protocols=['native', 'acm'])
     assert states(again)[1] == 'trained'
@@ -108,46 +118,83 @@ def test_what_does_not_finish(plan_file, tmp_path, monkeypatch, capsys):
     assert states(again)[1] == 'done'
     assert trained.stat().st_mtime_ns == before
 
-    with pytest.raises(UserError, match=r'seed1: holds a run of options .*max_epochs=7'):
-        compare(str(plan_file), seeds=[1], options=['train_cfg.max_epochs=7'], in_process=True)
-
     # half a metrics.json is none
-    metrics = tmp_path / 'zoo' / 'wide' / 'synthetic' / 'seed1' / 'metrics.json'
+    metrics = tmp_path / 'comparison' / 'wide' / 'own' / 'seed1' / 'metrics.json'
     metrics.write_text(metrics.read_text()[:100])
     assert states(plan)[1] == 'trained'
+
+
+def test_another_run_is_refused_by_what_differs(plan_file, tmp_path):
+    compare(str(plan_file), seeds=[1], in_process=True, cost=False)
+    for changed, words in (
+        ({'options': ['train_cfg.max_epochs=7']}, 'train_cfg.max_epochs: 1 → 7.'),
+        ({'options': ['replace_steps.RandomTargetCrop.size=32']}, 'RandomTargetCrop.size: 128 → 32.'),
+        ({'amp': 'bf16'}, 'amp: None → bf16.'),
+    ):
+        with pytest.raises(UserError, match='what differs') as caught:
+            compare(str(plan_file), seeds=[1], in_process=True, **changed)
+        told = str(caught.value)
+        assert words in told
+        assert told.count('→') == 2  # one in the explanation, one for the one key
+    # a change of the config file, too
+    config = tmp_path / 'narrow.py'
+    config.write_text(config.read_text().replace('base_channels=1', 'base_channels=3'))
+    with pytest.raises(UserError, match=r'model\.backbone\.base_channels: 1 → 3\.'):
+        compare(str(plan_file), seeds=[1], in_process=True)
+
+
+def test_score_maps_are_kept(plan_file, tmp_path):
+    plan = plan_file.read_text().replace('wide', 'narrow', 0)
+    plan_file.write_text(plan)
+    compare(str(plan_file), seeds=[1], in_process=True, cost=False)
+    folder = tmp_path / 'comparison/narrow/own/seed1'
+    trained = (folder / 'last.pth').stat().st_mtime_ns
+    numbers = json.loads((folder / 'metrics.json').read_text())['results']
+    assert not (folder / 'scores').exists()
+    # asked for later, they are made without another training
+    keeping = read_plan(plan_file, seeds=[1], save_scores=True, views=[1, 2])
+    assert states(keeping) == ['trained', 'trained']
+    run_all(keeping.runs()[:1], Shard(), in_process=True)
+    assert states(keeping) == ['done', 'trained']
+    assert (folder / 'last.pth').stat().st_mtime_ns == trained
+    assert json.loads((folder / 'metrics.json').read_text())['results'] == numbers
+    for maps in (folder / 'scores', folder / 'views2' / 'scores'):
+        assert len(list(maps.iterdir())) == 3  # one for each test scene
+    (folder / 'scores' / sorted((folder / 'scores').iterdir())[0].name).unlink()
+    assert states(keeping)[0] == 'trained'
 
 
 def test_several_views(plan_file, tmp_path, capsys):
     """Each number of views is a line of its own, and asking for one more trains nothing again."""
     one = compare(str(plan_file), seeds=[1], in_process=True)
-    trained = (tmp_path / 'zoo/wide/synthetic/seed1/last.pth').stat().st_mtime_ns
+    trained = (tmp_path / 'comparison/wide/own/seed1/last.pth').stat().st_mtime_ns
     plan = read_plan(plan_file, seeds=[1], views=[1, 4])
     assert states(plan) == ['trained', 'trained']
-    assert len(compare(str(plan_file), seeds=[1], views=[1, 4], table=True, cost=False)['rows']) == 2
+    assert len(compare(str(plan_file), seeds=[1], views=[1, 4], table=True, cost=False).rows) == 2
     both = compare(str(plan_file), seeds=[1], views=[1, 4], in_process=True)
     assert states(plan) == ['done', 'done']
-    assert (tmp_path / 'zoo/wide/synthetic/seed1/last.pth').stat().st_mtime_ns == trained
+    assert (tmp_path / 'comparison/wide/own/seed1/last.pth').stat().st_mtime_ns == trained
 
-    assert [row['label'] for row in both['rows']] == ['narrow', 'narrow, 4 views', 'wide', 'wide, 4 views']
-    assert [row['views'] for row in both['rows']] == [1, 4, 1, 4]
-    assert [row['results'] for row in both['rows'][::2]] == [row['results'] for row in one['rows']]
-    wide, four = both['rows'][2:]
-    assert four['cost']['MACs'] == 4 * wide['cost']['MACs']
-    assert 'latency' not in four['cost']
-    report = json.loads((tmp_path / 'zoo/wide/synthetic/seed1/views4/metrics.json').read_text())
+    assert [row.label for row in both.rows] == ['narrow', 'narrow, 4 views', 'wide', 'wide, 4 views']
+    assert [row.views for row in both.rows] == [1, 4, 1, 4]
+    assert [row.results for row in both.rows[::2]] == [row.results for row in one.rows]
+    wide, four = both.rows[2:]
+    assert four.cost.MACs == 4 * wide.cost.MACs
+    assert four.cost.latency is None
+    report = json.loads((tmp_path / 'comparison/wide/own/seed1/views4/metrics.json').read_text())
     assert report['views'] == 4
-    assert four['results']['native']['IoU'][0] == report['results']['native']['IoU']
+    assert four.results['native']['IoU'][0] == report['results']['native']['IoU']
     assert '| wide, 4 views |' in capsys.readouterr().out
-    shown = load_results([str(tmp_path / 'zoo')])
+    shown = load_results([str(tmp_path / 'comparison')])
     assert [(r.label, r.report.views) for r in shown[2:]] == [('wide', 1), ('wide, 4 views', 4)]
-    assert [r.cost.to_json() for r in shown] == [row['cost'] for row in both['rows']]
+    assert [r.cost for r in shown] == [row.cost for row in both.rows]
 
 
 def test_numbers_of_other_weights_do_not_count(plan_file, tmp_path):
     """Someone looks in with tools/test.py while a run trains, or trains it anew."""
     compare(str(plan_file), seeds=[1], in_process=True, cost=False)
     plan = read_plan(plan_file, seeds=[1])
-    folder = tmp_path / 'zoo/narrow/synthetic/seed1'
+    folder = tmp_path / 'comparison/narrow/own/seed1'
     record = json.loads((folder / 'run.json').read_text())
     (folder / 'run.json').write_text(json.dumps({**record, 'trained': False, 'state': 'running'}))
     assert states(plan) == ['begun', 'done']
@@ -163,17 +210,15 @@ def test_numbers_of_other_weights_do_not_count(plan_file, tmp_path):
 
 
 def test_a_training_waits_for_the_one_whose_weights_it_begins_from(plan_file, tmp_path):
-    plan = plan_file.read_text().replace(
-        'wide_{dataset}.py"}', 'wide_{dataset}.py", options: {load_from: "X"}}'
-    )
-    plan_file.write_text(plan.replace('X', f'{tmp_path}/zoo/narrow/{{dataset}}/seed{{seed}}/last.pth'))
-    narrow = tmp_path / 'narrow_synthetic.py'
+    plan = plan_file.read_text().replace('wide.py"}', 'wide.py", options: {load_from: "X"}}')
+    plan_file.write_text(plan.replace('X', f'{tmp_path}/comparison/narrow/{{dataset}}/seed{{seed}}/last.pth'))
+    narrow = tmp_path / 'narrow.py'
     good = narrow.read_text()
     narrow.write_text(
         good.replace('base_channels=1', 'base_channels=2').replace('max_epochs=1', 'max_epochs=2')
     )
     compare(str(plan_file), seeds=[1], shard='1/2', in_process=True, cost=False)
-    record_file = tmp_path / 'zoo/narrow/synthetic/seed1/run.json'
+    record_file = tmp_path / 'comparison/narrow/own/seed1/run.json'
     record = json.loads(record_file.read_text())
     record_file.write_text(json.dumps({**record, 'trained': False, 'state': 'failed'}))
     runs = read_plan(plan_file, seeds=[1]).runs()
@@ -181,7 +226,7 @@ def test_a_training_waits_for_the_one_whose_weights_it_begins_from(plan_file, tm
     assert state_of(runs[1]) == 'failed'
     assert (
         'has not ended (failed)'
-        in json.loads((tmp_path / 'zoo/wide/synthetic/seed1/run.json').read_text())['error']
+        in json.loads((tmp_path / 'comparison/wide/own/seed1/run.json').read_text())['error']
     )
     record_file.write_text(json.dumps(record))
     run_all(runs[1:], Shard(), in_process=True)
@@ -190,9 +235,9 @@ def test_a_training_waits_for_the_one_whose_weights_it_begins_from(plan_file, tm
 
 def test_a_process_of_its_own_that_is_stopped_and_goes_on(plan_file, tmp_path, repository):
     """SIGTERM to the comparison saves the training; the same command goes on where it stood."""
-    config = tmp_path / 'wide_synthetic.py'
-    config.write_text(config.read_text().replace('max_epochs=1', 'max_epochs=400'))
-    work = tmp_path / 'zoo' / 'wide' / 'synthetic' / 'seed5'
+    config = tmp_path / 'wide.py'
+    config.write_text(config.read_text().replace('max_epochs=1', 'max_epochs=40'))
+    work = tmp_path / 'comparison' / 'wide' / 'own' / 'seed5'
     command = [sys.executable, str(repository / 'tools' / 'compare.py'), str(plan_file)]
     command += ['--seeds', '5', '--shard', '2/2', '--no-cost']
     process = subprocess.Popen(command, cwd=repository, stderr=subprocess.PIPE, text=True)
@@ -213,12 +258,10 @@ def test_a_process_of_its_own_that_is_stopped_and_goes_on(plan_file, tmp_path, r
     import torch
 
     epoch = torch.load(work / 'last.pth', weights_only=True)['meta']['epoch']
-    assert 0 < epoch < 400
-    # as many epochs as are done: the run has only its test left
-    config.write_text(config.read_text().replace('max_epochs=400', f'max_epochs={epoch + 1}'))
+    assert 0 < epoch < 40
     run_all(plan.runs()[1:], Shard(), in_process=True)
     assert states(plan) == ['new', 'done']
-    assert torch.load(work / 'last.pth', weights_only=True)['meta']['epoch'] == epoch + 1
+    assert torch.load(work / 'last.pth', weights_only=True)['meta']['epoch'] == 40
 
 
 def test_a_run_stays_one_process_on_its_gpu(monkeypatch):

@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 from mmseg.registry import MODELS, TRANSFORMS
 
-from madnet.engine.cli import parse_options
-from madnet.engine.config import load_config
+from madnet.classical.detectors import DETECTORS
 from madnet.errors import UserError
-from madnet.experiments.plan import find_shard, known_networks, read_plan
-from madnet.experiments.systems import label_of, load_systems, system_of
+from madnet.experiments import compare
+from madnet.experiments.networks import known_networks, label_of
+from madnet.experiments.plan import read_plan
+from madnet.experiments.shard import find_shard
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / 'experiments'
 
 
 @pytest.fixture
@@ -21,30 +24,40 @@ def names(plan):
     return [run.name for run in plan.runs()]
 
 
+@pytest.mark.parametrize(
+    'path', sorted(EXPERIMENTS.glob('*/plan*.yaml')), ids=lambda p: f'{p.parent.name}/{p.stem}'
+)
+def test_every_plan_of_an_experiment_can_be_run(path, configs, capsys):
+    compare(str(path), dry_run=True)
+    printed = capsys.readouterr().out
+    assert 'new ' in printed
+    assert '{' not in printed  # no template is left
+
+
 def test_the_shipped_example(configs):
     runs = read_plan('experiments/small_comparison/plan.yaml').runs()
     assert [run.name for run in runs][-1] == 'ipi nuaa'
-    assert runs[0].config == 'configs/modern/madnet_nano_nuaa.py'
+    assert runs[0].config == 'configs/madnet/madnet_nano.py'
     assert runs[0].label == 'MAD-Net nano'
-    assert runs[0].options[0] == 'train_cfg.max_epochs=30'
+    assert runs[0].options['train_cfg.max_epochs'] == 30
     assert runs[0].folder == 'work_dirs/small_comparison/madnet_nano/nuaa/seed42'
-    assert (runs[-1].seed, runs[-1].options) == (None, ())
+    assert (runs[-1].seed, runs[-1].options) == (None, {'model.method': 'ipi', 'dataset': 'nuaa'})
 
 
 def test_the_shipped_ablation_changes_one_part_at_a_time(configs):
     runs = read_plan('experiments/ablation/plan.yaml').runs()
     assert len(runs) == 3 * len({run.network for run in runs})
-    assert all('test_dataloader.dataset.split=val' in run.options for run in runs)
-    read = {run.network: load_config(run.config, parse_options(list(run.options))) for run in runs[::3]}
-    assert read['nano'].train_dataloader.dataset.split == 'fit'
+    read = {run.network: run.settings for run in runs[::3]}
+    assert all(config['test_dataloader']['dataset']['split'] == 'val' for config in read.values())
+    assert read['nano']['train_dataloader']['dataset']['split'] == 'fit'
     parts = ['model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'train_cfg']
     parts.append('load_from')
     for name, config in read.items():
         over = 'batch_overlap' if name.startswith('batch_') and name != 'batch_overlap' else 'nano'
         changed = sum(config.get(part) != read[over].get(part) for part in parts)
         assert changed == (0 if name == over else 1), name
-        MODELS.build(config.model)
-        for step in config.train_dataloader.dataset.pipeline:
+        MODELS.build(config['model'])
+        for step in config['train_dataloader']['dataset']['pipeline']:
             TRANSFORMS.build(step)
 
 
@@ -54,52 +67,66 @@ def test_products_and_recipes(configs):
         'acm nuaa seed 0', 'acm nuaa seed 1', 'tophat nuaa',
         'acm nudt seed 0', 'acm nudt seed 1', 'tophat nudt',
     ]  # fmt: skip
-    assert plan.runs()[0].config == 'configs/zoo/modern/acm_nuaa.py'
-    paper = read_plan(networks=['acm', 'madnet'], recipe='paper').runs()
-    assert [run.config for run in paper] == ['configs/zoo/acm_nuaa.py', 'configs/madnet_nuaa.py']
+    first, *_, last = plan.runs()
+    assert first.config == 'configs/acm/acm.py'
+    assert first.settings['train_dataloader']['dataset']['name'] == 'NUAA-SIRST'
+    assert last.settings['test_dataloader']['dataset']['name'] == 'NUDT-SIRST'
+    published = read_plan(networks=['acm', 'madnet'], recipe='published').runs()
+    assert [run.config for run in published] == [
+        'configs/acm/acm_published.py',
+        'configs/madnet/madnet_published.py',
+    ]
+    # a name with its ending mixes recipes
+    [named] = read_plan(networks=['acm_toolbox']).runs()
+    assert (named.config, named.label) == ('configs/acm/acm_toolbox.py', 'ACM toolbox')
+
+
+def test_a_folder_is_a_data_set(configs, data_root):
+    [run] = read_plan(networks=['tophat'], datasets=[str(data_root / 'NUDT-SIRST')]).runs()
+    assert run.settings['test_dataloader']['dataset']['data_root'] == str(data_root / 'NUDT-SIRST')
+    assert run.folder == 'work_dirs/comparison/tophat/nudt/test'
 
 
 def test_groups(configs):
-    runs = read_plan(networks=['all', {'name': 'acm', 'label': 'mine'}], datasets=['nuaa', 'nudt']).runs()
-    assert [run.label for run in runs if run.network == 'acm'] == ['mine', 'mine']
-    hybrids = [run.dataset for run in runs if run.network == 'hybrid_mim_madnet']
-    assert hybrids == ['nuaa']  # the data set that it has a config for
-    assert not [run.network for run in runs if 'finetune' in run.network]  # they begin from given weights
-    named = read_plan(networks=['madnet_nano_finetune'], datasets=['nuaa']).runs()
-    assert [run.config for run in named] == ['configs/modern/madnet_nano_finetune_nuaa.py']
-    classical = read_plan(networks='classical').runs()
-    assert len(classical) == len(known_networks('configs', ['classical']))
+    runs = read_plan(networks=['all', {'name': 'acm', 'label': 'mine'}]).runs()
+    assert [run.label for run in runs if run.network == 'acm'] == ['mine']
+    assert {'madnet_nano', 'mim_tiny', 'mim_madnet', 'uiunet'} < {run.network for run in runs}
+    assert not [run for run in runs if run.settings['load_from']]  # the second part of a training
+    assert len(read_plan(networks='classical').runs()) == len(DETECTORS)
+    assert not set(known_networks('configs', 'common')) & set(DETECTORS)
 
 
-def test_the_shipped_recipe_in_three_steps(configs):
-    joint, wide, tuned = (
-        {
-            run.seed: run
-            for run in read_plan('experiments/whole_recipe/plan.yaml').runs()
-            if run.network == name
-        }
-        for name in ('joint', 'wide', 'tuned')
+def test_the_whole_recipe_in_three_steps(configs):
+    first, second, tuned = (
+        {run.seed: run for run in read_plan('experiments/whole_recipe/plan.yaml').runs() if run.network == n}
+        for n in ('first', 'second', 'tuned')
     )
-    for before, after in ((joint, wide), (wide, tuned)):
+    for before, after in ((first, second), (second, tuned)):
         assert set(after) == {42, 43, 44}
         for seed, run in after.items():
-            config = load_config(run.config, parse_options(list(run.options)))
-            assert config.load_from == f'{before[seed].folder}/last.pth'
-            [overlap, _] = config.model.decode_head.loss_decode
-            assert not overlap.per_image
-    assert load_config(wide[42].config, parse_options(list(wide[42].options))).train_cfg.max_epochs == 6
+            assert run.settings['load_from'] == f'{before[seed].folder}/last.pth'
+            overlap = run.settings['model']['decode_head']['loss_decode'][0]
+            assert not overlap['per_image']
+    assert second[42].settings['train_cfg']['max_epochs'] == 6
+
+
+def test_training_on_several_sets_and_testing_on_one(configs):
+    entry = {'name': 'joint', 'config': 'configs/madnet/madnet_nano.py', 'train_on': ['nuaa', 'nudt']}
+    runs = read_plan(networks=[entry], datasets=['nuaa', 'irstd1k'], options={'selection': 'last'}).runs()
+    for run, tested in zip(runs, ('NUAA-SIRST', 'IRSTD-1K'), strict=True):
+        trained = run.settings['train_dataloader']['dataset']['datasets']
+        assert [part['name'] for part in trained] == ['NUAA-SIRST', 'NUDT-SIRST']
+        assert run.settings['test_dataloader']['dataset']['name'] == tested
+    assert runs[0].settings['model']['data_preprocessor'] == runs[1].settings['model']['data_preprocessor']
 
 
 def test_one_part_begins_from_the_weights_of_another(configs):
-    first = {'name': 'first', 'config': 'configs/modern/madnet_nano_joint.py'}
-    second = {
-        'name': 'second',
-        'config': 'configs/modern/madnet_nano_{dataset}.py',
-        'options': {'load_from': 'runs/first/{dataset}/seed{seed}/last.pth'},
-    }
+    first = {'name': 'first', 'config': 'configs/madnet/madnet_nano.py'}
+    second = {**first, 'name': 'second', 'options': {'load_from': 'runs/first/{dataset}/seed{seed}/last.pth'}}
     runs = read_plan(networks=[first, second], seeds=[1, 2], work_dir='runs').runs()
     for before, after in zip(runs[:2], runs[2:], strict=True):
-        assert after.options == (f'load_from={before.folder}/last.pth',)
+        assert after.options['load_from'] == f'{before.folder}/last.pth'
+        assert after.settings['load_from'] == after.options['load_from']
 
 
 def test_views_are_tested_one_after_the_other(configs):
@@ -110,9 +137,9 @@ def test_views_are_tested_one_after_the_other(configs):
 
 
 def test_views_are_refused_before_a_network_that_has_none_trains(configs, repository, tmp_path):
-    config = tmp_path / 'foreign_nuaa.py'
+    config = tmp_path / 'foreign.py'
     config.write_text(
-        f"_base_ = '{repository}/configs/modern/madnet_nano_nuaa.py'\nmodel = dict(type='EncoderDecoder')\n"
+        f"_base_ = '{repository}/configs/madnet/madnet_nano.py'\nmodel = dict(type='EncoderDecoder')\n"
     )
     foreign = {'name': 'foreign', 'config': str(config)}
     with pytest.raises(UserError, match='no IRSTDSegmentor'):
@@ -134,14 +161,13 @@ def test_given_weights_are_tested_not_trained(configs, tmp_path):
     ('given', 'words'),
     [
         ({'networks': ['dnanett']}, "'dnanet'"),
-        ({'networks': ['acm'], 'datasets': ['nua']}, "'nuaa'"),
-        ({'networks': ['hybrid_mim_madnet'], 'datasets': ['nudt']}, 'only for nuaa'),
-        ({'networks': ['madnet']}, "under recipe 'paper' only"),
+        ({'networks': ['acm'], 'datasets': ['NUDT-SIRT']}, "'NUDT-SIRST'"),
+        ({'networks': ['madnet']}, "under recipe 'published' only"),
         ({'networks': ['acm', 'acm']}, 'comes 2 times'),
-        ({'networks': ['acm'], 'recipe': 'modren'}, "'modern'"),
+        ({'networks': ['acm'], 'recipe': 'publishd'}, "'published'"),
         ({'networks': ['acm'], 'seeds': [-1]}, 'seeds'),
         ({'networks': [{'name': 'acm', 'confg': 'x'}]}, "'config'"),
-        ({'networks': [{'name': 'x', 'config': 'no_{dataset}.py'}]}, 'no_nuaa.py'),
+        ({'networks': [{'name': 'x', 'config': 'no.py'}]}, 'no.py: no such file'),
         ({'networks': [3]}, 'networks: found 3'),
         ({'networks': ['acm'], 'views': [1, 3]}, 'views: found 3, expected some of'),
         ({}, 'no networks'),
@@ -177,12 +203,8 @@ def test_shares():
             find_shard(wrong, {})
 
 
-def test_systems():
-    assert system_of('madnet_nano') == 'madnet'
-    assert system_of('madness') is None
-    assert label_of('dnanet') == 'DNANet'
-    assert label_of('abc_b') == 'ABC b'
+def test_labels(configs):
+    assert label_of('dnanet', 'configs/dnanet/dnanet.py') == 'DNANet'
+    assert label_of('madnet_nano', 'configs/madnet/madnet_nano.py') == 'MAD-Net nano'
     assert label_of('tophat') == 'Top-hat 5×5'
-    assert label_of('my_own') == 'my_own'
-    for key, system in load_systems()['networks'].items():
-        assert {'name', 'paper'} <= set(system), key
+    assert label_of('my_own', 'elsewhere/my_own.py') == 'my_own'

@@ -1,79 +1,89 @@
-"""docs/zoo.md is what its data say."""
+"""docs/zoo.md is what the metafiles say, and those say what was measured."""
 
-import json
 import runpy
 from operator import itemgetter
 from pathlib import Path
 
 import pytest
+import yaml
 
-from madnet.errors import UserError
-from madnet.experiments.systems import load_systems
+from madnet.records import Comparison, Costs
 
-SCRIPT = Path(__file__).resolve().parents[2] / 'docs' / 'build' / 'zoo.py'
-COSTS, make_page = itemgetter('COSTS', 'make_page')(runpy.run_path(str(SCRIPT)))
-
-
-def test_the_page_is_up_to_date(repository):
-    page = (repository / 'docs' / 'zoo.md').read_text(encoding='utf-8')
-    assert page == make_page(repository), 'run python docs/build/zoo.py'
+ROOT = Path(__file__).resolve().parents[2]
+COSTS, make_page, read_metafiles = itemgetter('COSTS', 'make_page', 'read_metafiles')(
+    runpy.run_path(str(ROOT / 'docs' / 'build' / 'zoo.py'))
+)
+METAFILES = read_metafiles(ROOT)
+MODELS = {model['Name']: model for metafile in METAFILES.values() for model in metafile['Models']}
 
 
-def test_parameters_and_cost_are_the_published_ones(repository):
-    costs = json.loads((repository / COSTS).read_text())['networks']
-    for name, system in load_systems()['networks'].items():
-        published = system.get('published')
+def test_the_page_is_up_to_date():
+    page = (ROOT / 'docs' / 'zoo.md').read_text(encoding='utf-8')
+    assert page == make_page(ROOT), 'run python docs/build/zoo.py'
+
+
+def test_every_network_has_a_metafile_that_names_its_configs():
+    folders = {path.name for path in (ROOT / 'configs').iterdir() if path.is_dir() and path.name != '_base_'}
+    assert folders == set(METAFILES)
+    for folder, metafile in METAFILES.items():
+        files = {path.stem for path in (ROOT / 'configs' / folder).glob('*.py')}
+        parts = {stem for stem in files if 'joint' in stem or 'finetune' in stem}  # of a longer training
+        assert {model['Name'] for model in metafile['Models']} == files - parts
+
+
+def test_costs_are_the_measured_and_the_published_ones():
+    costs = Costs.read(ROOT / COSTS).networks
+    assert set(costs) == {name for name, model in MODELS.items() if 'Metadata' in model}
+    for name, ours in costs.items():
+        model = MODELS[name]
+        assert model['Metadata'] == {
+            'Parameters': ours.parameters,
+            'MACs': ours.MACs,
+            'Channels': ours.channels,
+            'Size': ours.size,
+        }, name
+        published = model.get('Published')
         if published:
-            assert costs[name]['parameters'] == published['parameters'] - published.get('dead', 0), name
-            assert costs[name]['channels'] == published['channels'], name
+            assert ours.parameters == published['Parameters'] - published.get('Without Effect', 0), name
             if 'MACs' in published:
-                assert costs[name]['MACs'] == pytest.approx(published['MACs'], rel=0.01), name
+                assert ours.MACs == pytest.approx(published['MACs'], rel=0.01), name
 
 
-def test_what_it_links_to_exists(repository):
-    for name, system in load_systems()['networks'].items():
-        assert (repository / system.get('parity', '.')).exists(), name
-        assert (repository / f'configs/_base_/models/{name}.py').is_file(), name
-        assert any((repository / 'configs').rglob(f'{name}_nuaa.py')), name
+def test_own_numbers_are_those_of_their_evidence():
+    for model in MODELS.values():
+        for result in model.get('Results', ()):
+            rows = [
+                row
+                for row in Comparison.read(ROOT / result['Evidence']).rows
+                if (row.label, row.dataset.name) == (result['Row'], result['Dataset'])
+            ]
+            assert len(rows) == 1, result
+            [row] = rows
+            assert row.dataset.split == 'test'
+            assert (row.views, row.seeds) == (result['Views'], result.get('Seeds', []))
+            for key, value in result['Metrics'].items():
+                scale = 1e6 if key == 'Fa' else 100
+                mean, std, n = row.results[result['Protocol']][key]
+                assert value == pytest.approx(mean * scale, abs=0.00501), result
+                if n > 1:
+                    assert result['Deviations'][key] == pytest.approx(std * scale, abs=0.00501), result
 
 
-def test_quoted_numbers_that_contradict_themselves_are_marked(repository):
-    page = make_page(repository)
+def test_what_it_links_to_exists():
+    for metafile in METAFILES.values():
+        for collection in metafile['Collections']:
+            assert (ROOT / collection.get('Parity', {}).get('Test', '.')).exists()
+        for model in metafile['Models']:
+            for path in (model['Config'], model.get('Weights', '.'), *model.get('Evidence', ())):
+                assert (ROOT / path).exists(), path
+
+
+def test_quoted_numbers_that_contradict_themselves_are_marked():
+    page = make_page(ROOT)
     # the five of the MAD-Net table, and no other
     assert page.count('→') == 5
     assert '| ACM | 66.62 | 66.26 | 72.99 → 79.97 |' in page
     assert 'DNANet alone: 65.03, 71.96, 74.88, 9.8 points apart.' in page
-
-
-def test_results_are_found(tmp_path):
-    results = tmp_path / 'experiments'
-    results.mkdir(parents=True)
-    assert 'Nothing yet.' in make_page(tmp_path)
-    numbers = {'IoU': 0.417, 'nIoU': 0.572, 'F1': 0.589, 'Pd': 0.927, 'Fa': 193e-6}
-    told = {'split': 'test', 'images': 86}
-    method = {'title': 'Top-hat 5×5', 'rules': {'mean+12std': numbers}}
-    (results / 'c.json').write_text(json.dumps({'NUAA-SIRST': {**told, 'methods': {'tophat': method}}}))
-    row = {
-        'network': 'madnet_nano', 'label': 'MAD-Net nano', 'dataset': {'name': 'NUDT-SIRST', **told},
-        'seeds': [1, 2], 'epochs': 60, 'chosen': 'last epoch', 'cost': {},
-        'results': {'native': {'IoU': [0.5, 0.01, 2]}},
-    }  # fmt: skip
-    summary = {
-        'kind': 'zoo',
-        'made': '2026-01-01',
-        'plan': {'recipe': 'modern', 'seeds': [1, 2]},
-        'rows': [row],
-    }
-    (results / 'z.json').write_text(json.dumps(summary))
-    page = make_page(tmp_path)
-    assert '| Top-hat 5×5 | 41.70 | 57.20 | 58.90 | 92.70 | 193.00 |' in page
-    assert '`tophat` | Top-hat 5×5 | Tom et al. 1993 | NUAA-SIRST |' in page
-    assert '| MAD-Net nano | 50.00 ± 1.00 |' in page
-    [madnet] = [line for line in page.splitlines() if line.startswith('| `madnet` |')]
-    assert madnet.endswith('| NUDT-SIRST (as MAD-Net nano) |')
-    row['dataset']['split'] = 'val'
-    (results / 'z.json').write_text(json.dumps(summary))
-    assert '| MAD-Net nano | 50.00' not in make_page(tmp_path)
-    (results / 'z.json').write_text('{')
-    with pytest.raises(UserError, match=r'z\.json'):
-        make_page(tmp_path)
+    sources = yaml.safe_load((ROOT / 'configs' / 'sources.yaml').read_text(encoding='utf-8'))
+    quoted = {q['Source'] for m in METAFILES.values() for c in m['Collections'] for q in c.get('Quoted', ())}
+    assert quoted == set(sources)

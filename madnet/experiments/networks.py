@@ -1,0 +1,92 @@
+"""Which config file a network's name stands for, and how tables call it: the layout of ``configs/``."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import yaml
+
+from madnet.classical.detectors import DETECTORS
+from madnet.errors import UserError, nearest
+
+#: Recipe → what the names of its config files end with, ``configs/acm/acm_published.py``.
+RECIPES = {'common': '', 'published': '_published', 'toolbox': '_toolbox'}
+#: Folder and file of the training-free detectors, which belong to every recipe.
+CLASSICAL = 'classical'
+
+
+def known_networks(configs: str | os.PathLike, recipe: str) -> dict[str, Path]:
+    """Network → its config file under a recipe, without the training-free detectors.
+
+    Args:
+        configs: The folder of configs; a network's files lie one folder below.
+        recipe: A key of :data:`RECIPES`.
+    """
+    ending, others = RECIPES[recipe], tuple(e for e in RECIPES.values() if e)
+    return {
+        path.stem.removesuffix(ending): path
+        for path in sorted(Path(configs).glob('[!_]*/*.py'))
+        if path.parent.name != CLASSICAL
+        and (path.stem.endswith(ending) if ending else not path.stem.endswith(others))
+    }
+
+
+def find_config(network: str, recipe: str, configs: str | os.PathLike = 'configs') -> tuple[Path, dict]:
+    """The config file of a network or training-free detector, and the options that choose it there.
+
+    Args:
+        network: Such as ``'acm'``, ``'madnet_nano'`` or ``'pstnn'``; ``'acm_toolbox'`` names a recipe itself.
+        recipe: A key of :data:`RECIPES`.
+        configs: The folder of configs.
+
+    Raises:
+        UserError: There is none; the nearest names are offered.
+    """
+    if network in DETECTORS:
+        return Path(configs, CLASSICAL, f'{CLASSICAL}.py'), {'model.method': network}
+    known = known_networks(configs, recipe)
+    named = {
+        path.stem: path
+        for other, ending in RECIPES.items()
+        if ending
+        for path in known_networks(configs, other).values()
+    }
+    found = known.get(network) or named.get(network)
+    if found:
+        return found, {}
+    elsewhere = [other for other in RECIPES if network in known_networks(configs, other)]
+    if elsewhere:
+        raise UserError(
+            f'network {network!r}: has a config under recipe {" and ".join(map(repr, elsewhere))} only, '
+            f'found recipe {recipe!r}.'
+        )
+    hint = nearest(network, {*known, *DETECTORS})
+    raise UserError(
+        f'network {network!r}: no config {network}{RECIPES[recipe]}.py in a folder of {configs}, and no '
+        f'detector of this name.{hint or " Known: " + (", ".join(known) or "none") + "."}'
+    )
+
+
+def label_of(network: str, config: str | os.PathLike | None = None) -> str:
+    """How tables call a network or a detector, such as ``'MAD-Net nano'`` for ``'madnet_nano'``.
+
+    Args:
+        network: Its name.
+        config: Its config file; ``metafile.yaml`` beside it holds the name of the network.
+    """
+    if network in DETECTORS:
+        return DETECTORS[network].title
+    folder = Path(config or '').parent
+    if network != folder.name and not network.startswith(f'{folder.name}_'):
+        return network
+    names = [collection['Name'] for collection in read_metafile(folder).get('Collections', [])]
+    return ' '.join([*names, *network[len(folder.name) :].split('_')[1:]]) if len(names) == 1 else network
+
+
+@functools.cache
+def read_metafile(folder: Path) -> dict:
+    """The content of ``metafile.yaml`` in a network's folder of configs; {} where there is none."""
+    path = folder / 'metafile.yaml'
+    return yaml.safe_load(path.read_text(encoding='utf-8')) if path.is_file() else {}

@@ -1,0 +1,143 @@
+"""What the folder of a run says: how far it is, and the numbers that count."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from madnet.errors import UserError
+from madnet.experiments.plan import Run
+from madnet.records import MetricsFile, RunFile
+from madnet.records.reading import RecordFile
+
+SCORES = 'scores'
+_File = TypeVar('_File', bound=RecordFile)
+
+
+def read_if_whole(kind: type[_File], path: str | os.PathLike) -> _File | None:
+    """What a file holds; None where there is none, or half of one."""
+    try:
+        return kind.read(path)
+    except UserError:
+        return None
+
+
+def read_record(folder: str | os.PathLike) -> RunFile | None:
+    """What ``run.json`` in the folder of a run holds; None where no run began."""
+    return read_if_whole(RunFile, Path(folder, RunFile.FILE))
+
+
+def weights_of(run: Run) -> Path | None:
+    """The file of weights that a run tests; None where there is nothing to train."""
+    from madnet.engine.checkpoint import BEST, LAST
+
+    if run.seed is None:
+        return run.checkpoint and Path(run.checkpoint)
+    best, last = (Path(run.folder) / name for name in (BEST, LAST))
+    return best if best.exists() else last
+
+
+def read_metrics(run: Run) -> dict[int | None, MetricsFile]:
+    """Number of views (None: the config's) → ``metrics.json``, for those of a run's tests that are done.
+
+    A test of other weights than the run's, such as those of an earlier epoch, is none; where the weights are
+    gone, any will do.
+    """
+    record = read_record(run.folder)
+    if run.seed is not None and record and not record.trained:
+        return {}
+    weights = weights_of(run)
+    digest = _digest(str(weights), weights.stat().st_mtime_ns) if weights and weights.is_file() else None
+    found = {views: read_if_whole(MetricsFile, f / MetricsFile.FILE) for views, f in run.tests().items()}
+    wanted = set(run.protocols.split(','))
+    return {
+        views: report
+        for views, report in found.items()
+        if report
+        and wanted <= set(report.results)
+        and views in (None, report.views)
+        and digest in (None, report.checkpoint and report.checkpoint.sha256)
+    }
+
+
+def outstanding_tests(run: Run) -> dict[int | None, Path]:
+    """Those of ``run.tests()`` whose numbers are missing, or score maps where the plan keeps them."""
+    done = read_metrics(run)
+    return {
+        views: folder
+        for views, folder in run.tests().items()
+        if views not in done or (run.save_scores and _maps_in(folder) < (done[views].dataset.images or 1))
+    }
+
+
+def _maps_in(folder: Path) -> int:
+    return sum(path.is_file() for path in (folder / SCORES).rglob('*'))
+
+
+@lru_cache
+def _digest(path: str, changed: int) -> str:
+    from madnet.engine.checkpoint import sha256_of
+
+    return sha256_of(path)
+
+
+def state_of(run: Run) -> str:
+    """``'done'``, ``'trained'`` (to be tested), ``'begun'``, ``'failed'`` or ``'new'``.
+
+    Raises:
+        UserError: The folder holds a run of another config, seed or weights.
+    """
+    record = read_record(run.folder)
+    if record and _holds_work(run, record):
+        _refuse_another(run, record.wanted)
+    if not outstanding_tests(run):
+        return 'done'
+    if record is None:
+        return 'new'
+    if record.state == 'failed':
+        return 'failed'
+    return 'trained' if record.trained else 'begun'
+
+
+def _holds_work(run: Run, record: RunFile) -> bool:
+    """Whether anything would be lost if the run began anew; a wrong config may have kept it from starting."""
+    from madnet.engine.checkpoint import LAST, PREVIOUS
+
+    files = [Path(run.folder, name) for name in (LAST, PREVIOUS)]
+    files += [folder / MetricsFile.FILE for folder in run.tests().values()]
+    return record.trained or any(file.exists() for file in files)
+
+
+def _refuse_another(run: Run, before: Mapping) -> None:
+    """Raise a UserError that names what differs between the run of a folder and the one that is wanted."""
+    now = run.wanted()
+    if before == now:
+        return
+    before, now = dict(_leaves(before)), dict(_leaves(now))
+    differing = '; '.join(
+        f'{key}: {before.get(key, "–")!s} → {now.get(key, "–")!s}'
+        for key in {**before, **now}
+        if before.get(key, '–') != now.get(key, '–')
+    )
+    raise UserError(
+        f'{run.folder}: holds another run, by what differs (before → now): {differing}. '
+        'Remove the folder, or choose another --work-dir.'
+    )
+
+
+def _leaves(value: object, key: str = '') -> Iterator[tuple[str, object]]:
+    """Dotted key → value of everything inside; a dict in a list goes by its type where it has one."""
+    inner: list[tuple[object, object]] = []
+    if isinstance(value, Mapping):
+        inner = list(value.items())
+    elif isinstance(value, list) and any(isinstance(v, (dict, list)) for v in value):
+        types = [v.get('type') if isinstance(v, Mapping) else None for v in value]
+        names = [kind if kind and types.count(kind) == 1 else i for i, kind in enumerate(types)]
+        inner = list(zip(names, value, strict=True))
+    if not inner:
+        yield key, value
+    for name, part in inner:
+        yield from _leaves(part, f'{key}.{name}' if key else str(name))
