@@ -70,14 +70,14 @@ def _scan_flops(u: torch.Size, delta: torch.Size, A: torch.Size, B: torch.Size, 
 
 def multiply_adds(model: nn.Module, images: Tensor) -> dict[str, int]:
     """Of a forward pass: ``dense``, convolutions and matrix products, and ``scan``, selective scans."""
-    scans = (torch.ops.madnet.selective_scan, torch.ops.madnet.selective_scan_2d)
+    scan_op = torch.ops.madnet.selective_scan
     with (
         torch.no_grad(),
-        FlopCounterMode(display=False, custom_mapping=dict.fromkeys(scans, _scan_flops)) as counter,
+        FlopCounterMode(display=False, custom_mapping={scan_op: _scan_flops}) as counter,
     ):
         model(images)
     counts = counter.get_flop_counts().get('Global', {})
-    scan = sum(counts.get(op, 0) for op in scans)
+    scan = counts.get(scan_op, 0)
     return {'dense': (counter.get_total_flops() - scan) // 2, 'scan': scan // 2}
 
 
