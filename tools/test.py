@@ -16,7 +16,7 @@ examples:
       under every protocol, with a picture of each image: hits, misses, false alarms
   python tools/test.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --views 8 --out eight_views
       each image in its four quarter turns and their mirror images, logits averaged
-  python tools/test.py configs/classical/classical.py --cfg-options model.method=pstnn --workers 4
+  python tools/test.py configs/classical/classical.py --method pstnn --workers 4
       a detector without training: no checkpoint, four processes over the images
 
 metrics.json and per_image.csv go to the checkpoint's folder or to --out.
@@ -39,6 +39,12 @@ def parse_args() -> argparse.Namespace:
         default='native',
         metavar='NAME[,NAME...]|all',
         help='how to score: native (default), acm, abc, dnanet, basicirstd, several with commas, or all',
+    )
+    parser.add_argument(
+        '--method',
+        metavar='NAME',
+        help='the training-free detector that configs/classical/classical.py stands for, such as pstnn; '
+        'tools/predict.py --list names all',
     )
     parser.add_argument(
         '--out',
@@ -79,6 +85,9 @@ def main() -> int:
     from madnet.engine.cli import run_tool
     from madnet.engine.test import run_test
 
+    options = args.cfg_options or []
+    if args.method:
+        options = [*options, f'model.method={args.method}']
     return run_tool(
         run_test,
         args.config,
@@ -89,7 +98,7 @@ def main() -> int:
         save_scores=args.save_scores,
         split=args.split,
         launcher=args.launcher,
-        options=args.cfg_options,
+        options=options,
         trust_checkpoint=args.trust_checkpoint,
         workers=args.workers,
         views=args.views,

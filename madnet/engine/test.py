@@ -72,7 +72,7 @@ def run_test(
     names = [p.name for p in get_protocols(protocols)]
     weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
     cfg = load_config(config, parse_options(options), dataset)
-    _check_checkpoint(config, checkpoint, is_training_free(cfg))
+    _check_checkpoint(config, checkpoint, is_training_free(cfg), cfg.work_dir)
     out = Path(out or (cfg.work_dir if checkpoint is None else Path(checkpoint).parent))
     hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
     if save_scores:
@@ -199,11 +199,11 @@ def _in_words(found: MetricsFile) -> str:
     return '\n'.join([*lines, metrics_text(found.results)])
 
 
-def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool) -> None:
+def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool, work_dir: str) -> None:
     if checkpoint is None and not training_free:
         raise UserError(
             f'config {config}: its network needs trained weights; give the checkpoint, such as '
-            f'work_dirs/{Path(config).stem}/best.pth.'
+            f'{work_dir}/best.pth.'
         )
     if checkpoint is not None and training_free:
         raise UserError(

@@ -125,7 +125,7 @@ def _from_config(
     elif has_weights:
         raise UserError(
             f'config {where}: its network needs trained weights; give the checkpoint, such as '
-            f'work_dirs/{Path(where).stem}/best.pth.'
+            f'{cfg.get("work_dir") or f"work_dirs/{Path(where).stem}"}/best.pth.'
         )
     if cfg.get('channels_last'):
         # As tools/test.py runs it: another layout of memory, another last digit.

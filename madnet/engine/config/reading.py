@@ -38,13 +38,6 @@ CUSTOMARY = {
     *('num_stages', 'conv_kernel_size', 'depths', 'train_img_scale', 'val_img_scale', 'test_img_scale'),
 }
 
-#: Helper variables of config files that are about to go.
-OLD = {
-    *('grey_stats', 'preprocessor', 'xavier', 'kaiming', 'turn', 'load', 'grey', 'test_padding'),
-    *('flat_then_decay', 'overlap_and_cross_entropy', 'batch_overlap_and_cross_entropy'),
-    *('train_dataset', 'test_dataset'),
-}
-
 
 def load_config(
     path: str | Path, options: dict[str, Any] | None = None, dataset: str | list[str] | None = None
@@ -125,7 +118,7 @@ def _merge(cfg: Config, options: dict[str, Any]) -> None:
 
 
 def _check_keys(cfg: Config, options: dict[str, Any], where: str) -> None:
-    known = {*OURS, *RUNNERS, *CUSTOMARY, *OLD}
+    known = {*OURS, *RUNNERS, *CUSTOMARY}
     for key in cfg:
         if key not in known and not key.startswith('_') and not key.endswith('_pipeline'):
             given = next((k for k in options if k.partition('.')[0] == key), None)
