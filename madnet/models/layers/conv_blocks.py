@@ -6,7 +6,6 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from madnet.models.layers.enlarge import enlarge
-from madnet.models.layers.narrow_norm import BatchNorm2d
 
 
 class ConvBNReLU(nn.Sequential):
@@ -47,7 +46,7 @@ class ConvBNReLU(nn.Sequential):
                     dilation=dilation,
                     bias=bias,
                 ),
-                bn=BatchNorm2d(out_channels),
+                bn=nn.BatchNorm2d(out_channels),
                 act=activation(),
             )
         )

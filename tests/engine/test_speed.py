@@ -1,12 +1,10 @@
-"""Layers that take another way in training on a CPU: the same values as PyTorch's, or better ones."""
+"""Layers that train another way on a CPU: the same values as PyTorch's, or better ones."""
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from madnet.models.layers import ConvBNReLU, enlarge
-from madnet.models.layers.narrow_norm import BatchNorm2d
+from madnet.engine.speed import NarrowBatchNorm2d, make_fast
 
 
 def _run(norm, x, grad):
@@ -17,10 +15,11 @@ def _run(norm, x, grad):
 
 def _norms(channels):
     torch.manual_seed(0)
-    plain, fast = nn.BatchNorm2d(channels, momentum=0.3), BatchNorm2d(channels, momentum=0.3)
+    plain, fast = nn.BatchNorm2d(channels, momentum=0.3), nn.BatchNorm2d(channels, momentum=0.3)
     nn.init.normal_(plain.weight)
     nn.init.normal_(plain.bias)
     fast.load_state_dict(plain.state_dict())
+    make_fast(fast)
     return plain.double(), fast
 
 
@@ -28,8 +27,8 @@ def _norms(channels):
 def test_batch_norm_of_few_channels(channels, monkeypatch):
     plain, fast = _norms(channels)
     taken = []
-    rows = BatchNorm2d._by_rows
-    monkeypatch.setattr(BatchNorm2d, '_by_rows', lambda self, x: taken.append(1) or rows(self, x))
+    rows = NarrowBatchNorm2d._by_rows
+    monkeypatch.setattr(NarrowBatchNorm2d, '_by_rows', lambda self, x: taken.append(1) or rows(self, x))
     x, grad = (5 * torch.randn(2, channels, 16, 24) + 3 * i for i in range(2))
     x, grad = (t.to(memory_format=torch.channels_last) for t in (x, grad))
     for expected, found in zip(_run(plain, x.double(), grad.double()), _run(fast, x, grad), strict=True):
@@ -43,29 +42,20 @@ def test_batch_norm_of_few_channels(channels, monkeypatch):
 
 
 def test_batch_norm_is_pytorchs_elsewhere(monkeypatch):
-    monkeypatch.setattr(BatchNorm2d, '_by_rows', None)
-    narrow, wide = BatchNorm2d(4), BatchNorm2d(8)
+    monkeypatch.setattr(NarrowBatchNorm2d, '_by_rows', None)
+    narrow, wide = NarrowBatchNorm2d(4), NarrowBatchNorm2d(8)
     narrow(torch.randn(2, 4, 16, 16))  # channels first
     narrow(torch.randn(2, 4, 5, 5).to(memory_format=torch.channels_last))  # no whole rows
     wide(torch.randn(2, 8, 16, 16).to(memory_format=torch.channels_last))
     narrow.eval()(torch.randn(2, 4, 16, 16).to(memory_format=torch.channels_last))
-    assert isinstance(ConvBNReLU(3, 4).bn, nn.BatchNorm2d)
 
 
-@pytest.mark.parametrize('shape', [(2, 1, 5, 9), (1, 1, 1, 1), (3, 1, 16, 8)])
-@pytest.mark.parametrize('factor', [2, 4, 8])
-def test_enlarging_one_channel_and_its_gradient(shape, factor):
-    torch.manual_seed(0)
-    x = torch.randn(shape, requires_grad=True)
-    size = (shape[2] * factor - 1, shape[3] * factor)
-    expected = F.interpolate(x, scale_factor=factor, mode='bilinear')[..., : size[0], :]
-    found = enlarge(x, factor, size)
-    assert torch.equal(found, expected)
-    grad = torch.randn(expected.shape)
-    torch.testing.assert_close(
-        torch.autograd.grad(found, x, grad)[0],
-        torch.autograd.grad(expected, x, grad)[0],
-        rtol=1e-5,
-        atol=1e-5,
-    )
-    torch.autograd.gradcheck(lambda y: enlarge(y, factor, size), x.detach().double().requires_grad_())
+def test_making_a_model_fast_changes_narrow_norms_only():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(8), nn.SyncBatchNorm(4))
+    parameters, state = list(model.parameters()), {k: v.clone() for k, v in model.state_dict().items()}
+    make_fast(model)
+    kinds = [type(m) for m in model]
+    assert kinds == [nn.Conv2d, NarrowBatchNorm2d, nn.BatchNorm2d, nn.SyncBatchNorm]
+    assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
+    assert all(torch.equal(state[k], v) for k, v in model.state_dict().items())
+    assert list(state) == list(model.state_dict())

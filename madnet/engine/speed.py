@@ -1,10 +1,20 @@
-"""Batch normalisation that is fast on maps of few channels, too."""
+"""What makes narrow networks train faster on a CPU, without their own code knowing of it."""
 
 import torch
 from torch import Tensor, nn
 
 
-class BatchNorm2d(nn.BatchNorm2d):
+def make_fast(model: nn.Module) -> None:
+    """Let every plain ``nn.BatchNorm2d`` of few channels train as :class:`NarrowBatchNorm2d`, in place.
+
+    Parameters, buffers, hooks and the state dict stay what and where they are.
+    """
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d and module.num_features < NarrowBatchNorm2d.few:
+            module.__class__ = NarrowBatchNorm2d
+
+
+class NarrowBatchNorm2d(nn.BatchNorm2d):
     """PyTorch's ``BatchNorm2d``, with training on a CPU in another order of sums where channels are few.
 
     Channels-last maps are normalised by PyTorch in steps of one pixel's channels; four of them fill an eighth
