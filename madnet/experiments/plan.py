@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -146,6 +147,12 @@ class Plan:
             UserError: A network or a data set that does not exist, or a config that can't be read; names
                 that come twice.
         """
+        shorts = [short_name(None if dataset == OWN else dataset) for dataset in self.datasets]
+        for dataset, short in zip(self.datasets, shorts, strict=True):
+            if shorts.count(short) > 1:
+                raise UserError(
+                    f'datasets: {dataset}: another one is called {short!r} too; compare them apart.'
+                )
         return [
             run
             for dataset in self.datasets
@@ -331,8 +338,20 @@ def _check(plan: Plan, where: str) -> None:
         if isinstance(entry, Mapping) and 'name' in entry:
             for key in set(entry) - known:
                 raise UserError(f'{where}: networks: {entry["name"]}: no key {key!r}.{nearest(key, known)}')
+            if not isinstance(entry.get('options', {}), Mapping) or not isinstance(
+                entry.get('train_on', []), list
+            ):
+                raise UserError(
+                    f'{where}: networks: {entry["name"]}: expected options as a mapping, train_on as a list.'
+                )
         elif not isinstance(entry, str):
             raise UserError(f'{where}: networks: found {entry!r}, expected a name, or a mapping with a name.')
+        name = entry if isinstance(entry, str) else str(entry['name'])
+        if not re.fullmatch(r'\w[\w.+-]*', name):
+            raise UserError(
+                f'{where}: networks: found the name {name!r}, expected letters, digits and "_-+.", for a '
+                'folder is called so. Give a label for tables, and config for a file.'
+            )
     for seed in plan.seeds:
         if not isinstance(seed, int) or seed < 0:
             raise UserError(f'{where}: seeds: found {seed!r}, expected whole numbers from 0.')
