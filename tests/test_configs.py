@@ -10,11 +10,11 @@ from mmseg.registry import MODELS, TRANSFORMS
 import madnet  # noqa: F401
 from madnet.datasets.catalogue import known_datasets
 from madnet.engine.config import load_config
+from madnet.engine.config.reading import OURS
 from madnet.errors import UserError
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs'
 CONFIGS = {str(p.relative_to(FOLDER)): p for p in sorted(FOLDER.rglob('*.py')) if '_base_' not in p.parts}
-OURS = ('dataset', 'selection', 'split_set', 'per_dataset', 'replace_steps')
 #: Configs whose sets name themselves.
 SYNTHETIC = 'madnet_synthetic.py'
 

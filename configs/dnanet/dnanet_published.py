@@ -7,8 +7,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(data_preprocessor=_base_._imagenet)
-train_dataloader = dict(batch_size=16, dataset=dict(base_size=256))
-val_dataloader = dict(dataset=dict(base_size=256))
-test_dataloader = dict(dataset=dict(base_size=256))
+base_size = 256
+train_dataloader = dict(batch_size=16)
 selection = 'last'
 per_dataset = {'NUAA-SIRST': dict(split_set='basicirstd')}

@@ -6,9 +6,8 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(data_preprocessor=_base_._imagenet)
-train_dataloader = dict(batch_size=4, dataset=dict(base_size=256))
-val_dataloader = dict(dataset=dict(base_size=256))
-test_dataloader = dict(dataset=dict(base_size=256))
+base_size = 256
+train_dataloader = dict(batch_size=4)
 train_cfg = dict(max_epochs=400)
 selection = 'test'  # as published: the epoch with the best IoU on the test images is kept
 default_hooks = dict(checkpoint=dict(save_best='IoU'))

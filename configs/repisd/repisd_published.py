@@ -10,9 +10,8 @@ model = dict(
     # the published script's for training; for testing it has another pair, its demo this one
     data_preprocessor=dict(mean=[90.423, 90.372, 90.6015], std=[67.167, 67.116, 67.2945], bgr_to_rgb=True)
 )
-train_dataloader = dict(batch_size=16, dataset=dict(base_size=256))
-val_dataloader = dict(dataset=dict(base_size=256))
-test_dataloader = dict(dataset=dict(base_size=256))
+base_size = 256
+train_dataloader = dict(batch_size=16)
 optim_wrapper = dict(optimizer=dict(weight_decay=1e-4))
 train_cfg = dict(max_epochs=600)
 selection = 'test'  # as published: the epoch with the best IoU on the test images is kept

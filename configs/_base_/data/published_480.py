@@ -2,6 +2,4 @@
 # crops of 480. Chosen here: the same for every set, and tests at 512×512.
 _base_ = './published.py'
 replace_steps = dict(PublishedRandomCrop=dict(size=480))
-train_dataloader = dict(dataset=dict(base_size=512))
-val_dataloader = dict(dataset=dict(base_size=512))
-test_dataloader = dict(dataset=dict(base_size=512))
+base_size = 512
