@@ -27,6 +27,7 @@ from madnet.datasets import SIRSTDataset, synth_scene
 from madnet.engine.cli import parse_options
 from madnet.engine.compiling import compile_parts
 from madnet.engine.config import load_config
+from madnet.engine.speed import make_fast
 from madnet.engine.train import set_amp
 from madnet.errors import UserError
 from madnet.files import write_whole
@@ -35,8 +36,8 @@ PARTS = ('data', 'forward', 'backward', 'optimiser')
 
 
 class OurStep:
-    """What ``tools/train.py`` does for a batch: cached images, the config's pipeline, losses of all maps at
-    once, clipping, optimiser, moving average; nothing is read off the device.
+    """What ``tools/train.py`` does for a batch: cached images, the config's pipeline, clipping, optimiser,
+    moving average; nothing is read off the device.
 
     Args:
         cfg: An experiment; its model, optimiser, EMA hook and pipeline are used.
@@ -51,6 +52,7 @@ class OurStep:
         self.device = options['device']
         if cfg.get('channels_last', False):
             model = model.to(memory_format=torch.channels_last)
+        make_fast(model)
         self.model = model.to(self.device).train()
         with DefaultScope.overwrite_default_scope('mmseg'):
             self.wrapper = build_optim_wrapper(self.model, copy.deepcopy(cfg.optim_wrapper))
