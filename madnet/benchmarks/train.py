@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from madnet.datasets import SIRSTDataset, synth_scene
+from madnet.datasets.images import encode_png
 from madnet.engine.cli import parse_options
 from madnet.engine.compiling import compile_parts
 from madnet.engine.config import load_config
@@ -244,12 +244,10 @@ def _wait(device: str) -> None:
 
 def write_scenes(folder: Path, number: int, size: int) -> None:
     """Synthetic scenes as files, ``images/`` and ``masks/``."""
-    for name in ('images', 'masks'):
-        (folder / name).mkdir(parents=True, exist_ok=True)
     for i in range(number):
         scene = synth_scene(0, i, (size, size))
-        cv2.imwrite(str(folder / 'images' / f'{i:04d}.png'), scene.image)
-        cv2.imwrite(str(folder / 'masks' / f'{i:04d}.png'), scene.mask)
+        write_whole(folder / 'images' / f'{i:04d}.png', encode_png(scene.image))
+        write_whole(folder / 'masks' / f'{i:04d}.png', encode_png(scene.mask))
 
 
 def benchmark(

@@ -1,12 +1,12 @@
 """The known datasets: one table, ``catalogue.json``, and their split lists, checked when they are read."""
 
 import functools
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from madnet.errors import UserError, nearest
+from madnet.files import read_json
 
 from .splits import SPLITS, few, ids_sha256, read_ids, split_of
 
@@ -100,7 +100,7 @@ class Entry:
 @functools.cache
 def known_datasets() -> dict[str, Entry]:
     """Name → :class:`Entry` of every known dataset."""
-    table = json.loads((_HERE / 'catalogue.json').read_text(encoding='utf-8'))
+    table = read_json(_HERE / 'catalogue.json')
     return {name: Entry.from_json(name, record) for name, record in table.items()}
 
 

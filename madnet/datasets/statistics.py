@@ -1,12 +1,15 @@
 """Mean and deviation of a data set: from the catalogue, or measured once and kept in the user's cache."""
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+
+from madnet.errors import UserError
+from madnet.files import read_json, write_json
 
 from .images import read_pixels, to_channels
 from .sirst_dataset import SIRSTDataset
@@ -53,12 +56,9 @@ def folder_statistics(dataset: SIRSTDataset, channels: int = 1, bit_depth: int =
     home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
     kept = home / 'madnet' / 'statistics' / f'{key[:32]}.json'
     try:
-        return json.loads(kept.read_text()), False
-    except (OSError, ValueError):
+        return read_json(kept), False
+    except UserError:
         found = measure_statistics(files, channels, bit_depth)
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(found))
-    except OSError:
-        pass  # a cache that can't be written costs time, nothing else
+    with suppress(UserError):  # a cache that can't be written costs time, nothing else
+        write_json(kept, found)
     return found, True

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from madnet.errors import UserError, nearest
+from madnet.files import read_json
 
 #: Where the shipped weights lie.
 FOLDER = Path(__file__).parent
@@ -54,12 +54,9 @@ def read_index(folder: Path) -> dict[str, dict]:
     """
     path = folder / INDEX
     try:
-        index = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as e:
-        raise UserError(
-            f'{path}: the index of shipped weights is missing or damaged ({type(e).__name__}); '
-            'install the package again.'
-        ) from None
+        index = read_json(path)
+    except UserError as e:
+        raise UserError(f'{e} It is the index of shipped weights: install the package again.') from None
     if index.get('schema') != SCHEMA:
         raise UserError(f'{path}: schema {index.get("schema")!r}, expected {SCHEMA}; update madnet.')
     return index['models']
