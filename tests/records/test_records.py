@@ -39,6 +39,7 @@ def equal_to_the_file(ours, theirs):
 @pytest.mark.parametrize('path', KEPT, ids=lambda p: f'{p.parent.name}-{p.stem}')
 def test_every_kept_file_loads_and_loses_nothing(path):
     content = read_json(path)
+    assert content.pop('schema', 1) == 1
     if content.get('kind') in ('zoo', 'comparison'):
         record = Comparison.read(path)
         assert record.rows
