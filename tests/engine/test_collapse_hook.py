@@ -7,6 +7,7 @@ import torch
 
 import madnet  # noqa: F401
 from madnet.engine.hooks import CollapseHook
+from madnet.models.losses import MaskBCELoss
 
 FINE = {'Pd': 0.9, 'Fa': 1e-5}
 BLACK = {'Pd': 0.0, 'Fa': 0.0}
@@ -52,13 +53,15 @@ def test_quiet_otherwise(said, epochs):
 def said_in_training():
     """Lines of a training whose epochs are lists of steps, each step the highest logits of s1 and fused."""
 
-    def train(epochs, **kwargs):
+    def train(epochs, begin=0.0, **kwargs):
         hook, lines = CollapseHook(**kwargs), []
-        head = SimpleNamespace(peaks={})
-        runner = SimpleNamespace(
-            model=SimpleNamespace(decode_head=head), logger=SimpleNamespace(warning=lines.append)
-        )
+        head = torch.nn.Module()
+        head.loss_decode = MaskBCELoss(begin=begin)
+        model = torch.nn.Module()
+        model.decode_head = head
+        runner = SimpleNamespace(model=model, logger=SimpleNamespace(warning=lines.append))
         for runner.epoch, steps in enumerate(epochs):
+            head.loss_decode.set_epoch(runner.epoch, len(epochs))
             for step, (side, prediction) in enumerate(steps):
                 head.peaks = {'s1': torch.tensor(side), 'fused': torch.tensor(prediction)}
                 hook.after_train_iter(runner, step)
@@ -77,6 +80,15 @@ def test_a_black_map_of_the_supervision_is_told_without_validation(said_in_train
     (line,) = said_in_training([ALIVE, *[SIDE_BLACK] * 6], patience=3, after=2)
     assert 'no pixel in 3 epochs of training, to epoch 5, in the supervised map(s) s1: ' in line
     assert 'MaskBCELoss' in line
+
+
+def test_a_black_side_map_is_no_news_before_the_loss_that_revives_it(said_in_training):
+    recipe = {'begin': 0.8, 'patience': 3, 'after': 2}
+    assert said_in_training([*[SIDE_BLACK] * 8, ALIVE, ALIVE], **recipe) == []
+    (line,) = said_in_training([SIDE_BLACK] * 20, **recipe)
+    assert 'to epoch 19, in the supervised map(s) s1' in line
+    (line,) = said_in_training([ALL_BLACK] * 10, **recipe)
+    assert 'to epoch 5: The network answers black everywhere' in line
 
 
 def test_a_black_prediction_is_told_without_validation(said_in_training):

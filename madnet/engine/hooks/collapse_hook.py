@@ -4,7 +4,9 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
-from torch import Tensor
+from torch import Tensor, nn
+
+from madnet.models.losses import MaskBCELoss
 
 BLACK = (
     'The network answers black everywhere, an easy way out where nearly all is background. What helps: '
@@ -32,7 +34,8 @@ class CollapseHook(Hook):
     Networks for small targets fall into predicting no target at all, and stay there: the loss hardly differs
     from that of a network that finds some. It shows in validation: no pixel predicted (Pd and Fa are 0), or
     most of them (Fa above one half). And it shows in training, for every map of deep supervision: in a whole
-    epoch not one pixel has a probability above one half (``decode_head.peaks``).
+    epoch not one pixel has a probability above one half (``decode_head.peaks``). Side maps may be black as
+    long as a loss that revives them has yet to begin (``MaskBCELoss.begin``).
 
     Args:
         patience: Number of validations, or of epochs of training, in a row that must show it.
@@ -71,7 +74,8 @@ class CollapseHook(Hook):
         self._peaks.clear()
         if runner.epoch < self.after:  # counted from 0 here, from 1 in words
             return
-        black = {name: self._black_epochs.get(name, 0) + 1 for name, peak in peaks.items() if peak <= 0}
+        names = list(peaks)[-1:] if _help_is_coming(runner.model) else peaks
+        black = {name: self._black_epochs.get(name, 0) + 1 for name in names if peaks[name] <= 0}
         self._black_epochs = black
         stuck = [name for name in peaks if black.get(name, 0) >= self.patience]
         if not stuck:
@@ -94,3 +98,7 @@ class CollapseHook(Hook):
         if metrics['Pd'] == 0 and metrics['Fa'] == 0:
             return BLACK
         return WHITE if metrics['Fa'] > 0.5 else None
+
+
+def _help_is_coming(model: nn.Module) -> bool:
+    return any(isinstance(m, MaskBCELoss) and not m.active for m in model.modules())
