@@ -273,7 +273,7 @@ def test_a_folder_is_measured_once(config, mine, capsys):
         ({'randomness.sead': 2}, None, "Did you mean 'seed'"),
         ({'compile.moed': 'default'}, None, "Did you mean 'mode'"),
         ({'val_evaluator.protocol': 'native'}, None, "Did you mean 'protocols'"),
-        ({'model.decode_head.loss_decode.smoth': 1}, None, "Did you mean 'smooth'"),
+        ({'model.decode_head.loss_decode.0.smoth': 1}, None, "Did you mean 'smooth'"),
         ({'model.decode_head.dropout_ration': 1}, None, "Did you mean 'dropout_ratio'"),
     ],
 )
