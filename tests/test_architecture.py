@@ -21,6 +21,7 @@ ROOMS = {
     'datasets': {'evaluation'},
     'models': {'ops', 'classical'},
     'visualization': {'datasets', 'evaluation', 'records'},
+    'curation': {'datasets', 'evaluation', 'visualization'},
     'engine': {'datasets', 'evaluation', 'models', 'records'},
     'pretrained': {'datasets', 'engine', 'evaluation', 'models'},
     'inference': {

@@ -202,6 +202,8 @@ def _quoted(root: Path, metafiles: Mapping[str, dict]) -> Iterator[str]:
     ]
     quotes.sort(key=lambda line: (line[0].lower(), letters[line[1]['Source']]))
     for dataset in known_datasets():
+        if not any(quote['Dataset'] == dataset for _, quote in quotes):
+            continue
         here = [(system, q['Source'], q['Metrics']) for system, q in quotes if q['Dataset'] == dataset]
         keys = [k for k in SHORT if any(k in numbers for *_, numbers in here)]
         rows = [

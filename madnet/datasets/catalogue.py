@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from madnet.errors import UserError, nearest
@@ -50,16 +50,18 @@ class Entry:
         licence: What its authors state for the data.
         citation: The paper to cite.
         base_size: Side of the square, in pixels, at which the published networks train and are scored.
-        images: Images in the whole release.
+        images: Images in the whole release; None where its authors give none.
         targets: 8-connected targets with mask > 127 in the whole release; None where not counted.
         mask_fixes: Id → path, within the data set's folder, of a mask that is right where the release's is
             not.
-        default_split_set: Used when ``split_set`` is not given.
-        split_sets: Name → :class:`SplitSet`.
-        statistics: ``{'grey': {'mean': [m], 'std': [s]}, 'rgb': …, 'of': …}``: over all pixels of the
-            training images of the default split set, on the 0–255 scale; grey is luma 0.299 R + 0.587 G +
-            0.114 B. ``by_image`` holds ``grey`` and ``rgb`` with the same weight for each image, whatever its
-            size, without the images of ``near_test``; where it lacks, they are the same.
+        default_split_set: Used when ``split_set`` is not given; None where no lists are packaged: the set's
+            own folder tells its parts then.
+        split_sets: Name → :class:`SplitSet`; empty where no lists are packaged.
+        statistics: Empty where none were measured; else ``{'grey': {'mean': [m], 'std': [s]}, 'rgb': …, 'of':
+            …}``: over all pixels of the training images of the default split set, on the 0–255 scale; grey is
+            luma 0.299 R + 0.587 G + 0.114 B. ``by_image`` holds ``grey`` and ``rgb`` with the same weight for
+            each image, whatever its size, without the images of ``near_test``; where it lacks, they are the
+            same.
     """
 
     name: str
@@ -68,12 +70,12 @@ class Entry:
     licence: str
     citation: str
     base_size: int
-    images: int
-    targets: int | None
-    mask_fixes: dict[str, str]
-    default_split_set: str
-    split_sets: dict[str, SplitSet]
-    statistics: dict
+    images: int | None = None
+    targets: int | None = None
+    mask_fixes: dict[str, str] = field(default_factory=dict)
+    default_split_set: str | None = None
+    split_sets: dict[str, SplitSet] = field(default_factory=dict)
+    statistics: dict = field(default_factory=dict)
 
     @property
     def short(self) -> str:
@@ -92,7 +94,7 @@ class Entry:
                 hashes={k: v['sha256'] for k, v in {**value['lists'], **value.get('cut', {})}.items()},
                 near_test=tuple(value['near_test']) if 'near_test' in value else None,
             )
-            for key, value in record['split_sets'].items()
+            for key, value in record.get('split_sets', {}).items()
         }
         return cls(**{**record, 'name': name, 'folders': tuple(record['folders']), 'split_sets': split_sets})
 
@@ -151,6 +153,10 @@ def published_lists(name: str, split_set: str) -> dict[str, tuple[str, ...]]:
 def get_split_set(entry: Entry, split_set: str | None = None) -> SplitSet:
     """A split set of a dataset by name, its default for None; a UserError offers the nearest."""
     split_set = split_set or entry.default_split_set
+    if not entry.split_sets:
+        raise UserError(
+            f'{entry.name}: no lists of it are packaged; its own folder tells the parts (split_set=folder).'
+        )
     if split_set not in entry.split_sets:
         raise UserError(
             f'{entry.name}: unknown split_set {split_set!r}, known are {", ".join(entry.split_sets)}.'

@@ -15,7 +15,8 @@ class Layout:
 
     Attributes:
         title: Who lays it out so.
-        images: Folder of the images, within the data set's folder; ``{part}`` stands for a part's folder.
+        images: Folder of the images, within the data set's folder; ``{part}`` stands for a part's folder,
+            ``{sequence}`` for a sequence's, whose name begins the ids of its frames.
         masks: Folder of the masks, likewise.
         lists: Where lists of ids lie; ``{split}`` is train, val, trainval or test, ``{set}`` and ``{tail}``
             name the split set.
@@ -52,6 +53,8 @@ LAYOUTS = (
     Layout('MAD-Net, ABC, SIRST-AUG', '{part}/images', '{part}/masks'),
     Layout('folders per part, turned round', 'images/{part}', 'masks/{part}'),
     Layout('MDvsFA', '.', '.', image_suffix='_1', mask_suffixes=('_2',)),
+    Layout('folders per part and sequence', '{part}/{sequence}/images', '{part}/{sequence}/masks'),
+    Layout('folders per sequence', '{sequence}/images', '{sequence}/masks', ('{split}.txt',)),
 )
 
 #: Part → the names its folder goes by. A training folder is all there is to train on, unless a validation
@@ -105,40 +108,70 @@ class Folder:
                 return pairs[image_id]
         return None
 
+    def frames_of(self, ids: tuple[str, ...]) -> tuple[str, ...]:
+        """A list's ids, with the frames of a sequence in the place of its name."""
+        known = {i for pairs in self.pairs.values() for i in pairs}
+        if known.issuperset(ids) or not any('/' in i for i in known):
+            return ids
+        frames: dict[str, list[str]] = {}
+        for i in sorted(known):
+            frames.setdefault(i.rpartition('/')[0], []).append(i)
+        return tuple(frame for i in ids for frame in (frames.get(i, [i]) if i not in known else [i]))
+
     def lists_named(self, name: str) -> list[str]:
         """The split sets here that a name may mean: all of it, or one of its ``/``-separated pieces."""
         return [name] if name in self.lists else [key for key in self.lists if name in key.split('/')]
 
 
-def _files(folder: Path, suffix: str = '') -> dict[str, Path]:
-    """Id → image file, for stems that end with the suffix; of several files of one id, PNG before BMP etc."""
+def _files(folder: Path, suffix: str = '', nested: bool = False) -> dict[str, Path]:
+    """Id → image file, for stems that end with the suffix; of several files of one id, PNG before BMP etc.
+
+    With ``nested``, files in sub-folders count too, and their ids begin with the sub-folder's path.
+    """
     rank = {extension: n for n, extension in enumerate(IMAGE_EXTENSIONS)}
     found = []
-    for name in os.listdir(folder):
-        stem, extension = os.path.splitext(name)
-        if extension.lower() in rank and stem.endswith(suffix) and not name.startswith('.'):
-            found.append((stem[: len(stem) - len(suffix)], -rank[extension.lower()], name))
+    for where, folders, names in os.walk(folder):
+        before = '' if where == str(folder) else Path(where).relative_to(folder).as_posix() + '/'
+        folders[:] = sorted(f for f in folders if not f.startswith('.')) if nested else []
+        for name in names:
+            stem, extension = os.path.splitext(name)
+            if extension.lower() in rank and stem.endswith(suffix) and not name.startswith('.'):
+                image_id = before + stem[: len(stem) - len(suffix)]
+                found.append((image_id, -rank[extension.lower()], before + name))
     return {image_id: folder / name for image_id, _, name in sorted(found)}
 
 
-def _pairs(images: Path, masks: Path, layout: Layout) -> dict[str, Pair]:
-    mask_files = _files(masks)
+def _pairs(images: Path, masks: Path, layout: Layout, nested: bool) -> dict[str, Pair]:
+    mask_files = _files(masks, nested=nested)
     pairs = {}
-    for image_id, path in _files(images, layout.image_suffix).items():
+    for image_id, path in _files(images, layout.image_suffix, nested).items():
         names = (image_id + suffix for suffix in layout.mask_suffixes)
         pairs[image_id] = Pair(path, next((mask_files[n] for n in names if n in mask_files), None))
     return pairs
 
 
-def _part_folders(root: Path, layout: Layout) -> Iterator[tuple[str, Path, Path]]:
-    """(part, image folder, mask folder) of the parts that exist here."""
+def _part_folders(root: Path, layout: Layout) -> Iterator[tuple[str, str, Path, Path]]:
+    """(part, sequence, image folder, mask folder) of the parts and sequences that exist here."""
     parts = PARTS if '{part}' in layout.images else {'': ('',)}
     for part, names in parts.items():
         for name in names:
-            images, masks = root / layout.images.format(part=name), root / layout.masks.format(part=name)
-            if images.is_dir() and masks.is_dir():
-                yield part, images, masks
+            found = list(_sequence_folders(root, layout, name))
+            if found:
+                yield from ((part, *folders) for folders in found)
                 break
+
+
+def _sequence_folders(root: Path, layout: Layout, part: str) -> Iterator[tuple[str, Path, Path]]:
+    sequences = ['']
+    if '{sequence}' in layout.images:
+        above = root / layout.images.partition('{sequence}')[0].format(part=part)
+        sequences = sorted(p.name for p in above.iterdir() if p.is_dir()) if above.is_dir() else []
+    for sequence in sequences:
+        images, masks = (
+            root / folder.format(part=part, sequence=sequence) for folder in (layout.images, layout.masks)
+        )
+        if images.is_dir() and masks.is_dir():
+            yield sequence, images, masks
 
 
 def _lists(root: Path, layout: Layout) -> dict[str, dict[str, Path]]:
@@ -168,24 +201,38 @@ def read_folder(root: Path) -> Folder | None:
     """
     if not root.is_dir():
         return None
-    known: Folder | None = None
+    # Files in sub-folders are looked for only where no layout fits without: a folder per part is no sequence.
+    known = _recognise(root, nested=False) or _recognise(root, nested=True)
+    if known is None:
+        return None
     for layout in LAYOUTS:
-        if known is None:
-            folders = list(_part_folders(root, layout))
-            lists = _lists(root, layout) if folders else {}
-            # No list where this layout would have some: another row of the table says it better.
-            if not folders or (layout.lists and not lists and _shares_folders(layout)):
-                continue
-            pairs = {part: _pairs(images, masks, layout) for part, images, masks in folders}
-            if _holds_data(layout, pairs):
-                known = Folder(root, layout, pairs, lists)
-        elif (layout.images, layout.masks) == (known.layout.images, known.layout.masks):
+        if (layout.images, layout.masks) == (known.layout.images, known.layout.masks):
             for key, parts in _lists(root, layout).items():
                 for split, path in parts.items():
                     known.lists.setdefault(key, {}).setdefault(split, path)
-    if known is not None and known.by_part and 'val' in known.pairs and 'trainval' in known.pairs:
+    if known.by_part and 'val' in known.pairs and 'trainval' in known.pairs:
         known.pairs = {'train' if part == 'trainval' else part: pairs for part, pairs in known.pairs.items()}
     return known
+
+
+def _recognise(root: Path, nested: bool) -> Folder | None:
+    # Sequences in folders per part: a part's name is not to begin the ids.
+    for layout in sorted(LAYOUTS, key=lambda each: nested and '{part}' not in each.images):
+        if nested and layout.images == '.':  # every folder below would be one
+            continue
+        folders = list(_part_folders(root, layout))
+        lists = _lists(root, layout) if folders else {}
+        # No list where this layout would have some: another row of the table says it better.
+        if not folders or (layout.lists and not lists and _shares_folders(layout)):
+            continue
+        found: dict[str, dict[str, Pair]] = {}
+        for part, sequence, images, masks in folders:
+            before = f'{sequence}/' if sequence else ''
+            for image_id, pair in _pairs(images, masks, layout, nested).items():
+                found.setdefault(part, {})[before + image_id] = pair
+        if _holds_data(layout, found):
+            return Folder(root, layout, found, lists)
+    return None
 
 
 def _holds_data(layout: Layout, pairs: dict[str, dict[str, Pair]]) -> bool:
@@ -204,5 +251,5 @@ def layouts_in_words() -> str:
     for layout in LAYOUTS:
         image = f'{layout.images}/X{layout.image_suffix}.png'.removeprefix('./')
         mask = f'{layout.masks}/X{layout.mask_suffixes[0]}.png'.removeprefix('./')
-        seen.setdefault(f'{image} + {mask}'.format(part='{trainval,test}'), layout)
-    return '; '.join(seen)
+        seen.setdefault(f'{image} + {mask}'.format(part='{trainval,test}', sequence='{sequence}'), layout)
+    return '; '.join(seen) + '; X may be a path (sequence/frame)'

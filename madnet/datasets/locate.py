@@ -15,7 +15,7 @@ def data_home() -> Path:
     return Path(os.environ.get('MADNET_DATA_ROOT') or 'datasets')
 
 
-def _folders_named(home: Path, name: str) -> list[Path]:
+def folders_named(home: Path, name: str) -> list[Path]:
     """The sub-folders that go by a data set's name, its own name first."""
     if not home.is_dir():
         return []
@@ -71,13 +71,13 @@ def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folde
         )
     if data_root is None:
         home = data_home()
-        candidates = _folders_named(home, name)
+        candidates = folders_named(home, name)
         looked = candidates or [
             home / f for f in dict.fromkeys((name, *getattr(find_entry(name), 'folders', ())))
         ]
     else:
         root = Path(data_root)
-        candidates = [root, *(_folders_named(root, name) if name else [])]
+        candidates = [root, *(folders_named(root, name) if name else [])]
         looked = candidates
     for candidate in candidates:
         folder = read_folder(candidate)

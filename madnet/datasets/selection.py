@@ -58,7 +58,7 @@ def select(
         split_set = 'folder'
         # A set numbered by folder has its packaged list for folders only; a set numbered throughout, for
         # files only.
-        if entry and packaged[entry.default_split_set].by_folder == folder.by_part:
+        if packaged and packaged[entry.default_split_set].by_folder == folder.by_part:
             split_set = entry.default_split_set
     if split_set in packaged:
         record = get_split_set(entry, split_set)
@@ -102,7 +102,7 @@ def _by_folder(
     key = _named_lists(folder, entry.split_sets if entry else (), where, split, split_set)
     if key is None:
         return 'all', sorted(folder.pairs[''].items())
-    lists = {part: read_ids(path) for part, path in folder.lists[key].items()}
+    lists = {part: folder.frames_of(read_ids(path)) for part, path in folder.lists[key].items()}
     refuse_overlap(lists, f'{where}, lists {key!r}')
     ids = split_of(lists, split)
     if ids is None:
@@ -113,7 +113,7 @@ def _by_folder(
 
 def _by_parts(folder: Folder, entry: Entry | None, where: str, split: str) -> list[tuple[str, Pair]]:
     """The split where each part has its folder."""
-    record = entry.split_sets[entry.default_split_set] if entry else None
+    record = entry.split_sets[entry.default_split_set] if entry and entry.split_sets else None
     if record and not record.by_folder:
         # Its ids are unique throughout, so one that is in two folders is one image.
         refuse_overlap({part: tuple(pairs) for part, pairs in folder.pairs.items()}, where)

@@ -17,7 +17,7 @@ VAL_SHARE = 0.2
 
 def clean_id(line: str) -> str:
     """The id in a line of a list, without space and image extension: ``'000092'`` for ``'000092.png'``."""
-    line = line.strip()
+    line = line.strip().replace('\\', '/')
     stem, dot, extension = line.rpartition('.')
     return stem if dot and f'.{extension.lower()}' in IMAGE_EXTENSIONS else line
 
@@ -57,7 +57,9 @@ def cut_validation(ids: Iterable[str], group: int = 1) -> tuple[tuple[str, ...],
     """Cut a training part in two by a hash of the id: the same on every machine, whatever the order of
     ``ids``.
 
-    The groups with the smallest SHA-256 become ``val``: ``round(0.2 · groups)`` of them.
+    The groups with the smallest SHA-256 become ``val``: ``round(0.2 · groups)`` of them, of several sequences
+    (ids with a slash) at least one. A sequence is one group, for its frames show nearly the same; a single
+    sequence is cut by frames.
 
     Args:
         ids: The training part.
@@ -67,11 +69,14 @@ def cut_validation(ids: Iterable[str], group: int = 1) -> tuple[tuple[str, ...],
     Returns:
         ``(fit, val)``, both sorted.
     """
+    ids = list(ids)
+    sequences = {i.rpartition('/')[0] for i in ids}
     groups: dict[str, list[str]] = {}
     for i in ids:
-        groups.setdefault(str(int(i) // group) if group > 1 else i, []).append(i)
+        whole = i.rpartition('/')[0] if len(sequences) > 1 else ''
+        groups.setdefault(whole or (str(int(i) // group) if group > 1 else i), []).append(i)
     ranked = sorted(groups, key=lambda g: hashlib.sha256(g.encode()).hexdigest())
-    n_val = round(VAL_SHARE * len(ranked))
+    n_val = max(round(VAL_SHARE * len(ranked)), len(sequences) > 1)
     val = sorted(i for g in ranked[:n_val] for i in groups[g])
     fit = sorted(i for g in ranked[n_val:] for i in groups[g])
     return tuple(fit), tuple(val)

@@ -81,7 +81,8 @@ def test_names():
     assert find_entry('nuaa_sirst') is find_entry('SIRST') is known_datasets()['NUAA-SIRST']
     assert find_entry('IRSTD1k').name == 'IRSTD-1K'
     assert find_entry('sirst_aug').name == 'SIRST-AUG'
-    assert find_entry('MDvsFA') is None
+    assert find_entry('sirst-v2').name == 'SIRST-V2'
+    assert find_entry('no such set') is None
 
 
 @pytest.mark.parametrize(
@@ -103,8 +104,23 @@ def test_hash_is_of_the_set_not_of_its_order():
     assert ids_sha256(['a']) != ids_sha256(['b'])
 
 
+def test_an_entry_may_lack_lists_and_statistics():
+    entry = get_entry('nudt-mirsdt')
+    assert (entry.images, entry.default_split_set, entry.split_sets, entry.statistics) == (None, None, {}, {})
+    assert entry.licence == 'none stated'
+    with pytest.raises(UserError, match='no lists of it are packaged'):
+        split_ids('NUDT-MIRSDT', 'test')
+    for entry in known_datasets().values():
+        assert bool(entry.split_sets) == bool(entry.statistics) == bool(entry.default_split_set)
+        assert entry.source.startswith('https://')
+    shorts = [entry.short for entry in known_datasets().values()]
+    assert len(set(shorts)) == len(shorts)
+
+
 def test_statistics_are_sane():
     for entry in known_datasets().values():
+        if not entry.statistics:
+            continue
         for mode, channels in (('grey', 1), ('rgb', 3)):
             assert len(entry.statistics[mode]['mean']) == len(entry.statistics[mode]['std']) == channels
             assert all(20 < m < 150 for m in entry.statistics[mode]['mean'])

@@ -89,6 +89,61 @@ def test_folders_by_part_may_number_each_from_zero(make_set):
     assert '/val/masks/' in SIRSTDataset(root, 'val').get_data_info(0)['seg_map_path']
 
 
+FRAMES = [f'seq_{s:02d}/frame_{f:04d}' for s in range(5) for f in range(1, 4)]
+
+
+@pytest.mark.parametrize(
+    ('images', 'masks'),
+    [
+        ('images/{}.png', 'masks/{}.png'),
+        ('images/{}.png', 'masks/{}_mask.png'),
+        ('mixed/{}.png', 'annotations/masks/{}_pixels0.png'),
+        ('seq_xx/images/{}.png', 'seq_xx/masks/{}.png'),
+    ],
+)
+@pytest.mark.parametrize('by_sequence', [False, True])
+def test_sequences(make_set, images, masks, by_sequence):
+    """Ids with slashes; a list may name frames, with or without an ending, or whole sequences."""
+    for i in FRAMES:
+        sequence, frame = i.split('/')
+        per = [pattern.replace('seq_xx', sequence) for pattern in (images, masks)]
+        root = make_set('mine', [frame if 'seq_xx' in images else i], *per)
+    train = ['seq_00', 'seq_01', 'seq_02', 'seq_03'] if by_sequence else [f'{i}.png' for i in FRAMES[:12]]
+    for where in ('', 'splits/') if 'mixed' in images else ('',):
+        (root / where).mkdir(exist_ok=True)
+        (root / where / 'train.txt').write_text('\n'.join(train))
+        (root / where / 'test.txt').write_text('\n'.join(['seq_04'] if by_sequence else FRAMES[12:]))
+    assert SIRSTDataset(root, 'all').image_ids == FRAMES
+    assert SIRSTDataset(root, 'trainval').image_ids == FRAMES[:12]
+    test = SIRSTDataset(root, 'test')
+    assert test.image_ids == FRAMES[12:]
+    assert test.get_data_info(0)['img_path'].endswith('frame_0001.png')
+    image, mask = test.read_sample(2)
+    assert image.shape == mask.shape == (32, 40)
+    # frames of one sequence show nearly the same: none is cut in two
+    fit, val = ({i.split('/')[0] for i in SIRSTDataset(root, s).image_ids} for s in ('fit', 'val'))
+    assert len(val) == 1
+    assert not fit & val
+
+
+@pytest.mark.parametrize('pattern', ['{}/images/X.png', 'images/{}/X.png', '{}/S/images/F.png'])
+def test_sequences_in_folders_by_part(make_set, pattern):
+    for part, ids in (('train', FRAMES[:12]), ('test', FRAMES[12:])):
+        for i in ids:
+            image = pattern.format(part).replace('S', i.split('/')[0]).replace('F', i.split('/')[1])
+            image = image.replace('X', i)
+            root = make_set('mine', [i], image, image.replace('images', 'masks'))
+    assert SIRSTDataset(root, 'trainval').image_ids == FRAMES[:12]
+    assert SIRSTDataset(root, 'test').image_ids == FRAMES[12:]
+
+
+def test_one_sequence_is_cut_by_frames_and_two_by_sequence():
+    fit, val = cut_validation(FRAMES[:3] * 1 + [f'seq_00/x{n}' for n in range(7)])
+    assert (len(fit), len(val)) == (8, 2)
+    fit, val = cut_validation(FRAMES[:6])
+    assert (len(fit), len(val)) == (3, 3)
+
+
 def test_mdvsfa_pairs(make_set):
     root = make_set('mine', ['0', '1', '12'], '{}_1.png', '{}_2.png')
     dataset = SIRSTDataset(root, 'all')

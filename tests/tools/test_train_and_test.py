@@ -232,7 +232,9 @@ def test_conversion_there_and_back(run, trained, tmp_path):
     _refused(run('convert_checkpoint', 'madnet', tmp_path / 'odd.pth', tmp_path / 'x.pth'), 'MAD-Net')
 
 
-@pytest.mark.parametrize('tool', ['train', 'test', 'convert_checkpoint', 'evaluate', 'benchmark', 'report'])
+@pytest.mark.parametrize(
+    'tool', ['train', 'test', 'convert_checkpoint', 'evaluate', 'benchmark', 'report', 'dataset']
+)
 def test_help_teaches_without_importing_what_takes_seconds(repository, tool):
     program = (
         'import runpy, sys\n'

@@ -224,7 +224,7 @@ def _statistics(sets: list[ConfigDict], where: str, rgb: bool) -> dict[str, list
 def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image: bool) -> dict:
     """``mean`` and ``std`` (RGB order) of a set's training images, and how many they are."""
     entry = find_entry(dataset.get('name') or Path(dataset.data_root).resolve().name)
-    if entry:
+    if entry and entry.statistics:
         split_set = dataset.get('split_set')
         record = get_split_set(entry, split_set if split_set in entry.split_sets else None)
         left_out = len(record.near_test or ()) if dataset.get('exclude_near_test') else 0

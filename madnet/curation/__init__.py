@@ -1,0 +1,10 @@
+"""Data sets that people bring: listed, checked, brought into one form, made.
+
+A subcommand of ``tools/dataset.py`` is the module of its name here, with ``add_options(parser)`` and
+``run(**options)``. These modules import what takes time inside of ``run``, so that ``--help`` is quick.
+"""
+
+#: Subcommand → what it does, in one line.
+SUBCOMMANDS = {
+    'list': 'the known data sets: where to get each, licence, citation, and which are found here',
+}

@@ -1,0 +1,79 @@
+"""The catalogue as people read it, with what lies under ``$MADNET_DATA_ROOT``."""
+
+from madnet.datasets.catalogue import Entry, get_entry, known_datasets
+from madnet.datasets.layouts import read_folder
+from madnet.datasets.locate import data_home, folders_named
+
+
+def catalogue_rows(name: str | None = None) -> list[dict]:
+    """A dict of plain values for every known data set, or for the one of this name.
+
+    Raises:
+        UserError: The catalogue does not know the name.
+    """
+    entries = [get_entry(name)] if name else known_datasets().values()
+    return [_row(entry) for entry in entries]
+
+
+def _row(entry: Entry) -> dict:
+    found = []
+    for path in folders_named(data_home(), entry.name):
+        folder = read_folder(path)
+        found.append(
+            {
+                'folder': str(path),
+                'layout': folder.layout.title if folder else None,
+                'images': sum(map(len, folder.pairs.values())) if folder else 0,
+                'without_mask': sum(p.mask is None for part in folder.pairs.values() for p in part.values())
+                if folder
+                else 0,
+                'lists': sorted(folder.lists) if folder else [],
+            }
+        )
+    return {
+        'name': entry.name,
+        'short': entry.short,
+        'source': entry.source,
+        'licence': entry.licence,
+        'citation': entry.citation,
+        'base_size': entry.base_size,
+        'images': entry.images,
+        'targets': entry.targets,
+        'split_sets': {key: record.counts for key, record in entry.split_sets.items()},
+        'default_split_set': entry.default_split_set,
+        'found': found,
+    }
+
+
+def catalogue_text(rows: list[dict]) -> str:
+    """The rows of :func:`catalogue_rows` as text: a paragraph each, then how many are found."""
+    blocks = [_paragraph(row) for row in rows]
+    here = sum(bool(row['found']) for row in rows)
+    last = f'{here} of {len(rows)} found under {data_home()} ($MADNET_DATA_ROOT; default datasets/).'
+    return '\n\n'.join([*blocks, last])
+
+
+def _paragraph(row: dict) -> str:
+    size = f'{row["images"]:,} images' if row['images'] else 'number of images not stated'
+    if row['targets']:
+        size += f', {row["targets"]:,} targets'
+    lines = [
+        f'{row["name"]} (--dataset {row["short"]}): {size}, networks take {row["base_size"]} × '
+        f'{row["base_size"]}',
+        f'  get it from {row["source"]}',
+        f'  licence     {row["licence"]}',
+        f'  cite        {row["citation"]}',
+    ]
+    for key, counts in row['split_sets'].items():
+        default = ' (default)' if key == row['default_split_set'] and len(row['split_sets']) > 1 else ''
+        parts = ', '.join(f'{part} {count}' for part, count in counts.items())
+        lines.append(f'  lists       {key}{default}: {parts}')
+    if not row['split_sets']:
+        lines.append('  lists       none packaged; those in its folder count')
+    for found in row['found']:
+        if found['layout'] is None:
+            lines.append(f'  found       {found["folder"]}, in no layout that can be read')
+            continue
+        bare = f', {found["without_mask"]} without mask' if found['without_mask'] else ''
+        lines.append(f'  found       {found["folder"]}: {found["images"]:,} images{bare} ({found["layout"]})')
+    return '\n'.join([*lines, *([] if row['found'] else ['  found       no'])])

@@ -1,0 +1,42 @@
+#!/usr/bin/env python
+"""Data sets: list the known ones, check, bring into one form, convert, make."""
+
+import argparse
+import importlib
+import sys
+
+EXAMPLES = """
+examples:
+  python tools/dataset.py list
+      what the catalogue knows, and what of it lies under $MADNET_DATA_ROOT
+"""
+
+
+def parse_args() -> tuple[str, dict]:
+    """The subcommand, and its options."""
+    from madnet.curation import SUBCOMMANDS
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest='command', required=True, metavar='{' + ','.join(SUBCOMMANDS) + '}')
+    for name, about in SUBCOMMANDS.items():
+        module = importlib.import_module(f'madnet.curation.{name}')
+        module.add_options(commands.add_parser(name, help=about, description=module.__doc__))
+    options = vars(parser.parse_args())
+    return options.pop('command'), options
+
+
+def main() -> int:
+    """Run the subcommand; returns the exit code."""
+    command, options = parse_args()
+
+    from madnet.engine.cli import run_tool
+
+    found = []
+    module = importlib.import_module(f'madnet.curation.{command}')
+    return run_tool(lambda: found.append(module.run(**options))) or next(iter(found), None) or 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
