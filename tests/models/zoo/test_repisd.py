@@ -66,7 +66,8 @@ def test_equals_the_published_network(golden_dir, golden, gain):
     model, published = load(golden_dir, golden, gain)
     with checks.record(model, STAGES) as found:
         out, both = both_maps(model, published, x)
-    assert torch.equal(out, both[:, 1:])
+    # A convolution to one map may sum in another order than that to both: a few ulp, by processor.
+    assert checks.relative_error(out, both[:, 1:]) < 1e-6
     for name in ('train_logit', 'converted_logit'):
         checks.assert_golden(both, case['outputs'][name])
     for ours, theirs in STAGES.items():
