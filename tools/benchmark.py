@@ -16,8 +16,8 @@ examples:
       every backend of the selective scan beside the plain loop
   python tools/benchmark.py train --data NUAA-SIRST --repeats 10
       images per second of our training step and of a plain form of the published one, in turn
-  python tools/benchmark.py classical --data NUAA-SIRST --workers 4 --markdown work_dirs/classical/nuaa.md
-      all detectors without training on the test images; goes on where it was stopped
+  python tools/benchmark.py classical --data NUAA-SIRST --methods tophat pstnn
+      seconds an image of training-free detectors
 """
 
 
@@ -80,27 +80,12 @@ def add_scan(parser: argparse.ArgumentParser) -> None:
 def add_classical(parser: argparse.ArgumentParser) -> None:
     """Options of ``classical``."""
     parser.add_argument(
-        '--data',
-        nargs='+',
-        default=['NUAA-SIRST'],
-        metavar='NAME',
-        help='data sets or their folders (default: NUAA-SIRST)',
+        '--data', default='NUAA-SIRST', metavar='NAME', help='data set or its folder (default: %(default)s)'
     )
-    parser.add_argument('--split', default='test', help='part of them (default: test)')
+    parser.add_argument('--split', default='test', help='part of it (default: test)')
     parser.add_argument('--methods', nargs='+', metavar='NAME', help='such as tophat pstnn (default: all)')
-    parser.add_argument(
-        '--rules',
-        nargs='+',
-        default=['mean+12std', 'minmax0.5'],
-        metavar='RULE',
-        help='threshold rules: mean+<k>std, minmax<t>, peak<share> (default: mean+12std minmax0.5)',
-    )
-    parser.add_argument('--images', type=int, help='only the first so many of each set (default: all)')
-    parser.add_argument('--workers', type=int, default=1, help='processes (default: 1)')
-    parser.add_argument(
-        '--out', default='work_dirs/classical', help='folder of the measurements (default: %(default)s)'
-    )
-    parser.add_argument('--markdown', metavar='FILE', help='write the tables to this file')
+    parser.add_argument('--images', type=int, default=20, help='so many, spread over the part (default: 20)')
+    parser.add_argument('--threads', type=int, default=1, help='threads of OpenCV (default: 1)')
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +119,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 #: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.
 SUBCOMMANDS = {
-    'classical': ('detectors without training over data sets: metrics and seconds', add_classical),
+    'classical': ('training-free detectors: seconds an image', add_classical),
     'evaluation': ('metrics per image, and memory', add_evaluation),
     'models': ('networks: parameters, multiply-adds, time, memory', add_models),
     'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),

@@ -1,15 +1,15 @@
 #!/usr/bin/env python
 """Writes the measured tables of docs/classical.md and experiments/classical/*.md from the JSON files there.
 
-The files come from ``tools/benchmark.py classical --data NAME --json experiments/classical/NAME.json``.
+The files are kept as they were measured: data set → ``methods`` → ``rules`` (metrics by threshold rule),
+``curves`` (without a threshold), ``seconds`` of CPU time an image.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from madnet.benchmarks.classical import as_markdown
-from madnet.files import write_whole
-from madnet.records import SHORT, ClassicalSet, DetectorResult, as_text, markdown_table, read_classical
+from madnet.files import read_json, write_whole
+from madnet.records import SHORT, as_text, column, markdown_table
 
 ROOT = Path(__file__).resolve().parents[2]
 SETS = ('NUAA-SIRST', 'NUDT-SIRST', 'IRSTD-1K', 'SIRST-AUG')
@@ -32,30 +32,53 @@ def cell(numbers: Mapping) -> str:
     return ' / '.join(parts)
 
 
-def methods(parts: Mapping[str, ClassicalSet]) -> Iterator[tuple[str, str, list[DetectorResult | None]]]:
+def methods(parts: Mapping[str, dict]) -> Iterator[tuple[str, str, list[dict | None]]]:
     """Name and title of each method, and its results on each set."""
-    for name in dict.fromkeys(name for part in parts.values() for name in part.methods):
-        entries = [part.methods.get(name) for part in parts.values()]
-        yield name, next(e.title for e in entries if e), entries
+    for name in dict.fromkeys(name for part in parts.values() for name in part['methods']):
+        entries = [part['methods'].get(name) for part in parts.values()]
+        yield name, next(e['title'] for e in entries if e), entries
 
 
-def table(parts: Mapping[str, ClassicalSet], rule: str) -> str:
+def table(parts: Mapping[str, dict], rule: str) -> str:
     """One row per method, one column per data set, under one rule."""
     rows = [
-        [title, *(cell(e.rules[rule]) if e else '–' for e in entries)] for _, title, entries in methods(parts)
+        [title, *(cell(e['rules'][rule]) if e else '–' for e in entries)]
+        for _, title, entries in methods(parts)
     ]
-    heads = [f'{name}: {part.images} images' for name, part in parts.items()]
+    heads = [f'{name}: {part["images"]} images' for name, part in parts.items()]
     return markdown_table([f'`{rule}`', *heads], rows, range(1, 1 + len(heads)))
 
 
-def costs(parts: Mapping[str, ClassicalSet]) -> str:
+def costs(parts: Mapping[str, dict]) -> str:
     """AUC and seconds, and beside them the seconds of another implementation on the first set."""
     heads = [f'{name}: AUC %, s/image' for name in parts] + [f'{SETS[0]}: s/image, another implementation']
     rows = []
     for name, title, entries in methods(parts):
-        cells = [f'{as_text("AUC", e.curves.AUC)}, {e.seconds:.2g}' if e else '–' for e in entries]
+        cells = [f'{as_text("AUC", e["curves"]["AUC"])}, {e["seconds"]:.2g}' if e else '–' for e in entries]
         rows.append([title, *cells, f'{THEIRS[name]:.2g}' if name in THEIRS else '–'])
     return markdown_table(['method', *heads], rows, range(1, 1 + len(heads)))
+
+
+def as_markdown(part: Mapping) -> str:
+    """All columns of one data set."""
+    rows, curves = [], []
+    for entry in part['methods'].values():
+        for rule, numbers in entry['rules'].items():
+            cells = [as_text(m, numbers[m]) for m in SHORT]
+            rows.append([entry['title'], rule, *cells, f'{entry["seconds"]:.2g}'])
+        found, oracle = entry['curves'], entry['curves']['oracle']
+        auc = [as_text('AUC', found[key]) for key in ('AUC', 'AUC_per_image')]
+        best = [f'{oracle["threshold"]:.3f}', as_text('IoU', oracle['IoU'])]
+        curves.append([entry['title'], *auc, *best, str(entry['constant_maps'])])
+    head = ['method', 'rule', *(column(m).title for m in SHORT), 's/image']
+    curve_head = ['method', 'AUC %', 'AUC per image %', 'best t', 'IoU % there', 'constant maps']
+    targets = next(iter(next(iter(part['methods'].values()))['rules'].values()))['targets']
+    return (
+        f'# {part["name"]}, {part["split"]}: {part["images"]} images, {targets} targets\n\n'
+        f'{markdown_table(head, rows, range(2, 8))}\n'
+        'Without a rule, on the min-max scale of each image; the best threshold is chosen on these very '
+        f'images (an oracle).\n\n{markdown_table(curve_head, curves, range(1, 6))}'
+    )
 
 
 def main() -> None:
@@ -64,8 +87,8 @@ def main() -> None:
     for name in SETS:
         path = ROOT / 'experiments' / 'classical' / f'{name}.json'
         if path.is_file():
-            (parts[name],) = read_classical(path).values()
-            write_whole(path.with_suffix('.md'), '#' + as_markdown(parts[name])[2:])
+            (parts[name],) = read_json(path).values()
+            write_whole(path.with_suffix('.md'), as_markdown(parts[name]))
     text = '\n'.join([*(table(parts, rule) for rule in RULES), costs(parts)])
     page = ROOT / 'docs' / 'classical.md'
     before, rest = page.read_text(encoding='utf-8').split(BEGIN)

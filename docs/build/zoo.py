@@ -12,7 +12,8 @@ import yaml
 from madnet.classical.detectors import DETECTORS
 from madnet.datasets.catalogue import known_datasets
 from madnet.experiments.networks import read_metafile
-from madnet.records import COLUMNS, SHORT, Costs, as_text, markdown_table, read_classical
+from madnet.files import read_json
+from madnet.records import COLUMNS, SHORT, Costs, as_text, markdown_table
 
 COSTS = 'experiments/costs/costs.json'
 RULE = 'mean+12std'
@@ -175,7 +176,7 @@ def _classical(root: Path, metafile: Mapping) -> Iterator[str]:
     [model] = metafile['Models']
     sets: dict[str, dict] = {}
     for path in model['Evidence']:
-        sets |= {name: part.methods for name, part in read_classical(root / path).items()}
+        sets |= {name: part['methods'] for name, part in read_json(root / path).items()}
     yield (
         f'Each is a method of [{model["Config"]}](../{model["Config"]}): `--cfg-options '
         'model.method=<name>`; `tools/test.py` takes it without a checkpoint. IoU / nIoU in percent on the '
@@ -185,7 +186,7 @@ def _classical(root: Path, metafile: Mapping) -> Iterator[str]:
     )
     rows = []
     for d in DETECTORS.values():
-        found = [methods[d.name].rules[RULE] if d.name in methods else {} for methods in sets.values()]
+        found = [methods[d.name]['rules'][RULE] if d.name in methods else {} for methods in sets.values()]
         cells = [f'{as_text("IoU", r.get("IoU"))} / {as_text("nIoU", r.get("nIoU"))}' for r in found]
         rows.append([f'`{d.name}`', d.title, d.paper, *cells])
     yield markdown_table(['name', 'detector', 'paper', *sets], rows, right=range(3, 3 + len(sets)))

@@ -3,7 +3,6 @@
 Needs NumPy's and Python's own types only.
 """
 
-from madnet.records.classical_results import ClassicalSet, DetectorResult, read_classical
 from madnet.records.columns import COLUMNS, COST, HEADLINE, SHORT, Column, Spread, as_text, column
 from madnet.records.comparison import Comparison, ComparisonPlan, ComparisonRow, find_comparison
 from madnet.records.costs import Cost, Costs
@@ -31,7 +30,6 @@ __all__ = [
     'HEADLINE',
     'SHORT',
     'CheckpointInfo',
-    'ClassicalSet',
     'Column',
     'Comparison',
     'ComparisonPlan',
@@ -40,7 +38,6 @@ __all__ = [
     'Costs',
     'DatasetInfo',
     'Details',
-    'DetectorResult',
     'MetricsFile',
     'ResultTable',
     'RunFile',
@@ -51,7 +48,6 @@ __all__ = [
     'latex_escape',
     'markdown_table',
     'metrics_text',
-    'read_classical',
     'read_per_image',
     'slug',
     'text_table',

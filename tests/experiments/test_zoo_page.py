@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from madnet.files import read_json
 from madnet.records import Comparison, Costs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,3 +88,12 @@ def test_quoted_numbers_that_contradict_themselves_are_marked():
     sources = yaml.safe_load((ROOT / 'configs' / 'sources.yaml').read_text(encoding='utf-8'))
     quoted = {q['Source'] for m in METAFILES.values() for c in m['Collections'] for q in c.get('Quoted', ())}
     assert quoted == set(sources)
+
+
+@pytest.mark.parametrize(
+    'path', sorted((ROOT / 'experiments/classical').glob('*.json')), ids=lambda p: p.stem
+)
+def test_the_pages_of_classical_detectors_say_what_was_measured(path):
+    as_markdown = runpy.run_path(str(ROOT / 'docs' / 'build' / 'classical.py'))['as_markdown']
+    [part] = read_json(path).values()
+    assert path.with_suffix('.md').read_text(encoding='utf-8') == as_markdown(part)

@@ -19,12 +19,13 @@ from madnet.records import (
     RunFile,
     Spread,
     find_comparison,
-    read_classical,
     read_per_image,
     write_results,
 )
 
-KEPT = sorted((Path(__file__).parents[2] / 'experiments').rglob('*.json'))
+EXPERIMENTS = Path(__file__).parents[2] / 'experiments'
+# Those of experiments/classical are read by docs/build/classical.py alone.
+KEPT = sorted(path for path in EXPERIMENTS.rglob('*.json') if path.parent.name != 'classical')
 
 
 def equal_to_the_file(ours, theirs):
@@ -48,14 +49,13 @@ def test_every_kept_file_loads_and_loses_nothing(path):
     elif content.get('kind') == 'costs':
         assert equal_to_the_file(Costs.read(path).to_json(), content)
     else:
-        ((name, part),) = read_classical(path).items()
-        assert equal_to_the_file(part.to_json(), content[name])
+        pytest.fail(f'{path} is of no known kind')
 
 
 def test_there_are_kept_files_of_each_kind():
     kinds = {read_json(path).get('kind') for path in KEPT}
     assert kinds & {'zoo', 'comparison'}
-    assert {'costs', None} <= kinds
+    assert 'costs' in kinds
 
 
 @pytest.fixture(scope='module')

@@ -10,7 +10,6 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from madnet.benchmarks import classical
 from madnet.classical import DETECTORS, get_detector, get_rule
 from madnet.datasets.catalogue import get_entry
 from madnet.engine.config import load_config
@@ -136,55 +135,14 @@ def test_the_shipped_config_takes_every_detector_and_data_set(repository, method
         assert (model.detector.name, model.rule.name) == (method, 'mean+12std')
 
 
-def test_the_benchmark_goes_on_and_agrees_with_the_evaluation(image_set, tmp_path, monkeypatch):
-    _, root = image_set
-    measure, calls = classical._measure, []
-
-    def counting(*args):
-        calls.append(args[3])
-        return measure(*args)
-
-    def breaking(*args):
-        if len(calls) == 2:
-            raise InterruptedError
-        return counting(*args)
-
-    args = {'data': [str(root)], 'methods': ['dog', 'mpcm'], 'out': str(tmp_path / 'out')}
-    monkeypatch.setattr(classical, '_measure', breaking)
-    with pytest.raises(InterruptedError):
-        classical.benchmark(**args)
-    monkeypatch.setattr(classical, '_measure', counting)
-    table = tmp_path / 'table.md'
-    (part,) = classical.benchmark(**args, markdown=str(table)).values()
-    assert sorted(calls) == sorted(2 * [f't{i}' for i in range(6)])
-
-    images, masks = zip(*_pairs(root), strict=True)
-    for method, entry in part['methods'].items():
-        raw = [get_detector(method)(image) for image in images]
-        for rule, numbers in entry['rules'].items():
-            expected = evaluate([get_rule(rule).to_unit(s) for s in raw], masks)
-            for metric in ('IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'Fa', 'targets'):
-                assert numbers[metric] == pytest.approx(expected[metric], rel=1e-12)
-        assert entry['curves']['AUC'] == pytest.approx(expected['AUC'], rel=1e-12)
-    text = table.read_text()
-    assert text.count('| mean+12std |') == text.count('| minmax0.5 |') == 2
-
-    monkeypatch.setattr(classical, '_measure', measure)
-    classical.benchmark(**{**args, 'workers': 2, 'out': str(tmp_path / 'two')})
-    for method in ('dog', 'mpcm'):
-        held = json.loads((tmp_path / 'out' / 'my-set_test' / f'{method}.json').read_text())
-        other = json.loads((tmp_path / 'two' / 'my-set_test' / f'{method}.json').read_text())
-        assert held['histogram'] == other['histogram']
-        for name, row in held['rows'].items():
-            assert row['rules'] == other['rows'][name]['rules']
-
-
-def test_the_benchmark_on_the_command_line(run, image_set, tmp_path):
-    out = ['--out', tmp_path / 'out', '--json', tmp_path / 'table.json']
-    code, printed, err = run('benchmark', 'classical', '--data', image_set[1], '--methods', 'tophat', *out)
+def test_the_benchmark(run, image_set, tmp_path):
+    data = ['--data', image_set[1], '--images', 3, '--json', tmp_path / 'out.json']
+    code, printed, err = run('benchmark', 'classical', *data, '--methods', 'tophat', 'ipi')
     assert code == 0, err
-    assert '| Top-hat 5×5 | mean+12std |' in printed
-    assert json.loads((tmp_path / 'table.json').read_text())['my-set']['images'] == 6
-    code, _, err = run('benchmark', 'classical', '--data', image_set[1], '--methods', 'tophatt', *out)
+    assert 'Top-hat 5×5' in printed
+    report = json.loads((tmp_path / 'out.json').read_text())
+    assert (report['data']['name'], report['images']) == ('my-set', 3)
+    assert report['seconds']['ipi']['median'] > report['seconds']['tophat']['median'] > 0
+    code, _, err = run('benchmark', 'classical', *data, '--methods', 'tophatt')
     assert code == 2
     assert "Did you mean 'tophat'" in err
