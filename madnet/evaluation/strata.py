@@ -49,6 +49,20 @@ def target_rows(targets: Components, pred: Components, match: Match | None, scr:
 def local_scr(image: np.ndarray, targets: Components, margin: int = 20) -> np.ndarray:
     """Local signal-to-clutter ratio |μ_target − μ_background| / σ_background of every target.
 
+    Args:
+        image, targets, margin: As in :func:`local_contrast`.
+
+    Returns:
+        (n,) float64; infinite on a constant background, NaN where no background is left.
+    """
+    contrast, clutter = local_contrast(image, targets, margin).T
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return abs(contrast) / clutter
+
+
+def local_contrast(image: np.ndarray, targets: Components, margin: int = 20) -> np.ndarray:
+    """Contrast μ_target − μ_background and clutter σ_background of every target.
+
     The background is the target's bounding box widened by ``margin`` pixels on each side (d = 20 as in Gao et
     al., "Infrared patch-image model", TIP 2013), less every target's pixels.
 
@@ -58,12 +72,12 @@ def local_scr(image: np.ndarray, targets: Components, margin: int = 20) -> np.nd
         margin: Pixels.
 
     Returns:
-        (n,) float64; infinite on a constant background, NaN where no background is left.
+        (n, 2) float64, on the image's scale; NaN where no background is left.
     """
     if image.ndim == 3:
         image = image.mean(2)
     height, width = image.shape
-    scr = np.full(len(targets), np.nan)
+    found = np.full((len(targets), 2), np.nan)
     for i, (x0, y0, x1, y1) in enumerate(targets.boxes):
         window = (
             slice(max(y0 - margin, 0), min(y1 + margin, height)),
@@ -72,10 +86,8 @@ def local_scr(image: np.ndarray, targets: Components, margin: int = 20) -> np.nd
         pixels, labels = image[window].astype(np.float64), targets.labels[window]
         background = pixels[labels == 0]
         if background.size:
-            contrast = abs(pixels[labels == i + 1].mean() - background.mean())
-            with np.errstate(divide='ignore', invalid='ignore'):
-                scr[i] = contrast / background.std()
-    return scr
+            found[i] = pixels[labels == i + 1].mean() - background.mean(), background.std()
+    return found
 
 
 def by_size(targets: dict[str, np.ndarray]) -> list[dict]:
