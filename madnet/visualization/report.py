@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-import madnet
 from madnet.errors import UserError
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
@@ -27,6 +23,7 @@ from madnet.visualization.figure import save_figure
 from madnet.visualization.gallery import can_draw, draw_gallery, rank_images
 from madnet.visualization.grid import grid_rows
 from madnet.visualization.material import read_score_map
+from madnet.visualization.page import render_page
 from madnet.visualization.panels import draw_grid
 from madnet.visualization.run_results import RunResult
 from madnet.visualization.stretch import stretch
@@ -86,9 +83,6 @@ def build_report(
     sets = _by_dataset(results)
     figures = _FigureFolder(out)
     page = {
-        'title': title,
-        'made': datetime.now().astimezone().strftime('%Y-%m-%d %H:%M %Z'),
-        'version': madnet.__version__,
         'runs': [_describe(r) for r in results],
         'protocols': _protocols(results),
         'tables': [t for name, group in sets.items() for t in _write_tables(name, group, out / 'tables')],
@@ -100,15 +94,7 @@ def build_report(
         'grids': [s for name, group in sets.items() for s in _grid(name, group, figures)],
         'surfaces': [s for name, group in sets.items() for s in _surfaces(name, group, figures)],
     }
-    environment = Environment(
-        loader=PackageLoader('madnet.visualization', 'templates'),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters['base64'] = lambda data: base64.b64encode(data).decode('ascii')
-    return write_whole(out / 'index.html', environment.get_template('report.html').render(page))
+    return write_whole(out / 'index.html', render_page('report.html', title, **page))
 
 
 class _FigureFolder:

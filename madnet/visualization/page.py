@@ -1,0 +1,34 @@
+"""HTML pages that need nothing from elsewhere: one frame, one style, light and dark."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import madnet
+
+
+def render_page(template: str, title: str, **context: Any) -> str:
+    """A page as text.
+
+    Args:
+        template: A file of ``templates/`` that extends ``page.html``. Its filter ``base64`` takes bytes;
+            everything else is escaped.
+        title: Of the page.
+        context: What the template names; a name without a value is an error.
+    """
+    environment = Environment(
+        loader=PackageLoader('madnet.visualization', 'templates'),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters['base64'] = lambda data: base64.b64encode(data).decode('ascii')
+    made = datetime.now().astimezone().strftime('%Y-%m-%d %H:%M %Z')
+    return environment.get_template(template).render(
+        title=title, made=made, version=madnet.__version__, **context
+    )
