@@ -10,7 +10,7 @@ EXAMPLES = """
 examples:
   python tools/benchmark.py evaluation --json work_dirs/evaluation.json
       all metrics of protocol "native", beside a loop over thresholds and beside pyirstdmetrics if installed
-  python tools/benchmark.py models madnet_nuaa mim --sizes 256
+  python tools/benchmark.py models configs/madnet/madnet_nano.py configs/mim/mim_published.py --sizes 256
       parameters, multiply-adds, time and memory of a forward pass and a training step
   python tools/benchmark.py scan --sizes 256
       every backend of the selective scan beside the plain loop
@@ -40,13 +40,10 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
 
 def add_models(parser: argparse.ArgumentParser) -> None:
     """Options of ``models``."""
+    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='config files')
     parser.add_argument(
-        'names',
-        nargs='*',
-        metavar='NAME',
-        help='such as madnet-16, mim, acm_published (default: a table of ten)',
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override each of them'
     )
-    parser.add_argument('--configs', nargs='+', default=[], metavar='FILE', help='config files')
     parser.add_argument(
         '--sizes', type=int, nargs='+', default=[256, 512], metavar='S', help='sides (default: 256 512)'
     )
@@ -58,7 +55,6 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--budget', type=float, default=2.0, metavar='S', help='seconds to repeat each for (default: 2)'
     )
-    parser.add_argument('--folder', default='configs', metavar='DIR', help='where configs lie (configs)')
 
 
 def add_scan(parser: argparse.ArgumentParser) -> None:

@@ -17,46 +17,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
-from madnet.errors import UserError, nearest
+from madnet.errors import UserError
 from madnet.models.layers import SS2D
-
-_BASE = '_base_/models'
-
-#: The default table: name → (config below the folder of configs, what overrides it).
-NETWORKS: dict[str, tuple[str, list[str]]] = {
-    **{f'madnet-{d}': (f'{_BASE}/madnet.py', [f'model.backbone.base_channels={d}']) for d in (4, 8, 16, 32)},
-    'mim': (f'{_BASE}/mim.py', []),
-    'mim-16': (f'{_BASE}/mim.py', ['model.backbone.base_channels=16', 'model.backbone.word_channels=2']),
-    'mim-8': (f'{_BASE}/mim.py', ['model.backbone.base_channels=8', 'model.backbone.word_channels=1']),
-    **{name: (f'hybrids/{name}.py', []) for name in ('mim_mema2m', 'mim_madnet', 'adadcm_mamba')},
-}
+from madnet.records import text_table
 
 
-def find_config(name: str, configs: Path) -> tuple[Path, list[str]]:
-    """The file of a network and what overrides it.
-
-    Args:
-        name: A key of :data:`NETWORKS`, or the name of a file anywhere below ``configs``, without ``.py``;
-            of several files the one nearest to the top.
-        configs: The folder of configs.
+def build(config: str | Path, options: Sequence[str] = ()) -> tuple[nn.Module, int]:
+    """The network of a config, without its weights, and the channels of its images.
 
     Raises:
-        UserError: No such network; the nearest names are offered.
+        UserError: The config can't be read, or has no model.
     """
-    if name in NETWORKS:
-        file, options = NETWORKS[name]
-        return configs / file, options
-    files = sorted(configs.rglob('*.py'), key=lambda f: (len(f.parts), f))
-    found = next((f for f in files if f.stem == name), None)
-    if found is None:
-        known = {*NETWORKS, *(f.stem for f in files)}
-        raise UserError(f'{name}: no network or config of this name in {configs}.{nearest(name, known)}')
-    return found, []
-
-
-def build(config: Path, options: Sequence[str] = ()) -> tuple[nn.Module, int]:
-    """The network of a config, without its weights, and the channels of its images."""
-    cfg = load_config(config, parse_options(list(options)))
+    cfg = load_config(config, parse_options(options))
     if 'model' not in cfg:
         raise UserError(f'config {config}: has no model, so there is nothing to measure.')
     return MODELS.build(cfg.model), cfg.model.backbone.get('in_channels', 3)
@@ -154,26 +126,14 @@ def training_step(model: nn.Module, images: Tensor) -> Callable[[], None]:
 
 
 def measure_network(
-    name: str,
-    config: Path,
-    options: Sequence[str],
-    sizes: Sequence[int],
-    device: str,
-    batch: int,
-    budget: float,
+    config: str, options: Sequence[str], sizes: Sequence[int], device: str, batch: int, budget: float
 ) -> dict:
     """All figures of one network; see :func:`benchmark`."""
     model, channels = build(config, options)
     model.to(device)
     parameters = sum(p.numel() for p in model.parameters())
-    entry: dict = {
-        'name': name,
-        'config': str(config),
-        'options': list(options),
-        'channels': channels,
-        'parameters': parameters,
-        'sizes': {},
-    }
+    entry = {'name': Path(config).stem, 'config': str(config), 'channels': channels, 'parameters': parameters}
+    entry['sizes'] = {}
     scans = [m for m in model.modules() if isinstance(m, SS2D)]
     for size in sizes:
         images = torch.rand(1, channels, size, size, device=device)
@@ -202,27 +162,24 @@ def _with_plain_loop(scans: Sequence[SS2D], forward: Callable[[], object], devic
 
 
 def benchmark(
-    names: Sequence[str],
-    configs: Sequence[str] = (),
+    configs: Sequence[str],
+    cfg_options: Sequence[str] = (),
     sizes: Sequence[int] = (256, 512),
     batch: int = 2,
     threads: int = 1,
     device: str = 'cpu',
     budget: float = 2.0,
-    folder: str = 'configs',
 ) -> dict:
-    """Measure networks, print a line for each as it is done, and return all figures.
+    """Measure networks, print a table, and return all figures.
 
     Args:
-        names: Keys of :data:`NETWORKS` or names of config files below ``folder``; none and no ``configs``:
-            all of :data:`NETWORKS`.
         configs: Config files.
+        cfg_options: ``key.sub=value`` pairs that override each of them.
         sizes: Sides of the square images in pixels.
         batch: Images of a training step; 0 leaves it out. Forward passes take one image.
         threads: CPU threads.
         device: ``'cpu'`` or ``'cuda'``.
         budget: Seconds to repeat each measurement for.
-        folder: Where configs lie.
 
     Returns:
         ``networks``: for each its ``parameters`` and by size ``MACs`` (``dense`` and ``scan`` apart),
@@ -230,52 +187,30 @@ def benchmark(
         ``plain_loop``: seconds of CPU and wall time, the least of several runs, and bytes.
 
     Raises:
-        UserError: An unknown network, a config that can't be built, no such device.
+        UserError: A config that can't be built, no such device.
     """
     if device == 'cuda' and not torch.cuda.is_available():
         raise UserError('--device cuda: torch sees no GPU here')
-    chosen = [(name, *find_config(name, Path(folder))) for name in names]
-    chosen += [(Path(file).stem, Path(file), []) for file in configs]
-    if not chosen:
-        chosen = [(name, *find_config(name, Path(folder))) for name in NETWORKS]
-    for _, file, _ in chosen:
-        load_config(file)  # a mistake is told before minutes of measuring
+    for config in configs:
+        load_config(config, parse_options(cfg_options))  # a mistake is told before minutes of measuring
     torch.set_num_threads(threads)
-    report: dict = {'device': device, 'threads': threads, 'batch': batch, 'networks': []}
-    _print_head(sizes, batch, threads, device)
-    for name, file, options in chosen:
-        entry = measure_network(name, file, options, sizes, device, batch, budget)
-        report['networks'].append(entry)
-        _print_rows(entry)
-    return report
+    networks = [measure_network(c, cfg_options, sizes, device, batch, budget) for c in configs]
+    print(f'{device}, {threads} thread(s); forward pass of 1 image, training step of {batch}; ms CPU (wall)')
+    head = ['network', 'parameters', 'size', 'GMACs', '+ scan', 'forward', 'MiB', 'training step', 'MiB']
+    rows = [[*head, 'plain loop']]
+    for entry in networks:
+        for size, row in entry['sizes'].items():
+            macs = [f'{count / 1e9:.3f}' for count in row['MACs'].values()]
+            plain = row.get('plain_loop')
+            ratio = f'{plain["cpu"] / row["forward"]["cpu"]:.1f}×' if plain else '–'
+            costs = [*_cells(row['forward']), *_cells(row.get('training_step'))]
+            rows.append([entry['name'], f'{entry["parameters"]:,}', size, *macs, *costs, ratio])
+    print(text_table(rows))
+    return {'device': device, 'threads': threads, 'batch': batch, 'networks': networks}
 
 
-def _print_head(sizes: Sequence[int], batch: int, threads: int, device: str) -> None:
-    step = f'training step of {batch} images' if batch else 'no training step'
-    print(f'networks on {device}, {threads} thread(s); forward of 1 image, {step}; milliseconds CPU (wall)')
-    print(
-        f'{"network":24}{"parameters":>11}{"size":>6}{"GMACs":>9}{"+ scan":>8}{"forward":>20}'
-        f'{"training step":>22}{"MiB":>7}{"train":>7}{"plain loop":>12}'
-    )
-
-
-def _print_rows(entry: dict) -> None:
-    for i, (size, row) in enumerate(entry['sizes'].items()):
-        first = f'{entry["name"]:24}{entry["parameters"]:>11,}' if i == 0 else ' ' * 35
-        plain = row.get('plain_loop')
-        ratio = f'{plain["cpu"] / row["forward"]["cpu"]:.1f}×' if plain else '–'
-        scan = row['MACs']['scan']
-        print(
-            f'{first}{size:>6}{row["MACs"]["dense"] / 1e9:>9.3f}{f"{scan / 1e9:.3f}" if scan else "–":>8}'
-            f'{_times(row["forward"]):>20}{_times(row.get("training_step")):>22}'
-            f'{_mebibytes(row["forward"]):>7}{_mebibytes(row.get("training_step")):>7}{ratio:>12}',
-            flush=True,
-        )
-
-
-def _times(figures: dict | None) -> str:
-    return f'{1e3 * figures["cpu"]:.1f} ({1e3 * figures["wall"]:.1f})' if figures else '–'
-
-
-def _mebibytes(figures: dict | None) -> str:
-    return '–' if figures is None or figures['bytes'] is None else f'{figures["bytes"] / 2**20:.0f}'
+def _cells(figures: dict | None) -> list[str]:
+    if figures is None:
+        return ['–', '–']
+    memory = '–' if figures['bytes'] is None else f'{figures["bytes"] / 2**20:.0f}'
+    return [f'{1e3 * figures["cpu"]:.1f} ({1e3 * figures["wall"]:.1f})', memory]

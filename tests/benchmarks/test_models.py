@@ -35,12 +35,10 @@ def test_a_scan_over_sequences_counts_alike():
 
 @pytest.fixture
 def folder(tmp_path, repository):
-    """Two narrow networks in a folder of configs of its own, one of them twice."""
+    """Configs of two narrow networks, and one without a network."""
     base = repository / 'configs/_base_/models'
     narrow = "_base_ = '{}'\nmodel = dict(backbone=dict({}))\n"
-    (tmp_path / 'deep').mkdir()
     (tmp_path / 'small.py').write_text(narrow.format(base / 'madnet.py', 'base_channels=2'))
-    (tmp_path / 'deep/small.py').write_text(narrow.format(base / 'madnet.py', 'base_channels=4'))
     (tmp_path / 'mamba.py').write_text(narrow.format(base / 'mim.py', 'base_channels=8, word_channels=1'))
     (tmp_path / 'schedule.py').write_text('train_cfg = dict(max_epochs=3)\n')
     return tmp_path
@@ -48,14 +46,13 @@ def folder(tmp_path, repository):
 
 def test_the_tool(folder, repository):
     command = [
-        sys.executable, 'tools/benchmark.py', 'models', 'small', '--configs', str(folder / 'mamba.py'),
-        '--folder', str(folder), '--sizes', '64', '--budget', '0', '--json', str(folder / 'out.json'),
+        sys.executable, 'tools/benchmark.py', 'models', str(folder / 'small.py'), str(folder / 'mamba.py'),
+        '--sizes', '64', '--budget', '0', '--json', str(folder / 'out.json'),
     ]  # fmt: skip
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = json.loads((folder / 'out.json').read_text())
     small, mamba = report['networks']
-    assert small['config'] == str(folder / 'small.py'), 'the file nearest to the top'
     built, channels = models.build(folder / 'small.py')
     assert channels == small['channels'] == 3
     assert small['parameters'] == sum(p.numel() for p in built.parameters())
@@ -74,15 +71,9 @@ def test_the_tool(folder, repository):
     assert 'plain loop' in done.stdout
 
 
-@pytest.mark.parametrize('name', models.NETWORKS)
-def test_every_network_of_the_table_builds(name, repository):
-    model, _ = models.build(*models.find_config(name, repository / 'configs'))
-    assert sum(p.numel() for p in model.parameters()) > 10_000
-
-
 def test_published_widths(repository):
     """4,861,617 parameters: the published network without those that never do anything."""
-    model, _ = models.build(*models.find_config('mim', repository / 'configs'))
+    model, _ = models.build(repository / 'configs/mim/mim_published.py')
     assert sum(p.numel() for p in model.parameters()) == 4_861_617
 
 
@@ -104,10 +95,6 @@ def test_memory_is_what_a_function_held_at_once():
 
 
 class TestUsersMistakes:
-    def test_unknown_names_are_told_with_the_nearest(self, folder):
-        with pytest.raises(UserError, match=r"smal: no network.*Did you mean 'small'"):
-            models.benchmark(['smal'], folder=str(folder))
-
     def test_a_config_without_a_model(self, folder):
         with pytest.raises(UserError, match='has no model'):
             models.build(folder / 'schedule.py')
