@@ -16,6 +16,8 @@ examples:
       under every protocol, with a picture of each image: hits, misses, false alarms
   python tools/test.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --views 8 --out eight_views
       each image in its four quarter turns and their mirror images, logits averaged
+  python tools/test.py configs/madnet/madnet_nano.py joint.pth --dataset nuaa,nudt --threshold best:val
+      two sets, one row each and one over all; the threshold with the best IoU on their validation parts
   python tools/test.py configs/classical/classical.py --method pstnn --workers 4
       a detector without training: no checkpoint, four processes over the images
 
@@ -36,9 +38,15 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--protocol',
-        default='native',
         metavar='NAME[,NAME...]|all',
-        help='how to score: native (default), acm, abc, dnanet, basicirstd, several with commas, or all',
+        help='how to score: native, acm, abc, dnanet, basicirstd, several with commas, or all (default: what '
+        "the config's test_evaluator says, native)",
+    )
+    parser.add_argument(
+        '--threshold',
+        metavar='0-1|best:val',
+        help="probability above which is target, in place of the protocols' own, usually 0.5; best:val for "
+        'the one with the best IoU on the validation part',
     )
     parser.add_argument(
         '--method',
@@ -103,6 +111,7 @@ def main() -> int:
         workers=args.workers,
         views=args.views,
         dataset=args.dataset,
+        threshold=args.threshold,
     )
 
 

@@ -140,6 +140,11 @@ class IRSTDMetric(BaseMetric):
         return {f'{self.prefix}/{k}': v for k, v in flat.items()} if self.prefix else flat
 
     @property
+    def evaluator(self) -> Evaluator:
+        """The counts of the last evaluation."""
+        return self._last or self._evaluator
+
+    @property
     def per_image(self) -> list[dict]:
         """Rows of the last evaluation, see ``Evaluator.per_image``."""
         return self._last.per_image() if self._last else []

@@ -1,21 +1,25 @@
 """Testing, from a config and its checkpoint, if it needs one, to a table, ``metrics.json`` and pictures."""
 
 import copy
+import math
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mmengine
 import mmseg
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
-from mmseg.registry import METRICS
+from mmseg.registry import DATASETS, METRICS
 
 import madnet
+from madnet.datasets.sirst_dataset import TargetDataset
+from madnet.datasets.splits import ids_sha256
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
 from madnet.engine.cli import parse_options
@@ -25,14 +29,32 @@ from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
 from madnet.evaluation import get_protocols
+from madnet.evaluation.evaluator import joined
+from madnet.evaluation.protocols import ProtocolLike
+from madnet.evaluation.thresholds import at_threshold, parse_threshold, refuse_same_part
 from madnet.files import plain
 from madnet.records import MetricsFile, metrics_text, write_results
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One data set after its test.
+
+    Attributes:
+        runner: As the test left it.
+        dataset: What the data set says of itself.
+        metric: With the counts.
+    """
+
+    runner: MadnetRunner
+    dataset: dict
+    metric: IRSTDMetric
 
 
 def run_test(
     config: str,
     checkpoint: str | None = None,
-    protocols: str = 'native',
+    protocols: str | None = None,
     out: str | None = None,
     show_dir: str | None = None,
     save_scores: bool = False,
@@ -43,16 +65,19 @@ def run_test(
     workers: int = 1,
     views: int | None = None,
     dataset: str | None = None,
+    threshold: str | float | None = None,
 ) -> MetricsFile:
-    """Score a checkpoint, or a detector without training, on a part of the config's data set.
+    """Score a checkpoint, or a detector without training, on a part of the config's data set or sets.
 
     Args:
         config: Path of the config file that the checkpoint was trained with, or of a detector's.
         checkpoint: Path of the weights; None for a detector without training.
-        protocols: Names with commas, or ``'all'``.
+        protocols: Names with commas, or ``'all'``; None for what the config's ``test_evaluator`` says,
+            usually ``'native'``.
         out: Folder for ``metrics.json`` and ``per_image.csv``; default the checkpoint's, without one
             ``work_dirs/<name of the config>_<data set>``.
-        show_dir: Folder for a picture of each image; None draws none.
+        show_dir: Folder for a picture of each image; None draws none. Of several data sets each has a folder
+            in it, as under ``scores``.
         save_scores: Whether to keep the score maps, in ``<out>/scores``.
         split: Part of the data set; None for what the config says, usually ``'test'``.
         launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
@@ -61,35 +86,50 @@ def run_test(
         workers: Processes that share the images, for a detector without training.
         views: Mirrored and turned views of each image whose logits a network's prediction averages: 1, 2, 4
             or 8; None for what the config says, usually 1.
-        dataset: As of :func:`~madnet.engine.config.load_config`.
+        dataset: As of :func:`~madnet.engine.config.load_config`; several are scored one by one, and together.
+        threshold: Probability above which is target, in place of the protocols' own; ``'best:val'`` for the
+            one with the best IoU on that part of the data.
 
     Returns:
         What ``metrics.json`` holds.
 
     Raises:
-        UserError: The config, the checkpoint, a protocol or the data are not as they should be.
+        UserError: The config, the checkpoint, a protocol, the threshold or the data are not as they should
+            be.
     """
-    names = [p.name for p in get_protocols(protocols)]
+    if protocols is not None:
+        get_protocols(protocols)  # what is wrong with it is said before anything is read
+    value, chosen_on = parse_threshold(threshold)
     weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
     cfg = load_config(config, parse_options(options), dataset)
     _check_checkpoint(config, checkpoint, is_training_free(cfg), cfg.work_dir)
     out = Path(out or (cfg.work_dir if checkpoint is None else Path(checkpoint).parent))
+    cfg.launcher = launcher
+    found: dict[str, Any] = {}
+
+    def score(split: str | None, chosen: Iterable[ProtocolLike], hooks: Sequence[dict]) -> dict[str, Scored]:
+        made = config_for_test(cfg, chosen, config, split, hooks, workers, views)
+        return {label: _score(one, weights, checkpoint) for label, one in configs_by_set(made, hooks).items()}
+
+    chosen = protocols_of(cfg, config) if protocols is None else protocols.split(',')
+    if chosen_on is not None:
+        refuse_same_part(chosen_on, {d.get('split') if split is None else split for d in _test_sets(cfg)})
+        value, found['threshold_chosen_on'] = _best_threshold(score(chosen_on, ['native'], []), chosen_on)
+    if value is not None:
+        found['threshold'] = value
+        chosen = [at_threshold(p, value) for p in get_protocols(chosen)]
     hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
     if save_scores:
         hooks.append({'type': 'SaveScoresHook', 'folder': str(out / 'scores')})
-    cfg = config_for_test(cfg, names, config, split, hooks, workers, views)
-    cfg.launcher = launcher
-    # mmengine always writes a config and a log into its work folder, where a training's own may lie
-    with tempfile.TemporaryDirectory() as folder:
-        cfg.work_dir = folder
-        runner = build_runner(cfg)
-        if weights is not None:
-            load_weights(runner.bare_model, weights, checkpoint)
-        runner.test()
-    metric = find_metric(runner)
-    found = report(runner, metric, config, checkpoint)
+    sets = score(split, chosen, hooks)
+    found = report(sets, config, checkpoint, **found)
     if is_main_process():
-        write_results(out, found, metric.per_image)
+        per_image = [
+            {'dataset': label, **row} if len(sets) > 1 else row
+            for label, one in sets.items()
+            for row in one.metric.per_image
+        ]
+        write_results(out, found, per_image)
         print(_in_words(found))
         print(f'numbers  {out / "metrics.json"}, {out / "per_image.csv"}')
         if save_scores:
@@ -99,9 +139,75 @@ def run_test(
     return found
 
 
+def protocols_of(cfg: Config, name: str) -> list[ProtocolLike]:
+    """The protocols that a config's ``test_evaluator`` names."""
+    protocols = _our_evaluator(cfg, name).get('protocols', 'native')
+    return [protocols] if isinstance(protocols, (str, Mapping)) else list(protocols)
+
+
+def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
+    # mmengine always writes a config and a log into its work folder, where a training's own may lie
+    with tempfile.TemporaryDirectory() as folder:
+        cfg.work_dir = folder
+        cfg.experiment_name = Path(folder).name  # one's own, though the runs of several sets share a second
+        runner = build_runner(cfg)
+        if weights is not None:
+            load_weights(runner.bare_model, weights, checkpoint)
+        runner.test()
+    return Scored(runner, _describe(runner.test_dataloader.dataset), find_metric(runner))
+
+
+def _describe(dataset: Any) -> dict:
+    """What ``metrics.json`` says of a data set; of another package's, its folder and size."""
+    if hasattr(dataset, 'describe'):
+        return dataset.describe()
+    return {
+        'name': str(getattr(dataset, 'data_root', None) or type(dataset).__name__),
+        'images': len(dataset),
+    }
+
+
+def _best_threshold(sets: Mapping[str, Scored], part: str) -> tuple[float, str]:
+    """The threshold of the best IoU over all images of the sets, and where it was found, in words."""
+    counted = joined({label: one.metric.evaluator for label, one in sets.items()})
+    value, best = counted.counted('native').histogram.best_threshold()
+    if math.isnan(best):
+        raise UserError(f'--threshold best:{part}: the {len(counted)} images of this part have no target.')
+    return value, f'{part!r}, {len(counted)} images, IoU {100 * best:.2f} there'
+
+
+def _test_sets(cfg: Config) -> list[ConfigDict]:
+    return inner_datasets(cfg.test_dataloader.dataset)
+
+
+def configs_by_set(cfg: Config, hooks: Sequence[dict]) -> dict[str, Config]:
+    """A config for each of the data sets in the test loader, by a name that tells them apart.
+
+    Args:
+        cfg: Of :func:`config_for_test`.
+        hooks: Configs of its hooks; of several sets, each gets folders of its own from them.
+    """
+    datasets = _test_sets(cfg)
+    names = [str(d.get('name') or Path(str(d.get('data_root') or d.type)).name) for d in datasets]
+    if len(set(names)) < len(names):
+        names = [f'{n} {d.get("split") or ""}'.strip() for n, d in zip(names, datasets, strict=True)]
+    if len(set(names)) < len(names):
+        names = [f'{n} #{i}' for i, n in enumerate(names, 1)]
+    made = {}
+    for name, dataset in zip(names, datasets, strict=True):
+        made[name] = copy.deepcopy(cfg)
+        made[name].test_dataloader.dataset = copy.deepcopy(dataset)
+        if len(names) > 1:
+            made[name].custom_hooks = [
+                {k: str(Path(v, name)) if k in ('folder', 'show_dir') else v for k, v in hook.items()}
+                for hook in hooks
+            ]
+    return made
+
+
 def config_for_test(
     cfg: Config,
-    protocols: Sequence[str],
+    protocols: Iterable[ProtocolLike],
     name: str,
     split: str | None = None,
     hooks: Sequence[dict] = (),
@@ -112,28 +218,43 @@ def config_for_test(
 
     Args:
         cfg: A loaded config; it is not changed.
-        protocols: Names of the protocols to score under.
+        protocols: The protocols to score under.
         name: Name of the config for messages.
         split, workers, views: As of :func:`run_test`.
         hooks: Configs of hooks that follow the test, instead of the training's ``custom_hooks``.
 
     Raises:
-        UserError: There are several test sets; ``workers`` or ``views`` does not fit the config;
-            ``test_evaluator`` has no ``IRSTDMetric``.
+        UserError: ``split``, ``workers`` or ``views`` does not fit the config; ``test_evaluator`` has no
+            ``IRSTDMetric``.
     """
     cfg = copy.deepcopy(cfg)
     if workers != 1:
         _share_images(cfg, workers)
     if views is not None:
         _set_views(cfg, name, views)
-    datasets = inner_datasets(cfg.test_dataloader.dataset)
-    if len(datasets) > 1:
-        raise UserError(
-            f'config {name}: found {len(datasets)} data sets in test_dataloader; tests score one at a time: '
-            '--cfg-options test_dataloader.dataset.name=NUDT-SIRST, with mean and deviation as trained.'
-        )
-    for dataset in datasets:
-        dataset.split = split or dataset.get('split', 'test')
+    for dataset in _test_sets(cfg):
+        if _has_parts(dataset.type):
+            dataset.split = split or dataset.get('split', 'test')
+        elif split is not None:
+            raise UserError(f'--split {split}: config {name}: a {dataset.type} has no parts to choose from.')
+    _our_evaluator(cfg, name).update(protocols=list(protocols), scr=True)
+    cfg.custom_hooks = list(hooks)
+    if cfg.get('visualizer'):
+        cfg.visualizer.vis_backends = []
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
+        cfg[key] = None
+    for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
+        cfg[key] = None
+    cfg.load_from, cfg.resume = None, False  # where a training would begin
+    return cfg
+
+
+def _has_parts(kind: str | type) -> bool:
+    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    return isinstance(kind, type) and issubclass(kind, TargetDataset)
+
+
+def _our_evaluator(cfg: Config, name: str) -> ConfigDict:
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     ours = [each for each in evaluators if _is_irstd_metric(each['type'])]
     if not ours:
@@ -141,15 +262,7 @@ def config_for_test(
         raise UserError(
             f"config {name}: test_evaluator: found {kinds}, expected dict(type='IRSTDMetric') among them."
         )
-    ours[0].update(protocols=list(protocols), scr=True)
-    cfg.custom_hooks = list(hooks)
-    cfg.visualizer.vis_backends = []
-    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
-        cfg[key] = None
-    for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
-        cfg[key] = None
-    cfg.load_from, cfg.resume = None, False  # where a training would begin
-    return cfg
+    return ours[0]
 
 
 def _is_irstd_metric(kind: str | type) -> bool:
@@ -162,23 +275,27 @@ def find_metric(runner: Runner) -> IRSTDMetric:
     return next(metric for metric in runner.test_evaluator.metrics if isinstance(metric, IRSTDMetric))
 
 
-def report(runner: MadnetRunner, metric: IRSTDMetric, config: str, checkpoint: str | None) -> MetricsFile:
+def report(
+    sets: Mapping[str, Scored], config: str, checkpoint: str | None, **threshold: float | str
+) -> MetricsFile:
     """What ``metrics.json`` says of a test.
 
     Args:
-        runner: After its test.
-        metric: Its metric, see :func:`find_metric`.
+        sets: By name; of several, the numbers are those of all their images, and each has its own beside.
         config: Name of the config.
         checkpoint: Path of the weights, None for a training-free detector.
+        threshold: ``threshold`` and ``threshold_chosen_on``, where it is another than the protocols'.
     """
-    model = runner.bare_model
+    scored = [*sets.values()]
+    model = scored[0].runner.bare_model
     content = {
         'config': str(config),
         'checkpoint': checkpoint and {'path': str(checkpoint), 'sha256': sha256_of(checkpoint)},
-        'dataset': runner.test_dataloader.dataset.describe(),
+        'dataset': scored[0].dataset,
         'views': getattr(getattr(model, 'test_cfg', None), 'views', 1),
-        'results': metric.full_results,
-        'details': metric.details(),
+        **threshold,
+        'results': scored[0].metric.full_results,
+        'details': scored[0].metric.details(),
         'versions': {
             'madnet': madnet.__version__,
             'torch': torch.__version__,
@@ -187,16 +304,45 @@ def report(runner: MadnetRunner, metric: IRSTDMetric, config: str, checkpoint: s
             'python': platform.python_version(),
         },
     }
+    if len(sets) > 1:
+        content['sets'] = {
+            label: {
+                'dataset': one.dataset,
+                'results': one.metric.full_results,
+                'details': one.metric.details(),
+            }
+            for label, one in sets.items()
+        }
+        every = joined({label: one.metric.evaluator for label, one in sets.items()})
+        splits = {one.dataset.get('split') for one in scored}
+        content['dataset'] = {
+            'name': ' + '.join(sets),
+            'split': splits.pop() if len(splits) == 1 else None,
+            'images': len(every),
+            'split_sha256': ids_sha256(every.names),
+        }
+        content |= {'results': every.compute(), 'details': every.details()}
     if getattr(model, 'training_free', False):
         content['detector'] = model.describe()
     return MetricsFile.from_json(plain(content))
 
 
 def _in_words(found: MetricsFile) -> str:
-    lines = [f'{found.dataset.name}, {found.dataset.split}: {found.dataset.images} images']
+    sets = found.sets or {found.dataset.name: found}
+    lines = [
+        ', '.join(filter(None, (label, one.dataset.split))) + f': {one.dataset.images} images'
+        for label, one in sets.items()
+    ]
     if found.detector:
         lines.append('{title}; detections where {formula} (rule {rule})'.format(**found.detector))
-    return '\n'.join([*lines, metrics_text(found.results)])
+    if found.threshold is not None:
+        lines.append(found.threshold_text)
+    if not found.sets:
+        return '\n'.join([*lines, metrics_text(found.results)])
+    for protocol, everything in found.results.items():
+        rows = {label: one.results[protocol] for label, one in sets.items()}
+        lines.append(metrics_text({**rows, 'all': everything}, f'protocol {protocol}'))
+    return '\n'.join(lines)
 
 
 def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool, work_dir: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -176,7 +176,8 @@ class Evaluator:
 
         Returns:
             ``{'native': {'IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'Fa', 'targets', 'images', 'AUC',
-            'AP', …}, …}`` as fractions; NaN for what a protocol does not define, and for Pd without targets.
+            'AP', …}, …}`` as fractions, and ``false_per_image``, components; NaN for what a protocol does not
+            define, and for Pd without targets.
             ``extended`` protocols add hIoU with its error shares, ``Sp`` of LimitIRSTD and, with ``boxes``,
             ``AP50``, ``AP50-95`` and ``AP_centre``.
 
@@ -236,6 +237,22 @@ class Evaluator:
         """The columns of :data:`~madnet.evaluation.strata.TARGET` for an ``extended`` protocol's targets, and
         ``image``, which indexes ``names``."""
         return self.counted(protocol).rows('target_rows', TARGET)
+
+
+def joined(sets: Mapping[str, Evaluator]) -> Evaluator:
+    """Several data sets, each scored on its own, as one: every image of each counts, under ``<set>/<name>``.
+
+    Args:
+        sets: Evaluators with the same settings, by the name of their set.
+    """
+    first = next(iter(sets.values()))
+    every = Evaluator(first.protocols, first.curves, first.boxes)
+    for label, one in sets.items():
+        for key, scored in one._images.items():
+            every._images[label, key] = replace(scored, name=f'{label}/{scored.name}')
+        for group, histogram in one._histograms.items():
+            every._histograms.setdefault(group, ScoreHistogram()).merge(histogram)
+    return every
 
 
 def evaluate(

@@ -11,6 +11,7 @@ from madnet.records.metrics_file import (
     DatasetInfo,
     Details,
     MetricsFile,
+    SetResults,
     read_per_image,
     write_results,
 )
@@ -41,6 +42,7 @@ __all__ = [
     'MetricsFile',
     'ResultTable',
     'RunFile',
+    'SetResults',
     'Spread',
     'as_text',
     'column',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,6 +36,7 @@ class Column:
         decimals: Digits behind the point.
         better: ``'higher'``, ``'lower'``, or None where neither is better.
         latex: The head in LaTeX, without its arrow; default the key and the unit.
+        name: How the head calls it; default the key.
     """
 
     key: str
@@ -44,11 +45,12 @@ class Column:
     decimals: int = 2
     better: str | None = 'higher'
     latex: str = ''
+    name: str = ''
 
     @property
     def title(self) -> str:
         """Name and unit."""
-        return ' '.join(part for part in (self.key, self.unit) if part)
+        return ' '.join(part for part in (self.name or self.key, self.unit) if part)
 
     @property
     def head(self) -> str:
@@ -84,6 +86,14 @@ COLUMNS: dict[str, Column] = {
         Column('recall'),
         Column('Pd', latex=r'$P_d$ (\%)'),
         Column('Fa', '×1e-6', 1e6, better='lower', latex=r'$F_a$ ($10^{-6}$)'),
+        Column(
+            'false_per_image',
+            unit='',
+            scale=1,
+            better='lower',
+            latex='false alarms per image',
+            name='false/image',
+        ),
         Column('AUC'),
         Column('AP'),
         Column('hIoU'),
@@ -99,6 +109,10 @@ COLUMNS: dict[str, Column] = {
     )
 }
 
+#: What is undefined, or says nothing, where a set has no target.
+NEED_TARGETS = {
+    *('IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'AUC', 'AP', 'hIoU', 'AP50', 'AP50-95', 'AP_centre')
+}
 #: What a table of results shows, as far as its rows have it.
 HEADLINE = ('IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'Fa', 'AUC')
 #: What fits beside other columns.
@@ -118,5 +132,20 @@ def as_text(key: str, value: Value) -> str:
 
 
 def present(keys: Sequence[str], rows: Sequence) -> list[Column]:
-    """The columns of those metrics that any of the rows has."""
-    return [column(k) for k in keys if any(is_known(row.get(k)) for row in rows)]
+    """The columns of those metrics that any of the rows has; with false alarms per image after Fa where a row
+    is of a set without targets, of which they and Fa are all there is to say."""
+    keys = [*keys]
+    if 'Fa' in keys and 'false_per_image' not in keys and any(map(has_no_target, rows)):
+        keys.insert(keys.index('Fa') + 1, 'false_per_image')
+    return [column(k) for k in keys if any(is_known(value_of(row, k)) for row in rows)]
+
+
+def has_no_target(row: Mapping[str, Value]) -> bool:
+    """Whether a row's numbers are of a set that holds no target."""
+    targets = row.get('targets')
+    return (targets[0] if isinstance(targets, (tuple, list)) else targets) == 0
+
+
+def value_of(row: Mapping[str, Value], key: str) -> Value:
+    """A row's number; None where it is undefined, as an IoU is where there is no target."""
+    return None if key in NEED_TARGETS and has_no_target(row) else row.get(key)

@@ -76,6 +76,15 @@ class Details(Record):
 
 
 @dataclass
+class SetResults(Record):
+    """One of several data sets that were scored together; attributes as of :class:`MetricsFile`."""
+
+    results: dict[str, dict[str, float | None]]
+    dataset: DatasetInfo = field(default_factory=DatasetInfo)
+    details: dict[str, Details] = field(default_factory=dict)
+
+
+@dataclass
 class MetricsFile(RecordFile):
     """What ``metrics.json`` holds.
 
@@ -87,7 +96,10 @@ class MetricsFile(RecordFile):
         predictions: Folder of the score maps, where folders were scored.
         masks: Folder of the masks, likewise.
         views: Views of each image that a prediction averages.
+        threshold: Probability above which is target, where it is not the protocols' own.
+        threshold_chosen_on: On which images it was chosen, in words; None where it was given.
         details: Protocol → what reports draw.
+        sets: Where several data sets were scored: name → its part of what is said of all here.
         detector: A training-free detector's ``method``, ``title``, ``paper``, ``parameters``, ``rule`` and
             ``formula``.
         left_out: Images that were not scored.
@@ -104,10 +116,21 @@ class MetricsFile(RecordFile):
     predictions: str | None = field(default=None, metadata=OMITTED)
     masks: str | None = field(default=None, metadata=OMITTED)
     views: int | None = field(default=None, metadata=OMITTED)
+    threshold: float | None = field(default=None, metadata=OMITTED)
+    threshold_chosen_on: str | None = field(default=None, metadata=OMITTED)
     details: dict[str, Details] = field(default_factory=dict)
+    sets: dict[str, SetResults] | None = field(default=None, metadata=OMITTED)
     detector: dict[str, Any] | None = field(default=None, metadata=OMITTED)
     left_out: Any = field(default=None, metadata=OMITTED)
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def threshold_text(self) -> str:
+        """The threshold in words; empty where the protocols' own hold."""
+        if self.threshold is None:
+            return ''
+        chosen = f', chosen by IoU on {self.threshold_chosen_on}' if self.threshold_chosen_on else ''
+        return f'threshold {self.threshold:.6g}{chosen}'
 
     def details_of(self, protocol: str) -> Details:
         """What reports draw under a protocol; of nothing where the file has nothing."""
@@ -149,7 +172,7 @@ def read_per_image(path: str | os.PathLike) -> list[dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         return []
-    words = ('protocol', 'name')
+    words = ('protocol', 'name', 'dataset')
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding='utf-8'), newline='')))
         return [{k: v if k in words else float(v or 'nan') for k, v in row.items()} for row in rows]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from madnet.files import write_whole
-from madnet.records.columns import HEADLINE, Column, Value, as_text, column, is_known, present
+from madnet.records.columns import HEADLINE, Column, Value, is_known, present, value_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class ResultTable:
             (
                 label,
                 [
-                    Cell(c.text(row.get(c.key)), rank[i], self._interval(label, c))
+                    Cell(c.text(value_of(row, c.key)), rank[i], self._interval(label, c))
                     for c, rank in zip(self.columns, ranks, strict=True)
                 ],
             )
@@ -79,7 +79,7 @@ class ResultTable:
         return ' – '.join(map(c.text, ends)) if len(ends) == 2 and all(map(is_known, ends)) else ''
 
     def _ranks(self, c: Column) -> list[int]:
-        values = [_printed(c, row.get(c.key)) for row in self.rows.values()]
+        values = [_printed(c, value_of(row, c.key)) for row in self.rows.values()]
         distinct = sorted({v for v in values if v is not None}, reverse=c.better == 'higher')
         if not self.ranked or c.better is None or sum(v is not None for v in values) < 2:
             return [0] * len(values)
@@ -150,9 +150,9 @@ def metrics_text(results: Mapping[str, Mapping[str, Value]], head: str = 'protoc
         results: Label → metrics as in ``metrics.json`` (fractions).
         head: Head of the column of labels.
     """
-    keys = [k for k in HEADLINE if any(k in row for row in results.values())]
-    rows = [[name, *(as_text(k, row.get(k)) for k in keys)] for name, row in results.items()]
-    return text_table([[head, *(column(k).title for k in keys)], *rows])
+    columns = present(HEADLINE, [*results.values()])
+    rows = [[name, *(c.text(value_of(row, c.key)) for c in columns)] for name, row in results.items()]
+    return text_table([[head, *(c.title for c in columns)], *rows])
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, split_ids
 from madnet.engine.config import check_config, load_config, selection_of
 from madnet.engine.config.reading import OURS
-from madnet.engine.test import config_for_test
+from madnet.engine.test import config_for_test, configs_by_set
 from madnet.errors import UserError
 
 #: A network for any data set, as the common configs are.
@@ -199,8 +199,10 @@ def test_several_sets_train_together(config):
     assert cfg.model.data_preprocessor.mean == [99.423]
     assert cfg.model.data_preprocessor.std == [57.959]
     assert cfg.work_dir == 'work_dirs/open_nuaa+nudt+irstd1k'
-    with pytest.raises(UserError, match='tests score one at a time'):
-        config_for_test(cfg, ['native'], 'open.py')
+    made = configs_by_set(config_for_test(cfg, ['native'], 'open.py'), [])
+    assert [*made] == [one.test_dataloader.dataset.name for one in made.values()]
+    assert [*made] == ['NUAA-SIRST', 'NUDT-SIRST', 'IRSTD-1K']
+    assert all(one.test_dataloader.dataset.split == 'test' for one in made.values())
     one = load_config(config, {**options, 'test_dataloader.dataset.name': 'NUDT-SIRST'}, 'nuaa,nudt')
     assert config_for_test(one, ['native'], 'open.py').test_dataloader.dataset.name == 'NUDT-SIRST'
     assert len(one.train_dataloader.dataset.datasets) == 2

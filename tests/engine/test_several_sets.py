@@ -1,0 +1,143 @@
+"""Tests over several data sets, at another threshold, and over sets without targets."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+import madnet  # noqa: F401
+from madnet.datasets import SyntheticSIRSTDataset
+from madnet.engine.config import load_config
+from madnet.engine.test import run_test
+from madnet.errors import UserError
+from madnet.evaluation import evaluate, make_protocol
+from madnet.evaluation.folders import read_scores
+from madnet.evaluation.thresholds import parse_threshold, refuse_same_part
+from madnet.files import read_json
+from madnet.records import MetricsFile, metrics_text, read_per_image
+
+SETS = """
+_base_ = ['{tiny}']
+test_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='ConcatDataset',
+        datasets=[
+            dict(type='SyntheticSIRSTDataset', split=s, length=n, size=64, pipeline=_base_.test_pipeline)
+            for s, n in (('test', 2), ('val', 3))
+        ],
+    )
+)
+test_evaluator = dict(protocols=['native', 'acm'])
+"""
+
+
+@pytest.fixture
+def weights(tiny_config, tmp_path):
+    torch.manual_seed(0)
+    model = MODELS.build(load_config(tiny_config).model)
+    path = tmp_path / 'weights.pth'
+    torch.save(model.state_dict(), path)
+    return str(path)
+
+
+@pytest.fixture
+def several(tiny_config, tmp_path):
+    path = tmp_path / 'several.py'
+    path.write_text(SETS.format(tiny=tiny_config))
+    return str(path)
+
+
+def maps(folder):
+    return [read_scores(p) for p in sorted(folder.glob('*.png'))]
+
+
+def test_a_row_for_each_set_and_one_over_all(several, weights, tmp_path, capsys):
+    out = tmp_path / 'out'
+    found = run_test(several, weights, out=str(out), save_scores=True)
+    printed = capsys.readouterr().out
+    labels = ['SyntheticSIRSTDataset test', 'SyntheticSIRSTDataset val']
+    # the protocols that the config names
+    assert [*found.results] == ['native', 'acm']
+    assert [*found.sets] == labels
+    assert [one.dataset.images for one in found.sets.values()] == [2, 3]
+    assert found.dataset.images == found.results['native']['images'] == 5
+    for label in [*labels, 'all']:
+        assert sum(line.startswith(label + '  ') for line in printed.splitlines()) == 2
+    for count in ('targets', 'matched', 'false_pixels', 'pixels'):
+        total = sum(one.results['native'][count] for one in found.sets.values())
+        assert found.results['native'][count] == total
+    # each set's score maps have a folder of their own, though images of both have equal names
+    assert [len(maps(out / 'scores' / label)) for label in labels] == [2, 3]
+    rows = read_per_image(out / 'per_image.csv')
+    assert [r['dataset'] for r in rows if r['protocol'] == 'acm'] == [labels[0]] * 2 + [labels[1]] * 3
+    # the record is one that readers of a single set's take, too
+    assert MetricsFile.read(out / 'metrics.json').sets.keys() == found.sets.keys()
+    content = read_json(out / 'metrics.json')
+    assert content['schema'] == 1
+    assert content['results']['native']['IoU'] == found.results['native']['IoU']
+
+
+def test_one_set_keeps_the_record_it_had(tiny_config, weights, tmp_path):
+    found = run_test(str(tiny_config), weights, out=str(tmp_path / 'out'))
+    assert found.sets is found.threshold is None
+    content = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert not {'sets', 'threshold', 'threshold_chosen_on'} & set(content)
+    with open(tmp_path / 'out' / 'per_image.csv') as file:
+        assert next(csv.reader(file))[:3] == ['protocol', 'name', 'IoU']
+
+
+def test_the_threshold_reaches_every_number(tiny_config, weights, tmp_path, capsys):
+    plain = run_test(str(tiny_config), weights, out=str(tmp_path / 'a'), save_scores=True)
+    scores = maps(tmp_path / 'a' / 'scores')
+    # between two levels of the 16-bit maps
+    threshold = float(np.floor(np.quantile(scores, 0.99) * 65535) + 0.5) / 65535
+    data = SyntheticSIRSTDataset(split='test', length=6, size=64)
+    masks = [data.read_sample(i)[1] for i in range(6)]
+    found = run_test(str(tiny_config), weights, 'native,acm', out=str(tmp_path / 'b'), threshold=threshold)
+    expected = evaluate(scores, masks, make_protocol('native', prediction=threshold))
+    for key in ('IoU', 'nIoU', 'F1', 'Pd', 'Fa'):
+        assert found.results['native'][key] == pytest.approx(expected[key]), key
+    assert found.results['native']['Fa'] != plain.results['native']['Fa']
+    assert found.results['acm']['IoU'] == pytest.approx(found.results['native']['IoU'])
+    assert found.threshold == threshold
+    assert f'threshold {threshold:.6g}' in capsys.readouterr().out
+
+
+def test_the_best_threshold_of_the_validation_part(tiny_config, weights, tmp_path, capsys):
+    found = run_test(str(tiny_config), weights, out=str(tmp_path / 'a'), threshold='best:val')
+    val = run_test(str(tiny_config), weights, out=str(tmp_path / 'b'), split='val')
+    best = val.details['native'].best_threshold
+    assert found.threshold == best['threshold']
+    assert f"chosen by IoU on 'val', 6 images, IoU {100 * best['IoU']:.2f} there" in capsys.readouterr().out
+    at_best = run_test(str(tiny_config), weights, out=str(tmp_path / 'c'), threshold=found.threshold)
+    assert at_best.results == found.results
+
+
+@pytest.mark.parametrize('text', ['half', '1.5', '-0.1', 'best:', 'nan'])
+def test_what_is_no_threshold(text):
+    with pytest.raises(UserError, match=r'--threshold: found .* expected a probability in 0–1, or best:val'):
+        parse_threshold(text)
+
+
+def test_a_threshold_is_not_chosen_on_what_it_is_scored_on():
+    refuse_same_part('val', {'test'})
+    refuse_same_part('val', {'fit', None})
+    for part in ('val', 'trainval', 'all', 'train'):
+        with pytest.raises(UserError, match='flatters'):
+            refuse_same_part('val', {part})
+
+
+def test_a_set_without_targets_says_its_false_alarms():
+    scores = np.zeros((64, 64), np.float32)
+    scores[3:5, 3:5] = scores[30, 30] = 0.9
+    result = evaluate([scores, scores * 0], [np.zeros((64, 64), np.uint8)] * 2)
+    assert (result['targets'], result['false_per_image']) == (0, 1.0)
+    head, row = metrics_text({'native': result}).splitlines()
+    assert head.split() == ['protocol', 'Fa', '×1e-6', 'false/image']
+    assert row.split() == ['native', f'{5 / 2 / 64**2 * 1e6:.2f}', '1.00']
+    both = {'with': {'IoU': 0.5, 'Fa': 0.0, 'targets': 2, 'false_per_image': 0.0}, 'without': result}
+    assert [line.split()[1] for line in metrics_text(both).splitlines()[1:]] == ['50.00', '–']
