@@ -3,15 +3,19 @@
 import difflib
 from collections.abc import Iterable
 
+from madnet.text import printable
+
 
 class UserError(Exception):
     """The user's input is wrong; the message is one line that says what, where, and what to do.
+
+    Control characters in it, of a file name or a key, are escaped.
 
     The tools print it as ``error: <message>`` on standard error, without a traceback, and exit with code 2.
     """
 
     def __init__(self, message: str):
-        super().__init__(' '.join(str(message).split()))
+        super().__init__(printable(' '.join(str(message).split())))
 
 
 def nearest(name: str, candidates: Iterable[str], n: int = 3) -> str:

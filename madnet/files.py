@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from madnet.errors import UserError
+from madnet.text import encodable
 
 
 @contextmanager
@@ -92,6 +93,8 @@ def remove_leftovers(folder: str | os.PathLike) -> None:
 def write_whole(path: str | os.PathLike, data: bytes | str) -> Path:
     """Write bytes, or text as UTF-8, whole or not at all; see :func:`replacing`.
 
+    What UTF-8 cannot hold is escaped, see :func:`~madnet.text.encodable`.
+
     Returns:
         The path.
 
@@ -99,7 +102,7 @@ def write_whole(path: str | os.PathLike, data: bytes | str) -> Path:
         UserError: It cannot be written.
     """
     with replacing(path) as temporary:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+        temporary.write_bytes(encodable(data).encode() if isinstance(data, str) else data)
     return Path(path)
 
 
@@ -123,17 +126,19 @@ def json_text(content: Any, indent: int = 2) -> str:
 def plain(value: Any) -> Any:
     """A value as JSON has it.
 
-    Dataclasses and mappings become dicts, tuples and arrays lists, NumPy's numbers Python's. NaN and
-    infinity, which JSON has no word for, become None.
+    Dataclasses and mappings become dicts, tuples and arrays lists, NumPy's numbers Python's; texts as
+    :func:`~madnet.text.encodable`. NaN and infinity, which JSON has no word for, become None.
     """
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {encodable(str(k)): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if hasattr(value, 'tolist'):
         return plain(value.tolist())
+    if isinstance(value, str):
+        return encodable(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

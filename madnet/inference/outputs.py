@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from madnet.datasets.images import encode_png
 from madnet.errors import UserError, nearest
 from madnet.files import json_text, write_whole
+from madnet.text import csv_text
 from madnet.visualization.overlay import draw_overlay
 
 from .prediction import Prediction
@@ -81,14 +81,12 @@ def record(prediction: Prediction, name: str) -> dict[str, Any]:
 
 def targets_csv(records: Sequence[dict], about: dict) -> bytes:
     """One row for each target, columns :data:`COLUMNS`."""
-    buffer = io.StringIO(newline='')
-    writer = csv.writer(buffer, lineterminator='\n')
-    writer.writerow(COLUMNS)
+    rows = [COLUMNS]
     for image in records:
         for t in image['targets']:
             numbers = (f'{t["x"]:.3f}', f'{t["y"]:.3f}', *t['box'], t['area'])
-            writer.writerow((image['name'], *numbers, f'{t["peak"]:.5f}', f'{t["mean"]:.5f}'))
-    return buffer.getvalue().encode()
+            rows.append((image['name'], *numbers, f'{t["peak"]:.5f}', f'{t["mean"]:.5f}'))
+    return csv_text(rows).encode()
 
 
 def targets_json(records: Sequence[dict], about: dict) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from madnet.errors import UserError
 from madnet.files import write_whole
 from madnet.records.reading import OMITTED, Record, RecordFile
+from madnet.text import csv_text, from_cell
 
 Curve = dict[str, list[float | None]]
 
@@ -154,13 +155,11 @@ def write_results(
         UserError: A file cannot be written.
     """
     rows = list(per_image)
-    text = io.StringIO(newline='')
-    if rows:
-        writer = csv.DictWriter(text, rows[0].keys())
-        writer.writeheader()
-        writer.writerows({k: '' if _undefined(v) else v for k, v in row.items()} for row in rows)
+    keys = list(rows[0]) if rows else []
+    cells = (['' if _undefined(row[k]) else row[k] for k in keys] for row in rows)
+    text = csv_text([keys, *cells]) if rows else ''
     metrics = report.write(Path(folder) / 'metrics.json')
-    return metrics, write_whole(Path(folder) / 'per_image.csv', text.getvalue())
+    return metrics, write_whole(Path(folder) / 'per_image.csv', text)
 
 
 def read_per_image(path: str | os.PathLike) -> list[dict[str, Any]]:
@@ -175,7 +174,9 @@ def read_per_image(path: str | os.PathLike) -> list[dict[str, Any]]:
     words = ('protocol', 'name', 'dataset')
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding='utf-8'), newline='')))
-        return [{k: v if k in words else float(v or 'nan') for k, v in row.items()} for row in rows]
+        return [
+            {k: from_cell(v) if k in words else float(v or 'nan') for k, v in row.items()} for row in rows
+        ]
     except (OSError, TypeError, ValueError, csv.Error) as e:
         raise UserError(f'{path}: not a per_image.csv of tools/test.py ({e}).') from None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from madnet.files import write_whole
 from madnet.records.columns import HEADLINE, Column, Value, is_known, present, value_of
+from madnet.text import csv_text, markdown_text, printable
 
 
 @dataclass(frozen=True)
@@ -92,18 +91,19 @@ class ResultTable:
     def markdown(self) -> str:
         """A GitHub table under its title: best in bold, second underlined."""
         marks = ('{}', '**{}**', '<u>{}</u>')
-        rows = [[label, *(marks[c.rank].format(c.text) for c in cells)] for label, cells in self.cells()]
-        head = [self.head, *(c.head for c in self.columns)]
-        return f'{self.title}\n\n{markdown_table(head, rows, range(1, len(head)))}'
+        rows = [
+            [markdown_text(label), *(marks[c.rank].format(c.text) for c in cells)]
+            for label, cells in self.cells()
+        ]
+        head = [markdown_text(self.head), *(c.head for c in self.columns)]
+        return f'{markdown_text(self.title)}\n\n{markdown_table(head, rows, range(1, len(head)))}'
 
     def csv(self) -> str:
         """Comma-separated, in the units of the other forms; an empty cell where there is no number."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator='\n')
-        writer.writerow([self.head, 'protocol', *(c.title for c in self.columns)])
+        rows = [[self.head, 'protocol', *(c.title for c in self.columns)]]
         for label, cells in self.cells():
-            writer.writerow([label, self.protocol, *('' if c.text == '–' else c.text for c in cells)])
-        return out.getvalue()
+            rows.append([label, self.protocol, *('' if c.text == '–' else c.text for c in cells)])
+        return csv_text(rows)
 
     def latex(self, label: str = '') -> str:
         """A ``table`` for ``booktabs``: best in bold, second underlined; ``label`` is for ``\\ref``."""
@@ -157,6 +157,7 @@ def metrics_text(results: Mapping[str, Mapping[str, Value]], head: str = 'protoc
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
     """Rows of text in aligned columns, the first to the left and all others to the right."""
+    rows = [list(map(printable, row)) for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     lines = []
     for first, *rest in rows:
@@ -184,7 +185,7 @@ def latex_escape(text: str) -> str:
     special = {c: '\\' + c for c in '&%$#_{}'}
     special |= {'\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}'}
     special |= {'–': '--', '×': r'$\times$', '≥': r'$\geq$', '≤': r'$\leq$', '±': r'$\pm$'}
-    return ''.join(special.get(c, c) for c in text)
+    return ''.join(special.get(c, c) for c in printable(text))
 
 
 def slug(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from madnet.text import printable
 from madnet.visualization.findings import Finding, list_findings
 from madnet.visualization.insets import InsetPainter
 from madnet.visualization.marks import draw_dashed, draw_findings, draw_mark, draw_text, text_width
@@ -124,6 +125,7 @@ def _widen(picture: np.ndarray, width: int) -> np.ndarray:
 
 def _header(width: int, title: str, findings: list[Finding], with_truth: bool, with_pred: bool) -> np.ndarray:
     out = _blank(HEADER, width)
+    title = printable(title)
     while title and text_width(title, 0.5) > width - 2 * GAP:
         title = title[:-4] + '...' if len(title) > 4 else ''
     draw_text(out, title, (GAP, LINE - 4), size=0.5)

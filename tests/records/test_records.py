@@ -90,7 +90,7 @@ def test_metrics_json_comes_back(report, tmp_path):
 
 def test_an_empty_cell_is_nan_and_rubbish_is_one_line(tmp_path):
     write_results(tmp_path, MetricsFile(results={}), [{'name': 'a', 'IoU': float('nan'), 'targets': 2}])
-    assert (tmp_path / 'per_image.csv').read_bytes() == b'name,IoU,targets\r\na,,2\r\n'
+    assert (tmp_path / 'per_image.csv').read_bytes() == b'name,IoU,targets\na,,2\n'
     (row,) = read_per_image(tmp_path / 'per_image.csv')
     assert np.isnan(row['IoU'])
     (tmp_path / 'per_image.csv').write_bytes(b'name,IoU\r\na,much\r\n')

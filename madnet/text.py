@@ -1,0 +1,67 @@
+"""Names that come from outside, made safe to print, to encode and to put into tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+
+# What a spreadsheet takes for a formula, behind the quotes that csv_text puts in front of it.
+_FORMULA = re.compile(r"'*[=+\-@]")
+
+
+def encodable(text: str) -> str:
+    r"""A text that UTF-8 can hold: bytes of a file name that are not UTF-8 in the form ``\xff``."""
+    return text if text.isascii() else ''.join(_escape(c) if '\ud800' <= c <= '\udfff' else c for c in text)
+
+
+def printable(text: str) -> str:
+    r"""A text that does nothing to a terminal: control characters, and bytes that are not UTF-8, as
+    ``\x1b``."""
+    return text if text.isprintable() else ''.join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(char: str) -> str:
+    if '\udc80' <= char <= '\udcff':  # how Python has a byte that is not UTF-8
+        return f'\\x{ord(char) - 0xDC00:02x}'
+    return char.encode('unicode_escape').decode()
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Comma-separated rows in which no cell is a formula and none holds control characters.
+
+    A text that begins with ``=``, ``+``, ``-`` or ``@`` and is no number gets a ``'`` in front, which
+    :func:`from_cell` takes off again.
+    """
+    out = io.StringIO(newline='')
+    csv.writer(out, lineterminator='\n').writerows([_cell(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str) or _is_number(value):
+        return value
+    text = printable(value)
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def from_cell(text: str) -> str:
+    """The text that :func:`csv_text` put into a cell, control characters aside."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def markdown_text(text: str) -> str:
+    """A plain text as a cell of a Markdown table: its HTML, bars and control characters are shown, not
+    obeyed."""
+    for special, shown in (('&', '&amp;'), ('<', '&lt;'), ('>', '&gt;')):
+        text = text.replace(special, shown)
+    return printable(text)
