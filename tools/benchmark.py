@@ -23,12 +23,8 @@ examples:
 
 def add_evaluation(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluation``."""
-    root = os.environ.get('MADNET_DATA_ROOT', 'datasets')
     parser.add_argument(
-        '--data',
-        default=os.path.join(root, 'IRSTD-1K'),
-        metavar='DIR',
-        help='has images/, masks/ (%(default)s)',
+        '--data', default='IRSTD-1K', metavar='NAME', help='data set or its folder (default: %(default)s)'
     )
     parser.add_argument('--images', type=int, default=500, help='pairs (default: %(default)s)')
     parser.add_argument('--size', type=int, default=512, help='side in pixels (default: %(default)s)')
@@ -92,11 +88,11 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='recipe and network; the plain form trains the same network (default: %(default)s)',
     )
-    parser.add_argument('--width', type=int, metavar='D', help="channels of the first map (the config's)")
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override it')
     parser.add_argument(
         '--data',
         metavar='NAME',
-        help="data set, its folder, or synthetic (default: the config's; synthetic where that is absent)",
+        help="data set, its folder, or synthetic (default: the config's)",
     )
     parser.add_argument('--batch', type=int, default=8, help='images of a step (default: 8)')
     parser.add_argument('--size', type=int, default=256, help='side of the crops (default: 256)')
@@ -108,9 +104,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'], help='default: cpu')
     parser.add_argument('--amp', choices=['auto', 'fp16', 'bf16'], help='mixed precision of our step')
-    parser.add_argument('--compile', action='store_true', help='torch.compile our network')
-    parser.add_argument('--compile-mode', metavar='MODE', help='such as reduce-overhead: CUDA graphs')
-    parser.add_argument('--markdown', metavar='FILE', help='write the table to this file')
+    parser.add_argument(
+        '--compile-mode', metavar='MODE', help='torch.compile our network: default, or another'
+    )
 
 
 #: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.

@@ -31,6 +31,7 @@ from madnet.engine.speed import make_fast
 from madnet.engine.train import set_amp
 from madnet.errors import UserError
 from madnet.files import write_whole
+from madnet.records import text_table
 
 PARTS = ('data', 'forward', 'backward', 'optimiser')
 
@@ -73,7 +74,7 @@ class OurStep:
         """Batch → the loss."""
         with self.wrapper.optim_context(self.model):
             batch = self.model.data_preprocessor(batch, True)
-            loss, self.logged = self.model.parse_losses(self.model(**batch, mode='loss'))
+            loss, _ = self.model.parse_losses(self.model(**batch, mode='loss'))
         return loss
 
     def backward(self, loss: Tensor) -> None:
@@ -252,7 +253,7 @@ def write_scenes(folder: Path, number: int, size: int) -> None:
 
 def benchmark(
     config: str = 'configs/madnet/madnet_nano.py',
-    width: int | None = None,
+    cfg_options: Sequence[str] = (),
     data: str | None = None,
     batch: int = 8,
     size: int = 256,
@@ -262,17 +263,14 @@ def benchmark(
     workers: int = 0,
     device: str = 'cpu',
     amp: str | None = None,
-    compile: bool = False,
     compile_mode: str | None = None,
-    markdown: str | None = None,
 ) -> dict:
     """Measure both in turn, print a table, and return all figures.
 
     Args:
         config: An experiment with this toolkit's recipe; the plain form takes its network.
-        width: Overrides ``model.backbone.base_channels``.
-        data: A data set or its folder; None for the config's; ``'synthetic'``, or where that is not at hand,
-            64 synthetic scenes written to files.
+        cfg_options: ``key.sub=value`` pairs that override it.
+        data: A data set or its folder; None for the config's; ``'synthetic'`` for 64 scenes written to files.
         batch: Images of a step.
         size: Side of the crops in pixels.
         steps: Steps that are timed in a row.
@@ -281,10 +279,8 @@ def benchmark(
         workers: Processes that load, for each; 0 loads in this process, so that its time is seen.
         device: ``'cpu'`` or ``'cuda'``.
         amp: Mixed precision of our step: None, ``'fp16'``, ``'bf16'`` or ``'auto'``.
-        compile: Whether our network is compiled.
-        compile_mode: ``torch.compile``'s mode, such as ``'reduce-overhead'`` (CUDA graphs); implies
-            ``compile``.
-        markdown: File to write the table to.
+        compile_mode: Compiles our network in this mode of ``torch.compile``, such as ``'default'`` or
+            ``'reduce-overhead'`` (CUDA graphs).
 
     Returns:
         ``ours`` and ``published``: ``wall`` and ``cpu``, seconds of a step in every round, ``parts``, the
@@ -301,19 +297,21 @@ def benchmark(
             f'--batch {batch} --size {size} --steps {steps} --repeats {repeats}: expected 1 or more, and a '
             'size of 64 or more that is a multiple of 32'
         )
-    chosen = [] if width is None else [f'model.backbone.base_channels={width}']
-    cfg = load_config(config, parse_options(chosen))
     MMLogger.get_current_instance().setLevel('WARNING')  # else a line for every parameter
-    if amp is not None:
-        set_amp(cfg, amp)
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = True
-    arguments = None
-    if compile or compile_mode:
-        arguments = {'mode': compile_mode} if compile_mode else {}
-    options = {'batch': batch, 'workers': workers, 'device': device, 'compile': arguments}
+    compiling = {'mode': compile_mode} if compile_mode else None
+    options = {'batch': batch, 'workers': workers, 'device': device, 'compile': compiling}
     with tempfile.TemporaryDirectory() as scratch:
-        dataset = _training_images(cfg, data, size, Path(scratch))
+        if data == 'synthetic':
+            data = str(Path(scratch, 'synthetic'))
+            write_scenes(Path(data, 'trainval'), 64, max(size, 256))
+        cfg = load_config(config, parse_options(cfg_options), dataset=data)
+        if amp is not None:
+            set_amp(cfg, amp)
+        wanted = cfg.train_dataloader.dataset
+        wanted.pipeline = [{**t, 'size': size} if 'Crop' in t['type'] else t for t in wanted.pipeline]
+        dataset = DATASETS.build(wanted)
         if len(dataset) < batch:
             raise UserError(f'--batch {batch}: {dataset.dataset_name} has {len(dataset)} training images')
         torch.manual_seed(0)
@@ -328,39 +326,15 @@ def benchmark(
             'config': str(config),
             'parameters': sum(p.numel() for p in model.parameters()),
             'data': dataset.dataset_name,
-            **{k: v for k, v in options.items() if k != 'compile'},
+            **options,
             'size': size,
             'threads': threads,
             'amp': amp,
-            'compile': arguments,
             'torch': torch.__version__,
+            **_measure(contenders, steps, repeats, batch),
         }
-        report |= _measure(contenders, steps, repeats, batch)
-    text = as_markdown(report)
-    print(text)
-    if markdown:
-        write_whole(markdown, f'{text}\n')
-        print(f'written {markdown}')
+    _print(report)
     return report
-
-
-def _training_images(cfg, data: str | None, size: int, scratch: Path) -> SIRSTDataset:
-    kwargs = {k: v for k, v in cfg.train_dataloader.dataset.items() if k != 'split'}
-    kwargs['pipeline'] = [
-        {**step, 'size': size} if 'Crop' in step['type'] else step for step in kwargs['pipeline']
-    ]
-    if data not in (None, 'synthetic'):
-        where = 'data_root' if Path(data).is_dir() else 'name'
-        kwargs = {k: v for k, v in kwargs.items() if k not in ('name', 'data_root')} | {where: data}
-        return DATASETS.build({**kwargs, 'split': 'trainval'})
-    if data is None:
-        try:
-            return DATASETS.build({**kwargs, 'split': 'trainval'})
-        except UserError:
-            print('the data set is not at hand: synthetic scenes in its place')
-    write_scenes(scratch / 'synthetic', 64, max(size, 256))
-    kwargs = {k: v for k, v in kwargs.items() if k not in ('name', 'data_root')}
-    return DATASETS.build({**kwargs, 'data_root': str(scratch / 'synthetic'), 'split': 'all'})
 
 
 def _measure(contenders: Sequence[OurStep | PlainStep], steps: int, repeats: int, batch: int) -> dict:
@@ -392,27 +366,22 @@ def _measure(contenders: Sequence[OurStep | PlainStep], steps: int, repeats: int
     return report
 
 
-def as_markdown(report: dict) -> str:
-    """The report as a table and two lines around it."""
-    rows = [
+def _print(report: dict) -> None:
+    print(
         f'{Path(report["config"]).stem}, {report["parameters"]:,} parameters, {report["data"]}: '
         f'{report["batch"]} crops of {report["size"]}², {report["device"]}, {report["threads"]} thread(s), '
-        f'{report["workers"]} worker(s){", " + report["amp"] if report["amp"] else ""}'
-        f'{", compiled" if report["compile"] is not None else ""}; milliseconds a step',
-        '',
-        f'| | shortest | median | CPU time | {" | ".join(PARTS)} | images/s |',
-        '|---|' + '---:|' * (len(PARTS) + 4),
-    ]
+        f'{report["workers"]} worker(s), precision {report["amp"] or "of the config"}, '
+        f'{"compiled" if report["compile"] else "not compiled"}; milliseconds a step'
+    )
+    rows = [['', 'shortest', 'median', 'CPU time', *PARTS, 'images/s']]
     for key, name in (('ours', OurStep.name), ('published', PlainStep.name)):
         found = report[key]
         figures = [min(found['wall']), statistics.median(found['wall']), statistics.median(found['cpu'])]
-        figures += [found['parts'][part] for part in PARTS]
-        cells = ' | '.join(f'{1e3 * seconds:.1f}' for seconds in figures)
-        rows.append(f'| {name} | {cells} | {found["images_per_second"]:.2f} |')
+        figures += found['parts'].values()
+        rows.append([name, *(f'{1e3 * s:.1f}' for s in figures), f'{found["images_per_second"]:.2f}'])
+    print(text_table(rows))
     ratio = report['ratio']
-    rows += [
-        '',
+    print(
         f'{ratio["median"]:.2f} times as fast by the medians, {ratio["shortest"]:.2f} by the shortest steps, '
-        f'{ratio["cpu_median"]:.2f} by CPU time; median of the rounds {ratio["of_rounds"]:.2f}.',
-    ]
-    return '\n'.join(rows)
+        f'{ratio["cpu_median"]:.2f} by CPU time; median of the rounds {ratio["of_rounds"]:.2f}.'
+    )

@@ -37,9 +37,9 @@ def test_pillows_images_and_masks_stay_together(tmp_path):
 def test_the_tool(tmp_path, repository):
     """At width 2, on synthetic scenes, so that it needs no data and no time."""
     command = [
-        sys.executable, 'tools/benchmark.py', 'train', '--width', '2', '--data', 'synthetic', '--batch', '2',
+        sys.executable, 'tools/benchmark.py', 'train', '--data', 'synthetic', '--batch', '2',
+        '--cfg-options', 'model.backbone.base_channels=2',
         '--size', '64', '--steps', '1', '--repeats', '2', '--json', str(tmp_path / 'out.json'),
-        '--markdown', str(tmp_path / 'out.md'),
     ]  # fmt: skip
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -51,9 +51,7 @@ def test_the_tool(tmp_path, repository):
         assert all(seconds > 0 for seconds in [*found['wall'], *found['parts'].values()])
         assert found['images_per_second'] > 0
     assert report['ratio']['median'] > 0
-    text = (tmp_path / 'out.md').read_text()
-    assert text.strip() in done.stdout
-    assert '| published form |' in text
+    assert 'published form' in done.stdout
 
 
 class TestUsersMistakes:
