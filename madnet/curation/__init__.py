@@ -7,4 +7,5 @@ A subcommand of ``tools/dataset.py`` is the module of its name here, with ``add_
 #: Subcommand → what it does, in one line.
 SUBCOMMANDS = {
     'list': 'the known data sets: where to get each, licence, citation, and which are found here',
+    'check': 'all that is wrong with a data set, by severity; --fix mends a copy',
 }

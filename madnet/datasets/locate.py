@@ -1,10 +1,12 @@
 """Where a data set lies, or one message that says what to do about it."""
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from madnet.errors import UserError, nearest
+from madnet.files import read_json
 
 from .catalogue import Entry, find_entry, known_datasets
 from .layouts import Folder, layouts_in_words, read_folder
@@ -13,6 +15,15 @@ from .layouts import Folder, layouts_in_words, read_folder
 def data_home() -> Path:
     """The folder that holds the data sets: ``$MADNET_DATA_ROOT``, by default ``datasets/``."""
     return Path(os.environ.get('MADNET_DATA_ROOT') or 'datasets')
+
+
+def name_of(folder: Path) -> str:
+    """The name of the data set in a folder: what its ``dataset.json`` says, else the folder's own name."""
+    with suppress(UserError):
+        record = read_json(folder / 'dataset.json')
+        if isinstance(record, dict) and isinstance(record.get('name'), str) and record['name']:
+            return record['name']
+    return folder.resolve().name
 
 
 def folders_named(home: Path, name: str) -> list[Path]:
@@ -57,7 +68,7 @@ def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folde
 
     Args:
         data_root: Its own folder (or one that holds it under its name); None to look under :func:`data_home`.
-        name: Its name; None to go by the folder's.
+        name: Its name; None to go by its ``dataset.json`` or the folder's.
 
     Returns:
         (folder, with the masks that the catalogue mends; catalogue entry or None; name).
@@ -82,7 +93,7 @@ def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folde
     for candidate in candidates:
         folder = read_folder(candidate)
         if folder is not None:
-            name = name or candidate.resolve().name
+            name = name or name_of(candidate)
             entry = find_entry(name)
             if entry:
                 _mend_masks(folder, entry)

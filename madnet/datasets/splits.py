@@ -53,18 +53,21 @@ def ids_sha256(ids: Iterable[str]) -> str:
     return hashlib.sha256(''.join(f'{i}\n' for i in sorted(ids)).encode()).hexdigest()
 
 
-def cut_validation(ids: Iterable[str], group: int = 1) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def cut_validation(
+    ids: Iterable[str], group: int = 1, share: float = VAL_SHARE
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Cut a training part in two by a hash of the id: the same on every machine, whatever the order of
     ``ids``.
 
-    The groups with the smallest SHA-256 become ``val``: ``round(0.2 · groups)`` of them, of several sequences
-    (ids with a slash) at least one. A sequence is one group, for its frames show nearly the same; a single
-    sequence is cut by frames.
+    The groups with the smallest SHA-256 become ``val``: ``round(share · groups)`` of them, of several
+    sequences (ids with a slash) at least one. A sequence is one group, for its frames show nearly the same; a
+    single sequence is cut by frames.
 
     Args:
         ids: The training part.
         group: Images ``k · group … (k + 1) · group - 1`` (ids are numbers then) show one scene and stay
             together.
+        share: Of the groups, for ``val``.
 
     Returns:
         ``(fit, val)``, both sorted.
@@ -76,7 +79,7 @@ def cut_validation(ids: Iterable[str], group: int = 1) -> tuple[tuple[str, ...],
         whole = i.rpartition('/')[0] if len(sequences) > 1 else ''
         groups.setdefault(whole or (str(int(i) // group) if group > 1 else i), []).append(i)
     ranked = sorted(groups, key=lambda g: hashlib.sha256(g.encode()).hexdigest())
-    n_val = max(round(VAL_SHARE * len(ranked)), len(sequences) > 1)
+    n_val = max(round(share * len(ranked)), len(sequences) > 1)
     val = sorted(i for g in ranked[:n_val] for i in groups[g])
     fit = sorted(i for g in ranked[n_val:] for i in groups[g])
     return tuple(fit), tuple(val)

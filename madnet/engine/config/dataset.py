@@ -11,7 +11,7 @@ import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.catalogue import Entry, find_entry, get_split_set, known_datasets
-from madnet.datasets.locate import data_home
+from madnet.datasets.locate import data_home, name_of
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.statistics import folder_statistics
 from madnet.engine.config.steps import LOADERS, pipelines, sets_of
@@ -64,7 +64,7 @@ def _find_source(value: str) -> Source:
             f'dataset: found {value!r}, expected a data set of the catalogue ({", ".join(known_datasets())}) '
             f"or a folder of one's own.{nearest(value, [*_shorts(), *known_datasets()])}"
         )
-    entry = find_entry(folder.resolve().name)
+    entry = find_entry(name_of(folder))
     arguments = {'data_root': str(folder)}
     if entry:
         arguments['name'] = entry.name
@@ -223,7 +223,7 @@ def _statistics(sets: list[ConfigDict], where: str, rgb: bool) -> dict[str, list
 
 def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image: bool) -> dict:
     """``mean`` and ``std`` (RGB order) of a set's training images, and how many they are."""
-    entry = find_entry(dataset.get('name') or Path(dataset.data_root).resolve().name)
+    entry = find_entry(dataset.get('name') or name_of(Path(dataset.data_root)))
     if entry and entry.statistics:
         split_set = dataset.get('split_set')
         record = get_split_set(entry, split_set if split_set in entry.split_sets else None)

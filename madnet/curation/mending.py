@@ -1,0 +1,123 @@
+"""A copy of a data set in which everything is mended that has one right form."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from madnet.curation.inspection import INVERTED, Facts, Inspection, Key, label
+from madnet.curation.writing import NewSet, fresh_folder
+from madnet.datasets.images import encode_png, fit_mask, read_pixels, to_mask
+from madnet.datasets.splits import cut_validation, few
+from madnet.errors import UserError
+from madnet.evaluation.rules import half
+from madnet.progress import progress_bar
+
+#: Above this share of target pixels a mask is turned round; between it and ``INVERTED`` a person has to look.
+SURELY_INVERTED = 0.9
+
+
+def mend(found: Inspection, out: str | Path) -> str:
+    """Write the copy; returns what was done, as text.
+
+    Raises:
+        UserError: ``out`` is there already, or nothing in the set can be used.
+    """
+    with fresh_folder(out) as folder:
+        new = NewSet(folder)
+        done = write_mended(found, new)
+        made = {'by': 'tools/dataset.py check --fix', 'source': str(found.folder.root.resolve())}
+        new.finish(found.entry.name if found.entry else found.name, made=made, changes=done)
+    return changes_text(new, done, out)
+
+
+def changes_text(new: NewSet, done: dict[str, list[str]], out: str | Path) -> str:
+    """What was written and changed, a line a kind."""
+    lines = [f'{out}: {new.images:,} images with masks']
+    for name, parts in new.lists.items():
+        lines.append(f'  lists {name}: ' + ', '.join(f'{split} {len(ids)}' for split, ids in parts.items()))
+    lines += [f'  {len(which)} × {what}: {few(which)}' for what, which in done.items()]
+    return '\n'.join(lines)
+
+
+def write_mended(found: Inspection, new: NewSet, test_share: float | None = None) -> dict[str, list[str]]:
+    """Write images, masks of 0 and 255 at their image's size, and lists.
+
+    Args:
+        found: What :func:`~madnet.curation.inspection.inspect` says.
+        new: Where to write.
+        test_share: Where nothing tells the parts, this share becomes the test part, cut by a hash of the id;
+            None for no lists then.
+
+    Returns:
+        What was done → to which images.
+
+    Raises:
+        UserError: Nothing can be used.
+    """
+    done: dict[str, list[str]] = defaultdict(list)
+    kept: list[Key] = []
+    for key, facts in progress_bar(found.facts.items(), total=len(found.facts), what='write'):
+        if not facts.usable:
+            done[f'left out: {", ".join(facts.trouble)}'].append(label(key))
+            continue
+        kept.append(key)
+        image, suffix = facts.pair.image.read_bytes(), facts.pair.image.suffix.lower()
+        if facts.channels == 3 and facts.colour == 0:
+            image, suffix = encode_png(np.ascontiguousarray(read_pixels(facts.pair.image)[..., 0])), '.png'
+            done['three equal channels stored as one'].append(label(key))
+        mask, changes = _mended_mask(facts)
+        for change in changes:
+            done[change].append(label(key))
+        new.add(key[1], image, suffix, mask, part=key[0])
+    if not kept:
+        raise UserError(f'{found.folder.root}: no image with a mask that can be read and fits it.')
+    if not found.folder.by_part:
+        _write_lists(found, new, set(kept), done, test_share)
+    return dict(done)
+
+
+def _mended_mask(facts: Facts) -> tuple[np.ndarray, list[str]]:
+    """(H, W) bool, and what was changed."""
+    raw = to_mask(read_pixels(facts.pair.mask))
+    mask, changes = fit_mask(raw, facts.size[::-1], facts.pair.mask, facts.pair.image), []
+    if mask.shape != raw.shape:
+        changes.append("mask brought to its image's size")
+    if facts.above_zero and not facts.areas and facts.n_values <= 2:
+        return mask > 0, [*changes, 'mask of two low values: the higher is target']
+    if facts.share > SURELY_INVERTED:
+        return ~half(mask), [*changes, 'inverted mask turned round']
+    if facts.share > INVERTED:
+        changes.append('NOT mended, look at it: most pixels are target')
+    elif facts.above_zero and not facts.areas:
+        changes.append('NOT mended, look at it: no value above 127')
+    elif facts.n_values > 2 or not set(facts.values) <= {0, 255}:
+        changes.append('grey mask cut at > 127')
+    return half(mask), changes
+
+
+def _write_lists(
+    found: Inspection, new: NewSet, kept: set[Key], done: dict[str, list[str]], test_share: float | None
+) -> None:
+    for name, splits in found.splits.items():
+        test = set(splits.get('test', ()))
+        seen = {found.facts[k].digest for k in test}
+        lists = {}
+        for split, keys in splits.items():
+            lists[split] = []
+            for key in keys:
+                if key not in kept:
+                    continue
+                if split != 'test' and (key in test or found.facts[key].digest in seen):
+                    done[f'out of the training part of {name}, because it is in the test part'].append(
+                        label(key)
+                    )
+                    continue
+                lists[split].append(key[1])
+        new.add_lists(name, lists)
+    if not found.splits and test_share:
+        train, test_ids = cut_validation([i for _, i in sorted(kept)], share=test_share)
+        new.add_lists('hashed', {'trainval': train, 'test': test_ids})
+        done[f'nothing told the parts: {test_share:.0%} became the test part, by a hash of the id'] = list(
+            test_ids
+        )

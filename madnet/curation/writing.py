@@ -1,0 +1,104 @@
+"""A new data set's folder: written beside its name, and put in place whole."""
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from madnet.datasets.images import encode_png
+from madnet.datasets.splits import ids_sha256
+from madnet.errors import UserError
+from madnet.files import write_json
+
+#: The file that says what a data set is and how it came to be.
+RECORD = 'dataset.json'
+
+
+@contextmanager
+def fresh_folder(out: str | os.PathLike) -> Iterator[Path]:
+    """A temporary folder beside ``out`` that takes the name over at the end, and is gone after a failure.
+
+    Raises:
+        UserError: ``out`` is there and not an empty folder, or cannot be written.
+    """
+    out = Path(out)
+    if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
+        raise UserError(f'{out}: is there already; name a new folder, or an empty one.')
+    temporary = out.absolute().parent / f'.writing-{secrets.token_hex(6)}'
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        os.replace(temporary, out)
+    except OSError as error:
+        raise UserError(f'{out}: cannot be written ({error.strerror or error}).') from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+class NewSet:
+    """Files of a data set in the making: ``images/``, ``masks/``, ``splits/`` and :data:`RECORD`.
+
+    Args:
+        folder: Where to write.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        #: File, from the set's folder → SHA-256.
+        self.files: dict[str, str] = {}
+        #: Lists → split → ids.
+        self.lists: dict[str, dict[str, list[str]]] = {}
+        self.images = 0
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file.
+
+        Raises:
+            UserError: The name would lie outside of the set's folder, or is taken.
+        """
+        path = PurePosixPath(name)
+        if path.is_absolute() or '..' in path.parts or '\\' in name or not path.parts:
+            raise UserError(f'{name!r}: not a name within the data set; expected no "..", no root, no \\.')
+        if name in self.files:
+            raise UserError(f'{name}: two images of the data set have this name.')
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        self.files[name] = hashlib.sha256(data).hexdigest()
+
+    def add(self, image_id: str, image: bytes, suffix: str, mask: np.ndarray, part: str = '') -> None:
+        """Write an image and its mask.
+
+        Args:
+            image_id: May hold slashes.
+            image: The file's bytes.
+            suffix: Of the image's file, with its dot.
+            mask: (H, W) bool.
+            part: Its part's folder.
+        """
+        before = f'{part}/' if part else ''
+        self.put(f'{before}images/{image_id}{suffix}', image)
+        self.put(f'{before}masks/{image_id}.png', encode_png(np.where(mask, 255, 0).astype(np.uint8)))
+        self.images += 1
+
+    def add_lists(self, name: str, lists: Mapping[str, Iterable[str]]) -> None:
+        """Write lists of ids: split → ids."""
+        name = name.replace('/', '_')
+        self.lists[name] = {split: list(ids) for split, ids in lists.items()}
+        for split, ids in self.lists[name].items():
+            self.put(f'splits/{name}/{split}.txt', ''.join(f'{i}\n' for i in ids).encode())
+
+    def finish(self, name: str, **about: Any) -> None:
+        """Write :data:`RECORD`; ``about`` says where the data are from and what was done."""
+        splits = {
+            lists: {s: {'images': len(ids), 'ids_sha256': ids_sha256(ids)} for s, ids in parts.items()}
+            for lists, parts in self.lists.items()
+        }
+        record = {'schema': 1, 'kind': 'dataset', 'name': name, 'images': self.images, **about}
+        write_json(self.folder / RECORD, {**record, 'splits': splits, 'sha256': self.files})

@@ -1,0 +1,242 @@
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from madnet.curation.inspection import inspect
+from madnet.datasets import SIRSTDataset
+
+IDS = [f'a{n}' for n in range(6)]
+LISTS = {'train.txt': IDS[:4], 'test.txt': IDS[4:]}
+
+
+def kinds(found):
+    return {(f.severity, f.kind): f.which for f in found.findings}
+
+
+def write(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.asarray(pixels))
+
+
+def read(path):
+    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+
+
+@pytest.fixture
+def sound(make_set):
+    return make_set('mine', IDS, lists=LISTS)
+
+
+@pytest.fixture
+def damaged(make_set):
+    """One defect of each kind."""
+    ids = [f'a{n:02d}' for n in range(14)]
+    root = make_set('mine', ids, lists={'train.txt': ids[:9], 'test.txt': ids[8:]})
+    (root / 'images/a00.png').write_bytes(b'no image')
+    (root / 'masks/a01.png').unlink()
+    write(root / 'masks/a02.png', np.zeros((20, 20), np.uint8))
+    mask = read(root / 'masks/a03.png')
+    write(root / 'masks/a03.png', mask // 255)
+    write(root / 'masks/a04.png', 255 - mask)
+    grey = mask.copy()
+    grey[1, 1] = 90
+    write(root / 'masks/a05.png', grey)
+    write(root / 'masks/a06.png', mask * 0)
+    write(root / 'images/a07.png', read(root / 'images/a10.png'))  # in the other part
+    write(root / 'masks/a09.png', cv2.resize(mask, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST))
+    write(root / 'images/a11.png', read(root / 'images/a11.png')[..., None].repeat(3, 2))
+    colour = read(root / 'images/a12.png')[..., None].repeat(3, 2)
+    colour[3, 3, 0] ^= 8
+    write(root / 'images/a12.png', colour)
+    edge = mask * 0
+    edge[0, 5] = 255
+    write(root / 'masks/a13.png', edge)
+    write(root / 'masks/lonely.png', mask)
+    (root / 'images/frame.webm').write_bytes(b'')
+    return root
+
+
+def test_a_sound_set_has_nothing_to_say(sound, run):
+    found = inspect(str(sound))
+    assert found.findings == []
+    assert found.listed == {'lists': {'train': 4, 'test': 2}}
+    code, out, _ = run('dataset', 'check', sound)
+    assert code == 0
+    assert '6 images, 40 × 32' in out
+    assert '6 targets, area 9 / 9 / 9' in out
+    assert '0 kind(s) of error' in out
+
+
+def test_every_kind(damaged, run):
+    found = kinds(inspect(str(damaged)))
+    assert found == {
+        ('error', 'unreadable image'): ('a00',),
+        ('error', 'mask missing'): ('a01',),
+        ('error', 'mask of another size'): ('a02',),
+        ('error', 'inverted'): ('a04',),
+        ('error', 'ids in two parts'): ('a08',),
+        ('warning', 'image missing'): ('masks/lonely.png',),
+        ('warning', 'files not read'): ('images/frame.webm',),
+        ('warning', 'mask without a value above 127'): ('a03',),
+        ('warning', 'targets depend on the threshold'): ('a05 (2 for 1)',),
+        ('warning', 'mask of another size'): ('a09 (80 × 64 for 40 × 32)',),
+        ('warning', 'exact duplicates across parts'): ('a10',),
+        ('note', 'grey masks'): ('a05',),
+        ('note', 'empty masks'): ('a06',),
+        ('note', 'coloured'): ('a12',),
+        ('note', 'grey stored as colour'): ('a11',),
+        ('note', 'one-pixel targets'): ('a13',),
+        ('note', 'targets at the border'): ('a04', 'a13'),
+    }
+    code, out, _ = run('dataset', 'check', damaged, '--json')
+    assert code == 1
+    record = json.loads(out)
+    assert (record['images'], record['usable']) == (14, 11)
+    order = [('error', 'warning', 'note').index(f['severity']) for f in record['findings']]
+    assert order == sorted(order)
+
+
+def test_what_is_safe_is_mended_in_a_copy(damaged, run, tmp_path):
+    before = sorted(p.stat().st_mtime_ns for p in damaged.rglob('*'))
+    code, out, _ = run('dataset', 'check', damaged, '--fix', tmp_path / 'good')
+    assert code == 0
+    assert '1 × inverted mask turned round: a04' in out
+    assert before == sorted(p.stat().st_mtime_ns for p in damaged.rglob('*'))
+    again = kinds(inspect(str(tmp_path / 'good')))
+    rest = ('not listed', 'exact duplicates')
+    assert set(again) == {
+        ('note', kind)
+        for kind in ('empty masks', 'coloured', 'one-pixel targets', 'targets at the border', *rest)
+    }
+    data = SIRSTDataset(tmp_path / 'good', 'all')
+    assert data.image_ids == [f'a{n:02d}' for n in range(14) if n > 2]
+    true = read(damaged / 'masks/a10.png')
+    for i in ('a03', 'a04', 'a05', 'a09'):
+        np.testing.assert_array_equal(data.read_sample(data.image_ids.index(i))[1], true)
+    train, test = (SIRSTDataset(tmp_path / 'good', split).image_ids for split in ('trainval', 'test'))
+    assert train == ['a03', 'a04', 'a05', 'a06']
+    assert test == [f'a{n:02d}' for n in range(8, 14)]
+    record = json.loads((tmp_path / 'good' / 'dataset.json').read_text())
+    assert record['name'] == 'mine'
+    assert len(record['sha256']) == 2 * 11 + 2
+    assert record['made']['source'] == str(damaged)
+    # what has a name is not overwritten
+    code, _, err = run('dataset', 'check', damaged, '--fix', tmp_path / 'good')
+    assert code == 2
+    assert 'is there already' in err
+
+
+def test_a_copy_that_fails_leaves_nothing(damaged, tmp_path, monkeypatch, run):
+    monkeypatch.setattr('madnet.curation.mending._write_lists', lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run('dataset', 'check', damaged, '--fix', tmp_path / 'out' / 'good')
+    assert list((tmp_path / 'out').iterdir()) == []
+
+
+def test_masks_of_0_and_1_are_an_error_and_mended(sound, tmp_path, run):
+    for path in (sound / 'masks').iterdir():
+        write(path, read(path) // 255)
+    assert ('error', 'mask without a value above 127') in kinds(inspect(str(sound)))
+    assert run('dataset', 'check', sound, '--fix', tmp_path / 'good')[0] == 0
+    assert inspect(str(tmp_path / 'good')).targets == 6
+
+
+def test_near_duplicates_and_lists(make_set):
+    lists = {
+        'A/train.txt': IDS[:4],
+        'A/test.txt': IDS[4:],
+        'B/trainval.txt': IDS[:4],
+        'B/test.txt': IDS[:3:-1],
+        'C/train.txt': IDS[1:],
+        'C/test.txt': [*IDS[:1], 'gone'],
+        'D/train.txt': ['a0', 'a0'],
+    }
+    root = make_set('mine', IDS, lists=lists)
+    # a smooth image, for a thumbnail of noise has nothing in common with its neighbour's
+    wave = (127 + 100 * np.sin(np.linspace(0, 7, 40 * 32))).reshape(32, 40).astype(np.uint8)
+    write(root / 'images/a0.png', wave)
+    write(root / 'images/a4.png', wave + 2)
+    inspection = inspect(str(root))
+    found = kinds(inspection)
+    assert inspection.same == {'B': 'A'}
+    assert found['error', 'broken list'] == ('D',)
+    assert found['error', 'not there'] == ('test/gone',)
+    whats = [(f.what.split()[3], f.which) for f in inspection.findings if f.kind.startswith('near')]
+    assert whats == [('A', ('a4',)), ('C', ('a0',))]
+    only = inspect(str(root), 'A')
+    assert list(only.splits) == ['A']
+
+
+def test_sequences_are_checked(make_set):
+    ids = [f'seq_{s}/{f}' for s in range(3) for f in range(2)]
+    root = make_set('mine', ids, lists={'train.txt': ['seq_0', 'seq_1'], 'test.txt': ['seq_2']})
+    shutil.copy(root / 'images/seq_0/0.png', root / 'images/seq_2/1.png')
+    found = inspect(str(root))
+    assert found.listed == {'lists': {'train': 4, 'test': 2}}
+    assert kinds(found) == {('warning', 'exact duplicates across parts'): ('seq_2/1',)}
+
+
+def test_bad_sources(run, tmp_path):
+    code, _, err = run('dataset', 'check', 'NUDT-SIRTS')
+    assert code == 2
+    assert err.count('\n') == 1
+    code, _, err = run('dataset', 'check', tmp_path)
+    assert code == 2
+    assert 'Layouts that would do' in err
+
+
+#: Set → (images, targets, {lists: {split: images}}, {kind: number of the first}).
+REAL = {
+    'NUAA-SIRST': (
+        427,
+        533,
+        {'idx_427': {'train': 256, 'val': 85, 'trainval': 341, 'test': 86}},
+        {'mask of another size': 1, 'coloured': 159},
+    ),
+    'NUDT-SIRST': (
+        1327,
+        1863,
+        {'basicirstd': {'trainval': 663, 'test': 664}, 'irsam': {'trainval': 1061, 'test': 266}},
+        {'ids in two parts': 34, 'near-duplicates across parts': 32, 'one-pixel targets': 2, 'coloured': 7},
+    ),
+    'IRSTD-1K': (
+        1001,
+        1492,
+        {'basicirstd': {'trainval': 800, 'test': 201}},
+        {
+            'grey masks': 85,
+            'targets depend on the threshold': 3,
+            'near-duplicates across parts': 5,
+            'one-pixel targets': 10,
+            'coloured': 3,
+        },
+    ),
+    'SIRST-AUG': (886, None, {'folders': {'trainval': 8525, 'test': 545}}, {'not there': 8184}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', REAL)
+def test_real_sets_have_the_defects_that_are_known(data_root, name):
+    import time
+
+    if not (data_root / name).is_dir():
+        pytest.skip(f'{name} is not at hand')
+    images, targets, lists, defects = REAL[name]
+    begin = time.process_time()
+    found = inspect(name)
+    assert time.process_time() - begin < 60
+    assert len(found.facts) == images
+    assert targets in (None, found.targets)
+    for key, counts in lists.items():
+        assert found.listed[key] == counts
+    first = {f.kind: f for f in reversed(found.findings)}
+    assert {kind: len(first[kind].which) for kind in defects} == defects
+    if name == 'NUAA-SIRST':
+        assert first['mask of another size'].which == ('Misc_111 (592 × 400 for 325 × 220)',)
+    if name == 'IRSTD-1K':
+        ids = [w.split()[0] for w in first['targets depend on the threshold'].which]
+        assert ids == ['XDU0', 'XDU325', 'XDU337']
