@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .catalogue import find_entry
 from .images import IMAGE_EXTENSIONS
 
 
@@ -166,6 +167,8 @@ def _sequence_folders(root: Path, layout: Layout, part: str) -> Iterator[tuple[s
     if '{sequence}' in layout.images:
         above = root / layout.images.partition('{sequence}')[0].format(part=part)
         sequences = sorted(p.name for p in above.iterdir() if p.is_dir()) if above.is_dir() else []
+        # The folder that holds the data sets is none itself.
+        sequences = [name for name in sequences if find_entry(name) is None]
     for sequence in sequences:
         images, masks = (
             root / folder.format(part=part, sequence=sequence) for folder in (layout.images, layout.masks)
