@@ -16,6 +16,7 @@ from madnet.engine.config import load_config
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
+from madnet.models.losses import check_losses
 from madnet.records import metrics_text
 
 
@@ -55,6 +56,7 @@ def train(
     cfg = training_config(config, work_dir, resume, load_from, amp, seed, launcher, options, dataset)
     _check_launcher(launcher)
     runner = build_runner(cfg, trust_checkpoint)
+    check_losses(runner.bare_model)
     start = time.time()
     heading = _heading(runner, cfg)
     if not resume:

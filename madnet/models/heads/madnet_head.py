@@ -17,7 +17,8 @@ class MADNetHead(UNetHead):
     Args:
         in_channels: Channels of the pyramid's maps, finest first.
         deep_supervision: Whether the maps s1 … sn exist and are supervised.
-        mema2m: Further arguments of ``MemA2M``, e.g. ``dict(slots=64)``.
+        mema2m: Further arguments of ``MemA2M``; ``slots``, the columns of its bank, come from a MemA2MNeck
+            before it unless they are given.
         kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` (by
             default ``SoftIoULoss``, as published), ``loss_weights`` (all 1, as published) and
             ``soft_targets`` (as published: True).

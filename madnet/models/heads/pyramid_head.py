@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from madnet.errors import UserError
 from madnet.models.layers import enlarge
+from madnet.models.losses.probe import check_losses
 
 
 class PyramidHead(BaseDecodeHead):
@@ -71,6 +72,11 @@ class PyramidHead(BaseDecodeHead):
         self.loss_weights = list(loss_weights or [1.0] * len(self.map_names))
         #: Highest logit () of each map in the batch that last met the losses, by the map's name.
         self.peaks: dict[str, Tensor] = {}
+
+    def init_weights(self) -> None:
+        """mmengine's, with which a training begins; refuses losses that would train on the inverse."""
+        super().init_weights()
+        check_losses(self)
 
     def check_halved(self, fine: Tensor, coarse: Tensor) -> None:
         """Raises :class:`~madnet.errors.UserError` unless ``coarse`` is half as large, rounded up."""

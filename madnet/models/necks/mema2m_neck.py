@@ -19,7 +19,8 @@ class MemA2MNeck(DeeperNeck):
     Args:
         in_channels: Channels of the pyramid's maps, finest first.
         out_channels: Channels of the added map; twice those of the last one by default.
-        mema2m: Further arguments of ``MemA2M``, e.g. ``dict(slots=64)``.
+        mema2m: Further arguments of ``MemA2M``. ``slots``, the columns of its bank, hold for a MADNetHead
+            behind it as well, unless that has its own.
         init_cfg: As in mmengine.
     """
 
@@ -31,6 +32,8 @@ class MemA2MNeck(DeeperNeck):
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(in_channels, out_channels, init_cfg)
+        #: Arguments that a head behind this neck takes over where it has none of its own.
+        self.shared = {'mema2m': {k: v for k, v in (mema2m or {}).items() if k == 'slots'}}
         self.memory = MemA2M(*self.pyramid_channels[-2:], **(mema2m or {}))
 
     def deepen(self, x: Tensor) -> Tensor:

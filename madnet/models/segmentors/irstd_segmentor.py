@@ -1,5 +1,6 @@
 """The segmentor: backbone, neck and head, and what they say about an image."""
 
+import inspect
 from collections.abc import Sequence
 
 import torch
@@ -34,7 +35,8 @@ class IRSTDSegmentor(EncoderDecoder):
 
     A neck or head without ``in_channels`` takes them from what stands before it, where that has
     ``pyramid_channels``, as our backbones and necks do. So the width of MAD-Net is one number,
-    ``model.backbone.base_channels``.
+    ``model.backbone.base_channels``. A head also takes over what the neck before it says in ``shared``, where
+    it has nothing of its own: MAD-Net's bank is one number too, ``model.neck.mema2m.slots``.
 
     A backbone that takes only some sizes says so by ``padded_size(height, width)``, which gives the smallest
     size it takes that holds the image. Images are then mirrored at the right and the bottom up to that size,
@@ -79,6 +81,9 @@ class IRSTDSegmentor(EncoderDecoder):
             channels = getattr(necks[-1], 'pyramid_channels', None)
         if necks:
             self.neck = necks[0] if len(necks) == 1 else nn.Sequential(*necks)
+        for name, values in getattr(necks[-1], 'shared', {}).items() if necks else ():
+            if values and _takes(decode_head['type'], name):
+                decode_head = {**decode_head, name: {**values, **(decode_head.get(name) or {})}}
         super()._init_decode_head(_with_channels(decode_head, channels))
 
     def set_views(self, views: int) -> None:
@@ -184,6 +189,11 @@ def _check_views(views: int) -> None:
 
 def _with_channels(cfg: dict, channels: Sequence[int] | None) -> dict:
     return cfg if 'in_channels' in cfg or channels is None else {**cfg, 'in_channels': list(channels)}
+
+
+def _takes(kind: str | type, argument: str) -> bool:
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    return argument in inspect.signature(kind).parameters
 
 
 def _pad_truth(sample: SegDataSample, right: int, bottom: int, ignored: int) -> SegDataSample:

@@ -1,0 +1,93 @@
+"""Whether a head's losses train what they should: a perfect map must cost less than its inverse."""
+
+import copy
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from madnet.errors import UserError
+
+#: Loss of mmseg that is made for several channels → ours for one.
+_INSTEAD = {'DiceLoss': 'SoftDiceLoss', 'FocalLoss': 'MaskBCELoss', 'BCE': 'MaskBCELoss'}
+
+
+@torch.no_grad()
+def check_losses(model: nn.Module) -> None:
+    """Try the losses of a model's heads, by the heads' own path, on two tiny maps and their inverses.
+
+    Several losses of mmseg softmax over channels; with one channel they are constant, or lowest where the
+    mask is inverted, and a network trains on that without a word. Heads whose losses take more than logits
+    are left out.
+
+    Args:
+        model: A segmentor, or a head.
+
+    Raises:
+        UserError: A loss fails on logits of this form, prefers the inverse, or does not care.
+    """
+    for key, head in model.named_modules():
+        path = getattr(type(head), 'loss_by_feat', None)
+        # mmseg's heads that override it may want more than a map of logits; ours take it
+        ours = type(head).__module__.startswith('madnet.')
+        if isinstance(head, BaseDecodeHead) and (ours or path is BaseDecodeHead.loss_by_feat):
+            _check_head(head, f'model.{key}.loss_decode' if key else f'{type(head).__name__}.loss_decode')
+
+
+def _check_head(head: BaseDecodeHead, key: str) -> None:
+    if head.out_channels not in (1, 2):
+        return
+    own = head.loss_decode
+    losses = copy.deepcopy(own)
+    for module in losses.modules():
+        if hasattr(module, 'set_epoch'):
+            module.set_epoch(10**6 - 1, 10**6)  # past any warm-up, where all of the loss holds
+    logits, samples = _example(head)
+    parts = list(losses) if isinstance(losses, nn.ModuleList) else [losses]
+    costs = []
+    try:
+        for part in parts:
+            head.loss_decode = part
+            costs.append([_cost(head, sign * logits, samples, key, part) for sign in (1, -1)])
+    finally:
+        head.loss_decode = own
+        if hasattr(head, 'peaks'):
+            head.peaks = {}
+    indifferent = not sum(perfect for perfect, _ in costs) < sum(inverse for _, inverse in costs)
+    for part, (perfect, inverse) in zip(parts, costs, strict=True):
+        if perfect > inverse or indifferent:
+            _refuse(key, part, f'costs a perfect map {perfect:.4g} and its inverse {inverse:.4g}')
+
+
+def _example(head: BaseDecodeHead) -> tuple[Tensor, list[SegDataSample]]:
+    """Perfect logits (2, K, 16, 16) and their samples, larger by what the head enlarges logits by."""
+    device = next(head.parameters()).device
+    mask = torch.zeros(2, 1, 16, 16, dtype=torch.int64, device=device)
+    mask[0, :, 3:6, 4:7] = mask[1, :, 9:11, 8:12] = 1
+    logits = 20.0 * mask - 10
+    stride = getattr(head, 'stride', None) or 1
+    samples = []
+    for truth in mask.repeat_interleave(stride, 2).repeat_interleave(stride, 3):
+        sample = SegDataSample(metainfo={'img_path': 'probe'})
+        sample.set_data({'gt_sem_seg': PixelData(data=truth), 'gt_mask': PixelData(data=255 * truth)})
+        samples.append(sample)
+    return logits if head.out_channels == 1 else torch.cat([-logits, logits], dim=1), samples
+
+
+def _cost(head: BaseDecodeHead, logits: Tensor, samples: list, key: str, part: nn.Module) -> float:
+    try:
+        losses = head.loss_by_feat(logits, samples)
+    except (ValueError, RuntimeError, IndexError, AssertionError, TypeError) as e:
+        _refuse(key, part, f'fails on them ({(str(e).splitlines() or [type(e).__name__])[0][:80]})')
+    return sum(float(v.mean()) for name, v in losses.items() if 'loss' in name)
+
+
+def _refuse(key: str, part: nn.Module, what: str) -> None:
+    kind = type(part).__name__
+    instead = _INSTEAD.get(kind, 'SoftIoULoss')
+    raise UserError(
+        f"{key}: {kind} does not take this head's logits for what they are: it {what}. "
+        f"Use dict(_delete_=True, type={instead!r}), or mmseg's CrossEntropyLoss with use_sigmoid=True."
+    )

@@ -1,0 +1,143 @@
+"""Losses that would train on the inverse are refused, all our networks' are not."""
+
+import json
+
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+import madnet  # noqa: F401
+from madnet.engine.config import load_config
+from madnet.engine.train import train
+from madnet.errors import UserError
+from madnet.models.losses import check_losses
+
+HEAD = {'in_channels': [4, 8]}
+
+
+def head(loss, **kwargs):
+    return MODELS.build({'type': 'FCNSegHead', **HEAD, 'loss_decode': loss, **kwargs})
+
+
+@pytest.mark.parametrize(
+    ('loss', 'instead'),
+    [
+        ({'type': 'DiceLoss', 'use_sigmoid': True}, 'SoftDiceLoss'),
+        ({'type': 'DiceLoss', 'use_sigmoid': False}, 'SoftDiceLoss'),
+        ({'type': 'TverskyLoss'}, 'SoftIoULoss'),
+        ({'type': 'FocalLoss'}, 'MaskBCELoss'),
+        ({'type': 'CrossEntropyLoss'}, 'SoftIoULoss'),
+    ],
+)
+@pytest.mark.parametrize('beside', [[], [{'type': 'SoftIoULoss'}]])
+def test_losses_of_several_channels_are_refused(loss, instead, beside):
+    if beside and loss['type'] == 'TverskyLoss':
+        return check_losses(head([loss, *beside]))  # it says nothing, and the other does
+    with pytest.raises(UserError, match=rf'loss_decode: {loss["type"]} does not .*{instead}') as e:
+        check_losses(head([loss, *beside] if beside else loss))
+    assert '\n' not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    'loss',
+    [
+        {'type': 'CrossEntropyLoss', 'use_sigmoid': True},
+        {'type': 'SoftIoULoss'},
+        {'type': 'SoftDiceLoss'},
+        {'type': 'SLSLoss'},
+        {'type': 'MaskBCELoss', 'begin': 0.5},
+    ],
+)
+@pytest.mark.parametrize('soft_targets', [False, True])
+def test_losses_of_one_channel_pass(loss, soft_targets):
+    if loss['type'] != 'CrossEntropyLoss' or not soft_targets:
+        made = head(loss, soft_targets=soft_targets)
+        active = getattr(made.loss_decode, 'active', None)
+        check_losses(made)
+        # nothing of the probe is left in the head
+        assert getattr(made.loss_decode, 'active', None) is active
+        assert made.peaks == {}
+
+
+def test_a_loss_of_two_channels_may_be_mmsegs():
+    norm = {'type': 'BN'}
+    two = {'type': 'FCNHead', 'in_channels': 4, 'channels': 4, 'num_classes': 2, 'norm_cfg': norm}
+    for loss in ({'type': 'DiceLoss'}, {'type': 'CrossEntropyLoss'}):
+        check_losses(MODELS.build({**two, 'loss_decode': loss}))
+    one = {**two, 'out_channels': 1, 'threshold': 0.5}
+    with pytest.raises(UserError, match='SoftDiceLoss'):
+        check_losses(MODELS.build({**one, 'loss_decode': {'type': 'DiceLoss'}}))
+
+
+def test_all_our_networks_pass(repository):
+    seen = set()
+    for path in sorted((repository / 'configs').rglob('*.py')):
+        if '_base_' in path.parts or 'classical' in path.parts:
+            continue
+        model = load_config(path, dataset=None if 'synthetic' in path.name else _some(path)).model
+        decode = {k: v for k, v in model.decode_head.to_dict().items() if 'channels' not in k}
+        key = json.dumps([model.backbone.type, decode], sort_keys=True, default=str)
+        if key not in seen:
+            seen.add(key)
+            check_losses(MODELS.build(model))
+    assert len(seen) > 12
+
+
+def _some(path):
+    """A data set for configs that leave it open."""
+    return None if "dataset = '" in path.read_text() or "name='" in path.read_text() else 'nuaa'
+
+
+@pytest.fixture
+def inverting(tiny_config, tmp_path):
+    loss = "loss_decode=dict(_delete_=True, type='DiceLoss', use_sigmoid=True)"
+    path = tmp_path / 'dice.py'
+    path.write_text(f"_base_ = ['{tiny_config}']\nmodel = dict(decode_head=dict({loss}))\n")
+    return path
+
+
+def test_heads_that_enlarge_their_logits_pass():
+    check_losses(head({'type': 'SoftIoULoss'}, stride=4))
+
+
+def test_a_training_that_would_invert_does_not_begin(inverting, tmp_path):
+    with pytest.raises(UserError, match=r'model\.decode_head\.loss_decode: DiceLoss'):
+        train(str(inverting), work_dir=str(tmp_path / 'run'))
+    assert not list((tmp_path / 'run').glob('*.pth'))
+
+
+def test_nor_does_one_by_a_plain_runner(inverting):
+    model = MODELS.build(load_config(inverting).model)
+    with pytest.raises(UserError, match=r'MADNetHead\.loss_decode: DiceLoss'):
+        model.init_weights()
+
+
+def test_the_banks_size_is_one_number():
+    def banks(neck, head):
+        model = {
+            'type': 'IRSTDSegmentor',
+            'backbone': {'type': 'AdaDCMEncoder', 'in_channels': 1, 'base_channels': 2},
+            'neck': {'type': 'MemA2MNeck', 'mema2m': neck},
+            'decode_head': {'type': 'MADNetHead', 'mema2m': head},
+            'data_preprocessor': {'mean': [0.0], 'std': [1.0]},
+        }
+        model = MODELS.build(model)
+        return {
+            part: {p.shape[1] for name, p in getattr(model, part).named_parameters() if 'bank' in name}
+            for part in ('neck', 'decode_head')
+        }
+
+    assert banks(None, None) == {'neck': {128}, 'decode_head': {128}}
+    assert banks({'slots': 64}, None) == {'neck': {64}, 'decode_head': {64}}
+    assert banks({'slots': 64}, {'depth': 2}) == {'neck': {64}, 'decode_head': {64}}
+    assert banks({'slots': 64}, {'slots': 32}) == {'neck': {64}, 'decode_head': {32}}
+    assert banks({'depth': 2}, None) == {'neck': {128}, 'decode_head': {128}}
+    # a head of another network takes nothing over
+    model = {
+        'type': 'IRSTDSegmentor',
+        'backbone': {'type': 'AdaDCMEncoder', 'in_channels': 1, 'base_channels': 2},
+        'neck': {'type': 'MemA2MNeck', 'mema2m': {'slots': 8}},
+        'decode_head': {'type': 'FCNSegHead'},
+        'data_preprocessor': {'mean': [0.0], 'std': [1.0]},
+    }
+    assert torch.isfinite(MODELS.build(model).encode_decode(torch.zeros(1, 1, 32, 32))).all()
