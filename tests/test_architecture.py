@@ -23,7 +23,7 @@ ROOMS = {
     'visualization': {'datasets', 'evaluation', 'records'},
     'curation': {'datasets', 'evaluation', 'visualization'},
     'engine': {'datasets', 'evaluation', 'models', 'records'},
-    'pretrained': {'datasets', 'engine', 'evaluation', 'models'},
+    'pretrained': {'datasets', 'engine', 'evaluation', 'models', 'records'},
     'inference': {
         *('classical', 'datasets', 'engine', 'evaluation', 'models', 'pretrained', 'visualization'),
     },

@@ -1,19 +1,21 @@
-"""Checkpoint files: written whole or not at all, read without running code that lies in them."""
+"""Checkpoints of a training: which of a folder to go on from, what lies in them, and how it is made plain."""
 
+import copy
 import hashlib
-import pickle
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
-from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.logging import HistoryBuffer, print_log
 from torch import nn
 
+from madnet.engine.checkpoint_file import UnusableCheckpoint, read_checkpoint
 from madnet.errors import UserError
-from madnet.models.checkpoints.fitting import key_differences
+from madnet.models.checkpoints.fitting import COUNTERS, find_state, is_counter, key_differences, unwrap
+from madnet.models.deploy import switch_to_deploy
 
 LAST = 'last.pth'
 PREVIOUS = 'previous.pth'
@@ -22,69 +24,28 @@ BEST = 'best.pth'
 _BUFFER_MARK = '__history_buffer__'
 
 
-def read_checkpoint(path: str | Path, trust: bool = False) -> dict:
-    """Read a checkpoint onto the CPU.
-
-    Files are read as tensors and plain values only (``weights_only``), so that nothing in them can run.
-
-    Args:
-        path: A file of ours, of mmengine, or a bare state dict; or shipped weights, ``madnet://<name>``.
-        trust: Unpickle arbitrary objects too. Only for files whose origin is trusted.
-
-    Returns:
-        The dict in the file.
-
-    Raises:
-        UserError: The file is missing, truncated or damaged, holds pickled objects, or is no checkpoint.
-    """
-    if str(path).startswith('madnet://'):  # madnet.pretrained, a room above, has taught mmengine this scheme
-        return {'state_dict': CheckpointLoader.load_checkpoint(str(path), 'cpu')}
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f'checkpoint {path}: no such file. Train first, or check the path.')
-    try:
-        checkpoint = torch.load(path, map_location='cpu', weights_only=not trust)
-    except pickle.UnpicklingError as e:
-        if 'weights_only' in str(e) or 'Weights only' in str(e):
-            raise UserError(
-                f'checkpoint {path}: holds pickled Python objects beside tensors, which can run code when '
-                'loaded. If you trust where it comes from, add --trust-checkpoint.'
-            ) from None
-        raise UserError(_damaged(path)) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, ImportError, IndexError):
-        raise UserError(_damaged(path)) from None
-    if not isinstance(checkpoint, dict):
-        raise UserError(
-            f'checkpoint {path}: found a {type(checkpoint).__name__}, expected a dict of weights.'
-        )
-    return checkpoint
-
-
-def _damaged(path: Path) -> str:
-    return (
-        f'checkpoint {path}: damaged or truncated ({path.stat().st_size} bytes), not a whole PyTorch file. '
-        'Use another one, or copy it again.'
-    )
-
-
-def find_whole_checkpoint(work_dir: str | Path, warn: Callable[[str], None]) -> tuple[Path, dict] | None:
+def find_whole_checkpoint(
+    work_dir: str | Path, warn: Callable[[str], None], trust: bool | None = None
+) -> tuple[Path, dict] | None:
     """The newest whole checkpoint that training can go on from.
 
     Args:
         work_dir: The folder in which a run left ``last.pth`` and ``previous.pth``.
         warn: Called with one line for each damaged file that is passed over.
+        trust: As of :func:`~madnet.engine.checkpoint_file.read_checkpoint`.
 
     Returns:
         The file and its content, or None where the folder has none.
 
     Raises:
-        UserError: There are such files, but every one is damaged.
+        UserError: There are such files, but every one is damaged; or the newest whole one cannot be opened,
+            or holds pickled objects.
     """
     seen = [p for name in (LAST, PREVIOUS) if (p := Path(work_dir) / name).is_file()]
     for path in seen:
         try:
-            return path, read_checkpoint(path)
-        except UserError as e:
+            return path, read_checkpoint(path, trust)
+        except UnusableCheckpoint as e:
             warn(f'{e} Passed over.')
     if seen:
         raise UserError(
@@ -93,26 +54,81 @@ def find_whole_checkpoint(work_dir: str | Path, warn: Callable[[str], None]) -> 
     return None
 
 
-def state_dict_of(checkpoint: Mapping) -> dict[str, torch.Tensor]:
-    """The weights in a checkpoint, whether nested under ``state_dict`` or bare, without ``module.``
-    prefixes."""
-    state = checkpoint.get('state_dict', checkpoint)
-    return {k.removeprefix('module.'): v for k, v in state.items() if isinstance(v, torch.Tensor)}
+def state_dict_of(checkpoint: Mapping, path: str | Path) -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint without ``module.`` prefixes and a profiler's counters.
+
+    See :func:`~madnet.models.checkpoints.fitting.unwrap`; ``path`` names the checkpoint in messages.
+    """
+    try:
+        state = unwrap(checkpoint)
+    except UserError as e:
+        raise UserError(f'checkpoint {path}: {e}') from None
+    if not state:
+        found = ', '.join(f'{key!r}' for key in [*checkpoint][:5]) or 'nothing'
+        raise UserError(f'checkpoint {path}: found no weights in it; its entries are {found}.')
+    if counters := sum(map(is_counter, find_state(checkpoint))):
+        print_log(
+            f'checkpoint {path}: left out {counters} counters of a profiler ({", ".join(COUNTERS)})',
+            'current',
+            logging.WARNING,
+        )
+    return {key.removeprefix('module.'): value for key, value in state.items()}
 
 
 def load_weights(model: nn.Module, checkpoint: Mapping, path: str | Path) -> None:
     """Put a checkpoint's weights into a model, all of them or none.
 
+    A checkpoint of the deployed form of a re-parameterised network gives the model that form.
+
     Raises:
         UserError: Keys or shapes differ: says which, in short.
     """
-    state = state_dict_of(checkpoint)
+    state = state_dict_of(checkpoint, path)
     if differences := key_differences(state, model.state_dict()):
-        raise UserError(
-            f'checkpoint {path} is of another architecture than the config: {differences}. Give the config '
-            'that it was trained with, or convert published weights by tools/convert_checkpoint.py.'
-        )
+        deployed = switch_to_deploy(copy.deepcopy(model).to('meta'))
+        if key_differences(state, deployed.state_dict()):
+            raise UserError(
+                f'checkpoint {path} is of another architecture than the config: {differences}. Give the '
+                'config that it was trained with, or convert published weights by '
+                'tools/convert_checkpoint.py.'
+            )
+        switch_to_deploy(model)
     model.load_state_dict(state)
+    compare_statistics(model, checkpoint, path)
+
+
+def statistics_of(model: nn.Module) -> dict[str, list[float]]:
+    """Mean and deviation by which a model's preprocessor normalises, as a checkpoint keeps them in
+    ``meta['data_preprocessor']``; empty where it does not."""
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    found = {key: getattr(preprocessor, key, None) for key in ('mean', 'std')}
+    return {key: value.flatten().tolist() for key, value in found.items() if isinstance(value, torch.Tensor)}
+
+
+def compare_statistics(model: nn.Module, checkpoint: Mapping, path: str | Path) -> None:
+    """Warn, in one line with both, where a model normalises otherwise than its weights were trained with."""
+    meta = checkpoint.get('meta')
+    trained = meta.get('data_preprocessor') if isinstance(meta, Mapping) else None
+    here = statistics_of(model)
+    if not isinstance(trained, Mapping) or not here or not {'mean', 'std'} <= set(trained):
+        return
+    theirs = {key: [float(value) for value in trained[key]] for key in ('mean', 'std')}
+    if all(np.array_equal(np.round(here[key], 3), np.round(theirs[key], 3)) for key in theirs):
+        return
+
+    def in_words(of: Mapping) -> str:
+        return f'mean {[round(v, 3) for v in of["mean"]]}, deviation {[round(v, 3) for v in of["std"]]}'
+
+    changes = ' '.join(
+        f'model.data_preprocessor.{key}={[round(v, 3) for v in theirs[key]]}'.replace(' ', '')
+        for key in theirs
+    )
+    print_log(
+        f'checkpoint {path}: trained with {in_words(theirs)}, the config has {in_words(here)}. '
+        f"With the checkpoint's: --cfg-options {changes}",
+        'current',
+        logging.WARNING,
+    )
 
 
 def sha256_of(path: str | Path) -> str:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from madnet.engine.checkpoint import read_checkpoint, state_dict_of
+from madnet.engine.checkpoint import state_dict_of
+from madnet.engine.checkpoint_file import read_checkpoint
 from madnet.errors import UserError, nearest
 from madnet.files import replacing
 from madnet.models.checkpoints import CONVERTERS
@@ -48,8 +49,8 @@ def convert_checkpoint(
         raise UserError('--like: goes with --reverse only. Remove it, or add --reverse.')
     if like and not converter.takes_like:
         raise UserError(f'--like: all published names of {network} are known. Remove it.')
-    state = state_dict_of(read_checkpoint(source, trust_checkpoint))
-    options = {'like': state_dict_of(read_checkpoint(like, trust_checkpoint))} if like else {}
+    state = state_dict_of(read_checkpoint(source, trust_checkpoint), source)
+    options = {'like': state_dict_of(read_checkpoint(like, trust_checkpoint), like)} if like else {}
     converted = converter.to_published(state, **options) if reverse else converter.to_ours(state)
     with replacing(target) as temporary, temporary.open('wb') as file:
         torch.save({'state_dict': converted}, file)

@@ -11,12 +11,13 @@ from mmengine.runner import Runner
 from torch import distributed
 
 from madnet.engine.checkpoint import (
+    compare_statistics,
     find_whole_checkpoint,
     from_plain,
     load_weights,
-    read_checkpoint,
     state_dict_of,
 )
+from madnet.engine.checkpoint_file import read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
 from madnet.engine.optim.grouped import join_saved_groups
 from madnet.engine.speed import make_fast
@@ -98,6 +99,11 @@ class MadnetRunner(Runner):
         """The model without a distributed wrapper."""
         return self.model.module if is_model_wrapper(self.model) else self.model
 
+    def train(self):
+        """As mmengine's; what ``init_cfg`` names is trusted as other checkpoints are."""
+        with trusting(self.trust_checkpoint):
+            return super().train()
+
     def load_or_resume(self) -> None:
         """Resume from a named or from the newest whole checkpoint, or start from given weights.
 
@@ -107,7 +113,7 @@ class MadnetRunner(Runner):
         if self._has_loaded:
             return
         if self._resume and self._load_from is None:
-            found = find_whole_checkpoint(self.work_dir, self.logger.warning)
+            found = find_whole_checkpoint(self.work_dir, self.logger.warning, self.trust_checkpoint)
             if found is None:
                 self.logger.warning(f'{self.work_dir}: no checkpoint to resume from, starting anew.')
                 self._resume = False
@@ -132,12 +138,9 @@ class MadnetRunner(Runner):
             UserError: It can't be read, or does not belong to this model.
         """
         checkpoint = from_plain(read_checkpoint(filename, self.trust_checkpoint))
-        if self._resume and not {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
-            raise UserError(
-                f'checkpoint {filename}: holds weights only, training cannot go on from it. '
-                'Resume from last.pth, or start a new run from these weights with --load-from.'
-            )
-        checkpoint.setdefault('state_dict', state_dict_of(checkpoint))
+        if self._resume:
+            _check_complete(checkpoint, filename)
+        checkpoint.setdefault('state_dict', state_dict_of(checkpoint, filename))
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         if self._resume:
             load_weights(self.bare_model, checkpoint, filename)
@@ -151,7 +154,7 @@ class MadnetRunner(Runner):
 
     def _load_what_fits(self, checkpoint: dict, filename: str) -> None:
         own = self.bare_model.state_dict()
-        state = state_dict_of(checkpoint)
+        state = state_dict_of(checkpoint, filename)
         fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
         if not fitting:
             load_weights(self.bare_model, checkpoint, filename)  # says which keys differ
@@ -161,10 +164,25 @@ class MadnetRunner(Runner):
                 f'{len(own) - len(fitting)} of the model keep their initial values.'
             )
         self.bare_model.load_state_dict(fitting, strict=False)
+        compare_statistics(self.bare_model, checkpoint, filename)
+
+
+def _check_complete(checkpoint: dict, filename: str) -> None:
+    """Raise a UserError where training cannot go on from a checkpoint."""
+    missing = {'meta', 'message_hub', 'optimizer'} - set(checkpoint)
+    meta = {} if missing else checkpoint['meta']
+    counted = isinstance(meta, dict) and all(isinstance(meta.get(key), int) for key in ('epoch', 'iter'))
+    if missing or not counted:
+        lacks = 'holds weights only' if missing else 'does not say at which epoch and iteration it was saved'
+        raise UserError(
+            f'checkpoint {filename}: {lacks}, training cannot go on from it. '
+            'Resume from last.pth, or start a new run from these weights with --load-from.'
+        )
 
 
 def build_runner(cfg: Config, trust_checkpoint: bool = False) -> MadnetRunner:
     """A runner from a loaded config."""
-    runner = MadnetRunner.from_cfg(cfg)
+    with trusting(trust_checkpoint):
+        runner = MadnetRunner.from_cfg(cfg)
     runner.trust_checkpoint = trust_checkpoint
     return runner

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 import torch
-from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
 from torch import nn
 
 from madnet.datasets.image_pipeline import ImagePipeline
-from madnet.errors import UserError
-from madnet.pretrained.index import PretrainedEntry, get_pretrained
-
-#: How ``load_from`` names shipped weights.
-SCHEME = 'madnet://'
+from madnet.engine.checkpoint_file import read_shipped
+from madnet.files import read_json
+from madnet.records import get_pretrained
 
 
 def load_pretrained(
@@ -47,48 +42,9 @@ def load_pretrained(
         UserError: An unknown name, or a file that is missing or not the one that was shipped.
     """
     entry = get_pretrained(name, folder)
-    config = json.loads(_read(entry.config, name))
+    config = read_json(entry.config)
     model = MODELS.build(config['model'])
-    model.load_state_dict(_weights(entry))
+    model.load_state_dict(read_shipped(entry))
     if config.get('channels_last'):
         model = model.to(memory_format=torch.channels_last)
     return model.to(device).eval(), ImagePipeline(**config['pipeline'], value_range=value_range)
-
-
-def _weights(entry: PretrainedEntry) -> dict[str, torch.Tensor]:
-    # imported here: a training that needs no shipped weights needs no safetensors either
-    import safetensors.torch
-
-    data = _read(entry.weights, entry.name)
-    found = hashlib.sha256(data).hexdigest()
-    if found != entry.sha256:
-        raise UserError(
-            f'{entry.weights}: sha256 {found[:12]}… is not the {entry.sha256[:12]}… of {entry.name}: the '
-            'file was changed or cut short; install the package again.'
-        )
-    return safetensors.torch.load(data)
-
-
-@CheckpointLoader.register_scheme(prefixes=SCHEME)
-def load_shipped(path: str, map_location: str | torch.device | None = None) -> dict[str, torch.Tensor]:
-    """The weights of ``madnet://<name>``, so that ``load_from`` of any mmengine config can name shipped ones.
-
-    Args:
-        path: The scheme and one of :func:`list_pretrained`.
-        map_location: Where to put the tensors; None leaves them on the CPU.
-
-    Raises:
-        UserError: As :func:`load_pretrained`.
-    """
-    weights = _weights(get_pretrained(path.removeprefix(SCHEME)))
-    return weights if map_location is None else {k: v.to(map_location) for k, v in weights.items()}
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as e:
-        raise UserError(
-            f'{path}: cannot be read ({e.strerror}), shipped weights {name!r} need it; '
-            'install the package again.'
-        ) from None

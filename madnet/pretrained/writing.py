@@ -20,7 +20,7 @@ from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.evaluation import evaluate
 from madnet.files import write_json, write_whole
-from madnet.pretrained import index
+from madnet.records import pretrained_index as index
 
 #: Headings that a model card must have.
 CARD_SECTIONS = ('Data', 'Recipe', 'Numbers', 'Cost', 'Limits')

@@ -15,6 +15,7 @@ from madnet.records.metrics_file import (
     read_per_image,
     write_results,
 )
+from madnet.records.pretrained_index import PretrainedEntry, get_pretrained, list_pretrained
 from madnet.records.result_table import (
     ResultTable,
     latex_escape,
@@ -40,6 +41,7 @@ __all__ = [
     'DatasetInfo',
     'Details',
     'MetricsFile',
+    'PretrainedEntry',
     'ResultTable',
     'RunFile',
     'SetResults',
@@ -47,7 +49,9 @@ __all__ = [
     'as_text',
     'column',
     'find_comparison',
+    'get_pretrained',
     'latex_escape',
+    'list_pretrained',
     'markdown_table',
     'metrics_text',
     'read_per_image',

@@ -3,7 +3,10 @@
 Only upstream's classes are tried here: a failure says what has changed there, and the page where it matters.
 """
 
+import importlib.util
 import inspect
+import pickle
+import pickletools
 import re
 from types import SimpleNamespace
 
@@ -23,8 +26,10 @@ from mmengine.optim import (
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, Runner
+from mmengine.runner import checkpoint as upstream_checkpoint
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.losses import utils as loss_utils
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import nn
@@ -398,6 +403,46 @@ def test_a_torch_size_is_the_size_of_the_tensor():
     meta = {'pad_shape': (8, 8), 'img_shape': torch.Size((4, 6))}
     assert head.predict_by_feat(logits, [meta]).shape[2:] == (4, 6)
     assert head.predict_by_feat(logits, [{**meta, 'img_shape': (4, 6)}]).shape[2:] == (8, 8)
+
+
+def test_every_checkpoint_is_read_in_one_place():
+    source = inspect.getsource(upstream_checkpoint)
+    calls = re.findall(r'[\w.]*(?:torch\.load|torch_load|load_url)\(', source)
+    assert set(calls) == {'_safe_torch_load(', 'torch.load(', 'load_url('}
+    inside = inspect.getsource(torch_load_of_mmengine())
+    assert source.count(' torch.load(') == inside.count(' torch.load(')
+    assert (
+        inspect.getsource(upstream_checkpoint._load_checkpoint).count('CheckpointLoader.load_checkpoint(')
+        == 1
+    )
+    for scheme in ('', 'http://', 'torchvision://', 'open-mmlab://'):
+        assert CheckpointLoader._get_checkpoint_loader(scheme + 'x') is not None
+
+
+def torch_load_of_mmengine():
+    """mmengine's own ``_safe_torch_load``, from a fresh copy of its module."""
+    spec = importlib.util.find_spec('mmengine.runner.checkpoint')
+    fresh = importlib.util.module_from_spec(spec)
+    schemes = dict(CheckpointLoader._schemes)
+    spec.loader.exec_module(fresh)
+    assert dict(CheckpointLoader._schemes) == schemes
+    return fresh._safe_torch_load
+
+
+def test_class_weights_are_read_by_load():
+    assert 'load(class_weight)' in inspect.getsource(loss_utils.get_class_weight)
+    assert callable(loss_utils.load)
+
+
+def test_histories_are_pickled_by_getattr():
+    used = {f'{o[1]}' for o in pickletools_globals(HistoryBuffer([1.0], [1]))}
+    assert 'getattr' in used
+
+
+def pickletools_globals(value):
+    """(module, name) of what a pickle asks for."""
+    text = pickle.dumps(value, protocol=2)
+    return [arg.split() for op, arg, _ in pickletools.genops(text) if op.name == 'GLOBAL']
 
 
 def test_the_page_has_one_row_for_each_of_these_tests(repository):

@@ -16,8 +16,9 @@ from madnet.engine.checkpoint import read_checkpoint, state_dict_of
 from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.inference import Predictor
-from madnet.pretrained import get_pretrained, index, list_pretrained, load_pretrained, writing
+from madnet.pretrained import get_pretrained, list_pretrained, load_pretrained, writing
 from madnet.pretrained.writing import ship_weights
+from madnet.records import pretrained_index as index
 
 CARD = '# A tiny one, for tests\n\n' + '\n\n'.join(f'## {s}\nnone' for s in writing.CARD_SECTIONS)
 
@@ -54,12 +55,12 @@ def test_shipped_and_loaded_again(kind, folder, detectors):
 def test_load_from_names_shipped_weights(folder, detectors):
     config, checkpoint = detectors['native']
     ship_weights('tiny_one', config, checkpoint, folder.parent / 'card.md')
-    expected = state_dict_of(read_checkpoint(checkpoint))
+    expected = state_dict_of(read_checkpoint(checkpoint), checkpoint)
     cfg = load_config(config)
     model = MODELS.build(cfg.model)
     load_checkpoint(model, 'madnet://tiny_one')  # mmengine's, as its Runner does with load_from
     assert all(torch.equal(model.state_dict()[key], expected[key]) for key in expected)
-    found = state_dict_of(read_checkpoint('madnet://tiny_one'))
+    found = state_dict_of(read_checkpoint('madnet://tiny_one'), 'x')
     assert all(torch.equal(found[key], expected[key]) for key in expected)
     with pytest.raises(UserError, match='tiny_one'):
         read_checkpoint('madnet://tiny_on')

@@ -10,7 +10,8 @@ from madnet.datasets import SIRSTDataset
 from madnet.engine.checkpoint import sha256_of
 from madnet.evaluation import evaluate
 from madnet.inference import Predictor
-from madnet.pretrained import get_pretrained, index, list_pretrained, load_pretrained, writing
+from madnet.pretrained import get_pretrained, list_pretrained, load_pretrained, writing
+from madnet.records import pretrained_index as index
 
 NAMES = list_pretrained()
 

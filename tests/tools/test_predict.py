@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 from madnet.engine.config import load_config
 from madnet.inference import Predictor
 from madnet.inference.outputs import COLUMNS
-from madnet.pretrained import index
+from madnet.records import pretrained_index as index
 
 
 @pytest.fixture(scope='module')

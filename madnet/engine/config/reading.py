@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from madnet.datasets.catalogue import get_entry
 from madnet.engine.config.checking import check_config
+from madnet.engine.config.data_config import DATA_ENDINGS, read_data_config
 from madnet.engine.config.dataset import (
     choose_parts,
     fill_sets,
@@ -104,8 +105,12 @@ def _read(path: Path) -> Config:
         by_stem = {Path(p).stem: p for p in known}
         hint = nearest(str(path), known) or nearest(path.stem, by_stem)
         raise UserError(f'config {path}: no such file.{hint}')
+    if path.suffix.lower() in DATA_ENDINGS:
+        return read_data_config(path)
     try:
         return Config.fromfile(str(path), lazy_import=False)
+    except UserError as e:  # of what it stands on
+        raise UserError(f'config {path}: {e}') from None
     except Exception as e:
         raise UserError(f'config {path}: can not be read: {type(e).__name__}: {e}') from None
 

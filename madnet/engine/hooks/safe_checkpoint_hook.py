@@ -7,7 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, to_plain
+from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, statistics_of, to_plain
 from madnet.engine.loops import ResumableTrainLoop
 from madnet.errors import UserError, nearest
 from madnet.files import remove_leftovers, replacing
@@ -45,6 +45,7 @@ class SafeCheckpointHook(Hook):
         else:
             checkpoint.pop('ema_state_dict', None)  # the weights as trained serve resuming only
             checkpoint.pop('message_hub', None)
+        checkpoint['meta']['data_preprocessor'] = statistics_of(runner.bare_model)
         for key, value in checkpoint.items():
             checkpoint[key] = to_plain(value)
 

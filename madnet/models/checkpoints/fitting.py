@@ -7,12 +7,64 @@ from torch import Tensor
 
 from madnet.errors import UserError
 
+#: What profilers leave behind as buffers in every layer.
+COUNTERS = ('total_ops', 'total_params')
+
 
 def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a state dict, bare or under ``state_dict``."""
-    nested = checkpoint.get('state_dict')
-    state = nested if isinstance(nested, Mapping) else checkpoint
-    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    """The tensors of a state dict, bare or as one entry of a checkpoint, without a profiler's counters.
+
+    The entry may have any name (``net``, ``model``, ``params``, …) where no other one is a dict of tensors;
+    ``state_dict`` goes before all others.
+
+    Raises:
+        UserError: Several entries are dicts of tensors, or what should be one is not.
+    """
+    state = find_state(checkpoint)
+    if odd := [key for key in state if not isinstance(key, str)]:
+        raise UserError(
+            f'found {odd[0]!r} ({type(odd[0]).__name__}) as the name of a tensor, expected text such as '
+            'backbone.conv.weight; this is no state dict.'
+        )
+    return {key: value for key, value in state.items() if isinstance(value, Tensor) and not is_counter(key)}
+
+
+def is_counter(key: str) -> bool:
+    """Whether a key is of one of the :data:`COUNTERS`."""
+    return key.rpartition('.')[2] in COUNTERS
+
+
+def find_state(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The entry of :func:`unwrap`, as it is."""
+    if 'state_dict' in checkpoint:
+        state = checkpoint['state_dict']
+        if not isinstance(state, Mapping):
+            raise UserError(f'its state_dict is {_in_words(state)}, expected a dict of tensors.')
+        return state
+    wrapped = {key: state for key, value in checkpoint.items() if (state := _as_state(value))}
+    if len(wrapped) > 1:
+        names = ', '.join(map(str, wrapped))
+        raise UserError(
+            f'{len(wrapped)} of its entries are dicts of tensors: {names}. Save the one that is '
+            'meant alone, under state_dict.'
+        )
+    return next(iter(wrapped.values()), checkpoint)
+
+
+def _as_state(value: Any) -> Mapping[str, Any] | None:
+    """A value that is a state dict, or that holds one under ``state_dict``; else None."""
+    if isinstance(value, Mapping) and isinstance(value.get('state_dict'), Mapping):
+        value = value['state_dict']
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        return None
+    tensors = [v for v in value.values() if isinstance(v, Tensor)]
+    # random states are dicts of tensors too, of bytes
+    real = any(t.is_floating_point() for t in tensors)
+    return value if real and len(tensors) == len(value) else None
+
+
+def _in_words(value: Any) -> str:
+    return 'None' if value is None else f'of type {type(value).__name__}'
 
 
 def without_prefixes(

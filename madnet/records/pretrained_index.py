@@ -1,4 +1,4 @@
-"""The index of shipped weights: ``index.json`` and the files that it names, all in one folder."""
+"""The index of shipped weights: ``index.json`` and the files that it names, all in ``madnet/pretrained``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from madnet.errors import UserError, nearest
 from madnet.files import read_json
 
 #: Where the shipped weights lie.
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / 'pretrained'
 INDEX = 'index.json'
 SCHEMA = 1
 

@@ -1,0 +1,122 @@
+"""mmengine and mmseg read checkpoints, YAML and class weights the way our tools do: nothing in a file runs.
+
+Their own ways end in ``pickle``: mmengine unpickles whatever torch refuses, be it named by ``init_cfg``, by
+``load_from`` or by a backbone; its YAML builds any Python object; mmseg's class weights may be a pickle.
+Importing this module replaces these ends; what leads to them, such as ``torchvision://``, stays.
+"""
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+import yaml
+from mmengine.fileio import BaseFileHandler, load, register_handler
+from mmengine.runner import checkpoint as upstream
+from mmengine.runner.checkpoint import CheckpointLoader
+from mmseg.models.losses import utils as losses
+
+from madnet.engine.checkpoint import state_dict_of
+from madnet.engine.checkpoint_file import SCHEME, read_file, read_stream
+from madnet.errors import UserError
+from madnet.models.checkpoints.fitting import find_state
+
+
+def _torch_load(file, map_location=None, weights_only=None) -> Any:
+    """In the place of mmengine's ``_safe_torch_load``, which unpickles where torch refuses."""
+    if isinstance(file, (str, os.PathLike)):
+        return read_file(file)
+    return read_stream(file, getattr(file, 'name', 'of an object storage'))
+
+
+def _load_url(url: str, model_dir: str | None = None, map_location=None, progress: bool = True) -> Any:
+    """In the place of torch.hub's ``load_state_dict_from_url``: the same place for the file."""
+    folder = Path(model_dir or Path(torch.hub.get_dir(), 'checkpoints'))
+    path = folder / PurePosixPath(urlparse(url).path).name
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), progress=progress)
+    return read_file(path)
+
+
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+@CheckpointLoader.register_scheme(prefixes=SCHEME)
+def load_from_local(filename: str, map_location=None) -> Any:
+    """A file, or shipped weights; in the place of mmengine's of the same name."""
+    return read_file(filename)
+
+
+_load = CheckpointLoader.load_checkpoint.__func__
+
+
+def _load_checkpoint(cls, filename: str, map_location=None, logger='current') -> Any:
+    """mmengine's; says in one line what is wrong, and finds the weights under any name."""
+    try:
+        found = _load(cls, filename, map_location, logger)
+    except UserError:
+        raise
+    except KeyError as e:
+        raise UserError(f'checkpoint {filename}: no weights of the name {e} are known there.') from None
+    except (ImportError, OSError, ValueError) as e:
+        raise UserError(f'checkpoint {filename}: cannot be fetched ({type(e).__name__}: {e}).') from None
+    if isinstance(found, dict) and 'state_dict' not in found and _is_wrapped(found):
+        found = {**found, 'state_dict': state_dict_of(found, filename)}
+    return found
+
+
+def _is_wrapped(checkpoint: dict) -> bool:
+    try:
+        return find_state(checkpoint) is not checkpoint
+    except UserError:  # several: whoever asked for it may know which it wants
+        return False
+
+
+@register_handler(['yaml', 'yml'])
+class PlainYamlHandler(BaseFileHandler):
+    """YAML as data, without tags that build Python objects."""
+
+    def load_from_fileobj(self, file, **kwargs) -> Any:
+        return read_yaml(file)
+
+    def dump_to_fileobj(self, obj: Any, file, **kwargs) -> None:
+        yaml.dump(obj, file, **kwargs)
+
+    def dump_to_str(self, obj: Any, **kwargs) -> str:
+        return yaml.dump(obj, **kwargs)
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Knows the tag of tuples, which mmengine's own files have."""
+
+
+_PlainLoader.add_constructor(
+    'tag:yaml.org,2002:python/tuple', lambda loader, node: tuple(loader.construct_sequence(node, deep=True))
+)
+
+
+def read_yaml(text) -> Any:
+    """YAML (text or an open file) as plain data.
+
+    Raises:
+        UserError: No YAML, or with tags that would build Python objects.
+    """
+    try:
+        return yaml.load(text, _PlainLoader)
+    except (yaml.YAMLError, RecursionError, ValueError) as e:
+        raise UserError(f'not readable as plain YAML ({e}).') from None
+
+
+def _load_class_weights(file, *args, **kwargs) -> Any:
+    if str(file).lower().endswith(('.pkl', '.pickle')):
+        raise UserError(
+            f'class_weight {file}: a pickle, which can run code when loaded. Use .npy, .json, or a list in '
+            'the config.'
+        )
+    return load(file, *args, **kwargs)
+
+
+upstream._safe_torch_load = _torch_load
+upstream.load_url = _load_url
+CheckpointLoader.load_checkpoint = classmethod(_load_checkpoint)
+losses.load = _load_class_weights
