@@ -8,4 +8,5 @@ A subcommand of ``tools/dataset.py`` is the module of its name here, with ``add_
 SUBCOMMANDS = {
     'list': 'the known data sets: where to get each, licence, citation, and which are found here',
     'check': 'all that is wrong with a data set, by severity; --fix mends a copy',
+    'prepare': 'a folder, an archive or an address becomes a verified data set',
 }

@@ -135,18 +135,19 @@ def label(key: Key) -> str:
     return '/'.join(filter(None, key))
 
 
-def inspect(source: str, split_set: str | None = None) -> Inspection:
+def inspect(source: str, split_set: str | None = None, name: str | None = None) -> Inspection:
     """Look at every file of a data set.
 
     Args:
         source: Its folder, or a name of the catalogue.
         split_set: Look at these lists only; None for all, packaged and in the folder.
+        name: Of the set in the folder; None to go by its ``dataset.json`` or the folder's.
 
     Raises:
         UserError: No data set in a layout that can be read, or no lists of that name.
     """
     path = Path(source).expanduser()
-    folder, entry, name = locate(path, None) if path.is_dir() else locate(None, source)
+    folder, entry, name = locate(path, name) if path.is_dir() else locate(None, source)
     keys = [(part, i) for part, pairs in folder.pairs.items() for i in sorted(pairs)]
     bar = progress_bar(keys, what=f'check {name}')
     found = Inspection(folder, entry, name, {key: look(folder.pairs[key[0]][key[1]]) for key in bar})

@@ -156,25 +156,29 @@ def _part_folders(root: Path, layout: Layout) -> Iterator[tuple[str, str, Path, 
     parts = PARTS if '{part}' in layout.images else {'': ('',)}
     for part, names in parts.items():
         for name in names:
-            found = list(_sequence_folders(root, layout, name))
+            found = _sequence_folders(root, layout, name)
             if found:
                 yield from ((part, *folders) for folders in found)
                 break
 
 
-def _sequence_folders(root: Path, layout: Layout, part: str) -> Iterator[tuple[str, Path, Path]]:
+def _sequence_folders(root: Path, layout: Layout, part: str) -> list[tuple[str, Path, Path]]:
+    """(sequence, image folder, mask folder); the only sequence is '' where the layout has none."""
     sequences = ['']
     if '{sequence}' in layout.images:
         above = root / layout.images.partition('{sequence}')[0].format(part=part)
         sequences = sorted(p.name for p in above.iterdir() if p.is_dir()) if above.is_dir() else []
         # The folder that holds the data sets is none itself.
         sequences = [name for name in sequences if find_entry(name) is None]
+    found = []
     for sequence in sequences:
         images, masks = (
             root / folder.format(part=part, sequence=sequence) for folder in (layout.images, layout.masks)
         )
         if images.is_dir() and masks.is_dir():
-            yield sequence, images, masks
+            found.append((sequence, images, masks))
+    # One folder of images and masks inside of another is a data set, rather than its only sequence.
+    return found if part or sequences == [''] or len(found) > 1 else []
 
 
 def _lists(root: Path, layout: Layout) -> dict[str, dict[str, Path]]:

@@ -1,0 +1,101 @@
+"""From what people download to a data set that trains."""
+
+import shutil
+from pathlib import Path
+
+from madnet import __version__
+from madnet.curation.fetching import download_folder, fetch, file_sha256, is_url
+from madnet.curation.inspection import Inspection, as_text, inspect
+from madnet.curation.mending import changes_text, write_mended
+from madnet.curation.unpacking import find_root, unpack
+from madnet.curation.writing import NewSet, fresh_folder
+from madnet.datasets.catalogue import find_entry
+from madnet.datasets.layouts import layouts_in_words, read_folder
+from madnet.errors import UserError
+
+
+def prepare(
+    name: str,
+    source: str,
+    out: str,
+    sha256: str | None = None,
+    split_set: str | None = None,
+    test_share: float = 0.2,
+    limit_gb: float = 64,
+) -> str:
+    """Bring a data set into ``images/``, ``masks/``, ``splits/`` and ``dataset.json``, whole or not at all.
+
+    Args:
+        name: Of the catalogue, or one's own.
+        source: A folder, a zip or tar file, or an http(s) address.
+        out: The new folder.
+        sha256: What the archive's hash has to be.
+        split_set: Keep these lists only.
+        test_share: See :func:`~madnet.curation.mending.write_mended`.
+        limit_gb: GB that an archive may unpack to.
+
+    Returns:
+        What was found and done, as text.
+
+    Raises:
+        UserError: The source can't be had, is refused, or holds no data set that can be read.
+    """
+    if not 0 <= test_share < 1 or not limit_gb > 0:
+        raise UserError(
+            f'--test-share {test_share}, --limit-gb {limit_gb}: expected a share from 0 to below 1, and a '
+            'limit above 0.'
+        )
+    entry = find_entry(name)
+    name = entry.name if entry else name
+    with fresh_folder(out) as folder:
+        made = {'by': 'tools/dataset.py prepare', 'madnet': __version__, 'source': source}
+        path = fetch(source, download_folder(), sha256) if is_url(source) else Path(source).expanduser()
+        unpacked = folder / '.unpacked'
+        if path.is_file():
+            made['archive_sha256'] = file_sha256(path)
+            if sha256 and made['archive_sha256'] != sha256.lower():
+                raise UserError(f'{path}: SHA-256 {made["archive_sha256"]}, expected {sha256}.')
+            unpacked.mkdir()
+            unpack(path, unpacked, int(limit_gb * 1e9))
+        elif not path.is_dir():
+            raise UserError(f'{source}: no folder, no file, and no http(s) address.')
+        elif sha256:
+            raise UserError(f'--sha256 is of an archive; {source} is a folder.')
+        root = _root(unpacked if path.is_file() else path, name, source)
+        found = inspect(str(root), split_set, name)
+        _refuse_several(found)
+        new = NewSet(folder)
+        changes = write_mended(found, new, test_share)
+        if entry:
+            made |= {'licence': entry.licence, 'citation': entry.citation, 'published_at': entry.source}
+        new.finish(name, made=made, changes=changes)
+        report = as_text(found)
+        if path.is_file():
+            report = report.replace(str(unpacked), source)
+            shutil.rmtree(unpacked)
+    return f'{report}\n\n{changes_text(new, changes, out)}'
+
+
+def _root(folder: Path, name: str, source: str) -> Path:
+    roots = find_root(folder, lambda path: read_folder(path) is not None)
+    named = [
+        p for p in roots if p.name == name or (find_entry(name) and find_entry(p.name) is find_entry(name))
+    ]
+    if len(roots) > 1 and len(named) != 1:
+        there = ', '.join(str(p.relative_to(folder)) for p in roots)
+        raise UserError(f'{source}: holds {len(roots)} data sets ({there}); give the folder of one of them.')
+    if not roots:
+        raise UserError(
+            f'{source}: no data set in a layout that can be read; layouts that would do (X is an image id): '
+            f'{layouts_in_words()}. Boxes instead of masks: tools/dataset.py convert.'
+        )
+    return (named or roots)[0]
+
+
+def _refuse_several(found: Inspection) -> None:
+    """A set of one's own with several lists would not know which of them to train by."""
+    if not found.entry and len(found.splits) > 1:
+        raise UserError(
+            f'{found.name}: holds lists of several authors; name one by --split-set: '
+            f'{", ".join(found.splits)}.'
+        )

@@ -1,0 +1,306 @@
+import hashlib
+import http.server
+import io
+import json
+import os
+import stat
+import tarfile
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+
+from madnet.curation import fetching, unpacking
+from madnet.datasets import SIRSTDataset, split_ids
+from madnet.datasets.images import encode_png
+
+IDS = [f'a{n}' for n in range(10)]
+
+
+@pytest.fixture
+def source(make_set):
+    return make_set(
+        'theirs', IDS, masks='masks/{}_pixels0.png', lists={'train.txt': IDS[:7], 'test.txt': IDS[7:]}
+    )
+
+
+@pytest.fixture
+def archive(source, tmp_path):
+    """A function of (file name) → the data set in an archive of that kind, one folder deep."""
+
+    def make(name):
+        path = tmp_path / name
+        files = [p for p in sorted(source.rglob('*')) if p.is_file()]
+        if name.endswith('.zip'):
+            with zipfile.ZipFile(path, 'w') as opened:
+                for file in files:
+                    opened.write(file, file.relative_to(source.parent))
+        else:
+            with tarfile.open(path, f'w:{name.rpartition(".")[2]}'.replace('tar', '')) as opened:
+                opened.add(source, source.name)
+        return path
+
+    return make
+
+
+def check(out, source):
+    train, test = (SIRSTDataset(out, split) for split in ('trainval', 'test'))
+    assert (train.image_ids, test.image_ids) == (IDS[:7], IDS[7:])
+    for mine, theirs in zip(test.read_sample(1), SIRSTDataset(source, 'test').read_sample(1), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    record = json.loads((out / 'dataset.json').read_text())
+    assert record['name'] == test.dataset_name == 'mine'
+    assert record['images'] == 10
+    for name, digest in record['sha256'].items():
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
+    assert sorted(record['sha256']) == sorted(
+        p.relative_to(out).as_posix() for p in out.rglob('*') if p.is_file() and p.name != 'dataset.json'
+    )
+    return record
+
+
+@pytest.mark.parametrize('kind', ['folder', 'x.zip', 'x.tar', 'x.tar.gz', 'x.tar.xz', 'x.tar.bz2'])
+def test_folders_and_archives(source, archive, run, tmp_path, kind):
+    given = source if kind == 'folder' else archive(kind)
+    code, out, err = run('dataset', 'prepare', 'mine', given, '--out', tmp_path / 'data' / 'm')
+    assert code == 0, err
+    assert '10 images with masks' in out
+    assert '0 kind(s) of error' in out
+    record = check(tmp_path / 'data' / 'm', source)
+    assert record['made']['source'] == str(given)
+    assert ('archive_sha256' in record['made']) == (kind != 'folder')
+    assert os.listdir(tmp_path / 'data') == ['m']
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves ``data``; cuts the first answers off after ``cut`` bytes; speaks Range where ``ranges``."""
+
+    data, cut, ranges, tag, asked = b'', [], True, '"1"', []
+
+    def do_GET(self):
+        cls = type(self)
+        begin, wanted = 0, self.headers.get('Range')
+        cls.asked.append(wanted)
+        if 'missing' in self.path:
+            self.send_error(404)
+            return
+        if wanted and cls.ranges and self.headers.get('If-Range') == cls.tag:
+            begin = int(wanted.removeprefix('bytes=').rstrip('-'))
+            self.send_response(206)
+            self.send_header('Content-Range', f'bytes {begin}-{len(cls.data) - 1}/{len(cls.data)}')
+        else:
+            self.send_response(200)
+        body = cls.data[begin:]
+        self.send_header('Content-Length', str(len(body)))
+        self.send_header('ETag', cls.tag)
+        self.end_headers()
+        self.wfile.write(body[: cls.cut.pop(0)] if cls.cut else body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(archive, tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    for name in ('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'):
+        monkeypatch.delenv(name, raising=False)
+    handler = type('Handler', (Server,), {'data': archive('x.zip').read_bytes(), 'asked': [], 'cut': []})
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as opened:
+        threading.Thread(target=opened.serve_forever, daemon=True).start()
+        yield handler, f'http://127.0.0.1:{opened.server_address[1]}/get/x.zip'
+        opened.shutdown()
+
+
+def test_an_address(server, source, run, tmp_path):
+    handler, url = server
+    sha = hashlib.sha256(handler.data).hexdigest()
+    code, _, err = run('dataset', 'prepare', 'mine', url, '--out', tmp_path / 'out', '--sha256', sha)
+    assert code == 0, err
+    record = check(tmp_path / 'out', source)
+    assert (record['made']['source'], record['made']['archive_sha256']) == (url, sha)
+    # kept: no second download
+    assert run('dataset', 'prepare', 'mine', url, '--out', tmp_path / 'two')[0] == 0
+    assert handler.asked == [None]
+    # another hash: refused, removed, and loaded anew the next time
+    code, _, err = run('dataset', 'prepare', 'mine', url, '--out', tmp_path / 'three', '--sha256', 'ab' * 32)
+    assert code == 2
+    assert f'SHA-256 {sha}, expected' in err
+    assert not (tmp_path / 'three').exists()
+    assert [p.name for p in fetching.download_folder().iterdir()] == []
+
+
+@pytest.mark.parametrize('ranges', [True, False])
+def test_a_broken_download_goes_on(server, source, run, tmp_path, ranges):
+    handler, url = server
+    handler.ranges = ranges
+    handler.cut = [1000, 700]
+    assert run('dataset', 'prepare', 'mine', url, '--out', tmp_path / 'out')[0] == 0
+    check(tmp_path / 'out', source)
+    assert handler.asked == [None, 'bytes=1000-', 'bytes=1700-' if ranges else 'bytes=700-']
+
+
+def test_a_later_run_goes_on_unless_the_file_has_changed(server, source, run, tmp_path):
+    handler, url = server
+    handler.cut = [500, 100, 100, 100]
+    code, _, err = run('dataset', 'prepare', 'mine', url, '--out', tmp_path / 'out')
+    assert code == 2
+    assert '800 bytes are kept in' in err
+    assert not (tmp_path / 'out').exists()
+    handler.tag = '"2"'
+    handler.asked.clear()
+    assert run('dataset', 'prepare', 'mine', url, '--out', tmp_path / 'out')[0] == 0
+    assert handler.asked == ['bytes=800-']
+    check(tmp_path / 'out', source)
+
+
+def test_a_dead_link_and_a_web_page(server, run, tmp_path):
+    handler, url = server
+    code, _, err = run('dataset', 'prepare', 'mine', url + 'missing', '--out', tmp_path / 'out')
+    assert code == 2
+    assert '404' in err
+    handler.data = b'<!DOCTYPE html><p>log in'
+    code, _, err = run('dataset', 'prepare', 'mine', url, '--out', tmp_path / 'out')
+    assert code == 2
+    assert 'a web page' in err
+
+
+def _zip(path, entries):
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as opened:
+        for name, data, mode in entries:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            opened.writestr(info, data)
+
+
+def _tar(path, entries):
+    with tarfile.open(path, 'w:gz') as opened:
+        for name, data, kind in entries:
+            info = tarfile.TarInfo(name)
+            info.type, info.size, info.linkname = kind, len(data), '/etc/passwd'
+            opened.addfile(info, io.BytesIO(data))
+
+
+PLAIN = stat.S_IFREG | 0o644
+EVIL = {
+    'up.zip': (_zip, [('a/../../evil.png', b'x', PLAIN)], 'outside'),
+    'root.zip': (_zip, [('/tmp/evil.png', b'x', PLAIN)], 'outside'),
+    'back.zip': (_zip, [('..\\evil.png', b'x', PLAIN)], 'outside'),
+    'link.zip': (_zip, [('images', b'/etc', stat.S_IFLNK | 0o777)], 'a link'),
+    'twice.zip': (_zip, [('a.png', b'x', PLAIN), ('A.png', b'y', PLAIN)], 'twice'),
+    'bomb.zip': (_zip, [('a.png', b'\0' * 3_000_000, PLAIN)], 'would unpack to more'),
+    'up.tar.gz': (_tar, [('../evil.png', b'x', tarfile.REGTYPE)], 'outside'),
+    'root.tar.gz': (_tar, [('/tmp/evil.png', b'x', tarfile.REGTYPE)], 'outside'),
+    'sym.tar.gz': (_tar, [('images', b'', tarfile.SYMTYPE)], 'a link'),
+    'hard.tar.gz': (_tar, [('images', b'', tarfile.LNKTYPE)], 'a link'),
+    'pipe.tar.gz': (_tar, [('images', b'', tarfile.FIFOTYPE)], 'a link'),
+    'bomb.tar.gz': (_tar, [('a.png', b'\0' * 3_000_000, tarfile.REGTYPE)], 'would unpack to more'),
+    'empty.zip': (_zip, [('readme.txt', b'x', PLAIN)], 'no data set in a layout'),
+}
+
+
+@pytest.mark.filterwarnings('ignore:Duplicate name')
+@pytest.mark.parametrize('name', EVIL)
+def test_archives_that_are_refused(run, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(unpacking, 'FREE', 1_000_000)
+    place = tmp_path / 'here'
+    place.mkdir()
+    write, entries, message = EVIL[name]
+    write(tmp_path / name, entries)
+    code, _, err = run('dataset', 'prepare', 'mine', tmp_path / name, '--out', place / 'out')
+    assert code == 2
+    assert message in err
+    assert err.count('\n') == 1
+    assert list(place.iterdir()) == []
+    assert not (tmp_path / 'evil.png').exists()
+
+
+def test_damaged_archives_are_one_line(archive, run, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ('x.zip', 'x.tar.gz'):
+        whole = archive(name).read_bytes()
+        for n in range(12):
+            data = bytearray(whole[: rng.integers(1, len(whole))] if n % 2 else whole)
+            for at in rng.integers(0, len(data), 20):
+                data[at] ^= int(rng.integers(1, 256))
+            (tmp_path / name).write_bytes(data)
+            code, _, err = run('dataset', 'prepare', 'mine', tmp_path / name, '--out', tmp_path / f'out{n}')
+            assert code in (0, 2)
+            assert err.count('\n') == (code == 2)
+
+
+def test_sets_without_lists_are_cut(make_set, run, tmp_path):
+    root = make_set('theirs', [f'seq_{n}/{f}' for n in range(5) for f in range(2)])
+    code, out, err = run('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'out')
+    assert code == 0, err
+    assert 'nothing told the parts' in out
+    test = SIRSTDataset(tmp_path / 'out', 'test').image_ids
+    assert len({i.split('/')[0] for i in test}) == 1
+    assert len(test) == 2
+    assert len(SIRSTDataset(tmp_path / 'out', 'trainval')) == 8
+    # parts by folder stay so
+    for part in ('train', 'test'):
+        root = make_set('parts', IDS[:3], f'{part}/images/{{}}.png', f'{part}/masks/{{}}.png')
+    assert run('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'two')[0] == 0
+    assert len(SIRSTDataset(tmp_path / 'two', 'trainval')) == len(SIRSTDataset(tmp_path / 'two', 'test')) == 3
+
+
+def test_lists_of_several_authors_must_be_named(make_set, run, tmp_path):
+    lists = {'A/train.txt': IDS[:4], 'A/test.txt': IDS[4:], 'B/train.txt': IDS[1:], 'B/test.txt': IDS[:1]}
+    root = make_set('theirs', IDS, lists=lists)
+    code, _, err = run('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'out')
+    assert code == 2
+    assert '--split-set: A, B' in err
+    assert run('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'out', '--split-set', 'B')[0] == 0
+    assert SIRSTDataset(tmp_path / 'out', 'test').image_ids == IDS[:1]
+
+
+def test_a_known_set_is_known_under_any_folder(make_set, run, tmp_path):
+    ids = split_ids('NUAA-SIRST', 'all')[:3]
+    root = make_set('download', list(ids))
+    code, out, _ = run('dataset', 'prepare', 'nuaa', root, '--out', tmp_path / 'elsewhere')
+    assert code == 0
+    assert 'listed in idx_427, but not in the folder' in out
+    record = json.loads((tmp_path / 'elsewhere' / 'dataset.json').read_text())
+    assert (record['name'], record['made']['licence']) == ('NUAA-SIRST', 'none stated')
+    assert SIRSTDataset(tmp_path / 'elsewhere', 'all', split_set='idx_320', allow_partial=True).entry
+
+
+def test_the_result_trains(make_set, run, tmp_path, repository, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    root = make_set('theirs', [f'seq_{n}/{f}' for n in range(5) for f in range(2)])
+    for path in (root / 'images').rglob('*.png'):
+        path.write_bytes(encode_png(np.random.default_rng(1).integers(0, 99, (64, 64), np.uint8)))
+        mask = np.zeros((64, 64), np.uint8)
+        mask[20:24, 20:24] = 255
+        (root / 'masks' / path.relative_to(root / 'images')).write_bytes(encode_png(mask))
+    assert run('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'out')[0] == 0
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / 'small.py'
+    config.write_text(
+        f"_base_ = ['{repository}/configs/madnet/madnet_nano.py']\n"
+        'model = dict(backbone=dict(base_channels=2))\n'
+        'train_cfg = dict(max_epochs=1)\n'
+        'train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)\n'
+        'replace_steps = dict(RandomTargetCrop=dict(size=64))\n'
+    )
+    options = ['--dataset', tmp_path / 'out', '--work-dir', tmp_path / 'work']
+    code, _, err = run('train', config, *options)
+    assert code == 0, err
+    scores = tmp_path / 'scores'
+    code, _, err = run(
+        'test',
+        config,
+        tmp_path / 'work' / 'last.pth',
+        '--dataset',
+        tmp_path / 'out',
+        '--save-scores',
+        '--out',
+        scores,
+    )
+    assert code == 0, err
+    [saved] = {p.parent.name for p in scores.rglob('*.png')}
+    assert saved.startswith('seq_')
+    assert f'{saved}/0' in (scores / 'per_image.csv').read_text()
