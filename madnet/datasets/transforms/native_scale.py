@@ -7,9 +7,9 @@ three, uint8 or float32 on the 0–255 scale.
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from madnet.datasets.transforms.sample_transform import SampleTransform
 from madnet.errors import UserError
 
 
@@ -18,7 +18,7 @@ def _fields(results: dict) -> tuple[str, ...]:
 
 
 @TRANSFORMS.register_module()
-class RandomTargetCrop(BaseTransform):
+class RandomTargetCrop(SampleTransform):
     """Cut a square, at native scale unless ``zoom`` says otherwise, often one with a target inside.
 
     Uniform crops of a 500-pixel scene seldom show a target at all. With probability ``target_prob`` a target
@@ -105,15 +105,9 @@ class RandomTargetCrop(BaseTransform):
         resized = cv2.resize(field, (self.size, self.size), interpolation=way)
         return resized.reshape(self.size, self.size, *field.shape[2:])  # OpenCV drops a single channel
 
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(size={self.size}, target_prob={self.target_prob}, margin={self.margin}, '
-            f'zoom={self.zoom})'
-        )
-
 
 @TRANSFORMS.register_module()
-class RandomRot90(BaseTransform):
+class RandomRot90(SampleTransform):
     """Turn image and masks by 0, 90, 180 or 270 degrees, each as likely."""
 
     def transform(self, results: dict) -> dict:
@@ -123,9 +117,6 @@ class RandomRot90(BaseTransform):
         results['img_shape'] = results['img'].shape[:2]
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}()'
-
 
 def _to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     values = np.clip(values, 0, 255)
@@ -133,7 +124,7 @@ def _to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
-class GainOffsetJitter(BaseTransform):
+class GainOffsetJitter(SampleTransform):
     """Another sensor setting: ``img · U(1 - gain, 1 + gain) + U(-offset, offset)``, clipped to 0–255.
 
     Args:
@@ -154,12 +145,9 @@ class GainOffsetJitter(BaseTransform):
         results['img'] = _to_type(img.astype(np.float32) * np.float32(gain) + np.float32(offset), img.dtype)
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(gain={self.gain}, offset={self.offset})'
-
 
 @TRANSFORMS.register_module()
-class RandomNoise(BaseTransform):
+class RandomNoise(SampleTransform):
     """Add white Gaussian sensor noise, alike in all channels (an infrared sensor has one), clipped to 0–255.
 
     Args:
@@ -178,12 +166,9 @@ class RandomNoise(BaseTransform):
             results['img'] = _to_type(img + noise, img.dtype)
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(prob={self.prob}, std={self.std})'
-
 
 @TRANSFORMS.register_module()
-class RandomBlur(BaseTransform):
+class RandomBlur(SampleTransform):
     """Another lens or focus: a Gaussian blur, before :class:`RandomNoise`, which no lens blurs.
 
     Args:
@@ -205,12 +190,9 @@ class RandomBlur(BaseTransform):
             results['img'] = blurred.reshape(img.shape)
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(prob={self.prob}, sigma={self.sigma})'
-
 
 @TRANSFORMS.register_module()
-class CopyPasteTargets(BaseTransform):
+class CopyPasteTargets(SampleTransform):
     """Paste targets of the image at other places of it: most scenes show one, where a network could see ten
     (augmentation by copies of small objects: Kisantal et al., 2019).
 
@@ -301,9 +283,3 @@ class CopyPasteTargets(BaseTransform):
                 for key, mask in masks.items():
                     mask[where] = np.maximum(mask[where], source[key])
                 return
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(prob={self.prob}, copies={self.copies}, contrast={self.contrast}, '
-            f'ring={self.ring}, max_size={self.max_size})'
-        )

@@ -11,14 +11,14 @@ transform is given another.
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 from PIL import Image, ImageFilter
 
+from madnet.datasets.transforms.sample_transform import SampleTransform
 from madnet.errors import UserError
 
 
-def _size(results: dict, size: int | tuple[int, int] | None, transform: BaseTransform) -> tuple[int, int]:
+def _size(results: dict, size: int | tuple[int, int] | None, transform: SampleTransform) -> tuple[int, int]:
     """(Height, width) that the transform was given, or else the sample's base size."""
     size = results.get('base_size') if size is None else size
     if size is None:
@@ -58,7 +58,7 @@ def _resize_sample(results: dict, size: tuple[int, int], keep_ratio: bool) -> No
 
 
 @TRANSFORMS.register_module()
-class PublishedFlip(BaseTransform):
+class PublishedFlip(SampleTransform):
     """Mirror image and masks left to right, with probability ``prob``."""
 
     def __init__(self, prob: float = 0.5):
@@ -72,12 +72,9 @@ class PublishedFlip(BaseTransform):
                 results[key] = np.ascontiguousarray(results[key][:, ::-1])
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(prob={self.prob})'
-
 
 @TRANSFORMS.register_module()
-class PublishedRandomScale(BaseTransform):
+class PublishedRandomScale(SampleTransform):
     """Bring the long side to a random length, the aspect kept.
 
     The long side is a uniform integer of ``[int(lo · base), int(hi · base)]``, both ends included, the short
@@ -103,12 +100,9 @@ class PublishedRandomScale(BaseTransform):
         _resize_sample(results, size, keep_ratio=True)
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(ratio_range={self.ratio_range}, base_size={self.base_size})'
-
 
 @TRANSFORMS.register_module()
-class PublishedRandomCrop(BaseTransform):
+class PublishedRandomCrop(SampleTransform):
     """Pad with zeros at the right and the bottom where the crop needs it, then cut it out anywhere.
 
     Args:
@@ -129,12 +123,9 @@ class PublishedRandomCrop(BaseTransform):
         results['img_shape'] = crop
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(size={self.size})'
-
 
 @TRANSFORMS.register_module()
-class PublishedBlur(BaseTransform):
+class PublishedBlur(SampleTransform):
     """Blur the image, never the masks, as Pillow's ``GaussianBlur`` does, with a radius of U(0, max_radius).
 
     Float images (from 16-bit files), which Pillow cannot blur, get the Gaussian of that standard deviation
@@ -154,9 +145,6 @@ class PublishedBlur(BaseTransform):
             results['img'] = _blur(results['img'], np.random.uniform(0, self.max_radius))
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(prob={self.prob}, max_radius={self.max_radius})'
-
 
 def _blur(img: np.ndarray, radius: float) -> np.ndarray:
     if img.dtype == np.uint8:
@@ -166,7 +154,7 @@ def _blur(img: np.ndarray, radius: float) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
-class PublishedTestResize(BaseTransform):
+class PublishedTestResize(SampleTransform):
     """Resize straight to a size, whatever the aspect.
 
     Masks that are loaded already are resized too, by nearest neighbour; in a test pipeline they are loaded
@@ -184,6 +172,3 @@ class PublishedTestResize(BaseTransform):
         _resize_sample(results, (size[1], size[0]), keep_ratio=False)
         results['base_size'] = size
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(size={self.size})'

@@ -1,12 +1,13 @@
 """The crop with which the networks of the BasicIRSTD toolbox are trained."""
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
+
+from madnet.datasets.transforms.sample_transform import SampleTransform
 
 
 @TRANSFORMS.register_module()
-class ToolboxCrop(BaseTransform):
+class ToolboxCrop(SampleTransform):
     """Pad at the right and the bottom where the crop needs it, then cut a square, often one near a target.
 
     As in the BasicIRSTD toolbox (Ying et al.), with whose recipe ACM, ALCNet, ISNet, RDIAN and others are
@@ -56,9 +57,3 @@ class ToolboxCrop(BaseTransform):
         # A mean is seldom a whole grey level.
         img = results['img'].astype(np.float32)
         results['img'] = np.pad(img, [*pad, (0, 0)], constant_values=self.pad_value)
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(size={self.size}, target_prob={self.target_prob}, '
-            f'pad_value={self.pad_value})'
-        )
