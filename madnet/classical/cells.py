@@ -1,12 +1,13 @@
 """Cells of d × d pixels: their means, their brightest values, and the eight cells around each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from madnet.classical.image import pad
+from madnet.classical.image import odd_sides, pad
+from madnet.errors import UserError
 
 #: (row, column) of the eight cells around a cell, clockwise from the upper left: cells i and i + 4 are
 #: opposite.
@@ -33,6 +34,24 @@ def window_mean(image: np.ndarray, d: int) -> np.ndarray:
 def box_mean(image: np.ndarray, d: int, border: str = 'replicate') -> np.ndarray:
     """Mean of the d × d window around every pixel, (H, W) → (H, W)."""
     return window_mean(pad(image, d // 2, border), d)
+
+
+def window_differences(
+    image: np.ndarray, scales: Sequence[int], outer: int, border: str
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(d, mean of the d × d cell − mean of the rest of the window of side ``outer``) for every scale d.
+
+    Raises:
+        UserError: A side is not odd, or a cell not smaller than the window.
+    """
+    scales = odd_sides(scales, 'scales')
+    (outer,) = odd_sides(outer, 'outer')
+    if max(scales) >= outer:
+        raise UserError(f'scales={scales}: expected sides below outer={outer}')
+    wide = window_sum(pad(image, outer // 2, border), outer)
+    for d in scales:
+        inner = window_sum(pad(image, d // 2, border), d)
+        yield d, inner / d**2 - (wide - inner) / (outer**2 - d**2)
 
 
 def window_top_means(image: np.ndarray, d: int, counts: Sequence[int]) -> list[np.ndarray]:

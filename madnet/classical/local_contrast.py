@@ -6,16 +6,16 @@ import cv2
 import numpy as np
 
 from madnet.classical.cells import (
+    box_mean,
     cell_grid,
     divide,
     highest,
     shifted,
+    window_differences,
     window_mean,
-    window_sum,
     window_top_means,
 )
 from madnet.classical.image import EPS, as_grey, odd_sides, pad
-from madnet.errors import UserError
 
 SCALES = (3, 5, 7, 9)
 
@@ -156,17 +156,11 @@ def hb_mlcm(
         UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
-    scales = odd_sides(scales, 'scales')
-    boost, outer = odd_sides((boost, outer), '(boost, outer)')
-    if max(scales) >= outer:
-        raise UserError(f'scales={scales}: expected sides below outer={outer}')
-    frame = pad(grey, boost // 2, border)
-    boosted = grey * np.maximum(grey - window_mean(frame, boost), 0)
-    wide = window_sum(pad(boosted, outer // 2, border), outer)
+    (boost,) = odd_sides(boost, 'boost')
+    boosted = grey * np.maximum(grey - box_mean(grey, boost, border), 0)
     low, high = np.full_like(grey, np.inf), np.full_like(grey, -np.inf)
-    for d in scales:
-        inner = window_sum(pad(boosted, d // 2, border), d)
-        contrast = np.abs(inner / d**2 - (wide - inner) / (outer**2 - d**2))
+    for _, difference in window_differences(boosted, scales, outer, border):
+        contrast = np.abs(difference, out=difference)
         np.minimum(low, contrast, out=low)
         np.maximum(high, contrast, out=high)
     return (high - low) ** 2

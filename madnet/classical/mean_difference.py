@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from madnet.classical.cells import box_mean, cell_grid, highest, shifted, window_sum
+from madnet.classical.cells import box_mean, cell_grid, highest, shifted, window_differences
 from madnet.classical.image import as_grey, odd_sides, pad
 from madnet.classical.local_contrast import SCALES
-from madnet.errors import UserError
 
 
 def admd(
@@ -77,7 +76,7 @@ def aagd(
     """
     grey = as_grey(image)
     score = np.zeros_like(grey)
-    for _, difference in _differences(grey, scales, outer, border):
+    for _, difference in window_differences(grey, scales, outer, border):
         if not signed:
             np.maximum(difference, 0, out=difference)
         np.maximum(score, difference**2, out=score)
@@ -108,22 +107,10 @@ def aadcdd(
     """
     grey = as_grey(image)
     score = np.zeros_like(grey)
-    for d, difference in _differences(grey, scales, outer, border):
+    for d, difference in window_differences(grey, scales, outer, border):
         weight = _directional_derivative(grey, d // 2, border)
         np.maximum(score, np.maximum(difference, 0) ** 2 * weight, out=score)
     return score
-
-
-def _differences(grey: np.ndarray, scales: Sequence[int], outer: int, border: str):
-    """(d, mean of the d × d cell − mean of the rest of the outer window) for every scale."""
-    scales = odd_sides(scales, 'scales')
-    (outer,) = odd_sides(outer, 'outer')
-    if max(scales) >= outer:
-        raise UserError(f'scales={scales}: expected sides below outer={outer}')
-    wide = window_sum(pad(grey, outer // 2, border), outer)
-    for d in scales:
-        inner = window_sum(pad(grey, d // 2, border), d)
-        yield d, inner / d**2 - (wide - inner) / (outer**2 - d**2)
 
 
 def _directional_derivative(grey: np.ndarray, radius: int, border: str) -> np.ndarray:
