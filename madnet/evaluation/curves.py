@@ -7,7 +7,6 @@ from math import nan
 import numpy as np
 
 from madnet.evaluation.components import Components, centroid_distances, find_components
-from madnet.evaluation.pixel import ratio
 from madnet.evaluation.rules import MATCHINGS
 
 # A bin holds the float32 probabilities that share sign, exponent and 9 bits of mantissa, and above 0.5 those
@@ -127,12 +126,6 @@ class ScoreHistogram:
         if not len(pr['recall']):
             return nan
         return float((np.diff(pr['recall'], prepend=0) * pr['precision']).sum())
-
-    def iou_at(self, threshold: float) -> float:
-        """Set-level IoU of ``probability > threshold``, exact at the values of :data:`THRESHOLDS`."""
-        first = np.searchsorted(THRESHOLDS, threshold)
-        tp = self.positive[first:].sum()
-        return ratio(tp, self.positive.sum() + self.total[first:].sum() - tp)
 
     def best_threshold(self) -> tuple[float, float]:
         """The threshold of the best set-level IoU, and that IoU: choose it on a validation set, use it on

@@ -44,20 +44,11 @@ for _i in range(LEVELS - 2):
     UIUNET |= nest(f'decode_head.fusions.{_i}', f'fuse{_i + 2}', CROSS_ATTENTION)
 
 
-def published_uiunet_width(published: Mapping[str, Any]) -> tuple[int, int]:
-    """(in_channels, base_channels) of a checkpoint with the published key names.
-
-    Raises:
-        UserError: The first convolution is missing.
-    """
-    first = _published_first(without_prefixes(published))
-    return first[1], first[0]
-
-
 def convert_uiunet(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """State dict of our UIU-Net from a checkpoint with the published key names."""
     state = without_prefixes(published)
-    return to_ours(state, _template(_published_first(state)), UIUNET, PUBLISHED)
+    ours = _template(shape_of(state, 'stage1.rebnconvin.conv_s1.weight', PUBLISHED))
+    return to_ours(state, ours, UIUNET, PUBLISHED)
 
 
 def export_uiunet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -65,10 +56,6 @@ def export_uiunet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     state = unwrap(state_dict)
     ours = _template(shape_of(state, 'backbone.stages.0.conv_in.conv.weight', OURS))
     return to_published(state, ours, UIUNET, OURS)
-
-
-def _published_first(state: Mapping[str, Tensor]) -> torch.Size:
-    return shape_of(state, 'stage1.rebnconvin.conv_s1.weight', PUBLISHED)
 
 
 def _template(first: torch.Size) -> dict[str, Tensor]:
