@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -31,9 +30,6 @@ from madnet.visualization.cost_plot import draw_cost
 from madnet.visualization.figure import save_figure
 
 _METRICS = (*SHORT, 'precision', 'recall', 'AUC', 'targets')
-
-#: Multiply-accumulates at 256² that papers give of light networks which are not built here.
-LIGHT_NETWORKS = {'EGEUNet (published)': 0.063e9, 'WSNet (published)': 1.05e9}
 
 
 def summarise(plan: Plan, runs: Sequence[Run]) -> Comparison:
@@ -105,9 +101,9 @@ def write_summary(summary: Comparison, folder: Path) -> list[Path]:
     for table, stem in tables_of(summary):
         table.write(folder / 'tables', stem)
         page += [table.markdown()]
-        points = _points(table)
+        points = table.cost_points('IoU')
         if points:
-            figure = draw_cost(points, table.protocol, 'IoU', light_networks(points))
+            figure = draw_cost(points, table.protocol, 'IoU')
             save_figure(figure, folder / 'figures' / f'cost_{stem}')
             page += [f'![IoU against multiply-accumulates](figures/cost_{stem}.png)', '']
     page += [f'* failed: {name}: {error}' for name, error in summary.failed.items()]
@@ -173,19 +169,3 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
 def _pairs(options: Mapping | Sequence[str]) -> list[str]:
     """``KEY=VALUE`` for each option; older files hold a list of those."""
     return [f'{k}={v}' for k, v in options.items()] if isinstance(options, Mapping) else list(options)
-
-
-def _points(table: ResultTable) -> dict[str, tuple[float, float, float | None]]:
-    points = {}
-    for label, row in table.rows.items():
-        value = row.get('IoU')
-        mean, std = value[:2] if isinstance(value, tuple) else (value, None)
-        if row.get('MACs') and mean is not None and math.isfinite(mean):
-            points[label] = (row['MACs'], mean, std)
-    return points
-
-
-def light_networks(points: Mapping[str, tuple]) -> dict[str, float]:
-    """Those of :data:`LIGHT_NETWORKS` whose cost falls among the points of a plot."""
-    highest = max(macs for macs, *_ in points.values())
-    return {name: macs for name, macs in LIGHT_NETWORKS.items() if macs < 2 * highest}

@@ -88,6 +88,16 @@ class ResultTable:
             places = {distinct[0]: 1}
         return [places.get(v, 0) for v in values]
 
+    def cost_points(self, key: str) -> dict[str, tuple[float, float, float | None]]:
+        """Label → (MACs, value of a metric, its standard deviation if known) of the rows that have both."""
+        points = {}
+        for label, row in self.rows.items():
+            value = row.get(key)
+            mean, std = value[:2] if isinstance(value, (tuple, list)) else (value, None)
+            if row.get('MACs') and is_known(mean):
+                points[label] = (row['MACs'], mean, std)
+        return points
+
     def markdown(self) -> str:
         """A GitHub table under its title: best in bold, second underlined."""
         marks = ('{}', '**{}**', '<u>{}</u>')

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -82,12 +81,13 @@ def build_report(
     results = _numbered(results)
     sets = _by_dataset(results)
     figures = _FigureFolder(out)
+    tables = [t for name, group in sets.items() for t in _write_tables(name, group, out / 'tables')]
     page = {
         'runs': [_describe(r) for r in results],
         'protocols': _protocols(results),
-        'tables': [t for name, group in sets.items() for t in _write_tables(name, group, out / 'tables')],
+        'tables': tables,
         'training': _training(results, figures),
-        'cost': [s for name, group in sets.items() for s in _costs(name, group, figures)],
+        'cost': _costs([t['table'] for t in tables], figures),
         'curves': [s for name, group in sets.items() for s in _curves(name, group, figures)],
         'strata': [s for name, group in sets.items() for s in _strata(name, group, figures)],
         'gallery': _galleries(results, gallery),
@@ -166,8 +166,10 @@ def _write_tables(dataset: str, runs: Sequence[_Run], folder: Path) -> list[dict
     for protocol in _protocols(runs):
         rows, intervals = {}, {}
         tested = [r for r in runs if protocol in r.result.metrics]
-        for method, group in groupby(sorted(tested, key=lambda r: _position(r, tested)), lambda r: r.method):
-            seeds = list(group)
+        methods: dict[str, list[_Run]] = {}
+        for run in tested:
+            methods.setdefault(run.method, []).append(run)
+        for method, seeds in methods.items():
             name = f'{method} ({len(seeds)} runs)' if len(seeds) > 1 else method
             rows[name] = _mean(seeds, protocol) | _cost(seeds)
         for run in tested:
@@ -195,27 +197,17 @@ def _cost(seeds: Sequence[_Run]) -> dict:
     return {k: v for r in seeds for k, v in r.result.cost.columns().items()}
 
 
-def _costs(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[_Shown]:
+def _costs(tables: Sequence[ResultTable], figures: _FigureFolder) -> list[_Shown]:
     shown = []
-    for protocol in _protocols(runs):
-        methods: dict[str, list[_Run]] = {}
-        for run in runs:
-            if protocol in run.result.metrics:
-                methods.setdefault(run.method, []).append(run)
-        points = {}
-        for method, seeds in methods.items():
-            macs, value = _cost(seeds).get('MACs'), _mean(seeds, protocol).get('IoU')
-            if macs and value is not None:
-                points[method] = (macs, *(value[:2] if isinstance(value, tuple) else (value, None)))
+    for table in tables:
+        points = table.cost_points('IoU') if table.ranked else {}
         if len(points) > 1:
-            caption = f'{dataset}. IoU against multiply-accumulates; bars: standard deviation over runs.'
-            figure = draw_cost(points, protocol, 'IoU')
-            shown.append(figures.add(figure, f'cost {dataset} {protocol}', caption))
+            caption = (
+                f'{table.caption}. IoU against multiply-accumulates; bars: standard deviation over runs.'
+            )
+            figure = draw_cost(points, table.protocol, 'IoU')
+            shown.append(figures.add(figure, f'cost {table.caption} {table.protocol}', caption))
     return shown
-
-
-def _position(run: _Run, runs: Sequence[_Run]) -> int:
-    return [r.method for r in runs].index(run.method)
 
 
 def _training(runs: Sequence[_Run], figures: _FigureFolder) -> list[_Shown]:
@@ -249,16 +241,14 @@ def _strata(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[
     for protocol in _protocols(runs):
         for key, what, metrics in _STRATA:
             strata = {r.label: r.result.details(protocol).strata.get(key) for r in runs}
-            strata = {label: rows for label, rows in strata.items() if rows and _any_target(rows)}
+            strata = {
+                label: rows for label, rows in strata.items() if any(row.get('targets') for row in rows or ())
+            }
             if strata:
                 caption = f'{dataset}. By {what}; n is the number of targets, bars are in percent.'
                 figure = draw_strata(strata, protocol, what, metrics)
                 shown.append(figures.add(figure, f'by {key} {dataset} {protocol}', caption))
     return shown
-
-
-def _any_target(rows: Sequence[Mapping]) -> bool:
-    return any(row.get('targets') for row in rows)
 
 
 def _galleries(runs: Sequence[_Run], count: int) -> list[dict]:
