@@ -70,8 +70,9 @@ class IRSTDMetric(BaseMetric):
 
         Args:
             data_batch: Not looked at.
-            data_samples: With ``seg_logits`` (1, H, W) probabilities, ``gt_mask`` (1, H, W) grey values (or
-                else ``gt_sem_seg`` 0/1), and where there are any ``net_logits`` (1, h, w) raw logits.
+            data_samples: With ``seg_logits`` as :func:`target_probability` takes them, ``gt_mask`` (1, H, W)
+                grey values (or else ``gt_sem_seg`` 0/1), and where there are any ``net_logits`` (1, h, w) raw
+                logits.
 
         Raises:
             UserError: A sample lacks its mask, or sizes differ.
@@ -83,7 +84,7 @@ class IRSTDMetric(BaseMetric):
             key = (path, sample.get('img_id'), sample.get('sample_idx'))
             if key == (None, None, None):
                 key = (get_rank(), len(self._evaluator))
-            scores = _array(sample['seg_logits'])
+            scores = target_probability(sample['seg_logits']['data'])
             if np.isnan(scores).any():
                 raise FloatingPointError(
                     f'{name}: the scores of the model are NaN; has the training diverged?'
@@ -159,6 +160,26 @@ def _pair(size: int | Sequence[int] | None) -> tuple[int, int] | None:
         return None
     height, width = (size, size) if np.ndim(size) == 0 else size
     return int(height), int(width)
+
+
+def target_probability(seg_logits: torch.Tensor) -> np.ndarray:
+    """(H, W) float32: the target's probability in a segmentor's ``seg_logits``.
+
+    Args:
+        seg_logits: (1, H, W) probabilities, as segmentors of one channel give them, or (2, H, W) logits of
+            background and target.
+
+    Raises:
+        UserError: More channels.
+    """
+    channels = seg_logits.shape[0] if seg_logits.ndim > 2 else 1
+    if channels == 2:
+        seg_logits = (seg_logits[1:].float() - seg_logits[:1].float()).sigmoid()
+    elif channels != 1:
+        raise UserError(
+            f'the model gives {channels} classes, expected one (target), or two (background, target).'
+        )
+    return _array({'data': seg_logits})
 
 
 def _array(pixel_data: dict) -> np.ndarray:

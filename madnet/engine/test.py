@@ -260,7 +260,9 @@ def _our_evaluator(cfg: Config, name: str) -> ConfigDict:
     if not ours:
         kinds = ', '.join(str(each['type']) for each in evaluators)
         raise UserError(
-            f"config {name}: test_evaluator: found {kinds}, expected dict(type='IRSTDMetric') among them."
+            f"config {name}: test_evaluator: found {kinds}, expected dict(type='IRSTDMetric') among them, "
+            'as in test_evaluator=[dict(...), dict(type="IRSTDMetric")]; it scores one class against '
+            'background.'
         )
     return ours[0]
 

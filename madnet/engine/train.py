@@ -87,6 +87,7 @@ def training_config(
             f'config {config}: a detector without training has nothing to train. '
             f'Score it: tools/test.py {config}'
         )
+    _refuse_other_loops(cfg, config)
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = work_dir
@@ -104,6 +105,17 @@ def training_config(
     elif load_from:
         cfg.load_from = load_from
     return cfg
+
+
+def _refuse_other_loops(cfg: Config, config: str) -> None:
+    loop = (cfg.get('train_cfg') or {}).get('type', 'none')
+    saver = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('type', 'none')
+    if loop != 'ResumableTrainLoop' or saver != 'SafeCheckpointHook':
+        raise UserError(
+            f'config {config}: found train_cfg of type {loop} and checkpoints by {saver}, expected '
+            'ResumableTrainLoop and SafeCheckpointHook, as in configs/_base_/; train a config of mmseg by '
+            "mmseg's own tools/train.py, where our components work after custom_imports of 'madnet'."
+        )
 
 
 def set_amp(cfg: Config, amp: str) -> None:

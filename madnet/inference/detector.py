@@ -115,8 +115,10 @@ def _from_config(
     if cfg.get('model') is None:
         raise UserError(f'config {where}: has no model.')
     check_config(cfg, str(where))
-    model = MODELS.build({**cfg.model, **_no_downloads(cfg.model)})
-    pipeline = ImagePipeline.from_config(cfg, value_range)
+    # mmseg's segmentors look their parts up in the scope that a Runner would have set
+    with MODELS.switch_scope_and_registry(cfg.get('default_scope') or 'mmseg'):
+        model = MODELS.build({**cfg.model, **_no_downloads(cfg.model)})
+        pipeline = ImagePipeline.from_config(cfg, value_range)
     has_weights = next(model.parameters(), None) is not None
     origin = {'config': str(cfg.filename)} if cfg.filename else {}
     if checkpoint is not None:

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmseg.structures import SegDataSample
 
+from madnet.engine.irstd_metric import target_probability
 from madnet.errors import UserError
 from madnet.evaluation.arrays import as_scores
 from madnet.models.deploy import switch_to_deploy
@@ -156,20 +157,11 @@ class Predictor:
 def score_map(result: SegDataSample, what: str) -> np.ndarray:
     """(H, W) float32 in 0–1: the target's probability in a segmentor's result.
 
-    Of mmseg's segmentors, those with one channel give the probability, those with two give logits of
-    background and target.
-
     Raises:
-        UserError: More channels, or scores that are no probabilities.
+        UserError: As :func:`~madnet.engine.irstd_metric.target_probability`; or scores that are no
+            probabilities.
     """
-    scores = result.seg_logits.data.float()
-    if scores.shape[0] == 2:
-        scores = (scores[1:] - scores[:1]).sigmoid()
-    if scores.shape[0] != 1:
-        raise UserError(
-            f'the model gives {scores.shape[0]} classes, expected one (target), or two (background, target).'
-        )
-    return as_scores(scores[0].cpu().numpy(), f'{what}: score map')
+    return as_scores(target_probability(result.seg_logits.data), f'{what}: score map')
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -283,6 +283,21 @@ def test_what_is_wrong_is_said_in_one_line(config, options, dataset, said):
     assert said in refusal(config, options, dataset)
 
 
+def test_an_unknown_argument_gets_the_list_and_an_inherited_one_the_way_out(repository, on_top, tmp_path):
+    config = repository / 'configs/madnet_nudt.py'
+    kind = 'model.decode_head.loss_decode.type'
+    said = refusal(config, {kind: 'SLSLoss'})
+    assert 'loss_decode.per_image: SLSLoss takes no such argument.' in said or 'loss_decode.smooth' in said
+    assert 'It takes loss_name, loss_weight, published_empty, warm_epoch, with_shape.' in said
+    assert 'It comes from a base config: put _delete_=True beside the type' in said
+    way_out = {'model.decode_head.loss_decode._delete_': True, kind: 'SLSLoss'}
+    assert load_config(config, way_out).model.decode_head.loss_decode.to_dict() == {'type': 'SLSLoss'}
+    said = refusal(config, {'model.neck.bank_size': 64})
+    assert 'MemA2MNeck takes no such argument.' in said
+    assert 'It takes in_channels, init_cfg, mema2m, out_channels.' in said
+    assert 'base config' not in said
+
+
 def test_a_typo_in_a_file_is_found_and_helper_variables_are_not_taken_for_one(on_top):
     assert "top.py: no key 'train_dataloder' is known. Did you mean 'train_dataloader'" in refusal(
         on_top('train_dataloder = dict(batch_size=2)')

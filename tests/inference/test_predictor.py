@@ -1,5 +1,8 @@
 """A prediction is what tools/test.py scores, from every kind of input."""
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -122,6 +125,22 @@ def test_mmseg_segmentors(out, tmp_path):
     tolerance = {} if out else {'atol': 1e-6}
     for source in (path, image):
         np.testing.assert_allclose(predictor(source).score_map, expected[0].numpy(), rtol=0, **tolerance)
+
+
+def test_mmsegs_configs_in_a_process_that_has_set_no_scope(tmp_path):
+    config = tmp_path / 'foreign.py'
+    config.write_text(MMSEG.format(out=''))
+    cv2.imwrite(str(tmp_path / 'image.png'), np.repeat(scene(50, 75)[..., None], 3, axis=2))
+    text = (
+        'import torch\nfrom mmengine.config import Config\nfrom mmseg.registry import MODELS\n'
+        'from madnet.inference import Predictor\n'
+        'cfg = Config.fromfile("foreign.py")\ncfg.model.pretrained = None\n'
+        'with MODELS.switch_scope_and_registry("mmseg"):\n'
+        '    torch.save(MODELS.build(cfg.model).state_dict(), "foreign.pth")\n'
+        'print(Predictor("foreign.py", "foreign.pth")("image.png").score_map.shape)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', text], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == '(50, 75)', done.stderr
 
 
 def test_kinds_of_input(detectors, image_set):

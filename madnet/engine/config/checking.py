@@ -63,12 +63,13 @@ _BUILDERS = {
 _FUNCTIONS = {'randomness': Runner.set_randomness, 'compile': torch_compile}
 
 
-def check_config(cfg: Mapping, where: str) -> None:
+def check_config(cfg: Mapping, where: str, written: str | None = None) -> None:
     """Check every component and every argument that a config names.
 
     Args:
         cfg: A config, resolved.
         where: What to call it in messages, such as its path.
+        written: What the user wrote, without base configs; an argument that is not in it was inherited.
 
     Raises:
         UserError: A component that is not registered, an argument that it does not take, or one that it
@@ -89,8 +90,20 @@ def check_config(cfg: Mapping, where: str) -> None:
                     _check(hook, f'{key}.{name}', registry.HOOKS)
             elif key in _AT_TOP:
                 _check(value, key, _AT_TOP[key])
+    except _UnknownArgument as e:
+        inherited = written is not None and e.argument not in written
+        raise UserError(f'config {where}: {e}{_INHERITED if inherited else ""}') from None
     except UserError as e:
         raise UserError(f'config {where}: {e}') from None
+
+
+class _UnknownArgument(UserError):
+    def __init__(self, message: str, argument: str):
+        super().__init__(message)
+        self.argument = argument
+
+
+_INHERITED = ' It comes from a base config: put _delete_=True beside the type, which drops what was there.'
 
 
 def _check_loader(loader: Mapping, key: str) -> None:
@@ -155,7 +168,11 @@ def _check_component(value: Mapping, key: str, kind: Registry) -> None:
 def _refuse_unknown(value: Mapping, accepted: Iterable[str], key: str, name: str) -> None:
     for argument in value:
         if argument not in accepted and argument not in ('type', '_scope_'):
-            raise UserError(f'{key}.{argument}: {name} takes no such argument.{nearest(argument, accepted)}')
+            raise _UnknownArgument(
+                f'{key}.{argument}: {name} takes no such argument.{nearest(argument, accepted)} '
+                f'It takes {", ".join(sorted(accepted)) or "none"}.',
+                argument,
+            )
 
 
 def _refuse_missing(value: Mapping, required: Iterable[str], key: str, name: str) -> None:

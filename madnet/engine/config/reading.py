@@ -79,7 +79,10 @@ def load_config(
     replace_steps(cfg)
     filled = fill_sets(cfg, sources)
     choose_parts(cfg)
-    check_config(cfg, str(path))
+    for loader in ('val_dataloader', 'test_dataloader'):
+        if cfg.get(loader):  # each image once, which mmengine wants said
+            cfg[loader].setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
+    check_config(cfg, str(path), f'{Path(path).read_text(encoding="utf-8")} {first} {options}')
     fill_statistics(cfg, str(path))
     short = '+'.join(s.short for s in sources) if filled else ''
     # a classical detector's runs are told apart by its method, all of them have one config
