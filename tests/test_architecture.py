@@ -21,7 +21,7 @@ ROOMS = {
     'datasets': {'evaluation'},
     'models': {'ops', 'classical'},
     'visualization': {'datasets', 'evaluation', 'records'},
-    'curation': {'datasets', 'evaluation', 'visualization'},
+    'curation': {'datasets', 'engine', 'evaluation', 'records', 'visualization'},
     'engine': {'datasets', 'evaluation', 'models', 'records'},
     'pretrained': {'datasets', 'engine', 'evaluation', 'models', 'records'},
     'inference': {

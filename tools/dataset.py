@@ -9,6 +9,8 @@ EXAMPLES = """
 examples:
   python tools/dataset.py list
       what the catalogue knows, and what of it lies under $MADNET_DATA_ROOT
+  python tools/dataset.py stats nuaa irstd1k --out compared
+      targets, contrast and backgrounds of both side by side, and what differs most
 """
 
 

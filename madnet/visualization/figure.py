@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from pathlib import Path
 
 from matplotlib import rc_context
@@ -38,9 +40,31 @@ _STYLE = {
 }
 
 
+#: Colours of a page's figures → the light and the dark page's.
+_SCHEMES = {
+    '#1b1d21': ('--figure-ink', '#1b1d21', '#e6e8eb'),
+    '#d9dce1': ('--figure-line', '#d9dce1', '#353a42'),
+    '#000000': ('--black', '#000000', '#ffffff'),
+    '#0072b2': ('--blue', '#0072b2', '#3f9be0'),
+    '#56b4e9': ('--sky', '#56b4e9', '#a9dcff'),
+}
+_PAGE = {
+    **dict.fromkeys(
+        ('text.color', 'axes.edgecolor', 'axes.labelcolor', 'xtick.color', 'ytick.color'), '#1b1d21'
+    ),
+    'grid.color': '#d9dce1',
+    'svg.hashsalt': 'madnet',
+}
+
+
 def paper_style():
     """A context in which matplotlib draws for paper; outside of it nothing changes."""
     return rc_context(_STYLE)
+
+
+def page_style():
+    """The same for figures of a page, in colours that :func:`svg_text` can turn to a dark page's."""
+    return rc_context({**_STYLE, **_PAGE})
 
 
 def new_figure(width: str = 'single', height: float | None = None) -> Figure:
@@ -94,3 +118,27 @@ def save_picture(figure: Figure, path: str | os.PathLike, **kwargs) -> Path:
     with replacing(path) as temporary, paper_style():
         figure.savefig(temporary, **kwargs)
     return Path(path)
+
+
+def svg_text(figure: Figure) -> str:
+    """A figure drawn in :func:`page_style` as SVG, which follows its reader's light or dark colour scheme."""
+    buffer = io.StringIO()
+    with page_style():
+        figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None})
+    # a hundredth of a point is finer than a screen shows, and halves the file
+    text = re.sub(r'(\d+\.\d\d)\d+', r'\1', css_colours(buffer.getvalue()))
+    return text.replace('<defs>', f'<defs><style>{colour_scheme("svg")}</style>', 1)
+
+
+def css_colours(text: str) -> str:
+    """A text whose colours ``#rrggbb`` become the variables that :func:`colour_scheme` sets."""
+    for colour, (name, _, _) in _SCHEMES.items():
+        text = text.replace(colour, f'var({name})')
+    return text
+
+
+def colour_scheme(selector: str) -> str:
+    """CSS rules that set the variables of :func:`css_colours`, by the reader's light or dark scheme."""
+    light = '; '.join(f'{name}: {colour}' for name, colour, _ in _SCHEMES.values())
+    dark = '; '.join(f'{name}: {colour}' for name, _, colour in _SCHEMES.values())
+    return f'{selector} {{ {light} }} @media (prefers-color-scheme: dark) {{ {selector} {{ {dark} }} }}'

@@ -1,0 +1,127 @@
+"""The data sets that a command line names, opened part by part."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from madnet.datasets.images import fit_mask, to_channels
+from madnet.datasets.sirst_dataset import SIRSTDataset, TargetDataset
+from madnet.datasets.synthetic import SyntheticSIRSTDataset
+from madnet.engine.config.dataset import find_sources
+from madnet.errors import UserError
+from madnet.evaluation.components import Components, find_components
+from madnet.evaluation.rules import half
+from madnet.progress import progress_bar
+
+SYNTHETIC_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split of one data set.
+
+    Attributes:
+        set_name: Of the data set; no two sets of a call have the same.
+        split: Of the images.
+        dataset: Its images and masks.
+    """
+
+    set_name: str
+    split: str
+    dataset: TargetDataset
+
+    @property
+    def name(self) -> str:
+        """``'NUAA-SIRST trainval'``."""
+        return f'{self.set_name} {self.split}'
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its truth.
+
+    Attributes:
+        image_id: Its id.
+        pixels: (H, W) or (H, W, 3) BGR, as read.
+        grey: (H, W) float32 luma on the 0–255 scale.
+        targets: Components of its mask.
+    """
+
+    image_id: str
+    pixels: np.ndarray
+    grey: np.ndarray
+    targets: Components
+
+
+def open_parts(values: Sequence[str], splits: Sequence[str] = ()) -> list[Part]:
+    """The parts of some data sets.
+
+    Args:
+        values: Names of the catalogue, or folders.
+        splits: Those wanted; none for ``trainval`` and ``test``, or for ``all`` where a set has neither.
+
+    Raises:
+        UserError: A set is not found, or has no such split.
+    """
+    parts: list[Part] = []
+    for value in values:
+        (source,) = find_sources([value])
+        found = _open(source.arguments, splits)
+        name = found[0][1].dataset_name
+        if name in {part.set_name for part in parts}:
+            name = str(value)  # two folders of one name
+        parts += [Part(name, split, dataset) for split, dataset in found]
+    return parts
+
+
+def _open(arguments: dict[str, str], splits: Sequence[str]) -> list[tuple[str, SIRSTDataset]]:
+    if splits:
+        return [(split, SIRSTDataset(split=split, **arguments)) for split in splits]
+    found, reasons = [], []
+    for split in ('trainval', 'test'):
+        try:
+            found.append((split, SIRSTDataset(split=split, **arguments)))
+        except UserError as reason:
+            reasons.append(reason)
+    if not found:
+        try:
+            return [('all', SIRSTDataset(split='all', **arguments))]
+        except UserError:
+            raise reasons[0] from None
+    for reason in reasons:
+        print(f'note: {reason}', file=sys.stderr)
+    return found
+
+
+def synthetic_part(length: int) -> Part:
+    """Synthetic scenes as a data set beside others."""
+    return Part('synthetic', 'train', SyntheticSIRSTDataset(length, SYNTHETIC_SIZE, split='train'))
+
+
+def walk(part: Part, limit: int | None = None) -> Iterator[Sample]:
+    """The samples of a part in order, with a progress bar.
+
+    Args:
+        part: The part.
+        limit: At most this many, evenly spaced.
+
+    Raises:
+        UserError: A file cannot be read, or a mask does not fit its image.
+    """
+    count = len(part.dataset)
+    chosen = range(count)
+    if limit is not None and limit < count:
+        chosen = np.linspace(0, count - 1, limit).round().astype(int).tolist()
+    for index in progress_bar(chosen, what=part.name):
+        yield read(part.dataset, index)
+
+
+def read(dataset: TargetDataset, index: int) -> Sample:
+    """The sample at an index; see :func:`walk`."""
+    info = dataset.get_data_info(index)
+    pixels, mask = dataset.read_sample(index)
+    mask = fit_mask(mask, pixels.shape[:2], info.get('seg_map_path', ''), info['img_path'])
+    grey = to_channels(pixels, 1)[..., 0].astype(np.float32)
+    return Sample(info['img_id'], pixels, grey, find_components(half(mask)))

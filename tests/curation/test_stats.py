@@ -1,0 +1,109 @@
+"""``tools/dataset.py stats``: the page, the JSON, and what the user reads."""
+
+import base64
+import json
+import re
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def stats(run, tmp_path):
+    """Runs it; gives exit code, output, error, page and JSON."""
+
+    def call(*args):
+        code, out, err = run('dataset', 'stats', *args, '--out', tmp_path / 'out')
+        page, found = tmp_path / 'out/index.html', tmp_path / 'out/statistics.json'
+        return code, out, err, page, json.loads(found.read_text()) if found.exists() else None
+
+    return call
+
+
+def test_two_sets_side_by_side(stats, two_sets):
+    code, out, err, page, found = stats(*two_sets)
+    assert (code, err) == (0, '')
+    assert [(p['name'], p['split'], p['images']) for p in found['parts']] == [
+        (name, split, 12) for name in ('small', 'large') for split in ('trainval', 'test')
+    ]
+    assert [p['quantiles']['area'] for p in found['parts']] == [[4, 4, 4]] * 2 + [[20, 20, 20]] * 2
+    assert all(p['measured']['targets'] == 12 for p in found['parts'])
+    between = found['comparisons'][0]
+    assert (between['first'], between['second'], between['D']['area']) == ('small', 'large', 1)
+    assert between['D']['side'] == 0
+    assert 'area (median 4 against 20 px, D 1.00)' in between['sentence']
+    assert [(c['first'], c['second']) for c in found['comparisons'][1:]] == [
+        ('small trainval', 'small test'),
+        ('large trainval', 'large test'),
+    ]
+    assert between['sentence'] in out
+    assert between['sentence'].partition(': ')[2] in page.read_text()
+
+
+def test_the_page_needs_nothing_from_elsewhere(stats, two_sets):
+    _, _, _, page, _ = stats(*two_sets)
+    html = page.read_text()
+    assert len(html) < 3e6
+    figures = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', html)
+    # 14 curves, the spectrum, a map for each set
+    assert len(figures) == 14 + 1 + 2
+    for figure in figures:
+        svg = base64.b64decode(figure).decode()
+        assert 'prefers-color-scheme: dark' in svg
+        assert not re.search(r'fill: #000000|stroke: #1b1d21', svg)
+    bare = re.sub(r'data:image/svg\+xml;base64,[A-Za-z0-9+/=]+', 'DATA', html)
+    assert not re.search(r'(https?:)?//|@import|<script|<link', bare)
+    ids = set(re.findall(r'id="([\w-]+)"', html))
+    assert set(re.findall(r'href="#([\w-]+)"', html)) <= ids
+    assert (page.parent / 'statistics.json').is_file()
+
+
+def test_synthetic_scenes_beside_a_set(stats, two_sets):
+    code, _, _, _, found = stats(two_sets[0], '--split', 'all', '--images', '5', '--synthetic', '6')
+    assert code == 0
+    assert [(p['name'], p['split']) for p in found['parts']] == [('small', 'all'), ('synthetic', 'train')]
+    assert [p['measured']['images'] for p in found['parts']] == [5, 5]
+
+
+def test_a_flat_folder_without_targets(stats, make_set):
+    root = make_set('mine', ['a', 'b', 'c'])
+    for path in (root / 'masks').iterdir():
+        Image.new('L', Image.open(path).size).save(path)
+    code, _, _, page, found = stats(root, '--split', 'all')
+    assert code == 0
+    assert found['parts'][0]['quantiles']['area'] == [None] * 3
+    assert found['parts'][0]['measured']['images_without_target'] == 3
+    assert 'nothing to compare it with' in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ('args', 'words'),
+    [
+        ([], 'found 0 data sets'),
+        (['NUAA-SRIST'], "Did you mean 'NUAA-SIRST'"),
+        (['--synthetic', '0'], '--synthetic: found 0'),
+        (['{set}', '--split', 'tets'], "Did you mean 'test'"),
+        (['{set}', '--images', '0'], '--images: found 0'),
+    ],
+)
+def test_mistakes_are_one_line(stats, two_sets, monkeypatch, args, words):
+    monkeypatch.setenv('MADNET_DATA_ROOT', str(two_sets[0].parent))
+    code, _, err, page, _ = stats(*(a.format(set=two_sets[0]) for a in args))
+    assert code == 2
+    assert words in err
+    assert len(err.splitlines()) == 1
+    assert not page.exists()
+
+
+def test_a_damaged_image_is_named(stats, two_sets):
+    (two_sets[0] / 'test/images/3.png').write_bytes(b'no image')
+    code, _, err, page, _ = stats(two_sets[0])
+    assert code == 2
+    assert '3.png' in err
+    assert not page.exists()
+
+
+def test_real_sets(stats, data_root):
+    _, _, _, _, found = stats('irstd1k', '--split', 'test')
+    assert found['parts'][0]['measured']['targets'] == 297
+    assert found['parts'][0]['most_common_sizes'] == [[512, 512, 201]]
