@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import torch
@@ -17,12 +21,16 @@ import madnet
 from madnet.classical.detectors import DETECTORS
 from madnet.engine.cli import parse_options
 from madnet.errors import UserError
+from madnet.files import write_whole
 from madnet.pretrained import get_pretrained, list_pretrained
 from madnet.progress import progress_bar
 
 from .inputs import list_images, unique_names
-from .outputs import PER_IMAGE, parse_formats, record, write_image_files, write_tables
+from .outputs import PER_IMAGE, image_files, parse_formats, record, write_tables
 from .predictor import Predictor
+
+# A record; or what is wrong with the image; or None: it was not reached.
+_Outcome: TypeAlias = dict[str, Any] | str | None
 
 
 def predict_files(
@@ -46,7 +54,9 @@ def predict_files(
     """Predict image files and write what was found.
 
     Every file is written beside its name and then renamed: none is ever half-written. Images that cannot be
-    read are passed over and told of at the end.
+    predicted are passed over, counted at the end, and listed in ``targets.json`` with the reasons (which is
+    then written whatever the formats). Where a signal, a killed process or a full disk ends the work, the
+    tables hold what was done, and ``targets.json`` lists the rest.
 
     Args:
         model: A shipped name, the name of a training-free method, or a config file.
@@ -63,7 +73,9 @@ def predict_files(
         One record for each image: ``name``, ``file``, ``width``, ``height``, ``highest_score``, ``targets``.
 
     Raises:
-        UserError: The model, an input or an option is not as it should be.
+        UserError: The model, an input or an option is not as it should be; an image could not be predicted;
+            a file could not be written; or a process was killed.
+        KeyboardInterrupt: At SIGINT and SIGTERM.
     """
     kinds = parse_formats(formats)
     paths = [p for i in inputs for p in list_images(i)]
@@ -90,33 +102,74 @@ def predict_files(
     )
     # Also with several processes: what is wrong with the detector is told before they start.
     predictor = make()
-    records, unreadable = [], []
     work = list(zip(paths, names, strict=True))
-    if jobs == 1:
-        outcomes = (_predict(predictor, out, kinds, *task) for task in work)
-    else:
-        outcomes = _in_processes(make, jobs, out, kinds, work)
-    for outcome in progress_bar(outcomes, total=len(work), what='predict'):
-        (unreadable if isinstance(outcome, str) else records).append(outcome)
+    outcomes, stopped = _predict_all(make, predictor, jobs, out, kinds, work)
+    records = [outcome for outcome in outcomes if isinstance(outcome, dict)]
+    unreadable = [
+        {'file': str(path), 'reason': outcome}
+        for path, outcome in zip(paths, outcomes, strict=True)
+        if isinstance(outcome, str)
+    ]
     if unreadable and len(paths) == 1:
-        raise UserError(unreadable[0])
-    if unreadable and not records:
-        raise UserError(f'none of the {len(paths)} images could be predicted: {unreadable[0]}')
+        raise UserError(unreadable[0]['reason'])
     about = {
         'detector': {'name': predictor.detector.name, **predictor.detector.origin},
         'threshold': threshold,
         'tile': tile,
         'versions': {'madnet': madnet.__version__},
+        'unreadable': unreadable,
     }
-    tables = write_tables(out, kinds, records, about)
-    print(_summary(records, out, kinds, tables, threshold))
+    if stopped is not None:
+        about['not_done'] = [str(p) for p, outcome in zip(paths, outcomes, strict=True) if outcome is None]
+    if (unreadable or stopped is not None) and 'json' not in kinds:
+        kinds = (*kinds, 'json')
+    if records or unreadable:
+        try:
+            tables = write_tables(out, kinds, records, about)
+            print(_summary(records, out, kinds, tables, threshold))
+        except UserError:
+            # a disk that was too full for an image is so for the tables: the first reason is told
+            if stopped is None:
+                raise
+    if stopped is not None:
+        raise stopped
     if unreadable:
-        more = '' if len(unreadable) == 1 else f' (and {len(unreadable) - 1} more)'
+        count, others = (str(len(unreadable)), 'the others are done') if records else ('all', 'none is done')
         raise UserError(
-            f'{len(unreadable)} of {len(paths)} images could not be predicted, the others are done: '
-            f'{unreadable[0]}{more}'
+            f'{count} of {len(paths)} images could not be predicted, {others}; {out / "targets.json"} has '
+            f'the reasons, the first is: {unreadable[0]["reason"]}'
         )
     return records
+
+
+def _predict_all(
+    make: partial[Predictor],
+    predictor: Predictor,
+    jobs: int,
+    out: Path,
+    kinds: Sequence[str],
+    work: list[tuple[Path, str]],
+) -> tuple[list[_Outcome], BaseException | None]:
+    """The outcome of :func:`_predict` for each task, and what ended the work before its time."""
+    outcomes: list[_Outcome] = [None] * len(work)
+    try:
+        with _interrupted_by_sigterm():
+            if jobs == 1:
+                for number, task in enumerate(progress_bar(work, what='predict')):
+                    outcomes[number] = _predict(predictor, out, kinds, *task)
+            else:
+                _in_processes(make, jobs, out, kinds, work, outcomes)
+    except KeyboardInterrupt as e:
+        return outcomes, e
+    except UserError as e:
+        reason = str(e)
+    except BrokenProcessPool:
+        reason = f'--jobs {jobs}: a process was killed (out of memory?); fewer jobs, and --tile, need less.'
+    else:
+        return outcomes, None
+    if len(work) > 1:
+        reason += f' {outcomes.count(None)} of {len(work)} images were not predicted.'
+    return outcomes, UserError(reason)
 
 
 def _predict(
@@ -125,24 +178,70 @@ def _predict(
     """Write an image's files; returns its record, or what is wrong with it."""
     try:
         prediction = predictor(path)
+        files, found = image_files(out, kinds, prediction, name), record(prediction, name)
     except UserError as e:
         return str(e)
-    write_image_files(out, kinds, prediction, name)
-    return record(prediction, name)
+    except MemoryError:
+        return f'{path}: not enough memory; --tile needs less.'
+    except Exception as e:  # whatever a codec, OpenCV or torch raise: no image ends the others
+        return f'{path}: {type(e).__name__}: {" ".join(str(e).split())[:200]}'
+    for file, content in files:
+        write_whole(file, content)
+    return found
 
 
 def _in_processes(
-    make: partial[Predictor], jobs: int, out: Path, kinds: Sequence[str], work: list[tuple[Path, str]]
-) -> Iterator[dict[str, Any] | str]:
-    """The outcomes of :func:`_predict` in the order of ``work``."""
+    make: partial[Predictor],
+    jobs: int,
+    out: Path,
+    kinds: Sequence[str],
+    work: list[tuple[Path, str]],
+    outcomes: list[_Outcome],
+) -> None:
+    """Put the outcome of :func:`_predict` for each task of ``work`` into its place, as far as it was reached,
+    whatever ends it.
+
+    Raises:
+        BrokenProcessPool: A process was killed.
+    """
     # A process that was forked after torch has started its threads may hang.
     context = get_context('spawn')
     jobs = min(jobs, len(work))
     pool = ProcessPoolExecutor(jobs, context, initializer=_start_process, initargs=(make, jobs))
+    futures: list[Future] = []
     try:
-        yield from pool.map(_predict_in_process, ((out, kinds, *task) for task in work))
+        with _ignoring_sigint():
+            futures += [pool.submit(_predict_in_process, (out, kinds, *task)) for task in work]
+        for future in progress_bar(as_completed(futures), total=len(work), what='predict'):
+            future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+        for number, future in enumerate(futures):
+            if not future.cancelled() and future.exception() is None:
+                outcomes[number] = future.result()
+
+
+@contextmanager
+def _handling(number: signal.Signals, handler: Any) -> Iterator[None]:
+    """Handle a signal in another way for a while, where Python lets us: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _interrupted_by_sigterm():
+    return _handling(signal.SIGTERM, signal.default_int_handler)
+
+
+def _ignoring_sigint():
+    # what is started meanwhile ignores it for good: a terminal sends Ctrl-C to all processes, and the first
+    # one ends the others
+    return _handling(signal.SIGINT, signal.SIG_IGN)
 
 
 def _start_process(make: partial[Predictor], jobs: int) -> None:
@@ -177,7 +276,7 @@ def _summary(
     found = sum(len(r['targets']) for r in records)
     empty = sum(not r['targets'] for r in records)
     lines = [f'{len(records)} image(s), {found} target(s); {empty} image(s) without any']
-    if not found:
+    if records and not found:
         highest = max(r['highest_score'] for r in records)
         lines.append(f'the highest score of all is {highest:.3f}, the threshold {threshold:g}')
     lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]

@@ -90,7 +90,8 @@ def targets_csv(records: Sequence[dict], about: dict) -> bytes:
 
 
 def targets_json(records: Sequence[dict], about: dict) -> bytes:
-    """``{"schema": 1, …what was run…, "images": [{"name", "file", "width", "height", "targets"}]}``."""
+    """``{"schema": 1, …what was run…, "unreadable": [{"file", "reason"}], "images": [{"name", "file",
+    "width", "height", "targets"}]}``; after a stop also ``"not_done": [file]``."""
     images = [
         {**image, 'targets': [{k: v for k, v in t.items() if k != 'rle'} for t in image['targets']]}
         for image in records
@@ -119,6 +120,7 @@ def coco_json(records: Sequence[dict], about: dict) -> bytes:
                     'score': t['peak'],
                 }
             )
+    about = {k: v for k, v in about.items() if k not in ('unreadable', 'not_done')}
     categories = [{'id': 1, 'name': 'target'}]
     content = {'info': about, 'images': images, 'annotations': annotations, 'categories': categories}
     return json_text(content, indent=1).encode()
@@ -155,12 +157,12 @@ def parse_formats(words: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(kinds)
 
 
-def write_image_files(out: Path, kinds: Iterable[str], prediction: Prediction, name: str) -> None:
-    """Write the files of one image under ``out``, each whole or not at all."""
-    for kind in kinds:
-        if kind in PER_IMAGE:
-            folder, ending, content = PER_IMAGE[kind]
-            write_whole(out / folder / f'{name}{ending}', content(prediction))
+def image_files(
+    out: Path, kinds: Iterable[str], prediction: Prediction, name: str
+) -> list[tuple[Path, bytes]]:
+    """(path, content) of the files of one image under ``out``."""
+    chosen = (PER_IMAGE[kind] for kind in kinds if kind in PER_IMAGE)
+    return [(out / folder / f'{name}{ending}', content(prediction)) for folder, ending, content in chosen]
 
 
 def write_tables(out: Path, kinds: Iterable[str], records: Sequence[dict], about: dict) -> list[Path]:

@@ -12,7 +12,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from madnet.classical.detectors import Detector, get_detector
-from madnet.classical.pool import start_pool
+from madnet.classical.pool import map_in_pool, start_pool
 from madnet.classical.thresholds import DEFAULT_RULE, ThresholdRule, get_rule
 from madnet.errors import UserError
 
@@ -117,7 +117,8 @@ class ClassicalDetector(BaseModel):
         if self.workers > 1 and len(images) > 1:
             self._pool = self._pool or start_pool(self.workers)
             count = len(images)
-            scores = self._pool.map(unit_scores, [self.detector] * count, [self.rule.name] * count, images)
+            alike = [self.detector] * count, [self.rule.name] * count
+            scores = map_in_pool(self._pool, unit_scores, *alike, images)
         else:
             scores = (unit_scores(self.detector, self.rule, image) for image in images)
         return [torch.from_numpy(score)[None].to(device) for score in scores]
