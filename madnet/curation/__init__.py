@@ -9,5 +9,6 @@ SUBCOMMANDS = {
     'list': 'the known data sets: where to get each, licence, citation, and which are found here',
     'check': 'all that is wrong with a data set, by severity; --fix mends a copy',
     'prepare': 'a folder, an archive or an address becomes a verified data set',
+    'convert': 'masks to COCO, YOLO or VOC, and their boxes and points to masks',
     'stats': 'targets, backgrounds and images in numbers, data sets side by side, as a page',
 }

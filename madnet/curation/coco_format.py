@@ -1,0 +1,135 @@
+"""Data sets in COCO's form: one JSON of boxes, outlines, run lengths or key points for each part."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from madnet.curation.labels import Labelled, Shape, boxes_of, decode_rle, encode_rle
+from madnet.curation.writing import NewSet
+from madnet.errors import UserError
+from madnet.evaluation.components import find_components
+from madnet.files import json_text, read_json
+
+
+def find_coco(root: Path) -> list[Path]:
+    """The JSON files of a COCO data set: the file itself, or those in the folder and one below that are."""
+    files = [root] if root.is_file() else sorted([*root.glob('*.json'), *root.glob('*/*.json')])
+    return [path for path in files if root.is_file() or _is_coco(path)]
+
+
+def _is_coco(path: Path) -> bool:
+    try:
+        content = read_json(path)
+    except UserError:
+        return False
+    return isinstance(content, dict) and {'images', 'annotations'} <= content.keys()
+
+
+def read_coco(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labelled]]:
+    """Split → images; the split of a JSON is in its name, or in its folder's (train, val, test), or ``''``.
+
+    Raises:
+        UserError: A JSON is not COCO's, or an image is not there.
+    """
+    found: dict[str, list[Labelled]] = {}
+    for path in find_coco(root):
+        words = f'{path.parent.name} {path.stem}'.lower()
+        split = next((s for s in ('trainval', 'train', 'val', 'test') if s in words), '')
+        try:
+            found.setdefault(split, []).extend(_read_one(path, classes))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise UserError(f"{path}: not in COCO's form ({type(error).__name__}: {error}).") from None
+    return found
+
+
+def _read_one(path: Path, classes: Sequence[str] | None) -> list[Labelled]:
+    content = read_json(path)
+    names = {c['id']: str(c['name']) for c in content.get('categories', ())}
+    if classes and not set(classes) <= set(names.values()):
+        raise UserError(f'{path}: --classes {",".join(classes)}, but there are {", ".join(names.values())}.')
+    images: dict[Any, Labelled] = {}
+    for image in content['images']:
+        name = Path(str(image['file_name']))
+        if name.is_absolute() or '..' in name.parts:
+            raise UserError(f'{path}: file_name {str(name)!r} leads out of the folder.')
+        size = (int(image['width']), int(image['height']))
+        images[image['id']] = Labelled(name.with_suffix('').as_posix(), _image_of(path, name), [], size)
+    for annotation in content['annotations']:
+        if classes and names.get(annotation['category_id']) not in classes:
+            continue
+        labelled = images[annotation['image_id']]
+        labelled.shapes.append(_shape(annotation, labelled, path))
+    return list(images.values())
+
+
+def _image_of(path: Path, name: Path) -> Path:
+    places = [path.parent, path.parent / 'images', path.parent.parent, path.parent.parent / 'images']
+    places += [place / part for place in places for part in ('train', 'val', 'test')]
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    raise UserError(f'{path}: image {name} is not in {", ".join(str(p) for p in places[:4])}.')
+
+
+def _shape(annotation: Mapping, labelled: Labelled, path: Path) -> Shape:
+    outline = annotation.get('segmentation')
+    if isinstance(outline, Mapping):
+        height, width = outline['size']
+        mask = decode_rle(outline['counts'], (height, width))
+        if mask is None or (width, height) != labelled.size:
+            raise UserError(
+                f'{path}: run lengths of {labelled.image_id} do not fill its {labelled.size} pixels.'
+            )
+        return Shape.of_mask(mask)
+    if outline and len(outline[0]) >= 6:
+        return Shape('outline', tuple(np.reshape(o, (-1, 2)).astype(float) for o in outline))
+    box = annotation.get('bbox')
+    if box and box[2] > 0 and box[3] > 0:
+        x, y, w, h = map(float, box)
+        return Shape('box', (x, y, x + w, y + h))
+    x, y = map(float, (annotation.get('keypoints') or box)[:2])
+    return Shape('point', (x, y))
+
+
+def write_coco(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
+    """Write ``images/`` and ``annotations/instances_<split>.json``; masks as run lengths, one a component."""
+    for split, images in parts.items():
+        records: list[dict] = []
+        annotations: list[dict] = []
+        for number, labelled in enumerate(images, 1):
+            name = f'{labelled.image_id}{labelled.image.suffix.lower()}'
+            if f'images/{name}' not in new.files:
+                new.put(f'images/{name}', labelled.image.read_bytes())
+                new.images += 1
+            w, h = labelled.size
+            records.append({'id': number, 'file_name': name, 'width': w, 'height': h})
+            for (x0, y0, x1, y1), more in _marks(labelled):
+                box = {'bbox': [x0, y0, x1 - x0, y1 - y0], 'area': (x1 - x0) * (y1 - y0), 'iscrowd': 0}
+                ids = {'id': len(annotations) + 1, 'image_id': number, 'category_id': 1}
+                annotations.append({**ids, **box, **more})
+        content = {
+            'images': records,
+            'annotations': annotations,
+            'categories': [{'id': 1, 'name': 'target'}],
+        }
+        new.put(f'annotations/instances_{split or "all"}.json', json_text(content, 0).encode())
+
+
+def _marks(labelled: Labelled) -> list[tuple[tuple, dict]]:
+    """(box, what else is known) of every target."""
+    marks: list[tuple[tuple, dict]] = []
+    w, h = labelled.size
+    for shape in labelled.shapes:
+        boxes = boxes_of(Labelled(labelled.image_id, labelled.image, [shape], labelled.size))
+        if shape.kind == 'mask':
+            components = find_components(shape.whole((h, w)))
+            for n, box in enumerate(boxes):
+                rle = {'size': [h, w], 'counts': encode_rle(components.labels == n + 1)}
+                marks.append((box, {'segmentation': rle, 'area': int(components.areas[n])}))
+        elif shape.kind == 'outline':
+            marks += [(box, {'segmentation': [np.ravel(o).tolist() for o in shape.data]}) for box in boxes]
+        else:
+            marks += [(box, {}) for box in boxes]
+    return marks

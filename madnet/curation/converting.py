@@ -1,0 +1,148 @@
+"""One form of a data set from another."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from madnet import __version__
+from madnet.curation.coco_format import find_coco, read_coco, write_coco
+from madnet.curation.labels import LEVEL, Labelled, Shape, mask_of, rule
+from madnet.curation.voc_format import is_voc, read_voc, write_voc
+from madnet.curation.writing import NewSet, fresh_folder
+from madnet.curation.yolo_format import is_yolo, read_yolo, write_yolo
+from madnet.datasets.images import fit_mask, read_pixels, to_mask
+from madnet.datasets.layouts import layouts_in_words
+from madnet.datasets.locate import locate, name_of
+from madnet.datasets.selection import select
+from madnet.errors import UserError
+from madnet.evaluation.components import find_components
+from madnet.evaluation.rules import half
+from madnet.progress import progress_bar
+
+_READERS: tuple[tuple[str, Callable, Callable], ...] = (
+    ('coco', find_coco, read_coco),
+    ('voc', is_voc, read_voc),
+    ('yolo', is_yolo, read_yolo),
+)
+_WRITERS = {'coco': write_coco, 'yolo': write_yolo, 'voc': write_voc}
+
+
+def convert(
+    source: str,
+    to: str,
+    out: str,
+    split_set: str | None = None,
+    classes: Sequence[str] | None = None,
+    level: float = LEVEL,
+) -> str:
+    """Write a data set in another form; ``dataset.json`` says how it came to be.
+
+    Args:
+        source: A folder, COCO's JSON, or a name of the catalogue.
+        to: ``'madnet'`` (masks), ``'coco'``, ``'yolo'`` or ``'voc'``.
+        out: The new folder.
+        split_set: Whose parts, for a set with masks.
+        classes: Take these only.
+        level: See :func:`~madnet.curation.labels.mask_of`.
+
+    Returns:
+        What was done, as text.
+
+    Raises:
+        UserError: The source is in no form that can be read, or a file in it is wrong.
+    """
+    if not 0 < level <= 1:
+        raise UserError(f'--level {level:g}: expected a share above 0, up to 1.')
+    form, name, parts = _read(source, split_set, classes)
+    if not any(parts.values()):
+        raise UserError(f'{source}: no image in it ({form}).')
+    marks = sum(len(labelled.shapes) for images in parts.values() for labelled in images)
+    with fresh_folder(out) as folder:
+        new = NewSet(folder)
+        counts: dict[str, int] = {}
+        if to == 'madnet':
+            components = _write_masks(new, parts, counts, level)
+            how = rule(level)
+            counts['targets (8-connected components) in the masks'] = components
+        else:
+            _WRITERS[to](new, parts)
+            how = 'Each 8-connected component of a mask above 127 is one target; its box is the smallest.'
+        made = {
+            'by': f'tools/dataset.py convert --to {to}',
+            'madnet': __version__,
+            'source': source,
+            'from': form,
+        }
+        new.finish(name, made=made, rule=how, marks=marks, done=counts)
+    sizes = ', '.join(f'{split or "all"} {len(images)}' for split, images in parts.items())
+    lines = [f'{out}: {new.images:,} images ({sizes}), {form} → {to}', f'  rule: {how}']
+    return '\n'.join([*lines, *(f'  {n:,} × {what}' for what, n in counts.items())])
+
+
+def _read(
+    source: str, split_set: str | None, classes: Sequence[str] | None
+) -> tuple[str, str, dict[str, list[Labelled]]]:
+    path = Path(source).expanduser()
+    if path.exists():
+        for form, fits, read in _READERS:
+            if (path.is_dir() or form == 'coco') and fits(path):
+                return form, name_of(path if path.is_dir() else path.parent), read(path, classes)
+        if path.is_file():
+            raise UserError(f"{source}: not COCO's JSON; give the folder of the data set.")
+    try:
+        return 'masks', *_read_masks(source, split_set)
+    except UserError as error:
+        if path.is_dir() and 'not found' in str(error):
+            raise UserError(
+                f'{source}: neither COCO (*.json), nor YOLO (images/, labels/), nor VOC (Annotations/*.xml), '
+                f'nor masks: {layouts_in_words()}.'
+            ) from None
+        raise
+
+
+def _read_masks(source: str, split_set: str | None) -> tuple[str, dict[str, list[Labelled]]]:
+    path = Path(source).expanduser()
+    folder, entry, name = locate(path, None) if path.is_dir() else locate(None, source)
+    if folder.by_part or folder.lists or (entry and entry.split_sets):
+        wanted = {}
+        for split, ours in (('train', 'fit'), ('val', 'val'), ('test', 'test')):
+            wanted[split] = select(folder, entry, name, ours, split_set, True).pairs
+    else:
+        wanted = {'': select(folder, entry, name, 'all').pairs}
+    several = folder.by_part and sum(map(len, folder.pairs.values())) > len(
+        {i for pairs in folder.pairs.values() for i in pairs}
+    )
+    parts: dict[str, list[Labelled]] = {}
+    for split, pairs in wanted.items():
+        parts[split] = []
+        for image_id, pair in progress_bar(pairs, what=f'read {split}'):
+            shape = read_pixels(pair.image).shape[:2]
+            mask = half(fit_mask(to_mask(read_pixels(pair.mask)), shape, pair.mask, pair.image))
+            # parts that number their images each from zero
+            before = f'{"test" if split == "test" else "train"}_' if several else ''
+            shapes = [Shape.of_mask(mask)] if mask.any() else []
+            parts[split].append(Labelled(before + image_id, pair.image, shapes, shape[::-1]))
+    return name, parts
+
+
+def _write_masks(new: NewSet, parts: dict[str, list[Labelled]], counts: dict[str, int], level: float) -> int:
+    components = 0
+    seen: set[str] = set()
+    for split, images in parts.items():
+        for labelled in progress_bar(images, what=f'write {split}'):
+            if labelled.image_id in seen and split == 'trainval':  # train and val together
+                continue
+            pixels = read_pixels(labelled.image)
+            if labelled.size != pixels.shape[1::-1]:
+                raise UserError(
+                    f'{labelled.image}: {pixels.shape[1]} × {pixels.shape[0]} pixels, its labels say '
+                    '{} × {}.'.format(*labelled.size)
+                )
+            mask = mask_of(labelled.shapes, pixels, counts, level)
+            components += len(find_components(mask))
+            new.add(labelled.image_id, labelled.image.read_bytes(), labelled.image.suffix.lower(), mask)
+            seen.add(labelled.image_id)
+    if set(parts) != {''}:
+        new.add_lists(
+            'converted', {split: [i.image_id for i in images] for split, images in parts.items() if split}
+        )
+    return components

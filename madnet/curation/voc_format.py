@@ -1,0 +1,107 @@
+"""Data sets in Pascal VOC's form: an XML of boxes or points for each image, corners counted from 1."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from madnet.curation.labels import Labelled, Shape, boxes_of, read_size
+from madnet.curation.writing import NewSet
+from madnet.datasets.images import IMAGE_EXTENSIONS
+from madnet.datasets.splits import read_ids
+from madnet.errors import UserError
+
+_IMAGES = ('JPEGImages', 'PNGImages', 'images', '.')
+
+
+def is_voc(root: Path) -> bool:
+    """Whether a folder holds ``Annotations/*.xml``."""
+    return next((root / 'Annotations').rglob('*.xml'), None) is not None
+
+
+def read_voc(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labelled]]:
+    """Split → images, by the lists in ``ImageSets/Main`` (``train``, ``val``, ``trainval``, ``test``).
+
+    Raises:
+        UserError: An XML cannot be read, an image is not there.
+    """
+    labels = root / 'Annotations'
+    images = {}
+    for path in sorted(labels.rglob('*.xml')):
+        labelled = _read_xml(path, path.relative_to(labels).with_suffix('').as_posix(), root, classes)
+        images[labelled.image_id] = labelled
+    found: dict[str, list[Labelled]] = {}
+    for split in ('train', 'val', 'trainval', 'test'):
+        path = root / 'ImageSets' / 'Main' / f'{split}.txt'
+        if path.is_file():
+            ids = read_ids(path)
+            lacking = [i for i in ids if i not in images]
+            if lacking:
+                raise UserError(f'{path}: {lacking[0]} has no XML in {labels}.')
+            found[split] = [images[i] for i in ids]
+    return found or {'': list(images.values())}
+
+
+def _read_xml(path: Path, image_id: str, root: Path, classes: Sequence[str] | None) -> Labelled:
+    try:
+        data = path.read_bytes()
+        if b'<!DOCTYPE' in data or b'<!ENTITY' in data:
+            raise UserError(f'{path}: declares entities, which VOC does not need.')
+        tree = ElementTree.fromstring(data)
+    except (OSError, ElementTree.ParseError, ValueError) as error:
+        raise UserError(f'{path}: not readable as XML ({error}).') from None
+    image = next(
+        (
+            file
+            for folder in _IMAGES
+            for extension in IMAGE_EXTENSIONS
+            if (file := root / folder / f'{image_id}{extension}').is_file()
+        ),
+        None,
+    )
+    if image is None:
+        raise UserError(f'{path}: no image {image_id} in {", ".join(_IMAGES[:3])} beside Annotations.')
+    labelled = Labelled(image_id, image, [], read_size(image))
+    for target in tree.iter('object'):
+        if classes and (target.findtext('name') or '') not in classes:
+            continue
+        labelled.shapes.append(_shape(target, path))
+    return labelled
+
+
+def _shape(target: ElementTree.Element, path: Path) -> Shape:
+    try:
+        box = target.find('bndbox')
+        if box is not None:
+            x0, y0, x1, y1 = (float(box.findtext(k)) for k in ('xmin', 'ymin', 'xmax', 'ymax'))
+            return Shape('box', (x0 - 1, y0 - 1, x1, y1))
+        point = target.find('point')
+        return Shape('point', tuple(float(point.findtext(k)) - 0.5 for k in ('x', 'y')))
+    except (TypeError, ValueError, AttributeError):
+        raise UserError(
+            f'{path}: an object without xmin, ymin, xmax, ymax in its bndbox (or x, y in a point).'
+        ) from None
+
+
+def write_voc(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
+    """Write ``JPEGImages/``, ``Annotations/`` and ``ImageSets/Main/``; every target as a box."""
+    for split, images in parts.items():
+        for labelled in images:
+            name = f'{labelled.image_id}{labelled.image.suffix.lower()}'
+            new.put(f'JPEGImages/{name}', labelled.image.read_bytes())
+            new.put(f'Annotations/{labelled.image_id}.xml', _xml(labelled, name).encode())
+            new.images += 1
+        ids = ''.join(f'{labelled.image_id}\n' for labelled in images)
+        new.put(f'ImageSets/Main/{split or "trainval"}.txt', ids.encode())
+
+
+def _xml(labelled: Labelled, name: str) -> str:
+    w, h = labelled.size
+    objects = ''.join(
+        '  <object>\n    <name>target</name>\n    <difficult>0</difficult>\n    <bndbox>'
+        f'<xmin>{x0 + 1:g}</xmin><ymin>{y0 + 1:g}</ymin><xmax>{x1:g}</xmax><ymax>{y1:g}</ymax>'
+        '</bndbox>\n  </object>\n'
+        for x0, y0, x1, y1 in boxes_of(labelled)
+    )
+    size = f'<size><width>{w}</width><height>{h}</height><depth>1</depth></size>'
+    return f'<annotation>\n  <filename>{escape(name)}</filename>\n  {size}\n{objects}</annotation>\n'

@@ -1,0 +1,96 @@
+"""Data sets in YOLO's form: a text file of classes, boxes, outlines or points for each image, in shares."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from madnet.curation.labels import Labelled, Shape, boxes_of, read_size
+from madnet.curation.writing import NewSet
+from madnet.datasets.images import IMAGE_EXTENSIONS
+from madnet.errors import UserError
+
+_SPLITS = ('train', 'val', 'test')
+
+
+def is_yolo(root: Path) -> bool:
+    """Whether a folder holds ``images/`` and ``labels/`` (or both in a folder per part)."""
+    return bool(_folders(root))
+
+
+def _folders(root: Path) -> list[tuple[str, Path, Path]]:
+    """(split, images, labels)."""
+    found = []
+    for split in _SPLITS:
+        for images, labels in (('images/{}', 'labels/{}'), ('{}/images', '{}/labels')):
+            pair = root / images.format(split), root / labels.format(split)
+            found += [(split, *pair)] if all(p.is_dir() for p in pair) else []
+    whole = root / 'images', root / 'labels'
+    return found or ([('', *whole)] if all(p.is_dir() for p in whole) else [])
+
+
+def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labelled]]:
+    """Split → images; an image without a text file has no target.
+
+    Raises:
+        UserError: A line that is none of ``class x y``, ``class x y w h``, ``class x1 y1 x2 y2 x3 y3 …``.
+    """
+    found: dict[str, list[Labelled]] = {}
+    for split, images, labels in _folders(root):
+        for path in sorted(p for p in images.rglob('*') if p.suffix.lower() in IMAGE_EXTENSIONS):
+            name = path.relative_to(images).with_suffix('')
+            size = read_size(path)
+            text = labels / f'{name.as_posix()}.txt'
+            shapes = _read_text(text, size, classes) if text.is_file() else []
+            found.setdefault(split, []).append(Labelled(name.as_posix(), path, shapes, size))
+    return found
+
+
+def _read_text(path: Path, size: tuple[int, int], classes: Sequence[str] | None) -> list[Shape]:
+    shapes = []
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'{path}: not readable as text ({error}).') from None
+    for number, line in enumerate(lines, 1):
+        kind, *values = line.split() or ['']
+        if not kind or (classes and kind not in classes):
+            continue
+        try:
+            shares = np.array(values, float)
+        except ValueError:
+            shares = np.array([np.nan])
+        count = len(shares)
+        if not np.isfinite(shares).all() or not (count in (2, 4) or (count >= 6 and count % 2 == 0)):
+            raise UserError(
+                f'{path}, line {number}: found {line[:60]!r}, expected "class x y w h" in shares of the '
+                "image's sides (or x y, or x1 y1 x2 y2 x3 y3 …)."
+            )
+        points = shares.reshape(-1, 2) * size
+        if count == 2 or (count == 4 and not points[1].any()):
+            shapes.append(Shape('point', tuple(points[0])))
+        elif count == 4:
+            shapes.append(Shape('box', (*(points[0] - points[1] / 2), *(points[0] + points[1] / 2))))
+        else:
+            shapes.append(Shape('outline', (points,)))
+    return shapes
+
+
+def write_yolo(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
+    """Write ``images/<split>/``, ``labels/<split>/`` and ``data.yaml``; every target as a box of class 0."""
+    for split, images in parts.items():
+        split = split or 'train'
+        for labelled in images:
+            w, h = labelled.size
+            lines = [
+                f'0 {(x0 + x1) / 2 / w:.8f} {(y0 + y1) / 2 / h:.8f} {(x1 - x0) / w:.8f} {(y1 - y0) / h:.8f}\n'
+                for x0, y0, x1, y1 in boxes_of(labelled)
+            ]
+            new.put(
+                f'images/{split}/{labelled.image_id}{labelled.image.suffix.lower()}',
+                labelled.image.read_bytes(),
+            )
+            new.put(f'labels/{split}/{labelled.image_id}.txt', ''.join(lines).encode())
+            new.images += 1
+    folders = ''.join(f'{split or "train"}: images/{split or "train"}\n' for split in parts)
+    new.put('data.yaml', f'path: .\n{folders}names:\n  0: target\n'.encode())

@@ -1,0 +1,285 @@
+import json
+import xml.etree.ElementTree as ElementTree
+
+import cv2
+import numpy as np
+import pytest
+
+from madnet.curation import labels
+from madnet.curation.labels import decode_rle, encode_rle, from_box, mask_of
+from madnet.datasets import SIRSTDataset
+from madnet.datasets.images import encode_png
+from madnet.evaluation.components import find_components
+
+IDS = [f's{n // 3}/f{n}' for n in range(9)]
+
+
+@pytest.fixture
+def masks(make_set):
+    """Three sequences of three frames; blobs of random shape on a flat background, the last frame empty."""
+    root = make_set('mine', IDS, lists={'train.txt': IDS[:4], 'val.txt': IDS[4:6], 'test.txt': IDS[6:]})
+    rng = np.random.default_rng(5)
+    for n, i in enumerate(IDS):
+        mask = np.zeros((48, 60), bool)
+        for y, x in rng.integers(8, 40, (2, 2)):
+            mask[y - 3 : y + 3, x - 3 : x + 3] |= rng.random((6, 6)) < 0.6
+        mask &= n < 8
+        image = np.where(mask, 200, 90 + rng.integers(0, 3, mask.shape)).astype(np.uint8)
+        (root / f'images/{i}.png').write_bytes(encode_png(image))
+        (root / f'masks/{i}.png').write_bytes(encode_png(mask.astype(np.uint8) * 255))
+    return root
+
+
+def all_masks(root):
+    data = SIRSTDataset(root, 'all')
+    return {i: data.read_sample(n)[1] > 127 for n, i in enumerate(data.image_ids)}
+
+
+def all_boxes(root):
+    return {i: sorted(map(tuple, find_components(m).boxes.tolist())) for i, m in all_masks(root).items()}
+
+
+def test_masks_to_coco_and_back_is_exact(masks, run, tmp_path):
+    code, out, err = run('dataset', 'convert', masks, '--to', 'coco', '--out', tmp_path / 'coco')
+    assert code == 0, err
+    assert '9 images (train 4, val 2, test 3), masks → coco' in out
+    test = json.loads((tmp_path / 'coco/annotations/instances_test.json').read_text())
+    assert [i['file_name'] for i in test['images']] == [f'{i}.png' for i in IDS[6:]]
+    assert run('dataset', 'convert', tmp_path / 'coco', '--to', 'madnet', '--out', tmp_path / 'back')[0] == 0
+    before, after = all_masks(masks), all_masks(tmp_path / 'back')
+    assert before.keys() == after.keys()
+    assert all((before[i] == after[i]).all() for i in before)
+    for split in ('train', 'val', 'test'):
+        ids = [SIRSTDataset(root, split).image_ids for root in (masks, tmp_path / 'back')]
+        assert ids[0] == ids[1]
+    record = json.loads((tmp_path / 'back/dataset.json').read_text())
+    assert record['made']['from'] == 'coco'
+    assert 'as they are' in record['rule']
+    targets = sum(map(len, all_boxes(masks).values()))
+    assert record['done']['masks as they are'] == record['marks'] == targets
+
+
+def test_coco_is_what_its_own_library_reads(masks, run, tmp_path):
+    coco = pytest.importorskip('pycocotools.coco')
+    assert run('dataset', 'convert', masks, '--to', 'coco', '--out', tmp_path / 'coco')[0] == 0
+    read = coco.COCO(str(tmp_path / 'coco/annotations/instances_train.json'))
+    truth = all_masks(masks)
+    for image in read.loadImgs(read.getImgIds()):
+        found = read.loadAnns(read.getAnnIds(image['id']))
+        mask = sum(read.annToMask(a) for a in found)
+        np.testing.assert_array_equal(mask, truth[image['file_name'][:-4]])
+        assert sum(a['area'] for a in found) == mask.sum()
+
+
+def test_run_lengths():
+    rng = np.random.default_rng(0)
+    pycoco = pytest.importorskip('pycocotools.mask')
+    for share in (0, 0.1, 0.5, 1):
+        mask = rng.random((7, 11)) < share
+        counts = encode_rle(mask)
+        np.testing.assert_array_equal(decode_rle(counts, mask.shape), mask)
+        packed = pycoco.encode(np.asfortranarray(mask.astype(np.uint8)))
+        np.testing.assert_array_equal(decode_rle(packed['counts'], mask.shape), mask)
+    assert decode_rle([3, 4], (2, 2)) is None
+
+
+@pytest.mark.parametrize('form', ['yolo', 'voc'])
+def test_boxes_survive(masks, run, tmp_path, form):
+    """Boxes of masks → text → boxes: the same to the pixel."""
+    assert run('dataset', 'convert', masks, '--to', form, '--out', tmp_path / form)[0] == 0
+    assert run('dataset', 'convert', tmp_path / form, '--to', 'coco', '--out', tmp_path / 'coco')[0] == 0
+    found = {}
+    for path in (tmp_path / 'coco/annotations').iterdir():
+        content = json.loads(path.read_text())
+        names = {i['id']: i['file_name'][:-4] for i in content['images']}
+        for name in names.values():
+            found[name] = []
+        for a in content['annotations']:
+            x, y, w, h = a['bbox']
+            found[names[a['image_id']]].append(tuple(round(v, 4) for v in (x, y, x + w, y + h)))
+    assert {i: sorted(b) for i, b in found.items()} == all_boxes(masks)
+
+
+def test_voc_and_yolo_as_their_readers_expect(masks, run, tmp_path):
+    for form in ('voc', 'yolo'):
+        assert run('dataset', 'convert', masks, '--to', form, '--out', tmp_path / form)[0] == 0
+    (x0, y0, x1, y1), *_ = find_components(all_masks(masks)['s0/f0']).boxes.tolist()
+    box = ElementTree.parse(tmp_path / 'voc/Annotations/s0/f0.xml').find('object/bndbox')
+    assert [int(box.findtext(k)) for k in ('xmin', 'ymin', 'xmax', 'ymax')] == [x0 + 1, y0 + 1, x1, y1]
+    assert (tmp_path / 'voc/ImageSets/Main/test.txt').read_text().split() == IDS[6:]
+    line = (tmp_path / 'yolo/labels/train/s0/f0.txt').read_text().splitlines()[0].split()
+    assert line[0] == '0'
+    expected = ((x0 + x1) / 120, (y0 + y1) / 96, (x1 - x0) / 60, (y1 - y0) / 48)
+    np.testing.assert_allclose(np.array(line[1:], float), expected, atol=1e-8)
+    assert (tmp_path / 'yolo/labels/test/s2/f8.txt').read_text() == ''
+    assert 'test: images/test' in (tmp_path / 'yolo/data.yaml').read_text()
+
+
+def test_a_box_grows_from_its_brightest_pixel():
+    grey = np.full((30, 30), 50, np.float32)
+    grey[10:15, 10:15] = 70
+    grey[12, 11:14] = 100
+    grey[10, 18] = 95  # bright, apart, outside of the box
+    mask, done = from_box(grey, (10, 10, 15, 15), level=0.5)
+    assert done == 'boxes as ellipses'  # three of 25 pixels: less than a quarter of the box
+    mask, done = from_box(grey, (11, 11, 14, 14), level=0.5)
+    assert done == 'boxes grown'
+    assert np.argwhere(mask).tolist() == [[12, 11], [12, 12], [12, 13]]
+    mask, done = from_box(grey, (10, 10, 15, 15), level=0.25)
+    assert done == 'boxes grown'
+    assert mask[10:15, 10:15].all()
+    assert mask.sum() == 25
+
+
+def test_a_box_without_a_target_that_stands_out_is_an_ellipse():
+    rng = np.random.default_rng(0)
+    grey = rng.normal(100, 5, (40, 40)).astype(np.float32)
+    mask, done = from_box(grey, (10, 10, 18, 16), 0.25)
+    assert done == 'boxes as ellipses'
+    assert mask[10:16, 10:18].sum() == mask.sum()
+    assert mask[12:14, 10:18].all()
+    assert not mask[10, 10]
+    assert mask.sum() == pytest.approx(np.pi / 4 * 48, rel=0.1)
+    mask, _ = from_box(np.zeros((9, 9), np.float32), (4, 4, 5, 5))
+    assert np.argwhere(mask).tolist() == [[4, 4]]
+    assert not from_box(grey, (50, 50, 60, 60))[0].any()
+
+
+def test_points_grow_or_are_squares():
+    grey = np.full((30, 30), 50, np.uint8)
+    grey[12:15, 12:14] = 120
+    counts = {}
+    shapes = [labels.Shape('point', (12.5, 11.5)), labels.Shape('point', (25.5, 25.5))]
+    mask = mask_of(shapes, grey, counts)
+    assert counts == {'points grown': 1, 'points as squares': 1}
+    assert mask[12:15, 12:14].all()
+    assert mask[24:27, 24:27].all()
+    assert mask.sum() == 6 + 9
+
+
+def test_outlines_take_the_pixels_whose_centre_is_inside():
+    counts = {}
+    square = np.array([(3, 2), (9, 2), (9, 6), (3, 6)], float)
+    tiny = np.array([(20.1, 20.1), (20.3, 20.1), (20.2, 20.3)])
+    shapes = [labels.Shape('outline', (square,)), labels.Shape('outline', (tiny,))]
+    mask = mask_of(shapes, np.zeros((30, 30), np.uint8), counts)
+    assert mask[2:6, 3:9].all()
+    assert mask[20, 20]
+    assert mask.sum() == 25
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:30, :30] + 0.5
+    hull = cv2.convexHull(rng.uniform(2, 28, (7, 2)).astype(np.float32))[:, 0]
+    ours = mask_of([labels.Shape('outline', (hull,))], np.zeros((30, 30), np.uint8), {})
+    path = pytest.importorskip('matplotlib.path').Path([*hull, hull[0]])
+    theirs = path.contains_points(np.stack([x.ravel(), y.ravel()], 1)).reshape(30, 30)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def coco(tmp_path, **changes):
+    root = tmp_path / 'c'
+    root.mkdir()
+    (root / 'a.png').write_bytes(encode_png(np.full((20, 30), 9, np.uint8)))
+    box = {'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [3, 4, 5, 6]}
+    content = {
+        'images': [{'id': 1, 'file_name': 'a.png', 'width': 30, 'height': 20}],
+        'annotations': [box],
+        'categories': [{'id': 1, 'name': 'ship'}, {'id': 2, 'name': 'bird'}],
+    }
+    (root / 'all.json').write_text(json.dumps(content | changes))
+    return root
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'images': [{'id': 1, 'file_name': '../a.png', 'width': 30, 'height': 20}]}, 'leads out'),
+        ({'images': [{'id': 1, 'file_name': 'b.png', 'width': 30, 'height': 20}]}, 'b.png is not in'),
+        ({'images': [{'id': 1, 'file_name': 'a.png', 'width': 31, 'height': 20}]}, '30 × 20 pixels'),
+        ({'annotations': [{'id': 1, 'image_id': 7, 'bbox': [1, 2, 3, 4]}]}, "not in COCO's form"),
+        ({'annotations': [{'id': 1, 'image_id': 1, 'bbox': 'x'}]}, "not in COCO's form"),
+        (
+            {'annotations': [{'image_id': 1, 'segmentation': {'size': [20, 30], 'counts': [5, 5]}}]},
+            'do not fill',
+        ),
+    ],
+)
+def test_wrong_coco_is_one_line(run, tmp_path, changes, message):
+    root = coco(tmp_path, **changes)
+    code, _, err = run('dataset', 'convert', root, '--to', 'madnet', '--out', tmp_path / 'out')
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_classes_and_wrong_arguments(run, tmp_path):
+    root = coco(tmp_path)
+    arguments = ['dataset', 'convert', root / 'all.json', '--to', 'madnet', '--out', tmp_path / 'out']
+    assert run(*arguments, '--classes', 'ship')[0] == 0
+    assert json.loads((tmp_path / 'out/dataset.json').read_text())['marks'] == 1
+    arguments[-1] = tmp_path / 'two'
+    assert run(*arguments, '--classes', 'bird')[0] == 0
+    assert json.loads((tmp_path / 'two/dataset.json').read_text())['marks'] == 0
+    (tmp_path / 'e').mkdir()
+    empty = {'image_id': 1, 'segmentation': {'size': [20, 30], 'counts': [600]}}
+    again = coco(tmp_path / 'e', annotations=[empty])
+    assert run('dataset', 'convert', again, '--to', 'coco', '--out', tmp_path / 'e/out')[0] == 0
+    arguments[-1] = tmp_path / 'three'
+    assert 'there are ship, bird' in run(*arguments, '--classes', 'brid')[2]
+    assert '--level 2' in run(*arguments, '--level', '2')[2]
+    (tmp_path / 'nothing').mkdir()
+    code, _, err = run('dataset', 'convert', tmp_path / 'nothing', '--to', 'coco', '--out', tmp_path / 'four')
+    assert code == 2
+    assert 'neither COCO' in err
+
+
+def test_yolo_and_voc_that_are_wrong(run, tmp_path):
+    for folder in ('images', 'labels', 'JPEGImages', 'Annotations'):
+        (tmp_path / 'w' / folder).mkdir(parents=True)
+    image = encode_png(np.zeros((20, 30), np.uint8))
+    (tmp_path / 'w/images/a.png').write_bytes(image)
+    (tmp_path / 'w/labels/a.txt').write_text('0 0.5 0.5 0.1\n')
+    arguments = ['dataset', 'convert', tmp_path / 'w', '--to', 'madnet', '--out', tmp_path / 'out']
+    code, _, err = run(*arguments)
+    assert (code, 'a.txt, line 1: found' in err) == (2, True)
+    (tmp_path / 'w/JPEGImages/a.png').write_bytes(image)
+    for text, message in (
+        ('<annotation><object><name>x</name></object></annotation>', 'an object without xmin'),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>', 'declares entities'),
+        ('<annotation>', 'not readable as XML'),
+    ):
+        (tmp_path / 'w/Annotations/a.xml').write_text(text)
+        code, _, err = run(*arguments)
+        assert (code, message in err) == (2, True), err
+
+
+@pytest.mark.slow
+def test_round_trip_of_a_real_set(data_root, run, tmp_path):
+    if not (data_root / 'NUAA-SIRST').is_dir():
+        pytest.skip('NUAA-SIRST is not at hand')
+    assert run('dataset', 'convert', 'nuaa', '--to', 'coco', '--out', tmp_path / 'coco')[0] == 0
+    assert run('dataset', 'convert', tmp_path / 'coco', '--to', 'madnet', '--out', tmp_path / 'back')[0] == 0
+    back, real = SIRSTDataset(tmp_path / 'back', 'all'), SIRSTDataset(name='NUAA-SIRST', split='all')
+    assert back.image_ids == real.image_ids
+    for n in range(len(real)):
+        np.testing.assert_array_equal(back.read_sample(n)[1] > 127, real.read_sample(n)[1] > 127)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('name', 'least'), [('NUAA-SIRST', 0.85), ('NUDT-SIRST', 0.85), ('IRSTD-1K', 0.77)])
+def test_boxes_of_200_real_targets(data_root, name, least):
+    """Mean IoU of the grown masks with the true ones: what labels.LEVEL states."""
+    if not (data_root / name).is_dir():
+        pytest.skip(f'{name} is not at hand')
+    data, scores = SIRSTDataset(name=name, split='all'), []
+    for n in np.random.default_rng(0).permutation(len(data)):
+        image, mask = data.read_sample(int(n))
+        if mask.shape != image.shape[:2]:
+            continue
+        truth = find_components(mask > 127)
+        grey = labels.to_channels(image, 1)[..., 0].astype(np.float32)
+        for number, box in enumerate(truth.boxes):
+            true, found = truth.labels == number + 1, from_box(grey, box)[0]
+            scores.append((true & found).sum() / (true | found).sum())
+        if len(scores) >= 200:
+            break
+    assert np.mean(scores[:200]) > least
