@@ -66,6 +66,13 @@ def parse_args() -> argparse.Namespace:
         help='score above which is target (default: 0.5)',
     )
     parser.add_argument(
+        '--min-area',
+        type=int,
+        default=1,
+        metavar='PIXELS',
+        help='leave out components that are smaller, from masks and tables (default: 1, none)',
+    )
+    parser.add_argument(
         '--tile',
         type=_sides,
         metavar='PIXELS',
@@ -142,6 +149,7 @@ def main() -> int:
         options=args.cfg_options,
         trust_checkpoint=args.trust_checkpoint,
         dataset=args.dataset,
+        min_area=args.min_area,
     )
 
 

@@ -27,6 +27,7 @@ from madnet.engine.config import load_config
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
+from madnet.engine.training_record import training_of
 from madnet.errors import UserError
 from madnet.evaluation import get_protocols
 from madnet.evaluation.evaluator import joined
@@ -105,7 +106,7 @@ def run_test(
     _check_checkpoint(config, checkpoint, is_training_free(cfg), cfg.work_dir)
     out = Path(out or (cfg.work_dir if checkpoint is None else Path(checkpoint).parent))
     cfg.launcher = launcher
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {'training': training_of(weights or {})}
 
     def score(split: str | None, chosen: Iterable[ProtocolLike], hooks: Sequence[dict]) -> dict[str, Scored]:
         made = config_for_test(cfg, chosen, config, split, hooks, workers, views)
@@ -277,16 +278,14 @@ def find_metric(runner: Runner) -> IRSTDMetric:
     return next(metric for metric in runner.test_evaluator.metrics if isinstance(metric, IRSTDMetric))
 
 
-def report(
-    sets: Mapping[str, Scored], config: str, checkpoint: str | None, **threshold: float | str
-) -> MetricsFile:
+def report(sets: Mapping[str, Scored], config: str, checkpoint: str | None, **more: Any) -> MetricsFile:
     """What ``metrics.json`` says of a test.
 
     Args:
         sets: By name; of several, the numbers are those of all their images, and each has its own beside.
         config: Name of the config.
         checkpoint: Path of the weights, None for a training-free detector.
-        threshold: ``threshold`` and ``threshold_chosen_on``, where it is another than the protocols'.
+        more: ``training``; ``threshold`` and ``threshold_chosen_on`` where it is not the protocols' own.
     """
     scored = [*sets.values()]
     model = scored[0].runner.bare_model
@@ -295,7 +294,7 @@ def report(
         'checkpoint': checkpoint and {'path': str(checkpoint), 'sha256': sha256_of(checkpoint)},
         'dataset': scored[0].dataset,
         'views': getattr(getattr(model, 'test_cfg', None), 'views', 1),
-        **threshold,
+        **more,
         'results': scored[0].metric.full_results,
         'details': scored[0].metric.details(),
         'versions': {

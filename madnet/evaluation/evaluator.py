@@ -88,7 +88,8 @@ class Evaluator:
         """Score one image.
 
         Args:
-            scores: (H, W) probabilities in 0–1, or logits, at the image's own size.
+            scores: (H, W) probabilities in 0–1, or logits, at the image's own size; at any where all
+                protocols score at a base size.
             mask: (H, W) grey values as in the file, see :func:`~madnet.evaluation.arrays.as_mask`.
             name: The image's, for :meth:`per_image`; default its running number.
             from_logits: Whether ``scores`` are raw logits.
@@ -109,10 +110,13 @@ class Evaluator:
         scores = as_scores(scores, f'{name}: score map', from_logits)
         mask = as_mask(mask, f'{name}: mask')
         if scores.shape != mask.shape:
-            raise UserError(
-                f'{name}: score map is {_size(scores)}, mask is {_size(mask)} (width × height);'
-                ' expected equal sizes'
-            )
+            at_own = [p.name for p in self.protocols if base_size is None or p.resolution == 'native']
+            if at_own:
+                raise UserError(
+                    f'{name}: score map is {_size(scores)}, mask is {_size(mask)} (width × height);'
+                    f' expected equal sizes for protocol {", ".join(at_own)}; others take any, with a base'
+                    ' size (--size)'
+                )
         if net_logits is not None:
             net_logits = as_scores(net_logits, f'{name}: logits', True)
             base_size = base_size or net_logits.shape
@@ -128,7 +132,8 @@ class Evaluator:
                 if use_net:
                     views[place] = own.resized(net_logits, True, size)
                 else:
-                    views[place] = own if size == mask.shape else own.resized(scores, from_logits, size)
+                    fits = size == mask.shape == scores.shape
+                    views[place] = own if fits else own.resized(scores, from_logits, size)
             view = views[place]
             counts[protocol.name] = count_image(protocol, view, image, self.curves, self.boxes)
             if self.curves and _group(protocol) not in shares:

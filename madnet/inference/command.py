@@ -50,6 +50,7 @@ def predict_files(
     options: list[str] | None = None,
     trust_checkpoint: bool = False,
     dataset: str | None = None,
+    min_area: int = 1,
 ) -> list[dict[str, Any]]:
     """Predict image files and write what was found.
 
@@ -64,8 +65,8 @@ def predict_files(
         checkpoint: The weights for a config with a network.
         out: Folder for the results, made where it is missing.
         formats: Words of :data:`~madnet.inference.outputs.FORMATS` with commas.
-        threshold, tile, overlap, value_range, device, views, fold, trust_checkpoint, dataset: As in
-            :class:`~madnet.inference.Predictor`.
+        threshold, tile, overlap, value_range, device, views, fold, trust_checkpoint, dataset,
+            min_area: As in :class:`~madnet.inference.Predictor`.
         jobs: Processes among which the images are shared out.
         options: ``KEY=VALUE`` pairs that override the config.
 
@@ -99,6 +100,7 @@ def predict_files(
         options=parse_options(options),
         trust_checkpoint=trust_checkpoint,
         dataset=dataset,
+        min_area=min_area,
     )
     # Also with several processes: what is wrong with the detector is told before they start.
     predictor = make()
@@ -115,6 +117,7 @@ def predict_files(
     about = {
         'detector': {'name': predictor.detector.name, **predictor.detector.origin},
         'threshold': threshold,
+        'min_area': min_area,
         'tile': tile,
         'versions': {'madnet': madnet.__version__},
         'unreadable': unreadable,
@@ -279,6 +282,9 @@ def _summary(
     if records and not found:
         highest = max(r['highest_score'] for r in records)
         lines.append(f'the highest score of all is {highest:.3f}, the threshold {threshold:g}')
+    too_small = sum(r['too_small'] for r in records)
+    if too_small:
+        lines.append(f'{too_small} component(s) above the threshold were smaller than --min-area: no targets')
     lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]
     lines += [f'{"targets":9}{path}' for path in tables]
     return '\n'.join(lines)

@@ -72,6 +72,7 @@ def record(prediction: Prediction, name: str) -> dict[str, Any]:
         'width': width,
         'height': height,
         'highest_score': float(prediction.score_map.max()),
+        'too_small': prediction.too_small,
         'targets': [
             {**t.to_dict(), 'rle': run_lengths(prediction.components.labels == i)}
             for i, t in enumerate(prediction.targets, 1)

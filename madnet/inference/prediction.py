@@ -50,6 +50,7 @@ class Prediction:
         name: Of the file without its ending, or ``image_<number>`` for an array.
         score_map: (H, W) float32 in 0–1.
         threshold: In 0–1; where ``score_map`` exceeds it is target.
+        min_area: Pixels; smaller components are no targets.
         path: The image's file; None for an array.
         image: (H, W, C) pixels on the 0–255 scale, as the detector's pipeline loaded them.
     """
@@ -59,16 +60,28 @@ class Prediction:
     threshold: float
     path: Path | None = None
     image: np.ndarray | None = field(default=None, repr=False)
+    min_area: int = 1
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """(H, W) bool: where the score exceeds the threshold."""
-        return self.score_map > self.threshold
+        """(H, W) bool: where the score exceeds the threshold, without components that are too small."""
+        if self.min_area <= 1:
+            return self.score_map > self.threshold
+        return np.concatenate([[False], self._above.areas >= self.min_area])[self._above.labels]
+
+    @cached_property
+    def _above(self) -> Components:
+        return find_components(self.score_map > self.threshold)
 
     @cached_property
     def components(self) -> Components:
         """The connected components of the mask, in the order of their first pixels."""
-        return find_components(self.mask)
+        return self._above if self.min_area <= 1 else find_components(self.mask)
+
+    @property
+    def too_small(self) -> int:
+        """How many components were left out because of ``min_area``."""
+        return len(self._above) - len(self.components)
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:

@@ -57,6 +57,7 @@ class Predictor:
         options: Dotted keys and values that override a config, or a training-free method's, such as
             ``{'model.rule': 'minmax0.5'}``.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
+        min_area: Pixels; components that are smaller are no targets.
         dataset: The data set, or its folder, that a config file's network was trained on: whose mean,
             deviation and base size; None for the config's.
 
@@ -78,11 +79,15 @@ class Predictor:
         options: Mapping[str, Any] | None = None,
         trust_checkpoint: bool = False,
         dataset: str | None = None,
+        min_area: int = 1,
     ):
+        if min_area < 1:
+            raise UserError(f'min_area: found {min_area}, expected 1 pixel or more.')
         if not 0 <= threshold <= 1:
             raise UserError(f'threshold: found {threshold:g}, expected a score in 0–1.')
         device = _device(device)
         self.threshold = threshold
+        self.min_area = min_area
         self.detector = load_detector(
             config_or_name, checkpoint, device, value_range, options, trust_checkpoint, dataset
         )
@@ -130,7 +135,7 @@ class Predictor:
             scores = self._score(pixels, shown)
         else:
             scores = self.tiling.apply(lambda part: self._score(part, shown), pixels)
-        return Prediction(path.stem if path else name, scores, self.threshold, path, pixels)
+        return Prediction(path.stem if path else name, scores, self.threshold, path, pixels, self.min_area)
 
     def _score(self, pixels: np.ndarray, shown: str) -> np.ndarray:
         sample = self.detector.pipeline.prepare(pixels, shown)

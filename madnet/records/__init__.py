@@ -12,6 +12,7 @@ from madnet.records.metrics_file import (
     Details,
     MetricsFile,
     SetResults,
+    TrainingInfo,
     read_per_image,
     write_results,
 )
@@ -46,6 +47,7 @@ __all__ = [
     'RunFile',
     'SetResults',
     'Spread',
+    'TrainingInfo',
     'as_text',
     'column',
     'find_comparison',

@@ -52,6 +52,23 @@ class CheckpointInfo(Record):
 
 
 @dataclass
+class TrainingInfo(Record):
+    """How the weights were trained.
+
+    Attributes:
+        seed: Of the run.
+        recipe: Length, batch and optimizer in words.
+        epoch: Which epoch these weights are of, and by what it was chosen, in words.
+        digests: Part of the config → its digest: equal where two runs share that part.
+    """
+
+    seed: int | None = None
+    recipe: str | None = None
+    epoch: str | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class Details(Record):
     """What reports draw under one protocol; see :meth:`madnet.evaluation.Evaluator.details`.
 
@@ -94,6 +111,7 @@ class MetricsFile(RecordFile):
         dataset: Which images.
         config: The config of the test.
         checkpoint: Its weights; None for a training-free detector.
+        training: How they were trained, as far as the checkpoint says.
         predictions: Folder of the score maps, where folders were scored.
         masks: Folder of the masks, likewise.
         views: Views of each image that a prediction averages.
@@ -114,6 +132,7 @@ class MetricsFile(RecordFile):
     dataset: DatasetInfo = field(default_factory=DatasetInfo)
     config: str | None = field(default=None, metadata=OMITTED)
     checkpoint: CheckpointInfo | None = None
+    training: TrainingInfo | None = field(default=None, metadata=OMITTED)
     predictions: str | None = field(default=None, metadata=OMITTED)
     masks: str | None = field(default=None, metadata=OMITTED)
     views: int | None = field(default=None, metadata=OMITTED)

@@ -15,7 +15,7 @@ from madnet.errors import UserError
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
 from madnet.files import write_whole
-from madnet.records import COST, HEADLINE, CheckpointInfo, MetricsFile, ResultTable, slug
+from madnet.records import COST, HEADLINE, CheckpointInfo, MetricsFile, ResultTable, TrainingInfo, slug
 from madnet.visualization.cost_plot import draw_cost
 from madnet.visualization.curve_plots import draw_pd_fa, draw_pr, draw_roc, draw_strata, draw_training
 from madnet.visualization.figure import save_figure
@@ -73,10 +73,12 @@ def build_report(
         Path of the page.
 
     Raises:
-        UserError: No result, or a file that belongs to one can't be read.
+        UserError: No result, results under one label that differ in more than the seed, or a file that
+            belongs to one can't be read.
     """
     if not results:
         raise UserError('nothing to report: give at least one metrics.json or the folder that holds one')
+    _refuse_mixed(results)
     out = Path(out_dir)
     results = _numbered(results)
     sets = _by_dataset(results)
@@ -128,6 +130,32 @@ def _numbered(results: Sequence[RunResult]) -> list[_Run]:
     return runs
 
 
+def _refuse_mixed(results: Sequence[RunResult]) -> None:
+    """Raise a UserError where results under one label on the same images are no seeds of one recipe."""
+    first: dict[tuple[str, str], RunResult] = {}
+    for result in results:
+        if result.report is None:
+            continue
+        other = first.setdefault((result.label, result.dataset), result)
+        differing = _differences(other.report, result.report)
+        if differing:
+            raise UserError(
+                f'{other.path} and {result.path} are both called {result.label!r}, but differ in more than '
+                f'the seed: {", ".join(differing)}. Their mean would be of no method; give them two labels.'
+            )
+
+
+def _differences(a: MetricsFile, b: MetricsFile) -> list[str]:
+    if a.training and b.training:
+        parts = {**a.training.digests, **b.training.digests}
+        found = [k for k in parts if a.training.digests.get(k) != b.training.digests.get(k)]
+    else:
+        names = [Path(r.config).name if r.config else None for r in (a, b)]
+        found = [f'config ({", ".join(names)})'] if all(names) and names[0] != names[1] else []
+    found += [f'views ({a.views}, {b.views})'] if (a.views or 1) != (b.views or 1) else []
+    return found + (['detector'] if a.detector != b.detector else [])
+
+
 def _by_dataset(runs: Sequence[_Run]) -> dict[str, list[_Run]]:
     groups: dict[str, list[_Run]] = {}
     for run in runs:
@@ -149,13 +177,16 @@ def _protocols(runs: Sequence[_Run]) -> dict[str, str]:
 
 def _describe(run: _Run) -> dict:
     report = run.result.report or MetricsFile(results={})
-    checkpoint = report.checkpoint or CheckpointInfo()
+    checkpoint, training = report.checkpoint or CheckpointInfo(), report.training or TrainingInfo()
     facts = {
         'data': run.result.dataset if run.result.report else 'not tested yet',
         'config': report.config,
         'predictions': report.predictions,
         'checkpoint': checkpoint.path,
         'sha256': (checkpoint.sha256 or '')[:12],
+        'seed': None if training.seed is None else str(training.seed),
+        'recipe': training.recipe,
+        'epoch': training.epoch,
         'versions': ', '.join(f'{k} {v}' for k, v in report.versions.items()),
     }
     return {'label': run.label, 'facts': {k: v for k, v in facts.items() if v}}

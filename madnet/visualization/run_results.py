@@ -67,7 +67,9 @@ class RunResult:
         # tools/evaluate.py knows its data by the folder of masks: the folder above says more
         name = '/'.join(parts[-2:]) if len(parts) > 2 else parts[-1]
         images = f', {known.images} images' if known.images else ''
-        return replace(known, name=name).words + images
+        # numbers at another threshold stand in a table of their own
+        threshold = f', {self.report.threshold_text}' if self.report and self.report.threshold_text else ''
+        return replace(known, name=name).words + images + threshold
 
     def rows(self, protocol: str) -> list[Mapping]:
         """The rows of one protocol that have an IoU."""
@@ -119,14 +121,16 @@ def load_result(
             raise UserError('--images and --masks go together: give both folders')
         material = Material.from_folders(images, masks or name)
     else:
-        material = Material.from_dataset(name) if name else Material()
+        material = Material.from_dataset(name) if name and not report.sets else Material()
     return RunResult(
         label=label or folder.resolve().name,
         path=metrics if report else folder,
         report=report,
         per_image=read_per_image(metrics.with_name('per_image.csv')),
         scalars=scalars,
-        scores=find_maps(predictions, 'score maps') if _has_files(predictions) else {},
+        scores=find_maps(predictions, 'score maps')
+        if _has_files(predictions) and not (report and report.sets)
+        else {},
         overlays={p.stem: p for p in sorted((folder / 'overlays').glob('*.png'))},
         material=material,
         cost=_read_cost(folder).of_views(report and report.views),
@@ -151,6 +155,7 @@ def load_results(
         if label and Path(spec).exists():
             label, path = '', spec
         results.append((bool(label), load_result(path, label or None, images, masks)))
+    results = [(given, part) for given, result in results for part in _by_set(result)]
     own = [r.label for given, r in results if not given]
     loaded = []
     for given, result in results:
@@ -159,6 +164,28 @@ def load_results(
             result = replace(result, label=f'{above}/{result.label}')
         loaded.append(result)
     return loaded
+
+
+def _by_set(result: RunResult) -> list[RunResult]:
+    """A test of several data sets as a result for each, and one over all."""
+    sets = (result.report and result.report.sets) or {}
+    parts = []
+    for name, one in sets.items():
+        report = replace(
+            result.report, dataset=one.dataset, results=one.results, details=one.details, sets=None
+        )
+        folder = result.path.parent / 'scores' / name
+        parts.append(
+            replace(
+                result,
+                report=report,
+                per_image=[row for row in result.per_image if row.get('dataset') == name],
+                scores=find_maps(folder, 'score maps') if _has_files(folder) else {},
+                overlays={},
+                material=Material.from_dataset(one.dataset.name) if one.dataset.name else Material(),
+            )
+        )
+    return [*parts, replace(result, per_image=(), scores={}, overlays={})] if parts else [result]
 
 
 def _expand(spec: str) -> list[str]:

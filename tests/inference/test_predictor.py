@@ -16,6 +16,7 @@ from madnet.engine.hooks import SaveScoresHook
 from madnet.engine.test import run_test
 from madnet.errors import UserError
 from madnet.inference import Prediction, Predictor
+from madnet.inference.command import predict_files
 
 MMSEG = """
 norm_cfg = dict(type='BN')
@@ -141,6 +142,33 @@ def test_mmsegs_configs_in_a_process_that_has_set_no_scope(tmp_path):
     )
     done = subprocess.run([sys.executable, '-c', text], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.strip() == '(50, 75)', done.stderr
+
+
+def test_small_components_are_left_out(tmp_path, capsys):
+    score = np.zeros((64, 64), np.float32)
+    score[20:23, 20:23] = score[40, 40:42] = score[55, 20] = 0.9
+    prediction = Prediction('x', score, 0.5, min_area=3)
+    assert [t.area for t in prediction.targets] == [9]
+    assert (prediction.mask.sum(), prediction.too_small) == (9, 2)
+    assert [t.area for t in Prediction('x', score, 0.5, min_area=2).targets] == [9, 2]
+    assert Prediction('x', score, 0.5).too_small == 0
+    with pytest.raises(UserError, match='min_area: found 0, expected 1 pixel or more'):
+        Predictor('tophat', min_area=0)
+
+    cv2.imwrite(str(tmp_path / 'image.png'), np.uint8(60 + 150 * score))
+    found = {}
+    for area in (1, 3):
+        options = {'out': tmp_path / str(area), 'formats': 'masks,json', 'min_area': area, 'threshold': 0.1}
+        (found[area],) = predict_files('tophat', [tmp_path / 'image.png'], **options)
+    areas = [t['area'] for t in found[1]['targets']]
+    assert [t['area'] for t in found[3]['targets']] == [a for a in areas if a >= 3] != areas
+    assert found[3]['too_small'] == sum(a < 3 for a in areas)
+    assert (
+        f'{found[3]["too_small"]} component(s) above the threshold were smaller than'
+        in capsys.readouterr().out
+    )
+    mask = cv2.imread(str(tmp_path / '3/masks/image.png'), 0)
+    assert (mask > 0).sum() == sum(a for a in areas if a >= 3)
 
 
 def test_kinds_of_input(detectors, image_set):

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from madnet.errors import UserError
+from madnet.records import MetricsFile, write_results
 from madnet.visualization.gallery import rank_images
 from madnet.visualization.grid import build_grid, parse_methods
 from madnet.visualization.material import read_score_map
 from madnet.visualization.report import build_report
-from madnet.visualization.run_results import load_result, load_results
+from madnet.visualization.run_results import RunResult, load_result, load_results
 
 
 @pytest.fixture(scope='module')
@@ -209,3 +210,73 @@ def test_help_imports_nothing_heavy(repository):
         source = (repository / 'tools' / tool).read_text().split('def main')[0]
         assert 'import madnet' not in source
         assert 'from madnet' not in source
+
+
+def result(label, folder, **content):
+    dataset = {'name': 'made_up', 'split': 'test', 'images': 6}
+    report = MetricsFile.from_json({'results': {'native': {'IoU': 0.5}}, 'dataset': dataset, **content})
+    return RunResult(label, folder / 'metrics.json', report)
+
+
+def training(**changes):
+    return {
+        'seed': 1,
+        'recipe': 'words',
+        'epoch': 'last',
+        'digests': {'model': 'a', 'optim_wrapper': 'b'} | changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ('first', 'second', 'said'),
+    [
+        ({'config': 'x/nano.py'}, {'config': 'tiny.py'}, 'config (nano.py, tiny.py)'),
+        ({'views': 1}, {'views': 8}, 'views (1, 8)'),
+        ({'training': training()}, {'training': training(optim_wrapper='c')}, 'seed: optim_wrapper.'),
+        ({'detector': {'method': 'tophat'}}, {'detector': {'method': 'pstnn'}}, 'detector'),
+    ],
+)
+def test_what_differs_in_more_than_the_seed_is_not_averaged(tmp_path, first, second, said):
+    runs = [result('A', tmp_path / 'one', **first), result('A', tmp_path / 'two', **second)]
+    with pytest.raises(UserError, match=re.escape(said)) as e:
+        build_report(runs, tmp_path / 'out')
+    assert f'{tmp_path / "one"}/metrics.json and' in str(e.value)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_seeds_of_one_recipe_are_averaged_and_their_training_is_listed(tmp_path):
+    runs = [
+        result('A', tmp_path, training=training() | {'seed': seed, 'epoch': f'epoch {seed} of 9'})
+        for seed in (41, 42)
+    ]
+    html = build_report(runs, tmp_path / 'out').read_text()
+    assert 'A (2 runs)' in html
+    for fact in ('<dt>seed</dt><dd>41</dd>', '<dd>epoch 42 of 9</dd>', '<dt>recipe</dt><dd>words</dd>'):
+        assert fact in html
+
+
+def test_another_threshold_has_a_table_of_its_own(tmp_path):
+    runs = [result('A', tmp_path), result('A', tmp_path, threshold=0.25)]
+    assert [r.dataset for r in runs] == ['made_up test, 6 images', 'made_up test, 6 images, threshold 0.25']
+    assert '(2 runs)' not in build_report(runs, tmp_path / 'out').read_text()
+
+
+def test_a_test_of_several_sets_is_a_result_for_each_and_one_over_all(tmp_path):
+    part = {'results': {'native': {'IoU': 0.4}}, 'dataset': {'name': 'one', 'split': 'test', 'images': 2}}
+    other = {**part, 'dataset': {'name': 'two', 'split': 'test', 'images': 4}}
+    content = {'results': {'native': {'IoU': 0.3}}, 'dataset': {'name': 'one + two', 'images': 6}}
+    report = MetricsFile.from_json({**content, 'sets': {'one': part, 'two': other}})
+    rows = [
+        {'dataset': name, 'protocol': 'native', 'name': 'x', 'IoU': iou}
+        for name, iou in (('one', 0.1), ('two', 0.2))
+    ]
+    write_results(tmp_path / 'run', report, rows)
+    for name in ('one', 'two'):
+        (tmp_path / 'run/scores' / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / f'run/scores/{name}/x.png'), np.zeros((8, 8), np.uint8))
+    found = load_results([str(tmp_path / 'run')])
+    assert [r.dataset for r in found] == ['one test, 2 images', 'two test, 4 images', 'one + two, 6 images']
+    assert [[row['IoU'] for row in r.per_image] for r in found] == [[0.1], [0.2], []]
+    assert [r.scores['x'].parent.name for r in found[:2]] == ['one', 'two']
+    html = build_report(found, tmp_path / 'out').read_text()
+    assert 'one + two, 6 images' in html

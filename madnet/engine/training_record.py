@@ -1,0 +1,79 @@
+"""How a checkpoint came to be, for the record of its test: read from what training wrote into it."""
+
+import ast
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+#: Keys of a config that make a recipe; runs that differ in none of them differ in the seed at most.
+_RECIPE = ('model', 'train_dataloader', 'val_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+#: What changes how fast data come, and nothing else.
+_SPEED = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'cache', 'data_root'}
+
+
+def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Seed, recipe and choice of the epoch of a checkpoint of ours.
+
+    The config in it is parsed, not run: a checkpoint may come from anywhere.
+
+    Args:
+        checkpoint: As it was read.
+
+    Returns:
+        What :class:`madnet.records.TrainingInfo` holds; None where the checkpoint does not say.
+    """
+    meta = checkpoint.get('meta')
+    if not isinstance(meta, Mapping) or not isinstance(meta.get('cfg'), str):
+        return None
+    try:
+        cfg = {
+            node.targets[0].id: _literal(node.value)
+            for node in ast.parse(meta['cfg']).body
+            if isinstance(node, ast.Assign)
+        }
+        epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
+        optimizer = cfg['optim_wrapper']['optimizer']
+        words = f'{epochs} epochs, batches of {cfg["train_dataloader"]["batch_size"]}, {optimizer["type"]}'
+        words += f' at rate {optimizer["lr"]:g}' if 'lr' in optimizer else ''
+    except (AttributeError, KeyError, RecursionError, SyntaxError, TypeError, ValueError):
+        return None  # of another program
+    digests = {k: _digest(cfg.get(k)) for k in _RECIPE} | {'load_from': str(bool(cfg.get('load_from')))}
+    return {
+        'seed': meta.get('seed'),
+        'recipe': words + (', from given weights' if cfg.get('load_from') else ''),
+        'epoch': _choice(cfg, meta, epochs),
+        'digests': digests,
+    }
+
+
+def _choice(cfg: Mapping, meta: Mapping, epochs: int | None) -> str:
+    epoch = f'epoch {meta.get("epoch")} of {epochs}'
+    saver = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    if saver.get('save_best') not in meta:
+        return f'{epoch}, chosen by nothing'
+    dataset = (cfg.get('val_dataloader') or {}).get('dataset') or {}
+    part = next((d.get('split') for d in [*dataset.get('datasets', ()), dataset] if d.get('split')), None)
+    return f'{epoch}, the best {saver["save_best"]} on {part or "validation"!r}'
+
+
+def _literal(node: ast.expr) -> Any:
+    """The value of an expression of literals and ``dict(key=value)``, as mmengine writes configs."""
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict' and not node.args:
+        return {k.arg: _literal(k.value) for k in node.keywords}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [_literal(item) for item in node.elts]
+    if isinstance(node, ast.Dict):
+        return {ast.literal_eval(k): _literal(v) for k, v in zip(node.keys, node.values, strict=True) if k}
+    return ast.literal_eval(node)
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(_without_speed(value), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _without_speed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_speed(v) for k, v in value.items() if k not in _SPEED}
+    return [_without_speed(v) for v in value] if isinstance(value, list) else value

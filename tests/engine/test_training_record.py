@@ -1,0 +1,50 @@
+"""How a checkpoint came to be, from what lies in it."""
+
+import pytest
+
+from madnet.engine.config import load_config
+from madnet.engine.training_record import training_of
+from madnet.records import TrainingInfo
+
+
+def checkpoint(config, options=None, **meta):
+    cfg = load_config(config, options)
+    return {'meta': {'cfg': cfg.pretty_text, 'seed': 3, 'epoch': 2, **meta}}
+
+
+def test_seed_recipe_and_choice(tiny_config):
+    found = TrainingInfo.from_json(training_of(checkpoint(tiny_config, nIoU=0.5)))
+    assert found.seed == 3
+    assert found.recipe.startswith('3 epochs, batches of 4, ')
+    assert found.epoch == "epoch 2 of 3, the best nIoU on 'val'"
+    assert training_of(checkpoint(tiny_config))['epoch'] == 'epoch 2 of 3, chosen by nothing'
+
+
+def test_digests_tell_the_recipe_and_nothing_else(tiny_config):
+    plain = training_of(checkpoint(tiny_config))['digests']
+    same = {'randomness.seed': 7, 'work_dir': 'elsewhere', 'train_dataloader.num_workers': 1}
+    assert training_of(checkpoint(tiny_config, same))['digests'] == plain
+    for key, value, part in (
+        ('model.backbone.base_channels', 4, 'model'),
+        ('train_dataloader.batch_size', 2, 'train_dataloader'),
+        ('load_from', 'x.pth', 'load_from'),
+    ):
+        other = training_of(checkpoint(tiny_config, {key: value}))['digests']
+        assert [k for k in plain if plain[k] != other[k]] == [part]
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        "open('made', 'w')",
+        "a = __import__('os').system('touch made')",
+        'a = dict(b=open("made", "w"))',
+        '(((',
+        3,
+    ],
+)
+def test_a_config_in_a_checkpoint_is_never_run(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert training_of({'meta': {'cfg': text}}) is None
+    assert not (tmp_path / 'made').exists()
+    assert training_of({}) is training_of({'meta': None}) is None
