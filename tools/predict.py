@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
         help='a shipped name or a training-free method (not with --config), then image files and folders',
     )
     parser.add_argument('--config', metavar='FILE', help='the config of a network of your own')
-    parser.add_argument('--checkpoint', metavar='FILE', help='its weights')
+    parser.add_argument('--checkpoint', metavar='FILE', help='its weights: a file, or a shipped name')
     parser.add_argument(
         '--out', default='predictions', metavar='DIR', help='folder for the results (default: predictions)'
     )

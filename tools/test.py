@@ -18,6 +18,8 @@ examples:
       each image in its four quarter turns and their mirror images, logits averaged
   python tools/test.py configs/madnet/madnet_nano.py joint.pth --dataset nuaa,nudt --threshold best:val
       two sets, one row each and one over all; the threshold with the best IoU on their validation parts
+  python tools/test.py madnet_nano --dataset nudt
+      a network that comes with its weights
   python tools/test.py configs/classical/classical.py --method pstnn --workers 4
       a detector without training: no checkpoint, four processes over the images
 
@@ -30,7 +32,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='the config that the checkpoint was trained with')
+    parser.add_argument(
+        'config',
+        help='the config that the checkpoint was trained with; or a shipped name, such as madnet_nano, which '
+        'brings config and weights: give --dataset',
+    )
     parser.add_argument(
         'checkpoint',
         nargs='?',

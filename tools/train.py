@@ -45,7 +45,11 @@ def parse_args() -> argparse.Namespace:
         metavar='CKPT',
         help='go on from the newest whole checkpoint in the work folder, or from CKPT',
     )
-    parser.add_argument('--load-from', metavar='CKPT', help='start from these weights, at the first epoch')
+    parser.add_argument(
+        '--load-from',
+        metavar='CKPT',
+        help='start from these weights, a file or a shipped name such as madnet_nano, at the first epoch',
+    )
     parser.add_argument(
         '--amp',
         nargs='?',

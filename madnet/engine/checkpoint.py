@@ -2,14 +2,15 @@
 
 import copy
 import hashlib
-import logging
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer, print_log
+from mmengine.dist import is_main_process
+from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from madnet.engine.checkpoint_file import UnusableCheckpoint, read_checkpoint
@@ -67,11 +68,7 @@ def state_dict_of(checkpoint: Mapping, path: str | Path) -> dict[str, torch.Tens
         found = ', '.join(f'{key!r}' for key in [*checkpoint][:5]) or 'nothing'
         raise UserError(f'checkpoint {path}: found no weights in it; its entries are {found}.')
     if counters := sum(map(is_counter, find_state(checkpoint))):
-        print_log(
-            f'checkpoint {path}: left out {counters} counters of a profiler ({", ".join(COUNTERS)})',
-            'current',
-            logging.WARNING,
-        )
+        _warn(f'checkpoint {path}: left out {counters} counters of a profiler ({", ".join(COUNTERS)})')
     return {key.removeprefix('module.'): value for key, value in state.items()}
 
 
@@ -102,18 +99,31 @@ def statistics_of(model: nn.Module) -> dict[str, list[float]]:
     ``meta['data_preprocessor']``; empty where it does not."""
     preprocessor = getattr(model, 'data_preprocessor', None)
     found = {key: getattr(preprocessor, key, None) for key in ('mean', 'std')}
-    return {key: value.flatten().tolist() for key, value in found.items() if isinstance(value, torch.Tensor)}
+    if not all(isinstance(value, torch.Tensor) for value in found.values()):
+        return {}
+    # the shortest decimals that are these float32: 99.423, not 99.4229965
+    return {k: [float(str(v)) for v in value.flatten().float().cpu().numpy()] for k, value in found.items()}
+
+
+def recorded_statistics(checkpoint: Mapping | None) -> dict[str, list[float]]:
+    """Mean and deviation that a checkpoint was trained with, as far as it says; else empty."""
+    meta = (checkpoint or {}).get('meta')
+    recorded = meta.get('data_preprocessor') if isinstance(meta, Mapping) else None
+    try:
+        return {key: [float(value) for value in recorded[key]] for key in ('mean', 'std')}
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def same_statistics(a: Mapping[str, Sequence[float]], b: Mapping[str, Sequence[float]]) -> bool:
+    """Whether mean and deviation are the same, to the third decimal, which is what the catalogue has."""
+    return all(len(a[k]) == len(b[k]) and np.allclose(a[k], b[k], rtol=0, atol=1e-3) for k in ('mean', 'std'))
 
 
 def compare_statistics(model: nn.Module, checkpoint: Mapping, path: str | Path) -> None:
     """Warn, in one line with both, where a model normalises otherwise than its weights were trained with."""
-    meta = checkpoint.get('meta')
-    trained = meta.get('data_preprocessor') if isinstance(meta, Mapping) else None
-    here = statistics_of(model)
-    if not isinstance(trained, Mapping) or not here or not {'mean', 'std'} <= set(trained):
-        return
-    theirs = {key: [float(value) for value in trained[key]] for key in ('mean', 'std')}
-    if all(np.array_equal(np.round(here[key], 3), np.round(theirs[key], 3)) for key in theirs):
+    theirs, here = recorded_statistics(checkpoint), statistics_of(model)
+    if not theirs or not here or same_statistics(theirs, here):
         return
 
     def in_words(of: Mapping) -> str:
@@ -123,12 +133,15 @@ def compare_statistics(model: nn.Module, checkpoint: Mapping, path: str | Path) 
         f'model.data_preprocessor.{key}={[round(v, 3) for v in theirs[key]]}'.replace(' ', '')
         for key in theirs
     )
-    print_log(
+    _warn(
         f'checkpoint {path}: trained with {in_words(theirs)}, the config has {in_words(here)}. '
-        f"With the checkpoint's: --cfg-options {changes}",
-        'current',
-        logging.WARNING,
+        f"With the checkpoint's: --cfg-options {changes}"
     )
+
+
+def _warn(line: str) -> None:
+    if is_main_process():
+        print(f'warning: {line}', file=sys.stderr, flush=True)
 
 
 def sha256_of(path: str | Path) -> str:

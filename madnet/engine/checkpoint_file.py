@@ -76,10 +76,9 @@ def read_checkpoint(path: str | os.PathLike, trust: bool | None = None) -> dict:
 def read_file(path: str | os.PathLike, trust: bool | None = None) -> Any:
     """:func:`read_checkpoint` for files that may hold anything, not only a dict."""
     place = find_checkpoint(path)
-    if place != Path(path):
-        entry = next((e for e in map(get_pretrained, list_pretrained()) if e.weights == place), None)
-        if entry is not None:
-            return _with_statistics({'state_dict': read_shipped(entry)}, place)
+    if is_shipped(path):
+        entry = get_pretrained(str(path).removeprefix(SCHEME))
+        return _with_statistics({'state_dict': read_shipped(entry)}, place)
     try:
         status = os.stat(place)
         if not stat.S_ISREG(status.st_mode):
@@ -105,11 +104,17 @@ def find_checkpoint(path: str | os.PathLike) -> Path:
     Raises:
         UserError: ``madnet://`` with a name that is not shipped.
     """
-    name = str(path).removeprefix(SCHEME)
-    is_name = Path(name).name == name and not os.path.lexists(name) and name in list_pretrained()
-    if name != str(path) or is_name:
-        return get_pretrained(name).weights
+    if is_shipped(path):
+        return get_pretrained(str(path).removeprefix(SCHEME)).weights
     return Path(path).expanduser()
+
+
+def is_shipped(path: str | os.PathLike) -> bool:
+    """Whether a path is none, but the name of shipped weights; a file of that name goes before them."""
+    name = str(path)
+    if name.startswith(SCHEME):
+        return True
+    return Path(name).name == name and name in list_pretrained() and not os.path.lexists(name)
 
 
 def read_shipped(entry: PretrainedEntry) -> dict[str, torch.Tensor]:

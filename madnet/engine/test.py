@@ -21,7 +21,8 @@ import madnet
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.splits import ids_sha256
 from madnet.datasets.wrappers import inner_datasets
-from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
+from madnet.engine.checkpoint import load_weights, recorded_statistics, sha256_of
+from madnet.engine.checkpoint_file import find_checkpoint, is_shipped, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.engine.irstd_metric import IRSTDMetric
@@ -71,8 +72,9 @@ def run_test(
     """Score a checkpoint, or a detector without training, on a part of the config's data set or sets.
 
     Args:
-        config: Path of the config file that the checkpoint was trained with, or of a detector's.
-        checkpoint: Path of the weights; None for a detector without training.
+        config: Path of the config file that the checkpoint was trained with, or of a detector's; or the name
+            of shipped weights, which bring theirs.
+        checkpoint: Path of the weights, or the name of shipped ones; None for a detector without training.
         protocols: Names with commas, or ``'all'``; None for what the config's ``test_evaluator`` says,
             usually ``'native'``.
         out: Folder for ``metrics.json`` and ``per_image.csv``; default the checkpoint's, without one
@@ -101,10 +103,13 @@ def run_test(
     if protocols is not None:
         get_protocols(protocols)  # what is wrong with it is said before anything is read
     value, chosen_on = parse_threshold(threshold)
+    if checkpoint is None and is_shipped(config):
+        checkpoint = config
     weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
-    cfg = load_config(config, parse_options(options), dataset)
+    cfg = load_config(config, parse_options(options), dataset, recorded_statistics(weights))
     _check_checkpoint(config, checkpoint, is_training_free(cfg), cfg.work_dir)
-    out = Path(out or (cfg.work_dir if checkpoint is None else Path(checkpoint).parent))
+    in_work_dir = checkpoint is None or is_shipped(checkpoint)
+    out = Path(out or (cfg.work_dir if in_work_dir else Path(checkpoint).parent))
     cfg.launcher = launcher
     found: dict[str, Any] = {'training': training_of(weights or {})}
 
@@ -291,7 +296,8 @@ def report(sets: Mapping[str, Scored], config: str, checkpoint: str | None, **mo
     model = scored[0].runner.bare_model
     content = {
         'config': str(config),
-        'checkpoint': checkpoint and {'path': str(checkpoint), 'sha256': sha256_of(checkpoint)},
+        'checkpoint': checkpoint
+        and {'path': str(checkpoint), 'sha256': sha256_of(find_checkpoint(checkpoint))},
         'dataset': scored[0].dataset,
         'views': getattr(getattr(model, 'test_cfg', None), 'views', 1),
         **more,

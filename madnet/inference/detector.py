@@ -16,7 +16,8 @@ from torch import nn
 from madnet.classical.detectors import DETECTORS
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.datasets.images import IMAGE_EXTENSIONS
-from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
+from madnet.engine.checkpoint import load_weights, recorded_statistics, sha256_of
+from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
 from madnet.engine.config import check_config, load_config
 from madnet.errors import UserError, nearest
 from madnet.pretrained import get_pretrained, list_pretrained, load_pretrained
@@ -56,7 +57,7 @@ def load_detector(
 
     Args:
         model: A shipped name, the name of a training-free method, a config file, or a config.
-        checkpoint: The weights for a config with a network.
+        checkpoint: The weights for a config with a network: a file, or the name of shipped ones.
         device: Where to put the model.
         value_range: See :class:`~madnet.datasets.image_pipeline.ImagePipeline`.
         options: Dotted keys and values that override a config.
@@ -89,7 +90,8 @@ def load_detector(
     if suffix in IMAGE_EXTENSIONS:
         raise UserError(f'{name}: found an image where a detector is expected. {_known(name)}')
     if is_file:
-        cfg = load_config(model, options, dataset)
+        trained = recorded_statistics(checkpoint and read_checkpoint(checkpoint, trust_checkpoint))
+        cfg = load_config(model, options, dataset, trained)
         return _from_config(cfg, checkpoint, device, value_range, trust_checkpoint)
     raise UserError(f'{name}: no detector of this name. {_known(name)}')
 
@@ -123,7 +125,7 @@ def _from_config(
     origin = {'config': str(cfg.filename)} if cfg.filename else {}
     if checkpoint is not None:
         load_weights(model, read_checkpoint(checkpoint, trust_checkpoint), checkpoint)
-        origin |= {'checkpoint': str(checkpoint), 'sha256': sha256_of(checkpoint)}
+        origin |= {'checkpoint': str(checkpoint), 'sha256': sha256_of(find_checkpoint(checkpoint))}
     elif has_weights:
         raise UserError(
             f'config {where}: its network needs trained weights; give the checkpoint, such as '

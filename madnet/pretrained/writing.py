@@ -14,7 +14,8 @@ from torch import nn
 
 from madnet.datasets.image_pipeline import ImagePipeline, pipeline_settings
 from madnet.datasets.sirst_dataset import TargetDataset
-from madnet.engine.checkpoint import load_weights, read_checkpoint, sha256_of
+from madnet.engine.checkpoint import load_weights, recorded_statistics, sha256_of
+from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.errors import UserError
@@ -72,12 +73,12 @@ def ship_weights(
     if not re.fullmatch(r'[a-z][a-z0-9_]*', name):
         raise UserError(f'name {name!r}: expected small letters, digits and underscores.')
     card_text = _checked_card(Path(card))
-    cfg = load_config(config, parse_options(options))
-    model = MODELS.build(cfg.model)
     saved = read_checkpoint(checkpoint, trust_checkpoint)
+    cfg = load_config(config, parse_options(options), statistics=recorded_statistics(saved))
+    model = MODELS.build(cfg.model)
     load_weights(model, saved, checkpoint)
     state = {k: v.contiguous() for k, v in model.state_dict().items()}
-    source = {'config': Path(config).name, 'checkpoint_sha256': sha256_of(checkpoint)}
+    source = {'config': Path(config).name, 'checkpoint_sha256': sha256_of(find_checkpoint(checkpoint))}
     if half:
         state = _halved(state, checkpoint)
         source['half_precision'] = _check_half(cfg, model, state, check_split)

@@ -75,6 +75,7 @@ def test_what_training_leaves_behind(uninterrupted):
     assert not [p for p in os.listdir(folder) if 'writing' in p]
     best = read_checkpoint(folder / 'best.pth')
     assert set(best) == {'meta', 'state_dict'}
+    assert best['meta']['data_preprocessor'] == {'mean': [105.0], 'std': [40.0]}
     last = read_checkpoint(folder / LAST)
     assert best['meta']['nIoU'] == last['message_hub']['runtime_info']['best_score']
     assert last['meta']['epoch'] == 3

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from madnet.datasets.catalogue import Entry, find_entry, get_split_set, known_da
 from madnet.datasets.locate import data_home, name_of
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.statistics import folder_statistics
+from madnet.engine.checkpoint import same_statistics
 from madnet.engine.config.steps import LOADERS, pipelines, sets_of
 from madnet.errors import UserError, nearest
 
@@ -172,9 +173,12 @@ def selection_of(cfg: Config) -> str:
     return 'test' if any(d.get('split') == 'test' for d in sets_of(cfg, 'val_dataloader')) else 'val'
 
 
-def fill_statistics(cfg: Config, where: str) -> None:
+def fill_statistics(cfg: Config, where: str, trained: Mapping[str, Sequence[float]] | None = None) -> None:
     """Give the preprocessor mean and deviation of the training images, where the config does not, and
     ``ToolboxCrop`` the mean to pad with.
+
+    What a checkpoint was trained with (``trained``) goes before the data set's, and one line says so where
+    they are not known to be the same.
 
     Raises:
         UserError: There is no data set to take them from.
@@ -185,7 +189,15 @@ def fill_statistics(cfg: Config, where: str) -> None:
     sets = sets_of(cfg, 'train_dataloader') or sets_of(cfg, 'test_dataloader')
     wanted = preprocessor.get('type') == 'IRSTDPreProcessor' and not {'mean', 'std'} & set(preprocessor)
     if wanted and sets:  # none in a config that is a bare model
-        preprocessor.update(_statistics(sets, where, bool(preprocessor.get('bgr_to_rgb'))))
+        rgb = bool(preprocessor.get('bgr_to_rgb'))
+        if trained and len(trained['mean']) == _loader(sets).get('channels', 3):
+            known = all(_entry_of(dataset) for dataset in sets)
+            if not known or not same_statistics(_statistics(sets, where, rgb), trained):
+                mean, std = trained['mean'], trained['std']
+                print(f"normalised by the checkpoint's mean {mean}, deviation {std}", file=sys.stderr)
+            preprocessor.update(trained)
+        else:
+            preprocessor.update(_statistics(sets, where, rgb))
     for _, dataset in _sets(cfg):
         for steps in pipelines(dataset):
             for step in steps:
@@ -210,7 +222,7 @@ def _statistics(sets: list[ConfigDict], where: str, rgb: bool) -> dict[str, list
             f'config {where}: model.data_preprocessor has no mean and std, and the config no `dataset` to '
             f'take them from; give both, or --dataset with {", ".join(_shorts())} or a folder.'
         )
-    loader = next((s for p in pipelines(sets[0]) for s in p if s.get('type') == 'LoadSIRSTImage'), {})
+    loader = _loader(sets)
     channels = loader.get('channels', 3)
     several = len(sets) > 1
     found = [_statistics_of(dataset, channels, loader.get('bit_depth', 16), several) for dataset in sets]
@@ -219,6 +231,16 @@ def _statistics(sets: list[ConfigDict], where: str, rgb: bool) -> dict[str, list
     spread = np.sqrt(np.average(std**2 + mean**2, 0, images) - joint**2)
     order = 1 if rgb else -1
     return {'mean': joint[::order].round(3).tolist(), 'std': spread[::order].round(3).tolist()}
+
+
+def _loader(sets: Sequence[ConfigDict]) -> dict:
+    return next((s for p in pipelines(sets[0]) for s in p if s.get('type') == 'LoadSIRSTImage'), {})
+
+
+def _entry_of(dataset: ConfigDict) -> Entry | None:
+    root = dataset.get('data_root')
+    name = dataset.get('name') or (Path(root).resolve().name if root else None)
+    return find_entry(name) if name else None
 
 
 def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image: bool) -> dict:

@@ -1,6 +1,7 @@
 """Reading a config file, and completing it."""
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from madnet.datasets.catalogue import get_entry
+from madnet.engine.checkpoint_file import is_shipped
 from madnet.engine.config.checking import check_config
 from madnet.engine.config.data_config import DATA_ENDINGS, read_data_config
 from madnet.engine.config.dataset import (
@@ -17,6 +19,7 @@ from madnet.engine.config.dataset import (
     find_sources,
     refuse_named_sets,
 )
+from madnet.engine.config.shipped import shipped_config
 from madnet.engine.config.steps import replace_steps
 from madnet.errors import UserError, nearest
 
@@ -41,7 +44,10 @@ CUSTOMARY = {
 
 
 def load_config(
-    path: str | Path, options: dict[str, Any] | None = None, dataset: str | list[str] | None = None
+    path: str | Path,
+    options: dict[str, Any] | None = None,
+    dataset: str | list[str] | None = None,
+    statistics: Mapping[str, list[float]] | None = None,
 ) -> Config:
     """Read a config file and resolve all that is said in short in it.
 
@@ -49,9 +55,11 @@ def load_config(
     its ``replace_steps``.
 
     Args:
-        path: A config file.
+        path: A config file; or the name of shipped weights, for a test.
         options: Dotted keys and values that override it, as from ``--cfg-options``.
         dataset: A name of the catalogue, a folder, or a list of those; None for the file's ``dataset``.
+        statistics: ``mean`` and ``std`` that a checkpoint was trained with, which take the place of the data
+            set's where the config leaves them open.
 
     Returns:
         The static config, in which every set says which it is and which part of it, with mean and deviation
@@ -82,8 +90,9 @@ def load_config(
     for loader in ('val_dataloader', 'test_dataloader'):
         if cfg.get(loader):  # each image once, which mmengine wants said
             cfg[loader].setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
-    check_config(cfg, str(path), f'{Path(path).read_text(encoding="utf-8")} {first} {options}')
-    fill_statistics(cfg, str(path))
+    text = '' if is_shipped(path) else Path(path).read_text(encoding='utf-8')
+    check_config(cfg, str(path), f'{text} {first} {options}')
+    fill_statistics(cfg, str(path), statistics)
     short = '+'.join(s.short for s in sources) if filled else ''
     # a classical detector's runs are told apart by its method, all of them have one config
     stem = (cfg.get('model') or {}).get('method') or Path(path).stem
@@ -97,6 +106,8 @@ def _run_name(stem: str, short: str) -> str:
 
 
 def _read(path: Path) -> Config:
+    if is_shipped(path):
+        return shipped_config(str(path))
     if path.is_dir():
         raise UserError(f'config {path}: is a folder, expected a config file such as configs/madnet_nudt.py.')
     if not path.is_file():

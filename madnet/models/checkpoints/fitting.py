@@ -40,7 +40,8 @@ def find_state(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
         state = checkpoint['state_dict']
         if not isinstance(state, Mapping):
             raise UserError(f'its state_dict is {_in_words(state)}, expected a dict of tensors.')
-        return state
+        nested = state.get('state_dict')
+        return nested if isinstance(nested, Mapping) else state
     wrapped = {key: state for key, value in checkpoint.items() if (state := _as_state(value))}
     if len(wrapped) > 1:
         names = ', '.join(map(str, wrapped))
