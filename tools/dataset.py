@@ -11,6 +11,8 @@ examples:
       what the catalogue knows, and what of it lies under $MADNET_DATA_ROOT
   python tools/dataset.py stats nuaa irstd1k --out compared
       targets, contrast and backgrounds of both side by side, and what differs most
+  python tools/dataset.py browse nuaa --config configs/madnet/madnet_nano.py
+      a gallery of what the network will train on; without --config, of all images
 """
 
 

@@ -11,4 +11,5 @@ SUBCOMMANDS = {
     'prepare': 'a folder, an archive or an address becomes a verified data set',
     'convert': 'masks to COCO, YOLO or VOC, and their boxes and points to masks',
     'stats': 'targets, backgrounds and images in numbers, data sets side by side, as a page',
+    'browse': 'a gallery of images with a zoom on their targets; --config: what a network will see',
 }
