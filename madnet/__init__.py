@@ -14,6 +14,7 @@ __all__ = [
     'datasets',
     'engine',
     'evaluation',
+    'images',
     'inference',
     'models',
     'ops',

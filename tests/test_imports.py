@@ -15,7 +15,7 @@ def fresh(code: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize('package', ['madnet', 'madnet.evaluation', 'madnet.classical'])
+@pytest.mark.parametrize('package', ['madnet', 'madnet.images', 'madnet.evaluation', 'madnet.classical'])
 def test_what_needs_no_torch_imports_none(package):
     modules = fresh(f'import sys, {package}; print(*sys.modules)').split()
     assert package in modules

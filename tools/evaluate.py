@@ -10,7 +10,7 @@ USAGE = """%(prog)s PRED_DIR MASK_DIR [options]
 EXAMPLES = """
 examples:
   python tools/evaluate.py results/tophat data/NUAA-SIRST/masks --ids img_idx/test.txt
-      score maps (8/16-bit grey PNG, .npy, .npz with one array; 0-1, or whole numbers of their type's range)
+      score maps (PNG, TIFF, .npy, .npz with one array, ...; 0-1, or whole numbers of their type's range)
       against masks of the same names; _pixels0, _mask, _pred and the like are dropped from names
   python tools/evaluate.py results/net masks --logits --protocol all --size 512 --out work_dirs/net
       raw logits, under every protocol; those with a base size at 512 x 512; metrics.json, per_image.csv
@@ -51,6 +51,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--allow-missing', action='store_true', help='score what is complete, leave out the rest'
     )
+    parser.add_argument(
+        '--labels', action='store_true', help='the maps hold labels: 0 is background, anything else target'
+    )
+    parser.add_argument(
+        '--mask-values',
+        type=int,
+        nargs='+',
+        metavar='VALUE',
+        help="what masks hold: the background's value, then those of targets, such as 0 1 "
+        '(default: grey values above 127 are target)',
+    )
     parser.add_argument('--boxes', action='store_true', help='add AP50, AP50-95 and AP by centre distance')
     parser.add_argument('--out', metavar='DIR', help='write metrics.json and per_image.csv (or compare.json)')
     args = parser.parse_args()
@@ -85,6 +96,8 @@ def main() -> int:
             'ids': list(read_ids(Path(args.ids))) if args.ids else None,
             'allow_missing': args.allow_missing,
             'boxes': args.boxes,
+            'mask_values': args.mask_values,
+            'labels': args.labels,
         }
         if args.compare:
             compare(*args.compare, args.folders[0], args.protocol, args.out, **options)

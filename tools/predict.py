@@ -83,10 +83,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--value-range',
-        type=float,
         nargs=2,
         metavar=('LOW', 'HIGH'),
-        help='grey values that become black and white, such as 0 16383 for 14 bits in 16-bit files',
+        help='grey values that become black and white, such as 0 16383 for 14 bits in 16-bit files; auto, '
+        'alone, measures them once over all images',
     )
     parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU where there is one)')
     parser.add_argument(
@@ -103,7 +103,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_common_options(parser, launcher=False)
     parser.add_argument('--list', action='store_true', help='print the names that MODEL can be, and stop')
-    args = parser.parse_args()
+    args = parser.parse_args(_arguments())
     if args.list:
         return args
     if args.config is None:
@@ -112,7 +112,18 @@ def parse_args() -> argparse.Namespace:
         args.config, *args.inputs = args.inputs
     if not args.inputs:
         parser.error(f'expected an image file or a folder after {args.config}')
+    if args.value_range == ['auto', 'auto']:
+        args.value_range = 'auto'
     return args
+
+
+def _arguments() -> list[str]:
+    """The command line, ``--value-range auto`` as the two words that argparse expects."""
+    words = [w for a in sys.argv[1:] for w in (a.split('=') if a.startswith('--value-range=') else [a])]
+    for i in range(len(words) - 1, 0, -1):
+        if words[i - 1 : i + 1] == ['--value-range', 'auto']:
+            words.insert(i, 'auto')
+    return words
 
 
 def _sides(text: str) -> tuple[int, int]:
@@ -141,7 +152,7 @@ def main() -> int:
         threshold=args.threshold,
         tile=args.tile,
         overlap=args.overlap,
-        value_range=tuple(args.value_range) if args.value_range else None,
+        value_range=args.value_range,
         device=args.device,
         views=args.views,
         fold=args.fold,

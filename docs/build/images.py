@@ -11,11 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch, Rectangle
 
 from madnet.datasets import SyntheticSIRSTDataset
-from madnet.datasets.images import encode_png
 from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.matching import match_components
 from madnet.evaluation.rules import half
 from madnet.files import write_whole
+from madnet.images import encode_png
 from madnet.visualization.figure import new_figure, paper_style, save_picture
 from madnet.visualization.overlay import draw_overlay
 from madnet.visualization.palette import PAPER

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from madnet.datasets import SIRSTDataset, synth_scene
-from madnet.datasets.images import encode_png
 from madnet.engine.cli import parse_options
 from madnet.engine.compiling import compile_parts
 from madnet.engine.config import load_config
@@ -31,6 +30,7 @@ from madnet.engine.speed import make_fast
 from madnet.engine.train import set_amp
 from madnet.errors import UserError
 from madnet.files import write_whole
+from madnet.images import encode_png
 from madnet.records import text_table
 
 PARTS = ('data', 'forward', 'backward', 'optimiser')

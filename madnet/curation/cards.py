@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from madnet.datasets.images import encode_jpeg
 from madnet.evaluation.components import Components
 from madnet.evaluation.strata import local_scr
 from madnet.files import write_whole
+from madnet.images import encode_jpeg
 from madnet.visualization.findings import Finding, list_findings
 from madnet.visualization.insets import InsetPainter
 from madnet.visualization.marks import draw_mark

@@ -9,13 +9,13 @@ from madnet.curation.labels import LEVEL, Labelled, Shape, mask_of, rule
 from madnet.curation.voc_format import is_voc, read_voc, write_voc
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.curation.yolo_format import is_yolo, read_yolo, write_yolo
-from madnet.datasets.images import fit_mask, read_pixels, to_mask
 from madnet.datasets.layouts import layouts_in_words
 from madnet.datasets.locate import locate, name_of
 from madnet.datasets.selection import select
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.evaluation.rules import half
+from madnet.images import fit_mask, read_image, read_mask
 from madnet.progress import progress_bar
 
 _READERS: tuple[tuple[str, Callable, Callable], ...] = (
@@ -115,8 +115,8 @@ def _read_masks(source: str, split_set: str | None) -> tuple[str, dict[str, list
     for split, pairs in wanted.items():
         parts[split] = []
         for image_id, pair in progress_bar(pairs, what=f'read {split}'):
-            shape = read_pixels(pair.image).shape[:2]
-            mask = half(fit_mask(to_mask(read_pixels(pair.mask)), shape, pair.mask, pair.image))
+            shape = read_image(pair.image).shape[:2]
+            mask = half(fit_mask(read_mask(pair.mask, strict=False), shape, pair.mask, pair.image))
             # parts that number their images each from zero
             before = f'{"test" if split == "test" else "train"}_' if several else ''
             shapes = [Shape.of_mask(mask)] if mask.any() else []
@@ -131,7 +131,7 @@ def _write_masks(new: NewSet, parts: dict[str, list[Labelled]], counts: dict[str
         for labelled in progress_bar(images, what=f'write {split}'):
             if labelled.image_id in seen and split == 'trainval':  # train and val together
                 continue
-            pixels = read_pixels(labelled.image)
+            pixels = read_image(labelled.image)
             if labelled.size != pixels.shape[1::-1]:
                 raise UserError(
                     f'{labelled.image}: {pixels.shape[1]} × {pixels.shape[0]} pixels, its labels say '

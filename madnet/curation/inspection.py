@@ -10,13 +10,13 @@ import numpy as np
 
 from madnet.datasets.catalogue import Entry, published_lists
 from madnet.datasets.duplicates import thumbnail
-from madnet.datasets.images import IMAGE_EXTENSIONS, fit_mask, read_pixels, to_mask
 from madnet.datasets.layouts import Folder, Pair, read_folder
 from madnet.datasets.locate import locate
 from madnet.datasets.splits import ids_sha256, read_ids, split_of
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.evaluation.rules import half
+from madnet.images import EXTENSIONS, fit_mask, read_image, read_mask
 from madnet.progress import progress_bar
 
 #: From bad to harmless: what would be refused or make wrong numbers; what one has to know before one trusts a
@@ -166,7 +166,7 @@ def look(pair: Pair) -> Facts:
     """Read an image and its mask, and measure both; what can't be read is said in ``trouble``."""
     facts = Facts(pair)
     try:
-        pixels = read_pixels(pair.image)
+        pixels = read_image(pair.image)
     except UserError as error:
         facts.trouble['unreadable image'] = str(error)
     else:
@@ -192,7 +192,7 @@ def look(pair: Pair) -> Facts:
 
 
 def _look_at_mask(facts: Facts) -> None:
-    mask = to_mask(read_pixels(facts.pair.mask))
+    mask = read_mask(facts.pair.mask, strict=False)
     facts.mask_size = (mask.shape[1], mask.shape[0])
     levels = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     facts.values, facts.n_values = tuple(map(int, levels[:8])), len(levels)
@@ -235,7 +235,7 @@ def _find_strays(found: Inspection) -> None:
             if path in used or path in fixes or path.is_dir() or path.name.startswith('.'):
                 continue
             name = str(path.relative_to(found.folder.root))
-            if path.suffix.lower() not in IMAGE_EXTENSIONS:
+            if path.suffix.lower() not in EXTENSIONS:
                 other += [name] * (path.suffix.lower() not in _SILENT)
             elif path.parent in places[1] and not any(path.stem.startswith(m) for m in mended):
                 lone.append(name)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from madnet.datasets.images import read_pixels, to_channels
 from madnet.evaluation.components import find_components
+from madnet.images import read_image, to_channels
 
 #: Pixels around a box (or half the side of a point's window) in which the background is measured.
 RING = 4
@@ -88,7 +88,7 @@ def mask_of(
 
     Args:
         shapes: The targets.
-        pixels: As :func:`~madnet.datasets.images.read_pixels` gives them.
+        pixels: As :func:`~madnet.images.read_image` gives them.
         counts: Counts, by what was done, are added to it.
         level: Share of the contrast down to which a region grows, in (0, 1].
 
@@ -219,7 +219,7 @@ def boxes_of(labelled: Labelled) -> list[tuple[float, float, float, float]]:
 
 def read_size(path: Path) -> tuple[int, int]:
     """(W, H) of an image."""
-    h, w = read_pixels(path).shape[:2]
+    h, w = read_image(path).shape[:2]
     return w, h
 
 

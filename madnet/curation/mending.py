@@ -7,10 +7,10 @@ import numpy as np
 
 from madnet.curation.inspection import INVERTED, Facts, Inspection, Key, label
 from madnet.curation.writing import NewSet, fresh_folder
-from madnet.datasets.images import encode_png, fit_mask, read_pixels, to_mask
 from madnet.datasets.splits import cut_validation, few
 from madnet.errors import UserError
 from madnet.evaluation.rules import half
+from madnet.images import encode_png, fit_mask, read_image, read_mask
 from madnet.progress import progress_bar
 
 #: Above this share of target pixels a mask is turned round; between it and ``INVERTED`` a person has to look.
@@ -64,7 +64,7 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
         kept.append(key)
         image, suffix = facts.pair.image.read_bytes(), facts.pair.image.suffix.lower()
         if facts.channels == 3 and facts.colour == 0:
-            image, suffix = encode_png(np.ascontiguousarray(read_pixels(facts.pair.image)[..., 0])), '.png'
+            image, suffix = encode_png(np.ascontiguousarray(read_image(facts.pair.image)[..., 0])), '.png'
             done['three equal channels stored as one'].append(label(key))
         mask, changes = _mended_mask(facts)
         for change in changes:
@@ -79,7 +79,7 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
 
 def _mended_mask(facts: Facts) -> tuple[np.ndarray, list[str]]:
     """(H, W) bool, and what was changed."""
-    raw = to_mask(read_pixels(facts.pair.mask))
+    raw = read_mask(facts.pair.mask, strict=False)
     mask, changes = fit_mask(raw, facts.size[::-1], facts.pair.mask, facts.pair.image), []
     if mask.shape != raw.shape:
         changes.append("mask brought to its image's size")

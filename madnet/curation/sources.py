@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madnet.datasets.images import fit_mask, to_channels
 from madnet.datasets.sirst_dataset import SIRSTDataset, TargetDataset
 from madnet.datasets.synthetic import SyntheticSIRSTDataset
 from madnet.engine.config.dataset import find_sources
 from madnet.errors import UserError
 from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.rules import half
+from madnet.images import fit_mask, to_channels
 from madnet.progress import progress_bar
 
 SYNTHETIC_SIZE = 256

@@ -7,9 +7,9 @@ from xml.sax.saxutils import escape
 
 from madnet.curation.labels import Labelled, Shape, boxes_of, read_size
 from madnet.curation.writing import NewSet
-from madnet.datasets.images import IMAGE_EXTENSIONS
 from madnet.datasets.splits import read_ids
 from madnet.errors import UserError
+from madnet.images import EXTENSIONS
 
 _IMAGES = ('JPEGImages', 'PNGImages', 'images', '.')
 
@@ -54,7 +54,7 @@ def _read_xml(path: Path, image_id: str, root: Path, classes: Sequence[str] | No
         (
             file
             for folder in _IMAGES
-            for extension in IMAGE_EXTENSIONS
+            for extension in EXTENSIONS
             if (file := root / folder / f'{image_id}{extension}').is_file()
         ),
         None,

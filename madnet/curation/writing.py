@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from madnet.datasets.images import encode_png
 from madnet.datasets.splits import ids_sha256
 from madnet.errors import UserError
 from madnet.files import write_json
+from madnet.images import encode_png
 
 #: The file that says what a data set is and how it came to be.
 RECORD = 'dataset.json'

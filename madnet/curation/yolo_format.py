@@ -7,8 +7,8 @@ import numpy as np
 
 from madnet.curation.labels import Labelled, Shape, boxes_of, read_size
 from madnet.curation.writing import NewSet
-from madnet.datasets.images import IMAGE_EXTENSIONS
 from madnet.errors import UserError
+from madnet.images import EXTENSIONS
 
 _SPLITS = ('train', 'val', 'test')
 
@@ -37,7 +37,7 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
     """
     found: dict[str, list[Labelled]] = {}
     for split, images, labels in _folders(root):
-        for path in sorted(p for p in images.rglob('*') if p.suffix.lower() in IMAGE_EXTENSIONS):
+        for path in sorted(p for p in images.rglob('*') if p.suffix.lower() in EXTENSIONS):
             name = path.relative_to(images).with_suffix('')
             size = read_size(path)
             text = labels / f'{name.as_posix()}.txt'

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from .images import to_channels
+from madnet.images import to_channels
 
 #: Side of the thumbnails that are compared, in pixels.
 SIDE = 32
@@ -15,9 +15,12 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
     """An image as a unit vector without mean: (:data:`SIDE`²,) float32; zeros for an image of one grey level.
 
     Args:
-        pixels: (H, W) or (H, W, 3) BGR, uint8 or uint16.
+        pixels: (H, W) or (H, W, 3) BGR, of any type.
     """
-    grey = to_channels(pixels, 1)[..., 0].astype(np.float32)
+    value_range = (
+        None if pixels.dtype.kind == 'u' and pixels.itemsize < 4 else (pixels.min(), pixels.max() + 1)
+    )
+    grey = to_channels(pixels, 1, value_range=value_range)[..., 0].astype(np.float32)
     small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).ravel()
     small -= small.mean()
     length = np.linalg.norm(small)

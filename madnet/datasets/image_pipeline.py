@@ -11,9 +11,11 @@ import numpy as np
 from mmseg.registry import TRANSFORMS
 
 from madnet.errors import UserError
+from madnet.images import check_value_range, measure_range, read_image
+from madnet.images.notices import say_once
+from madnet.images.values import ValueRange
 
 from .catalogue import find_entry
-from .images import read_pixels
 from .transforms.loading import LoadSIRSTImage
 from .wrappers import inner_datasets
 
@@ -34,8 +36,8 @@ class ImagePipeline:
         base_size: (Height, width) in pixels for transforms that ask the sample for it, as those of the
             published configs do.
         value_range: (low, high) grey values that become 0 and 255, for sensors that do not use the whole
-            range of their type; what lies outside is clipped. None: 8 bit as it is, 16 bit by 255/65535 or as
-            the pipeline's loader says, floats on the 0–255 scale.
+            range of their type; what lies outside is clipped. ``'auto'``: percentiles, measured on the images
+            that :meth:`measure` is given, else on each image. None: what the pipeline's loader says.
 
     Raises:
         UserError: ``value_range`` is empty or reversed.
@@ -46,12 +48,9 @@ class ImagePipeline:
         transforms: Sequence[Mapping[str, Any]],
         channels: int = 3,
         base_size: Sequence[int] | None = None,
-        value_range: tuple[float, float] | None = None,
+        value_range: ValueRange = None,
     ):
-        if value_range is not None and not value_range[0] < value_range[1]:
-            raise UserError(f'value_range: found {tuple(value_range)}, expected (low, high) with low < high.')
         self.base_size = None if base_size is None else tuple(base_size)
-        self.value_range = value_range
         steps = [dict(t) for t in transforms if t['type'] not in _TRUTH_LOADERS]
         loaders = [i for i, t in enumerate(steps) if t['type'].startswith(('LoadSIRSTImage', 'LoadImage'))]
         if loaders:
@@ -60,31 +59,56 @@ class ImagePipeline:
         else:
             loader = {'type': 'LoadSIRSTImage', 'channels': channels}
         self._from_file = TRANSFORMS.build(loader)
-        self._from_array = (
-            self._from_file
-            if isinstance(self._from_file, LoadSIRSTImage)
-            else LoadSIRSTImage(channels=channels)
-        )
+        ours = isinstance(self._from_file, LoadSIRSTImage)
+        self._from_array = self._from_file if ours else LoadSIRSTImage(channels=channels)
+        #: Grey values that become 0 and 255; see :func:`~madnet.images.to_channels`.
+        self.value_range = check_value_range(value_range) or self._from_array.value_range
+        self._auto = self.value_range == 'auto'
+        if ours or self.value_range is not None:
+            self._from_file = None
+            self._from_array.value_range = self.value_range
         self._rest = [TRANSFORMS.build(t) for t in steps]
         #: Whether the network sees images at another size than their own.
         self.resizes = any('Resize' in t['type'] for t in steps)
 
     @classmethod
-    def from_config(cls, cfg: Mapping, value_range: tuple[float, float] | None = None) -> ImagePipeline:
+    def from_config(cls, cfg: Mapping, value_range: ValueRange = None) -> ImagePipeline:
         """The pipeline of a config's ``test_dataloader``; see :func:`pipeline_settings`."""
-        return cls(**pipeline_settings(cfg), value_range=value_range)
+        return cls(**with_range(pipeline_settings(cfg), value_range))
+
+    def measure(self, images: Sequence[tuple[Path, int | None]]) -> None:
+        """Let ``'auto'`` mean one range for all of these images, told once; without meaning otherwise.
+
+        Args:
+            images: File and frame of each; of many, some evenly spread ones are read, and none that cannot.
+                Without any, each image is measured by itself.
+        """
+        if not self._auto:
+            return
+        self.value_range = self._from_array.value_range = 'auto'
+        frames = []
+        for path, frame in images[:: max(1, len(images) // 32)]:
+            try:
+                frames.append(read_image(path, frame))
+                low, high = measure_range(frames[-1:])
+            except UserError:
+                frames = frames[:-1]  # whoever predicts it will say what is wrong with it
+        if frames:
+            self.value_range = self._from_array.value_range = (low, high) = measure_range(frames)
+            say_once(f'value range {low:g} to {high:g}, by {len(frames)} of {len(images)} images.')
 
     def __call__(self, image: str | os.PathLike | np.ndarray) -> dict[str, Any]:
         """File or array (see :meth:`load`) → ``inputs`` (C, h, w) and ``data_samples``."""
         path = None if isinstance(image, np.ndarray) else str(image)
         return self.prepare(self.load(image), path)
 
-    def load(self, image: str | os.PathLike | np.ndarray) -> np.ndarray:
+    def load(self, image: str | os.PathLike | np.ndarray, frame: int | None = None) -> np.ndarray:
         """Pixels as the network's pipeline sees them first.
 
         Args:
             image: A file, or (H, W), (H, W, 1) or (H, W, 3) BGR; uint8, uint16, or floats on the 0–255 scale
                 unless there is a ``value_range``.
+            frame: Of a file that holds several.
 
         Returns:
             (H, W, channels) on the 0–255 scale, uint8 or float32.
@@ -93,11 +117,11 @@ class ImagePipeline:
             UserError: No image, or an array of another shape, type or range.
         """
         if isinstance(image, np.ndarray):
-            return self._loaded(self._from_array, {'img': self._check(image)}, 'array')
-        if self.value_range is not None:
-            return self._loaded(self._from_array, {'img': self._check(read_pixels(image))}, image)
+            return self._from_array({'img': _checked(image)})['img']
         if not Path(image).is_file():
             raise UserError(f'{image}: no such file.')
+        if self._from_file is None or frame is not None:
+            return self._from_array({'img': read_image(image, frame), 'img_path': str(image)})['img']
         return self._loaded(self._from_file, {'img_path': str(image)}, image)
 
     def prepare(self, pixels: np.ndarray, path: str | None = None) -> dict[str, Any]:
@@ -126,34 +150,21 @@ class ImagePipeline:
             # what mmcv's loaders raise for a file that is no image
             raise UserError(f'{what}: not readable as an image ({type(e).__name__}: {e}).') from None
 
-    def _check(self, image: np.ndarray) -> np.ndarray:
-        """An array of any source as uint8, uint16, or float32 on the 0–255 scale."""
-        if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or not image.size:
-            raise UserError(
-                f'image array of shape {image.shape}: expected (H, W), (H, W, 1) or (H, W, 3) in BGR order.'
-            )
-        if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind != 'f':
-            raise UserError(f'image array of type {image.dtype}: expected uint8, uint16 or float.')
-        if image.dtype.kind == 'f' and not np.isfinite(image).all():
-            raise UserError('image array: holds NaN or infinite values; replace them first.')
-        if self.value_range is not None:
-            low, high = self.value_range
-            scaled = (image.astype(np.float32) - low) * np.float32(255 / (high - low))
-            return np.clip(scaled, 0, 255)
-        if image.dtype.kind != 'f':
-            return image
-        low, high = image.min(), image.max()
-        if low < 0 or high > 255 or (0 < high <= 1):
-            # Values of 0–1 taken for 0–255 would be an all but black image, and an empty prediction.
-            raise UserError(
-                f'image array of {image.dtype}: values {low:g} to {high:g}, expected the 0–255 scale; '
-                'say which values are black and white by value_range, such as (0, 1).'
-            )
-        return image.astype(np.float32)
+
+def _checked(image: np.ndarray) -> np.ndarray:
+    """An array that is an image, whatever its values."""
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or not image.size:
+        raise UserError(
+            f'image array of shape {image.shape}: expected (H, W), (H, W, 1) or (H, W, 3) in BGR order.'
+        )
+    if image.dtype.kind not in 'uif':
+        raise UserError(f'image array of type {image.dtype}: expected whole numbers or floats.')
+    return image
 
 
 def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
-    """Arguments of :class:`ImagePipeline` for a config: ``transforms``, ``channels``, ``base_size``.
+    """Arguments of :class:`ImagePipeline` for a config: ``transforms``, ``channels``, ``base_size``,
+    and ``value_range`` where the data set has one.
 
     The base size is the data set's: what the config gives it, or else what the catalogue says of its name.
 
@@ -173,11 +184,17 @@ def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
     entry = find_entry(name) if name else None
     if size is None and entry is not None:
         size = entry.base_size
-    return {
+    settings = {
         'transforms': [dict(t) for t in transforms],
         'channels': _channels(cfg['model']),
         'base_size': (size, size) if isinstance(size, int) else size and tuple(size),
     }
+    return with_range(settings, dataset.get('value_range'))
+
+
+def with_range(settings: Mapping[str, Any], value_range: ValueRange) -> dict[str, Any]:
+    """The settings of a pipeline with another ``value_range``, where one is given."""
+    return {**settings, **({} if value_range is None else {'value_range': value_range})}
 
 
 def _channels(model: Mapping) -> int:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from madnet.images import EXTENSIONS
+
 from .catalogue import find_entry
-from .images import IMAGE_EXTENSIONS
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _files(folder: Path, suffix: str = '', nested: bool = False) -> dict[str, Pa
 
     With ``nested``, files in sub-folders count too, and their ids begin with the sub-folder's path.
     """
-    rank = {extension: n for n, extension in enumerate(IMAGE_EXTENSIONS)}
+    rank = {extension: n for n, extension in enumerate(EXTENSIONS)}
     found = []
     for where, folders, names in os.walk(folder):
         before = '' if where == str(folder) else Path(where).relative_to(folder).as_posix() + '/'

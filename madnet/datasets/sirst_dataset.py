@@ -9,14 +9,20 @@ from mmseg.registry import DATASETS, TRANSFORMS
 
 from madnet.errors import UserError
 from madnet.evaluation.rules import half
+from madnet.images import MaskRule, check_value_range, measure_range, read_image, read_mask, to_channels
+from madnet.images.notices import say_once
+from madnet.images.values import ValueRange
 
 from .catalogue import check_split_name
-from .images import read_pixels, to_mask
 from .locate import locate
 from .sample_view import outline_truth
 from .seeding import SeededSamples
 from .selection import select
 from .splits import ids_sha256
+from .transforms.loading import LoadSIRSTImage, LoadSIRSTMask
+
+#: About how many images ``value_range='auto'`` is measured on.
+_MEASURED = 32
 
 
 class TargetDataset(SeededSamples, BaseSegDataset):
@@ -26,6 +32,7 @@ class TargetDataset(SeededSamples, BaseSegDataset):
         dataset_name: For the record.
         split: Likewise.
         split_set: Whose split it is; None where there is but one.
+        value_range: Grey values that become 0 and 255; None: what the images' type says.
     """
 
     METAINFO = {'classes': ('background', 'target'), 'palette': [[0, 0, 0], [255, 200, 0]]}
@@ -33,6 +40,7 @@ class TargetDataset(SeededSamples, BaseSegDataset):
     dataset_name: str
     split: str
     split_set: str | None = None
+    value_range: ValueRange = None
 
     def __init__(self, pipeline: Sequence[dict | Callable], seed: int, **kwargs):
         self.init_seeding(seed)
@@ -71,8 +79,7 @@ class TargetDataset(SeededSamples, BaseSegDataset):
     def plot(self, index: int, zoom: int = 1) -> np.ndarray:
         """The image with its targets outlined, before the pipeline: (H · zoom, W · zoom, 3) uint8, RGB."""
         image, mask = self.read_sample(index)
-        if image.dtype == np.uint16:
-            image = image / 257
+        image = to_channels(image, 3, value_range=self.value_range, what=f'image {index}')
         return outline_truth(image, half(mask), zoom)
 
 
@@ -98,6 +105,11 @@ class SIRSTDataset(TargetDataset):
         allow_partial: Accept a training part of which only some images are there; None: for SIRST-AUG only.
         exclude_near_test: Leave out the training images that nearly show a test image, as the catalogue lists
             them for the split set: for weights that others will test.
+        value_range: (low, high) grey values that become 0 and 255, for sensors that do not use the whole
+            range of their type; ``'auto'`` for percentiles, measured once over all images of the folder; None
+            for what the pipeline's ``LoadSIRSTImage`` says.
+        mask_values: The stored value of the background in masks, then those of targets, such as (0, 1); None
+            for what the pipeline's ``LoadSIRSTMask`` says, by default grey values above 127.
         seed: Of the augmentations (see :class:`~madnet.datasets.seeding.SeededSamples`).
         cache: Keep decoded images and masks in memory (read at once, shared with forked workers).
         indices: The first so many images, or these.
@@ -118,6 +130,8 @@ class SIRSTDataset(TargetDataset):
         base_size: int | tuple[int, int] | None = None,
         allow_partial: bool | None = None,
         exclude_near_test: bool = False,
+        value_range: ValueRange = None,
+        mask_values: Sequence[int] | None = None,
         seed: int = 0,
         cache: bool = False,
         indices: int | Sequence[int] | None = None,
@@ -134,6 +148,8 @@ class SIRSTDataset(TargetDataset):
         self.base_size = (base_size,) * 2 if isinstance(base_size, int) else base_size
         self.allow_partial = allow_partial
         self.exclude_near_test = exclude_near_test
+        self.value_range = check_value_range(value_range, 'SIRSTDataset: value_range')
+        self.mask_rule = MaskRule(mask_values)
         self.cache = cache
         self._decoded: list[tuple[np.ndarray, np.ndarray]] = []
         super().__init__(
@@ -151,8 +167,12 @@ class SIRSTDataset(TargetDataset):
             self.folder, self.entry, self.dataset_name, self.split, self.split_set, self.allow_partial
         )
         self.split_set = selection.split_set
+        self._take_from_loaders()
         left_out = self._near_test() if self.exclude_near_test else ()
         common = {'dataset_name': self.dataset_name, 'label_map': self.label_map, 'reduce_zero_label': False}
+        common['mask_rule'] = self.mask_rule
+        if self.value_range is not None:
+            common['value_range'] = self.value_range
         if self.base_size:
             common['base_size'] = tuple(self.base_size)
         samples = []
@@ -167,6 +187,36 @@ class SIRSTDataset(TargetDataset):
             }
             samples.append({**files, **common})
         return samples
+
+    def _take_from_loaders(self) -> None:
+        """What the pipeline's loaders say of grey values and masks holds for all that reads this set."""
+        for step in self.pipeline.transforms:
+            if isinstance(step, LoadSIRSTImage) and step.value_range is not None:
+                if self.value_range not in (None, step.value_range):
+                    raise UserError(
+                        f'{self.dataset_name}: value_range {self.value_range}, but LoadSIRSTImage has '
+                        f'{step.value_range}; give one of them.'
+                    )
+                self.value_range = step.value_range
+            if isinstance(step, LoadSIRSTMask) and not step.rule.is_default:
+                if not self.mask_rule.is_default and self.mask_rule != step.rule:
+                    raise UserError(
+                        f'{self.dataset_name}: mask_values {self.mask_rule.values}, but LoadSIRSTMask has '
+                        f'another rule, {step!r}; give one of them.'
+                    )
+                self.mask_rule = step.rule
+        if self.value_range == 'auto':
+            self.value_range = self._measured_range()
+
+    def _measured_range(self) -> tuple[float, float]:
+        """One range for all parts of the folder, from images evenly spread over it."""
+        files = [pair.image for part in self.folder.pairs.values() for _, pair in sorted(part.items())]
+        chosen = files[:: max(1, len(files) // _MEASURED)]
+        low, high = measure_range(read_image(f) for f in chosen)
+        say_once(
+            f"{self.folder.root}: value_range='auto' is ({low:g}, {high:g}), by {len(chosen)} of its images."
+        )
+        return low, high
 
     def _near_test(self) -> frozenset[str]:
         record = self.entry.split_sets.get(self.split_set) if self.entry else None
@@ -187,7 +237,8 @@ class SIRSTDataset(TargetDataset):
         if self._decoded:
             return self._decoded[index]
         info = self.get_data_info(index)
-        return read_pixels(info['img_path']), to_mask(read_pixels(info['seg_map_path']))
+        mask = read_mask(info['seg_map_path'], self.mask_rule, strict=False)
+        return read_image(info['img_path']), mask
 
     def prepare_data(self, idx: int) -> dict:
         info = self.get_data_info(idx)

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from madnet.datasets.images import IMAGE_EXTENSIONS
 from madnet.errors import UserError
+from madnet.images import EXTENSIONS
 
 #: What ``split=`` may say. The first four are as published; ``fit`` and ``val`` are two parts of ``trainval``
 #: for choosing a checkpoint without looking at ``test``; ``all`` is every image.
@@ -19,7 +19,7 @@ def clean_id(line: str) -> str:
     """The id in a line of a list, without space and image extension: ``'000092'`` for ``'000092.png'``."""
     line = line.strip().replace('\\', '/')
     stem, dot, extension = line.rpartition('.')
-    return stem if dot and f'.{extension.lower()}' in IMAGE_EXTENSIONS else line
+    return stem if dot and f'.{extension.lower()}' in EXTENSIONS else line
 
 
 def read_ids(path: Path) -> tuple[str, ...]:

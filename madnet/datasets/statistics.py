@@ -10,18 +10,25 @@ import numpy as np
 
 from madnet.errors import UserError
 from madnet.files import read_json, write_json
+from madnet.images import read_image, to_channels
+from madnet.images.values import ValueRange
 
-from .images import read_pixels, to_channels
 from .sirst_dataset import SIRSTDataset
 
 
-def measure_statistics(files: Sequence[str | os.PathLike], channels: int = 1, bit_depth: int = 16) -> dict:
+def measure_statistics(
+    files: Sequence[str | os.PathLike],
+    channels: int = 1,
+    bit_depth: int = 16,
+    value_range: ValueRange = None,
+) -> dict:
     """Mean and standard deviation of some images' pixels, each image with the same weight.
 
     Args:
         files: Image files.
         channels: 1 (luma) or 3.
         bit_depth: Bits in use of 16-bit files.
+        value_range: See :func:`~madnet.images.to_channels`.
 
     Returns:
         ``mean`` and ``std``, a list of one value or of three (RGB), on the 0–255 scale, to three decimals.
@@ -31,7 +38,8 @@ def measure_statistics(files: Sequence[str | os.PathLike], channels: int = 1, bi
     """
     first = second = np.zeros(channels)
     for file in files:
-        pixels = to_channels(read_pixels(file), channels, bit_depth).reshape(-1, channels).astype(np.float64)
+        pixels = to_channels(read_image(file), channels, bit_depth, value_range, file)
+        pixels = pixels.reshape(-1, channels).astype(np.float64)
         first = first + pixels.mean(0)
         second = second + (pixels**2).mean(0)
     mean = first / len(files)
@@ -43,7 +51,7 @@ def folder_statistics(dataset: SIRSTDataset, channels: int = 1, bit_depth: int =
     """:func:`measure_statistics` of a data set's images, measured again only when a file has changed.
 
     Args:
-        dataset: Its images count, not its pipeline.
+        dataset: Its images and its ``value_range`` count, not its pipeline.
         channels, bit_depth: As in :func:`measure_statistics`.
 
     Returns:
@@ -52,13 +60,13 @@ def folder_statistics(dataset: SIRSTDataset, channels: int = 1, bit_depth: int =
     """
     files = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
     stamps = [(str(Path(f).resolve()), (s := os.stat(f)).st_size, s.st_mtime_ns) for f in files]
-    key = hashlib.sha256(repr((channels, bit_depth, stamps)).encode()).hexdigest()
+    key = hashlib.sha256(repr((channels, bit_depth, dataset.value_range, stamps)).encode()).hexdigest()
     home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
     kept = home / 'madnet' / 'statistics' / f'{key[:32]}.json'
     try:
         return read_json(kept), False
     except UserError:
-        found = measure_statistics(files, channels, bit_depth)
+        found = measure_statistics(files, channels, bit_depth, dataset.value_range)
     with suppress(UserError):  # a cache that can't be written costs time, nothing else
         write_json(kept, found)
     return found, True

@@ -12,10 +12,10 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
-from madnet.datasets.images import read_pixels
 from madnet.errors import UserError
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike
+from madnet.images import read_image
 
 
 @METRICS.register_module()
@@ -99,7 +99,7 @@ class IRSTDMetric(BaseMetric):
                 name,
                 net_logits=net_logits,
                 base_size=base,
-                image=read_pixels(path) if self.scr and path and os.path.isfile(path) else None,
+                image=read_image(path) if self.scr and path and os.path.isfile(path) else None,
                 key=key,
             )
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from madnet.errors import UserError
-from madnet.evaluation.arrays import as_map, refuse_zero_one
 from madnet.evaluation.bootstrap import paired_bootstrap
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike, get_protocols
+from madnet.images import EXTENSIONS, MaskRule, fit_mask, image_size, read_image, read_mask
+from madnet.images.masks import MaskCensus, fits
+from madnet.images.score_maps import scores_and_peak
 
-_IMAGES = ('.png', '.bmp', '.tif', '.tiff')
-_ARRAYS = ('.npy', '.npz')
 # What the field's data sets and programs append to an image's name.
 _SUFFIX = re.compile(r'(_pixels0|_mask|_gt|_label|_pred|_score|_logits)$', re.IGNORECASE)
 
@@ -49,10 +48,9 @@ def find_maps(folder: str | os.PathLike, what: str) -> dict[str, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f'{what}: no folder {folder}')
-    known = (*_IMAGES, *_ARRAYS)
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in known)
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS)
     if not files:
-        raise UserError(f'{what}: no file in {folder}, expected one of {", ".join(known)}')
+        raise UserError(f'{what}: no file in {folder}, expected one of {", ".join(EXTENSIONS)}')
     maps: dict[str, Path] = {}
     for path in files:
         stem = _SUFFIX.sub('', path.stem)
@@ -63,19 +61,24 @@ def find_maps(folder: str | os.PathLike, what: str) -> dict[str, Path]:
 
 
 def pair_folders(
-    pred_dir: str | os.PathLike, mask_dir: str | os.PathLike, ids: Iterable[str] | None = None
+    pred_dir: str | os.PathLike,
+    mask_dir: str | os.PathLike,
+    ids: Iterable[str] | None = None,
+    mended: Mapping[str, Path] | None = None,
 ) -> Pairs:
     """Match predictions with masks, and compare their sizes from the files' headers.
 
     Args:
-        pred_dir: Score maps: 8- or 16-bit grey PNG (BMP, TIFF), ``.npy``, or ``.npz`` with one array.
-        mask_dir: Masks, the same types.
+        pred_dir: Score maps, see :func:`madnet.images.read_scores`.
+        mask_dir: Masks, see :func:`madnet.images.read_mask`.
         ids: The images to look at; default all of both folders.
+        mended: Id → mask file that is right where that of the folder is known to be wrong.
 
     Raises:
         UserError: A folder is missing or empty, or a file cannot be read.
     """
     preds, masks = find_maps(pred_dir, 'predictions'), find_maps(mask_dir, 'masks')
+    masks.update((i, path) for i, path in (mended or {}).items() if i in masks)
     wanted = set(preds) | set(masks)
     if ids is not None:
         wanted = {_SUFFIX.sub('', re.sub(r'\.png$', '', i.strip())) for i in ids if i.strip()}
@@ -85,53 +88,13 @@ def pair_folders(
             problems += [f'{name} has no prediction'] * (name not in preds)
             problems += [f'{name} has no mask'] * (name not in masks)
             continue
-        sizes = _size(preds[name]), _size(masks[name])
-        if sizes[0] != sizes[1]:
+        sizes = image_size(preds[name]), image_size(masks[name])
+        if not fits(*sizes):
             w, h = zip(*sizes, strict=True)
             problems.append(f'{name} is {w[0]} × {h[0]}, its mask {w[1]} × {h[1]} (width × height)')
         else:
             found.append((name, preds[name], masks[name]))
     return Pairs(tuple(found), tuple(problems))
-
-
-def read_map(path: Path) -> np.ndarray:
-    """A one-channel file as (H, W): images as uint8 or uint16 grey values, arrays as they are.
-
-    Raises:
-        UserError: Not readable, several arrays in an ``.npz``, or more than one channel.
-    """
-    try:
-        if path.suffix.lower() in _ARRAYS:
-            array = np.load(path, allow_pickle=False)
-            if path.suffix.lower() == '.npz':
-                if len(array.files) != 1:
-                    raise UserError(f'{path}: holds {len(array.files)} arrays, expected one')
-                array = array[array.files[0]]
-            return as_map(array, str(path))
-        with Image.open(path) as image:
-            if image.mode in ('1', 'P'):
-                image = image.convert('L')
-            if image.mode == 'I':
-                return np.asarray(image).astype(np.uint16)
-            if image.mode not in ('L', 'I;16', 'I;16B', 'F'):
-                raise UserError(f'{path}: mode {image.mode}, expected one grey channel; convert it first')
-            return np.asarray(image)
-    except (OSError, ValueError, EOFError) as e:
-        raise UserError(f'{path}: not readable as a map ({type(e).__name__})') from None
-
-
-def read_scores(path: Path, from_logits: bool = False) -> np.ndarray:
-    """A score map as (H, W) float32; whole-number grey values are divided by their type's maximum.
-
-    Raises:
-        UserError: As :func:`read_map`; or whole numbers where logits were announced.
-    """
-    array = read_map(path)
-    if array.dtype.kind in 'ui' and array.dtype.itemsize <= 2 and array.dtype != np.int8:
-        if from_logits:
-            raise UserError(f'{path}: {array.dtype} grey values cannot be logits')
-        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
-    return array.astype(np.float32)
 
 
 def score_folder(
@@ -145,6 +108,9 @@ def score_folder(
     ids: Iterable[str] | None = None,
     allow_missing: bool = False,
     boxes: bool = False,
+    mask_values: Sequence[int] | None = None,
+    labels: bool = False,
+    mended: Mapping[str, Path] | None = None,
 ) -> tuple[Evaluator, tuple[str, ...]]:
     """Score a folder of maps against a folder of masks.
 
@@ -158,6 +124,10 @@ def score_folder(
         ids: Score only these.
         allow_missing: Score what is complete although some files are missing, extra or mis-sized.
         boxes: Whether to add the box view (needs pycocotools).
+        mask_values: The stored value of the background in masks, then those of targets; see
+            :class:`madnet.images.MaskRule`.
+        labels: The predictions are labels: 0 is background, anything else target.
+        mended: Id → mask file to take instead of the folder's.
 
     Returns:
         The evaluator, ready for ``compute()``, ``details()`` and ``per_image()``; and what was left out.
@@ -167,18 +137,30 @@ def score_folder(
             map.
     """
     chosen = get_protocols(protocols)
-    pairs = pair_folders(pred_dir, mask_dir, ids)
+    rule, census = MaskRule(mask_values), MaskCensus()
+    pairs = pair_folders(pred_dir, mask_dir, ids, mended)
     _refuse(pairs.problems, allow_missing)
+    peaks = []
     images = find_maps(image_dir, 'images') if image_dir is not None else {}
     evaluator = Evaluator(chosen, boxes=boxes)
     for name, pred, mask in pairs.found:
+        scores, peak = _scores(pred, from_logits, labels)
+        truth = read_mask(mask, rule, strict=False)
+        census.add(mask, truth)
+        peaks.append(peak)
         evaluator.update(
-            _scores(pred, from_logits),
-            _mask(mask),
+            scores,
+            fit_mask(truth, scores.shape, mask, pred),
             name,
             from_logits=from_logits,
             base_size=size,
-            image=_grey(images[name]) if name in images else None,
+            image=read_image(images[name]) if name in images else None,
+        )
+    census.refuse(str(mask_dir), rule, '--mask-values')
+    if peaks and None not in peaks and max(peaks) == 1:
+        raise UserError(
+            f'{pred_dir}: {len(peaks)} files of whole numbers 0 and 1, which as grey values would be scores '
+            'of almost 0; if 1 is target, say so by --labels (labels=True).'
         )
     if not len(evaluator):
         raise UserError(f'no prediction in {pred_dir} belongs to a mask in {mask_dir}')
@@ -216,7 +198,7 @@ def compare_folders(
     if len(get_protocols(protocol)) != 1:
         raise UserError('a comparison takes one protocol')
     ids = options.pop('ids', None)
-    sides = [pair_folders(folder, mask_dir, ids) for folder in (dir_a, dir_b)]
+    sides = [pair_folders(folder, mask_dir, ids, options.get('mended')) for folder in (dir_a, dir_b)]
     left_out = tuple(f'{side}: {p}' for side, pairs in zip('AB', sides, strict=True) for p in pairs.problems)
     _refuse(left_out, options.get('allow_missing', False))
     common = sorted({f[0] for f in sides[0].found} & {f[0] for f in sides[1].found})
@@ -254,37 +236,11 @@ def _listing(problems: tuple[str, ...], at_most: int = 20) -> str:
     return '; '.join(problems[:at_most]) + more
 
 
-def _scores(path: Path, from_logits: bool) -> np.ndarray:
-    scores = read_scores(path, from_logits)
+def _scores(path: Path, from_logits: bool, labels: bool) -> tuple[np.ndarray, int | None]:
+    scores, peak = scores_and_peak(path, from_logits, labels)
     low, high = np.nanmin(scores, initial=np.inf), np.nanmax(scores, initial=-np.inf)
     if not from_logits and (low < 0 or high > 1):
         raise UserError(
             f'{path}: values {low:g} to {high:g}, expected 0–1; give --logits if these are logits'
         )
-    return scores
-
-
-def _mask(path: Path) -> np.ndarray:
-    mask = read_map(path)
-    refuse_zero_one(mask, str(path))
-    return mask
-
-
-def _grey(path: Path) -> np.ndarray:
-    if path.suffix.lower() in _ARRAYS:
-        return np.load(path, allow_pickle=False)
-    with Image.open(path) as image:
-        deep = image.mode in ('I', 'F') or image.mode.startswith('I;')
-        return np.asarray(image if deep else image.convert('RGB'))
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """(width, height), from the header where the type allows."""
-    if path.suffix.lower() in _ARRAYS:
-        height, width = read_map(path).shape
-        return width, height
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError:
-        raise UserError(f'{path}: not readable as an image') from None
+    return scores, peak

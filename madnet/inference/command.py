@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,10 +22,11 @@ from madnet.classical.detectors import DETECTORS
 from madnet.engine.cli import parse_options
 from madnet.errors import UserError
 from madnet.files import write_whole
+from madnet.images.values import ValueRange
 from madnet.pretrained import get_pretrained, list_pretrained
 from madnet.progress import progress_bar
 
-from .inputs import list_images, unique_names
+from .inputs import Frame, list_frames, unique_names
 from .outputs import PER_IMAGE, image_files, parse_formats, record, write_tables
 from .predictor import Predictor
 
@@ -42,7 +43,7 @@ def predict_files(
     threshold: float = 0.5,
     tile: int | tuple[int, int] | None = None,
     overlap: int | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange = None,
     device: str | None = None,
     views: int | None = None,
     fold: bool = False,
@@ -79,8 +80,11 @@ def predict_files(
         KeyboardInterrupt: At SIGINT and SIGTERM.
     """
     kinds = parse_formats(formats)
-    paths = [p for i in inputs for p in list_images(i)]
-    names = unique_names(paths)
+    frames = [f for i in inputs for f in list_frames(i)]
+    paths = list(dict.fromkeys(f.path for f in frames))
+    firsts = [f.path for f in frames if not f.number]  # a file given twice is told of
+    stems = dict(zip(paths, unique_names(firsts), strict=True))
+    names = [stems[f.path] + f.suffix for f in frames]
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise UserError(f'--out {out}: is a file, expected a folder.')
@@ -104,26 +108,33 @@ def predict_files(
     )
     # Also with several processes: what is wrong with the detector is told before they start.
     predictor = make()
-    work = list(zip(paths, names, strict=True))
+    pipeline = predictor.detector.pipeline
+    pipeline.measure([(f.path, f.number) for f in frames])
+    make.keywords['value_range'] = pipeline.value_range
+    if jobs > 1:
+        with suppress(UserError):  # what holds for all images, such as a dark range, is said here, once
+            pipeline.load(frames[0].path, frames[0].number)
+    work = list(zip(frames, names, strict=True))
     outcomes, stopped = _predict_all(make, predictor, jobs, out, kinds, work)
     records = [outcome for outcome in outcomes if isinstance(outcome, dict)]
     unreadable = [
-        {'file': str(path), 'reason': outcome}
-        for path, outcome in zip(paths, outcomes, strict=True)
+        {'file': str(frame), 'reason': outcome}
+        for frame, outcome in zip(frames, outcomes, strict=True)
         if isinstance(outcome, str)
     ]
-    if unreadable and len(paths) == 1:
+    if unreadable and len(frames) == 1:
         raise UserError(unreadable[0]['reason'])
     about = {
         'detector': {'name': predictor.detector.name, **predictor.detector.origin},
         'threshold': threshold,
         'min_area': min_area,
         'tile': tile,
+        'value_range': pipeline.value_range,
         'versions': {'madnet': madnet.__version__},
         'unreadable': unreadable,
     }
     if stopped is not None:
-        about['not_done'] = [str(p) for p, outcome in zip(paths, outcomes, strict=True) if outcome is None]
+        about['not_done'] = [str(f) for f, outcome in zip(frames, outcomes, strict=True) if outcome is None]
     if (unreadable or stopped is not None) and 'json' not in kinds:
         kinds = (*kinds, 'json')
     if records or unreadable:
@@ -139,7 +150,7 @@ def predict_files(
     if unreadable:
         count, others = (str(len(unreadable)), 'the others are done') if records else ('all', 'none is done')
         raise UserError(
-            f'{count} of {len(paths)} images could not be predicted, {others}; {out / "targets.json"} has '
+            f'{count} of {len(frames)} images could not be predicted, {others}; {out / "targets.json"} has '
             f'the reasons, the first is: {unreadable[0]["reason"]}'
         )
     return records
@@ -151,7 +162,7 @@ def _predict_all(
     jobs: int,
     out: Path,
     kinds: Sequence[str],
-    work: list[tuple[Path, str]],
+    work: list[tuple[Frame, str]],
 ) -> tuple[list[_Outcome], BaseException | None]:
     """The outcome of :func:`_predict` for each task, and what ended the work before its time."""
     outcomes: list[_Outcome] = [None] * len(work)
@@ -176,18 +187,18 @@ def _predict_all(
 
 
 def _predict(
-    predictor: Predictor, out: Path, kinds: Sequence[str], path: Path, name: str
+    predictor: Predictor, out: Path, kinds: Sequence[str], frame: Frame, name: str
 ) -> dict[str, Any] | str:
     """Write an image's files; returns its record, or what is wrong with it."""
     try:
-        prediction = predictor(path)
+        prediction = predictor(frame)
         files, found = image_files(out, kinds, prediction, name), record(prediction, name)
     except UserError as e:
         return str(e)
     except MemoryError:
-        return f'{path}: not enough memory; --tile needs less.'
+        return f'{frame}: not enough memory; --tile needs less.'
     except Exception as e:  # whatever a codec, OpenCV or torch raise: no image ends the others
-        return f'{path}: {type(e).__name__}: {" ".join(str(e).split())[:200]}'
+        return f'{frame}: {type(e).__name__}: {" ".join(str(e).split())[:200]}'
     for file, content in files:
         write_whole(file, content)
     return found
@@ -198,7 +209,7 @@ def _in_processes(
     jobs: int,
     out: Path,
     kinds: Sequence[str],
-    work: list[tuple[Path, str]],
+    work: list[tuple[Frame, str]],
     outcomes: list[_Outcome],
 ) -> None:
     """Put the outcome of :func:`_predict` for each task of ``work`` into its place, as far as it was reached,

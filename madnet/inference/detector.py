@@ -15,11 +15,12 @@ from torch import nn
 
 from madnet.classical.detectors import DETECTORS
 from madnet.datasets.image_pipeline import ImagePipeline
-from madnet.datasets.images import IMAGE_EXTENSIONS
 from madnet.engine.checkpoint import load_weights, recorded_statistics, sha256_of
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
 from madnet.engine.config import check_config, load_config
 from madnet.errors import UserError, nearest
+from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS
+from madnet.images.values import ValueRange
 from madnet.pretrained import get_pretrained, list_pretrained, load_pretrained
 
 # What the methods without training want: one channel at the image's own size.
@@ -48,7 +49,7 @@ def load_detector(
     model: str | os.PathLike | Config,
     checkpoint: str | os.PathLike | None = None,
     device: str | torch.device = 'cpu',
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange = None,
     options: Mapping[str, Any] | None = None,
     trust_checkpoint: bool = False,
     dataset: str | None = None,
@@ -87,7 +88,7 @@ def load_detector(
             raise UserError(f'{name}: shipped with its config, which options cannot change.')
         network, pipeline = load_pretrained(name, device, value_range=value_range)
         return LoadedDetector(name, network, pipeline, {'sha256': get_pretrained(name).sha256})
-    if suffix in IMAGE_EXTENSIONS:
+    if suffix in (*EXTENSIONS, *VIDEO_EXTENSIONS):
         raise UserError(f'{name}: found an image where a detector is expected. {_known(name)}')
     if is_file:
         trained = recorded_statistics(checkpoint and read_checkpoint(checkpoint, trust_checkpoint))
@@ -109,7 +110,7 @@ def _from_config(
     cfg: Config,
     checkpoint: str | os.PathLike | None,
     device: str | torch.device,
-    value_range: tuple[float, float] | None,
+    value_range: ValueRange,
     trust_checkpoint: bool,
     name: str | None = None,
 ) -> LoadedDetector:

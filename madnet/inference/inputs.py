@@ -5,34 +5,61 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from madnet.datasets.images import IMAGE_EXTENSIONS
 from madnet.errors import UserError, nearest
+from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS, count_frames
+from madnet.images.frames import RAW_DESCRIPTION
+from madnet.images.notices import say_once
 
-Source: TypeAlias = str | os.PathLike | np.ndarray
+_KNOWN = (*EXTENSIONS, *VIDEO_EXTENSIONS)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image in a file.
+
+    Attributes:
+        path: The file.
+        number: Which of its frames; None where it holds one.
+    """
+
+    path: Path
+    number: int | None = None
+
+    @property
+    def suffix(self) -> str:
+        """What the names of results carry for this frame: ``_0003``; nothing where it is the only one."""
+        return '' if self.number is None else f'_{self.number:04d}'
+
+    def __str__(self) -> str:
+        return str(self.path) + ('' if self.number is None else f', frame {self.number}')
+
+
+Source: TypeAlias = str | os.PathLike | Frame | np.ndarray
 
 
 def is_single(source: object) -> bool:
-    """Whether a source stands for one image: an array, or a path that is no folder."""
-    if isinstance(source, np.ndarray):
+    """Whether a source stands for one image: an array, a frame, or a file that holds one."""
+    if isinstance(source, np.ndarray | Frame):
         return True
-    return isinstance(source, str | os.PathLike) and not Path(source).is_dir()
+    return isinstance(source, str | os.PathLike) and [f.number for f in list_frames(source)] == [None]
 
 
-def iterate(source: Source | Iterable[Source]) -> Iterator[Path | np.ndarray]:
+def iterate(source: Source | Iterable[Source]) -> Iterator[Frame | np.ndarray]:
     """The images that a source stands for, one by one; folders by the names of their files.
 
     Raises:
         UserError: A path that does not exist, a folder without images, or something that is no image.
     """
-    if isinstance(source, np.ndarray):
+    if isinstance(source, np.ndarray | Frame):
         yield source
     elif isinstance(source, str | os.PathLike):
-        yield from list_images(source)
+        yield from list_frames(source)
     elif isinstance(source, Iterable) and not hasattr(source, '__array__'):
         for part in source:
             yield from iterate(part)
@@ -42,19 +69,48 @@ def iterate(source: Source | Iterable[Source]) -> Iterator[Path | np.ndarray]:
         )
 
 
+def _is_no_content(path: Path) -> bool:
+    return path.name.startswith('.') or path.name == RAW_DESCRIPTION
+
+
+def list_frames(path: str | os.PathLike) -> list[Frame]:
+    """The frames in a file, or in the image files of a folder (see :func:`list_images`).
+
+    A file whose header cannot be read counts as one frame: reading it will say what is wrong.
+
+    Raises:
+        UserError: As :func:`list_images`.
+    """
+    found = []
+    for file in list_images(path):
+        try:
+            frames = count_frames(file)
+        except UserError:
+            frames = 1
+        found += [Frame(file)] if frames == 1 else [Frame(file, number) for number in range(frames)]
+    return found
+
+
 def list_images(path: str | os.PathLike) -> list[Path]:
     """A file itself; of a folder the image files in it, not below it, sorted by name.
+
+    How many other files a folder holds is told once.
 
     Raises:
         UserError: No such path (the nearest names are offered), or a folder without images.
     """
     path = Path(path)
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_EXTENSIONS and p.is_file())
+        files = sorted(p for p in path.iterdir() if p.is_file() and not _is_no_content(p))
+        found = [p for p in files if p.suffix.lower() in _KNOWN]
         if not found:
-            below = sorted({p.parent.name for t in IMAGE_EXTENSIONS for p in path.glob(f'*/*{t}')})
+            below = sorted({p.parent.name for t in _KNOWN for p in path.glob(f'*/*{t}')})
             hint = f' There are some in {", ".join(below[:3])}.' if below else ''
-            raise UserError(f'{path}: no image in this folder ({", ".join(IMAGE_EXTENSIONS)}).{hint}')
+            raise UserError(f'{path}: no image in this folder ({", ".join(_KNOWN)}).{hint}')
+        skipped = Counter(p.suffix or 'no ending' for p in files if p.suffix.lower() not in _KNOWN)
+        if skipped:
+            kinds = ', '.join(f'{n} {kind}' for kind, n in sorted(skipped.items()))
+            say_once(f'{path}: {sum(skipped.values())} files are no images and are left out: {kinds}.')
         return found
     if not path.is_file():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

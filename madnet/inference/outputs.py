@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from madnet.datasets.images import encode_png
 from madnet.errors import UserError, nearest
 from madnet.files import json_text, write_whole
+from madnet.images import encode_png
 from madnet.text import csv_text
 from madnet.visualization.overlay import draw_overlay
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,11 @@ from mmseg.structures import SegDataSample
 from madnet.engine.irstd_metric import target_probability
 from madnet.errors import UserError
 from madnet.evaluation.arrays import as_scores
+from madnet.images.values import ValueRange
 from madnet.models.deploy import switch_to_deploy
 
 from .detector import load_detector
-from .inputs import Source, is_single, iterate
+from .inputs import Frame, Source, is_single, iterate
 from .prediction import Prediction
 from .tiling import Tiling
 
@@ -50,7 +50,8 @@ class Predictor:
             whole image, as MAD-Net's memory, sees a tile where it would see the image.
         value_range: Grey values that become black and white, for files and arrays whose sensor does not use
             the whole range of their type, such as (0, 16383) for 14 bits; needed for floats that are not on
-            the 0–255 scale.
+            the 0–255 scale. ``'auto'``: percentiles, measured once over all images of a folder or file, and
+            for each array and each item of a list. None: what the config says.
         views: Mirrored and turned views of an image whose logits a network averages: 1, 2, 4 or 8, at so many
             times the cost; None for what the config says, usually 1.
         fold: Fold re-parameterised blocks for speed: the same scores to rounding.
@@ -73,7 +74,7 @@ class Predictor:
         threshold: float = 0.5,
         tile: int | tuple[int, int] | None = None,
         overlap: int | None = None,
-        value_range: tuple[float, float] | None = None,
+        value_range: ValueRange = None,
         views: int | None = None,
         fold: bool = False,
         options: Mapping[str, Any] | None = None,
@@ -109,14 +110,17 @@ class Predictor:
 
         Args:
             source: An image file; an array (H, W) or (H, W, 3) BGR, of 8 or 16 bit or floats on the 0–255
-                scale; a folder, whose image files are taken by name; or a list of such.
+                scale; a folder, whose image files are taken by name; or a list of such. Pages of a TIFF,
+                frames of a GIF, a video or an array file are images.
 
         Returns:
-            A prediction for one image, a list of them for a folder or list.
+            A prediction for one image, a list of them for a folder, a file of several frames, or a list.
 
         Raises:
             UserError: No such file, no image, or an array that is none.
         """
+        files = iterate(source) if isinstance(source, str | os.PathLike) else ()
+        self.detector.pipeline.measure([(f.path, f.number) for f in files])
         found = self.stream(source)
         return next(found) if is_single(source) else list(found)
 
@@ -127,15 +131,19 @@ class Predictor:
             yield self._predict(image, f'image_{number}')
 
     @torch.no_grad()
-    def _predict(self, image: Path | np.ndarray, name: str) -> Prediction:
-        path = None if isinstance(image, np.ndarray) else image
-        pixels = self.detector.pipeline.load(image)
+    def _predict(self, image: Frame | np.ndarray, name: str) -> Prediction:
+        path = None
+        if isinstance(image, Frame):
+            path, name = image.path, image.path.stem + image.suffix
+            pixels = self.detector.pipeline.load(path, image.number)
+        else:
+            pixels = self.detector.pipeline.load(image)
         shown = str(path or name)
         if self.tiling is None:
             scores = self._score(pixels, shown)
         else:
             scores = self.tiling.apply(lambda part: self._score(part, shown), pixels)
-        return Prediction(path.stem if path else name, scores, self.threshold, path, pixels, self.min_area)
+        return Prediction(name, scores, self.threshold, path, pixels, self.min_area)
 
     def _score(self, pixels: np.ndarray, shown: str) -> np.ndarray:
         sample = self.detector.pipeline.prepare(pixels, shown)

@@ -8,7 +8,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import nn
 
-from madnet.datasets.image_pipeline import ImagePipeline
+from madnet.datasets.image_pipeline import ImagePipeline, with_range
 from madnet.engine.checkpoint_file import read_shipped
 from madnet.files import read_json
 from madnet.records import get_pretrained
@@ -47,4 +47,4 @@ def load_pretrained(
     model.load_state_dict(read_shipped(entry))
     if config.get('channels_last'):
         model = model.to(memory_format=torch.channels_last)
-    return model.to(device).eval(), ImagePipeline(**config['pipeline'], value_range=value_range)
+    return model.to(device).eval(), ImagePipeline(**with_range(config['pipeline'], value_range))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madnet.datasets.images import encode_png
+from madnet.images import encode_png
 from madnet.visualization.material import detect, read_score_map
 from madnet.visualization.overlay import draw_overlay
 from madnet.visualization.run_results import RunResult

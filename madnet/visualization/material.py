@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from madnet.datasets.images import fit_mask, read_pixels, to_mask
 from madnet.datasets.locate import locate
 from madnet.errors import UserError
 from madnet.evaluation.arrays import sigmoid
 from madnet.evaluation.components import Components, find_components
-from madnet.evaluation.folders import find_maps, read_scores
+from madnet.evaluation.folders import find_maps
 from madnet.evaluation.matching import Match, match_components
 from madnet.evaluation.rules import half
+from madnet.images import fit_mask, read_image, read_mask, read_scores
 
 THRESHOLD = 0.5
 RADIUS = 3.0
@@ -65,8 +65,8 @@ class Material:
         Raises:
             UserError: A file can't be read, or the mask has another shape than the image.
         """
-        image = read_pixels(self.images[image_id])
-        mask = to_mask(read_pixels(self.masks[image_id]))
+        image = read_image(self.images[image_id])
+        mask = read_mask(self.masks[image_id])
         mask = fit_mask(mask, image.shape[:2], self.masks[image_id], self.images[image_id])
         return image, find_components(half(mask))
 

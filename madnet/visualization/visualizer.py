@@ -9,10 +9,10 @@ from mmengine.visualization import Visualizer
 from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 
-from madnet.datasets.images import encode_png
 from madnet.evaluation.components import find_components
 from madnet.evaluation.matching import match_components
 from madnet.files import write_whole
+from madnet.images import encode_png
 from madnet.visualization.overlay import draw_overlay
 
 

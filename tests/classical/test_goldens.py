@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from madnet.classical import get_detector
-from madnet.datasets.images import read_pixels, to_channels
+from madnet.images import read_image, to_channels
 
 FILTER, LOW_RANK = 1e-9, 1e-6
 MAP = 5e-4  # maps are kept as float16
@@ -100,7 +100,7 @@ def case(request, golden_dir, data_root):
         pytest.skip(f'{path.name} or its image is not at hand')
     with np.load(path) as archive:
         golden = dict(archive)
-    image = to_channels(read_pixels(image_path), 1)[..., 0]
+    image = to_channels(read_image(image_path), 1)[..., 0]
     assert image.shape == tuple(golden['_shape'])
     assert image.sum() == golden['_image_sum']
 

@@ -8,8 +8,8 @@ import pytest
 from madnet.curation import labels
 from madnet.curation.labels import decode_rle, encode_rle, from_box, mask_of
 from madnet.datasets import SIRSTDataset
-from madnet.datasets.images import encode_png
 from madnet.evaluation.components import find_components
+from madnet.images import encode_png
 
 IDS = [f's{n // 3}/f{n}' for n in range(9)]
 

@@ -13,7 +13,7 @@ import pytest
 
 from madnet.curation import fetching, unpacking
 from madnet.datasets import SIRSTDataset, split_ids
-from madnet.datasets.images import encode_png
+from madnet.images import encode_png
 
 IDS = [f'a{n}' for n in range(10)]
 

@@ -87,10 +87,19 @@ def test_wrong_arguments(kwargs):
         LoadSIRSTImage(**kwargs)
 
 
-def test_float_files_are_refused(tmp_path):
-    Image.fromarray(GREY.astype(np.float32)).save(tmp_path / 'x.tif')
-    with pytest.raises(UserError, match='float32; expected 8 or 16 bit'):
-        load(tmp_path / 'x.tif')
+def test_floats_need_a_range_unless_they_are_on_the_scale(tmp_path):
+    path = tmp_path / 'x.tif'
+    Image.fromarray(GREY.astype(np.float32)).save(path)
+    np.testing.assert_array_equal(load(path, channels=1)['img'][..., 0], GREY)
+    kelvin = 270 + GREY.astype(np.float32) / 8
+    Image.fromarray(kelvin).save(path)
+    with pytest.raises(UserError, match=r'270 to 301.*--value-range 270 301'):
+        load(path)
+    img = load(path, channels=1, value_range=(270, 301.875))['img'][..., 0]
+    np.testing.assert_allclose(img, GREY, atol=1e-3)
+    low, high = np.percentile(kelvin, (0.1, 99.99))
+    img = load(path, channels=1, value_range='auto')['img'][..., 0]
+    np.testing.assert_allclose(img, np.clip((kelvin - low) / (high - low) * 255, 0, 255), atol=1e-3)
 
 
 def load_mask(path, shape=(12, 17), **kwargs):

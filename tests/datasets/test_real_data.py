@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from madnet.datasets import SIRSTDataset, find_near_duplicates, get_entry, split_ids
-from madnet.datasets.images import read_pixels, to_mask
 from madnet.errors import UserError
+from madnet.images import read_image, read_mask
 
 LOAD = [{'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'LoadSIRSTMask'}]
 
@@ -29,7 +29,7 @@ def test_whole_sets_hold_the_targets_of_the_catalogue(root, name, images):
     targets = 0
     for i in range(images):
         info = dataset.get_data_info(i)
-        mask = to_mask(read_pixels(info['seg_map_path']))
+        mask = read_mask(info['seg_map_path'])
         targets += cv2.connectedComponents((mask > 127).astype(np.uint8), connectivity=8)[0] - 1
     assert (
         targets == get_entry(name).targets == {'NUAA-SIRST': 533, 'NUDT-SIRST': 1863, 'IRSTD-1K': 1492}[name]
@@ -86,7 +86,7 @@ def test_statistics_of_the_training_images(root, name):
     dataset = SIRSTDataset(root(name), 'trainval')
     total = np.zeros(3)
     for i in range(len(dataset)):
-        pixels = read_pixels(dataset.get_data_info(i)['img_path']).astype(np.float64)
+        pixels = read_image(dataset.get_data_info(i)['img_path']).astype(np.float64)
         rgb = pixels[..., ::-1] if pixels.ndim == 3 else pixels[..., None].repeat(3, axis=2)
         grey = rgb @ (0.299, 0.587, 0.114)
         total += grey.size, grey.sum(), (grey**2).sum()

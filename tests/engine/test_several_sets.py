@@ -14,9 +14,9 @@ from madnet.engine.config import load_config
 from madnet.engine.test import run_test
 from madnet.errors import UserError
 from madnet.evaluation import evaluate, make_protocol
-from madnet.evaluation.folders import read_scores
 from madnet.evaluation.thresholds import parse_threshold, refuse_same_part
 from madnet.files import read_json
+from madnet.images import read_scores
 from madnet.records import MetricsFile, metrics_text, read_per_image
 
 SETS = """

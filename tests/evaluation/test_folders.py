@@ -10,8 +10,9 @@ import pytest
 
 from madnet.errors import UserError
 from madnet.evaluation import PROTOCOLS, compare_folders, evaluate, evaluate_all, score_folder
-from madnet.evaluation.folders import find_maps, pair_folders, read_scores
+from madnet.evaluation.folders import find_maps, pair_folders
 from madnet.evaluation.rules import MATCHINGS, sentence
+from madnet.images import read_scores
 
 from . import plain
 
@@ -116,13 +117,61 @@ def test_bad_folders_and_files(folders, tmp_path):
         pair_folders(preds, masks)
 
 
-def test_coloured_masks_are_refused(folders):
-    preds, masks, _ = folders
-    cv2.imwrite(str(masks / 'Misc_0_pixels0.png'), np.zeros((40, 30, 3), np.uint8))
-    with pytest.raises(UserError, match='mode RGB'):
+def test_coloured_masks_count_by_their_strongest_channel(folders):
+    preds, masks, pairs = folders
+    expected = score_folder(preds, masks)[0].compute()
+    for k, (_, mask) in enumerate(pairs):
+        red = np.stack([np.zeros_like(mask), np.zeros_like(mask), mask], axis=2)
+        cv2.imwrite(str(masks / f'Misc_{k}_pixels0.png'), red)
+    assert str(score_folder(preds, masks)[0].compute()) == str(expected)
+
+
+@pytest.mark.parametrize('value', [1, 100])
+def test_masks_without_a_bright_value_are_refused_unless_told(folders, value):
+    preds, masks, pairs = folders
+    expected = score_folder(preds, masks)[0].compute()['native']
+    for k, (_, mask) in enumerate(pairs):
+        cv2.imwrite(str(masks / f'Misc_{k}_pixels0.png'), (mask > 127).astype(np.uint8) * value)
+    with pytest.raises(UserError, match=f'highest values: {value} .*--mask-values 0 {value}'):
         score_folder(preds, masks)
-    cv2.imwrite(str(masks / 'Misc_0_pixels0.png'), np.eye(40, 30, dtype=np.uint8))
-    with pytest.raises(UserError, match='0 and 1'):
+    told = score_folder(preds, masks, mask_values=(0, value))[0].compute()['native']
+    assert told['IoU'] == expected['IoU']
+    with pytest.raises(UserError, match=rf'values 0, {value}; expected those of mask_values, 0, 7'):
+        score_folder(preds, masks, mask_values=(0, 7))
+
+
+def test_inverted_masks_are_refused_unless_told(folders):
+    preds, masks, pairs = folders
+    expected = score_folder(preds, masks, mask_values=None)[0].compute()['native']
+    for k, (_, mask) in enumerate(pairs):
+        white = (mask > 127).astype(np.uint8) * 255
+        cv2.imwrite(str(masks / f'Misc_{k}_pixels0.png'), 255 - white)
+    with pytest.raises(UserError, match='look inverted: --mask-values 255 0'):
+        score_folder(preds, masks)
+    assert score_folder(preds, masks, mask_values=(255, 0))[0].compute()['native']['Pd'] == expected['Pd']
+
+
+def test_predicted_labels_are_refused_unless_told(folders):
+    """mmseg writes 0 and 1; as grey values they would be scores of 0.004."""
+    preds, masks, pairs = folders
+    labels = preds.parent / 'labels'
+    labels.mkdir()
+    for k, (_, mask) in enumerate(pairs):
+        cv2.imwrite(str(labels / f'Misc_{k}.png'), (mask > 127).astype(np.uint8))
+    with pytest.raises(UserError, match=r'0 and 1.*--labels'):
+        score_folder(labels, masks)
+    result = score_folder(labels, masks, labels=True)[0].compute()['native']
+    assert (result['IoU'], result['Pd'], result['Fa']) == (1, 1, 0)
+
+
+def test_a_scaled_mask_is_fitted_and_a_padded_one_is_not(folders):
+    preds, masks, pairs = folders
+    twice = pairs[0][1].repeat(2, axis=0).repeat(2, axis=1)
+    expected = score_folder(preds, masks)[0].compute()
+    cv2.imwrite(str(masks / 'Misc_0_pixels0.png'), twice)
+    assert str(score_folder(preds, masks)[0].compute()) == str(expected)
+    cv2.imwrite(str(masks / 'Misc_0_pixels0.png'), np.pad(pairs[0][1], ((0, 1), (0, 1))))
+    with pytest.raises(UserError, match='its mask 31 × 41'):
         score_folder(preds, masks)
 
 

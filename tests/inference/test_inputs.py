@@ -32,7 +32,7 @@ def test_folders(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [p.name for p in list_images(tmp_path)] == ['a.tif', 'b.PNG']
-    assert [p.name for p in iterate([tmp_path, str(tmp_path / 'below')])] == ['a.tif', 'b.PNG', 'c.png']
+    assert [f.path.name for f in iterate([tmp_path, str(tmp_path / 'below')])] == ['a.tif', 'b.PNG', 'c.png']
     with pytest.raises(UserError, match=r"Did you mean 'a\.tif'"):
         list_images(tmp_path / 'a.tiff')
     (tmp_path / 'empty' / 'deep').mkdir(parents=True)

@@ -6,8 +6,8 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from madnet.datasets.images import encode_png
 from madnet.files import write_whole
+from madnet.images import encode_png
 
 
 @HOOKS.register_module()

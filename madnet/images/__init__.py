@@ -1,0 +1,34 @@
+"""Files of images, masks and score maps to arrays: one reader for each, which every part of the package uses.
+
+Needs NumPy, OpenCV and Pillow, nothing of PyTorch.
+"""
+
+from madnet.images.frames import (
+    EXTENSIONS,
+    VIDEO_EXTENSIONS,
+    count_frames,
+    encode_jpeg,
+    encode_png,
+    image_size,
+    read_image,
+)
+from madnet.images.masks import MaskRule, fit_mask, read_mask
+from madnet.images.score_maps import read_scores
+from madnet.images.values import check_value_range, measure_range, to_channels
+
+__all__ = [
+    'EXTENSIONS',
+    'VIDEO_EXTENSIONS',
+    'MaskRule',
+    'check_value_range',
+    'count_frames',
+    'encode_jpeg',
+    'encode_png',
+    'fit_mask',
+    'image_size',
+    'measure_range',
+    'read_image',
+    'read_mask',
+    'read_scores',
+    'to_channels',
+]

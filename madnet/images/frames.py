@@ -1,0 +1,418 @@
+"""Image files to arrays: any depth, one frame or many; and arrays to PNG."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from madnet.errors import UserError
+
+#: Endings of image files, in the order in which one is preferred to another of the same stem.
+EXTENSIONS = (
+    *('.png', '.bmp', '.tif', '.tiff', '.jpg', '.jpeg', '.webp', '.gif'),
+    *('.npy', '.npz', '.raw'),
+)
+#: Endings of videos, whose frames can be predicted.
+VIDEO_EXTENSIONS = ('.avi', '.mp4', '.mkv', '.mov')
+
+#: Beside ``.raw`` files: what their bytes are, such as ``{"height": 480, "width": 640, "dtype": "uint16"}``.
+RAW_DESCRIPTION = 'raw.json'
+
+_NO_IMAGE = 'not an image: expected a whole PNG, BMP, TIFF, JPEG, WebP, GIF or NumPy file'
+_ARRAYS = ('.npy', '.npz')
+_TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+
+
+def pixel_limit() -> int:
+    """How many pixels a frame may have: ``$MADNET_MAX_PIXELS``, by default 2²⁸.
+
+    A file of a few kB can claim to be an image that no memory holds.
+
+    Raises:
+        UserError: The variable holds no positive number.
+    """
+    value = os.environ.get('MADNET_MAX_PIXELS') or str(2**28)
+    if not value.isdigit() or int(value) < 1:
+        raise UserError(f'$MADNET_MAX_PIXELS: found {value!r}, expected a number of pixels.')
+    return int(value)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before its pixels are read.
+
+    Attributes:
+        width, height: Of the first frame.
+        frames: How many there are.
+        mode: Pillow's mode of an image (``'P'`` for a palette, ``'1'`` for 1 bit, also of arrays); else
+            ``''``.
+    """
+
+    width: int
+    height: int
+    frames: int = 1
+    mode: str = ''
+
+
+def read_image(path: str | os.PathLike, frame: int | None = None) -> np.ndarray:
+    """Read a frame of an image file without loss.
+
+    Args:
+        path: PNG, BMP, TIFF, JPEG, WebP or GIF; ``.npy``, or ``.npz`` with one array, of shape (H, W),
+            (H, W, C), or (frames, H, W[, C]); ``.raw`` with :data:`RAW_DESCRIPTION` beside it; a video.
+        frame: Index of a frame; None for a file's only one.
+
+    Returns:
+        (H, W), or (H, W, 3) in BGR order (an array's channels are taken as BGR); bool arrays and 1-bit images
+        as uint8 0 and 255, else whole numbers or floats on the file's own scale. Palettes are turned into the
+        colours they stand for; alpha is dropped, for in these data sets it says nothing.
+
+    Raises:
+        UserError: No such file, no image, more pixels than :func:`pixel_limit`, or several frames and none
+            named.
+    """
+    path = Path(path)
+    with _one_line(path):
+        if path.suffix.lower() in _ARRAYS:
+            pixels = _array_frame(path, frame)
+        elif path.suffix.lower() == '.raw':
+            pixels = _raw_frame(path, frame)
+        elif path.suffix.lower() in VIDEO_EXTENSIONS:
+            pixels = _video_frame(path, frame)
+        else:
+            pixels = _image_frame(path, frame)
+        return _plain(pixels, path)
+
+
+def count_frames(path: str | os.PathLike) -> int:
+    """How many frames a file holds: pages of a TIFF, frames of a GIF, video or array. Pixels are not read.
+
+    Raises:
+        UserError: As :func:`read_image`.
+    """
+    return read_header(path).frames
+
+
+def image_size(path: str | os.PathLike) -> tuple[int, int]:
+    """(width, height) of a file's first frame, from its header.
+
+    Raises:
+        UserError: As :func:`read_image`.
+    """
+    header = read_header(path)
+    return header.width, header.height
+
+
+def read_header(path: str | os.PathLike) -> Header:
+    """A file's size, frames and mode; no pixel is read.
+
+    Raises:
+        UserError: As :func:`read_image`.
+    """
+    path = Path(path)
+    with _one_line(path):
+        if path.suffix.lower() in _ARRAYS:
+            return _array_header(path)[0]
+        if path.suffix.lower() == '.raw':
+            return _raw_header(path)[0]
+        if path.suffix.lower() in VIDEO_EXTENSIONS:
+            return _video(path, path.stat().st_mtime_ns).header
+        with path.open('rb') as file:
+            return _image_header(file, path)
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """The bytes of a PNG file.
+
+    Args:
+        pixels: (H, W), or (H, W, 3) in BGR order; uint8 or uint16.
+
+    Raises:
+        ValueError: OpenCV cannot encode them.
+    """
+    done, data = cv2.imencode('.png', np.ascontiguousarray(pixels))
+    if not done:
+        raise ValueError(f'a picture of shape {pixels.shape} and type {pixels.dtype} cannot be encoded')
+    return data.tobytes()
+
+
+def encode_jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
+    """The bytes of a JPEG file with colours at full resolution, so that thin outlines stay.
+
+    Args:
+        pixels: (H, W), or (H, W, 3) in BGR order; uint8.
+        quality: 0 to 100.
+    """
+    options = (cv2.IMWRITE_JPEG_QUALITY, quality)
+    sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+    return cv2.imencode('.jpg', np.ascontiguousarray(pixels), (*options, *sampling))[1].tobytes()
+
+
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises for a damaged file into a UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except MemoryError:
+        raise UserError(f'{path}: needs more memory than there is.') from None
+    except OSError as e:
+        raise UserError(f'{path}: cannot be read ({e.strerror or _NO_IMAGE}).') from None
+    except Exception as e:  # every decoder fails in its own way
+        raise UserError(f'{path}: not readable as an image ({type(e).__name__}).') from None
+
+
+def _check_size(width: int, height: int, path: Path) -> None:
+    if min(width, height) < 1:
+        raise UserError(f'{path}: {width} × {height} pixels, expected one at least.')
+    if width * height > pixel_limit():
+        raise UserError(
+            f'{path}: {width} × {height} pixels, more than the {pixel_limit():,} that are read; '
+            'if the file is right, raise $MADNET_MAX_PIXELS.'
+        )
+
+
+def _index(frame: int | None, frames: int, path: Path) -> int:
+    if frame is None and frames != 1:
+        raise UserError(
+            f'{path}: holds {frames} frames where one image is expected; save each frame as a file of its '
+            'own (tools/predict.py takes all frames of a file).'
+        )
+    if not 0 <= (frame or 0) < frames:
+        raise UserError(f'{path}: has no frame {frame}, only {frames}.')
+    return frame or 0
+
+
+def _plain(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """(H, W) or (H, W, 3) of a type in the machine's byte order."""
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        pixels = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+        raise UserError(f'{path}: found an array of shape {pixels.shape}, expected (H, W) or (H, W, 3).')
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype.kind not in 'uif':
+        raise UserError(f'{path}: pixels of type {pixels.dtype}; expected whole numbers or floats.')
+    if pixels.dtype.kind == 'f' and pixels.dtype.itemsize not in (4, 8):
+        pixels = pixels.astype(np.float32 if pixels.dtype.itemsize == 2 else np.float64)
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder('='))
+
+
+# Images -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _pillow(file: io.BufferedIOBase) -> Iterator[Image.Image]:
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is asked instead
+    try:
+        with Image.open(file) as image:
+            yield image
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _image_header(file: io.BufferedIOBase, path: Path) -> Header:
+    try:
+        with _pillow(file) as image:
+            # Of a JPEG, what Pillow counts as frames are previews and depth maps.
+            frames = 1 if image.format in ('JPEG', 'MPO') else getattr(image, 'n_frames', 1)
+            header = Header(*image.size, frames, image.mode)
+    except OSError:
+        file.seek(0)
+        if file.read(4) not in _TIFF:
+            raise
+        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)  # such as 64-bit floats
+        if pixels is None:
+            raise
+        header = Header(pixels.shape[1], pixels.shape[0], cv2.imcount(str(path)))
+    _check_size(header.width, header.height, path)
+    return header
+
+
+def _image_frame(path: Path, frame: int | None) -> np.ndarray:
+    data = path.read_bytes()
+    if not data:
+        raise UserError(f'{path}: cannot be read ({_NO_IMAGE}; 0 bytes).')
+    header = _image_header(io.BytesIO(data), path)
+    index = _index(frame, header.frames, path)
+    tiff = data[:4] in _TIFF
+    if data[:4] == b'GIF8' or (header.frames > 1 and not tiff) or (tiff and header.mode == 'RGBA'):
+        # OpenCV multiplies a TIFF's colours by its alpha; Pillow leaves them alone.
+        return _pillow_frame(path, path.stat().st_mtime_ns, index)
+    if tiff and header.frames > 1:
+        read, pages = cv2.imreadmulti(str(path), index, 1, None, cv2.IMREAD_UNCHANGED)
+        pixels = pages[0] if read and len(pages) else None
+    else:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise UserError(f'{path}: cannot be read ({_NO_IMAGE}; {len(data)} bytes).')
+    _check_size(pixels.shape[1], pixels.shape[0], path)
+    return pixels
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, stamp: int) -> Image.Image:
+    """The file that frames were last taken from: a GIF's can only be decoded one after the other."""
+    return Image.open(path)
+
+
+def _pillow_frame(path: Path, stamp: int, index: int) -> np.ndarray:
+    image = _opened(path, stamp)
+    image.seek(index)
+    _check_size(*image.size, path)
+    rgb = np.asarray(image.convert('RGB'))
+    grey = rgb[..., 0]
+    return grey if (rgb == grey[..., None]).all() else rgb[..., ::-1]
+
+
+def read_palette(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The indices (H, W) uint8 of a palette image, and the colours (256, 3) RGB that they stand for."""
+    with _one_line(path), path.open('rb') as file, _pillow(file) as image:
+        colours = np.frombuffer(bytes(image.getpalette('RGB') or b'').ljust(768, b'\0'), np.uint8)
+        return np.array(image), colours.reshape(256, 3)
+
+
+# Arrays -----------------------------------------------------------------------------------------------------
+
+
+def _array_header(path: Path) -> tuple[Header, tuple[int, ...]]:
+    """The header, and the shape that the file holds."""
+    if path.suffix.lower() == '.npy':
+        with path.open('rb') as file:
+            shape, dtype = _npy_header(file)
+            there = path.stat().st_size - file.tell()
+    else:
+        with zipfile.ZipFile(path) as archive, archive.open(member := _only_member(archive, path)) as file:
+            shape, dtype = _npy_header(file)
+            there = member.file_size - file.tell()
+    if dtype.hasobject:
+        raise UserError(f'{path}: holds Python objects, which are not read; expected numbers.')
+    if math.prod(shape) * dtype.itemsize > there:
+        raise UserError(f'{path}: an array of shape {shape} that is cut off; expected a whole file.')
+    frames, (height, width, *_) = _per_frame(shape, path)
+    _check_size(width, height, path)
+    return Header(width, height, frames, '1' if dtype.kind == 'b' else ''), shape
+
+
+def _only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
+    members = archive.infolist()
+    if len(members) != 1:
+        raise UserError(f'{path}: holds {len(members)} arrays, expected one')
+    return members[0]
+
+
+def _npy_header(file) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _per_frame(shape: tuple[int, ...], path: Path) -> tuple[int, tuple[int, ...]]:
+    """How many frames an array of this shape holds, and the shape of one."""
+    channels = 1 if len(shape) > 2 and shape[-1] in (1, 3, 4) else 0
+    leading = len(shape) - 2 - channels
+    if leading < 0 or not math.prod(shape):
+        raise UserError(f'{path}: found an array of shape {shape}, expected (H, W), (H, W, 3) or (N, H, W).')
+    return math.prod(shape[:leading]), shape[leading:]
+
+
+def _array_frame(path: Path, frame: int | None) -> np.ndarray:
+    header, shape = _array_header(path)
+    index = _index(frame, header.frames, path)
+    if path.suffix.lower() == '.npy':
+        array = np.load(path, mmap_mode='r', allow_pickle=False)
+    else:
+        with np.load(path, allow_pickle=False) as arrays:
+            array = arrays[arrays.files[0]]
+    return np.array(array.reshape(header.frames, *_per_frame(shape, path)[1])[index])
+
+
+# Raw pixels -------------------------------------------------------------------------------------------------
+
+
+def _raw_header(path: Path) -> tuple[Header, np.dtype, int]:
+    """The header, the type of a pixel and the bytes before the first one."""
+    beside = path.with_name(RAW_DESCRIPTION)
+    example = '{"height": 480, "width": 640, "dtype": "uint16"}'
+    if not beside.is_file():
+        raise UserError(f'{path}: raw pixels need {beside} to say what they are, such as {example}.')
+    try:
+        content = json.loads(beside.read_text(encoding='utf-8'))
+        height, width = int(content['height']), int(content['width'])
+        dtype, offset = np.dtype(content['dtype']), int(content.get('offset', 0))
+    except (ValueError, KeyError, TypeError) as e:
+        raise UserError(f'{beside}: not understood ({type(e).__name__}: {e}); expected {example}.') from None
+    if dtype.kind not in 'uif' or offset < 0:
+        raise UserError(f'{beside}: found type {dtype}, offset {offset}; expected numbers and 0 or more.')
+    _check_size(width, height, path)
+    size, one = path.stat().st_size - offset, height * width * dtype.itemsize
+    if size < one or size % one:
+        raise UserError(
+            f'{path}: {size} bytes of pixels, no multiple of the {one} of a frame of {width} × {height} '
+            f'{dtype} ({beside}).'
+        )
+    return Header(width, height, size // one), dtype, offset
+
+
+def _raw_frame(path: Path, frame: int | None) -> np.ndarray:
+    header, dtype, offset = _raw_header(path)
+    index = _index(frame, header.frames, path)
+    shape = header.height, header.width
+    begin = offset + index * math.prod(shape) * dtype.itemsize
+    return np.array(np.memmap(path, dtype, 'r', begin, shape))
+
+
+# Videos -----------------------------------------------------------------------------------------------------
+
+
+class _Video:
+    """An open video, read from front to back."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._open()
+        size = [int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+        self.header = Header(*size, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        if not self._capture.isOpened() or self.header.frames < 1:
+            raise UserError(f'{path}: not readable as a video.')
+        _check_size(*size, path)
+
+    def _open(self) -> None:
+        self._capture, self._next = cv2.VideoCapture(str(self.path)), 0
+
+    def read(self, index: int) -> np.ndarray:
+        """Frame (H, W, 3) in BGR order; frames behind the last one read cost a new start."""
+        if index < self._next:
+            self._open()
+        while self._next <= index:
+            read, pixels = self._capture.read()
+            if not read:
+                raise UserError(f'{self.path}: frame {self._next} cannot be decoded.')
+            self._next += 1
+        return pixels
+
+
+@lru_cache(maxsize=1)
+def _video(path: Path, stamp: int) -> _Video:
+    return _Video(path)
+
+
+def _video_frame(path: Path, frame: int | None) -> np.ndarray:
+    video = _video(path, path.stat().st_mtime_ns)
+    return video.read(_index(frame, video.header.frames, path))

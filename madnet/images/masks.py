@@ -1,0 +1,262 @@
+"""Mask files to grey values, by one rule for every kind of file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from madnet.errors import UserError
+from madnet.images.frames import read_header, read_image, read_palette
+from madnet.images.notices import say_once
+
+#: A mask is taken for a scaled copy where it differs in size by at least this factor; nearer to its image it
+#: was cropped or padded, and scaling it would shift its targets.
+LEAST_SCALING = 1.1
+#: VOC's palette has white borders around objects, which are neither object nor background.
+_VOC_VOID = (255, (224, 224, 192))
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """Which values stored in masks are target.
+
+    Attributes:
+        values: The background's value, then those that are target, such as (0, 1), or (255, 0) for inverted
+            masks; any other is refused. None: grey values above half their range are target.
+        threshold: Where ``values`` is None: stored values above it are target. 127 leaves grey values as they
+            are, for the protocols to judge.
+
+    Raises:
+        UserError: ``values`` is no list of two different whole numbers or more.
+    """
+
+    values: tuple[int, ...] | None = None
+    threshold: float = 127
+
+    def __post_init__(self):
+        if self.values is None:
+            return
+        try:
+            values = tuple(int(v) for v in self.values)
+        except (TypeError, ValueError):
+            values = ()
+        if len(values) < 2 or len(set(values)) < len(values):
+            raise UserError(
+                f'mask_values: found {self.values!r}, expected the value of the background, then those of '
+                'targets, such as (0, 1).'
+            )
+        if self.threshold != 127:
+            raise UserError('mask_values and threshold exclude each other: give one of them.')
+        object.__setattr__(self, 'values', values)
+
+    @property
+    def is_default(self) -> bool:
+        """Whether grey values are kept."""
+        return self.values is None and self.threshold == 127
+
+
+DEFAULT = MaskRule()
+
+
+def read_mask(path: str | os.PathLike, rule: MaskRule = DEFAULT, strict: bool = True) -> np.ndarray:
+    """Read a mask as grey values 0–255; above 127 is target.
+
+    Kinds of files, by the default rule: grey of 8 or 16 bit, and whole numbers of an array, as they are
+    stored, 16 bit brought to 8 where they exceed 255; 1 bit and bool as 0 and 255; floats in 0–1 times 255;
+    colour by its strongest channel (pure red is target); a palette by its grey values where all colours in
+    use are grey, else every index above 0 is target, as in VOC's palette.
+
+    Args:
+        path: Any file that :func:`~madnet.images.read_image` reads.
+        rule: Which of the stored values (of a colour palette, the indices) are target.
+        strict: Refuse a mask of 0 and 1; False where its whole data set is looked at instead.
+
+    Returns:
+        (H, W) uint8; 0 and 255 alone by any but the default rule.
+
+    Raises:
+        UserError: Not readable, or values that do not fit the rule.
+    """
+    path = Path(path)
+    stored, indices = _stored(path, rule.values is not None)
+    if rule.values is not None:
+        found = np.unique(stored)
+        unknown = np.setdiff1d(found, rule.values)
+        if unknown.size:
+            raise UserError(
+                f'{path}: values {some(found)}; expected those of mask_values, {some(rule.values)}.'
+            )
+        return np.isin(stored, rule.values[1:]).astype(np.uint8) * np.uint8(255)
+    if rule.threshold != 127:
+        return (stored > rule.threshold).astype(np.uint8) * np.uint8(255)
+    mask = (stored > 0).astype(np.uint8) * np.uint8(255) if indices else _grey(stored, path)
+    if strict and mask.max() == 1:
+        raise UserError(
+            f'{path}: whole numbers 0 and 1, expected grey values 0–255; if 1 is target, mask_values=(0, 1) '
+            'says so (--mask-values 0 1).'
+        )
+    return mask
+
+
+def _stored(path: Path, bits: bool) -> tuple[np.ndarray, bool]:
+    """The values in the file (H, W), and whether they are the indices of a palette of colours.
+
+    Args:
+        path: The file.
+        bits: Whether 1 bit is 0 and 1, or else 0 and 255.
+    """
+    header = read_header(path)
+    if header.mode == 'P' and header.frames == 1:
+        indices, colours = read_palette(path)
+        used = np.unique(indices)
+        shown = colours[used]
+        if (shown == shown[:, :1]).all():
+            return colours[indices, 0], False
+        if used[-1] == _VOC_VOID[0] and tuple(shown[-1].tolist()) == _VOC_VOID[1]:
+            raise UserError(
+                f'{path}: a VOC mask whose borders (index 255) are neither target nor background; give them '
+                'to one of the two first.'
+            )
+        return indices, True
+    pixels = read_image(path)
+    if pixels.ndim == 3:
+        pixels = pixels.max(axis=2)
+    return (pixels // 255 if bits and header.mode == '1' else pixels), False
+
+
+def _grey(stored: np.ndarray, path: Path) -> np.ndarray:
+    low, high = stored.min(), stored.max()
+    if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high > 65535:
+        raise UserError(f'{path}: values {low:g} to {high:g}, expected grey values 0–255.')
+    if stored.dtype == np.uint8:
+        return stored
+    if stored.dtype.kind == 'f' and high <= 1:
+        return np.round(stored * 255).astype(np.uint8)
+    if high > 255:
+        if stored.dtype != np.uint16:
+            raise UserError(f'{path}: {stored.dtype} values up to {high:g}, expected grey values 0–255.')
+        return np.round(stored / 257.0).astype(np.uint8)
+    return np.round(stored).astype(np.uint8)
+
+
+class MaskCensus:
+    """What the masks of a data set hold together: by one of them alone a wrong rule may not show.
+
+    Attributes:
+        masks: How many.
+        empty: How many hold nothing but background (0).
+        faint: Mask without any target, though not all of it is 0 → its highest grey value.
+        pixels, target_pixels: Over all masks.
+    """
+
+    def __init__(self):
+        self.masks = self.empty = self.pixels = self.target_pixels = 0
+        self.faint: dict[str, int] = {}
+
+    def add(self, path: str | os.PathLike, mask: np.ndarray) -> None:
+        """Count a mask as :func:`read_mask` gives it."""
+        self.count(path, int(mask.max()), mask.size, int(np.count_nonzero(mask > 127)))
+
+    def count(self, path: str | os.PathLike, brightest: int, pixels: int, target_pixels: int) -> None:
+        """Count a mask by its numbers."""
+        self.masks += 1
+        self.pixels += pixels
+        self.target_pixels += target_pixels
+        if brightest == 0:
+            self.empty += 1
+        elif not target_pixels:
+            self.faint[str(path)] = brightest
+
+    def refuse(self, where: str, rule: MaskRule, option: str = 'mask_values') -> None:
+        """Raise a UserError where the masks do not fit the rule that they were read by, warn where a few do
+        not.
+
+        Args:
+            where: Name of the data set.
+            rule: By which the masks were read.
+            option: How the user can give another.
+        """
+        if self.pixels and 2 * self.target_pixels > self.pixels and rule.values is None:
+            share = self.target_pixels / self.pixels
+            raise UserError(
+                f'{where}: {share:.0%} of all pixels are target, the masks look inverted: '
+                f'{_asked(option, 255, 0)} inverts them, {_asked(option, 0, 255)} takes them as they are.'
+            )
+        if not self.faint:
+            return
+        filled = self.masks - self.empty
+        path, value = next(iter(self.faint.items()))
+        found = some(sorted(set(self.faint.values())))
+        if 50 * len(self.faint) > filled:
+            raise UserError(
+                f'{where}: {len(self.faint)} of {filled} masks that are not all 0 have no grey value above '
+                f'127, so no target; their highest values: {found} (the first: {path}). If that value is '
+                f'target, say so: {_asked(option, 0, value)}.'
+            )
+        say_once(
+            f'{where}: {len(self.faint)} of {filled} masks have grey values up to {found} only, and count as '
+            f'empty, for above 127 is target (the first: {path}).'
+        )
+
+
+def _asked(option: str, *values: int) -> str:
+    if option.startswith('--'):
+        return f'{option} {" ".join(map(str, values))}'
+    return f'{option}=({", ".join(map(str, values))})'
+
+
+def some(values: Iterable, n: int = 6) -> str:
+    """The first ``n`` values, for a message of one line."""
+    values = [f'{v:g}' for v in values]
+    return ', '.join(values[:n]) + (f' … {values[-1]}' if len(values) > n else '')
+
+
+def fits(size: Sequence[int], mask_size: Sequence[int]) -> bool:
+    """Whether a mask of a size can be that of an image: the same size, or another scale of it (aspects within
+    1 %, and at least :data:`LEAST_SCALING` larger or smaller); sizes are (width, height)."""
+    (w, h), (mask_w, mask_h) = size, mask_size
+    if (w, h) == (mask_w, mask_h):
+        return True
+    factor = max(w / mask_w, mask_w / w)
+    return abs(mask_w * h / (mask_h * w) - 1) <= 0.01 and factor >= LEAST_SCALING
+
+
+def size_problem(path: str | os.PathLike, mask_size: Sequence[int], size: Sequence[int]) -> str:
+    """What is wrong with a mask that does not fit; sizes are (width, height)."""
+    return (
+        f'{path}: a mask of {mask_size[0]} × {mask_size[1]} pixels for an image of {size[0]} × {size[1]}; a '
+        'mask must cover its image pixel by pixel, or be a scaled copy of the same aspect'
+    )
+
+
+def fit_mask(
+    mask: np.ndarray, shape: tuple[int, int], path: str | os.PathLike, image: str | os.PathLike | None = None
+) -> np.ndarray:
+    """A mask at the size of its image: nearest neighbour, with a warning, where it is a scaled copy.
+
+    NUAA-SIRST's Misc_111 is released with such a mask.
+
+    Args:
+        mask: (H', W').
+        shape: (H, W) of the image, or of its score map.
+        path: The mask's file, for messages.
+        image: The image's.
+
+    Raises:
+        UserError: It does not fit, see :func:`fits`.
+    """
+    size, mask_size = shape[::-1], mask.shape[::-1]
+    if size == mask_size:
+        return mask
+    if not fits(size, mask_size):
+        raise UserError(size_problem(path, mask_size, size) + (f' ({image}).' if image else '.'))
+    say_once(
+        f'{path}: mask of {mask_size[0]} × {mask_size[1]} brought to its image, {size[0]} × {size[1]}, by '
+        'nearest neighbour.'
+    )
+    return cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)

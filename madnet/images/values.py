@@ -1,0 +1,139 @@
+"""Grey values of any sensor on the 0–255 scale that networks and methods see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+import cv2
+import numpy as np
+
+from madnet.errors import UserError
+from madnet.images.notices import say_once
+
+#: Which grey values become 0 and 255: two numbers; ``'auto'``, measured; None, what the type says.
+ValueRange: TypeAlias = tuple[float, float] | Literal['auto'] | None
+
+#: Percentiles of a frame that ``'auto'`` turns into black and white: neither dead pixels nor hot ones count.
+AUTO = (0.1, 99.99)
+#: A frame of 16 bits or floats that spans less of its scale than this comes out black, grey or white.
+LEAST_SPAN = 0.25
+
+
+def check_value_range(value: object, where: str = 'value_range') -> ValueRange:
+    """A ``value_range`` as a user writes it: None, ``'auto'``, or two numbers in a list or tuple.
+
+    Raises:
+        UserError: Something else, or a range that is empty or reversed.
+    """
+    if value is None or (isinstance(value, str) and value == 'auto'):
+        return value
+    try:
+        low, high = (float(v) for v in value)
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: found {value!r}, expected (low, high) or 'auto'.") from None
+    if not low < high or not np.isfinite([low, high]).all():
+        raise UserError(f'{where}: found {(low, high)}, expected (low, high) with low < high.')
+    return low, high
+
+
+def measure_range(frames: Iterable[np.ndarray]) -> tuple[float, float]:
+    """The range that ``value_range='auto'`` stands for: one for all frames.
+
+    Args:
+        frames: (H, W) or (H, W, 3), of any type.
+
+    Returns:
+        The lowest :data:`AUTO` percentile of a frame, and the highest; at least 1 apart.
+
+    Raises:
+        UserError: NaN or infinite values, or no frame.
+    """
+    bounds = [np.percentile(_finite(frame, 'image'), AUTO) for frame in frames]
+    if not bounds:
+        raise UserError("value_range='auto': no image to measure it on.")
+    low, high = min(b[0] for b in bounds), max(b[1] for b in bounds)
+    return float(low), float(high if high > low else low + 1)
+
+
+def to_channels(
+    pixels: np.ndarray,
+    channels: int,
+    bit_depth: int = 16,
+    value_range: ValueRange = None,
+    what: object = 'image',
+) -> np.ndarray:
+    """Bring an image's values to a number of channels on the 0–255 scale.
+
+    Args:
+        pixels: (H, W) or (H, W, 3) BGR, as :func:`~madnet.images.read_image` gives them.
+        channels: 1 (luma 0.299 R + 0.587 G + 0.114 B, ITU-R BT.601) or 3 (BGR).
+        bit_depth: Bits in use of 16-bit pixels: 2^bit_depth - 1 becomes 255. Without meaning where there is a
+            ``value_range``.
+        value_range: Grey values that become 0 and 255, what lies outside is clipped; ``'auto'`` measures them
+            in this image; None leaves 8 bits as they are, divides 16 bits by their range, and takes floats as
+            values on the 0–255 scale.
+        what: Name of the image for messages.
+
+    Returns:
+        (H, W, channels): uint8 for 8-bit pixels without a range, else float32 (nothing of the depth is lost).
+        Never a view.
+
+    Raises:
+        UserError: Values that without a range have no black and white, or that are not finite.
+    """
+    pixels = _on_scale(pixels, bit_depth, value_range, what)
+    if channels == 1:
+        grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels.copy()
+        return grey[..., None]
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels.copy()
+
+
+def _on_scale(pixels: np.ndarray, bit_depth: int, value_range: ValueRange, what: object) -> np.ndarray:
+    if value_range is not None:
+        pixels = _finite(pixels, what)
+        if value_range == 'auto':
+            value_range = measure_range([pixels])
+            say_once(
+                f"{what}: value_range='auto' found {_typed(*value_range)} and measures each image.", 'auto'
+            )
+        low, high = value_range
+        if pixels.dtype.kind == 'i' or pixels.dtype.itemsize > 4:
+            pixels = pixels.astype(np.float64)  # large whole numbers lose their last digits in float32
+        return np.clip((pixels.astype(np.float32, copy=False) - low) * np.float32(255 / (high - low)), 0, 255)
+    if pixels.dtype == np.uint8:
+        return pixels
+    low, high = _finite(pixels, what).min(), pixels.max()
+    if pixels.dtype == np.uint16:
+        full = 2**bit_depth - 1
+        _warn_of_low_contrast(low, high, full, what)
+        return np.minimum(pixels.astype(np.float32) * (255 / full), 255)
+    if pixels.dtype.kind != 'f' or low < 0 or high > 255 or 0 < high <= 1:
+        # Values of 0–1 taken for 0–255 would be an all but black image, and an empty prediction.
+        raise UserError(
+            f'{what}: {pixels.dtype} values {low:g} to {high:g}, expected the 0–255 scale; say which values '
+            f'are black and white by value_range, such as {_typed(low, high)}, or auto.'
+        )
+    _warn_of_low_contrast(low, high, 255, what)
+    return pixels.astype(np.float32)
+
+
+def _finite(pixels: np.ndarray, what: object) -> np.ndarray:
+    if pixels.dtype.kind == 'f' and not np.isfinite(pixels).all():
+        raise UserError(f'{what}: holds NaN or infinite values; replace them first.')
+    return pixels
+
+
+def _warn_of_low_contrast(low: float, high: float, full: float, what: object) -> None:
+    if low < high and high - low < LEAST_SPAN * full:
+        say_once(
+            f'{what}: grey values {low:g} to {high:g} span {(high - low) / full:.0%} of 0 to {full:g}, so '
+            f'that little contrast is left; if the sensor counts so, give value_range {_typed(low, high)}, '
+            'or auto (said for the first such image alone).',
+            'low contrast',
+        )
+
+
+def _typed(low: float, high: float) -> str:
+    """A range as both a command line and a config show it."""
+    return f'({low:.6g}, {high:.6g})  [--value-range {low:.6g} {high:.6g}]'
