@@ -1,5 +1,5 @@
-# Synthetic scenes: nothing to download. Four of five crops are placed around a target: crops are small here,
-# and where most are empty the prediction falls to all black and stays there.
+# Synthetic scenes, new ones in every epoch: nothing to download. Four of five crops are placed around a target
+# since crops are small here: where most are empty the prediction falls to all black and stays there.
 train_pipeline = [
     dict(type='RandomTargetCrop', size=128, target_prob=0.8),
     dict(type='RandomFlip', prob=[0.25, 0.25], direction=['horizontal', 'vertical']),
@@ -14,7 +14,9 @@ train_dataloader = dict(
     num_workers=0,
     drop_last=True,
     sampler=dict(type='ResumableSampler', shuffle=True),
-    dataset=dict(type='SyntheticSIRSTDataset', split='train', length=800, pipeline=train_pipeline),
+    dataset=dict(
+        type='SyntheticSIRSTDataset', split='train', length=800, fresh=True, pipeline=train_pipeline
+    ),
 )
 val_dataloader = dict(
     batch_size=1,
