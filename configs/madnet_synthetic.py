@@ -5,8 +5,8 @@ _base_ = [
     './_base_/recipes/common.py',
     './_base_/default_runtime.py',
 ]
-# the coarse maps, which cannot show a target of three pixels, weigh less than the fine ones; targets are found
-# after half of the run, which is when the cross entropy begins to revive black maps
+# the coarse maps, which cannot show a target of three pixels, weigh less than the fine ones; targets are
+# found after half of the run, which is when the cross entropy begins to revive black maps
 model = dict(
     data_preprocessor=dict(mean=[105.0], std=[40.0]),
     backbone=dict(in_channels=1, base_channels=8),

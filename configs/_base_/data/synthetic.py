@@ -1,5 +1,5 @@
-# Synthetic scenes, new ones in every epoch: nothing to download. Four of five crops are placed around a target
-# since crops are small here: where most are empty the prediction falls to all black and stays there.
+# Synthetic scenes, new ones in every epoch: nothing to download. Four of five crops are placed around a
+# target since crops are small here: where most are empty the prediction falls to all black and stays there.
 train_pipeline = [
     dict(type='RandomTargetCrop', size=128, target_prob=0.8),
     dict(type='RandomFlip', prob=[0.25, 0.25], direction=['horizontal', 'vertical']),
