@@ -6,16 +6,27 @@ from collections.abc import Iterable
 from madnet.text import printable
 
 
-class UserError(Exception):
-    """The user's input is wrong; the message is one line that says what, where, and what to do.
-
-    Control characters in it, of a file name or a key, are escaped.
-
-    The tools print it as ``error: <message>`` on standard error, without a traceback, and exit with code 2.
-    """
+class _OneLine(Exception):
+    """An error that a tool prints without a traceback; control characters, of a file name or a key, are
+    escaped in it."""
 
     def __init__(self, message: str):
         super().__init__(printable(' '.join(str(message).split())))
+
+
+class UserError(_OneLine):
+    """The user's input is wrong; the message is one line that says what, where, and what to do.
+
+    The tools print it as ``error: <message>`` on standard error and exit with code 2.
+    """
+
+
+class RunFailed(_OneLine):
+    """A run cannot go on, though nothing that the user typed is wrong: diverged, stalled, a process killed.
+
+    The message is one line that says what happened, what is kept, and what to do. The tools print it as
+    ``failed: <message>`` on standard error and exit with code 1.
+    """
 
 
 def nearest(name: str, candidates: Iterable[str], n: int = 3) -> str:

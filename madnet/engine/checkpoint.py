@@ -78,7 +78,7 @@ def load_weights(model: nn.Module, checkpoint: Mapping, path: str | Path) -> Non
     A checkpoint of the deployed form of a re-parameterised network gives the model that form.
 
     Raises:
-        UserError: Keys or shapes differ: says which, in short.
+        UserError: Keys or shapes differ, or a tensor is not finite: says which, in short.
     """
     state = state_dict_of(checkpoint, path)
     if differences := key_differences(state, model.state_dict()):
@@ -90,6 +90,11 @@ def load_weights(model: nn.Module, checkpoint: Mapping, path: str | Path) -> Non
                 'tools/convert_checkpoint.py.'
             )
         switch_to_deploy(model)
+    if broken := not_finite(model, state):
+        raise UserError(
+            f'checkpoint {path}: {len(broken)} of its {len(state)} tensors hold NaN or infinity, such as '
+            f'{broken[0]}: the training that wrote it had diverged. Take an earlier checkpoint.'
+        )
     model.load_state_dict(state)
     compare_statistics(model, checkpoint, path)
 
@@ -142,6 +147,15 @@ def compare_statistics(model: nn.Module, checkpoint: Mapping, path: str | Path) 
 def _warn(line: str) -> None:
     if is_main_process():
         print(f'warning: {line}', file=sys.stderr, flush=True)
+
+
+def not_finite(model: nn.Module, state: Mapping[str, torch.Tensor]) -> list[str]:
+    """Names of tensors with NaN in them, or infinity in a parameter (a buffer may hold it on purpose)."""
+    floating = {k: v for k, v in state.items() if v.is_floating_point()}
+    parameters = {name for name, _ in model.named_parameters()}
+    return [
+        k for k, v in floating.items() if (not v.isfinite().all() if k in parameters else v.isnan().any())
+    ]
 
 
 def sha256_of(path: str | Path) -> str:

@@ -12,7 +12,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
-from madnet.errors import UserError
+from madnet.errors import RunFailed, UserError
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike
 from madnet.images import read_image
@@ -76,7 +76,7 @@ class IRSTDMetric(BaseMetric):
 
         Raises:
             UserError: A sample lacks its mask, or sizes differ.
-            FloatingPointError: The model's scores are NaN.
+            RunFailed: The model's scores are NaN.
         """
         for sample in data_samples:
             path = sample.get('img_path')
@@ -86,9 +86,7 @@ class IRSTDMetric(BaseMetric):
                 key = (get_rank(), len(self._evaluator))
             scores = target_probability(sample['seg_logits']['data'])
             if np.isnan(scores).any():
-                raise FloatingPointError(
-                    f'{name}: the scores of the model are NaN; has the training diverged?'
-                )
+                raise RunFailed(f'{name}: the scores of the model are NaN; has the training diverged?')
             net_logits = _array(sample['net_logits']) if 'net_logits' in sample else None
             base = self.base_size or _pair(sample.get('base_size'))
             if base is None:

@@ -3,6 +3,7 @@
 from madnet.engine.hooks.collapse_hook import CollapseHook
 from madnet.engine.hooks.epoch_hook import EpochHook
 from madnet.engine.hooks.lean_runtime_info_hook import LeanRuntimeInfoHook
+from madnet.engine.hooks.non_finite_hook import NonFiniteHook
 from madnet.engine.hooks.overlay_hook import OverlayHook
 from madnet.engine.hooks.progress_hook import ProgressHook
 from madnet.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
@@ -14,6 +15,7 @@ __all__ = [
     'CollapseHook',
     'EpochHook',
     'LeanRuntimeInfoHook',
+    'NonFiniteHook',
     'OverlayHook',
     'ProgressHook',
     'SafeCheckpointHook',

@@ -21,12 +21,16 @@ class LeanRuntimeInfoHook(RuntimeInfoHook):
     Args:
         keep: Number of steps whose values stay in the message hub, and so in checkpoints; mmengine keeps
             a million.
+
+    Attributes:
+        gradient_norm: The norm of this step's gradient before it was clipped; None where nothing clips.
     """
 
     def __init__(self, keep: int = 10_000):
         self.keep = keep
         self._interval = 1
         self._waiting: dict[str, list] = defaultdict(list)
+        self.gradient_norm: torch.Tensor | None = None
 
     def before_train(self, runner) -> None:
         """As mmengine's; also learns when logs are due and takes the gradient's norm over."""
@@ -41,7 +45,8 @@ class LeanRuntimeInfoHook(RuntimeInfoHook):
         def clip_and_record(*args, **kwargs) -> None:
             norm = clip(*args, **kwargs)
             if norm is not None:
-                self._waiting[name].append(norm.detach())
+                self.gradient_norm = norm.detach()
+                self._waiting[name].append(self.gradient_norm)
             # None, or mmengine would read the number at once
 
         clip_and_record.recorded = True

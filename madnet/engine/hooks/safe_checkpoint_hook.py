@@ -7,9 +7,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, statistics_of, to_plain
+from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, not_finite, statistics_of, to_plain
 from madnet.engine.loops import ResumableTrainLoop
-from madnet.errors import UserError, nearest
+from madnet.errors import RunFailed, UserError, nearest
 from madnet.files import remove_leftovers, replacing
 
 
@@ -38,10 +38,23 @@ class SafeCheckpointHook(Hook):
         self.rule = rule
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Make the content plain and complete; runs after EMA has put its weights in."""
+        """Make the content plain and complete; runs after EMA has put its weights in.
+
+        Raises:
+            RunFailed: Weights are not finite.
+        """
+        for key in ('state_dict', 'ema_state_dict'):
+            if broken := not_finite(runner.bare_model, checkpoint.get(key, {})):
+                raise RunFailed(
+                    f'epoch {runner.epoch}, iteration {runner.iter}: {len(broken)} tensors of the network '
+                    f'hold NaN or infinity, such as {broken[0]}. Nothing was saved; the checkpoints in '
+                    f'{runner.work_dir} are those from before. Train with a lower learning rate.'
+                )
         if 'optimizer' in checkpoint:
             checkpoint['random_state'] = runner.train_loop.training_random_state()
             checkpoint['meta']['validation_due'] = runner.train_loop.validation_due
+            checkpoint['meta']['batches an epoch'] = len(runner.train_dataloader)
+            checkpoint['meta']['processes'] = runner.world_size
         else:
             checkpoint.pop('ema_state_dict', None)  # the weights as trained serve resuming only
             checkpoint.pop('message_hub', None)
