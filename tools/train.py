@@ -6,6 +6,7 @@ import os
 import sys
 
 from madnet.options import add_common_options
+from madnet.starting import end_on_interrupt
 
 EXAMPLES = """
 examples:
@@ -59,6 +60,13 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, help="random seed (default: the config's, 42)")
     parser.add_argument(
+        '--skip-nonfinite',
+        type=int,
+        default=0,
+        metavar='N',
+        help='leave out up to N steps whose loss or gradient is NaN or infinite (default: stop at the first)',
+    )
+    parser.add_argument(
         '--print-config',
         action='store_true',
         help='print the whole config, as any mmengine Runner takes it, and do not train',
@@ -84,6 +92,7 @@ def main() -> int:
         'launcher': args.launcher,
         'options': args.cfg_options,
         'dataset': args.dataset,
+        'skip_nonfinite': args.skip_nonfinite,
     }
     if args.print_config:
         return run_tool(lambda: print(training_config(args.config, **said).pretty_text, end=''))
@@ -91,4 +100,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    end_on_interrupt()
     sys.exit(main())

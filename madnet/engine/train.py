@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmengine.dist import is_main_process
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
+from madnet.engine.folder_lock import own_folder
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
@@ -31,6 +33,7 @@ def train(
     options: Sequence[str] | Mapping[str, Any] | None = None,
     trust_checkpoint: bool = False,
     dataset: str | None = None,
+    skip_nonfinite: int = 0,
 ) -> MadnetRunner:
     """Train the network of a config.
 
@@ -45,16 +48,26 @@ def train(
         options: ``KEY=VALUE`` pairs that override the config, or a dict of dotted keys and values.
         trust_checkpoint: Whether checkpoints may hold pickled objects.
         dataset: As of :func:`~madnet.engine.config.load_config`.
+        skip_nonfinite: Number of steps with an infinite loss or gradient, or NaN, that may be left out.
 
     Returns:
         The runner, after training.
 
     Raises:
-        UserError: The config, a checkpoint or the data are not as they should be.
+        UserError: The config, a checkpoint or the data are not as they should be, or another training runs in
+            the work folder.
+        RunFailed: A loss or gradient is not finite.
         TrainingStopped: A signal asked to stop; all is saved.
     """
-    cfg = training_config(config, work_dir, resume, load_from, amp, seed, launcher, options, dataset)
+    cfg = training_config(
+        config, work_dir, resume, load_from, amp, seed, launcher, options, dataset, skip_nonfinite
+    )
     _check_launcher(launcher)
+    with own_folder(cfg.work_dir) if _is_first_process(launcher) else nullcontext():
+        return _train(cfg, bool(resume), trust_checkpoint)
+
+
+def _train(cfg: Config, resume: bool, trust_checkpoint: bool) -> MadnetRunner:
     runner = build_runner(cfg, trust_checkpoint)
     check_losses(runner.bare_model)
     start = time.time()
@@ -79,6 +92,7 @@ def training_config(
     launcher: str = 'none',
     options: list[str] | None = None,
     dataset: str | None = None,
+    skip_nonfinite: int = 0,
 ) -> Config:
     """The whole config that :func:`train` trains by; the arguments are the same."""
     cfg = load_config(config, parse_options(options), dataset)
@@ -95,6 +109,8 @@ def training_config(
         cfg.randomness.seed = seed
     if amp is not None:
         set_amp(cfg, amp)
+    if skip_nonfinite:
+        cfg.default_hooks.finite = dict(type='NonFiniteHook', skip=skip_nonfinite)
     cfg.resume = bool(resume)
     if resume and load_from:
         raise UserError(
@@ -144,8 +160,16 @@ def _put_aside(work_dir: Path) -> None:
     print(f'{work_dir} held a run (--resume would have gone on with it); its checkpoints are kept in {aside}')
 
 
+_RANK = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}
+
+
+def _is_first_process(launcher: str) -> bool:
+    """Whether this is the process that writes; asked before the processes have met."""
+    return launcher not in _RANK or os.environ[_RANK[launcher]] == '0'
+
+
 def _check_launcher(launcher: str) -> None:
-    variable = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}.get(launcher)
+    variable = _RANK.get(launcher)
     if variable is not None and variable not in os.environ:
         starter = {'pytorch': 'torchrun --nproc-per-node N', 'slurm': 'srun python'}[launcher]
         raise UserError(

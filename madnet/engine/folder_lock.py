@@ -1,0 +1,76 @@
+"""One training a folder."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from madnet.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+LOCK = '.lock'
+
+_held: set[int] = set()
+
+
+def _leave_to_parent() -> None:
+    # A forked loading process would hold the lock for seconds after its training was killed.
+    while _held:
+        os.close(_held.pop())
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+@contextmanager
+def own_folder(folder: str | os.PathLike) -> Iterator[None]:
+    """Keep every other training out of a folder as long as this one is in the ``with`` block.
+
+    The lock is ``flock``'s on a file in the folder: the system releases it however the process ends, and the
+    file stays. Its content says who holds it. Where the file system has no locks (some NFS mounts), the
+    training goes on without one and says so.
+
+    Args:
+        folder: The work folder; made if it is missing.
+
+    Raises:
+        UserError: Another process has it; names the process.
+    """
+    if fcntl is None:
+        yield
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(Path(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    _held.add(descriptor)
+    try:
+        _lock(descriptor, folder)
+        yield
+    finally:
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: str | os.PathLike) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 300).decode(errors='replace').strip() or 'of which nothing is known'
+        raise UserError(
+            f'{folder}: a training runs in this folder already: process {holder}. Wait until it ends, stop '
+            'it, or give another --work-dir.'
+        ) from None
+    except OSError as e:
+        print(
+            f'{folder}: cannot be locked ({e.strerror}): see to it that no other training writes there.',
+            file=sys.stderr,
+        )
+        return
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, f'{os.getpid()} on {socket.gethostname()}\n'.encode(), 0)
