@@ -18,6 +18,7 @@ channels_last = True  # memory layout of the weights: the same values, about twi
 # captures CUDA graphs. For GPUs: on a CPU a compiled step of MAD-Net at width 4 was slower than a plain one
 # (0.87 s against 0.73 s), and compiling takes minutes.
 compile = dict(disable=True)
+loader_timeout = 120  # seconds without a batch after which a run ends, saved, and says why; None: never
 log_level = 'INFO'
 log_processor = dict(by_epoch=True, window_size=50)
 load_from = None
@@ -31,6 +32,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='SafeCheckpointHook', interval=1, save_best='nIoU'),
     epoch=dict(type='EpochHook'),
+    finite=dict(type='NonFiniteHook', skip=0),
     progress=dict(type='ProgressHook', score='nIoU'),
     collapse=dict(type='CollapseHook', patience=3, after=5),
     overlay=dict(type='OverlayHook', interval=20, images=4),

@@ -3,6 +3,7 @@
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import LOOPS
 
+from madnet.engine.optim.schedulers import longer_than_run
 from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
 from madnet.engine.resumable_sampler import ResumableSampler
 
@@ -20,20 +21,31 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     Attributes:
         resumed_random_state: Set by whoever loads a checkpoint; used once.
         validation_due: The checkpoint was written after an epoch's last batch, before its validation.
+        state_to_save: The random state that training goes on with, while the generators serve something else.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.resumed_random_state: dict | None = None
         self.validation_due = False
-        self._state_before_validation: dict | None = None
+        self.state_to_save: dict | None = None
 
     def training_random_state(self) -> dict:
         """The random state that training goes on with; asked for inside a validation, the one before it."""
-        return self._state_before_validation or get_random_state()
+        return self.state_to_save or get_random_state()
 
     def run(self):
-        """Train from the current epoch (and batch) to the last one."""
+        """Train from the current epoch (and batch) to the last one.
+
+        Whatever ends it, hooks that have a method ``run_ended(runner)`` are called.
+        """
+        self._tell_what_is_too_long()
+        try:
+            return self._run()
+        finally:
+            self.runner.call_hook('run_ended')
+
+    def _run(self):
         self.runner.call_hook('before_train')
         if self.validation_due:
             self._restore_random_state()
@@ -45,6 +57,13 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 self._validate()
         self.runner.call_hook('after_train')
         return self.runner.model
+
+    def _tell_what_is_too_long(self) -> None:
+        schedulers = self.runner.param_schedulers or []
+        if isinstance(schedulers, dict):
+            schedulers = [each for several in schedulers.values() for each in several]
+        for line in longer_than_run(schedulers, self._max_epochs, len(self.dataloader)):
+            self.runner.logger.warning(line)
 
     def validates_after(self, epoch: int) -> bool:
         """Whether the ``epoch``-th epoch (from 1) is followed by a validation."""
@@ -77,10 +96,10 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def _validate(self) -> None:
         self.validation_due = True
-        self._state_before_validation = get_random_state()
+        self.state_to_save = get_random_state()
         with preserved_random_state():
             self.runner.val_loop.run()
-        self._state_before_validation = None
+        self.state_to_save = None
         self.validation_due = False
 
     def _restore_random_state(self) -> None:

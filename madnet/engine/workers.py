@@ -1,36 +1,62 @@
-"""Processes that load data, and what a signal to all processes of a training does to them."""
+"""Processes that load data: what signals to a whole training do to them, and batches they cannot send."""
 
 import os
 import signal
 import threading
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.queues import Queue
 
+from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
+
+from madnet.errors import UserError
 
 
 def keep_workers_until_saved(loader: DataLoader) -> DataLoader:
-    """Let the loading processes of ``loader`` ignore every SIGTERM except the training process's own.
+    """Let the loading processes of ``loader`` ignore SIGINT, SIGHUP, and every SIGTERM except the training
+    process's own; and hand over an error instead of a batch that cannot be sent.
 
-    A batch system sends SIGTERM to every process of a job. PyTorch's loading processes would end at once, and
-    raise an error in the training, in the middle of a step, before it can save. They still end by themselves
-    when the training process is gone. Where a signal does not carry its sender (macOS, Windows), nothing
-    changes.
+    A batch system sends SIGTERM to every process of a job, a terminal SIGINT and SIGHUP. PyTorch's loading
+    processes would end at once, and raise an error in the training, in the middle of a step, before it can
+    save. They still end by themselves when the training process is gone. Where a signal does not carry its
+    sender (macOS, Windows), SIGTERM is left alone.
+
+    Batches are sent through /dev/shm. Where it is full, multiprocessing prints the error in the loading
+    process, and the training would wait for the batch for ever.
 
     Returns:
         The loader itself.
     """
-    if hasattr(signal, 'sigwaitinfo'):
-        loader.worker_init_fn = partial(_start, loader.worker_init_fn)
+    loader.worker_init_fn = partial(_start, loader.worker_init_fn)
     return loader
 
 
 def _start(then: Callable[[int], None] | None, worker_id: int) -> None:
-    # only a signal that is waited for, not handled, carries its sender
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_at_signal_from, args=(os.getppid(),), daemon=True).start()
+    Queue._on_queue_feeder_error = _send_error
+    for name in ('SIGINT', 'SIGHUP'):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, 'sigwaitinfo'):
+        # only a signal that is waited for, not handled, carries its sender
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_at_signal_from, args=(os.getppid(),), daemon=True).start()
     if then is not None:
         then(worker_id)
+
+
+def _send_error(queue: Queue, error: Exception, item: tuple) -> None:
+    """Put the error in the place of a numbered batch that could not be sent."""
+    if 'shared memory' in str(error):
+        error = UserError(
+            f'a loading process cannot hand its batch over: {error}. /dev/shm is full: give it more (docker '
+            'run --shm-size=8g), or load without processes (--cfg-options train_dataloader.num_workers=0 '
+            'val_dataloader.num_workers=0).'
+        )
+    number = item[0]
+    queue.put(
+        (number, ExceptionWrapper((type(error), error, error.__traceback__), 'in DataLoader worker process'))
+    )
 
 
 def _end_at_signal_from(parent: int) -> None:

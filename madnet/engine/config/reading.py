@@ -31,6 +31,7 @@ RUNNERS = {
     *inspect.signature(Runner.__init__).parameters,
     *('runner_type', 'custom_imports', 'compile', 'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn'),
     *('activation_checkpointing', 'efficient_conv_bn_eval', 'channels_last'),
+    'loader_timeout',
 } - {'self', 'cfg'}
 
 #: Helper variables in customary use in mmseg's own config files.
