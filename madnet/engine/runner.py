@@ -20,6 +20,7 @@ from madnet.engine.checkpoint import (
 from madnet.engine.checkpoint_file import read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
 from madnet.engine.optim.grouped import join_saved_groups
+from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes
 from madnet.engine.speed import make_fast
 from madnet.engine.workers import keep_workers_until_saved
 from madnet.errors import UserError
@@ -44,6 +45,7 @@ class MadnetRunner(Runner):
     """
 
     trust_checkpoint = False
+    _resumed_length: int | None = None
 
     def build_logger(self, log_level='INFO', log_file=None, **kwargs):
         """mmengine's logger, whose console part is left to the progress bar and to warnings."""
@@ -56,7 +58,13 @@ class MadnetRunner(Runner):
 
     @staticmethod
     def build_dataloader(dataloader, seed=None, diff_rank_seed=False):
-        """mmengine's data loader, whose processes stay until a training that is stopped has saved."""
+        """mmengine's data loader, whose processes stay until a training that is stopped has saved.
+
+        Without processes (``num_workers=0``), what is said of processes does not count.
+        """
+        if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
+            of_processes = ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context')
+            dataloader = {k: v for k, v in dataloader.items() if k not in of_processes}
         loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         return loader if loader is dataloader else keep_workers_until_saved(loader)
 
@@ -104,6 +112,15 @@ class MadnetRunner(Runner):
         with trusting(self.trust_checkpoint):
             return super().train()
 
+    def test(self) -> dict:
+        """As mmengine's; hooks may have methods ``test_begins(runner)`` and ``run_ended(runner)``, the second
+        called whatever ends the test."""
+        self.call_hook('test_begins')
+        try:
+            return super().test()
+        finally:
+            self.call_hook('run_ended')
+
     def load_or_resume(self) -> None:
         """Resume from a named or from the newest whole checkpoint, or start from given weights.
 
@@ -140,6 +157,9 @@ class MadnetRunner(Runner):
         checkpoint = from_plain(read_checkpoint(filename, self.trust_checkpoint))
         if self._resume:
             _check_complete(checkpoint, filename)
+            meta = checkpoint['meta']
+            self._resumed_length = length_of(meta)
+            refuse_changes(meta, self.cfg, len(self.train_dataloader), self.world_size, str(filename))
         checkpoint.setdefault('state_dict', state_dict_of(checkpoint, filename))
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         if self._resume:
@@ -151,6 +171,27 @@ class MadnetRunner(Runner):
         self._has_loaded = True
         self.logger.info(f'Loaded {filename}')
         return checkpoint
+
+    def resume(self, filename, resume_optimizer=True, resume_param_scheduler=True, map_location='default'):
+        """As mmengine's; in a run of another length, the schedule is laid anew over all of it."""
+        try:
+            super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        except ValueError as e:  # torch's, of groups that differ in number or length
+            raise UserError(
+                f'checkpoint {filename}: its optimiser state does not fit ({e}). Resume with the '
+                'config that wrote it, or start a new run from its weights with --load-from.'
+            ) from None
+        before = self._resumed_length
+        if before is None or before == self.max_epochs or not self.param_schedulers:
+            return
+        rates = [next(iter(self.optim_wrapper.get_lr().values()))[0]]
+        lay_schedule_anew(self)
+        rates += [next(iter(self.optim_wrapper.get_lr().values()))[0]]
+        self.logger.warning(
+            f'{filename}: written by a run of {before} epochs, which is to have {self.max_epochs} now: the '
+            f'schedule is laid anew over all {self.max_epochs}, and goes on after epoch {self.epoch} with a '
+            f'learning rate of {rates[1]:.3g} instead of {rates[0]:.3g}.'
+        )
 
     def _load_what_fits(self, checkpoint: dict, filename: str) -> None:
         own = self.bare_model.state_dict()

@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import BaseMetric, Evaluator
-from mmengine.hooks import EMAHook, Hook
+from mmengine.hooks import EMAHook, Hook, ParamSchedulerHook
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.model import BaseAveragedModel, BaseModel
 from mmengine.optim import (
@@ -23,6 +23,7 @@ from mmengine.optim import (
     OptimWrapper,
     build_optim_wrapper,
 )
+from mmengine.optim.scheduler import LinearLR
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -200,6 +201,26 @@ def test_resuming_goes_by_what_load_checkpoint_returns(toy):
     runner.register_hook(journal)
     runner.train()
     assert journal.lines[2] == ('after_train_iter', 1, 3)
+
+
+def test_checkpoints_hold_the_text_of_the_config(toy, tmp_path):
+    runner = toy()
+    runner.train()
+    runner.save_checkpoint(str(tmp_path), 'saved.pth')
+    meta = torch.load(tmp_path / 'saved.pth', weights_only=False)['meta']
+    assert meta['cfg'] == runner.cfg.pretty_text
+
+
+def test_groups_keep_initial_values():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = LinearLR(optimizer, start_factor=0.5, end=3, by_epoch=False)
+    [group] = optimizer.param_groups
+    assert (group['initial_lr'], group['lr']) == (1.0, 0.5)
+    runner, hook = SimpleNamespace(param_schedulers=[scheduler]), ParamSchedulerHook()
+    hook.after_train_epoch(runner)
+    assert group['lr'] == 0.5
+    hook.after_train_iter(runner, 0)
+    assert group['lr'] == 0.75
 
 
 def test_no_training_loop_outside_of_training(tmp_path):

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.registry import Registry
 from mmengine.runner import Runner
 from mmseg import registry
@@ -63,6 +64,21 @@ _BUILDERS = {
 _FUNCTIONS = {'randomness': Runner.set_randomness, 'compile': torch_compile}
 
 
+#: Dotted key → the least value; all are whole numbers.
+_LEAST = {
+    **{f'{loader}.batch_size': 1 for loader in LOADERS},
+    **{f'{loader}.num_workers': 0 for loader in LOADERS},
+    **{f'{loader}.prefetch_factor': 1 for loader in LOADERS},
+    'train_cfg.max_epochs': 1,
+    'train_cfg.val_interval': 1,
+    'train_cfg.val_begin': 1,
+    'default_hooks.checkpoint.interval': 1,
+    'default_hooks.logger.interval': 1,
+    'optim_wrapper.accumulative_counts': 1,
+    'loader_timeout': 1,
+}
+
+
 def check_config(cfg: Mapping, where: str, written: str | None = None) -> None:
     """Check every component and every argument that a config names.
 
@@ -73,11 +89,12 @@ def check_config(cfg: Mapping, where: str, written: str | None = None) -> None:
 
     Raises:
         UserError: A component that is not registered, an argument that it does not take, or one that it
-            lacks; names the dotted key, and the nearest right names.
+            lacks; names the dotted key, and the nearest right names. Or a number that is too small.
     """
     if cfg.get('default_scope', 'mmseg') not in ('mmseg', 'mmengine'):
         return  # of another package, whose components other registries hold
     try:
+        _check_numbers(cfg)
         for key, value in cfg.items():
             if key in LOADERS and value:
                 _check_loader(value, key)
@@ -104,6 +121,15 @@ class _UnknownArgument(UserError):
 
 
 _INHERITED = ' It comes from a base config: put _delete_=True beside the type, which drops what was there.'
+
+
+def _check_numbers(cfg: Mapping) -> None:
+    for key, least in _LEAST.items():
+        value = cfg
+        for part in key.split('.'):
+            value = value.get(part) if isinstance(value, (Config, Mapping)) else None
+        if value is not None and (type(value) is not int or value < least):
+            raise UserError(f'{key}: found {value!r}, expected a whole number from {least} on.')
 
 
 def _check_loader(loader: Mapping, key: str) -> None:

@@ -2,12 +2,45 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmseg.registry import PARAM_SCHEDULERS
 
 from madnet.errors import UserError
+
+
+def longer_than_run(schedulers: Iterable[_ParamScheduler], epochs: int, batches: int) -> list[str]:
+    """What of learning-rate schedules a run is too short for, a line each.
+
+    Args:
+        schedulers: Of the run.
+        epochs: Of the run.
+        batches: Of an epoch.
+    """
+    lines = []
+    for each in schedulers:
+        length, unit = (epochs, 'epochs') if each.by_epoch else (epochs * batches, 'steps')
+        name = type(each).__name__
+        warmup = getattr(each, 'warmup_steps', getattr(each, 'warmup', 0))
+        late = [m for m in getattr(each, 'milestones', ()) if m >= length]
+        if warmup >= length:
+            lines.append(
+                f'{name}: a warm-up of {warmup} {unit} in a run of {length}: the learning rate never reaches '
+                'its full value. Train for longer, or shorten it (param_scheduler).'
+            )
+        elif late:
+            lines.append(
+                f'{name}: the learning rate was to change at {", ".join(map(str, sorted(late)))} {unit}, the '
+                f'run has {length}.'
+            )
+        elif getattr(each, 'end', length) > length:
+            lines.append(
+                f'{name}: is laid over {each.end} {unit}, the run has {length}: it is cut off. Train for '
+                'longer, or shorten it (param_scheduler).'
+            )
+    return lines
 
 
 class _FactorScheduler(LRSchedulerMixin, _ParamScheduler, ABC):

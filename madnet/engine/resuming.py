@@ -1,0 +1,121 @@
+"""What a resumed training may do differently from the one that it goes on with."""
+
+import ast
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import ParamSchedulerHook
+from mmengine.runner import Runner
+
+from madnet.errors import UserError
+
+#: Parts of a config that make a run what it is; its optimiser's state, its schedule and its place in an epoch
+#: hold for these alone.
+_FIXED = ('model', 'optim_wrapper', 'param_scheduler', 'train_dataloader.batch_size', 'EMAHook')
+#: What of them does not touch the training that goes on.
+_FREE = ('test_cfg', 'init_cfg', 'pretrained')
+
+
+def values_of(text: str) -> dict[str, Any]:
+    """The values in the text of a resolved config, such as a checkpoint holds, without running it.
+
+    Returns:
+        Top-level key → value; what is no literal, or a ``dict(…)`` of such, stays text.
+    """
+    statements = (s for s in ast.parse(text).body if isinstance(s, ast.Assign))
+    return {s.targets[0].id: _value(s.value) for s in statements if isinstance(s.targets[0], ast.Name)}
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict' and not node.args:
+        return {k.arg: _value(k.value) for k in node.keywords}
+    if isinstance(node, ast.Dict):
+        return {ast.literal_eval(k): _value(v) for k, v in zip(node.keys, node.values, strict=True)}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [_value(e) for e in node.elts]
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return ast.unparse(node)
+
+
+def _fixed(values: dict) -> dict[str, Any]:
+    """Dotted key → value of all that is to stay the same."""
+    averages = [h for h in values.get('custom_hooks') or [] if h.get('type') == 'EMAHook']
+    leaves = dict(_leaves({**values, 'EMAHook': averages}))
+    return {
+        key: value
+        for key, value in leaves.items()
+        if any(key == part or key.startswith(f'{part}.') for part in _FIXED)
+        and not any(f'.{free}.' in f'{key}.' for free in _FREE)
+    }
+
+
+def _leaves(value: Any, key: str = '') -> Iterator[tuple[str, Any]]:
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for name, item in items:
+        dotted = f'{key}.{name}' if key else str(name)
+        if isinstance(item, Mapping) or (isinstance(item, list) and any(isinstance(i, dict) for i in item)):
+            yield from _leaves(item, dotted)
+        else:
+            yield dotted, item
+
+
+def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, where: str) -> None:
+    """Compare a run with the one that it is to go on with.
+
+    Args:
+        meta: Of the checkpoint.
+        cfg: Of the run that is to go on.
+        batches: Batches of its epochs.
+        processes: Processes that train.
+        where: The checkpoint's path, for messages.
+
+    Raises:
+        UserError: Something differs that cannot change in mid-run: network, optimiser, schedule, batch,
+            average of weights, batches of an epoch, processes, or fewer epochs than are done.
+    """
+    expected = _fixed(values_of(meta.get('cfg', '')))
+    found = _fixed(values_of(cfg.pretty_text))
+    expected.update({k: meta[k] for k in ('batches an epoch', 'processes') if k in meta})
+    found.update({k: v for k, v in (('batches an epoch', batches), ('processes', processes)) if k in meta})
+    differing = [k for k in {**expected, **found} if expected.get(k) != found.get(k)] if 'cfg' in meta else []
+    if differing:
+        key, more = differing[0], len(differing) - 1
+        raise UserError(
+            f'--resume: {key}: found {found.get(key)!r}, expected {expected.get(key)!r}, as in the run of '
+            f'{where}' + (f' (and {more} more differ, such as {differing[1]})' if more else '') + '. '
+            'Resuming goes on with the same network, optimiser, schedule and batch; start a new run from its '
+            f'weights with --load-from {where}.'
+        )
+    if cfg.train_cfg.max_epochs < meta['epoch']:
+        raise UserError(
+            f'--resume: train_cfg.max_epochs: found {cfg.train_cfg.max_epochs}, expected {meta["epoch"]} or '
+            f'more, as {where} has trained so many.'
+        )
+
+
+def length_of(meta: Mapping) -> int | None:
+    """The number of epochs that a checkpoint's run was to have; None where it does not say."""
+    return (values_of(meta.get('cfg', '')).get('train_cfg') or {}).get('max_epochs')
+
+
+def lay_schedule_anew(runner: Runner) -> None:
+    """Put the learning rate, and all else that schedulers rule, where a run of the new length has it by now.
+
+    The schedulers are built anew and taken through every step that is behind.
+    """
+    for group in runner.optim_wrapper.optimizer.param_groups:
+        for key in [k for k in group if k.startswith('initial_')]:
+            group[key.removeprefix('initial_')] = group[key]
+    hook = ParamSchedulerHook()
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # that the optimiser has made no step
+        runner.param_schedulers = runner.build_param_scheduler(runner.cfg.param_scheduler)
+        batches = len(runner.train_dataloader)
+        for step in range(1, runner.iter + 1):
+            hook.after_train_iter(runner, 0)
+            if step % batches == 0 and step // batches <= runner.epoch:
+                hook.after_train_epoch(runner)
