@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -14,6 +15,29 @@ from typing import Any
 
 from madnet.errors import UserError
 from madnet.text import encodable
+
+_SPACE = 'Free some space, then run it again; a training goes on with --resume.'
+_PERMISSION = 'See who owns it, and its mode.'
+_ADVICE = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: _SPACE,
+    errno.EROFS: 'Give another folder (--work-dir, --out).',
+    errno.EACCES: _PERMISSION,
+    errno.EPERM: _PERMISSION,
+    errno.ENOENT: 'It is missing, or was removed or moved while the run went on.',
+    errno.ENOTDIR: 'A part of the path is a file.',
+    errno.EMFILE: 'Raise the limit (ulimit -n), or use fewer loading processes.',
+    errno.ENFILE: 'Use fewer loading processes.',
+    errno.EIO: 'See to the disk, then run it again; a training goes on with --resume.',
+    errno.ESTALE: 'Mount the network share again, then run it again; a training goes on with --resume.',
+    errno.ENOMEM: 'Use smaller batches or fewer loading processes.',
+}
+
+
+def what_to_do(number: int | None) -> str:
+    """Advice on an ``OSError``'s ``errno``; empty where there is none."""
+    return _ADVICE.get(number, '')
 
 
 @contextmanager
@@ -54,7 +78,11 @@ def replacing(path: str | os.PathLike, keep_as: str | os.PathLike | None = None)
         with suppress(OSError):  # folders cannot be opened everywhere
             _sync(path.parent, os.O_RDONLY)
     except OSError as e:
-        raise UserError(f'{path}: cannot be written ({e.strerror or e}).') from None
+        raise UserError(f'{path}: cannot be written ({e.strerror or e}). {what_to_do(e.errno)}') from None
+    except RuntimeError as e:
+        if 'inline_container' not in str(e):  # what torch.save says of whatever goes wrong with its file
+            raise
+        raise UserError(f'{path}: cannot be written (most likely no space is left). {_SPACE}') from None
     finally:
         if made:
             with suppress(OSError):

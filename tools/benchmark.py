@@ -6,6 +6,8 @@ import importlib
 import os
 import sys
 
+from madnet.starting import end_on_interrupt
+
 EXAMPLES = """
 examples:
   python tools/benchmark.py evaluation --json work_dirs/evaluation.json
@@ -157,4 +159,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    end_on_interrupt()
     sys.exit(main())

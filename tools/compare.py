@@ -5,6 +5,8 @@ import argparse
 import os
 import sys
 
+from madnet.starting import end_on_interrupt
+
 EXAMPLES = """
 examples:
   python tools/compare.py --networks acm madnet_nano pstnn --datasets nuaa nudt --seeds 1 2 3
@@ -104,4 +106,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    end_on_interrupt()
     sys.exit(main())

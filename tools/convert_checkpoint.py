@@ -4,6 +4,8 @@
 import argparse
 import sys
 
+from madnet.starting import end_on_interrupt
+
 EPILOG = """
 examples:
   python tools/convert_checkpoint.py --list
@@ -72,4 +74,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    end_on_interrupt()
     sys.exit(main())

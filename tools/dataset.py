@@ -5,6 +5,8 @@ import argparse
 import importlib
 import sys
 
+from madnet.starting import end_on_interrupt
+
 EXAMPLES = """
 examples:
   python tools/dataset.py list
@@ -43,4 +45,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    end_on_interrupt()
     sys.exit(main())

@@ -4,6 +4,8 @@
 import argparse
 import sys
 
+from madnet.starting import end_on_interrupt
+
 USAGE = """%(prog)s PRED_DIR MASK_DIR [options]
        %(prog)s --compare DIR_A DIR_B MASK_DIR [options]
        %(prog)s --list-protocols"""
@@ -108,4 +110,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    end_on_interrupt()
     sys.exit(main())

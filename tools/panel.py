@@ -4,6 +4,8 @@
 import argparse
 import sys
 
+from madnet.starting import end_on_interrupt
+
 EXAMPLES = """
 examples:
   python tools/panel.py data/images data/masks Top-hat=results/tophat MAD-Net=results/madnet --out grid
@@ -65,4 +67,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    end_on_interrupt()
     sys.exit(main())

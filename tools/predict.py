@@ -5,6 +5,7 @@ import argparse
 import sys
 
 from madnet.options import add_common_options
+from madnet.starting import end_on_interrupt
 
 EXAMPLES = """
 examples:
@@ -165,4 +166,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    end_on_interrupt()
     sys.exit(main())

@@ -4,6 +4,8 @@
 import argparse
 import sys
 
+from madnet.starting import end_on_interrupt
+
 EXAMPLES = """
 examples:
   python tools/pretrained.py list
@@ -79,4 +81,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    end_on_interrupt()
     sys.exit(main())

@@ -4,6 +4,8 @@
 import argparse
 import sys
 
+from madnet.starting import end_on_interrupt
+
 EXAMPLES = """
 examples:
   python tools/report.py work_dirs/madnet_nuaa --out report
@@ -60,4 +62,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    end_on_interrupt()
     sys.exit(main())

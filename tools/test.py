@@ -6,6 +6,7 @@ import os
 import sys
 
 from madnet.options import add_common_options
+from madnet.starting import end_on_interrupt
 
 EXAMPLES = """
 examples:
@@ -122,4 +123,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    end_on_interrupt()
     sys.exit(main())

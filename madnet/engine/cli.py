@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from madnet.engine.faults import translate
 from madnet.engine.training_stopped import TrainingStopped
-from madnet.errors import UserError
+from madnet.errors import RunFailed, UserError
+from madnet.starting import allow_interrupts
 
 DONE, FAILED, USER_ERROR, STOPPED = 0, 1, 2, 130
 
@@ -16,30 +18,65 @@ DONE, FAILED, USER_ERROR, STOPPED = 0, 1, 2, 130
 def run_tool(function: Callable, *args, **kwargs) -> int:
     """Call a tool's function and turn what it raises into an exit code.
 
+    What the machine does to a run (a full disk, no permission, a killed process) is one line as well, see
+    :func:`madnet.engine.faults.translate`.
+
     Args:
         function: The one function of the package that the tool stands for.
         args: Its arguments.
         kwargs: Its keyword arguments.
 
     Returns:
-        0 done; 2 the user's input is wrong (one line on standard error); 130 stopped by a signal. Anything
-        else that is raised passes through, with its traceback, and ends the process with 1.
+        0 done; 1 the run failed; 2 the user's input is wrong (one line on standard error each); 130 stopped
+        by a signal. Anything else that is raised passes through, with its traceback, and ends the process
+        with 1.
     """
+    allow_interrupts()
     try:
         function(*args, **kwargs)
-    except UserError as e:
-        print(f'error: {message_of(e)}', file=sys.stderr)
-        return USER_ERROR
-    except TrainingStopped as e:
-        print(e, file=sys.stderr)
-        return STOPPED
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return STOPPED
-    except BrokenPipeError:
-        if not _discard_output_without_reader():
-            raise
+    except (Exception, KeyboardInterrupt) as e:
+        try:
+            return _conclude(e)
+        except RuntimeError as later:
+            if later is e:
+                raise
+            # torch tells of a loading process's death by a signal, at any moment, this one included
+            return _conclude(later)
     return DONE
+
+
+def _conclude(error: BaseException) -> int:
+    """Print what an error comes to, and return the exit code; an error that nobody expects is raised."""
+    if isinstance(error, BrokenPipeError) and _discard_output_without_reader():
+        return DONE
+    ending = _ending(error)
+    if ending is None:
+        raise error
+    line, code = ending
+    print(line, file=sys.stderr)
+    return code
+
+
+def _ending(error: BaseException) -> tuple[str, int] | None:
+    """The line and the exit code with which an error ends a tool; None for one that nobody expects."""
+    if _interrupted(error):
+        return 'interrupted', STOPPED
+    if isinstance(error, TrainingStopped):
+        return str(error), STOPPED
+    if not isinstance(error, (UserError, RunFailed)):
+        error = translate(error)
+    if isinstance(error, UserError):
+        return f'error: {message_of(error)}', USER_ERROR
+    return None if error is None else (f'failed: {error}', FAILED)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether an error came of Ctrl-C, as where a library turns whatever is raised into its own."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def message_of(error: BaseException) -> str:
