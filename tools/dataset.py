@@ -11,6 +11,14 @@ EXAMPLES = """
 examples:
   python tools/dataset.py list
       what the catalogue knows, and what of it lies under $MADNET_DATA_ROOT
+  python tools/dataset.py check datasets/mine --fix datasets/mended
+      every defect by severity, and a copy without those that are safe to mend
+  python tools/dataset.py prepare nuaa sirst-master.zip --out datasets/NUAA-SIRST
+      a folder, archive or address becomes a verified set: python tools/train.py CONFIG --dataset nuaa
+  python tools/dataset.py convert boxes_in_coco --to madnet --out datasets/mine
+      boxes and points become masks; --to coco, yolo or voc turns masks into boxes
+  python tools/dataset.py synth --out datasets/planted --n 200 --backgrounds frames --scr 3 8 --psf 1
+      targets on your own frames; --sequence 50 for moving ones
   python tools/dataset.py stats nuaa irstd1k --out compared
       targets, contrast and backgrounds of both side by side, and what differs most
   python tools/dataset.py browse nuaa --config configs/madnet/madnet_nano.py

@@ -28,7 +28,8 @@ AREA_RANGE = (2, 80)
 #: Share of scenes with 0, 1, 2, 3 and 4 targets.
 TARGETS_PER_SCENE = (0.06, 0.50, 0.24, 0.12, 0.08)
 
-_PATCH = 33  # side of the window that holds a target; an 80-pixel bar of aspect 4 is 18 long
+#: Side of the window that holds a target; an 80-pixel bar of aspect 4 is 18 long.
+PATCH = 33
 _GAP = 6  # least distance, in pixels, between two targets' masks
 _FAINTEST, _HEADROOM = 10.0, 250.0  # grey levels: below, rounding to 8 bit shows; above, the sensor saturates
 
@@ -158,11 +159,17 @@ def synth_scene(seed: int, index: int, size: int | tuple[int, int] = 256) -> Sce
     if min(h, w) < 48:
         raise ValueError(f'size={size}: a scene needs at least 48 × 48 pixels.')
     rng = np.random.default_rng([seed, index])
+    kind, blur, image = synth_background(rng, h, w)
+    return _add_targets(rng, image, kind, blur)
+
+
+def synth_background(rng: np.random.Generator, h: int, w: int) -> tuple[str, float, np.ndarray]:
+    """A scene without targets: its kind, the standard deviation of its point spread in pixels, and its image,
+    (h, w) float32 grey levels from 0 to 255, not yet rounded."""
     kind = str(rng.choice(tuple(KINDS), p=tuple(KINDS.values())))
     blur = _drawer(rng, 'sensor')('blur')
     radiance = _BACKGROUNDS[kind](rng, h, w)
-    image = _sense(rng, radiance, blur)
-    return _add_targets(rng, image, kind, blur)
+    return kind, blur, _sense(rng, radiance, blur)
 
 
 def _drawer(rng: np.random.Generator, part: str) -> Callable[[str], float]:
@@ -353,7 +360,7 @@ def _add_targets(rng: np.random.Generator, image: np.ndarray, kind: str, blur: f
             peak = _peak_for(scr, image, signal, body, top, left)
             if peak is None:
                 continue
-            window, inside = _overlap(top, left, h, w)
+            window, inside = patch_window(top, left, h, w)
             image[window] += peak * signal[inside]
             mask[ys + top, xs + left] = 255
             spread = np.zeros((h, w), np.uint8)
@@ -366,9 +373,9 @@ def _add_targets(rng: np.random.Generator, image: np.ndarray, kind: str, blur: f
     return Scene(np.rint(np.clip(image, 0, 255)).astype(np.uint8), mask, kind, tuple(targets))
 
 
-def _overlap(top: int, left: int, h: int, w: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def patch_window(top: int, left: int, h: int, w: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Where the patch lies in the image, and which part of the patch that is."""
-    y0, y1, x0, x1 = max(top, 0), min(top + _PATCH, h), max(left, 0), min(left + _PATCH, w)
+    y0, y1, x0, x1 = max(top, 0), min(top + PATCH, h), max(left, 0), min(left + PATCH, w)
     return (slice(y0, y1), slice(x0, x1)), (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
 
 
@@ -376,7 +383,7 @@ def _peak_for(
     scr: float, image: np.ndarray, signal: np.ndarray, body: np.ndarray, top: int, left: int
 ) -> float | None:
     """Peak signal for an SCR at a place, in grey levels; None where rounding or saturation would spoil it."""
-    cy, cx = top + _PATCH // 2, left + _PATCH // 2
+    cy, cx = top + PATCH // 2, left + PATCH // 2
     around = image[
         max(cy - CLUTTER_RADIUS, 0) : cy + CLUTTER_RADIUS + 1,
         max(cx - CLUTTER_RADIUS, 0) : cx + CLUTTER_RADIUS + 1,
@@ -388,7 +395,7 @@ def _peak_for(
 
 
 def _target_signal(rng: np.random.Generator, blur: float) -> tuple[str, np.ndarray]:
-    """A shape's name and its signal behind the optics, (_PATCH, _PATCH), of peak 1 and an allowed area."""
+    """A shape's name and its signal behind the optics, (PATCH, PATCH), of peak 1 and an allowed area."""
     area = float(np.exp(rng.normal(np.log(16), 0.85)))
     area = float(np.clip(area, AREA_RANGE[0], AREA_RANGE[1] * 0.9))
     shape = 'point'
@@ -397,9 +404,9 @@ def _target_signal(rng: np.random.Generator, blur: float) -> tuple[str, np.ndarr
         shape = str(rng.choice(('point', 'ellipse', 'bar', 'cross'), p=(0.4, 0.25, 0.2, 0.15)))
     aspect = rng.uniform(1.0, 1.4) if shape == 'point' else rng.uniform(1.2, 3.5)
     angle = rng.uniform(0, np.pi)
-    centre = _PATCH / 2 + rng.uniform(-0.5, 0.5, 2)
+    centre = PATCH / 2 + rng.uniform(-0.5, 0.5, 2)
     for _ in range(12):
-        signal = _render(shape, area, aspect, angle, centre, blur)
+        signal = render_target(shape, area, aspect, angle, centre, blur)
         pixels = int((signal >= 0.5).sum())
         if AREA_RANGE[0] <= pixels <= AREA_RANGE[1]:
             return shape, signal
@@ -407,11 +414,25 @@ def _target_signal(rng: np.random.Generator, blur: float) -> tuple[str, np.ndarr
     raise AssertionError('a target between the area limits always exists')
 
 
-def _render(
+def render_target(
     shape: str, area: float, aspect: float, angle: float, centre: np.ndarray, blur: float, sub: int = 4
 ) -> np.ndarray:
-    """Signal of a shape of ``area`` pixels or so, drawn ``sub`` times finer, blurred, summed over pixels."""
-    grid = (np.arange(_PATCH * sub, dtype=np.float32) + 0.5) / sub
+    """Signal of a shape of ``area`` pixels or so, drawn ``sub`` times finer, blurred, summed over pixels.
+
+    Args:
+        shape: ``'point'`` (a Gaussian that covers the area at half of its peak; ``blur`` plays no part),
+            ``'ellipse'``, ``'bar'`` or ``'cross'``.
+        area: Pixels.
+        aspect: Length over width.
+        angle: Radians.
+        centre: (y, x) in pixels; (0, 0) is the patch's corner.
+        blur: Standard deviation of the point spread, pixels.
+        sub: Samples a pixel and axis.
+
+    Returns:
+        (PATCH, PATCH) float32 of peak 1.
+    """
+    grid = (np.arange(PATCH * sub, dtype=np.float32) + 0.5) / sub
     y, x = grid[:, None] - np.float32(centre[0]), grid[None] - np.float32(centre[1])
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     if shape == 'point':
@@ -436,7 +457,7 @@ def _render(
 
 
 def _binned(fine: np.ndarray, sub: int) -> np.ndarray:
-    return fine.reshape(_PATCH, sub, _PATCH, sub).mean(axis=(1, 3))
+    return fine.reshape(PATCH, sub, PATCH, sub).mean(axis=(1, 3))
 
 
 def _normalised(signal: np.ndarray) -> np.ndarray:

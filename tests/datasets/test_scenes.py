@@ -10,8 +10,8 @@ from madnet.datasets.scenes import (
     TARGETS_PER_SCENE,
     VERSION,
     _clutter,
-    _render,
     _target_signal,
+    render_target,
 )
 
 
@@ -130,7 +130,7 @@ def test_clutter_has_the_spectrum_that_is_stated(beta):
 def test_mask_is_the_half_maximum_of_the_signal():
     """A round Gaussian of standard deviation σ covers 2 π ln 2 σ² pixels at half of its peak."""
     for area in (10, 25, 60):
-        signal = _render('point', area, 1.0, 0.3, np.array([16.5, 16.5]), 0.7)
+        signal = render_target('point', area, 1.0, 0.3, np.array([16.5, 16.5]), 0.7)
         assert signal.max() == 1
         assert (signal >= 0.5).sum() == pytest.approx(area, rel=0.2)
 

@@ -1,0 +1,355 @@
+"""Targets of a known size, brightness and path on backgrounds that are made or given."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from madnet import __version__
+from madnet.curation.writing import NewSet, fresh_folder
+from madnet.datasets.images import IMAGE_EXTENSIONS, encode_png, read_pixels
+from madnet.datasets.scenes import (
+    CLUTTER_RADIUS,
+    PATCH,
+    VERSION,
+    patch_window,
+    render_target,
+    synth_background,
+)
+from madnet.datasets.splits import cut_validation
+from madnet.errors import UserError
+from madnet.files import json_text
+from madnet.progress import progress_bar
+
+#: The file of targets and tracks.
+TRACKS = 'tracks.json'
+#: Least distance of two targets' centres, pixels; places that are tried for a target.
+APART, TRIES = 14.0, 60
+#: Least peak, in steps of the image's depth: below, rounding changes the ratio.
+FAINTEST = 3.0
+#: Standard deviation of the noise that is drawn anew in every frame of a made sequence, grey levels.
+FRESH_NOISE = 1.0
+#: Pixels by which the view of a made sequence may drift.
+DRIFT = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be made; pairs are least and largest, or one value for both.
+
+    Attributes:
+        n: Images, or sequences.
+        backgrounds: Folder of frames; None for made scenes.
+        sequence: Frames of a sequence; None for single images.
+        size: Side of made scenes, pixels.
+        scr: Mean signal over the mask over the standard deviation of the background in the square of
+            :data:`~madnet.datasets.scenes.CLUTTER_RADIUS` pixels around; of a track: over its frames' median.
+        psf: Standard deviation of the point spread, pixels.
+        area: Pixels before the point spread; a target below 4 is a point.
+        targets: In an image or sequence.
+        speed: Pixels a frame.
+        seed: Non-negative.
+        test_share: For the test part; whole backgrounds and sequences.
+
+    Raises:
+        UserError: A value out of its range.
+    """
+
+    n: int
+    backgrounds: str | None = None
+    sequence: int | None = None
+    size: int = 256
+    scr: Sequence[float] = (5.0, 30.0)
+    psf: float = 0.7
+    area: Sequence[float] = (1.0, 40.0)
+    targets: Sequence[int] = (1, 3)
+    speed: Sequence[float] = (0.3, 2.0)
+    seed: int = 0
+    test_share: float = 0.2
+
+    def __post_init__(self):
+        limits = {'scr': (0.1, 1000), 'area': (0.1, 80), 'targets': (0, 50), 'speed': (0, 50)}
+        for name, (low, high) in limits.items():
+            values = getattr(self, name)
+            if len(values) not in (1, 2) or not low <= values[0] <= values[-1] <= high:
+                raise UserError(
+                    f'--{name} {" ".join(map(str, values))}: expected one value, or the least and the '
+                    f'largest, from {low:g} to {high:g}.'
+                )
+        single = {
+            'n': (1, 10**6),
+            'size': (48, 8192),
+            'psf': (0.3, 4),
+            'seed': (0, 2**63),
+            'sequence': (2, 10**5),
+        }
+        for name, (low, high) in single.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UserError(f'--{name} {value}: expected {low:g} to {high:g}.')
+        if not 0 <= self.test_share < 1:
+            raise UserError(f'--test-share {self.test_share}: expected a share from 0 to below 1.')
+
+
+@dataclass
+class Planted:
+    """A target in one frame: its mask's centroid and pixels, the ratio as it came out, the peak signal."""
+
+    frame: str
+    x: float
+    y: float
+    area: int
+    scr: float
+    peak: float
+
+
+@dataclass
+class Track:
+    """One target through its frames."""
+
+    shape: str
+    requested_scr: float
+    points: list[Planted] = field(default_factory=list)
+
+
+@dataclass
+class _Body:
+    """A target before it has a place: what render_target takes, the path (frames, 2) of (y, x), the ratio."""
+
+    shape: str
+    area: float
+    aspect: float
+    angle: float
+    scr: float
+    path: np.ndarray
+
+
+def make(out: str, plan: Plan) -> str:
+    """Write the data set, with the truth in :data:`TRACKS`; returns what is in it, as text.
+
+    Raises:
+        UserError: No frames among the backgrounds, or ``out`` is there already.
+    """
+    sources = _Backgrounds(plan)
+    with fresh_folder(out) as folder:
+        new = NewSet(folder)
+        records, groups = [], {}
+        skipped = 0
+        for number in progress_bar(range(plan.n), total=plan.n, what='make', unit='item'):
+            rng = np.random.default_rng([plan.seed, number])
+            background, frames = sources.frames(number, rng)
+            name = f'seq_{number:04d}/' if plan.sequence else f'{number:06d}'
+            ids = [f'{name}frame_{k:04d}' for k in range(len(frames))] if plan.sequence else [name]
+            tracks, images, masks = _plant(rng, frames, ids, plan)
+            skipped += sum(not t.points for t in tracks)
+            tracks = [t for t in tracks if t.points]
+            for image_id, image, mask in zip(ids, images, masks, strict=True):
+                new.add(image_id, encode_png(image), '.png', mask)
+                groups[image_id] = background
+            records.append({'frames': ids, 'background': background, 'tracks': [asdict(t) for t in tracks]})
+        new.put(TRACKS, json_text({'schema': 1, 'kind': 'tracks', 'items': records}, 1).encode())
+        if plan.test_share:
+            new.add_lists('synth', _lists(groups, plan.test_share))
+        made = {
+            'by': 'tools/dataset.py synth',
+            'madnet': __version__,
+            'scenes': VERSION,
+            'plan': asdict(plan),
+        }
+        rule = 'target: pixels whose own signal, free of noise, is at least half of its peak'
+        new.finish(Path(out).resolve().name, made=made, rule=rule)
+    return _summary(out, new, records, skipped, plan)
+
+
+def _summary(out: str, new: NewSet, records: list[dict], skipped: int, plan: Plan) -> str:
+    points = [p for item in records for t in item['tracks'] for p in t['points']]
+    lines = [f'{out}: {new.images:,} images, {len(points):,} targets, truth in {TRACKS}']
+    if plan.sequence:
+        lines[0] += f', {plan.n} sequences of {plan.sequence} frames'
+    if points:
+        scr, area = ([p[key] for p in points] for key in ('scr', 'area'))
+        ranges = (min(scr), float(np.median(scr)), max(scr), min(area), int(np.median(area)), max(area))
+        lines.append(
+            '  SCR {:.1f} / {:.1f} / {:.1f}, area {} / {} / {} pixels (least, median, largest)'.format(
+                *ranges
+            )
+        )
+    for name, parts in new.lists.items():
+        lines.append(f'  lists {name}: ' + ', '.join(f'{split} {len(ids)}' for split, ids in parts.items()))
+    if skipped:
+        lines.append(
+            f'  {skipped} target(s) left out: no place where the ratio can be had without saturation, or '
+            'with more than the rounding of the grey levels'
+        )
+    return '\n'.join(lines)
+
+
+def _lists(groups: dict[str, str], share: float) -> dict[str, list[str]]:
+    """Parts that share no background, where there is more than one."""
+    names = sorted(set(groups.values()))
+    test = set(cut_validation(names, share=share)[1]) if len(names) > 1 else set()
+    ids = [i for i in groups if groups[i] in test] if test else cut_validation(groups, share=share)[1]
+    return {'trainval': [i for i in groups if i not in set(ids)], 'test': list(ids)}
+
+
+class _Backgrounds:
+    """Frames to plant on: made, or from a folder."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.items: list[tuple[str, list[Path]]] = []
+        if plan.backgrounds is None:
+            return
+        root = Path(plan.backgrounds)
+        files = (
+            sorted(p for p in root.rglob('*') if p.suffix.lower() in IMAGE_EXTENSIONS)
+            if root.is_dir()
+            else []
+        )
+        if not files:
+            raise UserError(f'--backgrounds {root}: no folder with images ({", ".join(IMAGE_EXTENSIONS)}).')
+        length = plan.sequence or 1
+        if plan.sequence:
+            folders = sorted({p.parent for p in files} - {root})
+            for folder in folders:
+                frames = [p for p in files if p.parent == folder]
+                for begin in range(0, len(frames) - length + 1, length):
+                    name = frames[begin].relative_to(root).as_posix()
+                    self.items.append((name, frames[begin : begin + length]))
+        # without sequences among them: every frame stands still
+        self.items = self.items or [(p.relative_to(root).as_posix(), [p] * length) for p in files]
+
+    def frames(self, number: int, rng: np.random.Generator) -> tuple[str, list[np.ndarray]]:
+        """(name, grey frames as float32 or of 8 or 16 bit) of an item."""
+        if self.items:
+            name, paths = self.items[number % len(self.items)]
+            still = _grey(paths[0])
+            return name, [still if path == paths[0] else _grey(path) for path in paths]
+        size = self.plan.size
+        if not self.plan.sequence:
+            kind, _, image = synth_background(rng, size, size)
+            return f'{kind} {number}', [image]
+        kind, _, wide = synth_background(rng, size + 2 * DRIFT, size + 2 * DRIFT)
+        steps = np.cumsum(rng.normal(0, 0.4, (self.plan.sequence, 2)), axis=0)
+        offsets = np.clip(np.rint(steps), -DRIFT, DRIFT).astype(int) + DRIFT
+        frames = []
+        for top, left in offsets:
+            view = wide[top : top + size, left : left + size]
+            noise = FRESH_NOISE * rng.standard_normal(view.shape, dtype=np.float32)
+            frames.append(np.clip(view + noise, 0, 255))
+        return f'{kind} {number}', frames
+
+
+def _grey(path: Path) -> np.ndarray:
+    pixels = read_pixels(path)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
+    if min(grey.shape) < 48:
+        raise UserError(f'{path}: {grey.shape[1]} × {grey.shape[0]} pixels; expected 48 × 48 or more.')
+    return grey
+
+
+def _plant(
+    rng: np.random.Generator, frames: list[np.ndarray], ids: list[str], plan: Plan
+) -> tuple[list[Track], list[np.ndarray], list[np.ndarray]]:
+    """Tracks, images (uint8 or uint16) and masks of one item; a track without points found no place."""
+    deep = frames[0].dtype == np.uint16
+    full = float(2 ** max(int(max(f.max() for f in frames)).bit_length(), 8) - 1) if deep else 255.0
+    clean = [frame.astype(np.float32) for frame in frames]
+    signal = [np.zeros_like(frame) for frame in clean]
+    masks = [np.zeros(frame.shape, bool) for frame in clean]
+    paths: list[np.ndarray] = []
+    tracks = []
+    for _ in range(int(rng.integers(plan.targets[0], plan.targets[-1] + 1))):
+        for _ in range(TRIES):
+            body = _draw_body(rng, clean[0].shape, len(clean), plan)
+            track = Track(body.shape, body.scr)
+            if any(np.hypot(*(body.path - other).T).min() < APART for other in paths):
+                continue
+            patches = _patches(body, clean, plan.psf, full)
+            if patches is None:
+                continue
+            paths.append(body.path)
+            for frame, window, patch, mask in patches:
+                signal[frame][window] += patch
+                masks[frame][window] |= mask
+                track.points.append(_as_planted(ids[frame], clean[frame], window, patch, mask, full))
+            break
+        tracks.append(track)
+    kind = np.uint16 if deep else np.uint8
+    images = [np.rint(np.clip(c + s, 0, full)).astype(kind) for c, s in zip(clean, signal, strict=True)]
+    return tracks, images, masks
+
+
+def _draw_body(rng: np.random.Generator, shape: tuple[int, int], frames: int, plan: Plan) -> _Body:
+    area = float(np.exp(rng.uniform(*np.log([plan.area[0], plan.area[-1]]))))
+    scr = float(np.exp(rng.uniform(*np.log([plan.scr[0], plan.scr[-1]]))))
+    kind, aspect, angle = (
+        ('ellipse', rng.uniform(1, 2.5), rng.uniform(0, np.pi)) if area >= 4 else ('point', 1, 0)
+    )
+    if kind == 'point':  # what a point source covers at half of its peak behind this point spread
+        area = 2 * np.pi * np.log(2) * plan.psf**2
+    middle = np.array([rng.uniform(4, side - 4) for side in shape])
+    heading, speed = rng.uniform(0, 2 * np.pi), rng.uniform(plan.speed[0], plan.speed[-1])
+    bend = rng.normal(0, 0.02) * speed
+    t = np.arange(frames)[:, None] - (frames - 1) / 2
+    ahead = np.array([np.sin(heading), np.cos(heading)])
+    path = middle + t * speed * ahead + 0.5 * bend * t**2 * ahead[::-1] * (1, -1)
+    return _Body(kind, area, float(aspect), float(angle), scr, path)
+
+
+def _patches(
+    body: _Body, clean: list[np.ndarray], psf: float, full: float
+) -> list[tuple[int, tuple[slice, slice], np.ndarray, np.ndarray]] | None:
+    """(frame, window, signal there, mask there) where the target is in view; None where it cannot be had."""
+    views = []
+    for frame, (image, (y, x)) in enumerate(zip(clean, body.path, strict=True)):
+        h, w = image.shape
+        top, left = int(np.floor(y)) - PATCH // 2, int(np.floor(x)) - PATCH // 2
+        if not (0 <= y < h and 0 <= x < w):
+            continue
+        drawn = render_target(
+            body.shape, body.area, body.aspect, body.angle, np.array([y - top, x - left]), psf
+        )
+        window, inside = patch_window(top, left, h, w)
+        if (drawn[inside] >= 0.5).any():
+            views.append(
+                (frame, window, drawn[inside], _deviation(image, top + PATCH // 2, left + PATCH // 2))
+            )
+    if not views:
+        return None
+    mean = np.median([patch[patch >= 0.5].mean() for *_, patch, _ in views])
+    peak = body.scr * float(np.median([deviation for *_, deviation in views])) / float(mean)
+    brightest = max(
+        float((clean[f][window] + peak * patch)[patch >= 0.5].max()) for f, window, patch, _ in views
+    )
+    if peak < FAINTEST or brightest > full:
+        return None
+    return [(frame, window, peak * patch, patch >= 0.5) for frame, window, patch, _ in views]
+
+
+def _deviation(image: np.ndarray, y: int, x: int) -> float:
+    rows = slice(max(y - CLUTTER_RADIUS, 0), y + CLUTTER_RADIUS + 1)
+    return float(image[rows, max(x - CLUTTER_RADIUS, 0) : x + CLUTTER_RADIUS + 1].std())
+
+
+def _as_planted(
+    frame: str,
+    clean: np.ndarray,
+    window: tuple[slice, slice],
+    patch: np.ndarray,
+    mask: np.ndarray,
+    full: float,
+) -> Planted:
+    """What came out, after rounding."""
+    ys, xs = np.nonzero(mask)
+    before = np.rint(clean[window])
+    after = np.rint(np.clip(clean[window] + patch, 0, full))
+    y, x = ys.mean() + window[0].start, xs.mean() + window[1].start
+    deviation = _deviation(clean, round(y), round(x))
+    mean = float((after - before)[mask].mean())
+    scr = mean / deviation if deviation else 0.0
+    return Planted(
+        frame, *(round(float(v), 3) for v in (x, y)), len(ys), round(scr, 3), round(float(patch.max()), 2)
+    )
