@@ -43,7 +43,7 @@ class Facts:
         size: (W, H) of the image; None where it can't be read.
         channels: 1 or 3, as stored.
         colour: Largest difference of two channels, on the file's scale.
-        depth: Bits a channel, 8 or 16.
+        dtype: Of the image's values.
         grey: Least and largest value.
         digest: Hash of the image's pixels.
         thumbnail: See :func:`~madnet.datasets.duplicates.thumbnail`.
@@ -59,9 +59,9 @@ class Facts:
     pair: Pair
     size: tuple[int, int] | None = None
     channels: int = 1
-    colour: int = 0
-    depth: int = 8
-    grey: tuple[int, int] = (0, 0)
+    colour: float = 0
+    dtype: str = 'uint8'
+    grey: tuple[float, float] = (0, 0)
     digest: str = ''
     thumbnail: np.ndarray | None = None
     mask_size: tuple[int, int] | None = None
@@ -167,19 +167,19 @@ def look(pair: Pair) -> Facts:
     facts = Facts(pair)
     try:
         pixels = read_image(pair.image)
+        facts.thumbnail = thumbnail(pixels)
     except UserError as error:
         facts.trouble['unreadable image'] = str(error)
     else:
         facts.size = (pixels.shape[1], pixels.shape[0])
         facts.channels = pixels.shape[2] if pixels.ndim == 3 else 1
-        facts.depth = 8 * pixels.itemsize
-        facts.grey = (int(pixels.min()), int(pixels.max()))
+        facts.dtype = str(pixels.dtype)
+        facts.grey = (pixels.min().item(), pixels.max().item())
         if pixels.ndim == 3:
-            wide = pixels.astype(np.int32)
-            facts.colour = int(max(abs(wide[..., 0] - wide[..., c]).max() for c in (1, 2)))
+            wide = pixels.astype(np.float64)
+            facts.colour = max(abs(wide[..., 0] - wide[..., c]).max().item() for c in (1, 2))
         shape = str((pixels.shape, pixels.dtype)).encode()
         facts.digest = hashlib.sha256(shape + np.ascontiguousarray(pixels).data).hexdigest()
-        facts.thumbnail = thumbnail(pixels)
     if pair.mask is None:
         facts.trouble['mask missing'] = f'{pair.image}: no mask'
         return facts
@@ -413,14 +413,24 @@ def _note_the_rest(found: Inspection) -> None:
     found.add('note', 'coloured', 'channels that differ', those(lambda f: f.colour > 0))
     grey = those(lambda f: f.channels == 3 and f.colour == 0)
     found.add('note', 'grey stored as colour', 'three equal channels', grey)
-    deep = those(lambda f: f.depth == 16)
-    found.add('note', '16 bit', 'images of 16 bit', deep)
+    deep = those(lambda f: f.dtype == 'uint16')
+    found.add('note', '16 bit', f'values {_range(found, "uint16")}; see value_range', deep)
+    odd = those(lambda f: f.size and f.dtype not in ('uint8', 'uint16'))
+    what = f'values {_range(found)}, of no 8 or 16 bits: say by value_range which are black and white'
+    found.add('warning', 'values of no fixed range', what, odd)
     flat = those(lambda f: f.size and f.grey[0] == f.grey[1])
     found.add('warning', 'flat images', 'one grey level only', flat)
     one = those(lambda f: 1 in f.areas)
     found.add('note', 'one-pixel targets', 'images with a target of one pixel', one)
     border = those(lambda f: f.at_border)
     found.add('note', 'targets at the border', 'images with a target cut by the border', border)
+
+
+def _range(found: Inspection, dtype: str | None = None) -> str:
+    """Least and largest value of the images of a type, or of all that are neither uint8 nor uint16."""
+    read = [f for f in found.facts.values() if f.size]
+    own = [f.grey for f in read if (f.dtype == dtype if dtype else f.dtype not in ('uint8', 'uint16'))]
+    return f'{min(low for low, _ in own):g} to {max(high for _, high in own):g}' if own else ''
 
 
 def as_record(found: Inspection) -> dict:

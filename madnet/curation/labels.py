@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from madnet.evaluation.components import find_components
-from madnet.images import read_image, to_channels
 
 #: Pixels around a box (or half the side of a point's window) in which the background is measured.
 RING = 4
@@ -95,7 +94,7 @@ def mask_of(
     Returns:
         (H, W) bool.
     """
-    grey = to_channels(pixels, 1)[..., 0].astype(np.float32)
+    grey = as_grey(pixels)
     mask = np.zeros(grey.shape, bool)
     for shape in shapes:
         if shape.kind == 'mask':
@@ -217,10 +216,10 @@ def boxes_of(labelled: Labelled) -> list[tuple[float, float, float, float]]:
     return [box for box in clipped if box[2] > box[0] and box[3] > box[1]]
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """(W, H) of an image."""
-    h, w = read_image(path).shape[:2]
-    return w, h
+def as_grey(pixels: np.ndarray) -> np.ndarray:
+    """Luma on the file's own scale, (H, W) float32: only what is brighter than what matters here."""
+    grey = pixels.astype(np.float32)
+    return grey @ np.float32((0.114, 0.587, 0.299)) if grey.ndim == 3 else grey
 
 
 def encode_rle(mask: np.ndarray) -> list[int]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from madnet import __version__
 from madnet.curation.writing import NewSet, fresh_folder
-from madnet.datasets.images import IMAGE_EXTENSIONS, encode_png, read_pixels
 from madnet.datasets.scenes import (
     CLUTTER_RADIUS,
     PATCH,
@@ -21,6 +20,7 @@ from madnet.datasets.scenes import (
 from madnet.datasets.splits import cut_validation
 from madnet.errors import UserError
 from madnet.files import json_text
+from madnet.images import EXTENSIONS, encode_png, read_image
 from madnet.progress import progress_bar
 
 #: The file of targets and tracks.
@@ -203,13 +203,9 @@ class _Backgrounds:
         if plan.backgrounds is None:
             return
         root = Path(plan.backgrounds)
-        files = (
-            sorted(p for p in root.rglob('*') if p.suffix.lower() in IMAGE_EXTENSIONS)
-            if root.is_dir()
-            else []
-        )
+        files = sorted(p for p in root.rglob('*') if p.suffix.lower() in EXTENSIONS) if root.is_dir() else []
         if not files:
-            raise UserError(f'--backgrounds {root}: no folder with images ({", ".join(IMAGE_EXTENSIONS)}).')
+            raise UserError(f'--backgrounds {root}: no folder with images ({", ".join(EXTENSIONS)}).')
         length = plan.sequence or 1
         if plan.sequence:
             folders = sorted({p.parent for p in files} - {root})
@@ -243,7 +239,9 @@ class _Backgrounds:
 
 
 def _grey(path: Path) -> np.ndarray:
-    pixels = read_pixels(path)
+    pixels = read_image(path)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise UserError(f'{path}: pixels of type {pixels.dtype}; expected 8 or 16 bit unsigned.')
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
     if min(grey.shape) < 48:
         raise UserError(f'{path}: {grey.shape[1]} × {grey.shape[0]} pixels; expected 48 × 48 or more.')

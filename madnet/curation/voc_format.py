@@ -5,11 +5,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from madnet.curation.labels import Labelled, Shape, boxes_of, read_size
+from madnet.curation.labels import Labelled, Shape, boxes_of
 from madnet.curation.writing import NewSet
 from madnet.datasets.splits import read_ids
 from madnet.errors import UserError
-from madnet.images import EXTENSIONS
+from madnet.images import EXTENSIONS, image_size
 
 _IMAGES = ('JPEGImages', 'PNGImages', 'images', '.')
 
@@ -61,7 +61,7 @@ def _read_xml(path: Path, image_id: str, root: Path, classes: Sequence[str] | No
     )
     if image is None:
         raise UserError(f'{path}: no image {image_id} in {", ".join(_IMAGES[:3])} beside Annotations.')
-    labelled = Labelled(image_id, image, [], read_size(image))
+    labelled = Labelled(image_id, image, [], image_size(image))
     for target in tree.iter('object'):
         if classes and (target.findtext('name') or '') not in classes:
             continue

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from madnet.curation.labels import Labelled, Shape, boxes_of, read_size
+from madnet.curation.labels import Labelled, Shape, boxes_of
 from madnet.curation.writing import NewSet
 from madnet.errors import UserError
-from madnet.images import EXTENSIONS
+from madnet.images import EXTENSIONS, image_size
 
 _SPLITS = ('train', 'val', 'test')
 
@@ -39,7 +39,7 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
     for split, images, labels in _folders(root):
         for path in sorted(p for p in images.rglob('*') if p.suffix.lower() in EXTENSIONS):
             name = path.relative_to(images).with_suffix('')
-            size = read_size(path)
+            size = image_size(path)
             text = labels / f'{name.as_posix()}.txt'
             shapes = _read_text(text, size, classes) if text.is_file() else []
             found.setdefault(split, []).append(Labelled(name.as_posix(), path, shapes, size))

@@ -179,6 +179,21 @@ def test_sequences_are_checked(make_set):
     assert kinds(found) == {('warning', 'exact duplicates across parts'): ('seq_2/1',)}
 
 
+def test_values_of_other_types(sound):
+    deep = (np.arange(32 * 40).reshape(32, 40) + 5000).astype(np.uint16)
+    write(sound / 'images/a0.png', deep)
+    for name, image in (('a1', deep / 20), ('a2', np.full((32, 40), np.nan))):
+        (sound / f'images/{name}.png').unlink()
+        np.save(sound / f'images/{name}.npy', image.astype(np.float32))
+    inspection = inspect(str(sound))
+    found = kinds(inspection)
+    assert found['note', '16 bit'] == ('a0',)
+    assert found['warning', 'values of no fixed range'] == ('a1',)
+    assert found['error', 'unreadable image'] == ('a2',)
+    assert 'NaN' in inspection.facts['', 'a2'].trouble['unreadable image']
+    assert any('values 250 to 313.95' in f.what for f in inspection.findings)
+
+
 def test_bad_sources(run, tmp_path):
     code, _, err = run('dataset', 'check', 'NUDT-SIRTS')
     assert code == 2

@@ -276,7 +276,7 @@ def test_boxes_of_200_real_targets(data_root, name, least):
         if mask.shape != image.shape[:2]:
             continue
         truth = find_components(mask > 127)
-        grey = labels.to_channels(image, 1)[..., 0].astype(np.float32)
+        grey = labels.as_grey(image)
         for number, box in enumerate(truth.boxes):
             true, found = truth.labels == number + 1, from_box(grey, box)[0]
             scores.append((true & found).sum() / (true | found).sum())

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from madnet.datasets import SIRSTDataset
-from madnet.datasets.images import encode_png, read_pixels
 from madnet.datasets.scenes import CLUTTER_RADIUS
 from madnet.evaluation.components import find_components
+from madnet.images import encode_png, read_image
 
 
 def tracks(folder):
@@ -68,7 +68,7 @@ def test_planted_targets_have_the_ratio_that_was_asked_for(run, tmp_path, frames
     data = SIRSTDataset(tmp_path / 'a', 'all')
     for i, item in enumerate(tracks(tmp_path / 'a')):
         image, mask = data.read_sample(i)
-        background = read_pixels(given / item['background']).astype(float)
+        background = read_image(given / item['background']).astype(float)
         assert image.dtype == (np.uint16 if deep else np.uint8)
         found = find_components(mask > 127)
         assert len(found) == len(item['tracks']) == 2
@@ -127,8 +127,8 @@ def test_sequences_on_frames_of_ones_own(run, tmp_path, frames):
     assert [item['background'] for item in items] == ['s0/f0.png', 's1/f0.png']
     for item in items:
         for k, frame in enumerate(item['frames']):
-            theirs = read_pixels(tmp_path / 'mine/s0' / f'f{k}.png').astype(int)
-            image = read_pixels(tmp_path / 'a/images' / f'{frame}.png').astype(int)
+            theirs = read_image(tmp_path / 'mine/s0' / f'f{k}.png').astype(int)
+            image = read_image(tmp_path / 'a/images' / f'{frame}.png').astype(int)
             assert (image == theirs).mean() > 0.9
 
 
