@@ -171,7 +171,7 @@ def read_stream(file: BinaryIO, path: str | os.PathLike, trust: bool | None = No
     file.seek(0)
     if _is_safetensors(head, size):
         return _read_safetensors(file, path)
-    is_zip = zipfile.is_zipfile(file)
+    is_zip = _is_zip(file)
     file.seek(0)
     damaged = (
         f'checkpoint {path}: damaged or truncated ({size} bytes), not a whole PyTorch file. '
@@ -206,6 +206,13 @@ def read_stream(file: BinaryIO, path: str | os.PathLike, trust: bool | None = No
     except Exception:  # torch's own unpickler raises whatever the bytes lead to
         raise UnusableCheckpoint(damaged) from None
     return content
+
+
+def _is_zip(file: BinaryIO) -> bool:
+    try:
+        return zipfile.is_zipfile(file)
+    except zipfile.BadZipFile:  # its end says so, and is damaged
+        return True
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
@@ -283,9 +290,15 @@ def kind_of(head: bytes) -> str | None:
         return known
     if head[257:262] == b'ustar':
         return 'a tar archive, which is to be unpacked first'
-    if head[0] == 8 and head[1] < 64 and head[2:3] == b'\x12' and head[4 : 4 + head[3]].isascii():
+    if (
+        len(head) > 8
+        and head[0] == 8
+        and head[1] < 64
+        and head[2] == 0x12
+        and head[4 : 4 + head[3]].isascii()
+    ):
         return 'an ONNX model, which holds a program rather than a state dict'
-    if head[:1] == b'\x80' and head[1] <= 5:
+    if head[:1] == b'\x80' and head[1:2] <= b'\x05':
         return 'a pickle that was not written by torch.save; pickles run code when loaded'
     try:
         text = head.decode('utf-8', errors='strict' if len(head) < 1024 else 'ignore')

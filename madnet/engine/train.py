@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
+from madnet.engine.checkpoint_file import is_shipped
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.engine.folder_lock import own_folder
@@ -95,6 +96,11 @@ def training_config(
     skip_nonfinite: int = 0,
 ) -> Config:
     """The whole config that :func:`train` trains by; the arguments are the same."""
+    if is_shipped(config):
+        raise UserError(
+            f'config {config}: shipped weights, for prediction and tests. To train from them, take the '
+            f'config of their network and --load-from {config}.'
+        )
     cfg = load_config(config, parse_options(options), dataset)
     if is_training_free(cfg):
         raise UserError(

@@ -63,6 +63,8 @@ FOREIGN = {
     r'a ZIP archive \(in it: a.txt, b\)': lambda: _zip(**{'a.txt': 'x', 'b': 'y'}),
     'a TorchScript program': _script,
     'bytes of an unknown kind that begin with e1 e2': lambda: bytes([0xE1, 0xE2, 0xFF, 3]) * 300,
+    'bytes of an unknown kind that begin with 08': lambda: b'\x08',
+    'a pickle that was not': lambda: b'\x80',
     'truncated': lambda: b'PK\x03\x04' + bytes(100),
 }
 

@@ -10,6 +10,7 @@ from madnet.engine.config import load_config
 from madnet.engine.convert import convert_checkpoint
 from madnet.engine.runner import build_runner
 from madnet.engine.test import run_test
+from madnet.engine.train import train
 from madnet.errors import UserError
 from madnet.inference import Predictor
 from madnet.records import get_pretrained
@@ -47,6 +48,10 @@ def test_testing_by_name_brings_the_config(image_set, nano, tmp_path, monkeypatc
     said = capsys.readouterr()
     assert same.results == found.results
     assert "normalised by the checkpoint's mean [99.423], deviation [57.959]" in said.err
+    with pytest.raises(UserError, match='say on which data'):
+        run_test('madnet_nano')
+    with pytest.raises(UserError, match='--load-from madnet_nano'):
+        train('madnet_nano', dataset=str(image_set))
     with pytest.raises(UserError, match='madnet_nan: no such file'):
         run_test('madnet_nan', dataset=str(image_set))
 

@@ -79,6 +79,8 @@ def load_config(
     if first.get('dataset') is not None:
         refuse_named_sets(cfg, str(path))
     sources = find_sources(cfg.get('dataset'))
+    if is_shipped(path) and not sources:
+        raise UserError(f'{path}: shipped weights; say on which data, such as --dataset nudt or a folder.')
     if len(sources) == 1:
         for name, changes in (cfg.get('per_dataset') or {}).items():
             if get_entry(name) is sources[0].entry:
