@@ -7,6 +7,7 @@ import sys
 from madnet.starting import end_on_interrupt
 
 USAGE = """%(prog)s PRED_DIR MASK_DIR [options]
+       %(prog)s PRED_DIR --dataset NAME [--split PART] [options]
        %(prog)s --compare DIR_A DIR_B MASK_DIR [options]
        %(prog)s --list-protocols"""
 EXAMPLES = """
@@ -16,6 +17,10 @@ examples:
       against masks of the same names; _pixels0, _mask, _pred and the like are dropped from names
   python tools/evaluate.py results/net masks --logits --protocol all --size 512 --out work_dirs/net
       raw logits, under every protocol; those with a base size at 512 x 512; metrics.json, per_image.csv
+  python tools/evaluate.py work_dirs/net/scores --dataset nudt --threshold 0.3
+      the test images of NUDT-SIRST, with its masks under $MADNET_DATA_ROOT, at another threshold
+  python tools/evaluate.py published_at_512 masks --protocol acm --size 512
+      maps that another program wrote at the network's size: score and mask are compared at 512 x 512
   python tools/evaluate.py --list-protocols
       what every protocol counts, rule by rule
   python tools/evaluate.py --compare results/a results/b masks
@@ -48,6 +53,19 @@ def parse_args() -> argparse.Namespace:
         metavar='PIXELS',
         help='side, or height and width, of protocols with a base size (default: the size that maps have)',
     )
+    parser.add_argument(
+        '--dataset',
+        metavar='NAME|FOLDER',
+        help='score the images of a split of this data set, such as nudt, with its own masks where MASK_DIR '
+        'is not given',
+    )
+    parser.add_argument('--split', default='test', metavar='PART', help='of --dataset (default: test)')
+    parser.add_argument(
+        '--threshold',
+        metavar='0-1|best:val',
+        help="probability above which is target, in place of the protocols' own, usually 0.5; best:val for "
+        'the one with the best IoU on the maps of that part of --dataset',
+    )
     parser.add_argument('--images', metavar='DIR', help='the images: adds numbers by local contrast')
     parser.add_argument('--ids', metavar='FILE', help='score only the images of this list, one a line')
     parser.add_argument(
@@ -68,8 +86,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='DIR', help='write metrics.json and per_image.csv (or compare.json)')
     args = parser.parse_args()
     expected = 1 if args.compare else 2
+    if args.dataset and len(args.folders) == expected - 1:
+        args.folders.append(None)
+    if args.compare and args.threshold:
+        parser.error('--threshold is not for --compare, which compares at the thresholds of the protocol')
     if len(args.folders) != expected and not args.list_protocols:
-        what = 'MASK_DIR after --compare DIR_A DIR_B' if args.compare else 'PRED_DIR and MASK_DIR'
+        what = (
+            'MASK_DIR after --compare DIR_A DIR_B' if args.compare else 'PRED_DIR and MASK_DIR (or --dataset)'
+        )
         parser.error(f'expected {what}, found {len(args.folders)} folders')
     if args.size and (len(args.size) > 2 or min(args.size) < 1):
         parser.error('--size takes one or two numbers of pixels, 1 or more')
@@ -100,11 +124,13 @@ def main() -> int:
             'boxes': args.boxes,
             'mask_values': args.mask_values,
             'labels': args.labels,
+            'dataset': args.dataset,
+            'split': args.split,
         }
         if args.compare:
             compare(*args.compare, args.folders[0], args.protocol, args.out, **options)
         else:
-            evaluate_folder(*args.folders, args.protocol, args.out, **options)
+            evaluate_folder(*args.folders, args.protocol, args.out, threshold=args.threshold, **options)
 
     return run_tool(run)
 

@@ -1,7 +1,6 @@
 """Testing, from a config and its checkpoint, if it needs one, to a table, ``metrics.json`` and pictures."""
 
 import copy
-import math
 import platform
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +32,7 @@ from madnet.errors import UserError
 from madnet.evaluation import get_protocols
 from madnet.evaluation.evaluator import joined
 from madnet.evaluation.protocols import ProtocolLike
-from madnet.evaluation.thresholds import at_threshold, parse_threshold, refuse_same_part
+from madnet.evaluation.thresholds import at_threshold, choose_threshold, parse_threshold, refuse_same_part
 from madnet.files import plain
 from madnet.records import MetricsFile, metrics_text, write_results
 
@@ -120,7 +119,9 @@ def run_test(
     chosen = protocols_of(cfg, config) if protocols is None else protocols.split(',')
     if chosen_on is not None:
         refuse_same_part(chosen_on, {d.get('split') if split is None else split for d in _test_sets(cfg)})
-        value, found['threshold_chosen_on'] = _best_threshold(score(chosen_on, ['native'], []), chosen_on)
+        on = score(chosen_on, ['native'], [])
+        counted = joined({label: one.metric.evaluator for label, one in on.items()})
+        value, found['threshold_chosen_on'] = choose_threshold(counted, chosen_on)
     if value is not None:
         found['threshold'] = value
         chosen = [at_threshold(p, value) for p in get_protocols(chosen)]
@@ -171,15 +172,6 @@ def _describe(dataset: Any) -> dict:
         'name': str(getattr(dataset, 'data_root', None) or type(dataset).__name__),
         'images': len(dataset),
     }
-
-
-def _best_threshold(sets: Mapping[str, Scored], part: str) -> tuple[float, str]:
-    """The threshold of the best IoU over all images of the sets, and where it was found, in words."""
-    counted = joined({label: one.metric.evaluator for label, one in sets.items()})
-    value, best = counted.counted('native').histogram.best_threshold()
-    if math.isnan(best):
-        raise UserError(f'--threshold best:{part}: the {len(counted)} images of this part have no target.')
-    return value, f'{part!r}, {len(counted)} images, IoU {100 * best:.2f} there'
 
 
 def _test_sets(cfg: Config) -> list[ConfigDict]:

@@ -35,16 +35,22 @@ class Pairs:
     problems: tuple[str, ...]
 
 
-def find_maps(folder: str | os.PathLike, what: str) -> dict[str, Path]:
+#: A folder, or its files by id.
+Folder = str | os.PathLike | Mapping[str, Path]
+
+
+def find_maps(folder: Folder, what: str) -> dict[str, Path]:
     """Files of a folder by id: their stem without the suffixes in use (``_pixels0``, ``_mask``, ``_pred`` …).
 
     Args:
-        folder: Searched itself, not below.
+        folder: Searched itself, not below; a mapping is taken as it is.
         what: For messages, such as ``'predictions'``.
 
     Raises:
         UserError: No such folder, none of the known file types in it, or two files for one id.
     """
+    if isinstance(folder, Mapping):
+        return dict(folder)
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f'{what}: no folder {folder}')
@@ -62,9 +68,10 @@ def find_maps(folder: str | os.PathLike, what: str) -> dict[str, Path]:
 
 def pair_folders(
     pred_dir: str | os.PathLike,
-    mask_dir: str | os.PathLike,
+    mask_dir: Folder,
     ids: Iterable[str] | None = None,
     mended: Mapping[str, Path] | None = None,
+    any_size: bool = False,
 ) -> Pairs:
     """Match predictions with masks, and compare their sizes from the files' headers.
 
@@ -73,6 +80,7 @@ def pair_folders(
         mask_dir: Masks, see :func:`madnet.images.read_mask`.
         ids: The images to look at; default all of both folders.
         mended: Id → mask file that is right where that of the folder is known to be wrong.
+        any_size: Whether a prediction may have another size than its mask.
 
     Raises:
         UserError: A folder is missing or empty, or a file cannot be read.
@@ -89,7 +97,7 @@ def pair_folders(
             problems += [f'{name} has no mask'] * (name not in masks)
             continue
         sizes = image_size(preds[name]), image_size(masks[name])
-        if not fits(*sizes):
+        if not (any_size or fits(*sizes)):
             w, h = zip(*sizes, strict=True)
             problems.append(f'{name} is {w[0]} × {h[0]}, its mask {w[1]} × {h[1]} (width × height)')
         else:
@@ -99,12 +107,12 @@ def pair_folders(
 
 def score_folder(
     pred_dir: str | os.PathLike,
-    mask_dir: str | os.PathLike,
+    mask_dir: Folder,
     protocols: ProtocolLike | Iterable[ProtocolLike] = 'native',
     *,
     from_logits: bool = False,
     size: tuple[int, int] | None = None,
-    image_dir: str | os.PathLike | None = None,
+    image_dir: Folder | None = None,
     ids: Iterable[str] | None = None,
     allow_missing: bool = False,
     boxes: bool = False,
@@ -119,7 +127,8 @@ def score_folder(
         mask_dir: Masks.
         protocols: As ``get_protocols`` takes them.
         from_logits: Whether the maps hold raw logits.
-        size: (h, w) for protocols at a base size.
+        size: (h, w) for protocols at a base size. Where all are such, maps of any size are resized to it, as
+            those of programs that never go back to the image's own.
         image_dir: The images, for the local signal-to-clutter ratio of targets; optional.
         ids: Score only these.
         allow_missing: Score what is complete although some files are missing, extra or mis-sized.
@@ -138,7 +147,8 @@ def score_folder(
     """
     chosen = get_protocols(protocols)
     rule, census = MaskRule(mask_values), MaskCensus()
-    pairs = pair_folders(pred_dir, mask_dir, ids, mended)
+    any_size = size is not None and all(p.resolution != 'native' for p in chosen)
+    pairs = pair_folders(pred_dir, mask_dir, ids, mended, any_size)
     _refuse(pairs.problems, allow_missing)
     peaks = []
     images = find_maps(image_dir, 'images') if image_dir is not None else {}
@@ -150,27 +160,28 @@ def score_folder(
         peaks.append(peak)
         evaluator.update(
             scores,
-            fit_mask(truth, scores.shape, mask, pred),
+            truth if any_size else fit_mask(truth, scores.shape, mask, pred),
             name,
             from_logits=from_logits,
             base_size=size,
             image=read_image(images[name]) if name in images else None,
         )
-    census.refuse(str(mask_dir), rule, '--mask-values')
+    where = 'the data set' if isinstance(mask_dir, Mapping) else str(mask_dir)
+    census.refuse(where, rule, '--mask-values')
     if peaks and None not in peaks and max(peaks) == 1:
         raise UserError(
             f'{pred_dir}: {len(peaks)} files of whole numbers 0 and 1, which as grey values would be scores '
             'of almost 0; if 1 is target, say so by --labels (labels=True).'
         )
     if not len(evaluator):
-        raise UserError(f'no prediction in {pred_dir} belongs to a mask in {mask_dir}')
+        raise UserError(f'no prediction in {pred_dir} belongs to a mask in {where}')
     return evaluator, pairs.problems
 
 
 def compare_folders(
     dir_a: str | os.PathLike,
     dir_b: str | os.PathLike,
-    mask_dir: str | os.PathLike,
+    mask_dir: Folder,
     protocol: ProtocolLike = 'native',
     *,
     resamples: int = 2000,
@@ -198,12 +209,15 @@ def compare_folders(
     if len(get_protocols(protocol)) != 1:
         raise UserError('a comparison takes one protocol')
     ids = options.pop('ids', None)
-    sides = [pair_folders(folder, mask_dir, ids, options.get('mended')) for folder in (dir_a, dir_b)]
+    any_size = options.get('size') is not None and get_protocols(protocol)[0].resolution != 'native'
+    sides = [
+        pair_folders(folder, mask_dir, ids, options.get('mended'), any_size) for folder in (dir_a, dir_b)
+    ]
     left_out = tuple(f'{side}: {p}' for side, pairs in zip('AB', sides, strict=True) for p in pairs.problems)
     _refuse(left_out, options.get('allow_missing', False))
     common = sorted({f[0] for f in sides[0].found} & {f[0] for f in sides[1].found})
     if not common:
-        raise UserError(f'no image has a prediction in {dir_a}, one in {dir_b} and a mask in {mask_dir}')
+        raise UserError(f'no image has a prediction in {dir_a}, one in {dir_b} and a mask')
     evaluators = [
         score_folder(folder, mask_dir, protocol, ids=common, **options)[0] for folder in (dir_a, dir_b)
     ]

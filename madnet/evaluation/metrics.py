@@ -82,7 +82,7 @@ def set_metrics(counted: SetCounts) -> dict[str, float]:
     }
     if protocol.matching:
         result |= {name: int(total[name]) for name in ('matched', 'false_components', 'false_pixels')}
-        result['false_per_image'] = total['false_components'] / len(counted.images)
+        result['false_per_image'] = float(total['false_components']) / len(counted.images)
     if counted.histogram is not None:
         result |= {'AUC': counted.histogram.auc(), 'AP': counted.histogram.ap()}
     if protocol.extended:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
 
 from madnet.errors import UserError
+from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike, get_protocol
 
 _PARTS = ('prediction', 'niou_prediction', 'f1_prediction', 'target_prediction')
@@ -42,6 +44,18 @@ def refuse_same_part(chosen_on: str, scored: Iterable[str | None]) -> None:
             f'--threshold best:{chosen_on}: these images are scored too, and a threshold that was chosen on '
             'them flatters the numbers; choose it on another part, such as best:val.'
         )
+
+
+def choose_threshold(counted: Evaluator, part: str) -> tuple[float, str]:
+    """The threshold of the best IoU, by ``native``, over all images, and where it was found, in words.
+
+    Raises:
+        UserError: There is no target in them.
+    """
+    value, best = counted.counted('native').histogram.best_threshold()
+    if math.isnan(best):
+        raise UserError(f'--threshold best:{part}: the {len(counted)} images of this part have no target.')
+    return value, f'{part!r}, {len(counted)} images, IoU {100 * best:.2f} there'
 
 
 def at_threshold(protocol: ProtocolLike, threshold: float) -> dict[str, object]:

@@ -1,0 +1,100 @@
+"""tools/evaluate.py on a data set's own lists and masks, at other thresholds and sizes."""
+
+import cv2
+import numpy as np
+import pytest
+
+from madnet.engine.evaluate import compare, evaluate_folder
+from madnet.errors import UserError
+from madnet.evaluation import evaluate, make_protocol, score_folder
+from madnet.evaluation.arrays import resize_mask
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A folder of one's own with lists, and score maps of all its images: (data set, maps)."""
+    rng = np.random.default_rng(0)
+    root, maps = tmp_path / 'mine', tmp_path / 'maps'
+    for folder in (root / 'images', root / 'masks', maps):
+        folder.mkdir(parents=True)
+    for k in range(12):
+        mask = np.zeros((48, 80), np.uint8)
+        y, x = rng.integers(5, 40, 2)
+        mask[y : y + 3, x : x + 3] = 255
+        cv2.imwrite(str(root / f'images/{k}.png'), rng.integers(0, 255, mask.shape, np.uint8))
+        cv2.imwrite(str(root / f'masks/{k}.png'), mask)
+        score = rng.random(mask.shape).astype(np.float32) * 0.35 + (mask > 0) * np.float32(0.1 * (k % 5))
+        np.save(maps / f'{k}.npy', score)
+    (root / 'train.txt').write_text('\n'.join(map(str, range(8))))
+    (root / 'test.txt').write_text('\n'.join(map(str, range(8, 12))))
+    return root, maps
+
+
+def test_a_split_is_scored_with_its_own_masks(mine, tmp_path, capsys):
+    root, maps = mine
+    found = evaluate_folder(str(maps), None, 'native', str(tmp_path / 'out'), dataset=str(root))
+    ids = [str(k) for k in range(8, 12)]
+    expected = score_folder(maps, root / 'masks', ids=ids, image_dir=root / 'images')[0]
+    assert str(found.results['native']) == str(expected.compute()['native'])
+    assert '4 images' in capsys.readouterr().out
+    assert str(
+        evaluate_folder(str(maps), None, 'native', None, dataset=str(root), split='trainval').results
+    ) == str(score_folder(maps, root / 'masks', ids=map(str, range(8)))[0].compute())
+    both = compare(str(maps), str(maps), None, 'native', None, dataset=str(root))
+    assert sorted(row['name'] for row in both['images']) == sorted(ids)
+
+
+def test_the_shipped_lists_serve_beside_other_masks(data_root, tmp_path):
+    maps = tmp_path / 'maps'
+    maps.mkdir()
+    np.save(maps / 'none.npy', np.zeros((4, 4), np.float32))
+    with pytest.raises(UserError, match='86 files do not fit: Misc_110 has no prediction'):
+        evaluate_folder(str(maps), str(data_root / 'NUAA-SIRST/masks'), 'native', None, dataset='nuaa')
+    with pytest.raises(UserError, match='beside MASK_DIR expected a data set of the catalogue'):
+        evaluate_folder(str(maps), str(tmp_path), 'native', None, dataset='unknown')
+
+
+def test_thresholds(mine, capsys):
+    root, maps = mine
+    names = [str(k) for k in range(8, 12)]
+    scores = [np.load(maps / f'{n}.npy') for n in names]
+    masks = [cv2.imread(str(root / f'masks/{n}.png'), 0) for n in names]
+    found = evaluate_folder(str(maps), None, 'native,acm', None, dataset=str(root), threshold='0.3')
+    expected = evaluate(scores, masks, make_protocol('native', prediction=0.3))
+    assert {k: found.results['native'][k] for k in ('IoU', 'nIoU', 'Fa')} == {
+        k: expected[k] for k in ('IoU', 'nIoU', 'Fa')
+    }
+    assert found.results['acm']['IoU'] == pytest.approx(expected['IoU'])
+    assert 'threshold 0.3\n' in capsys.readouterr().out
+
+    found = evaluate_folder(str(maps), None, 'native', None, dataset=str(root), threshold='best:trainval')
+    trained = score_folder(maps, root / 'masks', ids=map(str, range(8)))[0]
+    assert found.threshold == trained.counted('native').histogram.best_threshold()[0]
+    assert "chosen by IoU on 'trainval', 8 images" in capsys.readouterr().out
+    with pytest.raises(UserError, match='flatters'):
+        evaluate_folder(str(maps), None, 'native', None, dataset=str(root), threshold='best:test')
+    with pytest.raises(UserError, match=r'best:val: needs --dataset'):
+        evaluate_folder(str(maps), str(root / 'masks'), 'native', None, threshold='best:val')
+    with pytest.raises(UserError, match='expected MASK_DIR, or --dataset'):
+        evaluate_folder(str(maps), None, 'native', None)
+
+
+@pytest.mark.parametrize('logits', [False, True])
+def test_maps_at_the_base_size_are_scored_at_it(mine, tmp_path, logits):
+    root, maps = mine
+    small = tmp_path / 'small'
+    small.mkdir()
+    scores, masks = [], []
+    for path in sorted(maps.glob('*.npy')):
+        score = cv2.resize(np.load(path), (64, 64)) * 2
+        np.save(small / path.name, score - 0.5 if logits else score.clip(0, 1))
+        scores.append(np.load(small / path.name))
+        masks.append(resize_mask(cv2.imread(str(root / f'masks/{path.stem}.png'), 0), (64, 64)))
+    options = {'from_logits': logits, 'size': (64, 64)}
+    found = evaluate_folder(str(small), str(root / 'masks'), 'acm,abc', None, **options).results
+    for protocol in ('acm', 'abc'):
+        expected = evaluate(scores, masks, protocol, from_logits=logits)
+        assert found[protocol]['IoU'] == expected['IoU'] > 0
+        assert found[protocol]['nIoU'] == expected['nIoU']
+    with pytest.raises(UserError, match='0 is 64 × 64, its mask 80 × 48'):
+        evaluate_folder(str(small), str(root / 'masks'), 'acm,native', None, **options)
