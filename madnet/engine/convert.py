@@ -1,5 +1,6 @@
 """Checkpoints from published key names to ours, and back."""
 
+import io
 from pathlib import Path
 
 import torch
@@ -7,7 +8,7 @@ import torch
 from madnet.engine.checkpoint import state_dict_of
 from madnet.engine.checkpoint_file import read_checkpoint
 from madnet.errors import UserError, nearest
-from madnet.files import replacing
+from madnet.files import write_whole
 from madnet.models.checkpoints import CONVERTERS
 
 
@@ -52,7 +53,9 @@ def convert_checkpoint(
     state = state_dict_of(read_checkpoint(source, trust_checkpoint), source)
     options = {'like': state_dict_of(read_checkpoint(like, trust_checkpoint), like)} if like else {}
     converted = converter.to_published(state, **options) if reverse else converter.to_ours(state)
-    with replacing(target) as temporary, temporary.open('wb') as file:
-        torch.save({'state_dict': converted}, file)
+    # into memory first: torch.save says of a full disk only that a position was not the one it expected
+    data = io.BytesIO()
+    torch.save({'state_dict': converted}, data)
+    write_whole(target, data.getvalue())
     print(f'{len(converted)} tensors written to {out}')
     return target

@@ -23,7 +23,7 @@ from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import load_weights, recorded_statistics, sha256_of
 from madnet.engine.checkpoint_file import find_checkpoint, is_shipped, read_checkpoint
 from madnet.engine.cli import parse_options
-from madnet.engine.config import load_config
+from madnet.engine.config import load_config, require_parts
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
@@ -106,6 +106,7 @@ def run_test(
         checkpoint = config
     weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
     cfg = load_config(config, parse_options(options), dataset, recorded_statistics(weights))
+    require_parts(cfg, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), config, 'a test')
     _check_checkpoint(config, checkpoint, is_training_free(cfg), cfg.work_dir)
     in_work_dir = checkpoint is None or is_shipped(checkpoint)
     out = Path(out or (cfg.work_dir if in_work_dir else Path(checkpoint).parent))

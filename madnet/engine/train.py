@@ -14,7 +14,7 @@ from mmengine.dist import is_main_process
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
 from madnet.engine.checkpoint_file import is_shipped
 from madnet.engine.cli import parse_options
-from madnet.engine.config import load_config
+from madnet.engine.config import load_config, require_parts
 from madnet.engine.folder_lock import own_folder
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
@@ -102,11 +102,13 @@ def training_config(
             f'config of their network and --load-from {config}.'
         )
     cfg = load_config(config, parse_options(options), dataset)
+    require_parts(cfg, ('model',), config, 'a training')
     if is_training_free(cfg):
         raise UserError(
             f'config {config}: a detector without training has nothing to train. '
             f'Score it: tools/test.py {config}'
         )
+    require_parts(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), config, 'a training')
     _refuse_other_loops(cfg, config)
     cfg.launcher = launcher
     if work_dir is not None:

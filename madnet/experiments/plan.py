@@ -297,11 +297,14 @@ def read_plan(path: str | os.PathLike | None = None, **given) -> Plan:
     keys = Plan.__dataclass_fields__
     for key, value in content.items():
         if key not in keys:
-            raise UserError(f'{where}: no key {key!r}, expected {", ".join(keys)}.{nearest(key, keys)}')
+            raise UserError(f'{where}: no key {key!r}, expected {", ".join(keys)}.{nearest(str(key), keys)}')
         if key in ('networks', 'datasets', 'seeds', 'protocols', 'views'):
             content[key] = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-    if not isinstance(content.get('options', {}), Mapping):
-        content['options'] = parse_options(list(content['options']))
+    options = content.get('options', {})
+    if isinstance(options, (list, tuple)) and all(isinstance(pair, str) for pair in options):
+        content['options'] = parse_options(list(options))
+    elif not isinstance(options, Mapping):
+        raise UserError(f'{where}: options: found {options!r}, expected keys and values.')
     plan = Plan(**content)
     _check(plan, where)
     return plan
@@ -313,7 +316,7 @@ def _read_file(path: Path) -> dict:
     except FileNotFoundError:
         hint = nearest(str(path), (str(p) for p in path.parent.glob('*.yaml')))
         raise UserError(f'{path}: no such file.{hint}') from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as e:
         raise UserError(f'{path}: not readable as YAML: {e}') from None
     if not isinstance(content, dict):
         raise UserError(
@@ -326,6 +329,18 @@ def _read_file(path: Path) -> dict:
 
 
 def _check(plan: Plan, where: str) -> None:
+    kinds = {
+        **dict.fromkeys(('recipe', 'work_dir', 'configs'), (str, 'a text')),
+        **dict.fromkeys(('datasets', 'protocols'), (str, 'texts')),
+        'amp': ((str, type(None)), 'a text'),
+        'save_scores': (bool, 'true or false'),
+        'size': (int, 'a whole number'),
+    }
+    for key, (kind, words) in kinds.items():
+        value = getattr(plan, key)
+        for each in value if isinstance(value, tuple) else (value,):
+            if not isinstance(each, kind):
+                raise UserError(f'{where}: {key}: found {each!r}, expected {words}.')
     if not plan.networks:
         raise UserError(f'{where}: no networks; name some, such as acm and madnet_nano, or all.')
     if plan.recipe not in RECIPES:
@@ -337,7 +352,14 @@ def _check(plan: Plan, where: str) -> None:
         known = {'name', 'config', 'label', 'train_on', 'checkpoint', 'options'}
         if isinstance(entry, Mapping) and 'name' in entry:
             for key in set(entry) - known:
-                raise UserError(f'{where}: networks: {entry["name"]}: no key {key!r}.{nearest(key, known)}')
+                raise UserError(
+                    f'{where}: networks: {entry["name"]}: no key {key!r}.{nearest(str(key), known)}'
+                )
+            for key in known - {'train_on', 'options'}:
+                if not isinstance(entry.get(key, ''), str):
+                    raise UserError(
+                        f'{where}: networks: {entry["name"]}: {key}: found {entry[key]!r}, expected a text.'
+                    )
             if not isinstance(entry.get('options', {}), Mapping) or not isinstance(
                 entry.get('train_on', []), list
             ):

@@ -196,7 +196,7 @@ def read_per_image(path: str | os.PathLike) -> list[dict[str, Any]]:
         return [
             {k: from_cell(v) if k in words else float(v or 'nan') for k, v in row.items()} for row in rows
         ]
-    except (OSError, TypeError, ValueError, csv.Error) as e:
+    except (AttributeError, OSError, TypeError, ValueError, csv.Error) as e:
         raise UserError(f'{path}: not a per_image.csv of tools/test.py ({e}).') from None
 
 

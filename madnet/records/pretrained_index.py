@@ -57,6 +57,10 @@ def read_index(folder: Path) -> dict[str, dict]:
         index = read_json(path)
     except UserError as e:
         raise UserError(f'{e} It is the index of shipped weights: install the package again.') from None
+    if not isinstance(index, dict) or not isinstance(index.get('models'), dict):
+        raise UserError(
+            f'{path}: has no object "models". It is the index of shipped weights: install the package again.'
+        )
     if index.get('schema') != SCHEMA:
         raise UserError(f'{path}: schema {index.get("schema")!r}, expected {SCHEMA}; update madnet.')
     return index['models']
@@ -82,6 +86,8 @@ def get_pretrained(name: str, folder: Path | None = None) -> PretrainedEntry:
     if name not in records:
         known = f'shipped are {", ".join(records)}' if records else 'none is shipped with this version'
         raise UserError(f'no shipped weights {name!r}: {known}.{nearest(name, records)}')
-    record = records[name]
-    files = {key: folder / record[key] for key in ('config', 'weights', 'card')}
-    return PretrainedEntry(name=name, **{**record, **files})
+    try:
+        files = {key: folder / records[name][key] for key in ('config', 'weights', 'card')}
+        return PretrainedEntry(name=name, **{**records[name], **files})
+    except (KeyError, TypeError) as e:
+        raise UserError(f'{folder / INDEX}: the record {name!r} is damaged ({e}).') from None

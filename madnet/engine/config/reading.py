@@ -1,7 +1,7 @@
 """Reading a config file, and completing it."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from madnet.engine.config.dataset import (
     refuse_named_sets,
 )
 from madnet.engine.config.shipped import shipped_config
-from madnet.engine.config.steps import replace_steps
+from madnet.engine.config.steps import LOADERS, replace_steps
 from madnet.errors import UserError, nearest
 
 #: Keys that loading understands and resolves.
@@ -86,6 +86,7 @@ def load_config(
             if get_entry(name) is sources[0].entry:
                 cfg._cfg_dict.merge(changes)
     _merge(cfg, options)
+    _check_shape(cfg, str(path))
     _check_keys(cfg, options, str(path))
     replace_steps(cfg)
     filled = fill_sets(cfg, sources)
@@ -98,7 +99,8 @@ def load_config(
     fill_statistics(cfg, str(path), statistics)
     short = '+'.join(s.short for s in sources) if filled else ''
     # a classical detector's runs are told apart by its method, all of them have one config
-    stem = (cfg.get('model') or {}).get('method') or Path(path).stem
+    method = (cfg.get('model') or {}).get('method')
+    stem = method if isinstance(method, str) else Path(path).stem
     cfg.setdefault('work_dir', str(Path('work_dirs', _run_name(stem, short))))
     return Config({k: v for k, v in cfg.items() if k in RUNNERS}, cfg.text, cfg.filename)
 
@@ -137,6 +139,40 @@ def _merge(cfg: Config, options: dict[str, Any]) -> None:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError) as e:
         raise UserError(f'--cfg-options: {e}') from None
+
+
+def _check_shape(cfg: Config, where: str) -> None:
+    # what is looked into before the check against registries and signatures
+    loaders = [key for key in LOADERS if cfg.get(key) is not None]
+    for key in ['model', *loaders] if cfg.get('model') is not None else loaders:
+        if not isinstance(cfg[key], dict):
+            raise UserError(f'config {where}: {key}: found {cfg[key]!r}, expected a dict.')
+    if isinstance(cfg.get('model'), dict) and not isinstance(cfg.model.get('type', ''), (str, type)):
+        raise UserError(f'config {where}: model.type: found {cfg.model.type!r}, expected a name.')
+    for key in loaders:
+        sets = cfg[key].get('dataset')
+        if not isinstance(sets, dict):
+            raise UserError(f'config {where}: {key}.dataset: found {sets!r}, expected a dict.')
+
+
+def require_parts(cfg: Config, keys: Iterable[str], where: str, purpose: str) -> None:
+    """Refuse a config that lacks a part.
+
+    Args:
+        cfg: The config.
+        keys: The parts.
+        where: The config's file, for the error.
+        purpose: What they are for, such as ``'a test'``.
+
+    Raises:
+        UserError: One is missing, or None.
+    """
+    missing = [key for key in keys if cfg.get(key) is None]
+    if missing:
+        raise UserError(
+            f'config {where}: has no {", ".join(missing)}, which {purpose} needs; a whole config begins with '
+            '_base_ or holds them, as those in configs/ do (those in configs/_base_ are parts of others).'
+        )
 
 
 def _check_keys(cfg: Config, options: dict[str, Any], where: str) -> None:
