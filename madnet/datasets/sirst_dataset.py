@@ -14,6 +14,7 @@ from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
 
 from .catalogue import check_split_name
+from .checks import look_at, say_what_is_skipped
 from .locate import locate
 from .sample_view import outline_truth
 from .seeding import SeededSamples
@@ -115,9 +116,12 @@ class SIRSTDataset(TargetDataset):
         indices: The first so many images, or these.
         test_mode, lazy_init, metainfo: As in mmengine's ``BaseDataset``.
 
+    When it is opened, all masks are read (what they hold is kept in the user's cache), so that what is wrong
+    is said then: see :func:`~madnet.datasets.checks.look_at`.
+
     Raises:
-        UserError: No split is named; the set is not found, not whole, or its lists overlap; one line says
-            what to do.
+        UserError: No split is named; the set is not found, not whole, or its lists overlap; masks do not fit
+            their images or their rule; one line says what to do.
     """
 
     def __init__(
@@ -150,6 +154,7 @@ class SIRSTDataset(TargetDataset):
         self.exclude_near_test = exclude_near_test
         self.value_range = check_value_range(value_range, 'SIRSTDataset: value_range')
         self.mask_rule = MaskRule(mask_values)
+        self._bit_depth = 16
         self.cache = cache
         self._decoded: list[tuple[np.ndarray, np.ndarray]] = []
         super().__init__(
@@ -191,6 +196,8 @@ class SIRSTDataset(TargetDataset):
     def _take_from_loaders(self) -> None:
         """What the pipeline's loaders say of grey values and masks holds for all that reads this set."""
         for step in self.pipeline.transforms:
+            if isinstance(step, LoadSIRSTImage):
+                self._bit_depth = step.bit_depth
             if isinstance(step, LoadSIRSTImage) and step.value_range is not None:
                 if self.value_range not in (None, step.value_range):
                     raise UserError(
@@ -206,9 +213,9 @@ class SIRSTDataset(TargetDataset):
                     )
                 self.mask_rule = step.rule
         if self.value_range == 'auto':
-            self.value_range = self._measured_range()
+            self.value_range = self.measured_range()
 
-    def _measured_range(self) -> tuple[float, float]:
+    def measured_range(self) -> tuple[float, float]:
         """One range for all parts of the folder, from images evenly spread over it."""
         files = [pair.image for part in self.folder.pairs.values() for _, pair in sorted(part.items())]
         chosen = files[:: max(1, len(files) // _MEASURED)]
@@ -229,7 +236,18 @@ class SIRSTDataset(TargetDataset):
         return frozenset(record.near_test if self.split != 'test' else ())
 
     def full_init(self) -> None:
+        if self._fully_initialized:
+            return
         super().full_init()
+        files = [self.get_data_info(i) for i in range(len(self))]
+        pairs = [(info['img_path'], info['seg_map_path']) for info in files]
+        where = f'{self.dataset_name}, {self.split}'
+        #: What the masks and images hold; see :class:`~madnet.datasets.checks.DatasetFacts`.
+        self.facts = look_at(where, pairs, self.mask_rule, self.value_range, self._bit_depth)
+        say_what_is_skipped(
+            f'{self.folder.root}',
+            [(p.image, p.mask) for part in self.folder.pairs.values() for p in part.values()],
+        )
         if self.cache and not self._decoded:
             self._decoded = [self.read_sample(i) for i in range(len(self))]
 

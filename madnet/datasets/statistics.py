@@ -1,18 +1,14 @@
 """Mean and deviation of a data set: from the catalogue, or measured once and kept in the user's cache."""
 
-import hashlib
 import os
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 
-from madnet.errors import UserError
-from madnet.files import read_json, write_json
 from madnet.images import read_image, to_channels
 from madnet.images.values import ValueRange
 
+from .checks import kept
 from .sirst_dataset import SIRSTDataset
 
 
@@ -59,14 +55,5 @@ def folder_statistics(dataset: SIRSTDataset, channels: int = 1, bit_depth: int =
         (``$XDG_CACHE_HOME/madnet``).
     """
     files = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
-    stamps = [(str(Path(f).resolve()), (s := os.stat(f)).st_size, s.st_mtime_ns) for f in files]
-    key = hashlib.sha256(repr((channels, bit_depth, dataset.value_range, stamps)).encode()).hexdigest()
-    home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-    kept = home / 'madnet' / 'statistics' / f'{key[:32]}.json'
-    try:
-        return read_json(kept), False
-    except UserError:
-        found = measure_statistics(files, channels, bit_depth, dataset.value_range)
-    with suppress(UserError):  # a cache that can't be written costs time, nothing else
-        write_json(kept, found)
-    return found, True
+    settings = channels, bit_depth, dataset.value_range
+    return kept('statistics', settings, files, lambda: measure_statistics(files, *settings))

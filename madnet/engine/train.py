@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
 from madnet.engine.checkpoint_file import is_shipped
 from madnet.engine.cli import parse_options
@@ -77,6 +78,10 @@ def _train(cfg: Config, resume: bool, trust_checkpoint: bool) -> MadnetRunner:
         _put_aside(Path(cfg.work_dir))
     if is_main_process():
         print(heading, flush=True)
+        for loader in (runner.train_dataloader, runner.val_dataloader):
+            for dataset in inner_datasets(loader.dataset) if loader else ():
+                if hasattr(dataset, 'facts'):
+                    print(f'{dataset.dataset_name}, {dataset.split}: {dataset.facts}', flush=True)
     runner.train()
     if is_main_process():
         print(_summary(runner, time.time() - start), flush=True)

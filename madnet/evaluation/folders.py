@@ -43,7 +43,8 @@ def find_maps(folder: Folder, what: str) -> dict[str, Path]:
     """Files of a folder by id: their stem without the suffixes in use (``_pixels0``, ``_mask``, ``_pred`` …).
 
     Args:
-        folder: Searched itself, not below; a mapping is taken as it is.
+        folder: Where it holds no such file itself, its sub-folders are searched; ids begin with their path.
+            A mapping is taken as it is.
         what: For messages, such as ``'predictions'``.
 
     Raises:
@@ -54,12 +55,13 @@ def find_maps(folder: Folder, what: str) -> dict[str, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f'{what}: no folder {folder}')
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS)
+    files = [p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file()]
+    files = sorted(files or (p for p in folder.rglob('*') if p.suffix.lower() in EXTENSIONS and p.is_file()))
     if not files:
         raise UserError(f'{what}: no file in {folder}, expected one of {", ".join(EXTENSIONS)}')
     maps: dict[str, Path] = {}
     for path in files:
-        stem = _SUFFIX.sub('', path.stem)
+        stem = _SUFFIX.sub('', path.relative_to(folder).with_suffix('').as_posix())
         if stem in maps:
             raise UserError(f'{what}: both {maps[stem].name} and {path.name} in {folder} stand for {stem!r}')
         maps[stem] = path

@@ -121,6 +121,32 @@ def _filled(dataset: ConfigDict, source: Source, cfg: Config) -> ConfigDict:
     return ConfigDict({**known, **deepcopy(dataset), **source.arguments})
 
 
+def fill_reading(cfg: Config) -> None:
+    """Give each ``SIRSTDataset`` the ``value_range`` and ``mask_values`` of the config, where it has none."""
+    for _, dataset in _sets(cfg):
+        for key in ('value_range', 'mask_values'):
+            if cfg.get(key) is not None and _is_ours(dataset):
+                dataset.setdefault(key, cfg[key])
+
+
+def fix_value_range(cfg: Config) -> None:
+    """Measure what ``value_range='auto'`` means of every set, so that the network is used as it was trained.
+
+    Raises:
+        UserError: As of :class:`SIRSTDataset`.
+    """
+    for _, dataset in _sets(cfg):
+        steps = [s for p in pipelines(dataset) for s in p if s.get('type') == 'LoadSIRSTImage']
+        asked = [step for step in [dataset, *steps] if step.get('value_range') == 'auto']
+        if asked and _is_ours(dataset) and not _is_open(dataset):
+            keys = ('data_root', 'name', 'split_set', 'allow_partial', 'split', 'mask_values')
+            found = SIRSTDataset(
+                **{k: dataset[k] for k in keys if k in dataset}, value_range='auto', lazy_init=True
+            )
+            for step in asked:
+                step['value_range'] = found.measured_range()
+
+
 def choose_parts(cfg: Config) -> None:
     """Give every set its part: by ``selection`` in training and validation, ``'test'`` in the test.
 
@@ -246,7 +272,7 @@ def _entry_of(dataset: ConfigDict) -> Entry | None:
 def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image: bool) -> dict:
     """``mean`` and ``std`` (RGB order) of a set's training images, and how many they are."""
     entry = find_entry(dataset.get('name') or name_of(Path(dataset.data_root)))
-    if entry and entry.statistics:
+    if entry and entry.statistics and not dataset.get('value_range'):
         split_set = dataset.get('split_set')
         record = get_split_set(entry, split_set if split_set in entry.split_sets else None)
         left_out = len(record.near_test or ()) if dataset.get('exclude_near_test') else 0
@@ -255,8 +281,14 @@ def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image:
             **known['grey' if channels == 1 else 'rgb'],
             'images': record.counts['trainval'] - left_out,
         }
-    keys = ('data_root', 'name', 'split_set', 'allow_partial')
-    training = SIRSTDataset(split='trainval', **{k: dataset[k] for k in keys if k in dataset})
+    keys = ('data_root', 'name', 'split_set', 'allow_partial', 'value_range', 'mask_values')
+    # what the loaders say of grey values and masks holds for the statistics too
+    loaders = [
+        s for p in pipelines(dataset) for s in p if s.get('type') in ('LoadSIRSTImage', 'LoadSIRSTMask')
+    ]
+    training = SIRSTDataset(
+        split='trainval', pipeline=loaders, **{k: dataset[k] for k in keys if k in dataset}
+    )
     found, now = folder_statistics(training, channels, bit_depth)
     if now:
         print(

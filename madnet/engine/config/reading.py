@@ -14,9 +14,11 @@ from madnet.engine.config.checking import check_config
 from madnet.engine.config.data_config import DATA_ENDINGS, read_data_config
 from madnet.engine.config.dataset import (
     choose_parts,
+    fill_reading,
     fill_sets,
     fill_statistics,
     find_sources,
+    fix_value_range,
     refuse_named_sets,
 )
 from madnet.engine.config.shipped import shipped_config
@@ -24,7 +26,10 @@ from madnet.engine.config.steps import LOADERS, replace_steps
 from madnet.errors import UserError, nearest
 
 #: Keys that loading understands and resolves.
-OURS = ('dataset', 'selection', 'split_set', 'base_size', 'per_dataset', 'replace_steps')
+OURS = (
+    *('dataset', 'selection', 'split_set', 'base_size', 'per_dataset', 'replace_steps'),
+    *('value_range', 'mask_values'),
+)
 
 #: Keys that a Runner reads, as arguments or from its config.
 RUNNERS = {
@@ -90,12 +95,14 @@ def load_config(
     _check_keys(cfg, options, str(path))
     replace_steps(cfg)
     filled = fill_sets(cfg, sources)
+    fill_reading(cfg)
     choose_parts(cfg)
     for loader in ('val_dataloader', 'test_dataloader'):
         if cfg.get(loader):  # each image once, which mmengine wants said
             cfg[loader].setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
     text = '' if is_shipped(path) else Path(path).read_text(encoding='utf-8')
     check_config(cfg, str(path), f'{text} {first} {options}')
+    fix_value_range(cfg)
     fill_statistics(cfg, str(path), statistics)
     short = '+'.join(s.short for s in sources) if filled else ''
     # a classical detector's runs are told apart by its method, all of them have one config

@@ -1,0 +1,138 @@
+"""Files of every kind to the same pixels; what is damaged, or claims to be huge, is one line."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from madnet.errors import UserError
+from madnet.images import count_frames, image_size, read_image
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 200, (12, 17), dtype=np.uint8)
+
+
+def write(path, pixels):
+    kind = path.suffix
+    if kind == '.npy':
+        np.save(path, pixels)
+    elif kind == '.npz':
+        np.savez(path, pixels)
+    elif kind == '.raw':
+        pixels.tofile(path)
+        h, w = pixels.shape
+        path.with_name('raw.json').write_text(
+            json.dumps({'height': h, 'width': w, 'dtype': pixels.dtype.str})
+        )
+    elif kind == '.gif':
+        Image.fromarray(pixels).save(path)
+    elif kind == '.webp':
+        cv2.imwrite(str(path), pixels, [cv2.IMWRITE_WEBP_QUALITY, 101])
+    else:
+        cv2.imwrite(str(path), pixels)
+    return path
+
+
+@pytest.mark.parametrize('kind', ['.png', '.bmp', '.tif', '.gif', '.npy', '.npz', '.raw', '.webp'])
+def test_eight_bit(tmp_path, kind):
+    path = write(tmp_path / f'x{kind}', GREY)
+    found = read_image(path)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found if found.ndim == 2 else found[..., 1], GREY)
+    assert (count_frames(path), image_size(path)) == (1, (17, 12))
+
+
+@pytest.mark.parametrize('kind', ['.npy', '.npz', '.raw', '.tif'])
+@pytest.mark.parametrize('dtype', ['uint16', 'int16', 'int32', 'float32', 'float64', '>u2'])
+def test_deep_numbers_keep_type_and_value(tmp_path, kind, dtype):
+    pixels = (GREY * 3.0 - 100).clip(0 if 'u' in dtype else None).astype(dtype)
+    if kind == '.tif' and dtype == '>u2':
+        pixels = pixels.astype('uint16')
+    found = read_image(write(tmp_path / f'x{kind}', pixels))
+    assert found.dtype == np.dtype(dtype).newbyteorder('=')
+    np.testing.assert_array_equal(found, pixels)
+
+
+FRAMES = [np.full((8, 10), v, np.uint8) for v in (10, 60, 110, 160)]
+
+
+def several(tmp_path, kind):
+    path = tmp_path / f'x{kind}'
+    if kind == '.tif':
+        cv2.imwritemulti(str(path), FRAMES)
+    elif kind == '.gif':
+        first, *others = map(Image.fromarray, FRAMES)
+        first.save(path, save_all=True, append_images=others)
+    elif kind == '.avi':
+        film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 5, (64, 48))
+        for frame in FRAMES:
+            film.write(np.full((48, 64, 3), frame[0, 0], np.uint8))
+        film.release()
+    else:
+        write(path, np.stack(FRAMES)) if kind != '.raw' else write(path, np.concatenate(FRAMES))
+        if kind == '.raw':
+            (tmp_path / 'raw.json').write_text('{"height": 8, "width": 10, "dtype": "uint8"}')
+    return path
+
+
+@pytest.mark.parametrize('kind', ['.tif', '.gif', '.npy', '.npz', '.raw', '.avi'])
+def test_frames_in_any_order(tmp_path, kind):
+    path = several(tmp_path, kind)
+    assert count_frames(path) == 4
+    for k in (2, 0, 3, 1):
+        assert abs(float(read_image(path, k).mean()) - FRAMES[k][0, 0]) < 3
+    with pytest.raises(UserError, match='holds 4 frames where one image is expected'):
+        read_image(path)
+    with pytest.raises(UserError, match='no frame 4'):
+        read_image(path, 4)
+
+
+@pytest.mark.parametrize('shape', [(7,), (0, 4), (2, 3, 4, 5, 7, 2), (5, 5, 2)])
+def test_arrays_that_are_no_image(tmp_path, shape):
+    np.save(tmp_path / 'x.npy', np.zeros(shape, np.uint8))
+    with pytest.raises(UserError):
+        read_image(tmp_path / 'x.npy')
+
+
+@pytest.mark.parametrize('kind', ['.png', '.tif', '.bmp', '.npy', '.npz', '.jpg', '.webp', '.gif'])
+@pytest.mark.parametrize('share', [0, 0.02, 0.5])
+def test_cut_files_are_one_line(tmp_path, kind, share):
+    path = write(tmp_path / f'x{kind}', RNG.integers(0, 255, (64, 64), dtype=np.uint8))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(UserError, match=str(path)):
+        read_image(path)
+
+
+def test_what_is_no_numbers(tmp_path):
+    np.save(tmp_path / 'x.npy', np.array([{'a': 1}], dtype=object))
+    with pytest.raises(UserError, match='Python objects'):
+        read_image(tmp_path / 'x.npy')
+    np.savez(tmp_path / 'x.npz', a=GREY, b=GREY)
+    with pytest.raises(UserError, match='2 arrays'):
+        read_image(tmp_path / 'x.npz')
+    (tmp_path / 'x.raw').write_bytes(b'123')
+    with pytest.raises(UserError, match=r'need .*raw.json'):
+        read_image(tmp_path / 'x.raw')
+
+
+@pytest.mark.parametrize('kind', ['.png', '.npy', '.npz', '.tif'])
+def test_a_limit_on_pixels(tmp_path, kind, monkeypatch):
+    path = write(tmp_path / f'x{kind}', np.zeros((100, 200), np.uint8))
+    monkeypatch.setenv('MADNET_MAX_PIXELS', '19999')
+    for reader in (read_image, image_size):
+        with pytest.raises(UserError, match='200 × 100 pixels, more than the 19,999'):
+            reader(path)
+    monkeypatch.setenv('MADNET_MAX_PIXELS', '20000')
+    assert read_image(path).shape == (100, 200)
+
+
+def test_a_header_that_claims_more_than_the_file_holds(tmp_path):
+    path = tmp_path / 'x.npy'
+    np.save(path, GREY)
+    data = path.read_bytes().replace(b'(12, 17)', b'(9999, 9)')[:-1] + b'0'
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r'x\.npy'):
+        read_image(path)
