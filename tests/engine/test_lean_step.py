@@ -241,8 +241,7 @@ def test_a_compiled_run_can_be_resumed_without_compiling(tiny_config, tmp_path):
         maps.append(torch.cat(each.decode_head.forward(each.extract_feat(images)), dim=1))
     torch.testing.assert_close(*maps, rtol=1e-3, atol=1e-3)
 
-    runner = train(
-        str(tiny_config), work_dir=str(tmp_path / 'run'), resume=True, options=['train_cfg.max_epochs=2']
-    )
+    options = ['train_cfg.max_epochs=2', *options[1:]]
+    runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), resume=True, options=options)
     assert runner.epoch == 2
     assert list(runner.bare_model.state_dict()) == names
