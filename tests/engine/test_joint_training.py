@@ -57,13 +57,8 @@ def test_a_joint_run_goes_on_where_it_was_stopped(tmp_path, tiny_config):
     path = tmp_path / 'joint.py'
     path.write_text(JOINT.format(tiny=tiny_config))
     whole = train(str(path), work_dir=str(tmp_path / 'whole'), options=['train_cfg.max_epochs=2'])
-    train(
-        str(path),
-        work_dir=str(tmp_path / 'parts'),
-        options=['train_cfg.max_epochs=1', 'param_scheduler.0.end=2'],
-    )
-    parts = train(
-        str(path), work_dir=str(tmp_path / 'parts'), options=['train_cfg.max_epochs=2'], resume=True
-    )
+    schedule, folder = 'param_scheduler.0.end=2', str(tmp_path / 'parts')
+    train(str(path), work_dir=folder, options=['train_cfg.max_epochs=1', schedule])
+    parts = train(str(path), work_dir=folder, options=['train_cfg.max_epochs=2', schedule], resume=True)
     a, b = (runner.bare_model.state_dict() for runner in (whole, parts))
     assert all(a[key].equal(b[key]) for key in a)
