@@ -3,6 +3,7 @@ import http.server
 import io
 import json
 import os
+import shutil
 import stat
 import tarfile
 import threading
@@ -304,3 +305,12 @@ def test_the_result_trains(make_set, run, tmp_path, repository, monkeypatch):
     [saved] = {p.parent.name for p in scores.rglob('*.png')}
     assert saved.startswith('seq_')
     assert f'{saved}/0' in (scores / 'per_image.csv').read_text()
+    # the same numbers from the folders alone
+    results = json.loads((scores / 'metrics.json').read_text())['results']
+    masks = tmp_path / 'masks'
+    shutil.copytree(tmp_path / 'out' / 'masks' / saved, masks / saved)
+    maps = scores / 'scores'
+    code, _, err = run('evaluate', maps, masks, '--out', tmp_path / 'again')
+    assert code == 0, err
+    again = json.loads((tmp_path / 'again' / 'metrics.json').read_text())['results']
+    assert again['native']['IoU'] == results['native']['IoU']
