@@ -4,7 +4,8 @@ import argparse
 
 DATASET_HELP = (
     'the data set: nuaa, nudt, irstd1k, sirstaug, found under $MADNET_DATA_ROOT (default: datasets/), or the '
-    'folder of your own; several with commas train together (default: what the config says)'
+    'folder of your own; several with commas are trained on together, and tested one by one (default: what '
+    'the config says)'
 )
 
 

@@ -51,7 +51,8 @@ def _missing(name: str | None, looked: list[Path]) -> UserError:
     return UserError(
         f'data set {name or "folder"} not found: looked for a readable folder at {places}. {get}.{hint} '
         f'Layouts that would do (X is an image id): {layouts_in_words()}. '
-        'Put it under $MADNET_DATA_ROOT (default datasets/) or give data_root. `make demo` needs no data set.'
+        'Put it under $MADNET_DATA_ROOT (default datasets/), or give its folder: --dataset FOLDER. '
+        '`make demo` needs no data set.'
     )
 
 

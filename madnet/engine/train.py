@@ -195,7 +195,9 @@ def _heading(runner: MadnetRunner, cfg: Config) -> str:
     if batches == 0:
         raise UserError(
             f'train_dataloader.batch_size: found {runner.train_dataloader.batch_size}, expected at most '
-            f'{images}, the number of training images: no whole batch is left. Make it smaller.'
+            f'{images}, the number of images that it trains on (selection=val keeps some of the training '
+            'images to choose the best epoch by): no whole batch is left. '
+            f'Add --cfg-options train_dataloader.batch_size={images}'
         )
     parameters = sum(p.numel() for p in runner.bare_model.parameters() if p.requires_grad)
     return (

@@ -140,6 +140,22 @@ def test_selection_says_which_part_trains_and_which_chooses(config, selection, t
     assert cfg.default_hooks.checkpoint.save_best == (None if val is None else 'nIoU')
 
 
+def test_a_file_beats_what_its_base_says_of_a_data_set(on_top):
+    """A value that a new experiment states must not be lost to a ``per_dataset`` that it never sees."""
+    path = on_top("dataset = 'nudt'\ntrain_cfg = dict(max_epochs=5)")
+    cfg = load_config(path)
+    assert cfg.train_cfg.max_epochs == 5
+    assert {d.split_set for d in (cfg.train_dataloader.dataset, cfg.test_dataloader.dataset)} == {'irsam'}
+    # in one and the same file, what it says of the data set is the more special
+    both = "train_cfg = dict(max_epochs=5)\nper_dataset = {'nudt': dict(train_cfg=dict(max_epochs=6))}"
+    assert load_config(on_top(both), dataset='nudt').train_cfg.max_epochs == 6
+
+
+def test_an_option_without_effect_is_refused(config):
+    """``optimizer`` is a helper variable in configs of mmseg; as an option it would change nothing."""
+    assert "Did you mean 'optim_wrapper'" in refusal(config, {'optimizer.lr': 1e-3})
+
+
 def test_per_dataset_stands_between_the_file_and_the_options(on_top):
     path = on_top("per_dataset = {'NUDT-SIRST': dict(train_cfg=dict(val_interval=3))}")
     cfg = load_config(path, dataset='NUDT')

@@ -21,6 +21,7 @@ from madnet.engine.config.dataset import (
     fix_value_range,
     refuse_named_sets,
 )
+from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.shipped import shipped_config
 from madnet.engine.config.steps import LOADERS, replace_steps
 from madnet.errors import UserError, nearest
@@ -57,8 +58,8 @@ def load_config(
 ) -> Config:
     """Read a config file and resolve all that is said in short in it.
 
-    Changes come in this order: the file, what its ``per_dataset`` says of the data set, the options, and last
-    its ``replace_steps``.
+    Changes come in this order: the file, what its ``per_dataset`` says of the data set (a base's gives way to
+    what the file says itself), the options, and last its ``replace_steps``.
 
     Args:
         path: A config file; or the name of shipped weights, for a test.
@@ -89,10 +90,11 @@ def load_config(
     if len(sources) == 1:
         for name, changes in (cfg.get('per_dataset') or {}).items():
             if get_entry(name) is sources[0].entry:
-                cfg._cfg_dict.merge(changes)
+                cfg._cfg_dict.merge(changes_for(name, changes, Path(path)))
+    before = set(cfg)
     _merge(cfg, options)
     _check_shape(cfg, str(path))
-    _check_keys(cfg, options, str(path))
+    _check_keys(cfg, options, before, str(path))
     replace_steps(cfg)
     filled = fill_sets(cfg, sources)
     fill_reading(cfg)
@@ -182,9 +184,10 @@ def require_parts(cfg: Config, keys: Iterable[str], where: str, purpose: str) ->
         )
 
 
-def _check_keys(cfg: Config, options: dict[str, Any], where: str) -> None:
-    known = {*OURS, *RUNNERS, *CUSTOMARY}
+def _check_keys(cfg: Config, options: dict[str, Any], before: set[str], where: str) -> None:
     for key in cfg:
+        # a helper variable that only the options have would have no effect
+        known = {*OURS, *RUNNERS, *(CUSTOMARY if key in before else ())}
         if key not in known and not key.startswith('_') and not key.endswith('_pipeline'):
             given = next((k for k in options if k.partition('.')[0] == key), None)
             raise UserError(
