@@ -14,6 +14,7 @@ from madnet.classical.pool import map_in_pool, start_pool
 from madnet.errors import UserError
 from madnet.inference import command
 from madnet.inference.predictor import Predictor
+from madnet.text import printable
 
 
 @pytest.fixture
@@ -58,10 +59,10 @@ def test_odd_names_are_done_and_shown(images, tmp_path):
 def test_no_image_ends_the_others_and_all_that_failed_are_listed(images, tmp_path, monkeypatch, error):
     predict = Predictor.__call__
 
-    def fail_twice(self, path):
-        if path.name in ('1.png', '5.png'):
+    def fail_twice(self, frame):
+        if frame.path.name in ('1.png', '5.png'):
             raise error
-        return predict(self, path)
+        return predict(self, frame)
 
     monkeypatch.setattr(Predictor, '__call__', fail_twice)
     with pytest.raises(UserError, match=r'2 of 6 images could not be predicted, the others are done') as e:
@@ -77,11 +78,11 @@ def test_no_image_ends_the_others_and_all_that_failed_are_listed(images, tmp_pat
 def test_a_signal_leaves_the_tables_of_what_is_done(images, tmp_path, monkeypatch, number):
     predict = Predictor.__call__
 
-    def stop_at_the_fourth(self, path):
-        if path.name == '5.png':
+    def stop_at_the_fourth(self, frame):
+        if frame.path.name == '5.png':
             os.kill(os.getpid(), number)
             time.sleep(1)
-        return predict(self, path)
+        return predict(self, frame)
 
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(Predictor, '__call__', stop_at_the_fourth)
@@ -163,8 +164,8 @@ def test_a_killed_process_is_one_line_and_leaves_tables(images, tmp_path, monkey
     found = _json(tmp_path / 'out')
     assert len(found['images']) + len(found['not_done']) == 206
     assert found['not_done']
-    written = {p.stem for p in (tmp_path / 'out' / 'masks').iterdir()}
-    assert {image['name'] for image in found['images']} <= written
+    written = {printable(p.stem) for p in (tmp_path / 'out' / 'masks').iterdir()}
+    assert {printable(image['name']) for image in found['images']} <= written
 
 
 def test_a_killed_process_of_a_test_is_one_line():
