@@ -104,7 +104,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_common_options(parser, launcher=False)
     parser.add_argument('--list', action='store_true', help='print the names that MODEL can be, and stop')
-    args = parser.parse_args(_arguments())
+    args = parser.parse_intermixed_args(_arguments())
     if args.list:
         return args
     if args.config is None:

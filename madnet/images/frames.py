@@ -30,7 +30,6 @@ VIDEO_EXTENSIONS = ('.avi', '.mp4', '.mkv', '.mov')
 #: Beside ``.raw`` files: what their bytes are, such as ``{"height": 480, "width": 640, "dtype": "uint16"}``.
 RAW_DESCRIPTION = 'raw.json'
 
-_NO_IMAGE = 'not an image: expected a whole PNG, BMP, TIFF, JPEG, WebP, GIF or NumPy file'
 _ARRAYS = ('.npy', '.npz')
 _TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
@@ -170,9 +169,17 @@ def _one_line(path: Path) -> Iterator[None]:
     except MemoryError:
         raise UserError(f'{path}: needs more memory than there is.') from None
     except OSError as e:
-        raise UserError(f'{path}: cannot be read ({e.strerror or _NO_IMAGE}).') from None
+        if e.strerror:
+            raise UserError(f'{path}: cannot be read ({e.strerror}).') from None
+        raise _no_image(path, path.stat().st_size) from None
     except Exception as e:  # every decoder fails in its own way
         raise UserError(f'{path}: not readable as an image ({type(e).__name__}).') from None
+
+
+def _no_image(path: Path, size: int) -> UserError:
+    return UserError(
+        f'{path}: not an image ({size} bytes); expected a whole PNG, BMP, TIFF, JPEG, WebP, GIF or array.'
+    )
 
 
 def _check_size(width: int, height: int, path: Path) -> None:
@@ -247,7 +254,7 @@ def _image_header(file: io.BufferedIOBase, path: Path) -> Header:
 def _image_frame(path: Path, frame: int | None) -> np.ndarray:
     data = path.read_bytes()
     if not data:
-        raise UserError(f'{path}: cannot be read ({_NO_IMAGE}; 0 bytes).')
+        raise _no_image(path, 0)
     header = _image_header(io.BytesIO(data), path)
     index = _index(frame, header.frames, path)
     tiff = data[:4] in _TIFF
@@ -260,7 +267,7 @@ def _image_frame(path: Path, frame: int | None) -> np.ndarray:
     else:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise UserError(f'{path}: cannot be read ({_NO_IMAGE}; {len(data)} bytes).')
+        raise _no_image(path, len(data))
     _check_size(pixels.shape[1], pixels.shape[0], path)
     return pixels
 

@@ -136,4 +136,5 @@ def _warn_of_low_contrast(low: float, high: float, full: float, what: object) ->
 
 def _typed(low: float, high: float) -> str:
     """A range as both a command line and a config show it."""
+    high = high if high > low else low + 1
     return f'({low:.6g}, {high:.6g})  [--value-range {low:.6g} {high:.6g}]'

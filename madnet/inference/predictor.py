@@ -120,7 +120,8 @@ class Predictor:
             UserError: No such file, no image, or an array that is none.
         """
         files = iterate(source) if isinstance(source, str | os.PathLike) else ()
-        self.detector.pipeline.measure([(f.path, f.number) for f in files])
+        if not isinstance(source, Frame):  # whoever deals them out has measured them all
+            self.detector.pipeline.measure([(f.path, f.number) for f in files])
         found = self.stream(source)
         return next(found) if is_single(source) else list(found)
 

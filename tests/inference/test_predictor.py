@@ -238,7 +238,7 @@ def test_threshold_and_fold(detectors, image_set):
     [
         (np.zeros((8, 8, 4), np.uint8), 'shape (8, 8, 4)'),
         (np.zeros((0, 8), np.uint8), 'shape (0, 8)'),
-        (np.zeros((8, 8), np.int32), 'type int32'),
+        (np.zeros((8, 8), np.int32), 'int32 values'),
         (np.full((8, 8), 0.5), 'value_range'),
         (np.full((8, 8), 4000.0), 'value_range'),
         (np.full((8, 8), np.nan), 'NaN'),
