@@ -81,10 +81,14 @@ def _open(arguments: dict[str, str], splits: Sequence[str]) -> list[tuple[str, S
         return [(split, SIRSTDataset(split=split, **arguments)) for split in splits]
     found, reasons = [], []
     for split in ('trainval', 'test'):
+        dataset = SIRSTDataset(split=split, lazy_init=True, **arguments)
         try:
-            found.append((split, SIRSTDataset(split=split, **arguments)))
+            dataset.load_data_list()
         except UserError as reason:
             reasons.append(reason)
+        else:
+            dataset.full_init()  # what is wrong with the files themselves is no missing part
+            found.append((split, dataset))
     if not found:
         try:
             return [('all', SIRSTDataset(split='all', **arguments))]
