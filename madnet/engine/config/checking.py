@@ -170,8 +170,10 @@ _REGISTRIES = [r for r in vars(registry).values() if isinstance(r, Registry)]
 
 def _find(name: Any, key: str, kind: Registry, others: Iterable[Registry] = ()) -> Callable | None:
     """The component of a name; a name that is none is a class or function already."""
-    if not isinstance(name, str):
+    if callable(name):
         return name
+    if not isinstance(name, str):
+        raise UserError(f'{key}.type: found {name!r}, expected a name.')
     found = next((c for r in (kind, *others) if (c := r.get(name)) is not None), None)
     if found is None:
         known = {n for r in (kind, kind.parent) if r is not None for n in r.module_dict}
