@@ -12,7 +12,7 @@ import yaml
 from madnet.classical.detectors import DETECTORS
 from madnet.datasets.catalogue import known_datasets
 from madnet.experiments.networks import read_metafile
-from madnet.files import read_json
+from madnet.files import read_json, write_whole
 from madnet.records import COLUMNS, SHORT, Costs, as_text, markdown_table
 
 COSTS = 'experiments/costs/costs.json'
@@ -250,9 +250,7 @@ def main() -> None:
     )
     if parser.parse_args().costs:
         print(f'written {write_costs(root)}')
-    page = root / 'docs' / 'zoo.md'
-    page.write_text(make_page(root), encoding='utf-8')
-    print(f'written {page}')
+    print(f'written {write_whole(root / "docs" / "zoo.md", make_page(root))}')
 
 
 if __name__ == '__main__':

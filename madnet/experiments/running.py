@@ -16,6 +16,7 @@ from madnet.experiments.plan import Run
 from madnet.experiments.process import CONSOLE, do_in_a_process
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import outstanding_tests, read_metrics, read_record, state_of, weights_of
+from madnet.files import write_whole
 from madnet.records import RunFile, as_text
 
 _WORDS = {
@@ -143,10 +144,8 @@ def _do_here(run: Run) -> None:
     except (TrainingStopped, KeyboardInterrupt):
         raise
     except Exception as e:
-        (Path(run.folder) / CONSOLE).write_text(
-            f'error: {message_of(e)}\n' if isinstance(e, UserError) else traceback.format_exc(),
-            encoding='utf-8',
-        )
+        text = f'error: {message_of(e)}\n' if isinstance(e, UserError) else traceback.format_exc()
+        write_whole(Path(run.folder) / CONSOLE, text)
 
 
 def _headline(run: Run) -> str:
