@@ -10,9 +10,9 @@ the test images), at the cost counted here on their published forms.
 from pathlib import Path
 
 from madnet.experiments.networks import read_metafile
-from madnet.files import replacing
 from madnet.records import Comparison
 from madnet.visualization.cost_plot import draw_cost
+from madnet.visualization.figure import save_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,5 +81,4 @@ if __name__ == '__main__':
     shown, quoted = points(), quoted_points('README of MAD-Net')
     title = 'native, NUAA-SIRST (hollow: as published, abc)'
     figure = draw_cost(shown, title, 'IoU', cost_lines(shown), quoted=quoted)
-    with replacing(ROOT / 'docs' / 'images' / 'family.png') as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_picture(figure, ROOT / 'docs' / 'images' / 'family.png', dpi=150)
