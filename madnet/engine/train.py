@@ -78,8 +78,9 @@ def _train(cfg: Config, resume: bool, trust_checkpoint: bool) -> MadnetRunner:
         _put_aside(Path(cfg.work_dir))
     if is_main_process():
         print(heading, flush=True)
-        for loader in (runner.train_dataloader, runner.val_dataloader):
-            for dataset in inner_datasets(loader.dataset) if loader else ():
+        loops = [runner.train_loop, *([runner.val_loop] if cfg.get('val_cfg') else [])]
+        for loop in loops:
+            for dataset in inner_datasets(loop.dataloader.dataset):
                 if hasattr(dataset, 'facts'):
                     print(f'{dataset.dataset_name}, {dataset.split}: {dataset.facts}', flush=True)
     runner.train()
