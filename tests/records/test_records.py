@@ -24,8 +24,9 @@ from madnet.records import (
 )
 
 EXPERIMENTS = Path(__file__).parents[2] / 'experiments'
-# Those of experiments/classical are read by docs/build/classical.py alone.
-KEPT = sorted(path for path in EXPERIMENTS.rglob('*.json') if path.parent.name != 'classical')
+# Those of experiments/classical are read by docs/build/classical.py alone, statistics of data sets by nobody.
+NO_RECORDS = ('classical', 'dataset_statistics')
+KEPT = sorted(path for path in EXPERIMENTS.rglob('*.json') if path.parent.name not in NO_RECORDS)
 
 
 def equal_to_the_file(ours, theirs):
