@@ -9,16 +9,12 @@ import cv2
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
-from madnet.datasets.transforms.sample_transform import SampleTransform
+from madnet.datasets.transforms.sample_transform import DrawnTransform, fields_of, reflected, size_of
 from madnet.errors import UserError
 
 
-def _fields(results: dict) -> tuple[str, ...]:
-    return ('img', *results.get('seg_fields', []))
-
-
 @TRANSFORMS.register_module()
-class RandomTargetCrop(SampleTransform):
+class RandomTargetCrop(DrawnTransform):
     """Cut a square, at native scale unless ``zoom`` says otherwise, often one with a target inside.
 
     Uniform crops of a 500-pixel scene seldom show a target at all. With probability ``target_prob`` a target
@@ -55,22 +51,36 @@ class RandomTargetCrop(SampleTransform):
         self.margin = margin
         self.zoom = (low, high)
 
-    def transform(self, results: dict) -> dict:
-        side = self._side()
-        self._reflect(results, side)
-        h, w = results['img'].shape[:2]
+    looks_at_labels = geometric = True
+
+    def draw(self, sample: dict) -> dict:
+        side, size = self._side(), size_of(sample)
+        lacking = [max(0, side - n) for n in size]
+        before = [np.random.randint(n + 1) for n in lacking] if any(lacking) else [0, 0]
+        h, w = (n + more for n, more in zip(size, lacking, strict=True))
         y, x = np.random.randint(h - side + 1), np.random.randint(w - side + 1)
         around_target = np.random.rand() < self.target_prob
-        if around_target and 'gt_seg_map' in results:
-            target = np.flatnonzero(results['gt_seg_map'])
+        if around_target and 'gt_seg_map' in sample:
+            pad = [(b, n - b) for b, n in zip(before, lacking, strict=True)]
+            labels = sample['gt_seg_map']
+            target = np.flatnonzero(np.pad(labels, pad, mode='reflect') if any(lacking) else labels)
             if target.size:
                 pixel_y, pixel_x = divmod(int(target[np.random.randint(target.size)]), w)
                 y, x = self._corner(pixel_y, h, side), self._corner(pixel_x, w, side)
-        for key in _fields(results):
-            cut = results[key][y : y + side, x : x + side]
-            results[key] = np.ascontiguousarray(self._to_size(cut, labels=key == 'gt_seg_map'))
-        results['img_shape'] = (self.size, self.size)
-        return results
+        return {'side': side, 'top': y - before[0], 'left': x - before[1]}
+
+    def apply(self, sample: dict, drawn: dict) -> dict:
+        side, corner, size = drawn['side'], (drawn['top'], drawn['left']), size_of(sample)
+        rows, columns = (np.s_[start : start + side] for start in corner)
+        if any(start < 0 or start + side > n for start, n in zip(corner, size, strict=True)):
+            rows, columns = (
+                reflected(np.arange(start, start + side), n) for start, n in zip(corner, size, strict=True)
+            )
+        for key in fields_of(sample):
+            cut = sample[key][rows][:, columns]
+            sample[key] = np.ascontiguousarray(self._to_size(cut, labels=key == 'gt_seg_map'))
+        sample['img_shape'] = (self.size, self.size)
+        return sample
 
     def _side(self) -> int:
         low, high = self.zoom
@@ -83,16 +93,6 @@ class RandomTargetCrop(SampleTransform):
         first, last = pixel + margin + 1 - side, pixel - margin
         first, last = (min(max(v, 0), length - side) for v in (first, last))
         return np.random.randint(first, last + 1)
-
-    @staticmethod
-    def _reflect(results: dict, side: int) -> None:
-        lacking = [max(0, side - n) for n in results['img'].shape[:2]]
-        if not any(lacking):
-            return
-        before = [np.random.randint(n + 1) for n in lacking]
-        pad = [(b, n - b) for b, n in zip(before, lacking, strict=True)]
-        for key in _fields(results):
-            results[key] = np.pad(results[key], pad + [(0, 0)] * (results[key].ndim - 2), mode='reflect')
 
     def _to_size(self, field: np.ndarray, labels: bool) -> np.ndarray:
         side = field.shape[0]
@@ -107,15 +107,20 @@ class RandomTargetCrop(SampleTransform):
 
 
 @TRANSFORMS.register_module()
-class RandomRot90(SampleTransform):
+class RandomRot90(DrawnTransform):
     """Turn image and masks by 0, 90, 180 or 270 degrees, each as likely."""
 
-    def transform(self, results: dict) -> dict:
-        turns = np.random.randint(4)
-        for key in _fields(results):
-            results[key] = np.ascontiguousarray(np.rot90(results[key], turns))
-        results['img_shape'] = results['img'].shape[:2]
-        return results
+    geometric = True
+
+    def draw(self, sample: dict) -> dict:
+        return {'turns': np.random.randint(4)}
+
+    def apply(self, sample: dict, drawn: dict) -> dict:
+        h, w = size_of(sample)
+        for key in fields_of(sample):
+            sample[key] = np.ascontiguousarray(np.rot90(sample[key], drawn['turns']))
+        sample['img_shape'] = (w, h) if drawn['turns'] % 2 else (h, w)
+        return sample
 
 
 def _to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -124,7 +129,7 @@ def _to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
-class GainOffsetJitter(SampleTransform):
+class GainOffsetJitter(DrawnTransform):
     """Another sensor setting: ``img · U(1 - gain, 1 + gain) + U(-offset, offset)``, clipped to 0–255.
 
     Args:
@@ -136,18 +141,21 @@ class GainOffsetJitter(SampleTransform):
         self.gain = gain
         self.offset = offset
 
-    def transform(self, results: dict) -> dict:
-        img = results['img']
-        gain, offset = (
-            np.random.uniform(1 - self.gain, 1 + self.gain),
-            np.random.uniform(-self.offset, self.offset),
-        )
-        results['img'] = _to_type(img.astype(np.float32) * np.float32(gain) + np.float32(offset), img.dtype)
-        return results
+    def draw(self, sample: dict) -> dict:
+        return {
+            'gain': np.random.uniform(1 - self.gain, 1 + self.gain),
+            'offset': np.random.uniform(-self.offset, self.offset),
+        }
+
+    def apply(self, sample: dict, drawn: dict) -> dict:
+        img = sample['img']
+        gain, offset = np.float32(drawn['gain']), np.float32(drawn['offset'])
+        sample['img'] = _to_type(img.astype(np.float32) * gain + offset, img.dtype)
+        return sample
 
 
 @TRANSFORMS.register_module()
-class RandomNoise(SampleTransform):
+class RandomNoise(DrawnTransform):
     """Add white Gaussian sensor noise, alike in all channels (an infrared sensor has one), clipped to 0–255.
 
     Args:
@@ -159,16 +167,23 @@ class RandomNoise(SampleTransform):
         self.prob = prob
         self.std = tuple(std)
 
-    def transform(self, results: dict) -> dict:
-        if np.random.rand() < self.prob:
-            img = results['img']
-            noise = np.random.normal(0, np.random.uniform(*self.std), (*img.shape[:2], 1)).astype(np.float32)
-            results['img'] = _to_type(img + noise, img.dtype)
-        return results
+    def draw(self, sample: dict) -> dict:
+        on, shape = np.random.rand() < self.prob, (*size_of(sample), 1)
+        if not on:
+            return {'on': False, 'noise': np.zeros(shape, np.float32)}
+        return {
+            'on': True,
+            'noise': np.random.normal(0, np.random.uniform(*self.std), shape).astype(np.float32),
+        }
+
+    def apply(self, sample: dict, drawn: dict) -> dict:
+        if drawn['on']:
+            sample['img'] = _to_type(sample['img'] + drawn['noise'], sample['img'].dtype)
+        return sample
 
 
 @TRANSFORMS.register_module()
-class RandomBlur(SampleTransform):
+class RandomBlur(DrawnTransform):
     """Another lens or focus: a Gaussian blur, before :class:`RandomNoise`, which no lens blurs.
 
     Args:
@@ -181,18 +196,19 @@ class RandomBlur(SampleTransform):
         self.prob = prob
         self.sigma = tuple(sigma)
 
-    def transform(self, results: dict) -> dict:
-        if np.random.rand() < self.prob:
-            img = results['img']
-            blurred = cv2.GaussianBlur(
-                img, (0, 0), np.random.uniform(*self.sigma), borderType=cv2.BORDER_REFLECT
-            )
-            results['img'] = blurred.reshape(img.shape)
-        return results
+    def draw(self, sample: dict) -> dict:
+        return {'sigma': np.random.uniform(*self.sigma) if np.random.rand() < self.prob else 0.0}
+
+    def apply(self, sample: dict, drawn: dict) -> dict:
+        img = sample['img']
+        if drawn['sigma']:
+            blurred = cv2.GaussianBlur(img, (0, 0), drawn['sigma'], borderType=cv2.BORDER_REFLECT)
+            sample['img'] = blurred.reshape(img.shape)
+        return sample
 
 
 @TRANSFORMS.register_module()
-class CopyPasteTargets(SampleTransform):
+class CopyPasteTargets(DrawnTransform):
     """Paste targets of the image at other places of it: most scenes show one, where a network could see ten
     (augmentation by copies of small objects: Kisantal et al., 2019).
 
@@ -222,64 +238,98 @@ class CopyPasteTargets(SampleTransform):
         self.ring = ring
         self.max_size = max_size
 
-    def transform(self, results: dict) -> dict:
-        if np.random.rand() >= self.prob or not results['gt_seg_map'].any():
-            return results
-        sources = self._cut(results)
-        if not sources:
-            return results
-        img = results['img'].astype(np.float32)
-        masks = {key: results[key].copy() for key in results['seg_fields']}
-        for _ in range(np.random.randint(self.copies[0], self.copies[1] + 1)):
-            self._paste(img, masks, sources[np.random.randint(len(sources))])
-        results['img'] = _to_type(img, results['img'].dtype)
-        results.update(masks)
-        return results
+    looks_at_labels = geometric = True
 
-    def _cut(self, results: dict) -> list[dict[str, np.ndarray]]:
-        """The image's targets as patches: contrast (h, w, C), already faded, and each mask (h, w)."""
-        img, labels = results['img'], results['gt_seg_map']
+    def draw(self, sample: dict) -> dict:
+        most = self.copies[1]
+        drawn = {
+            'box': np.zeros((most, 4), np.int64),  # top, left, height, width of the patch that is copied
+            'turns': np.zeros(most, np.int64),
+            'mirrored': np.zeros(most, bool),
+            'factor': np.zeros(most, np.float32),
+            'corner': np.zeros((most, 2), np.int64),  # where the patch goes, after it is turned
+            'placed': np.zeros(most, bool),
+        }
+        if np.random.rand() >= self.prob or not sample['gt_seg_map'].any():
+            return drawn
+        boxes = self._boxes(sample['gt_seg_map'])
+        if not boxes:
+            return drawn
+        labels = sample['gt_seg_map'].copy()
+        for k in range(np.random.randint(self.copies[0], self.copies[1] + 1)):
+            box = boxes[np.random.randint(len(boxes))]
+            turns, mirrored = np.random.randint(4), np.random.rand() < 0.5
+            factor = np.random.uniform(*self.contrast)
+            patch = _turned(sample['gt_seg_map'][_inside(box)], turns, mirrored)
+            corner = _free_corner(labels, patch.shape)
+            if corner is not None:
+                labels[_inside((*corner, *patch.shape))] |= patch
+                values = (box, turns, mirrored, factor, corner, True)
+                for key, value in zip(drawn, values, strict=True):
+                    drawn[key][k] = value
+        return drawn
+
+    def apply(self, sample: dict, drawn: dict) -> dict:
+        if not drawn['placed'].any():
+            return sample
+        before = {key: sample[key] for key in fields_of(sample)}
+        after = {key: np.copy(field) for key, field in before.items()}
+        if 'img' in before:
+            after['img'] = before['img'].astype(np.float32)
+        for k in np.flatnonzero(drawn['placed']):
+            source, turns, mirrored = _inside(drawn['box'][k]), drawn['turns'][k], drawn['mirrored'][k]
+            patches = {key: _turned(field[source], turns, mirrored) for key, field in before.items()}
+            target = patches['gt_seg_map'] > 0
+            where = _inside((*drawn['corner'][k], *target.shape))
+            for key, patch in patches.items():
+                if key == 'img':
+                    after['img'][where] += drawn['factor'][k] * self._contrast(patch, target)
+                else:
+                    after[key][where] = np.maximum(after[key][where], patch * target)
+        sample.update(after)
+        if 'img' in before:
+            sample['img'] = _to_type(after['img'], before['img'].dtype)
+        return sample
+
+    def _boxes(self, labels: np.ndarray) -> list[tuple[int, int, int, int]]:
+        """Top, left, height and width of the targets' boxes with their ring, where nothing else looks in."""
         count, parts, stats, _ = cv2.connectedComponentsWithStats(labels, connectivity=8)
         found = []
         for i in range(1, count):
             x, y, w, h = stats[i, :4]
-            top, left = y - self.ring, x - self.ring
-            bottom, right = y + h + self.ring, x + w + self.ring
-            if (
-                max(w, h) > self.max_size
-                or min(top, left) < 0
-                or bottom > img.shape[0]
-                or right > img.shape[1]
-            ):
+            box = (y - self.ring, x - self.ring, h + 2 * self.ring, w + 2 * self.ring)
+            inside = min(box[:2]) >= 0 and box[0] + box[2] <= labels.shape[0]
+            if max(w, h) > self.max_size or not inside or box[1] + box[3] > labels.shape[1]:
                 continue
-            where = np.s_[top:bottom, left:right]
-            target = parts[where] == i
-            if (labels[where] > 0).sum() != target.sum():
-                continue  # another target looks in
-            near = cv2.dilate(target.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-            patch = img[where].astype(np.float32)
-            level = np.median(patch[~near], axis=0)
-            distance = cv2.distanceTransform((~target).astype(np.uint8), cv2.DIST_L2, 5)
-            fade = np.clip(1 - distance / (self.ring + 1), 0, 1)[..., None]
-            copy = {key: results[key][where] * target for key in results['seg_fields']}
-            found.append({'contrast': (patch - level) * fade, **copy})
+            if (parts[_inside(box)] == i).sum() == (labels[_inside(box)] > 0).sum():
+                found.append(box)
         return found
 
-    def _paste(self, img: np.ndarray, masks: dict[str, np.ndarray], source: dict[str, np.ndarray]) -> None:
-        turns, mirror = np.random.randint(4), np.random.rand() < 0.5
-        source = {key: np.rot90(patch, turns) for key, patch in source.items()}
-        if mirror:
-            source = {key: patch[:, ::-1] for key, patch in source.items()}
-        factor = np.float32(np.random.uniform(*self.contrast))
-        h, w = source['contrast'].shape[:2]
-        if h > img.shape[0] or w > img.shape[1]:
-            return
-        for _ in range(10):
-            y = np.random.randint(img.shape[0] - h + 1)
-            x = np.random.randint(img.shape[1] - w + 1)
-            where = np.s_[y : y + h, x : x + w]
-            if not masks['gt_seg_map'][where].any():
-                img[where] += factor * source['contrast']
-                for key, mask in masks.items():
-                    mask[where] = np.maximum(mask[where], source[key])
-                return
+    def _contrast(self, patch: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """What a target (h, w) adds to its surroundings in a patch (h, w, C), faded out over the ring."""
+        near = cv2.dilate(target.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        patch = patch.astype(np.float32)
+        level = np.median(patch[~near], axis=0)
+        distance = cv2.distanceTransform((~target).astype(np.uint8), cv2.DIST_L2, 5)
+        return (patch - level) * np.clip(1 - distance / (self.ring + 1), 0, 1)[..., None]
+
+
+def _inside(box) -> tuple[slice, slice]:
+    top, left, height, width = box
+    return np.s_[top : top + height, left : left + width]
+
+
+def _turned(patch: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
+    patch = np.rot90(patch, turns)
+    return patch[:, ::-1] if mirrored else patch
+
+
+def _free_corner(labels: np.ndarray, size: tuple[int, int]) -> tuple[int, int] | None:
+    """Where a patch (h, w) covers no target, in ten tries."""
+    if any(n > m for n, m in zip(size, labels.shape, strict=True)):
+        return None
+    for _ in range(10):
+        y, x = (np.random.randint(m - n + 1) for n, m in zip(size, labels.shape, strict=True))
+        if not labels[_inside((y, x, *size))].any():
+            return y, x
+    return None

@@ -14,7 +14,7 @@ import numpy as np
 from mmseg.registry import TRANSFORMS
 from PIL import Image, ImageFilter
 
-from madnet.datasets.transforms.sample_transform import SampleTransform
+from madnet.datasets.transforms.sample_transform import DrawnTransform, SampleTransform, fields_of, size_of
 from madnet.errors import UserError
 
 
@@ -48,33 +48,38 @@ def pil_resize(array: np.ndarray, size: tuple[int, int], resample: Image.Resampl
 
 
 def _resize_sample(results: dict, size: tuple[int, int], keep_ratio: bool) -> None:
-    h, w = results['img'].shape[:2]
-    results['img'] = pil_resize(results['img'], size, Image.Resampling.BILINEAR)
-    for key in results.get('seg_fields', []):
-        results[key] = pil_resize(results[key], size, Image.Resampling.NEAREST)
+    h, w = size_of(results)
+    for key in fields_of(results):
+        way = Image.Resampling.BILINEAR if key == 'img' else Image.Resampling.NEAREST
+        results[key] = pil_resize(results[key], size, way)
     results['img_shape'] = (size[1], size[0])
     results['scale_factor'] = (size[0] / w, size[1] / h)
     results['keep_ratio'] = keep_ratio
 
 
 @TRANSFORMS.register_module()
-class PublishedFlip(SampleTransform):
+class PublishedFlip(DrawnTransform):
     """Mirror image and masks left to right, with probability ``prob``."""
+
+    geometric = True
 
     def __init__(self, prob: float = 0.5):
         self.prob = prob
 
-    def transform(self, results: dict) -> dict:
-        results['flip'] = bool(np.random.rand() < self.prob)
-        results['flip_direction'] = 'horizontal' if results['flip'] else None
-        if results['flip']:
-            for key in ('img', *results.get('seg_fields', [])):
-                results[key] = np.ascontiguousarray(results[key][:, ::-1])
-        return results
+    def draw(self, sample: dict) -> dict:
+        return {'flip': bool(np.random.rand() < self.prob)}
+
+    def apply(self, sample: dict, drawn: dict) -> dict:
+        sample['flip'] = drawn['flip']
+        sample['flip_direction'] = 'horizontal' if drawn['flip'] else None
+        if drawn['flip']:
+            for key in fields_of(sample):
+                sample[key] = np.ascontiguousarray(sample[key][:, ::-1])
+        return sample
 
 
 @TRANSFORMS.register_module()
-class PublishedRandomScale(SampleTransform):
+class PublishedRandomScale(DrawnTransform):
     """Bring the long side to a random length, the aspect kept.
 
     The long side is a uniform integer of ``[int(lo · base), int(hi · base)]``, both ends included, the short
@@ -85,47 +90,56 @@ class PublishedRandomScale(SampleTransform):
         base_size: In pixels; None for the sample's.
     """
 
+    geometric = True
+
     def __init__(self, ratio_range: tuple[float, float] = (0.5, 2.0), base_size: int | None = None):
         self.ratio_range = tuple(ratio_range)
         self.base_size = base_size
 
-    def transform(self, results: dict) -> dict:
-        h, w = results['img'].shape[:2]
-        base = max(_size(results, self.base_size, self))
+    def draw(self, sample: dict) -> dict:
+        h, w = size_of(sample)
+        base = max(_size(sample, self.base_size, self))
         long_side = np.random.randint(int(base * self.ratio_range[0]), int(base * self.ratio_range[1]) + 1)
         if h > w:
-            size = max(1, int(w * long_side / h + 0.5)), long_side
-        else:
-            size = long_side, max(1, int(h * long_side / w + 0.5))
-        _resize_sample(results, size, keep_ratio=True)
-        return results
+            return {'width': max(1, int(w * long_side / h + 0.5)), 'height': long_side}
+        return {'width': long_side, 'height': max(1, int(h * long_side / w + 0.5))}
+
+    def apply(self, sample: dict, drawn: dict) -> dict:
+        _resize_sample(sample, (drawn['width'], drawn['height']), keep_ratio=True)
+        return sample
 
 
 @TRANSFORMS.register_module()
-class PublishedRandomCrop(SampleTransform):
+class PublishedRandomCrop(DrawnTransform):
     """Pad with zeros at the right and the bottom where the crop needs it, then cut it out anywhere.
 
     Args:
         size: Height and width in pixels, or one number for both; None for the sample's base size.
     """
 
+    geometric = True
+
     def __init__(self, size: int | tuple[int, int] | None = None):
         self.size = size
 
-    def transform(self, results: dict) -> dict:
-        crop = _size(results, self.size, self)
-        lacking = [max(0, c - n) for c, n in zip(crop, results['img'].shape[:2], strict=True)]
-        spare = [max(0, n - c) for c, n in zip(crop, results['img'].shape[:2], strict=True)]
-        y, x = (np.random.randint(n + 1) for n in spare)
-        for key in ('img', *results.get('seg_fields', [])):
-            array = results[key][y : y + crop[0], x : x + crop[1]]
-            results[key] = np.pad(array, [(0, n) for n in lacking] + [(0, 0)] * (array.ndim - 2))
-        results['img_shape'] = crop
-        return results
+    def draw(self, sample: dict) -> dict:
+        crop = _size(sample, self.size, self)
+        spare = [max(0, n - c) for c, n in zip(crop, size_of(sample), strict=True)]
+        top, left = (np.random.randint(n + 1) for n in spare)
+        return {'top': top, 'left': left}
+
+    def apply(self, sample: dict, drawn: dict) -> dict:
+        crop, (y, x) = _size(sample, self.size, self), (drawn['top'], drawn['left'])
+        lacking = [max(0, c - n) for c, n in zip(crop, size_of(sample), strict=True)]
+        for key in fields_of(sample):
+            array = sample[key][y : y + crop[0], x : x + crop[1]]
+            sample[key] = np.pad(array, [(0, n) for n in lacking] + [(0, 0)] * (array.ndim - 2))
+        sample['img_shape'] = crop
+        return sample
 
 
 @TRANSFORMS.register_module()
-class PublishedBlur(SampleTransform):
+class PublishedBlur(DrawnTransform):
     """Blur the image, never the masks, as Pillow's ``GaussianBlur`` does, with a radius of U(0, max_radius).
 
     Float images (from 16-bit files), which Pillow cannot blur, get the Gaussian of that standard deviation
@@ -140,10 +154,13 @@ class PublishedBlur(SampleTransform):
         self.prob = prob
         self.max_radius = max_radius
 
-    def transform(self, results: dict) -> dict:
-        if np.random.rand() < self.prob:
-            results['img'] = _blur(results['img'], np.random.uniform(0, self.max_radius))
-        return results
+    def draw(self, sample: dict) -> dict:
+        return {'radius': np.random.uniform(0, self.max_radius) if np.random.rand() < self.prob else 0.0}
+
+    def apply(self, sample: dict, drawn: dict) -> dict:
+        if drawn['radius']:
+            sample['img'] = _blur(sample['img'], drawn['radius'])
+        return sample
 
 
 def _blur(img: np.ndarray, radius: float) -> np.ndarray:

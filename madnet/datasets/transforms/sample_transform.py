@@ -1,6 +1,8 @@
 """What the transforms of a sample have in common."""
 
 import inspect
+from abc import ABC, abstractmethod
+from typing import Any
 
 from mmcv.transforms import BaseTransform
 
@@ -11,3 +13,49 @@ class SampleTransform(BaseTransform):
     def __repr__(self) -> str:
         arguments = (f'{name}={getattr(self, name)}' for name in inspect.signature(type(self)).parameters)
         return f'{type(self).__name__}({", ".join(arguments)})'
+
+
+class DrawnTransform(SampleTransform, ABC):
+    """A transform whose random numbers are drawn apart from what is done to pixels.
+
+    So the same numbers may be applied elsewhere: a loading process draws for a batch that lies on a GPU.
+
+    Attributes:
+        looks_at_labels: Whether :meth:`draw` asks for ``gt_seg_map``.
+        geometric: Whether :meth:`apply` changes masks and size as well.
+    """
+
+    looks_at_labels = False
+    geometric = False
+
+    @abstractmethod
+    def draw(self, sample: dict) -> dict[str, Any]:
+        """Draw from NumPy's global generator all that :meth:`apply` needs.
+
+        Looks at the sample's size (:func:`size_of`) and labels alone. Every sample gives the same keys, and
+        numbers or arrays of the same shape, so that those of a batch can be stacked.
+        """
+
+    @abstractmethod
+    def apply(self, sample: dict, drawn: dict[str, Any]) -> dict:
+        """Change the sample as was drawn; of image and masks whatever is there."""
+
+    def transform(self, results: dict) -> dict:
+        return self.apply(results, self.draw(results))
+
+
+def size_of(sample: dict) -> tuple[int, int]:
+    """(Height, width) of a sample, also of one whose image is elsewhere."""
+    return tuple(sample['img'].shape[:2] if 'img' in sample else sample['img_shape'])
+
+
+def fields_of(sample: dict) -> tuple[str, ...]:
+    """Keys of the image, if it is there, and of the masks."""
+    return tuple(key for key in ('img', *sample.get('seg_fields', [])) if key in sample)
+
+
+def reflected(position, length):
+    """Where a position outside of 0 … ``length`` - 1 lies after reflection at the borders, whose pixels are
+    not repeated; of numbers, arrays or tensors."""
+    period = 2 * length - 2 + (length == 1)
+    return length - 1 - abs(length - 1 - position % period)

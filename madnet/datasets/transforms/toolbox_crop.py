@@ -3,11 +3,11 @@
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
-from madnet.datasets.transforms.sample_transform import SampleTransform
+from madnet.datasets.transforms.sample_transform import DrawnTransform, fields_of, size_of
 
 
 @TRANSFORMS.register_module()
-class ToolboxCrop(SampleTransform):
+class ToolboxCrop(DrawnTransform):
     """Pad at the right and the bottom where the crop needs it, then cut a square, often one near a target.
 
     As in the BasicIRSTD toolbox (Ying et al.), with whose recipe ACM, ALCNet, ISNet, RDIAN and others are
@@ -23,37 +23,44 @@ class ToolboxCrop(SampleTransform):
             subtracts makes it the toolbox's zeros after normalisation. Masks are padded with 0.
     """
 
+    looks_at_labels = geometric = True
+
     def __init__(self, size: int = 256, target_prob: float = 0.5, pad_value: float = 0.0):
         self.size = size
         self.target_prob = target_prob
         self.pad_value = pad_value
 
-    def transform(self, results: dict) -> dict:
-        self._pad(results)
-        h, w = results['img'].shape[:2]
+    def draw(self, sample: dict) -> dict:
+        h, w = (max(n, self.size) for n in size_of(sample))
         rows, columns = (0, h - self.size), (0, w - self.size)
-        if np.random.rand() < self.target_prob and 'gt_seg_map' in results:
-            target = np.flatnonzero(results['gt_seg_map'])
-            if target.size:
-                y, x = divmod(int(target[np.random.randint(target.size)]), w)
+        if np.random.rand() < self.target_prob and 'gt_seg_map' in sample:
+            target = np.argwhere(sample['gt_seg_map'])
+            if len(target):
+                y, x = target[np.random.randint(len(target))].tolist()
                 rows, columns = self._around(y, h), self._around(x, w)
         top, left = (np.random.randint(first, last + 1) for first, last in (rows, columns))
-        for key in ('img', *results.get('seg_fields', [])):
-            cut = results[key][top : top + self.size, left : left + self.size]
-            results[key] = np.ascontiguousarray(cut)
-        results['img_shape'] = (self.size, self.size)
-        return results
+        return {'top': top, 'left': left}
+
+    def apply(self, sample: dict, drawn: dict) -> dict:
+        top, left = drawn['top'], drawn['left']
+        self._pad(sample)
+        for key in fields_of(sample):
+            cut = sample[key][top : top + self.size, left : left + self.size]
+            sample[key] = np.ascontiguousarray(cut)
+        sample['img_shape'] = (self.size, self.size)
+        return sample
 
     def _around(self, pixel: int, length: int) -> tuple[int, int]:
         return max(0, pixel - self.size), min(pixel, length - self.size)
 
-    def _pad(self, results: dict) -> None:
-        lacking = [max(0, self.size - n) for n in results['img'].shape[:2]]
+    def _pad(self, sample: dict) -> None:
+        lacking = [max(0, self.size - n) for n in size_of(sample)]
         if not any(lacking):
             return
         pad = [(0, n) for n in lacking]
-        for key in results.get('seg_fields', []):
-            results[key] = np.pad(results[key], pad)
-        # A mean is seldom a whole grey level.
-        img = results['img'].astype(np.float32)
-        results['img'] = np.pad(img, [*pad, (0, 0)], constant_values=self.pad_value)
+        for key in fields_of(sample):
+            if key == 'img':  # a mean is seldom a whole grey level
+                img = sample['img'].astype(np.float32)
+                sample['img'] = np.pad(img, [*pad, (0, 0)], constant_values=self.pad_value)
+            else:
+                sample[key] = np.pad(sample[key], pad)
