@@ -101,12 +101,15 @@ def read_file(path: str | os.PathLike, trust: bool | None = None) -> Any:
 def find_checkpoint(path: str | os.PathLike) -> Path:
     """The file that a path or the name of shipped weights stands for.
 
+    ``~`` and variables of the environment (``$WEIGHTS/nano.pth``) are filled in, so that a config or a plan
+    need not name a place of one machine.
+
     Raises:
         UserError: ``madnet://`` with a name that is not shipped.
     """
     if is_shipped(path):
         return get_pretrained(str(path).removeprefix(SCHEME)).weights
-    return Path(path).expanduser()
+    return Path(os.path.expandvars(path)).expanduser()
 
 
 def is_shipped(path: str | os.PathLike) -> bool:
