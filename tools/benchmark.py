@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 
+from madnet.options import DATASET_HELP
 from madnet.starting import end_on_interrupt
 
 EXAMPLES = """
@@ -16,7 +17,7 @@ examples:
       parameters, multiply-adds, time and memory of a forward pass and a training step
   python tools/benchmark.py scan --sizes 256
       every backend of the selective scan beside the plain loop
-  python tools/benchmark.py train --data NUAA-SIRST --repeats 10
+  python tools/benchmark.py train --dataset nuaa --repeats 10
       images per second of our training step and of a plain form of the published one, in turn
   python tools/benchmark.py classical --data NUAA-SIRST --methods tophat pstnn
       seconds an image of training-free detectors
@@ -90,25 +91,20 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='recipe and network; the plain form trains the same network (default: %(default)s)',
     )
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override it')
+    parser.add_argument('--dataset', metavar='NAME|FOLDER', help=DATASET_HELP)
     parser.add_argument(
-        '--data',
-        metavar='NAME',
-        help="data set, its folder, or synthetic (default: the config's)",
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='override it, such as train_dataloader.batch_size=16, replace_steps.RandomTargetCrop.size=128, '
+        'compile.disable=False compile.mode=reduce-overhead; train_dataloader.num_workers is 0 unless given: '
+        'images are loaded in the step',
     )
-    parser.add_argument('--batch', type=int, default=8, help='images of a step (default: 8)')
-    parser.add_argument('--size', type=int, default=256, help='side of the crops (default: 256)')
+    parser.add_argument('--amp', choices=['auto', 'fp16', 'bf16'], help='mixed precision of our step')
     parser.add_argument('--steps', type=int, default=3, help='steps timed in a row (default: 3)')
     parser.add_argument('--repeats', type=int, default=5, help='rounds, both in turn (default: 5)')
     parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
-    parser.add_argument(
-        '--workers', type=int, default=0, help='loading processes of each (default: 0, loads in the step)'
-    )
-    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'], help='default: cpu')
-    parser.add_argument('--amp', choices=['auto', 'fp16', 'bf16'], help='mixed precision of our step')
-    parser.add_argument(
-        '--compile-mode', metavar='MODE', help='torch.compile our network: default, or another'
-    )
 
 
 #: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.

@@ -1,286 +1,214 @@
 """How fast training steps are, beside a plain form of the published training loop on the same network."""
 
-from __future__ import annotations
-
-import copy
 import itertools
-import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import median
+from typing import Any
 
-import numpy as np
 import torch
-from mmengine.dataset import pseudo_collate
-from mmengine.logging import MMLogger
-from mmengine.model import BaseModule
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DefaultScope
-from mmseg.registry import DATASETS, MODELS
-from PIL import Image, ImageFilter, ImageOps
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from mmengine.config import Config
+from mmseg.registry import LOOPS, MODELS
+from torch.nn.functional import interpolate
 
-from madnet.datasets import SIRSTDataset, synth_scene
+from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.cli import parse_options
-from madnet.engine.compiling import compile_parts
-from madnet.engine.config import load_config
-from madnet.engine.speed import make_fast
-from madnet.engine.train import set_amp
-from madnet.errors import UserError
-from madnet.files import write_whole
-from madnet.images import encode_png
+from madnet.engine.loops import ResumableTrainLoop
+from madnet.engine.random_state import preserved_random_state
+from madnet.engine.runner import MadnetRunner, build_runner
+from madnet.engine.train import heading, training_config
+from madnet.models.losses import soft_iou_loss
 from madnet.records import text_table
 
 PARTS = ('data', 'forward', 'backward', 'optimiser')
 
 
-class OurStep:
-    """What ``tools/train.py`` does for a batch: cached images, the config's pipeline, clipping, optimiser,
-    moving average; nothing is read off the device.
+@LOOPS.register_module()
+class SteppedTrainLoop(ResumableTrainLoop):
+    """The training loop, which takes a step when it is asked to, instead of running through the epochs."""
+
+    def run(self):
+        """Get ready as for an epoch; :meth:`~madnet.engine.loops.ResumableTrainLoop.run_iter` goes on."""
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+
+    def batches(self) -> Iterator[dict]:
+        """Batches of one epoch after the other; starting one does not touch the random state."""
+        while True:
+            with preserved_random_state():
+                batches = iter(self.dataloader)
+            yield from batches
+
+
+class Step(ABC):
+    """A training step that can be timed, as a whole or in its parts.
+
+    Attributes:
+        name: For the table.
+        device: Where it runs.
+        parts: Seconds of the parts of the last step that :meth:`time_parts` took.
+    """
+
+    name: str
+    device: torch.device
+    _reached: float | None = None  # when the last part ended; None: nobody wants the parts
+
+    @abstractmethod
+    def run(self) -> None:
+        """One batch; :meth:`mark` is to be called at the end of every part."""
+
+    def mark(self, part: str) -> None:
+        """Note that a part of the step has ended."""
+        if self._reached is not None:
+            now = self._now()
+            self.parts[part] = now - self._reached
+            self._reached = now
+
+    def time_parts(self) -> dict[str, float]:
+        """Seconds of wall time of the parts of one step, each waited for."""
+        self.parts: dict[str, float] = {}
+        self._reached = self._now()
+        self.run()
+        self._reached = None
+        return self.parts
+
+    def time(self, number: int) -> tuple[float, float]:
+        """Seconds of wall time and of this process's CPU time of a step, over ``number`` in a row."""
+        wall, cpu = self._now(), time.process_time()
+        for _ in range(number):
+            self.run()
+        return (self._now() - wall) / number, (time.process_time() - cpu) / number
+
+    def _now(self) -> float:
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+class OurStep(Step):
+    """What ``tools/train.py`` does for a batch: the runner's own step, with its loader and its hooks.
 
     Args:
-        cfg: An experiment; its model, optimiser, EMA hook and pipeline are used.
-        model: Built from it.
-        dataset: The training images, with the config's pipeline.
-        options: ``batch``, ``workers``, ``device``; ``compile``: arguments of ``torch.compile`` or None.
+        cfg: Of :func:`~madnet.engine.train.training_config`.
+
+    Raises:
+        UserError: There are fewer images than a batch holds.
     """
 
     name = 'this toolkit'
 
-    def __init__(self, cfg, model: nn.Module, dataset: Dataset, options: dict):
-        self.device = options['device']
-        if cfg.get('channels_last', False):
-            model = model.to(memory_format=torch.channels_last)
-        make_fast(model)
-        self.model = model.to(self.device).train()
-        with DefaultScope.overwrite_default_scope('mmseg'):
-            self.wrapper = build_optim_wrapper(self.model, copy.deepcopy(cfg.optim_wrapper))
-        ema = next((h for h in cfg.get('custom_hooks') or [] if h['type'] == 'EMAHook'), None)
-        self.average = None
-        if ema is not None:
-            kind = {k: v for k, v in ema.items() if k not in ('type', 'ema_type')}
-            self.average = MODELS.build({'type': ema['ema_type'], 'model': self.model, **kind})
-        if options['compile'] is not None:
-            compile_parts(self.model, options['compile'])
-        self.batches = _endless(_loader(dataset, options, collate=pseudo_collate))
+    def __init__(self, cfg: Config):
+        cfg.train_cfg.type = SteppedTrainLoop.__name__
+        # nothing to show, to save, or to catch Ctrl-C for
+        for hook in ('progress', 'checkpoint', 'stop_signal'):
+            del cfg.default_hooks[hook]
+        cfg.visualizer.vis_backends = []
+        self.runner = build_runner(cfg)
+        self.heading = heading(self.runner, cfg)
+        self.runner.train()
+        self.loop = self.runner.train_loop
+        self.device = next(self.runner.model.parameters()).device
+        self.batches = self.loop.batches()
+        wrapper = self.runner.optim_wrapper
+        wrapper.backward = self._marked(wrapper.backward)
 
-    def load(self) -> dict:
-        """The next batch."""
-        return next(self.batches)
+    def _marked(self, backward: Callable) -> Callable:
+        def marked_backward(loss, **kwargs) -> None:
+            self.mark('forward')
+            backward(loss, **kwargs)
+            self.mark('backward')
 
-    def forward(self, batch: dict) -> Tensor:
-        """Batch → the loss."""
-        with self.wrapper.optim_context(self.model):
-            batch = self.model.data_preprocessor(batch, True)
-            loss, _ = self.model.parse_losses(self.model(**batch, mode='loss'))
-        return loss
+        return marked_backward
 
-    def backward(self, loss: Tensor) -> None:
-        """Gradients."""
-        self.wrapper.backward(loss)
-
-    def update(self, loss: Tensor) -> None:
-        """Clip, move the weights and their average."""
-        self.wrapper.step()
-        self.wrapper.zero_grad()
-        if self.average is not None:
-            self.average.update_parameters(self.model)
+    def run(self) -> None:
+        """One batch."""
+        batch = next(self.batches)
+        self.mark('data')
+        self.loop.run_iter(self.loop.iter % len(self.loop.dataloader), batch)
+        self.mark('optimiser')
 
 
-class PlainStep:
-    """The published way, written out: Pillow on every file, six losses over the batch one after another,
+class PlainStep(Step):
+    """The published way: Pillow's augmentation of every file, losses over the batch one map after another,
     plain AdamW, and ``.item()`` for the progress bar. No cache, clipping, average or mixed precision, weights
     in PyTorch's own layout.
 
     Args:
-        cfg, model, options: As of :class:`OurStep`.
-        dataset: The same images.
-        size: Side of the crops.
+        cfg: The same as of :class:`OurStep`: for its network, data set, batch size and size of crops.
     """
 
     name = 'published form'
 
-    def __init__(self, cfg, model: nn.Module, dataset: SIRSTDataset, options: dict, size: int):
-        self.device = options['device']
-        self.model = model.to(self.device).train()
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
-        mean, std = (cfg.model.data_preprocessor[key] for key in ('mean', 'std'))
-        files = [(d['img_path'], d['seg_map_path']) for d in map(dataset.get_data_info, range(len(dataset)))]
-        plain = PillowImages(files, size, np.divide(mean, 255), np.divide(std, 255))
-        self.batches = _endless(_loader(plain, options))
+    def __init__(self, cfg: Config):
+        self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+        self.model = MODELS.build(cfg.model).to(self.device).train()
+        self.model.init_weights()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, weight_decay=0.01)
+        loader = MadnetRunner.build_dataloader(_published_loader(cfg))
+        self.batches = itertools.chain.from_iterable(itertools.repeat(loader))
         self.total = 0.0
 
-    def load(self) -> tuple[Tensor, Tensor]:
-        """The next batch."""
-        return next(self.batches)
-
-    def forward(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Batch → the loss."""
-        images, masks = (part.to(self.device) for part in batch)
-        maps = self.model.decode_head(self.model.extract_feat(images))
+    def run(self) -> None:
+        """One batch."""
+        batch = next(self.batches)
+        self.mark('data')
+        batch = self.model.data_preprocessor(batch, True)
+        masks = torch.stack([sample.gt_mask.data for sample in batch['data_samples']]) / 255
+        maps = self.model.decode_head(self.model.extract_feat(batch['inputs']))
         loss = 0
         for logits in maps if isinstance(maps, list) else [maps]:
             if logits.shape != masks.shape:
-                logits = nn.functional.interpolate(logits, masks.shape[2:], mode='bilinear')
-            loss = loss + batch_soft_iou(logits, masks)
-        return loss
-
-    def backward(self, loss: Tensor) -> None:
-        """Gradients."""
+                logits = interpolate(logits, masks.shape[2:], mode='bilinear')
+            loss = loss + soft_iou_loss(logits, masks)
+        self.mark('forward')
         self.optimizer.zero_grad()
         loss.backward()
-
-    def update(self, loss: Tensor) -> None:
-        """Move the weights, and add up the loss."""
+        self.mark('backward')
         self.optimizer.step()
         self.total += loss.item()
+        self.mark('optimiser')
 
 
-def batch_soft_iou(logits: Tensor, masks: Tensor) -> Tensor:
-    """1 − (Σpg + 1) / (Σp + Σg − Σpg + 1), the sums over the batch; all (B, 1, H, W)."""
-    prob = torch.sigmoid(logits)
-    both = (prob * masks).sum()
-    return 1 - (both + 1) / (prob.sum() + masks.sum() - both + 1)
-
-
-class PillowImages(Dataset):
-    """The published augmentation as it was written: flip, scale, pad, crop, blur, all in Pillow.
-
-    Args:
-        files: Paths of image and mask.
-        size: Side of the crops, and of what scales are relative to.
-        mean, std: By channel, of values in 0–1; one channel loads images as grey.
-    """
-
-    def __init__(self, files: Sequence[tuple[str, str]], size: int, mean: np.ndarray, std: np.ndarray):
-        self.files, self.size = files, size
-        self.mean, self.std = (torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (mean, std))
-        self.mode = 'L' if len(mean) == 1 else 'RGB'
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        image, mask = (Image.open(path) for path in self.files[index])
-        image, mask = image.convert(self.mode), mask.convert('L')
-        if np.random.rand() < 0.5:
-            image, mask = (part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for part in (image, mask))
-        long_side = np.random.randint(self.size // 2, 2 * self.size + 1)
-        factor = long_side / max(image.size)
-        scaled = tuple(max(1, int(n * factor + 0.5)) for n in image.size)
-        image = image.resize(scaled, Image.Resampling.BILINEAR)
-        mask = mask.resize(scaled, Image.Resampling.NEAREST)
-        right, bottom = (max(0, self.size - n) for n in scaled)
-        if right or bottom:
-            image, mask = (ImageOps.expand(part, (0, 0, right, bottom), fill=0) for part in (image, mask))
-        x, y = (np.random.randint(n - self.size + 1) for n in image.size)
-        image, mask = (part.crop((x, y, x + self.size, y + self.size)) for part in (image, mask))
-        if np.random.rand() < 0.5:
-            image = image.filter(ImageFilter.GaussianBlur(np.random.rand()))
-        values = torch.from_numpy(np.array(image, dtype=np.float32) / 255)
-        values = values[None] if values.ndim == 2 else values.permute(2, 0, 1)
-        truth = torch.from_numpy(np.array(mask, dtype=np.float32) / 255)[None]
-        return (values - self.mean) / self.std, truth
-
-
-def _loader(dataset: Dataset, options: dict, collate=None) -> DataLoader:
-    return DataLoader(
-        dataset,
-        batch_size=options['batch'],
-        shuffle=True,
-        drop_last=True,
-        num_workers=options['workers'],
-        persistent_workers=options['workers'] > 0,
-        pin_memory=options['device'] == 'cuda',
-        collate_fn=collate,
-    )
-
-
-def _endless(loader: DataLoader) -> Iterator:
-    return itertools.chain.from_iterable(itertools.repeat(loader))
-
-
-def run_step(step: OurStep | PlainStep) -> None:
-    """One batch."""
-    loss = step.forward(step.load())
-    step.backward(loss)
-    step.update(loss)
-
-
-def time_steps(step: OurStep | PlainStep, number: int) -> tuple[float, float]:
-    """Seconds of wall time and of this process's CPU time of a step, over so many in a row."""
-    _wait(step.device)
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(number):
-        run_step(step)
-    _wait(step.device)
-    return (time.perf_counter() - wall) / number, (time.process_time() - cpu) / number
-
-
-def time_parts(step: OurStep | PlainStep) -> dict[str, float]:
-    """Seconds of wall time of the parts of a step, each waited for."""
-    marks = [_now(step.device)]
-    batch = step.load()
-    marks.append(_now(step.device))
-    loss = step.forward(batch)
-    marks.append(_now(step.device))
-    step.backward(loss)
-    marks.append(_now(step.device))
-    step.update(loss)
-    marks.append(_now(step.device))
-    return {part: b - a for part, (a, b) in zip(PARTS, itertools.pairwise(marks), strict=True)}
-
-
-def _now(device: str) -> float:
-    _wait(device)
-    return time.perf_counter()
-
-
-def _wait(device: str) -> None:
-    if device == 'cuda':
-        torch.cuda.synchronize()
-
-
-def write_scenes(folder: Path, number: int, size: int) -> None:
-    """Synthetic scenes as files, ``images/`` and ``masks/``."""
-    for i in range(number):
-        scene = synth_scene(0, i, (size, size))
-        write_whole(folder / 'images' / f'{i:04d}.png', encode_png(scene.image))
-        write_whole(folder / 'masks' / f'{i:04d}.png', encode_png(scene.mask))
+def _published_loader(cfg: Config) -> dict:
+    """The training loader of a config with the published augmentation of the same size, without a cache."""
+    loader = cfg.train_dataloader.to_dict()
+    for dataset in inner_datasets(loader['dataset']):
+        steps = dataset['pipeline']
+        size = next((step['size'] for step in steps if 'Crop' in step['type'] and 'size' in step), None)
+        dataset.pop('cache', None)
+        dataset['pipeline'] = [
+            *(step for step in steps if step['type'].startswith('Load')),
+            dict(type='PublishedFlip'),
+            dict(type='PublishedRandomScale', base_size=size),
+            dict(type='PublishedRandomCrop', size=size),
+            dict(type='PublishedBlur'),
+            dict(type='PackSIRSTInputs'),
+        ]
+    return loader
 
 
 def benchmark(
     config: str = 'configs/madnet/madnet_nano.py',
-    cfg_options: Sequence[str] = (),
-    data: str | None = None,
-    batch: int = 8,
-    size: int = 256,
+    dataset: str | None = None,
+    cfg_options: Sequence[str] | Mapping[str, Any] | None = None,
+    amp: str | None = None,
     steps: int = 3,
     repeats: int = 5,
     threads: int = 1,
-    workers: int = 0,
-    device: str = 'cpu',
-    amp: str | None = None,
-    compile_mode: str | None = None,
 ) -> dict:
     """Measure both in turn, print a table, and return all figures.
 
+    Without loading processes, as by default, the time that loading takes is part of a step's CPU time.
+
     Args:
-        config: An experiment with this toolkit's recipe; the plain form takes its network.
-        cfg_options: ``key.sub=value`` pairs that override it.
-        data: A data set or its folder; None for the config's; ``'synthetic'`` for 64 scenes written to files.
-        batch: Images of a step.
-        size: Side of the crops in pixels.
+        config, dataset, cfg_options, amp: As of :func:`~madnet.engine.train.train`; the plain form takes the
+            network, the data set, the batch size and the size of crops.
         steps: Steps that are timed in a row.
         repeats: Rounds, in each of which both have their turn.
         threads: CPU threads.
-        workers: Processes that load, for each; 0 loads in this process, so that its time is seen.
-        device: ``'cpu'`` or ``'cuda'``.
-        amp: Mixed precision of our step: None, ``'fp16'``, ``'bf16'`` or ``'auto'``.
-        compile_mode: Compiles our network in this mode of ``torch.compile``, such as ``'default'`` or
-            ``'reduce-overhead'`` (CUDA graphs).
 
     Returns:
         ``ours`` and ``published``: ``wall`` and ``cpu``, seconds of a step in every round, ``parts``, the
@@ -288,100 +216,59 @@ def benchmark(
         ones, and the median of the rounds' ratios.
 
     Raises:
-        UserError: No such device, config or data set; too few images for a batch.
+        UserError: The config can't be trained, or there are too few images for a batch.
     """
-    if device == 'cuda' and not torch.cuda.is_available():
-        raise UserError('--device cuda: torch sees no GPU here')
-    if min(batch, steps, repeats) < 1 or size < 64 or size % 32:
-        raise UserError(
-            f'--batch {batch} --size {size} --steps {steps} --repeats {repeats}: expected 1 or more, and a '
-            'size of 64 or more that is a multiple of 32'
-        )
-    MMLogger.get_current_instance().setLevel('WARNING')  # else a line for every parameter
     torch.set_num_threads(threads)
-    torch.backends.cudnn.benchmark = True
-    compiling = {'mode': compile_mode} if compile_mode else None
-    options = {'batch': batch, 'workers': workers, 'device': device, 'compile': compiling}
+    options = {'selection': 'last', 'train_dataloader.num_workers': 0, **parse_options(cfg_options)}
     with tempfile.TemporaryDirectory() as scratch:
-        if data == 'synthetic':
-            data = str(Path(scratch, 'synthetic'))
-            write_scenes(Path(data, 'trainval'), 64, max(size, 256))
-        cfg = load_config(config, parse_options(cfg_options), dataset=data)
-        if amp is not None:
-            set_amp(cfg, amp)
-        wanted = cfg.train_dataloader.dataset
-        wanted.pipeline = [{**t, 'size': size} if 'Crop' in t['type'] else t for t in wanted.pipeline]
-        dataset = DATASETS.build(wanted)
-        if len(dataset) < batch:
-            raise UserError(f'--batch {batch}: {dataset.dataset_name} has {len(dataset)} training images')
-        torch.manual_seed(0)
-        model = MODELS.build(cfg.model)
-        if isinstance(model, BaseModule):
-            model.init_weights()
-        contenders = [
-            OurStep(cfg, copy.deepcopy(model), dataset, options),
-            PlainStep(cfg, model, dataset, options, size),
-        ]
+        cfg = training_config(config, scratch, amp=amp, options=options, dataset=dataset)
+        ours = OurStep(cfg)
+        print(f'{ours.heading}; {threads} thread(s); milliseconds a step')
         report = {
-            'config': str(config),
-            'parameters': sum(p.numel() for p in model.parameters()),
-            'data': dataset.dataset_name,
-            **options,
-            'size': size,
-            'threads': threads,
+            'config': config,
+            'options': options,
             'amp': amp,
+            'threads': threads,
             'torch': torch.__version__,
-            **_measure(contenders, steps, repeats, batch),
+            **_measure({'ours': ours, 'published': PlainStep(cfg)}, steps, repeats),
         }
+    for form in ('ours', 'published'):
+        report[form]['images_per_second'] = cfg.train_dataloader.batch_size / median(report[form]['wall'])
     _print(report)
     return report
 
 
-def _measure(contenders: Sequence[OurStep | PlainStep], steps: int, repeats: int, batch: int) -> dict:
-    for step in contenders:
-        for _ in range(2):  # caches, the allocator, the compiler
-            run_step(step)
-    times: list[list[tuple[float, float]]] = [[], []]
-    parts: list[list[dict[str, float]]] = [[], []]
+def _measure(forms: Mapping[str, Step], steps: int, repeats: int) -> dict:
+    for step in forms.values():
+        step.time(2)  # caches, the allocator, the compiler
+    report = {name: {'wall': [], 'cpu': [], 'parts': {part: [] for part in PARTS}} for name in forms}
     for _ in range(repeats):
-        for k, step in enumerate(contenders):
-            times[k].append(time_steps(step, steps))
-            parts[k].append(time_parts(step))
-    report = {}
-    for key, seconds, several in zip(('ours', 'published'), times, parts, strict=True):
-        wall, cpu = ([s[i] for s in seconds] for i in (0, 1))
-        report[key] = {
-            'wall': wall,
-            'cpu': cpu,
-            'parts': {p: statistics.median(row[p] for row in several) for p in PARTS},
-            'images_per_second': batch / statistics.median(wall),
-        }
-    ours, plain = report['ours'], report['published']
+        for name, step in forms.items():
+            for kind, seconds in zip(('wall', 'cpu'), step.time(steps), strict=True):
+                report[name][kind].append(seconds)
+            for part, seconds in step.time_parts().items():
+                report[name]['parts'][part].append(seconds)
+    for name in forms:
+        report[name]['parts'] = {part: median(seconds) for part, seconds in report[name]['parts'].items()}
+    ours, plain = report.values()
     report['ratio'] = {
         'shortest': min(plain['wall']) / min(ours['wall']),
-        'median': statistics.median(plain['wall']) / statistics.median(ours['wall']),
-        'of_rounds': statistics.median(p / o for p, o in zip(plain['wall'], ours['wall'], strict=True)),
-        'cpu_median': statistics.median(plain['cpu']) / statistics.median(ours['cpu']),
+        'median': median(plain['wall']) / median(ours['wall']),
+        'of_rounds': median(p / o for p, o in zip(plain['wall'], ours['wall'], strict=True)),
+        'cpu_median': median(plain['cpu']) / median(ours['cpu']),
     }
     return report
 
 
 def _print(report: dict) -> None:
-    print(
-        f'{Path(report["config"]).stem}, {report["parameters"]:,} parameters, {report["data"]}: '
-        f'{report["batch"]} crops of {report["size"]}², {report["device"]}, {report["threads"]} thread(s), '
-        f'{report["workers"]} worker(s), precision {report["amp"] or "of the config"}, '
-        f'{"compiled" if report["compile"] else "not compiled"}; milliseconds a step'
-    )
-    rows = [['', 'shortest', 'median', 'CPU time', *PARTS, 'images/s']]
-    for key, name in (('ours', OurStep.name), ('published', PlainStep.name)):
-        found = report[key]
-        figures = [min(found['wall']), statistics.median(found['wall']), statistics.median(found['cpu'])]
-        figures += found['parts'].values()
+    rows = [['', 'CPU time', 'shortest', 'median', *PARTS, 'images/s']]
+    for form, name in (('ours', OurStep.name), ('published', PlainStep.name)):
+        found = report[form]
+        figures = [median(found['cpu']), min(found['wall']), median(found['wall']), *found['parts'].values()]
         rows.append([name, *(f'{1e3 * s:.1f}' for s in figures), f'{found["images_per_second"]:.2f}'])
     print(text_table(rows))
     ratio = report['ratio']
     print(
-        f'{ratio["median"]:.2f} times as fast by the medians, {ratio["shortest"]:.2f} by the shortest steps, '
-        f'{ratio["cpu_median"]:.2f} by CPU time; median of the rounds {ratio["of_rounds"]:.2f}.'
+        f'{ratio["cpu_median"]:.2f} times as fast by CPU time, {ratio["median"]:.2f} by the medians, '
+        f'{ratio["shortest"]:.2f} by the shortest steps; median of the rounds {ratio["of_rounds"]:.2f}.'
     )

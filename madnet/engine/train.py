@@ -73,11 +73,11 @@ def _train(cfg: Config, resume: bool, trust_checkpoint: bool) -> MadnetRunner:
     runner = build_runner(cfg, trust_checkpoint)
     check_losses(runner.bare_model)
     start = time.time()
-    heading = _heading(runner, cfg)
+    first_line = heading(runner, cfg)
     if not resume:
         _put_aside(Path(cfg.work_dir))
     if is_main_process():
-        print(heading, flush=True)
+        print(first_line, flush=True)
         loops = [runner.train_loop, *([runner.val_loop] if cfg.get('val_cfg') else [])]
         for loop in loops:
             for dataset in inner_datasets(loop.dataloader.dataset):
@@ -191,7 +191,12 @@ def _check_launcher(launcher: str) -> None:
         )
 
 
-def _heading(runner: MadnetRunner, cfg: Config) -> str:
+def heading(runner: MadnetRunner, cfg: Config) -> str:
+    """What a training is about to do, in one line.
+
+    Raises:
+        UserError: There are fewer images than a batch holds.
+    """
     images, batches = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
     if batches == 0:
         raise UserError(

@@ -7,39 +7,71 @@ import sys
 import numpy as np
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from madnet.benchmarks import train
+from madnet.engine.runner import build_runner
+from madnet.engine.train import training_config
 from madnet.errors import UserError
-from madnet.models.losses import soft_iou_loss
+
+SMALL = {
+    'selection': 'last',
+    'model.backbone.base_channels': 2,
+    'train_dataloader.batch_size': 2,
+    'train_dataloader.dataset.length': 8,
+    'train_cfg.max_epochs': 1,
+}
 
 
-def test_the_plain_loss_is_the_published_one():
-    torch.manual_seed(0)
-    logits, masks = torch.randn(3, 1, 16, 16), (torch.rand(3, 1, 16, 16) > 0.9).float()
-    assert train.batch_soft_iou(logits, masks).item() == pytest.approx(soft_iou_loss(logits, masks).item())
+@pytest.fixture
+def small(tmp_path):
+    """The config of a small training on synthetic scenes, in a folder of its own at each call."""
+
+    def config(name):
+        return training_config('configs/madnet_synthetic.py', str(tmp_path / name), options=SMALL)
+
+    return config
 
 
-def test_pillows_images_and_masks_stay_together(tmp_path):
-    train.write_scenes(tmp_path, 2, 96)
-    files = [tuple(str(tmp_path / part / f'{i:04d}.png') for part in ('images', 'masks')) for i in range(2)]
-    dataset = train.PillowImages([(mask, mask) for _, mask in files], 64, np.zeros(1), np.ones(1))
-    np.random.seed(0)
-    for _ in range(5):
-        for i in range(len(dataset)):
-            image, mask = dataset[i]
-            assert image.shape == mask.shape == (1, 64, 64)
-            assert image.min() >= 0
-            assert image.max() <= 1
-            # the "image" is the mask itself, but for its other resampling and the blur
-            assert (image[mask > 0.5] > 0.2).float().mean() > 0.8 if mask.any() else True
+class Losses(Hook):
+    """Keeps the loss of every step."""
+
+    def __init__(self):
+        self.found = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.found.append(outputs['loss'].item())
+
+
+def test_our_step_is_that_of_a_training(small):
+    trained, stepped = Losses(), Losses()
+    runner = build_runner(small('trained'))
+    runner.register_hook(trained)
+    runner.train()
+    ours = train.OurStep(small('stepped'))
+    ours.runner.register_hook(stepped)
+    ours.time(3)
+    assert set(ours.time_parts()) == set(train.PARTS)
+    assert len(trained.found) == 4
+    np.testing.assert_allclose(stepped.found, trained.found, rtol=1e-6)
+
+
+def test_the_plain_step_trains(small):
+    step = train.PlainStep(small('plain'))
+    before = [p.detach().clone() for p in step.model.parameters()]
+    inputs = next(step.batches)['inputs']
+    assert [tuple(each.shape) for each in inputs] == [(1, 128, 128)] * 2
+    assert set(step.time_parts()) == set(train.PARTS)
+    assert 0 < step.total < 6
+    assert any(not torch.equal(a, b) for a, b in zip(before, step.model.parameters(), strict=True))
 
 
 def test_the_tool(tmp_path, repository):
     """At width 2, on synthetic scenes, so that it needs no data and no time."""
+    options = [f'{key}={value}' for key, value in SMALL.items()]
     command = [
-        sys.executable, 'tools/benchmark.py', 'train', '--data', 'synthetic', '--batch', '2',
-        '--cfg-options', 'model.backbone.base_channels=2',
-        '--size', '64', '--steps', '1', '--repeats', '2', '--json', str(tmp_path / 'out.json'),
+        sys.executable, 'tools/benchmark.py', 'train', '--config', 'configs/madnet_synthetic.py',
+        '--cfg-options', *options, '--steps', '1', '--repeats', '2', '--json', str(tmp_path / 'out.json'),
     ]  # fmt: skip
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -54,12 +86,8 @@ def test_the_tool(tmp_path, repository):
     assert 'published form' in done.stdout
 
 
-class TestUsersMistakes:
-    def test_no_gpu(self, monkeypatch):
-        monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-        with pytest.raises(UserError, match='no GPU'):
-            train.benchmark(device='cuda')
-
-    def test_a_size_that_no_pyramid_takes(self):
-        with pytest.raises(UserError, match='multiple of 32'):
-            train.benchmark(size=100)
+def test_fewer_images_than_a_batch():
+    with pytest.raises(UserError, match='no whole batch'):
+        train.benchmark(
+            'configs/madnet_synthetic.py', cfg_options={**SMALL, 'train_dataloader.batch_size': 9}
+        )
