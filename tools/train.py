@@ -3,10 +3,9 @@
 
 import argparse
 import os
-import sys
 
 from madnet.options import add_common_options
-from madnet.starting import end_on_interrupt
+from madnet.starting import BEGAN, end, end_on_interrupt
 
 EXAMPLES = """
 examples:
@@ -17,6 +16,8 @@ examples:
       layout of the field; a part of trainval is kept to choose the best epoch
   python tools/train.py configs/acm/acm.py --dataset irstd1k --print-config > my_acm.py
       the whole config, to look at or to change; tools/train.py my_acm.py trains by it
+  python tools/train.py configs/madnet/madnet_small.py --dataset nudt --minutes 30
+      as much training as fits into half an hour on this machine, its decay and last validation included
   python tools/train.py configs/madnet_nudt.py --resume
       go on after an interruption; on a CPU the result is bit-identical to a run without one
   python tools/train.py configs/madnet_nuaa.py --cfg-options selection=test train_cfg.max_epochs=300
@@ -67,6 +68,13 @@ def parse_args() -> argparse.Namespace:
         help='leave out up to N steps whose loss or gradient is NaN or infinite (default: stop at the first)',
     )
     parser.add_argument(
+        '--minutes',
+        type=float,
+        metavar='M',
+        help='train for so long, start, validation and saving included, instead of for epochs: the schedule '
+        'is laid over the time; with --resume, what is spent counts',
+    )
+    parser.add_argument(
         '--print-config',
         action='store_true',
         help='print the whole config, as any mmengine Runner takes it, and do not train',
@@ -93,12 +101,13 @@ def main() -> int:
         'options': args.cfg_options,
         'dataset': args.dataset,
         'skip_nonfinite': args.skip_nonfinite,
+        'minutes': args.minutes,
     }
     if args.print_config:
         return run_tool(lambda: print(training_config(args.config, **said).pretty_text, end=''))
-    return run_tool(train, args.config, **said, trust_checkpoint=args.trust_checkpoint)
+    return run_tool(train, args.config, **said, trust_checkpoint=args.trust_checkpoint, began=BEGAN)
 
 
 if __name__ == '__main__':
     end_on_interrupt()
-    sys.exit(main())
+    end(main())

@@ -1,16 +1,22 @@
 """The training loop: mmengine's, which can also stop and go on in the middle of an epoch."""
 
+import itertools
+import time
+
+import torch
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import LOOPS
 
 from madnet.engine.optim.schedulers import longer_than_run
 from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
 from madnet.engine.resumable_sampler import ResumableSampler
+from madnet.engine.time_budget import TimeBudget
+from madnet.errors import UserError
 
 
 @LOOPS.register_module()
 class ResumableTrainLoop(EpochBasedTrainLoop):
-    """Epochs as in mmengine, with four additions that exact resuming needs.
+    """Epochs as in mmengine, with four additions that exact resuming needs, or minutes instead of epochs.
 
     * A checkpoint may lie inside an epoch: the batches that it has seen are skipped, not loaded.
     * Hooks may have a method ``between_train_iters(runner)``, called when a batch has been counted.
@@ -22,10 +28,19 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         resumed_random_state: Set by whoever loads a checkpoint; used once.
         validation_due: The checkpoint was written after an epoch's last batch, before its validation.
         state_to_save: The random state that training goes on with, while the generators serve something else.
+        budget: What is spent of the minutes; None without.
+        planned_epochs: The config's ``max_epochs``.
+
+    Raises:
+        UserError: ``minutes`` is not a positive number.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, minutes: float | None = None, **kwargs):
         super().__init__(*args, **kwargs)
+        if minutes is not None and not 0 < minutes < float('inf'):
+            raise UserError(f'train_cfg.minutes: found {minutes!r}, expected a number above 0.')
+        self.budget = None if minutes is None else TimeBudget(minutes)
+        self.planned_epochs = self._max_epochs
         self.resumed_random_state: dict | None = None
         self.validation_due = False
         self.state_to_save: dict | None = None
@@ -50,13 +65,29 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         if self.validation_due:
             self._restore_random_state()
             self._validate()
-        while self._epoch < self._max_epochs and not self.stop_training:
+        elif self.budget and self.runner.val_loop is not None and not self.budget.over:
+            self._time_validation(self.budget)
+        while self._goes_on():
             self.run_epoch()
             self._decide_current_val_interval()
             if self.validates_after(self._epoch):
                 self._validate()
         self.runner.call_hook('after_train')
         return self.runner.model
+
+    def _goes_on(self) -> bool:
+        if self.budget is None:
+            return self._epoch < self._max_epochs and not self.stop_training
+        self.budget.look()
+        if self.budget.over or self.stop_training:
+            return False
+        if self._epoch and self.budget.share:
+            self._expect_epochs(max(self._epoch + 1, round(self._epoch / self.budget.share)))
+        return True
+
+    def _expect_epochs(self, number: int) -> None:
+        self._max_epochs = number
+        self._max_iters = number * len(self.dataloader)
 
     def _tell_what_is_too_long(self) -> None:
         schedulers = self.runner.param_schedulers or []
@@ -67,11 +98,12 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def validates_after(self, epoch: int) -> bool:
         """Whether the ``epoch``-th epoch (from 1) is followed by a validation."""
-        return (
-            self.runner.val_loop is not None
-            and epoch >= self.val_begin
-            and (epoch % self.val_interval == 0 or epoch == self._max_epochs)
-        )
+        if self.runner.val_loop is None:
+            return False
+        if self.budget is not None and self.budget.over:
+            return True
+        due = epoch >= self.val_begin and (epoch % self.val_interval == 0 or epoch == self._max_epochs)
+        return due and (self.budget is None or self.budget.has_room_for_a_validation())
 
     def run_epoch(self) -> None:
         """Train one epoch, or what a resumed checkpoint left of it."""
@@ -91,16 +123,49 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         for idx, data_batch in enumerate(batches, start=done):
             self.run_iter(idx, data_batch)
             self.runner.call_hook('between_train_iters')
+            if self.budget is not None and not self.budget.has_room_for_a_step():
+                self.budget.over = True
+                self._expect_epochs(self._epoch + 1)
+                break
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
+
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        """Train on one batch, and look at the clock before the schedule moves."""
+        self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
+        outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
+        if self.budget is not None:
+            self.budget.step_ended()
+        self.runner.call_hook('after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
+        self._iter += 1
 
     def _validate(self) -> None:
         self.validation_due = True
         self.state_to_save = get_random_state()
+        began = time.monotonic()
         with preserved_random_state():
             self.runner.val_loop.run()
+        if self.budget is not None:
+            self.budget.has_validated(time.monotonic() - began)
         self.state_to_save = None
         self.validation_due = False
+
+    def _time_validation(self, budget: TimeBudget) -> None:
+        """Try a few batches, to know how long before its end training has to stop."""
+        model, loader = self.runner.model, self.runner.val_dataloader
+        model.eval()
+        seconds: list[float] = []
+        with preserved_random_state(), torch.no_grad():
+            for batch in itertools.islice(loader, 6):
+                began = time.monotonic()
+                model.val_step(batch)
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
+                seconds.append(time.monotonic() - began)
+                if sum(seconds) > 0.01 * 60 * budget.minutes:
+                    break
+        measured = seconds[1:] or seconds  # the first one tunes
+        budget.expect_validation(len(loader) * sum(measured) / len(measured))
 
     def _restore_random_state(self) -> None:
         if self.resumed_random_state is not None:

@@ -90,6 +90,20 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
             'Resuming goes on with the same network, optimiser, schedule and batch; start a new run from its '
             f'weights with --load-from {where}.'
         )
+    minutes, budget = cfg.train_cfg.get('minutes'), meta.get('time budget')
+    if (minutes is None) != (budget is None):
+        had = 'goes by epochs' if budget is None else f'has {budget["minutes"]:g} minutes'
+        raise UserError(
+            f'--resume: --minutes: found {minutes}, but the run of {where} {had}. '
+            + ('Leave --minutes out.' if budget is None else f'Add --minutes {budget["minutes"]:g}.')
+        )
+    if budget is not None:
+        if budget['over'] and minutes != budget['minutes']:
+            raise UserError(
+                f'--resume: --minutes {minutes:g}: the run of {where} has had its {budget["minutes"]:g} '
+                f'minutes, and its decay. Start a new run from its weights with --load-from {where}.'
+            )
+        return
     if cfg.train_cfg.max_epochs < meta['epoch']:
         raise UserError(
             f'--resume: train_cfg.max_epochs: found {cfg.train_cfg.max_epochs}, expected {meta["epoch"]} or '

@@ -36,6 +36,8 @@ def train(
     trust_checkpoint: bool = False,
     dataset: str | None = None,
     skip_nonfinite: int = 0,
+    minutes: float | None = None,
+    began: float | None = None,
 ) -> MadnetRunner:
     """Train the network of a config.
 
@@ -51,6 +53,9 @@ def train(
         trust_checkpoint: Whether checkpoints may hold pickled objects.
         dataset: As of :func:`~madnet.engine.config.load_config`.
         skip_nonfinite: Number of steps with an infinite loss or gradient, or NaN, that may be left out.
+        minutes: Train for this long, all included, with the schedules of the config laid over the time;
+            resuming, what earlier processes have spent counts.
+        began: When that time began to run, of ``time.monotonic()``; None for now.
 
     Returns:
         The runner, after training.
@@ -61,16 +66,19 @@ def train(
         RunFailed: A loss or gradient is not finite.
         TrainingStopped: A signal asked to stop; all is saved.
     """
+    start = time.monotonic()
     cfg = training_config(
-        config, work_dir, resume, load_from, amp, seed, launcher, options, dataset, skip_nonfinite
+        config, work_dir, resume, load_from, amp, seed, launcher, options, dataset, skip_nonfinite, minutes
     )
     _check_launcher(launcher)
     with own_folder(cfg.work_dir) if _is_first_process(launcher) else nullcontext():
-        return _train(cfg, bool(resume), trust_checkpoint)
+        return _train(cfg, bool(resume), trust_checkpoint, start if began is None else began)
 
 
-def _train(cfg: Config, resume: bool, trust_checkpoint: bool) -> MadnetRunner:
+def _train(cfg: Config, resume: bool, trust_checkpoint: bool, began: float) -> MadnetRunner:
     runner = build_runner(cfg, trust_checkpoint)
+    if runner.train_loop.budget is not None:
+        runner.train_loop.budget.begin(began)
     check_losses(runner.bare_model)
     start = time.time()
     first_line = heading(runner, cfg)
@@ -100,6 +108,7 @@ def training_config(
     options: list[str] | None = None,
     dataset: str | None = None,
     skip_nonfinite: int = 0,
+    minutes: float | None = None,
 ) -> Config:
     """The whole config that :func:`train` trains by; the arguments are the same."""
     if is_shipped(config):
@@ -125,6 +134,10 @@ def training_config(
         set_amp(cfg, amp)
     if skip_nonfinite:
         cfg.default_hooks.finite = dict(type='NonFiniteHook', skip=skip_nonfinite)
+    if minutes is not None:
+        cfg.train_cfg.minutes = minutes
+    if cfg.train_cfg.get('minutes') is not None:
+        cfg.default_hooks.param_scheduler = dict(type='TimedScheduleHook')
     cfg.resume = bool(resume)
     if resume and load_from:
         raise UserError(
@@ -206,9 +219,11 @@ def heading(runner: MadnetRunner, cfg: Config) -> str:
             f'Add --cfg-options train_dataloader.batch_size={images}'
         )
     parameters = sum(p.numel() for p in runner.bare_model.parameters() if p.requires_grad)
+    minutes = cfg.train_cfg.get('minutes')
+    length = f'{cfg.train_cfg.max_epochs} epochs' if minutes is None else f'{minutes:g} minutes of epochs'
     return (
         f'{runner.experiment_name.rsplit("_", 2)[0]}: {parameters:,} parameters, '
-        f'{images} training images, {cfg.train_cfg.max_epochs} epochs of {batches} batches, '
+        f'{images} training images, {length} of {batches} batches, '
         f'on {next(runner.bare_model.parameters()).device}'
     )
 
@@ -217,6 +232,12 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
     info = runner.message_hub.runtime_info
     folder = Path(runner.work_dir)
     lines = [f'trained to epoch {runner.epoch} in {seconds / 60:.1f} min']
+    if (budget := runner.train_loop.budget) is not None:
+        epochs = runner.iter / len(runner.train_dataloader)
+        lines = [
+            f'{budget.minutes:g} minutes came to {epochs:.1f} epochs, {runner.iter} steps, by the schedule '
+            f'of {runner.train_loop.planned_epochs}'
+        ]
     if 'best_metrics' in info:
         chosen_on = getattr(runner.val_dataloader.dataset, 'split', 'validation')
         rows = {f'best on {chosen_on!r} (epoch {info["best_epoch"]})': info['best_metrics']}

@@ -10,6 +10,7 @@ from madnet.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from madnet.engine.hooks.save_scores_hook import SaveScoresHook
 from madnet.engine.hooks.show_hook import ShowHook
 from madnet.engine.hooks.stop_signal_hook import StopSignalHook
+from madnet.engine.hooks.timed_schedule_hook import TimedScheduleHook
 
 __all__ = [
     'CollapseHook',
@@ -22,4 +23,5 @@ __all__ = [
     'SaveScoresHook',
     'ShowHook',
     'StopSignalHook',
+    'TimedScheduleHook',
 ]

@@ -55,6 +55,7 @@ class ProgressHook(Hook):
             self._bar.update()  # a number read in every step would keep a GPU waiting
             return
         self._shown_at = time.monotonic()
+        self._bar.total = runner.max_iters  # an estimate where training goes by minutes
         self._bar.set_description(f'epoch {runner.epoch + 1}/{runner.max_epochs}', refresh=False)
         shown = {'loss': f'{self._losses[-1].item():.3f}', 'lr': f'{self._lr(runner):.1e}'}
         best = runner.message_hub.runtime_info.get('best_score')

@@ -1,6 +1,7 @@
 """Checkpoints that survive a kill at any moment."""
 
 import math
+import time
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -22,7 +23,8 @@ class SafeCheckpointHook(Hook):
     resumed run repeats an interrupted epoch as a whole and reaches the same best.
 
     Args:
-        interval: Epochs between two ``last.pth``; the last epoch is always kept.
+        interval: Epochs between two ``last.pth``; the last epoch is always kept. A training by minutes saves
+            when some have passed instead, in the middle of an epoch too.
         save_best: The validation metric whose best epoch is kept as ``best.pth`` (weights only);
             None keeps none.
         rule: ``'greater'`` or ``'less'``: which values are better.
@@ -55,6 +57,8 @@ class SafeCheckpointHook(Hook):
             checkpoint['meta']['validation_due'] = runner.train_loop.validation_due
             checkpoint['meta']['batches an epoch'] = len(runner.train_dataloader)
             checkpoint['meta']['processes'] = runner.world_size
+            if runner.train_loop.budget is not None:
+                checkpoint['meta']['time budget'] = runner.train_loop.budget.state()
         else:
             checkpoint.pop('ema_state_dict', None)  # the weights as trained serve resuming only
             checkpoint.pop('message_hub', None)
@@ -72,6 +76,14 @@ class SafeCheckpointHook(Hook):
         if runner._resume:
             runner.train_loop.resumed_random_state = checkpoint.get('random_state')
             runner.train_loop.validation_due = checkpoint['meta'].get('validation_due', False)
+            if runner.train_loop.budget is not None and 'time budget' in checkpoint['meta']:
+                runner.train_loop.budget.go_on(checkpoint['meta']['time budget'])
+
+    def between_train_iters(self, runner) -> None:
+        """Where training goes by minutes, save by them too: an epoch may take longer than all of them."""
+        budget = runner.train_loop.budget
+        if budget is not None and not budget.over and budget.has_room_for_a_checkpoint():
+            self.save_now(runner, runner.epoch)
 
     def after_train_epoch(self, runner) -> None:
         """Save, unless the validation that follows is going to."""
@@ -94,10 +106,18 @@ class SafeCheckpointHook(Hook):
             runner: The runner.
             epoch: Whole epochs behind; ``runner.iter`` may say that another has begun.
         """
+        began = time.monotonic()
         self._write(runner, LAST, keep_as=PREVIOUS, meta={'epoch': epoch, 'iter': runner.iter})
+        if runner.train_loop.budget is not None:
+            runner.train_loop.budget.has_saved(time.monotonic() - began)
 
     def _save_if_due(self, runner, epoch: int) -> None:
-        if epoch % self.interval == 0 or epoch == runner.max_epochs:
+        budget = runner.train_loop.budget
+        if budget is not None:
+            due = budget.over or budget.has_room_for_a_checkpoint()
+        else:
+            due = epoch % self.interval == 0 or epoch == runner.max_epochs
+        if due:
             self.save_now(runner, epoch)
 
     def _save_if_best(self, runner, metrics: dict) -> None:

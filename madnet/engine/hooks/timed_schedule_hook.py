@@ -1,0 +1,36 @@
+"""Learning-rate curves over the share of the time that has passed."""
+
+from mmengine.hooks import ParamSchedulerHook
+from mmseg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TimedScheduleHook(ParamSchedulerHook):
+    """Takes schedulers to where a run of the planned length would have them at this share of its time.
+
+    A curve over N steps, or epochs, is at its step ⌊share · N⌋: warm-up, decay and milestones keep their
+    shares of the run, whatever its length, and the curve ends when the time does. It never goes back.
+
+    For a :class:`~madnet.engine.loops.ResumableTrainLoop` with ``minutes``.
+    """
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
+        """Follow the time."""
+        self._follow(runner)
+
+    def after_train_epoch(self, runner) -> None:
+        """Follow the time, to the end of the curve after the last step."""
+        self._follow(runner)
+
+    @staticmethod
+    def _follow(runner) -> None:
+        loop = runner.train_loop
+        schedulers = runner.param_schedulers or []
+        if isinstance(schedulers, dict):
+            schedulers = [each for several in schedulers.values() for each in several]
+        for scheduler in schedulers:
+            length = loop.planned_epochs * (1 if scheduler.by_epoch else len(loop.dataloader))
+            # counted from 0: the last step of N has the number N − 1
+            place = min(length - 1, int(loop.budget.share * length))
+            while scheduler._global_step < place:
+                scheduler.step()

@@ -1,0 +1,243 @@
+"""Training for minutes instead of epochs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.optim import MultiStepLR
+from mmseg.registry import HOOKS
+
+import madnet  # noqa: F401
+from madnet.engine import time_budget
+from madnet.engine.checkpoint import LAST, read_checkpoint
+from madnet.engine.hooks import TimedScheduleHook
+from madnet.engine.time_budget import TimeBudget
+from madnet.engine.train import train
+from madnet.engine.training_stopped import TrainingStopped
+from madnet.errors import UserError
+from madnet.models.losses import MaskBCELoss
+
+
+class Died(Exception):
+    """Stands for a kill."""
+
+
+@HOOKS.register_module()
+class EndAfterSteps(Hook):
+    """Ends a training at a step, by a signal or as if killed."""
+
+    def __init__(self, steps, kill):
+        self.steps, self.kill = steps, kill
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        if runner.iter + 1 == self.steps:
+            if self.kill:
+                raise Died
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Clock:
+    """Goes on by itself when steps, validations and saving are done, as slow as a test wants; the steps do
+    nothing else."""
+
+    def __init__(self, monkeypatch, step=1.0, validation=5.0, saving=0.5):
+        self.now = 1000.0
+        monkeypatch.setattr(time, 'monotonic', lambda: self.now)
+        monkeypatch.setattr(
+            BaseModel, 'train_step', lambda model, data, optim_wrapper: self.step(optim_wrapper)
+        )
+        self.seconds_of_a_step = step
+        self.takes(monkeypatch, 'mmengine.runner.ValLoop.run', validation)
+        self.takes(monkeypatch, 'madnet.engine.loops.ResumableTrainLoop._time_validation', 0.2)
+        self.takes(monkeypatch, 'madnet.engine.hooks.SafeCheckpointHook._write', saving)
+
+    def step(self, optim_wrapper):
+        self.now += self.seconds_of_a_step
+        optim_wrapper.step()  # without gradients
+        return {'loss': torch.ones(())}
+
+    def takes(self, monkeypatch, name, seconds):
+        where, _, function = name.rpartition('.')
+        module, _, kind = where.rpartition('.')
+        owner = getattr(sys.modules[module], kind)
+        inner = getattr(owner, function)
+
+        def slow(*args, **kwargs):
+            done = inner(*args, **kwargs)
+            self.now += seconds
+            return done
+
+        monkeypatch.setattr(owner, function, slow)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def _rates(folder):
+    hub = read_checkpoint(folder / LAST)['message_hub']
+    return hub['log_scalars']['train/lr']['__history_buffer__'][0].tolist()
+
+
+def test_all_of_it_is_inside_the_budget(tiny_config, tmp_path, clock):
+    """Four steps an epoch: epochs cannot end with the time."""
+    began = clock.now
+    runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1)
+    assert clock.now - began == pytest.approx(60, abs=2)
+    assert 45 < runner.iter < 58
+    last = read_checkpoint(tmp_path / 'run' / LAST)
+    assert last['meta']['iter'] == runner.iter
+    assert last['meta']['time budget']['over']
+    assert not last['meta']['validation_due']
+    assert (tmp_path / 'run' / 'best.pth').exists()
+    # the validation of the end is of the last weights
+    assert runner.message_hub.get_scalar('val/nIoU') is not None
+
+
+def test_the_decay_is_finished(tiny_config, tmp_path, clock):
+    runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1)
+    by_epochs = train(str(tiny_config), work_dir=str(tmp_path / 'other'))
+    [scheduler] = runner.param_schedulers
+    [other] = by_epochs.param_schedulers
+    assert scheduler.last_step == other.last_step == 11
+    rates = [w.optim_wrapper.get_lr()['lr'] for w in (runner, by_epochs)]
+    assert rates[0] == rates[1]
+    seen = _rates(tmp_path / 'run')
+    assert set(seen) == set(_rates(tmp_path / 'other'))  # every step of the curve, for longer
+    assert seen[3:] == sorted(seen[3:], reverse=True) or max(seen) == seen[seen.index(max(seen))]
+
+
+@pytest.mark.parametrize(('step', 'epochs'), [(0.2, (50, 75)), (3.0, (3, 5)), (30.0, (0.2, 0.6))])
+def test_any_speed_will_do(tiny_config, tmp_path, monkeypatch, step, epochs):
+    clock = Clock(monkeypatch, step=step)
+    began = clock.now
+    runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1)
+    assert clock.now - began == pytest.approx(59, abs=1 + step / 2)
+    assert epochs[0] <= runner.iter / 4 <= epochs[1]
+    assert runner.param_schedulers[0].last_step == 11
+
+
+def test_validations_and_checkpoints_on_the_way_take_little(tiny_config, tmp_path, monkeypatch):
+    Clock(monkeypatch, step=0.5, validation=1.0, saving=1.0)
+    runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=2)
+    validations = len(runner.message_hub.get_scalar('val/nIoU').data[0])
+    assert 3 <= validations <= 12
+    assert runner.iter > 190
+
+
+def test_a_kill_keeps_the_budget(tiny_config, tmp_path, clock):
+    """What is lost is what came after the last checkpoint: its time is not counted."""
+    plain = tiny_config.read_text()
+    tiny_config.write_text(
+        plain + "default_hooks = dict(end=dict(type='EndAfterSteps', steps=32, kill=True))\n"
+    )
+    with pytest.raises(Died):
+        train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1)
+    saved = read_checkpoint(tmp_path / 'run' / LAST)['meta']
+    spent = saved['time budget']['spent']
+    assert 20 <= spent < 32
+    tiny_config.write_text(plain)
+    began = clock.now
+    runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1, resume=True)
+    assert spent + clock.now - began == pytest.approx(60, abs=2)
+    assert saved['iter'] + 20 < runner.iter < 58
+    assert runner.param_schedulers[0].last_step == 11
+
+    before, began = runner.iter, clock.now
+    assert train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1, resume=True).iter == before
+    assert clock.now - began < 1  # nothing is left to do
+    with pytest.raises(UserError, match='has had its 1 minutes'):
+        train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=2, resume=True)
+    with pytest.raises(UserError, match='Add --minutes 1'):
+        train(str(tiny_config), work_dir=str(tmp_path / 'run'), resume=True)
+
+
+def test_a_signal_keeps_the_budget(tiny_config, tmp_path, clock):
+    plain = tiny_config.read_text()
+    tiny_config.write_text(
+        plain + "default_hooks = dict(end=dict(type='EndAfterSteps', steps=10, kill=False))\n"
+    )
+    began = clock.now
+    with pytest.raises(TrainingStopped):
+        train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1)
+    tiny_config.write_text(plain)
+    train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1, resume=True)
+    assert clock.now - began == pytest.approx(60, abs=2)
+
+
+def test_losses_that_begin_later_do(tiny_config, tmp_path, monkeypatch):
+    """A share of the epochs is a share of the time."""
+    Clock(monkeypatch, step=0.5)
+    begun = []
+    original = MaskBCELoss.set_epoch
+
+    def noted(self, epoch, max_epochs):
+        original(self, epoch, max_epochs)
+        if max_epochs < 10**6:  # the losses' own trial
+            begun.append((epoch, self.active))
+
+    monkeypatch.setattr(MaskBCELoss, 'set_epoch', noted)
+    runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1)
+    first = next(epoch for epoch, active in begun if active)
+    assert first == pytest.approx(0.5 * runner.epoch, abs=1.5)
+    assert [active for _, active in begun] == sorted(active for _, active in begun)  # and stay
+
+
+@pytest.mark.parametrize('minutes', [0, -1, float('nan'), float('inf')])
+def test_an_impossible_time_is_refused(tiny_config, tmp_path, minutes):
+    with pytest.raises(UserError, match=r'train_cfg\.minutes: found'):
+        train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=minutes)
+
+
+def test_milestones_keep_their_share():
+    """Of schedulers that go by epochs, mmengine's too."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = MultiStepLR(optimizer, milestones=[200, 300], gamma=0.1, end=400)
+    budget = TimeBudget(1)
+    loop = SimpleNamespace(planned_epochs=400, dataloader=[None] * 7, budget=budget)
+    runner = SimpleNamespace(train_loop=loop, param_schedulers=[scheduler])
+    budget.set_up = 0.0
+    end = 60 - time_budget._LEAVING
+    seen = []
+    for share in (0.0, 0.4, 0.51, 0.76, 0.99, 0.5):
+        budget.spent = share * end
+        TimedScheduleHook().after_train_iter(runner, 0)
+        seen.append(round(optimizer.param_groups[0]['lr'], 4))
+    assert seen == [1.0, 1.0, 0.1, 0.01, 0.01, 0.01]
+
+
+@pytest.mark.slow
+def test_two_minutes_are_two_minutes(tiny_config, tmp_path, repository):
+    """The whole tool, by the wall; the second half after a kill."""
+    tiny_config.write_text(tiny_config.read_text().replace('max_epochs=3', 'max_epochs=40'))
+    command = [sys.executable, 'tools/train.py', str(tiny_config), '--minutes', '2']
+    began = time.monotonic()
+    whole = subprocess.run(
+        [*command, '--work-dir', str(tmp_path / 'a')],
+        cwd=repository,
+        check=True,
+        text=True,
+        capture_output=True,
+    )
+    assert time.monotonic() - began == pytest.approx(120, rel=0.05)
+    assert '2 minutes came to' in whole.stdout
+    last = read_checkpoint(tmp_path / 'a' / LAST)
+    assert last['param_schedulers'][0]['last_step'] == 40 * 4 - 1
+
+    process = subprocess.Popen([*command, '--work-dir', str(tmp_path / 'b')], cwd=repository)
+    time.sleep(70)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    spent = read_checkpoint(tmp_path / 'b' / LAST)['meta']['time budget']['spent']
+    began = time.monotonic()
+    subprocess.run([*command, '--work-dir', str(tmp_path / 'b'), '--resume'], cwd=repository, check=True)
+    assert spent + time.monotonic() - began == pytest.approx(120, rel=0.05)
+    assert read_checkpoint(tmp_path / 'b' / LAST)['param_schedulers'][0]['last_step'] == 40 * 4 - 1
