@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mmengine.logging import print_log
 
 from madnet.errors import UserError, nearest
+from madnet.images.notices import say_once
 
 from .catalogue import Entry, check_split_name, get_split_set, published_lists, split_ids
 from .layouts import Folder, Pair
@@ -78,6 +79,11 @@ def select(
         pairs = _find(folder, wanted, where, split, split_set, partial and split != 'test', entry)
     else:
         split_set, pairs = _by_folder(folder, entry, where, split, split_set, bool(allow_partial))
+    if not pairs:
+        few_images = ', for the training part is too small to take a fifth of it; take selection=last'
+        raise UserError(
+            f'{where}: no images of split {split!r}' + (few_images if split in ('fit', 'val') else '') + '.'
+        )
     bare = [i for i, pair in pairs if pair.mask is None]
     if bare:
         raise UserError(
@@ -99,14 +105,29 @@ def _by_folder(
     """The split as the folder itself tells it."""
     if folder.by_part and split_set in ('folder', 'folders'):
         return 'folders', _by_parts(folder, entry, where, split)
-    key = _named_lists(folder, entry.split_sets if entry else (), where, split, split_set)
-    if key is None:
+    if split == 'all' and split_set == 'folder' and '' in folder.pairs:
         return 'all', sorted(folder.pairs[''].items())
-    lists = {part: folder.frames_of(read_ids(path)) for part, path in folder.lists[key].items()}
+    key = lists_named(folder, entry.split_sets if entry else (), where, split_set)
+    lists = {part: folder.frames_of(read_ids(path)) for part, path in folder.lists.get(key, {}).items()}
     refuse_overlap(lists, f'{where}, lists {key!r}')
+    if key is None and entry is None:
+        lists = {'trainval': tuple(folder.pairs[''])}
+        if split != 'test':
+            say_once(
+                f'{where}: no lists of ids there, so all {len(lists["trainval"])} images are its training '
+                'part, of which validation takes a fifth; keep some for a test by tools/dataset.py prepare.'
+            )
     ids = split_of(lists, split)
+    if ids is None and key is None:
+        meaning = "'all' has" if entry else "'all' and the training part have"
+        raise UserError(
+            f'{where}: no lists of ids there ({folder.layout.title}), so only {meaning} a meaning; '
+            'put train.txt and test.txt there (tools/dataset.py prepare makes them), or sort the images into '
+            'trainval/ and test/.'
+        )
     if ids is None:
         raise UserError(f'{where}: nothing tells split {split!r}; {key!r} has {", ".join(sorted(lists))}.')
+    key = key or 'folder'
     partial = allow_partial and split != 'test'
     return key, _find(folder, [(None, i) for i in ids], where, split, key, partial, None)
 
@@ -133,31 +154,31 @@ def _by_parts(folder: Folder, entry: Entry | None, where: str, split: str) -> li
     return pairs
 
 
-def _named_lists(
-    folder: Folder, packaged: Iterable[str], where: str, split: str, split_set: str
-) -> str | None:
-    """Which lists in the folder ``split_set`` means; None for all images of a folder without lists."""
+def lists_named(folder: Folder, packaged: Iterable[str], where: str, split_set: str) -> str | None:
+    """Which lists in the folder ``split_set`` means; None where ``'folder'`` has none.
+
+    Args:
+        folder: The indexed folder.
+        packaged: Names of the packaged split sets, for the message.
+        where: What to call the set in messages.
+        split_set: ``'folder'``, or a name of lists in the folder.
+
+    Raises:
+        UserError: It means none of them, or several.
+    """
     if split_set == 'folder':
-        if split == 'all' and '' in folder.pairs:
-            return None
-        matches = list(folder.lists)
-        if not matches:
+        if len(folder.lists) > 1:
             raise UserError(
-                f"{where}: no lists of ids there ({folder.layout.title}), so only 'all' has "
-                'a meaning; put train.txt and test.txt there, or sort the images into trainval/ and test/.'
+                f'{where}: lists of several authors there; name one by split_set: {", ".join(folder.lists)}.'
             )
-        if len(matches) > 1:
-            raise UserError(
-                f'{where}: lists of several authors there; name one by split_set: {", ".join(matches)}.'
-            )
-    else:
-        matches = folder.lists_named(split_set)
-        if len(matches) != 1:
-            known = [*packaged, *folder.lists, 'folder']
-            raise UserError(
-                f'{where}: split_set {split_set!r} is not the name of one set of lists; there are '
-                f'{", ".join(known)}.{nearest(split_set, known)}'
-            )
+        return next(iter(folder.lists), None)
+    matches = folder.lists_named(split_set)
+    if len(matches) != 1:
+        known = [*packaged, *folder.lists, 'folder']
+        raise UserError(
+            f'{where}: split_set {split_set!r} is not the name of one set of lists; there are '
+            f'{", ".join(known)}.{nearest(split_set, known)}'
+        )
     return matches[0]
 
 

@@ -150,8 +150,32 @@ def test_mdvsfa_pairs(make_set):
     assert dataset.image_ids == ['0', '1', '12']
     assert dataset.get_data_info(2)['img_path'].endswith('12_1.png')
     assert dataset.get_data_info(2)['seg_map_path'].endswith('12_2.png')
-    with pytest.raises(UserError, match="only 'all' has"):
+    with pytest.raises(UserError, match="only 'all' and the training part have"):
         SIRSTDataset(root, 'test')
+
+
+def test_without_lists_all_is_for_training(make_set, caplog):
+    root = make_set('own', IDS)
+    assert SIRSTDataset(root, 'trainval').image_ids == SIRSTDataset(root, 'all').image_ids == sorted(IDS)
+    fit, val = (SIRSTDataset(root, part).image_ids for part in ('fit', 'val'))
+    assert sorted(fit + val) == sorted(IDS)
+    assert val
+    assert caplog.text.count(f'all {len(IDS)} images are its training part') == 1
+    with pytest.raises(UserError, match=r'tools/dataset\.py prepare'):
+        SIRSTDataset(root, 'test')
+
+
+def test_two_images_are_too_few_for_validation(make_set):
+    root = make_set('own', IDS[:2])
+    assert len(SIRSTDataset(root, 'trainval')) == 2
+    with pytest.raises(UserError, match=r"no images of split 'val'.*selection=last"):
+        SIRSTDataset(root, 'val')
+
+
+def test_a_known_set_without_its_lists_is_refused(make_set):
+    root = make_set('NUDT-SIRST', IDS)
+    with pytest.raises(UserError, match="only 'all' has a meaning"):
+        SIRSTDataset(root, 'trainval', split_set='folder')
 
 
 def test_a_folder_of_images_is_no_mdvsfa(make_set):

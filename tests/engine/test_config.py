@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, split_ids
+from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets, split_ids
 from madnet.engine.config import check_config, load_config, selection_of
 from madnet.engine.config.reading import OURS
 from madnet.engine.test import config_for_test, configs_by_set
@@ -348,6 +348,14 @@ def test_missing_arguments_and_those_that_pass_through_kwargs():
         check_config(cfg, 'x')
 
 
+@pytest.mark.parametrize('root', [None, 'nowhere'])
+def test_lists_that_do_not_exist_are_refused_with_those_that_do(repository, data_root, monkeypatch, root):
+    if root:
+        monkeypatch.setenv('MADNET_DATA_ROOT', root)
+    with pytest.raises(UserError, match=r"NUDT-SIRST.*split_set 'basicirsdt'.*basicirstd, irsam.*basicirstd"):
+        load_config(repository / 'configs' / 'madnet_nudt.py', {'split_set': 'basicirsdt'})
+
+
 #: A plain Runner on a printed config, madnet known from its custom_imports only.
 PLAIN = """
 import json, sys
@@ -367,10 +375,12 @@ def test_a_plain_runner_on_the_printed_front_door_trains_on_the_training_part(
     repository, data_root, tmp_path
 ):
     doors = {}
-    for short, name in (('nuaa', 'NUAA-SIRST'), ('nudt', 'NUDT-SIRST'), ('irstd1k', 'IRSTD-1K')):
+    for entry in known_datasets().values():
         for network in ('madnet', 'mim'):
-            doors[f'{network}_{short}'] = name
-    doors |= {'madnet_sirstaug': 'SIRST-AUG', 'madnet_synthetic': None}
+            if (repository / 'configs' / f'{network}_{entry.short}.py').exists():
+                doors[f'{network}_{entry.short}'] = entry.name
+    doors['madnet_synthetic'] = None
+    assert {f'{door}.py' for door in doors} == {p.name for p in (repository / 'configs').glob('*.py')}
     paths = {}
     for door in doors:
         cfg = load_config(

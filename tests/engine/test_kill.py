@@ -57,18 +57,18 @@ def test_ten_kills_change_nothing(tiny_config, tmp_path, repository):
             wait = moments.uniform(0.1, 0.9) * seconds if kills < 10 else None
             said, _ = process.communicate(timeout=wait)
         except subprocess.TimeoutExpired:
-            before = {p.name: p.read_bytes() for p in folder.glob('*.pth')} if folder.exists() else {}
+            before = {p.name: p.read_bytes() for p in folder.glob('[!.]*.pth')} if folder.exists() else {}
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
             kills += 1
             for name in before:
-                read_checkpoint(folder / name)  # whole under every name, whatever was being written
+                read_checkpoint(folder / name)  # whole under every name; what is being written has none yet
             continue
         assert process.returncode == 0, said.decode()
         if kills >= 10 or starts > 40:
             break
         # it ended before it was killed: begin again, the earlier kills count
-        for path in folder.glob('*.pth'):
+        for path in folder.glob('[!.]*.pth'):
             path.unlink()
     assert kills == 10
     for name in ('last.pth', 'best.pth'):

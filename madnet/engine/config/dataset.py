@@ -11,7 +11,8 @@ import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.catalogue import Entry, find_entry, get_split_set, known_datasets
-from madnet.datasets.locate import data_home, name_of
+from madnet.datasets.locate import data_home, locate, name_of
+from madnet.datasets.selection import lists_named
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.statistics import folder_statistics
 from madnet.engine.checkpoint import same_statistics
@@ -110,6 +111,29 @@ def fill_sets(cfg: Config, sources: Sequence[Source]) -> bool:
         dataset.clear()
         dataset.update(whole[0] if len(whole) == 1 else {'type': 'ConcatDataset', 'datasets': whole})
     return bool(sources and left_open)
+
+
+def check_split_sets(cfg: Config) -> None:
+    """Refuse a ``split_set`` that names no lists of its data set, as far as the set is at hand.
+
+    Raises:
+        UserError: With the lists that there are.
+    """
+    for _, dataset in _sets(cfg):
+        split_set = dataset.get('split_set')
+        if split_set in (None, 'folder', 'folders') or not _is_ours(dataset) or _is_open(dataset):
+            continue
+        entry = _entry_of(dataset)
+        packaged = entry.split_sets if entry else {}
+        if split_set in packaged:
+            continue
+        try:
+            folder, _, name = locate(dataset.get('data_root'), dataset.get('name'))
+        except UserError:  # it is not at hand: its own lists can't be known
+            if packaged:
+                get_split_set(entry, split_set)
+        else:
+            lists_named(folder, packaged, f'{name} ({folder.root})', split_set)
 
 
 def _filled(dataset: ConfigDict, source: Source, cfg: Config) -> ConfigDict:

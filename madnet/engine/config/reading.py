@@ -13,6 +13,7 @@ from madnet.engine.checkpoint_file import is_shipped
 from madnet.engine.config.checking import check_config
 from madnet.engine.config.data_config import DATA_ENDINGS, read_data_config
 from madnet.engine.config.dataset import (
+    check_split_sets,
     choose_parts,
     fill_reading,
     fill_sets,
@@ -104,6 +105,7 @@ def load_config(
             cfg[loader].setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
     text = '' if is_shipped(path) else Path(path).read_text(encoding='utf-8')
     check_config(cfg, str(path), f'{text} {first} {options}')
+    check_split_sets(cfg)
     fix_value_range(cfg)
     fill_statistics(cfg, str(path), statistics)
     short = '+'.join(s.short for s in sources) if filled else ''
