@@ -15,6 +15,8 @@ examples:
       what a file asks for, run by run, and what of it is done
   python tools/compare.py experiments/small_comparison/plan.yaml --table --json table.json
       the tables of what is done so far
+  python tools/compare.py experiments/long/plan.yaml --jobs 2 --background
+      two runs at a time for days beside other work; the same command goes on after the machine was off
   torchrun --nproc-per-node 4 tools/compare.py experiments/small_comparison/plan.yaml
       four processes, a share each on its GPU; srun likewise, or --shard 1/4 ... 4/4 on four machines
 
@@ -50,6 +52,12 @@ def parse_args() -> argparse.Namespace:
         '--in-process',
         action='store_true',
         help='all runs in this process: faster to start, a crash ends all',
+    )
+    parser.add_argument('--jobs', type=int, default=1, metavar='N', help='runs at a time (default: 1)')
+    parser.add_argument(
+        '--background',
+        action='store_true',
+        help='return at once; the runs take only processor time that nobody else wants, one thread each',
     )
     parser.add_argument(
         '--no-cost', dest='cost', action='store_false', help='measure no parameters, MACs and latency'

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from madnet.errors import UserError
 from madnet.experiments.plan import Plan, Run, read_plan
 from madnet.experiments.shard import find_shard
 from madnet.records import Comparison
@@ -19,6 +20,8 @@ def compare(
     dry_run: bool = False,
     table: bool = False,
     in_process: bool = False,
+    jobs: int = 1,
+    background: bool = False,
     cost: bool = True,
     json: str | None = None,
     **given,
@@ -30,7 +33,9 @@ def compare(
         shard: ``'r/n'``; default from torchrun's or srun's environment.
         dry_run: Only list what would be done.
         table: Do no run; make the table of what is there.
-        in_process: See :func:`~madnet.experiments.running.run_all`.
+        in_process, jobs: See :func:`~madnet.experiments.running.run_all`.
+        background: Only start the command anew without this, by
+            :func:`~madnet.experiments.background.start`.
         cost: Whether to measure parameters, MACs and latency.
         json: A file that gets the numbers too.
         given: Keys of the plan that win over the file's.
@@ -42,22 +47,28 @@ def compare(
         UserError: The plan, a network or a data set is not as it should be.
         SystemExit: Runs failed; the others are done.
     """
+    from madnet.experiments.background import start
     from madnet.experiments.cost import measure_costs
     from madnet.experiments.running import run_all
     from madnet.experiments.state import state_of
     from madnet.experiments.summary import summarise
 
+    if jobs < 1 or (jobs > 1 and in_process):
+        raise UserError(f'--jobs: found {jobs}, expected 1 or more, and 1 with --in-process.')
     wanted = read_plan(plan, **given)
     runs = wanted.runs()
     mine = find_shard(shard)
     share = mine.of(runs)
     if mine.count > 1:
         print(f'share {mine.rank + 1} of {mine.count} ({mine.source}): {len(share)} of {len(runs)} runs')
-    if dry_run:
+    if dry_run or background:
         for run in share:
             print(f'{state_of(run):8} {run.name}: {run.config} → {run.folder}')
     elif not table:
-        run_all(share, mine, in_process)
+        run_all(share, mine, in_process, jobs)
+    if background:
+        start(wanted.work_dir)
+        return summarise(wanted, runs)
     failed, outstanding = _unfinished(runs)
     last = not dry_run and (table or not outstanding)
     if last and cost:

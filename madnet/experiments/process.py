@@ -1,4 +1,4 @@
-"""One run in a process of its own, on the GPU of its share."""
+"""Runs in processes of their own, on the GPU of their share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,22 +25,65 @@ _LAUNCHER_VARIABLES = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'LOCAL_WORLD_SIZE', '
 _LAUNCHER_PREFIXES = ('SLURM_', 'TORCHELASTIC_', 'MASTER_')
 
 
-def do_in_a_process(run: Run, shard: Shard) -> None:
-    """Do a run in a new process, so that whatever ends it leaves this one alive.
+def do_in_processes(runs: Iterable[Run], shard: Shard, jobs: int = 1) -> Iterator[tuple[Run, bool]]:
+    """Do runs in new processes, ``jobs`` at a time, so that whatever ends one leaves the others alive.
+
+    A run that begins from another's weights waits until that one has ended.
 
     Args:
-        run: Its output goes to ``console.log`` in its folder, or to the terminal where there is one.
+        runs: Their output goes to ``console.log`` in the folder of each, or to the terminal where there is
+            one and one run at a time.
         shard: Its local rank chooses the GPU.
+        jobs: Processes at a time.
+
+    Yields:
+        Each run twice: with False when it begins, with True when it has ended.
 
     Raises:
         TrainingStopped: A signal asked to stop; all is saved.
     """
+    # one process at a terminal shows its progress there; several would write over each other
+    shown = sys.stderr.isatty() and shard.count == jobs == 1
+    waiting, active, stopped = list(runs), {}, []
+    with _forwarding_signals(active) as received:
+        while active or (waiting and not received and not stopped):
+            while len(active) < jobs and not received and not stopped:
+                run = _first_ready(waiting, active)
+                if run is None:
+                    break
+                waiting.remove(run)
+                yield run, False
+                active[run] = _start(run, shard, shown)
+            for run in [run for run, child in active.items() if child.poll() is not None]:
+                child = active.pop(run)
+                child.stdin.close()
+                if child.returncode == STOPPED or (received and child.returncode != 0):
+                    stopped.append(run)
+                    for other in active.values():
+                        other.terminate()
+                else:
+                    _conclude(run, child.returncode)
+                    yield run, True
+            time.sleep(0.1)
+    if stopped or waiting:
+        names = ', '.join(run.name for run in stopped) or 'between two runs'
+        raise TrainingStopped(f'stopped in {names}; the same command goes on.')
+
+
+def _first_ready(waiting: Sequence[Run], active: Mapping[Run, object]) -> Run | None:
+    """The first run that begins from no weights of one that is still to end."""
+    for i, run in enumerate(waiting):
+        start = Path(run.settings.get('load_from') or '').parent
+        if not any(start == Path(other.folder) for other in [*active, *waiting[:i]]):
+            return run
+    return None
+
+
+def _start(run: Run, shard: Shard, shown: bool) -> subprocess.Popen:
     folder = Path(run.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # one process at a terminal shows its progress there; several would write over each other
-    shown = sys.stderr.isatty() and shard.count == 1
     with open(os.devnull if shown else folder / CONSOLE, 'w', encoding='utf-8') as log:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, '-m', 'madnet.experiments.worker', run.as_json()],
             # the child stops, and saves, when this pipe closes: also when this process is killed
             stdin=subprocess.PIPE,
@@ -48,16 +92,15 @@ def do_in_a_process(run: Run, shard: Shard) -> None:
             env=_environment(shard),
             start_new_session=True,
         )
-        with _forwarding_signals(child) as received:
-            code = child.wait()
-        child.stdin.close()
-    if code == STOPPED or (received and code != 0):
-        raise TrainingStopped(f'stopped in {run.name}; the same command goes on.')
-    record = read_record(folder) or RunFile(run.wanted())
+
+
+def _conclude(run: Run, code: int) -> None:
+    """See to it that the folder of a run whose process has crashed says so."""
+    record = read_record(run.folder) or RunFile(run.wanted())
     if code != 0 and record.state != 'failed':
         ending = f'killed by {signal.Signals(-code).name}' if code < 0 else f'exit code {code}'
         record.state, record.error = 'failed', f'the process ended: {ending}'
-        record.write(folder / RunFile.FILE)
+        record.write(Path(run.folder) / RunFile.FILE)
 
 
 def _environment(shard: Shard) -> dict[str, str]:
@@ -83,13 +126,15 @@ def _visible_gpus() -> list[str]:
 
 
 @contextmanager
-def _forwarding_signals(child: subprocess.Popen) -> Iterator[list[int]]:
-    received = []
+def _forwarding_signals(active: Mapping[Run, subprocess.Popen]) -> Iterator[list[int]]:
+    """Pass signals on to the processes that are active; yields the list of those received."""
+    received: list[int] = []
 
     def forward(number, frame) -> None:
         received.append(number)
-        if child.poll() is None:
-            child.send_signal(number)
+        for child in active.values():
+            if child.poll() is None:
+                child.send_signal(number)
 
     former = {n: signal.signal(n, forward) for n in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,11 +1,11 @@
-"""Doing the runs of a comparison, one after the other, so that no run can end the others."""
+"""Doing the runs of a comparison, so that no run can end the others."""
 
 from __future__ import annotations
 
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from madnet.engine.cli import message_of
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
 from madnet.experiments.plan import Run
-from madnet.experiments.process import CONSOLE, do_in_a_process
+from madnet.experiments.process import CONSOLE, do_in_processes
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import outstanding_tests, read_metrics, read_record, state_of, weights_of
 from madnet.files import write_whole
@@ -27,7 +27,7 @@ _WORDS = {
 }
 
 
-def run_all(runs: Sequence[Run], shard: Shard, in_process: bool = False) -> None:
+def run_all(runs: Sequence[Run], shard: Shard, in_process: bool = False, jobs: int = 1) -> None:
     """Do every run that is not done yet; a failure is reported and the next one begins.
 
     Args:
@@ -35,27 +35,27 @@ def run_all(runs: Sequence[Run], shard: Shard, in_process: bool = False) -> None
         shard: Where it comes from; chooses the GPU.
         in_process: Do them in this process: without the seconds that each new process takes to import, but a
             crash of the interpreter ends all.
+        jobs: Processes at a time.
 
     Raises:
         UserError: A folder holds another run.
         TrainingStopped: A signal asked to stop; running the same again goes on.
     """
-    states = [state_of(run) for run in runs]
-    for i, (run, state) in enumerate(zip(runs, states, strict=True), 1):
-        head = f'[{i}/{len(runs)}] {run.name}'
-        if state == 'done':
-            print(f'{head}: done before', flush=True)
+    states = {run: state_of(run) for run in runs}
+    heads = {run: f'[{i}/{len(runs)}] {run.name}' for i, run in enumerate(runs, 1)}
+    for run in runs:
+        if states[run] == 'done':
+            print(f'{heads[run]}: done before', flush=True)
+    left = [run for run in runs if states[run] != 'done']
+    for run, ended in _do_here(left) if in_process else do_in_processes(left, shard, jobs):
+        if not ended:
+            print(f'{heads[run]}: {_WORDS[states[run]]} …', flush=True)
             continue
-        print(f'{head}: {_WORDS[state]} …', flush=True)
-        if in_process:
-            _do_here(run)
-        else:
-            do_in_a_process(run, shard)
         record = read_record(run.folder) or RunFile()
         if state_of(run) == 'done':
-            print(f'{head}: {_headline(run)}, {record.minutes:.1f} min', flush=True)
+            print(f'{heads[run]}: {_headline(run)}, {record.minutes:.1f} min', flush=True)
         else:
-            print(f'{head}: failed: {record.error} ({_log_of(run)})', file=sys.stderr, flush=True)
+            print(f'{heads[run]}: failed: {record.error} ({_log_of(run)})', file=sys.stderr, flush=True)
 
 
 def do_run(run: Run) -> None:
@@ -138,14 +138,18 @@ def _test(run: Run) -> None:
         )
 
 
-def _do_here(run: Run) -> None:
-    try:
-        do_run(run)
-    except (TrainingStopped, KeyboardInterrupt):
-        raise
-    except Exception as e:
-        text = f'error: {message_of(e)}\n' if isinstance(e, UserError) else traceback.format_exc()
-        write_whole(Path(run.folder) / CONSOLE, text)
+def _do_here(runs: Iterable[Run]) -> Iterator[tuple[Run, bool]]:
+    """:func:`do_in_processes`, in this process."""
+    for run in runs:
+        yield run, False
+        try:
+            do_run(run)
+        except (TrainingStopped, KeyboardInterrupt):
+            raise
+        except Exception as e:
+            text = f'error: {message_of(e)}\n' if isinstance(e, UserError) else traceback.format_exc()
+            write_whole(Path(run.folder) / CONSOLE, text)
+        yield run, True
 
 
 def _headline(run: Run) -> str:

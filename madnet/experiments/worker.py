@@ -6,6 +6,7 @@ import sys
 import threading
 
 from madnet.engine.cli import run_tool
+from madnet.experiments.background import let_the_session_yield
 from madnet.experiments.plan import Run
 from madnet.experiments.running import do_run
 
@@ -20,6 +21,7 @@ def _stop_with_the_parent() -> None:
 
 def main() -> int:
     """Do the run; returns the exit code."""
+    let_the_session_yield()
     threading.Thread(target=_stop_with_the_parent, daemon=True).start()
     return run_tool(do_run, Run.from_json(sys.argv[1]))
 

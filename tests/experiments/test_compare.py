@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -272,3 +273,66 @@ def test_a_run_stays_one_process_on_its_gpu(monkeypatch):
     assert environment['CUDA_VISIBLE_DEVICES'] == '5'
     assert not {'RANK', 'WORLD_SIZE', 'MASTER_PORT', 'SLURM_PROCID'} & set(environment)
     assert environment['PATH'] == os.environ['PATH']
+
+
+def test_two_at_a_time(plan_file, tmp_path, capfd):
+    """Both of a pair run before either has ended; who begins from another's weights waits for them."""
+    plan = plan_file.read_text().replace('wide.py"}', 'wide.py", options: {load_from: "X"}}')
+    plan_file.write_text(plan.replace('X', f'{tmp_path}/comparison/narrow/own/seed1/last.pth'))
+    for name in ('narrow', 'wide'):
+        config = tmp_path / f'{name}.py'
+        config.write_text(config.read_text().replace('base_channels=2', 'base_channels=1'))
+    compare(str(plan_file), seeds=[1], jobs=2, cost=False)
+    assert states(read_plan(plan_file, seeds=[1])) == ['done', 'done']
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith('[')]
+    assert [line.split(': ')[0].split()[1] for line in lines] == ['narrow', 'narrow', 'wide', 'wide']
+
+    compare(str(plan_file), seeds=[2, 3], networks=[{'name': 'narrow', 'config': f'{tmp_path}/narrow.py'}],
+            jobs=2, cost=False)  # fmt: skip
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith('[')]
+    assert [line.endswith('begins …') for line in lines] == [True, True, False, False]
+    with pytest.raises(UserError, match='--jobs'):
+        compare(str(plan_file), jobs=2, in_process=True)
+
+
+@pytest.mark.slow  # at this priority it takes as long as others leave it no time
+@pytest.mark.skipif(not hasattr(os, 'SCHED_IDLE'), reason='needs the schedulers of Linux')
+def test_in_the_background(plan_file, tmp_path, repository):
+    """The command returns, its runs go on at the lowest priority; a second is refused; a stop is kept."""
+    config = tmp_path / 'narrow.py'
+    config.write_text(config.read_text().replace('max_epochs=1', 'max_epochs=400'))
+    command = [sys.executable, str(repository / 'tools' / 'compare.py'), str(plan_file), '--seeds', '5']
+    command += ['--networks', 'narrow', '--no-cost', '--background', '--configs', str(tmp_path / 'configs')]
+    (tmp_path / 'configs' / 'narrow').mkdir(parents=True)
+    config.rename(tmp_path / 'configs' / 'narrow' / 'narrow.py')
+    started = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=120)
+    assert started.returncode == 0, started.stderr
+    number = int(started.stdout.split('process ')[1].split()[0])
+    folder = tmp_path / 'comparison'
+    try:
+        deadline = time.monotonic() + 1200
+        while not (folder / 'narrow' / 'own' / 'seed5' / 'last.pth').exists():
+            assert time.monotonic() < deadline, (folder / 'background.log').read_text()
+            time.sleep(0.2)
+        assert os.getsid(number) == number
+        workers = [int(p) for p in children_of(number)]
+        for process in (number, *workers):
+            assert os.sched_getscheduler(process) == os.SCHED_IDLE
+            assert os.getpriority(os.PRIO_PROCESS, process) == 19
+            group = Path(f'/proc/{process}/autogroup')
+            assert not group.exists() or group.read_text().split()[-1] == '19'
+        assert len(workers) == 1
+        again = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=120)
+        assert again.returncode == 2
+        assert f'process {number} on' in again.stderr
+    finally:
+        os.kill(number, signal.SIGTERM)
+    while 'goes on' not in (folder / 'background.log').read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    record = json.loads((folder / 'narrow' / 'own' / 'seed5' / 'run.json').read_text())
+    assert (record['state'], record['trained']) == ('stopped', False)
+
+
+def children_of(process):
+    return Path(f'/proc/{process}/task/{process}/children').read_text().split()
