@@ -17,6 +17,8 @@ from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_n
 
 #: In place of a data set: the one that each config names itself, such as synthetic scenes.
 OWN = 'own'
+#: In place of data sets to train on: those of the plan that are not tested on.
+OTHERS = 'others'
 _CHOSEN = {
     None: 'last epoch',
     'val': 'best epoch on validation images',
@@ -42,6 +44,7 @@ class Run:
         folder: Where checkpoints, logs and ``metrics.json`` go.
         views: To test with, one number after the other; none tests as the config says.
         save_scores: Whether score maps are kept beside the metrics.
+        test_on: Data sets that are scored one by one, in the place of the config's.
     """
 
     network: str
@@ -56,6 +59,7 @@ class Run:
     folder: str
     views: tuple[int, ...] = ()
     save_scores: bool = False
+    test_on: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -75,6 +79,13 @@ class Run:
         """
         folder = Path(self.folder)
         return {n: folder if n == 1 else folder / f'views{n}' for n in self.views} or {None: folder}
+
+    def sets_to_test(self) -> list[str]:
+        """Names of the data sets in ``test_on``, as ``metrics.json`` has them."""
+        from madnet.engine.config.dataset import find_sources
+
+        sources = [where for value in self.test_on for where in find_sources(value)]
+        return [w.arguments.get('name') or Path(w.arguments['data_root']).name for w in sources]
 
     def training(self) -> dict:
         """How the tested epoch was chosen (``chosen``) and of how many (``epochs``); of a detector, its
@@ -98,7 +109,7 @@ class Run:
     def from_json(cls, text: str) -> Run:
         """The run of :meth:`as_json`."""
         content = json.loads(text)
-        return cls(**{**content, 'views': tuple(content['views'])})
+        return cls(**content | {key: tuple(content[key]) for key in ('views', 'test_on')})
 
 
 @dataclass(frozen=True)
@@ -107,11 +118,14 @@ class Plan:
 
     Attributes:
         networks: Names, or mappings with ``name`` and any of ``config`` (a path), ``label``, ``train_on``
-            (data sets to train on together, instead of the one to test on), ``checkpoint`` (weights to test
-            instead of training) and ``options``. ``all`` stands for every network of the recipe,
-            ``classical`` for every training-free detector. In one process they are done in this order, so
-            that one can begin from another's weights: ``options: {load_from: "…/seed{seed}/last.pth"}``.
+            (data sets to train on together, instead of the one to test on; ``others`` for all of ``datasets``
+            but that one), ``checkpoint`` (weights to test instead of training) and ``options``. ``all``
+            stands for every network of the recipe, ``classical`` for every training-free detector. They are
+            done in this order, and one that begins from another's weights waits for it:
+            ``options: {load_from: "…/seed{seed}/last.pth"}``.
         datasets: Names of the catalogue (``nuaa``), or folders; ``own`` for the one that a config names.
+        also_test_on: More data sets that every network is tested on, scored one by one; ``{dataset}`` stands
+            for the run's.
         seeds: One training each.
         recipe: ``'common'`` (one recipe for all), ``'published'`` (each network's own) or ``'toolbox'``
             (BasicIRSTD's).
@@ -129,6 +143,7 @@ class Plan:
 
     networks: tuple = ()
     datasets: tuple[str, ...] = ('nuaa',)
+    also_test_on: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (42,)
     recipe: str = 'common'
     protocols: tuple[str, ...] = ('native',)
@@ -189,7 +204,11 @@ class Plan:
         checkpoint = entry.get('checkpoint') and entry['checkpoint'].replace('{dataset}', short)
         if checkpoint and not Path(checkpoint).is_file():
             raise UserError(f'networks: {name}: checkpoint {checkpoint}: no such file.')
-        options |= _data_options(dataset, entry.get('train_on')) | (entry.get('options') or {})
+        train_on = entry.get('train_on')
+        if train_on == OTHERS:
+            train_on = [other for other in self.datasets if other != dataset]
+        test_on = (dataset, *self.also_test_on) if self.also_test_on else ()
+        options |= _data_options(dataset, train_on, bool(test_on)) | (entry.get('options') or {})
         settings = read_settings(config, options)
         has_network = not is_training_free(settings)
         if entry.get('starts_anew') and settings.get('load_from'):
@@ -220,6 +239,7 @@ class Plan:
                     folder=str(Path(self.work_dir, name, short, f'seed{seed}' if trains else 'test')),
                     views=self.views if has_network else (),
                     save_scores=self.save_scores,
+                    test_on=tuple(_filled(test_on, here)),
                 )
             )
         return runs
@@ -257,13 +277,14 @@ def short_name(dataset: str | None) -> str:
     return OWN if dataset is None else find_sources(dataset)[0].short
 
 
-def _data_options(dataset: str | None, train_on: Sequence[str] | None) -> dict:
-    """Options that train and test on a data set, or train on several together and test on it."""
+def _data_options(dataset: str | None, train_on: Sequence[str] | None, tested_apart: bool) -> dict:
+    """Options that train and test on a data set, or train on several together and test on it, unless what is
+    tested on is named apart."""
     from madnet.engine.config.dataset import find_sources
 
     if not train_on:
         return {} if dataset is None else {'dataset': dataset}
-    where = find_sources(dataset)[0].arguments if dataset else {}
+    where = find_sources(dataset)[0].arguments if dataset and not tested_apart else {}
     return {'dataset': list(train_on), **{f'test_dataloader.dataset.{k}': v for k, v in where.items()}}
 
 
@@ -298,7 +319,7 @@ def read_plan(path: str | os.PathLike | None = None, **given) -> Plan:
     for key, value in content.items():
         if key not in keys:
             raise UserError(f'{where}: no key {key!r}, expected {", ".join(keys)}.{nearest(str(key), keys)}')
-        if key in ('networks', 'datasets', 'seeds', 'protocols', 'views'):
+        if key in ('networks', 'datasets', 'also_test_on', 'seeds', 'protocols', 'views'):
             content[key] = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     options = content.get('options', {})
     if isinstance(options, (list, tuple)) and all(isinstance(pair, str) for pair in options):
@@ -331,7 +352,7 @@ def _read_file(path: Path) -> dict:
 def _check(plan: Plan, where: str) -> None:
     kinds = {
         **dict.fromkeys(('recipe', 'work_dir', 'configs'), (str, 'a text')),
-        **dict.fromkeys(('datasets', 'protocols'), (str, 'texts')),
+        **dict.fromkeys(('datasets', 'also_test_on', 'protocols'), (str, 'texts')),
         'amp': ((str, type(None)), 'a text'),
         'save_scores': (bool, 'true or false'),
         'size': (int, 'a whole number'),
@@ -360,11 +381,18 @@ def _check(plan: Plan, where: str) -> None:
                     raise UserError(
                         f'{where}: networks: {entry["name"]}: {key}: found {entry[key]!r}, expected a text.'
                     )
-            if not isinstance(entry.get('options', {}), Mapping) or not isinstance(
-                entry.get('train_on', []), list
+            train_on = entry.get('train_on', [])
+            if not isinstance(entry.get('options', {}), Mapping) or not (
+                isinstance(train_on, list) or train_on == OTHERS
             ):
                 raise UserError(
-                    f'{where}: networks: {entry["name"]}: expected options as a mapping, train_on as a list.'
+                    f'{where}: networks: {entry["name"]}: expected options as a mapping, train_on as a list '
+                    f'or {OTHERS!r}.'
+                )
+            if train_on == OTHERS and (OWN in plan.datasets or len(plan.datasets) < 2):
+                raise UserError(
+                    f'{where}: networks: {entry["name"]}: train_on {OTHERS!r}: found datasets '
+                    f'{list(plan.datasets)}, expected two or more that are named.'
                 )
         elif not isinstance(entry, str):
             raise UserError(f'{where}: networks: found {entry!r}, expected a name, or a mapping with a name.')
@@ -377,6 +405,11 @@ def _check(plan: Plan, where: str) -> None:
     for seed in plan.seeds:
         if not isinstance(seed, int) or seed < 0:
             raise UserError(f'{where}: seeds: found {seed!r}, expected whole numbers from 0.')
+    if plan.also_test_on and OWN in plan.datasets:
+        raise UserError(
+            f'{where}: also_test_on: found {OWN!r} in datasets, expected data sets by name or folder: what a '
+            'config names is tested on as the config says.'
+        )
     if plan.views:
         from madnet.models.segmentors.irstd_segmentor import VIEWS
 

@@ -101,6 +101,7 @@ def _train(run: Run) -> None:
     from madnet.engine.train import train
 
     _check_start(run)
+    run.sets_to_test()  # that one is missing is said before the training
     train(
         run.config,
         work_dir=run.folder,
@@ -135,6 +136,7 @@ def _test(run: Run) -> None:
             options=run.options,
             views=views,
             save_scores=run.save_scores,
+            dataset=','.join(run.test_on) or None,
         )
 
 

@@ -53,11 +53,13 @@ def read_metrics(run: Run) -> dict[int | None, MetricsFile]:
     digest = _digest(str(weights), weights.stat().st_mtime_ns) if weights and weights.is_file() else None
     found = {views: read_if_whole(MetricsFile, f / MetricsFile.FILE) for views, f in run.tests().items()}
     wanted = set(run.protocols.split(','))
+    sets = set(run.sets_to_test()) if any(found.values()) else set()
     return {
         views: report
         for views, report in found.items()
         if report
         and wanted <= set(report.results)
+        and sets <= set(report.sets or {})
         and views in (None, report.views)
         and digest in (None, report.checkpoint and report.checkpoint.sha256)
     }

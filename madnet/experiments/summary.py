@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from madnet.records import (
 from madnet.visualization.cost_plot import draw_cost
 from madnet.visualization.figure import save_figure
 
-_METRICS = (*SHORT, 'precision', 'recall', 'AUC', 'targets')
+_METRICS = (*SHORT, 'precision', 'recall', 'AUC', 'targets', 'false_per_image')
 
 
 def summarise(plan: Plan, runs: Sequence[Run]) -> Comparison:
@@ -60,35 +60,44 @@ def _record_of(run: Run) -> RunFile:
 def _rows(plan: Plan, runs: Sequence[Run]) -> list[ComparisonRow]:
     reports = {run: read_metrics(run) for run in runs}
     return [
-        _row(plan, views, {run: tests[views] for run, tests in reports.items() if views in tests})
+        row
         for views in runs[0].tests()
         if any(views in tests for tests in reports.values())
+        for row in _rows_of_sets(
+            plan, views, {run: tests[views] for run, tests in reports.items() if views in tests}
+        )
     ]
 
 
-def _row(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFile]) -> ComparisonRow:
+def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFile]) -> list[ComparisonRow]:
+    """A row, or one for each of several data sets that were tested on."""
     done, reports = list(tested), list(tested.values())
     first = done[0]
-    results = {}
-    for protocol in first.protocols.split(','):
-        numbers = mean_std([report.results[protocol] for report in reports])
-        results[protocol] = {k: Spread(*numbers[k]) for k in _METRICS if k in numbers}
     cost = read_if_whole(Cost, Path(first.folder).parent / Cost.FILE) or Cost()
     averaged = reports[0].views or 1
-    return ComparisonRow(
-        network=first.network,
-        label=first.label + with_views(averaged),
-        dataset=reports[0].dataset,
-        config=first.config,
-        results=results,
-        cost=cost.of_views(averaged),
-        views=averaged,
-        recipe=plan.recipe if first.seed is not None else None,
-        **first.training(),
-        seeds=[run.seed for run in done if run.seed is not None],
-        minutes=sum(_record_of(run).minutes for run in done),
-        folders=[str(run.tests()[views].relative_to(plan.work_dir)) for run in done],
-    )
+    by_set = [[(r.sets or {})[name] for r in reports] for name in reports[0].sets or ()] or [reports]
+    return [
+        ComparisonRow(
+            network=first.network,
+            label=first.label + with_views(averaged),
+            dataset=scored[0].dataset,
+            config=first.config,
+            results={p: _spreads(one.results[p] for one in scored) for p in first.protocols.split(',')},
+            cost=cost.of_views(averaged),
+            views=averaged,
+            recipe=plan.recipe if first.seed is not None else None,
+            **first.training(),
+            seeds=[run.seed for run in done if run.seed is not None],
+            minutes=sum(_record_of(run).minutes for run in done),
+            folders=[str(run.tests()[views].relative_to(plan.work_dir)) for run in done],
+        )
+        for scored in by_set
+    ]
+
+
+def _spreads(results: Iterable[Mapping[str, float | None]]) -> dict[str, Spread]:
+    numbers = mean_std(list(results))
+    return {k: Spread(*numbers[k]) for k in _METRICS if k in numbers}
 
 
 def write_summary(summary: Comparison, folder: Path) -> list[Path]:

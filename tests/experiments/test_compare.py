@@ -336,3 +336,40 @@ def test_in_the_background(plan_file, tmp_path, repository):
 
 def children_of(process):
     return Path(f'/proc/{process}/task/{process}/children').read_text().split()
+
+
+def test_left_out_sets_are_rows_of_their_own(repository, make_set, tmp_path):
+    """Trained on b, tested on a and the additional c; another additional set costs a test, no training."""
+    ids = [f'i{n}' for n in range(8)]
+    for name in 'abcd':
+        make_set(name, ids, lists={'train.txt': ids[:6], 'test.txt': ids[6:]})
+    path = tmp_path / 'plan.yaml'
+    path.write_text(
+        'networks:\n'
+        f'  - {{name: nano, config: "{repository}/configs/madnet/madnet_nano.py", train_on: others}}\n'
+        f'datasets: ["{tmp_path}/a", "{tmp_path}/b"]\n'
+        f'also_test_on: ["{tmp_path}/c"]\n'
+        f'work_dir: {tmp_path}/comparison\n'
+        'options: {selection: last, model.backbone.base_channels: 1, train_cfg.max_epochs: 1,\n'
+        '  train_dataloader.num_workers: 0, train_dataloader.persistent_workers: false,\n'
+        '  train_dataloader.batch_size: 3, test_dataloader.num_workers: 0,\n'
+        '  replace_steps.RandomTargetCrop.size: 32}\n'
+    )
+    compare(str(path), in_process=True, cost=False)
+    plan = read_plan(path)
+    assert states(plan) == ['done', 'done']
+    summary = json.loads((tmp_path / 'comparison' / 'comparison.json').read_text())
+    assert [row['dataset']['name'] for row in summary['rows']] == ['a', 'c', 'b', 'c']
+    metrics = json.loads((tmp_path / 'comparison/nano/a/seed42/metrics.json').read_text())
+    assert list(metrics['sets']) == ['a', 'c']
+    for row, name in zip(summary['rows'][:2], 'ac', strict=True):
+        own = metrics['sets'][name]['results']['native']
+        assert row['results']['native']['Fa'][0] == own['Fa']
+        assert row['results']['native']['false_per_image'][0] == own['false_per_image']
+    more = read_plan(path, also_test_on=[f'{tmp_path}/c', f'{tmp_path}/d'])
+    assert states(more) == ['trained', 'trained']
+    gone = read_plan(path, seeds=[1], also_test_on=['gone'])
+    run_all(gone.runs()[:1], Shard(), in_process=True)  # fails before the training
+    folder = tmp_path / 'comparison' / 'nano' / 'a' / 'seed1'
+    assert "found 'gone'" in json.loads((folder / 'run.json').read_text())['error']
+    assert not (folder / 'last.pth').exists()

@@ -9,7 +9,7 @@ from madnet.classical.detectors import DETECTORS
 from madnet.errors import UserError
 from madnet.experiments import compare
 from madnet.experiments.networks import known_networks, label_of
-from madnet.experiments.plan import read_plan
+from madnet.experiments.plan import Run, read_plan
 from madnet.experiments.shard import find_shard
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / 'experiments'
@@ -211,3 +211,26 @@ def test_labels(configs):
     assert label_of('madnet_nano', 'configs/madnet/madnet_nano.py') == 'MAD-Net nano'
     assert label_of('tophat') == 'Top-hat 5×5'
     assert label_of('my_own', 'elsewhere/my_own.py') == 'my_own'
+
+
+def test_each_set_is_left_out_once(repository, monkeypatch, tmp_path):
+    monkeypatch.chdir(repository)
+    nano = {'name': 'nano', 'config': 'configs/madnet/madnet_nano.py', 'train_on': 'others'}
+    plan = read_plan(networks=[nano], datasets=['nuaa', 'nudt', 'irstd1k'], also_test_on=['sirstaug'])
+    runs = plan.runs()
+    trained = [[d['name'] for d in run.settings['train_dataloader']['dataset']['datasets']] for run in runs]
+    assert trained == [['NUDT-SIRST', 'IRSTD-1K'], ['NUAA-SIRST', 'IRSTD-1K'], ['NUAA-SIRST', 'NUDT-SIRST']]
+    assert [run.test_on for run in runs] == [(d, 'sirstaug') for d in ('nuaa', 'nudt', 'irstd1k')]
+    assert runs[0].sets_to_test() == ['NUAA-SIRST', 'SIRST-AUG']
+    assert Run.from_json(runs[0].as_json()).test_on == ('nuaa', 'sirstaug')
+
+    free = tmp_path / 'nuaa_free'
+    free.mkdir()
+    [run] = read_plan(networks=['acm'], also_test_on=[f'{tmp_path}/{{dataset}}_free']).runs()
+    assert run.test_on == ('nuaa', str(free))
+    assert run.sets_to_test() == ['NUAA-SIRST', 'nuaa_free']
+    for datasets in (['nuaa'], ['own', 'nuaa']):
+        with pytest.raises(UserError, match="train_on 'others': found datasets"):
+            read_plan(networks=[nano], datasets=datasets)
+    with pytest.raises(UserError, match="also_test_on: found 'own'"):
+        read_plan(networks=['acm'], datasets=['own'], also_test_on=['nuaa'])
