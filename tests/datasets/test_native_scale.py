@@ -1,3 +1,5 @@
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from madnet.datasets.transforms import (
     RandomRot90,
     RandomTargetCrop,
 )
+from madnet.datasets.transforms.native_scale import shrunk_labels
 from madnet.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -209,3 +212,104 @@ def test_copies_keep_off_targets_and_need_some():
     assert CopyPasteTargets(prob=1)(dict(crowded))['img'] is crowded['img']
     empty = sample(target=None)
     assert CopyPasteTargets(prob=1)(dict(empty))['img'] is empty['img']
+
+
+def by_area(labels, size):
+    """Covered share of each pixel of a smaller square, by sums over finer pixels that fit both."""
+    h = labels.shape[0]
+    fine = np.kron(labels.astype(float), np.ones((size, size)))  # h · size pixels, of which h make one
+    return fine.reshape(size, h, size, h).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize(('side', 'size'), [(24, 16), (20, 10), (31, 16), (17, 16)])
+def test_shrunk_masks_are_exact_and_lose_no_target(side, size):
+    rng = np.random.default_rng(side)
+    for _ in range(20):
+        labels = np.zeros((side, side), np.uint8)
+        # far apart, of one pixel to nine
+        corners = [(y, x) for y in range(1, side - 3, 8) for x in range(1, side - 3, 8)]
+        for y, x in corners:
+            y, x = y + rng.integers(2), x + rng.integers(2)
+            labels[y : y + rng.integers(1, 4), x : x + rng.integers(1, 4)] = 1
+        covered, after = by_area(labels, size), shrunk_labels(labels, size)
+        assert after.dtype == np.uint8
+        count, parts = cv2.connectedComponents(np.uint8(covered > 1e-9), connectivity=8)
+        assert count == len(corners) + 1
+        for k in range(1, count):
+            share, found = covered[parts == k], after[parts == k]
+            if share.max() >= 0.5:
+                np.testing.assert_array_equal(found, share >= 0.5)
+            else:
+                assert found.sum() == 1
+                assert share[found > 0] == pytest.approx(share.max())
+        assert not after[covered < 1e-9].any()
+
+
+def test_a_zoomed_crop_keeps_a_target_of_one_pixel():
+    for _ in range(30):
+        before = sample(200, 200, target=None)
+        before['gt_mask'][100, 90] = 255
+        before['gt_seg_map'] = before['gt_mask'] // 255
+        after = RandomTargetCrop(size=64, target_prob=1, zoom=(0.4, 0.9))(before)
+        assert after['gt_seg_map'].sum() == 1
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32])
+def test_gain_gamma_and_pivot_are_their_formulas(dtype):
+    img = RNG.integers(20, 230, (30, 40, 1)).astype(dtype)
+    for pivot in ('black', 'mean'):
+        jitter = GainOffsetJitter(gain=(0.3, 3.0), offset=20, gamma=(0.5, 2.0), pivot=pivot)
+        drawn = {'gain': 1.7, 'offset': -12.0, 'gamma': 0.8}
+        after = jitter.apply({'img': img}, drawn)['img']
+        curved = 255 * (img.astype(float) / 255) ** 0.8
+        p = curved.mean() if pivot == 'mean' else 0
+        wanted = np.clip((curved - p) * 1.7 + p - 12, 0, 255)
+        assert after.dtype == dtype
+        assert np.abs(after - wanted).max() <= (0.501 if dtype == np.uint8 else 1e-3)
+    draws = [jitter.draw({'img': img}) for _ in range(400)]
+    for key, low, high in (('gain', 0.3, 3.0), ('gamma', 0.5, 2.0)):
+        values = np.array([d[key] for d in draws])
+        assert low <= values.min() < 1.2 * low
+        assert high / 1.2 < values.max() <= high
+        # as often below the geometric mean as above
+        assert 0.4 < (values < np.sqrt(low * high)).mean() < 0.6
+    for wrong in ({'gain': (0, 1)}, {'gamma': (2, 1)}, {'pivot': 'median'}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            GainOffsetJitter(**wrong)
+
+
+def test_stripes_are_alike_along_rows_or_columns():
+    flat, along = np.full((50, 60, 3), 128, np.float32), set()
+    for _ in range(20):
+        after = RandomNoise(prob=1, std=(0, 0), stripes=(3, 3))({'img': flat})['img']
+        np.testing.assert_array_equal(after[..., 0], after[..., 2])
+        by_column, by_row = (after[..., 0].std(axis=axis).max() < 1e-4 for axis in (0, 1))
+        assert by_column != by_row
+        assert 1.5 < after.std() < 4.5
+        along.add(by_column)
+    assert along == {True, False}
+    np.random.seed(1)
+    before = RandomNoise(prob=1)({'img': flat})['img']
+    np.random.seed(1)
+    np.testing.assert_array_equal(before, RandomNoise(prob=1, stripes=(0, 0))({'img': flat})['img'])
+
+
+def test_pairs_and_formations():
+    gaps, sizes = [], set()
+    for _ in range(60):
+        before = scene_with_target(1)
+        paste = CopyPasteTargets(prob=1, copies=(1, 1), contrast=(1, 1), group=(2, 3), gap=(1, 5))
+        drawn = paste.draw(before)
+        assert all(len(values) == 3 for values in drawn.values())
+        after = paste.apply(before, drawn)
+        new = np.uint8((after['gt_mask'] > 0) & (scene_with_target(1)['gt_mask'] == 0))
+        count, _, stats, _ = cv2.connectedComponentsWithStats(new, connectivity=8)
+        assert (stats[1:, cv2.CC_STAT_AREA] == 12).all()
+        assert count - 1 == drawn['placed'].sum()  # none touches another
+        sizes.add(count - 1)
+        boxes = stats[1:, :4]
+        for a, b in itertools.pairwise(boxes):
+            gaps.append(max(max(a[k], b[k]) - min(a[k] + a[k + 2], b[k] + b[k + 2]) for k in (0, 1)))
+    assert {2, 3} <= sizes <= {0, 1, 2, 3}
+    assert min(gaps) >= 1
+    assert np.median(gaps) <= 6

@@ -18,6 +18,7 @@ from .published_chain import (
     PublishedRandomScale,
     PublishedTestResize,
 )
+from .sensor_defects import SensorDefects
 from .toolbox_crop import ToolboxCrop
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     'RandomRot90',
     'RandomTargetCrop',
     'ScaleToMaximum',
+    'SensorDefects',
     'ToolboxCrop',
 ]

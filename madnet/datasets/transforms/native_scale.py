@@ -1,8 +1,8 @@
 """The stronger augmentation: crops at the image's own scale, where a target of three pixels stays one.
 
 In training: :class:`RandomTargetCrop`, stock ``RandomFlip``, :class:`RandomRot90`, :class:`GainOffsetJitter`;
-where wanted :class:`CopyPasteTargets`, :class:`RandomBlur`, :class:`RandomNoise`. All take one channel or
-three, uint8 or float32 on the 0–255 scale.
+where wanted :class:`CopyPasteTargets`, :class:`RandomBlur`, :class:`SensorDefects`, :class:`RandomNoise`. All
+take one channel or three, uint8 or float32 on the 0–255 scale.
 """
 
 import cv2
@@ -28,7 +28,8 @@ class RandomTargetCrop(DrawnTransform):
         margin: In pixels of the image, less than half the side of the crop.
         zoom: Range of the factor, log-uniform, by which the crop is enlarged (above 1: cut smaller, then
             brought to ``size``), for targets larger and smaller than the training images have. ``(1, 1)``,
-            the default, leaves every pixel as it is.
+            the default, leaves every pixel as it is. Enlarged by bilinear interpolation, labels by nearest
+            neighbour; shrunk by the mean over area, labels by :func:`shrunk_labels`, which loses no target.
 
     Raises:
         UserError: ``zoom`` is not two positive numbers, the smaller first.
@@ -41,15 +42,10 @@ class RandomTargetCrop(DrawnTransform):
         margin: int = 16,
         zoom: tuple[float, float] = (1.0, 1.0),
     ):
-        low, high = zoom
-        if not 0 < low <= high:
-            raise UserError(
-                f'RandomTargetCrop.zoom: found {zoom}, expected two positive numbers, the smaller first'
-            )
         self.size = size
         self.target_prob = target_prob
         self.margin = margin
-        self.zoom = (low, high)
+        self.zoom = _range('RandomTargetCrop.zoom', zoom)
 
     looks_at_labels = geometric = True
 
@@ -83,10 +79,7 @@ class RandomTargetCrop(DrawnTransform):
         return sample
 
     def _side(self) -> int:
-        low, high = self.zoom
-        if low == high == 1:
-            return self.size
-        return max(1, round(self.size / np.exp(np.random.uniform(np.log(low), np.log(high)))))
+        return max(1, round(self.size / _log_uniform(self.zoom)))
 
     def _corner(self, pixel: int, length: int, side: int) -> int:
         margin = min(self.margin, (side - 1) // 2)
@@ -98,12 +91,39 @@ class RandomTargetCrop(DrawnTransform):
         side = field.shape[0]
         if side == self.size:
             return field
+        if labels and side > self.size:
+            return shrunk_labels(field, self.size)
         if labels:
             way = cv2.INTER_NEAREST_EXACT
         else:
             way = cv2.INTER_LINEAR if side < self.size else cv2.INTER_AREA
         resized = cv2.resize(field, (self.size, self.size), interpolation=way)
         return resized.reshape(self.size, self.size, *field.shape[2:])  # OpenCV drops a single channel
+
+
+def shrunk_labels(labels: np.ndarray, size: int) -> np.ndarray:
+    """Labels of a square, brought to a smaller one.
+
+    A pixel is target where targets cover at least half of it. A target so small that it covers half of no
+    pixel keeps the one that it covers most: what it adds to the image is spread over that pixel, and a
+    network is to find it all the same.
+
+    Args:
+        labels: (h, h) uint8 of 0 and 1.
+        size: Side of the result, at most h.
+
+    Returns:
+        (size, size) uint8 of 0 and 1.
+    """
+    covered = cv2.resize(labels.astype(np.float64), (size, size), interpolation=cv2.INTER_AREA)
+    # of pixels that are covered alike, the first
+    ranked = covered - 1e-9 * np.arange(size * size).reshape(size, size)
+    highest = cv2.dilate(ranked, np.ones((3, 3), np.uint8))
+    kept = (covered > 1e-6) & (ranked == highest) & (cv2.dilate(covered, np.ones((3, 3), np.uint8)) < _HALF)
+    return ((covered >= _HALF) | kept).astype(np.uint8)
+
+
+_HALF = 0.5 - 1e-6  # sums of areas end a little off it
 
 
 @TRANSFORMS.register_module()
@@ -123,62 +143,111 @@ class RandomRot90(DrawnTransform):
         return sample
 
 
-def _to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Grey values clipped to 0–255, rounded where the type is whole numbers."""
     values = np.clip(values, 0, 255)
     return (np.rint(values) if dtype == np.uint8 else values).astype(dtype, copy=False)
 
 
 @TRANSFORMS.register_module()
 class GainOffsetJitter(DrawnTransform):
-    """Another sensor setting: ``img · U(1 - gain, 1 + gain) + U(-offset, offset)``, clipped to 0–255.
+    """Another sensor setting, or another sensor: gamma, then gain and offset, clipped to 0–255.
+
+    ``x = 255 · (img / 255) ** gamma``, then ``(x - p) · gain + p + offset``.
 
     Args:
-        gain: Largest relative change of the gain.
-        offset: Largest change of the offset in grey levels.
+        gain: Largest relative change of the gain, drawn uniformly; or its (lowest, highest) value, drawn
+            log-uniformly, so that 0.5 is as likely as 2.
+        offset: Largest change of the offset in grey levels, drawn uniformly.
+        gamma: (lowest, highest) exponent, drawn log-uniformly.
+        pivot: p, the grey level that the gain leaves alone: ``'black'`` is 0; ``'mean'`` is the image's own,
+            as a camera's automatic level would, so that a large gain saturates little of it.
+
+    Raises:
+        UserError: A range is not two positive numbers, the smaller first; an unknown pivot.
     """
 
-    def __init__(self, gain: float = 0.2, offset: float = 15.0):
-        self.gain = gain
+    def __init__(
+        self,
+        gain: float | tuple[float, float] = 0.2,
+        offset: float = 15.0,
+        gamma: tuple[float, float] = (1.0, 1.0),
+        pivot: str = 'black',
+    ):
+        self.gain = gain if isinstance(gain, (int, float)) else _range('GainOffsetJitter.gain', gain)
         self.offset = offset
+        self.gamma = _range('GainOffsetJitter.gamma', gamma)
+        if pivot not in ('black', 'mean'):
+            raise UserError(f"GainOffsetJitter.pivot: found {pivot!r}, expected 'black' or 'mean'.")
+        self.pivot = pivot
 
     def draw(self, sample: dict) -> dict:
-        return {
-            'gain': np.random.uniform(1 - self.gain, 1 + self.gain),
-            'offset': np.random.uniform(-self.offset, self.offset),
-        }
+        if isinstance(self.gain, tuple):
+            gain = _log_uniform(self.gain)
+        else:
+            gain = np.random.uniform(1 - self.gain, 1 + self.gain)
+        offset = np.random.uniform(-self.offset, self.offset)
+        return {'gain': gain, 'offset': offset, 'gamma': _log_uniform(self.gamma)}
 
     def apply(self, sample: dict, drawn: dict) -> dict:
         img = sample['img']
-        gain, offset = np.float32(drawn['gain']), np.float32(drawn['offset'])
-        sample['img'] = _to_type(img.astype(np.float32) * gain + offset, img.dtype)
+        gain, offset, gamma = (np.float32(drawn[key]) for key in ('gain', 'offset', 'gamma'))
+        values = img.astype(np.float32)
+        if gamma != 1:
+            values = 255 * (np.clip(values, 0, None) / 255) ** gamma
+        if self.pivot == 'mean':
+            offset += (1 - gain) * values.mean(dtype=np.float64).astype(np.float32)
+        sample['img'] = to_type(values * gain + offset, img.dtype)
         return sample
+
+
+def _range(name: str, values: tuple[float, float]) -> tuple[float, float]:
+    low, high = values
+    if not 0 < low <= high:
+        raise UserError(f'{name}: found {values}, expected two positive numbers, the smaller first.')
+    return low, high
+
+
+def _log_uniform(values: tuple[float, float]) -> float:
+    """A number from a range; nothing is drawn where the range is one number."""
+    low, high = values
+    return low if low == high else float(np.exp(np.random.uniform(np.log(low), np.log(high))))
 
 
 @TRANSFORMS.register_module()
 class RandomNoise(DrawnTransform):
-    """Add white Gaussian sensor noise, alike in all channels (an infrared sensor has one), clipped to 0–255.
+    """Add a sensor's noise, alike in all channels (an infrared sensor has one), clipped to 0–255.
 
     Args:
         prob: Share of the samples.
-        std: (lowest, highest) standard deviation in grey levels, drawn uniformly.
+        std: (lowest, highest) standard deviation of white Gaussian noise in grey levels, drawn uniformly.
+        stripes: Likewise of what all pixels of a column, or of a row, have in common: amplifiers that are not
+            quite alike (fixed-pattern noise).
     """
 
-    def __init__(self, prob: float = 0.5, std: tuple[float, float] = (0.0, 4.0)):
+    def __init__(
+        self,
+        prob: float = 0.5,
+        std: tuple[float, float] = (0.0, 4.0),
+        stripes: tuple[float, float] = (0.0, 0.0),
+    ):
         self.prob = prob
         self.std = tuple(std)
+        self.stripes = tuple(stripes)
 
     def draw(self, sample: dict) -> dict:
-        on, shape = np.random.rand() < self.prob, (*size_of(sample), 1)
+        on, (h, w) = np.random.rand() < self.prob, size_of(sample)
         if not on:
-            return {'on': False, 'noise': np.zeros(shape, np.float32)}
-        return {
-            'on': True,
-            'noise': np.random.normal(0, np.random.uniform(*self.std), shape).astype(np.float32),
-        }
+            return {'on': False, 'noise': np.zeros((h, w, 1), np.float32)}
+        noise = np.random.normal(0, np.random.uniform(*self.std), (h, w, 1))
+        if any(self.stripes):
+            shape = (1, w, 1) if np.random.rand() < 0.5 else (h, 1, 1)
+            noise = noise + np.random.normal(0, np.random.uniform(*self.stripes), shape)
+        return {'on': True, 'noise': noise.astype(np.float32)}
 
     def apply(self, sample: dict, drawn: dict) -> dict:
         if drawn['on']:
-            sample['img'] = _to_type(sample['img'] + drawn['noise'], sample['img'].dtype)
+            sample['img'] = to_type(sample['img'] + drawn['noise'], sample['img'].dtype)
         return sample
 
 
@@ -222,6 +291,10 @@ class CopyPasteTargets(DrawnTransform):
         contrast: (lowest, highest) factor on the copy's contrast, drawn uniformly.
         ring: Pixels around the target's box that are taken along.
         max_size: Targets whose box is larger, in pixels, are not copied.
+        group: (fewest, most) targets of a formation: each copy is followed by more of the same target, on a
+            line of random direction. 1 is the copy alone, (2, 2) are pairs.
+        gap: (lowest, highest) distance between the boxes of two that follow each other, in pixels, drawn
+            uniformly; at least one pixel of background stays between them.
     """
 
     def __init__(
@@ -231,17 +304,21 @@ class CopyPasteTargets(DrawnTransform):
         contrast: tuple[float, float] = (0.6, 1.2),
         ring: int = 3,
         max_size: int = 32,
+        group: tuple[int, int] = (1, 1),
+        gap: tuple[float, float] = (1.0, 8.0),
     ):
         self.prob = prob
         self.copies = tuple(copies)
         self.contrast = tuple(contrast)
         self.ring = ring
         self.max_size = max_size
+        self.group = tuple(group)
+        self.gap = tuple(gap)
 
     looks_at_labels = geometric = True
 
     def draw(self, sample: dict) -> dict:
-        most = self.copies[1]
+        most = self.copies[1] * self.group[1]
         drawn = {
             'box': np.zeros((most, 4), np.int64),  # top, left, height, width of the patch that is copied
             'turns': np.zeros(most, np.int64),
@@ -255,19 +332,45 @@ class CopyPasteTargets(DrawnTransform):
         boxes = self._boxes(sample['gt_seg_map'])
         if not boxes:
             return drawn
-        labels = sample['gt_seg_map'].copy()
-        for k in range(np.random.randint(self.copies[0], self.copies[1] + 1)):
+        labels, k = sample['gt_seg_map'].copy(), 0
+        for _ in range(np.random.randint(self.copies[0], self.copies[1] + 1)):
             box = boxes[np.random.randint(len(boxes))]
             turns, mirrored = np.random.randint(4), np.random.rand() < 0.5
             factor = np.random.uniform(*self.contrast)
             patch = _turned(sample['gt_seg_map'][_inside(box)], turns, mirrored)
-            corner = _free_corner(labels, patch.shape)
-            if corner is not None:
+            for corner in self._formation(labels, patch):
                 labels[_inside((*corner, *patch.shape))] |= patch
                 values = (box, turns, mirrored, factor, corner, True)
                 for key, value in zip(drawn, values, strict=True):
                     drawn[key][k] = value
+                k += 1
         return drawn
+
+    def _formation(self, labels: np.ndarray, patch: np.ndarray) -> list[tuple[int, int]]:
+        """Corners of a patch (h, w) that covers no target, and of those that follow it on a line."""
+        first = _free_corner(labels, patch.shape)
+        if first is None:
+            return []
+        if self.group == (1, 1):
+            return [first]
+        size = np.array(patch.shape) - 2 * self.ring
+        turn = np.random.uniform(0, 2 * np.pi)
+        direction = np.array([np.sin(turn), np.cos(turn)])
+        # the boxes are apart as soon as they are along one of the two axes
+        touching = (size / np.maximum(np.abs(direction), 1e-9)).min()
+        taken, corners, way = labels.copy(), [first], 0.0
+        around = cv2.dilate(patch, np.ones((3, 3), np.uint8))
+        for _ in range(np.random.randint(self.group[0], self.group[1] + 1) - 1):
+            taken[_inside((*corners[-1], *patch.shape))] |= patch
+            way += touching + np.random.uniform(*self.gap)
+            corner = tuple(int(v) for v in np.rint(np.array(first) + way * direction))
+            inside = all(
+                0 <= c <= whole - n for c, whole, n in zip(corner, labels.shape, patch.shape, strict=True)
+            )
+            if not inside or (taken[_inside((*corner, *patch.shape))] & around).any():
+                break
+            corners.append(corner)
+        return corners
 
     def apply(self, sample: dict, drawn: dict) -> dict:
         if not drawn['placed'].any():
@@ -288,7 +391,7 @@ class CopyPasteTargets(DrawnTransform):
                     after[key][where] = np.maximum(after[key][where], patch * target)
         sample.update(after)
         if 'img' in before:
-            sample['img'] = _to_type(after['img'], before['img'].dtype)
+            sample['img'] = to_type(after['img'], before['img'].dtype)
         return sample
 
     def _boxes(self, labels: np.ndarray) -> list[tuple[int, int, int, int]]:
