@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,30 +99,44 @@ def load_weights(model: nn.Module, checkpoint: Mapping, path: str | Path) -> Non
     compare_statistics(model, checkpoint, path)
 
 
-def statistics_of(model: nn.Module) -> dict[str, list[float]]:
-    """Mean and deviation by which a model's preprocessor normalises, as a checkpoint keeps them in
-    ``meta['data_preprocessor']``; empty where it does not."""
+def statistics_of(model: nn.Module) -> dict[str, Any]:
+    """By what a model's preprocessor normalises, as a checkpoint keeps it in ``meta['data_preprocessor']``.
+
+    Returns:
+        ``mean`` and ``std``, lists; ``statistics`` and ``floor`` as well where those of each image count;
+        empty where nothing is normalised.
+    """
     preprocessor = getattr(model, 'data_preprocessor', None)
     found = {key: getattr(preprocessor, key, None) for key in ('mean', 'std')}
     if not all(isinstance(value, torch.Tensor) for value in found.values()):
         return {}
     # the shortest decimals that are these float32: 99.423, not 99.4229965
-    return {k: [float(str(v)) for v in value.flatten().float().cpu().numpy()] for k, value in found.items()}
+    numbers = {
+        k: [float(str(v)) for v in value.flatten().float().cpu().numpy()] for k, value in found.items()
+    }
+    if getattr(preprocessor, 'statistics', None) == 'image':
+        return {**numbers, 'statistics': 'image', 'floor': preprocessor.floor}
+    return numbers
 
 
-def recorded_statistics(checkpoint: Mapping | None) -> dict[str, list[float]]:
-    """Mean and deviation that a checkpoint was trained with, as far as it says; else empty."""
+def recorded_statistics(checkpoint: Mapping | None) -> dict[str, Any]:
+    """What :func:`statistics_of` said of the model that a checkpoint was saved from, as far as it says."""
     meta = (checkpoint or {}).get('meta')
     recorded = meta.get('data_preprocessor') if isinstance(meta, Mapping) else None
     try:
-        return {key: [float(value) for value in recorded[key]] for key in ('mean', 'std')}
-    except (KeyError, TypeError, ValueError):
+        numbers = {key: [float(value) for value in recorded[key]] for key in ('mean', 'std')}
+        if recorded.get('statistics') == 'image':
+            return {**numbers, 'statistics': 'image', 'floor': float(recorded['floor'])}
+        return numbers
+    except (AttributeError, KeyError, TypeError, ValueError):
         return {}
 
 
-def same_statistics(a: Mapping[str, Sequence[float]], b: Mapping[str, Sequence[float]]) -> bool:
-    """Whether mean and deviation are the same, to the third decimal, which is what the catalogue has."""
-    return all(len(a[k]) == len(b[k]) and np.allclose(a[k], b[k], rtol=0, atol=1e-3) for k in ('mean', 'std'))
+def same_statistics(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two normalise alike, to the third decimal, which is what the catalogue has."""
+    return all(a.get(k) == b.get(k) for k in ('statistics', 'floor')) and all(
+        len(a[k]) == len(b[k]) and np.allclose(a[k], b[k], rtol=0, atol=1e-3) for k in ('mean', 'std')
+    )
 
 
 def compare_statistics(model: nn.Module, checkpoint: Mapping, path: str | Path) -> None:
@@ -132,12 +146,14 @@ def compare_statistics(model: nn.Module, checkpoint: Mapping, path: str | Path) 
         return
 
     def in_words(of: Mapping) -> str:
-        return f'mean {[round(v, 3) for v in of["mean"]]}, deviation {[round(v, 3) for v in of["std"]]}'
+        words = f'mean {[round(v, 3) for v in of["mean"]]}, deviation {[round(v, 3) for v in of["std"]]}'
+        own = f", each image's own statistics with floor {of['floor']:g}" if 'statistics' in of else ''
+        return words + own
 
-    changes = ' '.join(
-        f'model.data_preprocessor.{key}={[round(v, 3) for v in theirs[key]]}'.replace(' ', '')
-        for key in theirs
-    )
+    lists = {key: str([round(v, 3) for v in theirs[key]]).replace(' ', '') for key in ('mean', 'std')}
+    way = {key: theirs.get(key, other) for key, other in (('statistics', 'training'), ('floor', None))}
+    wanted = lists | {k: v for k, v in way.items() if v is not None and theirs.get(k) != here.get(k)}
+    changes = ' '.join(f'model.data_preprocessor.{key}={value}' for key, value in wanted.items())
     _warn(
         f'checkpoint {path}: trained with {in_words(theirs)}, the config has {in_words(here)}. '
         f"With the checkpoint's: --cfg-options {changes}"

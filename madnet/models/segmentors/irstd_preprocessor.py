@@ -1,10 +1,12 @@
 """The data preprocessor of infrared small target detection."""
 
+import math
 from typing import Any
 
 import torch.nn.functional as F
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from mmseg.registry import MODELS
+from torch import Tensor
 
 from madnet.errors import UserError
 
@@ -18,7 +20,15 @@ class IRSTDPreProcessor(SegDataPreProcessor):
     :class:`IRSTDSegmentor` takes. In training images are padded to the largest of the batch; ``gt_mask`` is
     padded along with ``gt_sem_seg``.
 
+    With ``statistics='image'`` each image, or crop in training, is first brought to the level and spread of
+    the training set: its median to ``mean``, its mean absolute deviation from the median, times √(π/2), to
+    ``std`` (of normally distributed grey levels that is the standard deviation; a few bright pixels hardly
+    change it). So the gain and the offset of a camera do not matter, in tests no more than in training.
+
     Args:
+        statistics: ``'training'``: every image is normalised by ``mean`` and ``std`` alone; ``'image'``.
+        floor: Least spread of an image that is divided by, in grey levels: the noise of an even sky is not to
+            be blown up.
         kwargs: As in mmseg's ``SegDataPreProcessor``; ``mean`` and ``std``, one value for each channel, on
             the 0–255 scale.
 
@@ -27,10 +37,28 @@ class IRSTDPreProcessor(SegDataPreProcessor):
             would silently spread one channel over three.
     """
 
-    def __init__(self, size_divisor: int | None = None, size: tuple[int, int] | None = None, **kwargs):
+    def __init__(
+        self,
+        size_divisor: int | None = None,
+        size: tuple[int, int] | None = None,
+        statistics: str = 'training',
+        floor: float = 4.0,
+        **kwargs,
+    ):
+        if statistics not in ('training', 'image') or floor <= 0:
+            raise UserError(
+                f'data_preprocessor: found statistics={statistics!r}, floor={floor!r}, expected '
+                "'training' or 'image', and a floor above 0."
+            )
         if size is None and size_divisor is None:
             size_divisor = 1
         super().__init__(size=size, size_divisor=size_divisor, **kwargs)
+        if statistics == 'image' and not self._enable_normalize:
+            raise UserError(
+                "data_preprocessor: found statistics='image' alone, expected mean and std beside it."
+            )
+        self.statistics = statistics
+        self.floor = floor
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """
@@ -44,12 +72,22 @@ class IRSTDPreProcessor(SegDataPreProcessor):
         data = self.cast_data(data)
         inputs, samples = data['inputs'], data.get('data_samples')
         self._check_channels(inputs, samples)
+        if self.statistics == 'image':
+            inputs = [self._levelled(image) for image in inputs]
+            data = {**data, 'inputs': inputs}
         if training:
             return self._pad_masks(super().forward(data, training=True))
         if self.test_cfg or len({image.shape for image in inputs}) == 1:
             return super().forward(data, training=False)
         alone = [super(IRSTDPreProcessor, self).forward({'inputs': [image]})['inputs'][0] for image in inputs]
         return {'inputs': alone, 'data_samples': samples}
+
+    def _levelled(self, image: Tensor) -> Tensor:
+        """An image (C, H, W) with the median and the spread that ``mean`` and ``std`` stand for."""
+        values = image.float()
+        values = values - values.median()
+        spread = values.abs().mean() * math.sqrt(math.pi / 2)
+        return values / spread.clamp(min=self.floor) * self.std + self.mean
 
     def _check_channels(self, inputs, samples) -> None:
         if not self._enable_normalize:
