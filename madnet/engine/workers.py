@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +26,8 @@ def keep_workers_until_saved(loader: DataLoader) -> DataLoader:
     Batches are sent through /dev/shm. Where it is full, multiprocessing prints the error in the loading
     process, and the training would wait for the batch for ever.
 
+    Nor do they print a traceback when the training has been killed while it took a batch over.
+
     Returns:
         The loader itself.
     """
@@ -34,6 +37,7 @@ def keep_workers_until_saved(loader: DataLoader) -> DataLoader:
 
 def _start(then: Callable[[int], None] | None, worker_id: int) -> None:
     Queue._on_queue_feeder_error = _send_error
+    sys.excepthook = _tell_unless_cut_off
     for name in ('SIGINT', 'SIGHUP'):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -43,6 +47,12 @@ def _start(then: Callable[[int], None] | None, worker_id: int) -> None:
         threading.Thread(target=_end_at_signal_from, args=(os.getppid(),), daemon=True).start()
     if then is not None:
         then(worker_id)
+
+
+def _tell_unless_cut_off(kind: type[BaseException], error: BaseException, trace) -> None:
+    """Print an error of a thread, unless it is that the training does not listen any more."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _send_error(queue: Queue, error: Exception, item: tuple) -> None:
