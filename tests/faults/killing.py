@@ -158,7 +158,7 @@ def run_with_kills(config: Path, folder: Path, kills: int, epoch: float, ranks: 
             assert life.join() == [DONE] * ranks, life.said
             record.runs.append(run)
         record.said += life.said
-        for path in run.glob('*.pth'):
+        for path in run.glob('[!.]*.pth'):
             read_checkpoint(path)  # whole under every name, whatever was being written
         assert _iteration(run) >= before
         if enough:
@@ -175,7 +175,7 @@ def _wait_for(
         life.wait_until(lambda: life.age > until)
         return
     life.wait_until(lambda: life.trains)
-    for _ in range(draw.randrange(3)):
+    for _ in range(draw.randrange(2)):
         known = _identity(run / LAST)
         life.wait_until(lambda known=known: _identity(run / LAST) != known)
     if moment == 'writing':
