@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+#: Targets whose distances are taken at once: with every prediction in their rows, still some megabytes.
+_AT_ONCE = 64
+
 
 @dataclass(frozen=True)
 class Components:
@@ -75,25 +78,68 @@ def _raster_order(labels: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(first[1:])
 
 
-def assignment(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, columns) of the assignment of least total cost, given (n, m) costs."""
-    # Importing SciPy takes longer than all else that is imported here, and few images leave a choice.
-    from scipy.optimize import linear_sum_assignment
-
-    return linear_sum_assignment(cost)
-
-
 def centroid_distances(truth: np.ndarray, pred: np.ndarray) -> np.ndarray:
     """Euclidean distances in pixels between centroids (n, 2) and (m, 2), as (n, m)."""
-    difference = truth[:, None] - pred[None]
-    return np.sqrt((difference**2).sum(-1))
+    distance = np.subtract.outer(truth[:, 0], pred[:, 0]) ** 2
+    distance += np.subtract.outer(truth[:, 1], pred[:, 1]) ** 2
+    return np.sqrt(distance, out=distance)
 
 
-def overlap_matrix(truth: Components, pred: Components) -> np.ndarray:
-    """Pixels that each pair of components shares, (targets, predictions) int64."""
-    overlap = np.zeros((len(truth), len(pred)), np.int64)
-    for i, (x0, y0, x1, y1) in enumerate(truth.boxes):
-        window = slice(y0, y1), slice(x0, x1)
-        below = pred.labels[window][truth.labels[window] == i + 1]
-        overlap[i] = np.bincount(below, minlength=len(pred) + 1)[1:]
-    return overlap
+def near_pairs(truth: np.ndarray, pred: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of centroids that are nearer than a radius.
+
+    A map full of specks has tens of thousands of components. Targets are therefore taken a few at a time, and
+    compared with the predictions of the same rows of the image only.
+
+    Args:
+        truth: (n, 2) centroids (x, y).
+        pred: (m, 2) centroids.
+        radius: Pixels.
+
+    Returns:
+        (k, 2) int64, (truth index, prediction index) ascending in truth, then in prediction; and (k,) float64
+        distances in pixels, smaller than ``radius``.
+    """
+    down, pred_down = (np.argsort(centroids[:, 1]) for centroids in (truth, pred))
+    rows = pred[pred_down, 1]
+    pairs, distances = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
+    for start in range(0, len(truth), _AT_ONCE):
+        some = down[start : start + _AT_ONCE]
+        top, bottom = truth[some[[0, -1]], 1]
+        first, last = np.searchsorted(rows, [top - radius - 1, bottom + radius + 1])
+        window = pred_down[first:last]
+        distance = centroid_distances(truth[some], pred[window])
+        t, p = (distance < radius).nonzero()
+        pairs.append(np.stack([some[t], window[p]], 1))
+        distances.append(distance[t, p])
+    joined = np.concatenate(pairs)
+    order = np.lexsort(joined.T[::-1])
+    return joined[order], np.concatenate(distances)[order]
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """The pairs of components that share pixels.
+
+    Attributes:
+        pairs: (k, 2) int64, (truth index, prediction index), ascending in truth, then in prediction.
+        pixels: (k,) int64, the number that each pair shares.
+    """
+
+    pairs: np.ndarray
+    pixels: np.ndarray
+
+    def of(self, truth: np.ndarray, pred: np.ndarray) -> np.ndarray:
+        """(j,) pixels that these j pairs share; 0 where they do not overlap."""
+        known = dict(zip(map(tuple, self.pairs.tolist()), self.pixels.tolist(), strict=True))
+        pairs = zip(truth.tolist(), pred.tolist(), strict=True)
+        return np.array([known.get(pair, 0) for pair in pairs], np.int64)
+
+
+def find_overlaps(truth: Components, pred: Components) -> Overlaps:
+    """Pixels that components of two maps of equal size share."""
+    on_truth = truth.labels > 0
+    labels = np.stack([truth.labels[on_truth], pred.labels[on_truth]], 1).astype(np.int64) - 1
+    t, p = labels[labels[:, 1] >= 0].T
+    keys, pixels = np.unique(t * len(pred) + p, return_counts=True)
+    return Overlaps(np.stack(np.divmod(keys, max(len(pred), 1)), 1), pixels)

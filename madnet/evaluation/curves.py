@@ -6,7 +6,7 @@ from math import nan
 
 import numpy as np
 
-from madnet.evaluation.components import Components, centroid_distances, find_components
+from madnet.evaluation.components import Components, find_components, near_pairs
 from madnet.evaluation.rules import MATCHINGS
 
 # A bin holds the float32 probabilities that share sign, exponent and 9 bits of mantissa, and above 0.5 those
@@ -198,8 +198,9 @@ def pd_fa_counts(
         if not near.any():
             break
         areas, boxes = pred.areas[near], pred.boxes[near]
-        pairs = MATCHINGS[matching](centroid_distances(targets, pred.centroids[near]), areas, radius)
-        matched[k], hit_pixels[k] = len(pairs), areas[pairs[:, 1]].sum()
+        pairs, distances = near_pairs(targets, pred.centroids[near], radius)
+        taken = MATCHINGS[matching](pairs, distances, areas, radius)
+        matched[k], hit_pixels[k] = len(taken), areas[pairs[taken, 1]].sum()
         (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
         # The window may cut other components, but their parts come no nearer to a target than they did.
         prob, targets = prob[y0:y1, x0:x1], targets - (x0, y0)

@@ -101,7 +101,8 @@ class Evaluator:
             key: What makes the image the same as another; default its name.
 
         Raises:
-            UserError: Sizes differ, values are out of range, or a map has more than one channel.
+            UserError: Sizes differ, values are out of range, a map has more than one channel, or too many
+                components for hIoU.
         """
         name = str(len(self)) if name is None else str(name)
         key = name if key is None else key
@@ -135,7 +136,10 @@ class Evaluator:
                     fits = size == mask.shape == scores.shape
                     views[place] = own if fits else own.resized(scores, from_logits, size)
             view = views[place]
-            counts[protocol.name] = count_image(protocol, view, image, self.curves, self.boxes)
+            try:
+                counts[protocol.name] = count_image(protocol, view, image, self.curves, self.boxes)
+            except UserError as e:
+                raise UserError(f'{name}: {e}') from None
             if self.curves and _group(protocol) not in shares:
                 shares[_group(protocol)] = ScoreHistogram.count(view.bins, view.truth(protocol.mask))
         for group, share in shares.items():

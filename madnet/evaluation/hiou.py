@@ -7,8 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from madnet.evaluation.components import Components, assignment, centroid_distances, overlap_matrix
+from madnet.errors import UserError
+from madnet.evaluation.components import Components, centroid_distances, find_overlaps, near_pairs
 from madnet.evaluation.pixel import ratio
+
+#: hIoU looks at every pair of a target and a prediction; so many take 0.8 GB and half a minute.
+MOST_PAIRS = 100_000_000
 
 
 class HierarchyCounts(NamedTuple):
@@ -41,33 +45,41 @@ def hierarchy_counts(
 
     An image without targets or without predictions has none that could stay unmatched. (The authors' package
     counts one phantom component for the empty side there, which is not followed.)
+
+    Raises:
+        UserError: More than :data:`MOST_PAIRS` pairs.
     """
     n, m = len(truth), len(pred)
     if not n or not m:
         return HierarchyCounts(0, m, n, 0, 0, 0, 0, m, n, 0, 0)
-    distance = centroid_distances(truth.centroids, pred.centroids)
-    overlap = overlap_matrix(truth, pred)
-    union = truth.areas[:, None] + pred.areas[None] - overlap
-    iou = overlap / union
-    by_overlap, by_distance = iou >= overlap_threshold, distance < radius
+    overlaps = find_overlaps(truth, pred)
+    on_any_target = np.bincount(overlaps.pairs[:, 1], overlaps.pixels, minlength=m)
 
-    matched = _assign(distance, by_overlap)
-    rows, cols = np.flatnonzero(~matched.any(1)), np.flatnonzero(~matched.any(0))
-    if len(rows) and len(cols):
-        rest = np.ix_(rows, cols)
-        matched[rest] = _assign(distance[rest], by_distance[rest])
+    def union(t: np.ndarray, p: np.ndarray) -> np.ndarray:
+        return truth.areas[t] + pred.areas[p] - overlaps.of(t, p)
 
-    t, p = np.nonzero(matched)
-    pair_union, hit = union[t, p], overlap[t, p]
-    on_any_target = overlap.sum(0)[p]
-    candidate = by_overlap | by_distance
+    t, p = _assign(truth.centroids, pred.centroids)
+    alike = overlaps.of(t, p) / union(t, p) >= overlap_threshold
+    t, p = t[alike], p[alike]
+    rows, columns = np.setdiff1d(np.arange(n), t), np.setdiff1d(np.arange(m), p)
+    if len(rows) and len(columns):
+        left, right = _assign(truth.centroids[rows], pred.centroids[columns], radius)
+        t, p = np.concatenate([t, rows[left]]), np.concatenate([p, columns[right]])
+    order = np.argsort(t)
+    t, p = t[order], p[order]
+
+    hit, pair_union = overlaps.of(t, p), union(t, p)
+    on_any_target = on_any_target[p]
+    near, _ = near_pairs(truth.centroids, pred.centroids, radius)
+    alike = overlaps.pixels / union(*overlaps.pairs.T) >= overlap_threshold
+    candidates = np.concatenate([near, overlaps.pairs[alike]])
+    alone_truth, alone_pred = n - len(np.unique(candidates[:, 0])), m - len(np.unique(candidates[:, 1]))
     unmatched_pred, unmatched_truth = m - len(p), n - len(t)
-    alone_pred, alone_truth = int((~candidate.any(0)).sum()), int((~candidate.any(1)).sum())
     return HierarchyCounts(
         matched=len(t),
         unmatched_pred=unmatched_pred,
         unmatched_truth=unmatched_truth,
-        iou=float(iou[t, p].sum()),
+        iou=float((hit / pair_union).sum()),
         seg_merging=float(((on_any_target - hit) / pair_union).sum()),
         seg_interference=float(((pred.areas[p] - on_any_target) / pair_union).sum()),
         seg_perception=float(((truth.areas[t] - hit) / pair_union).sum()),
@@ -78,10 +90,21 @@ def hierarchy_counts(
     )
 
 
-def _assign(distance: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    chosen = np.zeros(distance.shape, bool)
-    chosen[assignment(distance)] = True
-    return chosen & valid
+def _assign(truth: np.ndarray, pred: np.ndarray, radius: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
+    """(truth, prediction) indices of the assignment of least total distance between centroids (n, 2) and
+    (m, 2); only its pairs nearer than ``radius``."""
+    from scipy.optimize import linear_sum_assignment
+
+    if len(truth) * len(pred) > MOST_PAIRS:
+        raise UserError(
+            f'{len(truth)} targets and {len(pred)} predicted components: too many for hIoU, which weighs '
+            f'each against each ({MOST_PAIRS:,} pairs at most). Are the masks and scores right? A protocol '
+            'without hIoU, such as dnanet, counts them.'
+        )
+    distance = centroid_distances(truth, pred)
+    t, p = linear_sum_assignment(distance)
+    near = distance[t, p] < radius
+    return t[near], p[near]
 
 
 def hierarchical_iou(counts: HierarchyCounts) -> dict[str, float]:

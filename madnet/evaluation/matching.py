@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from madnet.evaluation.components import Components, centroid_distances
+from madnet.evaluation.components import Components, near_pairs
 from madnet.evaluation.rules import FALSE_ALARMS, MATCHINGS
 
 
@@ -48,12 +48,13 @@ def match_components(
         matching: A key of :data:`~madnet.evaluation.rules.MATCHINGS`.
         radius: Pixels; a pair must be strictly nearer.
     """
-    distance = centroid_distances(truth.centroids, pred.centroids)
-    pairs = MATCHINGS[matching](distance, pred.areas, radius)
-    missed, false = (np.ones(n, bool) for n in distance.shape)
+    near, distances = near_pairs(truth.centroids, pred.centroids, radius)
+    taken = MATCHINGS[matching](near, distances, pred.areas, radius)
+    pairs = near[taken]
+    missed, false = np.ones(len(truth), bool), np.ones(len(pred), bool)
     missed[pairs[:, 0]] = False
     false[pairs[:, 1]] = False
-    return Match(pairs, np.flatnonzero(missed), np.flatnonzero(false), distance[pairs[:, 0], pairs[:, 1]])
+    return Match(pairs, np.flatnonzero(missed), np.flatnonzero(false), distances[taken])
 
 
 def count_targets(

@@ -9,8 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from madnet.evaluation.components import assignment
-
 # Below any difference of two real centroid distances, above what float64 rounding does to one.
 _ROUNDING = 1e-9
 
@@ -29,45 +27,70 @@ def white(mask: np.ndarray) -> np.ndarray:
 MASK_RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {'half': half, 'white': white}
 
 
-def one_to_one(distance: np.ndarray, areas: np.ndarray, radius: float) -> np.ndarray:
+def one_to_one(pairs: np.ndarray, distances: np.ndarray, areas: np.ndarray, radius: float) -> np.ndarray:
     """The assignment with most pairs, then least total centroid distance.
 
     Where two assignments are equally near, the one that uses the larger predicted component is taken, so that
     the outcome does not hang on the orientation of the image.
     """
-    near = distance < radius - _ROUNDING
+    near = np.flatnonzero(distances < radius - _ROUNDING)
+    t, p = pairs[near].T
     # Most images have one target, and hardly any a choice between partners.
-    if np.count_nonzero(near) <= 1 or (near.sum(0).max() <= 1 and near.sum(1).max() <= 1):
-        return np.stack(near.nonzero(), 1)
-    rows, cols = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
-    near, part = near[np.ix_(rows, cols)], distance[np.ix_(rows, cols)]
-    tie_break = 1e-7 * areas[cols] / areas[cols].max()
-    forbidden = (radius + 1) * (min(near.shape) + 1)
-    t, p = assignment(np.where(near, part - tie_break, forbidden))
-    return np.stack([rows[t], cols[p]], 1)[near[t, p]]
+    contested = (np.bincount(t)[t] > 1) | (np.bincount(p)[p] > 1)
+    if not contested.any():
+        return near
+    cost = distances[near] - 1e-7 * areas[p] / areas[p].max()
+    t, p = t[contested], p[contested]
+    taken = ~contested
+    taken[np.flatnonzero(contested)[_cheapest(t, p, cost[contested])]] = True
+    return near[taken]
 
 
-def greedy(distance: np.ndarray, areas: np.ndarray, radius: float) -> np.ndarray:
+def _cheapest(t: np.ndarray, p: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """Which of the given pairs make the assignment with most pairs, then least total cost.
+
+    SciPy's sparse solver finds a partner for everybody. So each target, and each prediction, gets a stand-in
+    that it may take at the price of staying unmatched; and the stand-ins of a target and a prediction that
+    may take each other may do so too, for nothing.
+    """
+    # Importing SciPy takes longer than all else that is imported here, and few images leave a choice.
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+    (targets, t), (preds, p) = (np.unique(side, return_inverse=True) for side in (t, p))
+    n, m = len(targets), len(preds)
+    unmatched = (cost.max() + 1) * (min(n, m) + 1)
+    rows = np.concatenate([t, np.arange(n), n + np.arange(m), n + p])
+    columns = np.concatenate([p, m + np.arange(n), np.arange(m), m + t])
+    price = np.concatenate([cost, np.full(n + m, unmatched), np.zeros(len(cost))])
+    price += 1  # for every partner the same; a price of 0 would mean that there is no pair
+    both = n + m
+    partner = np.empty(both, np.int64)
+    row, column = min_weight_full_bipartite_matching(csr_array((price, (rows, columns)), (both, both)))
+    partner[row] = column
+    return np.flatnonzero(partner[t] == p)
+
+
+def greedy(pairs: np.ndarray, distances: np.ndarray, areas: np.ndarray, radius: float) -> np.ndarray:
     """Each target in raster order takes the first component near enough.
 
     The published ABC, DNANet and BasicIRSTD code: the first one still free, not the nearest. The count of
-    matches can therefore fall short of the best possible, and depends on the orientation of the image. Areas
-    do not matter.
+    matches can therefore fall short of the best possible, and depends on the orientation of the image.
+    Neither distances nor areas matter.
     """
-    near = distance < radius
-    free = np.ones(near.shape[1], bool)
-    pairs = []
-    for t in np.flatnonzero(near.any(1)):
-        candidates = np.flatnonzero(near[t] & free)
-        if len(candidates):
-            free[candidates[0]] = False
-            pairs.append((t, candidates[0]))
-    return np.array(pairs, np.int64).reshape(-1, 2)
+    matched, used, taken = set(), set(), []
+    for i, (t, p) in enumerate(pairs.tolist()):
+        if t not in matched and p not in used:
+            matched.add(t)
+            used.add(p)
+            taken.append(i)
+    return np.array(taken, np.int64)
 
 
-#: How predicted components are matched with targets: (n targets, m components) centroid distances in pixels,
-#: (m,) areas, and the radius that a pair must be strictly nearer than → (k, 2) pairs, ascending in targets.
-MATCHINGS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
+#: How predicted components are matched with targets: (k, 2) pairs (target, component) whose centroids are
+#: nearer than a radius, ascending; their (k,) distances in pixels; (m,) areas of all components; that radius
+#: → indices of the pairs that are taken, ascending.
+MATCHINGS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray]] = {
     'one-to-one': one_to_one,
     'greedy': greedy,
 }

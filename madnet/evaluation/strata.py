@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from madnet.evaluation.components import Components, overlap_matrix
+from madnet.evaluation.components import Components, find_overlaps
 from madnet.evaluation.matching import Match
 from madnet.evaluation.pixel import mean, ratio, whole
 
@@ -31,18 +31,20 @@ def target_rows(targets: Components, pred: Components, match: Match | None, scr:
         match: Their match; None where the protocol has none.
         scr: (n,) of :func:`local_scr`, NaN where unknown.
     """
-    overlap = overlap_matrix(targets, pred)
+    overlaps = find_overlaps(targets, pred)
     rows = np.full(len(targets), np.nan, TARGET)
     rows['x'], rows['y'] = targets.centroids.T
     rows['x0'], rows['y0'], rows['x1'], rows['y1'] = targets.boxes.T
     rows['area'], rows['scr'] = targets.areas, scr
-    rows['recall'] = overlap.sum(1) / targets.areas
+    found = np.bincount(overlaps.pairs[:, 0], overlaps.pixels, minlength=len(targets))
+    rows['recall'] = found / targets.areas
     rows['matched'] = 0
     if match is not None:
         t, p = match.pairs.T
         rows['matched'][t] = 1
         rows['distance'][t] = match.distances
-        rows['IoU'][t] = overlap[t, p] / (targets.areas[t] + pred.areas[p] - overlap[t, p])
+        shared = overlaps.of(t, p)
+        rows['IoU'][t] = shared / (targets.areas[t] + pred.areas[p] - shared)
     return rows
 
 

@@ -167,9 +167,7 @@ def run_with_kills(config: Path, folder: Path, kills: int, epoch: float, ranks: 
     return record
 
 
-def _wait_for(
-    moment: str, life: Life, run: Path, draw: random.Random, starting: float, epoch: float
-) -> None:
+def _wait_for(moment: str, life: Life, run: Path, draw: random.Random, starting: float, epoch: float) -> None:
     if moment == 'starting':
         until = draw.uniform(0, starting)
         life.wait_until(lambda: life.age > until)

@@ -15,7 +15,7 @@ from madnet.engine.checkpoint import BEST, LAST, read_checkpoint
 
 #: Kills of each run; a hundred take ten minutes and more: MADNET_KILLS=100.
 KILLS = int(os.environ.get('MADNET_KILLS', '10'))
-#: MAD-Net of width 4, four batches an epoch, two loading processes; no run is done before it was killed often.
+#: MAD-Net of width 4, four batches an epoch and process, two loading processes each.
 SMALL = """
 _base_ = ['{configs}/madnet_synthetic.py']
 model = dict(backbone=dict(base_channels=4))
