@@ -19,6 +19,8 @@ examples:
       raw logits, under every protocol; those with a base size at 512 x 512; metrics.json, per_image.csv
   python tools/evaluate.py work_dirs/net/scores --dataset nudt --threshold 0.3
       the test images of NUDT-SIRST, with its masks under $MADNET_DATA_ROOT, at another threshold
+  python tools/evaluate.py work_dirs/net/scores --dataset nuaa,nudt
+      a row for each set and one over all; maps in a sub-folder for each, as test.py --save-scores writes them
   python tools/evaluate.py published_at_512 masks --protocol acm --size 512
       maps that another program wrote at the network's size: score and mask are compared at 512 x 512
   python tools/evaluate.py --list-protocols
@@ -57,7 +59,7 @@ def parse_args() -> argparse.Namespace:
         '--dataset',
         metavar='NAME|FOLDER',
         help='score the images of a split of this data set, such as nudt, with its own masks where MASK_DIR '
-        'is not given',
+        'is not given; several with commas are scored one by one and together, their maps in PRED_DIR/NAME',
     )
     parser.add_argument('--split', default='test', metavar='PART', help='of --dataset (default: test)')
     parser.add_argument(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,33 @@ import numpy as np
 import madnet
 from madnet.datasets.catalogue import find_entry, identify_split, known_datasets, split_ids
 from madnet.datasets.sirst_dataset import SIRSTDataset
-from madnet.datasets.splits import ids_sha256
+from madnet.datasets.splits import few, ids_sha256
 from madnet.engine.config.dataset import find_sources
+from madnet.engine.several_sets import ScoredSet, content_of, labels_of, per_image_of, results_text
 from madnet.errors import UserError
+from madnet.evaluation.evaluator import joined
 from madnet.evaluation.folders import compare_folders, score_folder
 from madnet.evaluation.protocols import get_protocols
 from madnet.evaluation.thresholds import at_threshold, choose_threshold, parse_threshold, refuse_same_part
 from madnet.files import plain, write_json
-from madnet.records import MetricsFile, as_text, column, metrics_text, text_table, write_results
+from madnet.records import MetricsFile, as_text, column, text_table, write_results
 
 _SHOWN = 10
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The images of one set that are scored.
+
+    Attributes:
+        about: What ``metrics.json`` says of the set where its ids do not tell: name, split.
+        masks: Folder of the masks, or id → file.
+        options: Of :func:`~madnet.evaluation.folders.score_folder`, with what the set knows.
+    """
+
+    about: dict[str, str | None]
+    masks: str | Mapping[str, Path]
+    options: dict[str, Any]
 
 
 def evaluate_folder(
@@ -35,14 +54,16 @@ def evaluate_folder(
     """Score a folder, print the table, write ``metrics.json`` and ``per_image.csv`` under ``out`` if given.
 
     Args:
-        pred_dir: Score maps.
+        pred_dir: Score maps; of several sets, in a sub-folder for each, by its name, as ``tools/test.py
+            --save-scores`` writes them, or all in one where no two images have the same id.
         mask_dir: Masks; None for those of the data set.
         protocols: Names with commas, or ``'all'``.
         out: Folder, or None.
-        dataset: A name of the catalogue or a folder, whose split says which images are scored.
+        dataset: A name of the catalogue or a folder, whose split says which images are scored; several with
+            commas are scored one by one, and together.
         split: Which part of it.
         threshold: Probability above which is target, in place of the protocols' own; ``'best:val'`` for the
-            one with the best IoU on the maps of that part of the data set, which lie in ``pred_dir`` too.
+            one with the best IoU on the maps of that part of the data, which lie in ``pred_dir`` too.
         **options: Of :func:`~madnet.evaluation.folders.score_folder`.
 
     Returns:
@@ -57,63 +78,111 @@ def evaluate_folder(
         if dataset is None:
             raise UserError(f'--threshold best:{part}: needs --dataset, which says what images these are.')
         refuse_same_part(part, [split])
-        masks, those = _choose_images(mask_dir, dataset, part, options)
-        counted = score_folder(pred_dir, masks, 'native', **those)[0]
+        on, _ = _score(pred_dir, _choose_images(mask_dir, dataset, part, options), ['native'])
+        counted = joined({label: one.evaluator for label, one in on.items()})
         value, found['threshold_chosen_on'] = choose_threshold(counted, part)
     if value is not None:
         found['threshold'] = value
         chosen = get_protocols([at_threshold(p, value) for p in chosen])
-    masks, options = _choose_images(mask_dir, dataset, split, options)
-    evaluator, left_out = score_folder(pred_dir, masks, chosen, **options)
-    mask_dir = mask_dir or dataset
+    sets, left_out = _score(pred_dir, _choose_images(mask_dir, dataset, split, options), chosen)
     content = {
         'predictions': str(pred_dir),
-        'masks': str(mask_dir),
-        'dataset': _describe(evaluator.names, mask_dir),
+        'masks': str(mask_dir or dataset),
         **found,
-        'results': evaluator.compute(),
-        'details': evaluator.details(),
+        **content_of(sets),
         'left_out': left_out,
         'versions': {'madnet': madnet.__version__, 'numpy': np.__version__},
     }
     report = MetricsFile.from_json(plain(content))
-    print(f'{pred_dir}: {len(evaluator)} images' + (f', {len(left_out)} left out' if left_out else ''))
+    print(f'{pred_dir}: {report.dataset.images} images' + (f', {len(left_out)} left out' if left_out else ''))
+    for label, one in (report.sets or {}).items():
+        print(f'{label}: {one.dataset.images} images')
     if report.threshold_text:
         print(report.threshold_text)
-    print(metrics_text(report.results))
+    print(results_text(report))
     if out:
-        for path in write_results(out, report, evaluator.per_image()):
+        for path in write_results(out, report, per_image_of(sets)):
             print(f'written {path}')
     return report
 
 
+def _score(
+    pred_dir: str, images: Mapping[str, _Images], protocols
+) -> tuple[dict[str, ScoredSet], tuple[str, ...]]:
+    """Counts of each set, and what was left out."""
+    sets, left_out = {}, []
+    for label, folder in _folders_of(pred_dir, images).items():
+        chosen = images[label]
+        evaluator, problems = score_folder(folder, chosen.masks, protocols, **chosen.options)
+        known = identify_split(evaluator.names) or chosen.about
+        about = {'images': len(evaluator), 'split_sha256': ids_sha256(evaluator.names)}
+        sets[label] = ScoredSet({**known, **about}, evaluator)
+        left_out += [f'{label}: {p}' for p in problems] if len(images) > 1 else problems
+    return sets, tuple(left_out)
+
+
+def _folders_of(pred_dir: str, images: Mapping[str, _Images]) -> dict[str, Path]:
+    """Where the maps of each set lie."""
+    own = {label: Path(pred_dir, label) for label in images}
+    if len(images) > 1 and any(map(Path.is_dir, own.values())):
+        return own
+    seen: set[str] = set()
+    for label, one in images.items() if len(images) > 1 else ():
+        twice = sorted(seen.intersection(one.options['ids']))
+        if twice:
+            raise UserError(
+                f'{pred_dir}: {len(twice)} images of {label} have ids that another set has too '
+                f'({few(twice)}); put the maps of each into its folder: {", ".join(map(str, own.values()))}.'
+            )
+        seen.update(one.options['ids'])
+    return dict.fromkeys(images, Path(pred_dir))
+
+
 def _choose_images(
     mask_dir: str | None, dataset: str | None, split: str, options: dict[str, Any]
-) -> tuple[str | dict[str, Path], dict[str, Any]]:
-    """Masks, and the options with the ids and images of a split of a data set where one is named."""
+) -> dict[str, _Images]:
+    """The images of each set, by its name; of a folder of masks alone, all that it holds."""
     if dataset is None:
         if mask_dir is None:
             raise UserError('expected MASK_DIR, or --dataset to take the masks of.')
-        return mask_dir, {'mended': _mended(Path(mask_dir)), **options}
+        more = {'mended': _mended(Path(mask_dir)), **options}
+        return {mask_dir: _Images({'name': mask_dir}, mask_dir, more)}
     if mask_dir is not None:
         entry = find_entry(dataset)
         if entry is None:
             raise UserError(
-                f'--dataset {dataset}: beside MASK_DIR expected a data set of the catalogue, for its lists '
+                f'--dataset {dataset}: beside MASK_DIR expected one data set of the catalogue, for its lists '
                 f'({", ".join(known_datasets())}); give --ids for lists of your own.'
             )
         ids = options.get('ids') or split_ids(entry.name, split)
-        return mask_dir, {'mended': _mended(Path(mask_dir)), **options, 'ids': ids}
-    sources = find_sources(dataset)
-    if len(sources) != 1:
-        raise UserError(f'--dataset {dataset}: expected one data set; folders of maps are scored one by one.')
-    data = SIRSTDataset(**sources[0].arguments, split=split)
+        more = {'mended': _mended(Path(mask_dir)), **options, 'ids': ids}
+        return {entry.name: _Images({'name': mask_dir}, mask_dir, more)}
+    sources = [source.arguments for source in find_sources(dataset)]
+    given = [f'--{k.replace("image_dir", "images")}' for k in ('ids', 'image_dir') if options.get(k)]
+    if len(sources) > 1 and given:
+        raise UserError(f'--dataset {dataset}: {given[0]} is for one data set; leave it out, or score one.')
+    return {
+        label: _images_of(arguments, split, options)
+        for label, arguments in zip(labels_of(sources), sources, strict=True)
+    }
+
+
+def _images_of(arguments: dict[str, str], split: str, options: dict[str, Any]) -> _Images:
+    """The images of a part of a data set, with its own masks."""
+    data = SIRSTDataset(**arguments, split=split)
     samples = {info['img_id']: info for info in map(data.get_data_info, range(len(data)))}
+    if len(samples) < len(data):
+        raise UserError(
+            f'{data.dataset_name}, {split!r}: images of two parts have the same id; score each part alone.'
+        )
     images, masks = (
         {i: Path(info[key]) for i, info in samples.items()} for key in ('img_path', 'seg_map_path')
     )
     more = {'ids': options.get('ids') or [*samples], 'image_dir': options.get('image_dir') or images}
-    return masks, {**options, **more}
+    about = {'name': data.dataset_name}
+    if not options.get('ids'):
+        about |= {'split': data.split, 'split_set': data.split_set}
+    return _Images(about, masks, {**options, **more})
 
 
 def _mended(mask_dir: Path) -> dict[str, Path]:
@@ -124,12 +193,6 @@ def _mended(mask_dir: Path) -> dict[str, Path]:
         if entry:
             return {i: root / fix for i, fix in entry.mask_fixes.items() if (root / fix).is_file()}
     return {}
-
-
-def _describe(names: list[str], mask_dir: str) -> dict:
-    """The images as ``metrics.json`` names them: a known split where these are its ids, else the folder."""
-    known = identify_split(names) or {'name': str(mask_dir)}
-    return {**known, 'images': len(names), 'split_sha256': ids_sha256(names)}
 
 
 def compare(
@@ -155,8 +218,10 @@ def compare(
     Returns:
         What ``compare.json`` holds.
     """
-    masks, options = _choose_images(mask_dir, dataset, split, options)
-    report = compare_folders(dir_a, dir_b, masks, protocol, **options)
+    images = [*_choose_images(mask_dir, dataset, split, options).values()]
+    if len(images) != 1:
+        raise UserError(f'--dataset {dataset}: --compare takes one data set.')
+    report = compare_folders(dir_a, dir_b, images[0].masks, protocol, **images[0].options)
     print(f'A {dir_a}\nB {dir_b}\n{len(report["images"])} images, protocol {report["protocol"]}')
     rows = [['', 'A', 'B', 'B − A', '95 % interval', 'p']]
     for metric, numbers in report['metrics'].items():

@@ -18,7 +18,6 @@ from mmseg.registry import DATASETS, METRICS
 
 import madnet
 from madnet.datasets.sirst_dataset import TargetDataset
-from madnet.datasets.splits import ids_sha256
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import load_weights, recorded_statistics, sha256_of
 from madnet.engine.checkpoint_file import find_checkpoint, is_shipped, read_checkpoint
@@ -26,6 +25,7 @@ from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.runner import MadnetRunner, build_runner
+from madnet.engine.several_sets import ScoredSet, content_of, labels_of, per_image_of, results_text
 from madnet.engine.training_free import is_training_free
 from madnet.engine.training_record import training_of
 from madnet.errors import UserError
@@ -34,7 +34,7 @@ from madnet.evaluation.evaluator import joined
 from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.thresholds import at_threshold, choose_threshold, parse_threshold, refuse_same_part
 from madnet.files import plain
-from madnet.records import MetricsFile, metrics_text, write_results
+from madnet.records import MetricsFile, write_results
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def run_test(
     if chosen_on is not None:
         refuse_same_part(chosen_on, {d.get('split') if split is None else split for d in _test_sets(cfg)})
         on = score(chosen_on, ['native'], [])
-        counted = joined({label: one.metric.evaluator for label, one in on.items()})
+        counted = joined({label: one.evaluator for label, one in _counted(on).items()})
         value, found['threshold_chosen_on'] = choose_threshold(counted, chosen_on)
     if value is not None:
         found['threshold'] = value
@@ -132,12 +132,7 @@ def run_test(
     sets = score(split, chosen, hooks)
     found = report(sets, config, checkpoint, **found)
     if is_main_process():
-        per_image = [
-            {'dataset': label, **row} if len(sets) > 1 else row
-            for label, one in sets.items()
-            for row in one.metric.per_image
-        ]
-        write_results(out, found, per_image)
+        write_results(out, found, per_image_of(_counted(sets)))
         print(_in_words(found))
         print(f'numbers  {out / "metrics.json"}, {out / "per_image.csv"}')
         if save_scores:
@@ -165,6 +160,10 @@ def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
     return Scored(runner, _describe(runner.test_dataloader.dataset), find_metric(runner))
 
 
+def _counted(sets: Mapping[str, Scored]) -> dict[str, ScoredSet]:
+    return {label: ScoredSet(one.dataset, one.metric.evaluator) for label, one in sets.items()}
+
+
 def _describe(dataset: Any) -> dict:
     """What ``metrics.json`` says of a data set; of another package's, its folder and size."""
     if hasattr(dataset, 'describe'):
@@ -187,11 +186,7 @@ def configs_by_set(cfg: Config, hooks: Sequence[dict]) -> dict[str, Config]:
         hooks: Configs of its hooks; of several sets, each gets folders of its own from them.
     """
     datasets = _test_sets(cfg)
-    names = [str(d.get('name') or Path(str(d.get('data_root') or d.type)).name) for d in datasets]
-    if len(set(names)) < len(names):
-        names = [f'{n} {d.get("split") or ""}'.strip() for n, d in zip(names, datasets, strict=True)]
-    if len(set(names)) < len(names):
-        names = [f'{n} #{i}' for i, n in enumerate(names, 1)]
+    names = labels_of(datasets)
     made = {}
     for name, dataset in zip(names, datasets, strict=True):
         made[name] = copy.deepcopy(cfg)
@@ -285,17 +280,14 @@ def report(sets: Mapping[str, Scored], config: str, checkpoint: str | None, **mo
         checkpoint: Path of the weights, None for a training-free detector.
         more: ``training``; ``threshold`` and ``threshold_chosen_on`` where it is not the protocols' own.
     """
-    scored = [*sets.values()]
-    model = scored[0].runner.bare_model
+    model = next(iter(sets.values())).runner.bare_model
     content = {
         'config': str(config),
         'checkpoint': checkpoint
         and {'path': str(checkpoint), 'sha256': sha256_of(find_checkpoint(checkpoint))},
-        'dataset': scored[0].dataset,
         'views': getattr(getattr(model, 'test_cfg', None), 'views', 1),
         **more,
-        'results': scored[0].metric.full_results,
-        'details': scored[0].metric.details(),
+        **content_of(_counted(sets)),
         'versions': {
             'madnet': madnet.__version__,
             'torch': torch.__version__,
@@ -304,24 +296,6 @@ def report(sets: Mapping[str, Scored], config: str, checkpoint: str | None, **mo
             'python': platform.python_version(),
         },
     }
-    if len(sets) > 1:
-        content['sets'] = {
-            label: {
-                'dataset': one.dataset,
-                'results': one.metric.full_results,
-                'details': one.metric.details(),
-            }
-            for label, one in sets.items()
-        }
-        every = joined({label: one.metric.evaluator for label, one in sets.items()})
-        splits = {one.dataset.get('split') for one in scored}
-        content['dataset'] = {
-            'name': ' + '.join(sets),
-            'split': splits.pop() if len(splits) == 1 else None,
-            'images': len(every),
-            'split_sha256': ids_sha256(every.names),
-        }
-        content |= {'results': every.compute(), 'details': every.details()}
     if getattr(model, 'training_free', False):
         content['detector'] = model.describe()
     return MetricsFile.from_json(plain(content))
@@ -337,12 +311,7 @@ def _in_words(found: MetricsFile) -> str:
         lines.append('{title}; detections where {formula} (rule {rule})'.format(**found.detector))
     if found.threshold is not None:
         lines.append(found.threshold_text)
-    if not found.sets:
-        return '\n'.join([*lines, metrics_text(found.results)])
-    for protocol, everything in found.results.items():
-        rows = {label: one.results[protocol] for label, one in sets.items()}
-        lines.append(metrics_text({**rows, 'all': everything}, f'protocol {protocol}'))
-    return '\n'.join(lines)
+    return '\n'.join([*lines, results_text(found)])
 
 
 def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool, work_dir: str) -> None:

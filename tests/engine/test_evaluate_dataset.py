@@ -8,6 +8,7 @@ from madnet.engine.evaluate import compare, evaluate_folder
 from madnet.errors import UserError
 from madnet.evaluation import evaluate, make_protocol, score_folder
 from madnet.evaluation.arrays import resize_mask
+from madnet.records import read_per_image
 
 
 @pytest.fixture
@@ -44,13 +45,87 @@ def test_a_split_is_scored_with_its_own_masks(mine, tmp_path, capsys):
     assert sorted(row['name'] for row in both['images']) == sorted(ids)
 
 
+def write_other(root, ids):
+    """A second set, in folders by part, and its score maps: (data set, maps)."""
+    rng = np.random.default_rng(1)
+    mask = np.zeros((40, 40), np.uint8)
+    mask[8:11, 8:11] = 255
+    for part in ('trainval', 'test'):
+        for n, i in enumerate(ids):
+            picture = rng.integers(0, 255, mask.shape, np.uint8)
+            for folder, pixels in (('images', picture), ('masks', np.roll(mask, 5 * n, 0))):
+                (root / part / folder).mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(root / part / folder / f'{part[0]}{i}.png'), pixels)
+    maps = root.with_name(f'{root.name}_maps')
+    maps.mkdir()
+    for path in root.rglob('images/*.png'):
+        np.save(maps / f'{path.stem}.npy', rng.random(mask.shape).astype(np.float32) * 0.6)
+    return root, maps
+
+
+def test_several_sets_have_a_row_each_and_one_over_all(mine, tmp_path, capsys):
+    root, maps = mine
+    other, other_maps = write_other(tmp_path / 'other', range(3))
+    scores = tmp_path / 'scores'
+    scores.mkdir()
+    (scores / 'mine').symlink_to(maps)
+    (scores / 'other').symlink_to(other_maps)
+    both = f'{root},{other}'
+    found = evaluate_folder(str(scores), None, 'native,acm', str(tmp_path / 'out'), dataset=both)
+    printed = capsys.readouterr().out
+    for label in ('mine', 'other', 'all'):
+        assert sum(line.startswith(label + '  ') for line in printed.splitlines()) == 2
+    alone = [
+        evaluate_folder(str(m), None, 'native,acm', None, dataset=str(d))
+        for m, d in ((maps, root), (other_maps, other))
+    ]
+    assert [str(one.results) for one in found.sets.values()] == [str(one.results) for one in alone]
+    assert [one.dataset.split for one in found.sets.values()] == ['test', 'test']
+    assert found.dataset.name == 'mine + other'
+    assert found.dataset.images == 4 + 3
+    for count in ('targets', 'matched', 'false_pixels', 'pixels'):
+        assert found.results['native'][count] == sum(one.results['native'][count] for one in alone)
+    rows = read_per_image(tmp_path / 'out' / 'per_image.csv')
+    assert [r['dataset'] for r in rows] == ['mine'] * 8 + ['other'] * 6
+    # images of both in one folder, since no two have the same id
+    flat = tmp_path / 'flat'
+    flat.mkdir()
+    for path in [*maps.iterdir(), *other_maps.iterdir()]:
+        (flat / path.name).symlink_to(path)
+    assert str(evaluate_folder(str(flat), None, 'native,acm', None, dataset=both).results) == str(
+        found.results
+    )
+    # the threshold is that of the training parts of both together
+    chosen = evaluate_folder(str(scores), None, 'native', None, dataset=both, threshold='best:trainval')
+    assert "on 'trainval', 11 images" in chosen.threshold_text
+
+
+def test_several_sets_that_cannot_be_scored_together(mine, tmp_path):
+    root, maps = mine
+    other, _ = write_other(tmp_path / 'other', range(3))
+    for path in (other / 'test').rglob('t*.png'):
+        path.rename(path.with_name(path.name.replace('t', '', 1).replace('0', '8')))  # ids of the other set
+    both = f'{root},{other}'
+    with pytest.raises(UserError, match=r'1 images of other have ids .*\(8\); put the maps of each into'):
+        evaluate_folder(str(maps), None, 'native', None, dataset=both)
+    (maps / 'mine').mkdir()
+    with pytest.raises(UserError, match='no file in'):
+        evaluate_folder(str(maps), None, 'native', None, dataset=both)
+    with pytest.raises(UserError, match='--ids is for one data set'):
+        evaluate_folder(str(maps), None, 'native', None, dataset=both, ids=['8'])
+    with pytest.raises(UserError, match='--compare takes one data set'):
+        compare(str(maps), str(maps), None, 'native', None, dataset=both)
+    with pytest.raises(UserError, match='beside MASK_DIR expected one data set'):
+        evaluate_folder(str(maps), str(root / 'masks'), 'native', None, dataset=both)
+
+
 def test_the_shipped_lists_serve_beside_other_masks(data_root, tmp_path):
     maps = tmp_path / 'maps'
     maps.mkdir()
     np.save(maps / 'none.npy', np.zeros((4, 4), np.float32))
     with pytest.raises(UserError, match='86 files do not fit: Misc_110 has no prediction'):
         evaluate_folder(str(maps), str(data_root / 'NUAA-SIRST/masks'), 'native', None, dataset='nuaa')
-    with pytest.raises(UserError, match='beside MASK_DIR expected a data set of the catalogue'):
+    with pytest.raises(UserError, match='beside MASK_DIR expected one data set of the catalogue'):
         evaluate_folder(str(maps), str(tmp_path), 'native', None, dataset='unknown')
 
 

@@ -1,0 +1,89 @@
+"""Data sets that are scored together: what files and the terminal say of each, and of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from madnet.datasets.splits import ids_sha256
+from madnet.evaluation.evaluator import Evaluator, joined
+from madnet.records import MetricsFile, metrics_text
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """One data set and its counts.
+
+    Attributes:
+        dataset: What ``metrics.json`` says of it: name, split, number of images.
+        evaluator: With the counts.
+    """
+
+    dataset: dict[str, Any]
+    evaluator: Evaluator
+
+
+def labels_of(datasets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names that tell data sets apart: of the set or its folder, with the split or a number where they must.
+
+    Args:
+        datasets: Arguments of data sets: ``name``, ``data_root`` or ``type``, and ``split``.
+    """
+    names = [str(d.get('name') or Path(str(d.get('data_root') or d.get('type'))).name) for d in datasets]
+    if len(set(names)) < len(names):
+        names = [f'{n} {d.get("split") or ""}'.strip() for n, d in zip(names, datasets, strict=True)]
+    if len(set(names)) < len(names):
+        names = [f'{n} #{i}' for i, n in enumerate(names, 1)]
+    return names
+
+
+def content_of(sets: Mapping[str, ScoredSet]) -> dict[str, Any]:
+    """``dataset``, ``results`` and ``details`` of ``metrics.json``; of several sets those of all images, and
+    ``sets`` with each one's own.
+
+    Args:
+        sets: By :func:`labels_of`.
+    """
+    parts = {
+        label: {
+            'dataset': one.dataset,
+            'results': one.evaluator.compute(),
+            'details': one.evaluator.details(),
+        }
+        for label, one in sets.items()
+    }
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    every = joined({label: one.evaluator for label, one in sets.items()})
+    splits = {one.dataset.get('split') for one in sets.values()}
+    dataset = {
+        'name': ' + '.join(sets),
+        'split': splits.pop() if len(splits) == 1 else None,
+        'images': len(every),
+        'split_sha256': ids_sha256(every.names),
+    }
+    return {'dataset': dataset, 'results': every.compute(), 'details': every.details(), 'sets': parts}
+
+
+def per_image_of(sets: Mapping[str, ScoredSet]) -> list[dict[str, Any]]:
+    """Rows of ``per_image.csv``; of several sets with the set's name in each."""
+    return [
+        {'dataset': label, **row} if len(sets) > 1 else row
+        for label, one in sets.items()
+        for row in one.evaluator.per_image()
+    ]
+
+
+def results_text(found: MetricsFile) -> str:
+    """A table of one set; of several, a table a protocol with a row for each set and one for all."""
+    if not found.sets:
+        return metrics_text(found.results)
+    return '\n'.join(
+        metrics_text(
+            {**{label: one.results[protocol] for label, one in found.sets.items()}, 'all': everything},
+            f'protocol {protocol}',
+        )
+        for protocol, everything in found.results.items()
+    )
