@@ -21,8 +21,11 @@ def run(
 ) -> int:
     """Print the findings, mend a copy; returns 1 where there are errors that are not mended, else 0."""
     from madnet.curation.inspection import as_record, as_text, inspect
+    from madnet.errors import UserError
     from madnet.files import json_text
 
+    if examples < 1:
+        raise UserError(f'--examples: found {examples}, expected 1 or more.')
     found = inspect(source, split_set)
     print(json_text(as_record(found)) if json else as_text(found, examples), end='' if json else '\n')
     if fix:

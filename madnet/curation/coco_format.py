@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from madnet.curation.labels import Labelled, Shape, boxes_of, decode_rle, encode_rle
+from madnet.curation.labels import Labelled, Shape, boxes_of, decode_rle, encode_rle, refuse_unknown
 from madnet.curation.writing import NewSet
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
@@ -47,8 +47,7 @@ def read_coco(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
 def _read_one(path: Path, classes: Sequence[str] | None) -> list[Labelled]:
     content = read_json(path)
     names = {c['id']: str(c['name']) for c in content.get('categories', ())}
-    if classes and not set(classes) <= set(names.values()):
-        raise UserError(f'{path}: --classes {",".join(classes)}, but there are {", ".join(names.values())}.')
+    refuse_unknown(classes, names.values(), path)
     images: dict[Any, Labelled] = {}
     for image in content['images']:
         name = Path(str(image['file_name']))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from madnet import __version__
 from madnet.curation.coco_format import find_coco, read_coco, write_coco
-from madnet.curation.labels import LEVEL, Labelled, Shape, mask_of, rule
+from madnet.curation.labels import BOXES, LEVEL, Labelled, Shape, mask_of, rule
 from madnet.curation.voc_format import is_voc, read_voc, write_voc
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.curation.yolo_format import is_yolo, read_yolo, write_yolo
 from madnet.datasets.layouts import layouts_in_words
-from madnet.datasets.locate import locate, name_of
+from madnet.datasets.locate import locate_source, name_of
 from madnet.datasets.selection import select
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
@@ -65,7 +65,7 @@ def convert(
             counts['targets (8-connected components) in the masks'] = components
         else:
             _WRITERS[to](new, parts)
-            how = 'Each 8-connected component of a mask above 127 is one target; its box is the smallest.'
+            how = BOXES
         made = {
             'by': f'tools/dataset.py convert --to {to}',
             'madnet': __version__,
@@ -82,7 +82,7 @@ def _read(
     source: str, split_set: str | None, classes: Sequence[str] | None
 ) -> tuple[str, str, dict[str, list[Labelled]]]:
     path = Path(source).expanduser()
-    if path.exists():
+    if source and path.exists():
         for form, fits, read in _READERS:
             if (path.is_dir() or form == 'coco') and fits(path):
                 return form, name_of(path if path.is_dir() else path.parent), read(path, classes)
@@ -100,8 +100,7 @@ def _read(
 
 
 def _read_masks(source: str, split_set: str | None) -> tuple[str, dict[str, list[Labelled]]]:
-    path = Path(source).expanduser()
-    folder, entry, name = locate(path, None) if path.is_dir() else locate(None, source)
+    folder, entry, name = locate_source(source)
     if folder.by_part or folder.lists or (entry and entry.split_sets):
         wanted = {}
         for split, ours in (('train', 'fit'), ('val', 'val'), ('test', 'test')):

@@ -60,7 +60,13 @@ def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
         UserError: The server refuses, the connection breaks again and again (what came is kept), or the hash
             is another one.
     """
-    stem = re.sub(r'[^\w.-]', '_', unquote(Path(urlsplit(url).path).name))[-80:] or 'download'
+    try:
+        address = urlsplit(url)
+        if not address.hostname:
+            raise ValueError('no host')
+    except ValueError as error:
+        raise UserError(f'{url}: not an address that can be read ({error}).') from None
+    stem = re.sub(r'[^\w.-]', '_', unquote(Path(address.path).name))[-80:] or 'download'
     target = folder / f'{hashlib.sha256(url.encode()).hexdigest()[:12]}-{stem}'
     part = target.with_name(target.name + '.part')
     if not target.is_file():
@@ -102,7 +108,8 @@ def _complete(url: str, part: Path) -> None:
         except ValueError as error:
             raise UserError(f'{url}: not an address that can be read ({error}).') from None
     size = part.stat().st_size if part.is_file() else 0
-    raise UserError(f'{url}: {reason}; {size:,} bytes are kept in {part}, run again to go on from there.')
+    kept = f'; {size:,} bytes are kept in {part}, run again to go on from there' if size else ''
+    raise UserError(f'{url}: {reason}{kept}.')
 
 
 def _go_on(url: str, part: Path) -> bool:

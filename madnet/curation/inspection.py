@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,12 +12,12 @@ import numpy as np
 from madnet.datasets.catalogue import Entry, published_lists
 from madnet.datasets.duplicates import thumbnail
 from madnet.datasets.layouts import Folder, Pair, read_folder
-from madnet.datasets.locate import locate
+from madnet.datasets.locate import locate_source
 from madnet.datasets.splits import ids_sha256, read_ids, split_of
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.evaluation.rules import half
-from madnet.images import EXTENSIONS, fit_mask, read_image, read_mask
+from madnet.images import EXTENSIONS, fit_mask, image_size, read_image, read_mask
 from madnet.progress import progress_bar
 
 #: From bad to harmless: what would be refused or make wrong numbers; what one has to know before one trusts a
@@ -146,8 +147,7 @@ def inspect(source: str, split_set: str | None = None, name: str | None = None) 
     Raises:
         UserError: No data set in a layout that can be read, or no lists of that name.
     """
-    path = Path(source).expanduser()
-    folder, entry, name = locate(path, name) if path.is_dir() else locate(None, source)
+    folder, entry, name = locate_source(source, name)
     keys = [(part, i) for part, pairs in folder.pairs.items() for i in sorted(pairs)]
     bar = progress_bar(keys, what=f'check {name}')
     found = Inspection(folder, entry, name, {key: look(folder.pairs[key[0]][key[1]]) for key in bar})
@@ -156,6 +156,7 @@ def inspect(source: str, split_set: str | None = None, name: str | None = None) 
     _find_mask_values(found)
     _find_mended(found)
     _read_splits(found, split_set)
+    _find_crossings(found)
     _find_duplicates(found)
     _note_the_rest(found)
     found.findings.sort(key=lambda f: SEVERITIES.index(f.severity))
@@ -287,10 +288,15 @@ def _find_mended(found: Inspection) -> None:
         used = found.folder.find(image_id)
         if pair is None or pair == used:
             continue
-        facts = look(pair)
+        sizes = [_size(_size_of(path)) for path in (pair.mask, pair.image)]
         what = f'the mask {used.mask.relative_to(found.folder.root)} is used instead'
-        name = f'{image_id} ({_size(facts.mask_size)} for {_size(facts.size)})'
+        name = f'{image_id} ({" for ".join(sizes)})'
         found.add('warning', 'mask of another size', what, [name])
+
+
+def _size_of(path: Path | None) -> tuple[int, int] | None:
+    with suppress(UserError):
+        return image_size(path) if path else None
 
 
 def _size(size: tuple[int, int] | None) -> str:
@@ -327,6 +333,22 @@ def _read_splits(found: Inspection, only: str | None) -> None:
     if only is not None and not found.splits:
         there = ', '.join([*(entry.split_sets if entry else ()), *folder.lists]) or 'none'
         raise UserError(f'{found.name}: no lists {only!r}; there are {there}.')
+
+
+def _find_crossings(found: Inspection) -> None:
+    """Images that one author's lists test on and another's train on."""
+    crossings = []
+    for name, splits in found.splits.items():
+        test = set(splits.get('test', ()))
+        shared = {o: len(test.intersection(training_keys(s))) for o, s in found.splits.items() if o != name}
+        counts = ', '.join(f'{n} of {other}' for other, n in shared.items() if n)
+        if counts:
+            crossings.append(f'{name} ({counts})')
+    what = (
+        'test images that other lists train on, so that weights of one and numbers of the other say nothing '
+        'together'
+    )
+    found.add('note', 'lists that cross', what, crossings)
 
 
 def _identity(lists: dict[str, Sequence[str]]) -> str:

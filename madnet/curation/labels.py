@@ -1,11 +1,12 @@
 """What people mark targets with: exact masks, outlines, boxes and points; and how each becomes the other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 
 #: Pixels around a box (or half the side of a point's window) in which the background is measured.
@@ -191,6 +192,21 @@ def _inside(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarra
             odd[min(int(y.mean()) - y0, y1 - y0 - 1), min(int(x.mean()) - x0, x1 - x0 - 1)] = True
         mask[y0:y1, x0:x1] ^= odd
     return mask
+
+
+def refuse_unknown(classes: Sequence[str] | None, known: Iterable[str], where: object) -> None:
+    """Raise a UserError where a class is asked for that a data set does not have."""
+    if not set(classes or ()) <= set(known):
+        raise UserError(
+            f'{where}: --classes {",".join(classes)}, but there are {", ".join(known) or "none"}.'
+        )
+
+
+#: How marks become boxes, for the record.
+BOXES = (
+    'Boxes as they are; of a mask, the smallest around each 8-connected component of what is above 127; of '
+    'an outline, the smallest around it; of a point, the 3 × 3 pixels around it.'
+)
 
 
 def boxes_of(labelled: Labelled) -> list[tuple[float, float, float, float]]:

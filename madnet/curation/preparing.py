@@ -45,6 +45,8 @@ def prepare(
             f'--test-share {test_share}, --limit-gb {limit_gb}: expected a share from 0 to below 1, and a '
             'limit above 0.'
         )
+    if not name.strip() or '/' in name or not name.isprintable():
+        raise UserError(f'NAME: found {name!r}, expected a word, such as mine, or a name of the catalogue.')
     entry = find_entry(name)
     name = entry.name if entry else name
     with fresh_folder(out) as folder:

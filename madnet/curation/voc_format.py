@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from madnet.curation.labels import Labelled, Shape, boxes_of
+from madnet.curation.labels import Labelled, Shape, boxes_of, refuse_unknown
 from madnet.curation.writing import NewSet
 from madnet.datasets.splits import read_ids
 from madnet.errors import UserError
@@ -26,10 +26,12 @@ def read_voc(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labell
         UserError: An XML cannot be read, an image is not there.
     """
     labels = root / 'Annotations'
-    images = {}
+    images: dict[str, Labelled] = {}
+    seen: dict[str, None] = {}
     for path in sorted(labels.rglob('*.xml')):
-        labelled = _read_xml(path, path.relative_to(labels).with_suffix('').as_posix(), root, classes)
+        labelled = _read_xml(path, path.relative_to(labels).with_suffix('').as_posix(), root, classes, seen)
         images[labelled.image_id] = labelled
+    refuse_unknown(classes, seen, root)
     found: dict[str, list[Labelled]] = {}
     for split in ('train', 'val', 'trainval', 'test'):
         path = root / 'ImageSets' / 'Main' / f'{split}.txt'
@@ -42,7 +44,9 @@ def read_voc(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labell
     return found or {'': list(images.values())}
 
 
-def _read_xml(path: Path, image_id: str, root: Path, classes: Sequence[str] | None) -> Labelled:
+def _read_xml(
+    path: Path, image_id: str, root: Path, classes: Sequence[str] | None, seen: dict[str, None]
+) -> Labelled:
     try:
         data = path.read_bytes()
         if b'<!DOCTYPE' in data or b'<!ENTITY' in data:
@@ -63,7 +67,9 @@ def _read_xml(path: Path, image_id: str, root: Path, classes: Sequence[str] | No
         raise UserError(f'{path}: no image {image_id} in {", ".join(_IMAGES[:3])} beside Annotations.')
     labelled = Labelled(image_id, image, [], image_size(image))
     for target in tree.iter('object'):
-        if classes and (target.findtext('name') or '') not in classes:
+        name = target.findtext('name') or ''
+        seen[name] = None
+        if classes and name not in classes:
             continue
         labelled.shapes.append(_shape(target, path))
     return labelled

@@ -13,7 +13,7 @@ import numpy as np
 
 from madnet.datasets.splits import ids_sha256
 from madnet.errors import UserError
-from madnet.files import write_json
+from madnet.files import what_to_do, write_json
 from madnet.images import encode_png
 
 #: The file that says what a data set is and how it came to be.
@@ -36,7 +36,9 @@ def fresh_folder(out: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, out)
     except OSError as error:
-        raise UserError(f'{out}: cannot be written ({error.strerror or error}).') from None
+        raise UserError(
+            f'{out}: cannot be written ({error.strerror or error}). {what_to_do(error.errno)}'
+        ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

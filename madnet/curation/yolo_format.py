@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from madnet.curation.labels import Labelled, Shape, boxes_of
+from madnet.curation.labels import Labelled, Shape, boxes_of, refuse_unknown
 from madnet.curation.writing import NewSet
 from madnet.errors import UserError
 from madnet.images import EXTENSIONS, image_size
@@ -36,17 +36,21 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
         UserError: A line that is none of ``class x y``, ``class x y w h``, ``class x1 y1 x2 y2 x3 y3 …``.
     """
     found: dict[str, list[Labelled]] = {}
+    seen: dict[str, None] = {}
     for split, images, labels in _folders(root):
         for path in sorted(p for p in images.rglob('*') if p.suffix.lower() in EXTENSIONS):
             name = path.relative_to(images).with_suffix('')
             size = image_size(path)
             text = labels / f'{name.as_posix()}.txt'
-            shapes = _read_text(text, size, classes) if text.is_file() else []
+            shapes = _read_text(text, size, classes, seen) if text.is_file() else []
             found.setdefault(split, []).append(Labelled(name.as_posix(), path, shapes, size))
+    refuse_unknown(classes, seen, root)
     return found
 
 
-def _read_text(path: Path, size: tuple[int, int], classes: Sequence[str] | None) -> list[Shape]:
+def _read_text(
+    path: Path, size: tuple[int, int], classes: Sequence[str] | None, seen: dict[str, None]
+) -> list[Shape]:
     shapes = []
     try:
         lines = path.read_text(encoding='utf-8-sig').splitlines()
@@ -54,6 +58,8 @@ def _read_text(path: Path, size: tuple[int, int], classes: Sequence[str] | None)
         raise UserError(f'{path}: not readable as text ({error}).') from None
     for number, line in enumerate(lines, 1):
         kind, *values = line.split() or ['']
+        if kind:
+            seen[kind] = None
         if not kind or (classes and kind not in classes):
             continue
         try:

@@ -64,6 +64,25 @@ def _mend_masks(folder: Folder, entry: Entry) -> None:
                 pairs[image_id] = replace(pairs[image_id], mask=folder.root / fix)
 
 
+def locate_source(source: str, name: str | None = None) -> tuple[Folder, Entry | None, str]:
+    """Find and index the data set that a command line names.
+
+    Args:
+        source: Its own folder, or a name to look for under :func:`data_home`.
+        name: Of the set in the folder; None to go by its ``dataset.json`` or the folder's.
+
+    Returns:
+        As :func:`locate`.
+
+    Raises:
+        UserError: As :func:`locate`.
+    """
+    if not source.strip():  # the current folder, as a path
+        raise UserError('data set: found an empty name, expected a folder or a name of the catalogue.')
+    path = Path(source).expanduser()
+    return locate(path, name) if path.is_dir() else locate(None, source)
+
+
 def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folder, Entry | None, str]:
     """Find and index a data set.
 

@@ -195,6 +195,10 @@ def test_values_of_other_types(sound):
 
 
 def test_bad_sources(run, tmp_path):
+    for command in ('check', 'stats', 'browse'):
+        code, _, err = run('dataset', command, '')  # not the current folder
+        assert (code, 'found an empty name' in err) == (2, True), err
+    assert run('dataset', 'check', tmp_path, '--examples', '0')[0] == 2
     code, _, err = run('dataset', 'check', 'NUDT-SIRTS')
     assert code == 2
     assert err.count('\n') == 1
@@ -252,6 +256,7 @@ def test_real_sets_have_the_defects_that_are_known(data_root, name):
     assert {kind: len(first[kind].which) for kind in defects} == defects
     if name == 'NUAA-SIRST':
         assert first['mask of another size'].which == ('Misc_111 (592 × 400 for 325 × 220)',)
+        assert first['lists that cross'].which[0].startswith('idx_427 (44 of basicirstd')
     if name == 'IRSTD-1K':
         ids = [w.split()[0] for w in first['targets depend on the threshold'].which]
         assert ids == ['XDU0', 'XDU325', 'XDU337']

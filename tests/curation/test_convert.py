@@ -241,6 +241,9 @@ def test_yolo_and_voc_that_are_wrong(run, tmp_path):
     arguments = ['dataset', 'convert', tmp_path / 'w', '--to', 'madnet', '--out', tmp_path / 'out']
     code, _, err = run(*arguments)
     assert (code, 'a.txt, line 1: found' in err) == (2, True)
+    (tmp_path / 'w/labels/a.txt').write_text('0 0.5 0.5 0.1 0.1\n')
+    code, _, err = run(*arguments, '--classes', '0,7')
+    assert (code, '--classes 0,7, but there are 0.' in err) == (2, True)
     (tmp_path / 'w/JPEGImages/a.png').write_bytes(image)
     for text, message in (
         ('<annotation><object><name>x</name></object></annotation>', 'an object without xmin'),

@@ -156,6 +156,20 @@ def test_a_later_run_goes_on_unless_the_file_has_changed(server, source, run, tm
     check(tmp_path / 'out', source)
 
 
+@pytest.mark.parametrize('url', ['http://', 'http://[bad', 'https:///x.zip', 'http://a:b/x.zip'])
+def test_addresses_that_are_none(run, tmp_path, monkeypatch, url):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    code, _, err = run('dataset', 'prepare', 'mine', url, '--out', tmp_path / 'out')
+    assert (code, err.count('\n'), err.startswith(f'error: {url}: ')) == (2, 1, True), err
+    assert 'are kept' not in err
+
+
+@pytest.mark.parametrize('name', ['', ' ', '../mine', 'a\x1b[31m'])
+def test_names_that_are_none(run, source, tmp_path, name):
+    code, _, err = run('dataset', 'prepare', name, source, '--out', tmp_path / 'out')
+    assert (code, 'expected a word' in err) == (2, True), err
+
+
 def test_a_dead_link_and_a_web_page(server, run, tmp_path):
     handler, url = server
     code, _, err = run('dataset', 'prepare', 'mine', url + 'missing', '--out', tmp_path / 'out')

@@ -57,6 +57,8 @@ def _shorts() -> list[str]:
 
 
 def _find_source(value: str) -> Source:
+    if not value.strip():
+        raise UserError('dataset: found an empty name, expected a data set of the catalogue or a folder.')
     entry = None if os.sep in value else find_entry(value)
     if entry:
         return Source({'name': entry.name}, entry, entry.short)
