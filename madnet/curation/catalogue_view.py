@@ -36,6 +36,8 @@ def _row(entry: Entry) -> dict:
         'source': entry.source,
         'licence': entry.licence,
         'citation': entry.citation,
+        'note': entry.note,
+        'unchecked': entry.unchecked,
         'base_size': entry.base_size,
         'images': entry.images,
         'targets': entry.targets,
@@ -64,6 +66,10 @@ def _paragraph(row: dict) -> str:
         f'  licence     {row["licence"]}',
         f'  cite        {row["citation"]}',
     ]
+    if row['unchecked']:
+        lines.append(f'  not checked {", ".join(row["unchecked"]).replace("_", " ")}: see for yourself')
+    if row['note']:
+        lines.append(f'  note        {row["note"]}')
     for key, counts in row['split_sets'].items():
         default = ' (default)' if key == row['default_split_set'] and len(row['split_sets']) > 1 else ''
         parts = ', '.join(f'{part} {count}' for part, count in counts.items())

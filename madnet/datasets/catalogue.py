@@ -47,8 +47,10 @@ class Entry:
         name: The name used in this package.
         folders: Names its folder goes by; case and punctuation do not matter.
         source: Where to get it.
-        licence: What its authors state for the data.
+        licence: What its authors state for the data; ``'unknown'`` where nobody has looked.
         citation: The paper to cite.
+        note: What one has to know before one uses it; mostly empty.
+        unchecked: Which of these are written from memory and were not compared with the release.
         base_size: Side of the square, in pixels, at which the published networks train and are scored.
         images: Images in the whole release; None where its authors give none.
         targets: 8-connected targets with mask > 127 in the whole release; None where not counted.
@@ -70,6 +72,8 @@ class Entry:
     licence: str
     citation: str
     base_size: int
+    note: str = ''
+    unchecked: tuple[str, ...] = ()
     images: int | None = None
     targets: int | None = None
     mask_fixes: dict[str, str] = field(default_factory=dict)
@@ -96,7 +100,8 @@ class Entry:
             )
             for key, value in record.get('split_sets', {}).items()
         }
-        return cls(**{**record, 'name': name, 'folders': tuple(record['folders']), 'split_sets': split_sets})
+        tuples = {key: tuple(record.get(key, ())) for key in ('folders', 'unchecked')}
+        return cls(**{**record, **tuples, 'name': name, 'split_sets': split_sets})
 
 
 @functools.cache

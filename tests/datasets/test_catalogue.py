@@ -107,7 +107,8 @@ def test_hash_is_of_the_set_not_of_its_order():
 def test_an_entry_may_lack_lists_and_statistics():
     entry = get_entry('nudt-mirsdt')
     assert (entry.images, entry.default_split_set, entry.split_sets, entry.statistics) == (None, None, {}, {})
-    assert entry.licence == 'none stated'
+    assert entry.licence == 'unknown'
+    assert set(entry.unchecked) == {'source', 'citation', 'base_size'}
     with pytest.raises(UserError, match='no lists of it are packaged'):
         split_ids('NUDT-MIRSDT', 'test')
     for entry in known_datasets().values():
