@@ -29,7 +29,8 @@ TRACKS = 'tracks.json'
 APART, TRIES = 14.0, 60
 #: Least peak, in steps of the image's depth: below, rounding changes the ratio.
 FAINTEST = 3.0
-#: Standard deviation of the noise that is drawn anew in every frame of a made sequence, grey levels.
+#: Standard deviation of the noise that is drawn anew in every frame of a made sequence, grey levels, for a
+#: ``noise`` of 1.
 FRESH_NOISE = 1.0
 #: Pixels by which the view of a made sequence may drift.
 DRIFT = 8
@@ -44,6 +45,11 @@ class Plan:
         backgrounds: Folder of frames; None for made scenes.
         sequence: Frames of a sequence; None for single images.
         size: Side of made scenes, pixels.
+        noise: Of made scenes, 1 for those of :func:`~madnet.datasets.scenes.synth_scene`, which are as raw as
+            an uncooled sensor gives them. Frames of public sets were averaged, resized and compressed: with
+            the defaults for ``noise`` and ``softness`` made scenes have 0.7 grey levels of fine texture and
+            noise (median) as those have 0.4 to 1.0, instead of 2.7, and a spectral slope of 3.2 (2.7 to 3.4).
+        softness: Of made scenes, a blur beside that of the optics, standard deviation, pixels.
         scr: Mean signal over the mask over the standard deviation of the background in the square of
             :data:`~madnet.datasets.scenes.CLUTTER_RADIUS` pixels around; of a track: over its frames' median.
         psf: Standard deviation of the point spread, pixels.
@@ -61,6 +67,8 @@ class Plan:
     backgrounds: str | None = None
     sequence: int | None = None
     size: int = 256
+    noise: float = 0.25
+    softness: float = 1.0
     scr: Sequence[float] = (5.0, 30.0)
     psf: float = 0.7
     area: Sequence[float] = (1.0, 40.0)
@@ -82,6 +90,8 @@ class Plan:
             'n': (1, 10**6),
             'size': (48, 8192),
             'psf': (0.3, 4),
+            'noise': (0, 4),
+            'softness': (0, 4),
             'seed': (0, 2**63),
             'sequence': (2, 10**5),
         }
@@ -224,16 +234,16 @@ class _Backgrounds:
             still = _grey(paths[0])
             return name, [still if path == paths[0] else _grey(path) for path in paths]
         size = self.plan.size
+        side = size + 2 * DRIFT if self.plan.sequence else size
+        kind, _, wide = synth_background(rng, side, side, self.plan.noise, self.plan.softness)
         if not self.plan.sequence:
-            kind, _, image = synth_background(rng, size, size)
-            return f'{kind} {number}', [image]
-        kind, _, wide = synth_background(rng, size + 2 * DRIFT, size + 2 * DRIFT)
+            return f'{kind} {number}', [wide]
         steps = np.cumsum(rng.normal(0, 0.4, (self.plan.sequence, 2)), axis=0)
         offsets = np.clip(np.rint(steps), -DRIFT, DRIFT).astype(int) + DRIFT
         frames = []
         for top, left in offsets:
             view = wide[top : top + size, left : left + size]
-            noise = FRESH_NOISE * rng.standard_normal(view.shape, dtype=np.float32)
+            noise = FRESH_NOISE * self.plan.noise * rng.standard_normal(view.shape, dtype=np.float32)
             frames.append(np.clip(view + noise, 0, 255))
         return f'{kind} {number}', frames
 

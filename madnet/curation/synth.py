@@ -23,6 +23,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--size', type=int, default=256, metavar='PIXELS', help='side of made scenes (default: 256)'
     )
     parser.add_argument(
+        '--noise',
+        type=float,
+        default=0.25,
+        metavar='SHARE',
+        help='sensor noise of made scenes: 1 as raw as in training on synthetic scenes, a quarter as in '
+        'public sets (default: 0.25)',
+    )
+    parser.add_argument(
+        '--softness',
+        type=float,
+        default=1.0,
+        metavar='SIGMA',
+        help='blur of made scenes beside that of their optics, pixels: public sets were resized and '
+        'compressed (default: 1)',
+    )
+    parser.add_argument(
         '--scr',
         type=float,
         nargs='+',

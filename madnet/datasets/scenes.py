@@ -163,13 +163,25 @@ def synth_scene(seed: int, index: int, size: int | tuple[int, int] = 256) -> Sce
     return _add_targets(rng, image, kind, blur)
 
 
-def synth_background(rng: np.random.Generator, h: int, w: int) -> tuple[str, float, np.ndarray]:
-    """A scene without targets: its kind, the standard deviation of its point spread in pixels, and its image,
-    (h, w) float32 grey levels from 0 to 255, not yet rounded."""
+def synth_background(
+    rng: np.random.Generator, h: int, w: int, noise: float = 1.0, softness: float = 0.0
+) -> tuple[str, float, np.ndarray]:
+    """A scene without targets.
+
+    Args:
+        rng: All draws.
+        h, w: Size in pixels.
+        noise: Share of the sensor noise of :data:`RANGES`.
+        softness: Standard deviation of a blur beside that of the optics, pixels.
+
+    Returns:
+        Its kind, the standard deviation of its point spread in pixels, and its image, (h, w) float32 grey
+        levels from 0 to 255, not yet rounded.
+    """
     kind = str(rng.choice(tuple(KINDS), p=tuple(KINDS.values())))
     blur = _drawer(rng, 'sensor')('blur')
     radiance = _BACKGROUNDS[kind](rng, h, w)
-    return kind, blur, _sense(rng, radiance, blur)
+    return kind, blur, _sense(rng, radiance, float(np.hypot(blur, softness)), noise)
 
 
 def _drawer(rng: np.random.Generator, part: str) -> Callable[[str], float]:
@@ -316,7 +328,7 @@ _BACKGROUNDS: dict[str, Callable[[np.random.Generator, int, int], np.ndarray]] =
 }
 
 
-def _sense(rng: np.random.Generator, radiance: np.ndarray, blur: float) -> np.ndarray:
+def _sense(rng: np.random.Generator, radiance: np.ndarray, blur: float, noise: float) -> np.ndarray:
     """What an uncooled focal plane makes of a radiance map, in grey levels, not yet rounded."""
     h, w = radiance.shape
     draw = _drawer(rng, 'sensor')
@@ -327,6 +339,8 @@ def _sense(rng: np.random.Generator, radiance: np.ndarray, blur: float) -> np.nd
     columns = rng.standard_normal((1, w), dtype=np.float32) * draw('column noise')
     rows = rng.standard_normal((h, 1), dtype=np.float32) * draw('row noise')
     white = rng.standard_normal((h, w), dtype=np.float32) * draw('white noise')
+    if noise != 1:
+        columns, rows, white = (part * np.float32(noise) for part in (columns, rows, white))
     image = image + columns + rows + white
     # Automatic gain: every scene fits into the range, and half of the flat ones are stretched, noise and all.
     low, high = np.percentile(image[::4, ::4], (1, 99))
