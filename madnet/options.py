@@ -9,6 +9,27 @@ DATASET_HELP = (
 )
 
 
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add what tools that look at data sets take, to read them as a training would be told to."""
+    parser.add_argument(
+        '--split-set', metavar='LISTS', help="whose parts: a name of the catalogue, 'folder', or of its lists"
+    )
+    parser.add_argument(
+        '--value-range',
+        nargs='+',
+        metavar='LOW HIGH',
+        help="grey values of one's own sets that become black and white, or auto, measured; for floats and "
+        'for sensors that do not use all 16 bits',
+    )
+    parser.add_argument(
+        '--mask-values',
+        type=int,
+        nargs='+',
+        metavar='VALUE',
+        help="what masks of one's own sets hold: the background's value, then those of targets, such as 0 1",
+    )
+
+
 def add_common_options(parser: argparse.ArgumentParser, launcher: bool = True) -> None:
     """Add what every tool that works from a config takes.
 

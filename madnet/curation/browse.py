@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from madnet.options import add_reading_options
+
 EXAMPLES = """
 examples:
   python tools/dataset.py browse nuaa
@@ -33,6 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='parts to show: trainval, test, train, val, fit, all (default: trainval and test, or all where '
         'the set has no such parts)',
     )
+    add_reading_options(parser)
     parser.add_argument(
         '--images',
         type=int,
@@ -64,6 +67,7 @@ def run(
     epochs: int | None = None,
     cfg_options: list[str] | None = None,
     out: str = 'dataset_gallery',
+    **reading,
 ) -> None:
     """Draw the pictures, and write the page last.
 
@@ -82,8 +86,14 @@ def run(
             raise UserError('found no data set: give a name such as nuaa, a folder, or --config.')
         if epochs is not None or cfg_options:
             raise UserError('--epochs and --cfg-options say how a config is shown: add --config CONFIG.')
-        title, about, cards = _images(source, split, images, Path(out))
+        title, about, cards = _images(source, split, images, Path(out), **reading)
     else:
+        given = [key for key, value in reading.items() if value is not None]
+        if given:
+            raise UserError(
+                f'--{given[0].replace("_", "-")}: with --config, the config says it; change it by '
+                f'--cfg-options {given[0]}=...'
+            )
         if split is not None:
             raise UserError(
                 '--split: with --config, the config chooses its training part; '
@@ -95,12 +105,14 @@ def run(
     print(f'{len(cards):,} pictures\npage  {page}')
 
 
-def _images(source: str, split: str | None, limit: int | None, out: Path) -> tuple[str, str, list[dict]]:
+def _images(
+    source: str, split: str | None, limit: int | None, out: Path, **reading
+) -> tuple[str, str, list[dict]]:
     """Title, a sentence, and the cards of a data set's images."""
     from madnet.curation.cards import save_card
     from madnet.curation.sources import open_parts, walk
 
-    parts = open_parts([source], split.split(',') if split else ())
+    parts = open_parts([source], split.split(',') if split else (), **reading)
     cards = [
         save_card(out, f'{part.split}_{n:06d}', part.split, s.image_id, s.pixels, s.targets)
         for part in parts

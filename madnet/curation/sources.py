@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from madnet.engine.config.dataset import find_sources
 from madnet.errors import UserError
 from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.rules import half
-from madnet.images import fit_mask, to_channels
+from madnet.images import check_value_range, fit_mask, to_channels
 from madnet.progress import progress_bar
 
 SYNTHETIC_SIZE = 256
@@ -55,20 +56,37 @@ class Sample:
     targets: Components
 
 
-def open_parts(values: Sequence[str], splits: Sequence[str] = ()) -> list[Part]:
+def open_parts(
+    values: Sequence[str],
+    splits: Sequence[str] = (),
+    split_set: str | None = None,
+    value_range: Sequence[str] | None = None,
+    mask_values: Sequence[int] | None = None,
+) -> list[Part]:
     """The parts of some data sets.
 
     Args:
         values: Names of the catalogue, or folders.
         splits: Those wanted; none for ``trainval`` and ``test``, or for ``all`` where a set has neither.
+        split_set: Whose parts; None for each set's default.
+        value_range: Two numbers, or ``auto``, as typed; for sets that are not of the catalogue, like
+            ``mask_values``. See :class:`~madnet.datasets.SIRSTDataset`.
+        mask_values: Stored values of the background, and of targets.
 
     Raises:
         UserError: A set is not found, or has no such split.
     """
     parts: list[Part] = []
+    if value_range is not None:
+        value_range = check_value_range(
+            value_range[0] if len(value_range) == 1 else value_range, '--value-range'
+        )
     for value in values:
         (source,) = find_sources([value])
-        found = _open(source.arguments, splits)
+        reading = {'split_set': split_set}
+        if source.entry is None:
+            reading |= {'value_range': value_range, 'mask_values': mask_values}
+        found = _open({**source.arguments, **reading}, splits)
         name = found[0][1].dataset_name
         if name in {part.set_name for part in parts}:
             name = str(value)  # two folders of one name
@@ -76,7 +94,7 @@ def open_parts(values: Sequence[str], splits: Sequence[str] = ()) -> list[Part]:
     return parts
 
 
-def _open(arguments: dict[str, str], splits: Sequence[str]) -> list[tuple[str, SIRSTDataset]]:
+def _open(arguments: dict[str, Any], splits: Sequence[str]) -> list[tuple[str, SIRSTDataset]]:
     if splits:
         return [(split, SIRSTDataset(split=split, **arguments)) for split in splits]
     found, reasons = [], []
@@ -127,5 +145,6 @@ def read(dataset: TargetDataset, index: int) -> Sample:
     info = dataset.get_data_info(index)
     pixels, mask = dataset.read_sample(index)
     mask = fit_mask(mask, pixels.shape[:2], info.get('seg_map_path', ''), info['img_path'])
-    grey = to_channels(pixels, 1)[..., 0].astype(np.float32)
+    grey = to_channels(pixels, 1, value_range=dataset.value_range, what=info['img_path'])
+    grey = grey[..., 0].astype(np.float32)
     return Sample(info['img_id'], pixels, grey, find_components(half(mask)))

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from madnet.options import add_reading_options
+
 EXAMPLES = """
 examples:
   python tools/dataset.py stats nuaa
@@ -31,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='parts to measure: trainval, test, train, val, fit, all (default: trainval and test, or all '
         'where a set has no such parts)',
     )
+    add_reading_options(parser)
     parser.add_argument(
         '--synthetic',
         type=int,
@@ -54,6 +57,7 @@ def run(
     synthetic: int | None = None,
     images: int | None = None,
     out: str = 'dataset_statistics',
+    **reading,
 ) -> None:
     """Measure, write the page and the JSON, and print the gist.
 
@@ -77,7 +81,7 @@ def run(
             f'found {count} data sets, expected 1 to {MOST_SETS}: names such as nuaa, or folders; '
             '--synthetic N counts as one.'
         )
-    parts = open_parts(sets, split.split(',') if split else ())
+    parts = open_parts(sets, split.split(',') if split else (), **reading)
     if synthetic is not None:
         parts.append(synthetic_part(synthetic))
     measured = [(part, measure(walk(part, images))) for part in parts]

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -93,6 +94,34 @@ def test_mistakes_are_one_line(stats, two_sets, monkeypatch, args, words):
     assert words in err
     assert len(err.splitlines()) == 1
     assert not page.exists()
+
+
+def test_sets_are_read_as_a_training_would_be_told_to(stats, two_sets, tmp_path):
+    """The same pictures as float kelvins with masks of 0 and 1, and as 8 bits: the same numbers."""
+    plain, deep = two_sets[0], tmp_path / 'deep'
+    for path in plain.rglob('*.png'):
+        pixels = np.asarray(Image.open(path))
+        new = deep / path.relative_to(plain)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        if 'masks' in path.parts:
+            Image.fromarray(pixels // 255).save(new)
+        else:
+            Image.fromarray(pixels.astype(np.float32) / 10 + 270).save(new.with_suffix('.tif'))
+    code, _, err, _, _ = stats(deep)
+    assert (code, 'masks that are not all 0 have no grey value above 127' in err) == (2, True), err
+    code, _, err, _, _ = stats(deep, '--mask-values', '0', '1')
+    assert (code, 'value_range' in err) == (2, True), err
+    code, _, err, _, found = stats(
+        deep, '--mask-values', '0', '1', '--value-range', '270', '295.5', '--split-set', 'folder'
+    )
+    assert code == 0, err
+    expected = stats(plain)[-1]
+    for mine, theirs in zip(found['parts'], expected['parts'], strict=True):
+        for key in ('mean', 'contrast', 'clutter', 'area', 'scr'):
+            assert mine['quantiles'][key] == pytest.approx(theirs['quantiles'][key], rel=1e-3)
+    assert stats(deep, '--mask-values', '0', '1', '--value-range', 'auto')[0] == 0
+    assert '(low, high)' in stats(deep, '--value-range', '5')[2]
+    assert 'nope' in stats(deep, '--mask-values', '0', '1', '--split-set', 'nope')[2]
 
 
 def test_a_damaged_image_is_named(stats, two_sets):
