@@ -1,17 +1,15 @@
 """Files with a few bytes or values changed, fed to what reads them: a result or one line, never more."""
 
-import copy
 import json
 import os
 import random
-import signal
-from contextlib import contextmanager
 
 import cv2
 import numpy as np
 import pytest
 import torch
 import yaml
+from mutations import changed, damaged, time_limit
 
 from madnet.datasets.splits import read_ids
 from madnet.engine.checkpoint import state_dict_of
@@ -27,72 +25,6 @@ from madnet.visualization.run_results import load_results
 
 #: Mutants of each kind of file; thousands take minutes: MADNET_FUZZ=500.
 COUNT = int(os.environ.get('MADNET_FUZZ', '40'))
-#: Seconds after which a read counts as hanging.
-LIMIT = 60
-ODD = [None, 3, -1, 1e308, '', 'x' * 300, '../../up', '\x1b[31m', True, [], {}, [[[]]], {'a': {'b': None}}]
-
-
-def damaged(data: bytes, rng: random.Random) -> bytes:
-    """Bytes with one kind of damage."""
-    out = bytearray(data)
-    kind = rng.randrange(7)
-    at = rng.randrange(len(out))
-    if kind == 0:
-        for _ in range(rng.randrange(1, 9)):
-            out[rng.randrange(len(out))] ^= 1 << rng.randrange(8)
-    elif kind == 1:
-        del out[at:]
-    elif kind == 2:
-        out[at : at + 64] = bytes(len(out[at : at + 64]))
-    elif kind == 3:
-        out[at:at] = rng.randbytes(rng.randrange(1, 40))
-    elif kind == 4:
-        del out[at : at + rng.randrange(1, 40)]
-    elif kind == 5:
-        other = rng.randrange(len(out))
-        out[at : at + 16] = out[other : other + 16]
-    else:
-        out[at : at + 4] = rng.choice([b'\xff\xff\xff\xff', b'\x00\x00\x00\x80', b'\x7f\xff\xff\xff'])
-    return bytes(out)
-
-
-def changed(value, rng: random.Random):
-    """A value as JSON or YAML has it with one part of it replaced, renamed or removed."""
-    value = copy.deepcopy(value)
-    places = []
-
-    def walk(part):
-        for key in part if isinstance(part, dict) else range(len(part)):
-            places.append((part, key))
-            if isinstance(part[key], (dict, list)):
-                walk(part[key])
-
-    walk(value)
-    part, key = rng.choice(places)
-    kind = rng.randrange(4)
-    if kind == 0:
-        del part[key]
-    elif kind == 1 and isinstance(part, dict):
-        part[f'{key}x'] = part.pop(key)
-    else:
-        part[key] = rng.choice(ODD)
-    return value
-
-
-@contextmanager
-def time_limit(what: str):
-    """Raise where something takes longer than :data:`LIMIT`."""
-
-    def late(*_):
-        raise TimeoutError(f'{what}: more than {LIMIT} s')
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(LIMIT)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _png(seed: int, dtype=np.uint8) -> bytes:
