@@ -125,8 +125,8 @@ def svg_text(figure: Figure) -> str:
     buffer = io.StringIO()
     with page_style():
         figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None})
-    # a hundredth of a point is finer than a screen shows, and halves the file
-    text = re.sub(r'(\d+\.\d\d)\d+', r'\1', css_colours(buffer.getvalue()))
+    # a hundredth of a point is finer than a screen shows, and halves the file; a scale is no length
+    text = re.sub(r'(scale\([^)]*\))|(\d+\.\d\d)\d+', r'\1\2', css_colours(buffer.getvalue()))
     return text.replace('<defs>', f'<defs><style>{colour_scheme("svg")}</style>', 1)
 
 

@@ -1,5 +1,7 @@
 """Curves, surfaces and grids."""
 
+import re
+
 import matplotlib
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from madnet.visualization.curve_plots import (
     draw_strata,
     draw_training,
 )
-from madnet.visualization.figure import WIDTHS, save_figure
+from madnet.visualization.figure import WIDTHS, new_figure, save_figure, svg_text
 from madnet.visualization.panels import GridRow, MethodResult, draw_grid
 from madnet.visualization.surface import draw_surfaces, peak_grid
 
@@ -129,3 +131,13 @@ def test_a_figure_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match=r'file/cost\.pdf: cannot be written'):
         save_figure(draw_training({'a': [{'loss': 1.0, 'step': 1, 'epoch': 1}]}), tmp_path / 'file' / 'cost')
+
+
+def test_letters_keep_their_size_in_pages():
+    """Coordinates are shortened, scales are not: glyphs would shrink within their spacing."""
+    figure = new_figure('single', 2)
+    figure.add_subplot().set_xlabel('area (px)')
+    text = svg_text(figure)
+    shapes = re.findall(r'<path id="DejaVuSans-.*?transform="(.*?)"', text, re.DOTALL)
+    assert set(shapes) == {'scale(0.015625)'}
+    assert not re.search(r'translate\([^)]*\.\d{3}', text)
