@@ -100,6 +100,22 @@ def test_boxes_survive(masks, run, tmp_path, form):
     assert {i: sorted(b) for i, b in found.items()} == all_boxes(masks)
 
 
+def test_boxes_in_rounded_shares_give_the_masks_of_exact_ones(masks, run, tmp_path):
+    found = []
+    for form in ('yolo', 'voc'):
+        assert run('dataset', 'convert', masks, '--to', form, '--out', tmp_path / form)[0] == 0
+        if form == 'yolo':
+            for path in (tmp_path / 'yolo/labels').rglob('*.txt'):
+                lines = [[f'{float(v):.6f}' for v in line.split()] for line in path.read_text().splitlines()]
+                path.write_text(''.join(f'0 {" ".join(line[1:])}\n' for line in lines))
+        back = tmp_path / f'{form}_back'
+        assert run('dataset', 'convert', tmp_path / form, '--to', 'madnet', '--out', back)[0] == 0
+        found.append(all_masks(back))
+    assert found[0].keys() == found[1].keys()
+    for name, mask in found[0].items():
+        np.testing.assert_array_equal(mask, found[1][name])
+
+
 def test_voc_and_yolo_as_their_readers_expect(masks, run, tmp_path):
     for form in ('voc', 'yolo'):
         assert run('dataset', 'convert', masks, '--to', form, '--out', tmp_path / form)[0] == 0
