@@ -122,7 +122,9 @@ def main() -> None:
     parser.add_argument(
         '--scores', type=Path, default=Path('work_dirs/demo/scores'), help='what make demo leaves'
     )
-    parser.add_argument('--scenes', type=int, nargs='+', default=[0, 1, 2], help='test scenes of the montage')
+    parser.add_argument(
+        '--scenes', type=int, nargs='+', default=[5, 18, 37], help='test scenes of the montage'
+    )
     args = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     draw_matching(IMAGES / 'matching.png')

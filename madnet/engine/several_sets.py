@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from madnet.datasets.splits import ids_sha256
+from madnet.engine.config.dataset import set_name
 from madnet.evaluation.evaluator import Evaluator, joined
 from madnet.records import MetricsFile, metrics_text
 
@@ -31,7 +31,7 @@ def labels_of(datasets: Sequence[Mapping[str, Any]]) -> list[str]:
     Args:
         datasets: Arguments of data sets: ``name``, ``data_root`` or ``type``, and ``split``.
     """
-    names = [str(d.get('name') or Path(str(d.get('data_root') or d.get('type'))).name) for d in datasets]
+    names = [set_name(d) for d in datasets]
     if len(set(names)) < len(names):
         names = [f'{n} {d.get("split") or ""}'.strip() for n, d in zip(names, datasets, strict=True)]
     if len(set(names)) < len(names):

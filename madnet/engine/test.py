@@ -27,7 +27,7 @@ from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.several_sets import ScoredSet, content_of, labels_of, per_image_of, results_text
 from madnet.engine.training_free import is_training_free
-from madnet.engine.training_record import training_of
+from madnet.engine.training_record import trained_on, training_of
 from madnet.errors import UserError
 from madnet.evaluation import get_protocols
 from madnet.evaluation.evaluator import joined
@@ -105,7 +105,9 @@ def run_test(
     if checkpoint is None and is_shipped(config):
         checkpoint = config
     weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
-    cfg = load_config(config, parse_options(options), dataset, recorded_statistics(weights))
+    cfg = load_config(
+        config, parse_options(options), dataset, recorded_statistics(weights), trained_on(weights or {})
+    )
     require_parts(cfg, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), config, 'a test')
     _check_checkpoint(config, checkpoint, is_training_free(cfg), cfg.work_dir)
     in_work_dir = checkpoint is None or is_shipped(checkpoint)

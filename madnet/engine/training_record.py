@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from madnet.datasets.wrappers import inner_datasets
+from madnet.engine.config.dataset import set_name
+
 #: Keys of a config that make a recipe; runs that differ in none of them differ in the seed at most.
 _RECIPE = ('model', 'train_dataloader', 'val_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
 #: What changes how fast data come, and nothing else.
@@ -23,20 +26,13 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
     Returns:
         What :class:`madnet.records.TrainingInfo` holds; None where the checkpoint does not say.
     """
-    meta = checkpoint.get('meta')
-    if not isinstance(meta, Mapping) or not isinstance(meta.get('cfg'), str):
-        return None
+    meta, cfg = checkpoint.get('meta'), _config_in(checkpoint)
     try:
-        cfg = {
-            node.targets[0].id: _literal(node.value)
-            for node in ast.parse(meta['cfg']).body
-            if isinstance(node, ast.Assign)
-        }
         epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
         optimizer = cfg['optim_wrapper']['optimizer']
         words = f'{epochs} epochs, batches of {cfg["train_dataloader"]["batch_size"]}, {optimizer["type"]}'
         words += f' at rate {optimizer["lr"]:g}' if 'lr' in optimizer else ''
-    except (AttributeError, KeyError, RecursionError, SyntaxError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None  # of another program
     digests = {k: _digest(cfg.get(k)) for k in _RECIPE} | {'load_from': str(bool(cfg.get('load_from')))}
     return {
@@ -45,6 +41,29 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
         'epoch': _choice(cfg, meta, epochs),
         'digests': digests,
     }
+
+
+def trained_on(checkpoint: Mapping[str, Any]) -> list[str]:
+    """Names of the data sets that a checkpoint of ours was trained on; none where it does not say."""
+    try:
+        return [set_name(d) for d in inner_datasets(_config_in(checkpoint)['train_dataloader']['dataset'])]
+    except (AttributeError, KeyError, TypeError):
+        return []
+
+
+def _config_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """The config that training wrote into a checkpoint; empty where there is none that can be read."""
+    meta = checkpoint.get('meta')
+    if not isinstance(meta, Mapping) or not isinstance(meta.get('cfg'), str):
+        return {}
+    try:
+        return {
+            node.targets[0].id: _literal(node.value)
+            for node in ast.parse(meta['cfg']).body
+            if isinstance(node, ast.Assign)
+        }
+    except (AttributeError, RecursionError, SyntaxError, TypeError, ValueError):
+        return {}
 
 
 def _choice(cfg: Mapping, meta: Mapping, epochs: int | None) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from madnet.engine.config import load_config
-from madnet.engine.training_record import training_of
+from madnet.engine.training_record import trained_on, training_of
 from madnet.records import TrainingInfo
 
 
@@ -18,6 +18,23 @@ def test_seed_recipe_and_choice(tiny_config):
     assert found.recipe.startswith('3 epochs, batches of 4, ')
     assert found.epoch == "epoch 2 of 3, the best nIoU on 'val'"
     assert training_of(checkpoint(tiny_config))['epoch'] == 'epoch 2 of 3, chosen by nothing'
+
+
+def test_what_it_was_trained_on_is_named_before_it_is_tested_elsewhere(repository, tiny_config, capsys):
+    nano = repository / 'configs' / 'madnet' / 'madnet_nano.py'
+    assert trained_on(checkpoint(nano)) == ['NUAA-SIRST']
+    several = trained_on(checkpoint(nano, {'dataset': ['nuaa', 'nudt']}))
+    assert several == ['NUAA-SIRST', 'NUDT-SIRST']
+    assert trained_on(checkpoint(tiny_config)) == ['SyntheticSIRSTDataset']
+    assert trained_on({}) == trained_on({'meta': {'cfg': 'x'}}) == []
+    capsys.readouterr()
+    load_config(nano, dataset='nudt', trained_on=several)
+    assert not capsys.readouterr().err
+    trained = {'mean': [99.0], 'std': [50.0]}
+    load_config(nano, dataset='irstd1k', statistics=trained, trained_on=several)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == 'trained on NUAA-SIRST, NUDT-SIRST, tested on IRSTD-1K'
+    assert second.startswith("normalised by the checkpoint's mean")
 
 
 def test_digests_tell_the_recipe_and_nothing_else(tiny_config):

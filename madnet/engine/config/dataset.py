@@ -115,6 +115,18 @@ def fill_sets(cfg: Config, sources: Sequence[Source]) -> bool:
     return bool(sources and left_open)
 
 
+def set_name(dataset: Mapping) -> str:
+    """What to call the data set of a resolved config."""
+    return str(dataset.get('name') or Path(str(dataset.get('data_root') or dataset.get('type'))).name)
+
+
+def say_other_data(cfg: Config, trained_on: Sequence[str]) -> None:
+    """One line where what is tested is none of the data sets that the weights were trained on."""
+    here = {set_name(dataset) for dataset in sets_of(cfg, 'test_dataloader')}
+    if trained_on and not here <= set(trained_on):
+        print(f'trained on {", ".join(trained_on)}, tested on {", ".join(sorted(here))}', file=sys.stderr)
+
+
 def check_split_sets(cfg: Config) -> None:
     """Refuse a ``split_set`` that names no lists of its data set, as far as the set is at hand.
 

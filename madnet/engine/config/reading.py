@@ -1,7 +1,7 @@
 """Reading a config file, and completing it."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from madnet.engine.config.dataset import (
     find_sources,
     fix_value_range,
     refuse_named_sets,
+    say_other_data,
 )
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.shipped import shipped_config
@@ -56,6 +57,7 @@ def load_config(
     options: dict[str, Any] | None = None,
     dataset: str | list[str] | None = None,
     statistics: Mapping[str, list[float]] | None = None,
+    trained_on: Sequence[str] = (),
 ) -> Config:
     """Read a config file and resolve all that is said in short in it.
 
@@ -68,6 +70,8 @@ def load_config(
         dataset: A name of the catalogue, a folder, or a list of those; None for the file's ``dataset``.
         statistics: ``mean`` and ``std`` that a checkpoint was trained with, which take the place of the data
             set's where the config leaves them open.
+        trained_on: Names of the data sets that it was trained on; one line names them where others are
+            tested.
 
     Returns:
         The static config, in which every set says which it is and which part of it, with mean and deviation
@@ -107,6 +111,7 @@ def load_config(
     check_config(cfg, str(path), f'{text} {first} {options}')
     check_split_sets(cfg)
     fix_value_range(cfg)
+    say_other_data(cfg, trained_on)
     fill_statistics(cfg, str(path), statistics)
     short = '+'.join(s.short for s in sources) if filled else ''
     # a classical detector's runs are told apart by its method, all of them have one config
