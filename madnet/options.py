@@ -53,3 +53,31 @@ def add_common_options(parser: argparse.ArgumentParser, launcher: bool = True) -
             '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='default: none'
         )
         parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_test_time_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a network predicts an image in several ways by: ``views``, ``scales``, ``merge``."""
+    parser.add_argument(
+        '--views',
+        type=int,
+        choices=(1, 2, 4, 8),
+        help="average a network's logits over so many mirrored and turned views of each image: fewer false "
+        'alarms at so many times the cost (default: 1)',
+    )
+    parser.add_argument(
+        '--scales',
+        type=_numbers,
+        metavar='S,S,…',
+        help='predict at each of these scales, such as 1,0.7,0.5, for targets that are larger or more '
+        'blurred than those of the training images; costs the sum of their squares (default: 1)',
+    )
+    parser.add_argument(
+        '--merge', choices=('mean', 'max'), help="what is taken of the scales' logits (default: mean)"
+    )
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(',')]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'found {text!r}, expected numbers such as 1,0.7,0.5') from None

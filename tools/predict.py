@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from madnet.options import add_common_options
+from madnet.options import add_common_options, add_test_time_options
 from madnet.starting import end_on_interrupt
 
 EXAMPLES = """
@@ -90,12 +90,7 @@ def parse_args() -> argparse.Namespace:
         'alone, measures them once over all images',
     )
     parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU where there is one)')
-    parser.add_argument(
-        '--views',
-        type=int,
-        choices=(1, 2, 4, 8),
-        help="average a network's logits over so many mirrored and turned views (default: 1)",
-    )
+    add_test_time_options(parser)
     parser.add_argument(
         '--fold', action='store_true', help='fold re-parameterised blocks: faster, same to rounding'
     )
@@ -156,6 +151,8 @@ def main() -> int:
         value_range=args.value_range,
         device=args.device,
         views=args.views,
+        scales=args.scales,
+        merge=args.merge,
         fold=args.fold,
         jobs=args.jobs,
         options=args.cfg_options,

@@ -5,7 +5,7 @@ import argparse
 import os
 import sys
 
-from madnet.options import add_common_options
+from madnet.options import add_common_options, add_test_time_options
 from madnet.starting import end_on_interrupt
 
 EXAMPLES = """
@@ -76,13 +76,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--split', help="part of the data set: test, val, trainval, ... (default: the config's, test)"
     )
-    parser.add_argument(
-        '--views',
-        type=int,
-        choices=(1, 2, 4, 8),
-        help="average the network's logits over so many mirrored and turned views of each image: fewer false "
-        'alarms at so many times the cost (default: 1)',
-    )
+    add_test_time_options(parser)
     parser.add_argument(
         '--workers', type=int, default=1, help='processes, for a detector without training (default: 1)'
     )
@@ -117,6 +111,8 @@ def main() -> int:
         trust_checkpoint=args.trust_checkpoint,
         workers=args.workers,
         views=args.views,
+        scales=args.scales,
+        merge=args.merge,
         dataset=args.dataset,
         threshold=args.threshold,
     )

@@ -65,6 +65,8 @@ def run_test(
     trust_checkpoint: bool = False,
     workers: int = 1,
     views: int | None = None,
+    scales: Sequence[float] | None = None,
+    merge: str | None = None,
     dataset: str | None = None,
     threshold: str | float | None = None,
 ) -> MetricsFile:
@@ -88,6 +90,9 @@ def run_test(
         workers: Processes that share the images, for a detector without training.
         views: Mirrored and turned views of each image whose logits a network's prediction averages: 1, 2, 4
             or 8; None for what the config says, usually 1.
+        scales: At which a network predicts, such as (1, 0.7, 0.5), each with all views; None for what the
+            config says, usually 1 alone.
+        merge: What is taken of the scales' logits, ``'mean'`` (default) or ``'max'``.
         dataset: As of :func:`~madnet.engine.config.load_config`; several are scored one by one, and together.
         threshold: Probability above which is target, in place of the protocols' own; ``'best:val'`` for the
             one with the best IoU on that part of the data.
@@ -114,9 +119,10 @@ def run_test(
     out = Path(out or (cfg.work_dir if in_work_dir else Path(checkpoint).parent))
     cfg.launcher = launcher
     found: dict[str, Any] = {'training': training_of(weights or {})}
+    test_time = {'views': views, 'scales': scales, 'merge': merge}
 
     def score(split: str | None, chosen: Iterable[ProtocolLike], hooks: Sequence[dict]) -> dict[str, Scored]:
-        made = config_for_test(cfg, chosen, config, split, hooks, workers, views)
+        made = config_for_test(cfg, chosen, config, split, hooks, workers, **test_time)
         return {label: _score(one, weights, checkpoint) for label, one in configs_by_set(made, hooks).items()}
 
     chosen = protocols_of(cfg, config) if protocols is None else protocols.split(',')
@@ -208,7 +214,7 @@ def config_for_test(
     split: str | None = None,
     hooks: Sequence[dict] = (),
     workers: int = 1,
-    views: int | None = None,
+    **test_time,
 ) -> Config:
     """What is left of a config for a test, in which nothing trains, validates or draws.
 
@@ -216,18 +222,18 @@ def config_for_test(
         cfg: A loaded config; it is not changed.
         protocols: The protocols to score under.
         name: Name of the config for messages.
-        split, workers, views: As of :func:`run_test`.
+        split, workers: As of :func:`run_test`.
         hooks: Configs of hooks that follow the test, instead of the training's ``custom_hooks``.
+        test_time: ``views``, ``scales`` and ``merge``, likewise.
 
     Raises:
-        UserError: ``split``, ``workers`` or ``views`` does not fit the config; ``test_evaluator`` has no
-            ``IRSTDMetric``.
+        UserError: ``split``, ``workers`` or one of ``test_time`` does not fit the config; ``test_evaluator``
+            has no ``IRSTDMetric``.
     """
     cfg = copy.deepcopy(cfg)
     if workers != 1:
         _share_images(cfg, workers)
-    if views is not None:
-        _set_views(cfg, name, views)
+    _set_test_time(cfg, name, {k: v for k, v in test_time.items() if v is not None})
     for dataset in _test_sets(cfg):
         if _has_parts(dataset.type):
             dataset.split = split or dataset.get('split', 'test')
@@ -288,6 +294,7 @@ def report(sets: Mapping[str, Scored], config: str, checkpoint: str | None, **mo
         'checkpoint': checkpoint
         and {'path': str(checkpoint), 'sha256': sha256_of(find_checkpoint(checkpoint))},
         'views': getattr(getattr(model, 'test_cfg', None), 'views', 1),
+        **_scales_of(getattr(model, 'test_cfg', None) or {}),
         **more,
         **content_of(_counted(sets)),
         'versions': {
@@ -301,6 +308,11 @@ def report(sets: Mapping[str, Scored], config: str, checkpoint: str | None, **mo
     if getattr(model, 'training_free', False):
         content['detector'] = model.describe()
     return MetricsFile.from_json(plain(content))
+
+
+def _scales_of(test_cfg: Mapping[str, Any]) -> dict[str, Any]:
+    scales = list(test_cfg.get('scales', [1]))
+    return {} if scales == [1] else {'scales': scales, 'merge': test_cfg['merge']}
 
 
 def _in_words(found: MetricsFile) -> str:
@@ -329,13 +341,14 @@ def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool, 
         )
 
 
-def _set_views(cfg: Config, config: str, views: int) -> None:
-    if cfg.model.type != 'IRSTDSegmentor':
+def _set_test_time(cfg: Config, config: str, given: Mapping[str, Any]) -> None:
+    if given and cfg.model.type != 'IRSTDSegmentor':
+        option, value = next(iter(given.items()))
         raise UserError(
-            f'--views {views}: config {config} is of type {cfg.model.type}; only IRSTDSegmentor, the type of '
-            'our networks, averages views. Leave the option out.'
+            f'--{option} {value}: config {config} is of type {cfg.model.type}; only IRSTDSegmentor, the type '
+            'of our networks, averages views and scales. Leave the option out.'
         )
-    cfg.merge_from_dict({'model.test_cfg.views': views})
+    cfg.merge_from_dict({f'model.test_cfg.{key}': value for key, value in given.items()})
 
 
 def _share_images(cfg: Config, workers: int) -> None:

@@ -411,7 +411,7 @@ def _check(plan: Plan, where: str) -> None:
             'config names is tested on as the config says.'
         )
     if plan.views:
-        from madnet.models.segmentors.irstd_segmentor import VIEWS
+        from madnet.models.segmentors.test_time import VIEWS
 
         for views in plan.views:
             if views not in VIEWS:

@@ -46,6 +46,8 @@ def predict_files(
     value_range: ValueRange = None,
     device: str | None = None,
     views: int | None = None,
+    scales: Sequence[float] | None = None,
+    merge: str | None = None,
     fold: bool = False,
     jobs: int = 1,
     options: list[str] | None = None,
@@ -66,7 +68,7 @@ def predict_files(
         checkpoint: The weights for a config with a network.
         out: Folder for the results, made where it is missing.
         formats: Words of :data:`~madnet.inference.outputs.FORMATS` with commas.
-        threshold, tile, overlap, value_range, device, views, fold, trust_checkpoint, dataset,
+        threshold, tile, overlap, value_range, device, views, scales, merge, fold, trust_checkpoint, dataset,
             min_area: As in :class:`~madnet.inference.Predictor`.
         jobs: Processes among which the images are shared out.
         options: ``KEY=VALUE`` pairs that override the config.
@@ -100,6 +102,8 @@ def predict_files(
         overlap=overlap,
         value_range=value_range,
         views=views,
+        scales=scales,
+        merge=merge,
         fold=fold,
         options=parse_options(options),
         trust_checkpoint=trust_checkpoint,

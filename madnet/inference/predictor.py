@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,9 @@ class Predictor:
             for each array and each item of a list. None: what the config says.
         views: Mirrored and turned views of an image whose logits a network averages: 1, 2, 4 or 8, at so many
             times the cost; None for what the config says, usually 1.
+        scales: At which a network predicts, such as (1, 0.7, 0.5), each with all views; the cost grows with
+            the sum of their squares. None for what the config says, usually 1 alone. A tile is scaled alone.
+        merge: What is taken of the scales' logits, ``'mean'`` or ``'max'``; None: what the config says.
         fold: Fold re-parameterised blocks for speed: the same scores to rounding.
         options: Dotted keys and values that override a config, or a training-free method's, such as
             ``{'model.rule': 'minmax0.5'}``.
@@ -76,6 +79,8 @@ class Predictor:
         overlap: int | None = None,
         value_range: ValueRange = None,
         views: int | None = None,
+        scales: Sequence[float] | None = None,
+        merge: str | None = None,
         fold: bool = False,
         options: Mapping[str, Any] | None = None,
         trust_checkpoint: bool = False,
@@ -92,10 +97,13 @@ class Predictor:
         self.detector = load_detector(
             config_or_name, checkpoint, device, value_range, options, trust_checkpoint, dataset
         )
-        if views is not None:
-            if not hasattr(self.model, 'set_views'):
-                raise UserError(f'views: found {views}, but only networks of this package average views.')
-            self.model.set_views(views)
+        given = {'views': views, 'scales': scales, 'merge': merge}
+        given = {key: value for key, value in given.items() if value is not None}
+        if given and not hasattr(self.model, 'set_test_time'):
+            key, value = next(iter(given.items()))
+            raise UserError(f'{key}: found {value}, but only networks of this package average {key}.')
+        if given:
+            self.model.set_test_time(**given)
         if fold:
             switch_to_deploy(self.model)
         self.tiling = self._make_tiling(tile, overlap)

@@ -115,6 +115,8 @@ class MetricsFile(RecordFile):
         predictions: Folder of the score maps, where folders were scored.
         masks: Folder of the masks, likewise.
         views: Views of each image that a prediction averages.
+        scales: At which each view was predicted, where that is not 1 alone.
+        merge: What was taken of their logits, ``'mean'`` or ``'max'``.
         threshold: Probability above which is target, where it is not the protocols' own.
         threshold_chosen_on: On which images it was chosen, in words; None where it was given.
         details: Protocol → what reports draw.
@@ -136,6 +138,8 @@ class MetricsFile(RecordFile):
     predictions: str | None = field(default=None, metadata=OMITTED)
     masks: str | None = field(default=None, metadata=OMITTED)
     views: int | None = field(default=None, metadata=OMITTED)
+    scales: list[float] | None = field(default=None, metadata=OMITTED)
+    merge: str | None = field(default=None, metadata=OMITTED)
     threshold: float | None = field(default=None, metadata=OMITTED)
     threshold_chosen_on: str | None = field(default=None, metadata=OMITTED)
     details: dict[str, Details] = field(default_factory=dict)

@@ -78,11 +78,30 @@ def test_eight_views_as_they_are_tested(detectors, image_set, tested_scores, tmp
         assert not np.array_equal(p.score_map, one.score_map)
 
 
+def test_scales_as_they_are_tested(detectors, image_set, tested_scores, tmp_path):
+    config, checkpoint = detectors['native']
+    kwargs = {'scales': [1, 0.7], 'merge': 'max'}
+    report = run_test(str(config), str(checkpoint), out=str(tmp_path), save_scores=True, **kwargs)
+    assert (report.views, report.scales, report.merge) == (1, [1, 0.7], 'max')
+    dataset = DATASETS.build(load_config(config).test_dataloader.dataset)
+    scaled, alone = Predictor(config, checkpoint, **kwargs), Predictor(config, checkpoint)
+    for i, name in enumerate(dataset.image_ids):
+        image, _ = dataset.read_sample(i)
+        found, one = scaled(image).score_map, alone(image).score_map
+        np.testing.assert_array_equal(found, tested_scores[name])
+        assert (found >= one).all()
+        assert (found > one).any()
+
+
 def test_views_of_what_averages_none(repository):
     with pytest.raises(UserError, match='only networks of this package'):
         Predictor('tophat', views=4)
+    with pytest.raises(UserError, match=r'scales: found \[0.5\], but only networks'):
+        Predictor('tophat', scales=[0.5])
     with pytest.raises(UserError, match='Leave the option out'):
         run_test(str(repository / 'configs/classical/classical.py'), views=4)
+    with pytest.raises(UserError, match='--merge max'):
+        run_test(str(repository / 'configs/classical/classical.py'), merge='max')
 
 
 def test_a_pipeline_without_a_loader_gives_what_is_tested(detectors, tested_scores, tmp_path):

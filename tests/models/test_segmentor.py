@@ -137,7 +137,7 @@ def test_with_eight_views_a_turned_image_gives_the_turned_map():
 def test_a_number_of_views_that_is_none_is_refused():
     for wrong in (
         lambda: build_madnet(test_cfg={'mode': 'whole', 'views': 3}),
-        lambda: build_madnet().set_views(0),
+        lambda: build_madnet().set_test_time(views=0),
     ):
         with pytest.raises(UserError, match=r'views: found [03], expected 1, 2, 4 or 8'):
             wrong()
@@ -332,3 +332,93 @@ def test_necks_in_a_list_follow_one_another():
     assert all(torch.equal(a, b) for a, b in zip(maps, expected, strict=True))
     _, found = step(model, (64, 64))
     assert found.seg_logits.data.shape == (1, 64, 64)
+
+
+def by_hand(model, image, scale):
+    """Logits (1, 1, H, W) of a normalised image at a scale: filtered and enlarged by matrices."""
+    height, width = image.shape[2:]
+    h, w = round(height * scale), round(width * scale)
+    small = shrinking(height, h) @ image @ shrinking(width, w).T
+    with torch.no_grad():
+        logits = model.encode_decode(small.float(), [{}])
+    return F.interpolate(logits, size=(height, width), mode='bilinear', align_corners=False)
+
+
+def shrinking(length, to):
+    """The triangle filter, as wide as the pixels of the smaller image, as a matrix (to, length)."""
+    ratio = length / to
+    centres = (torch.arange(to, dtype=torch.float64) + 0.5) * ratio
+    distance = (torch.arange(length) + 0.5 - centres[:, None]).abs() / max(ratio, 1)
+    weights = (1 - distance).clamp(min=0)
+    return weights / weights.sum(1, keepdim=True)
+
+
+def test_scales_against_their_merge_taken_by_hand():
+    model = build_madnet()
+    (image,) = images((80, 106))
+    normalised = ((image.double() - 100) / 50)[None]
+    maps = [by_hand(model, normalised, scale) for scale in (1, 0.7, 0.5)]
+    for merge, expected in (('mean', torch.stack(maps).mean(0)), ('max', torch.stack(maps).amax(0))):
+        model.set_test_time(scales=[1, 0.7, 0.5], merge=merge)
+        (found,) = predict(model, [image], [sample(80, 106)])
+        torch.testing.assert_close(found.net_logits.data, expected[0], rtol=1e-4, atol=1e-4)
+        assert torch.equal(found.seg_logits.data, found.net_logits.data.sigmoid())
+    assert not torch.allclose(maps[0], maps[2], atol=1e-3)
+    model.set_test_time(scales=[0.7], merge='mean')
+    (found,) = predict(model, [image], [sample(80, 106)])
+    torch.testing.assert_close(found.net_logits.data, maps[1][0], rtol=1e-4, atol=1e-4)
+    # one scale of 1 is bit for bit what it is without
+    (plain,) = predict(build_madnet(), [image], [sample(80, 106)])
+    model.set_test_time(scales=(1,))
+    (found,) = predict(model, [image], [sample(80, 106)])
+    assert torch.equal(found.net_logits.data, plain.net_logits.data)
+
+
+def test_scales_with_all_views_and_with_padding():
+    padded = {'data_preprocessor': {'mean': [100.0] * 3, 'std': [50.0] * 3, 'test_cfg': {'size_divisor': 32}}}
+    seen = []
+    model = build_madnet(**padded)
+    encode_decode = model.encode_decode
+    model.encode_decode = lambda x, metas=None: (seen.append(tuple(x.shape[2:])), encode_decode(x, metas))[1]
+    model.set_test_time(scales=[1, 0.5], views=2)
+    (image,) = images((80, 106))
+    (found,) = predict(model, [image], [sample(80, 106)])
+    assert found.net_logits.data.shape == (1, 80, 106)
+    # every scale is padded as a test image of that size is
+    assert seen == [(96, 128)] * 2 + [(64, 64)] * 2
+    model.set_test_time(scales=[0.5], views=1)
+    (half,) = predict(model, [image], [sample(80, 106)])
+    small = F.interpolate(((image.float() - 100) / 50)[None], size=(40, 53), mode='bilinear', antialias=True)
+    with torch.no_grad():
+        logits = encode_decode(F.pad(small, (0, 11, 0, 24)), [{}])[..., :40, :53]
+    expected = F.interpolate(logits, size=(80, 106), mode='bilinear')[0]
+    torch.testing.assert_close(half.net_logits.data, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_target_of_two_channels_is_merged_as_one_map():
+    model = build_madnet()
+    two = torch.randn(1, 2, 40, 40)
+    model.inference = lambda image, metas: two[..., : image.shape[2], : image.shape[3]]
+    model.set_test_time(scales=[1, 2], merge='max')
+    found = model._logits(torch.randn(1, 3, 20, 20), {'ori_shape': (20, 20)})
+    difference = two[:, 1:] - two[:, :1]
+    large = F.interpolate(difference, size=(20, 20), mode='bilinear')
+    torch.testing.assert_close(found, torch.maximum(difference[..., :20, :20], large))
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'words'),
+    [
+        ({'scales': []}, 'scales: found'),
+        ({'scales': [1, 1.0]}, 'expected different numbers'),
+        ({'scales': '0.5'}, 'scales: found'),
+        ({'scales': [0.0]}, 'expected numbers from'),
+        ({'scales': [1, 0.5], 'merge': 'median'}, "expected 'mean' or 'max'"),
+        ({'merge': 'max'}, 'with the one scale'),
+    ],
+)
+def test_scales_that_are_none_are_refused(wrong, words):
+    with pytest.raises(UserError, match=words):
+        build_madnet().set_test_time(**wrong)
+    with pytest.raises(UserError, match=words):
+        build_madnet(test_cfg=wrong)

@@ -14,14 +14,7 @@ from torch import Tensor, nn
 
 from madnet.errors import UserError
 from madnet.models.layers import pad_reflect
-
-#: ``test_cfg.views`` → (quarter turns, then mirrored left to right) of each view.
-VIEWS = {
-    1: ((0, False),),
-    2: ((0, False), (0, True)),
-    4: ((0, False), (0, True), (2, False), (2, True)),
-    8: tuple((turns, mirrored) for turns in range(4) for mirrored in (False, True)),
-}
+from madnet.models.segmentors.test_time import DEFAULTS, MERGES, at_scale, check_test_time, over_views
 
 
 @MODELS.register_module()
@@ -48,7 +41,10 @@ class IRSTDSegmentor(EncoderDecoder):
         test_cfg: ``dict(mode='whole')`` by default; ``dict(mode='slide', crop_size=…, stride=…)`` for tiles,
             as in mmseg. ``views`` is test-time augmentation (TTA): the mean logits of N views at N times the
             cost. 2: the image and its mirror image; 4: both turned by 180° as well; 8: all turned by 90° as
-            well. A false alarm seldom shows in all of them.
+            well. A false alarm seldom shows in all of them. ``scales=(1, 0.7, 0.5)`` predicts at each of
+            these scales, with all views, and takes the ``merge`` of their logits, ``'mean'`` or ``'max'``:
+            targets that are larger or more blurred than those of the training images are found where they
+            are shrunk. See :func:`~madnet.models.segmentors.test_time.at_scale`.
         data_preprocessor: ``type`` is ``IRSTDPreProcessor`` unless it says otherwise.
     """
 
@@ -63,8 +59,8 @@ class IRSTDSegmentor(EncoderDecoder):
     ):
         # mmseg builds all three in one go; the neck has to wait until the backbone's channels are known.
         self._neck_cfgs = [neck] if isinstance(neck, dict) else list(neck or [])
-        test_cfg = {'mode': 'whole', 'views': 1, **(test_cfg or {})}
-        _check_views(test_cfg['views'])
+        test_cfg = {'mode': 'whole', **DEFAULTS, **(test_cfg or {})}
+        check_test_time(*(test_cfg[key] for key in DEFAULTS))
         super().__init__(
             backbone=backbone,
             decode_head=decode_head,
@@ -86,10 +82,11 @@ class IRSTDSegmentor(EncoderDecoder):
                 decode_head = {**decode_head, name: {**values, **(decode_head.get(name) or {})}}
         super()._init_decode_head(_with_channels(decode_head, channels))
 
-    def set_views(self, views: int) -> None:
-        """Says how many views of an image ``predict`` averages: 1, 2, 4 or 8 (``test_cfg.views``)."""
-        _check_views(views)
-        self.test_cfg.views = views
+    def set_test_time(self, **changes) -> None:
+        """Change ``views``, ``scales`` and ``merge`` of ``test_cfg``, those that are given."""
+        wanted = {key: self.test_cfg[key] for key in DEFAULTS} | changes
+        check_test_time(**wanted)
+        self.test_cfg.update(wanted)
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
         """Logits (B, 1, H, W) of images (B, C, H, W), at the size of ``inputs`` whatever the metas say."""
@@ -143,18 +140,28 @@ class IRSTDSegmentor(EncoderDecoder):
         return data_samples
 
     def _logits(self, image: Tensor, meta: dict) -> Tensor:
-        """Mean logits (1, K, H, W) over the views of an image (1, C, H, W), as it lies in ``image``."""
-        views = VIEWS[self.test_cfg.views]
-        if len(views) == 1:
-            return self.inference(image, [meta])
-        total = 0
-        for turns, mirrored in views:
-            view = torch.rot90(image, turns, dims=(2, 3))
-            view = view.flip(3) if mirrored else view
-            logits = self.inference(view, [{**meta, 'img_shape': tuple(view.shape[2:])}])
-            logits = logits.flip(3) if mirrored else logits
-            total = total + torch.rot90(logits, -turns, dims=(2, 3))
-        return total / len(views)
+        """Logits (1, K, H, W) of an image (1, C, H, W), merged over its views and scales."""
+
+        def alone(view: Tensor) -> Tensor:
+            return self.inference(view, [{**meta, 'img_shape': tuple(view.shape[2:])}])
+
+        def in_views(scaled: Tensor) -> Tensor:
+            return over_views(alone, scaled, self.test_cfg.views)
+
+        if tuple(self.test_cfg.scales) == (1,):
+            return in_views(image)
+        padded_to = self.data_preprocessor.test_cfg
+        pad_again = padded_to and {
+            'size': padded_to.get('size'),
+            'size_divisor': padded_to.get('size_divisor'),
+            'pad_val': self.data_preprocessor.pad_val,
+        }
+        maps = [
+            # the larger of two channels' logits each would be a pair that the network never gave
+            _target_logits(at_scale(in_views, image, scale, _padding_of(meta), pad_again))
+            for scale in self.test_cfg.scales
+        ]
+        return MERGES[self.test_cfg['merge']](torch.stack(maps))
 
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: list[SegDataSample]
@@ -180,11 +187,6 @@ class IRSTDSegmentor(EncoderDecoder):
                 }
             )
         return data_samples
-
-
-def _check_views(views: int) -> None:
-    if views not in VIEWS:
-        raise UserError(f'views: found {views!r}, expected 1, 2, 4 or 8.')
 
 
 def _with_channels(cfg: dict, channels: Sequence[int] | None) -> dict:
@@ -220,9 +222,14 @@ def _target_logits(logits: Tensor) -> Tensor:
 
 def _undo(logits: Tensor, meta: dict) -> Tensor:
     """Takes the preprocessor's padding and the pipeline's flip back from logits (1, H, W)."""
-    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
+    left, right, top, bottom = _padding_of(meta)
     height, width = logits.shape[1:]
     logits = logits[:, top : height - bottom, left : width - right]
     if meta.get('flip'):
         logits = logits.flip(-1 if meta.get('flip_direction') == 'horizontal' else -2)
     return logits
+
+
+def _padding_of(meta: dict) -> tuple[int, int, int, int]:
+    """Left, right, top and bottom that the preprocessor has added."""
+    return meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
