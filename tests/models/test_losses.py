@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 
 from madnet.errors import UserError
-from madnet.models.losses import SoftIoULoss, bce_loss, sls_loss, soft_dice_loss, soft_iou_loss
+from madnet.models.losses import MaskBCELoss, SoftIoULoss, bce_loss, sls_loss, soft_dice_loss, soft_iou_loss
 
 
 def batch(seed=0, shape=(3, 1, 20, 24)):
@@ -82,6 +82,12 @@ def test_bce_is_torchs():
     p = logits.double().sigmoid()
     weighted = -(4 * target * p.log() + (1 - target) * (1 - p).log()).mean()
     assert bce_loss(logits, target, pos_weight=4).item() == pytest.approx(weighted.item(), rel=1e-5)
+    soft = 0.98 * target + 0.01
+    softened = -(soft * p.log() + (1 - soft) * (1 - p).log()).mean()
+    assert bce_loss(logits, target, smoothing=0.02).item() == pytest.approx(softened.item(), rel=1e-5)
+    assert MaskBCELoss(smoothing=0.02)(logits, target).item() == pytest.approx(softened.item(), rel=1e-5)
+    with pytest.raises(UserError, match='smoothing=1'):
+        MaskBCELoss(smoothing=1)
 
 
 @pytest.mark.parametrize('loss', [soft_iou_loss, soft_dice_loss, bce_loss])

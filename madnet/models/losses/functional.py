@@ -87,17 +87,19 @@ def bce_loss(
     target: Tensor,
     valid: Tensor | None = None,
     pos_weight: float | None = None,
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Binary cross entropy, averaged over the pixels that count.
 
     Args:
         pos_weight: Factor of the target's term; None for 1.
+        smoothing: ε of label smoothing (Szegedy et al., CVPR 2016): the target becomes
+            ``(1 - ε) · target + ε / 2``, so that no logit is driven to infinity.
     """
     _check_shapes(logits, target)
+    target = (1 - smoothing) * target.float() + smoothing / 2
     weight = None if pos_weight is None else logits.new_tensor([pos_weight], dtype=torch.float32)
-    loss = F.binary_cross_entropy_with_logits(
-        logits.float(), target.float(), pos_weight=weight, reduction='none'
-    )
+    loss = F.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=weight, reduction='none')
     return loss.mean() if valid is None else (loss * valid).sum() / valid.sum().clamp(min=1)
 
 

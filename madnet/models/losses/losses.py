@@ -118,12 +118,13 @@ class MaskBCELoss(MaskLoss):
     Args:
         pos_weight: Factor of the target pixels' terms; None for 1.
         begin: Share of the epochs, in 0–1, before which the loss is 0.
+        smoothing: Of labels, in 0–1, for scores that are not all 0 or 1.
 
     Attributes:
         active: Set by :meth:`set_epoch`; before its first call as in epoch 0.
 
     Raises:
-        UserError: ``begin`` is not in 0–1.
+        UserError: ``begin`` or ``smoothing`` is not in 0–1.
     """
 
     def __init__(
@@ -132,12 +133,16 @@ class MaskBCELoss(MaskLoss):
         loss_weight: float = 1.0,
         loss_name: str = 'loss_bce',
         begin: float = 0.0,
+        smoothing: float = 0.0,
     ):
         super().__init__(loss_weight, loss_name)
         if not 0 <= begin <= 1:
             raise UserError(f'MaskBCELoss: begin={begin}, expected a share of the epochs, from 0 to 1.')
+        if not 0 <= smoothing < 1:
+            raise UserError(f'MaskBCELoss: smoothing={smoothing}, expected 0 or more, and less than 1.')
         self.pos_weight = pos_weight
         self.begin = begin
+        self.smoothing = smoothing
         self.active = begin == 0
 
     def set_epoch(self, epoch: int, max_epochs: int) -> None:
@@ -147,7 +152,7 @@ class MaskBCELoss(MaskLoss):
     def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
         if not self.active:
             return logits.new_zeros(())
-        return bce_loss(logits, target, valid, self.pos_weight)
+        return bce_loss(logits, target, valid, self.pos_weight, self.smoothing)
 
 
 @MODELS.register_module()
