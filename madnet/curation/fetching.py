@@ -75,7 +75,9 @@ def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
             _complete(url, part)
             os.replace(part, target)
         except OSError as error:
-            raise UserError(f'{folder}: cannot be written ({error.strerror or error}).') from None
+            raise UserError(
+                f'{folder}: cannot be written ({error.strerror or error}); $XDG_CACHE_HOME names another place.'
+            ) from None
         _version_file(part).unlink(missing_ok=True)
     if sha256 and file_sha256(target) != sha256.lower():
         found = file_sha256(target)

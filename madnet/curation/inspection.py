@@ -210,17 +210,19 @@ def _look_at_mask(facts: Facts) -> None:
 
 def _find_broken(found: Inspection) -> None:
     kinds: dict[str, list[str]] = defaultdict(list)
+    first: dict[str, str] = {}
     for key, facts in found.facts.items():
-        for kind in facts.trouble:
+        for kind, reason in facts.trouble.items():
             kinds[kind].append(label(key))
+            first.setdefault(kind, reason)
     explained = {
-        'unreadable image': 'no image that can be decoded',
-        'unreadable mask': 'no mask that can be decoded',
+        'unreadable image': 'an image that cannot be read',
+        'unreadable mask': 'a mask that cannot be read',
         'mask missing': f'an image without mask ({found.folder.layout.masks}/)',
         'mask of another size': 'and another aspect: the mask cannot cover its image',
     }
     for kind, what in explained.items():
-        found.add('error', kind, what, kinds[kind])
+        found.add('error', kind, f'{what} (the first: {first.get(kind, "").rstrip(".")})', kinds[kind])
 
 
 def _find_strays(found: Inspection) -> None:

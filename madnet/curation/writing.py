@@ -36,6 +36,8 @@ def fresh_folder(out: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, out)
     except OSError as error:
+        if error.filename and not str(error.filename).startswith(str(temporary)):
+            raise  # of a file that is read
         raise UserError(
             f'{out}: cannot be written ({error.strerror or error}). {what_to_do(error.errno)}'
         ) from None

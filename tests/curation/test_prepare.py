@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from madnet.curation import fetching, unpacking
+from madnet.curation import fetching, preparing, unpacking
 from madnet.datasets import SIRSTDataset, split_ids
 from madnet.images import encode_png
 
@@ -162,6 +162,16 @@ def test_addresses_that_are_none(run, tmp_path, monkeypatch, url):
     code, _, err = run('dataset', 'prepare', 'mine', url, '--out', tmp_path / 'out')
     assert (code, err.count('\n'), err.startswith(f'error: {url}: ')) == (2, 1, True), err
     assert 'are kept' not in err
+
+
+def test_a_source_that_may_not_be_read_is_not_taken_for_an_output(run, source, tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, 'Permission denied', str(path))
+
+    monkeypatch.setattr(preparing, 'read_folder', refuse)
+    code, _, err = run('dataset', 'prepare', 'mine', source, '--out', tmp_path / 'out')
+    assert (code, err.startswith(f'error: {source}: Permission denied')) == (2, True), err
+    assert [*tmp_path.glob('.writing-*')] == []
 
 
 @pytest.mark.parametrize('name', ['', ' ', '../mine', 'a\x1b[31m'])
