@@ -76,7 +76,7 @@ def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
             os.replace(part, target)
         except OSError as error:
             raise UserError(
-                f'{folder}: cannot be written ({error.strerror or error}); $XDG_CACHE_HOME names another place.'
+                f'{folder}: cannot be written ({error.strerror or error}); see $XDG_CACHE_HOME.'
             ) from None
         _version_file(part).unlink(missing_ok=True)
     if sha256 and file_sha256(target) != sha256.lower():
