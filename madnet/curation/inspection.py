@@ -19,6 +19,7 @@ from madnet.evaluation.components import find_components
 from madnet.evaluation.rules import half
 from madnet.images import EXTENSIONS, fit_mask, image_size, read_image, read_mask
 from madnet.progress import progress_bar
+from madnet.text import printable
 
 #: From bad to harmless: what would be refused or make wrong numbers; what one has to know before one trusts a
 #: number; what is so, and no fault.
@@ -513,4 +514,4 @@ def as_text(found: Inspection, examples: int = 4) -> str:
             lines.append('  '.join(cells))
     total = Counter(f.severity for f in found.findings)
     lines += ['', ', '.join(f'{total[s]} kind(s) of {s}' for s in SEVERITIES)]
-    return '\n'.join(lines)
+    return '\n'.join(map(printable, lines))

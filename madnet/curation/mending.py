@@ -12,6 +12,7 @@ from madnet.errors import UserError
 from madnet.evaluation.rules import half
 from madnet.images import encode_png, fit_mask, read_image, read_mask
 from madnet.progress import progress_bar
+from madnet.text import printable
 
 #: Above this share of target pixels a mask is turned round; between it and ``INVERTED`` a person has to look.
 SURELY_INVERTED = 0.9
@@ -37,7 +38,7 @@ def changes_text(new: NewSet, done: dict[str, list[str]], out: str | Path) -> st
     for name, parts in new.lists.items():
         lines.append(f'  lists {name}: ' + ', '.join(f'{split} {len(ids)}' for split, ids in parts.items()))
     lines += [f'  {len(which)} × {what}: {few(which)}' for what, which in done.items()]
-    return '\n'.join(lines)
+    return '\n'.join(map(printable, lines))
 
 
 def write_mended(found: Inspection, new: NewSet, test_share: float | None = None) -> dict[str, list[str]]:
