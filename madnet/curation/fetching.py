@@ -134,7 +134,7 @@ def _go_on(url: str, part: Path) -> bool:
             write_json(_version_file(part), None if (version or '').startswith('W/') else version)
         bar = progress_bar(total=total and total >> 20, initial=have >> 20, what='download', unit='MiB')
         with bar, part.open('ab' if resumed else 'wb') as file:
-            while block := answer.read(_BLOCK):
+            while block := answer.read1(_BLOCK):  # as it comes: what is here when one stops is kept
                 file.write(block)
                 have += len(block)
                 bar.update((have >> 20) - bar.n)

@@ -11,6 +11,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from madnet.curation import fetching, preparing, unpacking
 from madnet.datasets import SIRSTDataset, split_ids
@@ -77,7 +78,7 @@ def test_folders_and_archives(source, archive, run, tmp_path, kind):
 class Server(http.server.BaseHTTPRequestHandler):
     """Serves ``data``; cuts the first answers off after ``cut`` bytes; speaks Range where ``ranges``."""
 
-    data, cut, ranges, tag, asked = b'', [], True, '"1"', []
+    data, cut, ranges, tag, asked, stalled = b'', [], True, '"1"', [], None
 
     def do_GET(self):
         cls = type(self)
@@ -96,7 +97,13 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.send_header('Content-Length', str(len(body)))
         self.send_header('ETag', cls.tag)
         self.end_headers()
-        self.wfile.write(body[: cls.cut.pop(0)] if cls.cut else body)
+        if cls.cut:
+            body = body[: cls.cut.pop(0)]
+        self.wfile.write(body[:700])
+        self.wfile.flush()
+        if cls.stalled:
+            cls.stalled.wait(20)
+        self.wfile.write(body[700:])
 
     def log_message(self, *_):
         pass
@@ -178,6 +185,25 @@ def test_a_source_that_may_not_be_read_is_not_taken_for_an_output(run, source, t
 def test_names_that_are_none(run, source, tmp_path, name):
     code, _, err = run('dataset', 'prepare', name, source, '--out', tmp_path / 'out')
     assert (code, 'expected a word' in err) == (2, True), err
+
+
+def test_what_came_before_an_interruption_is_kept(server, source, run, tmp_path, monkeypatch):
+    handler, url = server
+    handler.stalled = threading.Event()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tqdm, 'update', interrupt)
+        assert run('dataset', 'prepare', 'mine', url, '--out', tmp_path / 'out')[0] == 130
+    handler.stalled.set()
+    [part] = fetching.download_folder().glob('*.part')
+    have = part.stat().st_size
+    assert 0 < have <= 700
+    assert run('dataset', 'prepare', 'mine', url, '--out', tmp_path / 'out')[0] == 0
+    assert handler.asked == [None, f'bytes={have}-']
+    check(tmp_path / 'out', source)
 
 
 def test_a_dead_link_and_a_web_page(server, run, tmp_path):
