@@ -1,65 +1,27 @@
-"""``tools/dataset.py browse``: a gallery of images with a zoom on their targets; what a network will see."""
+"""A gallery of images with a zoom on their targets; what a network will see."""
 
-import argparse
 from pathlib import Path
 
-from madnet.options import add_reading_options
+import numpy as np
+from mmseg.registry import DATASETS
 
-EXAMPLES = """
-examples:
-  python tools/dataset.py browse nuaa
-      all its images: dataset_gallery/index.html, to be filtered by split, size and contrast of targets
-  python tools/dataset.py browse my_frames --split all --images 200 --out gallery
-      200 of the images of a folder of one's own, evenly spaced
-  python tools/dataset.py browse irstd1k --config configs/madnet/madnet_nano.py
-      what the network trains on: crops, turns, jitter and masks of 32 images in three epochs
-"""
+from madnet.curation.cards import save_card
+from madnet.curation.sources import open_parts, walk
+from madnet.datasets.wrappers import inner_datasets
+from madnet.engine.cli import parse_options
+from madnet.engine.config import load_config
+from madnet.errors import UserError
+from madnet.evaluation.components import find_components
+from madnet.files import write_whole
+from madnet.progress import progress_bar
+from madnet.visualization.page import render_page
+
 PAGE = 'index.html'
 #: With a config: so many images, in so many epochs, unless told otherwise.
 CONFIG_IMAGES, CONFIG_EPOCHS = 32, 3
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the subcommand."""
-    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        'source',
-        nargs='?',
-        metavar='PATH|NAME',
-        help='the data set: a folder, or a name of the catalogue, found under $MADNET_DATA_ROOT (with '
-        '--config default: what the config says)',
-    )
-    parser.add_argument(
-        '--split',
-        metavar='SPLIT[,SPLIT]',
-        help='parts to show: trainval, test, train, val, fit, all (default: trainval and test, or all where '
-        'the set has no such parts)',
-    )
-    add_reading_options(parser)
-    parser.add_argument(
-        '--images',
-        type=int,
-        metavar='N',
-        help=f'at most N images of each part, evenly spaced (default: all; with --config {CONFIG_IMAGES})',
-    )
-    parser.add_argument(
-        '--config', metavar='CONFIG', help='show samples as they leave the training pipeline of a config'
-    )
-    parser.add_argument(
-        '--epochs',
-        type=int,
-        metavar='N',
-        help=f'with --config: each image in N epochs (default: {CONFIG_EPOCHS})',
-    )
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE', help='with --config: override it, as in training'
-    )
-    parser.add_argument(
-        '--out', default='dataset_gallery', metavar='DIR', help='where the page goes (default: %(default)s)'
-    )
-
-
-def run(
+def browse(
     source: str | None = None,
     split: str | None = None,
     images: int | None = None,
@@ -74,10 +36,6 @@ def run(
     Raises:
         UserError: Nothing to show, options that contradict each other, or a file that cannot be read.
     """
-    from madnet.errors import UserError
-    from madnet.files import write_whole
-    from madnet.visualization.page import render_page
-
     for option, value in (('--images', images), ('--epochs', epochs)):
         if value is not None and value < 1:
             raise UserError(f'{option}: found {value}, expected 1 or more.')
@@ -109,9 +67,6 @@ def _images(
     source: str, split: str | None, limit: int | None, out: Path, **reading
 ) -> tuple[str, str, list[dict]]:
     """Title, a sentence, and the cards of a data set's images."""
-    from madnet.curation.cards import save_card
-    from madnet.curation.sources import open_parts, walk
-
     parts = open_parts([source], split.split(',') if split else (), **reading)
     cards = [
         save_card(out, f'{part.split}_{n:06d}', part.split, s.image_id, s.pixels, s.targets)
@@ -126,17 +81,6 @@ def _samples(
     config: str, source: str | None, options: list[str] | None, count: int, epochs: int, out: Path
 ) -> tuple[str, str, list[dict]]:
     """Title, a sentence, and the cards of samples as a config's training pipeline gives them."""
-    import numpy as np
-    from mmseg.registry import DATASETS
-
-    from madnet.curation.cards import save_card
-    from madnet.datasets.wrappers import inner_datasets
-    from madnet.engine.cli import parse_options
-    from madnet.engine.config import load_config
-    from madnet.errors import UserError
-    from madnet.evaluation.components import find_components
-    from madnet.progress import progress_bar
-
     cfg = load_config(config, parse_options(options), source)
     if not cfg.get('train_dataloader'):
         raise UserError(f'config {config}: has no training data (train_dataloader), so nothing to show.')

@@ -3,14 +3,24 @@
 from madnet.datasets.catalogue import Entry, get_entry, known_datasets
 from madnet.datasets.layouts import read_folder
 from madnet.datasets.locate import data_home, folders_named
+from madnet.files import json_text
 
 
-def catalogue_rows(name: str | None = None) -> list[dict]:
-    """A dict of plain values for every known data set, or for the one of this name.
+def print_catalogue(name: str | None = None, json: bool = False) -> None:
+    """Print the catalogue, or its entry of this name, as text or as JSON.
 
     Raises:
         UserError: The catalogue does not know the name.
     """
+    rows = catalogue_rows(name)
+    if json:
+        print(json_text({'data_root': str(data_home()), 'datasets': rows}), end='')
+    else:
+        print(catalogue_text(rows))
+
+
+def catalogue_rows(name: str | None = None) -> list[dict]:
+    """A dict of plain values for every known data set, or for the one of this name."""
     entries = [get_entry(name)] if name else known_datasets().values()
     return [_row(entry) for entry in entries]
 

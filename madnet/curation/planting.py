@@ -136,12 +136,17 @@ class _Body:
     path: np.ndarray
 
 
-def make(out: str, plan: Plan) -> str:
+def make(out: str, **options) -> str:
     """Write the data set, with the truth in :data:`TRACKS`; returns what is in it, as text.
 
+    Args:
+        out: The new folder.
+        options: Of the :class:`Plan`.
+
     Raises:
-        UserError: No frames among the backgrounds, or ``out`` is there already.
+        UserError: An option out of its range, no frames among the backgrounds, or ``out`` is there already.
     """
+    plan = Plan(**options)
     sources = _Backgrounds(plan)
     with fresh_folder(out) as folder:
         new = NewSet(folder)

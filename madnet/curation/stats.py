@@ -1,57 +1,20 @@
-"""``tools/dataset.py stats``: targets, backgrounds and images in numbers, data sets side by side."""
+"""Targets, backgrounds and images in numbers, data sets side by side."""
 
-import argparse
 from pathlib import Path
 
-from madnet.options import add_reading_options
+from madnet.curation.comparison import as_text, compare, quantiles, statistics_json
+from madnet.curation.measures import measure
+from madnet.curation.sources import open_parts, synthetic_part, walk
+from madnet.curation.statistics_page import statistics_page
+from madnet.errors import UserError
+from madnet.files import write_json, write_whole
+from madnet.records import text_table
 
-EXAMPLES = """
-examples:
-  python tools/dataset.py stats nuaa
-      its splits side by side: dataset_statistics/index.html and statistics.json
-  python tools/dataset.py stats nuaa irstd1k --out compared
-      why a network trained on one fails on the other: what differs most, and all distributions
-  python tools/dataset.py stats my_frames nudt --split all --synthetic 500
-      one's own folder beside a known set and 500 synthetic scenes, all images of each set together
-"""
 PAGE, JSON = 'index.html', 'statistics.json'
 MOST_SETS = 8
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the subcommand."""
-    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        'sets',
-        nargs='*',
-        metavar='PATH|NAME',
-        help='data sets: folders, or names of the catalogue, found under $MADNET_DATA_ROOT',
-    )
-    parser.add_argument(
-        '--split',
-        metavar='SPLIT[,SPLIT]',
-        help='parts to measure: trainval, test, train, val, fit, all (default: trainval and test, or all '
-        'where a set has no such parts)',
-    )
-    add_reading_options(parser)
-    parser.add_argument(
-        '--synthetic',
-        type=int,
-        metavar='N',
-        help='add N synthetic scenes, those of configs/madnet_synthetic.py',
-    )
-    parser.add_argument(
-        '--images', type=int, metavar='N', help='measure at most N images of each part, evenly spaced'
-    )
-    parser.add_argument(
-        '--out',
-        default='dataset_statistics',
-        metavar='DIR',
-        help='where the page goes (default: %(default)s)',
-    )
-
-
-def run(
+def stats(
     sets: list[str],
     split: str | None = None,
     synthetic: int | None = None,
@@ -64,14 +27,6 @@ def run(
     Raises:
         UserError: No or too many sets, one that is not found, or a file that cannot be read.
     """
-    from madnet.curation.comparison import as_text, compare, quantiles, statistics_json
-    from madnet.curation.measures import measure
-    from madnet.curation.sources import open_parts, synthetic_part, walk
-    from madnet.curation.statistics_page import statistics_page
-    from madnet.errors import UserError
-    from madnet.files import write_json, write_whole
-    from madnet.records import text_table
-
     for option, value in (('--synthetic', synthetic), ('--images', images)):
         if value is not None and value < 1:
             raise UserError(f'{option}: found {value}, expected 1 or more.')
