@@ -4,7 +4,6 @@
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -15,7 +14,7 @@ from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.matching import match_components
 from madnet.evaluation.rules import half
 from madnet.files import write_whole
-from madnet.images import encode_png
+from madnet.images import encode_png, read_scores
 from madnet.visualization.figure import new_figure, paper_style, save_picture
 from madnet.visualization.overlay import draw_overlay
 from madnet.visualization.palette import PAPER
@@ -100,7 +99,7 @@ def draw_montage(path: Path, scores: Path, indices: tuple[int, ...]) -> None:
     for index in indices:
         image, mask = scenes.read_sample(index)
         name = scenes.image_ids[index]
-        score = cv2.imread(str(scores / f'{name}.png'), cv2.IMREAD_UNCHANGED) / 65535
+        score = read_scores(scores / f'{name}.png')
         truth, pred = find_components(half(mask)), find_components(score > 0.5)
         match = match_components(truth, pred, radius=RADIUS)
         overlays.append(

@@ -213,11 +213,15 @@ def read_folder(root: Path) -> Folder | None:
     known = _recognise(root, nested=False) or _recognise(root, nested=True)
     if known is None:
         return None
+    # img_idx/train.txt is BasicIRSTD's, and no set named img_idx as well
+    listed = {path for parts in known.lists.values() for path in parts.values()}
     for layout in LAYOUTS:
         if (layout.images, layout.masks) == (known.layout.images, known.layout.masks):
             for key, parts in _lists(root, layout).items():
                 for split, path in parts.items():
-                    known.lists.setdefault(key, {}).setdefault(split, path)
+                    if path not in listed:
+                        known.lists.setdefault(key, {}).setdefault(split, path)
+                        listed.add(path)
     if known.by_part and 'val' in known.pairs and 'trainval' in known.pairs:
         known.pairs = {'train' if part == 'trainval' else part: pairs for part, pairs in known.pairs.items()}
     return known

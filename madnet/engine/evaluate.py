@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from madnet.datasets.splits import few, ids_sha256
 from madnet.engine.config.dataset import find_sources
 from madnet.engine.several_sets import ScoredSet, content_of, labels_of, per_image_of, results_text
 from madnet.errors import UserError
-from madnet.evaluation.evaluator import joined
+from madnet.evaluation.evaluator import Evaluator, joined
 from madnet.evaluation.folders import compare_folders, score_folder
 from madnet.evaluation.protocols import get_protocols
 from madnet.evaluation.thresholds import at_threshold, choose_threshold, parse_threshold, refuse_same_part
@@ -24,6 +25,8 @@ from madnet.files import plain, write_json
 from madnet.records import MetricsFile, as_text, column, text_table, write_results
 
 _SHOWN = 10
+# where ties leave more of AUC open than this, a line says so
+_OPEN = 0.005
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,22 @@ def evaluate_folder(
     if report.threshold_text:
         print(report.threshold_text)
     print(results_text(report))
+    _tell_lost_order(joined({label: one.evaluator for label, one in sets.items()}), chosen[0].name)
     if out:
         for path in write_results(out, report, per_image_of(sets)):
             print(f'written {path}')
     return report
+
+
+def _tell_lost_order(evaluator: Evaluator, protocol: str) -> None:
+    """Say where rounded scores leave it open how large AUC is."""
+    histogram = evaluator.counted(protocol).histogram
+    low, high = histogram.lost_order() if histogram else (nan, nan)
+    if high - low > _OPEN:
+        print(
+            f'AUC: many pixels of these maps have the lowest score alike; scores of floats (.npy) would give '
+            f'{as_text("AUC", low)} to {as_text("AUC", high)}'
+        )
 
 
 def _score(
@@ -169,9 +184,11 @@ def _choose_images(
 
 def _images_of(arguments: dict[str, str], split: str, options: dict[str, Any]) -> _Images:
     """The images of a part of a data set, with its own masks."""
-    data = SIRSTDataset(**arguments, split=split)
-    samples = {info['img_id']: info for info in map(data.get_data_info, range(len(data)))}
-    if len(samples) < len(data):
+    # not opened: scoring reads its masks by its own options, and of its images nothing
+    data = SIRSTDataset(**arguments, split=split, lazy_init=True)
+    infos = data.load_data_list()
+    samples = {info['img_id']: info for info in infos}
+    if len(samples) < len(infos):
         raise UserError(
             f'{data.dataset_name}, {split!r}: images of two parts have the same id; score each part alone.'
         )

@@ -1,6 +1,8 @@
 """mmengine's Runner with what long runs lean on: exact resuming from whole checkpoints, a quiet console."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config
@@ -107,6 +109,16 @@ class MadnetRunner(Runner):
         """The model without a distributed wrapper."""
         return self.model.module if is_model_wrapper(self.model) else self.model
 
+    def build_optim_wrapper(self, optim_wrapper):
+        """As mmengine's; a value that the optimiser does not take is the config's fault."""
+        with _values_told('optim_wrapper'):
+            return super().build_optim_wrapper(optim_wrapper)
+
+    def build_param_scheduler(self, scheduler):
+        """As mmengine's; a value that a schedule does not take is the config's fault."""
+        with _values_told('param_scheduler'):
+            return super().build_param_scheduler(scheduler)
+
     def train(self):
         """As mmengine's; what ``init_cfg`` names is trusted as other checkpoints are."""
         with trusting(self.trust_checkpoint):
@@ -206,6 +218,14 @@ class MadnetRunner(Runner):
             )
         self.bare_model.load_state_dict(fitting, strict=False)
         compare_statistics(self.bare_model, checkpoint, filename)
+
+
+@contextmanager
+def _values_told(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (AssertionError, TypeError, ValueError) as e:
+        raise UserError(f'config: {key}: {" ".join(str(e).split()) or type(e).__name__}.') from None
 
 
 def _check_complete(checkpoint: dict, filename: str) -> None:

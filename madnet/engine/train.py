@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.runner import BaseLoop
 
+from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
 from madnet.engine.checkpoint_file import is_shipped
@@ -80,6 +82,7 @@ def _train(cfg: Config, resume: bool, trust_checkpoint: bool, began: float) -> M
     if runner.train_loop.budget is not None:
         runner.train_loop.budget.begin(began)
     check_losses(runner.bare_model)
+    _refuse_no_targets(runner)
     start = time.time()
     first_line = heading(runner, cfg)
     if not resume:
@@ -88,13 +91,29 @@ def _train(cfg: Config, resume: bool, trust_checkpoint: bool, began: float) -> M
         print(first_line, flush=True)
         loops = [runner.train_loop, *([runner.val_loop] if cfg.get('val_cfg') else [])]
         for loop in loops:
-            for dataset in inner_datasets(loop.dataloader.dataset):
-                if hasattr(dataset, 'facts'):
-                    print(f'{dataset.dataset_name}, {dataset.split}: {dataset.facts}', flush=True)
+            for dataset in _looked_at(loop):
+                print(f'{dataset.dataset_name}, {dataset.split}: {dataset.facts}', flush=True)
     runner.train()
     if is_main_process():
         print(_summary(runner, time.time() - start), flush=True)
     return runner
+
+
+def _looked_at(loop: BaseLoop) -> list[SIRSTDataset]:
+    """The data sets of a loop whose files were looked at when they were opened."""
+    return [d for d in inner_datasets(loop.dataloader.dataset) if isinstance(d, SIRSTDataset)]
+
+
+def _refuse_no_targets(runner: MadnetRunner) -> None:
+    training = inner_datasets(runner.train_loop.dataloader.dataset)
+    seen = _looked_at(runner.train_loop)
+    if len(seen) == len(training) and not any(dataset.facts.targets for dataset in seen):
+        names = ', '.join(f'{d.dataset_name}, {d.split}' for d in seen)
+        raise UserError(
+            f'{names}: no target in any mask of the training images; a network learns from these to find '
+            'nothing. Look at the masks (tools/dataset.py check), or add a set with targets '
+            '(--dataset THIS,OTHER).'
+        )
 
 
 def training_config(

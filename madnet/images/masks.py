@@ -97,7 +97,7 @@ def read_mask(path: str | os.PathLike, rule: MaskRule = DEFAULT, strict: bool = 
     mask = (stored > 0).astype(np.uint8) * np.uint8(255) if indices else _grey(stored, path)
     if strict and mask.max() == 1:
         raise UserError(
-            f'{path}: whole numbers 0 and 1, expected grey values 0–255; if 1 is target, mask_values=(0, 1) '
+            f'{path}: whole numbers 0 and 1, expected grey values 0–255; if 1 is target, mask_values=[0,1] '
             'says so (--mask-values 0 1).'
         )
     return mask
@@ -207,7 +207,8 @@ class MaskCensus:
 def _asked(option: str, *values: int) -> str:
     if option.startswith('--'):
         return f'{option} {" ".join(map(str, values))}'
-    return f'{option}=({", ".join(map(str, values))})'
+    # the same in Python, in a config and after --cfg-options, where a shell takes no parentheses
+    return f'{option}=[{",".join(map(str, values))}]'
 
 
 def some(values: Iterable, n: int = 6) -> str:

@@ -95,9 +95,10 @@ def _on_scale(pixels: np.ndarray, bit_depth: int, value_range: ValueRange, what:
         if value_range == 'auto':
             value_range = measure_range([pixels])
             say_once(
-                f"{what}: value_range='auto' found {_typed(*value_range)} and measures each image.", 'auto'
+                f"{what}: value_range='auto' measures each image; here it is {_typed(*value_range)}.", 'auto'
             )
         low, high = value_range
+        _warn_of_low_contrast(pixels, low, high, what)
         if pixels.dtype.kind == 'i' or pixels.dtype.itemsize > 4:
             pixels = pixels.astype(np.float64)  # large whole numbers lose their last digits in float32
         return np.clip((pixels.astype(np.float32, copy=False) - low) * np.float32(255 / (high - low)), 0, 255)
@@ -106,15 +107,15 @@ def _on_scale(pixels: np.ndarray, bit_depth: int, value_range: ValueRange, what:
     low, high = _finite(pixels, what).min(), pixels.max()
     if pixels.dtype == np.uint16:
         full = 2**bit_depth - 1
-        _warn_of_low_contrast(low, high, full, what)
+        _warn_of_low_contrast(pixels, 0, full, what)
         return np.minimum(pixels.astype(np.float32) * (255 / full), 255)
     if pixels.dtype.kind != 'f' or low < 0 or high > 255 or 0 < high <= 1:
         # Values of 0–1 taken for 0–255 would be an all but black image, and an empty prediction.
         raise UserError(
             f'{what}: {pixels.dtype} values {low:g} to {high:g}, expected the 0–255 scale; say which values '
-            f'are black and white by value_range, such as {_typed(low, high)}, or auto.'
+            f'are black and white, such as {_typed(low, high)}, or auto.'
         )
-    _warn_of_low_contrast(low, high, 255, what)
+    _warn_of_low_contrast(pixels, 0, 255, what)
     return pixels.astype(np.float32)
 
 
@@ -124,17 +125,19 @@ def _finite(pixels: np.ndarray, what: object) -> np.ndarray:
     return pixels
 
 
-def _warn_of_low_contrast(low: float, high: float, full: float, what: object) -> None:
-    if low < high and high - low < LEAST_SPAN * full:
+def _warn_of_low_contrast(pixels: np.ndarray, black: float, white: float, what: object) -> None:
+    low, high = (float(np.clip(bound, black, white)) for bound in (pixels.min(), pixels.max()))
+    share = (high - low) / (white - black)
+    if pixels.min() < pixels.max() and share < LEAST_SPAN:
         say_once(
-            f'{what}: grey values {low:g} to {high:g} span {(high - low) / full:.0%} of 0 to {full:g}, so '
-            f'that little contrast is left; if the sensor counts so, give value_range {_typed(low, high)}, '
-            'or auto (said for the first such image alone).',
+            f'{what}: grey values {pixels.min():g} to {pixels.max():g} span {share:.0%} of {black:g} to '
+            f'{white:g}, so that little contrast is left; if the sensor counts so, give '
+            f'{_typed(pixels.min(), pixels.max())}, or auto (said for the first such image alone).',
             'low contrast',
         )
 
 
 def _typed(low: float, high: float) -> str:
-    """A range as both a command line and a config show it."""
+    """A range as a config or ``--cfg-options`` takes it, and as ``tools/predict.py`` does."""
     high = high if high > low else low + 1
-    return f'({low:.6g}, {high:.6g})  [--value-range {low:.6g} {high:.6g}]'
+    return f'value_range=[{low:.6g},{high:.6g}] (--value-range {low:.6g} {high:.6g})'

@@ -110,7 +110,9 @@ def list_images(path: str | os.PathLike) -> list[Path]:
         skipped = Counter(p.suffix or 'no ending' for p in files if p.suffix.lower() not in _KNOWN)
         if skipped:
             kinds = ', '.join(f'{n} {kind}' for kind, n in sorted(skipped.items()))
-            say_once(f'{path}: {sum(skipped.values())} files are no images and are left out: {kinds}.')
+            say_once(
+                f'{path}: {sum(skipped.values())} files are left out, of a kind that is not read: {kinds}.'
+            )
         return found
     if not path.is_file():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

@@ -45,7 +45,7 @@ def test_facts(folder):
 def test_low_masks_are_refused_unless_told_and_then_the_same(folder, value):
     truth = [s['gt_mask'] for s in opened(folder)]
     change_masks(folder, lambda m: m // 255 * np.uint8(value))
-    with pytest.raises(UserError, match=rf'highest values: {value} .*mask_values=\(0, {value}\)'):
+    with pytest.raises(UserError, match=rf'highest values: {value} .*mask_values=\[0,{value}\]'):
         opened(folder)
     loaders = [LOAD[0], {**LOAD[1], 'mask_values': (0, value)}]
     zero = [LOAD[0], {**LOAD[1], 'threshold': 0}]
@@ -78,7 +78,7 @@ def test_a_few_faint_masks_are_told_and_some_are_refused(make_set, caplog):
 
 def test_inverted_masks(folder):
     change_masks(folder, lambda m: 255 - m)
-    with pytest.raises(UserError, match=r'look inverted: mask_values=\(255, 0\)'):
+    with pytest.raises(UserError, match=r'look inverted: mask_values=\[255,0\]'):
         opened(folder)
     assert opened(folder, mask_values=(255, 0)).facts.targets == 4
 

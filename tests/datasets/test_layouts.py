@@ -239,3 +239,9 @@ def test_words_name_every_layout():
     assert '\n' not in words
     for layout in LAYOUTS:
         assert layout.images.replace('{part}', '{trainval,test}').removeprefix('.') in words
+
+
+def test_lists_in_img_idx_are_one_set(make_set):
+    root = make_set('mine', ['a', 'b'], lists={'img_idx/train.txt': ['a'], 'img_idx/test.txt': ['b']})
+    assert [*read_folder(root).lists] == ['lists']
+    assert SIRSTDataset(root, 'test').image_ids == ['b']

@@ -65,7 +65,7 @@ def test_mask_values_of_palettes_and_bits_are_indices(tmp_path, kind):
 def test_zero_and_one_must_be_told(tmp_path):
     path = tmp_path / 'm.png'
     Image.fromarray(TRUTH.astype(np.uint8)).save(path)
-    with pytest.raises(UserError, match=r'0 and 1.*mask_values=\(0, 1\)'):
+    with pytest.raises(UserError, match=r'0 and 1.*mask_values=\[0,1\]'):
         read_mask(path)
     assert read_mask(path, strict=False).max() == 1
     np.testing.assert_array_equal(read_mask(path, MaskRule((0, 1))), WHITE)

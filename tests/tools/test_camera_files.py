@@ -77,7 +77,7 @@ def test_one_range_for_a_folder(run, tmp_path, said):
     assert code == 0, err
     assert said().count('value range') == 1
     assert 'auto' not in said()
-    assert '1 files are no images and are left out: 1 .txt' in said()
+    assert '1 files are left out, of a kind that is not read: 1 .txt' in said()
     low, high = found['value_range']
     assert low < 20800
     assert high > 23500
@@ -119,3 +119,53 @@ def test_a_mended_mask_counts_as_in_the_data_set(run, tmp_path, said):
     assert code == 0, err
     assert 'by nearest neighbour' in said()
     assert json.loads((tmp_path / 'out' / 'metrics.json').read_text())['results']['native']['IoU'] == 0
+
+
+def test_a_range_that_leaves_no_contrast_is_told(run, tmp_path, said):
+    """Frames of two sensors have no range in common."""
+    folder = tmp_path / 'frames'
+    folder.mkdir()
+    cv2.imwrite(str(folder / 'kelvin.tif'), (270 + scene() / 8).astype(np.float32))
+    cv2.imwrite(str(folder / 'counts.png'), (20000 + 10.0 * scene()).astype(np.uint16))
+    code, err, _ = predict(run, tmp_path, folder, '--value-range', 'auto')
+    assert code == 0, err
+    assert 'so that little contrast is left' in said()
+
+
+def test_floats_are_scored_without_a_range(run, tmp_path):
+    """Which is for those who look at the images; scoring reads masks, by its own options."""
+    root = tmp_path / 'mine'
+    truth = np.zeros((96, 96), np.uint8)
+    truth[38:43, 48:53] = 1
+    for place, pixels in (('images', (270 + scene() / 8).astype(np.float32)), ('masks', truth)):
+        (root / place).mkdir(parents=True)
+        cv2.imwrite(str(root / place / 'x.tif'), pixels)
+    (root / 'test.txt').write_text('x')
+    (tmp_path / 'maps').mkdir()
+    cv2.imwrite(str(tmp_path / 'maps' / 'x.png'), truth * 255)
+    code, _, err = run('evaluate', tmp_path / 'maps', '--dataset', root)
+    assert code == 2
+    assert '--mask-values 0 1' in err
+    code, out, err = run('evaluate', tmp_path / 'maps', '--dataset', root, '--mask-values', 0, 1)
+    assert code == 0, err
+    assert out.splitlines()[2].split()[:2] == ['native', '100.00']
+
+
+def test_scores_that_were_rounded_to_0_leave_the_area_open(run, tmp_path):
+    truth, scores = np.zeros((40, 40), np.uint8), np.zeros((40, 40), np.float32)
+    truth[10:14, 20:24] = 255
+    scores[10:14, 20:22], scores[10:14, 22:24] = 0.9, 1e-6
+    for folder, name, pixels in (
+        ('masks', 'x.png', truth),
+        ('maps', 'x.png', (scores * 65535).astype('<u2')),
+    ):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / name), pixels)
+    code, out, err = run('evaluate', tmp_path / 'maps', tmp_path / 'masks')
+    assert code == 0, err
+    assert 'scores of floats (.npy) would give 50.00 to 100.00' in out
+    (tmp_path / 'floats').mkdir()
+    np.save(tmp_path / 'floats' / 'x.npy', scores)
+    code, out, err = run('evaluate', tmp_path / 'floats', tmp_path / 'masks')
+    assert 'AUC:' not in out
+    assert out.splitlines()[2].split()[-1] == '100.00'

@@ -91,7 +91,7 @@ def test_print_config_prints_a_config_and_nothing_else(place, run):
             ['--dataset', 'mine', '--cfg-options', 'model.backbone.base_chanels=4'],
             "model.backbone.base_chanels: AdaDCMEncoder takes no such argument. Did you mean 'base_channels'",
         ),
-        (['--dataset', 'mine/trainval'], 'sort the images into trainval/ and test/'),
+        (['--cfg-options', 'data_root=mien'], "found 'mien', expected a data set of the catalogue"),
     ],
 )
 @pytest.mark.parametrize('tool', ['train', 'test'])
@@ -107,3 +107,38 @@ def test_typos_end_with_one_line_and_code_2(place, run, tool, arguments, said):
     assert err.startswith('error: ')
     assert err.count('\n') == 1
     assert said in err
+
+
+@pytest.mark.parametrize('option', ['data_root', 'dataset'])
+def test_a_folder_in_a_config_is_the_data_set_also_of_a_base(place, run, option):
+    (place / 'base.py').write_text("_base_ = ['./common.py']\ndataset = 'NUAA-SIRST'\n")
+    (place / 'own.py').write_text(f"_base_ = ['./base.py']\n{option} = 'mine'\n")
+    for arguments in (['own.py'], ['base.py', '--cfg-options', f'{option}=mine']):
+        code, out, err = run('train', *arguments, '--print-config')
+        assert code == 0, err
+        values: dict = {}
+        exec(compile(out, 'printed', 'exec'), values)
+        loaders = [values[f'{part}_dataloader']['dataset'] for part in ('train', 'val', 'test')]
+        assert [(d['data_root'], d.get('name')) for d in loaders] == [('mine', None)] * 3
+
+
+def test_training_images_without_a_target_are_refused(place, run):
+    for path in (place / 'mine' / 'trainval' / 'masks').iterdir():
+        Image.fromarray(np.zeros((64, 70), np.uint8)).save(path)
+    code, _, err = run('train', 'common.py', '--dataset', 'mine')
+    assert code == 2
+    assert 'error: mine, fit: no target in any mask' in err
+
+
+@pytest.mark.parametrize(
+    ('option', 'said'),
+    [
+        ('optim_wrapper.optimizer.lr=-1', 'optim_wrapper: Invalid learning rate: -1'),
+        ('optim_wrapper.optimizer.betas=(2,3)', 'optim_wrapper: Invalid beta parameter'),
+        ("param_scheduler=[{'type':'MultiStepLR'}]", 'param_scheduler: found "{'),
+    ],
+)
+def test_values_that_the_optimiser_refuses_are_one_line(place, run, option, said):
+    code, _, err = run('train', 'common.py', '--dataset', 'mine', '--cfg-options', option)
+    assert code == 2
+    assert said in err.splitlines()[-1]

@@ -106,6 +106,7 @@ def check_config(cfg: Mapping, where: str, written: str | None = None) -> None:
                 for name, hook in (value or {}).items():
                     _check(hook, f'{key}.{name}', registry.HOOKS)
             elif key in _AT_TOP:
+                _refuse_text(value, key)
                 _check(value, key, _AT_TOP[key])
     except _UnknownArgument as e:
         inherited = written is not None and e.argument not in written
@@ -130,6 +131,16 @@ def _check_numbers(cfg: Mapping) -> None:
             value = value.get(part) if isinstance(value, (Config, Mapping)) else None
         if value is not None and (type(value) is not int or value < least):
             raise UserError(f'{key}: found {value!r}, expected a whole number from {least} on.')
+
+
+def _refuse_text(value: Any, key: str) -> None:
+    # --cfg-options leaves a dict in quotes a text
+    for item in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(item, str):
+            raise UserError(
+                f'{key}: found {item!r}, expected a dict with a type; --cfg-options changes single values '
+                f'({key}.0.KEY=VALUE in a list), a file says the rest.'
+            )
 
 
 def _check_loader(loader: Mapping, key: str) -> None:

@@ -30,7 +30,7 @@ from madnet.errors import UserError, nearest
 
 #: Keys that loading understands and resolves.
 OURS = (
-    *('dataset', 'selection', 'split_set', 'base_size', 'per_dataset', 'replace_steps'),
+    *('dataset', 'data_root', 'selection', 'split_set', 'base_size', 'per_dataset', 'replace_steps'),
     *('value_range', 'mask_values'),
 )
 
@@ -44,7 +44,7 @@ RUNNERS = {
 
 #: Helper variables in customary use in mmseg's own config files.
 CUSTOMARY = {
-    *('crop_size', 'img_scale', 'img_ratios', 'img_norm_cfg', 'norm_cfg', 'dataset_type', 'data_root'),
+    *('crop_size', 'img_scale', 'img_ratios', 'img_norm_cfg', 'norm_cfg', 'dataset_type'),
     *('num_classes', 'class_weight', 'metainfo', 'pretrained', 'checkpoint', 'checkpoint_file', 'runner'),
     *('vis_backends', 'optimizer', 'custom_keys', 'tta_model', 'dataset_train', 'dataset_aug', 'iters'),
     *('backbone_norm_cfg', 'ham_norm_cfg', 'backbone_norm_multi', 'backbone_embed_multi', 'embed_multi'),
@@ -83,10 +83,14 @@ def load_config(
     """
     cfg = _read(Path(path))
     options = dict(options or {})
-    first = {k: options.pop(k) for k in [*options] if k.partition('.')[0] in ('dataset', 'per_dataset')}
+    named = ('dataset', 'data_root', 'per_dataset')
+    first = {k: options.pop(k) for k in [*options] if k.partition('.')[0] in named}
     if dataset is not None:
         first['dataset'] = dataset
     _merge(cfg, first)
+    # a folder of one's own, over a base's data set; in mmseg's configs a helper variable for their own sets
+    if first.get('dataset') is None and isinstance(cfg.get('data_root'), str):
+        cfg.dataset = cfg.data_root
     if first.get('dataset') is not None:
         refuse_named_sets(cfg, str(path))
     sources = find_sources(cfg.get('dataset'))
