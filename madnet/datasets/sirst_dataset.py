@@ -259,7 +259,7 @@ class SIRSTDataset(TargetDataset):
         return read_image(info['img_path']), mask
 
     def prepare_data(self, idx: int) -> dict:
-        info = self.get_data_info(idx)
+        info = {**self.get_data_info(idx), 'epoch': self.epoch}
         if self._decoded:
             info['decoded_image'], info['decoded_mask'] = self._decoded[idx]
         return self.pipeline(info)

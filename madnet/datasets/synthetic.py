@@ -92,7 +92,7 @@ class SyntheticSIRSTDataset(TargetDataset):
         return scene.image, scene.mask
 
     def prepare_data(self, idx: int) -> dict:
-        info = self.get_data_info(idx)
+        info = {**self.get_data_info(idx), 'epoch': self.epoch}
         scene = self.scene(idx)
         info.update(
             img=scene.image[..., None],

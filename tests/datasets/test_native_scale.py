@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from madnet.datasets import SyntheticSIRSTDataset
 from madnet.datasets.transforms import (
     CopyPasteTargets,
     GainOffsetJitter,
@@ -313,3 +314,15 @@ def test_pairs_and_formations():
     assert {2, 3} <= sizes <= {0, 1, 2, 3}
     assert min(gaps) >= 1
     assert np.median(gaps) <= 6
+
+
+def test_sizes_take_turns_by_the_epoch():
+    dataset = SyntheticSIRSTDataset(
+        length=3, size=64, split='train', pipeline=[{'type': 'RandomTargetCrop', 'size': [48, 32]}]
+    )
+    for epoch, size in ((0, 48), (1, 32), (2, 48)):
+        dataset.set_epoch(epoch)
+        assert [sample['img'].shape for sample in dataset] == [(size, size, 1)] * 3
+        assert dataset[0]['gt_mask'].shape == dataset[0]['img_shape'] == (size, size)
+    with pytest.raises(UserError, match='does not say the epoch'):
+        RandomTargetCrop(size=[48, 32])(sample())

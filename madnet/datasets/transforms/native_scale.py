@@ -5,6 +5,8 @@ where wanted :class:`CopyPasteTargets`, :class:`RandomBlur`, :class:`SensorDefec
 take one channel or three, uint8 or float32 on the 0–255 scale.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from mmseg.registry import TRANSFORMS
@@ -23,7 +25,8 @@ class RandomTargetCrop(DrawnTransform):
     smaller than the crop is continued by reflection on all sides, its masks likewise.
 
     Args:
-        size: Side of the crop in pixels.
+        size: Side of the crop in pixels; several take turns, one an epoch, so that the crops of a batch are
+            alike.
         target_prob: Share of crops placed around a target; an image without one gets a uniform crop.
         margin: In pixels of the image, less than half the side of the crop.
         zoom: Range of the factor, log-uniform, by which the crop is enlarged (above 1: cut smaller, then
@@ -32,12 +35,13 @@ class RandomTargetCrop(DrawnTransform):
             neighbour; shrunk by the mean over area, labels by :func:`shrunk_labels`, which loses no target.
 
     Raises:
-        UserError: ``zoom`` is not two positive numbers, the smaller first.
+        UserError: ``zoom`` is not two positive numbers, the smaller first; several sizes for a data set that
+            gives samples without their ``epoch``.
     """
 
     def __init__(
         self,
-        size: int = 256,
+        size: int | Sequence[int] = 256,
         target_prob: float = 0.5,
         margin: int = 16,
         zoom: tuple[float, float] = (1.0, 1.0),
@@ -50,7 +54,8 @@ class RandomTargetCrop(DrawnTransform):
     looks_at_labels = geometric = True
 
     def draw(self, sample: dict) -> dict:
-        side, size = self._side(), size_of(sample)
+        out = self._size_of_epoch(sample)
+        side, size = max(1, round(out / _log_uniform(self.zoom))), size_of(sample)
         lacking = [max(0, side - n) for n in size]
         before = [np.random.randint(n + 1) for n in lacking] if any(lacking) else [0, 0]
         h, w = (n + more for n, more in zip(size, lacking, strict=True))
@@ -63,7 +68,7 @@ class RandomTargetCrop(DrawnTransform):
             if target.size:
                 pixel_y, pixel_x = divmod(int(target[np.random.randint(target.size)]), w)
                 y, x = self._corner(pixel_y, h, side), self._corner(pixel_x, w, side)
-        return {'side': side, 'top': y - before[0], 'left': x - before[1]}
+        return {'side': side, 'size': out, 'top': y - before[0], 'left': x - before[1]}
 
     def apply(self, sample: dict, drawn: dict) -> dict:
         side, corner, size = drawn['side'], (drawn['top'], drawn['left']), size_of(sample)
@@ -74,12 +79,20 @@ class RandomTargetCrop(DrawnTransform):
             )
         for key in fields_of(sample):
             cut = sample[key][rows][:, columns]
-            sample[key] = np.ascontiguousarray(self._to_size(cut, labels=key == 'gt_seg_map'))
-        sample['img_shape'] = (self.size, self.size)
+            labels = key == 'gt_seg_map'
+            sample[key] = np.ascontiguousarray(self._to_size(cut, drawn['size'], labels))
+        sample['img_shape'] = (drawn['size'], drawn['size'])
         return sample
 
-    def _side(self) -> int:
-        return max(1, round(self.size / _log_uniform(self.zoom)))
+    def _size_of_epoch(self, sample: dict) -> int:
+        if isinstance(self.size, int):
+            return self.size
+        if 'epoch' not in sample:
+            raise UserError(
+                f'RandomTargetCrop.size: found {self.size}, expected one number: the data set of '
+                f'{sample.get("img_path", "this sample")} does not say the epoch, as ours do.'
+            )
+        return self.size[sample['epoch'] % len(self.size)]
 
     def _corner(self, pixel: int, length: int, side: int) -> int:
         margin = min(self.margin, (side - 1) // 2)
@@ -87,18 +100,19 @@ class RandomTargetCrop(DrawnTransform):
         first, last = (min(max(v, 0), length - side) for v in (first, last))
         return np.random.randint(first, last + 1)
 
-    def _to_size(self, field: np.ndarray, labels: bool) -> np.ndarray:
+    @staticmethod
+    def _to_size(field: np.ndarray, size: int, labels: bool) -> np.ndarray:
         side = field.shape[0]
-        if side == self.size:
+        if side == size:
             return field
-        if labels and side > self.size:
-            return shrunk_labels(field, self.size)
+        if labels and side > size:
+            return shrunk_labels(field, size)
         if labels:
             way = cv2.INTER_NEAREST_EXACT
         else:
-            way = cv2.INTER_LINEAR if side < self.size else cv2.INTER_AREA
-        resized = cv2.resize(field, (self.size, self.size), interpolation=way)
-        return resized.reshape(self.size, self.size, *field.shape[2:])  # OpenCV drops a single channel
+            way = cv2.INTER_LINEAR if side < size else cv2.INTER_AREA
+        resized = cv2.resize(field, (size, size), interpolation=way)
+        return resized.reshape(size, size, *field.shape[2:])  # OpenCV drops a single channel
 
 
 def shrunk_labels(labels: np.ndarray, size: int) -> np.ndarray:
