@@ -42,10 +42,18 @@ class Shape:
         kind: ``'mask'``, ``'outline'``, ``'box'`` or ``'point'``.
         data: (left, top, (h, w) bool) of a mask's part that holds all of its foreground; outlines as a tuple
             of (n, 2) x, y; (x0, y0, x1, y1), half-open; (x, y).
+
+    Raises:
+        ValueError: NaN or infinity among coordinates.
     """
 
     kind: str
     data: object
+
+    def __post_init__(self):
+        numbers = {'mask': (), 'outline': self.data}.get(self.kind, (self.data,))
+        if not all(np.isfinite(n).all() for n in numbers):
+            raise ValueError(f'a coordinate of a {self.kind} is no finite number')
 
     @classmethod
     def of_mask(cls, mask: np.ndarray) -> 'Shape':

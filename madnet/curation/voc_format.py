@@ -85,7 +85,7 @@ def _shape(target: ElementTree.Element, path: Path) -> Shape:
         return Shape('point', tuple(float(point.findtext(k)) - 0.5 for k in ('x', 'y')))
     except (TypeError, ValueError, AttributeError):
         raise UserError(
-            f'{path}: an object without xmin, ymin, xmax, ymax in its bndbox (or x, y in a point).'
+            f'{path}: an object without numbers as xmin, ymin, xmax, ymax in its bndbox (or x, y in a point).'
         ) from None
 
 

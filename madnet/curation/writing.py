@@ -15,6 +15,7 @@ from madnet.datasets.splits import ids_sha256
 from madnet.errors import UserError
 from madnet.files import what_to_do, write_json
 from madnet.images import encode_png
+from madnet.text import encodable
 
 #: The file that says what a data set is and how it came to be.
 RECORD = 'dataset.json'
@@ -69,6 +70,10 @@ class NewSet:
         path = PurePosixPath(name)
         if path.is_absolute() or '..' in path.parts or '\\' in name or not path.parts:
             raise UserError(f'{name!r}: not a name within the data set; expected no "..", no root, no \\.')
+        if encodable(name) != name:
+            raise UserError(
+                f'{name!r}: not a name in UTF-8, as lists of a data set need it; rename the file.'
+            )
         if name in self.files:
             raise UserError(f'{name}: two images of the data set have this name.')
         target = self.folder / name

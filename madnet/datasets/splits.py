@@ -50,7 +50,7 @@ def ids_sha256(ids: Iterable[str]) -> str:
     It is the SHA-256 of the sorted ids, each followed by a line feed, so that ``sha256sum`` of a packaged
     list gives the same.
     """
-    return hashlib.sha256(''.join(f'{i}\n' for i in sorted(ids)).encode()).hexdigest()
+    return hashlib.sha256(''.join(f'{i}\n' for i in sorted(ids)).encode(errors='surrogateescape')).hexdigest()
 
 
 def cut_validation(

@@ -262,9 +262,14 @@ def test_yolo_and_voc_that_are_wrong(run, tmp_path):
     assert (code, '--classes 0,7, but there are 0.' in err) == (2, True)
     (tmp_path / 'w/JPEGImages/a.png').write_bytes(image)
     for text, message in (
-        ('<annotation><object><name>x</name></object></annotation>', 'an object without xmin'),
+        ('<annotation><object><name>x</name></object></annotation>', 'an object without numbers'),
         ('<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>', 'declares entities'),
         ('<annotation>', 'not readable as XML'),
+        (
+            '<annotation><object><bndbox><xmin>1</xmin><ymin>nan</ymin><xmax>4</xmax><ymax>5</ymax></bndbox>'
+            '</object></annotation>',
+            'an object without numbers',
+        ),
     ):
         (tmp_path / 'w/Annotations/a.xml').write_text(text)
         code, _, err = run(*arguments)

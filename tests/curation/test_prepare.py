@@ -252,6 +252,14 @@ EVIL = {
 }
 
 
+def test_a_name_that_is_no_utf8_is_one_line(run, source, tmp_path):
+    for folder, end in (('images', b'.png'), ('masks', b'_pixels0.png')):
+        before = source / folder / f'a0{end.decode()}'
+        before.rename(os.fsdecode(bytes(source / folder) + b'/\xff' + end))
+    code, _, err = run('dataset', 'prepare', 'mine', source, '--out', tmp_path / 'out')
+    assert (code, err.count('\n'), 'not a name in UTF-8' in err) == (2, 1, True), err
+
+
 @pytest.mark.filterwarnings('ignore:Duplicate name')
 @pytest.mark.parametrize('name', EVIL)
 def test_archives_that_are_refused(run, tmp_path, monkeypatch, name):
