@@ -18,6 +18,10 @@ channels_last = True  # memory layout of the weights: the same values, about twi
 # captures CUDA graphs. For GPUs: on a CPU a compiled step of MAD-Net at width 4 was slower than a plain one
 # (0.87 s against 0.73 s), and compiling takes minutes.
 compile = dict(disable=True)
+# The training step as one CUDA graph: 'auto' (on a GPU), False, or 'emulate' (without the graph, for tests).
+capture_step = 'auto'
+# Training images on the device, where batches are augmented: 'auto' (on a GPU, if they fit), True, False.
+device_cache = 'auto'
 loader_timeout = 120  # seconds without a batch after which a run ends, saved, and says why; None: never
 log_level = 'INFO'
 log_processor = dict(by_epoch=True, window_size=50)

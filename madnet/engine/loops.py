@@ -2,11 +2,13 @@
 
 import itertools
 import time
+from functools import cached_property
 
 import torch
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import LOOPS
 
+from madnet.engine.captured_step import CapturedStep, EagerStep, training_step
 from madnet.engine.optim.schedulers import longer_than_run
 from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
 from madnet.engine.resumable_sampler import ResumableSampler
@@ -61,6 +63,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.runner.call_hook('run_ended')
 
     def _run(self):
+        self.step  # noqa: B018  (made before hooks get ready, some of which ask for it)
         self.runner.call_hook('before_train')
         if self.validation_due:
             self._restore_random_state()
@@ -133,11 +136,16 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Train on one batch, and look at the clock before the schedule moves."""
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
-        outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
+        outputs = self.step(data_batch)
         if self.budget is not None:
             self.budget.step_ended()
         self.runner.call_hook('after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
         self._iter += 1
+
+    @cached_property
+    def step(self) -> EagerStep | CapturedStep:
+        """What trains on a batch."""
+        return training_step(self.runner)
 
     def _validate(self) -> None:
         self.validation_due = True

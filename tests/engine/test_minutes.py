@@ -187,7 +187,7 @@ def test_losses_that_begin_later_do(tiny_config, tmp_path, monkeypatch):
     monkeypatch.setattr(MaskBCELoss, 'set_epoch', noted)
     runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1)
     first = next(epoch for epoch, active in begun if active)
-    assert first == pytest.approx(0.5 * runner.epoch, abs=1.5)
+    assert first == pytest.approx(0.5 * runner.epoch, abs=2.5)
     assert [active for _, active in begun] == sorted(active for _, active in begun)  # and stay
 
 

@@ -10,10 +10,12 @@ import pickletools
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms import RandomFlip
 from mmengine.config import Config
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import BaseDataset, DefaultSampler
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import EMAHook, Hook, ParamSchedulerHook
 from mmengine.logging import HistoryBuffer, MessageHub
@@ -474,3 +476,43 @@ def test_the_page_has_one_row_for_each_of_these_tests(repository):
 
 
 _THIS = 'test_the_page_has_one_row_for_each_of_these_tests'
+
+
+def test_a_training_step_is_four_calls():
+    source = inspect.getsource(BaseModel.train_step)
+    calls = ['optim_context(self)', 'self.data_preprocessor(data, True)', "mode='loss'", 'self.parse_losses(']
+    places = [source.rindex(call) for call in [*calls, 'optim_wrapper.update_params(parsed_losses)']]
+    assert places == sorted(places)
+
+
+def test_schedulers_put_numbers_into_groups():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = LinearLR(optimizer, start_factor=0.5, end=4)
+    assert scheduler._global_step == 0
+    seen = []
+    for step in range(1, 6):
+        scheduler.step()
+        assert scheduler._global_step == step
+        seen.append(optimizer.param_groups[0]['lr'])
+    assert all(isinstance(value, float) for value in seen)
+    assert seen[2] == seen[3] == seen[4]
+
+
+def test_wrappers_say_over_how_many_steps_they_add_up():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    assert OptimWrapper(optimizer, accumulative_counts=3)._accumulative_counts == 3
+
+
+def test_data_sets_prepare_by_a_method_that_can_be_replaced():
+    dataset = BaseDataset(lazy_init=True)
+    dataset._fully_initialized = True
+    dataset.prepare_data = lambda index: {'index': index}
+    assert dataset[5] == {'index': 5}
+
+
+def test_flips_are_drawn_apart():
+    flip = RandomFlip(prob=[0.3, 0.3], direction=['horizontal', 'vertical'])
+    np.random.seed(1)
+    drawn = [flip._choose_direction() for _ in range(20)]
+    np.random.seed(1)
+    assert [flip({'img': np.zeros((2, 2, 1))})['flip_direction'] for _ in range(20)] == drawn

@@ -38,7 +38,7 @@ OURS = (
 RUNNERS = {
     *inspect.signature(Runner.__init__).parameters,
     *('runner_type', 'custom_imports', 'compile', 'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn'),
-    *('activation_checkpointing', 'efficient_conv_bn_eval', 'channels_last'),
+    *('activation_checkpointing', 'efficient_conv_bn_eval', 'channels_last', 'capture_step', 'device_cache'),
     'loader_timeout',
 } - {'self', 'cfg'}
 

@@ -61,6 +61,12 @@ class NonFiniteHook(Hook):
         self._waiting: list[_Step] = []
         self._norm: Tensor | None = None
         self._buffers: list[Tensor] = []
+        self._norm_comes = False  # with the losses
+
+    @property
+    def why_not_captured(self) -> str | None:
+        """Why the step cannot be a CUDA graph (see :mod:`madnet.engine.captured_step`)."""
+        return '--skip-nonfinite looks at every gradient before the weights move.' if self.skip else None
 
     def before_train(self, runner) -> None:
         """Look at gradients just before the optimiser takes them."""
@@ -68,7 +74,9 @@ class NonFiniteHook(Hook):
         self._lean = next((h for h in runner.hooks if isinstance(h, LeanRuntimeInfoHook)), None)
         wrapper = runner.optim_wrapper
         if isinstance(wrapper, OptimWrapper) and not hasattr(wrapper, 'loss_scaler'):
-            wrapper.optimizer.register_step_pre_hook(self._before_step)
+            self._norm_comes = runner.train_loop.step.captured
+            if not self._norm_comes:
+                wrapper.optimizer.register_step_pre_hook(self._before_step)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Keep what a forward pass changes, so that a step can be undone."""
@@ -92,7 +100,8 @@ class NonFiniteHook(Hook):
         loss = (outputs or {}).get('loss')
         if not isinstance(loss, Tensor):
             return
-        step = _Step(runner.iter, _names(data_batch), loss.detach().reshape(()), self._norm)
+        norm = outputs['grad_norm'] if self._norm_comes else self._norm
+        step = _Step(runner.iter, _names(data_batch), loss.detach().reshape(()), norm)
         self._waiting.append(step)
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
         if self._at_once or last or self.every_n_inner_iters(batch_idx, self.interval):
@@ -148,6 +157,8 @@ class NonFiniteHook(Hook):
 
 def _names(batch) -> list[str]:
     """Files of a batch, or the ids of images that have none."""
+    if isinstance(batch, dict) and 'img_path' in batch:  # of images that lie on the device
+        return batch['img_path']
     samples = batch.get('data_samples', ()) if isinstance(batch, dict) else ()
     metas = [getattr(sample, 'metainfo', {}) for sample in samples]
     return [str(meta.get('img_path') or meta.get('img_id', '?')) for meta in metas]

@@ -16,6 +16,11 @@ class RampedEMA(BaseAveragedModel):
         model: The model to average; floating-point buffers (BatchNorm's statistics) are averaged too.
         decay: The share of the old average that stays in each step, 0 to 1.
         kwargs: As of :class:`mmengine.model.BaseAveragedModel`.
+
+    Attributes:
+        moved_by_step: Whether :meth:`count_step` and :meth:`move` are called instead of
+            :meth:`update_parameters`, which then does nothing: by a training step that is captured, in which
+            the decay has to be a tensor.
     """
 
     def __init__(self, model, decay: float = 0.99, **kwargs):
@@ -23,10 +28,15 @@ class RampedEMA(BaseAveragedModel):
         super().__init__(model, **kwargs)
         self.decay = decay
         self._pairs: tuple | None = None
+        self.moved_by_step = False
+        self._decay_now: torch.Tensor | None = None
+        self._first = False
 
     def update_parameters(self, model) -> None:
         """As mmengine's, with all tensors in one call: its loop over some hundred takes longer than the
         averaging itself."""
+        if self.moved_by_step:
+            return
         first_or_left_out = int(self.steps) == 0 or int(self.steps) % self.interval
         averaged, sources = self._tensors(model)
         alike = all(a.device == s.device for a, s in zip(averaged, sources, strict=True))
@@ -36,6 +46,29 @@ class RampedEMA(BaseAveragedModel):
         with torch.no_grad():
             torch._foreach_lerp_(averaged, sources, 1 - self._decay_after(int(self.steps)))
         self.steps += 1
+
+    def count_step(self) -> None:
+        """Set the decay of the step that comes; at the first, the average becomes a copy of the weights."""
+        steps = int(self.steps)
+        self._first = steps == 0
+        decay = 0.0 if self._first else self._decay_after(steps)
+        if self._decay_now is None:
+            self._decay_now = torch.tensor(decay, device=next(self.module.parameters()).device)
+        else:
+            self._decay_now.fill_(decay)
+        self.steps += 1
+
+    @torch.no_grad()
+    def move(self, model) -> None:
+        """One step with that decay d: average ← weights + d · (average − weights)."""
+        averaged, sources = self._tensors(model)
+        torch._foreach_sub_(averaged, sources)
+        torch._foreach_mul_(averaged, self._decay_now)
+        torch._foreach_add_(averaged, sources)
+        if self._first:  # counters, which are copied once and never averaged
+            for ours, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
+                if not ours.dtype.is_floating_point:
+                    ours.copy_(theirs)
 
     def _tensors(self, model) -> tuple[list, list]:
         """The average's floating-point tensors and the model's, which are the same objects all along."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from madnet.errors import UserError
 from madnet.models.layers import enlarge
+from madnet.models.losses.losses import MaskLoss
 from madnet.models.losses.probe import check_losses
 
 
@@ -111,13 +112,26 @@ class PyramidHead(BaseDecodeHead):
         modules = self.loss_decode if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]
         aligned = [self.align(logits, target) for logits in maps]
         self.peaks = {name: logits.detach().amax() for name, logits in zip(names, maps, strict=True)}
+        values = [self._values_of(module, aligned) for module in modules]
         losses: dict[str, Tensor] = {}
-        for name, weight, (logits, truth) in zip(names, weights, aligned, strict=True):
-            for module in modules:
+        for k, (name, weight) in enumerate(zip(names, weights, strict=True)):
+            for module, of_maps in zip(modules, values, strict=True):
                 key = f'{module.loss_name if len(modules) > 1 else "loss"}_{name}'
-                value = weight * module(logits, truth, ignore_index=self.ignore_index)
+                value = of_maps[k] if weight == 1 else weight * of_maps[k]
                 losses[key] = losses[key] + value if key in losses else value
         return losses
+
+    def _values_of(self, module: nn.Module, aligned: Sequence[tuple[Tensor, Tensor]]) -> Sequence[Tensor]:
+        """A loss of every map: in one go where all maps are trained towards the same target."""
+
+        def loss(logits: Tensor, truth: Tensor) -> Tensor:
+            return module(logits, truth, ignore_index=self.ignore_index)
+
+        first, target = aligned[0]
+        alike = all(truth is target and logits.shape == first.shape for logits, truth in aligned)
+        if len(aligned) == 1 or not alike or not isinstance(module, MaskLoss):
+            return [loss(logits, truth) for logits, truth in aligned]
+        return torch.vmap(loss, in_dims=(0, None))(torch.stack([logits for logits, _ in aligned]), target)
 
     def named_weights(self, number: int) -> tuple[list[str], list[float]]:
         """Names and weights of the last ``number`` maps: a head with deep supervision in evaluation mode has

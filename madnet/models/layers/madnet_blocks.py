@@ -39,6 +39,8 @@ class DifferentialConv(Foldable):
         if deploy:
             self.fused = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
             return
+        # a buffer, so that it is on the device: a list would be copied there in every step
+        self.register_buffer('preceding_cell', torch.tensor(_PRECEDING_CELL), persistent=False)
         self.gamma = nn.ParameterDict({name: nn.Parameter(torch.ones(1)) for name in _BRANCHES})
         for gamma in self.gamma.values():
             gamma._no_weight_decay = True
@@ -51,7 +53,7 @@ class DifferentialConv(Foldable):
     def branch_kernels(self) -> dict[str, Tensor]:
         """The unscaled 3×3 kernel of every branch, each (C_out, C_in, 3, 3)."""
         column, row, cells = self.horizontal.weight, self.vertical.weight, self.angular.weight
-        preceding = cells.flatten(2)[..., list(_PRECEDING_CELL)].view_as(cells)
+        preceding = cells.flatten(2).index_select(2, self.preceding_cell).view_as(cells)
         return {
             'horizontal': torch.stack([column, torch.zeros_like(column), -column], dim=-1),
             'vertical': torch.stack([row, torch.zeros_like(row), -row], dim=-2),

@@ -98,7 +98,7 @@ def bce_loss(
     """
     _check_shapes(logits, target)
     target = (1 - smoothing) * target.float() + smoothing / 2
-    weight = None if pos_weight is None else logits.new_tensor([pos_weight], dtype=torch.float32)
+    weight = None if pos_weight is None else logits.new_full((1,), pos_weight, dtype=torch.float32)
     loss = F.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=weight, reduction='none')
     return loss.mean() if valid is None else (loss * valid).sum() / valid.sum().clamp(min=1)
 

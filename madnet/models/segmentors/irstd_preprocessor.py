@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from mmseg.registry import MODELS
@@ -76,6 +77,8 @@ class IRSTDPreProcessor(SegDataPreProcessor):
             inputs = [self._levelled(image) for image in inputs]
             data = {**data, 'inputs': inputs}
         if training:
+            if self._need_no_padding(inputs):
+                return {'inputs': self._normalised(inputs), 'data_samples': _with_shapes(samples, inputs)}
             return self._pad_masks(super().forward(data, training=True))
         if self.test_cfg or len({image.shape for image in inputs}) == 1:
             return super().forward(data, training=False)
@@ -88,6 +91,23 @@ class IRSTDPreProcessor(SegDataPreProcessor):
         values = values - values.median()
         spread = values.abs().mean() * math.sqrt(math.pi / 2)
         return values / spread.clamp(min=self.floor) * self.std + self.mean
+
+    def _need_no_padding(self, inputs) -> bool:
+        shapes = {image.shape for image in inputs}
+        if len(shapes) > 1 or self.batch_augments is not None:
+            return False
+        size = next(iter(shapes))[1:]
+        if self.size is not None:
+            return tuple(self.size) == tuple(size)
+        return all(n % (self.size_divisor or 1) == 0 for n in size)
+
+    def _normalised(self, inputs) -> torch.Tensor:
+        """What mmseg does image by image, in one go."""
+        batch = inputs if isinstance(inputs, torch.Tensor) else torch.stack(list(inputs))
+        if self._channel_conversion and batch.shape[1] == 3:
+            batch = batch.flip(1)
+        batch = batch.float()
+        return (batch - self.mean) / self.std if self._enable_normalize else batch
 
     def _check_channels(self, inputs, samples) -> None:
         if not self._enable_normalize:
@@ -113,3 +133,10 @@ class IRSTDPreProcessor(SegDataPreProcessor):
             del sample.gt_mask.data
             sample.gt_mask.data = padded
         return data
+
+
+def _with_shapes(samples: list, inputs) -> list:
+    for sample, image in zip(samples, inputs, strict=True):
+        size = image.shape[1:]
+        sample.set_metainfo({'img_shape': size, 'pad_shape': size, 'padding_size': (0, 0, 0, 0)})
+    return samples

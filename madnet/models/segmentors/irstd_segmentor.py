@@ -105,6 +105,13 @@ class IRSTDSegmentor(EncoderDecoder):
             data_samples = [_pad_truth(sample, right, bottom, ignored) for sample in data_samples]
         return super().loss(padded, data_samples)
 
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """As mmengine's; numbers are added up in one operator, where it takes two for each."""
+        if not all(isinstance(value, Tensor) and value.ndim == 0 for value in losses.values()):
+            return super().parse_losses(losses)
+        total = torch.stack([value for name, value in losses.items() if 'loss' in name]).sum()
+        return total, {'loss': total, **losses}
+
     def _pad(self, inputs: Tensor) -> Tensor:
         padded_size = getattr(self.backbone, 'padded_size', None)
         if padded_size is None:

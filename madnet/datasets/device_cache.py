@@ -1,0 +1,181 @@
+"""Training images on the device, where their batches are cut and augmented; loaders only draw the numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import RandomFlip
+from torch import Tensor
+from torch.utils.data import DataLoader, default_collate
+
+from madnet.datasets.sirst_dataset import TargetDataset
+from madnet.datasets.synthetic import SyntheticSIRSTDataset
+from madnet.datasets.transforms.batched import Drawn, SampleBatch, apply_batch, draw, works_on_batches
+from madnet.datasets.transforms.formatting import PackSIRSTInputs
+from madnet.datasets.transforms.sample_transform import DrawnTransform
+from madnet.datasets.wrappers import inner_datasets
+
+#: Share of the device's free memory that images may take.
+_SHARE = 0.5
+
+
+@dataclass
+class _Part:
+    """What a data set's samples are drawn by, in a loading process."""
+
+    first: int
+    steps: Sequence[Any]
+    labels: list[np.ndarray]
+    infos: list[dict]
+
+    def __call__(self, index: int) -> dict:
+        """The sample's number among all, and what its transforms drew, by ``<place of the step>.<name>``."""
+        sample = {**self.infos[index], 'gt_seg_map': self.labels[index], 'seg_fields': ['gt_seg_map']}
+        drawn = {'index': self.first + index, 'img_path': sample.get('img_path', '?')}
+        for k, step in enumerate(self.steps):
+            numbers = draw(step, sample)
+            drawn |= {f'{k}.{name}': value for name, value in numbers.items()}
+            if not any(getattr(later, 'looks_at_labels', False) for later in self.steps[k + 1 :]):
+                sample['seg_fields'] = []
+            if isinstance(step, RandomFlip):
+                for axis, name in enumerate(('rows', 'columns')):
+                    if numbers[name] and sample['seg_fields']:
+                        sample['gt_seg_map'] = np.flip(sample['gt_seg_map'], axis)
+            elif step.geometric:
+                sample = step.apply(sample, numbers)
+        return drawn
+
+
+class DeviceCache:
+    """The images of a training loader on a device, as they are once loaded: (N, C, H, W), the smaller ones in
+    the upper left of a common canvas, with their masks.
+
+    From then on the loader gives ``drawn``, tensors (B, …) of what the transforms drew for a batch, and
+    ``img_path``; :meth:`batch` makes images and masks of them.
+
+    Args:
+        loader: Whose data sets to take over; they only draw from now on.
+        device: Where to.
+    """
+
+    def __init__(self, loader: DataLoader, device: torch.device):
+        self.steps: Sequence[Any] = ()
+        images: list[np.ndarray] = []
+        masks: list[np.ndarray] = []
+        for dataset in inner_datasets(loader.dataset):
+            loading, self.steps = _split(dataset)
+            samples = [_load(dataset, loading, i) for i in range(len(dataset))]
+            infos = [
+                {k: v for k, v in s.items() if k not in ('img', 'gt_mask', 'gt_seg_map')} for s in samples
+            ]
+            labels = [sample['gt_seg_map'] for sample in samples]
+            dataset.prepare_data = _Part(len(images), self.steps, labels, infos)
+            images += [sample['img'] for sample in samples]
+            masks += [sample['gt_mask'] for sample in samples]
+        self.base_size = infos[0].get('base_size')
+        sizes = np.array([image.shape[:2] for image in images])
+        self.size = torch.from_numpy(sizes).to(device)
+        self.images = _canvas([image.transpose(2, 0, 1) for image in images], sizes.max(axis=0)).to(device)
+        self.masks = _canvas(masks, sizes.max(axis=0)).to(device)
+        loader.collate_fn = _collated
+        loader.pin_memory = device.type == 'cuda'
+
+    @property
+    def bytes(self) -> int:
+        """What it takes on the device."""
+        return sum(t.numel() * t.element_size() for t in (self.images, self.masks))
+
+    def batch(self, drawn: Drawn) -> dict[str, Tensor]:
+        """A batch from what was drawn for it, which lies on the device.
+
+        Returns:
+            ``inputs`` (B, C, H, W) float32; ``gt_sem_seg`` int64 and ``gt_mask`` uint8, (B, 1, H, W).
+        """
+        index = drawn['index']
+        masks = self.masks[index]
+        image = self.images[index]
+        whole = torch.full((len(index), 1, 1, 1), image.dtype == torch.uint8, device=image.device)
+        batch = SampleBatch(
+            image.float(),
+            {'gt_seg_map': (masks > 127).to(torch.uint8), 'gt_mask': masks},
+            self.size[index],
+            whole,
+            self.base_size,
+        )
+        for k, step in enumerate(self.steps):
+            numbers = {n.partition('.')[2]: v for n, v in drawn.items() if n.startswith(f'{k}.')}
+            apply_batch(step, batch, numbers)
+        return {
+            'inputs': batch.image,
+            'gt_sem_seg': batch.masks['gt_seg_map'][:, None].long(),
+            'gt_mask': batch.masks['gt_mask'][:, None],
+        }
+
+
+def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
+    """What keeps a training loader's images from being put on a device; None if nothing.
+
+    Args:
+        loader: Of a training.
+        device: Where they would go.
+    """
+    pipelines = set()
+    needed = 0
+    for dataset in inner_datasets(loader.dataset):
+        if not isinstance(dataset, TargetDataset):
+            return f'{type(dataset).__name__} is no data set of madnet.'
+        if isinstance(dataset, SyntheticSIRSTDataset) and dataset.fresh:
+            return f'{dataset.dataset_name} makes new scenes in every epoch.'
+        _, steps = _split(dataset)
+        for step in steps:
+            if not works_on_batches(step):
+                return f'{type(step).__name__} has no form for batches.'
+        if not steps or not isinstance(dataset.pipeline.transforms[-1], PackSIRSTInputs):
+            return 'the pipeline does not crop, or does not end with PackSIRSTInputs.'
+        pipelines.add(repr(steps))
+        # whatever an image's depth, decoded it has about as many bytes as the first
+        loading, _ = _split(dataset)
+        needed += len(dataset) * _load(dataset, loading, 0)['img'].nbytes * 2
+    if len(pipelines) > 1:
+        return 'its data sets have different pipelines.'
+    if device.type == 'cuda':
+        free, _ = torch.cuda.mem_get_info(device)
+        if needed > _SHARE * free:
+            return (
+                f'about {needed >> 20} MiB of images do not fit into half of {free >> 20} MiB that are free.'
+            )
+    return None
+
+
+def _split(dataset: TargetDataset) -> tuple[list, list]:
+    """The steps of a pipeline that load, and those that augment, without the last one, which packs."""
+    steps = list(dataset.pipeline.transforms)
+    first = next((k for k, s in enumerate(steps) if isinstance(s, DrawnTransform | RandomFlip)), len(steps))
+    return steps[:first], steps[first:-1]
+
+
+def _load(dataset: TargetDataset, loading: Sequence[Any], index: int) -> dict:
+    """A sample as it is before its first augmentation."""
+    pipeline, dataset.pipeline = dataset.pipeline, lambda sample: sample
+    try:
+        sample = dataset.prepare_data(index)
+    finally:
+        dataset.pipeline = pipeline
+    for step in loading:
+        sample = step(sample)
+    return sample
+
+
+def _canvas(maps: list[np.ndarray], size: np.ndarray) -> Tensor:
+    """Maps (…, Hᵢ, Wᵢ) in the upper left of (N, …, H, W)."""
+    canvas = np.zeros((len(maps), *maps[0].shape[:-2], *size), maps[0].dtype)
+    for place, each in zip(canvas, maps, strict=True):
+        place[..., : each.shape[-2], : each.shape[-1]] = each
+    return torch.from_numpy(canvas)
+
+
+def _collated(samples: list[dict]) -> dict:
+    paths = [sample.pop('img_path') for sample in samples]
+    return {'drawn': default_collate(samples), 'img_path': paths}

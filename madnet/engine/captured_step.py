@@ -1,0 +1,397 @@
+"""The training step as one CUDA graph, which is replayed instead of launched operator by operator.
+
+A narrow network launches some thousand small operators a step, and the GPU waits for each. A graph is
+launched as a whole. It knows no Python: what changes from step to step (learning rates, the decay of the
+average, the batch) lies in tensors that are filled before each replay, and what changes from epoch to epoch
+(losses that begin later) has a graph of its own.
+"""
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import EMAHook
+from mmengine.optim import OptimWrapper
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch import Tensor, distributed
+from torch.nn.utils import get_total_norm
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from madnet.datasets.device_cache import DeviceCache, why_not_cached
+from madnet.engine.optim.ramped_ema import RampedEMA
+
+#: Steps of a phase that are taken operator by operator, before its graph is captured: they count as steps.
+WARM_UP = 3
+#: Optimisers that take their learning rate from a tensor on the device, in one call for all parameters.
+_FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+#: Operators that need a number on the CPU to go on.
+_WAITING = {'_local_scalar_dense', 'nonzero', 'masked_select', '_unique2', 'unique_dim', 'unique_consecutive'}
+
+Batch = dict[str, Tensor]
+
+
+class EagerStep:
+    """The step as mmengine takes it.
+
+    Attributes:
+        captured: Whether losses come with the gradient's norm, and the average of the weights is moved.
+    """
+
+    captured = False
+
+    def __init__(self, runner, cache: DeviceCache | None = None):
+        self._runner, self._cache = runner, cache
+
+    def __call__(self, batch: dict) -> dict[str, Tensor]:
+        """Train on a batch of the loader; the losses, by name."""
+        if self._cache is not None:
+            device = self._cache.images.device
+            drawn = {name: value.to(device, non_blocking=True) for name, value in batch['drawn'].items()}
+            batch = unstacked(self._cache.batch(drawn))
+        return self._runner.model.train_step(batch, optim_wrapper=self._runner.optim_wrapper)
+
+
+def device_cache(runner) -> DeviceCache | None:
+    """The training images on the device, where a run's ``device_cache`` asks for it: ``False``, ``True``, or
+    ``'auto'`` (True on a GPU, if they fit). One line says what became of it."""
+    wanted = runner.cfg.get('device_cache', 'auto')
+    device = next(runner.model.parameters()).device
+    if not wanted or (wanted == 'auto' and device.type != 'cuda'):
+        return None
+    if reason := why_not_cached(runner.train_dataloader, device):
+        runner.logger.warning(f'Training images are not kept on {device}: {reason}')
+        return None
+    cache = DeviceCache(runner.train_dataloader, device)
+    if is_main_process():
+        print(f'{len(cache.images)} training images on {device}: {cache.bytes / 2**20:.0f} MiB', flush=True)
+    return cache
+
+
+def training_step(runner) -> 'EagerStep | CapturedStep':
+    """The step that a run's ``capture_step`` asks for: ``False``, ``True``, ``'auto'`` (True on a GPU), or
+    ``'emulate'``: all as if captured, with a plain call in the graph's place.
+
+    Where the run cannot be captured, one line says why, and the step is mmengine's.
+    """
+    wanted = runner.cfg.get('capture_step', 'auto')
+    on_gpu = next(runner.model.parameters()).is_cuda
+    if wanted == 'auto':
+        wanted = on_gpu
+    cache = device_cache(runner)
+    if not wanted or (wanted != 'emulate' and not on_gpu):
+        return EagerStep(runner, cache)
+    if reason := why_not(runner):
+        runner.logger.warning(f'The step is not captured: {reason}')
+        return EagerStep(runner, cache)
+    return CapturedStep(runner, PlainCall if wanted == 'emulate' else CUDAGraph, cache)
+
+
+def why_not(runner) -> str | None:
+    """What of a run's settings changes from step to step by other means than tensors; None if nothing."""
+    wrapper = runner.optim_wrapper
+    if not isinstance(wrapper, OptimWrapper):
+        return 'it has several optimisers.'
+    if wrapper._accumulative_counts != 1:
+        return 'optim_wrapper.accumulative_counts adds gradients up over several steps.'
+    if not isinstance(wrapper.optimizer, _FUSED):
+        names = ', '.join(kind.__name__ for kind in _FUSED)
+        return f'{type(wrapper.optimizer).__name__} is none of {names}.'
+    schedulers = runner.param_schedulers or []
+    if other := {s.param_name for s in schedulers} - {'lr'}:
+        return f'param_scheduler changes {", ".join(sorted(other))}.'
+    for hook in runner.hooks:
+        if reason := getattr(hook, 'why_not_captured', None):
+            return reason
+        if isinstance(hook, EMAHook):
+            average = hook.ema_model
+            if type(average) is not RampedEMA or average.interval != 1 or not average.update_buffers:
+                return f'the average {type(average).__name__} is no RampedEMA of every step and all buffers.'
+            if hook.begin_iter or hook.begin_epoch:
+                return 'EMAHook begins later than training.'
+    return None
+
+
+class PlainCall:
+    """Stands in a graph's place: calls the step."""
+
+    def __init__(self, body: Callable[[], None]):
+        self.replay = body
+
+
+class CUDAGraph:
+    """The step, captured."""
+
+    def __init__(self, body: Callable[[], None]):
+        self._graph = torch.cuda.CUDAGraph()
+        # other threads, such as the one that pins batches, go on using the device
+        with torch.cuda.graph(self._graph, capture_error_mode='thread_local'):
+            body()
+        self.replay = self._graph.replay
+
+
+@dataclass
+class _Phase:
+    """Batches of one shape, as long as the network is in one state.
+
+    Attributes:
+        buffers: Where a batch lies for the step.
+        captured: The graph, once there is one.
+        steps: How many there were.
+    """
+
+    buffers: Batch
+    captured: Any = None
+    steps: int = 0
+
+
+class CapturedStep:
+    """Forward pass, losses, backward pass, clipping, optimiser and average of weights, as a graph.
+
+    The first steps of every phase are taken operator by operator, on a stream of their own; then the phase is
+    captured. A phase is what modules with ``set_epoch`` keep as plain values, and the shapes of a batch.
+
+    What a step gives (losses, the norm of the gradient, the peaks of the maps) is written to a row of a table
+    on the device, one for each step of an epoch, so that nobody has to read it at once.
+
+    Args:
+        runner: Whose run it is, ready to train.
+        graph: Makes a graph of the step, with a method ``replay``.
+        cache: The training images, if they lie on the device: batches are cut from them in the graph.
+    """
+
+    captured = True
+
+    def __init__(self, runner, graph: Callable[[Callable[[], None]], Any], cache: DeviceCache | None = None):
+        self._runner, self._graph, self._cache = runner, graph, cache
+        self._model = runner.bare_model
+        self._wrapper = runner.optim_wrapper
+        self._device = next(self._model.parameters()).device
+        self._averages = [h.ema_model for h in runner.hooks if isinstance(h, EMAHook)]
+        for average in self._averages:
+            average.moved_by_step = True
+        self._modules = [(n, m) for n, m in self._model.named_modules() if hasattr(m, 'set_epoch')]
+        self._heads = [m for m in self._model.modules() if hasattr(m, 'peaks')]
+        self._groups = self._wrapper.optimizer.param_groups
+        self._rates = [torch.tensor(float(g['lr']), device=self._device) for g in self._groups]
+        self._shown = [float(g['lr']) for g in self._groups]
+        self._prepare_optimizer()
+        plain = getattr(self._wrapper.clip_func, 'plain', None) or getattr(self._wrapper, 'clip_func', None)
+        if self._wrapper.clip_grad_kwargs:
+            self._wrapper.clip_func = self._noting_the_norm(plain)
+        self._norm: Tensor | None = None
+        self._values: tuple = ()
+        self._phases: dict[tuple, _Phase] = {}
+        self._names: list[str] = []
+        self._table: Tensor | None = None
+        self._row = torch.zeros(1, dtype=torch.int64, device=self._device)
+        self._count = 0
+
+    def __call__(self, batch: dict) -> dict[str, Tensor]:
+        """Train on a batch of the loader; losses and ``grad_norm``, to be read within an epoch's steps."""
+        tensors = stacked(batch) if self._cache is None else batch['drawn']
+        phase = self._phase_of(tensors)
+        for name, tensor in tensors.items():
+            phase.buffers[name].copy_(tensor, non_blocking=True)
+        self._set_numbers()
+        if phase.captured is None and phase.steps >= WARM_UP:
+            self._capture(phase)
+        if phase.captured is not None:
+            phase.captured.replay()
+        else:
+            self._warm_up(phase)
+        phase.steps += 1
+        return self._outputs()
+
+    def _phase_of(self, tensors: Batch) -> '_Phase':
+        values = tuple(
+            (name, key, value)
+            for name, module in self._modules
+            for key, value in vars(module).items()
+            if isinstance(value, bool | int | float | str) and not key.startswith('_')
+        )
+        if values != self._values:  # what is past does not come back
+            self._values = values
+            self._phases.clear()
+        shapes = tuple((name, tensor.shape, tensor.dtype) for name, tensor in tensors.items())
+        if shapes not in self._phases:
+            buffers = {n: torch.empty_like(t, device=self._device) for n, t in tensors.items()}
+            self._phases[shapes] = _Phase(buffers)
+        return self._phases[shapes]
+
+    def _set_numbers(self) -> None:
+        for k, group in enumerate(self._groups):
+            if group['lr'] != self._shown[k]:
+                self._rates[k].fill_(group['lr'])
+                self._shown[k] = group['lr']
+        for average in self._averages:
+            average.count_step()
+        if self._table is not None:
+            self._row.fill_(self._count % len(self._table))
+
+    def _warm_up(self, phase: '_Phase') -> None:
+        compiled = any('forward' in vars(part) for part in self._model.children())
+        if phase.steps == 0 and not compiled:
+            with _Watched() as watched:
+                self._aside(phase)
+            if watched.found:
+                self._give_up(watched.found)
+        else:
+            self._aside(phase)
+
+    def _aside(self, phase: '_Phase') -> None:
+        if self._device.type != 'cuda':
+            self._body(phase.buffers)
+            return
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self._body(phase.buffers)
+        torch.cuda.current_stream().wait_stream(stream)
+
+    def _capture(self, phase: '_Phase') -> None:
+        body = partial(self._body, phase.buffers)
+        try:
+            phase.captured = self._graph(body)
+        except RuntimeError as e:  # torch's, of whatever may not be captured
+            self._give_up(f'{str(e).splitlines()[0]} ({_where(e)})')
+            phase.captured = PlainCall(body)
+
+    def _give_up(self, reason: str) -> None:
+        self._runner.logger.warning(f'The step is not captured: {reason}')
+        self._graph = PlainCall
+
+    def _body(self, buffers: Batch) -> None:
+        """All of a step, from a batch to a row of ``_table``."""
+        wrapper = self._wrapper
+        batch = unstacked(buffers if self._cache is None else self._cache.batch(buffers))
+        with wrapper.optim_context(self._model):
+            data = self._model.data_preprocessor(batch, True)
+            losses = self._model(**data, mode='loss')
+        loss, shown = self._model.parse_losses(losses)
+        wrapper.backward(loss)
+        gradients = [p.grad for g in self._groups for p in g['params'] if p.grad is not None]
+        if distributed.is_initialized() and distributed.get_world_size() > 1:
+            _average(gradients)
+        self._norm = None
+        with self._tensor_rates():
+            wrapper.step()
+        norm = get_total_norm(gradients) if self._norm is None else self._norm
+        wrapper.zero_grad()
+        for average in self._averages:
+            average.move(self._model)
+        values = {**shown, 'grad_norm': norm}
+        for k, head in enumerate(self._heads):
+            values |= {f'{k} {name}': peak for name, peak in head.peaks.items()}
+        self._write(values)
+
+    def _write(self, values: dict[str, Tensor]) -> None:
+        row = torch.stack([v.detach().reshape(()).float() for v in values.values()])
+        if self._table is None or self._names != list(values):
+            self._names = list(values)
+            rows = max(1, len(self._runner.train_dataloader))
+            self._table = torch.zeros(rows, len(row), device=self._device)
+            self._row.fill_(self._count % rows)
+        self._table.index_copy_(0, self._row, row[None])
+
+    def _outputs(self) -> dict[str, Tensor]:
+        row = dict(zip(self._names, self._table[self._count % len(self._table)].unbind(), strict=True))
+        self._count += 1
+        for k, head in enumerate(self._heads):
+            head.peaks = {name: row.pop(f'{k} {name}') for name in head.peaks}
+        return row
+
+    def _prepare_optimizer(self) -> None:
+        optimizer = self._wrapper.optimizer
+        optimizer._step_supports_amp_scaling = True  # so that a scaler of gradients reads nothing
+        for state in optimizer.state.values():
+            if isinstance(state.get('step'), Tensor):
+                state['step'] = state['step'].to(self._device, torch.float32)
+
+    @contextmanager
+    def _tensor_rates(self) -> Iterator[None]:
+        """Learning rates on the device and fused updates, for the optimiser alone: schedulers, logs and
+        checkpoints keep what they know."""
+        before = [dict(group) for group in self._groups]
+        for group, rate in zip(self._groups, self._rates, strict=True):
+            group.update(lr=rate, fused=True, foreach=False)
+            if 'capturable' in group:
+                group['capturable'] = True
+        try:
+            yield
+        finally:
+            for group, values in zip(self._groups, before, strict=True):
+                group.update(values)
+
+    def _noting_the_norm(self, clip: Callable) -> Callable:
+        def clip_and_note(*args, **kwargs) -> None:
+            self._norm = clip(*args, **kwargs)
+            # None, or mmengine would read the number at once
+
+        clip_and_note.recorded, clip_and_note.plain = True, clip  # the norm comes with the losses
+        return clip_and_note
+
+
+class _Watched(TorchDispatchMode):
+    """Notes the first operator for which a GPU would have to wait, and the line that it came from."""
+
+    def __init__(self):
+        super().__init__()
+        self.found: str | None = None
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if self.found is None and _waits(func, args):
+            self.found = f'{func.overloadpacket.__name__} waits for a number ({_where()}).'
+        return func(*args, **(kwargs or {}))
+
+
+def _waits(func, args: tuple) -> bool:
+    name = func.overloadpacket.__name__
+    if name in ('index', 'index_put', 'index_put_'):
+        return any(isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8) for i in args[1])
+    return name in _WAITING
+
+
+def _where(error: BaseException | None = None) -> str:
+    """The innermost line of this package's networks and losses, in an error or on the way here."""
+    frames = traceback.extract_stack() if error is None else traceback.extract_tb(error.__traceback__)
+    inner = [f for f in frames if 'captured_step' not in f.filename and '/torch/' not in f.filename]
+    last = next((f for f in reversed(inner) if 'madnet' in f.filename), inner[-1])
+    return f'{"/".join(last.filename.split("/")[-3:])}, line {last.lineno}, in {last.name}'
+
+
+def _average(gradients: list[Tensor]) -> None:
+    """The mean over all processes, by one exchange."""
+    flat = torch.cat([g.reshape(-1) for g in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    parts = flat.split([g.numel() for g in gradients])
+    torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
+
+
+def stacked(batch: dict) -> Batch:
+    """A loader's batch as tensors (B, …): ``inputs``, and the masks of its samples by name.
+
+    Args:
+        batch: Images of one size.
+    """
+    samples = batch['data_samples']
+    names = [name for name in samples[0].all_keys() if isinstance(samples[0].get(name), PixelData)]
+    masks = {name: torch.stack([s.get(name).data for s in samples]) for name in names}
+    return {'inputs': torch.stack(list(batch['inputs'])), **masks}
+
+
+def unstacked(tensors: Batch) -> dict:
+    """The inverse of :func:`stacked`, without metainfo; the images stay together."""
+    masks = {name: value.unbind() for name, value in tensors.items() if name != 'inputs'}
+    samples = []
+    for k in range(len(tensors['inputs'])):
+        sample = SegDataSample()
+        sample.set_data({name: PixelData(data=values[k]) for name, values in masks.items()})
+        samples.append(sample)
+    return {'inputs': tensors['inputs'], 'data_samples': samples}

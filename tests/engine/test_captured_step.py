@@ -1,0 +1,209 @@
+"""The captured step against the plain one, with something in a CUDA graph's place that a CPU can run."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+import madnet  # noqa: F401
+from madnet.engine import captured_step
+from madnet.engine.checkpoint import LAST, read_checkpoint
+from madnet.engine.optim import schedulers
+from madnet.engine.train import train
+from madnet.engine.training_stopped import TrainingStopped
+
+
+class Recording(TorchDispatchMode):
+    """Keeps every operator with its arguments; called again, runs them on the same tensors, as a graph does:
+    Python has no part in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        self.calls.append((func, args, kwargs, out))
+        return out
+
+    def replay(self):
+        for func, args, kwargs, out in self.calls:
+            again = func(*args, **kwargs)
+            given = {t.untyped_storage().data_ptr() for t in tree_flatten((args, kwargs))[0] if is_tensor(t)}
+            for old, new in zip(tree_flatten(out)[0], tree_flatten(again)[0], strict=True):
+                if is_tensor(old) and new is not old and old.untyped_storage().data_ptr() not in given:
+                    old.copy_(new)
+
+
+def is_tensor(value):
+    return isinstance(value, Tensor)
+
+
+class RecordedGraph:
+    """Stands for a CUDA graph: what Python did in the first call is frozen."""
+
+    def __init__(self, body):
+        recording = Recording()
+        with recording:
+            body()
+        self._first, self._recording = True, recording
+
+    def replay(self):
+        if self._first:  # unlike a capture, recording has run the operators
+            self._first = False
+            return
+        with torch.no_grad():
+            self._recording.replay()
+
+
+@HOOKS.register_module()
+class StopAfter(Hook):
+    """Sends a signal to this process after some steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        if runner.iter + 1 == self.steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+OPTIONS = {
+    'train_dataloader.dataset.length': 20,
+    'train_dataloader.dataset.fresh': False,
+    'train_cfg.max_epochs': 10,  # of five steps; the cross entropy begins after half of them
+    'train_cfg.val_interval': 5,
+    'model.backbone.base_channels': 2,
+}
+
+
+def run(config, folder, step, **more):
+    runner = train(str(config), work_dir=str(folder), options={**OPTIONS, 'capture_step': step}, **more)
+    history = {k: v.data[0] for k, v in runner.message_hub.log_scalars.items() if 'time' not in k}
+    return runner, history
+
+
+def assert_alike(ours, plain, tolerance):
+    assert ours.keys() == plain.keys()
+    for name in plain:
+        np.testing.assert_allclose(ours[name], plain[name], rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+@pytest.fixture(scope='module')
+def plain_run(tmp_path_factory, tiny_text):
+    """Folder and history of the plain way, with rates that a float32 holds, in which a tensor keeps them."""
+    folder = tmp_path_factory.mktemp('plain')
+    (folder / 'tiny.py').write_text(tiny_text)
+    plain = schedulers._FactorScheduler._get_value
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            schedulers._FactorScheduler,
+            '_get_value',
+            lambda self: [float(np.float32(v)) for v in plain(self)],
+        )
+        runner, history = run(folder / 'tiny.py', folder / 'plain', False)
+        assert not runner.train_loop.step.captured
+        yield folder / 'plain', history
+
+
+@pytest.mark.parametrize('frozen', [False, True])
+def test_fifty_steps_are_those_of_the_plain_way(tiny_config, tmp_path, plain_run, frozen, monkeypatch):
+    """Warm-up, decay, clipping, average, a loss that begins in mid-run, two validations."""
+    folder, plain = plain_run
+    if frozen:
+        monkeypatch.setattr(captured_step, 'PlainCall', RecordedGraph)
+    runner, ours = run(tiny_config, tmp_path / 'ours', 'emulate')
+    assert runner.train_loop.step.captured
+    assert_alike(ours, plain, 1e-5)
+    assert len(ours['train/loss']) == 50
+    begins = ours['train/decode.loss_bce_out']
+    assert not begins[:25].any()
+    assert begins[25:].all()
+    last, expected = (read_checkpoint(path / LAST) for path in (tmp_path / 'ours', folder))
+    for part in ('state_dict', 'ema_state_dict'):
+        for key, value in expected[part].items():
+            torch.testing.assert_close(last[part][key], value, rtol=1e-4, atol=1e-5, msg=key)
+    for group, other in zip(
+        last['optimizer']['param_groups'], expected['optimizer']['param_groups'], strict=True
+    ):
+        assert group == other
+
+
+def test_a_resumed_run_is_the_same_to_the_bit(tiny_config, tmp_path):
+    plain_text = tiny_config.read_text()
+    run(tiny_config, tmp_path / 'whole', 'emulate')
+    tiny_config.write_text(plain_text + "default_hooks = dict(end=dict(type='StopAfter', steps=17))\n")
+    with pytest.raises(TrainingStopped):
+        run(tiny_config, tmp_path / 'halves', 'emulate')
+    tiny_config.write_text(plain_text)
+    run(tiny_config, tmp_path / 'halves', 'emulate', resume=True)
+    whole, halves = (read_checkpoint(tmp_path / name / LAST) for name in ('whole', 'halves'))
+    for part in ('state_dict', 'ema_state_dict'):
+        for key, value in whole[part].items():
+            assert torch.equal(halves[part][key], value), key
+
+
+def test_it_goes_on_with_what_the_plain_way_saved(tiny_config, tmp_path):
+    """And the other way round: nothing of tensors for rates is in a checkpoint."""
+    for before, after in ((False, 'emulate'), ('emulate', False)):
+        folder = tmp_path / str(before)
+        options = {**OPTIONS, 'train_cfg.max_epochs': 2}
+        train(str(tiny_config), work_dir=str(folder), options={**options, 'capture_step': before})
+        saved = read_checkpoint(folder / LAST)['optimizer']['param_groups']
+        assert all(isinstance(group['lr'], float) for group in saved)
+        options['train_cfg.max_epochs'] = 3
+        runner = train(
+            str(tiny_config), work_dir=str(folder), options={**options, 'capture_step': after}, resume=True
+        )
+        assert runner.epoch == 3
+
+
+TWO_SETS = """
+_set = dict(type='SyntheticSIRSTDataset', split='train', length=13, size=80, pipeline=_base_.train_pipeline)
+_other = dict(_set, length=8, size=(70, 90), seed=3)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers={workers},
+    dataset=dict(_delete_=True, type='ConcatDataset', datasets=[_set, _other]),
+)
+replace_steps = dict(RandomTargetCrop=dict(size=64))
+"""
+
+
+@pytest.mark.parametrize(('step', 'workers'), [(False, 0), ('emulate', 2)])
+def test_images_on_the_device_train_as_those_of_the_loader(tiny_config, tmp_path, step, workers, capsys):
+    """Thirty steps on two sets of different sizes, stopped inside an epoch and resumed."""
+    options = {'train_cfg.max_epochs': 6, 'train_cfg.val_interval': 6, 'capture_step': step}
+    plain_text = tiny_config.read_text() + TWO_SETS.format(workers=workers)
+    tiny_config.write_text(plain_text)
+    plain = train(str(tiny_config), work_dir=str(tmp_path / 'plain'), options=options)
+    tiny_config.write_text(plain_text + "default_hooks = dict(end=dict(type='StopAfter', steps=13))\n")
+    options |= {'device_cache': True}
+    with pytest.raises(TrainingStopped):
+        train(str(tiny_config), work_dir=str(tmp_path / 'ours'), options=options)
+    tiny_config.write_text(plain_text)
+    ours = train(str(tiny_config), work_dir=str(tmp_path / 'ours'), options=options, resume=True)
+    assert '21 training images on cpu' in capsys.readouterr().out
+    losses, expected = (r.message_hub.get_scalar('train/loss').data[0] for r in (ours, plain))
+    assert len(expected) == 30
+    np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_images_that_are_new_in_every_epoch_stay_with_the_loader(tiny_config, tmp_path):
+    options = {'train_cfg.max_epochs': 1, 'device_cache': True}
+    runner = train(str(tiny_config), work_dir=str(tmp_path), options=options)
+    assert 'makes new scenes in every epoch' in next(runner_log(runner))
+
+
+def runner_log(runner):
+    for path in Path(runner.log_dir).glob('*.log'):
+        yield path.read_text()
