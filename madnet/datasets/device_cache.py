@@ -132,6 +132,8 @@ def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
         for step in steps:
             if not works_on_batches(step):
                 return f'{type(step).__name__} has no form for batches.'
+            if not isinstance(getattr(step, 'size', 0), int):
+                return f'the crops of {type(step).__name__} have several sizes, {step.size}.'
         if not steps or not isinstance(dataset.pipeline.transforms[-1], PackSIRSTInputs):
             return 'the pipeline does not crop, or does not end with PackSIRSTInputs.'
         pipelines.add(repr(steps))
