@@ -1,7 +1,9 @@
 """The scan as torch.compile, autograd, AMP and DDP see it: one custom op and its backward, for
 sequences and for maps.
 
-They take the name of a backend, chosen already: the shape of the saved states depends on it.
+They take the name of a backend, chosen already: the shape of the saved states depends on it. They are defined
+in a :class:`torch.library.Library` and not by ``torch.library.custom_op``, whose layers of Python take several
+times as long as the start of a kernel.
 """
 
 import torch
@@ -24,20 +26,18 @@ def _gradients(g: ScanGradients, inputs: ScanInputs) -> list[Tensor]:
     return [inputs.u.new_empty(0) if x is None else x.contiguous() for x in g]
 
 
-@torch.library.custom_op('madnet::selective_scan', mutates_args=())
-def scan(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    maps: bool,
-    backend: str,
-    save: bool,
-) -> tuple[Tensor, Tensor]:
+_ARGUMENTS = (
+    'Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? delta_bias,'
+    ' bool delta_softplus, bool maps, str backend'
+)
+_LIBRARY = torch.library.Library('madnet', 'DEF')
+_LIBRARY.define(f'selective_scan({_ARGUMENTS}, bool save) -> (Tensor, Tensor)')
+_LIBRARY.define(f'selective_scan_backward(Tensor grad, Tensor states, {_ARGUMENTS}) -> Tensor[]')
+scan = torch.ops.madnet.selective_scan.default
+scan_backward = torch.ops.madnet.selective_scan_backward.default
+
+
+def _scan(u, delta, A, B, C, D, delta_bias, delta_softplus, maps, backend, save) -> tuple[Tensor, Tensor]:
     """The scan, and the states that its backward pass wants.
 
     Args:
@@ -55,8 +55,7 @@ def scan(
     return y.contiguous(), states
 
 
-@scan.register_fake
-def _(u, delta, A, B, C, D, delta_bias, delta_softplus, maps, backend, save):
+def _fake_scan(u, delta, A, B, C, D, delta_bias, delta_softplus, maps, backend, save):
     inputs, chosen = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_softplus), BACKENDS[backend]
     if not save:
         shape: tuple[int, ...] = (0,)
@@ -65,45 +64,41 @@ def _(u, delta, A, B, C, D, delta_bias, delta_softplus, maps, backend, save):
     return u.new_empty(u.shape), u.new_empty(shape, dtype=compute_dtype(inputs))
 
 
-@torch.library.custom_op('madnet::selective_scan_backward', mutates_args=())
-def scan_backward(
-    grad: Tensor,
-    states: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    maps: bool,
-    backend: str,
-) -> list[Tensor]:
+def _scan_backward(grad, states, u, delta, A, B, C, D, delta_bias, delta_softplus, maps, backend):
     """The gradients of the seven tensors; an empty tensor stands for those of a missing D or bias."""
     inputs, chosen = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_softplus), BACKENDS[backend]
     return _gradients((chosen.backward_2d if maps else chosen.backward)(grad, inputs, states), inputs)
 
 
-@scan_backward.register_fake
-def _(grad, states, u, delta, A, B, C, D, delta_bias, delta_softplus, maps, backend):
+def _fake_backward(grad, states, u, delta, A, B, C, D, delta_bias, delta_softplus, maps, backend):
     return [u.new_empty(0) if x is None else x.new_empty(x.shape) for x in (u, delta, A, B, C, D, delta_bias)]
 
 
-def _setup_context(ctx, inputs, output):
-    *tensors, softplus, maps, backend, save = inputs
-    ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(output[1], *tensors)
-    ctx.options, ctx.saved = (softplus, maps, backend), save
+class _DifferentiableScan(torch.autograd.Function):
+    """The op as autograd runs it: the op below autograd, and the op of its backward."""
+
+    @staticmethod
+    def forward(ctx, *arguments):
+        with torch._C._AutoDispatchBelowAutograd():
+            y, states = scan(*arguments)
+        *tensors, softplus, maps, backend, save = arguments
+        ctx.mark_non_differentiable(states)
+        ctx.save_for_backward(states, *tensors)
+        ctx.options, ctx.saved = (softplus, maps, backend), save
+        return y, states
+
+    @staticmethod
+    def backward(ctx, grad, _):
+        states, *tensors = ctx.saved_tensors
+        if not ctx.saved:  # the scan ran where gradients seemed not to be wanted: run it again
+            states = scan(*tensors, *ctx.options, True)[1]
+        gradients = scan_backward(grad, states, *tensors, *ctx.options)
+        present = [None if x is None else g for x, g in zip(tensors, gradients, strict=True)]
+        return (*present, None, None, None, None)
 
 
-def _run_backward(ctx, grad, _):
-    states, *tensors = ctx.saved_tensors
-    if not ctx.saved:  # the scan ran where gradients seemed not to be wanted: run it again
-        states = scan(*tensors, *ctx.options, True)[1]
-    gradients = scan_backward(grad, states, *tensors, *ctx.options)
-    present = [None if x is None else g for x, g in zip(tensors, gradients, strict=True)]
-    return (*present, None, None, None, None)
-
-
-scan.register_autograd(_run_backward, setup_context=_setup_context)
+_LIBRARY.impl('selective_scan', _scan, 'CompositeExplicitAutograd')
+_LIBRARY.impl('selective_scan', lambda *arguments: _DifferentiableScan.apply(*arguments), 'Autograd')
+_LIBRARY.impl('selective_scan_backward', _scan_backward, 'CompositeExplicitAutograd')
+torch.library.register_fake('madnet::selective_scan', _fake_scan, lib=_LIBRARY)
+torch.library.register_fake('madnet::selective_scan_backward', _fake_backward, lib=_LIBRARY)

@@ -7,26 +7,28 @@ import torch
 from torch import Tensor
 
 from .backend import Backend, ScanGradients, ScanInputs, ScanShape, pixel_stride, shape_of, shape_of_2d
+from .division import Division, division_for
 
 HAS_TRITON = importlib.util.find_spec('triton') is not None
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 
-STEPS = 16  # to a tile; also the distance of the checkpoints
+STEPS = 16  # to a tile; also the distance of the states that are kept, and what loop_kernel takes at most
 CHANNELS = 8  # to a program
-WARPS = {'forward': 1, 'backward': 2}  # a tile then fits the registers: none is spilled for sm_80 and sm_90
-ENOUGH = 1024  # programs that keep a GPU busy; where there are fewer, sequences are cut into segments
-SEGMENT = 8  # tiles that a segment has at least
-WORKERS = (
-    256  # programs that share batch and segments in the backward pass, each with its own sums for A, D, bias
-)
+LANES = 32  # to a warp
+SEGMENT = 2  # tiles that a segment has at least
+MOST_STATES = 32  # that loop_kernel has registers for
 
 
 class TritonBackend(Backend):
     """Forward and backward for NVIDIA GPUs; half precision is read and written as it is, states are float32.
 
-    Where batch, groups and channels leave the GPU idle, sequences are cut into segments that run side by
-    side, at the price of a second round of exponentials. How work is divided depends on the shapes alone, and
-    sums are taken in a fixed order: two runs agree to the bit.
+    Sequences of up to ``STEPS`` steps take one launch forward and two backward, and keep no states. Longer
+    ones take one launch more where the four directions of a map have to be added up, and one more where batch,
+    groups and channels leave the GPU idle: they are then cut into segments that run side by side, at the price
+    of a second round of exponentials.
+
+    How work is divided depends on the shapes and on what was measured on this card before
+    (:mod:`.division`), never on timing, and sums are taken in a fixed order: two runs agree to the bit.
 
     With ``TRITON_INTERPRET=1`` set before the first import it also takes tensors on the CPU: slowly, for
     tests.
@@ -47,81 +49,31 @@ class TritonBackend(Backend):
         return device.type == 'cuda'  # and not in the interpreter
 
     def states_shape(self, shape: ScanShape) -> tuple[int, ...]:
-        return (shape.batch, shape.groups, -(-shape.length // STEPS), shape.states, shape.channels)
+        return _states_shape(shape)
 
     def forward(self, inputs: ScanInputs, save: bool) -> tuple[Tensor, Tensor]:
-        y = torch.empty(inputs.u.shape, dtype=inputs.u.dtype, device=inputs.u.device)
-        return y, self._forward(_Launch(inputs, maps=False), y, save)
+        return self._run(_Launch(inputs, maps=False).forward, inputs.u, save)
 
     def forward_2d(self, inputs: ScanInputs, save: bool) -> tuple[Tensor, Tensor]:
-        batch, height, width, channels = inputs.u.shape
-        y = torch.empty(batch, height, width, 4, channels, dtype=torch.float32, device=inputs.u.device)
-        states = self._forward(_Launch(inputs, maps=True), y, save)
-        return y.sum(3).to(inputs.u.dtype), states
+        return self._run(_Launch(inputs, maps=True).forward, inputs.u, save)
 
     def backward(self, grad: Tensor, inputs: ScanInputs, states: Tensor) -> ScanGradients:
-        du = torch.empty(inputs.u.shape, dtype=inputs.u.dtype, device=inputs.u.device)
-        return self._backward(_Launch(inputs, maps=False), grad, states, du)
+        return self._run(_Launch(inputs, maps=False).backward, inputs.u, grad, states)
 
     def backward_2d(self, grad: Tensor, inputs: ScanInputs, states: Tensor) -> ScanGradients:
-        du = torch.empty(inputs.delta.shape, dtype=torch.float32, device=inputs.u.device)
-        g = self._backward(_Launch(inputs, maps=True), grad, states, du)
-        return g._replace(u=du.sum(3).to(inputs.u.dtype))
+        grad = grad.contiguous() if pixel_stride(grad) is None else grad
+        return self._run(_Launch(inputs, maps=True).backward, inputs.u, grad, states)
 
-    def _forward(self, launch: '_Launch', y: Tensor, save: bool) -> Tensor:
-        from .triton_kernels import forward_kernel
+    def _run(self, method, like: Tensor, *args):
+        if like.device.type != 'cuda' or like.device.index == torch.cuda.current_device():
+            return method(*args)
+        with torch.cuda.device(like.device):  # kernels start on the current device
+            return method(*args)
 
-        shape = launch.shape
-        states = torch.empty(self.states_shape(shape) if save else 0, dtype=torch.float32, device=y.device)
-        if not y.numel():
-            return states
-        wide, (u, delta, B, C) = launch.needs_wide_offsets(y), launch.input_strides()
-        with _on_device_of(y):
-            entering = launch.entering(u, B, wide, backward=False)
-            forward_kernel[(launch.sequences, launch.blocks, launch.segments)](
-                *launch.pointers(), y, states, entering, *launch.sizes(), launch.segment_tiles,
-                *u, *delta, *B, *C, *launch.strides(y),
-                **launch.constants(wide), **launch.parameters_there(), SAVE=save, SPLIT=launch.segments > 1,
-                num_warps=WARPS['forward'], enable_fp_fusion=True,
-            )  # fmt: skip
-        return states
 
-    def _backward(self, launch: '_Launch', grad: Tensor, states: Tensor, du: Tensor) -> ScanGradients:
-        from .triton_kernels import backward_kernel
-
-        inputs, shape, maps = launch.inputs, launch.shape, launch.maps
-        tasks = shape.batch * launch.segments
-        workers = max(min(tasks, WORKERS), 1)
-        empty = torch.empty if du.numel() else torch.zeros
-
-        def parts(like: Tensor | None, count: int) -> Tensor | None:
-            return None if like is None else empty(count, *like.shape, device=du.device)
-
-        ddelta = torch.empty(inputs.delta.shape, dtype=inputs.delta.dtype, device=du.device)
-        dA, dD, dbias = (parts(x, workers) for x in (inputs.A, inputs.D, inputs.delta_bias))
-        dB, dC = parts(inputs.B, launch.blocks), parts(inputs.C, launch.blocks)
-        if du.numel():
-            grad = grad.contiguous() if maps and pixel_stride(grad) is None else grad
-            wide = launch.needs_wide_offsets(grad, du, ddelta, dB[0])
-            u, delta, B, C = launch.input_strides()
-            g = launch.strides(grad)
-            with _on_device_of(du):
-                entering = launch.entering(g, C, wide, backward=True, gradient=grad)
-                backward_kernel[(workers * shape.groups, launch.blocks)](
-                    *launch.pointers(), grad, states, entering, du, ddelta, dA, dB, dC,
-                    dA if dD is None else dD, dA if dbias is None else dbias,
-                    tasks, workers, *launch.sizes(), launch.segments, launch.segment_tiles,
-                    *u, *delta, *B, *C, *g, *launch.strides(du), *launch.strides(ddelta),
-                    dB.stride(0), *launch.strides_mixed(dB[0]),
-                    **launch.constants(wide), **launch.parameters_there(), SPLIT=launch.segments > 1,
-                    num_warps=WARPS['backward'], enable_fp_fusion=True,
-                )  # fmt: skip
-        sums = (x if x is None else x.sum(0) for x in (dA, dB, dC, dD, dbias))
-        return ScanGradients(
-            du,
-            ddelta,
-            *(x if x is None else x.to(o.dtype) for x, o in zip(sums, launch.original[2:7], strict=True)),
-        )
+def _states_shape(shape: ScanShape) -> tuple[int, ...]:
+    """Of the states before the tiles but the first, which begins with 0."""
+    return (shape.batch, shape.groups, -(-shape.length // STEPS) - 1, shape.states, shape.channels)
 
 
 class _Launch:
@@ -133,87 +85,228 @@ class _Launch:
         self.shape = shape = shape_of_2d(inputs) if maps else shape_of(inputs)
         self.sequences = shape.batch * shape.groups
         self.blocks = -(-shape.channels // CHANNELS)
-        tiles = -(-shape.length // STEPS)
-        wanted = -(-ENOUGH // max(self.sequences * self.blocks, 1))
-        self.segment_tiles = max(-(-tiles // wanted), min(SEGMENT, tiles))
-        self.segments = -(-tiles // self.segment_tiles)
+        self.tiles = -(-shape.length // STEPS)
+        self.device, self.dtype = inputs.u.device, inputs.u.dtype
 
-    def needs_wide_offsets(self, *others: Tensor) -> bool:
+    def forward(self, save: bool) -> tuple[Tensor, Tensor]:
+        """y, and the states before the tiles (empty where ``save`` is false)."""
+        from .triton_kernels import loop_kernel
+
+        shape = self.shape
+        y = torch.empty(self.original.u.shape, dtype=self.dtype, device=self.device)
+        kept = _states_shape(shape) if save else (0,)
+        states = self._floats(*kept)
+        if not y.numel():
+            return y, states
+        out = self._directions() if self.maps else y
+        wide = self._needs_wide_offsets(out)
+        if shape.length <= STEPS and shape.states <= MOST_STATES:
+            rows = (shape.batch if self.maps else self.sequences) * shape.channels
+
+            def loop(division: Division) -> None:
+                lanes = LANES * division.warps
+                programs = -(-rows // (lanes // 4 if self.maps else lanes))
+                loop_kernel[(programs,)](
+                    *self._pointers(), out, y, rows, *self._sizes(), *self._input_strides(), *self._out_strides(out),
+                    **self._constants(wide, LANES=lanes), **self._there(), num_warps=division.warps,
+                    enable_fp_fusion=True,
+                )  # fmt: skip
+
+            loop(self._division('loop', loop))
+        else:
+            tile = lambda division: self._forward_tiles(division, out, y, states, wide, save)  # noqa: E731
+            tile(self._division('forward', tile))
+        return y, states
+
+    def _forward_tiles(
+        self, division: Division, out: Tensor, y: Tensor, states: Tensor, wide: bool, save: bool
+    ) -> None:
+        from .triton_kernels import forward_kernel
+
+        segments, segment_tiles = self._segments(division)
+        u, delta, B, C = self._four_strides()
+        ends, spans = self._summaries(segments, segment_tiles, self.inputs.u, u, self.inputs.B, B, wide, False)
+        forward_kernel[(self.sequences, self.blocks, segments)](
+            *self._pointers(), out, states, ends, spans, *self._sizes(), segment_tiles,
+            *u, *delta, *B, *C, *self._out_strides(out),
+            **self._tile(wide), **self._there(), SAVE=save, SPLIT=segments > 1,
+            num_warps=division.warps, enable_fp_fusion=True,
+        )  # fmt: skip
+        if self.maps:
+            _sum(wide=[(out, y)])
+
+    def backward(self, grad: Tensor, states: Tensor) -> ScanGradients:
+        """Gradients for the gradient of y."""
+        inputs, original = self.inputs, self.original
+        targets = [
+            None if x is None else torch.empty(x.shape, dtype=x.dtype, device=self.device)
+            for x in original[:7]
+        ]
+        du, ddelta, dA, dB, dC, dD, dbias = targets
+        if not du.numel():
+            return ScanGradients(*(x if x is None else x.zero_() for x in targets))
+        du_out = self._directions() if self.maps else du
+        direct = self.blocks == 1 and dB.dtype == dC.dtype == torch.float32
+        dB_out, dC_out = (x if direct else self._floats(self.blocks, *x.shape) for x in (dB, dC))
+
+        def run(division: Division) -> None:
+            from .triton_kernels import backward_kernel
+
+            shape, maps = self.shape, self.maps
+            segments, segment_tiles = self._segments(division)
+            tasks = shape.batch * segments
+            workers = max(min(tasks, division.programs // (shape.groups * self.blocks)), 1)
+            parts = [
+                None if x is None else self._floats(workers, *x.shape)
+                for x in (inputs.A, inputs.D, inputs.delta_bias)
+            ]
+            there = [parts[0] if x is None else x for x in parts]
+            wide = self._needs_wide_offsets(grad, du_out, ddelta, dB)
+            u, delta, B, C = self._four_strides()
+            g = self._strides(grad)
+            ends, spans = self._summaries(segments, segment_tiles, grad, g, inputs.C, C, wide, True)
+            slab = dB_out if direct else dB_out[0]
+            backward_kernel[(workers * shape.groups, self.blocks)](
+                *self._pointers(), grad, states, ends, spans, du_out, ddelta, there[0], dB_out, dC_out, *there[1:],
+                tasks, workers, *self._sizes(), segments, segment_tiles,
+                *u, *delta, *B, *C, *g, *self._out_strides(du_out), *self._strides(ddelta),
+                slab.numel(), *self._mixed_strides(slab),
+                **self._tile(wide), **self._there(), SPLIT=segments > 1,
+                num_warps=division.warps, enable_fp_fusion=True,
+            )  # fmt: skip
+            _sum(
+                wide=[
+                    *([(du_out, du)] if maps else []),
+                    *([] if direct else [(dB_out, dB), (dC_out, dC)]),
+                ],
+                deep=[(p, t) for p, t in zip(parts, (dA, dD, dbias), strict=True) if t is not None],
+            )
+
+        run(self._division('backward', run))
+        return ScanGradients(*targets)
+
+    def _division(self, kernel: str, run) -> Division:
+        if self.device.type != 'cuda':  # in the interpreter
+            return Division.default(kernel)
+        names = 'maps' if self.maps else 'sequences'
+        work = (names, str(self.dtype)[6:], *self.shape)
+        return division_for(kernel, work, self.device, run)
+
+    def _segments(self, division: Division) -> tuple[int, int]:
+        """How many segments a sequence is cut into, and the tiles of one."""
+        wanted = -(-division.programs // max(self.sequences * self.blocks, 1))
+        tiles = max(-(-self.tiles // wanted), min(SEGMENT, self.tiles))
+        return -(-self.tiles // tiles), tiles
+
+    def _summaries(
+        self,
+        segments: int,
+        segment_tiles: int,
+        x: Tensor,
+        x_strides: tuple[int, ...],
+        M: Tensor,
+        M_strides: tuple[int, ...],
+        wide: bool,
+        backward: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """What leaves each segment, and its Σ Δ; stand-ins where there is one segment."""
+        from .triton_kernels import summary_kernel
+
+        inputs, shape = self.inputs, self.shape
+        if segments == 1:
+            return inputs.A, inputs.A
+        ends = self._floats(self.sequences, segments, shape.states, shape.channels)
+        spans = self._floats(self.sequences, segments, shape.channels)
+        bias = inputs.A if inputs.delta_bias is None else inputs.delta_bias
+        summary_kernel[(self.sequences, self.blocks, segments)](
+            x, inputs.delta, inputs.A, M, bias, ends, spans, *self._sizes(), segment_tiles,
+            *x_strides, *self._strides(inputs.delta), *M_strides,
+            **self._tile(wide), HAS_BIAS=inputs.delta_bias is not None, BACKWARD=backward,
+            num_warps=1, enable_fp_fusion=True,
+        )  # fmt: skip
+        return ends, spans
+
+    def _needs_wide_offsets(self, *others: Tensor) -> bool:
         """Whether 32 bits are too few to count the elements of one item of the batch, in u, delta, B, C or
         one of the ``others`` that the kernel reads or writes."""
         u, delta, B, C = self.inputs.u, self.inputs.delta, self.inputs.B, self.inputs.C
         return any(_reach(x) >= 2**31 for x in (u, delta, B, C, *others))
 
-    def input_strides(self) -> list[tuple[int, int, int, int]]:
-        """Strides of u, delta, B and C, four each."""
-        u, delta, B, C = self.inputs.u, self.inputs.delta, self.inputs.B, self.inputs.C
-        return [self.strides(u), self.strides(delta), self.strides_mixed(B), self.strides_mixed(C)]
+    def _floats(self, *size: int) -> Tensor:
+        return torch.empty(size, dtype=torch.float32, device=self.device)
 
-    def entering(
-        self,
-        x: tuple[int, ...],
-        M: tuple[int, ...],
-        wide: bool,
-        backward: bool,
-        gradient: Tensor | None = None,
-    ) -> Tensor:
-        """What enters each segment: states, or backwards a·λ; a stand-in where there is one segment."""
-        from .triton_kernels import carry_kernel, summary_kernel
+    def _directions(self) -> Tensor:
+        """Room for what each direction adds to a map, before it is summed: (4, batch, H, W, d)."""
+        return self._floats(4, *self.inputs.u.shape)
 
-        inputs, shape = self.inputs, self.shape
-        if self.segments == 1:
-            return inputs.A
-        device = inputs.u.device
-        ends = torch.empty(self.sequences, self.segments, shape.states, shape.channels, device=device)
-        spans = torch.empty(self.sequences, self.segments, shape.channels, device=device)
-        constants = self.constants(wide)
-        bias = inputs.A if inputs.delta_bias is None else inputs.delta_bias
-        source, mixed = (gradient, inputs.C) if backward else (inputs.u, inputs.B)
-        summary_kernel[(self.sequences, self.blocks, self.segments)](
-            source, inputs.delta, inputs.A, mixed, bias, ends, spans, *self.sizes(), self.segment_tiles,
-            *x, *self.strides(inputs.delta), *M,
-            **constants, HAS_BIAS=inputs.delta_bias is not None, BACKWARD=backward,
-            num_warps=WARPS['forward'], enable_fp_fusion=True,
-        )  # fmt: skip
-        few = {name: constants[name] for name in ('N', 'N_PADDED', 'BLOCK')}
-        carry_kernel[(self.sequences, self.blocks)](
-            inputs.A, ends, spans, shape.groups, shape.channels, self.segments,
-            **few, BACKWARD=backward, num_warps=1, enable_fp_fusion=True,
-        )  # fmt: skip
-        return ends
-
-    def pointers(self) -> tuple[Tensor, ...]:
+    def _pointers(self) -> tuple[Tensor, ...]:
         """A stands in where there is no D or bias, and is not read as such."""
         u, delta, A, B, C, D, bias, _ = self.inputs
         return u, delta, A, B, C, A if D is None else D, A if bias is None else bias
 
-    def sizes(self) -> tuple[int, ...]:
+    def _sizes(self) -> tuple[int, ...]:
         height, width = self.inputs.u.shape[1:3] if self.maps else (1, 1)
         return self.shape.groups, self.shape.channels, self.shape.length, height, width
 
-    def strides(self, x: Tensor) -> tuple[int, int, int, int]:
-        """Of (batch, K·d, L), (batch, H, W, d) or (batch, H, W, 4, d): (batch, group, channel, step)."""
-        if self.maps:
-            return x.stride(0), x.stride(3) if x.dim() == 5 else 0, x.stride(-1), pixel_stride(x)
-        return x.stride(0), x.stride(1) * self.shape.channels, x.stride(1), x.stride(2)
+    def _four_strides(self) -> list[tuple[int, ...]]:
+        """Strides of u, delta, B and C, four each."""
+        u, delta, B, C = self.inputs.u, self.inputs.delta, self.inputs.B, self.inputs.C
+        return [self._strides(u), self._strides(delta), self._mixed_strides(B), self._mixed_strides(C)]
 
-    def strides_mixed(self, x: Tensor) -> tuple[int, int, int, int]:
+    def _input_strides(self) -> list[int]:
+        return [stride for four in self._four_strides() for stride in four]
+
+    def _strides(self, x: Tensor) -> tuple[int, ...]:
+        """Of (batch, K·d, L), (batch, H, W, d) or (batch, H, W, 4, d): (batch, group, channel, step)."""
+        if not self.maps:
+            return x.stride(0), x.stride(1) * self.shape.channels, x.stride(1), x.stride(2)
+        return x.stride(0), x.stride(3) if x.dim() == 5 else 0, x.stride(-1), pixel_stride(x)
+
+    def _out_strides(self, out: Tensor) -> tuple[int, ...]:
+        """Of what each group writes: of :meth:`_directions`, or of (batch, K·d, L)."""
+        if not self.maps:
+            return self._strides(out)
+        return out.stride(1), out.stride(0), 1, out.shape[-1]
+
+    def _mixed_strides(self, x: Tensor) -> tuple[int, ...]:
         """Of (batch, K, N, L) or (batch, H, W, 4, N): (batch, group, state, step)."""
         return (x.stride(0), x.stride(3), x.stride(4), pixel_stride(x)) if self.maps else x.stride()
 
-    def constants(self, wide: bool) -> dict[str, int | bool]:
+    def _constants(self, wide: bool, **others: int) -> dict[str, int | bool]:
         return {
             'N': self.shape.states,
             'N_PADDED': 1 << (self.shape.states - 1).bit_length(),
-            'BLOCK': CHANNELS,
-            'T': STEPS,
             'MAPS': self.maps,
             'WIDE': wide,
             'SOFTPLUS': self.inputs.delta_softplus,
+            **others,
         }
 
-    def parameters_there(self) -> dict[str, bool]:
+    def _tile(self, wide: bool) -> dict[str, int | bool]:
+        return self._constants(wide, T=STEPS, BLOCK=CHANNELS)
+
+    def _there(self) -> dict[str, bool]:
         return {'HAS_D': self.inputs.D is not None, 'HAS_BIAS': self.inputs.delta_bias is not None}
+
+
+def _sum(wide: list[tuple[Tensor, Tensor]], deep: list[tuple[Tensor, Tensor]] = ()) -> None:
+    """Sum slabs into targets in one launch.
+
+    Args:
+        wide: Pairs (slabs, target) of few slabs, three at most.
+        deep: Pairs of many slabs, three at most.
+    """
+    from .triton_kernels import WIDTHS, sum_kernel
+
+    stand_in = (wide or deep)[0]
+    pairs = [*wide, *[None] * (3 - len(wide)), *deep, *[None] * (3 - len(deep))]
+    counts = [0 if p is None else p[1].numel() for p in pairs]
+    slabs = [1 if p is None else p[0].shape[0] for p in pairs]
+    programs = sum(-(-count // WIDTHS[i // 3]) for i, count in enumerate(counts))
+    sum_kernel[(programs,)](
+        *(x for p in pairs for x in p or stand_in), *counts, *slabs, WIDE=WIDTHS[0], DEEP=WIDTHS[1],
+        num_warps=4, enable_fp_fusion=True,
+    )  # fmt: skip
 
 
 def _reach(x: Tensor) -> int:
@@ -233,8 +326,3 @@ def _walkable(inputs: ScanInputs, maps: bool) -> ScanInputs:
 
 
 _PACKED = ('A', 'D', 'delta_bias')
-
-
-def _on_device_of(x: Tensor) -> torch.cuda.device:
-    """Kernels start on the current device, which need not be the tensors'; does nothing for the CPU."""
-    return torch.cuda.device(x.device if x.device.type == 'cuda' else -1)

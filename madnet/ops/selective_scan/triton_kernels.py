@@ -1,14 +1,24 @@
 """Triton kernels of the selective scan; imported only where triton is used.
 
-One program takes one group (a direction, over maps), a block of channels and a segment of time, T steps at a
-go. A tile is [step, state, channel]: channels lie across the lanes of a warp, where neighbours share cache
-lines, and all steps of a state lie in one thread, so that the associative scan over them needs no exchange
-and the sum over the states little of it. From tile to tile the state stays in registers. Tensors are read
-through strides (batch, group, channel or state, step), so plain sequences and maps share the kernels; over
-maps the pixel of a step comes from index arithmetic.
+Short sequences (:func:`loop_kernel`): every lane of a warp walks through one channel of one sequence step by
+step, with all its states in registers. Nothing is exchanged but for the sum over the four directions of a map,
+which lie in one program.
 
-A sequence may be cut into segments that run side by side: ``summary_kernel`` takes each from a state of 0 to
-its end, ``carry_kernel`` hands the states on, and the main kernels start from what arrives.
+Long sequences (:func:`forward_kernel`, and :func:`backward_kernel` for both): one program takes one group (a
+direction, over maps), a block of channels and a segment of time, T steps at a go. A tile is [step, state,
+channel]: channels lie across the lanes of a warp, where neighbours share cache lines and B and C serve them
+all, and all steps of a state lie in one thread, so that ``associative_scan`` over them is a loop without
+exchange. From tile to tile the state stays in registers. Where channels are too few to keep a GPU busy, a
+sequence is cut into segments that run side by side: :func:`summary_kernel` takes each from a state of 0 to its
+end, and the main kernels begin with what the segments before (behind, in backward) hand on.
+
+:func:`sum_kernel` adds up what programs leave in slabs, in a fixed order: no kernel uses atomics, so two runs
+agree to the bit.
+
+Tensors are read through strides (batch, group, channel or state, step), so plain sequences and maps share the
+kernels; over maps the pixel of a step comes from index arithmetic. Names: u, delta, A, B, C, D, bias, y as in
+:func:`madnet.ops.selective_scan`; x, b, r the values of u, B, C at hand; dt is Δ, h the state, ``rate`` A·log2 e;
+N states, padded to a power of two; ``other`` stands for what a masked load gives.
 """
 
 import triton
@@ -83,13 +93,20 @@ def _softplus(x):
 
 
 @triton.jit
-def _steps(delta, offsets, shift, live, SOFTPLUS: tl.constexpr):
-    """Δ and its slope; 0 (the identity of the scan) where there is no step."""
-    raw = tl.load(delta + offsets, mask=live, other=0.0).to(tl.float32) + shift[None, :]
+def _softplus_of(raw, SOFTPLUS: tl.constexpr):
+    """Δ and its slope."""
     if SOFTPLUS:
         step, slope = _softplus(raw)
     else:
         step, slope = raw, tl.full(raw.shape, 1.0, tl.float32)
+    return step, slope
+
+
+@triton.jit
+def _steps(delta, offsets, shift, live, SOFTPLUS: tl.constexpr):
+    """Δ and its slope; 0 (the identity of the scan) where there is no step."""
+    raw = tl.load(delta + offsets, mask=live, other=0.0).to(tl.float32) + shift[None, :]
+    step, slope = _softplus_of(raw, SOFTPLUS)
     return tl.where(live, step, 0.0), slope
 
 
@@ -110,14 +127,116 @@ def _one_step(tile, step, which):
 
 
 @triton.jit
+def _of_states(pointers, is_n, PADDED: tl.constexpr):
+    """One value for each state, 0 for those that only fill up a power of two."""
+    if PADDED:
+        value = tl.load(pointers, mask=is_n, other=0.0)
+    else:
+        value = tl.load(pointers)
+    return value.to(tl.float32)
+
+
+@triton.jit
+def loop_kernel(
+    u, delta, A, B, C, D, bias, out, y,
+    rows, groups, channels, length, height, width,
+    u_b, u_g, u_c, u_t, d_b, d_g, d_c, d_t, B_b, B_g, B_n, B_t, C_b, C_g, C_n, C_t, o_b, o_g, o_c, o_t,
+    N: tl.constexpr, N_PADDED: tl.constexpr, LANES: tl.constexpr,
+    MAPS: tl.constexpr, WIDE: tl.constexpr, SOFTPLUS: tl.constexpr,
+    HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr,
+):  # fmt: skip
+    """y of short sequences: a lane has one channel of one sequence, its states, and a loop over the steps.
+
+    Over maps a program has the four directions of its channels. Each leaves its own y in ``out``, of which the
+    program then writes the sum to ``y`` (batch, H·W, d); over sequences ``out`` is the result.
+    """
+    ROWS: tl.constexpr = LANES // 4 if MAPS else LANES
+    lane = tl.arange(0, LANES)
+    row = tl.program_id(0) * ROWS + lane % ROWS
+    live = row < rows
+    row = tl.minimum(row, rows - 1)  # idle lanes read what is there, and store nothing
+    c = row % channels
+    if MAPS:
+        group, item = lane // ROWS, (row // channels).to(tl.int64)
+    else:
+        group, item = row // channels % groups, (row // channels // groups).to(tl.int64)
+    # From the last state to the first: what seems to lie apart is loaded by each lane for itself; neighbours
+    # would be loaded as vectors by few lanes and handed out through shared memory, in every step.
+    n = (N_PADDED - 1 - tl.arange(0, N_PADDED))[:, None]
+    is_n = n < N
+    PADDED: tl.constexpr = N < N_PADDED
+    of_channel = group * channels + c
+    rate = _of_states(A + of_channel[None, :] * N + n, is_n, PADDED) * LOG2E
+    shift = _per_channel(bias, of_channel, live, HAS_BIAS)
+    direct = _per_channel(D, of_channel, live, HAS_D)
+    if WIDE:
+        group, c, n = group.to(tl.int64), c.to(tl.int64), n.to(tl.int64)
+    u_at = u + (item * u_b + group * u_g + c * u_c)
+    d_at = delta + (item * d_b + group * d_g + c * d_c)
+    B_at = B + ((item * B_b + group * B_g)[None, :] + n * B_n)
+    C_at = C + ((item * C_b + group * C_g)[None, :] + n * C_n)
+    o_at = out + (item * o_b + group.to(tl.int64) * o_g + c * o_c)
+    h = tl.zeros((N_PADDED, LANES), tl.float32)
+    s = lane * 0  # the step in the order of rows or columns: over maps, where it lies
+    for t in range(0, length):
+        at = s
+        if MAPS:
+            at = tl.where(group >= 2, length - 1 - s, s)
+        if WIDE:
+            at = at.to(tl.int64)
+        x = tl.load(u_at + at * u_t).to(tl.float32)
+        dt, _ = _softplus_of(tl.load(d_at + at * d_t).to(tl.float32) + shift, SOFTPLUS)
+        b = _of_states(B_at + (at * B_t)[None, :], is_n, PADDED)
+        r = _of_states(C_at + (at * C_t)[None, :], is_n, PADDED)
+        h = tl.exp2(dt[None, :] * rate) * h + (dt * x)[None, :] * b
+        tl.store(o_at + at * o_t, tl.sum(h * r, 0) + direct * x, mask=live)
+        s += 1
+        if MAPS:
+            s += tl.where(group % 2 == 1, width - 1, 0)
+            s -= tl.where(s >= length, length - 1, 0)  # from a column's end to the head of the next
+    if MAPS:
+        tl.debug_barrier()  # what other lanes have stored is there from here on
+        row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+        at_row = (row // channels).to(tl.int64) * o_b + row % channels
+        for first in range(0, length, 4):
+            p = (first + tl.arange(0, 4))[:, None]
+            there = (p < length) & (row < rows)[None, :]
+            offset = at_row[None, :] + p * channels
+            total = tl.zeros(offset.shape, tl.float32)
+            from_direction = out + offset
+            for _ in tl.static_range(4):
+                total += tl.load(from_direction, mask=there, other=0.0)
+                from_direction += o_g
+            tl.store(y + offset, total, mask=there)
+
+
+@triton.jit
+def _handed_on(
+    ends, spans, rate, sequence, segments, count, of_state, c, channels, is_nc, is_c,
+    N: tl.constexpr, BACKWARD: tl.constexpr,
+):  # fmt: skip
+    """The state that the first ``count`` segments hand on, in backward the last: h → end + exp(A ΣΔ) h."""
+    h = tl.zeros(rate.shape, tl.float32)
+    for i in tl.range(0, count, loop_unroll_factor=4):  # the loads of four segments are then under way at once
+        at = sequence * segments + i
+        if BACKWARD:
+            at = sequence * segments + segments - 1 - i
+        end = tl.load(ends + at * N * channels + of_state, mask=is_nc, other=0.0)
+        span = tl.load(spans + at * channels + c, mask=is_c, other=0.0)
+        h = end + tl.exp2(span[None, :] * rate) * h
+    return h
+
+
+@triton.jit
 def forward_kernel(
-    u, delta, A, B, C, D, bias, y, checkpoints, entering,
+    u, delta, A, B, C, D, bias, y, states, ends, spans,
     groups, channels, length, height, width, segment_chunks,
     u_b, u_g, u_c, u_t, d_b, d_g, d_c, d_t, B_b, B_g, B_n, B_t, C_b, C_g, C_n, C_t, y_b, y_g, y_c, y_t,
     N: tl.constexpr, N_PADDED: tl.constexpr, BLOCK: tl.constexpr, T: tl.constexpr,
     MAPS: tl.constexpr, WIDE: tl.constexpr, SOFTPLUS: tl.constexpr,
     HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, SAVE: tl.constexpr, SPLIT: tl.constexpr,
 ):  # fmt: skip
+    """y of a segment, and with SAVE the state before each of its tiles."""
     sequence = tl.program_id(0).to(tl.int64)
     batch, group = (tl.program_id(0) // groups).to(tl.int64), tl.program_id(0) % groups
     segment = tl.program_id(2)
@@ -131,11 +250,12 @@ def forward_kernel(
     of_state = n[:, None] * channels + c[None, :]
     h = tl.zeros((N_PADDED, BLOCK), tl.float32)
     if SPLIT:
-        at_state = (sequence * tl.num_programs(2) + segment) * N * channels + of_state
-        h = tl.load(entering + at_state, mask=is_nc, other=0.0)
+        h = _handed_on(
+            ends, spans, rate, sequence, tl.num_programs(2), segment, of_state, c, channels, is_nc, is_c, N, False
+        )
     u_row = u + (batch * u_b + group * u_g)
     d_row = delta + (batch * d_b + group * d_g)
-    y_row = y + (batch * y_b + group * y_g)
+    y_row = y + (batch * y_b + group.to(tl.int64) * y_g)
     B_row = B + (batch * B_b + group * B_g)
     C_row = C + (batch * C_b + group * C_g)
     chunks = tl.cdiv(length, T)
@@ -144,8 +264,8 @@ def forward_kernel(
         live = t < length
         at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)[:, None]
         is_tc, is_tn = live[:, None] & is_c[None, :], live[:, None] & is_n[None, :]
-        if SAVE:
-            to = checkpoints + (sequence * chunks + chunk) * N * channels
+        if SAVE and chunk > 0:  # the first tile begins with 0
+            to = states + (sequence * (chunks - 1) + chunk - 1) * N * channels
             tl.store(to + of_state, h, mask=is_nc)
         x = tl.load(u_row + (at * u_t + c[None, :] * u_c), mask=is_tc, other=0.0).to(tl.float32)
         b = tl.load(B_row + (at * B_t + n[None, :] * B_n), mask=is_tn, other=0.0).to(tl.float32)
@@ -155,10 +275,10 @@ def forward_kernel(
         drive = (dt * x)[:, None, :] * b[:, :, None]
         # what arrives enters with the first step: the products of all decays so far are then not needed
         drive += tl.where((step == 0)[:, None, None], decay * h[None, :, :], 0.0)
-        _, states = tl.associative_scan((decay, drive), 0, _advance)
-        out = tl.sum(states * r[:, :, None], 1) + direct[None, :] * x
+        _, tile = tl.associative_scan((decay, drive), 0, _advance)
+        out = tl.sum(tile * r[:, :, None], 1) + direct[None, :] * x
         tl.store(y_row + (at * y_t + c[None, :] * y_c), out, mask=is_tc)
-        h = _one_step(states, step, T - 1)
+        h = _one_step(tile, step, T - 1)
 
 
 @triton.jit
@@ -224,31 +344,24 @@ def summary_kernel(
 
 
 @triton.jit
-def carry_kernel(
-    A, ends, spans, groups, channels, segments,
-    N: tl.constexpr, N_PADDED: tl.constexpr, BLOCK: tl.constexpr, BACKWARD: tl.constexpr,
-):  # fmt: skip
-    """Replaces what leaves each segment by what enters it."""
-    sequence = tl.program_id(0).to(tl.int64)
-    c, n, is_c, is_n = _axes(tl.program_id(1), channels, N, N_PADDED, BLOCK, False)
-    is_nc = is_n[:, None] & is_c[None, :]
-    row = (tl.program_id(0) % groups) * channels + c
-    rate = tl.load(A + row[None, :] * N + n[:, None], mask=is_nc, other=0.0) * LOG2E
-    state = tl.zeros((N_PADDED, BLOCK), tl.float32)
-    for i in range(0, segments):
-        at = sequence * segments + i
-        if BACKWARD:
-            at = sequence * segments + segments - 1 - i
-        place = ends + at * N * channels + n[:, None] * channels + c[None, :]
-        end = tl.load(place, mask=is_nc, other=0.0)
-        span = tl.load(spans + at * channels + c, mask=is_c, other=0.0)
-        tl.store(place, state, mask=is_nc)
-        state = end + tl.exp2(span[None, :] * rate) * state
+def _over_channels(first, second):
+    """The sums of two tiles [step, state, channel] over the channels, [step, state, which of the two].
+
+    Even lanes give their neighbours their part of the second and take the neighbours' part of the first, odd
+    lanes the other way round: one exchange serves both sums, and those that follow add up one tile only.
+    """
+    T: tl.constexpr = first.shape[0]
+    N: tl.constexpr = first.shape[1]
+    BLOCK: tl.constexpr = first.shape[2]
+    lane = tl.broadcast_to(tl.arange(0, BLOCK)[None, None, :], (T, N, BLOCK))
+    odd = lane % 2 == 1
+    mine = tl.where(odd, second, first) + tl.gather(tl.where(odd, first, second), lane ^ 1, 2)
+    return tl.sum(tl.reshape(mine, (T, N, BLOCK // 2, 2)), 2)
 
 
 @triton.jit
 def backward_kernel(
-    u, delta, A, B, C, D, bias, g, checkpoints, entering, du, ddelta, dA, dB, dC, dD, dbias,
+    u, delta, A, B, C, D, bias, g, states, ends, spans, du, ddelta, dA, dB, dC, dD, dbias,
     tasks, workers, groups, channels, length, height, width, segments, segment_chunks,
     u_b, u_g, u_c, u_t, d_b, d_g, d_c, d_t, B_b, B_g, B_n, B_t, C_b, C_g, C_n, C_t, g_b, g_g, g_c, g_t,
     du_b, du_g, du_c, du_t, dd_b, dd_g, dd_c, dd_t, dB_s, dB_b, dB_g, dB_n, dB_t,
@@ -278,8 +391,10 @@ def backward_kernel(
         sequence = batch * groups + group
         arriving = tl.zeros((N_PADDED, BLOCK), tl.float32)  # a·λ of the step after the chunk
         if SPLIT:
-            at_state = (sequence * segments + segment) * N * channels + of_state
-            arriving = tl.load(entering + at_state, mask=is_nc, other=0.0)
+            arriving = _handed_on(
+                ends, spans, rate, sequence, segments, segments - 1 - segment,
+                of_state, c, channels, is_nc, is_c, N, True,
+            )  # fmt: skip
         first = segment * segment_chunks
         count = tl.minimum(segment_chunks, chunks - first)
         for back in range(0, count):
@@ -288,8 +403,10 @@ def backward_kernel(
             live = t < length
             at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)[:, None]
             is_tc, is_tn = live[:, None] & is_c[None, :], live[:, None] & is_n[None, :]
-            saved = checkpoints + (sequence * chunks + chunk) * N * channels
-            h = tl.load(saved + of_state, mask=is_nc, other=0.0)
+            h = tl.zeros((N_PADDED, BLOCK), tl.float32)
+            if chunk > 0:
+                saved = states + (sequence * (chunks - 1) + chunk - 1) * N * channels
+                h = tl.load(saved + of_state, mask=is_nc, other=0.0)
             u_at = u + (batch * u_b + group * u_g) + (at * u_t + c[None, :] * u_c)
             g_at = g + (batch * g_b + group * g_g) + (at * g_t + c[None, :] * g_c)
             B_at = B + (batch * B_b + group * B_g) + (at * B_t + n[None, :] * B_n)
@@ -311,10 +428,12 @@ def backward_kernel(
             _, _, adjoint = tl.associative_scan((decay, one, adjoint), 0, _retreat, reverse=True)
             arriving = _one_step(decay * adjoint, step, 0)
 
-            base = block * dB_s + batch * dB_b + group * dB_g
-            mixed = at * dB_t + n[None, :] * dB_n
-            tl.store(dB + base + mixed, tl.sum(adjoint * (dt * x)[:, None, :], 2), mask=is_tn)
-            tl.store(dC + base + mixed, tl.sum((kept + drive) * grad[:, None, :], 2), mask=is_tn)
+            parts = _over_channels(adjoint * (dt * x)[:, None, :], (kept + drive) * grad[:, None, :])
+            which = tl.arange(0, 2)[None, None, :]
+            to = (block * dB_s + batch * dB_b + group * dB_g) + (at * dB_t + n[None, :] * dB_n)
+            to = tl.broadcast_to(to[:, :, None], parts.shape)
+            tl.store(dB + to, parts, mask=is_tn[:, :, None] & (which == 0))
+            tl.store(dC + to, parts, mask=is_tn[:, :, None] & (which == 1))
             beta = tl.sum(adjoint * b[:, :, None], 1)
             adjoint *= kept
             slope *= tl.sum(adjoint * coefficient[None, :, :], 1) + x * beta
@@ -322,7 +441,7 @@ def backward_kernel(
             sum_A += tl.sum(adjoint * dt[:, None, :], 0)
             sum_D += tl.sum(grad * x, 0)
             sum_bias += tl.sum(slope, 0)
-            du_at = du + (batch * du_b + group * du_g) + (at * du_t + c[None, :] * du_c)
+            du_at = du + (batch * du_b + group.to(tl.int64) * du_g) + (at * du_t + c[None, :] * du_c)
             dd_at = ddelta + (batch * dd_b + group * dd_g) + (at * dd_t + c[None, :] * dd_c)
             tl.store(du_at, direct[None, :] * grad + dt * beta, mask=is_tc)
             tl.store(dd_at, slope, mask=is_tc)
@@ -332,3 +451,39 @@ def backward_kernel(
         tl.store(dD + own, sum_D, mask=is_c)
     if HAS_BIAS:
         tl.store(dbias + own, sum_bias, mask=is_c)
+
+
+WIDTHS = (512, 64)  # elements to a program of sum_kernel: of wide sums, of deep ones
+
+
+@triton.jit
+def _add_up(source, target, count, slabs, program, DEPTH: tl.constexpr, WIDTH: tl.constexpr):
+    """Sums (slabs, count) over the slabs if it is this program's turn; returns the turns that are left."""
+    programs = tl.cdiv(count, WIDTH)
+    if (program >= 0) & (program < programs):
+        i = program.to(tl.int64) * WIDTH + tl.arange(0, WIDTH)
+        total = tl.zeros((DEPTH, WIDTH), tl.float32)
+        for first in range(0, slabs, DEPTH):
+            slab = (first + tl.arange(0, DEPTH))[:, None]
+            there = (slab < slabs) & (i < count)[None, :]
+            total += tl.load(source + (slab.to(tl.int64) * count + i[None, :]), mask=there, other=0.0)
+        tl.store(target + i, tl.sum(total, 0), mask=i < count)
+    return program - programs
+
+
+@triton.jit
+def sum_kernel(
+    from0, to0, from1, to1, from2, to2, from3, to3, from4, to4, from5, to5,
+    count0, count1, count2, count3, count4, count5, slabs0, slabs1, slabs2, slabs3, slabs4, slabs5,
+    WIDE: tl.constexpr, DEEP: tl.constexpr,
+):  # fmt: skip
+    """All sums over slabs that a pass still needs: three wide ones of few slabs, then three small, deep ones.
+
+    A count of 0 leaves one out.
+    """
+    program = _add_up(from0, to0, count0, slabs0, tl.program_id(0), 4, WIDE)
+    program = _add_up(from1, to1, count1, slabs1, program, 4, WIDE)
+    program = _add_up(from2, to2, count2, slabs2, program, 4, WIDE)
+    program = _add_up(from3, to3, count3, slabs3, program, 32, DEEP)
+    program = _add_up(from4, to4, count4, slabs4, program, 32, DEEP)
+    _add_up(from5, to5, count5, slabs5, program, 32, DEEP)
