@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from madnet.benchmarks import scan
+from madnet.benchmarks import scan, scan_gpu
 from madnet.benchmarks.models import measure
+from madnet.benchmarks.scan_gpu import measure_scan
 from madnet.errors import UserError
-from madnet.ops import selective_scan_backends
+from madnet.ops import selective_scan, selective_scan_backends
 
 has_kernels = 'cpu' in selective_scan_backends()
 
@@ -75,3 +78,50 @@ class TestUsersMistakes:
     def test_sizes_that_the_stages_do_not_divide(self):
         with pytest.raises(UserError, match='multiple of 64'):
             scan.benchmark([100], None, False, 1, 'cpu')
+
+
+class TestOnAGpu:
+    """The parts that need none, on the CPU: what is measured, written and left out."""
+
+    def test_every_scan_is_written_as_soon_as_it_is_measured(self):
+        seen = []
+        report = measure_scan([64], [1, 2], 'cpu', repeats=1, write=lambda r: seen.append(len(r['scans'])))
+        assert report['whole']
+        assert seen == [*range(1, 17), 16]
+        first = report['scans'][0]
+        assert (first['size'], first['batch'], first['scan'], first['times']) == (64, 1, 'inner 0', 1)
+        assert first['measured']['torch']['forward']['wall'] > 0
+        assert first['measured']['torch']['with_backward']['kernel'] is None
+        assert report['scans'][8]['shape'][0] == 2 * first['shape'][0]
+        json.dumps(report)
+
+    def test_ends_when_time_is_up(self):
+        report = measure_scan([64], [1], 'cpu', repeats=1, until=0.0)
+        assert not report['whole']
+        assert report['scans'] == []
+
+    def test_what_fails_is_said_and_the_others_are_measured(self, monkeypatch):
+        def mamba_scan(u, delta, A, B, C, D, z, bias, softplus):
+            if u.shape[-1] > 16:
+                raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB\nmore')
+            return selective_scan(u, delta, A, B, C, D, bias, softplus, backend='torch')
+
+        package = SimpleNamespace(selective_scan_fn=mamba_scan)
+        monkeypatch.setattr(scan_gpu, 'import_module', lambda name: package)
+        inner, outer = measure_scan([64], [1], 'cpu', repeats=1)['scans'][:2]
+        assert inner['measured']['mamba_ssm']['forward']['wall'] > 0
+        assert inner['measured']['mamba_ssm with copies']['forward']['wall'] > 0
+        assert outer['measured']['mamba_ssm'] == {'failed': 'CUDA out of memory. Tried to allocate 2 GiB'}
+        assert outer['measured']['torch']['forward']['wall'] > 0
+
+    def test_all_ways_compute_the_same(self):
+        """The published network's copies around a scan over sequences, and ours over maps."""
+        shape = scan.shapes_at(64)[1]
+        tensors = scan_gpu._over_maps(shape, 'cpu', torch.float32)
+        plain = lambda u, d, A, B, C, D, z, bias, s: selective_scan(u, d, A, B, C, D, bias, s)  # noqa: E731
+        theirs = scan_gpu._published(plain, tensors[0].shape[1:3], *tensors)
+        torch.testing.assert_close(theirs, scan_gpu._ours('torch')(*tensors))
+
+    def test_least_bytes(self):
+        """Of the outer scan of stage 0 at 256²: 1024 pixels, 64 channels, four directions, 16 states."""
+        assert scan_gpu.bytes_over_maps(scan.shapes_at(256)[1]) == 4 * 1024 * (64 + 4 * (64 + 32) + 64)

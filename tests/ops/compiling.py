@@ -1,4 +1,4 @@
-"""Triton kernels compiled for a GPU that is not there: launches are left out, all else is as at a real start."""
+"""Triton kernels compiled for a GPU that is not there: all is as at a real start, except the launch."""
 
 import re
 import subprocess
@@ -101,7 +101,14 @@ def _resources(ptx: str, capability: int) -> tuple[int, int]:
         with TemporaryDirectory() as temporary:
             source = Path(temporary) / 'kernel.ptx'
             source.write_text(ptx)
-            command = [folder / name, '-v', f'--gpu-name={target}', source, '-o', Path(temporary) / 'kernel.o']
+            command = [
+                folder / name,
+                '-v',
+                f'--gpu-name={target}',
+                source,
+                '-o',
+                Path(temporary) / 'kernel.o',
+            ]
             said = subprocess.run(command, capture_output=True, text=True)
         log = said.stdout + said.stderr
         if said.returncode == 0:

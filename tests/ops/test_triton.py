@@ -1,21 +1,29 @@
 """The Triton kernels: on a GPU, or in triton's interpreter (TRITON_INTERPRET=1), which wants tiny shapes.
 
-Where there is no GPU they are also compiled for two, which wants none.
+They are also compiled for three kinds of GPU, which wants none.
 """
 
 import os
+import re
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from madnet.ops import selective_scan, selective_scan_2d, selective_scan_backends
-from madnet.ops.selective_scan import triton_backend
+from madnet.ops.selective_scan import division, triton_backend
+from madnet.ops.selective_scan.backend import ScanInputs
+from madnet.ops.selective_scan.division import Division
 
+from .compiling import compiling_for
 from .inputs import maps, relative_error, sequences, value_and_gradients
 
 pytest.importorskip('triton', reason='the triton package is not installed')
+from madnet.ops.selective_scan import triton_kernels
+
 interpreted = os.environ.get('TRITON_INTERPRET') == '1'
 device = 'cpu' if interpreted else 'cuda'
 NAMES = ('y', 'u', 'delta', 'A', 'B', 'C', 'D', 'delta_bias')
@@ -50,10 +58,52 @@ def small_tiles(monkeypatch):
         monkeypatch.setattr(triton_backend, 'CHANNELS', 2)
 
 
+@pytest.fixture
+def divided(monkeypatch):
+    """Sets how the work is divided."""
+
+    def divide(programs, warps=2):
+        found = Division(programs, warps)
+        monkeypatch.setattr(triton_backend, 'division_for', lambda *args: found)
+        monkeypatch.setattr(Division, 'default', lambda kernel: found)
+
+    return divide
+
+
 @pytest.mark.skipif(
     not interpreted and not torch.cuda.is_available(), reason='no GPU, not in the interpreter'
 )
 class TestKernels:
+    @pytest.mark.usefixtures('small_tiles')
+    @pytest.mark.parametrize('states', [1, 3, 16])
+    @pytest.mark.parametrize('shape', [(9, 1, 1, 1), (7, 2, 5, 4), (2, 3, 2, 3)])
+    def test_short_sequences(self, shape, states):
+        """One channel to a lane: fewer and more of them than lanes, none of the sizes a power of two."""
+        batch, groups, channels, length = shape
+        compare(selective_scan, sequences(batch, groups, channels, states, length, dtype=torch.float32))
+
+    @pytest.mark.usefixtures('small_tiles')
+    @pytest.mark.parametrize('warps', [1, 4])
+    @pytest.mark.parametrize('shape', [(5, 2, 2, 5, 16), (1, 1, 3, 3, 4), (1, 3, 1, 2, 2), (1, 1, 1, 1, 1)])
+    def test_short_walks_over_maps(self, divided, shape, warps):
+        """Their four directions are summed in the same program."""
+        divided(1024, warps)
+        compare(selective_scan_2d, maps(*shape, dtype=torch.float32))
+
+    def test_inner_scans_at_their_size(self):
+        compare(selective_scan_2d, maps(2, 4, 4, 4, 16, dtype=torch.float32))
+
+    @pytest.mark.usefixtures('small_tiles')
+    @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+    def test_short_walks_in_half_precision(self, dtype):
+        rounding = 2 * torch.finfo(dtype).eps
+        compare(selective_scan_2d, maps(2, 2, 2, 3, 2, dtype=dtype), tolerance=(rounding, rounding))
+
+    def test_short_sequences_keep_no_states(self):
+        tensors = [t.to(device).requires_grad_() for t in maps(2, 4, 4, 2, 2, dtype=torch.float32)]
+        states = torch.ops.madnet.selective_scan(*tensors, True, True, 'triton', True)[1]
+        assert not states.numel()
+
     def test_tiles_of_the_default_size(self):
         compare(selective_scan, sequences(1, 1, 9, 3, 17, dtype=torch.float32))
 
@@ -89,10 +139,11 @@ class TestKernels:
         compare(selective_scan, tensors)
 
     @pytest.mark.usefixtures('small_tiles')
-    def test_workers_take_several_sequences(self, monkeypatch):
-        monkeypatch.setattr(triton_backend, 'WORKERS', 2)
-        monkeypatch.setattr(triton_backend, 'SEGMENT', 1)
-        compare(selective_scan, sequences(3, 1, 2, 2, 5, dtype=torch.float32))
+    @pytest.mark.parametrize('programs', [1, 2, 6])
+    def test_workers_take_several_sequences(self, divided, programs):
+        """Too few programs for a segment each, or for a sequence each."""
+        divided(programs)
+        compare(selective_scan, sequences(3, 1, 2, 2, 9, dtype=torch.float32))
 
     @pytest.mark.usefixtures('small_tiles')
     def test_offsets_of_64_bits(self, monkeypatch):
@@ -184,7 +235,6 @@ class TestKernels:
         torch.library.opcheck(torch.ops.madnet.selective_scan.default, (*tensors, True, True, 'triton', True))
 
     def test_is_named_first_but_not_chosen_in_the_interpreter(self):
-        from madnet.ops.selective_scan.backend import ScanInputs
         from madnet.ops.selective_scan.interface import choose_backend
 
         assert selective_scan_backends()[0] == 'triton'
@@ -213,83 +263,159 @@ class TestKernels:
             assert relative_error(a, b) <= TOLERANCE[name != 'y'], name
 
 
+def launches(capability, scan, tensors):
+    """What a forward and a backward pass would start on a GPU."""
+    with compiling_for(capability) as launched:
+        leaves = [t.requires_grad_() for t in tensors]
+        y = scan(*leaves, delta_softplus=True, backend='triton')
+        torch.autograd.grad(y, leaves, torch.zeros_like(y))
+    return launched
+
+
 @pytest.mark.skipif(interpreted, reason='the interpreter compiles nothing')
 class TestCompilation:
     """The kernels as they would be started, through the whole compiler; only the start itself is left out."""
 
-    @pytest.fixture
-    def compiled(self, monkeypatch, tmp_path):
-        """Compiles what ``run`` starts for a GPU, by launching on fake tensors; returns kernel → binary."""
-        import triton
-        from triton.backends.compiler import GPUTarget
-        from triton.compiler import ASTSource
-
-        from madnet.ops.selective_scan import triton_kernels
-
+    @pytest.fixture(autouse=True)
+    def own_cache(self, monkeypatch, tmp_path):
         monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path))
-        binaries = {}
 
-        class Starter:
-            def __init__(self, kernel, capability):
-                self.kernel, self.target = kernel, GPUTarget('cuda', capability, 32)
+    @pytest.mark.parametrize('capability', [80, 90, 100])
+    def test_inner_scans(self, capability):
+        """One launch forward, two backward, nothing spilled, and no shared memory in the loop."""
+        loop, backward, total = launches(
+            capability, selective_scan_2d, maps(2, 4, 4, 8, 16, dtype=torch.float32)
+        )
+        assert [b.kernel for b in (loop, backward, total)] == ['loop_kernel', 'backward_kernel', 'sum_kernel']
+        for binary in (loop, backward, total):
+            assert f'.target sm_{capability}' in binary.assembly['ptx']
+            assert not binary.spilled
+        assert loop.shared == 0
+        assert loop.registers <= 80  # six warps and more to each quarter of a processor
 
-            def __getitem__(self, grid):
-                return lambda *args, **constants: self.start(args, constants)
+    @pytest.mark.parametrize('capability', [80, 90, 100])
+    def test_outer_scans(self, capability):
+        """Cut into segments, for the channels of one map are few."""
+        found = launches(capability, selective_scan_2d, maps(1, 32, 32, 16, 16, dtype=torch.bfloat16))
+        forward = ['summary_kernel', 'forward_kernel', 'sum_kernel']
+        assert [b.kernel for b in found] == [*forward, 'summary_kernel', 'backward_kernel', 'sum_kernel']
+        for binary in found:
+            assert f'.target sm_{capability}' in binary.assembly['ptx']
+            assert binary.shared <= 4096
+            assert binary.spilled <= (200 if binary.kernel == 'backward_kernel' else 0)
 
-            def start(self, args, constants):
-                options = {name: constants.pop(name) for name in ('num_warps', 'enable_fp_fusion')}
-                names = self.kernel.arg_names
-                signature, attributes = dict.fromkeys(constants, 'constexpr'), {}
-                types = {torch.float32: '*fp32', torch.bfloat16: '*bf16', torch.float16: '*fp16'}
-                for i, (name, value) in enumerate(zip(names, args, strict=False)):
-                    if isinstance(value, torch.Tensor):
-                        signature[name], attributes[(i,)] = types[value.dtype], [['tt.divisibility', 16]]
-                    elif value == 1:  # as at a real start: such an argument becomes a constant
-                        signature[name], constants[name] = 'constexpr', 1
-                    else:
-                        signature[name] = 'i32' if value < 2**31 else 'i64'
-                source = ASTSource(self.kernel, {n: signature[n] for n in names}, constants, attributes)
-                binary = triton.compile(source, target=self.target, options=options)
-                binaries.setdefault(self.kernel.__name__, []).append(binary)
-
-        def run(capability, scan, tensors):
-            with monkeypatch.context() as patch:
-                for name in ('forward_kernel', 'backward_kernel', 'summary_kernel', 'carry_kernel'):
-                    patch.setattr(triton_kernels, name, Starter(getattr(triton_kernels, name), capability))
-                patch.setattr(triton_backend, 'INTERPRETED', True)  # takes tensors on the CPU
-                leaves = [t.requires_grad_() for t in tensors]
-                y = scan(*leaves, delta_softplus=True, backend='triton')
-                torch.autograd.grad(y, leaves, torch.zeros_like(y))
-            return binaries
-
-        return run
-
-    @pytest.mark.parametrize('capability', [80, 90])
-    def test_the_networks_scans(self, compiled, capability):
-        tensors = maps(1, 32, 32, 16, 16, dtype=torch.float32)
-        binaries = compiled(capability, selective_scan_2d, tensors)
-        assert {name: len(found) for name, found in binaries.items()} == {
-            'forward_kernel': 1, 'backward_kernel': 1, 'summary_kernel': 2, 'carry_kernel': 2,
-        }  # fmt: skip
-        for found in binaries.values():
-            for binary in found:
-                assert f'.target sm_{capability}' in binary.asm['ptx']
-
-    @pytest.mark.parametrize('shape', [(1, 1, 1, 1, 1), (5, 1, 8, 2, 16)])
-    def test_arguments_of_one(self, compiled, shape):
+    @pytest.mark.parametrize('shape', [(1, 1, 1, 1, 1), (5, 1, 8, 2, 16), (1, 1, 1, 1, 17)])
+    def test_arguments_of_one(self, shape):
         """Triton makes constants of them, which have not all the methods of numbers."""
-        assert len(compiled(90, selective_scan, sequences(*shape, dtype=torch.bfloat16))) == 2
+        assert len(launches(90, selective_scan, sequences(*shape, dtype=torch.bfloat16))) == 3
 
-    def test_steps_of_a_state_lie_in_one_thread(self, compiled):
-        """What makes the associative scans cheap, and reversed ones safe: they exchange nothing."""
-        binaries = compiled(90, selective_scan, sequences(2, 4, 16, 16, 64, dtype=torch.float32))
-        for name in ('forward_kernel', 'backward_kernel'):
-            text = binaries[name][0].asm['ttgir']
-            layouts = [line for line in text.splitlines() if 'order = [2, 1, 0]' in line]
-            assert layouts, name
+    def test_steps_of_a_state_lie_in_one_thread(self):
+        """What makes the associative scans loops, and reversed ones safe: they exchange nothing."""
+        for binary in launches(90, selective_scan, sequences(2, 4, 16, 16, 64, dtype=torch.float32)):
+            if binary.kernel not in ('forward_kernel', 'backward_kernel'):
+                continue
+            scans = [
+                line
+                for line in binary.assembly['ttgir'].splitlines()
+                if '"tt.scan"' in line or '}) : (tensor<' in line
+            ]
+            used = {name for line in scans for name in re.findall(r'#blocked\d*', line)}
+            layouts = [
+                line for line in binary.assembly['ttgir'].splitlines()
+                if line.split(' = ')[0] in used and 'order = [2, 1, 0]' in line
+            ]  # fmt: skip
+            assert layouts, binary.kernel
             for line in layouts:
-                assert 'threadsPerWarp = [1, ' in line, name
-                assert 'warpsPerCTA = [1, ' in line, name
+                assert 'threadsPerWarp = [1, ' in line, binary.kernel
+                assert 'warpsPerCTA = [1, ' in line, binary.kernel
+
+    def test_lanes_of_the_loop_exchange_nothing(self):
+        """No scan, no shared memory, no shuffle: only a barrier before the sum over the directions."""
+        loop = launches(90, selective_scan_2d, maps(2, 4, 4, 8, 16, dtype=torch.float32))[0]
+        assert 'tt.scan' not in loop.assembly['ttgir']
+        assert 'shfl' not in loop.assembly['ptx']
+        assert 'ld.shared' not in loop.assembly['ptx']
+
+
+@pytest.mark.parametrize('shape', [(64, 4, 4, 8, 16), (1, 32, 32, 16, 16)])
+def test_nothing_but_launches_and_memory(monkeypatch, shape):
+    """What a graph can capture: no other operation of torch, no copy, and nothing that waits for the GPU."""
+    tensors = maps(*shape, dtype=torch.float32)
+    inputs, backend = ScanInputs(*tensors, True), triton_backend.TritonBackend()
+    called = []
+
+    class Record(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            called.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    for kernel in ('loop_kernel', 'forward_kernel', 'summary_kernel', 'backward_kernel', 'sum_kernel'):
+        monkeypatch.setattr(triton_kernels, kernel, mock.MagicMock())
+    with Record():
+        y, states = backend.forward_2d(inputs, True)
+        backend.backward_2d(y, inputs, states)
+    assert set(called) == {'aten.empty.memory_format'}
+
+
+class TestDivision:
+    """What was measured for a card is found again, and a damaged file is as good as none."""
+
+    @pytest.fixture
+    def card(self, monkeypatch, tmp_path):
+        """A card whose kernels take as long as ``times`` says; returns the divisions measured."""
+        monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+        monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device: 'Some Card (80GB)')
+        monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: False)
+        measured = []
+
+        def seconds(run, candidate):
+            measured.append(candidate)
+            return candidate.warps
+
+        monkeypatch.setattr(division, '_seconds', seconds)
+        division._known.cache_clear()
+        yield measured
+        division._known.cache_clear()
+
+    def look_up(self, kernel='backward', *sizes):
+        return division.division_for(
+            kernel, ('maps', *(sizes or (1, 4, 64, 16, 1024))), torch.device('cuda', 0), None
+        )
+
+    def test_measured_once(self, card):
+        assert self.look_up() == Division(1024, 2)
+        assert card == list(division.CANDIDATES['backward'])
+        self.look_up('backward', 1, 4, 60, 16, 1000)  # of the same kind
+        assert len(card) == len(division.CANDIDATES['backward'])
+        division._known.cache_clear()  # a new process
+        assert self.look_up() == Division(1024, 2)
+        assert len(card) == len(division.CANDIDATES['backward'])
+        self.look_up('loop')
+        assert len(card) > len(division.CANDIDATES['backward'])
+
+    @pytest.mark.parametrize(
+        'damage',
+        ['', '{', '[]', '{"backward maps 1 4 64 16 1024": [7, 7]}', '{"backward maps 1 4 64 16 1024": 3}'],
+    )
+    def test_damaged_file(self, card, damage):
+        self.look_up()
+        division.cache_path('Some Card (80GB)').write_text(damage)
+        division._known.cache_clear()
+        assert self.look_up() == Division(1024, 2)
+        assert len(card) == 2 * len(division.CANDIDATES['backward'])
+        assert division.read_divisions(division.cache_path('Some Card (80GB)'))
+
+    def test_folder_that_cannot_be_written(self, card, tmp_path):
+        (tmp_path / 'madnet').write_text('a file where the folder should be')
+        assert self.look_up() == Division(1024, 2)
+
+    def test_nothing_is_measured_inside_a_graph_or_where_bits_count(self, card, monkeypatch):
+        monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: True)
+        assert self.look_up() == Division.default('backward')
+        monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: False)
+        monkeypatch.setattr(torch, 'are_deterministic_algorithms_enabled', lambda: True)
+        assert self.look_up() == Division.default('backward')
+        assert not card
 
 
 @pytest.mark.skipif(interpreted, reason='in the interpreter already')

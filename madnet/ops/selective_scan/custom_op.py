@@ -1,9 +1,9 @@
 """The scan as torch.compile, autograd, AMP and DDP see it: one custom op and its backward, for
 sequences and for maps.
 
-They take the name of a backend, chosen already: the shape of the saved states depends on it. They are defined
-in a :class:`torch.library.Library` and not by ``torch.library.custom_op``, whose layers of Python take several
-times as long as the start of a kernel.
+They take the name of a backend, chosen already: the shape of the saved states depends on it. They are
+defined in a :class:`torch.library.Library` and not by ``torch.library.custom_op``, whose layers of Python
+take several times as long as the start of a kernel.
 """
 
 import torch

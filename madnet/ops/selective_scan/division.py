@@ -42,9 +42,7 @@ CANDIDATES = {
 }
 
 
-def division_for(
-    kernel: str, work: tuple, device: torch.device, run: Callable[[Division], None]
-) -> Division:
+def division_for(kernel: str, work: tuple, device: torch.device, run: Callable[[Division], None]) -> Division:
     """The fastest division known for a kernel; measured now where none is.
 
     Args:

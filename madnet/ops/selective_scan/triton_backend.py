@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -23,9 +24,9 @@ class TritonBackend(Backend):
     """Forward and backward for NVIDIA GPUs; half precision is read and written as it is, states are float32.
 
     Sequences of up to ``STEPS`` steps take one launch forward and two backward, and keep no states. Longer
-    ones take one launch more where the four directions of a map have to be added up, and one more where batch,
-    groups and channels leave the GPU idle: they are then cut into segments that run side by side, at the price
-    of a second round of exponentials.
+    ones take one more forward where the four directions of a map have to be added up, and one more in each
+    pass where batch, groups and channels leave the GPU idle: they are then cut into segments that run side
+    by side, at the price of a second round of exponentials.
 
     How work is divided depends on the shapes and on what was measured on this card before
     (:mod:`.division`), never on timing, and sums are taken in a fixed order: two runs agree to the bit.
@@ -90,8 +91,6 @@ class _Launch:
 
     def forward(self, save: bool) -> tuple[Tensor, Tensor]:
         """y, and the states before the tiles (empty where ``save`` is false)."""
-        from .triton_kernels import loop_kernel
-
         shape = self.shape
         y = torch.empty(self.original.u.shape, dtype=self.dtype, device=self.device)
         kept = _states_shape(shape) if save else (0,)
@@ -99,41 +98,42 @@ class _Launch:
         if not y.numel():
             return y, states
         out = self._directions() if self.maps else y
-        wide = self._needs_wide_offsets(out)
         if shape.length <= STEPS and shape.states <= MOST_STATES:
-            rows = (shape.batch if self.maps else self.sequences) * shape.channels
-
-            def loop(division: Division) -> None:
-                lanes = LANES * division.warps
-                programs = -(-rows // (lanes // 4 if self.maps else lanes))
-                loop_kernel[(programs,)](
-                    *self._pointers(), out, y, rows, *self._sizes(), *self._input_strides(), *self._out_strides(out),
-                    **self._constants(wide, LANES=lanes), **self._there(), num_warps=division.warps,
-                    enable_fp_fusion=True,
-                )  # fmt: skip
-
-            loop(self._division('loop', loop))
+            self._divided('loop', lambda division: self._loop(division, out, y))
         else:
-            tile = lambda division: self._forward_tiles(division, out, y, states, wide, save)  # noqa: E731
-            tile(self._division('forward', tile))
+            self._divided('forward', lambda division: self._tiles(division, out, y, states))
         return y, states
 
-    def _forward_tiles(
-        self, division: Division, out: Tensor, y: Tensor, states: Tensor, wide: bool, save: bool
-    ) -> None:
+    def _loop(self, division: Division, out: Tensor, y: Tensor) -> None:
+        from .triton_kernels import loop_kernel
+
+        rows = (self.shape.batch if self.maps else self.sequences) * self.shape.channels
+        lanes = LANES * division.warps
+        programs = -(-rows // (lanes // 4 if self.maps else lanes))
+        u, delta, B, C = self._four_strides()
+        loop_kernel[(programs,)](
+            *self._pointers(), out, y, rows, *self._sizes(), *u, *delta, *B, *C, *self._out_strides(out),
+            **self._constants(self._needs_wide_offsets(y), LANES=lanes), **self._there(),
+            num_warps=division.warps, enable_fp_fusion=True,
+        )  # fmt: skip
+
+    def _tiles(self, division: Division, out: Tensor, y: Tensor, states: Tensor) -> None:
         from .triton_kernels import forward_kernel
 
+        wide = self._needs_wide_offsets(y)
         segments, segment_tiles = self._segments(division)
         u, delta, B, C = self._four_strides()
-        ends, spans = self._summaries(segments, segment_tiles, self.inputs.u, u, self.inputs.B, B, wide, False)
+        ends, spans = self._summaries(
+            segments, segment_tiles, self.inputs.u, u, self.inputs.B, B, wide, False
+        )
         forward_kernel[(self.sequences, self.blocks, segments)](
             *self._pointers(), out, states, ends, spans, *self._sizes(), segment_tiles,
             *u, *delta, *B, *C, *self._out_strides(out),
-            **self._tile(wide), **self._there(), SAVE=save, SPLIT=segments > 1,
+            **self._tile(wide), **self._there(), SAVE=states.numel() > 0, SPLIT=segments > 1,
             num_warps=division.warps, enable_fp_fusion=True,
         )  # fmt: skip
         if self.maps:
-            _sum(wide=[(out, y)])
+            _sum([(out, y)])
 
     def backward(self, grad: Tensor, states: Tensor) -> ScanGradients:
         """Gradients for the gradient of y."""
@@ -152,7 +152,7 @@ class _Launch:
         def run(division: Division) -> None:
             from .triton_kernels import backward_kernel
 
-            shape, maps = self.shape, self.maps
+            shape = self.shape
             segments, segment_tiles = self._segments(division)
             tasks = shape.batch * segments
             workers = max(min(tasks, division.programs // (shape.groups * self.blocks)), 1)
@@ -161,36 +161,34 @@ class _Launch:
                 for x in (inputs.A, inputs.D, inputs.delta_bias)
             ]
             there = [parts[0] if x is None else x for x in parts]
-            wide = self._needs_wide_offsets(grad, du_out, ddelta, dB)
+            wide = self._needs_wide_offsets(grad, du, ddelta, dB)
             u, delta, B, C = self._four_strides()
             g = self._strides(grad)
             ends, spans = self._summaries(segments, segment_tiles, grad, g, inputs.C, C, wide, True)
-            slab = dB_out if direct else dB_out[0]
             backward_kernel[(workers * shape.groups, self.blocks)](
-                *self._pointers(), grad, states, ends, spans, du_out, ddelta, there[0], dB_out, dC_out, *there[1:],
+                *self._pointers(), grad, states, ends, spans,
+                du_out, ddelta, there[0], dB_out, dC_out, *there[1:],
                 tasks, workers, *self._sizes(), segments, segment_tiles,
                 *u, *delta, *B, *C, *g, *self._out_strides(du_out), *self._strides(ddelta),
-                slab.numel(), *self._mixed_strides(slab),
+                dB.numel(), *self._mixed_strides(dB),
                 **self._tile(wide), **self._there(), SPLIT=segments > 1,
                 num_warps=division.warps, enable_fp_fusion=True,
             )  # fmt: skip
+            wide_sums = [(du_out, du)] if self.maps else []
             _sum(
-                wide=[
-                    *([(du_out, du)] if maps else []),
-                    *([] if direct else [(dB_out, dB), (dC_out, dC)]),
-                ],
-                deep=[(p, t) for p, t in zip(parts, (dA, dD, dbias), strict=True) if t is not None],
+                wide_sums if direct else [*wide_sums, (dB_out, dB), (dC_out, dC)],
+                [(p, t) for p, t in zip(parts, (dA, dD, dbias), strict=True) if t is not None],
             )
 
-        run(self._division('backward', run))
+        self._divided('backward', run)
         return ScanGradients(*targets)
 
-    def _division(self, kernel: str, run) -> Division:
+    def _divided(self, kernel: str, run: Callable[[Division], None]) -> None:
+        """Run with the division that is the best known."""
         if self.device.type != 'cuda':  # in the interpreter
-            return Division.default(kernel)
-        names = 'maps' if self.maps else 'sequences'
-        work = (names, str(self.dtype)[6:], *self.shape)
-        return division_for(kernel, work, self.device, run)
+            return run(Division.default(kernel))
+        work = ('maps' if self.maps else 'sequences', str(self.dtype)[6:], *self.shape)
+        return run(division_for(kernel, work, self.device, run))
 
     def _segments(self, division: Division) -> tuple[int, int]:
         """How many segments a sequence is cut into, and the tiles of one."""
@@ -252,9 +250,6 @@ class _Launch:
         """Strides of u, delta, B and C, four each."""
         u, delta, B, C = self.inputs.u, self.inputs.delta, self.inputs.B, self.inputs.C
         return [self._strides(u), self._strides(delta), self._mixed_strides(B), self._mixed_strides(C)]
-
-    def _input_strides(self) -> list[int]:
-        return [stride for four in self._four_strides() for stride in four]
 
     def _strides(self, x: Tensor) -> tuple[int, ...]:
         """Of (batch, K·d, L), (batch, H, W, d) or (batch, H, W, 4, d): (batch, group, channel, step)."""

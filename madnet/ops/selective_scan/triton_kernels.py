@@ -1,24 +1,24 @@
 """Triton kernels of the selective scan; imported only where triton is used.
 
-Short sequences (:func:`loop_kernel`): every lane of a warp walks through one channel of one sequence step by
-step, with all its states in registers. Nothing is exchanged but for the sum over the four directions of a map,
-which lie in one program.
+Short sequences (:func:`loop_kernel`): every lane of a warp walks through one channel of one sequence step
+by step, with all its states in registers. Nothing is exchanged, except for the sum over the four directions
+of a map, which lie in one program.
 
-Long sequences (:func:`forward_kernel`, and :func:`backward_kernel` for both): one program takes one group (a
-direction, over maps), a block of channels and a segment of time, T steps at a go. A tile is [step, state,
-channel]: channels lie across the lanes of a warp, where neighbours share cache lines and B and C serve them
-all, and all steps of a state lie in one thread, so that ``associative_scan`` over them is a loop without
+Long sequences (:func:`forward_kernel`, and :func:`backward_kernel` for both kinds): one program takes one
+group (a direction, over maps), a block of channels and a segment of time, T steps at a go. A tile is [step,
+state, channel]: channels lie across the lanes of a warp, where neighbours share cache lines and B and C serve
+them all, and all steps of a state lie in one thread, so that ``associative_scan`` over them is a loop without
 exchange. From tile to tile the state stays in registers. Where channels are too few to keep a GPU busy, a
-sequence is cut into segments that run side by side: :func:`summary_kernel` takes each from a state of 0 to its
-end, and the main kernels begin with what the segments before (behind, in backward) hand on.
+sequence is cut into segments that run side by side: :func:`summary_kernel` takes each from a state of 0 to
+its end, and the main kernels begin with what the segments before (behind, in backward) hand on.
 
 :func:`sum_kernel` adds up what programs leave in slabs, in a fixed order: no kernel uses atomics, so two runs
 agree to the bit.
 
-Tensors are read through strides (batch, group, channel or state, step), so plain sequences and maps share the
-kernels; over maps the pixel of a step comes from index arithmetic. Names: u, delta, A, B, C, D, bias, y as in
-:func:`madnet.ops.selective_scan`; x, b, r the values of u, B, C at hand; dt is Δ, h the state, ``rate`` A·log2 e;
-N states, padded to a power of two; ``other`` stands for what a masked load gives.
+Tensors are read through strides (batch, group, channel or state, step), so plain sequences and maps share
+the kernels; over maps the pixel of a step comes from index arithmetic. u, delta, A, B, C, D, bias and y are
+those of :func:`madnet.ops.selective_scan`; x, b, r are the values of u, B, C at hand, dt is Δ, h the state,
+``rate`` A·log2 e, N the number of states, padded to a power of two.
 """
 
 import triton
@@ -147,8 +147,8 @@ def loop_kernel(
 ):  # fmt: skip
     """y of short sequences: a lane has one channel of one sequence, its states, and a loop over the steps.
 
-    Over maps a program has the four directions of its channels. Each leaves its own y in ``out``, of which the
-    program then writes the sum to ``y`` (batch, H·W, d); over sequences ``out`` is the result.
+    Over maps a program has the four directions of its channels. Each leaves its own y in ``out``, and the
+    program then writes their sum to ``y`` (batch, H·W, d); over sequences ``out`` is the result.
     """
     ROWS: tl.constexpr = LANES // 4 if MAPS else LANES
     lane = tl.arange(0, LANES)
@@ -178,7 +178,7 @@ def loop_kernel(
     o_at = out + (item * o_b + group.to(tl.int64) * o_g + c * o_c)
     h = tl.zeros((N_PADDED, LANES), tl.float32)
     s = lane * 0  # the step in the order of rows or columns: over maps, where it lies
-    for t in range(0, length):
+    for _ in range(0, length):
         at = s
         if MAPS:
             at = tl.where(group >= 2, length - 1 - s, s)
@@ -217,7 +217,7 @@ def _handed_on(
 ):  # fmt: skip
     """The state that the first ``count`` segments hand on, in backward the last: h → end + exp(A ΣΔ) h."""
     h = tl.zeros(rate.shape, tl.float32)
-    for i in tl.range(0, count, loop_unroll_factor=4):  # the loads of four segments are then under way at once
+    for i in tl.range(0, count, loop_unroll_factor=2):  # the loads of two segments are then under way at once
         at = sequence * segments + i
         if BACKWARD:
             at = sequence * segments + segments - 1 - i
@@ -251,7 +251,19 @@ def forward_kernel(
     h = tl.zeros((N_PADDED, BLOCK), tl.float32)
     if SPLIT:
         h = _handed_on(
-            ends, spans, rate, sequence, tl.num_programs(2), segment, of_state, c, channels, is_nc, is_c, N, False
+            ends,
+            spans,
+            rate,
+            sequence,
+            tl.num_programs(2),
+            segment,
+            of_state,
+            c,
+            channels,
+            is_nc,
+            is_c,
+            N,
+            False,
         )
     u_row = u + (batch * u_b + group * u_g)
     d_row = delta + (batch * d_b + group * d_g)

@@ -1,0 +1,188 @@
+"""The scans of MiM-ISTD on a GPU: kernel time and time that passes, beside the same in torch and mamba_ssm.
+
+Inputs lie as the network has them, maps with the channels last. ``mamba_ssm`` gets sequences that are laid
+out already; ``mamba_ssm with copies`` makes the four sequences of each map first and sums their results, as
+the published network does.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+import torch
+from torch import Tensor
+
+from madnet.benchmarks.scan import DIRECTIONS, STATES, Shape, machine_limits, make_inputs, shapes_at
+from madnet.ops import selective_scan_2d
+from madnet.ops.selective_scan.directions import from_sequences, to_sequences
+
+#: Exponentials to a clock and multiprocessor of NVIDIA's cards from sm_80 to sm_100.
+EXPONENTIALS_TO_A_CLOCK = 16
+
+
+def measure_scan(
+    sizes: Sequence[int] = (256, 512, 1024, 2048),
+    batches: Sequence[int] = (1, 16),
+    device: str = 'cuda',
+    dtype: torch.dtype = torch.float32,
+    repeats: int = 20,
+    until: float = math.inf,
+    write: Callable[[dict], object] = lambda report: None,
+) -> dict:
+    """Measure every scan of the network's forward pass, with and without its backward pass.
+
+    Args:
+        sizes: Sides of the input image in pixels, multiples of 64.
+        batches: Images at a time.
+        device: ``cuda``, or ``cpu`` for a try: there is no kernel time then.
+        dtype: Of u, delta, B and C.
+        repeats: Runs of each measurement, of which the shortest counts.
+        until: ``time.monotonic()`` after which no further scan is begun.
+        write: Called with the report whenever a scan is done.
+
+    Returns:
+        ``card``, ``dtype``, ``limits`` (bytes and exponentials a second), ``whole`` (whether all is there)
+        and ``scans``, one entry for each size, batch and scan: ``size``, ``batch``, ``scan``, ``shape``,
+        ``times`` (how often a forward pass runs it), ``bound`` (seconds of one forward by bytes and by
+        exponentials) and ``measured``: for each way to compute it ``forward``, ``with_backward``, each with
+        ``kernel`` (seconds of a replayed CUDA graph; None where none could be captured) and ``wall``, or
+        ``failed``, one line.
+    """
+    report: dict = {
+        'card': torch.cuda.get_device_name() if device == 'cuda' else 'CPU',
+        'dtype': str(dtype)[6:],
+        'limits': _limits(device),
+        'whole': False,
+        'scans': [],
+    }
+    for size in sizes:
+        for batch in batches:
+            for shape in shapes_at(size):
+                if time.monotonic() > until:
+                    return report
+                shape = shape._replace(batch=batch * shape.batch)
+                bound = {
+                    'bytes': bytes_over_maps(shape, dtype.itemsize) / report['limits']['bytes'],
+                    'exponentials': shape.exponentials / report['limits']['exponentials'],
+                }
+                found = _measure(shape, device, dtype, repeats)
+                report['scans'].append({'size': size, 'batch': batch, 'bound': bound, **found})
+                write(report)
+    report['whole'] = True
+    write(report)
+    return report
+
+
+def bytes_over_maps(shape: Shape, itemsize: int = 4) -> int:
+    """The least that a forward pass over maps moves: u, delta, B, C and y, each once."""
+    values = shape.channels + DIRECTIONS * (shape.channels + 2 * STATES) + shape.channels
+    return itemsize * shape.batch * shape.length * values
+
+
+def _limits(device: str) -> dict[str, float]:
+    limits = machine_limits(device)
+    if device == 'cuda':
+        card = torch.cuda.get_device_properties(0)
+        # torch tells the clock in kHz; a release that does not is taken for the slowest of these cards
+        clock = 1e3 * getattr(card, 'clock_rate', 1.4e6)
+        limits['exponentials'] = EXPONENTIALS_TO_A_CLOCK * card.multi_processor_count * clock
+    return {'exponentials': math.inf, **limits}
+
+
+def _measure(shape: Shape, device: str, dtype: torch.dtype, repeats: int) -> dict:
+    tensors = _over_maps(shape, device, dtype)
+    ways: dict[str, tuple[Callable[..., Tensor], list[Tensor]]] = {
+        name: (_ours(name), tensors) for name in (['triton', 'torch'] if device == 'cuda' else ['torch'])
+    }
+    found: dict = {'scan': shape.name, 'shape': list(shape[1:4]), 'times': shape.times, 'measured': {}}
+    try:
+        theirs = import_module('mamba_ssm.ops.selective_scan_interface').selective_scan_fn
+    except Exception as e:  # packages with kernels of their own fail in many ways where they do not fit
+        found['measured']['mamba_ssm'] = {'failed': f'cannot be imported ({type(e).__name__}: {e})'[:200]}
+    else:
+        side = tensors[0].shape[1:3]
+        large = (0, 1, 3, 4)
+        sequences = [t.to(dtype) if i in large else t for i, t in enumerate(make_inputs(shape, device))]
+        ways['mamba_ssm'] = (lambda *t: theirs(*t[:6], None, t[6], True), sequences)
+        ways['mamba_ssm with copies'] = (lambda *t: _published(theirs, side, *t), tensors)
+    for name, (scan, inputs) in ways.items():
+        try:
+            found['measured'][name] = {
+                'forward': _times(lambda scan=scan, t=inputs: scan(*t), device, repeats),
+                'with_backward': _times(_with_backward(scan, inputs), device, repeats),
+            }
+        except (RuntimeError, ValueError) as e:  # out of memory, a launch that fails: the others still count
+            found['measured'][name] = {'failed': str(e).strip().splitlines()[0][:200]}
+    return found
+
+
+def _over_maps(shape: Shape, device: str, dtype: torch.dtype) -> list[Tensor]:
+    """x (batch, H, W, d), delta, A, B, C, D, delta_bias; B and C are slices, as from one projection."""
+    side = math.isqrt(shape.length)
+    u, delta, A, B, C, D, bias = make_inputs(shape, device)
+    pixels = (shape.batch, DIRECTIONS, -1, side, side)
+    x = u[:, : shape.channels].view(shape.batch, -1, side, side).permute(0, 2, 3, 1).to(dtype).contiguous()
+    delta = delta.view(pixels).permute(0, 3, 4, 1, 2).to(dtype).contiguous()
+    mixed = torch.cat([t.view(pixels).permute(0, 3, 4, 1, 2) for t in (B, C)], -1).to(dtype).contiguous()
+    return [x, delta, A, mixed[..., :STATES], mixed[..., STATES:], D, bias]
+
+
+def _ours(backend: str) -> Callable[..., Tensor]:
+    return lambda *tensors: selective_scan_2d(*tensors, delta_softplus=True, backend=backend)
+
+
+def _published(theirs, side: Sequence[int], x, delta, A, B, C, D, bias) -> Tensor:
+    u = to_sequences(x.unsqueeze(3).expand(-1, -1, -1, DIRECTIONS, -1)).flatten(1, 2)
+    y = theirs(u, to_sequences(delta).flatten(1, 2), A, to_sequences(B), to_sequences(C), D, None, bias, True)
+    return from_sequences(y.unflatten(1, (DIRECTIONS, -1)), *side)
+
+
+def _with_backward(scan: Callable[..., Tensor], tensors: list[Tensor]) -> Callable[[], object]:
+    leaves = [t.detach().requires_grad_() for t in tensors]
+    weight = torch.ones_like(scan(*tensors))
+    return lambda: torch.autograd.grad(scan(*leaves), leaves, weight)
+
+
+def _times(run: Callable[[], object], device: str, repeats: int) -> dict[str, float | None]:
+    """Seconds of one run: ``kernel``, as a graph, and ``wall``, started from Python and waited for."""
+    if device == 'cpu':
+        return {'kernel': None, 'wall': min(_passing(run, lambda: None) for _ in range(repeats))}
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):  # where graphs are captured, warm-up belongs as well
+        for _ in range(3):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    wall = min(_passing(run, torch.cuda.synchronize) for _ in range(repeats))
+    return {'kernel': _in_a_graph(run, repeats), 'wall': wall}
+
+
+def _passing(run: Callable[[], object], wait: Callable[[], object]) -> float:
+    wait()
+    begin = time.perf_counter()
+    run()
+    wait()
+    return time.perf_counter() - begin
+
+
+def _in_a_graph(run: Callable[[], object], repeats: int) -> float | None:
+    """Seconds of a replay, of the shortest of ``repeats`` series; None where it cannot be captured."""
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            run()
+    except RuntimeError:
+        return None
+    times, series = [], 10
+    for _ in range(repeats):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        for _ in range(series):
+            graph.replay()
+        end.record()
+        end.synchronize()
+        times.append(begin.elapsed_time(end) / 1e3 / series)
+    return min(times)
