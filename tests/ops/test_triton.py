@@ -50,6 +50,14 @@ def compare(scan, tensors, softplus=True, tolerance=TOLERANCE):
     return found
 
 
+def compare_values(scan, tensors, tolerance=TOLERANCE[0]):
+    """The value alone: the backward pass is the same for all lengths, and long in the interpreter."""
+    true = scan(*[t.double() for t in tensors], delta_softplus=True, backend='reference')
+    found = scan(*[t.to(device) for t in tensors], delta_softplus=True, backend='triton')
+    assert found.dtype == tensors[0].dtype
+    assert relative_error(found.cpu(), true) <= tolerance
+
+
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles that the interpreter is done with soon."""
@@ -80,7 +88,9 @@ class TestKernels:
     def test_short_sequences(self, shape, states):
         """One channel to a lane: fewer and more of them than lanes, none of the sizes a power of two."""
         batch, groups, channels, length = shape
-        compare(selective_scan, sequences(batch, groups, channels, states, length, dtype=torch.float32))
+        compare_values(
+            selective_scan, sequences(batch, groups, channels, states, length, dtype=torch.float32)
+        )
 
     @pytest.mark.usefixtures('small_tiles')
     @pytest.mark.parametrize('warps', [1, 4])
@@ -88,16 +98,18 @@ class TestKernels:
     def test_short_walks_over_maps(self, divided, shape, warps):
         """Their four directions are summed in the same program."""
         divided(1024, warps)
-        compare(selective_scan_2d, maps(*shape, dtype=torch.float32))
+        compare_values(selective_scan_2d, maps(*shape, dtype=torch.float32))
 
-    def test_inner_scans_at_their_size(self):
-        compare(selective_scan_2d, maps(2, 4, 4, 4, 16, dtype=torch.float32))
+    def test_inner_scans_at_their_size(self, monkeypatch):
+        if interpreted:
+            monkeypatch.setattr(triton_backend, 'CHANNELS', 2)
+        compare(selective_scan_2d, maps(1, 4, 4, 2, 16, dtype=torch.float32))
 
     @pytest.mark.usefixtures('small_tiles')
     @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
     def test_short_walks_in_half_precision(self, dtype):
         rounding = 2 * torch.finfo(dtype).eps
-        compare(selective_scan_2d, maps(2, 2, 2, 3, 2, dtype=dtype), tolerance=(rounding, rounding))
+        compare_values(selective_scan_2d, maps(2, 2, 2, 3, 2, dtype=dtype), rounding)
 
     def test_short_sequences_keep_no_states(self):
         tensors = [t.to(device).requires_grad_() for t in maps(2, 4, 4, 2, 2, dtype=torch.float32)]
