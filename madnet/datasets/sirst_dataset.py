@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 from mmseg.datasets import BaseSegDataset
@@ -14,12 +15,13 @@ from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
 
 from .catalogue import check_split_name
-from .checks import look_at, say_what_is_skipped
+from .checks import kept, look_at, say_what_is_skipped
+from .duplicates import find_near_duplicates
 from .locate import locate
 from .sample_view import outline_truth
 from .seeding import SeededSamples
-from .selection import select
-from .splits import ids_sha256
+from .selection import Selection, select
+from .splits import few, ids_sha256
 from .transforms.loading import LoadSIRSTImage, LoadSIRSTMask
 
 #: About how many images ``value_range='auto'`` is measured on.
@@ -105,7 +107,8 @@ class SIRSTDataset(TargetDataset):
             catalogue's, where the set is known.
         allow_partial: Accept a training part of which only some images are there; None: for SIRST-AUG only.
         exclude_near_test: Leave out the training images that nearly show a test image, as the catalogue lists
-            them for the split set: for weights that others will test.
+            them for the split set, or as they are measured where it does not know the set (see
+            :func:`~madnet.datasets.duplicates.find_near_duplicates`): for weights that others will test.
         value_range: (low, high) grey values that become 0 and 255, for sensors that do not use the whole
             range of their type; ``'auto'`` for percentiles, measured once over all images of the folder; None
             for what the pipeline's ``LoadSIRSTImage`` says.
@@ -167,10 +170,11 @@ class SIRSTDataset(TargetDataset):
             metainfo=metainfo,
         )
 
+    def _select(self, split: str) -> Selection:
+        return select(self.folder, self.entry, self.dataset_name, split, self.split_set, self.allow_partial)
+
     def load_data_list(self) -> list[dict]:
-        selection = select(
-            self.folder, self.entry, self.dataset_name, self.split, self.split_set, self.allow_partial
-        )
+        selection = self._select(self.split)
         self.split_set = selection.split_set
         self._take_from_loaders()
         left_out = self._near_test() if self.exclude_near_test else ()
@@ -226,6 +230,8 @@ class SIRSTDataset(TargetDataset):
         return low, high
 
     def _near_test(self) -> frozenset[str]:
+        if self.entry is None:
+            return self._measured_near_test()
         record = self.entry.split_sets.get(self.split_set) if self.entry else None
         if record is None or record.near_test is None:
             raise UserError(
@@ -234,6 +240,28 @@ class SIRSTDataset(TargetDataset):
                 'give the others as indices, or leave the option out.'
             )
         return frozenset(record.near_test if self.split != 'test' else ())
+
+    def _measured_near_test(self) -> frozenset[str]:
+        """The images of this part, of a set that the catalogue does not know, that nearly show a test
+        image."""
+        tested = {}
+        with suppress(UserError):  # nothing tells a test part
+            tested = {str(pair.image): i for i, pair in self._select('test').pairs}
+        images = {str(pair.image): i for i, pair in self._select(self.split).pairs}
+        images = {path: i for path, i in images.items() if path not in tested}
+
+        def measure() -> dict[str, list[str]]:
+            pairs = find_near_duplicates(map(read_image, images), map(read_image, tested))
+            ids = [*images.values()]
+            return {'near': sorted({ids[k] for k, *_ in pairs})}
+
+        near = kept('near_test', len(images), [*images, *tested], measure)[0]['near']
+        if near:
+            say_once(
+                f'{self.dataset_name}, {self.split}: {len(near)} of {len(images)} images nearly show a test '
+                f'image and are left out ({few(near)}).'
+            )
+        return frozenset(near)
 
     def full_init(self) -> None:
         if self._fully_initialized:

@@ -1,11 +1,12 @@
 """Images that show nearly the same."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 
 from madnet.datasets import SIRSTDataset, find_near_duplicates, get_entry, split_ids
-from madnet.errors import UserError
 
 
 @pytest.fixture
@@ -50,7 +51,15 @@ def test_left_out_of_training_and_only_there(make_set):
     assert len(SIRSTDataset(root, 'test', exclude_near_test=True)) == 201
 
 
-def test_a_set_without_such_a_list_says_what_to_do(make_set):
-    root = make_set('Own', ['a', 'b'])
-    with pytest.raises(UserError, match='find_near_duplicates'):
-        SIRSTDataset(root, 'all', exclude_near_test=True)
+def test_of_a_set_of_ones_own_they_are_measured(make_set, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    lists = {'train.txt': ['a', 'b', 'c'], 'test.txt': ['d', 'e']}
+    root = make_set('Own', ['a', 'b', 'c', 'd', 'e'], lists=lists)
+    shutil.copy(root / 'images' / 'd.png', root / 'images' / 'b.png')
+    for _ in range(2):  # measured, and found again
+        assert SIRSTDataset(root, 'trainval', exclude_near_test=True).image_ids == ['a', 'c']
+    assert '1 of 3 images nearly show a test image and are left out (b)' in caplog.text
+    assert len(SIRSTDataset(root, 'trainval')) == 3
+    assert len(SIRSTDataset(root, 'test', exclude_near_test=True)) == 2
+    alone = make_set('Alone', ['a', 'b'])
+    assert len(SIRSTDataset(alone, 'trainval', exclude_near_test=True)) == 2
