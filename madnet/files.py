@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -110,6 +111,15 @@ def _keep(path: Path, keep_as: Path) -> None:
 
 def _kind(path: Path) -> str:
     return 'a folder' if path.is_dir() else 'a device, pipe or socket'
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def remove_leftovers(folder: str | os.PathLike) -> None:

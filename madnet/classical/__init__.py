@@ -1,4 +1,7 @@
-"""Training-free detectors: from an image to a score map, by the formulas of their papers."""
+"""Training-free detectors: from an image to a score map, by the formulas of their papers.
+
+All of them raise a :class:`~madnet.errors.UserError` where the image or an argument is not as it is stated.
+"""
 
 from madnet.classical.detectors import DETECTORS, Detector, get_detector
 from madnet.classical.directional import max_mean, max_median
@@ -12,32 +15,3 @@ from madnet.classical.pstnn import pstnn
 from madnet.classical.ript import ript
 from madnet.classical.thresholds import DEFAULT_RULE, ThresholdRule, get_rule
 from madnet.classical.tri_layer import tllcm, wslcm
-
-__all__ = [
-    'DEFAULT_RULE',
-    'DETECTORS',
-    'Detector',
-    'ThresholdRule',
-    'aadcdd',
-    'aagd',
-    'admd',
-    'dog',
-    'get_detector',
-    'get_rule',
-    'hb_mlcm',
-    'ipi',
-    'ipi_alm',
-    'lcm',
-    'log',
-    'max_mean',
-    'max_median',
-    'mpcm',
-    'nram',
-    'pstnn',
-    'ring_top_hat',
-    'ript',
-    'rlcm',
-    'tllcm',
-    'top_hat',
-    'wslcm',
-]

@@ -22,9 +22,6 @@ def max_mean(image: np.ndarray, length: int = 15, border: str = 'replicate', cli
 
     Returns:
         (H, W) float64, in grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     return _background_difference(image, length, border, clip, _line_mean)
 
@@ -45,9 +42,6 @@ def max_median(
 
     Returns:
         (H, W) float64, in grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     return _background_difference(image, length, border, clip, _line_median)
 

@@ -25,9 +25,6 @@ def log(
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     score = np.zeros_like(grey)
@@ -54,9 +51,6 @@ def dog(image: np.ndarray, sigmas: tuple[float, float] = (1.0, 2.0)) -> np.ndarr
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     sigmas = _positive(sigmas, 'sigmas')

@@ -39,9 +39,6 @@ def ipi(
 
     Returns:
         (H, W) float64, ≥ 0; 1 is the range of the image.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     grid = PatchGrid(grey.shape, patch, step, flush)
@@ -196,9 +193,6 @@ def ipi_alm(
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     grid = PatchGrid(grey.shape, patch, step)

@@ -36,9 +36,6 @@ def lcm(
 
     Returns:
         (H, W) float64, ≥ 0.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     score = np.full_like(grey, -np.inf)
@@ -70,9 +67,6 @@ def rlcm(
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     (d,) = odd_sides(cell, 'cell')
@@ -110,9 +104,6 @@ def mpcm(
 
     Returns:
         (H, W) float64, in squared grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     score = np.full_like(grey, -np.inf)
@@ -151,9 +142,6 @@ def hb_mlcm(
 
     Returns:
         (H, W) float64, ≥ 0, up to 1e9.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     (boost,) = odd_sides(boost, 'boost')

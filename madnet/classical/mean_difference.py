@@ -29,9 +29,6 @@ def admd(
 
     Returns:
         (H, W) float64, ≥ 0, in squared grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     score = np.zeros_like(grey)
@@ -70,9 +67,6 @@ def aagd(
 
     Returns:
         (H, W) float64, ≥ 0, in squared grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     score = np.zeros_like(grey)
@@ -101,9 +95,6 @@ def aadcdd(
 
     Returns:
         (H, W) float64, ≥ 0, in cubed grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     score = np.zeros_like(grey)

@@ -19,9 +19,6 @@ def top_hat(image: np.ndarray, size: int = 5) -> np.ndarray:
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     (size,) = odd_sides(size, 'size')
     return cv2.morphologyEx(as_grey(image), cv2.MORPH_TOPHAT, np.ones((size, size), np.uint8))
@@ -42,9 +39,6 @@ def ring_top_hat(image: np.ndarray, outer: int = 13, inner: int = 9, body: int =
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     outer, inner, body = odd_sides((outer, inner, body), '(outer, inner, body)')
     if not inner <= body <= outer or inner == outer:

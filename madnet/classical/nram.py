@@ -36,9 +36,6 @@ def nram(
 
     Returns:
         (H, W) float64, ≥ 0; 1 is the range of the image.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     grid = PatchGrid(grey.shape, patch, step)

@@ -37,9 +37,6 @@ def pstnn(
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     grid = PatchGrid(grey.shape, patch, step)

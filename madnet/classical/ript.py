@@ -40,9 +40,6 @@ def ript(
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     grid = PatchGrid(grey.shape, patch, step)

@@ -30,9 +30,6 @@ def tllcm(
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     core = _core(grey)
@@ -71,9 +68,6 @@ def wslcm(
 
     Returns:
         (H, W) float64, ≥ 0.
-
-    Raises:
-        UserError: The image or an argument is not as stated.
     """
     grey = as_grey(image)
     if median:

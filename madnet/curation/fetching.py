@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from madnet.errors import UserError
-from madnet.files import read_json, write_json
+from madnet.files import read_json, sha256_of, write_json
 from madnet.progress import progress_bar
 
 #: Broken connections that are taken up again before one gives up, and seconds of silence that break one.
@@ -28,21 +28,6 @@ def is_url(source: str) -> bool:
 def download_folder() -> Path:
     """Where downloads are kept: ``~/.cache/madnet/downloads`` (``$XDG_CACHE_HOME``)."""
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'madnet' / 'downloads'
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open('rb') as file:
-        return (
-            hashlib.file_digest(file, 'sha256').hexdigest() if hasattr(hashlib, 'file_digest') else _sha(file)
-        )
-
-
-def _sha(file) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(_BLOCK):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
@@ -79,8 +64,8 @@ def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
                 f'{folder}: cannot be written ({error.strerror or error}); see $XDG_CACHE_HOME.'
             ) from None
         _version_file(part).unlink(missing_ok=True)
-    if sha256 and file_sha256(target) != sha256.lower():
-        found = file_sha256(target)
+    if sha256 and sha256_of(target) != sha256.lower():
+        found = sha256_of(target)
         target.unlink()
         raise UserError(
             f'{url}: SHA-256 {found}, expected {sha256}: not the file it should be, and removed; run again '

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from madnet import __version__
-from madnet.curation.fetching import download_folder, fetch, file_sha256, is_url
+from madnet.curation.fetching import download_folder, fetch, is_url
 from madnet.curation.inspection import Inspection, as_text, inspect
 from madnet.curation.mending import changes_text, write_mended
 from madnet.curation.unpacking import find_root, unpack
@@ -12,6 +12,7 @@ from madnet.curation.writing import NewSet, fresh_folder
 from madnet.datasets.catalogue import find_entry
 from madnet.datasets.layouts import layouts_in_words, read_folder
 from madnet.errors import UserError
+from madnet.files import sha256_of
 
 
 def prepare(
@@ -54,7 +55,7 @@ def prepare(
         path = fetch(source, download_folder(), sha256) if is_url(source) else Path(source).expanduser()
         unpacked = folder / '.unpacked'
         if path.is_file():
-            made['archive_sha256'] = file_sha256(path)
+            made['archive_sha256'] = sha256_of(path)
             if sha256 and made['archive_sha256'] != sha256.lower():
                 raise UserError(f'{path}: SHA-256 {made["archive_sha256"]}, expected {sha256}.')
             unpacked.mkdir()

@@ -1,6 +1,6 @@
 """Datasets: the catalogue of known ones, one class for all of them, synthetic scenes, and the transforms."""
 
-from madnet import _quiet_import  # noqa: F401  # isort: skip
+from madnet import _quiet_import  # isort: skip
 from . import transforms
 from .catalogue import Entry, find_entry, get_entry, known_datasets, split_ids
 from .duplicates import find_near_duplicates
@@ -9,21 +9,3 @@ from .scenes import Scene, synth_scene
 from .sirst_dataset import SIRSTDataset
 from .splits import SPLITS, ids_sha256
 from .synthetic import SyntheticSIRSTDataset
-
-__all__ = [
-    'LAYOUTS',
-    'SPLITS',
-    'Entry',
-    'SIRSTDataset',
-    'Scene',
-    'SyntheticSIRSTDataset',
-    'find_entry',
-    'find_near_duplicates',
-    'get_entry',
-    'ids_sha256',
-    'known_datasets',
-    'read_folder',
-    'split_ids',
-    'synth_scene',
-    'transforms',
-]

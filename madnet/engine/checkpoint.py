@@ -1,7 +1,6 @@
 """Checkpoints of a training: which of a folder to go on from, what lies in them, and how it is made plain."""
 
 import copy
-import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -172,19 +171,6 @@ def not_finite(model: nn.Module, state: Mapping[str, torch.Tensor]) -> list[str]
     return [
         k for k, v in floating.items() if (not v.isfinite().all() if k in parameters else v.isnan().any())
     ]
-
-
-def sha256_of(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
-    with open(path, 'rb') as f:
-        return hashlib.file_digest(f, 'sha256').hexdigest() if hasattr(hashlib, 'file_digest') else _sha256(f)
-
-
-def _sha256(f) -> str:  # Python 3.10 has no file_digest
-    digest = hashlib.sha256()
-    while block := f.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def to_plain(value: Any) -> Any:

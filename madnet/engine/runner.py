@@ -7,7 +7,6 @@ from contextlib import contextmanager
 import torch
 from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
-from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import distributed
@@ -21,7 +20,6 @@ from madnet.engine.checkpoint import (
 )
 from madnet.engine.checkpoint_file import read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
-from madnet.engine.optim.grouped import join_saved_groups
 from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes
 from madnet.engine.speed import make_fast
 from madnet.engine.workers import keep_workers_until_saved
@@ -176,8 +174,6 @@ class MadnetRunner(Runner):
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         if self._resume:
             load_weights(self.bare_model, checkpoint, filename)
-            if isinstance(self.optim_wrapper, OptimWrapper):
-                join_saved_groups(checkpoint, self.optim_wrapper.optimizer, self.bare_model)
         else:
             self._load_what_fits(checkpoint, filename)
         self._has_loaded = True

@@ -19,7 +19,7 @@ from mmseg.registry import DATASETS, METRICS
 import madnet
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.wrappers import inner_datasets
-from madnet.engine.checkpoint import load_weights, recorded_statistics, sha256_of
+from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, is_shipped, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
@@ -33,7 +33,7 @@ from madnet.evaluation import get_protocols
 from madnet.evaluation.evaluator import joined
 from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.thresholds import at_threshold, choose_threshold, parse_threshold, refuse_same_part
-from madnet.files import plain
+from madnet.files import plain, sha256_of
 from madnet.records import MetricsFile, write_results
 
 

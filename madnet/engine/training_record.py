@@ -1,6 +1,5 @@
 """How a checkpoint came to be, for the record of its test: read from what training wrote into it."""
 
-import ast
 import hashlib
 import json
 from collections.abc import Mapping
@@ -8,6 +7,7 @@ from typing import Any
 
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.config.dataset import set_name
+from madnet.engine.resuming import values_of
 
 #: Keys of a config that make a recipe; runs that differ in none of them differ in the seed at most.
 _RECIPE = ('model', 'train_dataloader', 'val_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
@@ -54,15 +54,10 @@ def trained_on(checkpoint: Mapping[str, Any]) -> list[str]:
 def _config_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """The config that training wrote into a checkpoint; empty where there is none that can be read."""
     meta = checkpoint.get('meta')
-    if not isinstance(meta, Mapping) or not isinstance(meta.get('cfg'), str):
-        return {}
+    text = meta.get('cfg') if isinstance(meta, Mapping) else None
     try:
-        return {
-            node.targets[0].id: _literal(node.value)
-            for node in ast.parse(meta['cfg']).body
-            if isinstance(node, ast.Assign)
-        }
-    except (AttributeError, RecursionError, SyntaxError, TypeError, ValueError):
+        return values_of(text) if isinstance(text, str) else {}
+    except (RecursionError, SyntaxError, TypeError, ValueError):
         return {}
 
 
@@ -74,17 +69,6 @@ def _choice(cfg: Mapping, meta: Mapping, epochs: int | None) -> str:
     dataset = (cfg.get('val_dataloader') or {}).get('dataset') or {}
     part = next((d.get('split') for d in [*dataset.get('datasets', ()), dataset] if d.get('split')), None)
     return f'{epoch}, the best {saver["save_best"]} on {part or "validation"!r}'
-
-
-def _literal(node: ast.expr) -> Any:
-    """The value of an expression of literals and ``dict(key=value)``, as mmengine writes configs."""
-    if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict' and not node.args:
-        return {k.arg: _literal(k.value) for k in node.keywords}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return [_literal(item) for item in node.elts]
-    if isinstance(node, ast.Dict):
-        return {ast.literal_eval(k): _literal(v) for k, v in zip(node.keys, node.values, strict=True) if k}
-    return ast.literal_eval(node)
 
 
 def _digest(value: Any) -> str:

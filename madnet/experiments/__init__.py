@@ -11,8 +11,6 @@ from madnet.experiments.plan import Plan, Run, read_plan
 from madnet.experiments.shard import find_shard
 from madnet.records import Comparison
 
-__all__ = ['compare']
-
 
 def compare(
     plan: str | None = None,

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from madnet.errors import UserError
 from madnet.experiments.plan import Run
+from madnet.files import sha256_of
 from madnet.records import MetricsFile, RunFile
 from madnet.records.reading import RecordFile
 
@@ -81,8 +82,6 @@ def _maps_in(folder: Path) -> int:
 
 @lru_cache
 def _digest(path: str, changed: int) -> str:
-    from madnet.engine.checkpoint import sha256_of
-
     return sha256_of(path)
 
 

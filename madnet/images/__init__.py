@@ -15,20 +15,3 @@ from madnet.images.frames import (
 from madnet.images.masks import MaskRule, fit_mask, read_mask
 from madnet.images.score_maps import read_scores
 from madnet.images.values import check_value_range, measure_range, to_channels
-
-__all__ = [
-    'EXTENSIONS',
-    'VIDEO_EXTENSIONS',
-    'MaskRule',
-    'check_value_range',
-    'count_frames',
-    'encode_jpeg',
-    'encode_png',
-    'fit_mask',
-    'image_size',
-    'measure_range',
-    'read_image',
-    'read_mask',
-    'read_scores',
-    'to_channels',
-]

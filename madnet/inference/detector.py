@@ -15,10 +15,11 @@ from torch import nn
 
 from madnet.classical.detectors import DETECTORS
 from madnet.datasets.image_pipeline import ImagePipeline
-from madnet.engine.checkpoint import load_weights, recorded_statistics, sha256_of
+from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
 from madnet.engine.config import check_config, load_config
 from madnet.errors import UserError, nearest
+from madnet.files import sha256_of
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS
 from madnet.images.values import ValueRange
 from madnet.pretrained import get_pretrained, list_pretrained, load_pretrained

@@ -1,6 +1,9 @@
-"""Networks and losses; importing this package registers all of them in mmseg's registries."""
+"""Networks and losses; importing this package registers all of them in mmseg's registries.
 
-from madnet import _quiet_import  # noqa: F401  # isort: skip
+``init_cfg`` is everywhere what it is in mmengine's ``BaseModule``.
+"""
+
+from madnet import _quiet_import  # isort: skip
 from madnet.models import backbones, heads, losses, necks, segmentors
 from madnet.models.backbones import *  # noqa: F403
 from madnet.models.deploy import switch_to_deploy

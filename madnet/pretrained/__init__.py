@@ -1,7 +1,5 @@
 """Networks with weights that come with the package, by name."""
 
-from madnet import _quiet_import  # noqa: F401  # isort: skip
+from madnet import _quiet_import  # isort: skip
 from madnet.pretrained.loading import load_pretrained
 from madnet.records import PretrainedEntry, get_pretrained, list_pretrained
-
-__all__ = ['PretrainedEntry', 'get_pretrained', 'list_pretrained', 'load_pretrained']

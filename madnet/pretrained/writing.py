@@ -14,13 +14,13 @@ from torch import nn
 
 from madnet.datasets.image_pipeline import ImagePipeline, pipeline_settings
 from madnet.datasets.sirst_dataset import TargetDataset
-from madnet.engine.checkpoint import load_weights, recorded_statistics, sha256_of
+from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.evaluation import evaluate
-from madnet.files import write_json, write_whole
+from madnet.files import sha256_of, write_json, write_whole
 from madnet.records import pretrained_index as index
 
 #: Headings that a model card must have.

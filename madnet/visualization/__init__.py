@@ -1,7 +1,5 @@
 """From counts, maps and curves that exist to pictures, tables and reports."""
 
-from madnet import _quiet_import  # noqa: F401  # isort: skip
+from madnet import _quiet_import  # isort: skip
 from madnet.visualization.overlay import draw_overlay
 from madnet.visualization.visualizer import IRSTDVisualizer
-
-__all__ = ['IRSTDVisualizer', 'draw_overlay']

@@ -15,9 +15,7 @@ from madnet.engine.checkpoint import LAST, read_checkpoint
 from madnet.engine.compiling import compile_parts
 from madnet.engine.hooks import LeanRuntimeInfoHook
 from madnet.engine.optim import GroupedOptimWrapperConstructor
-from madnet.engine.optim.grouped import join_saved_groups
 from madnet.engine.train import train
-from madnet.errors import UserError
 
 
 class Network(nn.Module):
@@ -73,49 +71,6 @@ class TestGroups:
             _train(model, wrapper, 5, seed=1)
         for a, b in zip(one.parameters(), other.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
-
-    @pytest.mark.parametrize('fused', [False, True])
-    def test_a_run_with_a_group_for_each_goes_on_with_few(self, fused):
-        torch.manual_seed(0)
-        one = Network()
-        before = _wrapper(DefaultOptimWrapperConstructor, one)
-        _train(one, before, 3, seed=1)
-        other = copy.deepcopy(one)
-        rates = [g['lr'] for g in before.optimizer.param_groups]
-        saved = {
-            'optimizer': copy.deepcopy(before.state_dict()),
-            'param_schedulers': [
-                {'base_values': [*rates, 0.01], '_last_value': [*rates, 0.01], 'last_step': 3}
-            ],
-        }
-        after = _wrapper(GroupedOptimWrapperConstructor, other, fused=fused)
-        join_saved_groups(saved, after.optimizer, other)
-        after.load_state_dict(saved['optimizer'])
-        assert saved['param_schedulers'][0]['base_values'] == [
-            *(g['lr'] for g in after.optimizer.param_groups),
-            0.01,
-        ]
-        assert saved['param_schedulers'][0]['last_step'] == 3
-        for model, wrapper in ((one, before), (other, after)):
-            _train(model, wrapper, 3, seed=2)
-        for a, b in zip(one.parameters(), other.parameters(), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
-
-    def test_a_run_with_few_is_left_alone(self):
-        model = Network()
-        wrapper = _wrapper(GroupedOptimWrapperConstructor, model)
-        saved = {'optimizer': wrapper.state_dict(), 'param_schedulers': []}
-        expected = copy.deepcopy(saved)
-        join_saved_groups(saved, wrapper.optimizer, model)
-        assert saved == expected
-
-    def test_a_run_with_other_groups_is_refused(self):
-        model = Network()
-        wrapper = _wrapper(GroupedOptimWrapperConstructor, model)
-        saved = {'optimizer': copy.deepcopy(wrapper.state_dict()), 'param_schedulers': []}
-        del saved['optimizer']['param_groups'][0]
-        with pytest.raises(UserError, match=r'saved with 3 groups .* has 4 groups .*--load-from'):
-            join_saved_groups(saved, wrapper.optimizer, model)
 
     def test_parameters_say_that_they_are_not_decayed(self):
         """Also where nothing is set by parameter; a rate of their own stays."""

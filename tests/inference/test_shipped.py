@@ -7,8 +7,8 @@ import pytest
 from clutter import scene
 
 from madnet.datasets import SIRSTDataset
-from madnet.engine.checkpoint import sha256_of
 from madnet.evaluation import evaluate
+from madnet.files import sha256_of
 from madnet.inference import Predictor
 from madnet.pretrained import get_pretrained, list_pretrained, load_pretrained, writing
 from madnet.records import pretrained_index as index

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from madnet.engine.checkpoint import load_weights, recorded_statistics, sha256_of, statistics_of
+from madnet.engine.checkpoint import load_weights, recorded_statistics, statistics_of
 from madnet.engine.checkpoint_file import find_checkpoint, is_shipped, read_checkpoint
 from madnet.engine.config import load_config
 from madnet.engine.convert import convert_checkpoint
@@ -12,6 +12,7 @@ from madnet.engine.runner import build_runner
 from madnet.engine.test import run_test
 from madnet.engine.train import train
 from madnet.errors import UserError
+from madnet.files import sha256_of
 from madnet.inference import Predictor
 from madnet.records import get_pretrained
 

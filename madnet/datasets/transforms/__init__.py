@@ -20,23 +20,3 @@ from .published_chain import (
 )
 from .sensor_defects import SensorDefects
 from .toolbox_crop import ToolboxCrop
-
-__all__ = [
-    'CopyPasteTargets',
-    'GainOffsetJitter',
-    'LoadSIRSTImage',
-    'LoadSIRSTMask',
-    'PackSIRSTInputs',
-    'PublishedBlur',
-    'PublishedFlip',
-    'PublishedRandomCrop',
-    'PublishedRandomScale',
-    'PublishedTestResize',
-    'RandomBlur',
-    'RandomNoise',
-    'RandomRot90',
-    'RandomTargetCrop',
-    'ScaleToMaximum',
-    'SensorDefects',
-    'ToolboxCrop',
-]

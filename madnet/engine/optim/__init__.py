@@ -9,13 +9,3 @@ from madnet.engine.optim.schedulers import (
     WarmupCosineLR,
     WarmupFlatDecayLR,
 )
-
-__all__ = [
-    'CPUAmpOptimWrapper',
-    'GroupedOptimWrapperConstructor',
-    'PublishedCosineLR',
-    'PublishedPolyLR',
-    'RampedEMA',
-    'WarmupCosineLR',
-    'WarmupFlatDecayLR',
-]

@@ -1,16 +1,12 @@
 """Few groups of parameters instead of one for each, and parameters that say that they are not decayed."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from mmengine.optim import DefaultOptimWrapperConstructor
 
 # mmengine's own registry: its build_optim_wrapper looks there, whatever the scope
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
-from torch.optim import Optimizer
-
-from madnet.errors import UserError
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -58,50 +54,3 @@ def _joined(groups: Sequence[dict]) -> list[dict]:
         else:
             found[settings] = {**group, 'params': list(group['params'])}
     return list(found.values())
-
-
-def join_saved_groups(checkpoint: dict, optimizer: Optimizer, model: nn.Module) -> None:
-    """Let a run that was saved with a group for every parameter go on with few; in place.
-
-    Args:
-        checkpoint: With ``optimizer`` and ``param_schedulers``.
-        optimizer: The one to go on with.
-        model: Whose parameters it has.
-
-    Raises:
-        UserError: The run was saved with other groups than either.
-    """
-    saved = checkpoint['optimizer']
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = optimizer.param_groups
-    sizes, saved_sizes = ([len(g['params']) for g in each] for each in (groups, saved['param_groups']))
-    if sizes == saved_sizes:
-        return
-    if saved_sizes != [1] * len(trained):
-        raise UserError(
-            f'the checkpoint was saved with {len(saved_sizes)} groups of {sum(saved_sizes)} parameters, the '
-            f'optimizer has {len(sizes)} groups of {sum(sizes)}: settings by parameter have changed, in the '
-            'config or in madnet, and training cannot go on. Start a new run from the weights: --load-from.'
-        )
-    # mmengine goes through modules as parameters() does
-    before = {id(p): i for i, p in enumerate(trained)}
-    moved = [[before[id(p)] for p in group['params']] for group in groups]
-    numbers = iter(range(len(trained)))
-    joined, state = [], {}
-    for old in moved:
-        new = [next(numbers) for _ in old]
-        joined.append({**saved['param_groups'][old[0]], 'params': new})
-        state |= {n: saved['state'][o] for n, o in zip(new, old, strict=True) if o in saved['state']}
-    saved['param_groups'], saved['state'] = joined, state
-    firsts = [old[0] for old in moved]
-    for scheduler in checkpoint.get('param_schedulers') or []:
-        for key, values in scheduler.items():
-            scheduler[key] = _of_groups(values, firsts, len(trained))
-
-
-def _of_groups(values: Any, firsts: Sequence[int], number: int) -> Any:
-    """A curve's values by group, of the groups that stay; mmengine appends one for the defaults."""
-    if isinstance(values, list | tuple) and len(values) in (number, number + 1):
-        kept = [values[i] for i in firsts]
-        return kept + list(values[number:]) if len(firsts) > 1 else kept
-    return values

@@ -1,4 +1,4 @@
-"""Learning-rate curves."""
+"""Learning-rate curves. ``optimizer`` comes from the runner, further arguments are mmengine's schedulers'."""
 
 import math
 from abc import ABC, abstractmethod
@@ -62,11 +62,9 @@ class PublishedPolyLR(_FactorScheduler):
     the last rates stay above zero, as in the published runs.
 
     Args:
-        optimizer: Given by the runner.
         warmup: w.
         power: Exponent of the polynomial.
         end: E; the runner gives its number of epochs.
-        kwargs: As every mmengine scheduler's.
     """
 
     def __init__(self, optimizer, *args, warmup: int = 5, power: float = 0.9, end: int, **kwargs):
@@ -88,11 +86,9 @@ class PublishedCosineLR(_FactorScheduler):
     half a cosine over E − w epochs from e = w + 1 on, which ends just above ``eta_min_ratio``·base.
 
     Args:
-        optimizer: Given by the runner.
         warmup: w.
         eta_min_ratio: Where the cosine would arrive, over the base learning rate.
         end: E; the runner gives its number of epochs.
-        kwargs: As every mmengine scheduler's.
     """
 
     def __init__(self, optimizer, *args, warmup: int = 10, eta_min_ratio: float = 0.01, end: int, **kwargs):
@@ -143,11 +139,9 @@ class WarmupCosineLR(_WarmupScheduler):
     2017).
 
     Args:
-        optimizer: Given by the runner.
         warmup_steps: Optimiser steps of the warm-up.
         eta_min_ratio: The last learning rate over the base one.
         end: The step where the curve ends; the runner gives its number of epochs.
-        kwargs: As every mmengine scheduler's.
     """
 
     def after_warmup(self, progress: float) -> float:
@@ -163,12 +157,10 @@ class WarmupFlatDecayLR(_WarmupScheduler):
     it, and only the decay is repeated.
 
     Args:
-        optimizer: Given by the runner.
         warmup_steps: Optimiser steps of the warm-up.
         decay_share: Share of the steps after the warm-up over which the rate falls, in (0, 1].
         eta_min_ratio: The last learning rate over the base one.
         end: The step where the curve ends; the runner gives its number of epochs.
-        kwargs: As every mmengine scheduler's.
 
     Raises:
         UserError: ``decay_share`` is not in (0, 1].

@@ -1,4 +1,8 @@
-"""Encoders: image → maps, finest first."""
+"""Encoders: image → maps, finest first.
+
+Their ``forward`` raises an :class:`~madnet.models.input_check.InputError` for an image with other channels
+than ``in_channels``, or with a side below 32 pixels.
+"""
 
 from madnet.models.backbones.abc_encoder import ABCEncoder
 from madnet.models.backbones.adadcm_encoder import AdaDCMEncoder

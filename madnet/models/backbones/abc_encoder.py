@@ -29,7 +29,6 @@ class ABCEncoder(PoolingEncoder):
             -B, -L.
         side: Height and width of the image in pixels, a multiple of 16 of at least 32; published are 256 and
             512. The attention alone has about 0.29 · side³ parameters.
-        init_cfg: As in mmengine.
 
     Raises:
         UserError: A side or width that makes no network.

@@ -20,10 +20,6 @@ class AdaDCMEncoder(PoolingEncoder):
         in_channels: Channels of the image, 1 or 3.
         base_channels: D, channels of the first map; each next one has twice as many.
         num_stages: Number of maps.
-        init_cfg: As in mmengine.
-
-    Raises:
-        InputError: In ``forward``, for an image with other channels or a side below 32 pixels.
     """
 
     def __init__(

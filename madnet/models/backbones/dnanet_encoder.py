@@ -25,11 +25,9 @@ class DNANetEncoder(PoolingEncoder):
         base_channels: Channels of the first map; each next one has twice as many.
         depths: Blocks of each stage, and so the number of maps. The published depths are (1, 2, 2, 2, 2),
             after ResNet-18; (1, 1, 1, 1, 1) and (1, 3, 4, 6, 3) after ResNet-10 and -34.
-        init_cfg: As in mmengine.
 
     Raises:
         UserError: A stage without blocks.
-        InputError: In ``forward``, for an image with other channels or a side below 32 pixels.
     """
 
     def __init__(

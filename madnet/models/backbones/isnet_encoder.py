@@ -18,9 +18,6 @@ class ISNetEncoder(ThinResNet):
         base_channels: D, channels of the first of the deep maps.
         blocks: Residual blocks of each layer; 4 as published.
         kwargs: Further arguments of :class:`ThinResNet`.
-
-    Raises:
-        InputError: In ``forward``, for an image with other channels or a side below 32 pixels.
     """
 
     def __init__(self, in_channels: int = 1, base_channels: int = 16, blocks: int = 4, **kwargs):

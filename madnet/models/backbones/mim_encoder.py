@@ -53,11 +53,9 @@ class MiMEncoder(BaseModule):
         drop_path: Probability in 0–1 of the last block's drop path, growing linearly from 0 over the blocks.
             0 as published.
         ss2d: Further arguments of :class:`~madnet.models.layers.SS2D`, e.g. ``dict(backend='torch')``.
-        init_cfg: As in mmengine.
 
     Raises:
         UserError: Widths or depths that make no network.
-        InputError: In ``forward``, for an image with other channels or a side below 32 pixels.
     """
 
     def __init__(

@@ -22,11 +22,9 @@ class MSHNetEncoder(BaseModule):
         in_channels: Channels of the image, 1 or 3.
         base_channels: C, channels of the first map; each next one has twice as many.
         depths: Blocks of each stage, and so the number of maps.
-        init_cfg: As in mmengine.
 
     Raises:
         UserError: A stage without blocks.
-        InputError: In ``forward``, for an image with other channels or a side below 32 pixels.
     """
 
     def __init__(

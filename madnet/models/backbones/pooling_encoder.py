@@ -19,7 +19,6 @@ class PoolingEncoder(BaseModule):
         in_channels: Channels of the image.
         widths: Channels of the maps.
         stages: What makes each map of the one before, the first of the image; none changes the size.
-        init_cfg: As in mmengine.
     """
 
     def __init__(

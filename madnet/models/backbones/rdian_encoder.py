@@ -29,10 +29,6 @@ class RDIANEncoder(BaseModule):
     Args:
         in_channels: Channels of the image, 1 (as published) or 3.
         base_channels: Channels of the full-resolution map, even; the other has twice as many.
-        init_cfg: As in mmengine.
-
-    Raises:
-        InputError: In ``forward``, for an image with other channels or a side below 32 pixels.
     """
 
     def __init__(

@@ -24,10 +24,6 @@ class RepISDEncoder(BaseModule):
         base_channels: C. The maps have C, 2C, 2C, … channels.
         num_stages: Number of maps, the plain one included.
         published_fold: See :class:`~madnet.models.layers.ECB`.
-        init_cfg: As in mmengine.
-
-    Raises:
-        InputError: In ``forward``, for an image with other channels or a side below 32 pixels.
     """
 
     def __init__(

@@ -23,7 +23,6 @@ class SCTransNetEncoder(PoolingEncoder):
         in_channels: Channels of the image, 1 or 3.
         base_channels: C. The maps have C, 2C, 4C, … channels, the last as many as the one before.
         num_stages: n.
-        init_cfg: As in mmengine.
 
     Raises:
         InputError: In ``forward``, for an image with other channels, a side below 32 pixels, or sides that

@@ -70,11 +70,9 @@ class ThinResNet(BaseModule):
             networks that their authors released.
         input_affine: Whether the normalisation of the image, the first operation, has learnt factors and
             offsets; the authors' networks have none.
-        init_cfg: As in mmengine.
 
     Raises:
         UserError: Another ``stem_stride``.
-        InputError: In ``forward``, for an image with other channels or a side below 32 pixels.
     """
 
     def __init__(

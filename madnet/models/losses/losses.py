@@ -1,5 +1,7 @@
 """The losses as registered modules, usable in our heads and in mmseg's one-channel heads."""
 
+from collections.abc import Callable
+
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -14,9 +16,15 @@ class MaskLoss(nn.Module):
     Args:
         loss_weight: Factor of the loss.
         loss_name: Name in the log; it must contain ``loss`` to take part in the gradient, as mmengine has it.
+        settings: Further arguments of the function.
+
+    Attributes:
+        function: (logits, target, valid, **settings) → scalar; all tensors (B, 1, H, W).
     """
 
-    def __init__(self, loss_weight: float, loss_name: str):
+    function: Callable[..., Tensor]
+
+    def __init__(self, loss_weight: float, loss_name: str, **settings):
         super().__init__()
         if 'loss' not in loss_name:
             # mmengine adds up what is called so and only logs the rest
@@ -25,6 +33,7 @@ class MaskLoss(nn.Module):
             )
         self.loss_weight = loss_weight
         self.loss_name = loss_name
+        self.settings = settings
 
     def forward(
         self,
@@ -49,7 +58,7 @@ class MaskLoss(nn.Module):
 
     def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
         """The loss function proper, all (B, 1, H, W) → scalar."""
-        raise NotImplementedError
+        return self.function(logits, target, valid, **self.settings)
 
 
 def _what_counts(
@@ -68,6 +77,8 @@ def _what_counts(
 class SoftIoULoss(MaskLoss):
     """Module of :func:`~madnet.models.losses.soft_iou_loss`."""
 
+    function = staticmethod(soft_iou_loss)
+
     def __init__(
         self,
         smooth: float = 1.0,
@@ -75,17 +86,14 @@ class SoftIoULoss(MaskLoss):
         loss_weight: float = 1.0,
         loss_name: str = 'loss_soft_iou',
     ):
-        super().__init__(loss_weight, loss_name)
-        self.smooth = smooth
-        self.per_image = per_image
-
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-        return soft_iou_loss(logits, target, valid, self.smooth, self.per_image)
+        super().__init__(loss_weight, loss_name, smooth=smooth, per_image=per_image)
 
 
 @MODELS.register_module()
 class SoftDiceLoss(MaskLoss):
     """Module of :func:`~madnet.models.losses.soft_dice_loss`."""
+
+    function = staticmethod(soft_dice_loss)
 
     def __init__(
         self,
@@ -96,16 +104,8 @@ class SoftDiceLoss(MaskLoss):
         loss_weight: float = 1.0,
         loss_name: str = 'loss_dice',
     ):
-        super().__init__(loss_weight, loss_name)
-        self.smooth = smooth
-        self.per_image = per_image
-        self.squared = squared
-        self.smooth_numerator = smooth_numerator
-
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-        return soft_dice_loss(
-            logits, target, valid, self.smooth, self.per_image, self.squared, self.smooth_numerator
-        )
+        how = dict(smooth=smooth, per_image=per_image, squared=squared, smooth_numerator=smooth_numerator)
+        super().__init__(loss_weight, loss_name, **how)
 
 
 @MODELS.register_module()
@@ -127,6 +127,8 @@ class MaskBCELoss(MaskLoss):
         UserError: ``begin`` or ``smoothing`` is not in 0–1.
     """
 
+    function = staticmethod(bce_loss)
+
     def __init__(
         self,
         pos_weight: float | None = None,
@@ -135,14 +137,12 @@ class MaskBCELoss(MaskLoss):
         begin: float = 0.0,
         smoothing: float = 0.0,
     ):
-        super().__init__(loss_weight, loss_name)
+        super().__init__(loss_weight, loss_name, pos_weight=pos_weight, smoothing=smoothing)
         if not 0 <= begin <= 1:
             raise UserError(f'MaskBCELoss: begin={begin}, expected a share of the epochs, from 0 to 1.')
         if not 0 <= smoothing < 1:
             raise UserError(f'MaskBCELoss: smoothing={smoothing}, expected 0 or more, and less than 1.')
-        self.pos_weight = pos_weight
         self.begin = begin
-        self.smoothing = smoothing
         self.active = begin == 0
 
     def set_epoch(self, epoch: int, max_epochs: int) -> None:
@@ -150,14 +150,14 @@ class MaskBCELoss(MaskLoss):
         self.active = epoch >= round(self.begin * max_epochs)
 
     def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-        if not self.active:
-            return logits.new_zeros(())
-        return bce_loss(logits, target, valid, self.pos_weight, self.smoothing)
+        return super().compute(logits, target, valid) if self.active else logits.new_zeros(())
 
 
 @MODELS.register_module()
 class EdgeLoss(MaskLoss):
     """Module of :func:`~madnet.models.losses.edge_loss`."""
+
+    function = staticmethod(edge_loss)
 
     def __init__(
         self,
@@ -168,14 +168,8 @@ class EdgeLoss(MaskLoss):
         loss_weight: float = 1.0,
         loss_name: str = 'loss_edge',
     ):
-        super().__init__(loss_weight, loss_name)
-        self.bce_weight = bce_weight
-        self.smooth = smooth
-        self.per_image = per_image
-        self.published = published
-
-    def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-        return edge_loss(logits, target, valid, self.bce_weight, self.smooth, self.per_image, self.published)
+        how = dict(bce_weight=bce_weight, smooth=smooth, per_image=per_image, published=published)
+        super().__init__(loss_weight, loss_name, **how)
 
 
 @MODELS.register_module()
@@ -192,6 +186,8 @@ class SLSLoss(MaskLoss):
         warming_up: Set by :meth:`set_epoch`; False before its first call.
     """
 
+    function = staticmethod(sls_loss)
+
     def __init__(
         self,
         warm_epoch: int = 5,
@@ -200,22 +196,13 @@ class SLSLoss(MaskLoss):
         loss_weight: float = 1.0,
         loss_name: str = 'loss_sls',
     ):
-        super().__init__(loss_weight, loss_name)
+        super().__init__(loss_weight, loss_name, with_shape=with_shape, published_empty=published_empty)
         self.warm_epoch = warm_epoch
         self.warming_up = False
-        self.with_shape = with_shape
-        self.published_empty = published_empty
 
     def set_epoch(self, epoch: int, max_epochs: int) -> None:
         """Say which epoch begins, counted from 0 (:class:`madnet.engine.hooks.EpochHook` does)."""
         self.warming_up = epoch <= self.warm_epoch
 
     def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-        return sls_loss(
-            logits,
-            target,
-            valid,
-            warm=self.warming_up,
-            with_shape=self.with_shape,
-            published_empty=self.published_empty,
-        )
+        return self.function(logits, target, valid, warm=self.warming_up, **self.settings)

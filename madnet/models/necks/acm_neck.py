@@ -39,7 +39,6 @@ class ACMUNetNeck(BaseModule):
         blocks: Residual blocks after each fusion.
         reduce_high: A Conv1×1 → BN → ReLU before the fusion, on the map from below, as in acm-pytorch
             and unlike the authors' U-Net.
-        init_cfg: As in mmengine.
     """
 
     def __init__(
@@ -84,7 +83,6 @@ class ACMFPNNeck(BaseModule):
             and the bottom.
         align_corners: Resize with the corners of both maps aligned, as the authors' network does, which
             implies ``stretch``.
-        init_cfg: As in mmengine.
     """
 
     def __init__(

@@ -26,7 +26,6 @@ class ALCNetNeck(BaseModule):
         align_corners: Enlarge with the corners of both maps aligned, as the published network does; by
             default by half-pixel centres, and what is beyond the finer map, where that has an odd side, is
             cut off at the right and the bottom.
-        init_cfg: As in mmengine.
     """
 
     def __init__(
@@ -70,7 +69,6 @@ class ALCNetBasicNeck(ACMUNetNeck):
     Args:
         in_channels: Channels of the pyramid's n >= 2 maps, each half as large as the one before, finest
             first.
-        init_cfg: As in mmengine.
     """
 
     def __init__(self, in_channels: Sequence[int], init_cfg: dict | list[dict] | None = None):

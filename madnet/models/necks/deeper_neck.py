@@ -16,7 +16,6 @@ class DeeperNeck(BaseModule):
     Args:
         in_channels: Channels of the pyramid's maps, finest first.
         out_channels: Channels of the added map; twice those of the last one by default.
-        init_cfg: As in mmengine.
     """
 
     def __init__(

@@ -24,7 +24,6 @@ class MambaNeck(DeeperNeck):
         depth: Number of Mamba blocks.
         drop_path: Probability in 0–1 of the last block's drop path, growing linearly from 0.
         ss2d: Further arguments of :class:`~madnet.models.layers.SS2D`, e.g. ``dict(states=8)``.
-        init_cfg: As in mmengine.
     """
 
     def __init__(

@@ -21,7 +21,6 @@ class MemA2MNeck(DeeperNeck):
         out_channels: Channels of the added map; twice those of the last one by default.
         mema2m: Further arguments of ``MemA2M``. ``slots``, the columns of its bank, hold for a MADNetHead
             behind it as well, unless that has its own.
-        init_cfg: As in mmengine.
     """
 
     def __init__(

@@ -27,7 +27,6 @@ class SCTransNetNeck(BaseModule):
             except in the last.
         depth: Blocks.
         expansion: See :class:`~madnet.models.layers.ComplementaryFFN`.
-        init_cfg: As in mmengine.
 
     Raises:
         UserError: Fewer than two maps, or an odd number of channels; in ``forward``, maps of other sizes.
