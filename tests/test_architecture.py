@@ -29,7 +29,10 @@ ROOMS = {
         *('classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'pretrained'),
         'visualization',
     },
-    'benchmarks': {'classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'ops', 'records'},
+    'benchmarks': {
+        *('classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'ops', 'records'),
+        'visualization',
+    },
     'experiments': {
         *('benchmarks', 'classical', 'datasets', 'engine', 'evaluation', 'models', 'records'),
         'visualization',

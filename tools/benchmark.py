@@ -19,6 +19,8 @@ examples:
       every backend of the selective scan beside the plain loop
   python tools/benchmark.py train --dataset nuaa --repeats 10
       images per second of our training step and of a plain form of the published one, in turn
+  python tools/benchmark.py gpu --minutes 10 --out work_dirs/h100
+      everything that a graphics card is to be quick at, in parts that cannot end each other, with a report
   python tools/benchmark.py classical --data NUAA-SIRST --methods tophat pstnn
       seconds an image of training-free detectors
 """
@@ -107,10 +109,21 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
 
 
+def add_gpu(parser: argparse.ArgumentParser) -> None:
+    """Options of ``gpu``."""
+    parser.add_argument(
+        '--minutes', type=float, default=10.0, metavar='M', help='for all of it (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--out', default='work_dirs/gpu', metavar='DIR', help='for report.md, report.json, steps.png, parts/'
+    )
+
+
 #: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.
 SUBCOMMANDS = {
     'classical': ('training-free detectors: seconds an image', add_classical),
     'evaluation': ('metrics per image, and memory', add_evaluation),
+    'gpu': ('all that a graphics card is to be quick at: scan, training step, tests', add_gpu),
     'models': ('networks: parameters, multiply-adds, time, memory', add_models),
     'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),
     'train': ('the training step, beside a plain form of the published one', add_train),

@@ -76,6 +76,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--split', help="part of the data set: test, val, trainval, ... (default: the config's, test)"
     )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='in half precision, and once more in full, to tell the difference in the metrics',
+    )
     add_test_time_options(parser)
     parser.add_argument(
         '--workers', type=int, default=1, help='processes, for a detector without training (default: 1)'
@@ -110,6 +115,7 @@ def main() -> int:
         options=options,
         trust_checkpoint=args.trust_checkpoint,
         workers=args.workers,
+        amp=args.amp,
         views=args.views,
         scales=args.scales,
         merge=args.merge,

@@ -57,7 +57,7 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         choices=['auto', 'fp16', 'bf16'],
-        help='mixed precision: fp16 (default on a GPU) or bf16 (the one kind on a CPU)',
+        help='mixed precision: bf16 (the default) or fp16 (the default of GPUs without bf16)',
     )
     parser.add_argument('--seed', type=int, help="random seed (default: the config's, 42)")
     parser.add_argument(

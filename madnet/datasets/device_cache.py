@@ -14,6 +14,7 @@ from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.synthetic import SyntheticSIRSTDataset
 from madnet.datasets.transforms.batched import Drawn, SampleBatch, apply_batch, draw, works_on_batches
 from madnet.datasets.transforms.formatting import PackSIRSTInputs
+from madnet.datasets.transforms.native_scale import RandomTargetCrop
 from madnet.datasets.transforms.sample_transform import DrawnTransform
 from madnet.datasets.wrappers import inner_datasets
 
@@ -130,6 +131,8 @@ def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
             return f'{dataset.dataset_name} makes new scenes in every epoch.'
         _, steps = _split(dataset)
         for step in steps:
+            if isinstance(step, RandomTargetCrop) and not isinstance(step.size, int):
+                return 'RandomTargetCrop takes sizes in turns.'
             if not works_on_batches(step):
                 return f'{type(step).__name__} has no form for batches.'
             if not isinstance(getattr(step, 'size', 0), int):

@@ -12,6 +12,7 @@ from madnet.engine.captured_step import CapturedStep, EagerStep, training_step
 from madnet.engine.optim.schedulers import longer_than_run
 from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
 from madnet.engine.resumable_sampler import ResumableSampler
+from madnet.engine.speed import tuning_for
 from madnet.engine.time_budget import TimeBudget
 from madnet.errors import UserError
 
@@ -151,7 +152,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.validation_due = True
         self.state_to_save = get_random_state()
         began = time.monotonic()
-        with preserved_random_state():
+        with preserved_random_state(), tuning_for(self.runner.val_dataloader.dataset):
             self.runner.val_loop.run()
         if self.budget is not None:
             self.budget.has_validated(time.monotonic() - began)
@@ -163,7 +164,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         model, loader = self.runner.model, self.runner.val_dataloader
         model.eval()
         seconds: list[float] = []
-        with preserved_random_state(), torch.no_grad():
+        with preserved_random_state(), torch.no_grad(), tuning_for(loader.dataset):
             for batch in itertools.islice(loader, 6):
                 began = time.monotonic()
                 model.val_step(batch)

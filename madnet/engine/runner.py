@@ -21,7 +21,7 @@ from madnet.engine.checkpoint import (
 from madnet.engine.checkpoint_file import read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
 from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes
-from madnet.engine.speed import make_fast
+from madnet.engine.speed import make_fast, tuning_for
 from madnet.engine.workers import keep_workers_until_saved
 from madnet.errors import UserError
 
@@ -127,7 +127,8 @@ class MadnetRunner(Runner):
         called whatever ends the test."""
         self.call_hook('test_begins')
         try:
-            return super().test()
+            with tuning_for(self.test_dataloader.dataset):
+                return super().test()
         finally:
             self.call_hook('run_ended')
 

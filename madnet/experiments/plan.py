@@ -95,7 +95,7 @@ class Run:
             return {'chosen': 'given weights' if self.checkpoint else None, 'epochs': None, 'rule': rule}
         loop = self.settings['train_cfg']
         validation = self.settings.get('val_dataloader')
-        epochs = loop.get('max_epochs')
+        epochs = None if loop.get('minutes') else loop.get('max_epochs')
         # where validation sees a single epoch, that is the last
         sees_one = epochs is not None and loop.get('val_interval', 1) >= epochs
         split = None if validation is None or sees_one else validation['dataset'].get('split', 'val')

@@ -1,0 +1,85 @@
+"""The measurements of a graphics card, where there is none: parts, report, a run of what a CPU can do."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from madnet.benchmarks import gpu
+from madnet.benchmarks.gpu import Part, as_markdown, judge
+from madnet.errors import UserError
+
+FIGURES = {
+    'step, width 16, published': {'state': 'done', 'ms': 50.0},
+    'step, width 16, captured': {'state': 'done', 'ms': 8.0, 'images/s': 2000.0},
+    'step, width 16, captured, compiled': {'state': 'ended after its time'},
+    'step, width 4, captured': {'state': 'done', 'ms': 4.0, 'images/s': 4000.0},
+    'whole training': {'state': 'failed: out of memory'},
+    'test, nuaa': {'state': 'done', 'seconds, fp32': 10.0},
+    'same losses': {'state': 'done', 'of the first ten': 1e-7},
+}
+
+
+def test_goals_are_judged_by_what_was_measured():
+    found = {name: value for name, _, value in judge(FIGURES)}
+    assert found['width 16: times as fast as the published form'] == 6.25
+    assert found['width 4: crops a second'] == 4000
+    assert found['MiM: times as fast as the published form'] is None
+    assert found['share of the bare step in a step of the whole tool'] is None
+    assert found['digits that eager and captured losses share, first ten steps'] == pytest.approx(7)
+    goals = [{'goal': n, 'least': least, 'found': v} for n, least, v in judge(FIGURES)]
+    page = as_markdown({'machine': {'torch': '2'}, 'minutes': 3.0, 'parts': FIGURES, 'goals': goals})
+    row = next(line for line in page.splitlines() if line.startswith('| width 16: crops'))
+    assert [cell.strip() for cell in row.strip('|').split('|')][1:] == ['1500', '2000', 'yes']
+    assert 'not measured' in page
+    assert '| no |' in page
+    assert 'failed: out of memory' in page
+
+
+def test_parts_that_need_a_card_say_so():
+    without = gpu.parts(on_gpu=False)
+    assert {p.name for p in without if p.why_not is None} >= {'scan, correctness', 'step, width 4, emulated'}
+    assert all(p.why_not == 'needs a GPU' for p in without if 'MiM' in p.name)
+    with_card = {p.name: p.why_not for p in gpu.parts(on_gpu=True)}
+    for width in (4, 8, 16, 32):
+        assert with_card[f'step, width {width}, captured'] is None
+
+
+def test_a_part_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch):
+    failed = gpu._in_process(Part('nothing, of that kind', 'no_such_kind', 1), 1, tmp_path)
+    assert failed['state'].startswith("failed: KeyError: 'no_such_kind'")
+    sleeper = 'import sys, time; open(sys.argv[-2], "w").write(\'{"ms": 3.0}\'); time.sleep(60)'
+    started = subprocess.Popen
+    monkeypatch.setattr(
+        gpu.subprocess,
+        'Popen',
+        lambda command, **how: started([command[0], '-c', sleeper, *command[3:]], **how),
+    )
+    hung = gpu._in_process(Part('a, sleeper', 'step', 1), -38, tmp_path)  # -38 · 1.5 + 60: three seconds
+    assert hung == {'state': 'ended after its time', 'ms': 3.0}
+
+
+@pytest.mark.parametrize('minutes', [0, float('nan')])
+def test_an_impossible_time_is_refused(minutes, tmp_path):
+    with pytest.raises(UserError, match='--minutes'):
+        gpu.benchmark(minutes, str(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason='small here, for CPUs')
+def test_a_whole_run_without_a_card(repository, tmp_path):
+    command = [sys.executable, 'tools/benchmark.py', 'gpu', '--minutes', '1', '--out', str(tmp_path)]
+    subprocess.run(command, cwd=repository, check=True)
+    report = json.loads((tmp_path / 'report.json').read_text())
+    states = {name: content['state'] for name, content in report['parts'].items()}
+    assert states['step, width 4, emulated'] == 'done'
+    assert report['parts']['step, width 4, emulated']['captured']
+    assert report['parts']['same losses']['of the first ten'] < 1e-4
+    worst = max(
+        v for v in report['parts']['scan, correctness']['differences'].values() if not isinstance(v, str)
+    )
+    assert worst < 1e-5
+    assert 'needs a GPU' in states['whole training']
+    assert (tmp_path / 'steps.png').stat().st_size > 5000
