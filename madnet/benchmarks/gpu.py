@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,15 +22,21 @@ from typing import Any
 import torch
 from mmengine.registry import init_default_scope
 
+from madnet.benchmarks.scan import make_inputs, shapes_at
+from madnet.benchmarks.scan_gpu import measure_scan
 from madnet.benchmarks.train import OurStep, PlainStep, Step
 from madnet.datasets.locate import locate
 from madnet.datasets.scenes import synth_scene
 from madnet.engine.test import run_test
-from madnet.engine.train import training_config
+from madnet.engine.train import train, training_config
 from madnet.errors import UserError
 from madnet.files import read_json, write_json, write_whole
 from madnet.images import encode_png
+from madnet.ops import selective_scan, selective_scan_backends
 from madnet.records import markdown_table
+
+#: Takes what a part has found so far.
+Write = Callable[[dict], object]
 
 #: Forms of a training step → options of the config; the published form is another program.
 FORMS: dict[str, dict[str, Any] | None] = {
@@ -98,9 +105,9 @@ def _no_data(name: str) -> str | None:
     return None
 
 
-def step(config: str, width: int | None, form: str, until: float) -> Iterator[dict]:
+def step(config: str, width: int | None, form: str, until: float, write: Write) -> None:
     """Milliseconds of a training step of 16 crops of 256², images a second, memory, and the share of the time
-    that the GPU was busy; one record after the other, each more than the one before."""
+    that the GPU was busy; written as it goes."""
     on_gpu = torch.cuda.is_available()
     options = (FORMS if on_gpu else CPU_FORMS)[form]
     batch, size = (16, 256) if on_gpu else (2, 64)
@@ -136,14 +143,14 @@ def step(config: str, width: int | None, form: str, until: float) -> Iterator[di
             walls.append(measured.time(10 if on_gpu else 1)[0])
             record |= {'ms': 1e3 * median(walls), 'ms, shortest': 1e3 * min(walls)}
             record['images/s'] = batch / median(walls)
-            yield record
+            write(record)
             if time.monotonic() > until:
                 break
         if on_gpu:
             record['peak MiB'] = torch.cuda.max_memory_allocated() / 2**20
-            yield record
+            write(record)
             record |= _busy(measured)
-        yield record
+        write(record)
 
 
 def _busy(measured: Step) -> dict:
@@ -171,11 +178,8 @@ def _images(folder: Path, size: int, number: int = 48) -> str:
     return str(folder)
 
 
-def scan_values(until: float) -> Iterator[dict]:
+def scan_values(until: float, write: Write) -> None:
     """The largest relative difference of a backend's values and gradients from the plain loop's, by shape."""
-    from madnet.benchmarks.scan import make_inputs, shapes_at
-    from madnet.ops import selective_scan, selective_scan_backends
-
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     record: dict[str, Any] = {'device': device, 'differences': {}}
     backends = [name for name in selective_scan_backends() if name != 'reference']
@@ -195,31 +199,25 @@ def scan_values(until: float) -> Iterator[dict]:
                 pairs = zip(outcome[backend], outcome['reference'], strict=True)
                 worst = max(((a - b).abs().max() / b.abs().max().clamp(min=1e-12)).item() for a, b in pairs)
                 record['differences'][f'{shape.name}, {backend}'] = worst
-        yield record
+        write(record)
         if time.monotonic() > until:
             return
 
 
-def scan_speed(until: float) -> Iterator[dict]:
+def scan_speed(until: float, write: Write) -> None:
     """Kernel and wall time of the scan, against mamba_ssm's where it is installed."""
-    from madnet.benchmarks.scan_gpu import measure_scan
-
     on_gpu = torch.cuda.is_available()
-    found: list[dict] = []
-    report = measure_scan(
+    measure_scan(
         sizes=[256, 512, 1024, 2048] if on_gpu else [64],
         batches=[1, 16] if on_gpu else [1],
         device='cuda' if on_gpu else 'cpu',
         until=until,
-        write=found.append,
+        write=write,
     )
-    yield report
 
 
-def same_losses(until: float) -> Iterator[dict]:
+def same_losses(until: float, write: Write) -> None:
     """How far losses of fifty steps are apart, eager and captured, from the same weights and batches."""
-    from madnet.engine.train import train
-
     on_gpu = torch.cuda.is_available()
     steps = 50 if on_gpu else 6
     record: dict[str, Any] = {'steps': steps}
@@ -248,10 +246,10 @@ def same_losses(until: float) -> Iterator[dict]:
         eager, captured = histories['eager'], histories['captured']
         record['largest relative difference'] = float((abs(eager - captured) / abs(eager)).max())
         record['of the first ten'] = float((abs(eager - captured) / abs(eager))[:10].max())
-        yield record
+        write(record)
 
 
-def test(dataset: str, until: float) -> Iterator[dict]:
+def test(dataset: str, until: float, write: Write) -> None:
     """Seconds that ``tools/test.py madnet_nano`` takes, without the start of Python."""
     record: dict[str, Any] = {}
     for name, half in (('fp32', False), ('half', True)):
@@ -262,15 +260,13 @@ def test(dataset: str, until: float) -> Iterator[dict]:
         record[f'seconds, {name}'] = seconds
         record[f'images/s, {name}'] = result.dataset['images'] / seconds
         record[f'nIoU, {name}'] = result.results['native']['nIoU']
-        yield record
+        write(record)
         if time.monotonic() > until:
             return
 
 
-def whole_training(until: float) -> Iterator[dict]:
+def whole_training(until: float, write: Write) -> None:
     """Milliseconds a step of a training with all its hooks, as ``tools/train.py`` runs it, width 16."""
-    from madnet.engine.train import train
-
     with tempfile.TemporaryDirectory() as scratch:
         options = {
             'selection': 'last',
@@ -289,7 +285,7 @@ def whole_training(until: float) -> Iterator[dict]:
             minutes=min(minutes, 1.0),
         )
         times = runner.message_hub.get_scalar('train/time').data[0]
-        yield {'steps': runner.iter, 'ms': 1e3 * float(times[len(times) // 4 :].mean())}
+        write({'steps': runner.iter, 'ms': 1e3 * float(times[len(times) // 4 :].mean())})
 
 
 def benchmark(minutes: float, out: str) -> dict:
@@ -391,7 +387,31 @@ def _faster(what: str) -> Callable[[Mapping[str, dict]], float]:
     return ratio
 
 
+def _against_mamba(which: str) -> Callable[[Mapping[str, dict]], float]:
+    """Kernel time of mamba_ssm's scan over ours, the worst of scans whose name begins with ``which``."""
+
+    def ratio(figures: Mapping[str, dict]) -> float:
+        ratios = []
+        for scan in figures['scan, speed']['scans']:
+            ours, theirs = (scan['measured'][name] for name in ('triton', 'mamba_ssm'))
+            if scan['scan'].startswith(which):
+                ratios += [theirs[k]['kernel'] / ours[k]['kernel'] for k in ('forward', 'with_backward')]
+        return min(ratios)
+
+    return ratio
+
+
+def _share_of_the_bound(figures: Mapping[str, dict]) -> float:
+    """Of the forward scans at 1024², all taken together: the least time possible over theirs."""
+    scans = [scan for scan in figures['scan, speed']['scans'] if scan['size'] == 1024]
+    least = sum(scan['times'] * max(scan['bound'].values()) for scan in scans)
+    return least / sum(scan['times'] * scan['measured']['triton']['forward']['kernel'] for scan in scans)
+
+
 GOALS = (
+    Goal('scan: times as fast as mamba_ssm, worst shape', 1, _against_mamba('')),
+    Goal('scan, inner: times as fast as mamba_ssm, worst shape', 2, _against_mamba('inner')),
+    Goal('scan at 1024²: share of the binding limit', 0.5, _share_of_the_bound),
     Goal('width 16: times as fast as the published form', 5, _faster('width 16')),
     Goal('width 16: crops a second', 1500, lambda f: f['step, width 16, captured']['images/s']),
     Goal('width 4: crops a second', 6000, lambda f: f['step, width 4, captured']['images/s']),
@@ -416,7 +436,7 @@ def judge(figures: Mapping[str, dict]) -> list[tuple[str, float, float | None]]:
     for goal in GOALS:
         try:
             rows.append((goal.name, goal.least, goal.found(figures)))
-        except (KeyError, ZeroDivisionError):
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):  # a part that left some of it out
             rows.append((goal.name, goal.least, None))
     return rows
 
@@ -488,8 +508,7 @@ def _measure_here(arguments: Sequence[str]) -> None:
     part = read_json(file.with_suffix('.part'))
     kinds = (step, scan_values, scan_speed, same_losses, test, whole_training)
     measure = {kind.__name__: kind for kind in kinds}[part['kind']]
-    for record in measure(**part['arguments'], until=time.monotonic() + seconds):
-        write_json(file, record)
+    measure(**part['arguments'], until=time.monotonic() + seconds, write=partial(write_json, file))
 
 
 if __name__ == '__main__':

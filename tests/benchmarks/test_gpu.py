@@ -19,6 +19,22 @@ FIGURES = {
     'whole training': {'state': 'failed: out of memory'},
     'test, nuaa': {'state': 'done', 'seconds, fp32': 10.0},
     'same losses': {'state': 'done', 'of the first ten': 1e-7},
+    'scan, speed': {
+        'state': 'done',
+        'scans': [
+            {
+                'scan': f'{kind} 0',
+                'size': 1024,
+                'times': 2,
+                'bound': {'bytes': 1e-6, 'exponentials': 2e-6},
+                'measured': {
+                    'triton': {key: {'kernel': 4e-06} for key in ('forward', 'with_backward')},
+                    'mamba_ssm': {key: {'kernel': theirs} for key in ('forward', 'with_backward')},
+                },
+            }
+            for kind, theirs in (('inner', 12e-6), ('outer', 6e-6))
+        ],
+    },
 }
 
 
@@ -26,6 +42,10 @@ def test_goals_are_judged_by_what_was_measured():
     found = {name: value for name, _, value in judge(FIGURES)}
     assert found['width 16: times as fast as the published form'] == 6.25
     assert found['width 4: crops a second'] == 4000
+    assert found['scan: times as fast as mamba_ssm, worst shape'] == 1.5
+    assert found['scan, inner: times as fast as mamba_ssm, worst shape'] == pytest.approx(3)
+    assert found['scan at 1024²: share of the binding limit'] == 0.5
+    assert all(value is None for _, _, value in judge({'scan, speed': {'state': 'failed: no', 'scans': []}}))
     assert found['MiM: times as fast as the published form'] is None
     assert found['share of the bare step in a step of the whole tool'] is None
     assert found['digits that eager and captured losses share, first ten steps'] == pytest.approx(7)
