@@ -317,13 +317,17 @@ def main() -> int:
 
     from madnet.engine.cli import run_tool
 
-    found = []
+    codes = []
     work = getattr(importlib.import_module(f'madnet.curation.{module}'), function)
-    code = run_tool(lambda: found.append(work(**options)))
-    if code or not found or not isinstance(found[0], str):
-        return code or next(iter(found), None) or 0
-    print(found[0])
-    return 0
+
+    def call() -> None:
+        result = work(**options)
+        if isinstance(result, str):
+            print(result)  # here, where a pipe whose reader has left is known
+        else:
+            codes.append(result or 0)
+
+    return run_tool(call) or next(iter(codes), 0)
 
 
 if __name__ == '__main__':

@@ -225,15 +225,9 @@ def checkpoints(work: Path, out: Path, rng: random.Random) -> list:
         content = torch.load(path, weights_only=True)
         state = content['state_dict']
         key = rng.choice([*state])
-        odd = [
-            torch.zeros(3),
-            None,
-            'x',
-            3,
-            torch.full_like(state[key], np.nan),
-            state[key].to(torch.float16),
-        ]
-        odd += [state[key].to_sparse() if state[key].ndim else 0, torch.full_like(state[key], 9e9), {}]
+        like = state[key].float()
+        odd = [torch.zeros(3), None, 'x', 3, torch.full_like(like, np.nan), torch.full_like(like, 9e9), {}]
+        odd += [like.to(torch.float16), like.to_sparse() if like.ndim else 0]
         state[rng.choice([key, f'{key}x', 'module.' + key])] = rng.choice(odd)
         torch.save(rng.choice([content, state, {'net': state}, [state], {'meta': 3, 'state_dict': 4}]), path)
     config, frame = work / 'tiny.py', work / 'set/images/1.png'
