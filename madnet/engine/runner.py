@@ -1,6 +1,7 @@
 """mmengine's Runner with what long runs lean on: exact resuming from whole checkpoints, a quiet console."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,6 +32,31 @@ def _is_of_use(record: logging.LogRecord) -> bool:
     return 'will be deprecated in future' not in record.getMessage()
 
 
+class _TellOnce:
+    """What a log file does that can not be written: a line on standard error, and the run goes on without.
+
+    ``logging`` itself would print a traceback for every record.
+
+    Args:
+        handler: The log file's.
+    """
+
+    def __init__(self, handler: logging.FileHandler):
+        self._handler, self._told = handler, False
+
+    def __call__(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            type(self._handler).handleError(self._handler, record)
+        elif not self._told:
+            self._told = True
+            reason = error.strerror or error
+            print(
+                f'{self._handler.baseFilename}: cannot be written ({reason}): the log has gaps.',
+                file=sys.stderr,
+            )
+
+
 @RUNNERS.register_module()
 class MadnetRunner(Runner):
     """The Runner of all tools.
@@ -51,7 +77,9 @@ class MadnetRunner(Runner):
         """mmengine's logger, whose console part is left to the progress bar and to warnings."""
         logger = super().build_logger(log_level, log_file, **kwargs)
         for handler in logger.handlers:
-            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            if isinstance(handler, logging.FileHandler):
+                handler.handleError = _TellOnce(handler)
+            elif isinstance(handler, logging.StreamHandler):
                 handler.setLevel(logging.WARNING)
                 handler.addFilter(_is_of_use)
         return logger
