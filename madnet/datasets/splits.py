@@ -78,7 +78,7 @@ def cut_validation(
     for i in ids:
         whole = i.rpartition('/')[0] if len(sequences) > 1 else ''
         groups.setdefault(whole or (str(int(i) // group) if group > 1 else i), []).append(i)
-    ranked = sorted(groups, key=lambda g: hashlib.sha256(g.encode()).hexdigest())
+    ranked = sorted(groups, key=lambda g: hashlib.sha256(g.encode(errors='surrogateescape')).hexdigest())
     n_val = max(round(share * len(ranked)), len(sequences) > 1)
     val = sorted(i for g in ranked[:n_val] for i in groups[g])
     fit = sorted(i for g in ranked[n_val:] for i in groups[g])

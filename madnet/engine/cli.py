@@ -32,6 +32,8 @@ def run_tool(function: Callable, *args, **kwargs) -> int:
         with 1.
     """
     allow_interrupts()
+    if hasattr(sys.stdout, 'reconfigure'):  # a name in other bytes than the terminal's must not end a tool
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         function(*args, **kwargs)
     except (Exception, KeyboardInterrupt) as e:

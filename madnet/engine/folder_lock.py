@@ -72,5 +72,8 @@ def _lock(descriptor: int, folder: str | os.PathLike) -> None:
             file=sys.stderr,
         )
         return
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, f'{os.getpid()} on {socket.gethostname()}\n'.encode(), 0)
+    try:
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, f'{os.getpid()} on {socket.gethostname()}\n'.encode(), 0)
+    except OSError as e:
+        raise OSError(e.errno, e.strerror, os.path.join(folder, LOCK)) from None

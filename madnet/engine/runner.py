@@ -1,12 +1,16 @@
 """mmengine's Runner with what long runs lean on: exact resuming from whole checkpoints, a quiet console."""
 
 import logging
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import master_only
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -25,6 +29,7 @@ from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes
 from madnet.engine.speed import make_fast, tuning_for
 from madnet.engine.workers import keep_workers_until_saved
 from madnet.errors import UserError
+from madnet.files import replacing
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:
@@ -32,29 +37,35 @@ def _is_of_use(record: logging.LogRecord) -> bool:
     return 'will be deprecated in future' not in record.getMessage()
 
 
-class _TellOnce:
-    """What a log file does that can not be written: a line on standard error, and the run goes on without.
+class _LogStream:
+    """A log file's stream; where it cannot be written, that is said once, and the run goes on without.
 
-    ``logging`` itself would print a traceback for every record.
-
-    Args:
-        handler: The log file's.
+    ``logging`` would print a traceback for every line, and mmengine, which writes to the stream itself, would
+    end.
     """
 
-    def __init__(self, handler: logging.FileHandler):
-        self._handler, self._told = handler, False
+    def __init__(self, stream: TextIO):
+        self._stream, self._failed = stream, False
 
-    def __call__(self, record: logging.LogRecord) -> None:
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            type(self._handler).handleError(self._handler, record)
-        elif not self._told:
-            self._told = True
-            reason = error.strerror or error
-            print(
-                f'{self._handler.baseFilename}: cannot be written ({reason}): the log has gaps.',
-                file=sys.stderr,
-            )
+    def write(self, text: str) -> None:
+        self._try(self._stream.write, text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, function: Callable, *args) -> None:
+        try:
+            function(*args)
+        except OSError as e:
+            if not self._failed:
+                print(
+                    f'{self._stream.name}: cannot be written ({e.strerror}): the log has gaps.',
+                    file=sys.stderr,
+                )
+            self._failed = True
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
 
 
 @RUNNERS.register_module()
@@ -78,11 +89,19 @@ class MadnetRunner(Runner):
         logger = super().build_logger(log_level, log_file, **kwargs)
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
-                handler.handleError = _TellOnce(handler)
+                if not isinstance(handler.stream, _LogStream):
+                    handler.stream = _LogStream(handler.stream)
             elif isinstance(handler, logging.StreamHandler):
                 handler.setLevel(logging.WARNING)
                 handler.addFilter(_is_of_use)
         return logger
+
+    @master_only
+    def dump_config(self) -> None:
+        """Write the config to the work folder, whole or not at all."""
+        name = os.path.basename(self.cfg.filename or f'{self.timestamp}.py')
+        with replacing(Path(self.work_dir, name)) as temporary:
+            self.cfg.dump(temporary)
 
     @staticmethod
     def build_dataloader(dataloader, seed=None, diff_rank_seed=False):

@@ -28,9 +28,11 @@ from mmengine.optim import (
 from mmengine.optim.scheduler import LinearLR
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, VISBACKENDS
 from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, Runner
 from mmengine.runner import checkpoint as upstream_checkpoint
+from mmengine.visualization import LocalVisBackend, Visualizer
+from mmengine.visualization.vis_backend import force_init_env
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import utils as loss_utils
 from mmseg.models.segmentors import EncoderDecoder
@@ -516,3 +518,22 @@ def test_flips_are_drawn_apart():
     drawn = [flip._choose_direction() for _ in range(20)]
     np.random.seed(1)
     assert [flip({'img': np.zeros((2, 2, 1))})['flip_direction'] for _ in range(20)] == drawn
+
+
+def test_local_backend_knows_its_files(tmp_path):
+    class Ours(LocalVisBackend):
+        @force_init_env
+        def add_config(self, config):
+            return self._config_save_file, self._img_save_dir
+
+        def _dump(self, value_dict, file_path, file_format):
+            dumped.append((value_dict, file_path, file_format))
+
+    dumped = []
+    VISBACKENDS.register_module(name='OursForThisTest')(Ours)
+    visualizer = Visualizer('local', None, [{'type': 'OursForThisTest'}], str(tmp_path))
+    (backend,) = visualizer._vis_backends.values()
+    folder = tmp_path / 'vis_data'
+    assert [*map(str, backend.add_config(None))] == [f'{folder}/config.py', f'{folder}/vis_image']
+    visualizer.add_scalars({'loss': 1.0}, 1)
+    assert [d[1:] for d in dumped] == [(f'{folder}/scalars.json', 'json')]

@@ -1,7 +1,8 @@
 """Runs a function in a process of its own and lets its k-th system call that writes below a folder fail.
 
-A seccomp filter hands every system call that opens for writing, writes, cuts, syncs, renames, links, removes or
-makes a folder to this process first, whoever makes it: Python, torch's C++ writer, OpenCV, a loading process.
+A seccomp filter hands every system call that opens for writing, writes, cuts, syncs, renames, links, removes
+or makes a folder to this process first, whoever makes it: Python, torch's C++ writer, OpenCV, a loading
+process.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,7 +70,8 @@ _CALLS = {
 }
 _BY_DESCRIPTOR = {1, 18, 20, 40, 326, 74, 75, 77, 285}
 _FLAGS = {2: 1, 257: 2}  # calls that count only where this argument says that they write
-_CAN_BE_SHORT = {'write', 'pwrite64', 'writev'}
+#: Calls that may do a part of what they are asked for.
+CAN_BE_SHORT = {'write', 'pwrite64', 'writev'}
 _NEEDS_NO_SPACE = {'rename', 'renameat', 'renameat2', 'unlink', 'unlinkat', 'rmdir', 'ftruncate', 'truncate'}
 
 _LISTENER = 250  # the descriptor under which the process keeps the listener until this one has fetched it
@@ -137,10 +140,8 @@ def supervised(
 
 def _kill_group(pid: int) -> None:
     """End what a process has left behind, and, where it is stuck, itself."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _run(function: Callable[[], int | None], out: int, err: int) -> None:
@@ -149,7 +150,8 @@ def _run(function: Callable[[], int | None], out: int, err: int) -> None:
         os.setsid()
         os.dup2(out, 1)
         os.dup2(err, 2)
-        sys.stdout, sys.stderr = (open(n, 'w', encoding='utf-8', closefd=False) for n in (1, 2))
+        sys.stdout = os.fdopen(1, 'w', encoding='utf-8', closefd=False)
+        sys.stderr = os.fdopen(2, 'w', encoding='utf-8', closefd=False)
         os.dup2(_install_filter(), _LISTENER)
         code = function() or 0
     except SystemExit as e:
@@ -235,11 +237,11 @@ class _Supervisor:
         failing = KINDS[self.kind]
         if len(self.outcome.calls) == self.at:
             self.outcome.failed = name, path
-            if self.kind == 'short' and name in _CAN_BE_SHORT and (done := _write_half(task, name, args)):
+            if self.kind == 'short' and name in CAN_BE_SHORT and (done := _write_half(task, name, args)):
                 self.cut = path
                 return done, 0
             return None, failing
-        if self.cut == path and name in _CAN_BE_SHORT:
+        if self.cut == path and name in CAN_BE_SHORT:
             self.cut = None
             return None, failing
         if self.outcome.failed and (

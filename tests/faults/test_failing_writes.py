@@ -1,4 +1,4 @@
-"""Every call that writes fails in turn, in every tool: no damaged file is taken for whole, no good one is lost."""
+"""Every call that writes fails in turn, in every tool: no file is damaged or lost, and it is one line."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from failing_writes import _CAN_BE_SHORT, KINDS, supervised
+from failing_writes import CAN_BE_SHORT, KINDS, supervised
 
 import madnet.components  # noqa: F401  so that no fork has to import it
 from madnet.engine.checkpoint import find_whole_checkpoint
@@ -24,6 +24,12 @@ from madnet.records.scalars import read_scalars
 
 #: Failures for each tool; all of them, thousands, take an hour: MADNET_FAULTS=100000.
 COUNT = int(os.environ.get('MADNET_FAULTS', '20'))
+SMALLER = """
+train_dataloader.update(batch_size=2, num_workers=1)
+train_dataloader['dataset'].update(length=2, size=48)
+val_dataloader['dataset'].update(length=1, size=48)
+train_cfg.update(max_epochs=2)
+"""
 LEFTOVERS = ('.writing', '.part')
 
 
@@ -32,107 +38,59 @@ class Row:
     """A tool.
 
     Attributes:
-        call: Function of (folder with what is read, folder to write to, whether it is the second of two runs whose
-            results differ) → the command line, from the tool's name on.
-        again: Whether it may write over the results of an earlier run.
+        line: The command line, from the tool's name on, with places for the folder that it reads from, the
+            folder that it writes to, and ``n``: 1 for the first run, 2 for the one whose calls fail.
+        again: Whether it may write over what an earlier run wrote.
         partial: Whether its tables hold what was done where it could not do all.
     """
 
-    call: Callable[[Path, Path, bool], list]
+    line: str
     again: bool = True
     partial: bool = False
 
 
-def _train(world, out, second):
-    return ['train', world / 'tiny.py', '--work-dir', out, *(['--resume'] if second else [])]
-
-
 ROWS = {
-    'evaluate': Row(
-        lambda w, o, n: ['evaluate', w / ('others' if n else 'maps'), w / 'set/masks', '--out', o]
-    ),
-    'compare': Row(
-        lambda w, o, n: (
-            ['evaluate', '--compare', w / 'maps', w / ('maps' if n else 'others'), w / 'set/masks']
-            + ['--out', o]
-        )
-    ),
-    'predict': Row(
-        lambda w, o, n: (
-            ['predict', 'tophat', w / 'set/images', '--format', 'all', '--out', o]
-            + ['--threshold', 0.6 if n else 0.5]
-        ),
-        partial=True,
-    ),
+    'evaluate': Row('evaluate {world}/maps{n} {world}/set/masks --out {out}'),
+    'compare': Row('evaluate --compare {world}/maps0 {world}/maps{n} {world}/set/masks --out {out}'),
+    'predict': Row('predict tophat {world}/set/images --format all --min-area {n} --out {out}', partial=True),
     'predict_jobs': Row(
-        lambda w, o, n: (
-            ['predict', 'tophat', w / 'set/images', '--out', o, '--jobs', 2]
-            + ['--threshold', 0.6 if n else 0.5]
-        ),
-        partial=True,
+        'predict tophat {world}/set/images --jobs 2 --min-area {n} --out {out}', partial=True
     ),
     'test': Row(
-        lambda w, o, n: (
-            ['test', w / f'test{n:d}.py', w / 'run/best.pth', '--out', o, '--save-scores']
-            + ['--show-dir', o / 'pictures']
-        )
+        'test {world}/test{n}.py {world}/run/best.pth --out {out} --save-scores --show-dir {out}/pictures'
     ),
-    'report': Row(lambda w, o, n: ['report', w / f'scored{n:d}', '--out', o, '--gallery', 1]),
-    'panel': Row(
-        lambda w, o, n: (
-            ['panel', w / 'set/images', w / 'set/masks', f'A={w / ("others" if n else "maps")}']
-            + ['--out', o / 'grid']
-        )
-    ),
-    'convert': Row(
-        lambda w, o, n: (
-            ['convert_checkpoint', 'madnet', w / 'run/best.pth', o / 'theirs.pth'] + ['--reverse']
-        ),
-        again=False,
-    ),
+    'report': Row('report {world}/scored{n} --out {out} --gallery 1'),
+    'panel': Row('panel {world}/set/images {world}/set/masks A={world}/maps{n} --out {out}/grid'),
+    'convert': Row('convert_checkpoint madnet {world}/run/best.pth {out}/a.pth --reverse', again=False),
     'pretrained': Row(
-        lambda w, o, n: (
-            ['pretrained', 'add', 'mine', w / 'tiny.py', w / 'run/best.pth']
-            + ['--card', w / f'card{n:d}.md', '--folder', o]
-        )
+        'pretrained add mine {world}/tiny.py {world}/run/best.pth --card {world}/card{n}.md --folder {out}'
     ),
-    'prepare': Row(lambda w, o, n: ['dataset', 'prepare', 'mine', w / 'set.zip', '--out', o / 'new'], False),
-    'fix': Row(lambda w, o, n: ['dataset', 'check', w / 'set', '--fix', o / 'new'], False),
-    'to_coco': Row(
-        lambda w, o, n: ['dataset', 'convert', w / 'set', '--to', 'coco', '--out', o / 'new'], False
-    ),
-    'to_masks': Row(
-        lambda w, o, n: ['dataset', 'convert', w / 'coco', '--to', 'madnet', '--out', o / 'new'], False
-    ),
-    'synth': Row(lambda w, o, n: ['dataset', 'synth', '--out', o / 'new', '--n', 3, '--size', 64], False),
-    'stats': Row(lambda w, o, n: ['dataset', 'stats', w / ('set2' if n else 'set'), '--out', o]),
-    'browse': Row(lambda w, o, n: ['dataset', 'browse', w / ('set2' if n else 'set'), '--out', o]),
-    'train': Row(_train),
-    'benchmark': Row(
-        lambda w, o, n: [
-            'benchmark',
-            'models',
-            w / 'tiny.py',
-            '--sizes',
-            64 if n else 32,
-            '--json',
-            o / 'a.json',
-        ]
-    ),
+    'prepare': Row('dataset prepare mine {world}/set.zip --out {out}/new', again=False),
+    'fix': Row('dataset check {world}/set --fix {out}/new', again=False),
+    'to_coco': Row('dataset convert {world}/set --to coco --out {out}/new', again=False),
+    'to_masks': Row('dataset convert {world}/coco --to madnet --out {out}/new', again=False),
+    'synth': Row('dataset synth --n 2 --size 64 --out {out}/new', again=False),
+    'stats': Row('dataset stats {world}/set{n} --out {out}'),
+    'browse': Row('dataset browse {world}/set{n} --out {out}'),
+    'benchmark': Row('benchmark models {world}/tiny.py --sizes {n}2 --json {out}/a.json'),
+    'train': Row('train {world}/tiny.py --work-dir {out}', again=False),
+    'resume': Row('train {world}/tiny.py --work-dir {out} --resume'),
 }
 
 
-def _tool(repository: Path, words: list) -> Callable[[], int]:
+def _tool(repository: Path, line: str) -> Callable[[], int]:
     """A tool as a function to call in a process of its own."""
+
+    name, *arguments = line.split()
 
     def call() -> int:
         torch.set_num_threads(1)
         cv2.setNumThreads(0)
-        path = repository / 'tools' / f'{words[0]}.py'
-        spec = importlib.util.spec_from_file_location(f'tool_{words[0]}', path)
+        path = repository / 'tools' / f'{name}.py'
+        spec = importlib.util.spec_from_file_location(f'tool_{name}', path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        sys.argv = [str(path), *map(str, words[1:])]
+        sys.argv = [str(path), *arguments]
         return module.main()
 
     return call
@@ -143,41 +101,38 @@ def world(tmp_path_factory, repository, tiny_text):
     """What the tools read: data sets, score maps, scored results, a training, configs, a model card."""
     root = tmp_path_factory.mktemp('world')
     rng = np.random.default_rng(0)
-    for name in ('set/images', 'set/masks', 'maps', 'others'):
+    for name in ('set1/images', 'set1/masks', 'maps0', 'maps1', 'maps2'):
         (root / name).mkdir(parents=True)
-    for i in range(3):
+    for i in range(5):
         mask = np.zeros((48, 48), np.uint8)
         mask[10 + i : 13 + i, 20:23] = 255
-        cv2.imwrite(str(root / f'set/masks/{i}.png'), mask)
+        cv2.imwrite(str(root / f'set1/masks/{i}.png'), mask)
         image = np.maximum(mask, rng.integers(0, 60, mask.shape))
-        cv2.imwrite(str(root / f'set/images/{i}.png'), image.astype(np.uint8))
-        for folder in ('maps', 'others'):
+        cv2.imwrite(str(root / f'set1/images/{i}.png'), image.astype(np.uint8))
+        for n in range(3):
             score = np.maximum(mask * 0.7, rng.integers(0, 160, mask.shape))
-            cv2.imwrite(str(root / folder / f'{i}.png'), score.astype(np.uint8))
-    (root / 'set/train.txt').write_text('0\n1\n')
-    (root / 'set/test.txt').write_text('2\n')
+            cv2.imwrite(str(root / f'maps{n}/{i}.png'), score.astype(np.uint8))
+    (root / 'set1/train.txt').write_text('0\n1\n2\n3\n')
+    (root / 'set1/test.txt').write_text('4\n')
+    shutil.copytree(root / 'set1', root / 'set')
+    shutil.copytree(root / 'set1', root / 'set2')
+    shutil.copy(root / 'set1/masks/1.png', root / 'set2/masks/0.png')
     shutil.make_archive(str(root / 'set'), 'zip', root, 'set')
-    shutil.copytree(root / 'set', root / 'set2')
-    cv2.imwrite(str(root / 'set2/masks/0.png'), np.roll(cv2.imread(str(root / 'set2/masks/0.png'), 0), 5))
-    (root / 'tiny.py').write_text(
-        tiny_text + 'train_dataloader.update(batch_size=2, num_workers=1)\n'
-        "train_dataloader['dataset'].update(length=4, size=48)\nval_dataloader['dataset'].update(length=2, size=48)\n"
-    )
-    for n in range(2):
-        length = f"test_dataloader['dataset'].update(length={2 + n}, size=48)\n"
-        (root / f'test{n}.py').write_text(tiny_text + length)
-        sections = '\n\n'.join(
-            f'## {s}\n\nAs said, {n}.' for s in ('Data', 'Recipe', 'Numbers', 'Cost', 'Limits')
-        )
+    (root / 'tiny.py').write_text(tiny_text + SMALLER)
+    for n in (1, 2):
+        lines = f"test_dataloader['dataset'].update(length={n}, size=48)\n"
+        (root / f'test{n}.py').write_text(tiny_text + lines)
+        (root / f'scored{n}').mkdir()
+        sections = '\n\n'.join(f'## {s}\n\n{n}.' for s in ('Data', 'Recipe', 'Numbers', 'Cost', 'Limits'))
         (root / f'card{n}.md').write_text(f'# mine\n\n{sections}\n')
-    for words in (
-        ['train', root / 'tiny.py', '--work-dir', root / 'run', '--cfg-options', 'train_cfg.max_epochs=2'],
-        ['evaluate', root / 'maps', root / 'set/masks', '--out', root / 'scored0'],
-        ['evaluate', root / 'others', root / 'set/masks', '--out', root / 'scored1'],
-        ['dataset', 'convert', root / 'set', '--to', 'coco', '--out', root / 'coco'],
+    for line in (
+        f'train {root}/tiny.py --work-dir {root}/run --cfg-options train_cfg.max_epochs=1',
+        f'evaluate {root}/maps1 {root}/set/masks --out {root}/scored1',
+        f'evaluate {root}/maps2 {root}/set/masks --out {root}/scored2',
+        f'dataset convert {root}/set --to coco --out {root}/coco',
     ):
-        done = supervised(_tool(repository, words), root)
-        assert done.code == 0, (words, done.err)
+        done = supervised(_tool(repository, line), root)
+        assert done.code == 0, (line, done.err)
     return root
 
 
@@ -202,7 +157,7 @@ def _is_whole(path: Path) -> bool:
         return True  # goes on growing, and nothing is read from it
     if path.suffix == '.pth':
         return bool(read_checkpoint(path))
-    if path.name == 'scalars.json' or path.parent.name == 'vis_data':
+    if path.parent.name == 'vis_data' and path.suffix == '.json':
         return read_scalars(path) is not None
     if path.suffix == '.json':
         return isinstance(json.loads(path.read_text()), dict)
@@ -256,59 +211,67 @@ def _faults(outcome, out: Path, old: dict, new: dict, same: set[str], kind: str,
     return wrong
 
 
+def _cases(calls: list[tuple[str, str]]) -> list[tuple[int, str]]:
+    """(number of the call, kind of failure) in random order, one of each call before the second of any."""
+    cases = [
+        (at, kind)
+        for at, (call, _) in enumerate(calls, 1)
+        for kind in KINDS
+        if kind != 'short' or call in CAN_BE_SHORT
+    ]
+    random.Random(0).shuffle(cases)
+    first = dict(reversed(cases))
+    return sorted(cases, key=lambda case: first[case[0]] != case[1])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ROWS)
 def test_every_call_that_writes_fails_in_turn(name, world, tmp_path, repository, monkeypatch):
     row, out = ROWS[name], tmp_path / 'out'
     monkeypatch.chdir(tmp_path)
 
-    def run(second, at=None, kind='ENOSPC'):
-        return supervised(_tool(repository, row.call(world, out, second)), out, at, kind)
+    def run(n, at=None, kind='ENOSPC'):
+        line = row.line.format(world=world, out=out, n=n)
+        return supervised(_tool(repository, line), out, at, kind)
 
     old = {}
     _put(out, old)
-    if row.again:
-        first = run(False) if name != 'train' else None
-        old = _read(world / 'run') if name == 'train' else _read(out)
-        assert name == 'train' or first.code == 0, first.err
+    if name == 'resume':
+        old = _read(world / 'run')
+    elif row.again:
+        done = run(1)
+        assert done.code == 0, done.err
+        old = _read(out)
     seconds = []
     for _ in range(2):
         _put(out, old)
-        done = run(True)
+        done = run(2)
         assert done.code == 0, done.err
         assert done.touched
         seconds.append(_read(out))
     new = seconds[1]
     same = {n for n in new if seconds[0].get(n) == new[n]}
     assert len(done.calls) > 3
-    cases = [
-        (at, kind)
-        for at, (call, _) in enumerate(done.calls, 1)
-        for kind in KINDS
-        if kind != 'short' or call in _CAN_BE_SHORT
-    ]
-    random.Random(0).shuffle(cases)
-    first = dict(
-        reversed(cases)
-    )  # of each call, the one that comes first: no call is left out for another's sake
-    cases.sort(key=lambda case: first[case[0]] != case[1])
+    cases = _cases(done.calls)
     chosen = cases[:COUNT]
     wrong, codes = [], Counter()
     for at, kind in sorted(chosen):
         _put(out, old)
-        outcome = run(True, at, kind)
+        outcome = run(2, at, kind)
         if outcome.failed is None:  # fewer calls this time
             codes['not reached'] += 1
             continue
         codes[outcome.code] += 1
         found = _faults(outcome, out, old, new, same, kind, row)
-        if name == 'train' and not found:
-            found = _train_faults(out)
-        wrong += [f'{kind} at {at}, {outcome.failed[0]} {outcome.failed[1]}: {fault}' for fault in found]
+        if name == 'resume' and not found:
+            found = _resume_faults(out)
+        for fault in found:
+            wrong.append(f'{kind} at {at}, {" ".join(outcome.failed)}: {fault}')
+            print(wrong[-1], flush=True)
     print(f'{name}: {len(done.calls)} calls, {len(chosen)} of {len(cases)} failures, codes {dict(codes)}')
     assert not wrong, f'{len(wrong)} of {len(chosen)}:\n' + '\n'.join(wrong[:40])
 
 
-def _train_faults(out: Path) -> list[str]:
-    epoch = find_whole_checkpoint(out, lambda line: None)[1]['meta']['epoch']
-    return [] if epoch >= 2 else [f'the newest whole checkpoint is of epoch {epoch}']
+def _resume_faults(out: Path) -> list[str]:
+    path, content = find_whole_checkpoint(out, lambda line: None)
+    return [] if content['meta']['epoch'] >= 1 else [f'{path.name} is of epoch {content["meta"]["epoch"]}']

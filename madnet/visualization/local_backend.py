@@ -1,0 +1,36 @@
+"""A training's config, curves and pictures as files, whole, or with an error that names the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import VISBACKENDS
+from mmengine.visualization import LocalVisBackend as Upstream
+from mmengine.visualization.vis_backend import force_init_env
+
+from madnet.files import replacing, write_whole
+from madnet.images import encode_png
+
+
+@VISBACKENDS.register_module(force=True)
+class LocalVisBackend(Upstream):
+    """In the place of mmengine's, which leaves half a config and says nothing of a picture that it lost."""
+
+    @force_init_env
+    def add_config(self, config: Config, **kwargs) -> None:
+        """Write the config."""
+        with replacing(self._config_save_file) as temporary:
+            config.dump(temporary)
+
+    @force_init_env
+    def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs) -> None:
+        """Write a picture, (H, W, 3) uint8 RGB, as ``<name>_<step>.png``."""
+        write_whole(Path(self._img_save_dir, f'{name}_{step}.png'), encode_png(image[..., ::-1]))
+
+    def _dump(self, value_dict: dict, file_path: str, file_format: str) -> None:
+        try:
+            super()._dump(value_dict, file_path, file_format)
+        except OSError as e:
+            raise OSError(e.errno, e.strerror, file_path) from None
