@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import madnet
+from madnet.text import printable
 
 
 def render_page(template: str, title: str, **context: Any) -> str:
@@ -30,5 +31,5 @@ def render_page(template: str, title: str, **context: Any) -> str:
     environment.filters['base64'] = lambda data: base64.b64encode(data).decode('ascii')
     made = datetime.now().astimezone().strftime('%Y-%m-%d %H:%M %Z')
     return environment.get_template(template).render(
-        title=title, made=made, version=madnet.__version__, **context
+        title=printable(title), made=made, version=madnet.__version__, **context
     )

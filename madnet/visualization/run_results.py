@@ -21,6 +21,7 @@ from madnet.records import (
     read_per_image,
 )
 from madnet.records.scalars import merge_scalars, read_scalars
+from madnet.text import printable
 from madnet.visualization.material import Material
 
 
@@ -123,7 +124,7 @@ def load_result(
     else:
         material = Material.from_dataset(name) if name and not report.sets else Material()
     return RunResult(
-        label=label or folder.resolve().name,
+        label=printable(label or folder.resolve().name),
         path=metrics if report else folder,
         report=report,
         per_image=read_per_image(metrics.with_name('per_image.csv')),
@@ -161,7 +162,7 @@ def load_results(
     for given, result in results:
         if not given and own.count(result.label) > 1:
             above = result.path.resolve().parents[1 if result.report else 0].name
-            result = replace(result, label=f'{above}/{result.label}')
+            result = replace(result, label=printable(f'{above}/{result.label}'))
         loaded.append(result)
     return loaded
 
