@@ -1,7 +1,5 @@
 """Files that are written whole or not at all, and JSON that is read with one line for what is wrong."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

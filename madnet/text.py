@@ -1,7 +1,5 @@
 """Names that come from outside, made safe to print, to encode and to put into tables."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

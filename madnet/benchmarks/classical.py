@@ -3,8 +3,6 @@
 What they find is measured by ``tools/test.py`` and ``tools/compare.py --networks classical``.
 """
 
-from __future__ import annotations
-
 import itertools
 import statistics
 import time

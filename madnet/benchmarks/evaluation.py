@@ -1,7 +1,5 @@
 """How fast evaluation is, beside a loop over thresholds and beside the package ``pyirstdmetrics``."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path

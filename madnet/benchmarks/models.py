@@ -1,7 +1,5 @@
 """What networks cost: parameters, multiply-adds, time and memory of a forward pass and of a training step."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import time

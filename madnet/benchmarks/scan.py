@@ -5,8 +5,6 @@ sentences: an inner scan of n sequences of 16 words (4 · 8 · 2^i channels) and
 sentences (4 · 64 · 2^i channels), twelve scans to a forward pass.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from typing import NamedTuple

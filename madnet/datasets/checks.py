@@ -1,7 +1,5 @@
 """What is wrong with a data set is said when it is opened, not in the middle of training."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import Counter

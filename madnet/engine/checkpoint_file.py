@@ -1,7 +1,5 @@
 """Reading checkpoint files: told apart by their bytes, checked for damage, and nothing in them runs."""
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import io

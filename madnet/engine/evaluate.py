@@ -1,7 +1,5 @@
 """What ``tools/evaluate.py`` does: score or compare folders, print, write."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan

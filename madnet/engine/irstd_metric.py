@@ -1,7 +1,5 @@
 """The metric of training and testing loops: a thin shell over :class:`Evaluator`."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 

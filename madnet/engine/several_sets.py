@@ -1,7 +1,5 @@
 """Data sets that are scored together: what files and the terminal say of each, and of all."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What a score map and a mask may look like, and their resizing."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

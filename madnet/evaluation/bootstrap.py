@@ -1,7 +1,5 @@
 """How far a number can be trusted: bootstrap over images, and spread over seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from math import nan, sqrt
 

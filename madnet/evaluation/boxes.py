@@ -1,7 +1,5 @@
 """The box view: components as detections, scored as in object detection."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from math import nan

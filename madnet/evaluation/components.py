@@ -1,7 +1,5 @@
 """Connected components of a binary map, and what pairs of them have in common: the base of Pd and Fa."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

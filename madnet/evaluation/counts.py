@@ -1,7 +1,5 @@
 """One image under one protocol: from a score map and a mask to named counts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import nan
 

@@ -1,7 +1,5 @@
 """Scoring maps that any other program has written to a folder."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence

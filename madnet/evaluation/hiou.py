@@ -1,8 +1,6 @@
 """Hierarchical IoU and its error analysis, after "Rethinking Evaluation of Infrared Small Target Detection"
 (NeurIPS 2025 Datasets and Benchmarks, arXiv 2509.16888)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

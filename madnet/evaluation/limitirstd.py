@@ -1,7 +1,5 @@
 """The score of the LimitIRSTD challenge: accuracy and thrift in one number."""
 
-from __future__ import annotations
-
 #: The challenge's reference model: parameters, and multiply-accumulates on one 512×512 image.
 REFERENCE_PARAMS = 2.225e6
 REFERENCE_MACS = 12.56e9

@@ -1,7 +1,5 @@
 """Targets and predicted components of one image: who is matched, who is missed, what is a false alarm."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """From the counts of a set's images to its numbers: pure functions."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -20,7 +18,7 @@ from madnet.evaluation.protocols import Protocol
 from madnet.evaluation.strata import TARGET, by_count, by_scr, by_size
 
 #: The counts of an image that are one number.
-COUNTS = tuple(field.name for field in fields(ImageCounts) if field.type in ('int', 'float'))
+COUNTS = tuple(field.name for field in fields(ImageCounts) if field.type in (int, float))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Pixel-level numbers from counts: IoU, nIoU, precision, recall, F1."""
 
-from __future__ import annotations
-
 from math import fsum, nan
 
 import numpy as np

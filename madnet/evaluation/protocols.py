@@ -6,8 +6,6 @@ runs. ``native`` is the one to quote. The others reproduce what published code c
 that a number can be put beside a published one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 

@@ -3,8 +3,6 @@
 Nothing else in the package decides what foreground, a match or a false alarm is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

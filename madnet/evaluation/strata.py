@@ -1,7 +1,5 @@
 """Where a detector fails: its numbers by target size, contrast and count."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

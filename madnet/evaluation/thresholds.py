@@ -1,7 +1,5 @@
 """A threshold in place of the protocols' own: a number, or the best one of another part of the data."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """``tools/compare.py``: many networks, data sets and seeds, trained and tested alike, in one table."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A command that runs on beside other work: ``python -m madnet.experiments.background FOLDER SCRIPT …``."""
 
-from __future__ import annotations
-
 import os
 import runpy
 import subprocess

@@ -1,7 +1,5 @@
 """What the networks of a comparison cost, measured once for each network and data set."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path

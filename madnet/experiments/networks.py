@@ -1,7 +1,5 @@
 """Which config file a network's name stands for, and how tables call it: the layout of ``configs/``."""
 
-from __future__ import annotations
-
 import functools
 import os
 from pathlib import Path

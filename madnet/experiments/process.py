@@ -1,7 +1,5 @@
 """Runs in processes of their own, on the GPU of their share."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

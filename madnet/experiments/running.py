@@ -1,7 +1,5 @@
 """Doing the runs of a comparison, so that no run can end the others."""
 
-from __future__ import annotations
-
 import sys
 import time
 import traceback

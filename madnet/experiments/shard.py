@@ -1,7 +1,5 @@
 """A process's share of the runs of a comparison."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the folder of a run says: how far it is, and the numbers that count."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache

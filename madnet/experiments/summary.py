@@ -1,7 +1,5 @@
 """From finished runs to tables, a plot, and ``comparison.json``."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date

@@ -1,7 +1,5 @@
 """Image files to arrays: any depth, one frame or many; and arrays to PNG."""
 
-from __future__ import annotations
-
 import io
 import json
 import math

@@ -1,7 +1,5 @@
 """Mask files to grey values, by one rule for every kind of file."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

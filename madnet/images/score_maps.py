@@ -1,7 +1,5 @@
 """Score maps that any program has written: files to numbers."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

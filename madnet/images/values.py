@@ -1,7 +1,5 @@
 """Grey values of any sensor on the 0–255 scale that networks and methods see."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
 

@@ -1,7 +1,5 @@
 """Prediction as a command: images in, files out."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """Which detector a user means: a shipped one, a training-free one, or a config with its checkpoint."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What may be given to a predictor: files, folders, arrays, and lists of them."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Predictions on disk: pictures, tables, and labels for other programs."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a detector says of one image: a score map, a mask, and the targets in it."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path

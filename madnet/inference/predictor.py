@@ -1,7 +1,5 @@
 """From an image to its targets."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Large images in overlapping tiles, put together without seams."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

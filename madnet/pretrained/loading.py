@@ -1,7 +1,5 @@
 """From a name to a network with its weights and its preprocessing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

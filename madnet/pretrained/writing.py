@@ -1,7 +1,5 @@
 """From a trained checkpoint and its model card to weights that ship with the package."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

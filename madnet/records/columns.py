@@ -1,7 +1,5 @@
 """The columns of every table: each metric with its unit, its decimals, and which direction is better."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """``comparison.json``: many networks, data sets and seeds, trained and tested alike."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal

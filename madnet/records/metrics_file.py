@@ -1,7 +1,5 @@
 """``metrics.json`` and ``per_image.csv``: what a test or a scoring of folders found."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

@@ -1,7 +1,5 @@
 """The index of shipped weights: ``index.json`` and the files that it names, all in ``madnet/pretrained``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """From the content of a JSON file to a dataclass: strict about what is missing, lenient about what is new."""
 
-from __future__ import annotations
-
 import os
 import types
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """One table of results as plain text, Markdown, CSV, LaTeX and HTML cells."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """``run.json``: how far one run of a comparison has come."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 

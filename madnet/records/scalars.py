@@ -1,7 +1,5 @@
 """mmengine's ``scalars.json``: what a training logged."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Accuracy against cost, one mark for each method, with labels that keep out of each other's way."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 

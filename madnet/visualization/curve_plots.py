@@ -1,7 +1,5 @@
 """Curves of results and of training."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

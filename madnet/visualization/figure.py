@@ -1,7 +1,5 @@
 """Figures at the size that papers print, without any state shared between them."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

@@ -1,7 +1,5 @@
 """The images that a method does worst and best on, drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The qualitative grid from folders of files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path

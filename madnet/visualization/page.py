@@ -1,7 +1,5 @@
 """HTML pages that need nothing from elsewhere: one frame, one style, light and dark."""
 
-from __future__ import annotations
-
 import base64
 from datetime import datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """A report of one or many results: a self-contained page, tables and figures for a paper."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Sequence

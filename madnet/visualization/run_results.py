@@ -1,7 +1,5 @@
 """Results of one run on disk: ``metrics.json`` and what lies beside it."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Score maps as surfaces, as the field's papers show them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

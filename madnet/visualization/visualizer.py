@@ -1,7 +1,5 @@
 """mmengine's visualiser for infrared small targets."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from mmengine.dist import master_only
