@@ -122,7 +122,7 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
 #: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.
 SUBCOMMANDS = {
     'classical': ('training-free detectors: seconds an image', add_classical),
-    'evaluation': ('metrics per image, and memory', add_evaluation),
+    'evaluation': ('metrics: time per image', add_evaluation),
     'gpu': ('all that a graphics card is to be quick at: scan, training step, tests', add_gpu),
     'models': ('networks: parameters, multiply-adds, time, memory', add_models),
     'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),

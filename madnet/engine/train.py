@@ -30,34 +30,17 @@ def train(
     config: str,
     work_dir: str | None = None,
     resume: bool | str = False,
-    load_from: str | None = None,
-    amp: str | None = None,
-    seed: int | None = None,
-    launcher: str = 'none',
-    options: Sequence[str] | Mapping[str, Any] | None = None,
     trust_checkpoint: bool = False,
-    dataset: str | None = None,
-    skip_nonfinite: int = 0,
-    minutes: float | None = None,
     began: float | None = None,
+    **how: Any,
 ) -> MadnetRunner:
     """Train the network of a config.
 
     Args:
-        config: Path of a config file.
-        work_dir: Where checkpoints and logs go; default ``work_dirs/<name of the config>_<data set>``.
-        resume: True goes on from the newest whole checkpoint in ``work_dir``; a path from that file.
-        load_from: Start from these weights; overrides the config's.
-        amp: None, ``'fp16'``, ``'bf16'``, or ``'auto'`` (bf16, except on GPUs that lack it).
-        seed: Overrides the config's.
-        launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
-        options: ``KEY=VALUE`` pairs that override the config, or a dict of dotted keys and values.
+        config, work_dir, resume: As of :func:`training_config`.
         trust_checkpoint: Whether checkpoints may hold pickled objects.
-        dataset: As of :func:`~madnet.engine.config.load_config`.
-        skip_nonfinite: Number of steps with an infinite loss or gradient, or NaN, that may be left out.
-        minutes: Train for this long, all included, with the schedules of the config laid over the time;
-            resuming, what earlier processes have spent counts.
-        began: When that time began to run, of ``time.monotonic()``; None for now.
+        began: When the ``minutes`` began to run, of ``time.monotonic()``; None for now.
+        how: Further arguments of :func:`training_config`.
 
     Returns:
         The runner, after training.
@@ -69,11 +52,9 @@ def train(
         TrainingStopped: A signal asked to stop; all is saved.
     """
     start = time.monotonic()
-    cfg = training_config(
-        config, work_dir, resume, load_from, amp, seed, launcher, options, dataset, skip_nonfinite, minutes
-    )
-    _check_launcher(launcher)
-    with own_folder(cfg.work_dir) if _is_first_process(launcher) else nullcontext():
+    cfg = training_config(config, work_dir, resume, **how)
+    _check_launcher(cfg.launcher)
+    with own_folder(cfg.work_dir) if _is_first_process(cfg.launcher) else nullcontext():
         return _train(cfg, bool(resume), trust_checkpoint, start if began is None else began)
 
 
@@ -124,12 +105,30 @@ def training_config(
     amp: str | None = None,
     seed: int | None = None,
     launcher: str = 'none',
-    options: list[str] | None = None,
+    options: Sequence[str] | Mapping[str, Any] | None = None,
     dataset: str | None = None,
     skip_nonfinite: int = 0,
     minutes: float | None = None,
 ) -> Config:
-    """The whole config that :func:`train` trains by; the arguments are the same."""
+    """The whole config that :func:`train` trains by.
+
+    Args:
+        config: Path of a config file.
+        work_dir: Where checkpoints and logs go; default ``work_dirs/<name of the config>_<data set>``.
+        resume: True goes on from the newest whole checkpoint in ``work_dir``; a path from that file.
+        load_from: Start from these weights; overrides the config's.
+        amp: None, ``'fp16'``, ``'bf16'``, or ``'auto'`` (bf16, except on GPUs that lack it).
+        seed: Overrides the config's.
+        launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
+        options: ``KEY=VALUE`` pairs that override the config, or a dict of dotted keys and values.
+        dataset: As of :func:`~madnet.engine.config.load_config`.
+        skip_nonfinite: Number of steps with an infinite loss or gradient, or NaN, that may be left out.
+        minutes: Train for this long, all included, with the schedules of the config laid over the time;
+            resuming, what earlier processes have spent counts.
+
+    Raises:
+        UserError: The config is not as it should be, or the arguments exclude each other.
+    """
     if is_shipped(config):
         raise UserError(
             f'config {config}: shipped weights, for prediction and tests. To train from them, take the '
