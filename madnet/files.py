@@ -26,6 +26,7 @@ _ADVICE = {
     errno.EPERM: _PERMISSION,
     errno.ENOENT: 'It is missing, or was removed or moved while the run went on.',
     errno.ENOTDIR: 'A part of the path is a file.',
+    errno.ELOOP: 'It is a symbolic link, through which nothing is written; remove it.',
     errno.EMFILE: 'Raise the limit (ulimit -n), or use fewer loading processes.',
     errno.ENFILE: 'Use fewer loading processes.',
     errno.EIO: 'See to the disk, then run it again; a training goes on with --resume.',
@@ -118,6 +119,12 @@ def sha256_of(path: str | os.PathLike) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def not_following(path: str, flags: int) -> int:
+    """An ``opener`` of :func:`open` for files that grow, such as logs: it refuses a symbolic link, which
+    somebody may have planted to have another file overwritten."""
+    return os.open(path, flags | getattr(os, 'O_NOFOLLOW', 0), 0o666)
 
 
 def remove_leftovers(folder: str | os.PathLike) -> None:

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from madnet.errors import UserError
-from madnet.files import json_text, read_json, remove_leftovers, replacing, write_json, write_whole
+from madnet.files import (
+    json_text,
+    not_following,
+    read_json,
+    remove_leftovers,
+    replacing,
+    what_to_do,
+    write_json,
+    write_whole,
+)
 
 
 def test_text_and_bytes_arrive_and_folders_are_made(tmp_path):
@@ -127,3 +136,18 @@ def test_what_is_no_json_is_one_line(tmp_path, data):
     assert '\n' not in str(e.value)
     with pytest.raises(UserError, match='cannot be read'):
         read_json(tmp_path / 'none.json')
+
+
+def test_what_grows_follows_no_planted_link(tmp_path):
+    (tmp_path / 'victim').write_text('old')
+    (tmp_path / 'log').symlink_to(tmp_path / 'victim')
+    with (
+        pytest.raises(OSError, match='symbolic link') as e,
+        open(tmp_path / 'log', 'a', opener=not_following),
+    ):
+        pass
+    assert (tmp_path / 'victim').read_text() == 'old'
+    assert 'remove it' in what_to_do(e.value.errno)
+    with open(tmp_path / 'new', 'w', opener=not_following) as file:
+        file.write('a')
+    assert (tmp_path / 'new').read_text() == 'a'

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from madnet.errors import UserError
-from madnet.files import read_json, sha256_of, write_json
+from madnet.files import not_following, read_json, sha256_of, write_json
 from madnet.progress import progress_bar
 
 #: Broken connections that are taken up again before one gives up, and seconds of silence that break one.
@@ -118,7 +118,7 @@ def _go_on(url: str, part: Path) -> bool:
             # a weak tag does not promise the same bytes
             write_json(_version_file(part), None if (version or '').startswith('W/') else version)
         bar = progress_bar(total=total and total >> 20, initial=have >> 20, what='download', unit='MiB')
-        with bar, part.open('ab' if resumed else 'wb') as file:
+        with bar, open(part, 'ab' if resumed else 'wb', opener=not_following) as file:
             while block := answer.read1(_BLOCK):  # as it comes: what is here when one stops is kept
                 file.write(block)
                 have += len(block)

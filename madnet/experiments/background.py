@@ -8,6 +8,7 @@ from pathlib import Path
 
 from madnet.engine.cli import run_tool
 from madnet.engine.folder_lock import own_folder
+from madnet.files import not_following
 
 LOG = 'background.log'
 
@@ -31,7 +32,7 @@ def start(folder: str | os.PathLike) -> int:
     with own_folder(folder):
         pass  # what stands in the way is said here rather than in the log
     arguments = [a for a in sys.argv if a != '--background']
-    with open(Path(folder, LOG), 'a', encoding='utf-8') as log:
+    with open(Path(folder, LOG), 'a', encoding='utf-8', opener=not_following) as log:
         process = subprocess.Popen(
             [sys.executable, '-m', __name__, str(folder), *arguments],
             stdin=subprocess.DEVNULL,

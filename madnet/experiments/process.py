@@ -14,6 +14,7 @@ from madnet.engine.training_stopped import TrainingStopped
 from madnet.experiments.plan import Run
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import read_record
+from madnet.files import not_following
 from madnet.records import RunFile
 
 CONSOLE = 'console.log'
@@ -80,7 +81,8 @@ def _first_ready(waiting: Sequence[Run], active: Mapping[Run, object]) -> Run | 
 def _start(run: Run, shard: Shard, shown: bool) -> subprocess.Popen:
     folder = Path(run.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(os.devnull if shown else folder / CONSOLE, 'w', encoding='utf-8') as log:
+    place = os.devnull if shown else folder / CONSOLE
+    with open(place, 'w', encoding='utf-8', opener=not_following) as log:
         return subprocess.Popen(
             [sys.executable, '-m', 'madnet.experiments.worker', run.as_json()],
             # the child stops, and saves, when this pipe closes: also when this process is killed

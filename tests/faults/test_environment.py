@@ -3,8 +3,6 @@
 import errno
 import os
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 import cv2
@@ -28,31 +26,6 @@ def _one_line(err: str) -> str:
     assert 'Traceback' not in err
     assert 'Logging error' not in err
     return err.splitlines()[-1]
-
-
-@pytest.fixture
-def small_disk():
-    """Mounts a file system of some kilobytes: a function of size → folder."""
-    if not hasattr(os, 'getuid') or os.getuid() != 0 or not shutil.which('mount'):
-        pytest.skip('needs root, to mount a small file system')
-    mounted = []
-
-    def make(kilobytes: int) -> Path:
-        folder = tempfile.mkdtemp()
-        command = ['mount', '-t', 'tmpfs', '-o', f'size={kilobytes}k', 'tmpfs', folder]
-        if subprocess.run(command, capture_output=True).returncode:
-            pytest.skip('mounting is not allowed here')
-        mounted.append(folder)
-        return Path(folder)
-
-    yield make
-    for folder in mounted:
-        subprocess.run(['umount', '-l', folder], check=True)
-        os.rmdir(folder)
-
-
-def _make_read_only(folder: Path) -> None:
-    subprocess.run(['mount', '-o', 'remount,ro', str(folder)], check=True)
 
 
 def _fill(folder: Path) -> None:
@@ -97,9 +70,9 @@ def _commands(trained, maps, out) -> dict[str, tuple]:
 
 
 @pytest.mark.parametrize('tool', ['train', 'test', 'evaluate', 'convert', 'report'])
-def test_a_read_only_folder(run, trained, maps, small_disk, tool):
+def test_a_read_only_folder(run, trained, maps, small_disk, make_read_only, tool):
     disk = small_disk(1000)
-    _make_read_only(disk)
+    make_read_only(disk)
     if tool == 'report':
         assert run('evaluate', maps, maps, '--out', maps.parent / 'scored')[0] == 0
     code, _, err = run(*_commands(trained, maps, disk)[tool])

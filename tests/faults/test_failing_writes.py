@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import math
 import os
 import random
+import resource
 import shutil
 import sys
 from collections import Counter
@@ -42,11 +44,13 @@ class Row:
             folder that it writes to, and ``n``: 1 for the first run, 2 for the one whose calls fail.
         again: Whether it may write over what an earlier run wrote.
         partial: Whether its tables hold what was done where it could not do all.
+        share: Of the failures that others get, the part for a tool that takes seconds a run.
     """
 
     line: str
     again: bool = True
     partial: bool = False
+    share: float = 1
 
 
 ROWS = {
@@ -78,7 +82,7 @@ ROWS = {
 }
 
 
-def _tool(repository: Path, line: str) -> Callable[[], int]:
+def _tool(repository: Path, line: str, file_limit: int | None = None) -> Callable[[], int]:
     """A tool as a function to call in a process of its own."""
 
     name, *arguments = line.split()
@@ -91,6 +95,8 @@ def _tool(repository: Path, line: str) -> Callable[[], int]:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         sys.argv = [str(path), *arguments]
+        if file_limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
         return module.main()
 
     return call
@@ -141,8 +147,9 @@ def _read(folder: Path) -> dict[str, bytes]:
 
 
 def _put(folder: Path, files: dict[str, bytes]) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
@@ -224,52 +231,114 @@ def _cases(calls: list[tuple[str, str]]) -> list[tuple[int, str]]:
     return sorted(cases, key=lambda case: first[case[0]] != case[1])
 
 
+class Runs:
+    """A tool's two runs: what lies there after the first, and after the second, which is to fail."""
+
+    def __init__(self, name: str, world: Path, repository: Path, out: Path):
+        self.row, self.world, self.repository = ROWS[name], world, repository
+        self.old: dict[str, bytes] = {}
+        _put(out, self.old)
+        if name == 'resume':
+            self.old = _read(world / 'run')
+        elif self.row.again:
+            self._whole_run(1, out)
+            self.old = _read(out)
+        _put(out, self.old)
+        self.calls = self._whole_run(2, out)
+        self.new = _read(out)
+        _put(out, self.old)
+        self._whole_run(2, out)
+        #: What is the same in every run, to the byte.
+        self.same = {n for n, data in _read(out).items() if self.new.get(n) == data}
+
+    def run(self, n: int, out: Path, at=None, kind='ENOSPC', file_limit=None):
+        line = self.row.line.format(world=self.world, out=out, n=n)
+        return supervised(_tool(self.repository, line, file_limit), out, at, kind)
+
+    def _whole_run(self, n: int, out: Path) -> list[tuple[str, str]]:
+        done = self.run(n, out)
+        assert done.code == 0, done.err
+        assert done.calls
+        return done.calls
+
+    def faults(self, outcome, out: Path, kind: str) -> list[str]:
+        return _faults(outcome, out, self.old, self.new, self.same, kind, self.row)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ROWS)
 def test_every_call_that_writes_fails_in_turn(name, world, tmp_path, repository, monkeypatch):
-    row, out = ROWS[name], tmp_path / 'out'
     monkeypatch.chdir(tmp_path)
-
-    def run(n, at=None, kind='ENOSPC'):
-        line = row.line.format(world=world, out=out, n=n)
-        return supervised(_tool(repository, line), out, at, kind)
-
-    old = {}
-    _put(out, old)
-    if name == 'resume':
-        old = _read(world / 'run')
-    elif row.again:
-        done = run(1)
-        assert done.code == 0, done.err
-        old = _read(out)
-    seconds = []
-    for _ in range(2):
-        _put(out, old)
-        done = run(2)
-        assert done.code == 0, done.err
-        assert done.touched
-        seconds.append(_read(out))
-    new = seconds[1]
-    same = {n for n in new if seconds[0].get(n) == new[n]}
-    assert len(done.calls) > 3
-    cases = _cases(done.calls)
-    chosen = cases[:COUNT]
+    out = tmp_path / 'out'
+    runs = Runs(name, world, repository, out)
+    cases = _cases(runs.calls)
+    chosen = cases[: math.ceil(COUNT * runs.row.share)]
     wrong, codes = [], Counter()
     for at, kind in sorted(chosen):
-        _put(out, old)
-        outcome = run(2, at, kind)
+        _put(out, runs.old)
+        outcome = runs.run(2, out, at, kind)
         if outcome.failed is None:  # fewer calls this time
             codes['not reached'] += 1
             continue
         codes[outcome.code] += 1
-        found = _faults(outcome, out, old, new, same, kind, row)
+        found = runs.faults(outcome, out, kind)
         if name == 'resume' and not found:
             found = _resume_faults(out)
         for fault in found:
             wrong.append(f'{kind} at {at}, {" ".join(outcome.failed)}: {fault}')
             print(wrong[-1], flush=True)
-    print(f'{name}: {len(done.calls)} calls, {len(chosen)} of {len(cases)} failures, codes {dict(codes)}')
+    print(f'{name}: {len(runs.calls)} calls, {len(chosen)} of {len(cases)} failures, codes {dict(codes)}')
     assert not wrong, f'{len(wrong)} of {len(chosen)}:\n' + '\n'.join(wrong[:40])
+    assert codes['not reached'] <= len(chosen) // 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ROWS)
+def test_real_limits(name, world, tmp_path, repository, monkeypatch, small_disk, make_read_only):
+    """``ulimit -f``, a file system without space, and one that is read-only."""
+    monkeypatch.chdir(tmp_path)
+    runs = Runs(name, world, repository, tmp_path / 'out')
+    sizes = {n: len(data) for n, data in runs.new.items()}
+    written = max(size for n, size in sizes.items() if runs.new[n] != runs.old.get(n))
+    wrong = []
+    for limit in ('ulimit', 'full', 'read-only'):
+        out, file_limit = tmp_path / 'out', None
+        if limit == 'ulimit':
+            file_limit = written // 2
+        else:
+            # half of what the second run would need
+            pages = sum(-(-len(data) // 4096) + 1 for data in runs.old.values()) + 4
+            out = small_disk(4 * pages + written // 2048)
+        _put(out, runs.old)
+        if limit == 'read-only':
+            make_read_only(out)
+        outcome = runs.run(2, out, file_limit=file_limit)
+        wrong += [f'{limit}: {fault}' for fault in _as_failed(runs, outcome, out)]
+        if outcome.code == 0 and limit == 'read-only':
+            wrong.append('read-only: code 0')
+    wrong += _followed_links(runs, tmp_path / 'out')
+    assert not wrong, '\n'.join(wrong)
+
+
+def _followed_links(runs: Runs, out: Path) -> list[str]:
+    """What is wrong where links to a file of somebody else's lie under the names that a run writes."""
+    _put(out, {})
+    victim, wrong = out.with_name('victim'), []
+    victim.write_text('not yours')
+    for name in _without_times(runs.new):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).symlink_to(victim)
+    outcome = runs.run(2, out)
+    if outcome.code not in (0, 2) or 'Traceback' in outcome.err:
+        wrong.append(f'links: code {outcome.code}: {outcome.err[-600:]}')
+    if victim.read_text() != 'not yours':
+        wrong.append('links: wrote through one')
+    return wrong
+
+
+def _as_failed(runs: Runs, outcome, out: Path) -> list[str]:
+    outcome.failed = 'write', str(out)
+    return runs.faults(outcome, out, 'real')
 
 
 def _resume_faults(out: Path) -> list[str]:
