@@ -1,11 +1,17 @@
 """A file means the same to a data set, to prediction, to evaluation and to the statistics, or is refused by
-all of them."""
+all of them. ``python tests/test_one_reader.py`` prints the table."""
+
+import os
+import tempfile
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from madnet.curation.measures import measure
+from madnet.curation.sources import open_parts, walk
 from madnet.datasets import SIRSTDataset
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.datasets.statistics import measure_statistics
@@ -86,15 +92,23 @@ REFUSED = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-    root = tmp_path / 'mine'
+#: Those that no range mends.
+BROKEN = {'nan.npy', 'pages.tif', 'frames.npy', 'text.png', 'cut.png'}
+
+
+def new_folder(place):
+    root = place / 'mine'
     for part in ('images', 'masks', 'scores'):
         (root / part).mkdir(parents=True)
     (root / 'train.txt').write_text('x\n')
     (root / 'test.txt').write_text('\n')
     return root
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    return new_folder(tmp_path)
 
 
 def outcome(function):
@@ -104,33 +118,58 @@ def outcome(function):
         return 'refused'
 
 
-@pytest.mark.parametrize('name', IMAGES)
-@pytest.mark.parametrize('value_range', [None, (10, 300), 'auto'])
-def test_images(folder, name, value_range):
+def by_stats(folder, **reading):
+    """What the page of statistics measures."""
+    [part] = open_parts([str(folder)], ['train'], **reading)
+    return measure(walk(part)).values
+
+
+def by_evaluation(folder, **options):
+    """The numbers of a perfect map, and the local SCR of the target."""
+    np.save(folder / 'scores' / 'x.npy', TRUTH.astype(np.float32))
+    evaluator, _ = score_folder(folder / 'scores', folder / 'masks', **options)
+    return evaluator.compute()['native']['IoU'], evaluator.targets('native')['scr'].tolist()
+
+
+def of_image(folder, name, value_range):
+    """Column → what a tool makes of an image: the mean grey value of what it sees, or the target's SCR."""
     path = folder / 'images' / f'x.{name.rpartition(".")[2]}'
     IMAGES[name](path)
     Image.fromarray(WHITE).save(folder / 'masks' / 'x.png')
+    typed = None if value_range is None else [value_range] if value_range == 'auto' else value_range
 
-    def by_dataset():
-        return SIRSTDataset(folder, 'train', pipeline=LOAD, value_range=value_range)[0]['img']
+    def mean(pixels):
+        assert pixels.shape == (24, 30, 1)
+        return float(pixels.mean(dtype=np.float64))
 
-    def by_prediction():
-        pipeline = ImagePipeline([LOAD[0]], value_range=value_range)
-        return pipeline.load(path)
+    def dataset():
+        return mean(SIRSTDataset(folder, 'train', pipeline=LOAD, value_range=value_range)[0]['img'])
 
-    def by_statistics():
-        return measure_statistics([path], 1, value_range=value_range)
+    stats = outcome(lambda: by_stats(folder, value_range=typed))
+    return {
+        'data set': outcome(dataset),
+        'predict.py': outcome(lambda: mean(ImagePipeline([LOAD[0]], value_range=value_range).load(path))),
+        'stats': stats if stats == 'refused' else float(stats['mean'][0]),
+        'mean of the config': outcome(
+            lambda: measure_statistics([path], 1, value_range=value_range)['mean'][0]
+        ),
+        'stats, SCR': stats if stats == 'refused' else float(stats['scr'][0]),
+        'evaluate.py, SCR': outcome(lambda: by_evaluation(folder, image_dir=folder / 'images')[1][0]),
+    }
 
-    seen = [outcome(by_dataset), outcome(by_prediction)]
-    statistics = outcome(by_statistics)
-    if name in REFUSED and (
-        value_range is None or name in ('nan.npy', 'pages.tif', 'frames.npy', 'text.png', 'cut.png')
-    ):
-        assert [*map(str, seen), statistics] == ['refused'] * 3
+
+@pytest.mark.parametrize('name', IMAGES)
+@pytest.mark.parametrize('value_range', [None, (10, 300), 'auto'])
+def test_images(folder, name, value_range):
+    seen = of_image(folder, name, value_range)
+    if name in REFUSED and (value_range is None or name in BROKEN):
+        assert [*seen.values()][:5] == ['refused'] * 5
+        # an SCR has no black and white: floats and signed numbers have one without a range
+        assert (seen['evaluate.py, SCR'] == 'refused') == (name in BROKEN)
         return
-    np.testing.assert_array_equal(*seen)
-    assert seen[0].shape == (24, 30, 1)
-    assert statistics['mean'] == [pytest.approx(seen[0].astype(float).mean(), abs=6e-4)]
+    assert seen['data set'] == seen['predict.py'] == pytest.approx(seen['stats'], rel=1e-6)
+    assert seen['mean of the config'] == pytest.approx(seen['data set'], abs=6e-4)
+    assert seen['stats, SCR'] == seen['evaluate.py, SCR']
 
 
 MASKS = {
@@ -167,30 +206,64 @@ NO_MASK = {
 TOLD = {'ones.png': (0, 1), 'hundred.png': (0, 100), 'inverted.png': (255, 0)}
 
 
+def of_mask(folder, name, values):
+    """Column → what a tool makes of a mask: the target's area in pixels, or the IoU of a perfect map."""
+    Image.fromarray(GREY).save(folder / 'images' / 'x.png')
+    path = folder / 'masks' / f'x.{name.rpartition(".")[2]}'
+    MASKS[name](path)
+
+    def dataset(cache=False):
+        data = SIRSTDataset(folder, 'train', pipeline=LOAD, mask_values=values, cache=cache)
+        assert data.facts.targets == 1
+        np.testing.assert_array_equal(data[0]['gt_mask'] > 127, TRUTH)
+        return float((data[0]['gt_mask'] > 127).sum())
+
+    return {
+        'data set': outcome(dataset),
+        'cached': outcome(lambda: dataset(True)),
+        'stats': outcome(lambda: float(by_stats(folder, mask_values=values)['area'].sum())),
+        'evaluate.py': outcome(lambda: by_evaluation(folder, mask_values=values)[0]),
+    }
+
+
 @pytest.mark.parametrize('name', MASKS)
 @pytest.mark.parametrize('told', [False, True])
 def test_masks(folder, name, told):
-    Image.fromarray(GREY).save(folder / 'images' / 'x.png')
-    np.save(folder / 'scores' / 'x.npy', TRUTH.astype(np.float32))
-    path = folder / 'masks' / f'x.{name.rpartition(".")[2]}'
-    MASKS[name](path)
     values = TOLD.get(name) if told else None
-
-    def by_dataset(cache=False):
-        dataset = SIRSTDataset(folder, 'train', pipeline=LOAD, mask_values=values, cache=cache)
-        assert dataset.facts.targets == 1
-        return dataset[0]['gt_mask'] > 127
-
-    def by_evaluation():
-        evaluator, _ = score_folder(folder / 'scores', folder / 'masks', mask_values=values)
-        return evaluator.compute()['native']['IoU']
-
-    seen = [outcome(by_dataset), outcome(lambda: by_dataset(True)), outcome(by_evaluation)]
+    seen = of_mask(folder, name, values)
     if name in NO_MASK and not values:
-        assert [*map(str, seen)] == ['refused'] * 3
+        assert [*seen.values()] == ['refused'] * 4
         return
-    np.testing.assert_array_equal(seen[0], TRUTH)
-    np.testing.assert_array_equal(seen[1], TRUTH)
-    assert seen[2] == 1
+    assert [*seen.values()] == [12, 12, 12, 1]
+    path = folder / 'masks' / f'x.{name.rpartition(".")[2]}'
     if name != 'twice.png':
         np.testing.assert_array_equal(read_mask(path, MaskRule(values)) > 127, TRUTH)
+
+
+def table() -> str:
+    """What every tool makes of every file."""
+    rows = []
+    for name in IMAGES:
+        for value_range in (None, 'auto') if name in REFUSED or 'deep' in name else (None,):
+            rows.append((f'image {name}' + (', auto' if value_range else ''), of_image, name, value_range))
+    for name in MASKS:
+        for values in (None, TOLD[name]) if name in TOLD else (None,):
+            rows.append((f'mask {name}' + (f', {values}' if values else ''), of_mask, name, values))
+    lines, kind = [], None
+    for title, function, name, told in rows:
+        with tempfile.TemporaryDirectory() as place:
+            os.environ['XDG_CACHE_HOME'] = place
+            cells = function(new_folder(Path(place)), name, told)
+        if function is not kind:
+            lines += [text_row('', cells)]
+            kind = function
+        lines += [text_row(title, [c if c == 'refused' else f'{c:.3f}' for c in cells.values()])]
+    return '\n'.join(lines)
+
+
+def text_row(title, cells) -> str:
+    return f'{title:26}' + ''.join(f'{cell:>20}' for cell in cells)
+
+
+if __name__ == '__main__':
+    print(table())

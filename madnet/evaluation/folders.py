@@ -12,7 +12,7 @@ from madnet.errors import UserError
 from madnet.evaluation.bootstrap import paired_bootstrap
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike, get_protocols
-from madnet.images import EXTENSIONS, MaskRule, fit_mask, image_size, read_image, read_mask
+from madnet.images import EXTENSIONS, MaskRule, finite, fit_mask, image_size, read_image, read_mask
 from madnet.images.masks import MaskCensus, fits
 from madnet.images.score_maps import scores_and_peak
 
@@ -164,7 +164,7 @@ def score_folder(
             name,
             from_logits=from_logits,
             base_size=size,
-            image=read_image(images[name]) if name in images else None,
+            image=finite(read_image(images[name]), images[name]) if name in images else None,
         )
     where = 'the data set' if isinstance(mask_dir, Mapping) else str(mask_dir)
     census.refuse(where, rule, '--mask-values')

@@ -14,4 +14,4 @@ from madnet.images.frames import (
 )
 from madnet.images.masks import MaskRule, fit_mask, read_mask
 from madnet.images.score_maps import read_scores
-from madnet.images.values import check_value_range, measure_range, to_channels
+from madnet.images.values import check_value_range, finite, measure_range, to_channels

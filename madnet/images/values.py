@@ -47,7 +47,7 @@ def measure_range(frames: Iterable[np.ndarray]) -> tuple[float, float]:
     Raises:
         UserError: NaN or infinite values, or no frame.
     """
-    bounds = [np.percentile(_finite(frame, 'image'), AUTO) for frame in frames]
+    bounds = [np.percentile(finite(frame, 'image'), AUTO) for frame in frames]
     if not bounds:
         raise UserError("value_range='auto': no image to measure it on.")
     low, high = min(b[0] for b in bounds), max(b[1] for b in bounds)
@@ -89,7 +89,7 @@ def to_channels(
 
 def _on_scale(pixels: np.ndarray, bit_depth: int, value_range: ValueRange, what: object) -> np.ndarray:
     if value_range is not None:
-        pixels = _finite(pixels, what)
+        pixels = finite(pixels, what)
         if value_range == 'auto':
             value_range = measure_range([pixels])
             say_once(
@@ -102,7 +102,7 @@ def _on_scale(pixels: np.ndarray, bit_depth: int, value_range: ValueRange, what:
         return np.clip((pixels.astype(np.float32, copy=False) - low) * np.float32(255 / (high - low)), 0, 255)
     if pixels.dtype == np.uint8:
         return pixels
-    low, high = _finite(pixels, what).min(), pixels.max()
+    low, high = finite(pixels, what).min(), pixels.max()
     if pixels.dtype == np.uint16:
         full = 2**bit_depth - 1
         _warn_of_low_contrast(pixels, 0, full, what)
@@ -117,7 +117,8 @@ def _on_scale(pixels: np.ndarray, bit_depth: int, value_range: ValueRange, what:
     return pixels.astype(np.float32)
 
 
-def _finite(pixels: np.ndarray, what: object) -> np.ndarray:
+def finite(pixels: np.ndarray, what: object) -> np.ndarray:
+    """The pixels themselves, or a UserError that names them where NaN or infinity is among them."""
     if pixels.dtype.kind == 'f' and not np.isfinite(pixels).all():
         raise UserError(f'{what}: holds NaN or infinite values; replace them first.')
     return pixels
