@@ -180,7 +180,7 @@ def _refuse_other_loops(cfg: Config, config: str) -> None:
 
 
 def set_amp(cfg: Config, amp: str) -> None:
-    """Let a config train in mixed precision: ``'fp16'``, ``'bf16'`` or ``'auto'``, as of :func:`train`."""
+    """Let a config train in mixed precision; ``amp`` is that of :func:`training_config`."""
     gpu = torch.cuda.is_available()
     if amp == 'auto':  # without a scaler of gradients where the card can: a fifth faster on an H200
         amp = 'fp16' if gpu and not torch.cuda.is_bf16_supported(including_emulation=False) else 'bf16'

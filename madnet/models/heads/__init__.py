@@ -1,4 +1,8 @@
-"""Heads: maps → logits, and their losses."""
+"""Heads: maps → logits, and their losses.
+
+All take ``in_channels``, the channels of the pyramid's maps, finest first, and as further arguments those of
+:class:`PyramidHead`, such as ``loss_decode`` and ``soft_targets``.
+"""
 
 from madnet.models.heads.abc_head import ABCHead
 from madnet.models.heads.dnanet_head import DNANetHead

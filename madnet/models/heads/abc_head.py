@@ -15,7 +15,6 @@ class ABCHead(UNetHead):
     :class:`~madnet.models.heads.UNetHead` with UCDC on its deepest step.
 
     Args:
-        in_channels: Channels of the pyramid's maps, finest first.
         deep_supervision: Whether the maps s1 … sn exist and are supervised.
         kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` (by
             default ``SoftIoULoss``, as published) and ``loss_weights`` (all 1, as published).
@@ -25,9 +24,6 @@ class ABCHead(UNetHead):
         self,
         in_channels: Sequence[int],
         deep_supervision: bool = True,
-        init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ):
-        super().__init__(
-            in_channels, deepest=UCDC, deep_supervision=deep_supervision, init_cfg=init_cfg, **kwargs
-        )
+        super().__init__(in_channels, deepest=UCDC, deep_supervision=deep_supervision, **kwargs)

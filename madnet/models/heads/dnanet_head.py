@@ -35,12 +35,9 @@ class DNANetHead(PyramidHead):
     ``loss_weights`` of 1 / (n − 1) each.
 
     Args:
-        in_channels: Channels of the pyramid's maps, finest first.
         depths: Blocks of the nodes of each level except the deepest, which has none beyond column 0; by
             default 1 on the finest level and 2 on the others, as published.
         deep_supervision: Whether the maps x1 … exist and are supervised.
-        kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` and
-            ``soft_targets``.
 
     Raises:
         UserError: ``depths`` is not one value, at least 1, for each level except the deepest.
@@ -51,7 +48,6 @@ class DNANetHead(PyramidHead):
         in_channels: Sequence[int],
         depths: Sequence[int] | None = None,
         deep_supervision: bool = True,
-        init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ):
         widths = list(in_channels)
@@ -60,7 +56,6 @@ class DNANetHead(PyramidHead):
         super().__init__(
             in_channels=widths,
             map_names=[*sides, 'out'],
-            init_cfg=init_cfg,
             **kwargs,
         )
         depths = level_depths(depths, widths, type(self).__name__)

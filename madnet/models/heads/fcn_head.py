@@ -19,7 +19,6 @@ class FCNSegHead(PyramidHead):
     decode derive from it and end in :meth:`classify`.
 
     Args:
-        in_channels: Channels of the pyramid's maps, finest first.
         classified_channels: Channels of the map to classify; the finest map's by default.
         channels: Channels between the two convolutions; a quarter of those by default.
         dropout_ratio: Probability in 0–1 that an element before the last convolution is dropped in training.
@@ -29,8 +28,6 @@ class FCNSegHead(PyramidHead):
         stretch: Resize logits straight to the size of the image, also where that is no multiple of theirs, as
             some published networks do; pixels then shift by a part of the stride.
         align_corners: Resize with the corners of both maps aligned, which implies ``stretch``.
-        kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` and
-            ``soft_targets``.
     """
 
     def __init__(
@@ -43,7 +40,6 @@ class FCNSegHead(PyramidHead):
         stride: int | None = None,
         stretch: bool = False,
         align_corners: bool = False,
-        init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ):
         widths = list(in_channels)
@@ -55,7 +51,6 @@ class FCNSegHead(PyramidHead):
             map_names=map_names,
             dropout_ratio=dropout_ratio,
             align_corners=align_corners,
-            init_cfg=init_cfg,
             **kwargs,
         )
         # mmseg's drops whole channels, the published head elements.

@@ -15,7 +15,6 @@ class MADNetHead(UNetHead):
     one before: a :class:`~madnet.models.heads.UNetHead` with MemA²M on its deepest step.
 
     Args:
-        in_channels: Channels of the pyramid's maps, finest first.
         deep_supervision: Whether the maps s1 … sn exist and are supervised.
         mema2m: Further arguments of ``MemA2M``; ``slots``, the columns of its bank, come from a MemA2MNeck
             before it unless they are given.
@@ -29,13 +28,11 @@ class MADNetHead(UNetHead):
         in_channels: Sequence[int],
         deep_supervision: bool = True,
         mema2m: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ):
         super().__init__(
             in_channels,
             deepest=partial(MemA2M, **(mema2m or {})),
             deep_supervision=deep_supervision,
-            init_cfg=init_cfg,
             **kwargs,
         )

@@ -24,7 +24,6 @@ class MiMHead(FCNSegHead):
     logits to the size of image and mask.
 
     Args:
-        in_channels: Channels of the pyramid's maps, finest first.
         blocks: Residual blocks of each level.
         dropout_ratio: Probability in 0–1 that an element before the last convolution is dropped in training.
         deep_supervision: Whether the maps s2 … sn exist and are supervised.
@@ -38,7 +37,6 @@ class MiMHead(FCNSegHead):
         blocks: int = 2,
         dropout_ratio: float = 0.1,
         deep_supervision: bool = False,
-        init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ):
         widths = list(in_channels)
@@ -48,7 +46,6 @@ class MiMHead(FCNSegHead):
             in_channels=widths,
             map_names=[*sides, 'out'],
             dropout_ratio=dropout_ratio,
-            init_cfg=init_cfg,
             **kwargs,
         )
         self.deep_supervision = deep_supervision

@@ -32,7 +32,6 @@ class MSHNetHead(PyramidHead):
     m0. A model that is only tested predicts ``out``.
 
     Args:
-        in_channels: Channels of the pyramid's maps, finest first.
         depths: Blocks of each level except the deepest; by default 1 on the finest and 2 on the others,
             as published.
         warm_epoch: Last epoch of the warm-up, counted from 0; −1 for none. It holds for an ``SLSLoss``
@@ -50,7 +49,6 @@ class MSHNetHead(PyramidHead):
         in_channels: Sequence[int],
         depths: Sequence[int] | None = None,
         warm_epoch: int = 5,
-        init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ):
         widths = list(in_channels)
@@ -59,7 +57,6 @@ class MSHNetHead(PyramidHead):
             in_channels=widths,
             channels=max(deepest, 1),
             map_names=[*(f'm{i}' for i in range(deepest)), 'out'],
-            init_cfg=init_cfg,
             **kwargs,
         )
         depths = level_depths(depths, widths, type(self).__name__)

@@ -46,6 +46,7 @@ class PyramidHead(BaseDecodeHead):
         out_channels: int = 1,
         threshold: float = 0.5,
         dropout_ratio: float = 0,
+        init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ):
         widths, name = list(in_channels), type(self).__name__
@@ -61,6 +62,7 @@ class PyramidHead(BaseDecodeHead):
             threshold=threshold,
             dropout_ratio=dropout_ratio,
             loss_decode=loss_decode or {'type': 'SoftIoULoss'},
+            init_cfg=init_cfg,
             **kwargs,
         )
         self.soft_targets = soft_targets

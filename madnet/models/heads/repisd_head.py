@@ -25,12 +25,9 @@ class RepISDHead(PyramidHead):
     alone; this head gives that one, as logits.
 
     Args:
-        in_channels: Channels of the pyramid's maps, finest first.
         pool_scales: Sides n of the n×n cells that the finest level is pooled to.
         dropout_ratio: Probability in 0–1 that a channel before the last convolution is dropped in training.
         published_fold: See :class:`~madnet.models.layers.ECB`.
-        kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` and
-            ``soft_targets``.
     """
 
     def __init__(
@@ -39,7 +36,6 @@ class RepISDHead(PyramidHead):
         pool_scales: Sequence[int] = (1, 2, 3, 6),
         dropout_ratio: float = 0.1,
         published_fold: bool = False,
-        init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ):
         widths = list(in_channels)
@@ -49,7 +45,6 @@ class RepISDHead(PyramidHead):
             channels=channels,
             map_names=['out'],
             dropout_ratio=dropout_ratio,
-            init_cfg=init_cfg,
             **kwargs,
         )
         self.decoders = nn.ModuleList()

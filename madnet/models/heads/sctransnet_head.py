@@ -26,7 +26,6 @@ class SCTransNetHead(PyramidHead):
     all at the size of the finest map.
 
     Args:
-        in_channels: Channels of the pyramid's maps, finest first.
         deep_supervision: Whether the other maps exist and are supervised.
         kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` and
             ``loss_weights``.
@@ -36,7 +35,6 @@ class SCTransNetHead(PyramidHead):
         self,
         in_channels: Sequence[int],
         deep_supervision: bool = True,
-        init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ):
         widths = list(in_channels)
@@ -45,7 +43,6 @@ class SCTransNetHead(PyramidHead):
         super().__init__(
             in_channels=widths,
             map_names=[*sides, 'out'],
-            init_cfg=init_cfg,
             **kwargs,
         )
         self.deep_supervision = deep_supervision

@@ -24,19 +24,17 @@ class UIUNetHead(PyramidHead):
     published, also where that is no multiple of theirs.
 
     Args:
-        in_channels: Channels of the pyramid's maps, finest first.
         kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`, such as ``loss_decode`` (as
             published: ``MaskBCELoss``), ``loss_weights`` (all 1, as published) and ``soft_targets``.
     """
 
-    def __init__(self, in_channels: Sequence[int], init_cfg: dict | list[dict] | None = None, **kwargs):
+    def __init__(self, in_channels: Sequence[int], **kwargs):
         widths = list(in_channels)
         levels = len(widths)
         super().__init__(
             in_channels=widths,
             channels=levels,
             map_names=[*(f's{i + 1}' for i in range(levels)), 'out'],
-            init_cfg=init_cfg,
             **kwargs,
         )
         # What a level hands upward has the channels of the next finer map.

@@ -22,10 +22,8 @@ class UNetHead(PyramidHead):
     the size of the finest map; ``predict`` and ``loss`` bring logits to the size of image and mask.
 
     Args:
-        in_channels: Channels of the pyramid's maps, finest first.
         deepest: Builds the block of the deepest step from its channels before and after.
         deep_supervision: Whether the maps s1 … sn exist and are supervised.
-        kwargs: Further arguments of :class:`~madnet.models.heads.PyramidHead`.
     """
 
     def __init__(
@@ -33,7 +31,6 @@ class UNetHead(PyramidHead):
         in_channels: Sequence[int],
         deepest: Callable[[int, int], nn.Module],
         deep_supervision: bool = True,
-        init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ):
         widths = list(in_channels)
@@ -42,7 +39,6 @@ class UNetHead(PyramidHead):
         super().__init__(
             in_channels=widths,
             map_names=[*sides, 'out'],
-            init_cfg=init_cfg,
             **kwargs,
         )
         self.deep_supervision = deep_supervision

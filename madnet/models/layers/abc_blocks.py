@@ -52,8 +52,6 @@ class CLFT(nn.Module):
         (B, in_channels, n, n) → (B, out_channels, n, n), for n = ``side`` only.
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
         side: n, height and width of the map in pixels; see :class:`BilinearCorrelation`.
     """
 
@@ -84,7 +82,6 @@ class UCDC(nn.Module):
         (B, in_channels, H, W) → (B, out_channels, H, W).
 
     Args:
-        in_channels: Channels of the input.
         out_channels: Channels of the output, even.
     """
 

@@ -65,7 +65,6 @@ class CBAMBlock(nn.Module):
 
     Args:
         in_channels: Channels of the input; where they differ from the output's, the shortcut is BN Conv1×1.
-        out_channels: Channels of the output.
         reduction: See :class:`ChannelGate`.
     """
 

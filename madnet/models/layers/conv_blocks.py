@@ -13,8 +13,6 @@ class ConvBNReLU(nn.Sequential):
     zeros so that at stride 1 the map keeps its size.
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
         kernel_size: Side of the kernel, odd.
         dilation: Step between the taps of the kernel, in pixels.
         bias: Whether the convolution has a bias.

@@ -103,10 +103,6 @@ class AdaDCM(nn.Module):
         x0 = Conv3×3(x);  r = ReLU(DifferentialConv(x0)) + x0;  s = Conv3×3(r);  y = s ⊙ PixelAttention(s) +
         x0
 
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-
     Shape:
         (B, in_channels, H, W) → (B, out_channels, H, W).
     """
@@ -267,8 +263,6 @@ class MemA2M(nn.Module):
     0 to ``drop_path`` over the stack. Each block has its own memory bank (the paper's figure draws one).
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
         depth: Number of blocks.
         window: Side of a window, in pixels of the map.
         drop_path: Probability in 0–1 of the last block's drop path.

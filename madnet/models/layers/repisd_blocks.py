@@ -38,8 +38,6 @@ class ECB(Foldable):
     with bias → ReLU, equal to the training form in evaluation mode.
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
         published_fold: Leave the bias of the 1×1 convolution out of the fold, as the published converter
             does. Published deployed weights come from that fold, and differ from the network they were folded
             from unless that bias is zero.

@@ -12,7 +12,6 @@ class ResidualBlock(nn.Module):
     and the shortcut take the stride.
 
     Args:
-        in_channels: Channels of the input.
         out_channels: Channels of the output; as many as ``in_channels`` by default.
         stride: Step between the pixels of the output, in pixels.
         bias: Whether the convolutions have a bias.

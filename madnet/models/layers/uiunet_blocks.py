@@ -19,9 +19,7 @@ class RSU(nn.Module):
     will do.
 
     Args:
-        in_channels: Channels of the input.
         mid_channels: Channels inside the U-Net.
-        out_channels: Channels of the output.
         depth: Levels, at least 2.
         dilated: No pooling at all, but a dilation that doubles from level to level ("RSU-4F" at a depth of
             4).
