@@ -197,7 +197,8 @@ def _inside(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarra
         for ax, ay, bx, by in zip(x, y, np.roll(x, -1), np.roll(y, -1), strict=True):
             if ay != by:
                 crosses = (ay > cy) != (by > cy)
-                odd ^= crosses & (cx < (bx - ax) * (cy - ay) / (by - ay) + ax)
+                with np.errstate(over='ignore', invalid='ignore'):  # of corners far outside
+                    odd ^= crosses & (cx < (bx - ax) * (cy - ay) / (by - ay) + ax)
         if not odd.any():
             odd[min(int(y.mean()) - y0, y1 - y0 - 1), min(int(x.mean()) - x0, x1 - x0 - 1)] = True
         mask[y0:y1, x0:x1] ^= odd

@@ -16,6 +16,7 @@ from madnet.engine.checkpoint import (
     from_plain,
     load_weights,
     read_checkpoint,
+    state_dict_of,
     to_plain,
 )
 from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
@@ -108,6 +109,13 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path, content):
     with pytest.raises(UserError, match=r'a\.pth') as e:
         read_checkpoint(tmp_path / 'a.pth')
     assert '\n' not in str(e.value)
+
+
+def test_tensors_that_are_not_dense_are_refused():
+    weight = torch.eye(3)
+    for odd in (weight.to_sparse(), weight.to_sparse_csr()):
+        with pytest.raises(UserError, match=r'its tensor a\.weight is stored as .*, expected dense'):
+            state_dict_of({'a.weight': odd, 'a.bias': torch.zeros(3)}, 'x.pth')
 
 
 def test_another_architecture_is_told_by_its_keys():

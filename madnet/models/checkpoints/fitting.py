@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, strided
 
 from madnet.errors import UserError
 
@@ -18,7 +18,8 @@ def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     ``state_dict`` goes before all others.
 
     Raises:
-        UserError: Several entries are dicts of tensors, or what should be one is not.
+        UserError: Several entries are dicts of tensors, or what should be one is not; sparse or quantised
+            tensors.
     """
     state = find_state(checkpoint)
     if odd := [key for key in state if not isinstance(key, str)]:
@@ -26,7 +27,11 @@ def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
             f'found {odd[0]!r} ({type(odd[0]).__name__}) as the name of a tensor, expected text such as '
             'backbone.conv.weight; this is no state dict.'
         )
-    return {key: value for key, value in state.items() if isinstance(value, Tensor) and not is_counter(key)}
+    tensors = {k: v for k, v in state.items() if isinstance(v, Tensor) and not is_counter(k)}
+    if odd := [key for key, value in tensors.items() if value.layout != strided or value.is_quantized]:
+        kind = 'quantised' if tensors[odd[0]].is_quantized else f'stored as {tensors[odd[0]].layout}'
+        raise UserError(f'its tensor {odd[0]} is {kind}, expected dense numbers; save them as such first.')
+    return tensors
 
 
 def is_counter(key: str) -> bool:
