@@ -61,12 +61,13 @@ def cells(found: Found, first: Found | None) -> list[str]:
 def table(work_dir: str) -> str:
     """The table in Markdown; of what is not whole, how many of its runs are done."""
     plan = read_plan(Path(__file__).with_name('plan.yaml'), work_dir=work_dir)
+    runs = plan.runs()
     rows: dict[str, dict[tuple[str, str], ComparisonRow]] = {}
     labels: dict[str, str] = {}
-    for run in plan.runs():
+    for run in runs:
         rows.setdefault(run.network, {})
         labels[run.network] = run.label
-    for row in summarise(plan, plan.runs()).rows:
+    for row in summarise(plan, runs).rows:
         rows[row.network][Path(row.folders[0]).parts[1], row.dataset.name] = row
     whole = {name for name, found in rows.items() if len(found) == 3 * len(LEFT_OUT)}
     first_name = next(iter(rows))
