@@ -115,12 +115,10 @@ class Measured:
 
     @property
     def images(self) -> int:
-        """Number of images."""
         return len(self.values['side'])
 
     @property
     def targets(self) -> int:
-        """Number of targets."""
         return len(self.values['area'])
 
 

@@ -94,9 +94,11 @@ class ProgressHook(Hook):
     def _lr(runner) -> float:
         return runner.optim_wrapper.get_lr()['lr'][0]
 
-    def after_train(self, runner) -> None:
+    def after_train(self, runner, metrics: dict | None = None) -> None:
         """Close the bar."""
         self._close()
+
+    after_test_epoch = after_train
 
     def before_test_epoch(self, runner) -> None:
         """Open the bar of a test."""
@@ -106,7 +108,3 @@ class ProgressHook(Hook):
         """Move the bar by the images of the batch."""
         if self._bar is not None:
             self._bar.update(len(outputs))
-
-    def after_test_epoch(self, runner, metrics: dict | None = None) -> None:
-        """Close the bar."""
-        self._close()

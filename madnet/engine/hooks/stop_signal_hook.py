@@ -100,6 +100,8 @@ class StopSignalHook(Hook):
         """The first batch is waited for."""
         self._waits()
 
+    before_val_epoch = before_test_epoch = before_train_epoch
+
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """A batch has come."""
         self._works()
@@ -114,13 +116,11 @@ class StopSignalHook(Hook):
         if runner.iter % len(runner.train_dataloader):
             self._waits()
 
-    def before_val_epoch(self, runner) -> None:
-        """The first image is waited for."""
-        self._waits()
-
     def before_val_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """A batch has come."""
         self._works()
+
+    before_test_iter = before_val_iter
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Leave if asked to; the resumed run begins with this validation."""
@@ -132,14 +132,6 @@ class StopSignalHook(Hook):
     def test_begins(self, runner) -> None:
         """Watch (:class:`madnet.engine.runner.MadnetRunner` calls this)."""
         self._begin_to_watch(runner)
-
-    def before_test_epoch(self, runner) -> None:
-        """The first image is waited for."""
-        self._waits()
-
-    def before_test_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """A batch has come."""
-        self._works()
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """The next one is waited for, if there is one."""
