@@ -19,6 +19,7 @@ from madnet.ops.selective_scan.backend import ScanInputs
 from madnet.ops.selective_scan.division import Division
 
 from .compiling import compiling_for
+from .counting import bytes_moved
 from .inputs import maps, relative_error, sequences, value_and_gradients
 
 pytest.importorskip('triton', reason='the triton package is not installed')
@@ -253,6 +254,25 @@ class TestKernels:
         inputs = ScanInputs(*(t.to(device) for t in sequences(dtype=torch.float32)), True)
         assert (choose_backend(inputs) == 'triton') == (device == 'cuda')
 
+    @pytest.mark.skipif(not interpreted, reason='the interpreter counts')
+    @pytest.mark.usefixtures('small_tiles')
+    def test_bytes_moved(self):
+        """Of a short walk: each input and result once, and twice what the directions and workers add up."""
+        shape = (4, 2, 2, 2, 16)
+        with bytes_moved() as launches:
+            leaves = [t.requires_grad_() for t in maps(*shape, dtype=torch.float32)]
+            y = selective_scan_2d(*leaves, delta_softplus=True, backend='triton')
+            torch.autograd.grad(y, leaves, torch.ones_like(y))
+        assert [name for name, *_ in launches] == ['loop_kernel', 'backward_kernel', 'sum_kernel']
+        inputs = sum(4 * t.numel() for t in leaves)
+        directions = 4 * 4 * y.numel()  # what the four add to the map, written and read again
+        workers = shape[0]  # each with its own sums for A, D and the bias
+        parameters = sum(4 * t.numel() for t in (leaves[2], *leaves[5:]))
+        assert launches[0][1:] == (inputs + directions, directions + 4 * y.numel())
+        read, written = (sum(launch[i] for launch in launches[1:]) for i in (1, 2))
+        assert read == inputs + 4 * y.numel() + directions + workers * parameters
+        assert written == inputs + directions + workers * parameters
+
     @pytest.mark.skipif(interpreted, reason='hours in the interpreter')
     @pytest.mark.parametrize(
         ('scan', 'tensors'),
@@ -340,6 +360,15 @@ class TestCompilation:
             for line in layouts:
                 assert 'threadsPerWarp = [1, ' in line, binary.kernel
                 assert 'warpsPerCTA = [1, ' in line, binary.kernel
+
+    def test_lanes_exchange_sums_alone(self):
+        """A change that makes triton lay out the tiles in another way shows as many times these shuffles."""
+        found = launches(90, selective_scan_2d, maps(1, 32, 32, 16, 16, dtype=torch.float32))
+        shuffles = [
+            (b.kernel, b.assembly['ptx'].count('shfl.sync')) for b in found if b.kernel != 'sum_kernel'
+        ]
+        for (kernel, count), most in zip(shuffles, (20, 40, 20, 320), strict=True):
+            assert count <= most, kernel
 
     def test_lanes_of_the_loop_exchange_nothing(self):
         """No scan, no shared memory, no shuffle: only a barrier before the sum over the directions."""

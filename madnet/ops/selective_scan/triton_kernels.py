@@ -178,14 +178,14 @@ def loop_kernel(
     o_at = out + (item * o_b + group.to(tl.int64) * o_g + c * o_c)
     h = tl.zeros((N_PADDED, LANES), tl.float32)
     s = lane * 0  # the step in the order of rows or columns: over maps, where it lies
-    for _ in range(0, length):
+    for _t in range(0, length):
         at = s
         if MAPS:
             at = tl.where(group >= 2, length - 1 - s, s)
         if WIDE:
             at = at.to(tl.int64)
         x = tl.load(u_at + at * u_t).to(tl.float32)
-        dt, _ = _softplus_of(tl.load(d_at + at * d_t).to(tl.float32) + shift, SOFTPLUS)
+        dt, _slope = _softplus_of(tl.load(d_at + at * d_t).to(tl.float32) + shift, SOFTPLUS)
         b = _of_states(B_at + (at * B_t)[None, :], is_n, PADDED)
         r = _of_states(C_at + (at * C_t)[None, :], is_n, PADDED)
         h = tl.exp2(dt[None, :] * rate) * h + (dt * x)[None, :] * b
@@ -204,7 +204,7 @@ def loop_kernel(
             offset = at_row[None, :] + p * channels
             total = tl.zeros(offset.shape, tl.float32)
             from_direction = out + offset
-            for _ in tl.static_range(4):
+            for _k in tl.static_range(4):
                 total += tl.load(from_direction, mask=there, other=0.0)
                 from_direction += o_g
             tl.store(y + offset, total, mask=there)
@@ -216,8 +216,10 @@ def _handed_on(
     N: tl.constexpr, BACKWARD: tl.constexpr,
 ):  # fmt: skip
     """The state that the first ``count`` segments hand on, in backward the last: h → end + exp(A ΣΔ) h."""
+    # So many segments are read at once; in backward there are no registers for more.
+    TOGETHER: tl.constexpr = 2 if BACKWARD else 8
     h = tl.zeros(rate.shape, tl.float32)
-    for i in tl.range(0, count, loop_unroll_factor=2):  # the loads of two segments are then under way at once
+    for i in tl.range(0, count, loop_unroll_factor=TOGETHER):
         at = sequence * segments + i
         if BACKWARD:
             at = sequence * segments + segments - 1 - i
@@ -251,20 +253,9 @@ def forward_kernel(
     h = tl.zeros((N_PADDED, BLOCK), tl.float32)
     if SPLIT:
         h = _handed_on(
-            ends,
-            spans,
-            rate,
-            sequence,
-            tl.num_programs(2),
-            segment,
-            of_state,
-            c,
-            channels,
-            is_nc,
-            is_c,
-            N,
-            False,
-        )
+            ends, spans, rate, sequence, tl.num_programs(2), segment,
+            of_state, c, channels, is_nc, is_c, N, False,
+        )  # fmt: skip
     u_row = u + (batch * u_b + group * u_g)
     d_row = delta + (batch * d_b + group * d_g)
     y_row = y + (batch * y_b + group.to(tl.int64) * y_g)
@@ -282,12 +273,12 @@ def forward_kernel(
         x = tl.load(u_row + (at * u_t + c[None, :] * u_c), mask=is_tc, other=0.0).to(tl.float32)
         b = tl.load(B_row + (at * B_t + n[None, :] * B_n), mask=is_tn, other=0.0).to(tl.float32)
         r = tl.load(C_row + (at * C_t + n[None, :] * C_n), mask=is_tn, other=0.0).to(tl.float32)
-        dt, _ = _steps(d_row, at * d_t + c[None, :] * d_c, shift, is_tc, SOFTPLUS)
+        dt, _slope = _steps(d_row, at * d_t + c[None, :] * d_c, shift, is_tc, SOFTPLUS)
         decay = tl.exp2(dt[:, None, :] * rate[None, :, :])
         drive = (dt * x)[:, None, :] * b[:, :, None]
         # what arrives enters with the first step: the products of all decays so far are then not needed
         drive += tl.where((step == 0)[:, None, None], decay * h[None, :, :], 0.0)
-        _, tile = tl.associative_scan((decay, drive), 0, _advance)
+        _total, tile = tl.associative_scan((decay, drive), 0, _advance)
         out = tl.sum(tile * r[:, :, None], 1) + direct[None, :] * x
         tl.store(y_row + (at * y_t + c[None, :] * y_c), out, mask=is_tc)
         h = _one_step(tile, step, T - 1)
@@ -304,8 +295,7 @@ def summary_kernel(
 ):  # fmt: skip
     """Σ Δ of each segment, and its state h after its last step with 0 before its first, from x = u and M = B.
 
-    Backward: a·λ of its first step with 0 after its last, from x = the gradient of y and M = C. Every step
-    decays by exp(A ΣΔ) over the steps that follow (precede, in backward), which needs no scan.
+    Backward: a·λ of its first step with 0 after its last, from x = the gradient of y and M = C.
     """
     sequence = tl.program_id(0).to(tl.int64)
     batch, group = (tl.program_id(0) // groups).to(tl.int64), tl.program_id(0) % groups
@@ -316,7 +306,7 @@ def summary_kernel(
     row = group * channels + c
     rate = tl.load(A + row[None, :] * N + n[:, None], mask=is_nc, other=0.0) * LOG2E
     shift = _per_channel(bias, row, is_c, HAS_BIAS)
-    state = tl.zeros((N_PADDED, BLOCK), tl.float32)
+    h = tl.zeros((N_PADDED, BLOCK), tl.float32)
     span = tl.zeros((BLOCK,), tl.float32)
     x_row = x + (batch * x_b + group * x_g)
     d_row = delta + (batch * d_b + group * d_g)
@@ -324,34 +314,26 @@ def summary_kernel(
     first = segment * segment_chunks
     count = tl.minimum(segment_chunks, tl.cdiv(length, T) - first)
     for i in range(0, count):
-        if BACKWARD:
-            chunk = first + count - 1 - i
-            t = chunk * T + step
-        else:
-            chunk = first + i
-            t = chunk * T + T - 1 - step
+        t = (first + i) * T + step
+        if BACKWARD:  # from the last step to the first
+            t = (first + count - i) * T - 1 - step
         live = t < length
         at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)[:, None]
         is_tc, is_tn = live[:, None] & is_c[None, :], live[:, None] & is_n[None, :]
         source = tl.load(x_row + (at * x_t + c[None, :] * x_c), mask=is_tc, other=0.0).to(tl.float32)
         mix = tl.load(M_row + (at * M_t + n[None, :] * M_n), mask=is_tn, other=0.0).to(tl.float32)
-        dt, _ = _steps(d_row, at * d_t + c[None, :] * d_c, shift, is_tc, SOFTPLUS)
+        dt, _slope = _steps(d_row, at * d_t + c[None, :] * d_c, shift, is_tc, SOFTPLUS)
+        decay = tl.exp2(dt[:, None, :] * rate[None, :, :])
         if BACKWARD:
-            reach = tl.cumsum(dt, 0)
+            drive = decay * (source[:, None, :] * mix[:, :, None])
         else:
-            source *= dt
-            follows = (t + 1 < length) & (step > 0)
-            after = _place(tl.minimum(t + 1, length - 1), group, height, width, MAPS, WIDE)[:, None]
-            following, _ = _steps(
-                d_row, after * d_t + c[None, :] * d_c, shift, follows[:, None] & is_c[None, :], SOFTPLUS
-            )
-            reach = tl.cumsum(following, 0)
-        whole = tl.sum(dt, 0)
-        arriving = tl.exp2(reach[:, None, :] * rate[None, :, :]) * (source[:, None, :] * mix[:, :, None])
-        state = tl.sum(arriving, 0) + tl.exp2(whole[None, :] * rate) * state
-        span += whole
+            drive = (dt * source)[:, None, :] * mix[:, :, None]
+        drive += tl.where((step == 0)[:, None, None], decay * h[None, :, :], 0.0)
+        _total, tile = tl.associative_scan((decay, drive), 0, _advance)
+        h = _one_step(tile, step, T - 1)
+        span += tl.sum(dt, 0)
     to = sequence * tl.num_programs(2) + segment
-    tl.store(ends + to * N * channels + n[:, None] * channels + c[None, :], state, mask=is_nc)
+    tl.store(ends + to * N * channels + n[:, None] * channels + c[None, :], h, mask=is_nc)
     tl.store(spans + to * channels + c, span, mask=is_c)
 
 
