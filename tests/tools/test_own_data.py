@@ -91,6 +91,10 @@ def test_print_config_prints_a_config_and_nothing_else(place, run):
             ['--dataset', 'mine', '--cfg-options', 'model.backbone.base_chanels=4'],
             "model.backbone.base_chanels: AdaDCMEncoder takes no such argument. Did you mean 'base_channels'",
         ),
+        (
+            ['--dataset', 'mine', '--cfg-options', 'model.neck.mema2m.bank_size=4'],
+            'model.neck.mema2m.bank_size: MemA2M takes no such argument. It takes ',
+        ),
         (['--cfg-options', 'data_root=mien'], "found 'mien', expected a data set of the catalogue"),
     ],
 )

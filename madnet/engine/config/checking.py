@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from madnet.engine.config.steps import LOADERS
 from madnet.errors import UserError, nearest
+from madnet.models.layers import SS2D, MemA2M
 
 #: Top-level key → registry of its component, or of each in a list or a dict of them.
 _AT_TOP = {
@@ -59,6 +60,9 @@ _BUILDERS = {
     'data sampler': ((), {'dataset', 'sampler', 'batch_size'}),
     'model': ((), {'in_channels'}),  # IRSTDSegmentor gives them to neck and head
 }
+
+#: Argument of a component that is a dict of arguments → what takes them.
+_PASSED_ON = {'mema2m': MemA2M, 'ss2d': SS2D}
 
 #: Plain arguments: top-level key → what takes them.
 _FUNCTIONS = {'randomness': Runner.set_randomness, 'compile': torch_compile}
@@ -171,7 +175,10 @@ def _check_inside(value: Any, key: str) -> None:
         if name in _WITHIN and isinstance(item, (Mapping, list, tuple)):
             _check(item, f'{key}.{name}', _WITHIN[name])
         elif isinstance(item, (Mapping, list, tuple)) and name != 'paramwise_cfg':
-            if isinstance(item, Mapping) and isinstance(item.get('type'), str):
+            if name in _PASSED_ON and isinstance(item, Mapping):
+                accepted, placed = _arguments(_PASSED_ON[name])
+                _refuse_unknown(item, accepted - placed, f'{key}.{name}', _PASSED_ON[name].__name__)
+            elif isinstance(item, Mapping) and isinstance(item.get('type'), str):
                 _find(item['type'], f'{key}.{name}', registry.MODELS, _REGISTRIES)
             _check_inside(item, f'{key}.{name}')
 
