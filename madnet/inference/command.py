@@ -20,7 +20,6 @@ from madnet.classical.detectors import DETECTORS
 from madnet.engine.cli import parse_options
 from madnet.errors import UserError
 from madnet.files import write_whole
-from madnet.images.values import ValueRange
 from madnet.pretrained import get_pretrained, list_pretrained
 from madnet.progress import progress_bar
 
@@ -38,20 +37,9 @@ def predict_files(
     checkpoint: str | None = None,
     out: str | os.PathLike = 'predictions',
     formats: str = 'png,csv,json',
-    threshold: float = 0.5,
-    tile: int | tuple[int, int] | None = None,
-    overlap: int | None = None,
-    value_range: ValueRange = None,
-    device: str | None = None,
-    views: int | None = None,
-    scales: Sequence[float] | None = None,
-    merge: str | None = None,
-    fold: bool = False,
     jobs: int = 1,
     options: list[str] | None = None,
-    trust_checkpoint: bool = False,
-    dataset: str | None = None,
-    min_area: int = 1,
+    **how: Any,
 ) -> list[dict[str, Any]]:
     """Predict image files and write what was found.
 
@@ -66,10 +54,9 @@ def predict_files(
         checkpoint: The weights for a config with a network.
         out: Folder for the results, made where it is missing.
         formats: Words of :data:`~madnet.inference.outputs.FORMATS` with commas.
-        threshold, tile, overlap, value_range, device, views, scales, merge, fold, trust_checkpoint, dataset,
-            min_area: As in :class:`~madnet.inference.Predictor`.
         jobs: Processes among which the images are shared out.
         options: ``KEY=VALUE`` pairs that override the config.
+        how: Further arguments of :class:`~madnet.inference.Predictor`.
 
     Returns:
         One record for each image: ``name``, ``file``, ``width``, ``height``, ``highest_score``, ``targets``.
@@ -90,24 +77,7 @@ def predict_files(
         raise UserError(f'--out {out}: is a file, expected a folder.')
     if jobs < 1:
         raise UserError(f'--jobs: found {jobs}, expected one process or more.')
-    make = partial(
-        Predictor,
-        model,
-        checkpoint,
-        device=device,
-        threshold=threshold,
-        tile=tile,
-        overlap=overlap,
-        value_range=value_range,
-        views=views,
-        scales=scales,
-        merge=merge,
-        fold=fold,
-        options=parse_options(options),
-        trust_checkpoint=trust_checkpoint,
-        dataset=dataset,
-        min_area=min_area,
-    )
+    make = partial(Predictor, model, checkpoint, options=parse_options(options), **how)
     # Also with several processes: what is wrong with the detector is told before they start.
     predictor = make()
     pipeline = predictor.detector.pipeline
@@ -128,9 +98,9 @@ def predict_files(
         raise UserError(unreadable[0]['reason'])
     about = {
         'detector': {'name': predictor.detector.name, **predictor.detector.origin},
-        'threshold': threshold,
-        'min_area': min_area,
-        'tile': tile,
+        'threshold': predictor.threshold,
+        'min_area': predictor.min_area,
+        'tile': how.get('tile'),
         'value_range': pipeline.value_range,
         'versions': {'madnet': madnet.__version__},
         'unreadable': unreadable,
@@ -142,7 +112,7 @@ def predict_files(
     if records or unreadable:
         try:
             tables = write_tables(out, kinds, records, about)
-            print(_summary(records, out, kinds, tables, threshold))
+            print(_summary(records, out, kinds, tables, predictor.threshold))
         except UserError:
             # a disk that was too full for an image is so for the tables: the first reason is told
             if stopped is None:
