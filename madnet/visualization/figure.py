@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from madnet.files import replacing
+from madnet.files import write_whole
 from madnet.visualization.palette import LINE_STYLES, SERIES
 
 #: Widths in inches of one and of two columns (IEEE transactions).
@@ -113,9 +113,10 @@ def save_picture(figure: Figure, path: str | os.PathLike, **kwargs) -> Path:
     Raises:
         UserError: It cannot be written.
     """
-    with replacing(path) as temporary, paper_style():
-        figure.savefig(temporary, **kwargs)
-    return Path(path)
+    picture = io.BytesIO()  # matplotlib's PDF writer turns a full disk into errors of its own
+    with paper_style():
+        figure.savefig(picture, format=Path(path).suffix[1:], **kwargs)
+    return write_whole(path, picture.getvalue())
 
 
 def svg_text(figure: Figure) -> str:
