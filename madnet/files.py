@@ -104,8 +104,13 @@ def _keep(path: Path, keep_as: Path) -> None:
     except OSError:
         # a file system without hard links: for a moment only the older name exists, still whole
         os.replace(path, keep_as)
-    else:
+        return
+    try:
         os.replace(link, keep_as)
+    finally:
+        # there still after a failure, and where both names are links to one file, which rename leaves alone
+        with suppress(OSError):
+            link.unlink()
 
 
 def _kind(path: Path) -> str:

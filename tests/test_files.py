@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,3 +152,23 @@ def test_what_grows_follows_no_planted_link(tmp_path):
     with open(tmp_path / 'new', 'w', opener=not_following) as file:
         file.write('a')
     assert (tmp_path / 'new').read_text() == 'a'
+
+
+@pytest.mark.parametrize('how', ['one file already', 'a failure'])
+def test_keeping_the_old_file_leaves_nothing_over(tmp_path, monkeypatch, how):
+    last, previous = tmp_path / 'last', tmp_path / 'previous'
+    last.write_text('1')
+    real = os.replace
+
+    def replace(source, target):
+        if how == 'a failure' and os.fspath(target).endswith('previous'):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(source, target)
+
+    if how == 'one file already':  # as a run leaves it that was killed between the two renames
+        os.link(last, previous)
+    monkeypatch.setattr(os, 'replace', replace)
+    with suppress(UserError), replacing(last, keep_as=previous) as temporary:
+        temporary.write_text('2')
+    assert last.read_text() == ('1' if how == 'a failure' else '2')
+    assert not list(tmp_path.glob('.writing-*'))
