@@ -131,11 +131,9 @@ def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
             return f'{dataset.dataset_name} makes new scenes in every epoch.'
         _, steps = _split(dataset)
         for step in steps:
-            if isinstance(step, RandomTargetCrop) and not isinstance(step.size, int):
-                return 'RandomTargetCrop takes sizes in turns.'
             if not works_on_batches(step):
                 return f'{type(step).__name__} has no form for batches.'
-            if not isinstance(getattr(step, 'size', 0), int):
+            if isinstance(step, RandomTargetCrop) and not isinstance(step.size, int):
                 return f'the crops of {type(step).__name__} have several sizes, {step.size}.'
         if not steps or not isinstance(dataset.pipeline.transforms[-1], PackSIRSTInputs):
             return 'the pipeline does not crop, or does not end with PackSIRSTInputs.'

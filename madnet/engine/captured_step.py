@@ -193,7 +193,8 @@ class CapturedStep:
         self._count = 0
 
     def __call__(self, batch: dict) -> dict[str, Tensor]:
-        """Train on a batch of the loader; losses and ``grad_norm``, to be read within an epoch's steps."""
+        """Train on a batch of the loader; losses and, unless gradients are scaled, ``grad_norm``, all to be
+        read within an epoch's steps."""
         tensors = stacked(batch) if self._cache is None else batch['drawn']
         phase = self._phase_of(tensors)
         for name, tensor in tensors.items():
@@ -281,11 +282,13 @@ class CapturedStep:
         self._norm = None
         with self._tensor_rates():
             wrapper.step()
-        norm = get_total_norm(gradients) if self._norm is None else self._norm
+        scaler = getattr(wrapper, 'loss_scaler', None)
+        if self._norm is None and (scaler is None or not scaler.is_enabled()):
+            self._norm = get_total_norm(gradients)
         wrapper.zero_grad()
         for average in self._averages:
             average.move(self._model)
-        values = {**shown, 'grad_norm': norm}
+        values = shown if self._norm is None else {**shown, 'grad_norm': self._norm}
         for k, head in enumerate(self._heads):
             values |= {f'{k} {name}': peak for name, peak in head.peaks.items()}
         self._write(values)

@@ -187,6 +187,8 @@ def set_amp(cfg: Config, amp: str) -> None:
     if gpu:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.dtype = {'fp16': 'float16', 'bf16': 'bfloat16'}[amp]
+        if amp == 'bf16':  # has float32's range
+            cfg.optim_wrapper.loss_scale = dict(enabled=False)
     elif amp == 'bf16':
         cfg.optim_wrapper.type = 'CPUAmpOptimWrapper'
     else:

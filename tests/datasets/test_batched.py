@@ -5,6 +5,8 @@ import pytest
 import torch
 from mmseg.datasets.transforms import RandomFlip  # noqa: F401  (registers)
 from mmseg.registry import TRANSFORMS
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 from torch.utils.data import DataLoader, default_collate
 
 import madnet  # noqa: F401
@@ -202,6 +204,43 @@ def test_no_number_is_read_from_a_tensor():
         with _Watched() as watched:
             on_the_device(steps, samples, [(1, 2, k) for k in range(4)])
         assert watched.found is None, cfgs
+
+
+class Brought(TorchDispatchMode):
+    """Notes operators in which tensors of the CPU meet those of a device."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        tensors = [t for t in tree_flatten((args, kwargs, out))[0] if isinstance(t, torch.Tensor) and t.ndim]
+        if len({t.device.type for t in tensors}) > 1:
+            self.found.append(func.overloadpacket.__name__)
+        return out
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_nothing_is_brought_from_the_cpu(name):
+    """On a device without values, where no number can be read either."""
+    steps = [TRANSFORMS.build(cfg) for cfg in CASES[name][0]]
+    samples = list(scenes(np.random.default_rng(0), 4, 1, np.uint8))
+    drawn = []
+    for k, sample in enumerate(samples):
+        sample['base_size'] = (64, 64)
+        drawn.append(drawn_by(steps, sample, (1, 2, k)))
+    shape = (4, 150, 150)
+    maps = {key: torch.empty(shape, dtype=torch.uint8, device='meta') for key in ('gt_seg_map', 'gt_mask')}
+    size = torch.empty(4, 2, dtype=torch.int64, device='meta')
+    image = torch.empty(4, 1, 150, 150, device='meta')
+    whole = torch.empty(4, 1, 1, 1, dtype=torch.bool, device='meta')
+    batch = SampleBatch(image, maps, size, whole, (64, 64))
+    for k, step in enumerate(steps):
+        numbers = {n: v.to('meta') for n, v in default_collate([each[k] for each in drawn]).items()}
+        with Brought() as brought:
+            apply_batch(step, batch, numbers)
+        assert not brought.found, type(step).__name__
 
 
 def test_what_has_no_form_for_batches_is_told():

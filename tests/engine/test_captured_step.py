@@ -1,6 +1,7 @@
 """The captured step against the plain one, with something in a CUDA graph's place that a CPU can run."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmseg.registry import HOOKS
+from mmseg.registry import HOOKS, MODELS
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
@@ -17,8 +18,10 @@ import madnet  # noqa: F401
 from madnet.engine import captured_step
 from madnet.engine.checkpoint import LAST, read_checkpoint
 from madnet.engine.optim import schedulers
-from madnet.engine.train import train
+from madnet.engine.runner import build_runner
+from madnet.engine.train import train, training_config
 from madnet.engine.training_stopped import TrainingStopped
+from madnet.models.losses import SoftIoULoss
 
 
 class Recording(TorchDispatchMode):
@@ -139,13 +142,17 @@ def test_fifty_steps_are_those_of_the_plain_way(tiny_config, tmp_path, plain_run
 
 
 def test_a_resumed_run_is_the_same_to_the_bit(tiny_config, tmp_path):
+    resumed_run_is_the_same(tiny_config, tmp_path, 'emulate')
+
+
+def resumed_run_is_the_same(tiny_config, tmp_path, step):
     plain_text = tiny_config.read_text()
-    run(tiny_config, tmp_path / 'whole', 'emulate')
+    run(tiny_config, tmp_path / 'whole', step)
     tiny_config.write_text(plain_text + "default_hooks = dict(end=dict(type='StopAfter', steps=17))\n")
     with pytest.raises(TrainingStopped):
-        run(tiny_config, tmp_path / 'halves', 'emulate')
+        run(tiny_config, tmp_path / 'halves', step)
     tiny_config.write_text(plain_text)
-    run(tiny_config, tmp_path / 'halves', 'emulate', resume=True)
+    run(tiny_config, tmp_path / 'halves', step, resume=True)
     whole, halves = (read_checkpoint(tmp_path / name / LAST) for name in ('whole', 'halves'))
     for part in ('state_dict', 'ema_state_dict'):
         for key, value in whole[part].items():
@@ -165,6 +172,81 @@ def test_it_goes_on_with_what_the_plain_way_saved(tiny_config, tmp_path):
             str(tiny_config), work_dir=str(folder), options={**options, 'capture_step': after}, resume=True
         )
         assert runner.epoch == 3
+
+
+class Reads(SoftIoULoss):
+    """Goes by a value."""
+
+    def compute(self, logits, target, valid):
+        loss = super().compute(logits, target, valid)
+        return 2 * loss if float(loss.detach().mean()) > 5 else loss
+
+
+MODELS.register_module(module=Reads, force=True)
+
+
+def test_what_cannot_be_captured_is_named(tiny_config, tmp_path):
+    options = {
+        'train_cfg.max_epochs': 1,
+        'capture_step': 'emulate',
+        # a single map: a loss that goes by values cannot take all of them in one go
+        'model.decode_head.deep_supervision': False,
+        'model.decode_head.loss_weights': None,
+        'model.decode_head.loss_decode': {'type': 'Reads'},
+    }
+    runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), options=options)
+    said = next(runner_log(runner))
+    place = r'not captured: _local_scalar_dense waits .*test_captured_step\.py, line \d+, in compute'
+    assert re.search(place, said)
+    assert said.count('not captured') == 1
+
+
+@pytest.mark.parametrize(
+    ('line', 'reason'),
+    [
+        (
+            "optim_wrapper = dict(optimizer=dict(_delete_=True, type='Adagrad', lr=0.1, weight_decay=0.0))",
+            'Adagrad is none of',
+        ),
+        ('optim_wrapper = dict(accumulative_counts=2)', 'accumulative_counts adds'),
+        ('default_hooks = dict(finite=dict(skip=1))', '--skip-nonfinite looks'),
+        ("custom_hooks = [dict(type='EMAHook')]", 'ExponentialMovingAverage is no RampedEMA'),
+    ],
+)
+def test_settings_that_cannot_be_captured_are_named(tiny_config, tmp_path, line, reason):
+    tiny_config.write_text(f'{tiny_config.read_text()}{line}\n')
+    cfg = training_config(str(tiny_config), str(tmp_path / 'run'))
+    runner = build_runner(cfg)
+    runner.param_schedulers = []
+    runner.optim_wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
+    runner.call_hook('before_run')
+    assert reason in captured_step.why_not(runner)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+class TestOnAGPU:
+    """The same with a graph; for whoever has a card."""
+
+    def test_losses_are_those_of_the_plain_way(self, tiny_config, tmp_path, plain_run):
+        _, plain = plain_run
+        runner, ours = run(tiny_config, tmp_path / 'ours', True)
+        assert runner.train_loop.step.captured
+        assert_alike({'loss': ours['train/loss'][:10]}, {'loss': plain['train/loss'][:10]}, 1e-4)
+
+    def test_a_resumed_run_is_the_same_to_the_bit(self, tiny_config, tmp_path):
+        resumed_run_is_the_same(tiny_config, tmp_path, True)
+
+    def test_a_replay_waits_for_nothing(self, tiny_config, tmp_path):
+        options = {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 2, 'device_cache': True}
+        options |= {'train_dataloader.dataset.fresh': False, 'train_dataloader.dataset.length': 40}
+        runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), options=options)
+        batch = next(iter(runner.train_dataloader))
+        torch.cuda.set_sync_debug_mode('error')
+        try:
+            for _ in range(5):
+                runner.train_loop.step(batch)
+        finally:
+            torch.cuda.set_sync_debug_mode('default')
 
 
 TWO_SETS = """

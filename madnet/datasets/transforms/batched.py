@@ -127,7 +127,8 @@ def _take_all(batch: SampleBatch, rows: Tensor, columns: Tensor) -> None:
 
 def _resize_to(batch: SampleBatch, height: int, width: int) -> None:
     """Say that all samples have that size now."""
-    batch.size = torch.tensor([height, width]).to(batch.size).expand_as(batch.size)
+    # filled on the device: numbers brought there could not be part of a graph
+    batch.size = torch.stack([torch.full_like(batch.size[:, 0], n) for n in (height, width)], dim=1)
 
 
 def _flip(batch: SampleBatch, rows: Tensor, columns: Tensor) -> None:

@@ -73,7 +73,8 @@ class NonFiniteHook(Hook):
         self._at_once = bool(self.skip) or next(runner.model.parameters()).device.type == 'cpu'
         self._lean = next((h for h in runner.hooks if isinstance(h, LeanRuntimeInfoHook)), None)
         wrapper = runner.optim_wrapper
-        if isinstance(wrapper, OptimWrapper) and not hasattr(wrapper, 'loss_scaler'):
+        scaler = getattr(wrapper, 'loss_scaler', None)
+        if isinstance(wrapper, OptimWrapper) and (scaler is None or not scaler.is_enabled()):
             self._norm_comes = runner.train_loop.step.captured
             if not self._norm_comes:
                 wrapper.optimizer.register_step_pre_hook(self._before_step)
