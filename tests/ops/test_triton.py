@@ -160,6 +160,7 @@ class TestKernels:
 
     @pytest.mark.usefixtures('small_tiles')
     def test_offsets_of_64_bits(self, monkeypatch):
+        monkeypatch.setattr(triton_backend, 'LARGE', 0)
         monkeypatch.setattr(triton_backend, '_reach', lambda x: 2**31)
         monkeypatch.setattr(triton_backend, 'SEGMENT', 1)
         compare(selective_scan, sequences(1, 2, 2, 2, 6, dtype=torch.float32))

@@ -62,11 +62,10 @@ def pixel_stride(maps: Tensor) -> int | None:
     An axis of size 1 may have any stride, also in a contiguous tensor.
     """
     height, width = maps.shape[1:3]
+    row, pixel = maps.stride()[1:3]
     if width == 1:
-        return maps.stride(1)
-    if height == 1 or maps.stride(1) == width * maps.stride(2):
-        return maps.stride(2)
-    return None
+        return row
+    return pixel if height == 1 or row == width * pixel else None
 
 
 def compute_dtype(inputs: ScanInputs) -> torch.dtype:

@@ -18,6 +18,7 @@ CHANNELS = 8  # to a program
 LANES = 32  # to a warp
 SEGMENT = 2  # tiles that a segment has at least
 MOST_STATES = 32  # that loop_kernel has registers for
+LARGE = 2**31  # bytes of a tensor that 32 bits may be too few for
 
 
 class TritonBackend(Backend):
@@ -228,7 +229,8 @@ class _Launch:
         """Whether 32 bits are too few to count the elements of one item of the batch, in u, delta, B, C or
         one of the ``others`` that the kernel reads or writes."""
         u, delta, B, C = self.inputs.u, self.inputs.delta, self.inputs.B, self.inputs.C
-        return any(_reach(x) >= 2**31 for x in (u, delta, B, C, *others))
+        large = (x for x in (u, delta, B, C, *others) if x.untyped_storage().nbytes() >= LARGE)
+        return any(_reach(x) >= 2**31 for x in large)
 
     def _floats(self, *size: int) -> Tensor:
         return torch.empty(size, dtype=torch.float32, device=self.device)
@@ -253,9 +255,10 @@ class _Launch:
 
     def _strides(self, x: Tensor) -> tuple[int, ...]:
         """Of (batch, K·d, L), (batch, H, W, d) or (batch, H, W, 4, d): (batch, group, channel, step)."""
+        stride = x.stride()
         if not self.maps:
-            return x.stride(0), x.stride(1) * self.shape.channels, x.stride(1), x.stride(2)
-        return x.stride(0), x.stride(3) if x.dim() == 5 else 0, x.stride(-1), pixel_stride(x)
+            return stride[0], stride[1] * self.shape.channels, stride[1], stride[2]
+        return stride[0], stride[3] if len(stride) == 5 else 0, stride[-1], pixel_stride(x)
 
     def _out_strides(self, out: Tensor) -> tuple[int, ...]:
         """Of what each group writes: of :meth:`_directions`, or of (batch, K·d, L)."""
@@ -265,7 +268,8 @@ class _Launch:
 
     def _mixed_strides(self, x: Tensor) -> tuple[int, ...]:
         """Of (batch, K, N, L) or (batch, H, W, 4, N): (batch, group, state, step)."""
-        return (x.stride(0), x.stride(3), x.stride(4), pixel_stride(x)) if self.maps else x.stride()
+        stride = x.stride()
+        return (stride[0], stride[3], stride[4], pixel_stride(x)) if self.maps else stride
 
     def _constants(self, wide: bool, **others: int) -> dict[str, int | bool]:
         return {
@@ -311,13 +315,8 @@ def _reach(x: Tensor) -> int:
 
 def _walkable(inputs: ScanInputs, maps: bool) -> ScanInputs:
     """Parameters packed in float32; over maps, pixels one stride apart."""
-    small = {
-        n: None if x is None else x.float().contiguous() for n, x in inputs._asdict().items() if n in _PACKED
-    }
+    u, delta, A, B, C, D, bias, softplus = inputs
+    A, D, bias = (None if x is None else x.float().contiguous() for x in (A, D, bias))
     if maps:
-        large = {n: getattr(inputs, n) for n in ('u', 'delta', 'B', 'C')}
-        small.update({n: x.contiguous() if pixel_stride(x) is None else x for n, x in large.items()})
-    return inputs._replace(**small)
-
-
-_PACKED = ('A', 'D', 'delta_bias')
+        u, delta, B, C = (x.contiguous() if pixel_stride(x) is None else x for x in (u, delta, B, C))
+    return ScanInputs(u, delta, A, B, C, D, bias, softplus)
