@@ -375,6 +375,13 @@ class TestAsOneNode:
             grads.append(torch.autograd.grad(y.sum(), tensors))
         assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
 
+    def test_second_derivatives_are_refused(self):
+        tensors = [t.requires_grad_() for t in sequences(dtype=torch.float32)]
+        y = selective_scan(*tensors, delta_softplus=True)
+        gradients = torch.autograd.grad((y**2).sum(), tensors, create_graph=True)
+        with pytest.raises(RuntimeError, match='once_differentiable'):
+            gradients[0].sum().backward()
+
     def test_only_some_gradients_are_asked(self):
         tensors = sequences(dtype=torch.float32)
         tensors[3].requires_grad_()

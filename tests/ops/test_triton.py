@@ -337,6 +337,18 @@ class TestCompilation:
             assert binary.shared <= 4096
             assert binary.spilled <= (200 if binary.kernel == 'backward_kernel' else 0)
 
+    def test_without_gradients(self):
+        """No states are kept, neither D nor bias nor softplus is there, and 64 bits count the offsets."""
+        u, delta, A, B, C, *_ = sequences(1, 2, 3, 5, 40, dtype=torch.float16)
+        with (
+            compiling_for(90) as launched,
+            mock.patch.multiple(triton_backend, LARGE=0, _reach=lambda x: 2**31),
+        ):
+            selective_scan(u, delta, A, B, C, backend='triton')
+            selective_scan(*(t[..., :4] for t in (u, delta)), A, B[..., :4], C[..., :4], backend='triton')
+        assert [b.kernel for b in launched] == ['summary_kernel', 'forward_kernel', 'loop_kernel']
+        assert not any(b.spilled for b in launched)
+
     @pytest.mark.parametrize('shape', [(1, 1, 1, 1, 1), (5, 1, 8, 2, 16), (1, 1, 1, 1, 17)])
     def test_arguments_of_one(self, shape):
         """Triton makes constants of them, which have not all the methods of numbers."""

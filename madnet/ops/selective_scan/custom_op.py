@@ -8,6 +8,7 @@ take several times as long as the start of a kernel.
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .backend import Backend, ScanGradients, ScanInputs, compute_dtype, shape_of, shape_of_2d
 from .cpu_backend import CpuBackend
@@ -30,7 +31,7 @@ _ARGUMENTS = (
     'Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? delta_bias,'
     ' bool delta_softplus, bool maps, str backend'
 )
-_LIBRARY = torch.library.Library('madnet', 'DEF')
+_LIBRARY = torch.library.Library('madnet', 'FRAGMENT')
 _LIBRARY.define(f'selective_scan({_ARGUMENTS}, bool save) -> (Tensor, Tensor)')
 _LIBRARY.define(f'selective_scan_backward(Tensor grad, Tensor states, {_ARGUMENTS}) -> Tensor[]')
 scan = torch.ops.madnet.selective_scan.default
@@ -88,6 +89,7 @@ class _DifferentiableScan(torch.autograd.Function):
         return y, states
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad, _):
         states, *tensors = ctx.saved_tensors
         if not ctx.saved:  # the scan ran where gradients seemed not to be wanted: run it again

@@ -267,9 +267,10 @@ def forward_kernel(
         live = t < length
         at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)[:, None]
         is_tc, is_tn = live[:, None] & is_c[None, :], live[:, None] & is_n[None, :]
-        if SAVE and chunk > 0:  # the first tile begins with 0
+        if SAVE:
             to = states + (sequence * (chunks - 1) + chunk - 1) * N * channels
-            tl.store(to + of_state, h, mask=is_nc)
+            if chunk > 0:  # the first tile begins with 0
+                tl.store(to + of_state, h, mask=is_nc)
         x = tl.load(u_row + (at * u_t + c[None, :] * u_c), mask=is_tc, other=0.0).to(tl.float32)
         b = tl.load(B_row + (at * B_t + n[None, :] * B_n), mask=is_tn, other=0.0).to(tl.float32)
         r = tl.load(C_row + (at * C_t + n[None, :] * C_n), mask=is_tn, other=0.0).to(tl.float32)
