@@ -351,7 +351,6 @@ def test_files_that_are_no_checkpoints(refused, make, tmp_path, content):
         ('train_dataloader.batch_size=-1', 'from 1 on'),
         ('train_dataloader.num_workers=two', 'from 0 on'),
         ('train_cfg.max_epochs=0', 'from 1 on'),
-        ('optim_wrapper.optimizer.lr=-1', 'Invalid learning rate'),
     ],
 )
 def test_options_that_are_wrong(refused, make, tmp_path, option, said):

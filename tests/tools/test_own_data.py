@@ -7,6 +7,8 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from madnet.engine.config import load_config
+
 CONFIG = """
 _base_ = ['{configs}/madnet_synthetic.py']
 _load = [dict(type='LoadSIRSTImage', channels=1), dict(type='LoadSIRSTMask')]
@@ -146,3 +148,13 @@ def test_values_that_the_optimiser_refuses_are_one_line(place, run, option, said
     code, _, err = run('train', 'common.py', '--dataset', 'mine', '--cfg-options', option)
     assert code == 2
     assert said in err.splitlines()[-1]
+
+
+def test_in_a_config_of_mmseg_data_root_is_a_variable(place):
+    pipeline = "[dict(type='LoadImageFromFile')]"
+    sets = f"dict(type='BaseSegDataset', data_root=data_root, pipeline={pipeline})"
+    (place / 'other.py').write_text(
+        f"data_root = 'data/cityscapes/'\ntest_dataloader = dict(batch_size=1, dataset={sets})\n"
+    )
+    cfg = load_config(place / 'other.py')
+    assert cfg.test_dataloader.dataset.data_root == 'data/cityscapes/'

@@ -101,6 +101,11 @@ def _is_open(dataset: ConfigDict) -> bool:
     return _is_ours(dataset) and dataset.get('name') is None and dataset.get('data_root') is None
 
 
+def leaves_sets_open(cfg: Config) -> bool:
+    """Whether the config has a set of which ``dataset`` is to say which it is."""
+    return any(_is_open(dataset) for _, dataset in _sets(cfg))
+
+
 def fill_sets(cfg: Config, sources: Sequence[Source]) -> bool:
     """Say of every ``SIRSTDataset`` which set it is, where the config does not; several are concatenated.
 

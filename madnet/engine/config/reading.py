@@ -20,6 +20,7 @@ from madnet.engine.config.dataset import (
     fill_statistics,
     find_sources,
     fix_value_range,
+    leaves_sets_open,
     refuse_named_sets,
     say_other_data,
 )
@@ -89,7 +90,7 @@ def load_config(
         first['dataset'] = dataset
     _merge(cfg, first)
     # a folder of one's own, over a base's data set; in mmseg's configs a helper variable for their own sets
-    if first.get('dataset') is None and isinstance(cfg.get('data_root'), str):
+    if first.get('dataset') is None and isinstance(cfg.get('data_root'), str) and leaves_sets_open(cfg):
         cfg.dataset = cfg.data_root
     if first.get('dataset') is not None:
         refuse_named_sets(cfg, str(path))
