@@ -1,11 +1,8 @@
-"""The first and the last moments of a tool: when it began, Ctrl-C while it imports, and a quick end."""
+"""The first moments of a tool: when it began, and Ctrl-C while it imports, where that is a long traceback."""
 
-import gc
 import os
 import signal
-import sys
 import time
-from typing import NoReturn
 
 #: When this was imported, which is what tools do first; of ``time.monotonic()``.
 BEGAN = time.monotonic()
@@ -20,14 +17,6 @@ def allow_interrupts() -> None:
     """Let Ctrl-C be a ``KeyboardInterrupt`` again, if :func:`end_on_interrupt` was called."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def end(code: int) -> NoReturn:
-    """End the process with an exit code, without a search for garbage in all that was imported, which takes
-    half a second."""
-    gc.freeze()
-    gc.disable()
-    sys.exit(code)
 
 
 def _end(number, frame) -> None:

@@ -3,9 +3,10 @@
 
 import argparse
 import os
+import sys
 
 from madnet.options import add_common_options
-from madnet.starting import BEGAN, end, end_on_interrupt
+from madnet.starting import BEGAN, end_on_interrupt
 
 EXAMPLES = """
 examples:
@@ -110,4 +111,4 @@ def main() -> int:
 
 if __name__ == '__main__':
     end_on_interrupt()
-    end(main())
+    sys.exit(main())

@@ -3,6 +3,9 @@
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -289,3 +292,38 @@ def test_images_that_are_new_in_every_epoch_stay_with_the_loader(tiny_config, tm
 def runner_log(runner):
     for path in Path(runner.log_dir).glob('*.log'):
         yield path.read_text()
+
+
+def _average_in(rank, folder, port):
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2
+    )
+    gradients = [torch.full((2, 3), 1.0 + rank), torch.arange(4.0) * (1 - 2 * rank)]
+    captured_step._average(gradients)
+    torch.save(gradients, folder / f'{rank}.pth')
+
+
+def test_processes_share_their_gradients_in_one_exchange(tmp_path):
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(_average_in, (tmp_path, port), nprocs=2)
+    for rank in range(2):
+        first, second = torch.load(tmp_path / f'{rank}.pth')
+        assert torch.equal(first, torch.full((2, 3), 1.5))
+        assert torch.equal(second, torch.zeros(4))
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_the_plain_way(tiny_config, tmp_path, repository):
+    losses = {}
+    for step in ('False', 'emulate'):
+        command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
+        command += ['tools/train.py', str(tiny_config), '--launcher', 'pytorch', '--work-dir']
+        options = [f'capture_step={step}', 'train_dataloader.batch_size=2', 'train_cfg.max_epochs=2']
+        subprocess.run(
+            [*command, str(tmp_path / step), '--cfg-options', *options], cwd=repository, check=True
+        )
+        history = read_checkpoint(tmp_path / step / LAST)['message_hub']['log_scalars']['train/loss']
+        losses[step] = history['__history_buffer__'][0].numpy()
+    np.testing.assert_allclose(losses['emulate'], losses['False'], rtol=1e-4)

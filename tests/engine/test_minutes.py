@@ -50,6 +50,7 @@ class Clock:
     def __init__(self, monkeypatch, step=1.0, validation=5.0, saving=0.5):
         self.now = 1000.0
         monkeypatch.setattr(time, 'monotonic', lambda: self.now)
+        monkeypatch.setattr(time, 'process_time', lambda: self.now)
         monkeypatch.setattr(
             BaseModel, 'train_step', lambda model, data, optim_wrapper: self.step(optim_wrapper)
         )
@@ -197,7 +198,7 @@ def test_an_impossible_time_is_refused(tiny_config, tmp_path, minutes):
         train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=minutes)
 
 
-def test_milestones_keep_their_share():
+def test_milestones_keep_their_share(monkeypatch):
     """Of schedulers that go by epochs, mmengine's too."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = MultiStepLR(optimizer, milestones=[200, 300], gamma=0.1, end=400)
@@ -205,6 +206,7 @@ def test_milestones_keep_their_share():
     loop = SimpleNamespace(planned_epochs=400, dataloader=[None] * 7, budget=budget)
     runner = SimpleNamespace(train_loop=loop, param_schedulers=[scheduler])
     budget.set_up = 0.0
+    monkeypatch.setattr(time, 'process_time', time.monotonic)  # a machine of one's own
     end = 60 - time_budget._LEAVING
     seen = []
     for share in (0.0, 0.4, 0.51, 0.76, 0.99, 0.5):
