@@ -65,6 +65,8 @@ setup(
             'hypothesis>=6.100',
             'ruff==0.17.6',
             'pycocotools>=2.0.8',
+            'onnx>=1.16',  # what exported networks are written and run with
+            'onnxruntime>=1.18',
             'scikit-image>=0.22',  # what pyirstdmetrics, an oracle of the tests, imports
             # 270 MB; tests compile and interpret the GPU kernels with it, without a GPU. Not pinned:
             # torch for CUDA brings the one it wants.
@@ -73,5 +75,7 @@ setup(
         'torchvision': ['torchvision>=0.21,<0.29'],
         'mmdet': ['onedl-mmdetection>=3.5.1,<3.6'],
         'boxes': ['pycocotools>=2.0.8'],
+        'runtime': ['onnxruntime>=1.18'],
+        'export': ['onnx>=1.16', 'onnxruntime>=1.18'],
     },
 )

@@ -24,11 +24,12 @@ ROOMS = {
     'visualization': {'datasets', 'evaluation', 'images', 'records'},
     'curation': {'datasets', 'engine', 'evaluation', 'images', 'records', 'visualization'},
     'engine': {'datasets', 'evaluation', 'images', 'models', 'records'},
-    'pretrained': {'datasets', 'engine', 'evaluation', 'models', 'records'},
+    'pretrained': {'datasets', 'engine', 'evaluation', 'images', 'models', 'records'},
     'inference': {
-        *('classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'pretrained'),
-        'visualization',
+        *('classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'ops', 'pretrained'),
+        *('records', 'visualization'),
     },
+    'runtime': {'inference'},
     'benchmarks': {
         *('classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'ops', 'records'),
         'visualization',

@@ -17,6 +17,8 @@ examples:
       a network of your own
   python tools/predict.py madnet_nano panorama.tif --tile 512 --value-range 0 16383
       a large image of a 14-bit sensor, in tiles of 512 pixels
+  python tools/predict.py madnet_nano.onnx scenes/
+      a network that tools/export.py wrote, without PyTorch
   python tools/predict.py pstnn scenes/ --format masks,coco --out weak --jobs 8
       weak labels without training: weak/masks as a data set's masks, weak/coco.json for other programs
 
@@ -51,7 +53,8 @@ def parse_args() -> argparse.Namespace:
         'inputs',
         nargs='*',
         metavar='MODEL INPUT',
-        help='a shipped name or a training-free method (not with --config), then image files and folders',
+        help='a shipped name, a training-free method or an exported file (not with --config), then image '
+        'files and folders',
     )
     parser.add_argument('--config', metavar='FILE', help='the config of a network of your own')
     parser.add_argument('--checkpoint', metavar='FILE', help='its weights: a file, or a shipped name')
@@ -62,9 +65,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--threshold',
         type=float,
-        default=0.5,
         metavar='0-1',
-        help='score above which is target (default: 0.5)',
+        help='score above which is target (default: 0.5, or what an exported file says)',
     )
     parser.add_argument(
         '--min-area',

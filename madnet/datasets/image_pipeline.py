@@ -11,8 +11,7 @@ import numpy as np
 from mmseg.registry import TRANSFORMS
 
 from madnet.errors import UserError
-from madnet.images import check_value_range, measure_range, read_image
-from madnet.images.notices import say_once
+from madnet.images import FrameLoader
 from madnet.images.values import ValueRange
 
 from .catalogue import find_entry
@@ -58,15 +57,15 @@ class ImagePipeline:
             channels = 1 if loader.get('color_type') == 'grayscale' else loader.get('channels', 3)
         else:
             loader = {'type': 'LoadSIRSTImage', 'channels': channels}
-        self._from_file = TRANSFORMS.build(loader)
-        ours = isinstance(self._from_file, LoadSIRSTImage)
-        self._from_array = self._from_file if ours else LoadSIRSTImage(channels=channels)
-        #: Grey values that become 0 and 255; see :func:`~madnet.images.to_channels`.
-        self.value_range = check_value_range(value_range) or self._from_array.value_range
-        self._auto = self.value_range == 'auto'
-        if ours or self.value_range is not None:
-            self._from_file = None
-            self._from_array.value_range = self.value_range
+        from_file = TRANSFORMS.build(loader)
+        if isinstance(from_file, LoadSIRSTImage):
+            value_range = value_range or from_file.value_range
+            self.loader = FrameLoader(from_file.channels, value_range, from_file.bit_depth)
+            from_file = None
+        else:
+            self.loader = FrameLoader(channels, value_range)
+        # mmseg's own, as long as no range is asked for
+        self._from_file = None if self.loader.value_range else from_file
         self._rest = [TRANSFORMS.build(t) for t in steps]
         #: Whether the network sees images at another size than their own.
         self.resizes = any('Resize' in t['type'] for t in steps)
@@ -76,26 +75,14 @@ class ImagePipeline:
         """The pipeline of a config's ``test_dataloader``; see :func:`pipeline_settings`."""
         return cls(**with_range(pipeline_settings(cfg), value_range))
 
-    def measure(self, images: Sequence[tuple[Path, int | None]]) -> None:
-        """Let ``'auto'`` mean one range for all of these images, told once; without meaning otherwise.
+    @property
+    def value_range(self) -> ValueRange:
+        """Grey values that become 0 and 255; see :func:`~madnet.images.to_channels`."""
+        return self.loader.value_range
 
-        Args:
-            images: File and frame of each; of many, some evenly spread ones are read, and none that cannot.
-                Without any, each image is measured by itself.
-        """
-        if not self._auto:
-            return
-        self.value_range = self._from_array.value_range = 'auto'
-        frames = []
-        for path, frame in images[:: max(1, len(images) // 32)]:
-            try:
-                frames.append(read_image(path, frame))
-                low, high = measure_range(frames[-1:])
-            except UserError:
-                frames = frames[:-1]  # whoever predicts it will say what is wrong with it
-        if frames:
-            self.value_range = self._from_array.value_range = (low, high) = measure_range(frames)
-            say_once(f'value range {low:g} to {high:g}, by {len(frames)} of {len(images)} images.')
+    def measure(self, images: Sequence[tuple[Path, int | None]]) -> None:
+        """As :meth:`~madnet.images.FrameLoader.measure`."""
+        self.loader.measure(images)
 
     def __call__(self, image: str | os.PathLike | np.ndarray) -> dict[str, Any]:
         """File or array (see :meth:`load`) → ``inputs`` (C, h, w) and ``data_samples``."""
@@ -103,25 +90,12 @@ class ImagePipeline:
         return self.prepare(self.load(image), path)
 
     def load(self, image: str | os.PathLike | np.ndarray, frame: int | None = None) -> np.ndarray:
-        """Pixels as the network's pipeline sees them first.
-
-        Args:
-            image: A file, or (H, W), (H, W, 1) or (H, W, 3) BGR; uint8, uint16, or floats on the 0–255 scale
-                unless there is a ``value_range``.
-            frame: Of a file that holds several.
-
-        Returns:
-            (H, W, channels) on the 0–255 scale, uint8 or float32.
-
-        Raises:
-            UserError: No image, or an array of another shape, type or range.
-        """
-        if isinstance(image, np.ndarray):
-            return self._from_array({'img': _checked(image)})['img']
+        """Pixels as the network's pipeline sees them first: (H, W, channels) on the 0–255 scale, uint8 or
+        float32. Arguments and errors as those of :class:`~madnet.images.FrameLoader`."""
+        if self._from_file is None or frame is not None or isinstance(image, np.ndarray):
+            return self.loader(image, frame)
         if not Path(image).is_file():
             raise UserError(f'{image}: no such file.')
-        if self._from_file is None or frame is not None:
-            return self._from_array({'img': read_image(image, frame), 'img_path': str(image)})['img']
         return self._loaded(self._from_file, {'img_path': str(image)}, image)
 
     def prepare(self, pixels: np.ndarray, path: str | None = None) -> dict[str, Any]:
@@ -149,17 +123,6 @@ class ImagePipeline:
         except (AssertionError, AttributeError, OSError, TypeError) as e:
             # what mmcv's loaders raise for a file that is no image
             raise UserError(f'{what}: not readable as an image ({type(e).__name__}: {e}).') from None
-
-
-def _checked(image: np.ndarray) -> np.ndarray:
-    """An array that is an image, whatever its values."""
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or not image.size:
-        raise UserError(
-            f'image array of shape {image.shape}: expected (H, W), (H, W, 1) or (H, W, 3) in BGR order.'
-        )
-    if image.dtype.kind not in 'uif':
-        raise UserError(f'image array of type {image.dtype}: expected whole numbers or floats.')
-    return image
 
 
 def pipeline_settings(cfg: Mapping) -> dict[str, Any]:

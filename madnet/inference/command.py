@@ -8,24 +8,23 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import partial
+from inspect import signature
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import cv2
-import torch
 
 import madnet
-from madnet.classical.detectors import DETECTORS
-from madnet.engine.cli import parse_options
 from madnet.errors import UserError
 from madnet.files import write_whole
-from madnet.pretrained import get_pretrained, list_pretrained
 from madnet.progress import progress_bar
+from madnet.records import get_pretrained, list_pretrained
 
+from .base_predictor import BasePredictor
 from .inputs import Frame, list_frames, unique_names
+from .onnx_predictor import OnnxPredictor
 from .outputs import PER_IMAGE, image_files, parse_formats, record, write_tables
-from .predictor import Predictor
 
 # A record; or what is wrong with the image; or None: it was not reached.
 _Outcome: TypeAlias = dict[str, Any] | str | None
@@ -49,14 +48,16 @@ def predict_files(
     tables hold what was done, and ``targets.json`` lists the rest.
 
     Args:
-        model: A shipped name, the name of a training-free method, or a config file.
+        model: A shipped name, the name of a training-free method, a config file, or a file of
+            ``tools/export.py``.
         inputs: Image files and folders of them.
         checkpoint: The weights for a config with a network.
         out: Folder for the results, made where it is missing.
         formats: Words of :data:`~madnet.inference.outputs.FORMATS` with commas.
         jobs: Processes among which the images are shared out.
         options: ``KEY=VALUE`` pairs that override the config.
-        how: Further arguments of :class:`~madnet.inference.Predictor`.
+        how: Further arguments of :class:`~madnet.inference.Predictor`, or of
+            :class:`~madnet.inference.OnnxPredictor` for an exported network.
 
     Returns:
         One record for each image: ``name``, ``file``, ``width``, ``height``, ``highest_score``, ``targets``.
@@ -77,15 +78,14 @@ def predict_files(
         raise UserError(f'--out {out}: is a file, expected a folder.')
     if jobs < 1:
         raise UserError(f'--jobs: found {jobs}, expected one process or more.')
-    make = partial(Predictor, model, checkpoint, options=parse_options(options), **how)
+    make = _maker(model, {'checkpoint': checkpoint, 'options': options, **how})
     # Also with several processes: what is wrong with the detector is told before they start.
     predictor = make()
-    pipeline = predictor.detector.pipeline
-    pipeline.measure([(f.path, f.number) for f in frames])
-    make.keywords['value_range'] = pipeline.value_range
+    predictor.loader.measure([(f.path, f.number) for f in frames])
+    make.keywords['value_range'] = predictor.loader.value_range
     if jobs > 1:
         with suppress(UserError):  # what holds for all images, such as a dark range, is said here, once
-            pipeline.load(frames[0].path, frames[0].number)
+            predictor.load(frames[0].path, frames[0].number)
     work = list(zip(frames, names, strict=True))
     outcomes, stopped = _predict_all(make, predictor, jobs, out, kinds, work)
     records = [outcome for outcome in outcomes if isinstance(outcome, dict)]
@@ -97,11 +97,11 @@ def predict_files(
     if unreadable and len(frames) == 1:
         raise UserError(unreadable[0]['reason'])
     about = {
-        'detector': {'name': predictor.detector.name, **predictor.detector.origin},
+        'detector': {'name': predictor.name, **predictor.origin},
         'threshold': predictor.threshold,
         'min_area': predictor.min_area,
         'tile': how.get('tile'),
-        'value_range': pipeline.value_range,
+        'value_range': predictor.loader.value_range,
         'versions': {'madnet': madnet.__version__},
         'unreadable': unreadable,
     }
@@ -128,9 +128,27 @@ def predict_files(
     return records
 
 
+def _maker(model: str, how: dict[str, Any]) -> partial[BasePredictor]:
+    """What makes the predictor, here and in other processes; arguments that are None, False or empty leave it
+    the default."""
+    given = {name: value for name, value in how.items() if value or (value == 0 and value is not False)}
+    if Path(model).suffix.lower() != '.onnx':
+        from madnet.engine.cli import parse_options
+
+        from .predictor import Predictor
+
+        return partial(Predictor, model, **{**given, 'options': parse_options(how['options'])})
+    settled = [
+        f'--{name.replace("_", "-")}' for name in given if name not in signature(OnnxPredictor).parameters
+    ]
+    if settled:
+        raise UserError(f'{model}: an exported network takes no {" or ".join(settled)}.')
+    return partial(OnnxPredictor, model, **given)
+
+
 def _predict_all(
-    make: partial[Predictor],
-    predictor: Predictor,
+    make: partial[BasePredictor],
+    predictor: BasePredictor,
     jobs: int,
     out: Path,
     kinds: Sequence[str],
@@ -159,7 +177,7 @@ def _predict_all(
 
 
 def _predict(
-    predictor: Predictor, out: Path, kinds: Sequence[str], frame: Frame, name: str
+    predictor: BasePredictor, out: Path, kinds: Sequence[str], frame: Frame, name: str
 ) -> dict[str, Any] | str:
     """Write an image's files; returns its record, or what is wrong with it."""
     try:
@@ -177,7 +195,7 @@ def _predict(
 
 
 def _in_processes(
-    make: partial[Predictor],
+    make: partial[BasePredictor],
     jobs: int,
     out: Path,
     kinds: Sequence[str],
@@ -230,12 +248,12 @@ def _ignoring_sigint():
     return _handling(signal.SIGINT, signal.SIG_IGN)
 
 
-def _start_process(make: partial[Predictor], jobs: int) -> None:
+def _start_process(make: partial[BasePredictor], jobs: int) -> None:
     global _predictor
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     _predictor = make()
+    _predictor.set_threads(threads)
 
 
 def _predict_in_process(task: tuple) -> dict[str, Any] | str:
@@ -244,6 +262,8 @@ def _predict_in_process(task: tuple) -> dict[str, Any] | str:
 
 def detectors_text() -> str:
     """The detectors that need no config, one a line, for people."""
+    from madnet.classical.detectors import DETECTORS
+
     lines = ['shipped networks:']
     for name in list_pretrained():
         entry = get_pretrained(name)

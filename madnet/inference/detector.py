@@ -17,10 +17,11 @@ from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
 from madnet.engine.config import check_config, load_config
 from madnet.errors import UserError, nearest
-from madnet.files import sha256_of
+from madnet.files import read_json, sha256_of
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS
 from madnet.images.values import ValueRange
 from madnet.pretrained import get_pretrained, list_pretrained, load_pretrained
+from madnet.pretrained.network_file import describe_network, load_network_file
 
 # What the methods without training want: one channel at the image's own size.
 _PIPELINE = [{'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'PackSIRSTInputs'}]
@@ -36,12 +37,14 @@ class LoadedDetector:
         model: A segmentor in evaluation mode.
         pipeline: Image file or array → input.
         origin: For the record: ``config``, ``checkpoint`` and ``sha256`` as far as there are such.
+        description: What it is built from, as :func:`~madnet.pretrained.network_file.describe_network` says.
     """
 
     name: str
     model: nn.Module
     pipeline: ImagePipeline
     origin: dict[str, Any] = field(default_factory=dict)
+    description: dict[str, Any] | None = None
 
 
 def load_detector(
@@ -86,7 +89,10 @@ def load_detector(
         if options:
             raise UserError(f'{name}: shipped with its config, which options cannot change.')
         network, pipeline = load_pretrained(name, device, value_range=value_range)
-        return LoadedDetector(name, network, pipeline, {'sha256': get_pretrained(name).sha256})
+        entry = get_pretrained(name)
+        return LoadedDetector(name, network, pipeline, {'sha256': entry.sha256}, read_json(entry.config))
+    if suffix == '.safetensors' and Path(model).is_file():
+        return load_exported(model, device, value_range)
     if suffix in (*EXTENSIONS, *VIDEO_EXTENSIONS):
         raise UserError(f'{name}: found an image where a detector is expected. {_known(name)}')
     if is_file:
@@ -134,7 +140,24 @@ def _from_config(
     if cfg.get('channels_last'):
         # As tools/test.py runs it: another layout of memory, another last digit.
         model = model.to(memory_format=torch.channels_last)
-    return LoadedDetector(name or Path(where).stem, model.to(device).eval(), pipeline, origin)
+    description = describe_network(cfg) if has_weights else None
+    return LoadedDetector(name or Path(where).stem, model.to(device).eval(), pipeline, origin, description)
+
+
+def load_exported(
+    file: str | os.PathLike,
+    device: str | torch.device = 'cpu',
+    value_range: ValueRange = None,
+    content: bytes | None = None,
+) -> LoadedDetector:
+    """A network in one file, as ``tools/export.py`` writes it; its ``content`` where that is not yet there.
+
+    Raises:
+        UserError: The file cannot be read, is damaged, or holds weights alone.
+    """
+    content = Path(file).read_bytes() if content is None else content
+    model, pipeline, info, description = load_network_file(content, str(file), device, value_range)
+    return LoadedDetector(info.name, model, pipeline, info.origin, description)
 
 
 def _no_downloads(model: Mapping) -> dict[str, None]:

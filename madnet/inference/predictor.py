@@ -1,7 +1,7 @@
 """From an image to its targets."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,16 @@ from mmseg.structures import SegDataSample
 from madnet.engine.irstd_metric import target_probability
 from madnet.errors import UserError
 from madnet.evaluation.arrays import as_scores
+from madnet.images import FrameLoader
 from madnet.images.values import ValueRange
 from madnet.models.deploy import switch_to_deploy
 
-from .detector import load_detector
-from .inputs import Frame, Source, is_single, iterate
-from .prediction import Prediction
-from .tiling import Tiling
+from .base_predictor import BasePredictor
+from .detector import LoadedDetector, load_detector
+from .tiling import make_tiling
 
 
-class Predictor:
+class Predictor(BasePredictor):
     """Finds targets in images, with a network or a training-free method.
 
     An image takes the way of the config's own test pipeline, so a score map is the one that
@@ -35,7 +35,8 @@ class Predictor:
 
     Args:
         config_or_name: A shipped name (``madnet.pretrained.list_pretrained()``), the name of a training-free
-            method, a config file of ours or of mmseg, or a config.
+            method, a config file of ours or of mmseg, a config, or a ``.safetensors`` file of
+            ``tools/export.py``.
         checkpoint: The weights for a config with a network.
         device: Such as ``'cpu'`` or ``'cuda:0'``; None for a GPU where there is one.
         threshold: 0–1; where the score exceeds it is target. 0.5 is what the metrics use; of a training-free
@@ -69,7 +70,7 @@ class Predictor:
 
     def __init__(
         self,
-        config_or_name: str | os.PathLike | Config,
+        config_or_name: str | os.PathLike | Config | LoadedDetector,
         checkpoint: str | os.PathLike | None = None,
         device: str | torch.device | None = None,
         threshold: float = 0.5,
@@ -85,16 +86,14 @@ class Predictor:
         dataset: str | None = None,
         min_area: int = 1,
     ):
-        if min_area < 1:
-            raise UserError(f'min_area: found {min_area}, expected 1 pixel or more.')
-        if not 0 <= threshold <= 1:
-            raise UserError(f'threshold: found {threshold:g}, expected a score in 0–1.')
+        super().__init__(threshold, min_area)
         device = _device(device)
-        self.threshold = threshold
-        self.min_area = min_area
-        self.detector = load_detector(
-            config_or_name, checkpoint, device, value_range, options, trust_checkpoint, dataset
-        )
+        if isinstance(config_or_name, LoadedDetector):
+            self.detector = config_or_name
+        else:
+            self.detector = load_detector(
+                config_or_name, checkpoint, device, value_range, options, trust_checkpoint, dataset
+            )
         given = {'views': views, 'scales': scales, 'merge': merge}
         given = {key: value for key, value in given.items() if value is not None}
         if given and not hasattr(self.model, 'set_test_time'):
@@ -104,74 +103,41 @@ class Predictor:
             self.model.set_test_time(**given)
         if fold:
             switch_to_deploy(self.model)
-        self.tiling = self._make_tiling(tile, overlap)
+        if tile is not None and next(self.model.parameters(), None) is None:
+            raise UserError(
+                f'tile: {self.detector.name} judges a pixel by the statistics of its whole image, '
+                'which a tile has not; leave tiles out.'
+            )
+        self.tiling = make_tiling(tile, overlap, aligned=not self.detector.pipeline.resizes)
 
     @property
     def model(self) -> torch.nn.Module:
         """The segmentor, in evaluation mode."""
         return self.detector.model
 
-    def __call__(self, source: Source | Iterable[Source]) -> Prediction | list[Prediction]:
-        """Predict one image or several.
+    @property
+    def name(self) -> str:
+        return self.detector.name
 
-        Args:
-            source: An image file; an array (H, W) or (H, W, 3) BGR, of 8 or 16 bit or floats on the 0–255
-                scale; a folder, whose image files are taken by name; or a list of such. Pages of a TIFF,
-                frames of a GIF, a video or an array file are images.
+    @property
+    def origin(self) -> dict[str, Any]:
+        return self.detector.origin
 
-        Returns:
-            A prediction for one image, a list of them for a folder, a file of several frames, or a list.
+    @property
+    def loader(self) -> FrameLoader:
+        return self.detector.pipeline.loader
 
-        Raises:
-            UserError: No such file, no image, or an array that is none.
-        """
-        files = iterate(source) if isinstance(source, str | os.PathLike) else ()
-        if not isinstance(source, Frame):  # whoever deals them out has measured them all
-            self.detector.pipeline.measure([(f.path, f.number) for f in files])
-        found = self.stream(source)
-        return next(found) if is_single(source) else list(found)
+    def set_threads(self, number: int) -> None:
+        torch.set_num_threads(number)
 
-    def stream(self, source: Source | Iterable[Source]) -> Iterator[Prediction]:
-        """Predictions one by one, for what does not fit into memory; ``source`` may be a generator, such as
-        the frames of a video."""
-        for number, image in enumerate(iterate(source)):
-            yield self._predict(image, f'image_{number}')
+    def load(self, image: str | os.PathLike | np.ndarray, frame: int | None = None) -> np.ndarray:
+        return self.detector.pipeline.load(image, frame)
 
     @torch.no_grad()
-    def _predict(self, image: Frame | np.ndarray, name: str) -> Prediction:
-        path = None
-        if isinstance(image, Frame):
-            path, name = image.path, image.path.stem + image.suffix
-            pixels = self.detector.pipeline.load(path, image.number)
-        else:
-            pixels = self.detector.pipeline.load(image)
-        shown = str(path or name)
-        if self.tiling is None:
-            scores = self._score(pixels, shown)
-        else:
-            scores = self.tiling.apply(lambda part: self._score(part, shown), pixels)
-        return Prediction(name, scores, self.threshold, path, pixels, self.min_area)
-
-    def _score(self, pixels: np.ndarray, shown: str) -> np.ndarray:
+    def score(self, pixels: np.ndarray, shown: str) -> np.ndarray:
         sample = self.detector.pipeline.prepare(pixels, shown)
         result = self.model.test_step({key: [value] for key, value in sample.items()})[0]
         return score_map(result, shown)
-
-    def _make_tiling(self, tile: int | tuple[int, int] | None, overlap: int | None) -> Tiling | None:
-        if tile is None:
-            if overlap is not None:
-                raise UserError(f'overlap: found {overlap} without a tile; give the size of the tiles too.')
-            return None
-        if next(self.model.parameters(), None) is None:
-            raise UserError(
-                f'tile: {self.detector.name} judges a pixel by the statistics of its whole image, '
-                'which a tile has not; leave tiles out.'
-            )
-        size = (tile, tile) if isinstance(tile, int) else tuple(tile)
-        # Where every tile is resized there is no common grid that alignment could keep; what it would do
-        # is to resize the last tile, which is cut to it, by another factor.
-        align = 1 if self.detector.pipeline.resizes else 32
-        return Tiling(size, min(size) // 4 if overlap is None else overlap, align)
 
 
 def score_map(result: SegDataSample, what: str) -> np.ndarray:

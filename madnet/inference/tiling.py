@@ -89,3 +89,26 @@ class Tiling:
             total[window] += share * score(pixels[window])
             weight[window] += share
         return np.clip(total / weight, 0, 1)
+
+
+def make_tiling(
+    tile: int | tuple[int, int] | None, overlap: int | None, aligned: bool = True
+) -> Tiling | None:
+    """The tiles that a user asks for.
+
+    Args:
+        tile: Side, or (height, width), in pixels; None for whole images.
+        overlap: Pixels that neighbours share; None for a quarter of the tile.
+        aligned: Whether a tile is seen at its own size. Where every tile is resized there is no common grid
+            that alignment could keep; what it would do is to resize the last tile, which is cut to it, by
+            another factor.
+
+    Raises:
+        UserError: An overlap without a tile, or what :class:`Tiling` refuses.
+    """
+    if tile is None:
+        if overlap is not None:
+            raise UserError(f'overlap: found {overlap} without a tile; give the size of the tiles too.')
+        return None
+    size = (tile, tile) if isinstance(tile, int) else tuple(tile)
+    return Tiling(size, min(size) // 4 if overlap is None else overlap, align=32 if aligned else 1)

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import torch
-from mmseg.registry import MODELS
 from torch import nn
 
-from madnet.datasets.image_pipeline import ImagePipeline, with_range
+from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.checkpoint_file import read_shipped
 from madnet.files import read_json
+from madnet.pretrained.network_file import build_network
 from madnet.records import get_pretrained
 
 
@@ -40,9 +40,6 @@ def load_pretrained(
         UserError: An unknown name, or a file that is missing or not the one that was shipped.
     """
     entry = get_pretrained(name, folder)
-    config = read_json(entry.config)
-    model = MODELS.build(config['model'])
+    model, pipeline = build_network(read_json(entry.config), value_range)
     model.load_state_dict(read_shipped(entry))
-    if config.get('channels_last'):
-        model = model.to(memory_format=torch.channels_last)
-    return model.to(device).eval(), ImagePipeline(**with_range(config['pipeline'], value_range))
+    return model.to(device), pipeline

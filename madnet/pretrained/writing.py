@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
-from madnet.datasets.image_pipeline import ImagePipeline, pipeline_settings
+from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
@@ -19,6 +19,7 @@ from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.evaluation import evaluate
 from madnet.files import sha256_of, write_json, write_whole
+from madnet.pretrained.network_file import describe_network
 from madnet.records import pretrained_index as index
 
 #: Headings that a model card must have.
@@ -92,7 +93,7 @@ def ship_weights(
         'dtype': 'float16' if half else 'float32',
         'source': source,
     }
-    write_json(folder / record['config'], _network(cfg))
+    write_json(folder / record['config'], describe_network(cfg))
     write_whole(folder / record['weights'], weights)
     write_whole(folder / record['card'], card_text)
     record['sha256'] = sha256_of(folder / record['weights'])
@@ -176,13 +177,3 @@ def _check_size(folder: Path, name: str, size: int) -> None:
 
 def _records(folder: Path) -> dict[str, dict]:
     return index.read_index(folder) if (folder / index.INDEX).exists() else {}
-
-
-def _network(cfg: Config) -> dict[str, Any]:
-    model = cfg.model.to_dict()
-    model.pop('train_cfg', None)
-    return {
-        'model': model,
-        'pipeline': pipeline_settings(cfg),
-        'channels_last': bool(cfg.get('channels_last')),
-    }

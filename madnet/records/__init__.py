@@ -6,6 +6,7 @@ Needs NumPy's and Python's own types only.
 from madnet.records.columns import COLUMNS, COST, HEADLINE, SHORT, Column, Spread, as_text, column
 from madnet.records.comparison import Comparison, ComparisonPlan, ComparisonRow, find_comparison
 from madnet.records.costs import Cost, Costs
+from madnet.records.export_info import ExportInfo
 from madnet.records.metrics_file import (
     CheckpointInfo,
     DatasetInfo,

@@ -16,6 +16,7 @@ from PIL import Image, ImageFilter
 
 from madnet.datasets.transforms.sample_transform import DrawnTransform, SampleTransform, fields_of, size_of
 from madnet.errors import UserError
+from madnet.images.resizing import pil_resize
 
 
 def _size(results: dict, size: int | tuple[int, int] | None, transform: SampleTransform) -> tuple[int, int]:
@@ -27,24 +28,6 @@ def _size(results: dict, size: int | tuple[int, int] | None, transform: SampleTr
             f'{results.get("dataset_name", "this set")}; give the dataset base_size or the transform size.'
         )
     return (size, size) if isinstance(size, int) else tuple(size)
-
-
-def pil_resize(array: np.ndarray, size: tuple[int, int], resample: Image.Resampling) -> np.ndarray:
-    """Resize with Pillow.
-
-    Args:
-        array: (H, W) or (H, W, C), uint8 or float32.
-        size: (width, height) in pixels.
-        resample: Pillow's filter.
-
-    Returns:
-        (height, width) or (height, width, C), of the same type.
-    """
-    if array.ndim == 2:
-        return np.array(Image.fromarray(np.ascontiguousarray(array)).resize(size, resample))
-    if array.dtype == np.uint8 and array.shape[2] == 3:
-        return np.array(Image.fromarray(np.ascontiguousarray(array)).resize(size, resample))
-    return np.stack([pil_resize(array[..., c], size, resample) for c in range(array.shape[2])], axis=2)
 
 
 def _resize_sample(results: dict, size: tuple[int, int], keep_ratio: bool) -> None:

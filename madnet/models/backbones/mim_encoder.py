@@ -113,5 +113,5 @@ class MiMEncoder(BaseModule):
         for i, stage in enumerate(self.stages):
             words, sentences, fine = stage(words, sentences)
             stride = SENTENCE_SIDE // 2 * 2**i
-            maps.append(fine[..., : -(-height // stride), : -(-width // stride)])
+            maps.append(fine[..., : (height + stride - 1) // stride, : (width + stride - 1) // stride])
         return tuple(maps)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from madnet.errors import UserError
 from madnet.models.heads.pyramid_head import PyramidHead
-from madnet.models.layers import ECB, ConvBNReLU, resize_like
+from madnet.models.layers import ECB, AdaptiveAvgPool, ConvBNReLU, resize_like
 
 
 @MODELS.register_module()
@@ -60,7 +60,7 @@ class RepISDHead(PyramidHead):
             below = below_next
         pooled = max(1, below // len(pool_scales))
         self.pooling = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(n), ConvBNReLU(below, pooled, kernel_size=1, bias=False))
+            nn.Sequential(AdaptiveAvgPool(n), ConvBNReLU(below, pooled, kernel_size=1, bias=False))
             for n in pool_scales
         )
         self.reduce = ConvBNReLU(below + pooled * len(pool_scales), channels, bias=False)

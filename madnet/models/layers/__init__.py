@@ -6,6 +6,7 @@ them. Backbones, necks and heads hold what a config names; everything else that 
 """
 
 from madnet.models.layers.abc_blocks import CLFT, UCDC, BilinearCorrelation
+from madnet.models.layers.adaptive_pool import AdaptiveAvgPool
 from madnet.models.layers.alcnet_blocks import BottomUpFusion, local_contrast, patch_contrast
 from madnet.models.layers.cbam import CBAMBlock, ChannelGate, SpatialGate, cbam_stage
 from madnet.models.layers.conv_blocks import ConvBNReLU, DoubleConv, UpConv

@@ -29,10 +29,20 @@ def patch_contrast(x: Tensor, shift: int) -> Tensor:
     """
     products = []
     for rows, columns in DIRECTIONS:
-        there = x.roll((rows * shift, columns * shift), dims=(2, 3))
-        opposite = x.roll((-rows * shift, -columns * shift), dims=(2, 3))
+        there = _roll(x, rows * shift, columns * shift)
+        opposite = _roll(x, -rows * shift, -columns * shift)
         products.append((there - x) * (opposite - x))
     return reduce(torch.minimum, products)
+
+
+def _roll(x: Tensor, rows: int, columns: int) -> Tensor:
+    """``torch.roll`` of a map; in a trace by indices, as ONNX's slices end where a shift passes the size."""
+    if not torch.jit.is_tracing():
+        return x.roll((rows, columns), dims=(2, 3))
+    for dim, shift in ((2, rows), (3, columns)):
+        size = x.shape[dim]
+        x = x.index_select(dim, (torch.arange(size, device=x.device) - shift) % size)
+    return x
 
 
 def local_contrast(x: Tensor, shifts: Sequence[int]) -> Tensor:

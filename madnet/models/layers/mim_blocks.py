@@ -19,14 +19,16 @@ WORDS = WORD_ROWS**2
 
 def map_to_words(x: Tensor) -> Tensor:
     """Map (B, k, 4H, 4W) → words (B, H, W, 16, k) of H×W sentences, row-major inside a sentence."""
-    x = x.unflatten(3, (-1, WORD_ROWS)).unflatten(2, (-1, WORD_ROWS))  # (B, k, H, 4, W, 4)
+    batch, channels, height, width = x.shape  # reshaped by numbers: the ONNX exporter freezes an unflatten
+    x = x.reshape(batch, channels, height // WORD_ROWS, WORD_ROWS, width // WORD_ROWS, WORD_ROWS)
     return x.permute(0, 2, 4, 3, 5, 1).flatten(3, 4)
 
 
 def words_to_map(words: Tensor) -> Tensor:
     """The inverse of :func:`map_to_words`: words (B, H, W, 16, k) → map (B, k, 4H, 4W)."""
-    words = words.unflatten(3, (WORD_ROWS, WORD_ROWS)).permute(0, 5, 1, 3, 2, 4)
-    return words.flatten(4, 5).flatten(2, 3)
+    batch, height, width, _, channels = words.shape
+    words = words.reshape(batch, height, width, WORD_ROWS, WORD_ROWS, channels).permute(0, 5, 1, 3, 2, 4)
+    return words.reshape(batch, channels, WORD_ROWS * height, WORD_ROWS * width)
 
 
 def _conv_bn_relu(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
@@ -164,7 +166,8 @@ class WordMerge(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         words = self.norm(words)
         # (B, H/2, W/2, 2, 2, 16, k), so that zero padding falls on the border of each 2×2 sentences.
-        groups = words.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).transpose(2, 3)
+        batch, height, width = words.shape[:3]
+        groups = words.reshape(batch, height // 2, 2, width // 2, 2, *words.shape[3:]).transpose(2, 3)
         merged = map_to_words(self.conv(words_to_map(groups.flatten(0, 2))))
         return merged.view(*groups.shape[:3], *merged.shape[-2:])
 
@@ -245,6 +248,8 @@ class PatchExpand(nn.Module):
         self.norm = nn.LayerNorm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.expand(x.permute(0, 2, 3, 1)).unflatten(-1, (2, 2, -1))  # (B, H, W, row, column, C)
-        x = x.permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
+        x = self.expand(x.permute(0, 2, 3, 1))
+        batch, height, width, channels = x.shape
+        x = x.reshape(batch, height, width, 2, 2, channels // 4)  # (B, H, W, row, column, C)
+        x = x.permute(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, channels // 4)
         return self.norm(x).permute(0, 3, 1, 2)

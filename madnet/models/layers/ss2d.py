@@ -75,7 +75,8 @@ class SS2D(nn.Module):
     def scan(self, v: Tensor) -> Tensor:
         """The four directions over v (B, H, W, D), Δ, B and C made from each pixel, summed."""
         sizes = (self.rank, self.states, self.states)
-        joint = F.linear(v, self.x_proj_weight.flatten(0, 1)).unflatten(-1, (self.DIRECTIONS, sum(sizes)))
+        joint = F.linear(v, self.x_proj_weight.flatten(0, 1))
+        joint = joint.reshape(*v.shape[:-1], self.DIRECTIONS, sum(sizes))
         low, B, C = joint.split(sizes, dim=-1)
         delta = torch.einsum('bhwkr,kdr->bhwkd', low, self.dt_projs_weight)
         return selective_scan_2d(

@@ -41,5 +41,8 @@ def from_sequences(sequences: Tensor, height: int, width: int, total: bool = Tru
     place.scatter_(1, index, torch.arange(height * width, device=index.device).expand(4, -1))
     maps = [sequences[:, k].index_select(2, place[k]).transpose(1, 2) for k in range(4)]
     if total:
-        return (maps[0] + maps[1] + maps[2] + maps[3]).unflatten(1, (height, width))
-    return torch.stack(maps, 2).unflatten(1, (height, width))
+        merged = maps[0] + maps[1] + maps[2] + maps[3]
+    else:
+        merged = torch.stack(maps, 2)
+    # by numbers: the ONNX exporter freezes an unflatten
+    return merged.reshape(merged.shape[0], height, width, *merged.shape[2:])

@@ -9,6 +9,7 @@ from torch import Tensor
 from .backend import ScanInputs, compute_dtype
 from .custom_op import BACKENDS, scan
 from .export import exportable_scan, exportable_scan_2d
+from .onnx_form import scan_in_trace
 
 
 def selective_scan(
@@ -59,7 +60,9 @@ def selective_scan(
     _check(
         'selective_scan', inputs, channels, groups, (batch, channels, length), (batch, groups, states, length)
     )
-    if torch.compiler.is_exporting() and backend == 'auto':
+    if backend == 'auto' and torch.onnx.is_in_onnx_export():
+        return scan_in_trace(inputs, maps=False)
+    if backend == 'auto' and torch.compiler.is_exporting():
         return exportable_scan(inputs)
     return scan(*inputs, False, choose_backend(inputs, backend), _wants_gradient(inputs))[0]
 
@@ -105,7 +108,9 @@ def selective_scan_2d(
         _refuse('selective_scan_2d', inputs, 'x (batch, H, W, d), A (4·d, N), B (batch, H, W, 4, N)')
     *pixels, channels = x.shape
     _check('selective_scan_2d', inputs, 4 * channels, 4, (*pixels, 4, channels), (*pixels, 4, A.shape[1]))
-    if torch.compiler.is_exporting() and backend == 'auto':
+    if backend == 'auto' and torch.onnx.is_in_onnx_export():
+        return scan_in_trace(inputs, maps=True)
+    if backend == 'auto' and torch.compiler.is_exporting():
         return exportable_scan_2d(inputs)
     return scan(*inputs, True, choose_backend(inputs, backend), _wants_gradient(inputs))[0]
 

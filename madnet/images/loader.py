@@ -1,0 +1,90 @@
+"""From a file or an array to the pixels that a detector sees first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from madnet.errors import UserError
+from madnet.images.frames import read_image
+from madnet.images.notices import say_once
+from madnet.images.values import ValueRange, check_value_range, measure_range, to_channels
+
+
+class FrameLoader:
+    """Loads images for prediction: one number of channels, on the 0–255 scale.
+
+    Args:
+        channels: 1 (luma) or 3 (BGR).
+        value_range: (low, high) grey values that become 0 and 255, for sensors that do not use the whole
+            range of their type; what lies outside is clipped. ``'auto'``: percentiles, measured on the images
+            that :meth:`measure` is given, else on each image. None: as the type of the file says.
+        bit_depth: Bits in use of 16-bit files where there is no ``value_range``.
+
+    Attributes:
+        value_range: The range in use, measured or given.
+
+    Raises:
+        UserError: ``value_range`` is empty or reversed.
+    """
+
+    def __init__(self, channels: int, value_range: ValueRange = None, bit_depth: int = 16):
+        self.channels = channels
+        self.bit_depth = bit_depth
+        self.value_range = check_value_range(value_range)
+        self._auto = self.value_range == 'auto'
+
+    def measure(self, images: Sequence[tuple[Path, int | None]]) -> None:
+        """Let ``'auto'`` mean one range for all of these images, told once; without meaning otherwise.
+
+        Args:
+            images: File and frame of each; of many, some evenly spread ones are read, and none that cannot.
+                Without any, each image is measured by itself.
+        """
+        if not self._auto:
+            return
+        self.value_range = 'auto'
+        frames = []
+        for path, frame in images[:: max(1, len(images) // 32)]:
+            try:
+                frames.append(read_image(path, frame))
+                measure_range(frames[-1:])
+            except UserError:
+                frames = frames[:-1]  # whoever predicts it will say what is wrong with it
+        if frames:
+            self.value_range = measure_range(frames)
+            low, high = self.value_range
+            say_once(f'value range {low:g} to {high:g}, by {len(frames)} of {len(images)} images.')
+
+    def __call__(self, image: str | os.PathLike | np.ndarray, frame: int | None = None) -> np.ndarray:
+        """
+        Args:
+            image: A file, or (H, W), (H, W, 1) or (H, W, 3) BGR; uint8, uint16, or floats on the 0–255 scale
+                unless there is a ``value_range``.
+            frame: Of a file that holds several.
+
+        Returns:
+            (H, W, channels) on the 0–255 scale, uint8 or float32.
+
+        Raises:
+            UserError: No image, or an array of another shape, type or range.
+        """
+        if isinstance(image, np.ndarray):
+            pixels, what = _checked(image), 'image array'
+        else:
+            pixels, what = read_image(image, frame), str(image)
+        return to_channels(pixels, self.channels, self.bit_depth, self.value_range, what)
+
+
+def _checked(image: np.ndarray) -> np.ndarray:
+    """An array that is an image, whatever its values: (H, W) or (H, W, 3)."""
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or not image.size:
+        raise UserError(
+            f'image array of shape {image.shape}: expected (H, W), (H, W, 1) or (H, W, 3) in BGR order.'
+        )
+    if image.dtype.kind not in 'uif':
+        raise UserError(f'image array of type {image.dtype}: expected whole numbers or floats.')
+    return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image

@@ -1,0 +1,301 @@
+"""From a trained network to one file that runs elsewhere, compared with the network before it is written."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import madnet
+from madnet.datasets.scenes import synth_scene
+from madnet.engine.cli import parse_options
+from madnet.errors import UserError
+from madnet.files import write_whole
+from madnet.models import IRSTDSegmentor
+from madnet.models.deploy import fold
+from madnet.models.input_check import MIN_SIZE
+from madnet.ops.selective_scan.onnx_form import OPSET, inline_scans, register_symbolic
+from madnet.pretrained.network_file import network_bytes
+from madnet.records import ExportInfo, text_table
+from madnet.records.export_info import KEY
+
+from .base_predictor import BasePredictor
+from .detector import LoadedDetector, load_exported
+from .onnx_predictor import OnnxPredictor
+from .predictor import Predictor
+
+FORMATS = {'onnx': '.onnx', 'folded': '.safetensors', 'torch': '.safetensors'}
+#: Height × width of the frames that an export is compared on, as far as the network takes them.
+SIZES = ((256, 256), (131, 200), (321, 418))
+#: Largest difference of scores that an export may show: in single and in half precision.
+TOLERANCE = {'float32': 1e-4, 'float16': 2e-2}
+# Height × width that a trace follows. Halved and rounded up again and again they stay odd, and MAD-Net's
+# deepest map has more than one window: so the trace takes every way around, and none that holds for whole
+# multiples alone. Of a network that fills every image up to one size, it fills up too.
+_TRACED = (353, 417)
+# What half precision leaves alone: sums over whole sequences and what decides their decay.
+_IN_SINGLE_PRECISION = ('Scan', 'Softplus', 'Exp', 'LayerNormalization')
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How an exported network differs from its origin on one frame.
+
+    Attributes:
+        height, width: Of the frame, pixels.
+        score: Largest absolute difference of a score.
+        targets: What the origin finds.
+        same_targets: Whether the export finds the same ones: as many, their pixels the same.
+    """
+
+    height: int
+    width: int
+    score: float
+    targets: int
+    same_targets: bool
+
+
+def export_file(
+    model: str,
+    checkpoint: str | None = None,
+    out: str | os.PathLike | None = None,
+    format: str = 'onnx',
+    half: bool = False,
+    threshold: float = 0.5,
+    licence: str = 'not stated',
+    frames: Sequence[str | os.PathLike] = (),
+    force: bool = False,
+    dataset: str | None = None,
+    options: list[str] | None = None,
+    trust_checkpoint: bool = False,
+) -> Path:
+    """Export a network and print what came of it: ``tools/export.py``.
+
+    Args:
+        model, checkpoint, threshold, dataset, trust_checkpoint: As in :class:`~madnet.inference.Predictor`.
+        out: The file to write; None for the network's name in the working folder.
+        format, half, licence, frames: As in :func:`export_network`.
+        force: Whether to replace a file that is there.
+        options: ``KEY=VALUE`` pairs that override the config.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: Wrong input, a file that is there already, or what :func:`export_network` refuses.
+    """
+    predictor = Predictor(
+        model,
+        checkpoint,
+        device='cpu',
+        threshold=threshold,
+        options=parse_options(options),
+        dataset=dataset,
+        trust_checkpoint=trust_checkpoint,
+    )
+    out = Path(f'{predictor.name}{FORMATS[format]}' if out is None else out)
+    if out.suffix.lower() != FORMATS[format]:
+        raise UserError(f'--out {out}: found the ending {out.suffix!r}, expected {FORMATS[format]}.')
+    if out.exists() and not force:
+        raise UserError(f'--out {out}: is there already; --force replaces it.')
+    differences = export_network(predictor, out, format, half, licence, frames)
+    print(report(differences))
+    print(f'written: {out} ({out.stat().st_size / 2**20:.1f} MiB)')
+    return out
+
+
+def export_network(
+    predictor: Predictor,
+    out: str | os.PathLike,
+    format: str = 'onnx',
+    half: bool = False,
+    licence: str = 'not stated',
+    frames: Sequence[str | os.PathLike] = (),
+) -> list[Difference]:
+    """Write a network in another form.
+
+    Args:
+        predictor: The network with its weights.
+        out: The file to write.
+        format: ``'onnx'``, for :class:`~madnet.inference.OnnxPredictor` and other runtimes; ``'folded'``, for
+            :class:`~madnet.inference.Predictor`, every block and BatchNorm folded into plain convolutions;
+            ``'torch'``, the same as it was trained. The last two are safetensors files that hold their
+            config.
+        half: Weights, and with ``'onnx'`` the computing, in half precision.
+        licence: Of the weights, for the file's metadata.
+        frames: Images to compare on; none for made scenes of :data:`SIZES`.
+
+    Returns:
+        How the file differs from the network, on each frame.
+
+    Raises:
+        UserError: The network cannot be exported; a package is missing; or the result differs from the
+            network by more than :data:`TOLERANCE`, in which case nothing is written.
+    """
+    detector = predictor.detector
+    info = _describe(detector, predictor.threshold, half, licence)
+    if format == 'onnx':
+        content = _onnx(detector, info)
+        exported: BasePredictor = OnnxPredictor(content, threads=torch.get_num_threads())
+    else:
+        content = network_bytes(detector.model, detector.description, info, folded=format == 'folded')
+        exported = Predictor(load_exported(out, content=content))
+    differences = compare(predictor, exported, frames)
+    limit = TOLERANCE[info.dtype]
+    worst = max(differences, key=lambda d: math.inf if math.isnan(d.score) else d.score)
+    if not worst.score <= limit or (not half and not all(d.same_targets for d in differences)):
+        raise UserError(
+            f'{detector.name}: the {format} form differs from the network by {worst.score:.2g} in a score at '
+            f'{worst.height} × {worst.width} pixels, more than {limit:g}, or in its targets; nothing written.'
+        )
+    write_whole(out, content)
+    return differences
+
+
+def compare(
+    predictor: BasePredictor, other: BasePredictor, frames: Sequence[str | os.PathLike] = ()
+) -> list[Difference]:
+    """Run two predictors on the same frames; none for made scenes of :data:`SIZES`."""
+    found = []
+    for image in frames or _scenes(predictor):
+        a, b = predictor(image), other(image)
+        found.append(
+            Difference(
+                *a.score_map.shape,
+                float(np.abs(a.score_map - b.score_map).max()),
+                len(a.targets),
+                bool(np.array_equal(a.mask, b.mask)),
+            )
+        )
+    return found
+
+
+def report(differences: Sequence[Difference]) -> str:
+    """The table that the tool prints."""
+    rows = [('height', 'width', 'largest difference of a score', 'targets', 'the same')]
+    rows += [
+        (str(d.height), str(d.width), f'{d.score:.1e}', str(d.targets), 'yes' if d.same_targets else 'NO')
+        for d in differences
+    ]
+    return text_table(rows)
+
+
+def _scenes(predictor: BasePredictor) -> list[np.ndarray]:
+    bound = _largest(predictor.detector.model) if isinstance(predictor, Predictor) else predictor.info.largest
+    sizes = [tuple(min(side, bound or side) for side in size) for size in SIZES]
+    return [synth_scene(0, number, size).image for number, size in enumerate(sizes)]
+
+
+def _largest(model: nn.Module) -> int | None:
+    """Pixels that a side of an image may have; None for no bound."""
+    return getattr(model.backbone, 'side', None)
+
+
+def _describe(detector: LoadedDetector, threshold: float, half: bool, licence: str) -> ExportInfo:
+    model, pipeline = detector.model, detector.pipeline
+    if not isinstance(model, IRSTDSegmentor):
+        raise UserError(
+            f'{detector.name}: {type(model).__name__} cannot be exported, expected a network of madnet '
+            '(IRSTDSegmentor); a classical detector needs no export.'
+        )
+    if model.test_cfg.views != 1 or tuple(model.test_cfg.scales) != (1,):
+        raise UserError(
+            f'{detector.name}: averages views or scales, which an export does not; '
+            'export it with model.test_cfg.views=1 model.test_cfg.scales=(1,).'
+        )
+    preprocessor = model.data_preprocessor
+    resized = pipeline.prepare(np.zeros((64, 80, pipeline.loader.channels), np.uint8))['inputs'].shape[1:]
+    return ExportInfo(
+        name=detector.name,
+        channels=pipeline.loader.channels,
+        mean=preprocessor.mean.flatten().tolist(),
+        std=preprocessor.std.flatten().tolist(),
+        threshold=threshold,
+        size=list(resized) if pipeline.resizes else None,
+        align_corners=model.align_corners,
+        value_range=pipeline.value_range,
+        smallest=MIN_SIZE,
+        largest=_largest(model),
+        dtype='float16' if half else 'float32',
+        licence=licence,
+        origin=detector.origin,
+        versions={'madnet': madnet.__version__, 'torch': torch.__version__},
+    )
+
+
+class _Graph(nn.Module):
+    """What an ONNX file computes: frames (B, C, H, W) on the 0–255 scale → scores and logits (B, 1, H, W)."""
+
+    def __init__(self, segmentor: IRSTDSegmentor):
+        super().__init__()
+        self.segmentor = segmentor
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        preprocessor = self.segmentor.data_preprocessor
+        mean, std = preprocessor.mean.view(-1, 1, 1), preprocessor.std.view(-1, 1, 1)
+        if preprocessor.statistics == 'image':
+            frames = _levelled(frames, preprocessor.floor) * std + mean
+        if preprocessor._channel_conversion:
+            frames = frames.flip(1)
+        logits = self.segmentor.encode_decode((frames - mean) / std, [{}])
+        logits = logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
+        return logits.sigmoid(), logits
+
+
+def _levelled(frames: Tensor, floor: float) -> Tensor:
+    """As the preprocessor of segmentors does with ``statistics='image'``; ONNX has no median."""
+    values = frames.flatten(1)
+    ordered = values.sort(dim=1).values
+    middle = ordered.index_select(1, torch.as_tensor((values.shape[1] - 1) // 2).reshape(1))
+    frames = frames - middle[:, :, None, None]
+    spread = frames.abs().mean(dim=(1, 2, 3), keepdim=True) * math.sqrt(math.pi / 2)
+    return frames / spread.clamp(min=floor)
+
+
+def _onnx(detector: LoadedDetector, info: ExportInfo) -> bytes:
+    try:
+        import onnx
+    except ImportError:
+        raise UserError('the package onnx is missing: pip install madnet[export].') from None
+    size = info.size or ([info.largest - 79, info.largest - 47] if info.largest else _TRACED)
+    frames = torch.zeros(1, info.channels, *size)
+    register_symbolic()
+    buffer = io.BytesIO()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of branches in Python, which the comparison afterwards decides upon
+        torch.onnx.export(
+            _Graph(fold(copy.deepcopy(detector.model))).eval(),
+            (frames,),
+            buffer,
+            # The other exporter takes minutes a network: it reasons about every size in symbols.
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=['frames'],
+            output_names=['scores', 'logits'],
+            dynamic_axes={
+                name: {0: 'batch', 2: 'height', 3: 'width'} for name in ('frames', 'scores', 'logits')
+            },
+        )
+    model = inline_scans(onnx.load_from_string(buffer.getvalue()))
+    if info.dtype == 'float16':
+        from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+        from onnxruntime.transformers.onnx_model import OnnxModel
+
+        single = [*DEFAULT_OP_BLOCK_LIST, *_IN_SINGLE_PRECISION]
+        model = convert_float_to_float16(model, keep_io_types=True, op_block_list=single)
+        OnnxModel.graph_topological_sort(model.graph)  # its casts stand at the end
+    for node in model.graph.node:
+        node.ClearField('doc_string')  # where in the code it comes from, which is most of a small file
+    onnx.helper.set_model_props(model, {KEY: json.dumps(info.to_json())})
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()

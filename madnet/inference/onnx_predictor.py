@@ -1,0 +1,153 @@
+"""Prediction with an exported network, without PyTorch."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from madnet.errors import UserError
+from madnet.images import FrameLoader
+from madnet.images.resizing import pil_resize
+from madnet.images.values import ValueRange
+from madnet.records.export_info import KEY, ExportInfo
+
+from .base_predictor import BasePredictor
+from .tiling import make_tiling
+
+
+class OnnxPredictor(BasePredictor):
+    """Finds targets in images by a file that ``tools/export.py --format onnx`` wrote.
+
+    It is called as :class:`~madnet.inference.Predictor` and gives the same results; NumPy, OpenCV, Pillow and
+    ONNX Runtime are all that it needs. A file is data: it cannot run code, nor name other files to be read.
+
+    Args:
+        file: The exported file, or its content.
+        threshold: 0–1; where the score exceeds it is target. None for what the file says.
+        tile, overlap: As in :class:`~madnet.inference.Predictor`.
+        value_range: Grey values that become black and white, or ``'auto'``; None for what the file says.
+        min_area: Pixels; components that are smaller are no targets.
+        threads: How many threads compute; None for one a core.
+        provider: ONNX Runtime's execution provider.
+
+    Raises:
+        UserError: ONNX Runtime or the provider is missing, the file is not one of ours, or an argument is
+            out of range.
+    """
+
+    def __init__(
+        self,
+        file: str | os.PathLike | bytes,
+        threshold: float | None = None,
+        tile: int | tuple[int, int] | None = None,
+        overlap: int | None = None,
+        value_range: ValueRange = None,
+        min_area: int = 1,
+        threads: int | None = None,
+        provider: str = 'CPUExecutionProvider',
+    ):
+        self._content, self._provider = file if isinstance(file, bytes) else _read(file), provider
+        shown = 'exported network' if isinstance(file, bytes) else str(file)
+        self._session = _session(self._content, threads, provider, shown)
+        self.info = _info(self._session, shown)
+        super().__init__(self.info.threshold if threshold is None else threshold, min_area)
+        self._loader = FrameLoader(self.info.channels, value_range or _range(self.info))
+        self.tiling = make_tiling(tile, overlap, aligned=self.info.size is None)
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        return {**self.info.origin, 'exported': self.info.dtype}
+
+    @property
+    def loader(self) -> FrameLoader:
+        return self._loader
+
+    def set_threads(self, number: int) -> None:
+        self._session = _session(self._content, number, self._provider, self.name)
+
+    def score(self, pixels: np.ndarray, shown: str) -> np.ndarray:
+        height, width = pixels.shape[:2]
+        if self.info.size is not None:
+            pixels = pil_resize(pixels, tuple(self.info.size[::-1]))
+        self._check_size(pixels, shown)
+        frames = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
+        if self.info.size is None:
+            return self._session.run(['scores'], {'frames': frames})[0][0, 0]
+        logits = self._session.run(['logits'], {'frames': frames})[0][0, 0]
+        aligned = self.info.align_corners
+        logits = _bilinear(_bilinear(logits, height, aligned).T, width, aligned).T
+        return (0.5 + 0.5 * np.tanh(0.5 * logits)).astype(np.float32)
+
+    def _check_size(self, pixels: np.ndarray, shown: str) -> None:
+        height, width = pixels.shape[:2]
+        largest = self.info.largest
+        if min(height, width) < self.info.smallest or (largest and max(height, width) > largest):
+            bound = f'to {largest}' if largest else 'or more'
+            raise UserError(
+                f'{shown}: found {width} × {height} pixels, expected sides of {self.info.smallest} {bound}.'
+                + (' Larger frames go in tiles.' if largest else '')
+            )
+
+
+def _bilinear(values: np.ndarray, size: int, align_corners: bool) -> np.ndarray:
+    """Rows (h, …) → (size, …), by half-pixel centres or with the first and the last row kept, as in torch."""
+    last = len(values) - 1
+    if align_corners:
+        place = np.linspace(0, last, size)
+    else:
+        place = ((np.arange(size) + 0.5) * (len(values) / size) - 0.5).clip(0, last)
+    below = np.minimum(place.astype(int), max(0, last - 1))
+    share = (place - below)[:, None].astype(values.dtype)
+    return (1 - share) * values[below] + share * values[np.minimum(below + 1, last)]
+
+
+def _read(file: str | os.PathLike) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as e:
+        raise UserError(f'{file}: {e.strerror or e}.') from None
+
+
+def _session(content: bytes, threads: int | None, provider: str, shown: str):
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UserError('ONNX Runtime is missing: pip install madnet[runtime].') from None
+    if threads is not None and threads < 1:
+        raise UserError(f'threads: found {threads}, expected 1 or more.')
+    if provider not in onnxruntime.get_available_providers():
+        known = ', '.join(onnxruntime.get_available_providers())
+        raise UserError(f'provider: found {provider!r}, expected one of this ONNX Runtime: {known}.')
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 3  # errors; its warnings are of its own optimiser
+    try:
+        # From memory: a model that names other files cannot reach them.
+        return onnxruntime.InferenceSession(content, options, providers=[provider])
+    except Exception as e:  # ONNX Runtime has a type of its own for each reason
+        reason = ' '.join(str(e).split())[:200]
+        raise UserError(f'{shown}: not a network that ONNX Runtime can run ({reason}).') from None
+
+
+def _info(session: Any, shown: str) -> ExportInfo:
+    text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    names = {'frames'} == {i.name for i in session.get_inputs()}
+    names = names and {'scores', 'logits'} == {o.name for o in session.get_outputs()}
+    if text is None or not names:
+        raise UserError(f'{shown}: an ONNX file, but not one that tools/export.py wrote.')
+    try:
+        return ExportInfo.from_json(json.loads(text), shown)
+    except ValueError:
+        raise UserError(f'{shown}: its metadata {KEY!r} are damaged; export it again.') from None
+
+
+def _range(info: ExportInfo) -> ValueRange:
+    return tuple(info.value_range) if isinstance(info.value_range, list) else info.value_range

@@ -1,0 +1,100 @@
+"""A network in one file: weights, and in the metadata the model and the pipeline that they belong to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmseg.registry import MODELS
+from torch import nn
+
+from madnet.datasets.image_pipeline import ImagePipeline, pipeline_settings, with_range
+from madnet.errors import UserError
+from madnet.images.values import ValueRange
+from madnet.models.deploy import fold
+from madnet.records.export_info import KEY, ExportInfo
+
+
+def describe_network(cfg: Config) -> dict[str, Any]:
+    """What of a config prediction needs: ``model``, ``pipeline`` (the arguments of
+    :class:`~madnet.datasets.image_pipeline.ImagePipeline`) and ``channels_last``."""
+    model = cfg.model.to_dict()
+    model.pop('train_cfg', None)
+    return {
+        'model': model,
+        'pipeline': pipeline_settings(cfg),
+        'channels_last': bool(cfg.get('channels_last')),
+    }
+
+
+def build_network(
+    description: Mapping[str, Any], value_range: ValueRange = None
+) -> tuple[nn.Module, ImagePipeline]:
+    """The network of :func:`describe_network`, without its weights, in evaluation mode, and its pipeline."""
+    model = MODELS.build(dict(description['model']))
+    if description.get('folded'):
+        fold(model)
+    if description.get('channels_last'):
+        model = model.to(memory_format=torch.channels_last)
+    return model.eval(), ImagePipeline(**with_range(description['pipeline'], value_range))
+
+
+def network_bytes(model: nn.Module, description: Mapping[str, Any], info: ExportInfo, folded: bool) -> bytes:
+    """The content of a safetensors file of a network, whose weights alone may be in half precision.
+
+    Args:
+        model: The network with its weights, which stays as it is.
+        description: Of :func:`describe_network`.
+        info: What the file says of itself; ``dtype`` is what floating-point weights are stored as.
+        folded: Whether to fold what inference does not need apart.
+    """
+    import safetensors.torch
+
+    twin = MODELS.build(dict(description['model'])).eval()
+    twin.load_state_dict(model.state_dict())
+    if folded:
+        fold(twin)
+    dtype = getattr(torch, info.dtype)
+    state = {
+        key: (value.to(dtype) if value.is_floating_point() else value).contiguous()
+        for key, value in twin.state_dict().items()
+    }
+    about = {**info.to_json(), 'network': {**description, 'folded': folded}}
+    return safetensors.torch.save(state, {KEY: json.dumps(about)})
+
+
+def load_network_file(
+    content: bytes, shown: str, device: str | torch.device = 'cpu', value_range: ValueRange = None
+) -> tuple[nn.Module, ImagePipeline, ExportInfo, dict[str, Any]]:
+    """A network from the content of its file, its pipeline, what the file says of itself, and what it was
+    built from; nothing in it can run.
+
+    Raises:
+        UserError: The file is damaged, or not one of ours.
+    """
+    import safetensors.torch
+
+    about = _metadata(content).get(KEY)
+    if about is None:
+        raise UserError(f'{shown}: holds weights alone, expected a network that tools/export.py wrote.')
+    try:
+        state = safetensors.torch.load(content)
+        about = json.loads(about)
+        info, description = ExportInfo.from_json(about, shown), about['network']
+        model, pipeline = build_network(description, value_range)
+        model.load_state_dict(state)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as e:
+        raise UserError(f'{shown}: damaged, export it again ({" ".join(str(e).split())[:200]}).') from None
+    return model.to(device), pipeline, info, description
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The ``__metadata__`` of a safetensors file: JSON whose length stands in the first eight bytes."""
+    length = int.from_bytes(content[:8], 'little')
+    try:
+        return json.loads(content[8 : 8 + length]).get('__metadata__') or {}
+    except (ValueError, AttributeError):
+        return {}

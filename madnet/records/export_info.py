@@ -1,0 +1,51 @@
+"""What an exported network says of itself, in the metadata of its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from madnet.records.reading import Record
+
+#: Under which name files keep it.
+KEY = 'madnet'
+
+
+@dataclass
+class ExportInfo(Record):
+    """How frames are brought to an exported network, and what its scores mean.
+
+    Attributes:
+        name: Of the network.
+        channels: 1 (luma), or 3 in BGR order; on the 0–255 scale. Normalising, padding and the sigmoid are
+            inside the file.
+        mean, std: What the file normalises by, for the record.
+        threshold: Score above which is target, 0–1.
+        size: (height, width) in pixels that every frame is resized to, and its logits back, both bilinear;
+            None for the frame's own size.
+        align_corners: Whether logits are resized with their corners kept, not by half-pixel centres.
+        value_range: Grey values that become 0 and 255; see :func:`~madnet.images.to_channels`.
+        smallest: Pixels that a side of a frame must have.
+        largest: Pixels that a side may have; None for no bound.
+        classes: Names of what is scored.
+        dtype: What the weights are stored as, and computed in.
+        licence: Of the weights.
+        origin: What the network was made from: config, checkpoint, SHA-256.
+        versions: Of the packages that wrote the file.
+    """
+
+    name: str
+    channels: int
+    mean: list[float]
+    std: list[float]
+    threshold: float = 0.5
+    size: list[int] | None = None
+    align_corners: bool = False
+    value_range: Any = None
+    smallest: int = 1
+    largest: int | None = None
+    classes: list[str] = field(default_factory=lambda: ['target'])
+    dtype: str = 'float32'
+    licence: str = 'not stated'
+    origin: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)

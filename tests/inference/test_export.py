@@ -1,0 +1,297 @@
+"""Exported networks: every network, any size, the same scores; and what is refused."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from clutter import scene
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from madnet.engine.config import load_config
+from madnet.errors import UserError
+from madnet.inference import OnnxPredictor, Predictor, export
+from madnet.inference.command import predict_files
+from madnet.models.deploy import fold
+
+onnx = pytest.importorskip('onnx')
+pytest.importorskip('onnxruntime')
+
+#: One config a network; channels and widths small where the config allows it.
+NETWORKS = {
+    'abc': {},
+    'acm': {},
+    'alcnet': {},
+    'dnanet': {},
+    'isnet': {},
+    'madnet': {'config': 'madnet_nano'},
+    'mim': {'config': 'mim_nano'},
+    'mshnet': {},
+    'rdian': {},
+    'repisd': {},
+    'sctransnet': {},
+    'uiunet': {},
+}
+#: The others take up to ten seconds each.
+QUICK = ('acm', 'madnet', 'sctransnet')
+EACH = [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in NETWORKS]
+#: Odd ones, one that is no longer than a window of MAD-Net's memory, and the smallest that is taken.
+SIZES = ((160, 224), (131, 77), (32, 47))
+
+
+def stirred(model):
+    """Weights and statistics of normalisation that leave nothing at its neutral value."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name.endswith('running_var'):
+                tensor.uniform_(0.5, 1.5, generator=generator)
+            elif tensor.is_floating_point():
+                tensor.add_(0.05 * torch.randn(tensor.shape, generator=generator))
+    return model
+
+
+@pytest.fixture
+def predictor_of(repository, tmp_path):
+    """A predictor of a network with stirred weights, by the stem of its config."""
+
+    def make(network, config=None, options=None):
+        path = repository / 'configs' / network / f'{config or network}.py'
+        cfg = load_config(path, options, 'nuaa')
+        torch.manual_seed(0)
+        weights = tmp_path / 'weights.pth'
+        torch.save({'state_dict': stirred(MODELS.build(cfg.model)).state_dict()}, weights)
+        return Predictor(cfg, weights)
+
+    return make
+
+
+@pytest.mark.parametrize('network', EACH)
+def test_every_network_gives_the_same_scores_at_any_size(network, predictor_of, tmp_path):
+    predictor = predictor_of(network, **NETWORKS[network])
+    export.export_network(predictor, tmp_path / 'network.onnx')
+    onnx.checker.check_model(str(tmp_path / 'network.onnx'), full_check=True)
+    exported = OnnxPredictor(tmp_path / 'network.onnx', threads=1)
+    for number, size in enumerate(SIZES):
+        image = scene(*size, seed=number)
+        expected, found = predictor(image), exported(image)
+        assert np.ptp(expected.score_map) > 1e-3  # or nothing would be compared
+        np.testing.assert_allclose(found.score_map, expected.score_map, atol=1e-4)
+
+
+@pytest.mark.parametrize('network', EACH)
+def test_folding_changes_nothing_but_the_last_digits(network, predictor_of):
+    predictor = predictor_of(network, **NETWORKS[network])
+    image = scene(96, 131)
+    expected = predictor(image).score_map
+    norms = sum(isinstance(m, torch.nn.BatchNorm2d) for m in predictor.model.modules())
+    fold(predictor.model)
+    assert sum(isinstance(m, torch.nn.BatchNorm2d) for m in predictor.model.modules()) < norms
+    np.testing.assert_allclose(predictor(image).score_map, expected, atol=1e-5)
+
+
+def test_a_batch_is_the_frames_one_by_one(tmp_path):
+    import onnxruntime
+
+    predictor = Predictor('madnet_nano', device='cpu')
+    export.export_network(predictor, tmp_path / 'nano.onnx')
+    session = onnxruntime.InferenceSession(str(tmp_path / 'nano.onnx'))
+    frames = np.stack([scene(70, 90, seed=i)[None].astype(np.float32) for i in range(3)])
+    scores, logits = session.run(['scores', 'logits'], {'frames': frames})
+    assert scores.shape == logits.shape == (3, 1, 70, 90)
+    for frame, score in zip(frames, scores, strict=True):
+        np.testing.assert_allclose(score[0], predictor(frame[0].astype(np.uint8)).score_map, atol=1e-4)
+
+
+def test_normalising_by_each_images_own_statistics_is_exported(predictor_of, tmp_path):
+    predictor = predictor_of('madnet', 'madnet_nano', {'model.data_preprocessor.statistics': 'image'})
+    export.export_network(predictor, tmp_path / 'image.onnx')
+    image = scene(64, 75)
+    dim = (image // 3 + 20).astype(np.uint8)
+    np.testing.assert_allclose(
+        OnnxPredictor(tmp_path / 'image.onnx')(dim).score_map, predictor(dim).score_map, atol=1e-4
+    )
+
+
+def test_a_network_that_resizes_is_exported_with_its_size(predictor_of, tmp_path):
+    predictor = predictor_of('acm', 'acm_published')
+    assert predictor.detector.pipeline.resizes
+    export.export_network(predictor, tmp_path / 'resized.onnx', frames=[])
+    exported = OnnxPredictor(tmp_path / 'resized.onnx')
+    image = scene(150, 131)
+    assert exported.info.size is not None
+    np.testing.assert_allclose(exported(image).score_map, predictor(image).score_map, atol=1e-4)
+
+
+@pytest.mark.parametrize('format', ['folded', 'torch'])
+def test_one_file_holds_a_network_with_its_config(format, tmp_path):
+    predictor = Predictor('madnet_nano', device='cpu')
+    file = tmp_path / 'nano.safetensors'
+    export.export_network(predictor, file, format)
+    image = scene(100, 141)
+    loaded = Predictor(file)
+    assert loaded.name == 'madnet_nano'
+    atol = 0 if format == 'torch' else 1e-5
+    np.testing.assert_allclose(loaded(image).score_map, predictor(image).score_map, rtol=0, atol=atol)
+
+
+def test_half_precision_halves_the_file_and_keeps_the_targets(tmp_path):
+    predictor = Predictor('madnet_nano', device='cpu')
+    image = scene(128, 160)
+    for half in (False, True):
+        export.export_network(predictor, tmp_path / f'{half}.onnx', half=half)
+    sizes = [
+        sum(len(tensor.raw_data) for tensor in onnx.load(tmp_path / f'{half}.onnx').graph.initializer)
+        for half in (False, True)
+    ]
+    assert sizes[1] < 0.55 * sizes[0]
+    scores = OnnxPredictor(tmp_path / 'True.onnx')(image).score_map
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, predictor(image).score_map, atol=2e-2)
+
+
+def test_what_a_file_says_of_itself(tmp_path):
+    predictor = Predictor('madnet_nano', device='cpu', threshold=0.3, value_range=(0, 16383))
+    export.export_network(predictor, tmp_path / 'nano.onnx', licence='CC0-1.0')
+    exported = OnnxPredictor(tmp_path / 'nano.onnx')
+    assert exported.threshold == 0.3
+    assert exported.info.licence == 'CC0-1.0'
+    assert exported.info.origin['sha256'] == predictor.origin['sha256']
+    raw = scene(64, 64).astype(np.uint16) * 60  # a 14-bit sensor's
+    np.testing.assert_allclose(exported(raw).score_map, predictor(raw).score_map, atol=1e-4)
+    assert OnnxPredictor(tmp_path / 'nano.onnx', threshold=0.6, value_range=(0, 1)).threshold == 0.6
+
+
+def test_the_runtime_needs_neither_torch_nor_mmengine(tmp_path):
+    predictor = Predictor('madnet_nano', device='cpu')
+    export.export_network(predictor, tmp_path / 'nano.onnx')
+    np.save(tmp_path / 'scene.npy', scene(100, 120))
+    code = (
+        'import sys\n'
+        'class Block:\n'
+        '    def find_spec(self, name, *_):\n'
+        '        if name.partition(".")[0] in ("torch", "mmengine", "mmcv", "mmseg", "scipy"):\n'
+        '            raise ImportError(name)\n'
+        'sys.meta_path.insert(0, Block())\n'
+        'from madnet.runtime import Predictor\n'
+        'from madnet.inference.command import predict_files\n'
+        f'p = Predictor(r"{tmp_path / "nano.onnx"}", tile=64)\n'
+        f'found = Predictor(r"{tmp_path / "nano.onnx"}")(r"{tmp_path / "scene.npy"}")\n'
+        f'predict_files(r"{tmp_path / "nano.onnx"}", [r"{tmp_path / "scene.npy"}"], '
+        f'out=r"{tmp_path / "out"}", formats="all")\n'
+        'print("targets", [(round(t.x, 3), round(t.y, 3), t.area) for t in found.targets])\n'
+    )
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    expected = [(round(t.x, 3), round(t.y, 3), t.area) for t in predictor(tmp_path / 'scene.npy').targets]
+    assert f'targets {expected}' in result.stdout
+    tables = json.loads((tmp_path / 'out/targets.json').read_text())
+    assert len(tables['images'][0]['targets']) == len(expected)
+
+
+def test_files_on_disk_are_what_a_network_writes(tmp_path):
+    """The same masks and tables, whichever of the two predicts."""
+    predictor = Predictor('madnet_nano', device='cpu')
+    export.export_network(predictor, tmp_path / 'nano.onnx')
+    np.save(tmp_path / 'scene.npy', scene(90, 120))
+    for model in ('madnet_nano', str(tmp_path / 'nano.onnx')):
+        predict_files(model, [tmp_path / 'scene.npy'], out=tmp_path / model[-4:], formats='masks,yolo')
+    for file in ('masks/scene.png', 'labels/scene.txt'):
+        assert (tmp_path / 'nano' / file).read_bytes() == (tmp_path / 'onnx' / file).read_bytes(), file
+
+
+def refused(match, function, *args, **kwargs):
+    with pytest.raises(UserError, match=match) as caught:
+        function(*args, **kwargs)
+    assert '\n' not in str(caught.value)
+
+
+def test_what_is_no_export_is_refused(tmp_path):
+    refused('No such file', OnnxPredictor, tmp_path / 'none.onnx')
+    (tmp_path / 'text.onnx').write_text('<html>')
+    refused('not a network that ONNX Runtime can run', OnnxPredictor, tmp_path / 'text.onnx')
+    value = onnx.helper.make_tensor_value_info
+    node = onnx.helper.make_node('Relu', ['x'], ['y'])
+    graph = onnx.helper.make_graph([node], 'g', [value('x', 1, [1])], [value('y', 1, [1])])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 17)], ir_version=8)
+    onnx.save(model, tmp_path / 'foreign.onnx')
+    refused('not one that tools/export.py wrote', OnnxPredictor, tmp_path / 'foreign.onnx')
+
+
+def test_a_model_cannot_name_other_files(tmp_path):
+    export.export_network(Predictor('madnet_nano', device='cpu'), tmp_path / 'nano.onnx')
+    model = onnx.load(tmp_path / 'nano.onnx')
+    onnx.external_data_helper.convert_model_to_external_data(model, location='secret.bin', size_threshold=0)
+    onnx.save(model, tmp_path / 'outside.onnx')
+    refused('not a network that ONNX Runtime can run', OnnxPredictor, tmp_path / 'outside.onnx')
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    export.export_network(Predictor('madnet_nano', device='cpu'), tmp_path / 'nano.safetensors', 'folded')
+    content = (tmp_path / 'nano.safetensors').read_bytes()
+    (tmp_path / 'short.safetensors').write_bytes(content[:-100])
+    refused('damaged', Predictor, tmp_path / 'short.safetensors')
+
+
+def test_frames_that_a_network_does_not_take(tmp_path, predictor_of):
+    export.export_network(predictor_of('abc'), tmp_path / 'abc.onnx')
+    exported = OnnxPredictor(tmp_path / 'abc.onnx')
+    refused('sides of 32 to 256', exported, scene(300, 200))
+    refused('sides of 32 to 256', exported, scene(20, 200))
+    assert OnnxPredictor(tmp_path / 'abc.onnx', tile=128)(scene(300, 200)).score_map.shape == (300, 200)
+
+
+def test_what_cannot_be_exported_is_refused(tmp_path):
+    refused(
+        'a classical detector needs no export', export.export_network, Predictor('tophat'), tmp_path / 'x'
+    )
+
+
+def test_a_form_that_differs_is_not_written(tmp_path, monkeypatch):
+    predictor = Predictor('madnet_nano', device='cpu')
+    monkeypatch.setitem(export.TOLERANCE, 'float32', 0.0)
+    refused('nothing written', export.export_network, predictor, tmp_path / 'nano.onnx')
+    assert not (tmp_path / 'nano.onnx').exists()
+
+
+def test_the_tool(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run('export', 'madnet_nano', '--out', tmp_path / 'nano.onnx')
+    assert code == 0
+    assert re.search(r'321 +418 +\d\.\de-\d\d +\d+ +yes', out)
+    code, _, error = run('export', 'madnet_nano', '--out', tmp_path / 'nano.onnx')
+    assert (code, error.count('\n')) == (2, 1)
+    assert '--force replaces it' in error
+    np.save(tmp_path / 'scene.npy', scene(40, 50))
+    code, _, error = run('predict', tmp_path / 'nano.onnx', tmp_path / 'scene.npy', '--views', '4')
+    assert code == 2
+    assert 'takes no --views' in error
+    code, _, error = run('export', 'madnet_nano', '--out', tmp_path / 'nano.pt')
+    assert (code, error.count('\n')) == (2, 1)
+
+
+def test_mmsegs_segmentors_are_not_exported(tmp_path):
+    cfg = Config(
+        {
+            'model': {
+                'type': 'EncoderDecoder',
+                'backbone': {'type': 'UNet', 'in_channels': 1, 'base_channels': 4},
+                'decode_head': {
+                    'type': 'FCNHead',
+                    'in_channels': 64,
+                    'in_index': 0,
+                    'channels': 4,
+                    'num_classes': 2,
+                },
+                'test_cfg': {'mode': 'whole'},
+            },
+            'test_pipeline': [{'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'PackSIRSTInputs'}],
+        }
+    )
+    with MODELS.switch_scope_and_registry('mmseg'):
+        torch.save({'state_dict': MODELS.build(cfg.model).state_dict()}, tmp_path / 'unet.pth')
+    refused('expected a network of madnet', export.export_network, Predictor(cfg, tmp_path / 'unet.pth'), 'x')
