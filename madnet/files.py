@@ -190,6 +190,28 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def expect_file(path: str | os.PathLike) -> None:
+    """Refuse what may have no end.
+
+    Raises:
+        OSError: The path names a device, a pipe or a socket.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, f'{_kind(path)}, expected a file', str(path))
+
+
+def read_text(path: str | os.PathLike, encoding: str = 'utf-8') -> str:
+    """The text of a file.
+
+    Raises:
+        OSError: It cannot be read, or is a device, a pipe or a socket.
+        UnicodeDecodeError: It is no text.
+    """
+    expect_file(path)
+    return Path(path).read_text(encoding)
+
+
 def read_json(path: str | os.PathLike) -> Any:
     """The content of a JSON file.
 
@@ -197,7 +219,7 @@ def read_json(path: str | os.PathLike) -> Any:
         UserError: No such file, not readable, or no JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding='utf-8'))
+        return json.loads(read_text(path))
     except OSError as e:
         raise UserError(f'{path}: cannot be read ({e.strerror or e}).') from None
     except (ValueError, RecursionError) as e:

@@ -9,6 +9,7 @@ from madnet.curation.labels import Labelled, Shape, boxes_of, refuse_unknown
 from madnet.curation.writing import NewSet
 from madnet.datasets.splits import read_ids
 from madnet.errors import UserError
+from madnet.files import expect_file
 from madnet.images import EXTENSIONS, image_size
 
 _IMAGES = ('JPEGImages', 'PNGImages', 'images', '.')
@@ -48,6 +49,7 @@ def _read_xml(
     path: Path, image_id: str, root: Path, classes: Sequence[str] | None, seen: dict[str, None]
 ) -> Labelled:
     try:
+        expect_file(path)
         data = path.read_bytes()
         if b'<!DOCTYPE' in data or b'<!ENTITY' in data:
             raise UserError(f'{path}: declares entities, which VOC does not need.')

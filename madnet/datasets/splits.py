@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from madnet.errors import UserError
+from madnet.files import read_text
 from madnet.images import EXTENSIONS
 
 #: What ``split=`` may say. The first four are as published; ``fit`` and ``val`` are two parts of ``trainval``
@@ -29,7 +30,7 @@ def read_ids(path: Path) -> tuple[str, ...]:
         UserError: The file cannot be read, or names an id twice.
     """
     try:
-        lines = path.read_text(encoding='utf-8-sig').splitlines()
+        lines = read_text(path, 'utf-8-sig').splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f'{path}: not a readable list of image ids ({error}).') from error
     ids = tuple(clean_id(line) for line in lines if line.strip())

@@ -14,6 +14,7 @@ import yaml
 from madnet.classical.detectors import DETECTORS
 from madnet.errors import UserError, nearest
 from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
+from madnet.files import read_text
 
 #: In place of a data set: the one that each config names itself, such as synthetic scenes.
 OWN = 'own'
@@ -333,7 +334,7 @@ def read_plan(path: str | os.PathLike | None = None, **given) -> Plan:
 
 def _read_file(path: Path) -> dict:
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
+        content = yaml.safe_load(read_text(path)) or {}
     except FileNotFoundError:
         hint = nearest(str(path), (str(p) for p in path.parent.glob('*.yaml')))
         raise UserError(f'{path}: no such file.{hint}') from None

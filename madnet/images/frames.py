@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from madnet.errors import UserError
+from madnet.files import expect_file
 
 #: Endings of image files, in the order in which one is preferred to another of the same stem.
 EXTENSIONS = (
@@ -161,6 +162,7 @@ def encode_jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
 def _one_line(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises for a damaged file into a UserError."""
     try:
+        expect_file(path)
         yield
     except UserError:
         raise

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from madnet.errors import UserError
+from madnet.files import read_text
 
 
 def read_scalars(path: str | os.PathLike) -> list[dict[str, Any]]:
@@ -17,7 +18,7 @@ def read_scalars(path: str | os.PathLike) -> list[dict[str, Any]]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding='utf-8').splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as e:
         raise UserError(f'{path}: not readable as scalars.json ({type(e).__name__})') from None
     records = []

@@ -155,7 +155,7 @@ def _put(folder: Path, files: dict[str, bytes]) -> None:
         (folder / name).write_bytes(data)
 
 
-ENDS = {'.pdf': b'%%EOF\n', '.html': b'</html>\n', '.csv': b'\n', '.md': b'\n', '.tex': b'\n'}
+ENDS = {'.pdf': b'%%EOF\n', '.html': b'</html>', '.csv': b'\n', '.md': b'\n', '.tex': b'\n'}
 
 
 def _is_whole(path: Path) -> bool:
@@ -173,7 +173,7 @@ def _is_whole(path: Path) -> bool:
         return path.read_text().endswith('\n')
     if path.suffix in ('.png', '.jpg'):
         return cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is not None
-    return path.read_bytes().endswith(ENDS[path.suffix])
+    return path.read_bytes().endswith((ENDS[path.suffix], ENDS[path.suffix] + b'\n'))
 
 
 def _without_times(names) -> set[str]:
