@@ -172,6 +172,7 @@ class CapturedStep:
         self._model = runner.bare_model
         self._wrapper = runner.optim_wrapper
         self._device = next(self._model.parameters()).device
+        self._stream = torch.cuda.Stream() if self._device.type == 'cuda' else None
         self._averages = [h.ema_model for h in runner.hooks if isinstance(h, EMAHook)]
         for average in self._averages:
             average.moved_by_step = True
@@ -218,6 +219,8 @@ class CapturedStep:
         )
         if values != self._values:  # what is past does not come back
             self._values = values
+            if self._stream is not None:
+                torch.cuda.synchronize()  # the last replay may still run
             self._phases.clear()
         shapes = tuple((name, tensor.shape, tensor.dtype) for name, tensor in tensors.items())
         if shapes not in self._phases:
@@ -246,14 +249,13 @@ class CapturedStep:
             self._aside(phase)
 
     def _aside(self, phase: '_Phase') -> None:
-        if self._device.type != 'cuda':
+        if self._stream is None:
             self._body(phase.buffers)
             return
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
             self._body(phase.buffers)
-        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.current_stream().wait_stream(self._stream)
 
     def _capture(self, phase: '_Phase') -> None:
         body = partial(self._body, phase.buffers)
