@@ -363,10 +363,9 @@ def _waits(func, args: tuple) -> bool:
 
 
 def _where(error: BaseException | None = None) -> str:
-    """The innermost line of this package's networks and losses, in an error or on the way here."""
+    """The innermost line outside of torch and this file, in an error or on the way here."""
     frames = traceback.extract_stack() if error is None else traceback.extract_tb(error.__traceback__)
-    inner = [f for f in frames if 'captured_step' not in f.filename and '/torch/' not in f.filename]
-    last = next((f for f in reversed(inner) if 'madnet' in f.filename), inner[-1])
+    last = next(f for f in reversed(frames) if f.filename != __file__ and '/torch/' not in f.filename)
     return f'{"/".join(last.filename.split("/")[-3:])}, line {last.lineno}, in {last.name}'
 
 

@@ -195,7 +195,7 @@ def test_what_cannot_be_captured_is_named(tiny_config, tmp_path):
         # a single map: a loss that goes by values cannot take all of them in one go
         'model.decode_head.deep_supervision': False,
         'model.decode_head.loss_weights': None,
-        'model.decode_head.loss_decode': {'type': 'Reads'},
+        'model.decode_head.loss_decode': {'_delete_': True, 'type': 'Reads'},
     }
     runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), options=options)
     said = next(runner_log(runner))
