@@ -13,7 +13,7 @@ from torch import nn
 import madnet  # noqa: F401
 from madnet.engine.checkpoint import LAST, read_checkpoint
 from madnet.engine.compiling import compile_parts
-from madnet.engine.hooks import LeanRuntimeInfoHook
+from madnet.engine.hooks import LeanRuntimeInfoHook, SafeCheckpointHook
 from madnet.engine.optim import GroupedOptimWrapperConstructor
 from madnet.engine.train import train
 
@@ -91,7 +91,7 @@ class TestGroups:
             assert faster == ({'last.weight', 'last.bias'} if 'custom_keys' in (paramwise or {}) else set())
 
 
-def _log(hook, name, monkeypatch, steps=7):
+def _log(hook, name, monkeypatch, steps=7, window=1):
     """What a hook leaves in the message hub, and at which steps it read a tensor."""
     hub = MessageHub.get_instance(name)
     model = nn.Linear(2, 1)
@@ -100,6 +100,7 @@ def _log(hook, name, monkeypatch, steps=7):
     runner = SimpleNamespace(
         message_hub=hub, optim_wrapper=wrapper, hooks=[hook, LoggerHook(interval=3)], epoch=0, iter=0,
         max_epochs=1, max_iters=steps, train_dataloader=_Batches(steps),
+        log_processor=SimpleNamespace(window_size=1, custom_cfg=[{'data_src': 'loss', 'window_size': window}]),
     )  # fmt: skip
     reads = []
     for method in ('item', '__float__', 'tolist'):
@@ -139,9 +140,28 @@ def test_the_log_is_mmengines_and_read_when_it_is_written(monkeypatch):
     assert len(checkpoint['message_hub']['log_scalars']['train/loss'].data[0]) == 4
 
 
-def test_the_history_is_bounded(monkeypatch):
-    history, *_ = _log(LeanRuntimeInfoHook(keep=2), 'short_log', monkeypatch)
-    assert {len(values) for values in history.values()} == {2}
+@pytest.mark.parametrize(('window', 'kept'), [(1, 2), (4, 4), ('epoch', 7), ('global', 7)])
+def test_the_history_is_bounded_by_what_the_log_needs(monkeypatch, window, kept):
+    history, *_ = _log(LeanRuntimeInfoHook(keep=2), f'short_log_{window}', monkeypatch, window=window)
+    assert {len(values) for values in history.values()} == {kept}
+
+
+def test_the_size_of_a_checkpoint_does_not_grow_with_the_run(tiny_config, tmp_path):
+    """A thousand steps' values of each loss, after a hundred thousand steps as well."""
+    options = ['train_cfg.max_epochs=1', 'visualizer.vis_backends=[]']
+    runner = train(str(tiny_config), str(tmp_path), options=options)
+    saver = next(h for h in runner.hooks if isinstance(h, SafeCheckpointHook))
+    lean = next(h for h in runner.hooks if isinstance(h, LeanRuntimeInfoHook))
+    names = [name for name in runner.message_hub.log_scalars if name.startswith('train/')]
+    sizes = []
+    for hundred in range(1000):
+        for name in names:
+            lean._waiting[name] += [0.5] * 100
+        lean.read(runner)
+        if hundred in (9, 29, 999):
+            saver.save_now(runner, 1)
+            sizes.append((tmp_path / LAST).stat().st_size)
+    assert max(sizes) - min(sizes) < 100, sizes
 
 
 class Parts(nn.Module):

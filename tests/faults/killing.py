@@ -20,7 +20,9 @@ from madnet.engine.cli import DONE, FAILED
 _TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'train.py'
 #: Forked from one that has imported everything, a process begins to train in about a second.
 _PROCESSES = multiprocessing.get_context('forkserver')
-_PROCESSES.set_forkserver_preload(['madnet.components', 'madnet.engine.train'])
+_PROCESSES.set_forkserver_preload(
+    ['madnet.components', 'madnet.engine.train', 'torch._dynamo', 'yapf', 'matplotlib.pyplot']
+)
 #: Seconds within which whatever is waited for happens on a busy machine.
 _PATIENCE = 600
 

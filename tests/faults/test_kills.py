@@ -60,7 +60,7 @@ def test_sigterm_to_all_processes_saves_and_leaves(tiny_config, tmp_path, reposi
 @pytest.mark.parametrize('ranks', [1, 2])
 def test_kills_change_nothing(tmp_path, repository, ranks):
     """Bit by bit in one process with two that load; to rounding in two that exchange gradients."""
-    config, epochs = tmp_path / 'small.py', max(KILLS, 20)
+    config, epochs = tmp_path / 'small.py', max(KILLS // ranks, 20)
     config.write_text(SMALL.format(configs=repository / 'configs', epochs=epochs, length=8 * ranks))
     whole = Life(config, tmp_path / 'whole', tmp_path / 'said', ranks)
     assert whole.join() == [0] * ranks, whole.said

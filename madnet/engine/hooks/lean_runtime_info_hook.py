@@ -20,13 +20,13 @@ class LeanRuntimeInfoHook(RuntimeInfoHook):
 
     Args:
         keep: Number of steps whose values stay in the message hub, and so in checkpoints; mmengine keeps
-            a million.
+            a million. More stay where the log takes a mean over more (``log_processor``).
 
     Attributes:
         gradient_norm: The norm of this step's gradient before it was clipped; None where nothing clips.
     """
 
-    def __init__(self, keep: int = 10_000):
+    def __init__(self, keep: int = 1000):
         self.keep = keep
         self._interval = 1
         self._waiting: dict[str, list] = defaultdict(list)
@@ -35,6 +35,7 @@ class LeanRuntimeInfoHook(RuntimeInfoHook):
     def before_train(self, runner) -> None:
         """As mmengine's; also learns when logs are due and takes the gradient's norm over."""
         super().before_train(runner)
+        self.keep = max(self.keep, _longest_window(runner))
         self._interval = min((h.interval for h in runner.hooks if isinstance(h, LoggerHook)), default=1)
         wrapper = runner.optim_wrapper
         clips = isinstance(wrapper, OptimWrapper) and wrapper.clip_grad_kwargs
@@ -69,7 +70,7 @@ class LeanRuntimeInfoHook(RuntimeInfoHook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Let the checkpoint have what no log has asked for yet."""
-        if self._waiting and 'message_hub' in checkpoint:
+        if 'message_hub' in checkpoint:
             self.read(runner)
             checkpoint['message_hub'] = runner.message_hub.state_dict()
 
@@ -88,3 +89,11 @@ class LeanRuntimeInfoHook(RuntimeInfoHook):
                 hub.log_scalars[name] = HistoryBuffer(
                     values[-self.keep :], counts[-self.keep :], buffer.max_length
                 )
+
+
+def _longest_window(runner) -> int:
+    """The largest number of values of which the log takes a mean or another figure."""
+    log = runner.log_processor
+    sizes = {'epoch': len(runner.train_dataloader), 'global': runner.max_iters, None: 1}
+    windows = [log.window_size, *(each.get('window_size') for each in log.custom_cfg)]
+    return max(sizes.get(window, window) for window in windows)
