@@ -100,7 +100,7 @@ def _log(hook, name, monkeypatch, steps=7, window=1):
     runner = SimpleNamespace(
         message_hub=hub, optim_wrapper=wrapper, hooks=[hook, LoggerHook(interval=3)], epoch=0, iter=0,
         max_epochs=1, max_iters=steps, train_dataloader=_Batches(steps),
-        log_processor=SimpleNamespace(window_size=1, custom_cfg=[{'data_src': 'loss', 'window_size': window}]),
+        log_processor=SimpleNamespace(window_size=1, custom_cfg=[{'window_size': window}]),
     )  # fmt: skip
     reads = []
     for method in ('item', '__float__', 'tolist'):

@@ -24,7 +24,7 @@ _PROCESSES.set_forkserver_preload(
     ['madnet.components', 'madnet.engine.train', 'torch._dynamo', 'yapf', 'matplotlib.pyplot']
 )
 #: Seconds within which whatever is waited for happens on a busy machine.
-_PATIENCE = 600
+_PATIENCE = 3600
 
 
 def _train(arguments: list[str], environment: dict[str, str], said: Path) -> None:
@@ -88,7 +88,7 @@ class Life:
         end = time.monotonic() + _PATIENCE
         while self.alive and not happens():
             assert time.monotonic() < end, self.said
-            time.sleep(0.001)
+            time.sleep(0.002)
 
     def join(self) -> list[int]:
         """Wait for the end of all processes; returns their exit codes, -9 for a killed one."""
