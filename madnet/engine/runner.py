@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -28,7 +29,7 @@ from madnet.engine.compiling import compile_parts
 from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes
 from madnet.engine.speed import make_fast, tuning_for
 from madnet.engine.workers import keep_workers_until_saved
-from madnet.errors import UserError
+from madnet.errors import RunFailed, UserError
 from madnet.files import replacing
 
 
@@ -66,6 +67,20 @@ class _LogStream:
 
     def __getattr__(self, name: str):
         return getattr(self._stream, name)
+
+
+def _meet(seconds: float | None) -> None:
+    """Join the processes that torchrun's variables speak of; torch would wait for them for half an hour."""
+    wait = distributed.constants.default_pg_timeout if seconds is None else timedelta(seconds=seconds)
+    try:
+        store, rank, processes = next(distributed.rendezvous('env://', timeout=wait))
+    except distributed.DistStoreError as e:
+        raise RunFailed(
+            f'another of the {os.environ["WORLD_SIZE"]} processes has not come in {seconds} s ({e}). See '
+            'what became of it; --cfg-options loader_timeout=600 waits longer.'
+        ) from None
+    store.set_timeout(distributed.constants.default_pg_timeout)
+    distributed.init_process_group('gloo', store=store, rank=rank, world_size=processes)
 
 
 @RUNNERS.register_module()
@@ -116,9 +131,13 @@ class MadnetRunner(Runner):
         return loader if loader is dataloader else keep_workers_until_saved(loader)
 
     def setup_env(self, env_cfg):
-        """As mmengine's, which needs a GPU under torchrun; without one, the processes talk over gloo."""
+        """As mmengine's, which needs a GPU under torchrun; without one, the processes talk over gloo.
+
+        Raises:
+            RunFailed: Another process has not come in ``loader_timeout`` seconds.
+        """
         if self._launcher == 'pytorch' and not torch.cuda.is_available() and not distributed.is_initialized():
-            distributed.init_process_group('gloo')
+            _meet(self.cfg.get('loader_timeout', 120))
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg, model):

@@ -25,6 +25,9 @@ from madnet.errors import UserError
 from madnet.models.losses import check_losses
 from madnet.records import metrics_text
 
+#: What NumPy's and torch's generators take.
+_SEEDS = range(2**32)
+
 
 def train(
     config: str,
@@ -143,11 +146,14 @@ def training_config(
         )
     require_parts(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), config, 'a training')
     _refuse_other_loops(cfg, config)
+    _refuse_half_a_validation(cfg, config)
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = work_dir
     if seed is not None:
         cfg.randomness.seed = seed
+    if (seed := cfg.get('randomness', {}).get('seed')) is not None and seed not in _SEEDS:
+        raise UserError(f'randomness.seed: found {seed!r}, expected a whole number below 2³².')
     if amp is not None:
         set_amp(cfg, amp)
     if skip_nonfinite:
@@ -176,6 +182,16 @@ def _refuse_other_loops(cfg: Config, config: str) -> None:
             f'config {config}: found train_cfg of type {loop} and checkpoints by {saver}, expected '
             'ResumableTrainLoop and SafeCheckpointHook, as in configs/_base_/; train a config of mmseg by '
             "mmseg's own tools/train.py, where our components work after custom_imports of 'madnet'."
+        )
+
+
+def _refuse_half_a_validation(cfg: Config, config: str) -> None:
+    parts = ('val_dataloader', 'val_cfg', 'val_evaluator')
+    missing = [key for key in parts if cfg.get(key) is None]
+    if missing and len(missing) < len(parts):
+        raise UserError(
+            f'config {config}: has no {" and no ".join(missing)}; a validation needs {", ".join(parts)}. '
+            'A training without one has none of them.'
         )
 
 

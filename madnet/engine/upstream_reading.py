@@ -19,7 +19,7 @@ from mmseg.models.losses import utils as losses
 
 from madnet.engine.checkpoint import state_dict_of
 from madnet.engine.checkpoint_file import SCHEME, read_file, read_stream
-from madnet.errors import UserError
+from madnet.errors import UserError, nearest
 from madnet.models.checkpoints.fitting import find_state
 
 
@@ -72,6 +72,21 @@ def _is_wrapped(checkpoint: dict) -> bool:
         return False
 
 
+def _load_part(prefix: str, filename: str, map_location=None) -> dict[str, torch.Tensor]:
+    """In the place of mmengine's ``_load_checkpoint_with_prefix``, which ``init_cfg`` with a prefix asks."""
+    found = CheckpointLoader.load_checkpoint(filename, map_location)
+    state = found.get('state_dict', found)
+    prefix = prefix.removesuffix('.') + '.'
+    part = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    if not part:
+        parts = sorted({name.partition('.')[0] for name in state})
+        raise UserError(
+            f'checkpoint {filename}: no tensor is called {prefix}… (init_cfg.prefix); the names begin with '
+            f'{", ".join(parts[:10])}.' + nearest(prefix, parts)
+        )
+    return part
+
+
 @register_handler(['yaml', 'yml'])
 class PlainYamlHandler(BaseFileHandler):
     """YAML as data, without tags that build Python objects."""
@@ -118,5 +133,6 @@ def _load_class_weights(file, *args, **kwargs) -> Any:
 
 upstream._safe_torch_load = _torch_load
 upstream.load_url = _load_url
+upstream._load_checkpoint_with_prefix = _load_part
 CheckpointLoader.load_checkpoint = classmethod(_load_checkpoint)
 losses.load = _load_class_weights

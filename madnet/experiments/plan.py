@@ -254,6 +254,10 @@ class Plan:
         return config, {}
 
 
+def _has_text_keys(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+
+
 def read_settings(config: Path, options: Mapping) -> dict:
     """The resolved config as JSON holds it, without the folder of its runs.
 
@@ -325,7 +329,7 @@ def read_plan(path: str | os.PathLike | None = None, **given) -> Plan:
     options = content.get('options', {})
     if isinstance(options, (list, tuple)) and all(isinstance(pair, str) for pair in options):
         content['options'] = parse_options(list(options))
-    elif not isinstance(options, Mapping):
+    elif not _has_text_keys(options):
         raise UserError(f'{where}: options: found {options!r}, expected keys and values.')
     plan = Plan(**content)
     _check(plan, where)
@@ -383,7 +387,7 @@ def _check(plan: Plan, where: str) -> None:
                         f'{where}: networks: {entry["name"]}: {key}: found {entry[key]!r}, expected a text.'
                     )
             train_on = entry.get('train_on', [])
-            if not isinstance(entry.get('options', {}), Mapping) or not (
+            if not _has_text_keys(entry.get('options', {})) or not (
                 isinstance(train_on, list) or train_on == OTHERS
             ):
                 raise UserError(

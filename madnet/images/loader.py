@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,18 @@ from madnet.errors import UserError
 from madnet.images.frames import read_image
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange, check_value_range, measure_range, to_channels
+
+
+def _readable(images: Sequence[tuple[Path, int | None]], read: list[Path]) -> Iterator[np.ndarray]:
+    """The images that can be read and measured, one at a time, and their paths into ``read``."""
+    for path, frame in images:
+        try:
+            pixels = read_image(path, frame)
+            measure_range([pixels])
+        except Exception:  # whoever predicts it will say what is wrong with it
+            continue
+        read.append(path)
+        yield pixels
 
 
 class FrameLoader:
@@ -47,17 +59,13 @@ class FrameLoader:
         if not self._auto:
             return
         self.value_range = 'auto'
-        frames = []
-        for path, frame in images[:: max(1, len(images) // 32)]:
-            try:
-                frames.append(read_image(path, frame))
-                measure_range(frames[-1:])
-            except UserError:
-                frames = frames[:-1]  # whoever predicts it will say what is wrong with it
-        if frames:
-            self.value_range = measure_range(frames)
-            low, high = self.value_range
-            say_once(f'value range {low:g} to {high:g}, by {len(frames)} of {len(images)} images.')
+        read: list[Path] = []
+        try:
+            low, high = measure_range(_readable(images[:: max(1, len(images) // 32)], read))
+        except UserError:  # none is
+            return
+        self.value_range = (low, high)
+        say_once(f'value range {low:g} to {high:g}, by {len(read)} of {len(images)} images.')
 
     def __call__(self, image: str | os.PathLike | np.ndarray, frame: int | None = None) -> np.ndarray:
         """

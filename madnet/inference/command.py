@@ -84,7 +84,7 @@ def predict_files(
     predictor.loader.measure([(f.path, f.number) for f in frames])
     make.keywords['value_range'] = predictor.loader.value_range
     if jobs > 1:
-        with suppress(UserError):  # what holds for all images, such as a dark range, is said here, once
+        with suppress(Exception):  # what holds for all images, such as a dark range, is said here, once
             predictor.load(frames[0].path, frames[0].number)
     work = list(zip(frames, names, strict=True))
     outcomes, stopped = _predict_all(make, predictor, jobs, out, kinds, work)

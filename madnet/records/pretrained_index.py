@@ -12,6 +12,12 @@ FOLDER = Path(__file__).parents[1] / 'pretrained'
 INDEX = 'index.json'
 SCHEMA = 1
 
+_KINDS = {
+    **dict.fromkeys(('config', 'weights', 'card', 'sha256', 'dtype'), str),
+    'parameters': int,
+    'source': dict,
+}
+
 
 @dataclass(frozen=True)
 class PretrainedEntry:
@@ -85,7 +91,14 @@ def get_pretrained(name: str, folder: Path | None = None) -> PretrainedEntry:
         known = f'shipped are {", ".join(records)}' if records else 'none is shipped with this version'
         raise UserError(f'no shipped weights {name!r}: {known}.{nearest(name, records)}')
     try:
-        files = {key: folder / records[name][key] for key in ('config', 'weights', 'card')}
-        return PretrainedEntry(name=name, **{**records[name], **files})
+        record = records[name]
+        for key, kind in _KINDS.items():
+            if not isinstance(record[key], kind):
+                raise TypeError(f'{key}: found {record[key]!r}')
+        files = {key: folder / record[key] for key in ('config', 'weights', 'card')}
+        for key, path in files.items():
+            if path.parent != folder or path.name != record[key]:
+                raise TypeError(f'{key}: found {record[key]!r}, expected the name of a file beside')
+        return PretrainedEntry(name=name, **{**record, **files})
     except (KeyError, TypeError) as e:
         raise UserError(f'{folder / INDEX}: the record {name!r} is damaged ({e}).') from None

@@ -14,6 +14,7 @@ from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets,
 from madnet.engine.config import check_config, load_config, selection_of
 from madnet.engine.config.reading import OURS
 from madnet.engine.test import config_for_test, configs_by_set
+from madnet.engine.train import training_config
 from madnet.errors import UserError
 
 #: A network for any data set, as the common configs are.
@@ -293,10 +294,48 @@ def test_a_folder_is_measured_once(config, mine, capsys):
         ({'val_evaluator.protocol': 'native'}, None, "Did you mean 'protocols'"),
         ({'model.decode_head.loss_decode.0.smoth': 1}, None, "Did you mean 'smooth'"),
         ({'model.decode_head.dropout_ration': 1}, None, "Did you mean 'dropout_ratio'"),
+        (
+            {'model.backbone.init_cfg': 3},
+            None,
+            'init_cfg: found 3, expected a dict with a type',
+        ),
+        (
+            {'model.init_cfg.type': 'Pretraind'},
+            None,
+            'no registered weight initializer. Did you mean',
+        ),
+        ({'model.init_cfg.type': 'Pretrained'}, None, 'model.init_cfg: PretrainedInit needs checkpoint'),
+        ({'custom_hooks': 3}, None, 'custom_hooks: found 3, expected a list'),
+        ({'param_scheduler': 3}, None, 'param_scheduler: found 3, expected a dict with a type'),
+        ({'randomness': None}, None, 'randomness: found None, expected a dict'),
+        ({'env_cfg': None}, None, 'env_cfg: found None, expected a dict'),
+        ({'train_dataloader.dataset.pipeline': None}, None, 'dataset.pipeline: found None, expected a list'),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(config, options, dataset, said):
     assert said in refusal(config, options, dataset)
+
+
+def test_none_leaves_any_default_hook_out(config):
+    cfg = load_config(config, {'default_hooks.overlay': None, 'default_hooks.timer': None})
+    assert 'overlay' not in cfg.default_hooks
+    assert cfg.default_hooks.timer is None  # mmengine puts its own in where nothing is said
+    assert cfg.default_hooks.progress.type == 'ProgressHook'
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        ({'val_dataloader': None}, 'has no val_dataloader; a validation needs val_dataloader, val_cfg,'),
+        ({'val_cfg': None, 'val_evaluator': None}, 'has no val_cfg and no val_evaluator; a validation needs'),
+        ({'randomness.seed': 'x'}, "randomness.seed: found 'x', expected a whole number below 2³²"),
+        ({'randomness.seed': 2**32}, 'randomness.seed: found 4294967296, expected'),
+    ],
+)
+def test_what_a_training_cannot_begin_with(tiny_config, options, said):
+    with pytest.raises(UserError) as e:
+        training_config(str(tiny_config), options=options)
+    assert said in str(e.value)
 
 
 def test_an_unknown_argument_gets_the_list_and_an_inherited_one_the_way_out(repository, on_top, tmp_path):

@@ -19,7 +19,7 @@ from mmengine.dataset import BaseDataset, DefaultSampler
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import EMAHook, Hook, ParamSchedulerHook
 from mmengine.logging import HistoryBuffer, MessageHub
-from mmengine.model import BaseAveragedModel, BaseModel
+from mmengine.model import BaseAveragedModel, BaseModel, PretrainedInit
 from mmengine.optim import (
     DefaultOptimWrapperConstructor,
     OptimWrapper,
@@ -442,6 +442,12 @@ def test_every_checkpoint_is_read_in_one_place():
     )
     for scheme in ('', 'http://', 'torchvision://', 'open-mmlab://'):
         assert CheckpointLoader._get_checkpoint_loader(scheme + 'x') is not None
+
+
+def test_a_prefix_is_looked_up_by_one_function():
+    source = inspect.getsource(PretrainedInit.__call__)
+    assert 'from mmengine.runner.checkpoint import (_load_checkpoint_with_prefix,' in source
+    assert source.count('_load_checkpoint_with_prefix(') == 1
 
 
 def torch_load_of_mmengine():

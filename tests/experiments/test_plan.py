@@ -169,6 +169,8 @@ def test_given_weights_are_tested_not_trained(configs, tmp_path):
         ({'networks': [{'name': 'acm', 'confg': 'x'}]}, "'config'"),
         ({'networks': [{'name': 'x', 'config': 'no.py'}]}, 'no.py: no such file'),
         ({'networks': [3]}, 'networks: found 3'),
+        ({'networks': ['acm'], 'options': {3: 4}}, 'options: found'),
+        ({'networks': [{'name': 'acm', 'options': {3: 4}}]}, 'expected options as a mapping'),
         ({'networks': ['../acm']}, 'found the name'),
         ({'networks': [{'name': 'acm', 'train_on': 'nuaa'}]}, 'train_on as a list'),
         ({'networks': ['acm'], 'datasets': ['nuaa', 'NUAA-SIRST']}, "is called 'nuaa' too"),

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.model import PretrainedInit
 from torch import nn
 
 from madnet.engine.checkpoint import from_plain, load_weights, state_dict_of
@@ -193,3 +194,14 @@ def test_numpy_scalars_under_the_names_of_both_versions(tmp_path):
     for name in ('a.pth', 'b.pth'):
         found = read_checkpoint(tmp_path / name)
         assert (found['iou'], found['n']) == (0.5, 3)
+
+
+@pytest.mark.parametrize('prefix', ['decode_haed', 'decode_haed.'])
+def test_a_prefix_that_no_tensor_has_is_told_with_those_there_are(tmp_path, prefix):
+    state = {'backbone.weight': torch.ones(1, 1), 'decode_head.weight': torch.full((1, 1), 2.0)}
+    torch.save({'state_dict': state}, tmp_path / 'w.pth')
+    network = nn.Linear(1, 1, bias=False)
+    with pytest.raises(UserError, match=r"decode_haed\.….* begin with backbone, decode_head.*'decode_head'"):
+        PretrainedInit(str(tmp_path / 'w.pth'), prefix)(network)
+    PretrainedInit(str(tmp_path / 'w.pth'), 'decode_head')(network)
+    assert network.weight.item() == 2

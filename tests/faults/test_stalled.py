@@ -228,6 +228,14 @@ def test_an_interruption_that_a_library_renames_is_one(capfd):
 RANKS = {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': '29631'}
 
 
+def test_a_process_that_never_comes_is_not_waited_for_without_end(tiny_config, tmp_path, monkeypatch):
+    for name, value in {**RANKS, 'MASTER_PORT': '29632', 'RANK': '0', 'LOCAL_RANK': '0'}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RunFailed, match=r'of the 2 processes has not come in 2 s .*1/2 clients joined'):
+        train(str(tiny_config), str(tmp_path), launcher='pytorch', options={'loader_timeout': 2})
+    assert not torch.distributed.is_initialized()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGSTOP])
 def test_the_other_process_stops_within_a_minute(tiny_config, tmp_path, repository, how):

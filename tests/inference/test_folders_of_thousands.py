@@ -12,6 +12,7 @@ import pytest
 
 from madnet.classical.pool import map_in_pool, start_pool
 from madnet.errors import UserError
+from madnet.images import read_image
 from madnet.inference import command
 from madnet.inference.predictor import Predictor
 from madnet.text import printable
@@ -72,6 +73,18 @@ def test_no_image_ends_the_others_and_all_that_failed_are_listed(images, tmp_pat
     assert [os.path.basename(u['file']) for u in found['unreadable']] == ['1.png', '5.png']
     assert all(u['reason'] and '\n' not in u['reason'] for u in found['unreadable'])
     assert len(found['images']) == 4
+
+
+def test_a_first_image_that_cannot_be_measured_does_not_end_the_others(images, tmp_path, monkeypatch):
+    def fail_at_first(path, frame=None):
+        if path.name == '0.png':
+            raise cv2.error('OpenCV: bad size')
+        return read_image(path, frame)
+
+    monkeypatch.setattr('madnet.images.loader.read_image', fail_at_first)
+    with pytest.raises(UserError, match=r'1 of 6 images could not be predicted, the others are done'):
+        command.predict_files('tophat', [images], out=tmp_path, formats='json', value_range='auto')
+    assert _json(tmp_path)['value_range'] == [60, 60.0 + 195]
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])

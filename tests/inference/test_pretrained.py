@@ -147,3 +147,15 @@ def test_a_reader_that_leaves_ends_the_card_quietly(repository):
     tool.stdout.close()
     _, err = tool.communicate()
     assert (tool.returncode, err) == (0, b'')
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [('weights', '../x'), ('config', '/etc/passwd'), ('card', None), ('sha256', 3), ('source', 3)],
+)
+def test_a_record_cannot_name_files_elsewhere(tmp_path, key, value):
+    content = json.loads((index.FOLDER / index.INDEX).read_text())
+    content['models']['madnet_nano'][key] = value
+    (tmp_path / index.INDEX).write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"the record 'madnet_nano' is damaged .{key}: found"):
+        get_pretrained('madnet_nano', tmp_path)

@@ -46,6 +46,7 @@ _WITHIN = {
     'datasets': registry.DATASETS,
     'pipeline': registry.TRANSFORMS,
     'transforms': registry.TRANSFORMS,
+    'init_cfg': registry.WEIGHT_INITIALIZERS,
 }
 
 #: Name of a registry → arguments that its builder takes itself, and those that it adds.
@@ -99,6 +100,7 @@ def check_config(cfg: Mapping, where: str, written: str | None = None) -> None:
         return  # of another package, whose components other registries hold
     try:
         _check_numbers(cfg)
+        _check_kinds(cfg)
         for key, value in cfg.items():
             if key in LOADERS and value:
                 _check_loader(value, key)
@@ -110,7 +112,6 @@ def check_config(cfg: Mapping, where: str, written: str | None = None) -> None:
                 for name, hook in (value or {}).items():
                     _check(hook, f'{key}.{name}', registry.HOOKS)
             elif key in _AT_TOP:
-                _refuse_text(value, key)
                 _check(value, key, _AT_TOP[key])
     except _UnknownArgument as e:
         inherited = written is not None and e.argument not in written
@@ -137,14 +138,12 @@ def _check_numbers(cfg: Mapping) -> None:
             raise UserError(f'{key}: found {value!r}, expected a whole number from {least} on.')
 
 
-def _refuse_text(value: Any, key: str) -> None:
-    # --cfg-options leaves a dict in quotes a text
-    for item in value if isinstance(value, (list, tuple)) else [value]:
-        if isinstance(item, str):
-            raise UserError(
-                f'{key}: found {item!r}, expected a dict with a type; --cfg-options changes single values '
-                f'({key}.0.KEY=VALUE in a list), a file says the rest.'
-            )
+def _check_kinds(cfg: Mapping) -> None:
+    for key in ('randomness', 'env_cfg', 'default_hooks', 'custom_hooks'):
+        kind, said = (list, 'a list') if key == 'custom_hooks' else (Mapping, 'a dict')
+        may_be_none = key.endswith('hooks')
+        if key in cfg and not isinstance(cfg[key], kind) and not (may_be_none and cfg[key] is None):
+            raise UserError(f'{key}: found {cfg[key]!r}, expected {said}.')
 
 
 def _check_loader(loader: Mapping, key: str) -> None:
@@ -167,12 +166,20 @@ def _check(value: Any, key: str, kind: Registry) -> None:
         if 'type' in value or kind not in (registry.EVALUATOR, registry.OPTIM_WRAPPERS):
             _check_component(value, key, kind)
         _check_inside(value, key)
+    elif value is not None and not callable(value):
+        # --cfg-options leaves a dict in quotes a text
+        how = '; --cfg-options changes single values (KEY=VALUE, LIST.0.KEY=VALUE), a file says the rest'
+        raise UserError(
+            f'{key}: found {value!r}, expected a dict with a type{how if isinstance(value, str) else ""}.'
+        )
 
 
 def _check_inside(value: Any, key: str) -> None:
     items = value.items() if isinstance(value, Mapping) else enumerate(value)
     for name, item in items:
-        if name in _WITHIN and isinstance(item, (Mapping, list, tuple)):
+        if name == 'pipeline' and item is None:
+            raise UserError(f'{key}.pipeline: found None, expected a list of transforms.')
+        if name in _WITHIN:
             _check(item, f'{key}.{name}', _WITHIN[name])
         elif isinstance(item, (Mapping, list, tuple)) and name != 'paramwise_cfg':
             if name in _PASSED_ON and isinstance(item, Mapping):

@@ -43,6 +43,9 @@ RUNNERS = {
     'loader_timeout',
 } - {'self', 'cfg'}
 
+#: Default hooks of mmengine, which it leaves out where a config sets them to None.
+_MMENGINES_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+
 #: Helper variables in customary use in mmseg's own config files.
 CUSTOMARY = {
     *('crop_size', 'img_scale', 'img_ratios', 'img_norm_cfg', 'norm_cfg', 'dataset_type'),
@@ -105,6 +108,7 @@ def load_config(
     _merge(cfg, options)
     _check_shape(cfg, str(path))
     _check_keys(cfg, options, before, str(path))
+    _leave_hooks_out(cfg)
     replace_steps(cfg)
     filled = fill_sets(cfg, sources)
     fill_reading(cfg)
@@ -174,6 +178,14 @@ def _check_shape(cfg: Config, where: str) -> None:
         sets = cfg[key].get('dataset')
         if not isinstance(sets, dict):
             raise UserError(f'config {where}: {key}.dataset: found {sets!r}, expected a dict.')
+
+
+def _leave_hooks_out(cfg: Config) -> None:
+    # None leaves one of mmengine's out; of others mmengine would build it
+    hooks = cfg.get('default_hooks')
+    if isinstance(hooks, dict):
+        for name in [n for n, hook in hooks.items() if hook is None and n not in _MMENGINES_HOOKS]:
+            del hooks[name]
 
 
 def require_parts(cfg: Config, keys: Iterable[str], where: str, purpose: str) -> None:
