@@ -28,8 +28,11 @@ train_cfg = dict(max_epochs={epochs})
 visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 default_hooks = dict(overlay=dict(interval=1000))
 """
-#: What differs between two equal runs: times of day and durations.
-TIMES = {'time', 'experiment_name', 'eta', 'train/time', 'train/data_time', 'val/time', 'val/data_time'}
+#: What differs between two equal runs: times of day, durations, and the text of the config, for its folder.
+THEIR_OWN = {
+    *('time', 'experiment_name', 'cfg', 'eta'),
+    *('train/time', 'train/data_time', 'val/time', 'val/data_time'),
+}
 
 
 def _start(repository, config, work_dir, *more, **how):
@@ -84,7 +87,7 @@ def test_kills_change_nothing(tmp_path, repository, ranks):
 
 
 def _values(content, name: tuple = ()) -> Iterator[tuple[tuple, object]]:
-    """Everything in a checkpoint that is no container, under its path; all but times."""
+    """Everything in a checkpoint that is no container, under its path; all that runs share."""
     if isinstance(content, Mapping):
         content = content.items()
     elif isinstance(content, list | tuple):
@@ -93,5 +96,5 @@ def _values(content, name: tuple = ()) -> Iterator[tuple[tuple, object]]:
         yield name, content
         return
     for key, value in content:
-        if key not in TIMES:
+        if key not in THEIR_OWN:
             yield from _values(value, (*name, key))
