@@ -75,7 +75,10 @@ def prepare(
         report = as_text(found)
         if path.is_file():
             report = report.replace(str(unpacked), source)
-            shutil.rmtree(unpacked)
+            try:
+                shutil.rmtree(unpacked)
+            except OSError as e:  # whose path is from the folder that it was in
+                raise OSError(e.errno, e.strerror, str(unpacked)) from None
     return f'{report}\n\n{changes_text(new, changes, out)}'
 
 

@@ -148,6 +148,7 @@ def _run(function: Callable[[], int | None], out: int, err: int) -> None:
     code = 1
     try:
         os.setsid()
+        _libc.prctl(1, signal.SIGKILL)  # or it would wait for ever for an answer, were this process killed
         os.dup2(out, 1)
         os.dup2(err, 2)
         sys.stdout = os.fdopen(1, 'w', encoding='utf-8', closefd=False)

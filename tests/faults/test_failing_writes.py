@@ -53,6 +53,7 @@ class Row:
     share: float = 1
 
 
+EXPORT = 'export {world}/tiny.py {world}/run/best.pth --threshold 0.{n} --force'
 ROWS = {
     'evaluate': Row('evaluate {world}/maps{n} {world}/set/masks --out {out}'),
     'compare': Row('evaluate --compare {world}/maps0 {world}/maps{n} {world}/set/masks --out {out}'),
@@ -66,6 +67,8 @@ ROWS = {
     'report': Row('report {world}/scored{n} --out {out} --gallery 1'),
     'panel': Row('panel {world}/set/images {world}/set/masks A={world}/maps{n} --out {out}/grid'),
     'convert': Row('convert_checkpoint madnet {world}/run/best.pth {out}/a.pth --reverse', again=False),
+    'export': Row(f'{EXPORT} --out {{out}}/a.onnx', share=0.2),
+    'folded': Row(f'{EXPORT} --format folded --out {{out}}/a.safetensors', share=0.2),
     'pretrained': Row(
         'pretrained add mine {world}/tiny.py {world}/run/best.pth --card {world}/card{n}.md --folder {out}'
     ),
