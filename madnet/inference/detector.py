@@ -156,8 +156,8 @@ def load_exported(
         UserError: The file cannot be read, is damaged, or holds weights alone.
     """
     content = Path(file).read_bytes() if content is None else content
-    model, pipeline, info, description = load_network_file(content, str(file), device, value_range)
-    return LoadedDetector(info.name, model, pipeline, info.origin, description)
+    model, pipeline, info = load_network_file(content, str(file), device, value_range)
+    return LoadedDetector(info.name, model, pipeline, info.origin, info.network)
 
 
 def _no_downloads(model: Mapping) -> dict[str, None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import json
 import math
 import os
 import warnings
@@ -296,6 +295,6 @@ def _onnx(detector: LoadedDetector, info: ExportInfo) -> bytes:
         OnnxModel.graph_topological_sort(model.graph)  # its casts stand at the end
     for node in model.graph.node:
         node.ClearField('doc_string')  # where in the code it comes from, which is most of a small file
-    onnx.helper.set_model_props(model, {KEY: json.dumps(info.to_json())})
+    onnx.helper.set_model_props(model, {KEY: info.as_text()})
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()

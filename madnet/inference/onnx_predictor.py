@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -138,15 +137,11 @@ def _session(content: bytes, threads: int | None, provider: str, shown: str):
 
 
 def _info(session: Any, shown: str) -> ExportInfo:
-    text = session.get_modelmeta().custom_metadata_map.get(KEY)
-    names = {'frames'} == {i.name for i in session.get_inputs()}
-    names = names and {'scores', 'logits'} == {o.name for o in session.get_outputs()}
-    if text is None or not names:
-        raise UserError(f'{shown}: an ONNX file, but not one that tools/export.py wrote.')
-    try:
-        return ExportInfo.from_json(json.loads(text), shown)
-    except ValueError:
-        raise UserError(f'{shown}: its metadata {KEY!r} are damaged; export it again.') from None
+    info = ExportInfo.of_file(session.get_modelmeta().custom_metadata_map.get(KEY), shown)
+    puts = {'frames'}, {'scores', 'logits'}
+    if puts != tuple({x.name for x in side} for side in (session.get_inputs(), session.get_outputs())):
+        raise UserError(f'{shown}: not a file that tools/export.py wrote.')
+    return info
 
 
 def _range(info: ExportInfo) -> ValueRange:

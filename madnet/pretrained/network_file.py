@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ def network_bytes(model: nn.Module, description: Mapping[str, Any], info: Export
     """
     import safetensors.torch
 
-    twin = MODELS.build(dict(description['model'])).eval()
+    twin, _ = build_network(description)
     twin.load_state_dict(model.state_dict())
     if folded:
         fold(twin)
@@ -62,33 +63,29 @@ def network_bytes(model: nn.Module, description: Mapping[str, Any], info: Export
         key: (value.to(dtype) if value.is_floating_point() else value).contiguous()
         for key, value in twin.state_dict().items()
     }
-    about = {**info.to_json(), 'network': {**description, 'folded': folded}}
-    return safetensors.torch.save(state, {KEY: json.dumps(about)})
+    info = replace(info, network={**description, 'folded': folded})
+    return safetensors.torch.save(state, {KEY: info.as_text()})
 
 
 def load_network_file(
     content: bytes, shown: str, device: str | torch.device = 'cpu', value_range: ValueRange = None
-) -> tuple[nn.Module, ImagePipeline, ExportInfo, dict[str, Any]]:
-    """A network from the content of its file, its pipeline, what the file says of itself, and what it was
-    built from; nothing in it can run.
+) -> tuple[nn.Module, ImagePipeline, ExportInfo]:
+    """A network from the content of its file, its pipeline, and what the file says of itself; nothing in it
+    can run.
 
     Raises:
         UserError: The file is damaged, or not one of ours.
     """
     import safetensors.torch
 
-    about = _metadata(content).get(KEY)
-    if about is None:
-        raise UserError(f'{shown}: holds weights alone, expected a network that tools/export.py wrote.')
+    info = ExportInfo.of_file(_metadata(content).get(KEY), shown)
     try:
         state = safetensors.torch.load(content)
-        about = json.loads(about)
-        info, description = ExportInfo.from_json(about, shown), about['network']
-        model, pipeline = build_network(description, value_range)
+        model, pipeline = build_network(info.network, value_range)
         model.load_state_dict(state)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as e:
         raise UserError(f'{shown}: damaged, export it again ({" ".join(str(e).split())[:200]}).') from None
-    return model.to(device), pipeline, info, description
+    return model.to(device), pipeline, info
 
 
 def _metadata(content: bytes) -> dict[str, str]:

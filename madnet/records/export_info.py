@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from madnet.errors import UserError
 from madnet.records.reading import Record
 
 #: Under which name files keep it.
@@ -32,6 +34,8 @@ class ExportInfo(Record):
         licence: Of the weights.
         origin: What the network was made from: config, checkpoint, SHA-256.
         versions: Of the packages that wrote the file.
+        network: What it is built from, where the file does not hold its operators: ``model``, ``pipeline``,
+            ``channels_last`` and ``folded``.
     """
 
     name: str
@@ -49,3 +53,22 @@ class ExportInfo(Record):
     licence: str = 'not stated'
     origin: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    network: dict[str, Any] | None = None
+
+    @classmethod
+    def of_file(cls, text: str | None, shown: str) -> ExportInfo:
+        """What stands in a file's metadata under :data:`KEY`.
+
+        Raises:
+            UserError: Nothing, or nothing whole; ``shown`` is how the message calls the file.
+        """
+        if text is None:
+            raise UserError(f'{shown}: not a file that tools/export.py wrote.')
+        try:
+            return cls.from_json(json.loads(text), shown)
+        except ValueError:
+            raise UserError(f'{shown}: its metadata {KEY!r} are damaged; export it again.') from None
+
+    def as_text(self) -> str:
+        """What :meth:`of_file` reads."""
+        return json.dumps(self.to_json())
