@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import http.server
 import io
@@ -372,3 +373,18 @@ def test_the_result_trains(make_set, run, tmp_path, repository, monkeypatch):
     assert code == 0, err
     again = json.loads((tmp_path / 'again' / 'metrics.json').read_text())['results']
     assert again['native']['IoU'] == results['native']['IoU']
+
+
+def test_a_full_disk_is_not_called_a_damaged_archive(run, make_set, tmp_path, monkeypatch):
+    archive = shutil.make_archive(str(tmp_path / 'a'), 'zip', make_set('set', ['a', 'b']))
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr('madnet.curation.unpacking._copy', full)
+    code, _, err = run('dataset', 'prepare', 'mine', archive, '--out', tmp_path / 'out')
+    assert code == 2
+    assert err.startswith(
+        f'error: {tmp_path}/out: cannot be written (No space left on device). Free some space'
+    )
+    assert not (tmp_path / 'out').exists()
