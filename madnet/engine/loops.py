@@ -5,6 +5,7 @@ import time
 from functools import cached_property
 
 import torch
+from mmengine.dist import broadcast, get_world_size
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import LOOPS
 
@@ -149,6 +150,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         return training_step(self.runner)
 
     def _validate(self) -> None:
+        self._share_buffers()
         self.validation_due = True
         self.state_to_save = get_random_state()
         began = time.monotonic()
@@ -158,6 +160,16 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.budget.has_validated(time.monotonic() - began)
         self.state_to_save = None
         self.validation_due = False
+
+    def _share_buffers(self) -> None:
+        """Validate every process's part with the first one's statistics of normalisation, which are the ones
+        that are saved; each has its own while training."""
+        if get_world_size() == 1:
+            return
+        averages = (hook.ema_model for hook in self.runner.hooks if hasattr(hook, 'ema_model'))
+        for model in (self.runner.model, *averages):
+            for buffer in model.buffers():
+                broadcast(buffer)
 
     def _time_validation(self, budget: TimeBudget) -> None:
         """Try a few batches, to know how long before its end training has to stop."""
