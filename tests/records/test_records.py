@@ -25,7 +25,7 @@ from madnet.records import (
 
 EXPERIMENTS = Path(__file__).parents[2] / 'experiments'
 # Those of experiments/classical are read by docs/build/classical.py alone, statistics of data sets by nobody.
-NO_RECORDS = ('classical', 'dataset_statistics')
+NO_RECORDS = ('classical', 'dataset_statistics', 'scales')
 KEPT = sorted(path for path in EXPERIMENTS.rglob('*.json') if path.parent.name not in NO_RECORDS)
 
 
