@@ -141,7 +141,7 @@ def test_training_images_without_a_target_are_refused(place, run):
     [
         ('optim_wrapper.optimizer.lr=-1', 'optim_wrapper: Invalid learning rate: -1'),
         ('optim_wrapper.optimizer.betas=(2,3)', 'optim_wrapper: Invalid beta parameter'),
-        ("param_scheduler=[{'type':'MultiStepLR'}]", 'param_scheduler: found "{'),
+        ("param_scheduler=[{'type':'MultiStepLR'}]", 'param_scheduler.0: found "{'),
     ],
 )
 def test_values_that_the_optimiser_refuses_are_one_line(place, run, option, said):
