@@ -152,7 +152,9 @@ def training_config(
         cfg.work_dir = work_dir
     if seed is not None:
         cfg.randomness.seed = seed
-    if (seed := cfg.get('randomness', {}).get('seed')) is not None and seed not in _SEEDS:
+    seed = cfg.get('randomness', {}).get('seed')
+    # a range looks for anything but an int in each of its numbers
+    if seed is not None and not (isinstance(seed, int) and seed in _SEEDS):
         raise UserError(f'randomness.seed: found {seed!r}, expected a whole number below 2³².')
     if amp is not None:
         set_amp(cfg, amp)
