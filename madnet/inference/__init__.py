@@ -3,8 +3,9 @@
 Names are imported when they are first used: an exported network (:class:`OnnxPredictor`) needs no torch.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from madnet.lazy import importing
 
 if TYPE_CHECKING:
     from .onnx_predictor import OnnxPredictor
@@ -13,15 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ['OnnxPredictor', 'Prediction', 'Predictor', 'Target']
 
-_HOMES = {
-    'OnnxPredictor': 'onnx_predictor',
-    'Prediction': 'prediction',
-    'Predictor': 'predictor',
-    'Target': 'prediction',
-}
-
-
-def __getattr__(name: str):
-    if name in _HOMES:
-        return getattr(import_module(f'{__name__}.{_HOMES[name]}'), name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+__getattr__ = importing(
+    __name__,
+    {
+        'OnnxPredictor': 'onnx_predictor',
+        'Prediction': 'prediction',
+        'Predictor': 'predictor',
+        'Target': 'prediction',
+    },
+)

@@ -3,8 +3,9 @@
 Names are imported when they are first used: pictures of targets need neither torch nor mmseg.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from madnet.lazy import importing
 
 if TYPE_CHECKING:
     from madnet.visualization.local_backend import LocalVisBackend
@@ -13,14 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ['IRSTDVisualizer', 'LocalVisBackend', 'draw_overlay']
 
-_HOMES = {
-    'IRSTDVisualizer': 'visualizer',
-    'LocalVisBackend': 'local_backend',
-    'draw_overlay': 'overlay',
-}
-
-
-def __getattr__(name: str):
-    if name in _HOMES:
-        return getattr(import_module(f'{__name__}.{_HOMES[name]}'), name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+__getattr__ = importing(
+    __name__,
+    {
+        'IRSTDVisualizer': 'visualizer',
+        'LocalVisBackend': 'local_backend',
+        'draw_overlay': 'overlay',
+    },
+)
