@@ -127,7 +127,9 @@ def load_config(
     method = (cfg.get('model') or {}).get('method')
     stem = method if isinstance(method, str) else Path(path).stem
     cfg.setdefault('work_dir', str(Path('work_dirs', _run_name(stem, short))))
-    return Config({k: v for k, v in cfg.items() if k in RUNNERS}, cfg.text, cfg.filename)
+    # without a test's data, prediction reads images by the pipeline alone
+    kept = {*RUNNERS, *(() if cfg.get('test_dataloader') else ('test_pipeline',))}
+    return Config({k: v for k, v in cfg.items() if k in kept}, cfg.text, cfg.filename)
 
 
 def _run_name(stem: str, short: str) -> str:
