@@ -1,12 +1,20 @@
 """Options that the command-line tools share. Imports nothing heavy: ``--help`` is to be quick."""
 
 import argparse
+import sys
+from pathlib import Path
 
 DATASET_HELP = (
     'the data set: nuaa, nudt, irstd1k, sirstaug, found under $MADNET_DATA_ROOT (default: datasets/), or the '
     'folder of your own; several with commas are trained on together, and tested one by one (default: what '
     'the config says)'
 )
+
+
+def shown_program(command: str) -> str:
+    """How a user calls a command: ``madnet train``, or ``python tools/train.py`` where that was called."""
+    program = Path(sys.argv[0])
+    return f'python {program}' if program.parent.name == 'tools' else f'madnet {command}'
 
 
 def add_reading_options(parser: argparse.ArgumentParser) -> None:

@@ -1,14 +1,14 @@
 """What every test may lean on: golden numbers and real data where they exist, and a tiny experiment."""
 
-import importlib.util
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from madnet.cli import main
 
 
 def _folder(variable: str, what: str) -> Path:
@@ -64,20 +64,15 @@ def tiny_config(tmp_path, tiny_text) -> Path:
 
 
 @pytest.fixture
-def run(repository, monkeypatch, capsys):
-    """Calls a tool as its user would, without paying for a new process each time.
+def run(capsys):
+    """Calls a command as its user would, without paying for a new process each time.
 
     ``run('train', 'config.py', '--seed', '1')`` → (exit code, standard output, standard error)."""
 
-    def call(tool: str, *args) -> tuple[int, str, str]:
-        path = repository / 'tools' / f'{tool}.py'
-        spec = importlib.util.spec_from_file_location(f'tool_{tool}', path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, args)])
+    def call(command: str, *args) -> tuple[int, str, str]:
         capsys.readouterr()
         try:
-            code = module.main()
+            code = main([command, *map(str, args)])
         except SystemExit as e:
             code = e.code
         out, err = capsys.readouterr()

@@ -34,13 +34,17 @@ ROOMS = {
         *('classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'ops', 'records'),
         'visualization',
     },
+    'cli': {
+        *('benchmarks', 'curation', 'datasets', 'engine', 'evaluation', 'experiments', 'inference', 'models'),
+        *('pretrained', 'records', 'visualization'),
+    },
     'experiments': {
         *('benchmarks', 'classical', 'datasets', 'engine', 'evaluation', 'models', 'records'),
         'visualization',
     },
 }
 #: Modules that gather the rooms, and that no room imports.
-GATHERERS = {'components', 'registration'}
+GATHERERS = {'__main__', 'components', 'registration'}
 #: Files of backbones, necks and heads that are not named after their network.
 OTHER_NAMES = {'adadcm_encoder': 'madnet', 'mema2m_neck': 'madnet'}
 

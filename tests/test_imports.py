@@ -15,7 +15,17 @@ def fresh(code: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize('package', ['madnet', 'madnet.images', 'madnet.evaluation', 'madnet.classical'])
+@pytest.mark.parametrize(
+    'package',
+    [
+        'madnet',
+        'madnet.images',
+        'madnet.evaluation',
+        'madnet.classical',
+        'madnet.datasets',
+        'madnet.engine.cli',
+    ],
+)
 def test_what_needs_no_torch_imports_none(package):
     modules = fresh(f'import sys, {package}; print(*sys.modules)').split()
     assert package in modules

@@ -1,83 +1,9 @@
 #!/usr/bin/env python
-"""Write a trained network as one file for use elsewhere: ONNX, or folded for speed."""
+"""The command ``madnet export``, from a checkout."""
 
-import argparse
 import sys
 
-from madnet.options import add_common_options
-from madnet.starting import end_on_interrupt
-
-EPILOG = """
-examples:
-  python tools/export.py madnet_nano
-      madnet_nano.onnx, of a shipped network
-  python tools/export.py configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --out nudt.onnx
-      a network of your own
-  python tools/export.py madnet_nano --format folded
-      madnet_nano.safetensors: fewer, plain convolutions, for tools/predict.py and Predictor
-
-formats:
-  onnx    standard operators; takes frames (batch, channels, height, width) in float32 on the 0-255 scale, of
-          any size; gives scores 0-1 and logits (batch, 1, height, width). Normalising, padding and the
-          sigmoid are inside. madnet.runtime runs it without PyTorch; so does any other ONNX runtime.
-  folded  every re-parameterised block and BatchNorm folded into plain convolutions
-  torch   the network as it was trained
-The last two are safetensors files, which hold tensors and their config and can run no code.
-
-The file is compared with the network on frames of three sizes before it is written: the largest difference of
-a score and whether the targets are the same are printed, and what differs is refused.
-Exit code 0: written; 2: wrong input, or a network that cannot be exported.
-"""
-
-
-def parse_args() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('model', metavar='MODEL|CONFIG', help='a shipped name, or a config file')
-    parser.add_argument(
-        'checkpoint', metavar='CHECKPOINT', nargs='?', help='the weights that belong to a config file'
-    )
-    parser.add_argument('--format', choices=['onnx', 'folded', 'torch'], default='onnx', help='default: onnx')
-    parser.add_argument('--out', metavar='FILE', help='default: the name of the network, in this folder')
-    parser.add_argument('--half', action='store_true', help='half precision: half the size')
-    parser.add_argument(
-        '--threshold', type=float, default=0.5, metavar='0-1', help='kept in the file (default: 0.5)'
-    )
-    parser.add_argument('--licence', default='not stated', help='of the weights, kept in the file')
-    parser.add_argument(
-        '--frames', nargs='+', default=[], metavar='IMAGE', help='compare on these, not on made scenes'
-    )
-    parser.add_argument('--force', action='store_true', help='replace a file that is there')
-    add_common_options(parser, launcher=False)
-    return parser.parse_args()
-
-
-def main() -> int:
-    """Export; returns the exit code."""
-    args = parse_args()
-
-    from madnet.engine.cli import run_tool
-    from madnet.inference.export import export_file
-
-    return run_tool(
-        export_file,
-        args.model,
-        args.checkpoint,
-        out=args.out,
-        format=args.format,
-        half=args.half,
-        threshold=args.threshold,
-        licence=args.licence,
-        frames=args.frames,
-        force=args.force,
-        dataset=args.dataset,
-        options=args.cfg_options,
-        trust_checkpoint=args.trust_checkpoint,
-    )
-
+from madnet.cli import run
 
 if __name__ == '__main__':
-    end_on_interrupt()
-    sys.exit(main())
+    sys.exit(run('export'))

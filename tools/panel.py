@@ -1,71 +1,9 @@
 #!/usr/bin/env python
-"""Draw the qualitative grid of a paper: image, truth, and methods side by side, with zoomed insets."""
+"""The command ``madnet panel``, from a checkout."""
 
-import argparse
 import sys
 
-from madnet.starting import end_on_interrupt
-
-EXAMPLES = """
-examples:
-  python tools/panel.py data/images data/masks Top-hat=results/tophat MAD-Net=results/madnet --out grid
-      four images, spread over those that all folders have: grid.pdf and grid.png
-  python tools/panel.py data/images data/masks MAD-Net=results/madnet --ids Misc_12,Misc_205 --out grid
-      these images, in this order
-
-Score maps are 8- or 16-bit grey PNG, .npy or .npz with one array, named after the images.
-"""
-
-
-def parse_args() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('image_dir', metavar='IMAGE_DIR', help='the images')
-    parser.add_argument('mask_dir', metavar='MASK_DIR', help='the masks')
-    parser.add_argument('methods', nargs='+', metavar='METHOD=DIR', help="a method's name and score maps")
-    parser.add_argument('--out', required=True, metavar='PATH', help='the figure, without .pdf or .png')
-    parser.add_argument('--ids', metavar='ID[,ID...]', help='the images to show')
-    parser.add_argument('--count', type=int, default=4, metavar='N', help='so many images (default: 4)')
-    parser.add_argument('--insets', type=int, default=2, metavar='N', help='zooms an image (default: 2)')
-    parser.add_argument(
-        '--threshold', type=float, default=0.5, help='scores above it are detections (default: 0.5)'
-    )
-    parser.add_argument(
-        '--width', choices=['single', 'double'], default='double', help='columns (default: double, 7.16 in)'
-    )
-    args = parser.parse_args()
-    if args.count < 1 or args.insets < 1:
-        parser.error('--count and --insets must be 1 or more')
-    return args
-
-
-def main() -> int:
-    """Draw; returns the exit code."""
-    args = parse_args()
-
-    from madnet.engine.cli import run_tool
-    from madnet.visualization.grid import build_grid, parse_methods
-
-    def run() -> None:
-        paths = build_grid(
-            args.image_dir,
-            args.mask_dir,
-            parse_methods(args.methods),
-            args.out,
-            ids=[i.strip() for i in args.ids.split(',')] if args.ids else None,
-            count=args.count,
-            insets=args.insets,
-            threshold=args.threshold,
-            width=args.width,
-        )
-        for path in paths:
-            print(f'written {path}')
-
-    return run_tool(run)
-
+from madnet.cli import run
 
 if __name__ == '__main__':
-    end_on_interrupt()
-    sys.exit(main())
+    sys.exit(run('panel'))

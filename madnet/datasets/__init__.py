@@ -1,11 +1,30 @@
-"""Datasets: the catalogue of known ones, one class for all of them, synthetic scenes, and the transforms."""
+"""Datasets: the catalogue of known ones, one class for all of them, synthetic scenes, and the transforms.
 
-from madnet import _quiet_import  # isort: skip
-from . import transforms
-from .catalogue import Entry, find_entry, get_entry, known_datasets, split_ids
-from .duplicates import find_near_duplicates
-from .layouts import LAYOUTS, read_folder
-from .scenes import Scene, synth_scene
-from .sirst_dataset import SIRSTDataset
-from .splits import SPLITS, ids_sha256
-from .synthetic import SyntheticSIRSTDataset
+Names are imported when they are first used: the catalogue and its lists need neither torch nor mmseg.
+"""
+
+from typing import TYPE_CHECKING
+
+from madnet.lazy import importing
+
+if TYPE_CHECKING:
+    from madnet.datasets.catalogue import Entry, find_entry, get_entry, known_datasets, split_ids
+    from madnet.datasets.duplicates import find_near_duplicates
+    from madnet.datasets.layouts import LAYOUTS, read_folder
+    from madnet.datasets.scenes import Scene, synth_scene
+    from madnet.datasets.sirst_dataset import SIRSTDataset
+    from madnet.datasets.splits import SPLITS, ids_sha256
+    from madnet.datasets.synthetic import SyntheticSIRSTDataset
+
+__getattr__ = importing(
+    __name__,
+    {
+        **dict.fromkeys(('Entry', 'find_entry', 'get_entry', 'known_datasets', 'split_ids'), 'catalogue'),
+        'find_near_duplicates': 'duplicates',
+        **dict.fromkeys(('LAYOUTS', 'read_folder'), 'layouts'),
+        **dict.fromkeys(('Scene', 'synth_scene'), 'scenes'),
+        'SIRSTDataset': 'sirst_dataset',
+        **dict.fromkeys(('SPLITS', 'ids_sha256'), 'splits'),
+        'SyntheticSIRSTDataset': 'synthetic',
+    },
+)

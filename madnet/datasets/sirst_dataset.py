@@ -1,5 +1,6 @@
 """One dataset class for every infrared small target set of the catalogue, and for others like them."""
 
+from madnet import _quiet_import  # noqa: F401  # isort: skip
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress

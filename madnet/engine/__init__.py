@@ -1,4 +1,1 @@
-"""Training and testing on mmengine's Runner."""
-
-from madnet import _quiet_import  # isort: skip
-from madnet.engine import hooks, irstd_metric, loops, optim, runner, upstream_reading
+"""Training and testing on mmengine's Runner; what registers is imported by :mod:`madnet.components`."""

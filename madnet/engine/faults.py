@@ -4,9 +4,8 @@ import errno
 import os
 import re
 import signal
+import sys
 import traceback
-
-from torch import distributed
 
 from madnet.errors import RunFailed, UserError
 from madnet.files import what_to_do
@@ -36,7 +35,8 @@ def translate(error: BaseException) -> UserError | RunFailed | None:
         return None
     if dead := _DEAD_WORKER.search(text):
         return _killed_worker(*dead.groups())
-    if distributed.is_initialized() and _DEAD_RANK.search(text):
+    torch = sys.modules.get('torch')  # light commands do without
+    if torch and torch.distributed.is_initialized() and _DEAD_RANK.search(text):
         return RunFailed(
             f'another process of this training has ended or is cut off ({text.splitlines()[0][-90:]}). '
             'See what became of it (killed for memory?), then go on with --resume.'

@@ -5,6 +5,7 @@ Their own ways end in ``pickle``: mmengine unpickles whatever torch refuses, be 
 Importing this module replaces these ends; what leads to them, such as ``torchvision://``, stays.
 """
 
+from madnet import _quiet_import  # noqa: F401  # isort: skip
 import os
 from pathlib import Path, PurePosixPath
 from typing import Any

@@ -210,7 +210,7 @@ def test_truncated_checkpoint(run, trained, tmp_path):
 def test_the_conversion_lists_every_network(run):
     from madnet.models.checkpoints import CONVERTERS
 
-    code, printed, _ = run('convert_checkpoint', '--list')
+    code, printed, _ = run('convert', '--list')
     assert code == 0
     assert [line.split()[0] for line in printed.splitlines()[1:]] == list(CONVERTERS)
     assert all(name in printed for name in ('MAD-Net', 'MiM-ISTD', 'RepISD-Net'))
@@ -219,17 +219,17 @@ def test_the_conversion_lists_every_network(run):
 def test_conversion_there_and_back(run, trained, tmp_path):
     config, checkpoint = trained
     theirs, ours = tmp_path / 'theirs.pth', tmp_path / 'ours.pth'
-    assert run('convert_checkpoint', 'madnet', checkpoint, theirs, '--reverse')[0] == 0
+    assert run('convert', 'madnet', checkpoint, theirs, '--reverse')[0] == 0
     assert 'decode_head.Conv1.conv.0.weight' in torch.load(theirs)['state_dict']
-    assert run('convert_checkpoint', 'madnet', theirs, ours)[0] == 0
+    assert run('convert', 'madnet', theirs, ours)[0] == 0
     for a, b in (('best', checkpoint), ('ours', ours)):
         assert run('test', config, b, '--out', tmp_path / a)[0] == 0
     results = [json.loads((tmp_path / a / 'metrics.json').read_text())['results'] for a in ('best', 'ours')]
     assert results[0] == results[1]
-    _refused(run('convert_checkpoint', 'madnet', theirs, ours), 'exists')
-    _refused(run('convert_checkpoint', 'madnett', theirs, tmp_path / 'x.pth'), "'madnet'")
+    _refused(run('convert', 'madnet', theirs, ours), 'exists')
+    _refused(run('convert', 'madnett', theirs, tmp_path / 'x.pth'), "'madnet'")
     torch.save({'a': torch.zeros(1)}, tmp_path / 'odd.pth')
-    _refused(run('convert_checkpoint', 'madnet', tmp_path / 'odd.pth', tmp_path / 'x.pth'), 'MAD-Net')
+    _refused(run('convert', 'madnet', tmp_path / 'odd.pth', tmp_path / 'x.pth'), 'MAD-Net')
 
 
 @pytest.mark.parametrize(

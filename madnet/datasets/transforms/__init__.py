@@ -1,5 +1,6 @@
 """Transforms of infrared samples, registered in mmseg's TRANSFORMS."""
 
+from madnet import _quiet_import  # isort: skip
 from .formatting import PackSIRSTInputs
 from .loading import LoadSIRSTImage, LoadSIRSTMask
 from .maximum_scale import ScaleToMaximum

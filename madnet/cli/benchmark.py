@@ -1,0 +1,160 @@
+"""Measure how fast parts of the toolkit are on this machine."""
+
+import argparse
+import importlib
+import os
+
+from madnet.options import DATASET_HELP
+
+EXAMPLES = """
+examples:
+  %(prog)s evaluation --json work_dirs/evaluation.json
+      all metrics of protocol "native", beside a loop over thresholds and beside pyirstdmetrics if installed
+  %(prog)s models configs/madnet/madnet_nano.py configs/mim/mim_published.py --sizes 256
+      parameters, multiply-adds, time and memory of a forward pass and a training step
+  %(prog)s scan --sizes 256
+      every backend of the selective scan beside the plain loop
+  %(prog)s train --dataset nuaa --repeats 10
+      images per second of our training step and of a plain form of the published one, in turn
+  %(prog)s gpu --minutes 10 --out work_dirs/h100
+      everything that a graphics card is to be quick at, in parts that cannot end each other, with a report
+  %(prog)s classical --data NUAA-SIRST --methods tophat pstnn
+      seconds an image of training-free detectors
+"""
+
+
+def add_evaluation(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluation``."""
+    parser.add_argument(
+        '--data', default='IRSTD-1K', metavar='NAME', help='data set or its folder (default: %(default)s)'
+    )
+    parser.add_argument('--images', type=int, default=500, help='pairs (default: %(default)s)')
+    parser.add_argument('--size', type=int, default=512, help='side in pixels (default: %(default)s)')
+    parser.add_argument(
+        '--slow-images', type=int, default=20, help='pairs for slow code (default: %(default)s)'
+    )
+    parser.add_argument('--threads', type=int, default=1, help='threads of OpenCV (default: %(default)s)')
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Options of ``models``."""
+    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='config files')
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override each of them'
+    )
+    parser.add_argument(
+        '--sizes', type=int, nargs='+', default=[256, 512], metavar='S', help='sides (default: 256 512)'
+    )
+    parser.add_argument(
+        '--batch', type=int, default=2, metavar='N', help='images of a training step; 0: none (default: 2)'
+    )
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'], help='default: cpu')
+    parser.add_argument(
+        '--budget', type=float, default=2.0, metavar='S', help='seconds to repeat each for (default: 2)'
+    )
+
+
+def add_scan(parser: argparse.ArgumentParser) -> None:
+    """Options of ``scan``."""
+    parser.add_argument(
+        '--sizes',
+        type=int,
+        nargs='+',
+        default=[256, 512],
+        metavar='S',
+        help='input sizes; the table goes up to 2048 (default: 256 512)',
+    )
+    parser.add_argument('--backends', nargs='+', metavar='NAME', help='default: plain and all that work')
+    parser.add_argument('--forward-only', action='store_true', help='leave the backward pass out')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'], help='default: cpu')
+
+
+def add_classical(parser: argparse.ArgumentParser) -> None:
+    """Options of ``classical``."""
+    parser.add_argument(
+        '--data', default='NUAA-SIRST', metavar='NAME', help='data set or its folder (default: %(default)s)'
+    )
+    parser.add_argument('--split', default='test', help='part of it (default: test)')
+    parser.add_argument('--methods', nargs='+', metavar='NAME', help='such as tophat pstnn (default: all)')
+    parser.add_argument('--images', type=int, default=20, help='so many, spread over the part (default: 20)')
+    parser.add_argument('--threads', type=int, default=1, help='threads of OpenCV (default: 1)')
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """Options of ``train``."""
+    parser.add_argument(
+        '--config',
+        default='configs/madnet/madnet_nano.py',
+        metavar='FILE',
+        help='recipe and network; the plain form trains the same network (default: %(default)s)',
+    )
+    parser.add_argument('--dataset', metavar='NAME|FOLDER', help=DATASET_HELP)
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='override it, such as train_dataloader.batch_size=16, replace_steps.RandomTargetCrop.size=128, '
+        'compile.disable=False compile.mode=reduce-overhead; train_dataloader.num_workers is 0 unless given: '
+        'images are loaded in the step',
+    )
+    parser.add_argument('--amp', choices=['auto', 'fp16', 'bf16'], help='mixed precision of our step')
+    parser.add_argument('--steps', type=int, default=3, help='steps timed in a row (default: 3)')
+    parser.add_argument('--repeats', type=int, default=5, help='rounds, both in turn (default: 5)')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+
+
+def add_gpu(parser: argparse.ArgumentParser) -> None:
+    """Options of ``gpu``."""
+    parser.add_argument(
+        '--minutes', type=float, default=10.0, metavar='M', help='for all of it (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--out', default='work_dirs/gpu', metavar='DIR', help='for report.md, report.json, steps.png, parts/'
+    )
+
+
+#: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.
+SUBCOMMANDS = {
+    'classical': ('training-free detectors: seconds an image', add_classical),
+    'evaluation': ('metrics: time per image', add_evaluation),
+    'gpu': ('all that a graphics card is to be quick at: scan, training step, tests', add_gpu),
+    'models': ('networks: parameters, multiply-adds, time, memory', add_models),
+    'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),
+    'train': ('the training step, beside a plain form of the published one', add_train),
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    subparsers = parser.add_subparsers(
+        dest='subcommand', required=True, metavar='{' + ','.join(SUBCOMMANDS) + '}'
+    )
+    for name, (what, add_options) in SUBCOMMANDS.items():
+        sub = subparsers.add_parser(name, help=what, description=what)
+        add_options(sub)
+        sub.add_argument('--json', metavar='FILE', help='write the figures to this file')
+
+
+def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """Measure; returns the exit code."""
+    options = vars(parser.parse_args(arguments))
+    subcommand, json_file = options.pop('subcommand'), options.pop('json')
+    # NumPy's linear algebra on one core, so that CPU seconds are a core's and results the same on any machine
+    os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+
+    from pathlib import Path
+
+    from madnet.engine.cli import run_tool
+    from madnet.files import write_json
+
+    module = importlib.import_module(f'madnet.benchmarks.{subcommand}')
+
+    def run() -> None:
+        report = module.benchmark(**options)
+        if json_file:
+            print(f'written {write_json(Path(json_file), report)}')
+
+    return run_tool(run)

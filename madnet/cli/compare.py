@@ -1,0 +1,105 @@
+"""Train and test networks x data sets x seeds alike: one table, and accuracy against cost."""
+
+import argparse
+import os
+
+EXAMPLES = """
+examples:
+  %(prog)s --networks acm madnet_nano pstnn --datasets nuaa nudt --seeds 1 2 3
+      trains acm and madnet_nano on two sets with three seeds each, tests all three
+  %(prog)s experiments/small_comparison/plan.yaml --dry-run
+      what a file asks for, run by run, and what of it is done
+  %(prog)s experiments/small_comparison/plan.yaml --table --json table.json
+      the tables of what is done so far
+  %(prog)s experiments/long/plan.yaml --jobs 2 --background
+      two runs at a time for days beside other work; the same command goes on after the machine was off
+  torchrun --nproc-per-node 4 tools/compare.py experiments/small_comparison/plan.yaml
+      four processes, a share each on its GPU; srun likewise, or --shard 1/4 ... 4/4 on four machines
+
+The same command goes on where it was stopped: trainings from their last epoch, tests that are done stay done.
+Tables (Markdown, CSV, LaTeX) and the plot of accuracy against cost lie in the work folder at the end;
+tools/report.py makes a page of it.
+
+A file (experiments/*/plan.yaml are some):
+  networks:
+    - acm                                            # configs/acm/acm.py; acm_toolbox: acm_toolbox.py
+    - {name: wide, label: Width 8, config: configs/madnet/madnet_tiny.py, options: {train_cfg.max_epochs: 60}}
+    - {name: joint, config: configs/madnet/madnet_nano.py, train_on: [nuaa, nudt]}    # tested on `datasets`
+    - {name: given, config: configs/madnet/madnet_nano.py, checkpoint: nano.pth}      # only tested
+  datasets: [nuaa, path/to/mine]                     # names, or folders
+  seeds: [42, 43, 44]
+  protocols: [native, abc]
+  options: {train_cfg.max_epochs: 30}                # for every config that trains
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The command line; all options except the first few are keys of the YAML file, and win over it."""
+    parser.add_argument('plan', nargs='?', metavar='YAML', help='networks, datasets, seeds, options, ...')
+    parser.add_argument('--dry-run', action='store_true', help='only list what would be done, and its state')
+    parser.add_argument('--table', action='store_true', help='no runs: the table of what is there')
+    parser.add_argument(
+        '--shard', metavar='r/n', help="do the r-th of n shares (default: torchrun's or srun's rank)"
+    )
+    parser.add_argument(
+        '--in-process',
+        action='store_true',
+        help='all runs in this process: faster to start, a crash ends all',
+    )
+    parser.add_argument('--jobs', type=int, default=1, metavar='N', help='runs at a time (default: 1)')
+    parser.add_argument(
+        '--background',
+        action='store_true',
+        help='return at once; the runs take only processor time that nobody else wants, one thread each',
+    )
+    parser.add_argument(
+        '--no-cost', dest='cost', action='store_false', help='measure no parameters, MACs and latency'
+    )
+    parser.add_argument('--json', metavar='FILE', help='write the numbers to this file too')
+    parser.add_argument(
+        '--networks',
+        nargs='+',
+        metavar='NAME',
+        help='such as acm, madnet_nano, pstnn; all: every network of the recipe; classical: every detector',
+    )
+    parser.add_argument(
+        '--datasets',
+        nargs='+',
+        metavar='NAME',
+        help="known ones or folders, or own: the config's (default: nuaa)",
+    )
+    parser.add_argument('--seeds', nargs='+', type=int, metavar='N', help='one training each (default: 42)')
+    parser.add_argument(
+        '--recipe', help="common (default), published: each network's own, or toolbox: BasicIRSTD's"
+    )
+    parser.add_argument('--protocols', nargs='+', metavar='NAME', help='how to score (default: native)')
+    parser.add_argument('--options', nargs='+', metavar='KEY=VALUE', help='override every config that trains')
+    parser.add_argument(
+        '--views',
+        nargs='+',
+        type=int,
+        metavar='N',
+        help="mirrored and turned views to test with, such as 1 8: a line each (default: the configs')",
+    )
+    parser.add_argument('--amp', choices=['auto', 'fp16', 'bf16'], help='mixed precision of the training')
+    parser.add_argument(
+        '--save-scores',
+        action='store_true',
+        default=None,  # leaves the file's
+        help="keep each run's score maps beside its metrics, for figures",
+    )
+    parser.add_argument('--size', type=int, metavar='S', help='side at which MACs are counted (default: 256)')
+    parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/<name of the YAML file>')
+    parser.add_argument('--configs', metavar='DIR', help='default: configs')
+
+
+def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """Compare; returns the exit code."""
+    options = vars(parser.parse_args(arguments))
+    # NumPy's linear algebra on one core, so that CPU seconds are a core's and results the same on any machine
+    os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+
+    from madnet.engine.cli import run_tool
+    from madnet.experiments import compare
+
+    return run_tool(compare, **options)

@@ -1,0 +1,323 @@
+"""Data sets: list the known ones, check, bring into one form, convert, make."""
+
+import argparse
+import importlib
+
+from madnet.options import add_reading_options
+
+EXAMPLES = """
+examples:
+  %(prog)s list
+      what the catalogue knows, and what of it lies under $MADNET_DATA_ROOT
+  %(prog)s check datasets/mine --fix datasets/mended
+      every defect by severity, and a copy without those that are safe to mend
+  %(prog)s prepare nuaa sirst-master.zip --out datasets/NUAA-SIRST
+      a folder, archive or address becomes a verified set: python tools/train.py CONFIG --dataset nuaa
+  %(prog)s convert boxes_in_coco --to madnet --out datasets/mine
+      boxes and points become masks; --to coco, yolo or voc turns masks into boxes
+  %(prog)s synth --out datasets/planted --n 200 --backgrounds frames --scr 3 8 --psf 1
+      targets on your own frames; --sequence 50 for moving ones
+  %(prog)s stats nuaa irstd1k --out compared
+      targets, contrast and backgrounds of both side by side, and what differs most
+  %(prog)s browse nuaa --config configs/madnet/madnet_nano.py
+      a gallery of what the network will train on; without --config, of all images
+"""
+STATS_EXAMPLES = """
+examples:
+  %(prog)s nuaa
+      its splits side by side: dataset_statistics/index.html and statistics.json
+  %(prog)s nuaa irstd1k --out compared
+      why a network trained on one fails on the other: what differs most, and all distributions
+  %(prog)s my_frames nudt --split all --synthetic 500
+      one's own folder beside a known set and 500 synthetic scenes, all images of each set together
+"""
+BROWSE_EXAMPLES = """
+examples:
+  %(prog)s nuaa
+      all its images: dataset_gallery/index.html, to be filtered by split, size and contrast of targets
+  %(prog)s my_frames --split all --images 200 --out gallery
+      200 of the images of a folder of one's own, evenly spaced
+  %(prog)s irstd1k --config configs/madnet/madnet_nano.py
+      what the network trains on: crops, turns, jitter and masks of 32 images in three epochs
+"""
+
+
+def add_list(parser: argparse.ArgumentParser) -> None:
+    """Options of ``list``."""
+    parser.add_argument('name', nargs='?', help='one of them only')
+    parser.add_argument('--json', action='store_true', help='print JSON instead of text')
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    """Options of ``check``."""
+    parser.add_argument('source', metavar='PATH|NAME', help='its folder, or a name of the catalogue')
+    parser.add_argument(
+        '--fix', metavar='OUT', help='write a copy in which everything that is safe to mend is mended'
+    )
+    parser.add_argument('--split-set', metavar='LISTS', help='look at these lists only (default: all)')
+    parser.add_argument(
+        '--examples', type=int, default=4, metavar='N', help='images named in each line (default: 4)'
+    )
+    parser.add_argument('--json', action='store_true', help='print JSON, with all images named')
+
+
+def add_prepare(parser: argparse.ArgumentParser) -> None:
+    """Options of ``prepare``."""
+    parser.add_argument('name', metavar='NAME', help='of the catalogue (see list), or your own name for it')
+    parser.add_argument('source', metavar='SOURCE', help='a folder, a zip or tar file, or an http(s) address')
+    parser.add_argument('--out', required=True, metavar='DIR', help='the new folder, such as datasets/mine')
+    parser.add_argument('--sha256', metavar='HASH', help='what the hash of the archive has to be')
+    parser.add_argument('--split-set', metavar='LISTS', help='keep these lists only (default: all)')
+    parser.add_argument(
+        '--test-share',
+        type=float,
+        default=0.2,
+        metavar='SHARE',
+        help='where nothing tells the parts, this share becomes the test part, whole sequences at a time, by '
+        'a hash of the id; 0 for no lists (default: 0.2)',
+    )
+    parser.add_argument(
+        '--limit-gb', type=float, default=64, metavar='GB', help='an archive may unpack to (default: 64)'
+    )
+
+
+def add_convert(parser: argparse.ArgumentParser) -> None:
+    """Options of ``convert``."""
+    parser.add_argument(
+        'source',
+        metavar='PATH|NAME',
+        help='a set with masks, COCO (folder or JSON), YOLO or VOC: told by its files',
+    )
+    parser.add_argument('--to', required=True, choices=['madnet', 'coco', 'yolo', 'voc'], help='the form')
+    parser.add_argument('--out', required=True, metavar='DIR', help='the new folder')
+    parser.add_argument('--split-set', metavar='LISTS', help='whose parts, for a set with masks')
+    parser.add_argument(
+        '--classes',
+        type=lambda text: [name.strip() for name in text.split(',')],
+        metavar='A,B',
+        help='take these classes only (names; numbers in YOLO; default: all)',
+    )
+    parser.add_argument(
+        '--level',
+        type=float,
+        default=argparse.SUPPRESS,
+        metavar='SHARE',
+        help='share of its contrast down to which a target grows in its box; 0.5 is the width at half of the '
+        'peak (default: 0.25, as people draw masks)',
+    )
+
+
+def add_synth(parser: argparse.ArgumentParser) -> None:
+    """Options of ``synth``."""
+    parser.add_argument('--out', required=True, metavar='DIR', help='the new folder')
+    parser.add_argument('--n', type=int, required=True, metavar='N', help='images (or sequences)')
+    parser.add_argument(
+        '--backgrounds',
+        metavar='DIR',
+        help='plant on these frames (8 or 16 bit, without targets of their own) instead of on made scenes',
+    )
+    parser.add_argument(
+        '--sequence',
+        type=int,
+        metavar='FRAMES',
+        help='moving targets: N sequences of so many frames, with tracks.json; sub-folders of the '
+        'backgrounds are taken for sequences themselves, single frames stand still',
+    )
+    parser.add_argument(
+        '--size', type=int, default=256, metavar='PIXELS', help='side of made scenes (default: 256)'
+    )
+    parser.add_argument(
+        '--noise',
+        type=float,
+        default=0.25,
+        metavar='SHARE',
+        help='sensor noise of made scenes: 1 as raw as in training on synthetic scenes, a quarter as in '
+        'public sets (default: 0.25)',
+    )
+    parser.add_argument(
+        '--softness',
+        type=float,
+        default=1.0,
+        metavar='SIGMA',
+        help='blur of made scenes beside that of their optics, pixels: public sets were resized and '
+        'compressed (default: 1)',
+    )
+    parser.add_argument(
+        '--scr',
+        type=float,
+        nargs='+',
+        default=[5.0, 30.0],
+        metavar='SCR',
+        help='signal-to-clutter ratio: one, or least and largest (default: 5 30)',
+    )
+    parser.add_argument(
+        '--psf',
+        type=float,
+        default=0.7,
+        metavar='SIGMA',
+        help='standard deviation of the point spread, pixels, 0.3 to 4 (default: 0.7)',
+    )
+    parser.add_argument(
+        '--area',
+        type=float,
+        nargs='+',
+        default=[1.0, 40.0],
+        metavar='PIXELS',
+        help='targets before the point spread: one, or least and largest; below 4 they are points '
+        '(default: 1 40)',
+    )
+    parser.add_argument(
+        '--targets',
+        type=int,
+        nargs='+',
+        default=[1, 3],
+        metavar='N',
+        help='in an image or sequence: one number, or least and largest (default: 1 3)',
+    )
+    parser.add_argument(
+        '--speed',
+        type=float,
+        nargs='+',
+        default=[0.3, 2.0],
+        metavar='PIXELS',
+        help='a frame: one, or least and largest (default: 0.3 2)',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='the same one gives the same bytes (default: 0)')
+    parser.add_argument('--test-share', type=float, default=0.2, metavar='SHARE', help='default: 0.2')
+
+
+def add_stats(parser: argparse.ArgumentParser) -> None:
+    """Options of ``stats``."""
+    parser.epilog, parser.formatter_class = STATS_EXAMPLES, argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        'sets',
+        nargs='*',
+        metavar='PATH|NAME',
+        help='data sets: folders, or names of the catalogue, found under $MADNET_DATA_ROOT',
+    )
+    parser.add_argument(
+        '--split',
+        metavar='SPLIT[,SPLIT]',
+        help='parts to measure: trainval, test, train, val, fit, all (default: trainval and test, or all '
+        'where a set has no such parts)',
+    )
+    add_reading_options(parser)
+    parser.add_argument(
+        '--synthetic',
+        type=int,
+        metavar='N',
+        help='add N synthetic scenes, those of configs/madnet_synthetic.py',
+    )
+    parser.add_argument(
+        '--images', type=int, metavar='N', help='measure at most N images of each part, evenly spaced'
+    )
+    parser.add_argument(
+        '--out',
+        default='dataset_statistics',
+        metavar='DIR',
+        help='where the page goes (default: %(default)s)',
+    )
+
+
+def add_browse(parser: argparse.ArgumentParser) -> None:
+    """Options of ``browse``."""
+    parser.epilog, parser.formatter_class = BROWSE_EXAMPLES, argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        'source',
+        nargs='?',
+        metavar='PATH|NAME',
+        help='the data set: a folder, or a name of the catalogue, found under $MADNET_DATA_ROOT (with '
+        '--config default: what the config says)',
+    )
+    parser.add_argument(
+        '--split',
+        metavar='SPLIT[,SPLIT]',
+        help='parts to show: trainval, test, train, val, fit, all (default: trainval and test, or all where '
+        'the set has no such parts)',
+    )
+    add_reading_options(parser)
+    parser.add_argument(
+        '--images',
+        type=int,
+        metavar='N',
+        help='at most N images of each part, evenly spaced (default: all; with --config 32)',
+    )
+    parser.add_argument(
+        '--config', metavar='CONFIG', help='show samples as they leave the training pipeline of a config'
+    )
+    parser.add_argument(
+        '--epochs',
+        type=int,
+        metavar='N',
+        help='with --config: each image in N epochs (default: 3)',
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', metavar='KEY=VALUE', help='with --config: override it, as in training'
+    )
+    parser.add_argument(
+        '--out', default='dataset_gallery', metavar='DIR', help='where the page goes (default: %(default)s)'
+    )
+
+
+#: Subcommand → what it does, its options, and the function of ``madnet.curation`` that takes them; it returns
+#: what is to be printed, or prints by itself and returns an exit code.
+SUBCOMMANDS = {
+    'list': (
+        'the known data sets: where to get each, licence, citation, and which are found here',
+        add_list,
+        'catalogue_view.print_catalogue',
+    ),
+    'check': ('all that is wrong with a data set, by severity; --fix mends a copy', add_check, 'check.check'),
+    'prepare': (
+        'a folder, an archive or an address becomes a verified data set',
+        add_prepare,
+        'preparing.prepare',
+    ),
+    'convert': (
+        'masks to COCO, YOLO or VOC, and their boxes and points to masks',
+        add_convert,
+        'converting.convert',
+    ),
+    'synth': (
+        'scenes with exact masks, targets planted on your frames, moving sequences with tracks',
+        add_synth,
+        'planting.make',
+    ),
+    'stats': (
+        'targets, backgrounds and images in numbers, data sets side by side, as a page',
+        add_stats,
+        'stats.stats',
+    ),
+    'browse': (
+        'a gallery of images with a zoom on their targets; --config: what a network will see',
+        add_browse,
+        'browse.browse',
+    ),
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    commands = parser.add_subparsers(dest='command', required=True, metavar='{' + ','.join(SUBCOMMANDS) + '}')
+    for name, (about, add_options, _) in SUBCOMMANDS.items():
+        add_options(commands.add_parser(name, help=about, description=about))
+
+
+def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """Run the subcommand; returns the exit code."""
+    options = vars(parser.parse_args(arguments))
+    module, _, function = SUBCOMMANDS[options.pop('command')][2].partition('.')
+
+    from madnet.engine.cli import run_tool
+
+    codes = []
+    work = getattr(importlib.import_module(f'madnet.curation.{module}'), function)
+
+    def call() -> None:
+        result = work(**options)
+        if isinstance(result, str):
+            print(result)  # here, where a pipe whose reader has left is known
+        else:
+            codes.append(result or 0)
+
+    return run_tool(call) or next(iter(codes), 0)

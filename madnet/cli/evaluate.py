@@ -1,0 +1,131 @@
+"""Score maps that any program has written under named protocols, or compare two programs."""
+
+import argparse
+
+USAGE = """%(prog)s PRED_DIR MASK_DIR [options]
+       %(prog)s PRED_DIR --dataset NAME [--split PART] [options]
+       %(prog)s --compare DIR_A DIR_B MASK_DIR [options]
+       %(prog)s --list-protocols"""
+EXAMPLES = """
+examples:
+  %(prog)s results/tophat data/NUAA-SIRST/masks --ids img_idx/test.txt
+      score maps (PNG, TIFF, .npy, .npz with one array, ...; 0-1, or whole numbers of their type's range)
+      against masks of the same names; _pixels0, _mask, _pred and the like are dropped from names
+  %(prog)s results/net masks --logits --protocol all --size 512 --out work_dirs/net
+      raw logits, under every protocol; those with a base size at 512 x 512; metrics.json, per_image.csv
+  %(prog)s work_dirs/net/scores --dataset nudt --threshold 0.3
+      the test images of NUDT-SIRST, with its masks under $MADNET_DATA_ROOT, at another threshold
+  %(prog)s work_dirs/net/scores --dataset nuaa,nudt
+      a row for each set and one over all; maps in a sub-folder for each, as test.py --save-scores writes them
+  %(prog)s published_at_512 masks --protocol acm --size 512
+      maps that another program wrote at the network's size: score and mask are compared at 512 x 512
+  %(prog)s --list-protocols
+      what every protocol counts, rule by rule
+  %(prog)s --compare results/a results/b masks
+      is B better than A? paired bootstrap over images, and the images where they differ most
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.usage = USAGE
+    parser.add_argument('folders', nargs='*', metavar='PRED_DIR MASK_DIR', help='score maps, and masks')
+    parser.add_argument('--compare', nargs=2, metavar=('DIR_A', 'DIR_B'), help='two folders of score maps')
+    parser.add_argument(
+        '--protocol',
+        default='native',
+        metavar='NAME[,NAME...]|all',
+        help='how to score: native (default), acm, abc, dnanet, basicirstd, several with commas, or all',
+    )
+    parser.add_argument('--list-protocols', action='store_true', help='print the protocols, score nothing')
+    parser.add_argument('--logits', action='store_true', help='the maps hold raw logits')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='side, or height and width, of protocols with a base size (default: the size that maps have)',
+    )
+    parser.add_argument(
+        '--dataset',
+        metavar='NAME|FOLDER',
+        help='score the images of a split of this data set, such as nudt, with its own masks where MASK_DIR '
+        'is not given; several with commas are scored one by one and together, their maps in PRED_DIR/NAME',
+    )
+    parser.add_argument('--split', default='test', metavar='PART', help='of --dataset (default: test)')
+    parser.add_argument(
+        '--threshold',
+        metavar='0-1|best:val',
+        help="probability above which is target, in place of the protocols' own, usually 0.5; best:val for "
+        'the one with the best IoU on the maps of that part of --dataset',
+    )
+    parser.add_argument('--images', metavar='DIR', help='the images: adds numbers by local contrast')
+    parser.add_argument('--ids', metavar='FILE', help='score only the images of this list, one a line')
+    parser.add_argument(
+        '--allow-missing', action='store_true', help='score what is complete, leave out the rest'
+    )
+    parser.add_argument(
+        '--labels', action='store_true', help='the maps hold labels: 0 is background, anything else target'
+    )
+    parser.add_argument(
+        '--mask-values',
+        type=int,
+        nargs='+',
+        metavar='VALUE',
+        help="what masks hold: the background's value, then those of targets, such as 0 1 "
+        '(default: grey values above 127 are target)',
+    )
+    parser.add_argument('--boxes', action='store_true', help='add AP50, AP50-95 and AP by centre distance')
+    parser.add_argument('--out', metavar='DIR', help='write metrics.json and per_image.csv (or compare.json)')
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    args = parser.parse_args(arguments)
+    expected = 1 if args.compare else 2
+    if args.dataset and len(args.folders) == expected - 1:
+        args.folders.append(None)
+    if args.compare and args.threshold:
+        parser.error('--threshold is not for --compare, which compares at the thresholds of the protocol')
+    if len(args.folders) != expected and not args.list_protocols:
+        what = (
+            'MASK_DIR after --compare DIR_A DIR_B' if args.compare else 'PRED_DIR and MASK_DIR (or --dataset)'
+        )
+        parser.error(f'expected {what}, found {len(args.folders)} folders')
+    if args.size and (len(args.size) > 2 or min(args.size) < 1):
+        parser.error('--size takes one or two numbers of pixels, 1 or more')
+    return args
+
+
+def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """Score or compare; returns the exit code."""
+    args = _parse(parser, arguments)
+
+    from pathlib import Path
+
+    from madnet.datasets.splits import read_ids
+    from madnet.engine.cli import run_tool
+    from madnet.engine.evaluate import compare, evaluate_folder
+    from madnet.evaluation.protocols import protocols_text
+
+    def run() -> None:
+        if args.list_protocols:
+            print(protocols_text())
+            return
+        options = {
+            'from_logits': args.logits,
+            'size': (args.size[0], args.size[-1]) if args.size else None,
+            'image_dir': args.images,
+            'ids': list(read_ids(Path(args.ids))) if args.ids else None,
+            'allow_missing': args.allow_missing,
+            'boxes': args.boxes,
+            'mask_values': args.mask_values,
+            'labels': args.labels,
+            'dataset': args.dataset,
+            'split': args.split,
+        }
+        if args.compare:
+            compare(*args.compare, args.folders[0], args.protocol, args.out, **options)
+        else:
+            evaluate_folder(*args.folders, args.protocol, args.out, threshold=args.threshold, **options)
+
+    return run_tool(run)

@@ -1,0 +1,160 @@
+"""Find targets in images: score maps, masks, pictures, and tables of targets."""
+
+import argparse
+
+from madnet.options import add_common_options, add_test_time_options
+
+USAGE = """%(prog)s MODEL INPUT [INPUT ...] [options]
+       %(prog)s --config FILE --checkpoint FILE INPUT [INPUT ...] [options]"""
+EXAMPLES = """
+examples:
+  %(prog)s --list
+      the detectors that need no config: networks shipped with their weights, methods without training
+  %(prog)s madnet_nano scene.png more_scenes/ --out found
+      a shipped network on a file and on all images of a folder
+  %(prog)s --config configs/madnet_nudt.py --checkpoint work_dirs/madnet_nudt/best.pth scenes/
+      a network of your own
+  %(prog)s madnet_nano panorama.tif --tile 512 --value-range 0 16383
+      a large image of a 14-bit sensor, in tiles of 512 pixels
+  %(prog)s madnet_nano.onnx scenes/
+      a network that tools/export.py wrote, without PyTorch
+  %(prog)s pstnn scenes/ --format masks,coco --out weak --jobs 8
+      weak labels without training: weak/masks as a data set's masks, weak/coco.json for other programs
+
+formats, several with commas (default: png,csv,json):
+  png       scores, masks and overlays
+  scores    OUT/scores/<image>.png, 16 bit, score 0-1 as 0-65535; tools/evaluate.py scores this folder
+  masks     OUT/masks/<image>.png, 255 where the score exceeds the threshold
+  overlays  OUT/overlays/<image>.png, each target marked and zoomed at
+  npy       OUT/npy/<image>.npy, scores as float32
+  yolo      OUT/labels/<image>.txt, class, box as centre and size in 0-1, highest score
+  csv       OUT/targets.csv: image, centroid x y, box x0 y0 x1 y1 (half-open), area, peak and mean score
+  json      OUT/targets.json: the same, with what was run
+  coco      OUT/coco.json: boxes and exact pixels
+  all       all of these
+
+Images keep their size: whatever resizing a config does is undone. Colour images are read as the network wants
+them. A pixel's centre has whole coordinates; the top left pixel is (0, 0). Files appear when they are whole.
+Exit code 0: done; 2: wrong input, such as images that cannot be read (the others are done).
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.usage = USAGE
+    parser.add_argument(
+        'inputs',
+        nargs='*',
+        metavar='MODEL INPUT',
+        help='a shipped name, a training-free method or an exported file (not with --config), then image '
+        'files and folders',
+    )
+    parser.add_argument('--config', metavar='FILE', help='the config of a network of your own')
+    parser.add_argument('--checkpoint', metavar='FILE', help='its weights: a file, or a shipped name')
+    parser.add_argument(
+        '--out', default='predictions', metavar='DIR', help='folder for the results (default: predictions)'
+    )
+    parser.add_argument('--format', default='png,csv,json', metavar='NAME[,NAME...]', help='see below')
+    parser.add_argument(
+        '--threshold',
+        type=float,
+        metavar='0-1',
+        help='score above which is target (default: 0.5, or what an exported file says)',
+    )
+    parser.add_argument(
+        '--min-area',
+        type=int,
+        default=1,
+        metavar='PIXELS',
+        help='leave out components that are smaller, from masks and tables (default: 1, none)',
+    )
+    parser.add_argument(
+        '--tile',
+        type=_sides,
+        metavar='PIXELS',
+        help='cut larger images into overlapping tiles of this side, or of HEIGHTxWIDTH',
+    )
+    parser.add_argument(
+        '--overlap', type=int, metavar='PIXELS', help='what tiles share (default: a quarter of the tile)'
+    )
+    parser.add_argument(
+        '--value-range',
+        nargs=2,
+        metavar=('LOW', 'HIGH'),
+        help='grey values that become black and white, such as 0 16383 for 14 bits in 16-bit files; auto, '
+        'alone, measures them once over all images',
+    )
+    parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU where there is one)')
+    add_test_time_options(parser)
+    parser.add_argument(
+        '--fold', action='store_true', help='fold re-parameterised blocks: faster, same to rounding'
+    )
+    parser.add_argument(
+        '--jobs', type=int, default=1, metavar='N', help='processes that share the images (default: 1)'
+    )
+    add_common_options(parser, launcher=False)
+    parser.add_argument('--list', action='store_true', help='print the names that MODEL can be, and stop')
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    args = parser.parse_intermixed_args(_as_words(arguments))
+    if args.list:
+        return args
+    if args.config is None:
+        if not args.inputs:
+            parser.error('expected MODEL and INPUT; --list says which models there are')
+        args.config, *args.inputs = args.inputs
+    if not args.inputs:
+        parser.error(f'expected an image file or a folder after {args.config}')
+    if args.value_range == ['auto', 'auto']:
+        args.value_range = 'auto'
+    return args
+
+
+def _as_words(arguments: list[str]) -> list[str]:
+    """The arguments, ``--value-range auto`` as the two words that argparse expects."""
+    words = [w for a in arguments for w in (a.split('=') if a.startswith('--value-range=') else [a])]
+    for i in range(len(words) - 1, 0, -1):
+        if words[i - 1 : i + 1] == ['--value-range', 'auto']:
+            words.insert(i, 'auto')
+    return words
+
+
+def _sides(text: str) -> tuple[int, int]:
+    sides = text.lower().split('x')
+    if len(sides) > 2 or not all(side.isdigit() for side in sides):
+        raise argparse.ArgumentTypeError(f'found {text!r}, expected pixels such as 512 or 480x640')
+    return int(sides[0]), int(sides[-1])
+
+
+def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """Predict; returns the exit code."""
+    args = _parse(parser, arguments)
+
+    from madnet.engine.cli import run_tool
+    from madnet.inference.command import detectors_text, predict_files
+
+    if args.list:
+        return run_tool(lambda: print(detectors_text()))
+    return run_tool(
+        predict_files,
+        args.config,
+        args.inputs,
+        checkpoint=args.checkpoint,
+        out=args.out,
+        formats=args.format,
+        threshold=args.threshold,
+        tile=args.tile,
+        overlap=args.overlap,
+        value_range=args.value_range,
+        device=args.device,
+        views=args.views,
+        scales=args.scales,
+        merge=args.merge,
+        fold=args.fold,
+        jobs=args.jobs,
+        options=args.cfg_options,
+        trust_checkpoint=args.trust_checkpoint,
+        dataset=args.dataset,
+        min_area=args.min_area,
+    )

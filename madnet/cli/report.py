@@ -1,0 +1,53 @@
+"""Make a report of one or many results: an HTML page, tables and figures for a paper."""
+
+import argparse
+
+EXAMPLES = """
+examples:
+  %(prog)s work_dirs/madnet_nuaa --out report
+      one result: report/index.html, report/tables/*.{md,csv,tex}, report/figures/*.{pdf,png}
+  %(prog)s "Top-hat=results/tophat" "MAD-Net=work_dirs/madnet_nuaa/metrics.json" --out report
+      several methods with labels
+  %(prog)s MAD-Net=work_dirs/seed1 MAD-Net=work_dirs/seed2 MAD-Net=work_dirs/seed3 --out report
+      one label for several seeds: mean and standard deviation
+  %(prog)s work_dirs/zoo_small --out report
+      the folder of tools/compare.py: all its runs, and accuracy against cost
+
+Pictures are drawn from score maps in the result's folder scores/ (or from the folder that tools/evaluate.py
+scored), with images and masks of the data set under $MADNET_DATA_ROOT, or of --images and --masks; or else
+taken from the result's folder overlays/.
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument(
+        'results', nargs='+', metavar='[LABEL=]RESULT', help='a metrics.json, or a folder that holds one'
+    )
+    parser.add_argument('--out', required=True, metavar='DIR', help='where the report goes')
+    parser.add_argument('--images', metavar='DIR', help='the images, for pictures')
+    parser.add_argument('--masks', metavar='DIR', help='the masks, for pictures')
+    parser.add_argument('--title', default='Infrared small target detection: results', help='of the page')
+    parser.add_argument(
+        '--gallery',
+        type=int,
+        default=4,
+        metavar='N',
+        help='worst and best images of each result (default: 4)',
+    )
+
+
+def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """Make the report; returns the exit code."""
+    args = parser.parse_args(arguments)
+
+    from madnet.engine.cli import run_tool
+    from madnet.visualization.report import build_report
+    from madnet.visualization.run_results import load_results
+
+    def run() -> None:
+        results = load_results(args.results, args.images, args.masks)
+        page = build_report(results, args.out, title=args.title, gallery=args.gallery)
+        print(f'page     {page}\ntables   {page.parent / "tables"}\nfigures  {page.parent / "figures"}')
+
+    return run_tool(run)

@@ -1,0 +1,117 @@
+"""Test a checkpoint, or a detector without training: IoU, nIoU, F1, Pd and Fa under named protocols."""
+
+import argparse
+import os
+
+from madnet.options import add_common_options, add_test_time_options
+
+EXAMPLES = """
+examples:
+  %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth
+      the test images of NUDT-SIRST, protocol "native" (each image at its own size)
+  %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --protocol all --show-dir
+  overlays
+      under every protocol, with a picture of each image: hits, misses, false alarms
+  %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --views 8 --out eight_views
+      each image in its four quarter turns and their mirror images, logits averaged
+  %(prog)s configs/madnet/madnet_nano.py joint.pth --dataset nuaa,nudt --threshold best:val
+      two sets, one row each and one over all; the threshold with the best IoU on their validation parts
+  %(prog)s madnet_nano --dataset nudt
+      a network that comes with its weights
+  %(prog)s configs/classical/classical.py --method pstnn --workers 4
+      a detector without training: no checkpoint, four processes over the images
+
+metrics.json and per_image.csv go to the checkpoint's folder or to --out.
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument(
+        'config',
+        help='the config that the checkpoint was trained with; or a shipped name, such as madnet_nano, which '
+        'brings config and weights: give --dataset',
+    )
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='a .pth file, such as work_dirs/madnet_nudt/best.pth; none for a detector without training',
+    )
+    parser.add_argument(
+        '--protocol',
+        metavar='NAME[,NAME...]|all',
+        help='how to score: native, acm, abc, dnanet, basicirstd, several with commas, or all (default: what '
+        "the config's test_evaluator says, native)",
+    )
+    parser.add_argument(
+        '--threshold',
+        metavar='0-1|best:val',
+        help="probability above which is target, in place of the protocols' own, usually 0.5; best:val for "
+        'the one with the best IoU on the validation part',
+    )
+    parser.add_argument(
+        '--method',
+        metavar='NAME',
+        help='the training-free detector that configs/classical/classical.py stands for, such as pstnn; '
+        'tools/predict.py --list names all',
+    )
+    parser.add_argument(
+        '--out',
+        metavar='DIR',
+        help="folder for metrics.json and per_image.csv (default: the checkpoint's, without one "
+        'work_dirs/<name of the config>_<data set>)',
+    )
+    parser.add_argument(
+        '--show-dir', metavar='DIR', help='draw each image with its hits, misses and false alarms'
+    )
+    parser.add_argument(
+        '--save-scores', action='store_true', help='keep the score maps (16-bit PNG) beside metrics.json'
+    )
+    parser.add_argument(
+        '--split', help="part of the data set: test, val, trainval, ... (default: the config's, test)"
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='in half precision, and once more in full, to tell the difference in the metrics',
+    )
+    add_test_time_options(parser)
+    parser.add_argument(
+        '--workers', type=int, default=1, help='processes, for a detector without training (default: 1)'
+    )
+    add_common_options(parser)
+
+
+def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """Test; returns the exit code."""
+    args = parser.parse_args(arguments)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    # NumPy's linear algebra, which detectors without training use: split over threads it rounds otherwise
+    os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+
+    from madnet.engine.cli import run_tool
+    from madnet.engine.test import run_test
+
+    options = args.cfg_options or []
+    if args.method:
+        options = [*options, f'model.method={args.method}']
+    return run_tool(
+        run_test,
+        args.config,
+        args.checkpoint,
+        protocols=args.protocol,
+        out=args.out,
+        show_dir=args.show_dir,
+        save_scores=args.save_scores,
+        split=args.split,
+        launcher=args.launcher,
+        options=options,
+        trust_checkpoint=args.trust_checkpoint,
+        workers=args.workers,
+        amp=args.amp,
+        views=args.views,
+        scales=args.scales,
+        merge=args.merge,
+        dataset=args.dataset,
+        threshold=args.threshold,
+    )
