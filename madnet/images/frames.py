@@ -17,6 +17,7 @@ from PIL import Image
 
 from madnet.errors import UserError
 from madnet.files import expect_file
+from madnet.images.tiff import MAGIC, Page, PageWindows, has_parts, read_pages
 
 #: Endings of image files, in the order in which one is preferred to another of the same stem.
 EXTENSIONS = (
@@ -30,7 +31,6 @@ VIDEO_EXTENSIONS = ('.avi', '.mp4', '.mkv', '.mov')
 RAW_DESCRIPTION = 'raw.json'
 
 _ARRAYS = ('.npy', '.npz')
-_TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
 
 def pixel_limit() -> int:
@@ -82,16 +82,16 @@ def read_image(path: str | os.PathLike, frame: int | None = None) -> np.ndarray:
             named.
     """
     path = Path(path)
-    with _one_line(path):
-        if path.suffix.lower() in _ARRAYS:
-            pixels = _array_frame(path, frame)
-        elif path.suffix.lower() == '.raw':
-            pixels = _raw_frame(path, frame)
+    with one_line(path):
+        if (mapped := map_frame(path, frame)) is not None:
+            pixels = np.array(mapped)
+        elif path.suffix.lower() in _ARRAYS:
+            pixels = _archived_frame(path, frame)
         elif path.suffix.lower() in VIDEO_EXTENSIONS:
             pixels = _video_frame(path, frame)
         else:
             pixels = _image_frame(path, frame)
-        return _plain(pixels, path)
+        return plain_pixels(pixels, path)
 
 
 def count_frames(path: str | os.PathLike) -> int:
@@ -120,7 +120,7 @@ def read_header(path: str | os.PathLike) -> Header:
         UserError: As :func:`read_image`.
     """
     path = Path(path)
-    with _one_line(path):
+    with one_line(path):
         if path.suffix.lower() in _ARRAYS:
             return _array_header(path)[0]
         if path.suffix.lower() == '.raw':
@@ -159,7 +159,7 @@ def encode_jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
 
 
 @contextmanager
-def _one_line(path: Path) -> Iterator[None]:
+def one_line(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises for a damaged file into a UserError."""
     try:
         expect_file(path)
@@ -203,7 +203,7 @@ def _index(frame: int | None, frames: int, path: Path) -> int:
     return frame or 0
 
 
-def _plain(pixels: np.ndarray, path: Path) -> np.ndarray:
+def plain_pixels(pixels: np.ndarray, path: Path) -> np.ndarray:
     """(H, W) or (H, W, 3) of a type in the machine's byte order."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
@@ -238,17 +238,34 @@ def _image_header(file: io.BufferedIOBase, path: Path) -> Header:
         with _pillow(file) as image:
             # Of a JPEG, what Pillow counts as frames are previews and depth maps.
             frames = 1 if image.format in ('JPEG', 'MPO') else getattr(image, 'n_frames', 1)
+            if image.format == 'TIFF':
+                frames = len(_tiff_pages(file))
             header = Header(*image.size, frames, image.mode)
     except OSError:
         file.seek(0)
-        if file.read(4) not in _TIFF:
+        if file.read(4) not in MAGIC:
             raise
-        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)  # such as 64-bit floats
-        if pixels is None:
-            raise
-        header = Header(pixels.shape[1], pixels.shape[0], cv2.imcount(str(path)))
+        first, *others = _tiff_pages(file)  # such as 64-bit floats
+        header = Header(first.width, first.height, 1 + len(others))
     _check_size(header.width, header.height, path)
     return header
+
+
+def _tiff_pages(file: io.BufferedIOBase) -> list[Page]:
+    at = file.tell()
+    try:
+        return read_pages(file)
+    finally:
+        file.seek(at)
+
+
+def tiff_page(path: Path, frame: int | None) -> Page | None:
+    """The page of a frame; None where the file is no TIFF."""
+    with path.open('rb') as file:
+        if file.read(4) not in MAGIC:
+            return None
+        header = _image_header(file, path)
+        return _tiff_pages(file)[_index(frame, header.frames, path)]
 
 
 def _image_frame(path: Path, frame: int | None) -> np.ndarray:
@@ -257,15 +274,20 @@ def _image_frame(path: Path, frame: int | None) -> np.ndarray:
         raise _no_image(path, 0)
     header = _image_header(io.BytesIO(data), path)
     index = _index(frame, header.frames, path)
-    tiff = data[:4] in _TIFF
+    tiff = data[:4] in MAGIC
+    page = _tiff_pages(io.BytesIO(data))[index] if tiff else None
+    number = page.number if tiff else index
     if data[:4] == b'GIF8' or (header.frames > 1 and not tiff) or (tiff and header.mode == 'RGBA'):
         # OpenCV multiplies a TIFF's colours by its alpha; Pillow leaves them alone.
-        return _pillow_frame(path, path.stat().st_mtime_ns, index)
-    if tiff and header.frames > 1:
-        read, pages = cv2.imreadmulti(str(path), index, 1, None, cv2.IMREAD_UNCHANGED)
+        return _pillow_frame(path, path.stat().st_mtime_ns, number)
+    if tiff and number > 0:
+        read, pages = cv2.imreadmulti(str(path), number, 1, None, cv2.IMREAD_UNCHANGED)
         pixels = pages[0] if read and len(pages) else None
     else:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None and tiff and has_parts(page):
+        # such as tiles of 48 × 32 pixels of 8 bits, which OpenCV reads one by one but not together
+        pixels = PageWindows(path, page).read(slice(0, page.height), slice(0, page.width))
     if pixels is None:
         raise _no_image(path, len(data))
     _check_size(pixels.shape[1], pixels.shape[0], path)
@@ -289,7 +311,7 @@ def _pillow_frame(path: Path, stamp: int, index: int) -> np.ndarray:
 
 def read_palette(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The indices (H, W) uint8 of a palette image, and the colours (256, 3) RGB that they stand for."""
-    with _one_line(path), path.open('rb') as file, _pillow(file) as image:
+    with one_line(path), path.open('rb') as file, _pillow(file) as image:
         colours = np.frombuffer(bytes(image.getpalette('RGB') or b'').ljust(768, b'\0'), np.uint8)
         return np.array(image), colours.reshape(256, 3)
 
@@ -339,14 +361,28 @@ def _per_frame(shape: tuple[int, ...], path: Path) -> tuple[int, tuple[int, ...]
     return math.prod(shape[:leading]), shape[leading:]
 
 
-def _array_frame(path: Path, frame: int | None) -> np.ndarray:
+def map_frame(path: Path, frame: int | None) -> np.ndarray | None:
+    """A frame of a ``.npy`` or ``.raw`` file, mapped into memory: what is not looked at is not read; None for
+    files of other kinds."""
+    kind = path.suffix.lower()
+    if kind == '.npy':
+        header, shape = _array_header(path)
+        index = _index(frame, header.frames, path)
+        array = np.load(path, mmap_mode='r', allow_pickle=False)
+        return array.reshape(header.frames, *_per_frame(shape, path)[1])[index]
+    if kind == '.raw':
+        header, dtype, offset = _raw_header(path)
+        shape = header.height, header.width
+        begin = offset + _index(frame, header.frames, path) * math.prod(shape) * dtype.itemsize
+        return np.memmap(path, dtype, 'r', begin, shape)
+    return None
+
+
+def _archived_frame(path: Path, frame: int | None) -> np.ndarray:
     header, shape = _array_header(path)
     index = _index(frame, header.frames, path)
-    if path.suffix.lower() == '.npy':
-        array = np.load(path, mmap_mode='r', allow_pickle=False)
-    else:
-        with np.load(path, allow_pickle=False) as arrays:
-            array = arrays[arrays.files[0]]
+    with np.load(path, allow_pickle=False) as arrays:
+        array = arrays[arrays.files[0]]
     return np.array(array.reshape(header.frames, *_per_frame(shape, path)[1])[index])
 
 
@@ -375,14 +411,6 @@ def _raw_header(path: Path) -> tuple[Header, np.dtype, int]:
             f'{dtype} ({beside}).'
         )
     return Header(width, height, size // one), dtype, offset
-
-
-def _raw_frame(path: Path, frame: int | None) -> np.ndarray:
-    header, dtype, offset = _raw_header(path)
-    index = _index(frame, header.frames, path)
-    shape = header.height, header.width
-    begin = offset + index * math.prod(shape) * dtype.itemsize
-    return np.array(np.memmap(path, dtype, 'r', begin, shape))
 
 
 # Videos -----------------------------------------------------------------------------------------------------

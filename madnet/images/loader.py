@@ -9,16 +9,23 @@ from pathlib import Path
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.images.frames import read_image
+from madnet.images.frames import image_size, read_image
 from madnet.images.notices import say_once
-from madnet.images.values import ValueRange, check_value_range, measure_range, to_channels
+from madnet.images.values import ValueRange, check_value_range, measure_extent, measure_range, to_channels
+from madnet.images.windows import FrameWindows
+
+#: Frames of more pixels are measured in parts.
+LARGE = 2**24
 
 
-def _readable(images: Sequence[tuple[Path, int | None]], read: list[Path]) -> Iterator[np.ndarray]:
+def _readable(
+    images: Sequence[tuple[Path, int | None]], read: list[Path]
+) -> Iterator[np.ndarray | FrameWindows]:
     """The images that can be read and measured, one at a time, and their paths into ``read``."""
     for path, frame in images:
         try:
-            pixels = read_image(path, frame)
+            large = np.prod(image_size(path)) > LARGE
+            pixels = FrameWindows(path, frame) if large else read_image(path, frame)
             measure_range([pixels])
         except Exception:  # whoever predicts it will say what is wrong with it
             continue
@@ -85,6 +92,43 @@ class FrameLoader:
         else:
             pixels, what = read_image(image, frame), str(image)
         return to_channels(pixels, self.channels, self.bit_depth, self.value_range, what)
+
+    def windows(self, path: str | os.PathLike, frame: int | None = None) -> LoadedWindows:
+        """A frame of a file, of which windows are loaded as a call loads the whole of it."""
+        return LoadedWindows(FrameWindows(path, frame), self)
+
+
+class LoadedWindows:
+    """Windows of a frame on the 0–255 scale.
+
+    What depends on all of the frame is found out first, by reading it in parts: the range that ``'auto'``
+    stands for, whether all values are finite, and whether floats are on the scale.
+
+    Args:
+        frame: The file.
+        loader: Says what is black and white.
+
+    Attributes:
+        height, width: Of the frame, in pixels.
+
+    Raises:
+        UserError: As :meth:`FrameLoader.__call__`.
+    """
+
+    def __init__(self, frame: FrameWindows, loader: FrameLoader):
+        self._frame, self._loader = frame, loader
+        self.height, self.width = frame.height, frame.width
+        self._range = measure_range([frame]) if loader.value_range == 'auto' else loader.value_range
+        self._extent = measure_extent(frame)
+        self.read(slice(0, 1), slice(0, 1))
+
+    def read(self, rows: slice, columns: slice) -> np.ndarray:
+        """(h, w, channels) of a window, uint8 or float32."""
+        pixels = self._frame.read(rows, columns)
+        loader = self._loader
+        return to_channels(
+            pixels, loader.channels, loader.bit_depth, self._range, self._frame.path, self._extent
+        )
 
 
 def _checked(image: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Grey values of any sensor on the 0–255 scale that networks and methods see."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 import cv2
@@ -8,6 +8,8 @@ import numpy as np
 
 from madnet.errors import UserError
 from madnet.images.notices import say_once
+from madnet.images.percentiles import percentiles_of_parts
+from madnet.images.windows import FrameWindows
 
 #: Which grey values become 0 and 255: two numbers; ``'auto'``, measured; None, what the type says.
 ValueRange: TypeAlias = tuple[float, float] | Literal['auto'] | None
@@ -35,11 +37,11 @@ def check_value_range(value: object, where: str = 'value_range') -> ValueRange:
     return low, high
 
 
-def measure_range(frames: Iterable[np.ndarray]) -> tuple[float, float]:
+def measure_range(frames: Iterable[np.ndarray | FrameWindows]) -> tuple[float, float]:
     """The range that ``value_range='auto'`` stands for: one for all frames.
 
     Args:
-        frames: (H, W) or (H, W, 3), of any type.
+        frames: (H, W) or (H, W, 3), of any type; or files, which are read in parts.
 
     Returns:
         The lowest :data:`AUTO` percentile of a frame, and the highest; at least 1 apart.
@@ -47,11 +49,29 @@ def measure_range(frames: Iterable[np.ndarray]) -> tuple[float, float]:
     Raises:
         UserError: NaN or infinite values, or no frame.
     """
-    bounds = [np.percentile(finite(frame, 'image'), AUTO) for frame in frames]
+    bounds = [_percentiles(frame) for frame in frames]
     if not bounds:
         raise UserError("value_range='auto': no image to measure it on.")
     low, high = min(b[0] for b in bounds), max(b[1] for b in bounds)
     return float(low), float(high if high > low else low + 1)
+
+
+def _percentiles(frame: np.ndarray | FrameWindows) -> Sequence[float]:
+    if isinstance(frame, FrameWindows):
+        return percentiles_of_parts(lambda: (finite(part, frame.path) for _, part in frame.bands()), AUTO)
+    return np.percentile(finite(frame, 'image'), AUTO)
+
+
+def measure_extent(frame: FrameWindows) -> tuple[float, float]:
+    """The lowest and the highest grey value of a frame, read in parts.
+
+    Raises:
+        UserError: NaN or infinite values, or a part that cannot be read.
+    """
+    bounds = []
+    for _, part in frame.bands():
+        bounds += [finite(part, frame.path).min(), part.max()]
+    return min(bounds), max(bounds)
 
 
 def to_channels(
@@ -60,6 +80,7 @@ def to_channels(
     bit_depth: int = 16,
     value_range: ValueRange = None,
     what: object = 'image',
+    extent: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Bring an image's values to a number of channels on the 0–255 scale.
 
@@ -72,6 +93,7 @@ def to_channels(
             in this image; None leaves 8 bits as they are, divides 16 bits by their range, and takes floats as
             values on the 0–255 scale.
         what: Name of the image for messages.
+        extent: The lowest and the highest grey value of the image, where ``pixels`` are a part of it.
 
     Returns:
         (H, W, channels): uint8 for 8-bit pixels without a range, else float32 (nothing of the depth is lost).
@@ -80,40 +102,45 @@ def to_channels(
     Raises:
         UserError: Values that without a range have no black and white, or that are not finite.
     """
-    pixels = _on_scale(pixels, bit_depth, value_range, what)
+    pixels = _on_scale(pixels, bit_depth, value_range, what, extent)
     if channels == 1:
         grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels.copy()
         return grey[..., None]
     return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels.copy()
 
 
-def _on_scale(pixels: np.ndarray, bit_depth: int, value_range: ValueRange, what: object) -> np.ndarray:
+def _on_scale(
+    pixels: np.ndarray,
+    bit_depth: int,
+    value_range: ValueRange,
+    what: object,
+    extent: tuple[float, float] | None,
+) -> np.ndarray:
+    if value_range is None and pixels.dtype == np.uint8:
+        return pixels
+    darkest, brightest = extent or (finite(pixels, what).min(), pixels.max())
     if value_range is not None:
-        pixels = finite(pixels, what)
         if value_range == 'auto':
             value_range = measure_range([pixels])
             say_once(
                 f"{what}: value_range='auto' measures each image; here it is {_typed(*value_range)}.", 'auto'
             )
         low, high = value_range
-        _warn_of_low_contrast(pixels, low, high, what)
+        _warn_of_low_contrast(darkest, brightest, low, high, what)
         if pixels.dtype.kind == 'i' or pixels.dtype.itemsize > 4:
             pixels = pixels.astype(np.float64)  # large whole numbers lose their last digits in float32
         return np.clip((pixels.astype(np.float32, copy=False) - low) * np.float32(255 / (high - low)), 0, 255)
-    if pixels.dtype == np.uint8:
-        return pixels
-    low, high = finite(pixels, what).min(), pixels.max()
     if pixels.dtype == np.uint16:
         full = 2**bit_depth - 1
-        _warn_of_low_contrast(pixels, 0, full, what)
+        _warn_of_low_contrast(darkest, brightest, 0, full, what)
         return np.minimum(pixels.astype(np.float32) * (255 / full), 255)
-    if pixels.dtype.kind != 'f' or low < 0 or high > 255 or 0 < high <= 1:
+    if pixels.dtype.kind != 'f' or darkest < 0 or brightest > 255 or 0 < brightest <= 1:
         # Values of 0–1 taken for 0–255 would be an all but black image, and an empty prediction.
         raise UserError(
-            f'{what}: {pixels.dtype} values {low:g} to {high:g}, expected the 0–255 scale; say which values '
-            f'are black and white, such as {_typed(low, high)}, or auto.'
+            f'{what}: {pixels.dtype} values {darkest:g} to {brightest:g}, expected the 0–255 scale; say '
+            f'which values are black and white, such as {_typed(darkest, brightest)}, or auto.'
         )
-    _warn_of_low_contrast(pixels, 0, 255, what)
+    _warn_of_low_contrast(darkest, brightest, 0, 255, what)
     return pixels.astype(np.float32)
 
 
@@ -124,14 +151,14 @@ def finite(pixels: np.ndarray, what: object) -> np.ndarray:
     return pixels
 
 
-def _warn_of_low_contrast(pixels: np.ndarray, black: float, white: float, what: object) -> None:
-    low, high = (float(np.clip(bound, black, white)) for bound in (pixels.min(), pixels.max()))
+def _warn_of_low_contrast(darkest: float, brightest: float, black: float, white: float, what: object) -> None:
+    low, high = (float(np.clip(bound, black, white)) for bound in (darkest, brightest))
     share = (high - low) / (white - black)
-    if pixels.min() < pixels.max() and share < LEAST_SPAN:
+    if darkest < brightest and share < LEAST_SPAN:
         say_once(
-            f'{what}: grey values {pixels.min():g} to {pixels.max():g} span {share:.0%} of {black:g} to '
+            f'{what}: grey values {darkest:g} to {brightest:g} span {share:.0%} of {black:g} to '
             f'{white:g}, so that little contrast is left; if the sensor counts so, give '
-            f'{_typed(pixels.min(), pixels.max())}, or auto (said for the first such image alone).',
+            f'{_typed(darkest, brightest)}, or auto (said for the first such image alone).',
             'low contrast',
         )
 

@@ -1,6 +1,6 @@
 """Large images in overlapping tiles, put together without seams."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +13,16 @@ class Tiling:
     """How an image is cut.
 
     Tiles begin at multiples of ``align``, so that a network which halves its maps several times halves them
-    on the same grid as in the whole image. In the overlap of two tiles the outer quarter of each is not used,
-    for what a network says there knows least of the surroundings; between, weights go over linearly from one
-    tile to the other. So wherever a network sees no further than a quarter of the overlap, tiles give what
-    the whole image gives, to rounding.
+    on the same grid as in the whole image. In the overlap of two tiles a halo at the border of each, a
+    quarter of the overlap, is not used, for what a network says there knows least of the surroundings;
+    between, weights go over linearly from one tile to the other. So wherever a network sees no further than
+    the halo, tiles give what the whole image gives, to rounding.
 
     Args:
         size: (Height, width) of a tile in pixels.
         overlap: Pixels that neighbours share at least.
         align: Pixels.
+        halo: Pixels; None for a quarter of the overlap, and never more than half of it.
 
     Raises:
         UserError: A tile that is not larger than the overlap by ``align``, or a negative overlap.
@@ -30,6 +31,7 @@ class Tiling:
     size: tuple[int, int]
     overlap: int
     align: int = 32
+    halo: int | None = None
 
     def __post_init__(self):
         if self.overlap < 0 or min(self.size) < self.overlap + self.align:
@@ -59,7 +61,7 @@ class Tiling:
         return np.outer(self._ramp(rows, height), self._ramp(columns, width)).astype(np.float32)
 
     def _ramp(self, span: slice, length: int) -> np.ndarray:
-        unused = self.overlap // 4
+        unused = self.overlap // 4 if self.halo is None else min(self.halo, self.overlap // 2)
         width = max(1, self.overlap - 2 * unused)
         inward = np.arange(span.stop - span.start) + 0.5 - unused
         ramp = np.ones(len(inward))
@@ -79,16 +81,46 @@ class Tiling:
         Returns:
             (H, W) float32 in 0–1.
         """
-        shape = pixels.shape[:2]
-        windows = self.windows(*shape)
-        if len(windows) == 1:
-            return score(pixels)
-        total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        for window in windows:
-            share = self.weights(window, *shape)
-            total[window] += share * score(pixels[window])
-            weight[window] += share
-        return np.clip(total / weight, 0, 1)
+        return np.concatenate(list(self.bands(lambda window: score(pixels[window]), *pixels.shape[:2])))
+
+    def bands(
+        self, score: Callable[[tuple[slice, slice]], np.ndarray], height: int, width: int
+    ) -> Iterator[np.ndarray]:
+        """The score map of a large image from top to bottom, in parts that are given out as soon as no
+        further tile reaches into them.
+
+        Args:
+            score: Rows and columns of a tile → its scores (h, w) in 0–1. Tiles are asked for row by row.
+            height, width: Of the image.
+
+        Yields:
+            (h, width) float32 in 0–1, together as high as the image.
+        """
+        rows = self._spans(height, self.size[0])
+        columns = self._spans(width, self.size[1])
+        if len(rows) == len(columns) == 1:
+            yield score((rows[0], columns[0]))
+            return
+        total, weight = (np.zeros((rows[0].stop, width), np.float32) for _ in range(2))
+        for row, following in zip(rows, [*rows[1:], None], strict=True):
+            for column in columns:
+                share = self.weights((row, column), height, width)
+                part = slice(0, row.stop - row.start), column
+                total[part] += share * score((row, column))
+                weight[part] += share
+            done = (following.start if following else row.stop) - row.start
+            yield np.clip(total[:done] / weight[:done], 0, 1)
+            if following:
+                total, weight = (
+                    _moved_up(x, done, following.stop - following.start) for x in (total, weight)
+                )
+
+
+def _moved_up(array: np.ndarray, rows: int, height: int) -> np.ndarray:
+    """An array without its first rows, with zeros below, of another height."""
+    moved = np.zeros((height, array.shape[1]), array.dtype)
+    moved[: len(array) - rows] = array[rows:]
+    return moved
 
 
 def make_tiling(

@@ -95,3 +95,25 @@ def test_refused():
     for size, overlap in (((64, 64), 64), ((64, 64), -1), ((20, 64), 0)):
         with pytest.raises(UserError, match='overlap'):
             Tiling(size, overlap)
+
+
+@pytest.mark.parametrize(('size', 'overlap'), [((64, 96), 32), ((128, 128), 0), ((64, 64), 16)])
+def test_bands_are_the_whole_bit_for_bit(size, overlap):
+    """As all windows over one sum of the whole image give it."""
+    pixels = scene(300, 410)[..., None]
+    tiling = Tiling(size, overlap)
+    total, weight = np.zeros((300, 410), np.float32), np.zeros((300, 410), np.float32)
+    for window in tiling.windows(300, 410):
+        share = tiling.weights(window, 300, 410)
+        total[window] += share * seeing(24)(pixels[window])
+        weight[window] += share
+    bands = list(tiling.bands(lambda window: seeing(24)(pixels[window]), 300, 410))
+    assert len(bands) > 2
+    np.testing.assert_array_equal(np.concatenate(bands), np.clip(total / weight, 0, 1))
+
+
+def test_a_halo_that_covers_the_view():
+    pixels = scene(300, 410)[..., None]
+    whole = seeing(24)(pixels)
+    tiled = Tiling((128, 160), 2 * 24 + 16, halo=24).apply(seeing(24), pixels)
+    np.testing.assert_allclose(tiled, whole, atol=1e-6)
