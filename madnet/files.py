@@ -35,6 +35,10 @@ _ADVICE = {
 }
 
 
+class CannotWrite(UserError):
+    """A file cannot be written."""
+
+
 def what_to_do(number: int | None) -> str:
     """Advice on an ``OSError``'s ``errno``; empty where there is none."""
     return _ADVICE.get(number, '')
@@ -57,7 +61,8 @@ def replacing(path: str | os.PathLike, keep_as: str | os.PathLike | None = None)
         The path to write to, an empty file in the same folder with the same suffix.
 
     Raises:
-        UserError: The folder cannot be made, the file cannot be written, or ``path`` is a folder or a device.
+        CannotWrite: The folder cannot be made, the file cannot be written, or ``path`` is a folder or a
+            device.
     """
     path = Path(path)
     # short whatever the name is, and with its suffix, by which savefig and others choose the format
@@ -66,7 +71,7 @@ def replacing(path: str | os.PathLike, keep_as: str | os.PathLike | None = None)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
-            raise UserError(f'{path}: found {_kind(path)}, expected a file or nothing.')
+            raise CannotWrite(f'{path}: found {_kind(path)}, expected a file or nothing.')
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         made = True
         yield temporary
@@ -78,11 +83,11 @@ def replacing(path: str | os.PathLike, keep_as: str | os.PathLike | None = None)
         with suppress(OSError):  # folders cannot be opened everywhere
             _sync(path.parent, os.O_RDONLY)
     except OSError as e:
-        raise UserError(f'{path}: cannot be written ({e.strerror or e}). {what_to_do(e.errno)}') from None
+        raise CannotWrite(f'{path}: cannot be written ({e.strerror or e}). {what_to_do(e.errno)}') from None
     except RuntimeError as e:
         if 'inline_container' not in str(e):  # what torch.save says of whatever goes wrong with its file
             raise
-        raise UserError(f'{path}: cannot be written (most likely no space is left). {_SPACE}') from None
+        raise CannotWrite(f'{path}: cannot be written (most likely no space is left). {_SPACE}') from None
     finally:
         if made:
             with suppress(OSError):

@@ -11,7 +11,7 @@ import numpy as np
 from mmseg.registry import TRANSFORMS
 
 from madnet.errors import UserError
-from madnet.images import FrameLoader
+from madnet.images import ArrayWindows, FrameLoader, LoadedWindows
 from madnet.images.values import ValueRange
 
 from .catalogue import find_entry
@@ -97,6 +97,16 @@ class ImagePipeline:
         if not Path(image).is_file():
             raise UserError(f'{image}: no such file.')
         return self._loaded(self._from_file, {'img_path': str(image)}, image)
+
+    def windows(self, path: str | os.PathLike, frame: int | None = None) -> LoadedWindows | ArrayWindows:
+        """Windows of what :meth:`load` gives; mmseg's own loaders know whole files only.
+
+        Raises:
+            UserError: As :meth:`load`.
+        """
+        if self._from_file is None or frame is not None:
+            return self.loader.windows(path, frame)
+        return ArrayWindows(self.load(path))
 
     def prepare(self, pixels: np.ndarray, path: str | None = None) -> dict[str, Any]:
         """Pixels (H, W, C) from :meth:`load`, or a part of them → ``inputs`` (C, h, w) and

@@ -28,6 +28,14 @@ class Components:
     def __len__(self) -> int:
         return len(self.areas)
 
+    def pixels(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Rows and columns of each component's pixels, (area,) int64 both, by rows."""
+        ys, xs = np.nonzero(self.labels)
+        order = np.argsort(self.labels[ys, xs], kind='stable')
+        ends = np.cumsum(self.areas)[:-1]
+        parts = zip(np.split(ys[order], ends), np.split(xs[order], ends), strict=True)
+        return list(parts) if len(self) else []
+
 
 def find_components(binary: np.ndarray, raster_order: bool = True) -> Components:
     """Label a binary map with 8-connectivity.

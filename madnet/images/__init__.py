@@ -12,7 +12,7 @@ from madnet.images.frames import (
     image_size,
     read_image,
 )
-from madnet.images.loader import LARGE, FrameLoader, LoadedWindows
+from madnet.images.loader import LARGE, ArrayWindows, FrameLoader, LoadedWindows
 from madnet.images.masks import MaskRule, fit_mask, read_mask
 from madnet.images.score_maps import read_scores
 from madnet.images.values import check_value_range, finite, measure_range, to_channels

@@ -131,6 +131,18 @@ class LoadedWindows:
         )
 
 
+class ArrayWindows:
+    """The windows of an image that is in memory, (H, W, C)."""
+
+    def __init__(self, pixels: np.ndarray):
+        self._pixels = pixels
+        self.height, self.width = pixels.shape[:2]
+
+    def read(self, rows: slice, columns: slice) -> np.ndarray:
+        """(h, w, C) of a window."""
+        return self._pixels[rows, columns]
+
+
 def _checked(image: np.ndarray) -> np.ndarray:
     """An array that is an image, whatever its values: (H, W) or (H, W, 3)."""
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or not image.size:

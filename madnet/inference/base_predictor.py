@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.images import FrameLoader
+from madnet.images import LARGE, FrameLoader, LoadedWindows, image_size
 
 from .inputs import Frame, Source, is_single, iterate
 from .prediction import Prediction
@@ -97,6 +98,38 @@ class BasePredictor(ABC):
         the frames of a video."""
         for number, image in enumerate(iterate(source)):
             yield self._predict(image, f'image_{number}')
+
+    def is_large(self, frame: Frame) -> bool:
+        """Whether a frame is to be predicted in bands: it is cut into tiles, and has more pixels than
+        :data:`~madnet.images.loader.LARGE`."""
+        return self.tiling is not None and math.prod(image_size(frame.path)) > LARGE
+
+    def windows(self, frame: Frame) -> LoadedWindows:
+        """Windows of a frame, as :meth:`load` gives the whole of it."""
+        return self.loader.windows(frame.path, frame.number)
+
+    def bands(
+        self, windows: LoadedWindows, shown: str, each: Callable[[], None] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Scores of a frame from top to bottom, with tiles read as they are needed; joined, they are the
+        score map of the whole.
+
+        Args:
+            windows: From :meth:`windows`; there must be a :attr:`tiling`.
+            shown: How messages call the frame.
+            each: Called after each tile.
+
+        Yields:
+            (h, width) float32 in 0–1.
+        """
+
+        def score(window: tuple[slice, slice]) -> np.ndarray:
+            scores = self.score(windows.read(*window), shown)
+            if each is not None:
+                each()
+            return scores
+
+        return self.tiling.bands(score, windows.height, windows.width)
 
     def _predict(self, image: Frame | np.ndarray, name: str) -> Prediction:
         path = None

@@ -17,12 +17,13 @@ import cv2
 
 import madnet
 from madnet.errors import UserError
-from madnet.files import write_whole
+from madnet.files import CannotWrite, write_whole
 from madnet.progress import progress_bar
 from madnet.records import get_pretrained, list_pretrained
 
 from .base_predictor import BasePredictor
 from .inputs import Frame, list_frames, unique_names
+from .large_frame import predict_large
 from .onnx_predictor import OnnxPredictor
 from .outputs import PER_IMAGE, image_files, parse_formats, record, write_tables
 
@@ -181,8 +182,12 @@ def _predict(
 ) -> dict[str, Any] | str:
     """Write an image's files; returns its record, or what is wrong with it."""
     try:
+        if predictor.is_large(frame):
+            return predict_large(predictor, frame, out, kinds, name)
         prediction = predictor(frame)
         files, found = image_files(out, kinds, prediction, name), record(prediction, name)
+    except CannotWrite:
+        raise
     except UserError as e:
         return str(e)
     except MemoryError:

@@ -13,7 +13,7 @@ from madnet.images import encode_png
 from madnet.text import csv_text
 from madnet.visualization.overlay import draw_overlay
 
-from .prediction import Prediction
+from .prediction import Prediction, Target
 
 #: Columns of ``targets.csv``.
 COLUMNS = ('image', 'x', 'y', 'x0', 'y0', 'x1', 'y1', 'area', 'peak', 'mean')
@@ -41,9 +41,13 @@ def _scores_npy(prediction: Prediction) -> bytes:
 
 
 def _yolo(prediction: Prediction) -> bytes:
-    height, width = prediction.score_map.shape
+    return yolo_text(prediction.targets, *prediction.score_map.shape)
+
+
+def yolo_text(targets: Iterable[Target], height: int, width: int) -> bytes:
+    """A line for each target: class 0, centre and size of its box in 0–1, peak score."""
     lines = []
-    for target in prediction.targets:
+    for target in targets:
         x0, y0, x1, y1 = target.box
         centre = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
         numbers = (*centre, (x1 - x0) / width, (y1 - y0) / height, target.peak)
@@ -63,17 +67,17 @@ PER_IMAGE: dict[str, tuple[str, str, Callable[[Prediction], bytes]]] = {
 
 def record(prediction: Prediction, name: str) -> dict[str, Any]:
     """What the tables keep of a prediction, so that its maps need not stay in memory."""
-    height, width = prediction.score_map.shape
+    shape = prediction.score_map.shape
     return {
         'name': name,
         'file': None if prediction.path is None else str(prediction.path),
-        'width': width,
-        'height': height,
+        'width': shape[1],
+        'height': shape[0],
         'highest_score': float(prediction.score_map.max()),
         'too_small': prediction.too_small,
         'targets': [
-            {**t.to_dict(), 'rle': run_lengths(prediction.components.labels == i)}
-            for i, t in enumerate(prediction.targets, 1)
+            {**target.to_dict(), 'rle': run_lengths(*pixels, shape)}
+            for target, pixels in zip(prediction.targets, prediction.components.pixels(), strict=True)
         ],
     }
 
@@ -175,9 +179,16 @@ def write_tables(out: Path, kinds: Iterable[str], records: Sequence[dict], about
     return paths
 
 
-def run_lengths(mask: np.ndarray) -> list[int]:
-    """COCO's uncompressed run lengths of a mask (H, W): zeros and ones by turns, zeros first, by columns."""
-    flat = mask.ravel(order='F').astype(bool)
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    first = [0] if flat[0] else []
-    return first + np.diff([0, *changes, flat.size]).tolist()
+def run_lengths(ys: np.ndarray, xs: np.ndarray, shape: tuple[int, int]) -> list[int]:
+    """COCO's uncompressed run lengths of a mask: zeros and ones by turns, zeros first, by columns.
+
+    Args:
+        ys, xs: (n,) rows and columns of its pixels, at least one.
+        shape: (H, W) of the mask.
+    """
+    height, width = shape
+    places = np.sort(xs.astype(np.int64) * height + ys)
+    breaks = np.flatnonzero(np.diff(places) != 1)
+    starts, ends = places[[0, *(breaks + 1)]], places[[*breaks, -1]] + 1
+    counts = np.diff([0, *np.stack([starts, ends], 1).ravel(), height * width]).tolist()
+    return counts if counts[-1] else counts[:-1]

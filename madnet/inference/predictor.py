@@ -12,12 +12,13 @@ from mmseg.structures import SegDataSample
 from madnet.engine.irstd_metric import target_probability
 from madnet.errors import UserError
 from madnet.evaluation.arrays import as_scores
-from madnet.images import FrameLoader
+from madnet.images import FrameLoader, LoadedWindows
 from madnet.images.values import ValueRange
 from madnet.models.deploy import switch_to_deploy
 
 from .base_predictor import BasePredictor
 from .detector import LoadedDetector, load_detector
+from .inputs import Frame
 from .tiling import make_tiling
 
 
@@ -108,6 +109,12 @@ class Predictor(BasePredictor):
                 f'tile: {self.detector.name} judges a pixel by the statistics of its whole image, '
                 'which a tile has not; leave tiles out.'
             )
+        preprocessor = getattr(self.model, 'data_preprocessor', None)
+        if tile is not None and getattr(preprocessor, 'statistics', None) == 'image':
+            raise UserError(
+                f'tile: {self.detector.name} brings every image to the level and spread of the training '
+                "images (statistics='image'), which a tile has not; leave tiles out."
+            )
         self.tiling = make_tiling(tile, overlap, aligned=not self.detector.pipeline.resizes)
 
     @property
@@ -132,6 +139,9 @@ class Predictor(BasePredictor):
 
     def load(self, image: str | os.PathLike | np.ndarray, frame: int | None = None) -> np.ndarray:
         return self.detector.pipeline.load(image, frame)
+
+    def windows(self, frame: Frame) -> LoadedWindows:
+        return self.detector.pipeline.windows(frame.path, frame.number)
 
     @torch.no_grad()
     def score(self, pixels: np.ndarray, shown: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,19 +98,63 @@ def draw_overlay(
     main = draw_findings(
         stretch(image), truth, pred, findings, view_factor(shape, view_size), numbered=len(shown)
     )
-    width = max(main.shape[1], MIN_WIDTH)
-    rows = [_header(width, title, findings, truth is not None, pred is not None), _widen(main, width)]
+    insets = []
     if shown:
         painter = InsetPainter(image, truth, pred, findings, inset_size, inset_zoom)
-        cells = []
-        for number, finding in enumerate(shown, 1):
+        for finding in shown:
             pictures = [painter.image_crop(finding)]
             if score is not None:
                 pictures.append(painter.score_crop(score, finding))
-            cells.append(_cell(pictures, number, _caption(finding, score), finding.kind))
+            insets.append((pictures, _caption(finding, score)))
+    return _sheet(main, title, findings, insets, truth is not None, pred is not None)
+
+
+def draw_overview(
+    image: np.ndarray,
+    pred: Components,
+    closeup: Callable[[Finding], np.ndarray],
+    *,
+    title: str = '',
+    max_insets: int = 6,
+) -> np.ndarray:
+    """The picture of :func:`draw_overlay` for a frame that is too large for one: a reduced copy with marks,
+    and insets from the frame itself.
+
+    Args:
+        image: (H, W), the reduced copy.
+        pred: Detections: ``areas`` in pixels of the frame, all else on the reduced copy.
+        closeup: Gives the inset (side, side, 3) RGB uint8 of a finding; ``pred`` of it counts the detections.
+        title, max_insets: As of :func:`draw_overlay`.
+
+    Returns:
+        (H', W', 3) RGB uint8.
+    """
+    findings = list_findings(None, pred)
+    shown = findings[:max_insets]
+    main = draw_findings(stretch(image), None, pred, findings, numbered=len(shown))
+    insets = [([closeup(finding)], _caption(finding, None)) for finding in shown]
+    return _sheet(main, title, findings, insets, False, True)
+
+
+def _sheet(
+    main: np.ndarray,
+    title: str,
+    findings: list[Finding],
+    insets: list[tuple[list[np.ndarray], str]],
+    with_truth: bool,
+    with_pred: bool,
+) -> np.ndarray:
+    """Header, image and insets (pictures and caption) of the first findings, from top to bottom."""
+    width = max(main.shape[1], MIN_WIDTH)
+    rows = [_header(width, title, findings, with_truth, with_pred), _widen(main, width)]
+    if insets:
+        cells = [
+            _cell(pictures, number, caption, finding.kind)
+            for number, ((pictures, caption), finding) in enumerate(zip(insets, findings, strict=False), 1)
+        ]
         rows += _strip(cells, width)
-    if len(findings) > len(shown):
-        rows.append(_more(width, findings[len(shown) :]))
+    if len(findings) > len(insets):
+        rows.append(_more(width, findings[len(insets) :]))
     return np.concatenate(rows)
 
 
