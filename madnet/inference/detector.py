@@ -38,6 +38,7 @@ class LoadedDetector:
         pipeline: Image file or array → input.
         origin: For the record: ``config``, ``checkpoint`` and ``sha256`` as far as there are such.
         description: What it is built from, as :func:`~madnet.pretrained.network_file.describe_network` says.
+        threshold: Score above which is target, 0–1.
     """
 
     name: str
@@ -45,6 +46,7 @@ class LoadedDetector:
     pipeline: ImagePipeline
     origin: dict[str, Any] = field(default_factory=dict)
     description: dict[str, Any] | None = None
+    threshold: float = 0.5
 
 
 def load_detector(
@@ -157,7 +159,7 @@ def load_exported(
     """
     content = Path(file).read_bytes() if content is None else content
     model, pipeline, info = load_network_file(content, str(file), device, value_range)
-    return LoadedDetector(info.name, model, pipeline, info.origin, info.network)
+    return LoadedDetector(info.name, model, pipeline, info.origin, info.network, info.threshold)
 
 
 def _no_downloads(model: Mapping) -> dict[str, None]:

@@ -40,8 +40,8 @@ class Predictor(BasePredictor):
             ``tools/export.py``.
         checkpoint: The weights for a config with a network.
         device: Such as ``'cpu'`` or ``'cuda:0'``; None for a GPU where there is one.
-        threshold: 0–1; where the score exceeds it is target. 0.5 is what the metrics use; of a training-free
-            method it stands for the threshold that the method's rule found in the image.
+        threshold: 0–1; where the score exceeds it is target. None: what an exported file says, else the 0.5
+            of the metrics, which for a training-free method stands for what its rule found in the image.
         tile: Side, or (height, width), in pixels of the tiles in which larger images are scored; None for
             whole images. A tile takes the way of an image: with a config that resizes, a tile of the base
             size is scored at its own scale, where a whole large image would be shrunk and lose its targets.
@@ -74,7 +74,7 @@ class Predictor(BasePredictor):
         config_or_name: str | os.PathLike | Config | LoadedDetector,
         checkpoint: str | os.PathLike | None = None,
         device: str | torch.device | None = None,
-        threshold: float = 0.5,
+        threshold: float | None = None,
         tile: int | tuple[int, int] | None = None,
         overlap: int | None = None,
         value_range: ValueRange = None,
@@ -87,7 +87,6 @@ class Predictor(BasePredictor):
         dataset: str | None = None,
         min_area: int = 1,
     ):
-        super().__init__(threshold, min_area)
         device = _device(device)
         if isinstance(config_or_name, LoadedDetector):
             self.detector = config_or_name
@@ -95,6 +94,7 @@ class Predictor(BasePredictor):
             self.detector = load_detector(
                 config_or_name, checkpoint, device, value_range, options, trust_checkpoint, dataset
             )
+        super().__init__(self.detector.threshold if threshold is None else threshold, min_area)
         given = {'views': views, 'scales': scales, 'merge': merge}
         given = {key: value for key, value in given.items() if value is not None}
         if given and not hasattr(self.model, 'set_test_time'):

@@ -11,6 +11,7 @@ import torch
 from clutter import scene
 from mmengine.config import Config
 from mmseg.registry import MODELS
+from stirring import stirred
 
 from madnet.engine.config import load_config
 from madnet.errors import UserError
@@ -41,18 +42,6 @@ QUICK = ('acm', 'madnet', 'sctransnet')
 EACH = [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in NETWORKS]
 #: Odd ones, one that is no longer than a window of MAD-Net's memory, and the smallest that is taken.
 SIZES = ((160, 224), (131, 77), (32, 47))
-
-
-def stirred(model):
-    """Weights and statistics of normalisation that leave nothing at its neutral value."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if name.endswith('running_var'):
-                tensor.uniform_(0.5, 1.5, generator=generator)
-            elif tensor.is_floating_point():
-                tensor.add_(0.05 * torch.randn(tensor.shape, generator=generator))
-    return model
 
 
 @pytest.fixture
@@ -258,11 +247,26 @@ def test_a_form_that_differs_is_not_written(tmp_path, monkeypatch):
     assert not (tmp_path / 'nano.onnx').exists()
 
 
+def test_a_tie_at_the_threshold_is_no_difference(tmp_path, monkeypatch):
+    """Which of two scores is above the threshold where they differ in the last digit is chance."""
+    image = scene(70, 90)
+    export.export_network(Predictor('madnet_nano', device='cpu'), tmp_path / 'nano.safetensors', 'folded')
+    scores = np.stack([Predictor(m)(image).score_map for m in ('madnet_nano', tmp_path / 'nano.safetensors')])
+    pixel = np.unravel_index(np.ptp(scores, axis=0).argmax(), (70, 90))
+    predictor = Predictor('madnet_nano', device='cpu', threshold=float(scores[:, pixel[0], pixel[1]].min()))
+    monkeypatch.setattr(export, '_scenes', lambda _: [image])
+    (difference,) = export.export_network(predictor, tmp_path / 'tie.safetensors', 'folded')
+    assert 0 < difference.score < 1e-5
+    assert difference.differing >= 1
+    assert 'at the threshold differ' in export.report([difference])
+    assert Predictor(tmp_path / 'tie.safetensors').threshold == predictor.threshold
+
+
 def test_the_tool(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, _ = run('export', 'madnet_nano', '--out', tmp_path / 'nano.onnx')
     assert code == 0
-    assert re.search(r'321 +418 +\d\.\de-\d\d +\d+ +yes', out)
+    assert re.search(r'321 +418 +\d\.\de-\d\d +\d+ +the same', out)
     code, _, error = run('export', 'madnet_nano', '--out', tmp_path / 'nano.onnx')
     assert (code, error.count('\n')) == (2, 1)
     assert '--force replaces it' in error
