@@ -10,9 +10,9 @@ import numpy as np
 from madnet import __version__
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.datasets.scenes import (
-    CLUTTER_RADIUS,
     PATCH,
     VERSION,
+    clutter_around,
     patch_window,
     render_target,
     synth_background,
@@ -328,7 +328,7 @@ def _patches(
         window, inside = patch_window(top, left, h, w)
         if (drawn[inside] >= 0.5).any():
             views.append(
-                (frame, window, drawn[inside], _deviation(image, top + PATCH // 2, left + PATCH // 2))
+                (frame, window, drawn[inside], clutter_around(image, top + PATCH // 2, left + PATCH // 2))
             )
     if not views:
         return None
@@ -340,11 +340,6 @@ def _patches(
     if peak < FAINTEST or brightest > full:
         return None
     return [(frame, window, peak * patch, patch >= 0.5) for frame, window, patch, _ in views]
-
-
-def _deviation(image: np.ndarray, y: int, x: int) -> float:
-    rows = slice(max(y - CLUTTER_RADIUS, 0), y + CLUTTER_RADIUS + 1)
-    return float(image[rows, max(x - CLUTTER_RADIUS, 0) : x + CLUTTER_RADIUS + 1].std())
 
 
 def _as_planted(
@@ -360,7 +355,7 @@ def _as_planted(
     before = np.rint(clean[window])
     after = np.rint(np.clip(clean[window] + patch, 0, full))
     y, x = ys.mean() + window[0].start, xs.mean() + window[1].start
-    deviation = _deviation(clean, round(y), round(x))
+    deviation = clutter_around(clean, round(y), round(x))
     mean = float((after - before)[mask].mean())
     scr = mean / deviation if deviation else 0.0
     return Planted(

@@ -393,16 +393,18 @@ def patch_window(top: int, left: int, h: int, w: int) -> tuple[tuple[slice, slic
     return (slice(y0, y1), slice(x0, x1)), (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
 
 
+def clutter_around(image: np.ndarray, y: int, x: int) -> float:
+    """Standard deviation in the square of :data:`CLUTTER_RADIUS` pixels around a pixel of an image (H, W)."""
+    rows = slice(max(y - CLUTTER_RADIUS, 0), y + CLUTTER_RADIUS + 1)
+    return float(image[rows, max(x - CLUTTER_RADIUS, 0) : x + CLUTTER_RADIUS + 1].std())
+
+
 def _peak_for(
     scr: float, image: np.ndarray, signal: np.ndarray, body: np.ndarray, top: int, left: int
 ) -> float | None:
     """Peak signal for an SCR at a place, in grey levels; None where rounding or saturation would spoil it."""
-    cy, cx = top + PATCH // 2, left + PATCH // 2
-    around = image[
-        max(cy - CLUTTER_RADIUS, 0) : cy + CLUTTER_RADIUS + 1,
-        max(cx - CLUTTER_RADIUS, 0) : cx + CLUTTER_RADIUS + 1,
-    ]
-    peak = scr * float(around.std()) / float(signal[body].mean())
+    deviation = clutter_around(image, top + PATCH // 2, left + PATCH // 2)
+    peak = scr * deviation / float(signal[body].mean())
     ys, xs = np.nonzero(body)
     brightest = float(image[ys + top, xs + left].max())
     return peak if peak >= _FAINTEST and brightest + peak <= _HEADROOM else None

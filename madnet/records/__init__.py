@@ -18,6 +18,7 @@ from madnet.records.metrics_file import (
     write_results,
 )
 from madnet.records.pretrained_index import PretrainedEntry, get_pretrained, list_pretrained
+from madnet.records.probe_file import ProbeCheck, ProbeFile, ProbePoint, ProbeSweep
 from madnet.records.result_table import (
     ResultTable,
     latex_escape,

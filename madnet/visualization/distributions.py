@@ -68,7 +68,7 @@ def draw_cumulative(
             pad = 0.04 * (np.log(high / low) if log else high - low) or 0.5
             axes.set_xlim(*((low / np.exp(pad), high * np.exp(pad)) if log else (low - pad, high + pad)))
             if log:
-                _plain_ticks(axes.xaxis, high / low)
+                plain_ticks(axes.xaxis, high / low)
             elif (drawn == np.rint(drawn)).all():
                 axes.xaxis.set_major_locator(MaxNLocator('auto', integer=True))
     return figure
@@ -85,7 +85,7 @@ def _steps(values: np.ndarray, most: int = 160) -> tuple[np.ndarray, np.ndarray]
     return np.concatenate([x[:1], x]), np.concatenate([[0.0], share])
 
 
-def _plain_ticks(axis, ratio: float) -> None:
+def plain_ticks(axis, ratio: float) -> None:
     """20 rather than 2 × 10¹, and numbers between the powers of ten where these alone would be too few."""
     if ratio < 1000:
         ticks = [

@@ -1,0 +1,57 @@
+"""One image to be shown to a detector, with what is true of it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from madnet.probing.material import Material
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image and its targets.
+
+    Attributes:
+        image: (H, W) uint8 or uint16, as a camera gives it.
+        centres: (n, 2) float64, (x, y) of the targets in pixels; in pairs, two and two belong together.
+        in_pairs: Whether they do.
+        defects: (k, 4) int64, boxes (x0, y0, x1, y1), half-open, of bad pixels and lines.
+    """
+
+    image: np.ndarray
+    centres: np.ndarray
+    in_pairs: bool = False
+    defects: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.int64))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One thing that is changed.
+
+    Attributes:
+        key: Its name.
+        title: In words.
+        axis: What the values are, with their unit.
+        about: What is done to a frame.
+        values: In the order of the axis.
+        cases: The images at a value.
+        unchanged: The value at which nothing is changed; None where there is none.
+        log: Whether the axis is logarithmic.
+        labels: The values in words, where they are no numbers.
+    """
+
+    key: str
+    title: str
+    axis: str
+    about: str
+    values: tuple[float, ...]
+    cases: Callable[[Material, float], Iterator[Case]]
+    unchanged: float | None = None
+    log: bool = False
+    labels: tuple[str, ...] = ()
+
+
+def as_camera(grey: np.ndarray) -> np.ndarray:
+    """Grey levels (H, W) as the 8 bits of a camera: clipped to 0–255 and rounded."""
+    return np.rint(np.clip(grey, 0, 255)).astype(np.uint8)

@@ -1,0 +1,244 @@
+"""Frames with the targets that they have, changed in one way at a time."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from madnet.datasets.scenes import synth_background
+from madnet.datasets.transforms.native_scale import GainOffsetJitter
+from madnet.probing.case import Case, Sweep, as_camera
+from madnet.probing.material import Frame, Material, around
+
+#: Bad pixels and lines stay this far from targets, whose light they would hide, pixels.
+CLEARANCE = 8
+#: Grey levels of a hot pixel and of a dead line.
+HOT, DEAD = 255, 0
+#: The kinds of frame without a target, in the order of their values.
+EMPTY = ('targets filled in', 'synthetic', 'noise', 'grey', 'black')
+#: Grey level and deviation of a frame of noise alone.
+LEVEL, NOISE = 100.0, 4.0
+
+
+def _gain(material: Material, value: float) -> Iterator[Case]:
+    return _settings(material, gain=value)
+
+
+def _offset(material: Material, value: float) -> Iterator[Case]:
+    return _settings(material, offset=value)
+
+
+def _gamma(material: Material, value: float) -> Iterator[Case]:
+    return _settings(material, gamma=value)
+
+
+def _settings(material: Material, **changed: float) -> Iterator[Case]:
+    setting = GainOffsetJitter(pivot='mean')
+    drawn = {'gain': 1.0, 'offset': 0.0, 'gamma': 1.0, **changed}
+    for frame in material.frames:
+        grey = setting.apply({'img': frame.grey}, drawn)['img']
+        yield Case(as_camera(grey), frame.targets.centroids)
+
+
+def _scale(material: Material, value: float) -> Iterator[Case]:
+    for frame in material.frames:
+        size = [max(1, round(value * side)) for side in frame.grey.shape[::-1]]
+        how = cv2.INTER_AREA if value < 1 else cv2.INTER_LINEAR
+        grey = frame.grey if value == 1 else cv2.resize(frame.grey, size, interpolation=how)
+        factors = np.array(size) / frame.grey.shape[::-1]
+        yield Case(as_camera(grey), (frame.targets.centroids + 0.5) * factors - 0.5)
+
+
+def _blur(material: Material, value: float) -> Iterator[Case]:
+    for frame in material.frames:
+        grey = frame.grey
+        if value:
+            grey = cv2.GaussianBlur(grey, (0, 0), value, borderType=cv2.BORDER_REFLECT)
+        yield Case(as_camera(grey), frame.targets.centroids)
+
+
+def _noise(material: Material, value: float) -> Iterator[Case]:
+    for number, frame in enumerate(material.frames):
+        noise = material.rng(1, number).standard_normal(frame.grey.shape, np.float32)
+        yield Case(as_camera(frame.grey + value * noise), frame.targets.centroids)
+
+
+def _turn(material: Material, value: float) -> Iterator[Case]:
+    for frame in material.frames:
+        yield _turned(frame, value)
+
+
+def _turned(frame: Frame, degrees: float) -> Case:
+    height, width = frame.grey.shape
+    middle = (width - 1) / 2, (height - 1) / 2
+    size = (height, width) if degrees % 180 == 90 else (width, height)
+    turn = cv2.getRotationMatrix2D(middle, degrees, 1)
+    turn[:, 2] += (np.array(size) - (width, height)) / 2
+    # corners are filled by mirroring the frame without its targets, whose mirror images would be targets too
+    empty = cv2.warpAffine(frame.empty, turn, size, borderMode=cv2.BORDER_REFLECT_101)
+    signal = cv2.warpAffine(frame.grey - frame.empty, turn, size)
+    centres = frame.targets.centroids @ turn[:, :2].T + turn[:, 2]
+    inside = ((centres > -0.5) & (centres < np.array(size) - 0.5)).all(1)
+    return Case(as_camera(empty + signal), centres[inside])
+
+
+def _bits(material: Material, value: float) -> Iterator[Case]:
+    for frame in material.frames:
+        if value > 8:
+            image = np.rint(frame.grey * 257).astype(np.uint16)
+        else:
+            steps = 2**value - 1
+            image = as_camera(np.rint(frame.grey / 255 * steps) * (255 / steps))
+        yield Case(image, frame.targets.centroids)
+
+
+def _hot_pixels(material: Material, value: float) -> Iterator[Case]:
+    for number, frame in enumerate(material.frames):
+        rows, columns = np.nonzero(~around(frame.targets, CLEARANCE))
+        chosen = material.rng(2, number).permutation(len(rows))[: int(value)]
+        rows, columns = rows[chosen], columns[chosen]
+        image = as_camera(frame.grey)
+        image[rows, columns] = HOT
+        boxes = np.stack([columns, rows, columns + 1, rows + 1], 1)
+        yield Case(image, frame.targets.centroids, defects=boxes)
+
+
+def _dead_lines(material: Material, value: float) -> Iterator[Case]:
+    for number, frame in enumerate(material.frames):
+        rng = material.rng(3, number)
+        image, boxes = as_camera(frame.grey), []
+        height, width = image.shape
+        taken = frame.targets.labels > 0
+        for line in range(int(value)):
+            across = line % 2 == 0
+            busy = np.convolve(taken.any(1 if across else 0), np.ones(2 * CLEARANCE + 1), 'same') > 0
+            free = np.flatnonzero(~busy)
+            if len(free):
+                at = int(rng.choice(free))
+                boxes.append((0, at, width, at + 1) if across else (at, 0, at + 1, height))
+        for x0, y0, x1, y1 in boxes:
+            image[y0:y1, x0:x1] = DEAD
+        yield Case(image, frame.targets.centroids, defects=np.array(boxes, np.int64).reshape(-1, 4))
+
+
+def _empty(material: Material, value: float) -> Iterator[Case]:
+    for number, frame in enumerate(material.frames):
+        grey = _without_targets(EMPTY[int(value)], frame, material.rng(4, number))
+        yield Case(as_camera(grey), np.zeros((0, 2)))
+
+
+def _without_targets(kind: str, frame: Frame, rng: np.random.Generator) -> np.ndarray:
+    shape = frame.grey.shape
+    if kind == 'targets filled in':
+        return frame.empty
+    if kind == 'synthetic':
+        return synth_background(rng, *shape, noise=0.25, softness=1.0)[2]
+    if kind == 'noise':
+        return LEVEL + NOISE * rng.standard_normal(shape, np.float32)
+    return np.full(shape, LEVEL if kind == 'grey' else 0, np.float32)
+
+
+CHANGES = (
+    Sweep(
+        'gain',
+        'Gain',
+        'gain',
+        "The frame's contrast about its own mean is multiplied, as by a camera's automatic gain; clipped.",
+        (0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 3, 4),
+        _gain,
+        unchanged=1,
+        log=True,
+    ),
+    Sweep(
+        'offset',
+        'Offset',
+        'offset, grey levels',
+        'Added to every pixel; clipped.',
+        (-80, -60, -40, -20, 0, 20, 40, 60, 80),
+        _offset,
+        unchanged=0,
+    ),
+    Sweep(
+        'gamma',
+        'Gamma',
+        'exponent',
+        'Grey levels, as shares of 255, are raised to this power.',
+        (0.4, 0.5, 0.7, 1, 1.4, 2, 2.5),
+        _gamma,
+        unchanged=1,
+        log=True,
+    ),
+    Sweep(
+        'scale',
+        'Scale',
+        'sides of the frame, relative',
+        'The frame is resized: shrunk by areas, enlarged linearly.',
+        (0.35, 0.5, 0.7, 1, 1.4, 2),
+        _scale,
+        unchanged=1,
+        log=True,
+    ),
+    Sweep(
+        'blur',
+        'Blur',
+        'standard deviation, pixels',
+        'A Gaussian blur over the whole frame.',
+        (0, 0.5, 0.7, 1, 1.4, 2, 3),
+        _blur,
+        unchanged=0,
+    ),
+    Sweep(
+        'noise',
+        'Noise',
+        'standard deviation, grey levels',
+        'White noise is added.',
+        (0, 1, 2, 4, 6, 8, 12, 16),
+        _noise,
+        unchanged=0,
+    ),
+    Sweep(
+        'turn',
+        'Turn',
+        'degrees',
+        'The frame is turned about its centre; corners are mirrored from the frame without its targets.',
+        (0, 10, 20, 45, 70, 90, 180, 270),
+        _turn,
+        unchanged=0,
+    ),
+    Sweep(
+        'bits',
+        'Bits',
+        'bits a pixel',
+        'Grey levels are rounded to so many bits; 16: the same frame as a file of 16 bits.',
+        (3, 4, 5, 6, 7, 8, 16),
+        _bits,
+        unchanged=8,
+    ),
+    Sweep(
+        'hot_pixels',
+        'Hot pixels',
+        'hot pixels in a frame',
+        f'Single pixels at {HOT}, {CLEARANCE} pixels and more from a target.',
+        (0, 1, 3, 10, 30, 100),
+        _hot_pixels,
+        unchanged=0,
+    ),
+    Sweep(
+        'dead_lines',
+        'Dead lines',
+        'dead lines in a frame',
+        f'Whole rows and columns at {DEAD}, {CLEARANCE} pixels and more from a target.',
+        (0, 1, 2, 4, 8),
+        _dead_lines,
+        unchanged=0,
+    ),
+    Sweep(
+        'empty',
+        'Empty frames',
+        'kind of frame',
+        'Frames without any target: every detection is a false alarm.',
+        tuple(range(len(EMPTY))),
+        _empty,
+        labels=EMPTY,
+    ),
+)

@@ -1,0 +1,136 @@
+"""``tools/probe.py``: a detector through all sweeps, a page, a table and ``probe.json``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import madnet
+from madnet.errors import UserError, nearest
+from madnet.files import write_whole
+from madnet.inference.predictor import Predictor
+from madnet.probing.changes import CHANGES
+from madnet.probing.checks import check
+from madnet.probing.material import SYNTHETIC, Material, load_material
+from madnet.probing.page import HEADS, probe_page, table_rows
+from madnet.probing.plants import PLANTS
+from madnet.probing.running import Swept, run_sweeps
+from madnet.records import ProbeFile, text_table
+
+SWEEPS = {sweep.key: sweep for sweep in (*PLANTS, *CHANGES)}
+PAGE = 'index.html'
+#: Frames, and frames of ``--quick``.
+FRAMES, QUICK = 40, 6
+
+
+def probe_detector(
+    model: str,
+    checkpoint: str | None = None,
+    out: str | None = None,
+    dataset: str | None = None,
+    split: str = 'test',
+    frames: int | None = None,
+    quick: bool = False,
+    seed: int = 0,
+    only: str | None = None,
+    beside: Sequence[str] = (),
+    **how: Any,
+) -> ProbeFile:
+    """Probe a detector, write ``index.html`` and ``probe.json``, print the table.
+
+    Args:
+        model: A shipped name, the name of a training-free method, or a config file.
+        checkpoint: The weights for a config with a network.
+        out: Folder; default ``probes/<name of the detector>``.
+        dataset: Whose frames: a name of the catalogue, a folder, or ``'synthetic'``; None for NUAA-SIRST
+            where it is found, else synthetic scenes.
+        split: Which part of it.
+        frames: How many, evenly spread; default :data:`FRAMES`.
+        quick: Only :data:`QUICK` frames.
+        seed: Of all draws.
+        only: Sweeps with commas; None for all.
+        beside: Other detectors on the same page: names as ``model``, or ``probe.json`` files of the same
+            frames.
+        how: Further arguments of :class:`~madnet.inference.Predictor`.
+
+    Raises:
+        UserError: The detector, the data set or a sweep is not known; a file is of other frames.
+    """
+    sweeps = [_sweep(key) for key in only.split(',')] if only else list(SWEEPS.values())
+    earlier = {path: ProbeFile.read(path) for path in beside if path.endswith('.json')}
+    predictor = Predictor(model, checkpoint, **how)
+    others = {
+        name: Predictor(name, **{k: v for k, v in how.items() if k in ('device', 'threshold')})
+        for name in beside
+        if name not in earlier
+    }
+    material = _material(dataset, split, frames or (QUICK if quick else FRAMES), seed)
+    described = {
+        'name': material.name,
+        'split': material.split,
+        'frames': len(material.frames),
+        'names': [frame.name for frame in material.frames],
+    }
+    for path, probe in earlier.items():
+        if (probe.material, probe.seed) != (described, seed):
+            raise UserError(
+                f'{path}: of {probe.material.get("frames")} frames of {probe.material.get("name")}, seed '
+                f'{probe.seed}; beside it, expected the same frames and seed.'
+            )
+    probe, swept = _probe(predictor, sweeps, material, described, quick)
+    probes = {probe.detector['name']: probe}
+    for name, other in others.items():
+        probes[_free_name(name, probes)], _ = _probe(other, sweeps, material, described, quick)
+    for one in earlier.values():
+        probes[_free_name(one.detector['name'], probes)] = one
+    folder = Path(out or Path('probes', probe.detector['name']))
+    written = probe.write(folder / ProbeFile.FILE)
+    page = write_whole(
+        folder / PAGE, probe_page(probes, {s.record.key: s.strip for s in swept})
+    )
+    print(_in_words(probe))
+    print(f'page     {page}\nnumbers  {written}')
+    return probe
+
+
+def _sweep(key: str):
+    if key not in SWEEPS:
+        raise UserError(f'--only: no sweep {key!r}.{nearest(key, SWEEPS)} There are {", ".join(SWEEPS)}.')
+    return SWEEPS[key]
+
+
+def _material(dataset: str | None, split: str, frames: int, seed: int) -> Material:
+    if dataset is not None:
+        return load_material(dataset, split, frames, seed)
+    try:
+        return load_material('nuaa', split, frames, seed)
+    except UserError as reason:
+        print(f'synthetic scenes in place of real frames ({reason})')
+        return load_material(SYNTHETIC, split, frames, seed)
+
+
+def _probe(
+    predictor: Predictor, sweeps: Sequence, material: Material, described: dict[str, Any], quick: bool
+) -> tuple[ProbeFile, list[Swept]]:
+    swept = run_sweeps(predictor, sweeps, material)
+    probe = ProbeFile(
+        detector={'name': predictor.name, **predictor.origin},
+        threshold=predictor.threshold,
+        material=described,
+        seed=material.seed,
+        sweeps=[s.record for s in swept],
+        quick=quick,
+        versions={'madnet': madnet.__version__},
+    )
+    probe.checks = check(probe)
+    return probe, swept
+
+
+def _free_name(name: str, taken: dict[str, ProbeFile]) -> str:
+    names = [name, *(f'{name} ({n})' for n in range(2, len(taken) + 2))]
+    return next(n for n in names if n not in taken)
+
+
+def _in_words(probe: ProbeFile) -> str:
+    marks = {True: 'holds', False: 'does not hold', None: 'not known'}
+    checks = [f'{marks[c.holds]:14}{c.expected}: {c.found}' for c in probe.checks]
+    return '\n'.join([text_table([list(HEADS), *table_rows(probe)]), '', *checks])

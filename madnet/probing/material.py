@@ -1,0 +1,154 @@
+"""The frames of a probe: real ones or made ones, with their targets, and the places where others may stand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from madnet.curation.measures import without_targets
+from madnet.curation.sources import open_parts, read
+from madnet.datasets.scenes import CLUTTER_RADIUS, synth_scene
+from madnet.errors import UserError
+from madnet.evaluation.components import Components, find_components
+
+#: Frames are cut to this many pixels a side, around their first target.
+MOST_SIDE = 512
+#: What stands for frames that are made.
+SYNTHETIC = 'synthetic'
+#: Targets planted in a frame, and the least distance of two places, pixels.
+PLACES, APART = 4, 40
+#: Pixels around a place that must lie in the frame, and grey levels that must be left above it.
+MARGIN, HEADROOM = 24, 110
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame.
+
+    Attributes:
+        name: Its id.
+        grey: (H, W) float32 on the 0–255 scale.
+        targets: Its own.
+        empty: (H, W) float32, the frame with its targets filled from their surroundings.
+        quiet: (n, 2) int64, the rows and columns of the quietest places of ``empty``.
+        anywhere: (n, 2) int64, places drawn without looking at the clutter.
+    """
+
+    name: str
+    grey: np.ndarray
+    targets: Components
+    empty: np.ndarray
+    quiet: np.ndarray
+    anywhere: np.ndarray
+
+
+@dataclass(frozen=True)
+class Material:
+    """The frames of a probe.
+
+    Attributes:
+        name: Of the data set, or ``'synthetic'``.
+        split: Its part.
+        frames: In order.
+        seed: Of all draws.
+    """
+
+    name: str
+    split: str
+    frames: tuple[Frame, ...]
+    seed: int
+
+    def rng(self, *what: int) -> np.random.Generator:
+        """The draws of one thing, the same in every run."""
+        return np.random.default_rng([self.seed, *what])
+
+
+def load_material(dataset: str, split: str, count: int, seed: int) -> Material:
+    """Frames of a data set, evenly spread over its part, or synthetic scenes.
+
+    Args:
+        dataset: A name of the catalogue, a folder, or ``'synthetic'``.
+        split: Which part of it; without meaning for synthetic scenes.
+        count: At most this many frames.
+        seed: Of synthetic scenes and of the places.
+
+    Raises:
+        UserError: The data set is not found, or a file cannot be read.
+    """
+    if count < 1:
+        raise UserError(f'--frames {count}: expected 1 or more.')
+    if seed < 0:
+        raise UserError(f'--seed {seed}: expected 0 or more.')
+    if dataset == SYNTHETIC:
+        scenes = (synth_scene(seed, i) for i in range(count))
+        cut = [
+            (f'scene {i}', s.image.astype(np.float32), find_components(s.mask)) for i, s in enumerate(scenes)
+        ]
+        return Material(SYNTHETIC, split, _frames(cut, seed), seed)
+    (part,) = open_parts([dataset], [split])
+    chosen = np.unique(np.linspace(0, len(part.dataset) - 1, count).round().astype(int))
+    samples = [read(part.dataset, index) for index in chosen.tolist()]
+    cut = [(s.image_id, *_cut(s.grey, s.targets)) for s in samples]
+    smallest = min(min(grey.shape) for _, grey, _ in cut)
+    if smallest < 2 * MARGIN + 1:
+        raise UserError(f'{part.name}: a frame with a side of {smallest} pixels; expected {2 * MARGIN + 1}.')
+    return Material(part.set_name, split, _frames(cut, seed), seed)
+
+
+def around(targets: Components, radius: int) -> np.ndarray:
+    """(H, W) bool: targets, and ``radius`` pixels around each."""
+    side = 2 * radius + 1
+    return cv2.dilate((targets.labels > 0).astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+
+
+def _cut(grey: np.ndarray, targets: Components) -> tuple[np.ndarray, Components]:
+    height, width = grey.shape
+    if max(height, width) <= MOST_SIDE:
+        return grey, targets
+    x, y = targets.centroids[0] if len(targets) else (width / 2, height / 2)
+    top, left = (
+        int(np.clip(middle - MOST_SIDE / 2, 0, max(side - MOST_SIDE, 0)))
+        for middle, side in ((y, height), (x, width))
+    )
+    window = slice(top, top + MOST_SIDE), slice(left, left + MOST_SIDE)
+    return np.ascontiguousarray(grey[window]), find_components(targets.labels[window] > 0)
+
+
+def _frames(cut: Sequence[tuple[str, np.ndarray, Components]], seed: int) -> tuple[Frame, ...]:
+    made = []
+    for number, (name, grey, targets) in enumerate(cut):
+        rng = np.random.default_rng([seed, number])
+        empty = without_targets(grey, targets)
+        free = _free(empty, targets)
+        noise = rng.random(grey.shape, np.float32)
+        made.append(Frame(name, grey, targets, empty, _lowest(_clutter(empty), free), _lowest(noise, free)))
+    return tuple(made)
+
+
+def _free(empty: np.ndarray, targets: Components) -> np.ndarray:
+    """(H, W) bool: where a target may be planted: not at the border, not near another, not in the white."""
+    free = np.zeros(empty.shape, bool)
+    free[MARGIN:-MARGIN, MARGIN:-MARGIN] = True
+    return free & ~around(targets, MARGIN) & (cv2.blur(empty, (9, 9)) <= 255 - HEADROOM)
+
+
+def _clutter(grey: np.ndarray) -> np.ndarray:
+    """Deviation in the square of ``CLUTTER_RADIUS`` pixels around each pixel."""
+    side = (2 * CLUTTER_RADIUS + 1,) * 2
+    values = grey.astype(np.float64)
+    mean = cv2.blur(values, side)
+    return np.sqrt(np.maximum(cv2.blur(values * values, side) - mean * mean, 0))
+
+
+def _lowest(cost: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """(n, 2) rows and columns of the places of lowest cost, ``APART`` pixels from one another."""
+    cost = np.where(free, cost, np.inf)
+    places = []
+    while len(places) < PLACES:
+        row, column = np.unravel_index(int(cost.argmin()), cost.shape)
+        if not np.isfinite(cost[row, column]):
+            break
+        places.append((row, column))
+        cost[max(row - APART, 0) : row + APART + 1, max(column - APART, 0) : column + APART + 1] = np.inf
+    return np.array(places, np.int64).reshape(-1, 2)

@@ -1,0 +1,73 @@
+"""How a detector's numbers go with one thing that is changed, for pages."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from madnet.records import ProbeSweep
+from madnet.visualization.distributions import plain_ticks
+from madnet.visualization.figure import new_figure, page_style, series_style
+
+#: False components in a million pixels up to which the axis is linear; above it is logarithmic.
+_LINEAR = 1.0
+
+
+def draw_sweep(sweeps: Mapping[str, ProbeSweep]) -> Figure:
+    """Pd above, false components in a million pixels below, over the values of a sweep; without a legend.
+
+    Args:
+        sweeps: Detector → what was found of it; the same sweep of all.
+    """
+    first = next(iter(sweeps.values()))
+    with page_style():
+        if any(p.label for p in first.points):
+            return _draw_bars(sweeps)
+        figure = new_figure('single', 2.9)
+        parts = figure.add_gridspec(2, 1, height_ratios=(2, 1))
+        alarms = figure.add_subplot(parts[1])
+        detected = figure.add_subplot(parts[0], sharex=alarms)
+        for number, sweep in enumerate(sweeps.values()):
+            values = [p.value for p in sweep.points]
+            style = {**series_style(number), 'marker': 'o', 'markersize': 2.5}
+            detected.plot(values, [np.nan if p.pd is None else p.pd for p in sweep.points], **style)
+            if sweep.half is not None:
+                detected.plot(sweep.half, 0.5, 'D', color=style['color'], markersize=4, clip_on=False)
+            alarms.plot(values, [p.alarms for p in sweep.points], **style)
+        both = any(p.pairs for p in first.points)
+        detected.set(ylabel='$P_d$ of both' if both else '$P_d$', ylim=(0, 1.04))
+        detected.tick_params(labelbottom=False)
+        alarms.set(xlabel=first.axis, ylabel='false per Mpx')
+        _scale_alarms(alarms)
+        if first.log:
+            alarms.set_xscale('log')
+            plain_ticks(alarms.xaxis, first.points[-1].value / first.points[0].value)
+        else:
+            alarms.xaxis.set_major_locator(MaxNLocator(7))
+        if first.unchanged is not None:
+            for axes in (detected, alarms):
+                axes.axvline(first.unchanged, color='#9aa1ab', linewidth=0.8, linestyle=':', zorder=0)
+    return figure
+
+
+def _draw_bars(sweeps: Mapping[str, ProbeSweep]) -> Figure:
+    """False components alone, for values that are no numbers."""
+    figure = new_figure('single', 2.9)
+    axes = figure.add_subplot()
+    width = 0.8 / len(sweeps)
+    for number, sweep in enumerate(sweeps.values()):
+        places = np.arange(len(sweep.points)) + width * (number - (len(sweeps) - 1) / 2)
+        axes.bar(places, [p.alarms for p in sweep.points], 0.9 * width, color=series_style(number)['color'])
+    labels = [str(p.label).replace(' ', '\n') for p in next(iter(sweeps.values())).points]
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set(ylabel='false per Mpx')
+    _scale_alarms(axes)
+    return figure
+
+
+def _scale_alarms(axes: Axes) -> None:
+    axes.set_yscale('symlog', linthresh=_LINEAR)
+    axes.set_ylim(0, max(axes.get_ylim()[1], _LINEAR))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
