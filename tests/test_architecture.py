@@ -29,6 +29,9 @@ ROOMS = {
         *('classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'ops', 'pretrained'),
         *('records', 'visualization'),
     },
+    'probing': {
+        *('curation', 'datasets', 'evaluation', 'images', 'inference', 'records', 'visualization'),
+    },
     'runtime': {'inference'},
     'benchmarks': {
         *('classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'ops', 'records'),
@@ -36,6 +39,7 @@ ROOMS = {
     },
     'cli': {
         *('benchmarks', 'curation', 'datasets', 'engine', 'evaluation', 'experiments', 'inference', 'models'),
+        'probing',
         *('pretrained', 'records', 'visualization'),
     },
     'experiments': {

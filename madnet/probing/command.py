@@ -63,7 +63,8 @@ def probe_detector(
         for name in beside
         if name not in earlier
     }
-    material = _material(dataset, split, frames or (QUICK if quick else FRAMES), seed)
+    count = (QUICK if quick else FRAMES) if frames is None else frames
+    material = _material(dataset, split, count, seed)
     described = {
         'name': material.name,
         'split': material.split,
@@ -84,9 +85,7 @@ def probe_detector(
         probes[_free_name(one.detector['name'], probes)] = one
     folder = Path(out or Path('probes', probe.detector['name']))
     written = probe.write(folder / ProbeFile.FILE)
-    page = write_whole(
-        folder / PAGE, probe_page(probes, {s.record.key: s.strip for s in swept})
-    )
+    page = write_whole(folder / PAGE, probe_page(probes, {s.record.key: s.strip for s in swept}))
     print(_in_words(probe))
     print(f'page     {page}\nnumbers  {written}')
     return probe

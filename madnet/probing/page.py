@@ -104,16 +104,16 @@ def _shown(sweep: ProbeSweep, probes: Mapping[str, ProbeFile], strip: np.ndarray
     for label, one in sweeps.items():
         name = f'{label}: ' if len(sweeps) > 1 else ''
         heads += [f'{name}Pd %', f'{name}of', f'{name}false']
-        columns.append([(_percent(p), str(p.pairs or p.targets), str(p.false_components)) for p in one.points])
+        columns.append(
+            [(_percent(p), str(p.pairs or p.targets), str(p.false_components)) for p in one.points]
+        )
     rows = [
         [_value(point), *(cell for column in columns for cell in column[k])]
         for k, point in enumerate(sweep.points)
     ]
     svg = svg_text(draw_sweep(sweeps))
     shown = [_value(sweep.points[k]) for k in shown_values(len(sweep.points))]
-    return _Shown(
-        sweep.key, sweep.title, sweep.about, sweep.axis, svg, encode_png(strip), shown, heads, rows
-    )
+    return _Shown(sweep.key, sweep.title, sweep.about, sweep.axis, svg, encode_png(strip), shown, heads, rows)
 
 
 def _facts(probe: ProbeFile) -> list[tuple[str, str]]:

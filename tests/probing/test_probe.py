@@ -1,0 +1,196 @@
+"""Probes: what is changed is changed exactly, and what is counted is what a plain detector finds."""
+
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from madnet.evaluation.components import find_components
+from madnet.inference.prediction import Prediction
+from madnet.probing.case import as_camera
+from madnet.probing.changes import CHANGES
+from madnet.probing.checks import check
+from madnet.probing.command import SWEEPS
+from madnet.probing.material import Frame, Material, around, load_material
+from madnet.probing.plants import BRIGHT
+from madnet.probing.running import crossing, run_sweeps
+from madnet.records import ProbeFile
+
+LEVEL = 60.0
+
+
+@pytest.fixture(scope='module')
+def flat():
+    """Two frames of one grey level, each with one target of 3 × 3 pixels at (x, y) = (20, 41), 80 above."""
+    frames = []
+    for n in range(2):
+        grey = np.full((130, 150), LEVEL, np.float32)
+        empty = grey.copy()
+        grey[40:43, 19:22] += 80
+        targets = find_components(grey > LEVEL)
+        quiet = np.array([[90, 60 + n], [60, 110]])
+        frames.append(Frame(str(n), grey, targets, empty, quiet, quiet))
+    return Material('flat', 'test', tuple(frames), 0)
+
+
+def brighter_than(level):
+    """A detector: everything brighter than a grey level."""
+    return lambda image: Prediction('', (image > level).astype(np.float32), 0.5)
+
+
+def points(key, material, detect):
+    (swept,) = run_sweeps(detect, [SWEEPS[key]], material)
+    return swept.record, {p.value: p for p in swept.record.points}
+
+
+def test_contrast_has_its_threshold_where_the_detector_has(flat):
+    record, found = points('contrast', flat, brighter_than(LEVEL + 30.5))
+    assert [found[v].found for v in (24, 32, 100)] == [0, 4, 4]
+    assert 24 < record.half < 32
+    assert all(p.targets == 4 and not p.false_components for p in record.points)
+
+
+def test_two_targets_count_as_a_pair_only_if_both_are_found(flat):
+    _, found = points('two', flat, brighter_than(LEVEL + BRIGHT / 2))
+    assert (found[2].pairs, found[2].pairs_found, found[2].pd) == (4, 0, 0)
+    assert (found[24].pairs, found[24].pairs_found, found[24].targets) == (4, 4, 8)
+
+    def one_side(image):
+        left = np.arange(image.shape[1]) < 60
+        return Prediction('', ((image > LEVEL + 50) & left).astype(np.float32), 0.5)
+
+    _, found = points('two', flat, one_side)
+    assert 0 < found[24].found < 8
+    assert found[24].pairs_found < found[24].found
+
+
+def test_planted_targets_lie_where_they_are_said_to(flat):
+    for key in ('contrast', 'size', 'shift', 'border', 'frame'):
+        sweep = SWEEPS[key]
+        for value in sweep.values:
+            for case in sweep.cases(flat, value):
+                level = int(LEVEL) + (value if key == 'contrast' else 48) / 2
+                seen = find_components(case.image > level)
+                for centre in case.centres:
+                    assert np.hypot(*(seen.centroids - centre).T).min() < 0.8, (key, value)
+
+
+def test_crops_hold_the_same_target(flat):
+    cases = {v: next(SWEEPS['frame'].cases(flat, v)) for v in SWEEPS['frame'].values}
+    assert {v: c.image.shape for v, c in cases.items()} == {v: (v, v) for v in cases}
+    inner = cases[64].image
+    for case in cases.values():
+        middle = len(case.image) // 2
+        window = slice(middle - 32, middle + 32)
+        assert (case.image[window, window] == inner).all()
+
+
+def test_frames_are_changed_as_they_say(flat):
+    grey = flat.frames[0].grey
+    first = {s.key: {v: next(s.cases(flat, v)) for v in s.values} for s in CHANGES}
+    for sweep in CHANGES:
+        if sweep.unchanged is not None:
+            same = first[sweep.key][sweep.unchanged]
+            assert (same.image == as_camera(grey)).all(), sweep.key
+            assert np.allclose(same.centres, [[20, 41]])
+    mean = grey.mean()
+    assert np.allclose(first['gain'][2].image, np.rint(2 * (grey - mean) + mean), atol=1)
+    assert (first['offset'][40].image == grey + 40).all()
+    assert np.allclose(first['gamma'][2].image, np.rint(255 * (grey / 255) ** 2), atol=1)
+    assert (first['turn'][90].image == np.rot90(grey)).all()
+    assert np.allclose(first['turn'][90].centres, [[41, 150 - 1 - 20]])
+    assert (first['turn'][180].image == np.rot90(grey, 2)).all()
+    assert first['scale'][2].image.shape == (260, 300)
+    assert np.allclose(first['scale'][2].centres, [[40.5, 82.5]])
+    assert first['bits'][16].image.dtype == np.uint16
+    assert (first['bits'][16].image == grey * 257).all()
+    assert len(np.unique(first['bits'][3].image)) <= 8
+    noisy = first['noise'][8].image - grey
+    assert 7 < noisy.std() < 9
+
+
+def test_scaled_and_turned_targets_are_where_their_light_is(flat):
+    for key in ('scale', 'turn'):
+        for value in SWEEPS[key].values:
+            for case in SWEEPS[key].cases(flat, value):
+                seen = find_components(case.image > LEVEL + 30)
+                assert np.hypot(*(seen.centroids - case.centres[0]).T).min() < 0.8, (key, value)
+
+
+def test_defects_are_counted_where_they_alarm(flat):
+    _, found = points('hot_pixels', flat, brighter_than(200))
+    assert (found[10].defects, found[0].defects) == (20, None)
+    assert 0 < found[10].false_components <= 20
+    assert found[10].defects_alarmed == 20
+    near = around(flat.frames[0].targets, 8)
+    for case in SWEEPS['hot_pixels'].cases(flat, 100):
+        assert not near[case.image == 255].any()
+    _, found = points('hot_pixels', flat, lambda image: brighter_than(200)(cv2.blur(image, (3, 3))))
+    assert found[1].defects_alarmed == 0
+    _, found = points('dead_lines', flat, lambda image: brighter_than(254)(255 - image))
+    assert (found[2].defects, found[2].defects_alarmed) == (4, 4)
+
+
+def test_empty_frames_have_no_target(flat):
+    record, found = points('empty', flat, brighter_than(254))
+    assert [p.label for p in record.points] == ['targets filled in', 'synthetic', 'noise', 'grey', 'black']
+    assert all(p.targets == 0 and p.pd is None for p in record.points)
+    assert found[3].false_components == 0
+
+
+def test_where_a_share_crosses_a_half():
+    assert crossing([1, 2, 3], [0.0, 0.25, 0.75]) == 2.5
+    assert crossing([1, 10, 100], [0.0, 0.0, 1.0], log=True) == pytest.approx(10**1.5)
+    assert crossing([1, 2], [0.6, 0.9]) is None
+    assert crossing([1, 2, 3], [0.4, None, 0.6]) == 2
+
+
+def test_synthetic_material_is_the_same_again():
+    a, b = (load_material('synthetic', 'test', 2, 3) for _ in range(2))
+    for x, y in zip(a.frames, b.frames, strict=True):
+        assert (x.grey == y.grey).all()
+        assert (x.quiet == y.quiet).all()
+    for frame in a.frames:
+        near = around(frame.targets, 20)
+        assert not any(near[y, x] for y, x in (*frame.quiet, *frame.anywhere))
+
+
+def test_the_tool_writes_page_and_record(run, tmp_path):
+    args = ('--dataset', 'synthetic', '--frames', 1, '--only', 'contrast,two,gain,hot_pixels,empty')
+    code, out, err = run('probe', 'tophat', *args, '--beside', 'maxmean', '--out', tmp_path / 'a')
+    assert code == 0, err
+    assert '50 % at' in out
+    record = ProbeFile.read(tmp_path / 'a/probe.json')
+    assert [s.key for s in record.sweeps] == ['contrast', 'two', 'gain', 'hot_pixels', 'empty']
+    assert record.checks == check(record)
+    assert len(record.checks) == 3
+    html = (tmp_path / 'a/index.html').read_text()
+    assert len(re.findall(r'data:image/svg\+xml', html)) == 5
+    assert 'maxmean' in html
+    ids = set(re.findall(r'id="([\w-]+)"', html))
+    assert set(re.findall(r'href="#([\w-]+)"', html)) <= ids
+    code, out, err = run(
+        'probe', 'maxmean', *args, '--beside', tmp_path / 'a/probe.json', '--out', tmp_path / 'b'
+    )
+    assert code == 0, err
+    again = json.loads((tmp_path / 'b/probe.json').read_text())
+    assert again['material'] == json.loads((tmp_path / 'a/probe.json').read_text())['material']
+
+
+@pytest.mark.parametrize(
+    ('args', 'words'),
+    [
+        (['tophat', '--only', 'contrsat'], "no sweep 'contrsat'"),
+        (['tophatt'], 'no detector of this name'),
+        (['tophat', '--frames', '0', '--dataset', 'synthetic'], '--frames 0'),
+        (['tophat', '--seed', '-1', '--dataset', 'synthetic'], '--seed -1'),
+        (['tophat', '--dataset', 'nowhere'], 'nowhere'),
+    ],
+)
+def test_refusals_are_one_line(run, args, words):
+    code, _, err = run('probe', *args)
+    assert code == 2
+    assert words in err
+    assert err.count('\n') == 1
