@@ -53,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='MODEL|probe.json',
-        help='other detectors on the same page, or what an earlier probe of the same frames has found of them',
+        help='other detectors on the same page, or what an earlier probe of the same frames has found',
     )
     parser.add_argument(
         '--threshold',

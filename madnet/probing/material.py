@@ -1,4 +1,4 @@
-"""The frames of a probe: real ones or made ones, with their targets, and the places where others may stand."""
+"""The frames of a probe, real or made, with their targets, and the places where others may be planted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A probe as a page: expectations, one table, a curve and a strip of pictures for each thing that is changed."""
+"""A probe as a page: expectations, one table, and a curve and a strip of pictures for each change."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -115,8 +115,8 @@ PLANTS = (
         'scr',
         'Contrast against clutter',
         'SCR',
-        f'Point targets of {AREA:g} px anywhere. SCR: mean signal over the mask, over the deviation of the 25 × '
-        '25 pixels around.',
+        f'Point targets of {AREA:g} px anywhere. SCR: mean signal over the mask, over the deviation of '
+        'the 25 × 25 pixels around.',
         (1, 2, 3, 4, 5, 7, 10, 14, 20),
         _scr,
         log=True,

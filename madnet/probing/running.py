@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -158,7 +159,7 @@ def crossing(values: Sequence[float], shares: Sequence[float | None], log: bool 
         log: Whether the line is straight over the logarithm of the values.
     """
     known = [(v, s) for v, s in zip(values, shares, strict=True) if s is not None]
-    for (v0, s0), (v1, s1) in zip(known, known[1:], strict=False):
+    for (v0, s0), (v1, s1) in pairwise(known):
         if s0 < 0.5 <= s1:
             t = (0.5 - s0) / (s1 - s0)
             return float(v0 * (v1 / v0) ** t if log else v0 + t * (v1 - v0))
@@ -179,7 +180,7 @@ def _crop(case: Case, judged: Judged) -> tuple[np.ndarray, tuple[int, int, int]]
 
 
 def _strip(crops: Sequence[np.ndarray], most: int = MOST_CROPS) -> np.ndarray:
-    """Crops side by side, evenly chosen where they are many, in grey levels that reach from black to white."""
+    """Crops side by side, evenly chosen where they are many, made bright by one factor for all."""
     chosen = [crops[k] for k in shown_values(len(crops), most)]
     white = max(float(np.percentile(crop, 99.9)) for crop, _ in chosen)
     framed = []
