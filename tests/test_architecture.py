@@ -11,7 +11,17 @@ import madnet
 ROOT = Path(madnet.__file__).parent
 
 #: What all rooms may import: modules that stand beside them.
-FOUNDATION = {'errors', 'files', 'lazy', 'options', 'progress', 'starting', 'text', '_quiet_import'}
+FOUNDATION = {
+    'errors',
+    'files',
+    'lazy',
+    'options',
+    'overlap',
+    'progress',
+    'starting',
+    'text',
+    '_quiet_import',
+}
 #: Room → the rooms that it may import.
 ROOMS = {
     'ops': set(),

@@ -14,6 +14,7 @@ from madnet.errors import RunFailed, UserError
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike
 from madnet.images import read_image
+from madnet.overlap import InTurn
 
 
 @METRICS.register_module()
@@ -27,6 +28,9 @@ class IRSTDMetric(BaseMetric):
     Processes exchange counts, never maps. The result is the same for any number of them and any order of
     images; an image that a sampler repeats to fill the last round counts once.
 
+    While a GPU predicts, a thread scores what it has predicted before; what is wrong with an image is then
+    raised some images later.
+
     Args:
         protocols: Names, ``'all'``, or protocols of one's own; the first one's numbers are logged without a
             prefix.
@@ -37,6 +41,7 @@ class IRSTDMetric(BaseMetric):
         extended: Whether hIoU and the strata are computed where a protocol has them; off in validation.
         scr: Whether to read each image file again for the local signal-to-clutter ratio of its targets.
         prefix: Put before every logged name.
+        beside: Whether a thread scores; ``'auto'``: what comes from a GPU.
 
     Raises:
         UserError: Unknown protocol.
@@ -53,12 +58,16 @@ class IRSTDMetric(BaseMetric):
         extended: bool = True,
         scr: bool = False,
         prefix: str | None = None,
+        beside: bool | str = 'auto',
     ):
         super().__init__(prefix=prefix)
+        self.beside = beside
         self.base_size = _pair(base_size)
         self.scr = scr
         self._settings = {'protocols': protocols, 'curves': curves, 'boxes': boxes, 'extended': extended}
         self._evaluator = Evaluator(**self._settings)
+        self._seen = 0  # images, though they may not be scored yet
+        self._thread = InTurn()
         self._last: Evaluator | None = None
         #: Numbers of the last evaluation by protocol, as ``Evaluator.compute`` gives them.
         self.full_results: dict[str, dict[str, float]] = {}
@@ -77,27 +86,38 @@ class IRSTDMetric(BaseMetric):
             RunFailed: The model's scores are NaN.
         """
         for sample in data_samples:
-            path = sample.get('img_path')
-            name = str(sample.get('img_id') or path or sample.get('sample_idx', len(self._evaluator)))
-            key = (path, sample.get('img_id'), sample.get('sample_idx'))
-            if key == (None, None, None):
-                key = (get_rank(), len(self._evaluator))
-            scores = target_probability(sample['seg_logits']['data'])
-            if np.isnan(scores).any():
-                raise RunFailed(f'{name}: the scores of the model are NaN; has the training diverged?')
-            net_logits = _array(sample['net_logits']) if 'net_logits' in sample else None
-            base = self.base_size or _pair(sample.get('base_size'))
-            if base is None:
-                base = scores.shape if net_logits is None else net_logits.shape
-            self._evaluator.update(
-                scores,
-                _mask(sample, name),
-                name,
-                net_logits=net_logits,
-                base_size=base,
-                image=read_image(path) if self.scr and path and os.path.isfile(path) else None,
-                key=key,
-            )
+            beside = self.beside
+            if beside == 'auto':
+                scores = sample['seg_logits']['data']
+                beside = isinstance(scores, torch.Tensor) and scores.is_cuda
+            if beside:
+                self._thread.call(self._score, sample, self._seen)
+            else:
+                self._score(sample, self._seen)
+            self._seen += 1
+
+    def _score(self, sample: dict, number: int) -> None:
+        path = sample.get('img_path')
+        name = str(sample.get('img_id') or path or sample.get('sample_idx', number))
+        key = (path, sample.get('img_id'), sample.get('sample_idx'))
+        if key == (None, None, None):
+            key = (get_rank(), number)
+        scores = target_probability(sample['seg_logits']['data'])
+        if np.isnan(scores).any():
+            raise RunFailed(f'{name}: the scores of the model are NaN; has the training diverged?')
+        net_logits = _array(sample['net_logits']) if 'net_logits' in sample else None
+        base = self.base_size or _pair(sample.get('base_size'))
+        if base is None:
+            base = scores.shape if net_logits is None else net_logits.shape
+        self._evaluator.update(
+            scores,
+            _mask(sample, name),
+            name,
+            net_logits=net_logits,
+            base_size=base,
+            image=read_image(path) if self.scr and path and os.path.isfile(path) else None,
+            key=key,
+        )
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Gather all processes' counts, compute, and start afresh.
@@ -115,6 +135,8 @@ class IRSTDMetric(BaseMetric):
         Raises:
             UserError: No image was processed.
         """
+        self._thread.finish()
+        self._seen = 0
         first, *others = all_gather_object(self._evaluator)
         for other in others:
             first.merge(other)
@@ -125,6 +147,7 @@ class IRSTDMetric(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """The numbers so far; ``results`` is not used, since counts live in the evaluator."""
+        self._thread.finish()
         return self._publish(self._evaluator)
 
     def _publish(self, evaluator: Evaluator) -> dict[str, float]:

@@ -27,7 +27,7 @@ from madnet.engine.checkpoint import (
 from madnet.engine.checkpoint_file import read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
 from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes
-from madnet.engine.speed import make_fast, tuning_for
+from madnet.engine.speed import batch_for_gpu, make_fast, tuning_for
 from madnet.engine.workers import keep_workers_until_saved
 from madnet.errors import RunFailed, UserError
 from madnet.files import replacing
@@ -305,7 +305,9 @@ def _check_complete(checkpoint: dict, filename: str) -> None:
 
 
 def build_runner(cfg: Config, trust_checkpoint: bool = False) -> MadnetRunner:
-    """A runner from a loaded config."""
+    """A runner from a loaded config, whose tests take batches on a GPU."""
+    if torch.cuda.is_available():
+        batch_for_gpu(cfg)
     with trusting(trust_checkpoint):
         runner = MadnetRunner.from_cfg(cfg)
     runner.trust_checkpoint = trust_checkpoint

@@ -5,10 +5,29 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 
 from madnet.datasets.transforms import PublishedTestResize
 from madnet.datasets.wrappers import inner_datasets
+from madnet.models.segmentors import IRSTDSegmentor
+
+#: Images of a batch in tests and validations on a GPU, where the config has one.
+_BATCH = 16
+
+
+def batch_for_gpu(cfg: Config) -> None:
+    """Let a GPU have several images at once in tests and validations, where a config loads one by one.
+
+    ``IRSTDSegmentor`` runs those of one size together; networks of other types keep what the config says.
+    """
+    model = cfg.get('model') or {}
+    name = getattr(model.get('type'), '__name__', model.get('type'))
+    if name != IRSTDSegmentor.__name__ or (model.get('test_cfg') or {}).get('together') is False:
+        return
+    for loader in (cfg.get('val_dataloader'), cfg.get('test_dataloader')):
+        if loader and loader.get('batch_size') == 1:
+            loader['batch_size'] = _BATCH
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
-from madnet.engine.speed import NarrowBatchNorm2d, make_fast
+from madnet.engine.speed import NarrowBatchNorm2d, batch_for_gpu, make_fast
 
 
 def _run(norm, x, grad):
@@ -59,3 +60,18 @@ def test_making_a_model_fast_changes_narrow_norms_only():
     assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
     assert all(torch.equal(state[k], v) for k, v in model.state_dict().items())
     assert list(state) == list(model.state_dict())
+
+
+@pytest.mark.parametrize(
+    ('model', 'sizes'),
+    [
+        ({'type': 'IRSTDSegmentor'}, [16, 3]),
+        ({'type': 'IRSTDSegmentor', 'test_cfg': {'together': False}}, [1, 3]),
+        ({'type': 'EncoderDecoder'}, [1, 3]),  # takes no images of several sizes
+    ],
+)
+def test_a_gpu_has_several_images_at_once_unless_the_config_says_how_many(model, sizes):
+    cfg = Config({'model': model, 'val_dataloader': {'batch_size': 1}, 'test_dataloader': {'batch_size': 3}})
+    batch_for_gpu(cfg)
+    assert [cfg.val_dataloader.batch_size, cfg.test_dataloader.batch_size] == sizes
+    batch_for_gpu(Config({'model': model, 'val_dataloader': None}))

@@ -53,6 +53,17 @@ def test_equals_evaluate_for_any_batch_size(pairs):
     assert str(run(metric, samples, batch=4)) == str(flat), 'the second epoch must not remember the first'
 
 
+def test_scored_beside_it_is_the_same(pairs):
+    samples = [sample(*pair, k) for k, pair in enumerate(pairs)]
+    metric, plainly = (IRSTDMetric('all', beside=beside) for beside in (True, False))
+    for _ in range(2):
+        assert str(run(metric, samples, batch=3)) == str(run(plainly, samples))
+        assert metric.per_image == plainly.per_image
+    broken = sample(np.full_like(pairs[0][0], np.nan), pairs[0][1], 8)
+    with pytest.raises(RunFailed, match='8: the scores of the model are NaN'):
+        run(metric, [samples[0], broken, *samples[1:]])
+
+
 def test_base_protocols_take_the_logits_of_the_network(pairs):
     rng = np.random.default_rng(1)
     logits = [rng.normal(-2, 2, (64, 64)).astype(np.float32) for _ in pairs]

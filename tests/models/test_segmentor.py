@@ -400,7 +400,7 @@ def test_a_target_of_two_channels_is_merged_as_one_map():
     two = torch.randn(1, 2, 40, 40)
     model.inference = lambda image, metas: two[..., : image.shape[2], : image.shape[3]]
     model.set_test_time(scales=[1, 2], merge='max')
-    found = model._logits(torch.randn(1, 3, 20, 20), {'ori_shape': (20, 20)})
+    (found,) = model._logits([torch.randn(1, 3, 20, 20)], [{'ori_shape': (20, 20)}])
     difference = two[:, 1:] - two[:, :1]
     large = F.interpolate(difference, size=(20, 20), mode='bilinear')
     torch.testing.assert_close(found, torch.maximum(difference[..., :20, :20], large))

@@ -1,7 +1,7 @@
 """The segmentor: backbone, neck and head, and what they say about an image."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,17 +14,28 @@ from torch import Tensor, nn
 
 from madnet.errors import UserError
 from madnet.models.layers import pad_reflect
-from madnet.models.segmentors.test_time import DEFAULTS, MERGES, at_scale, check_test_time, over_views
+from madnet.models.segmentors.groups import PIXELS_TOGETHER, in_groups
+from madnet.models.segmentors.test_time import (
+    DEFAULTS,
+    MERGES,
+    Scaling,
+    check_test_time,
+    merged_views,
+    views_of,
+)
 
 
 @MODELS.register_module()
 class IRSTDSegmentor(EncoderDecoder):
     """mmseg's ``EncoderDecoder`` with a prediction that does not depend on the batch.
 
-    In ``predict`` every image is run on its own. Convolution libraries choose their algorithm by the shape
-    of a batch, so the same image gives other last digits in a batch of eight than alone, and a score map at
-    a threshold turns such a digit into another metric. Run alone, an image gives bit-identical results at
-    any batch size, and a batch may hold images of different sizes. Training uses whole batches.
+    On a CPU, ``predict`` runs every image on its own. Convolution libraries choose their algorithm by the
+    shape of a batch, so the same image gives other last digits in a batch of eight than alone, and a score
+    map at a threshold turns such a digit into another metric. Run alone, an image gives bit-identical results
+    at any batch size, and a batch may hold images of different sizes. Training uses whole batches.
+
+    A GPU waits for single images, so there the views of all images of a batch go through the network
+    together where it sees them at one size: equal to those of single images to rounding.
 
     A neck or head without ``in_channels`` takes them from what stands before it, where that has
     ``pyramid_channels``, as our backbones and necks do. So the width of MAD-Net is one number,
@@ -44,7 +55,8 @@ class IRSTDSegmentor(EncoderDecoder):
             well. A false alarm seldom shows in all of them. ``scales=(1, 0.7, 0.5)`` predicts at each of
             these scales, with all views, and takes the ``merge`` of their logits, ``'mean'`` or ``'max'``:
             targets that are larger or more blurred than those of the training images are found where they
-            are shrunk. See :func:`~madnet.models.segmentors.test_time.at_scale`.
+            are shrunk. See :class:`~madnet.models.segmentors.test_time.Scaling`. ``together=True`` or
+            ``False`` says whether images go through the network together, whatever the device.
         data_preprocessor: ``type`` is ``IRSTDPreProcessor`` unless it says otherwise.
     """
 
@@ -137,38 +149,60 @@ class IRSTDSegmentor(EncoderDecoder):
         """
         if data_samples is None:
             data_samples = [SegDataSample(metainfo={'ori_shape': tuple(image.shape[1:])}) for image in inputs]
-        for image, sample in zip(inputs, data_samples, strict=True):
-            meta = {
-                'ori_shape': tuple(image.shape[1:]),
-                'img_shape': tuple(image.shape[1:]),
-                **sample.metainfo,
-            }
-            self.postprocess_result(self._logits(image[None], meta), [sample])
+        images = [image[None] for image in inputs]
+        metas = [
+            {'ori_shape': tuple(i.shape[2:]), 'img_shape': tuple(i.shape[2:]), **s.metainfo}
+            for i, s in zip(images, data_samples, strict=True)
+        ]
+        for logits, sample in zip(self._logits(images, metas), data_samples, strict=True):
+            self.postprocess_result(logits, [sample])
         return data_samples
 
-    def _logits(self, image: Tensor, meta: dict) -> Tensor:
-        """Logits (1, K, H, W) of an image (1, C, H, W), merged over its views and scales."""
+    def _logits(self, images: Sequence[Tensor], metas: Sequence[dict]) -> Iterator[Tensor]:
+        """Logits (1, K, Hᵢ, Wᵢ) of images (1, C, Hᵢ, Wᵢ), merged over their views and scales."""
+        scales = [self._scalings(meta) for meta in metas]
+        views = self.test_cfg.views
+        looks = (
+            (view, meta)
+            for image, scalings, meta in zip(images, scales, metas, strict=True)
+            for scaling in scalings
+            for view in views_of(scaling.apply(image), views)
+        )
+        logits = in_groups(self._infer, looks, self._seen_size, self._largest_group())
+        for image, scalings in zip(images, scales, strict=True):
+            # the larger of two channels' logits each would be a pair that the network never gave
+            maps = [_target_logits(s.undo(merged_views(logits, views), *image.shape[2:])) for s in scalings]
+            yield maps[0] if len(maps) == 1 else MERGES[self.test_cfg['merge']](torch.stack(maps))
 
-        def alone(view: Tensor) -> Tensor:
-            return self.inference(view, [{**meta, 'img_shape': tuple(view.shape[2:])}])
-
-        def in_views(scaled: Tensor) -> Tensor:
-            return over_views(alone, scaled, self.test_cfg.views)
-
-        if tuple(self.test_cfg.scales) == (1,):
-            return in_views(image)
+    def _scalings(self, meta: dict) -> list[Scaling]:
         padded_to = self.data_preprocessor.test_cfg
         pad_again = padded_to and {
             'size': padded_to.get('size'),
             'size_divisor': padded_to.get('size_divisor'),
             'pad_val': self.data_preprocessor.pad_val,
         }
-        maps = [
-            # the larger of two channels' logits each would be a pair that the network never gave
-            _target_logits(at_scale(in_views, image, scale, _padding_of(meta), pad_again))
-            for scale in self.test_cfg.scales
-        ]
-        return MERGES[self.test_cfg['merge']](torch.stack(maps))
+        return [Scaling(scale, _padding_of(meta), pad_again) for scale in self.test_cfg.scales]
+
+    def _seen_size(self, image: Tensor) -> tuple[int, int]:
+        """Height and width that the network sees of an image: images that it pads alike can go together."""
+        padded_size = getattr(self.backbone, 'padded_size', None)
+        # of tiles each is padded by itself
+        whole = padded_size is not None and self.test_cfg.mode == 'whole'
+        return padded_size(*image.shape[2:]) if whole else tuple(image.shape[2:])
+
+    def _largest_group(self) -> int:
+        """How many pixels may go through the network at once; 0: image by image."""
+        together = self.test_cfg.get('together', 'auto')
+        if together == 'auto':
+            together = next(self.parameters()).is_cuda
+        return PIXELS_TOGETHER if together else 0
+
+    def _infer(self, images: Sequence[Tensor], metas: Sequence[dict]) -> list[Tensor]:
+        """Logits (1, K, Hᵢ, Wᵢ) of images (1, C, Hᵢ, Wᵢ) of which the network sees one size."""
+        seen = images[0] if len(images) == 1 else torch.cat([self._pad(image) for image in images])
+        size = tuple(seen.shape[2:])
+        logits = self.inference(seen, [{**meta, 'ori_shape': size, 'img_shape': size} for meta in metas])
+        return [logits[k : k + 1, :, : image.shape[2], : image.shape[3]] for k, image in enumerate(images)]
 
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: list[SegDataSample]

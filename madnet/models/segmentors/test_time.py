@@ -1,6 +1,7 @@
 """Test-time augmentation (TTA): one image in several views and scales, and what becomes of their logits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -42,52 +43,68 @@ def check_test_time(views: int, scales: Sequence[float], merge: str) -> None:
         raise UserError(f'merge: found {merge!r} with the one scale {scales[0]}, expected several scales.')
 
 
-def over_views(predict: Callable[[Tensor], Tensor], image: Tensor, views: int) -> Tensor:
-    """Mean logits (1, K, H, W) over the views of an image (1, C, H, W), as it lies in ``image``.
+def views_of(image: Tensor, views: int) -> Iterator[Tensor]:
+    """An image (1, C, H, W) turned and mirrored, one view after the other.
 
     Args:
-        predict: Logits of an image.
         image: Normalised.
         views: A key of :data:`VIEWS`.
     """
+    for turns, mirrored in VIEWS[views]:
+        view = torch.rot90(image, turns, dims=(2, 3)) if turns else image
+        yield view.flip(3) if mirrored else view
+
+
+def merged_views(logits: Iterator[Tensor], views: int) -> Tensor:
+    """Mean logits (1, K, H, W), as the image lies, of the logits of each of its :func:`views_of`."""
     if views == 1:
-        return predict(image)
+        return next(logits)
     total = 0
     for turns, mirrored in VIEWS[views]:
-        view = torch.rot90(image, turns, dims=(2, 3))
-        logits = predict(view.flip(3) if mirrored else view)
-        logits = logits.flip(3) if mirrored else logits
-        total = total + torch.rot90(logits, -turns, dims=(2, 3))
+        view = next(logits)
+        view = view.flip(3) if mirrored else view
+        total = total + torch.rot90(view, -turns, dims=(2, 3))
     return total / views
 
 
-def at_scale(
-    predict: Callable[[Tensor], Tensor],
-    image: Tensor,
-    scale: float,
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
-    pad_again: dict | None = None,
-) -> Tensor:
-    """Logits (1, K, H, W) that a network gives an image (1, C, H, W) at another scale.
+@dataclass(frozen=True)
+class Scaling:
+    """A network's way to look at an image at another scale.
 
     The image without its padding is brought to ``round(scale · side)`` pixels, bilinearly (shrunk with a
     filter that widens, so that a target of a pixel is dimmed and not skipped), and the logits back to its own
     size. Pixels at the border stay at the border in both directions.
 
-    Args:
-        predict: Logits of an image.
-        image: Normalised.
-        scale: 1 leaves it as it is.
-        padding: Left, right, top and bottom of ``image`` that are padding; the result is 0 there.
-        pad_again: ``size`` or ``size_divisor`` to which tests pad images, and ``pad_val``.
+    Attributes:
+        scale: 1 leaves the image as it is.
+        padding: Left, right, top and bottom of an image that are padding; the logits are 0 there.
+        pad_again: ``size`` or ``size_divisor`` to which tests pad images, and ``pad_val``; or none.
     """
-    if scale == 1:
-        return predict(image)
-    left, right, top, bottom = padding
-    inner = image[..., top : image.shape[2] - bottom, left : image.shape[3] - right]
-    size = [max(1, round(n * scale)) for n in inner.shape[2:]]
-    scaled = F.interpolate(inner, size=size, mode='bilinear', align_corners=False, antialias=True)
-    padded = stack_batch([scaled[0]], **pad_again)[0] if pad_again else scaled
-    logits = predict(padded)[..., : size[0], : size[1]]
-    logits = F.interpolate(logits, size=inner.shape[2:], mode='bilinear', align_corners=False)
-    return F.pad(logits, (left, right, top, bottom))
+
+    scale: float
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pad_again: dict | None = None
+
+    def apply(self, image: Tensor) -> Tensor:
+        """An image (1, C, H, W), normalised → what the network sees of it (1, C, h, w)."""
+        if self.scale == 1:
+            return image
+        left, right, top, bottom = self.padding
+        inner = image[..., top : image.shape[2] - bottom, left : image.shape[3] - right]
+        size = self._size(inner.shape[2:])
+        scaled = F.interpolate(inner, size=size, mode='bilinear', align_corners=False, antialias=True)
+        return stack_batch([scaled[0]], **self.pad_again)[0] if self.pad_again else scaled
+
+    def undo(self, logits: Tensor, height: int, width: int) -> Tensor:
+        """Logits (1, K, h, w) of what :meth:`apply` gave → those (1, K, H, W) of the image, of that size."""
+        if self.scale == 1:
+            return logits
+        left, right, top, bottom = self.padding
+        inner = (height - top - bottom, width - left - right)
+        size = self._size(inner)
+        logits = logits[..., : size[0], : size[1]]
+        logits = F.interpolate(logits, size=inner, mode='bilinear', align_corners=False)
+        return F.pad(logits, (left, right, top, bottom))
+
+    def _size(self, size: Sequence[int]) -> list[int]:
+        return [max(1, round(n * self.scale)) for n in size]
