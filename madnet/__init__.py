@@ -8,7 +8,7 @@ from importlib import import_module
 
 from madnet.registration import offer_components
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 __all__ = [
     'classical',
     'datasets',

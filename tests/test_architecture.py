@@ -12,12 +12,14 @@ ROOT = Path(madnet.__file__).parent
 
 #: What all rooms may import: modules that stand beside them.
 FOUNDATION = {
+    'config_files',
     'errors',
     'files',
     'lazy',
     'options',
     'overlap',
     'progress',
+    'requirements',
     'starting',
     'text',
     '_quiet_import',
@@ -49,8 +51,7 @@ ROOMS = {
     },
     'cli': {
         *('benchmarks', 'curation', 'datasets', 'engine', 'evaluation', 'experiments', 'inference', 'models'),
-        'probing',
-        *('pretrained', 'records', 'visualization'),
+        *('ops', 'pretrained', 'probing', 'records', 'visualization'),
     },
     'experiments': {
         *('benchmarks', 'classical', 'datasets', 'engine', 'evaluation', 'models', 'records'),

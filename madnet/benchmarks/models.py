@@ -13,6 +13,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from madnet.config_files import find_config_file
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.errors import UserError
@@ -26,7 +27,7 @@ def build(config: str | Path, options: Sequence[str] = ()) -> tuple[nn.Module, i
     Raises:
         UserError: The config can't be read, or has no model.
     """
-    cfg = load_config(config, parse_options(options))
+    cfg = load_config(find_config_file(config), parse_options(options))
     if 'model' not in cfg:
         raise UserError(f'config {config}: has no model, so there is nothing to measure.')
     return MODELS.build(cfg.model), cfg.model.backbone.get('in_channels', 3)
@@ -190,7 +191,8 @@ def benchmark(
     if device == 'cuda' and not torch.cuda.is_available():
         raise UserError('--device cuda: torch sees no GPU here')
     for config in configs:
-        load_config(config, parse_options(cfg_options))  # a mistake is told before minutes of measuring
+        # a mistake is told before minutes of measuring
+        load_config(find_config_file(config), parse_options(cfg_options))
     torch.set_num_threads(threads)
     networks = [measure_network(c, cfg_options, sizes, device, batch, budget) for c in configs]
     print(f'{device}, {threads} thread(s); forward pass of 1 image, training step of {batch}; ms CPU (wall)')

@@ -191,7 +191,7 @@ def _published_loader(cfg: Config) -> dict:
 
 
 def benchmark(
-    config: str = 'configs/madnet/madnet_nano.py',
+    config: str = 'madnet_nano',
     dataset: str | None = None,
     cfg_options: Sequence[str] | Mapping[str, Any] | None = None,
     amp: str | None = None,

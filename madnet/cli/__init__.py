@@ -6,22 +6,36 @@ They import what computes only when they run, so that help is quick.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
+from madnet.config_files import config_names
 from madnet.errors import nearest
 from madnet.options import shown_program
+from madnet.requirements import how_to_install
 from madnet.starting import end_on_interrupt
 
 #: The commands, in the order in which help names them; each is a module of this package.
 COMMANDS = (
     *('train', 'test', 'predict', 'evaluate', 'compare', 'report', 'panel', 'dataset', 'export', 'convert'),
-    *('pretrained', 'verify', 'probe', 'benchmark', 'demo', 'doctor', 'completion'),
+    *('pretrained', 'verify', 'probe', 'benchmark', 'demo', 'doctor'),
 )
 USAGE_ERROR = 2
+_MORE = """
+madnet COMMAND --help says more of each, with examples. For completion in bash and zsh:
+  pip install "madnet[completion]"; eval "$(register-python-argcomplete madnet)"
+"""
+#: What an argument may be, beside files: name of the argument → its values.
+_COMPLETIONS = {
+    'config': lambda **_: [*config_names()],
+    'networks': lambda **_: [*config_names()],
+    'dataset': lambda **_: _data_sets(),
+    'datasets': lambda **_: _data_sets(),
+}
 
 
 def run(command: str) -> int:
@@ -32,6 +46,8 @@ def run(command: str) -> int:
 def console(arguments: Sequence[str] | None = None) -> int:
     """The command ``madnet`` as a process of its own; returns the exit code."""
     end_on_interrupt()
+    if '_ARGCOMPLETE' in os.environ:
+        _complete()
     return main(sys.argv[1:] if arguments is None else arguments)
 
 
@@ -46,8 +62,14 @@ def main(arguments: Sequence[str]) -> int:
     """
     if arguments and arguments[0] in _present():
         name, *rest = arguments
-        parser = make_parser(name)
-        return _module(name).main(parser, rest)
+        try:
+            return _module(name).main(make_parser(name), rest)
+        except ModuleNotFoundError as e:
+            line = how_to_install(e.name or '')
+            if line is None:
+                raise
+            print(f'error: {line}', file=sys.stderr)
+            return USAGE_ERROR
     parser = argparse.ArgumentParser(
         prog='madnet',
         usage='%(prog)s COMMAND [arguments]',
@@ -81,15 +103,20 @@ def make_parser(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def whole_parser() -> argparse.ArgumentParser:
-    """All commands in one parser, from which completions are made."""
+def _complete() -> None:
+    """Answer the shell that asks, by argcomplete's protocol, how a line may go on; ends the process."""
+    import argcomplete
+
     parser = argparse.ArgumentParser(prog='madnet')
-    parser.add_argument('--version', action='store_true', help='print the version and stop')
     commands = parser.add_subparsers(metavar='COMMAND')
     for name in _present():
         module = _module(name)
-        module.add_options(commands.add_parser(name, help=_about(module)))
-    return parser
+        command = commands.add_parser(name, help=_about(module))
+        module.add_options(command)
+        for action in command._actions:
+            if action.dest in _COMPLETIONS:
+                action.completer = _COMPLETIONS[action.dest]
+    argcomplete.autocomplete(parser)
 
 
 def _present() -> list[str]:
@@ -106,4 +133,10 @@ def _about(module: ModuleType) -> str:
 
 def _commands_text() -> str:
     lines = [f'  {name:11} {_about(_module(name))}' for name in _present()]
-    return '\n'.join(['commands:', *lines, '', 'madnet COMMAND --help says more of each, with examples.'])
+    return '\n'.join(['commands:', *lines, *_MORE.splitlines()])
+
+
+def _data_sets() -> list[str]:
+    from madnet.datasets.catalogue import known_datasets
+
+    return [entry.short for entry in known_datasets().values()]

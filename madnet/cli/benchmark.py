@@ -10,7 +10,7 @@ EXAMPLES = """
 examples:
   %(prog)s evaluation --json work_dirs/evaluation.json
       all metrics of protocol "native", beside a loop over thresholds and beside pyirstdmetrics if installed
-  %(prog)s models configs/madnet/madnet_nano.py configs/mim/mim_published.py --sizes 256
+  %(prog)s models madnet_nano mim_published --sizes 256
       parameters, multiply-adds, time and memory of a forward pass and a training step
   %(prog)s scan --sizes 256
       every backend of the selective scan beside the plain loop
@@ -86,7 +86,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     """Options of ``train``."""
     parser.add_argument(
         '--config',
-        default='configs/madnet/madnet_nano.py',
+        default='madnet_nano',
         metavar='FILE',
         help='recipe and network; the plain form trains the same network (default: %(default)s)',
     )

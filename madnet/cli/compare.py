@@ -13,19 +13,19 @@ examples:
       the tables of what is done so far
   %(prog)s experiments/long/plan.yaml --jobs 2 --background
       two runs at a time for days beside other work; the same command goes on after the machine was off
-  torchrun --nproc-per-node 4 tools/compare.py experiments/small_comparison/plan.yaml
+  torchrun --nproc-per-node 4 -m madnet compare experiments/small_comparison/plan.yaml
       four processes, a share each on its GPU; srun likewise, or --shard 1/4 ... 4/4 on four machines
 
 The same command goes on where it was stopped: trainings from their last epoch, tests that are done stay done.
 Tables (Markdown, CSV, LaTeX) and the plot of accuracy against cost lie in the work folder at the end;
-tools/report.py makes a page of it.
+madnet report makes a page of it.
 
 A file (experiments/*/plan.yaml are some):
   networks:
-    - acm                                            # configs/acm/acm.py; acm_toolbox: acm_toolbox.py
-    - {name: wide, label: Width 8, config: configs/madnet/madnet_tiny.py, options: {train_cfg.max_epochs: 60}}
-    - {name: joint, config: configs/madnet/madnet_nano.py, train_on: [nuaa, nudt]}    # tested on `datasets`
-    - {name: given, config: configs/madnet/madnet_nano.py, checkpoint: nano.pth}      # only tested
+    - acm                                            # by the common recipe; acm_toolbox: by BasicIRSTD's
+    - {name: wide, label: Width 8, config: madnet_tiny, options: {train_cfg.max_epochs: 60}}
+    - {name: joint, config: madnet_nano, train_on: [nuaa, nudt]}    # tested on `datasets`
+    - {name: given, config: madnet_nano, checkpoint: nano.pth}      # only tested
   datasets: [nuaa, path/to/mine]                     # names, or folders
   seeds: [42, 43, 44]
   protocols: [native, abc]
@@ -90,7 +90,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--size', type=int, metavar='S', help='side at which MACs are counted (default: 256)')
     parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/<name of the YAML file>')
-    parser.add_argument('--configs', metavar='DIR', help='default: configs')
+    parser.add_argument('--configs', metavar='DIR', help="default: configs/, then madnet's own")
 
 
 def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:

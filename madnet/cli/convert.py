@@ -6,11 +6,11 @@ EXAMPLES = """
 examples:
   %(prog)s --list
   %(prog)s madnet published/best.pth.tar madnet_nudt.pth
-      published weights, which configs/madnet_nudt.py then tests
+      published weights, for madnet test madnet_nudt
   %(prog)s madnet work_dirs/madnet_nudt/best.pth theirs.pth --reverse
       ours, for the published code
   %(prog)s dnanet published/mIoU_best.pth.tar dnanet_nudt.pth
-      for configs/dnanet/dnanet_published.py
+      for madnet test dnanet_published
   %(prog)s mim best.pth theirs.pth --reverse --like published/MiM.pth
       with the names that the published file has
 

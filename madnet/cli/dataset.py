@@ -12,14 +12,14 @@ examples:
   %(prog)s check datasets/mine --fix datasets/mended
       every defect by severity, and a copy without those that are safe to mend
   %(prog)s prepare nuaa sirst-master.zip --out datasets/NUAA-SIRST
-      a folder, archive or address becomes a verified set: python tools/train.py CONFIG --dataset nuaa
+      a folder, archive or address becomes a verified set: madnet train CONFIG --dataset nuaa
   %(prog)s convert boxes_in_coco --to madnet --out datasets/mine
       boxes and points become masks; --to coco, yolo or voc turns masks into boxes
   %(prog)s synth --out datasets/planted --n 200 --backgrounds frames --scr 3 8 --psf 1
       targets on your own frames; --sequence 50 for moving ones
   %(prog)s stats nuaa irstd1k --out compared
       targets, contrast and backgrounds of both side by side, and what differs most
-  %(prog)s browse nuaa --config configs/madnet/madnet_nano.py
+  %(prog)s browse nuaa --config madnet_nano
       a gallery of what the network will train on; without --config, of all images
 """
 STATS_EXAMPLES = """
@@ -37,7 +37,7 @@ examples:
       all its images: dataset_gallery/index.html, to be filtered by split, size and contrast of targets
   %(prog)s my_frames --split all --images 200 --out gallery
       200 of the images of a folder of one's own, evenly spaced
-  %(prog)s irstd1k --config configs/madnet/madnet_nano.py
+  %(prog)s irstd1k --config madnet_nano
       what the network trains on: crops, turns, jitter and masks of 32 images in three epochs
 """
 
@@ -206,7 +206,7 @@ def add_stats(parser: argparse.ArgumentParser) -> None:
         '--synthetic',
         type=int,
         metavar='N',
-        help='add N synthetic scenes, those of configs/madnet_synthetic.py',
+        help='add N synthetic scenes, those of config madnet_synthetic',
     )
     parser.add_argument(
         '--images', type=int, metavar='N', help='measure at most N images of each part, evenly spaced'

@@ -8,10 +8,10 @@ EXAMPLES = """
 examples:
   %(prog)s madnet_nano
       madnet_nano.onnx, of a shipped network
-  %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --out nudt.onnx
+  %(prog)s madnet_nudt work_dirs/madnet_nudt/best.pth --out nudt.onnx
       a network of your own
   %(prog)s madnet_nano --format folded
-      madnet_nano.safetensors: fewer, plain convolutions, for tools/predict.py and Predictor
+      madnet_nano.safetensors: fewer, plain convolutions, for madnet predict and Predictor
 
 formats:
   onnx    standard operators; takes frames (batch, channels, height, width) in float32 on the 0-255 scale, of

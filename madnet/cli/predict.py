@@ -12,18 +12,18 @@ examples:
       the detectors that need no config: networks shipped with their weights, methods without training
   %(prog)s madnet_nano scene.png more_scenes/ --out found
       a shipped network on a file and on all images of a folder
-  %(prog)s --config configs/madnet_nudt.py --checkpoint work_dirs/madnet_nudt/best.pth scenes/
+  %(prog)s --config madnet_nudt --checkpoint work_dirs/madnet_nudt/best.pth scenes/
       a network of your own
   %(prog)s madnet_nano panorama.tif --tile 512 --value-range 0 16383
       a large image of a 14-bit sensor, in tiles of 512 pixels
   %(prog)s madnet_nano.onnx scenes/
-      a network that tools/export.py wrote, without PyTorch
+      a network that madnet export wrote, without PyTorch
   %(prog)s pstnn scenes/ --format masks,coco --out weak --jobs 8
       weak labels without training: weak/masks as a data set's masks, weak/coco.json for other programs
 
 formats, several with commas (default: png,csv,json):
   png       scores, masks and overlays
-  scores    OUT/scores/<image>.png, 16 bit, score 0-1 as 0-65535; tools/evaluate.py scores this folder
+  scores    OUT/scores/<image>.png, 16 bit, score 0-1 as 0-65535; madnet evaluate scores this folder
   masks     OUT/masks/<image>.png, 255 where the score exceeds the threshold
   overlays  OUT/overlays/<image>.png, each target marked and zoomed at
   npy       OUT/npy/<image>.npy, scores as float32

@@ -6,7 +6,7 @@ EXAMPLES = """
 examples:
   %(prog)s list
   %(prog)s card madnet_nano
-  %(prog)s add madnet_nano configs/madnet/madnet_nano.py work_dirs/madnet_nano/best.pth \\
+  %(prog)s add madnet_nano madnet_nano work_dirs/madnet_nano/best.pth \\
       --card madnet_nano.md --half
       weights in half precision, after IoU and nIoU on the validation part showed that it costs nothing
 """

@@ -11,9 +11,9 @@ examples:
   %(prog)s MAD-Net=work_dirs/seed1 MAD-Net=work_dirs/seed2 MAD-Net=work_dirs/seed3 --out report
       one label for several seeds: mean and standard deviation
   %(prog)s work_dirs/zoo_small --out report
-      the folder of tools/compare.py: all its runs, and accuracy against cost
+      the folder of madnet compare: all its runs, and accuracy against cost
 
-Pictures are drawn from score maps in the result's folder scores/ (or from the folder that tools/evaluate.py
+Pictures are drawn from score maps in the result's folder scores/ (or from the folder that madnet evaluate
 scored), with images and masks of the data set under $MADNET_DATA_ROOT, or of --images and --masks; or else
 taken from the result's folder overlays/.
 """

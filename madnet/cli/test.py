@@ -7,18 +7,18 @@ from madnet.options import add_common_options, add_test_time_options
 
 EXAMPLES = """
 examples:
-  %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth
+  %(prog)s madnet_nudt work_dirs/madnet_nudt/best.pth
       the test images of NUDT-SIRST, protocol "native" (each image at its own size)
-  %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --protocol all --show-dir
+  %(prog)s madnet_nudt work_dirs/madnet_nudt/best.pth --protocol all --show-dir
   overlays
       under every protocol, with a picture of each image: hits, misses, false alarms
-  %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --views 8 --out eight_views
+  %(prog)s madnet_nudt work_dirs/madnet_nudt/best.pth --views 8 --out eight_views
       each image in its four quarter turns and their mirror images, logits averaged
-  %(prog)s configs/madnet/madnet_nano.py joint.pth --dataset nuaa,nudt --threshold best:val
+  %(prog)s madnet_nano joint.pth --dataset nuaa,nudt --threshold best:val
       two sets, one row each and one over all; the threshold with the best IoU on their validation parts
   %(prog)s madnet_nano --dataset nudt
       a network that comes with its weights
-  %(prog)s configs/classical/classical.py --method pstnn --workers 4
+  %(prog)s classical --method pstnn --workers 4
       a detector without training: no checkpoint, four processes over the images
 
 metrics.json and per_image.csv go to the checkpoint's folder or to --out.
@@ -52,8 +52,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--method',
         metavar='NAME',
-        help='the training-free detector that configs/classical/classical.py stands for, such as pstnn; '
-        'tools/predict.py --list names all',
+        help='the training-free detector that config classical stands for, such as pstnn; '
+        'madnet predict --list names all',
     )
     parser.add_argument(
         '--out',

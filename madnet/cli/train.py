@@ -8,20 +8,20 @@ from madnet.starting import BEGAN
 
 EXAMPLES = """
 examples:
-  %(prog)s configs/madnet_nudt.py
+  %(prog)s madnet_nudt
       the published recipe on NUDT-SIRST, found under $MADNET_DATA_ROOT (default: datasets/)
-  %(prog)s configs/madnet/madnet_nano.py --dataset path/to/mine
+  %(prog)s madnet_nano --dataset path/to/mine
       a small network on images of your own: path/to/mine/{trainval,test}/{images,masks}/X.png, or another
       layout of the field; a part of trainval is kept to choose the best epoch
-  %(prog)s configs/acm/acm.py --dataset irstd1k --print-config > my_acm.py
-      the whole config, to look at or to change; tools/train.py my_acm.py trains by it
-  %(prog)s configs/madnet/madnet_small.py --dataset nudt --minutes 30
+  %(prog)s acm --dataset irstd1k --print-config > my_acm.py
+      the whole config, to look at or to change; train by it as my_acm.py
+  %(prog)s madnet_small --dataset nudt --minutes 30
       as much training as fits into half an hour on this machine, its decay and last validation included
-  %(prog)s configs/madnet_nudt.py --resume
+  %(prog)s madnet_nudt --resume
       go on after an interruption; on a CPU the result is bit-identical to a run without one
-  %(prog)s configs/madnet_nuaa.py --cfg-options selection=test train_cfg.max_epochs=300
+  %(prog)s madnet_nuaa --cfg-options selection=test train_cfg.max_epochs=300
       choose the best epoch on the test images, as published, and train for 300 epochs
-  torchrun --nproc-per-node 4 tools/train.py configs/madnet_nudt.py --launcher pytorch
+  torchrun --nproc-per-node 4 -m madnet train madnet_nudt --launcher pytorch
       on four GPUs
 
 best.pth, last.pth, logs and TensorBoard curves go to work_dirs/<name of the config>_<data set>.
@@ -30,7 +30,7 @@ best.pth, last.pth, logs and TensorBoard curves go to work_dirs/<name of the con
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument('config', help='config file, such as configs/madnet_nudt.py')
+    parser.add_argument('config', help='a config file, or the name of one, such as madnet_nudt')
     parser.add_argument(
         '--work-dir',
         help='where checkpoints and logs go (default: work_dirs/<name of the config>_<data set>)',

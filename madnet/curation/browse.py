@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from mmseg.registry import DATASETS
 
+from madnet.config_files import find_config_file
 from madnet.curation.cards import save_card
 from madnet.curation.sources import open_parts, walk
 from madnet.datasets.wrappers import inner_datasets
@@ -81,7 +82,7 @@ def _samples(
     config: str, source: str | None, options: list[str] | None, count: int, epochs: int, out: Path
 ) -> tuple[str, str, list[dict]]:
     """Title, a sentence, and the cards of samples as a config's training pipeline gives them."""
-    cfg = load_config(config, parse_options(options), source)
+    cfg = load_config(find_config_file(config), parse_options(options), source)
     if not cfg.get('train_dataloader'):
         raise UserError(f'config {config}: has no training data (train_dataloader), so nothing to show.')
     for inner in inner_datasets(cfg.train_dataloader.dataset):

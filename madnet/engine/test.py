@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS, METRICS
 
 import madnet
+from madnet.config_files import find_config_file
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import load_weights, recorded_statistics
@@ -74,8 +75,8 @@ def run_test(
     """Score a checkpoint, or a detector without training, on a part of the config's data set or sets.
 
     Args:
-        config: Path of the config file that the checkpoint was trained with, or of a detector's; or the name
-            of shipped weights, which bring theirs.
+        config: The config file, or its name, that the checkpoint was trained with, or of a detector; or the
+            name of shipped weights, which bring theirs.
         checkpoint: Path of the weights, or the name of shipped ones; None for a detector without training.
         protocols: Names with commas, or ``'all'``; None for what the config's ``test_evaluator`` says,
             usually ``'native'``.
@@ -112,6 +113,8 @@ def run_test(
     value, chosen_on = parse_threshold(threshold)
     if checkpoint is None and is_shipped(config):
         checkpoint = config
+    elif not (is_shipped(config) and is_shipped(checkpoint or '')):
+        config = str(find_config_file(config))
     weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
     cfg = load_config(
         config, parse_options(options), dataset, recorded_statistics(weights), trained_on(weights or {})

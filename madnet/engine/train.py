@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import BaseLoop
 
+from madnet.config_files import config_names, find_config_file
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
@@ -116,7 +117,7 @@ def training_config(
     """The whole config that :func:`train` trains by.
 
     Args:
-        config: Path of a config file.
+        config: A config file or its name.
         work_dir: Where checkpoints and logs go; default ``work_dirs/<name of the config>_<data set>``.
         resume: True goes on from the newest whole checkpoint in ``work_dir``; a path from that file.
         load_from: Start from these weights; overrides the config's.
@@ -132,12 +133,12 @@ def training_config(
     Raises:
         UserError: The config is not as it should be, or the arguments exclude each other.
     """
-    if is_shipped(config):
+    if is_shipped(config) and config not in config_names():
         raise UserError(
             f'config {config}: shipped weights, for prediction and tests. To train from them, take the '
             f'config of their network and --load-from {config}.'
         )
-    cfg = load_config(config, parse_options(options), dataset)
+    cfg = load_config(find_config_file(config), parse_options(options), dataset)
     require_parts(cfg, ('model',), config, 'a training')
     if is_training_free(cfg):
         raise UserError(

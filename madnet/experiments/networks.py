@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from madnet.classical.detectors import DETECTORS
+from madnet.config_files import config_folders, find_config_file
 from madnet.errors import UserError, nearest
 
 #: Recipe → what the names of its config files end with, ``configs/acm/acm_published.py``.
@@ -15,46 +16,49 @@ RECIPES = {'common': '', 'published': '_published', 'toolbox': '_toolbox'}
 CLASSICAL = 'classical'
 
 
-def known_networks(configs: str | os.PathLike, recipe: str) -> dict[str, Path]:
+def known_networks(recipe: str, configs: str | os.PathLike | None = None) -> dict[str, Path]:
     """Network → its config file under a recipe, without the training-free detectors.
 
     Args:
-        configs: The folder of configs; a network's files lie one folder below.
         recipe: A key of :data:`RECIPES`.
+        configs: The folder of configs; a network's files lie one folder below. None for those of
+            :func:`~madnet.config_files.config_folders`.
     """
     ending, others = RECIPES[recipe], tuple(e for e in RECIPES.values() if e)
+    folders = config_folders() if configs is None else [Path(configs)]
     return {
         path.stem.removesuffix(ending): path
-        for path in sorted(Path(configs).glob('[!_]*/*.py'))
+        for folder in reversed(folders)
+        for path in sorted(folder.glob('[!_]*/*.py'))
         if path.parent.name != CLASSICAL
         and (path.stem.endswith(ending) if ending else not path.stem.endswith(others))
     }
 
 
-def find_config(network: str, recipe: str, configs: str | os.PathLike = 'configs') -> tuple[Path, dict]:
+def find_config(network: str, recipe: str, configs: str | os.PathLike | None = None) -> tuple[Path, dict]:
     """The config file of a network or training-free detector, and the options that choose it there.
 
     Args:
         network: Such as ``'acm'``, ``'madnet_nano'`` or ``'pstnn'``; ``'acm_toolbox'`` names a recipe itself.
         recipe: A key of :data:`RECIPES`.
-        configs: The folder of configs.
+        configs: As of :func:`known_networks`.
 
     Raises:
         UserError: There is none; the nearest names are offered.
     """
     if network in DETECTORS:
-        return Path(configs, CLASSICAL, f'{CLASSICAL}.py'), {'model.method': network}
-    known = known_networks(configs, recipe)
+        return find_config_file(CLASSICAL), {'model.method': network}
+    known = known_networks(recipe, configs)
     named = {
         path.stem: path
         for other, ending in RECIPES.items()
         if ending
-        for path in known_networks(configs, other).values()
+        for path in known_networks(other, configs).values()
     }
     found = known.get(network) or named.get(network)
     if found:
         return found, {}
-    elsewhere = [other for other in RECIPES if network in known_networks(configs, other)]
+    elsewhere = [other for other in RECIPES if network in known_networks(other, configs)]
     if elsewhere:
         raise UserError(
             f'network {network!r}: has a config under recipe {" and ".join(map(repr, elsewhere))} only, '
@@ -62,8 +66,9 @@ def find_config(network: str, recipe: str, configs: str | os.PathLike = 'configs
         )
     hint = nearest(network, {*known, *DETECTORS})
     raise UserError(
-        f'network {network!r}: no config {network}{RECIPES[recipe]}.py in a folder of {configs}, and no '
-        f'detector of this name.{hint or " Known: " + (", ".join(known) or "none") + "."}'
+        f'network {network!r}: no config {network}{RECIPES[recipe]}.py in a folder of '
+        f'{configs or "configs"}, and no detector of this name.'
+        f'{hint or " Known: " + (", ".join(known) or "none") + "."}'
     )
 
 

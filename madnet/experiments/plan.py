@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from madnet.classical.detectors import DETECTORS
+from madnet.config_files import find_config_file
 from madnet.errors import UserError, nearest
 from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
 from madnet.files import read_text
@@ -139,7 +140,7 @@ class Plan:
         save_scores: Whether to keep each run's score maps beside its metrics.
         size: Side, in pixels, at which MACs and latency are measured.
         work_dir: Where everything goes.
-        configs: The folder of configs.
+        configs: The folder of configs; None for those of :func:`~madnet.config_files.config_folders`.
     """
 
     networks: tuple = ()
@@ -154,7 +155,7 @@ class Plan:
     save_scores: bool = False
     size: int = 256
     work_dir: str = 'work_dirs/comparison'
-    configs: str = 'configs'
+    configs: str | None = None
 
     def runs(self) -> list[Run]:
         """Every run, data set after data set; the one place where configs are read.
@@ -185,7 +186,7 @@ class Plan:
                 raise UserError(
                     f'networks: {name!r} comes {names.count(name)} times; give each a name of its own.'
                 )
-        groups = {'all': known_networks(self.configs, self.recipe), CLASSICAL: DETECTORS}
+        groups = {'all': known_networks(self.recipe, self.configs), CLASSICAL: DETECTORS}
         return [
             member
             for entry in entries
@@ -248,10 +249,10 @@ class Plan:
     def _config_of(self, entry: Mapping) -> tuple[Path, dict]:
         if 'config' not in entry:
             return find_config(entry['name'], self.recipe, self.configs)
-        config = Path(entry['config'])
-        if not config.is_file():
-            raise UserError(f'networks: {entry["name"]}: config {config}: no such file.')
-        return config, {}
+        try:
+            return find_config_file(entry['config']), {}
+        except UserError as e:
+            raise UserError(f'networks: {entry["name"]}: {e}') from None
 
 
 def _has_text_keys(value: object) -> bool:
@@ -356,9 +357,9 @@ def _read_file(path: Path) -> dict:
 
 def _check(plan: Plan, where: str) -> None:
     kinds = {
-        **dict.fromkeys(('recipe', 'work_dir', 'configs'), (str, 'a text')),
+        **dict.fromkeys(('recipe', 'work_dir'), (str, 'a text')),
         **dict.fromkeys(('datasets', 'also_test_on', 'protocols'), (str, 'texts')),
-        'amp': ((str, type(None)), 'a text'),
+        **dict.fromkeys(('amp', 'configs'), ((str, type(None)), 'a text')),
         'save_scores': (bool, 'true or false'),
         'size': (int, 'a whole number'),
     }

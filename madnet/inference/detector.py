@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from madnet.classical.detectors import DETECTORS
+from madnet.config_files import config_names, find_config_file
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
@@ -61,7 +62,8 @@ def load_detector(
     """Build a detector and load its weights.
 
     Args:
-        model: A shipped name, the name of a training-free method, a config file, or a config.
+        model: A shipped name, the name of a training-free method, a config file or its name (which goes
+            before a shipped one where there is a checkpoint), or a config.
         checkpoint: The weights for a config with a network: a file, or the name of shipped ones.
         device: Where to put the model.
         value_range: See :class:`~madnet.datasets.image_pipeline.ImagePipeline`.
@@ -76,13 +78,15 @@ def load_detector(
     if isinstance(model, Config):
         return _from_config(model, checkpoint, device, value_range, trust_checkpoint)
     name = str(model)
+    is_method, is_shipped = name in DETECTORS, name in list_pretrained()
+    if is_method and checkpoint is not None:
+        raise UserError(f'{name}: takes no checkpoint; one belongs to a config file, such as my_network.py.')
+    if checkpoint is not None or (name in config_names() and not is_method and not is_shipped):
+        model, is_shipped = find_config_file(model), False
     suffix = Path(model).suffix.lower()
     is_file = suffix in _CONFIG_TYPES or Path(model).is_file()
     if dataset is not None and not is_file:
         raise UserError(f'dataset {dataset!r}: is for config files, found {name}.')
-    is_method, is_shipped = name in DETECTORS, name in list_pretrained()
-    if (is_method or is_shipped) and checkpoint is not None:
-        raise UserError(f'{name}: takes no checkpoint; one belongs to a config file, such as my_network.py.')
     if is_method:
         cfg = Config({'model': {'type': 'ClassicalDetector', 'method': name}, 'test_pipeline': _PIPELINE})
         cfg.merge_from_dict(dict(options or {}))

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
+from madnet.config_files import find_config_file
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.engine.checkpoint import load_weights, recorded_statistics
@@ -73,7 +74,7 @@ def ship_weights(
         raise UserError(f'name {name!r}: expected small letters, digits and underscores.')
     card_text = _checked_card(Path(card))
     saved = read_checkpoint(checkpoint, trust_checkpoint)
-    cfg = load_config(config, parse_options(options), statistics=recorded_statistics(saved))
+    cfg = load_config(find_config_file(config), parse_options(options), statistics=recorded_statistics(saved))
     model = MODELS.build(cfg.model)
     load_weights(model, saved, checkpoint)
     state = {k: v.contiguous() for k, v in model.state_dict().items()}

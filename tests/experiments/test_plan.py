@@ -93,7 +93,7 @@ def test_groups(configs):
     assert {'madnet_nano', 'mim_tiny', 'mim_madnet', 'uiunet'} < {run.network for run in runs}
     assert not [run for run in runs if run.settings['load_from']]  # the second part of a training
     assert len(read_plan(networks='classical').runs()) == len(DETECTORS)
-    assert not set(known_networks('configs', 'common')) & set(DETECTORS)
+    assert not set(known_networks('common', 'configs')) & set(DETECTORS)
 
 
 def test_the_whole_recipe_in_three_steps(configs):

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from madnet.config_files import find_config_file
 from madnet.datasets.catalogue import get_entry
 from madnet.engine.checkpoint_file import is_shipped
 from madnet.engine.config.checking import check_config
@@ -69,7 +70,8 @@ def load_config(
     what the file says itself), the options, and last its ``replace_steps``.
 
     Args:
-        path: A config file; or the name of shipped weights, for a test.
+        path: A config file or its name (:mod:`madnet.config_files`); or the name of shipped weights, for a
+            test, which goes before the config's.
         options: Dotted keys and values that override it, as from ``--cfg-options``.
         dataset: A name of the catalogue, a folder, or a list of those; None for the file's ``dataset``.
         statistics: ``mean`` and ``std`` that a checkpoint was trained with, which take the place of the data
@@ -85,6 +87,7 @@ def load_config(
     Raises:
         UserError: No such file (the nearest names are offered), or what it says is not right.
     """
+    path = path if is_shipped(path) else find_config_file(path)
     cfg = _read(Path(path))
     options = dict(options or {})
     named = ('dataset', 'data_root', 'per_dataset')
@@ -140,17 +143,6 @@ def _run_name(stem: str, short: str) -> str:
 def _read(path: Path) -> Config:
     if is_shipped(path):
         return shipped_config(str(path))
-    if path.is_dir():
-        raise UserError(f'config {path}: is a folder, expected a config file such as configs/madnet_nudt.py.')
-    if not path.is_file():
-        known = {
-            str(p)
-            for p in [*Path('configs').rglob('*.py'), *path.parent.glob('*.py')]
-            if '_base_' not in p.parts
-        }
-        by_stem = {Path(p).stem: p for p in known}
-        hint = nearest(str(path), known) or nearest(path.stem, by_stem)
-        raise UserError(f'config {path}: no such file.{hint}')
     if path.suffix.lower() in DATA_ENDINGS:
         return read_data_config(path)
     try:

@@ -1,0 +1,85 @@
+"""Print versions, devices, back ends and data sets, and what is missing for what."""
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+EXAMPLES = """
+examples:
+  %(prog)s
+      what works here, and what to install for the rest; put it into a bug report
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The command line: nothing."""
+
+
+def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """Look and print; returns the exit code."""
+    parser.parse_args(arguments)
+
+    from madnet.engine.cli import run_tool
+
+    return run_tool(lambda: print('\n'.join([*_here(), *_packages(), *_devices(), *_data_sets()])))
+
+
+def _here() -> Iterator[str]:
+    from madnet import __file__, __version__
+    from madnet.config_files import SHIPPED, config_names
+
+    yield f'madnet {__version__} in {Path(__file__).parent}'
+    yield f'Python {platform.python_version()} in {sys.prefix}; {platform.platform()}'
+    yield f'configs: {len(config_names())}, with those of {SHIPPED}'
+
+
+def _packages() -> Iterator[str]:
+    from madnet.requirements import EXTRAS, requirements
+
+    known = requirements()
+    if not known:
+        yield 'madnet runs from a folder and is not installed: pip install -e . there'
+    for extra, purpose in EXTRAS.items():
+        needed = [r for r in known if r.extra == extra]
+        if not needed:
+            continue
+        problems = [f'{r.name} {r.problem}' for r in needed if r.problem]
+        option = f'madnet[{extra}]' if extra else 'madnet'
+        if problems:
+            yield _line(False, purpose, f'{", ".join(problems)}; pip install "{option}"')
+        else:
+            yield _line(True, purpose, ', '.join(f'{r.name} {r.installed}' for r in needed))
+
+
+def _devices() -> Iterator[str]:
+    yield f'CPU: {platform.machine()}, {len(os.sched_getaffinity(0))} cores'
+    if find_spec('torch') is None:
+        return
+    import torch
+
+    from madnet.ops.selective_scan.custom_op import BACKENDS
+
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    yield f'GPU: {", ".join(names) or f"none that torch {torch.__version__} can use"}'
+    for device in ['cpu', *(['cuda'] if names else [])]:
+        for name, backend in BACKENDS.items():
+            reason = backend.why_not(torch.device(device), torch.float32)
+            yield _line(reason is None, f'selective scan on {device} by {name}', reason)
+
+
+def _data_sets() -> Iterator[str]:
+    from madnet.curation.catalogue_view import catalogue_rows
+    from madnet.datasets.locate import data_home
+
+    yield f'data sets under {data_home()} ($MADNET_DATA_ROOT; default datasets/):'
+    for row in catalogue_rows():
+        found = [f'{one["images"]} images in {one["folder"]}' for one in row['found']]
+        yield _line(bool(found), row['name'], '; '.join(found) or f'not found; {row["source"]}')
+
+
+def _line(works: bool, what: str, more: str | None) -> str:
+    return f'{"yes" if works else "no":3}  {what}{f": {more}" if more else ""}'

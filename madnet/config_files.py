@@ -1,0 +1,49 @@
+"""Where config files are: those of the working directory, and those that come with the package."""
+
+import os
+from pathlib import Path
+
+from madnet.errors import UserError, nearest
+
+#: In a checkout ``configs/`` beside the package, in an installation within it.
+SHIPPED = Path(__file__).parent / 'configs'
+if not SHIPPED.is_dir():
+    SHIPPED = SHIPPED.parents[1] / 'configs'
+
+
+def config_folders() -> list[Path]:
+    """The folders of configs: ``configs`` in the working directory, where there is one, goes first."""
+    own = Path('configs')
+    return [*([own] if own.is_dir() else []), *([] if own.is_dir() and own.samefile(SHIPPED) else [SHIPPED])]
+
+
+def config_names() -> dict[str, Path]:
+    """Name → config file, such as ``'acm_published'`` for ``configs/acm/acm_published.py``."""
+    found: dict[str, Path] = {}
+    for folder in config_folders():
+        for path in sorted(folder.rglob('*.py')):
+            if '_base_' not in path.parts:
+                found.setdefault(path.stem, path)
+    return found
+
+
+def find_config_file(path: str | os.PathLike) -> Path:
+    """The config file that a path or a name stands for.
+
+    Args:
+        path: A file, which goes before a name; or a name, such as ``'madnet_nudt'``.
+
+    Raises:
+        UserError: There is none; the nearest are offered.
+    """
+    path = Path(path)
+    if path.is_dir() and path.name not in config_names():
+        raise UserError(f'config {path}: is a folder, expected a config file such as configs/madnet_nudt.py.')
+    if path.is_file():
+        return path
+    names = config_names()
+    if path.name == str(path) and path.name in names:
+        return names[path.name]
+    files = {str(p) for p in [*names.values(), *path.parent.glob('*.py')] if not p.is_relative_to(SHIPPED)}
+    hint = (path.suffix and nearest(str(path), files)) or nearest(path.stem, names)
+    raise UserError(f'config {path}: no such file, and no name of one.{hint}')

@@ -1,0 +1,111 @@
+"""What of the libraries that madnet can use is installed, by the package's own metadata."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+#: Extra → what it is for; '' for what every installation has.
+EXTRAS = {
+    '': 'data sets, training-free detectors, metrics',
+    'train': 'training, testing, and prediction with networks and shipped weights',
+    'report': 'figures and report pages',
+    'runtime': 'prediction with exported networks, without PyTorch',
+    'export': 'export to ONNX',
+    'demo': 'the page of madnet demo',
+    'boxes': 'average precision of boxes by pycocotools',
+    'completion': 'completion of commands in the shell',
+}
+#: Distribution → what is imported, where the names differ.
+_IMPORTED_AS = {
+    'opencv-python': 'cv2',
+    'pillow': 'PIL',
+    'pyyaml': 'yaml',
+    'onedl-mmengine': 'mmengine',
+    'onedl-mmcv': 'mmcv',
+    'onedl-mmsegmentation': 'mmseg',
+    'onedl-mmdetection': 'mmdet',
+}
+_REQUIREMENT = re.compile(r'([\w.-]+)(?:\[[\w,-]+\])?\s*([^;]*)(?:;.*\bextra == "([\w-]+)")?')
+_BOUND = re.compile(r'(>=|<)\s*([\d.]+)')
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A distribution that madnet can use.
+
+    Attributes:
+        name: Of the distribution.
+        bounds: Which versions, such as ``'<2.14,>=2.6'``.
+        extra: The first extra of :data:`EXTRAS` that brings it.
+    """
+
+    name: str
+    bounds: str
+    extra: str
+
+    @property
+    def module(self) -> str:
+        """What is imported."""
+        return _IMPORTED_AS.get(self.name, self.name)
+
+    @property
+    def installed(self) -> str | None:
+        """The version that is installed; None where there is none."""
+        try:
+            return metadata.version(self.name)
+        except metadata.PackageNotFoundError:
+            return None
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with it, such as ``'missing'``; empty where nothing is."""
+        version = self.installed
+        if version is None:
+            return 'missing'
+        found = _numbers(version)
+        fits = all(
+            found >= _numbers(bound) if sign == '>=' else found < _numbers(bound)
+            for sign, bound in _BOUND.findall(self.bounds)
+        )
+        return '' if fits else f'found {version}, expected {self.bounds}'
+
+
+def requirements() -> list[Requirement]:
+    """What an installation, and each of its extras, needs; nothing where madnet is not installed.
+
+    What an extra takes from another one (``madnet[report]``) is listed under that other one.
+    """
+    try:
+        lines = metadata.requires('madnet') or []
+    except metadata.PackageNotFoundError:
+        return []
+    found = [Requirement(name, bounds.strip(), extra or '') for name, bounds, extra in _parsed(lines)]
+    return sorted(
+        (r for r in found if r.name != 'madnet' and r.extra in EXTRAS),
+        key=lambda r: [*EXTRAS].index(r.extra),
+    )
+
+
+def _parsed(lines: list[str]) -> Iterator[tuple[str, str, str | None]]:
+    for line in lines:
+        if match := _REQUIREMENT.match(line):
+            yield match[1].lower(), match[2], match[3]
+
+
+def how_to_install(module: str) -> str | None:
+    """One line on a library that is missing, for people; None where madnet does not use it.
+
+    Args:
+        module: What was imported, such as ``'torch.nn'``.
+    """
+    name = module.partition('.')[0]
+    for requirement in requirements():
+        if requirement.module == name:
+            extra = f'[{requirement.extra}]' if requirement.extra else ''
+            return f'{requirement.name} is not installed, which this needs: pip install "madnet{extra}"'
+    return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r'\d+', version.partition('+')[0])[:4])
