@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from madnet.datasets.sirst_dataset import SIRSTDataset, TargetDataset
+from madnet.datasets.sources import find_sources
 from madnet.datasets.synthetic import SyntheticSIRSTDataset
-from madnet.engine.config.dataset import find_sources
 from madnet.errors import UserError
 from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.rules import half

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mmengine.logging import print_log
-
 from madnet.errors import UserError, nearest
 from madnet.images.notices import say_once
 
@@ -196,11 +194,7 @@ def _find(
     lacking = [i for i, pair in found if pair is None]
     found = [(i, pair) for i, pair in found if pair is not None]
     if lacking and allow_partial and found:
-        print_log(
-            f'{where}: a partial copy, {len(found)} of {len(wanted)} images of {split!r} ({split_set}).',
-            logger='current',
-            level=30,
-        )
+        say_once(f'{where}: a partial copy, {len(found)} of {len(wanted)} images of {split!r} ({split_set}).')
     elif lacking:
         source = (
             f'get the whole set from {entry.source}, or name' if entry else 'complete the folder, or name'

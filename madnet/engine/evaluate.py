@@ -10,9 +10,10 @@ import numpy as np
 
 import madnet
 from madnet.datasets.catalogue import find_entry, identify_split, known_datasets, split_ids
-from madnet.datasets.sirst_dataset import SIRSTDataset
+from madnet.datasets.locate import locate
+from madnet.datasets.selection import select
+from madnet.datasets.sources import find_sources
 from madnet.datasets.splits import few, ids_sha256
-from madnet.engine.config.dataset import find_sources
 from madnet.engine.several_sets import ScoredSet, content_of, labels_of, per_image_of, results_text
 from madnet.errors import UserError
 from madnet.evaluation.evaluator import Evaluator, joined
@@ -182,21 +183,16 @@ def _choose_images(
 
 def _images_of(arguments: dict[str, str], split: str, options: dict[str, Any]) -> _Images:
     """The images of a part of a data set, with its own masks."""
-    # not opened: scoring reads its masks by its own options, and of its images nothing
-    data = SIRSTDataset(**arguments, split=split, lazy_init=True)
-    infos = data.load_data_list()
-    samples = {info['img_id']: info for info in infos}
-    if len(samples) < len(infos):
-        raise UserError(
-            f'{data.dataset_name}, {split!r}: images of two parts have the same id; score each part alone.'
-        )
-    images, masks = (
-        {i: Path(info[key]) for i, info in samples.items()} for key in ('img_path', 'seg_map_path')
-    )
-    more = {'ids': options.get('ids') or [*samples], 'image_dir': options.get('image_dir') or images}
-    about = {'name': data.dataset_name}
+    folder, entry, name = locate(arguments.get('data_root'), arguments.get('name'))
+    selection = select(folder, entry, name, split)
+    pairs = dict(selection.pairs)
+    if len(pairs) < len(selection.pairs):
+        raise UserError(f'{name}, {split!r}: images of two parts have the same id; score each part alone.')
+    images, masks = ({i: getattr(pair, kind) for i, pair in pairs.items()} for kind in ('image', 'mask'))
+    more = {'ids': options.get('ids') or [*pairs], 'image_dir': options.get('image_dir') or images}
+    about = {'name': name}
     if not options.get('ids'):
-        about |= {'split': data.split, 'split_set': data.split_set}
+        about |= {'split': split, 'split_set': selection.split_set}
     return _Images(about, masks, {**options, **more})
 
 

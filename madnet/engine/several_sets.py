@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from madnet.datasets.sources import set_name
 from madnet.datasets.splits import ids_sha256
-from madnet.engine.config.dataset import set_name
 from madnet.evaluation.evaluator import Evaluator, joined
 from madnet.records import MetricsFile, metrics_text
 

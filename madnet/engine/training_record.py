@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from madnet.datasets.sources import set_name
 from madnet.datasets.wrappers import inner_datasets
-from madnet.engine.config.dataset import set_name
 from madnet.engine.resuming import values_of
 
 #: Keys of a config that make a recipe; runs that differ in none of them differ in the seed at most.

@@ -13,6 +13,7 @@ import yaml
 
 from madnet.classical.detectors import DETECTORS
 from madnet.config_files import find_config_file
+from madnet.datasets.sources import find_sources
 from madnet.errors import UserError, nearest
 from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
 from madnet.files import read_text
@@ -84,8 +85,6 @@ class Run:
 
     def sets_to_test(self) -> list[str]:
         """Names of the data sets in ``test_on``, as ``metrics.json`` has them."""
-        from madnet.engine.config.dataset import find_sources
-
         sources = [where for value in self.test_on for where in find_sources(value)]
         return [w.arguments.get('name') or Path(w.arguments['data_root']).name for w in sources]
 
@@ -278,16 +277,12 @@ def read_settings(config: Path, options: Mapping) -> dict:
 
 def short_name(dataset: str | None) -> str:
     """The name of a data set in folders: ``'nuaa'``, the last part of a folder's path, or ``'own'``."""
-    from madnet.engine.config.dataset import find_sources
-
     return OWN if dataset is None else find_sources(dataset)[0].short
 
 
 def _data_options(dataset: str | None, train_on: Sequence[str] | None, tested_apart: bool) -> dict:
     """Options that train and test on a data set, or train on several together and test on it, unless what is
     tested on is named apart."""
-    from madnet.engine.config.dataset import find_sources
-
     if not train_on:
         return {} if dataset is None else {'dataset': dataset}
     where = find_sources(dataset)[0].arguments if dataset and not tested_apart else {}

@@ -16,12 +16,14 @@ from typing import Any, TypeAlias
 import cv2
 
 import madnet
+from madnet.classical.detectors import DETECTORS
 from madnet.errors import UserError
 from madnet.files import CannotWrite, write_whole
 from madnet.progress import progress_bar
 from madnet.records import get_pretrained, list_pretrained
 
 from .base_predictor import BasePredictor
+from .classical_predictor import ClassicalPredictor
 from .inputs import Frame, list_frames, unique_names
 from .large_frame import predict_large
 from .onnx_predictor import OnnxPredictor
@@ -133,6 +135,8 @@ def _maker(model: str, how: dict[str, Any]) -> partial[BasePredictor]:
     """What makes the predictor, here and in other processes; arguments that are None, False or empty leave it
     the default."""
     given = {name: value for name, value in how.items() if value or (value == 0 and value is not False)}
+    if model in DETECTORS and given.keys() <= signature(ClassicalPredictor).parameters.keys():
+        return partial(ClassicalPredictor, model, **given)
     if Path(model).suffix.lower() != '.onnx':
         from madnet.engine.cli import parse_options
 
@@ -267,8 +271,6 @@ def _predict_in_process(task: tuple) -> dict[str, Any] | str:
 
 def detectors_text() -> str:
     """The detectors that need no config, one a line, for people."""
-    from madnet.classical.detectors import DETECTORS
-
     lines = ['shipped networks:']
     for name in list_pretrained():
         entry = get_pretrained(name)

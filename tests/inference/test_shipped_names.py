@@ -10,7 +10,7 @@ from madnet.engine.config import load_config
 from madnet.engine.convert import convert_checkpoint
 from madnet.engine.runner import build_runner
 from madnet.engine.test import run_test
-from madnet.engine.train import train
+from madnet.engine.train import training_config
 from madnet.errors import UserError
 from madnet.files import sha256_of
 from madnet.inference import Predictor
@@ -51,8 +51,8 @@ def test_testing_by_name_brings_the_config(image_set, nano, tmp_path, monkeypatc
     assert "normalised by the checkpoint's mean [99.423], deviation [57.959]" in said.err
     with pytest.raises(UserError, match='say on which data'):
         run_test('madnet_nano')
-    with pytest.raises(UserError, match='--load-from madnet_nano'):
-        train('madnet_nano', dataset=str(image_set))
+    by_name, by_path = (training_config(c, dataset=str(image_set)) for c in ('madnet_nano', nano))
+    assert by_name.pretty_text == by_path.pretty_text  # a training takes the config
     with pytest.raises(UserError, match='madnet_nan: no such file'):
         run_test('madnet_nan', dataset=str(image_set))
 

@@ -1,19 +1,18 @@
 """The data set of a config: a name or a folder becomes sets, parts, and mean and deviation."""
 
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
 
-from madnet.datasets.catalogue import Entry, find_entry, get_split_set, known_datasets
-from madnet.datasets.locate import data_home, locate, name_of
+from madnet.datasets.catalogue import Entry, find_entry, get_split_set
+from madnet.datasets.locate import locate, name_of
 from madnet.datasets.selection import lists_named
 from madnet.datasets.sirst_dataset import SIRSTDataset
+from madnet.datasets.sources import Source, set_name, short_names
 from madnet.datasets.statistics import folder_statistics
 from madnet.engine.checkpoint import same_statistics
 from madnet.engine.config.steps import LOADERS, pipelines, sets_of
@@ -25,54 +24,6 @@ SELECTIONS = {
     'test': ('trainval', 'test'),
     'last': ('trainval', None),
 }
-
-
-@dataclass(frozen=True)
-class Source:
-    """What one value of ``dataset`` means.
-
-    Attributes:
-        arguments: ``name`` and ``data_root`` of its ``SIRSTDataset``, as far as it needs them.
-        entry: Its entry in the catalogue; None for a set that is not known.
-        short: Its short name, for the work folder.
-    """
-
-    arguments: dict[str, str]
-    entry: Entry | None
-    short: str
-
-
-def find_sources(value: str | Sequence[str] | None) -> list[Source]:
-    """What ``dataset`` means: names of the catalogue, folders (several in a list or with commas), or nothing.
-
-    Raises:
-        UserError: Neither a known name nor a folder.
-    """
-    values = str(value).split(',') if isinstance(value, (str, os.PathLike)) else value or []
-    return [_find_source(str(v)) for v in values]
-
-
-def _shorts() -> list[str]:
-    return [entry.short for entry in known_datasets().values()]
-
-
-def _find_source(value: str) -> Source:
-    if not value.strip():
-        raise UserError('dataset: found an empty name, expected a data set of the catalogue or a folder.')
-    entry = None if os.sep in value else find_entry(value)
-    if entry:
-        return Source({'name': entry.name}, entry, entry.short)
-    folder = next((p for p in (Path(value).expanduser(), data_home() / value) if p.is_dir()), None)
-    if folder is None:
-        raise UserError(
-            f'dataset: found {value!r}, expected a data set of the catalogue ({", ".join(known_datasets())}) '
-            f"or a folder of one's own.{nearest(value, [*_shorts(), *known_datasets()])}"
-        )
-    entry = find_entry(name_of(folder))
-    arguments = {'data_root': str(folder)}
-    if entry:
-        arguments['name'] = entry.name
-    return Source(arguments, entry, entry.short if entry else folder.resolve().name)
 
 
 def refuse_named_sets(cfg: Config, where: str) -> None:
@@ -118,11 +69,6 @@ def fill_sets(cfg: Config, sources: Sequence[Source]) -> bool:
         dataset.clear()
         dataset.update(whole[0] if len(whole) == 1 else {'type': 'ConcatDataset', 'datasets': whole})
     return bool(sources and left_open)
-
-
-def set_name(dataset: Mapping) -> str:
-    """What to call the data set of a resolved config."""
-    return str(dataset.get('name') or Path(str(dataset.get('data_root') or dataset.get('type'))).name)
 
 
 def say_other_data(cfg: Config, trained_on: Sequence[str]) -> None:
@@ -289,7 +235,7 @@ def _statistics(sets: list[ConfigDict], where: str, rgb: bool) -> dict[str, list
     if not all(_is_ours(d) and not _is_open(d) for d in sets):
         raise UserError(
             f'config {where}: model.data_preprocessor has no mean and std, and the config no `dataset` to '
-            f'take them from; give both, or --dataset with {", ".join(_shorts())} or a folder.'
+            f'take them from; give both, or --dataset with {", ".join(short_names())} or a folder.'
         )
     loader = _loader(sets)
     channels = loader.get('channels', 3)

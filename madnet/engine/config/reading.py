@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from madnet.config_files import find_config_file
 from madnet.datasets.catalogue import get_entry
+from madnet.datasets.sources import find_sources
 from madnet.engine.checkpoint_file import is_shipped
 from madnet.engine.config.checking import check_config
 from madnet.engine.config.data_config import DATA_ENDINGS, read_data_config
@@ -19,7 +20,6 @@ from madnet.engine.config.dataset import (
     fill_reading,
     fill_sets,
     fill_statistics,
-    find_sources,
     fix_value_range,
     leaves_sets_open,
     refuse_named_sets,

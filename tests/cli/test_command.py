@@ -1,0 +1,156 @@
+"""The command ``madnet``: light where nothing is computed, and one line for what is wrong or missing."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import requires
+
+import pytest
+
+from madnet.cli import COMMANDS, main
+from madnet.config_files import SHIPPED, config_names, find_config_file
+from madnet.errors import UserError
+from madnet.requirements import EXTRAS, how_to_install, requirements
+
+#: What only the extras bring.
+HEAVY = ('torch', 'mmengine', 'mmcv', 'mmseg', 'matplotlib', 'jinja2', 'safetensors', 'onnxruntime')
+LIGHT = f'import sys; sys.modules.update(dict.fromkeys({HEAVY})); from madnet.cli import main\n'
+
+
+def fresh(code: str, *arguments: str) -> subprocess.CompletedProcess:
+    """A fresh process that runs the code."""
+    return subprocess.run(
+        [sys.executable, '-c', code, *arguments], capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def test_help_of_all_is_quick_and_needs_no_extra():
+    done = fresh(
+        f'{LIGHT}'
+        'import time\n'
+        'from madnet.cli import COMMANDS, _present\n'
+        'for command in ["", *_present()]:\n'
+        '    before = time.process_time()\n'
+        '    try:\n'
+        '        main([command, "--help"] if command else ["--help"])\n'
+        '    except SystemExit as e:\n'
+        '        assert e.code == 0, command\n'
+        '    took = time.process_time() - before\n'
+        '    assert took < 0.5, (command, took)\n'
+        'assert time.process_time() < 1.5\n'
+        'assert "numpy" not in sys.modules\n'
+    )
+    assert done.returncode == 0, done.stderr
+    for command in (
+        'train',
+        'test',
+        'predict',
+        'evaluate',
+        'compare',
+        'report',
+        'dataset',
+        'export',
+        'convert',
+    ):
+        assert f'usage: madnet {command} ' in done.stdout
+
+
+@pytest.mark.parametrize(
+    'command',
+    [
+        ['predict', '--list'],
+        ['predict', 'tophat', 'scene.png', '--out', 'found'],
+        ['evaluate', '--list-protocols'],
+        ['evaluate', 'maps', 'masks'],
+        ['evaluate', 'maps', '--dataset', 'mine'],
+        ['dataset', 'list'],
+        ['dataset', 'check', 'mine'],
+        ['doctor'],
+    ],
+)
+def test_light_commands_need_no_extra(command, make_set, tmp_path, monkeypatch):
+    root = make_set('mine', ['a', 'b'], 'test/images/{}.png', 'test/masks/{}.png')
+    monkeypatch.chdir(tmp_path)
+    (root / 'test' / 'images' / 'a.png').rename('scene.png')
+    (root / 'test' / 'masks' / 'a.png').unlink()
+    for folder in ('maps', 'masks'):
+        (tmp_path / folder).symlink_to(root / 'test' / 'masks')
+    done = fresh(f'{LIGHT}sys.exit(main({command}))')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_what_is_missing_is_one_line():
+    done = fresh(f'{LIGHT}sys.exit(main(["train", "madnet_nudt"]))')
+    assert done.returncode == 2
+    assert done.stderr == ('error: torch is not installed, which this needs: pip install "madnet[train]"\n')
+    assert 'madnet[report]' in how_to_install('matplotlib.pyplot')
+    assert 'madnet[runtime]' in how_to_install('onnxruntime')
+    assert how_to_install('numpy').endswith('pip install "madnet"')
+    assert how_to_install('no_library_of_ours') is None
+
+
+def test_requirements_are_those_of_the_metadata():
+    assert len(requirements()) > 15
+    said = {
+        line.split(';')[0].split('[')[0].split('<')[0].split('>')[0].strip() for line in requires('madnet')
+    }
+    assert {r.name for r in requirements()} <= said
+    assert {r.extra for r in requirements()} == set(EXTRAS)
+    assert not [r for r in requirements() if r.problem and r.extra in ('', 'train', 'report')]
+
+
+def test_an_unknown_command(capsys):
+    with pytest.raises(SystemExit) as e:
+        main(['trian'])
+    assert e.value.code == 2
+    assert capsys.readouterr().err.endswith("no command 'trian'. Did you mean 'train' or 'pretrained'?\n")
+    assert main(['--version']) == 0
+    assert main([]) == 2
+
+
+def test_every_command_is_there_or_left_out():
+    assert len(set(COMMANDS)) == len(COMMANDS)
+    assert main(['--version']) == 0
+
+
+def test_configs_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config_file('madnet_nudt') == SHIPPED / 'madnet_nudt.py'
+    assert find_config_file('acm_toolbox') == SHIPPED / 'acm' / 'acm_toolbox.py'
+    with pytest.raises(UserError, match="'madnet_nudt'"):
+        find_config_file('madnet_nutd')
+    (tmp_path / 'configs').mkdir()
+    mine = tmp_path / 'configs' / 'madnet_nudt.py'
+    mine.write_text('')
+    assert find_config_file('madnet_nudt').resolve() == mine
+    assert len(config_names()) > 50
+    (tmp_path / 'acm').mkdir()  # a work folder of the same name
+    assert find_config_file('acm') == SHIPPED / 'acm' / 'acm.py'
+    with pytest.raises(UserError, match='is a folder'):
+        find_config_file(tmp_path)
+
+
+def test_names_of_configs_are_told_apart():
+    paths = [p for p in SHIPPED.rglob('*.py') if '_base_' not in p.parts]
+    assert len({p.stem for p in paths}) == len(paths)
+
+
+def test_completion():
+    pytest.importorskip('argcomplete')
+    line = 'madnet train madnet_nu'
+    done = subprocess.run(
+        [sys.executable, '-m', 'madnet'],
+        env={
+            **os.environ,
+            '_ARGCOMPLETE': '1',
+            'COMP_LINE': line,
+            'COMP_POINT': str(len(line)),
+            '_ARGCOMPLETE_STDOUT_FILENAME': '/dev/stdout',
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 'madnet_nuaa' in done.stdout
+    assert 'madnet_nudt' in done.stdout
