@@ -1,6 +1,7 @@
-"""What every test may lean on: golden numbers and real data where they exist, and a tiny experiment."""
+"""What every test may lean on: golden numbers, real data where they exist, and a tiny experiment."""
 
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,9 +20,14 @@ def _folder(variable: str, what: str) -> Path:
 
 
 @pytest.fixture(scope='session')
-def golden_dir() -> Path:
-    """The folder of golden numbers; skips where there is none."""
-    return _folder('MADNET_GOLDEN', 'golden numbers')
+def golden_dir(tmp_path_factory) -> Path:
+    """The folder of golden numbers: that of ``$MADNET_GOLDEN``, or else those of ``tests/golden``."""
+    if 'MADNET_GOLDEN' in os.environ:
+        return _folder('MADNET_GOLDEN', 'golden numbers')
+    folder = tmp_path_factory.mktemp('golden')
+    with tarfile.open(Path(__file__).parent / 'golden' / 'golden.tar.xz') as archive:
+        archive.extractall(folder, filter='data')
+    return folder
 
 
 @pytest.fixture(scope='session')
