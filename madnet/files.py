@@ -137,6 +137,11 @@ def not_following(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, 'O_NOFOLLOW', 0), 0o666)
 
 
+def cache_folder(what: str) -> Path:
+    """Where files that can be had again are kept: ``~/.cache/madnet/<what>`` (``$XDG_CACHE_HOME``)."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'madnet' / what
+
+
 def remove_leftovers(folder: str | os.PathLike) -> None:
     """Remove what killed processes left unfinished in a folder that nobody else writes to."""
     for path in Path(folder).glob('.writing-*'):

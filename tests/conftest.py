@@ -1,7 +1,9 @@
 """What every test may lean on: golden numbers, real data where they exist, and a tiny experiment."""
 
+import http.server
 import os
 import tarfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,3 +120,58 @@ def make_set(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves ``data``; cuts the first answers off after ``cut`` bytes; speaks Range where ``ranges``."""
+
+    data, cut, ranges, tag, asked, stalled = b'', [], True, '"1"', [], None
+
+    def do_GET(self):
+        cls = type(self)
+        begin, wanted = 0, self.headers.get('Range')
+        cls.asked.append(wanted)
+        if 'missing' in self.path:
+            self.send_error(404)
+            return
+        if wanted and cls.ranges and self.headers.get('If-Range') == cls.tag:
+            begin = int(wanted.removeprefix('bytes=').rstrip('-'))
+            self.send_response(206)
+            self.send_header('Content-Range', f'bytes {begin}-{len(cls.data) - 1}/{len(cls.data)}')
+        else:
+            self.send_response(200)
+        body = cls.data[begin:]
+        self.send_header('Content-Length', str(len(body)))
+        self.send_header('ETag', cls.tag)
+        self.end_headers()
+        if cls.cut:
+            body = body[: cls.cut.pop(0)]
+        self.wfile.write(body[:700])
+        self.wfile.flush()
+        if cls.stalled:
+            cls.stalled.wait(20)
+        self.wfile.write(body[700:])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def serve(tmp_path, monkeypatch):
+    """A local server of one file, and an empty cache: ``serve(data, name)`` → (its handler, the address)."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    for name in ('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'):
+        monkeypatch.delenv(name, raising=False)
+    opened = []
+
+    def start(data: bytes, name: str) -> tuple[type[Server], str]:
+        handler = type('Handler', (Server,), {'data': data, 'asked': [], 'cut': []})
+        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        opened.append(server)
+        return handler, f'http://127.0.0.1:{server.server_address[1]}/{name}'
+
+    yield start
+    for server in opened:
+        server.shutdown()
+        server.server_close()

@@ -14,6 +14,7 @@ ROOT = Path(madnet.__file__).parent
 FOUNDATION = {
     'config_files',
     'errors',
+    'fetching',
     'files',
     'lazy',
     'options',

@@ -55,6 +55,7 @@ split and scored under the same protocol ([metrics.md](metrics.md)), and mind:
   the arrow.
 * The best epoch *on the test images* was reported wherever it says so, and mostly where nothing is said.
 * NUAA-SIRST is split in three ways; 44 of the 86 test images of one are training images of another.
+* What published weights reach when they are scored again stands in [claims.md](claims.md).
 * Runs on NUAA-SIRST vary by one to two points of IoU with the seed alone.
 * For SCTransNet and the classical detectors nothing is quoted.
 """

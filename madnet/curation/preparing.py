@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 from madnet import __version__
-from madnet.curation.fetching import download_folder, fetch, is_url
 from madnet.curation.inspection import Inspection, as_text, inspect
 from madnet.curation.mending import changes_text, write_mended
 from madnet.curation.unpacking import find_root, unpack
@@ -12,6 +11,7 @@ from madnet.curation.writing import NewSet, fresh_folder
 from madnet.datasets.catalogue import find_entry
 from madnet.datasets.layouts import layouts_in_words, read_folder
 from madnet.errors import UserError
+from madnet.fetching import download_folder, fetch, is_url
 from madnet.files import sha256_of
 
 

@@ -12,20 +12,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
+from madnet.engine.mxnet_file import HEAD as MXNET
+from madnet.engine.mxnet_file import read_mxnet
 from madnet.errors import UserError, nearest
+from madnet.fetching import fetch
 from madnet.files import read_json
-from madnet.records import PretrainedEntry, get_pretrained, list_pretrained
+from madnet.records import PretrainedEntry, get_pretrained, list_pretrained, list_registered
 
-#: How ``load_from`` of any mmengine config names shipped weights.
+#: How ``load_from`` of any mmengine config names weights of the registry.
 SCHEME = 'madnet://'
 
 _trusted: ContextVar[bool] = ContextVar('trusted', default=False)
+_given: ContextVar[Mapping[str, Path]] = ContextVar('given', default=MappingProxyType({}))
 
 
 class UnusableCheckpoint(UserError):
@@ -50,14 +55,14 @@ def read_checkpoint(path: str | os.PathLike, trust: bool | None = None) -> dict:
     them can run. The checksums that torch writes for each part of a file are compared.
 
     Args:
-        path: A file of ours, of mmengine, of any trainer, a bare state dict, safetensors; or the name of
-            shipped weights, with or without ``madnet://`` before it.
+        path: A file of ours, of mmengine, of any trainer, a bare state dict, safetensors, arrays of MXNet;
+            or the name of weights in the registry, with or without ``madnet://`` before it.
         trust: Unpickle arbitrary objects too. Only for files whose origin is trusted. None: as
             :func:`trusting` says, by default not.
 
     Returns:
-        The dict in the file; of safetensors, ``state_dict``, and ``meta`` as far as a model card's
-        JSON lies beside it.
+        The dict in the file; of safetensors, MXNet and registered weights, ``state_dict``, and ``meta`` as
+        far as a JSON of the network is known.
 
     Raises:
         UnusableCheckpoint: The file is damaged, or something else than a checkpoint.
@@ -73,10 +78,10 @@ def read_checkpoint(path: str | os.PathLike, trust: bool | None = None) -> dict:
 
 def read_file(path: str | os.PathLike, trust: bool | None = None) -> Any:
     """:func:`read_checkpoint` for files that may hold anything, not only a dict."""
-    place = find_checkpoint(path)
-    if is_shipped(path):
+    if is_registered(path):
         entry = get_pretrained(str(path).removeprefix(SCHEME))
-        return _with_statistics({'state_dict': read_shipped(entry)}, place)
+        return _with_statistics({'state_dict': read_registered(entry)}, entry.config)
+    place = find_checkpoint(path)
     try:
         status = os.stat(place)
         if not stat.S_ISREG(status.st_mode):
@@ -93,51 +98,100 @@ def read_file(path: str | os.PathLike, trust: bool | None = None) -> Any:
     except (OSError, ValueError) as e:
         reason = getattr(e, 'strerror', None) or e
         raise UserError(f'checkpoint {path}: cannot be read ({reason}).') from None
-    return _with_statistics(content, place) if isinstance(content, dict) else content
+    if place.suffix == '.safetensors' and isinstance(content, dict):
+        return _with_statistics(content, place.with_suffix('.json'))
+    return content
 
 
 def find_checkpoint(path: str | os.PathLike) -> Path:
-    """The file that a path or the name of shipped weights stands for.
+    """The file that a path or the name of weights in the registry stands for; what does not ship is fetched.
 
     ``~`` and variables of the environment (``$WEIGHTS/nano.pth``) are filled in, so that a config or a plan
     need not name a place of one machine.
 
     Raises:
-        UserError: ``madnet://`` with a name that is not shipped.
+        UserError: ``madnet://`` with a name that is not known, or weights that cannot be fetched.
     """
-    if is_shipped(path):
-        return get_pretrained(str(path).removeprefix(SCHEME)).weights
+    if is_registered(path):
+        return fetch_weights(get_pretrained(str(path).removeprefix(SCHEME)))
     return Path(os.path.expandvars(path)).expanduser()
 
 
-def is_shipped(path: str | os.PathLike) -> bool:
-    """Whether a path is none, but the name of shipped weights; a file of that name goes before them."""
+def is_registered(path: str | os.PathLike) -> bool:
+    """Whether a path is none, but the name of weights in the registry; a file of that name goes before
+    them."""
     name = str(path)
     if name.startswith(SCHEME):
         return True
-    return Path(name).name == name and name in list_pretrained() and not os.path.lexists(name)
+    return Path(name).name == name and name in list_registered() and not os.path.lexists(name)
 
 
-def read_shipped(entry: PretrainedEntry) -> dict[str, torch.Tensor]:
-    """The weights of a shipped network.
+@contextmanager
+def taking(name: str, file: str | os.PathLike | None) -> Iterator[None]:
+    """Take the weights of an entry of the registry from a file meanwhile; None: from where they are."""
+    token = _given.set(_given.get() if file is None else {**_given.get(), name: Path(file)})
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
+def fetch_weights(entry: PretrainedEntry) -> Path:
+    """The file of registered weights, downloaded into the cache where it neither ships nor is there; or that
+    of :func:`taking`.
 
     Raises:
-        UserError: The file is missing, or not the one that was shipped.
+        UserError: It cannot be fetched, or no address is known.
     """
+    if entry.name in _given.get():
+        return _given.get()[entry.name]
+    if entry.ships or (entry.weights.is_file() and entry.address is None):
+        return entry.weights
+    by_hand = f'A copy of it may be put at {entry.weights}'
+    if entry.address is None:
+        raise UserError(
+            f'{entry.name}: its file is not here, and no address of it is known; it was published as '
+            f'{entry.origin}. {by_hand}.'
+        )
     try:
-        data = entry.weights.read_bytes()
+        return fetch(entry.address, entry.weights.parent, entry.sha256, entry.weights.name)
+    except UserError as e:
+        raise UserError(f'{entry.name}: {e} {by_hand}.') from None
+
+
+def read_registered(entry: PretrainedEntry) -> dict[str, torch.Tensor]:
+    """The weights of an entry of the registry, by our key names.
+
+    Raises:
+        UserError: The file is missing, or not the one that was registered.
+    """
+    path, given = fetch_weights(entry), entry.name in _given.get()
+    try:
+        data = path.read_bytes()
     except OSError as e:
         raise UserError(
-            f'{entry.weights}: cannot be read ({e.strerror}), shipped weights {entry.name!r} need it; '
-            'install the package again.'
+            f'{path}: cannot be read ({e.strerror}), weights {entry.name!r} need it'
+            + ('; install the package again.' if entry.ships and not given else '.')
         ) from None
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
+        if given:
+            raise UserError(
+                f'{path}: sha256 {found[:12]}… is not the {entry.sha256[:12]}… of {entry.name}: another '
+                f'file, or another version of it; expected is that of {entry.origin or entry.about}.'
+            )
         raise UserError(
-            f'{entry.weights}: sha256 {found[:12]}… is not the {entry.sha256[:12]}… of {entry.name}: the '
-            'file was changed or cut short; install the package again.'
+            f'{path}: sha256 {found[:12]}… is not the {entry.sha256[:12]}… of {entry.name}: the '
+            f'file was changed or cut short; '
+            + ('install the package again.' if entry.ships else 'remove it, and run again.')
         )
-    return _safetensors(data)
+    content = read_stream(io.BytesIO(data), path, trust=False)
+    if entry.converter is None:
+        return content['state_dict']
+    # imported here: whoever reads a checkpoint of ours needs none of the converters
+    from madnet.models.checkpoints import CONVERTERS
+
+    return CONVERTERS[entry.converter].to_ours(content)
 
 
 def _safetensors(data: bytes) -> dict[str, torch.Tensor]:
@@ -147,15 +201,13 @@ def _safetensors(data: bytes) -> dict[str, torch.Tensor]:
     return safetensors.torch.load(data)
 
 
-def _with_statistics(checkpoint: dict, path: Path) -> dict:
-    """Add what the JSON beside shipped weights says of the preprocessor; trained ones say it themselves."""
-    beside = path.with_suffix('.json')
-    if path.suffix == '.safetensors' and beside.is_file():
-        about = read_json(beside)
-        model = about.get('model') if isinstance(about, dict) else None
-        if isinstance(model, dict) and isinstance(model.get('data_preprocessor'), dict):
-            meta = {'data_preprocessor': model['data_preprocessor']}
-            return {**checkpoint, 'meta': {**meta, **checkpoint.get('meta', {})}}
+def _with_statistics(checkpoint: dict, config: Path) -> dict:
+    """Add what the JSON of a network says of its preprocessor; trained checkpoints say it themselves."""
+    about = read_json(config) if config.is_file() else None
+    model = about.get('model') if isinstance(about, dict) else None
+    if isinstance(model, dict) and isinstance(model.get('data_preprocessor'), dict):
+        meta = {'data_preprocessor': model['data_preprocessor']}
+        return {**checkpoint, 'meta': {**meta, **checkpoint.get('meta', {})}}
     return checkpoint
 
 
@@ -172,6 +224,8 @@ def read_stream(file: BinaryIO, path: str | os.PathLike, trust: bool | None = No
     file.seek(0)
     if _is_safetensors(head, size):
         return _read_safetensors(file, path)
+    if head.startswith(MXNET):
+        return {'state_dict': read_mxnet(file.read(), path)}
     is_zip = _is_zip(file)
     file.seek(0)
     damaged = (

@@ -21,7 +21,7 @@ from madnet.config_files import find_config_file
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import load_weights, recorded_statistics
-from madnet.engine.checkpoint_file import find_checkpoint, is_shipped, read_checkpoint
+from madnet.engine.checkpoint_file import find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
 from madnet.engine.irstd_metric import IRSTDMetric
@@ -56,7 +56,7 @@ class Scored:
 def run_test(
     config: str,
     checkpoint: str | None = None,
-    protocols: str | None = None,
+    protocols: ProtocolLike | Sequence[ProtocolLike] | None = None,
     out: str | None = None,
     show_dir: str | None = None,
     save_scores: bool = False,
@@ -78,7 +78,8 @@ def run_test(
         config: The config file, or its name, that the checkpoint was trained with, or of a detector; or the
             name of shipped weights, which bring theirs.
         checkpoint: Path of the weights, or the name of shipped ones; None for a detector without training.
-        protocols: Names with commas, or ``'all'``; None for what the config's ``test_evaluator`` says,
+        protocols: As :func:`~madnet.evaluation.get_protocols` takes them, such as names with commas or
+            ``'all'``; None for what the config's ``test_evaluator`` says,
             usually ``'native'``.
         out: Folder for ``metrics.json`` and ``per_image.csv``; default the checkpoint's, without one
             ``work_dirs/<name of the config>_<data set>``.
@@ -109,11 +110,11 @@ def run_test(
             be.
     """
     if protocols is not None:
-        get_protocols(protocols)  # what is wrong with it is said before anything is read
+        protocols = get_protocols(protocols)  # what is wrong with it is said before anything is read
     value, chosen_on = parse_threshold(threshold)
-    if checkpoint is None and is_shipped(config):
+    if checkpoint is None and is_registered(config):
         checkpoint = config
-    elif not (is_shipped(config) and is_shipped(checkpoint or '')):
+    elif not (is_registered(config) and is_registered(checkpoint or '')):
         config = str(find_config_file(config))
     weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
     cfg = load_config(
@@ -121,7 +122,7 @@ def run_test(
     )
     require_parts(cfg, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), config, 'a test')
     _check_checkpoint(config, checkpoint, is_training_free(cfg), cfg.work_dir)
-    in_work_dir = checkpoint is None or is_shipped(checkpoint)
+    in_work_dir = checkpoint is None or is_registered(checkpoint)
     out = Path(out or (cfg.work_dir if in_work_dir else Path(checkpoint).parent))
     cfg.launcher = launcher
     found: dict[str, Any] = {'training': training_of(weights or {})}
@@ -135,7 +136,7 @@ def run_test(
             made.test_cfg.fp16 = True
         return {label: _score(one, weights, checkpoint) for label, one in configs_by_set(made, hooks).items()}
 
-    chosen = protocols_of(cfg, config) if protocols is None else protocols.split(',')
+    chosen = protocols_of(cfg, config) if protocols is None else protocols
     if chosen_on is not None:
         refuse_same_part(chosen_on, {d.get('split') if split is None else split for d in _test_sets(cfg)})
         on = score(chosen_on, ['native'], [])

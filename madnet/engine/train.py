@@ -16,7 +16,7 @@ from madnet.config_files import config_names, find_config_file
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
-from madnet.engine.checkpoint_file import is_shipped
+from madnet.engine.checkpoint_file import is_registered
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
 from madnet.engine.folder_lock import own_folder
@@ -133,7 +133,7 @@ def training_config(
     Raises:
         UserError: The config is not as it should be, or the arguments exclude each other.
     """
-    if is_shipped(config) and config not in config_names():
+    if is_registered(config) and config not in config_names():
         raise UserError(
             f'config {config}: shipped weights, for prediction and tests. To train from them, take the '
             f'config of their network and --load-from {config}.'

@@ -20,7 +20,7 @@ from madnet.classical.detectors import DETECTORS
 from madnet.errors import UserError
 from madnet.files import CannotWrite, write_whole
 from madnet.progress import progress_bar
-from madnet.records import get_pretrained, list_pretrained
+from madnet.records import get_pretrained, list_pretrained, list_registered
 
 from .base_predictor import BasePredictor
 from .classical_predictor import ClassicalPredictor
@@ -271,16 +271,20 @@ def _predict_in_process(task: tuple) -> dict[str, Any] | str:
 
 def detectors_text() -> str:
     """The detectors that need no config, one a line, for people."""
-    lines = ['shipped networks:']
-    for name in list_pretrained():
-        entry = get_pretrained(name)
-        about = next((line.strip('# ') for line in entry.read_card().splitlines() if line.strip()), '')
-        lines.append(f'  {name:16} {entry.parameters:>9,} weights  {about}')
-    if len(lines) == 1:
+    shipped = list_pretrained()
+    lines = ['shipped networks:', *map(_network_line, shipped)]
+    if not shipped:
         lines.append('  none with this version')
+    if others := [name for name in list_registered() if name not in shipped]:
+        lines += ['networks that are fetched when they are first used:', *map(_network_line, others)]
     lines.append('without training:')
     lines += [f'  {d.name:16} {d.title}, {d.paper}' for d in DETECTORS.values()]
     return '\n'.join(lines)
+
+
+def _network_line(name: str) -> str:
+    entry = get_pretrained(name)
+    return f'  {name:16} {entry.parameters:>9,} weights  {entry.about}'
 
 
 def _summary(

@@ -21,7 +21,7 @@ from madnet.errors import UserError, nearest
 from madnet.files import read_json, sha256_of
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS
 from madnet.images.values import ValueRange
-from madnet.pretrained import get_pretrained, list_pretrained, load_pretrained
+from madnet.pretrained import get_pretrained, list_pretrained, list_registered, load_pretrained
 from madnet.pretrained.network_file import describe_network, load_network_file
 
 # What the methods without training want: one channel at the image's own size.
@@ -62,8 +62,10 @@ def load_detector(
     """Build a detector and load its weights.
 
     Args:
-        model: A shipped name, the name of a training-free method, a config file or its name (which goes
-            before a shipped one where there is a checkpoint), or a config.
+        model: A name of the registry, whose weights ship or are fetched, the name of a training-free method,
+            a config file or its name (which goes before one of the registry where there is a checkpoint), a
+            config, a file of ``tools/export.py``, or a folder of
+            :func:`~madnet.inference.saving.save_pretrained`.
         checkpoint: The weights for a config with a network: a file, or the name of shipped ones.
         device: Where to put the model.
         value_range: See :class:`~madnet.datasets.image_pipeline.ImagePipeline`.
@@ -78,11 +80,11 @@ def load_detector(
     if isinstance(model, Config):
         return _from_config(model, checkpoint, device, value_range, trust_checkpoint)
     name = str(model)
-    is_method, is_shipped = name in DETECTORS, name in list_pretrained()
+    is_method, is_known = name in DETECTORS, name in list_registered()
     if is_method and checkpoint is not None:
         raise UserError(f'{name}: takes no checkpoint; one belongs to a config file, such as my_network.py.')
-    if checkpoint is not None or (name in config_names() and not is_method and not is_shipped):
-        model, is_shipped = find_config_file(model), False
+    if checkpoint is not None or (name in config_names() and not is_method and not is_known):
+        model, is_known = find_config_file(model), False
     suffix = Path(model).suffix.lower()
     is_file = suffix in _CONFIG_TYPES or Path(model).is_file()
     if dataset is not None and not is_file:
@@ -91,14 +93,15 @@ def load_detector(
         cfg = Config({'model': {'type': 'ClassicalDetector', 'method': name}, 'test_pipeline': _PIPELINE})
         cfg.merge_from_dict(dict(options or {}))
         return _from_config(cfg, None, device, value_range, trust_checkpoint, name)
-    if is_shipped:
+    if is_known:
         if options:
-            raise UserError(f'{name}: shipped with its config, which options cannot change.')
-        network, pipeline = load_pretrained(name, device, value_range=value_range)
+            raise UserError(f'{name}: comes with its config, which options cannot change.')
         entry = get_pretrained(name)
+        network, pipeline = load_pretrained(name, device, value_range=value_range)
         return LoadedDetector(name, network, pipeline, {'sha256': entry.sha256}, read_json(entry.config))
-    if suffix == '.safetensors' and Path(model).is_file():
-        return load_exported(model, device, value_range)
+    saved = Path(model, 'model.safetensors') if Path(model).is_dir() else Path(model)  # of save_pretrained
+    if saved.suffix.lower() == '.safetensors' and saved.is_file():
+        return load_exported(saved, device, value_range)
     if suffix in (*EXTENSIONS, *VIDEO_EXTENSIONS):
         raise UserError(f'{name}: found an image where a detector is expected. {_known(name)}')
     if is_file:
@@ -113,7 +116,7 @@ def _known(name: str) -> str:
     return (
         f'Shipped: {", ".join(shipped) or "none with this version"}. '
         f'Without training: tophat, pstnn and {len(DETECTORS) - 2} more (tools/predict.py --list). '
-        'Or give a config file and its checkpoint.' + nearest(name, [*shipped, *DETECTORS])
+        'Or give a config file and its checkpoint.' + nearest(name, [*list_registered(), *DETECTORS])
     )
 
 

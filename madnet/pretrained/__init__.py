@@ -1,5 +1,5 @@
-"""Networks with weights that come with the package, by name."""
+"""Networks with their weights by name: those that come with the package, and those that are fetched."""
 
 from madnet import _quiet_import  # isort: skip
 from madnet.pretrained.loading import load_pretrained
-from madnet.records import PretrainedEntry, get_pretrained, list_pretrained
+from madnet.records import PretrainedEntry, get_pretrained, list_pretrained, list_registered

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from madnet.datasets.image_pipeline import ImagePipeline
-from madnet.engine.checkpoint_file import read_shipped
+from madnet.engine.checkpoint_file import read_registered
 from madnet.files import read_json
 from madnet.pretrained.network_file import build_network
 from madnet.records import get_pretrained
@@ -18,12 +18,12 @@ def load_pretrained(
     folder: Path | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> tuple[nn.Module, ImagePipeline]:
-    """A shipped network, ready to predict or to be trained further.
+    """A network of the registry, ready to predict or to be trained further.
 
     Args:
-        name: One of :func:`list_pretrained`.
+        name: One of :func:`list_pretrained`, or of others that are fetched.
         device: Where to put it.
-        folder: Another folder of shipped weights; None for the package's own.
+        folder: Another registry; None for the package's own.
         value_range: Grey values that become black and white; see
             :class:`~madnet.datasets.image_pipeline.ImagePipeline`.
 
@@ -37,9 +37,9 @@ def load_pretrained(
             result.seg_logits.data  # (1, H, W) probabilities
 
     Raises:
-        UserError: An unknown name, or a file that is missing or not the one that was shipped.
+        UserError: An unknown name, or a file that is missing, cannot be fetched or is not the registered one.
     """
     entry = get_pretrained(name, folder)
     model, pipeline = build_network(read_json(entry.config), value_range)
-    model.load_state_dict(read_shipped(entry))
+    model.load_state_dict(read_registered(entry))
     return model.to(device), pipeline

@@ -1,5 +1,6 @@
-"""From a trained checkpoint and its model card to weights that ship with the package."""
+"""From a checkpoint to an entry of the registry of weights: a trained one that ships, or a published one."""
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,20 @@ from madnet.config_files import find_config_file
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.engine.checkpoint import load_weights, recorded_statistics
-from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
+from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint, read_registered, taking
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
-from madnet.errors import UserError
+from madnet.errors import UserError, nearest
 from madnet.evaluation import evaluate
-from madnet.files import sha256_of, write_json, write_whole
+from madnet.files import read_json, sha256_of, write_json, write_whole
+from madnet.models.checkpoints import CONVERTERS
 from madnet.pretrained.network_file import describe_network
 from madnet.records import pretrained_index as index
 
 #: Headings that a model card must have.
 CARD_SECTIONS = ('Data', 'Recipe', 'Numbers', 'Cost', 'Limits')
+#: What a file of facts may say of weights; see :class:`~madnet.records.PretrainedEntry`.
+FACTS = ('about', 'licence', 'data', 'claims', 'address', 'converter', 'origin')
 #: Bytes that all shipped weights may take together.
 MAX_BYTES = 8 * 2**20
 #: What half precision may cost, in IoU and in nIoU (fractions).
@@ -41,8 +45,9 @@ def ship_weights(
     folder: Path | None = None,
     options: list[str] | None = None,
     trust_checkpoint: bool = False,
+    facts: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Add a trained network to the table of shipped weights.
+    """Add a trained network to the registry, with weights that ship.
 
     Writes ``<name>.safetensors`` (the state dict and nothing else), ``<name>.json`` (model and pipeline),
     ``<name>.md`` (the card), and last the entry in ``index.json``; a name that is there already is replaced.
@@ -56,22 +61,22 @@ def ship_weights(
             range, stay as they are. Images of ``check_split`` are scored with both; the entry
             records both numbers.
         check_split: Part of the config's data set to score; never one that will be reported.
-        folder: Where the table lies; None for the package's own.
+        folder: Where the registry lies; None for the package's own.
         options: ``KEY=VALUE`` pairs that override the config.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
+        facts: JSON file of what else the entry says, :data:`FACTS`.
 
     Returns:
         The record in ``index.json``.
 
     Raises:
-        UserError: The name, the card or the checkpoint will not do; half precision costs more than
+        UserError: The name, the card, the facts or the checkpoint will not do; half precision costs more than
             :data:`MAX_LOSS`; all weights together are larger than :data:`MAX_BYTES`.
     """
     import safetensors.torch
 
     folder = folder or index.FOLDER
-    if not re.fullmatch(r'[a-z][a-z0-9_]*', name):
-        raise UserError(f'name {name!r}: expected small letters, digits and underscores.')
+    _check_name(name)
     card_text = _checked_card(Path(card))
     saved = read_checkpoint(checkpoint, trust_checkpoint)
     cfg = load_config(find_config_file(config), parse_options(options), statistics=recorded_statistics(saved))
@@ -84,22 +89,104 @@ def ship_weights(
         source['half_precision'] = _check_half(cfg, model, state, check_split)
     weights = safetensors.torch.save(state, {'name': name})
     _check_size(folder, name, len(weights))
-
     record = {
         'config': f'{name}.json',
         'weights': f'{name}.safetensors',
-        'sha256': '',
+        'sha256': hashlib.sha256(weights).hexdigest(),
+        'size': len(weights),
         'card': f'{name}.md',
         'parameters': sum(p.numel() for p in model.parameters()),
         'dtype': 'float16' if half else 'float32',
+        'about': card_text.strip().splitlines()[0].strip('# '),
+        'licence': 'not stated',
+        **_read_facts(facts),
         'source': source,
     }
-    write_json(folder / record['config'], describe_network(cfg))
-    write_whole(folder / record['weights'], weights)
-    write_whole(folder / record['card'], card_text)
-    record['sha256'] = sha256_of(folder / record['weights'])
-    content = {'schema': index.SCHEMA, 'models': {**_records(folder), name: record}}
-    write_json(folder / index.INDEX, content)
+    entry = index.entry_of(name, record, folder)
+    if not entry.ships:
+        raise UserError(f'{facts}: has an address or a converter, which weights that ship have not.')
+    write_json(entry.config, describe_network(cfg))
+    write_whole(entry.weights, weights)
+    write_whole(entry.card, card_text)
+    return _write_record(folder, name, record)
+
+
+def register_weights(
+    name: str,
+    config: str | Path,
+    checkpoint: str | Path,
+    facts: str | Path,
+    folder: Path | None = None,
+    options: list[str] | None = None,
+) -> dict[str, Any]:
+    """Add weights to the registry that lie elsewhere: the file's hash, where from, what is claimed of it.
+
+    Writes ``<name>.json`` (model and pipeline) and the entry in ``index.json``; the weights stay where they
+    are.
+
+    Args:
+        name, config, folder, options: As of :func:`ship_weights`; the config is the one that the weights are
+            tested with.
+        checkpoint: The file as it was published, or as it lies at the address.
+        facts: JSON file of what the entry says, :data:`FACTS`; with an address or a converter.
+
+    Returns:
+        The record in ``index.json``.
+
+    Raises:
+        UserError: The name or the facts will not do, or the weights do not fit the config.
+    """
+    folder = folder or index.FOLDER
+    _check_name(name)
+    path = find_checkpoint(checkpoint)
+    cfg = load_config(config, parse_options(options))
+    model = MODELS.build(cfg.model)
+    record = {
+        'config': f'{name}.json',
+        'weights': path.name,
+        'sha256': sha256_of(path) if path.is_file() else '',
+        'size': path.stat().st_size if path.is_file() else 0,
+        'parameters': sum(p.numel() for p in model.parameters()),
+        'dtype': 'float32',
+        'about': '',
+        'licence': 'not stated',
+        'source': {'config': Path(config).name},
+        **_read_facts(facts),
+    }
+    if record.get('address') is None and record.get('converter') is None:
+        raise UserError(f'{facts}: has neither an address nor a converter; weights that ship have a card.')
+    entry = index.entry_of(name, record, folder)
+    if entry.converter not in {None, *CONVERTERS}:
+        raise UserError(
+            f'{facts}: converter: found {entry.converter!r}, expected one of {", ".join(CONVERTERS)}.'
+            + nearest(entry.converter, CONVERTERS)
+        )
+    with taking(name, path):
+        load_weights(model, {'state_dict': read_registered(entry)}, checkpoint)
+    write_json(entry.config, describe_network(cfg))
+    return _write_record(folder, name, record)
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r'[a-z][a-z0-9_]*', name):
+        raise UserError(f'name {name!r}: expected small letters, digits and underscores.')
+
+
+def _read_facts(path: str | Path | None) -> dict[str, Any]:
+    facts = {} if path is None else read_json(path)
+    if not isinstance(facts, dict):
+        raise UserError(f'{path}: found a {type(facts).__name__}, expected an object.')
+    if unknown := [key for key in facts if key not in FACTS]:
+        raise UserError(
+            f'{path}: key {unknown[0]!r} is not known, expected {", ".join(FACTS)}.'
+            + nearest(unknown[0], FACTS)
+        )
+    return facts
+
+
+def _write_record(folder: Path, name: str, record: dict[str, Any]) -> dict[str, Any]:
+    models = {**_records(folder), name: record}
+    write_json(folder / index.INDEX, {'schema': index.SCHEMA, 'models': models})
     return record
 
 
@@ -165,8 +252,8 @@ def _score(model: nn.Module, sample: dict[str, Any]) -> np.ndarray:
 
 def _check_size(folder: Path, name: str, size: int) -> None:
     others = sum(
-        (folder / record['weights']).stat().st_size
-        for other, record in _records(folder).items()
+        index.get_pretrained(other, folder).size
+        for other in (index.list_pretrained(folder) if _records(folder) else ())
         if other != name
     )
     if others + size > MAX_BYTES:

@@ -3,6 +3,7 @@
 Needs NumPy's and Python's own types only.
 """
 
+from madnet.records.claims_file import CheckedClaim, ClaimsFile, claim_rows
 from madnet.records.columns import COLUMNS, COST, HEADLINE, SHORT, Column, Spread, as_text, column
 from madnet.records.comparison import Comparison, ComparisonPlan, ComparisonRow, find_comparison
 from madnet.records.costs import Cost, Costs
@@ -17,7 +18,14 @@ from madnet.records.metrics_file import (
     read_per_image,
     write_results,
 )
-from madnet.records.pretrained_index import PretrainedEntry, get_pretrained, list_pretrained
+from madnet.records.pretrained_index import (
+    Claim,
+    PretrainedEntry,
+    TrainingPart,
+    get_pretrained,
+    list_pretrained,
+    list_registered,
+)
 from madnet.records.probe_file import ProbeCheck, ProbeFile, ProbePoint, ProbeSweep
 from madnet.records.result_table import (
     ResultTable,

@@ -1,6 +1,5 @@
 import errno
 import hashlib
-import http.server
 import io
 import json
 import os
@@ -14,7 +13,8 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
-from madnet.curation import fetching, preparing, unpacking
+from madnet import fetching
+from madnet.curation import preparing, unpacking
 from madnet.datasets import SIRSTDataset, split_ids
 from madnet.images import encode_png
 
@@ -76,50 +76,9 @@ def test_folders_and_archives(source, archive, run, tmp_path, kind):
     assert os.listdir(tmp_path / 'data') == ['m']
 
 
-class Server(http.server.BaseHTTPRequestHandler):
-    """Serves ``data``; cuts the first answers off after ``cut`` bytes; speaks Range where ``ranges``."""
-
-    data, cut, ranges, tag, asked, stalled = b'', [], True, '"1"', [], None
-
-    def do_GET(self):
-        cls = type(self)
-        begin, wanted = 0, self.headers.get('Range')
-        cls.asked.append(wanted)
-        if 'missing' in self.path:
-            self.send_error(404)
-            return
-        if wanted and cls.ranges and self.headers.get('If-Range') == cls.tag:
-            begin = int(wanted.removeprefix('bytes=').rstrip('-'))
-            self.send_response(206)
-            self.send_header('Content-Range', f'bytes {begin}-{len(cls.data) - 1}/{len(cls.data)}')
-        else:
-            self.send_response(200)
-        body = cls.data[begin:]
-        self.send_header('Content-Length', str(len(body)))
-        self.send_header('ETag', cls.tag)
-        self.end_headers()
-        if cls.cut:
-            body = body[: cls.cut.pop(0)]
-        self.wfile.write(body[:700])
-        self.wfile.flush()
-        if cls.stalled:
-            cls.stalled.wait(20)
-        self.wfile.write(body[700:])
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def server(archive, tmp_path, monkeypatch):
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-    for name in ('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'):
-        monkeypatch.delenv(name, raising=False)
-    handler = type('Handler', (Server,), {'data': archive('x.zip').read_bytes(), 'asked': [], 'cut': []})
-    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as opened:
-        threading.Thread(target=opened.serve_forever, daemon=True).start()
-        yield handler, f'http://127.0.0.1:{opened.server_address[1]}/get/x.zip'
-        opened.shutdown()
+def server(archive, serve):
+    return serve(archive('x.zip').read_bytes(), 'get/x.zip')
 
 
 def test_an_address(server, source, run, tmp_path):

@@ -16,7 +16,7 @@ from madnet.engine.checkpoint import read_checkpoint, state_dict_of
 from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.inference import Predictor
-from madnet.pretrained import get_pretrained, list_pretrained, load_pretrained, writing
+from madnet.pretrained import get_pretrained, list_pretrained, list_registered, load_pretrained, writing
 from madnet.pretrained.writing import ship_weights
 from madnet.records import pretrained_index as index
 
@@ -130,7 +130,7 @@ def test_what_may_not_ship(folder, detectors, monkeypatch):
 
 def test_the_package_s_own_table_is_whole():
     content = json.loads((index.FOLDER / index.INDEX).read_text())
-    assert set(content['models']) == set(list_pretrained())
+    assert set(content['models']) == set(list_registered())
     total = 0
     for name in list_pretrained():
         entry = get_pretrained(name)
@@ -151,7 +151,14 @@ def test_a_reader_that_leaves_ends_the_card_quietly(repository):
 
 @pytest.mark.parametrize(
     ('key', 'value'),
-    [('weights', '../x'), ('config', '/etc/passwd'), ('card', None), ('sha256', 3), ('source', 3)],
+    [
+        ('weights', '../x'),
+        ('config', '/etc/passwd'),
+        ('card', None),
+        ('sha256', 3),
+        ('source', 3),
+        ('size', 'x'),
+    ],
 )
 def test_a_record_cannot_name_files_elsewhere(tmp_path, key, value):
     content = json.loads((index.FOLDER / index.INDEX).read_text())

@@ -5,7 +5,7 @@ import torch
 from mmseg.registry import MODELS
 
 from madnet.engine.checkpoint import load_weights, recorded_statistics, statistics_of
-from madnet.engine.checkpoint_file import find_checkpoint, is_shipped, read_checkpoint
+from madnet.engine.checkpoint_file import find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.config import load_config
 from madnet.engine.convert import convert_checkpoint
 from madnet.engine.runner import build_runner
@@ -28,13 +28,13 @@ def nano(repository):
 def test_a_name_is_a_file_with_statistics(tmp_path, monkeypatch):
     weights = get_pretrained('madnet_nano').weights
     for name in ('madnet_nano', 'madnet://madnet_nano'):
-        assert is_shipped(name)
+        assert is_registered(name)
         assert find_checkpoint(name) == weights
         assert recorded_statistics(read_checkpoint(name)) == NANO
     assert recorded_statistics(read_checkpoint(weights)) == NANO
     monkeypatch.chdir(tmp_path)
     torch.save({'a': torch.ones(1)}, 'madnet_nano')  # a file of that name is meant
-    assert not is_shipped('madnet_nano')
+    assert not is_registered('madnet_nano')
     assert [*read_checkpoint('madnet_nano')] == ['a']
 
 

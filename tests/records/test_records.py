@@ -11,6 +11,7 @@ from madnet.errors import UserError
 from madnet.evaluation import Evaluator
 from madnet.files import plain, read_json, write_json
 from madnet.records import (
+    ClaimsFile,
     Comparison,
     Cost,
     Costs,
@@ -47,6 +48,8 @@ def test_every_kept_file_loads_and_loses_nothing(path):
         assert record.rows
         assert equal_to_the_file(record.to_json(), content)
         assert Comparison.from_json(record.to_json()) == record
+    elif path.parent.name == 'claims':
+        assert equal_to_the_file(ClaimsFile.read(path).to_json(), content)
     elif content.get('kind') == 'costs':
         assert equal_to_the_file(Costs.read(path).to_json(), content)
     else:

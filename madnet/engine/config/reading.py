@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from madnet.config_files import find_config_file
 from madnet.datasets.catalogue import get_entry
 from madnet.datasets.sources import find_sources
-from madnet.engine.checkpoint_file import is_shipped
+from madnet.engine.checkpoint_file import is_registered
 from madnet.engine.config.checking import check_config
 from madnet.engine.config.data_config import DATA_ENDINGS, read_data_config
 from madnet.engine.config.dataset import (
@@ -87,7 +87,7 @@ def load_config(
     Raises:
         UserError: No such file (the nearest names are offered), or what it says is not right.
     """
-    path = path if is_shipped(path) else find_config_file(path)
+    path = path if is_registered(path) else find_config_file(path)
     cfg = _read(Path(path))
     options = dict(options or {})
     named = ('dataset', 'data_root', 'per_dataset')
@@ -101,7 +101,7 @@ def load_config(
     if first.get('dataset') is not None:
         refuse_named_sets(cfg, str(path))
     sources = find_sources(cfg.get('dataset'))
-    if is_shipped(path) and not sources:
+    if is_registered(path) and not sources:
         raise UserError(f'{path}: shipped weights; say on which data, such as --dataset nudt or a folder.')
     if len(sources) == 1:
         for name, changes in (cfg.get('per_dataset') or {}).items():
@@ -119,7 +119,7 @@ def load_config(
     for loader in ('val_dataloader', 'test_dataloader'):
         if cfg.get(loader):  # each image once, which mmengine wants said
             cfg[loader].setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
-    text = '' if is_shipped(path) else Path(path).read_text(encoding='utf-8')
+    text = '' if is_registered(path) else Path(path).read_text(encoding='utf-8')
     check_config(cfg, str(path), f'{text} {first} {options}')
     check_split_sets(cfg)
     fix_value_range(cfg)
@@ -141,7 +141,7 @@ def _run_name(stem: str, short: str) -> str:
 
 
 def _read(path: Path) -> Config:
-    if is_shipped(path):
+    if is_registered(path):
         return shipped_config(str(path))
     if path.suffix.lower() in DATA_ENDINGS:
         return read_data_config(path)

@@ -4,16 +4,22 @@ import hashlib
 import http.client
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from madnet.errors import UserError
-from madnet.files import not_following, read_json, sha256_of, write_json
+from madnet.files import cache_folder, not_following, read_json, sha256_of, write_json
 from madnet.progress import progress_bar
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 #: Broken connections that are taken up again before one gives up, and seconds of silence that break one.
 ATTEMPTS, SILENCE = 4, 30.0
@@ -26,17 +32,20 @@ def is_url(source: str) -> bool:
 
 
 def download_folder() -> Path:
-    """Where downloads are kept: ``~/.cache/madnet/downloads`` (``$XDG_CACHE_HOME``)."""
-    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'madnet' / 'downloads'
+    """Where downloaded archives of data sets are kept."""
+    return cache_folder('downloads')
 
 
-def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
+def fetch(url: str, folder: Path, sha256: str | None = None, name: str | None = None) -> Path:
     """Download a file, or what is still missing of it.
+
+    Of several processes that want the same file one downloads it, and the others wait.
 
     Args:
         url: http or https.
         folder: Keeps the file; a part of it is kept as ``….part``, with what the server said of its version.
-        sha256: What the file's hash has to be.
+        sha256: What the file's hash has to be. A kept file with another one is downloaded anew.
+        name: Of the file in the folder; None for one made of the address.
 
     Returns:
         The whole file.
@@ -45,6 +54,26 @@ def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
         UserError: The server refuses, the connection breaks again and again (what came is kept), or the hash
             is another one.
     """
+    target = folder / (name or _name_of(url))
+    part = target.with_name(target.name + '.part')
+    try:
+        if not _is_kept(target, sha256):
+            folder.mkdir(parents=True, exist_ok=True)
+            with _alone(part, target):
+                if not _is_kept(target, sha256):  # another process may have brought it meanwhile
+                    target.unlink(missing_ok=True)
+                    _complete(url, part)
+                    _compare(part, sha256, url)
+                    os.replace(part, target)
+                _version_file(part).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f'{folder}: cannot be written ({error.strerror or error}); see $XDG_CACHE_HOME.'
+        ) from None
+    return target
+
+
+def _name_of(url: str) -> str:
     try:
         address = urlsplit(url)
         if not address.hostname:
@@ -52,26 +81,55 @@ def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
     except ValueError as error:
         raise UserError(f'{url}: not an address that can be read ({error}).') from None
     stem = re.sub(r'[^\w.-]', '_', unquote(Path(address.path).name))[-80:] or 'download'
-    target = folder / f'{hashlib.sha256(url.encode()).hexdigest()[:12]}-{stem}'
-    part = target.with_name(target.name + '.part')
-    if not target.is_file():
+    return f'{hashlib.sha256(url.encode()).hexdigest()[:12]}-{stem}'
+
+
+def _is_kept(target: Path, sha256: str | None) -> bool:
+    return target.is_file() and (sha256 is None or sha256_of(target) == sha256.lower())
+
+
+def _compare(part: Path, sha256: str | None, url: str) -> None:
+    if sha256 is None or (found := sha256_of(part)) == sha256.lower():
+        return
+    part.unlink()
+    _version_file(part).unlink(missing_ok=True)
+    raise UserError(
+        f'{url}: SHA-256 {found}, expected {sha256}: not the file it should be, and removed; run again '
+        'to download it anew.'
+    )
+
+
+@contextmanager
+def _alone(part: Path, target: Path) -> Iterator[None]:
+    """Hold the part of a download, so that no other process writes to it; the system releases it however the
+    process ends. An empty part does not stay."""
+    while fcntl is not None:
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, 'O_NOFOLLOW', 0), 0o666)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _complete(url, part)
-            os.replace(part, target)
-        except OSError as error:
-            raise UserError(
-                f'{folder}: cannot be written ({error.strerror or error}); see $XDG_CACHE_HOME.'
-            ) from None
-        _version_file(part).unlink(missing_ok=True)
-    if sha256 and sha256_of(target) != sha256.lower():
-        found = sha256_of(target)
-        target.unlink()
-        raise UserError(
-            f'{url}: SHA-256 {found}, expected {sha256}: not the file it should be, and removed; run again '
-            'to download it anew.'
-        )
-    return target
+            _lock(descriptor, part)
+            held = os.fstat(descriptor)
+            # renamed or removed by whoever had it: what is locked is no longer what the name stands for
+            if part.is_file() and os.path.samestat(held, part.stat()):
+                yield
+                return
+            if target.is_file():
+                yield
+                return
+        finally:
+            os.close(descriptor)
+            if part.is_file() and not part.stat().st_size:
+                part.unlink(missing_ok=True)
+    yield
+
+
+def _lock(descriptor: int, part: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f'{part.stem}: another process downloads it; waiting', file=sys.stderr)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:  # a file system without locks
+        return
 
 
 def _version_file(part: Path) -> Path:
@@ -87,7 +145,7 @@ def _complete(url: str, part: Path) -> None:
             reason = 'the connection broke'
         except HTTPError as error:
             if error.code == 416 and part.is_file():  # nothing behind what is here: begin anew
-                part.unlink()
+                os.truncate(part, 0)
                 continue
             raise UserError(f'{url}: the server answers {error.code} ({error.reason}).') from None
         except (URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
