@@ -1,9 +1,11 @@
 """Work that goes on beside the main thread."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
+
+_Item, _Value = TypeVar('_Item'), TypeVar('_Value')
 
 
 class InTurn:
@@ -38,3 +40,31 @@ class InTurn:
             if self._thread is not None:
                 self._thread.shutdown(cancel_futures=True)
                 self._thread = None
+
+
+def ahead(
+    function: Callable[[_Item], _Value], items: Iterable[_Item], number: int = 4
+) -> Iterator[tuple[_Item, Callable[[], _Value]]]:
+    """Call a function with items in a thread, while the caller works on those before.
+
+    Args:
+        function: Called with one item after the other.
+        items: Taken from in the caller's thread.
+        number: So many values wait at most; whoever stops asking leaves so many items unused.
+
+    Yields:
+        Each item, and what gives its value or raises what ``function`` raised.
+    """
+    pool = ThreadPoolExecutor(1)
+    waiting: deque[tuple[_Item, Future[_Value]]] = deque()
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(function, item)))
+            if len(waiting) > number:
+                done, value = waiting.popleft()
+                yield done, value.result
+        while waiting:
+            done, value = waiting.popleft()
+            yield done, value.result
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from madnet.overlap import InTurn
+from madnet.overlap import InTurn, ahead
 
 
 def test_calls_keep_their_order():
@@ -52,3 +52,37 @@ def test_what_a_call_raises_comes_with_the_next_and_ends_all():
     with pytest.raises(ValueError, match='no'):
         beside.call(int)
     beside.finish()
+
+
+def test_values_come_in_order_and_errors_in_their_places():
+    def half(n):
+        if n % 5 == 4:
+            raise ValueError(n)
+        return n / 2
+
+    for number in (0, 1, 3, 50):
+        found = []
+        for item, value in ahead(half, range(12), number):
+            try:
+                found.append((item, value()))
+            except ValueError as e:
+                found.append((item, str(e)))
+        assert found == [(n, str(n) if n % 5 == 4 else n / 2) for n in range(12)]
+
+
+def test_so_many_are_ahead_and_no_more():
+    taken, begun = [], []
+
+    def items():
+        for n in range(10):
+            taken.append(n)
+            yield n
+
+    values = ahead(begun.append, items(), 2)
+    next(values)
+    assert taken == [0, 1, 2]
+    values.close()
+    assert len(begun) <= 3
+    values = ahead(begun.append, items(), 0)
+    next(values)
+    assert taken == [0, 1, 2, 0]

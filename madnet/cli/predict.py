@@ -87,8 +87,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU where there is one)')
     add_test_time_options(parser)
     parser.add_argument(
-        '--fold', action='store_true', help='fold re-parameterised blocks: faster, same to rounding'
+        '--fold',
+        action='store_true',
+        help='fold blocks and BatchNorm into convolutions: faster, same to rounding',
     )
+    parser.add_argument(
+        '--batch',
+        type=int,
+        metavar='N',
+        help='images that a GPU, or ONNX Runtime those of one size, computes at '
+        'once (default: 8 on a GPU, else 1)',
+    )
+    parser.add_argument('--threads', type=int, metavar='N', help='threads that compute (default: one a core)')
     parser.add_argument(
         '--jobs', type=int, default=1, metavar='N', help='processes that share the images (default: 1)'
     )
@@ -152,6 +162,8 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
         scales=args.scales,
         merge=args.merge,
         fold=args.fold,
+        batch=args.batch,
+        threads=args.threads,
         jobs=args.jobs,
         options=args.cfg_options,
         trust_checkpoint=args.trust_checkpoint,

@@ -5,17 +5,24 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from madnet.errors import UserError
 from madnet.images import LARGE, FrameLoader, LoadedWindows, image_size
+from madnet.overlap import ahead as read_ahead
 
 from .inputs import Frame, Source, is_single, iterate
 from .prediction import Prediction
 from .tiling import Tiling
+
+#: Images that are read while others are computed.
+READ_AHEAD = 4
 
 
 class BasePredictor(ABC):
@@ -24,21 +31,25 @@ class BasePredictor(ABC):
     Args:
         threshold: 0–1; where the score exceeds it is target.
         min_area: Pixels; components that are smaller are no targets.
+        batch: Images that are computed together.
 
     Attributes:
-        tiling: How large images are cut; None for whole images.
+        tiling: How large images are cut; None for whole images. Tiles are computed one by one.
 
     Raises:
         UserError: An argument out of range.
     """
 
-    def __init__(self, threshold: float, min_area: int):
+    def __init__(self, threshold: float, min_area: int, batch: int):
+        if batch < 1:
+            raise UserError(f'batch: found {batch}, expected 1 image or more.')
         if min_area < 1:
             raise UserError(f'min_area: found {min_area}, expected 1 pixel or more.')
         if not 0 <= threshold <= 1:
             raise UserError(f'threshold: found {threshold:g}, expected a score in 0–1.')
         self.threshold = threshold
         self.min_area = min_area
+        self.batch = batch
         self.tiling: Tiling | None = None
 
     @property
@@ -61,13 +72,17 @@ class BasePredictor(ABC):
         return self.loader(image, frame)
 
     @abstractmethod
-    def score(self, pixels: np.ndarray, shown: str) -> np.ndarray:
-        """Pixels (H, W, C) from :meth:`load`, or a part of them → scores (H, W) float32 in 0–1.
+    def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[np.ndarray]:
+        """Pixels (Hᵢ, Wᵢ, C) from :meth:`load`, or parts of them → scores (Hᵢ, Wᵢ) float32 in 0–1.
 
         Args:
-            pixels: Of the image.
-            shown: How messages call it.
+            pixels: Of each image.
+            shown: How messages call each of them.
         """
+
+    def score(self, pixels: np.ndarray, shown: str) -> np.ndarray:
+        """As :meth:`score_all`, for one image."""
+        return self.score_all([pixels], [shown])[0]
 
     @abstractmethod
     def set_threads(self, number: int) -> None:
@@ -90,14 +105,34 @@ class BasePredictor(ABC):
         files = iterate(source) if isinstance(source, str | os.PathLike) else ()
         if not isinstance(source, Frame):  # whoever deals them out has measured them all
             self.loader.measure([(f.path, f.number) for f in files])
-        found = self.stream(source)
+        found = _or_raise(self.attempts(iterate(source), ahead=READ_AHEAD))
         return next(found) if is_single(source) else list(found)
 
     def stream(self, source: Source | Iterable[Source]) -> Iterator[Prediction]:
         """Predictions one by one, for what does not fit into memory; ``source`` may be a generator, such as
-        the frames of a video."""
-        for number, image in enumerate(iterate(source)):
-            yield self._predict(image, f'image_{number}')
+        the frames of a camera, of which none is taken before the one before it is predicted (with a ``batch``
+        of one)."""
+        return _or_raise(self.attempts(iterate(source)))
+
+    def attempts(
+        self, images: Iterable[Frame | np.ndarray], ahead: int = 0
+    ) -> Iterator[Prediction | Exception]:
+        """What comes of each image, in order: a prediction, or what was raised.
+
+        Args:
+            images: Frames and arrays.
+            ahead: So many of them are read while those before are computed, besides those of a batch.
+        """
+        batch = 1 if self.tiling else self.batch
+        read = read_ahead(self._read, enumerate(images), ahead + batch - 1)
+        while group := list(islice(read, batch)):
+            loaded = [_value_or_error(value) for _, value in group]
+            scores = iter(self._scored([one for one in loaded if not isinstance(one, Exception)]))
+            for ((number, image), _), one in zip(group, loaded, strict=True):
+                found = one if isinstance(one, Exception) else next(scores)
+                if not isinstance(found, Exception):
+                    found = self._prediction(image, number, one[0], found)
+                yield found
 
     def is_large(self, frame: Frame) -> bool:
         """Whether a frame is to be predicted in bands: it is cut into tiles, and has more pixels than
@@ -131,16 +166,41 @@ class BasePredictor(ABC):
 
         return self.tiling.bands(score, windows.height, windows.width)
 
-    def _predict(self, image: Frame | np.ndarray, name: str) -> Prediction:
-        path = None
+    def _read(self, numbered: tuple[int, Frame | np.ndarray]) -> tuple[np.ndarray, str]:
+        """Pixels of an image, and how messages call it."""
+        number, image = numbered
         if isinstance(image, Frame):
-            path, name = image.path, image.path.stem + image.suffix
-            pixels = self.load(path, image.number)
-        else:
-            pixels = self.load(image)
-        shown = str(path or name)
+            return self.load(image.path, image.number), str(image)
+        return self.load(image), f'image_{number}'
+
+    def _scored(self, loaded: Sequence[tuple[np.ndarray, str]]) -> list[np.ndarray | Exception]:
+        if len(loaded) > 1:
+            with suppress(Exception):  # of which image, comes out below
+                return self.score_all(*zip(*loaded, strict=True))
+        return [_value_or_error(partial(self._whole_or_tiled, *one)) for one in loaded]
+
+    def _whole_or_tiled(self, pixels: np.ndarray, shown: str) -> np.ndarray:
         if self.tiling is None:
-            scores = self.score(pixels, shown)
-        else:
-            scores = self.tiling.apply(lambda part: self.score(part, shown), pixels)
+            return self.score(pixels, shown)
+        return self.tiling.apply(lambda part: self.score(part, shown), pixels)
+
+    def _prediction(
+        self, image: Frame | np.ndarray, number: int, pixels: np.ndarray, scores: np.ndarray
+    ) -> Prediction:
+        path = image.path if isinstance(image, Frame) else None
+        name = f'image_{number}' if path is None else path.stem + image.suffix
         return Prediction(name, scores, self.threshold, path, pixels, self.min_area)
+
+
+def _value_or_error(value: Callable[[], Any]) -> Any:
+    try:
+        return value()
+    except Exception as e:
+        return e
+
+
+def _or_raise(attempts: Iterator[Prediction | Exception]) -> Iterator[Prediction]:
+    for attempt in attempts:
+        if isinstance(attempt, Exception):
+            raise attempt
+        yield attempt

@@ -2,13 +2,15 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from inspect import signature
+from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,18 +21,22 @@ import madnet
 from madnet.classical.detectors import DETECTORS
 from madnet.errors import UserError
 from madnet.files import CannotWrite, write_whole
+from madnet.overlap import InTurn
 from madnet.progress import progress_bar
 from madnet.records import get_pretrained, list_pretrained, list_registered
 
-from .base_predictor import BasePredictor
+from .base_predictor import READ_AHEAD, BasePredictor
 from .classical_predictor import ClassicalPredictor
 from .inputs import Frame, list_frames, unique_names
 from .large_frame import predict_large
 from .onnx_predictor import OnnxPredictor
 from .outputs import PER_IMAGE, image_files, parse_formats, record, write_tables
+from .prediction import Prediction
 
 # A record; or what is wrong with the image; or None: it was not reached.
 _Outcome: TypeAlias = dict[str, Any] | str | None
+#: Predictions that wait to be drawn and written.
+_WAITING = 8
 
 
 def predict_files(
@@ -40,6 +46,7 @@ def predict_files(
     out: str | os.PathLike = 'predictions',
     formats: str = 'png,csv,json',
     jobs: int = 1,
+    threads: int | None = None,
     options: list[str] | None = None,
     **how: Any,
 ) -> list[dict[str, Any]]:
@@ -58,6 +65,7 @@ def predict_files(
         out: Folder for the results, made where it is missing.
         formats: Words of :data:`~madnet.inference.outputs.FORMATS` with commas.
         jobs: Processes among which the images are shared out.
+        threads: Threads that compute, in each process; None: one a core, shared out among the processes.
         options: ``KEY=VALUE`` pairs that override the config.
         how: Further arguments of :class:`~madnet.inference.Predictor`, or of
             :class:`~madnet.inference.OnnxPredictor` for an exported network.
@@ -81,16 +89,20 @@ def predict_files(
         raise UserError(f'--out {out}: is a file, expected a folder.')
     if jobs < 1:
         raise UserError(f'--jobs: found {jobs}, expected one process or more.')
+    if threads is not None and threads < 1:
+        raise UserError(f'--threads: found {threads}, expected 1 or more.')
     make = _maker(model, {'checkpoint': checkpoint, 'options': options, **how})
     # Also with several processes: what is wrong with the detector is told before they start.
     predictor = make()
+    if threads is not None:
+        predictor.set_threads(threads)
     predictor.loader.measure([(f.path, f.number) for f in frames])
     make.keywords['value_range'] = predictor.loader.value_range
     if jobs > 1:
         with suppress(Exception):  # what holds for all images, such as a dark range, is said here, once
             predictor.load(frames[0].path, frames[0].number)
     work = list(zip(frames, names, strict=True))
-    outcomes, stopped = _predict_all(make, predictor, jobs, out, kinds, work)
+    outcomes, stopped = _predict_all(make, predictor, jobs, threads, out, kinds, work)
     records = [outcome for outcome in outcomes if isinstance(outcome, dict)]
     unreadable = [
         {'file': str(frame), 'reason': outcome}
@@ -155,6 +167,7 @@ def _predict_all(
     make: partial[BasePredictor],
     predictor: BasePredictor,
     jobs: int,
+    threads: int | None,
     out: Path,
     kinds: Sequence[str],
     work: list[tuple[Frame, str]],
@@ -164,10 +177,9 @@ def _predict_all(
     try:
         with _interrupted_by_sigterm():
             if jobs == 1:
-                for number, task in enumerate(progress_bar(work, what='predict')):
-                    outcomes[number] = _predict(predictor, out, kinds, *task)
+                _in_turn(predictor, out, kinds, work, outcomes)
             else:
-                _in_processes(make, jobs, out, kinds, work, outcomes)
+                _in_processes(make, jobs, threads, out, kinds, work, outcomes)
     except KeyboardInterrupt as e:
         return outcomes, e
     except UserError as e:
@@ -181,17 +193,83 @@ def _predict_all(
     return outcomes, UserError(reason)
 
 
+def _in_turn(
+    predictor: BasePredictor,
+    out: Path,
+    kinds: Sequence[str],
+    work: list[tuple[Frame, str]],
+    outcomes: list[_Outcome],
+) -> None:
+    """Put the outcome for each task of ``work`` into its place, as far as it was reached, whatever ends it.
+
+    While an image is computed, the next ones are read and those before it are drawn and written.
+    """
+    numbers = iter(range(len(work)))
+    writing = InTurn(_WAITING)
+    with _switching_quickly(), progress_bar(total=len(work), what='predict') as bar:
+        try:
+            for large, tasks in groupby(work, lambda task: _is_large(predictor, task[0])):
+                frames = (frame for frame, _ in tasks)
+                if large:
+                    for _ in frames:
+                        number = next(numbers)
+                        outcomes[number] = _predict(predictor, out, kinds, *work[number])
+                        bar.update()
+                    continue
+                with closing(predictor.attempts(frames, READ_AHEAD)) as attempts:
+                    for attempt in attempts:
+                        number = next(numbers)
+                        writing.call(_write_into, outcomes, number, attempt, out, kinds, *work[number])
+                        bar.update()
+        finally:
+            writing.finish()
+
+
+@contextmanager
+def _switching_quickly() -> Iterator[None]:
+    """A network of small operators gives Python's lock away and wants it back hundreds of times an image; a
+    thread that draws keeps it for a whole switch interval each time, 5 ms unless told otherwise."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def _is_large(predictor: BasePredictor, frame: Frame) -> bool:
+    with suppress(UserError):  # which reading it will raise again
+        return predictor.is_large(frame)
+    return False
+
+
 def _predict(
     predictor: BasePredictor, out: Path, kinds: Sequence[str], frame: Frame, name: str
 ) -> dict[str, Any] | str:
-    """Write an image's files; returns its record, or what is wrong with it."""
+    """Predict an image and write its files; returns its record, or what is wrong with it."""
     try:
         if predictor.is_large(frame):
             return predict_large(predictor, frame, out, kinds, name)
-        prediction = predictor(frame)
-        files, found = image_files(out, kinds, prediction, name), record(prediction, name)
+        attempt = predictor(frame)
     except CannotWrite:
         raise
+    except Exception as e:
+        attempt = e
+    return _write(attempt, out, kinds, frame, name)
+
+
+def _write_into(outcomes: list[_Outcome], number: int, *task: Any) -> None:
+    outcomes[number] = _write(*task)
+
+
+def _write(
+    attempt: Prediction | Exception, out: Path, kinds: Sequence[str], frame: Frame, name: str
+) -> dict[str, Any] | str:
+    """Write an image's files; returns its record, or what is wrong with it."""
+    try:
+        if isinstance(attempt, Exception):
+            raise attempt
+        files, found = image_files(out, kinds, attempt, name), record(attempt, name)
     except UserError as e:
         return str(e)
     except MemoryError:
@@ -206,6 +284,7 @@ def _predict(
 def _in_processes(
     make: partial[BasePredictor],
     jobs: int,
+    threads: int | None,
     out: Path,
     kinds: Sequence[str],
     work: list[tuple[Frame, str]],
@@ -220,7 +299,8 @@ def _in_processes(
     # A process that was forked after torch has started its threads may hang.
     context = get_context('spawn')
     jobs = min(jobs, len(work))
-    pool = ProcessPoolExecutor(jobs, context, initializer=_start_process, initargs=(make, jobs))
+    threads = threads or max(1, (os.cpu_count() or 1) // jobs)
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start_process, initargs=(make, threads))
     futures: list[Future] = []
     try:
         with _ignoring_sigint():
@@ -257,9 +337,8 @@ def _ignoring_sigint():
     return _handling(signal.SIGINT, signal.SIG_IGN)
 
 
-def _start_process(make: partial[BasePredictor], jobs: int) -> None:
+def _start_process(make: partial[BasePredictor], threads: int) -> None:
     global _predictor
-    threads = max(1, (os.cpu_count() or 1) // jobs)
     cv2.setNumThreads(threads)
     _predictor = make()
     _predictor.set_threads(threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class OnnxPredictor(BasePredictor):
         tile, overlap: As in :class:`~madnet.inference.Predictor`.
         value_range: Grey values that become black and white, or ``'auto'``; None for what the file says.
         min_area: Pixels; components that are smaller are no targets.
+        batch: Images that are read before those of one size are computed together.
         threads: How many threads compute; None for one a core.
         provider: ONNX Runtime's execution provider.
 
@@ -46,6 +48,7 @@ class OnnxPredictor(BasePredictor):
         overlap: int | None = None,
         value_range: ValueRange = None,
         min_area: int = 1,
+        batch: int = 1,
         threads: int | None = None,
         provider: str = 'CPUExecutionProvider',
     ):
@@ -53,7 +56,7 @@ class OnnxPredictor(BasePredictor):
         shown = 'exported network' if isinstance(file, bytes) else str(file)
         self._session = _session(self._content, threads, provider, shown)
         self.info = _info(self._session, shown)
-        super().__init__(self.info.threshold if threshold is None else threshold, min_area)
+        super().__init__(self.info.threshold if threshold is None else threshold, min_area, batch)
         self._loader = FrameLoader(self.info.channels, value_range or _range(self.info))
         self.tiling = make_tiling(tile, overlap, aligned=self.info.size is None)
 
@@ -72,17 +75,33 @@ class OnnxPredictor(BasePredictor):
     def set_threads(self, number: int) -> None:
         self._session = _session(self._content, number, self._provider, self.name)
 
-    def score(self, pixels: np.ndarray, shown: str) -> np.ndarray:
-        height, width = pixels.shape[:2]
+    def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[np.ndarray]:
+        frames = [self._frame(*one) for one in zip(pixels, shown, strict=True)]
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for number, frame in enumerate(frames):
+            alike.setdefault(frame.shape, []).append(number)
+        output = 'scores' if self.info.size is None else 'logits'
+        found = {}
+        for numbers in alike.values():
+            maps = self._session.run([output], {'frames': np.stack([frames[number] for number in numbers])})[
+                0
+            ]
+            found.update(zip(numbers, maps[:, 0], strict=True))
+        return [self._scores(found[number], *image.shape[:2]) for number, image in enumerate(pixels)]
+
+    def _frame(self, pixels: np.ndarray, shown: str) -> np.ndarray:
+        """Pixels (H, W, C) → what the network takes, (C, h, w) float32."""
         if self.info.size is not None:
             pixels = pil_resize(pixels, tuple(self.info.size[::-1]))
         self._check_size(pixels, shown)
-        frames = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
+        return pixels.transpose(2, 0, 1).astype(np.float32)
+
+    def _scores(self, given: np.ndarray, height: int, width: int) -> np.ndarray:
+        """What the network gives, (h, w) → scores (H, W)."""
         if self.info.size is None:
-            return self._session.run(['scores'], {'frames': frames})[0][0, 0]
-        logits = self._session.run(['logits'], {'frames': frames})[0][0, 0]
+            return given
         aligned = self.info.align_corners
-        logits = _bilinear(_bilinear(logits, height, aligned).T, width, aligned).T
+        logits = _bilinear(_bilinear(given, height, aligned).T, width, aligned).T
         return (0.5 + 0.5 * np.tanh(0.5 * logits)).astype(np.float32)
 
     def _check_size(self, pixels: np.ndarray, shown: str) -> None:

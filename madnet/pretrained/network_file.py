@@ -50,10 +50,12 @@ def network_bytes(model: nn.Module, description: Mapping[str, Any], info: Export
         model: The network with its weights, which stays as it is.
         description: Of :func:`describe_network`.
         info: What the file says of itself; ``dtype`` is what floating-point weights are stored as.
-        folded: Whether to fold what inference does not need apart.
+        folded: Whether to fold what inference does not need apart, for the layout of memory that convolutions
+            are quickest in (channels-last).
     """
     import safetensors.torch
 
+    description = {**description, 'channels_last': folded or bool(description.get('channels_last'))}
     twin, _ = build_network(description)
     twin.load_state_dict(model.state_dict())
     if folded:
