@@ -94,6 +94,10 @@ def test_a_batch_is_the_frames_one_by_one(tmp_path):
     assert scores.shape == logits.shape == (3, 1, 70, 90)
     for frame, score in zip(frames, scores, strict=True):
         np.testing.assert_allclose(score[0], predictor(frame[0].astype(np.uint8)).score_map, atol=1e-4)
+    images = [scene(70, 90), scene(64, 48, seed=1), scene(70, 90, seed=2)]
+    together = OnnxPredictor(tmp_path / 'nano.onnx', batch=3, threads=1)(images)
+    for image, found in zip(images, together, strict=True):
+        np.testing.assert_allclose(found.score_map, predictor(image).score_map, atol=1e-4)
 
 
 def test_normalising_by_each_images_own_statistics_is_exported(predictor_of, tmp_path):

@@ -17,6 +17,7 @@ from madnet.engine.test import run_test
 from madnet.errors import UserError
 from madnet.inference import Prediction, Predictor
 from madnet.inference.command import predict_files
+from madnet.inference.inputs import Frame
 
 MMSEG = """
 norm_cfg = dict(type='BN')
@@ -304,3 +305,34 @@ def test_scores_that_are_nan_are_refused(detectors, image_set, tmp_path):
     torch.save(broken, tmp_path / 'nan.pth')
     with pytest.raises(UserError, match='NaN'):
         Predictor(config, tmp_path / 'nan.pth')(image_set / 'test' / 'images' / 'test0.png')
+
+
+def test_images_in_batches_are_those_one_by_one(tmp_path):
+    """Also of several sizes, and with one among them that cannot be read."""
+    paths = [tmp_path / f'{n}.png' for n in range(5)]
+    for number, path in enumerate(paths):
+        cv2.imwrite(str(path), scene(40 + 8 * (number // 2), 56, seed=number))
+    paths[3].write_text('no image')
+    alone = Predictor('madnet_nano', device='cpu')
+    for together in (False, True):
+        several = Predictor('madnet_nano', device='cpu', batch=3)
+        several.model.test_cfg.together = together  # as on a GPU
+        found = list(several.attempts(map(Frame, paths), ahead=2))
+        assert isinstance(found.pop(3), UserError)
+        for prediction, path in zip(found, [p for p in paths if p is not paths[3]], strict=True):
+            expected = alone(path)
+            assert prediction.name == expected.name
+            np.testing.assert_allclose(prediction.score_map, expected.score_map, atol=together * 1e-5)
+
+
+def test_a_stream_takes_no_frame_before_the_last_is_predicted():
+    taken = []
+
+    def camera():
+        for number in range(3):
+            taken.append(number)
+            yield scene(40, 40, seed=number)
+
+    for number, prediction in enumerate(Predictor('tophat').stream(camera())):
+        assert taken == list(range(number + 1))
+        assert prediction.name == f'image_{number}'
