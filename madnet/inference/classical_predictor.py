@@ -1,5 +1,6 @@
 """Prediction with a training-free detector, without PyTorch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -31,7 +32,7 @@ class ClassicalPredictor(BasePredictor):
     def __init__(
         self, method: str, threshold: float = 0.5, value_range: ValueRange = None, min_area: int = 1
     ):
-        super().__init__(threshold, min_area)
+        super().__init__(threshold, min_area, batch=1)
         self._detector, self._rule = get_detector(method), get_rule(DEFAULT_RULE)
         self._loader = FrameLoader(1, value_range)
 
@@ -50,5 +51,5 @@ class ClassicalPredictor(BasePredictor):
     def set_threads(self, number: int) -> None:
         cv2.setNumThreads(number)
 
-    def score(self, pixels: np.ndarray, shown: str) -> np.ndarray:
-        return self._rule.to_unit(self._detector(pixels))
+    def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[np.ndarray]:
+        return [self._rule.to_unit(self._detector(image)) for image in pixels]
