@@ -54,7 +54,7 @@ def test_what_a_call_raises_comes_with_the_next_and_ends_all():
     beside.finish()
 
 
-def test_values_come_in_order_and_errors_in_their_places():
+def test_values_come_in_order_and_what_fails_in_its_place():
     def half(n):
         if n % 5 == 4:
             raise ValueError(n)
