@@ -17,7 +17,8 @@ from madnet.progress import progress_bar
 RATIO, FREE = 200, 1 << 28
 MAX_FILES = 2_000_000
 _BLOCK = 1 << 20
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+#: What an archive's own names and offsets can lead to; any other error that has a number is the system's.
+_OF_THE_ARCHIVE = {None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL}
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 _OTHERS = {b'Rar!': 'RAR', b"7z\xbc\xaf'": '7-Zip'}
 
@@ -80,7 +81,7 @@ def unpack(archive: Path, folder: Path, limit: int = 64 << 30) -> None:
                 f'{archive}: {_kind(archive)}; expected a folder, a zip or a tar file (gz, bz2, xz).'
             )
     except _DAMAGED as error:
-        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        if isinstance(error, OSError) and error.errno not in _OF_THE_ARCHIVE:
             raise OSError(error.errno, error.strerror, str(folder)) from None
         raise UserError(f'{archive}: a damaged archive ({error or type(error).__name__}).') from None
 

@@ -27,6 +27,7 @@ val_dataloader = dict(dataset=dict(length=2, size=48))
 train_cfg = dict(max_epochs={epochs})
 visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 default_hooks = dict(overlay=dict(interval=1000))
+loader_timeout = 45  # one of two that is killed before they have met never comes: the other waits so long
 """
 #: What differs between two equal runs: times of day, durations, and the text of the config, for its folder.
 THEIR_OWN = {
