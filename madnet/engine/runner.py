@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -28,6 +29,7 @@ from madnet.engine.checkpoint_file import read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
 from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes
 from madnet.engine.speed import batch_for_gpu, make_fast, tuning_for
+from madnet.engine.watch import Watch
 from madnet.engine.workers import keep_workers_until_saved
 from madnet.errors import RunFailed, UserError
 from madnet.files import replacing
@@ -70,15 +72,32 @@ class _LogStream:
 
 
 def _meet(seconds: float | None) -> None:
-    """Join the processes that torchrun's variables speak of; torch would wait for them for half an hour."""
+    """Join the processes that torchrun's variables speak of.
+
+    torch would wait for them for half an hour; and where the first one is killed while others connect to it,
+    it tries again for longer than it was told to wait.
+    """
+
+    def missing(why: object = 'the first one does not answer') -> RunFailed:
+        return RunFailed(
+            f'another of the {os.environ["WORLD_SIZE"]} processes has not come in {seconds} s ({why}). See '
+            'what became of it; --cfg-options loader_timeout=600 waits longer.'
+        )
+
+    def due(_, waited: float) -> RunFailed | None:
+        return missing() if seconds is not None and waited > seconds + 2 else None
+
     wait = distributed.constants.default_pg_timeout if seconds is None else timedelta(seconds=seconds)
+    watch = (
+        Watch(due, {RunFailed: 1}, grace=2) if threading.current_thread() is threading.main_thread() else None
+    )
     try:
         store, rank, processes = next(distributed.rendezvous('env://', timeout=wait))
     except distributed.DistStoreError as e:
-        raise RunFailed(
-            f'another of the {os.environ["WORLD_SIZE"]} processes has not come in {seconds} s ({e}). See '
-            'what became of it; --cfg-options loader_timeout=600 waits longer.'
-        ) from None
+        raise missing(e) from None
+    finally:
+        if watch is not None:
+            watch.end()
     store.set_timeout(distributed.constants.default_pg_timeout)
     distributed.init_process_group('gloo', store=store, rank=rank, world_size=processes)
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from madnet.errors import RunFailed
+
 #: Free bytes of /dev/shm below which it is called full: a batch of 16 crops of 512 px takes about 24 MB.
 _LITTLE = 32 << 20
 
@@ -72,7 +74,8 @@ class Watch:
             if self._error is not None:
                 signal.pthread_kill(self._main, signal.SIGALRM)
                 if not self._ended.wait(self._grace):
-                    say(str(self._error))
+                    failed = isinstance(self._error, RunFailed)
+                    say(f'failed: {self._error}' if failed else str(self._error))
                     os._exit(self._codes[type(self._error)])
                 return
 

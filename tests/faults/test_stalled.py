@@ -5,6 +5,7 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -275,3 +276,28 @@ def test_the_other_process_stops_within_a_minute(tiny_config, tmp_path, reposito
     assert '--resume' in last
     assert ('has ended or is cut off' if how == signal.SIGKILL else 'likely to be stopped') in last
     assert read_checkpoint(tmp_path / 'w' / LAST)['meta']['epoch'] >= 1
+
+
+def test_a_first_process_that_accepts_and_says_nothing_is_not_waited_for(tiny_config, tmp_path, repository):
+    """As one that was killed, and whose port somebody else has: torch's own waiting begins again and again."""
+    config = tmp_path / 'short.py'
+    config.write_text(tiny_config.read_text() + 'loader_timeout = 3\n')
+    with socket.create_server(('127.0.0.1', 0)) as silent:
+        meeting = {**RANKS, 'MASTER_PORT': str(silent.getsockname()[1]), 'RANK': '1', 'LOCAL_RANK': '1'}
+        command = [sys.executable, 'tools/train.py', str(config), '--work-dir', str(tmp_path / 'run')]
+        process = subprocess.Popen(
+            [*command, '--launcher', 'pytorch'],
+            cwd=repository,
+            env={**os.environ, **meeting, 'MASTER_ADDR': '127.0.0.1'},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        silent.accept()
+        begun = time.monotonic()
+        _, said = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 15
+    assert process.returncode == FAILED
+    lines = [line for line in said.splitlines() if line.startswith('failed: ')]
+    assert len(lines) == 1
+    assert 'of the 2 processes has not come in 3 s' in lines[0]
