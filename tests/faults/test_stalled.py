@@ -279,7 +279,7 @@ def test_the_other_process_stops_within_a_minute(tiny_config, tmp_path, reposito
 
 
 def test_a_first_process_that_accepts_and_says_nothing_is_not_waited_for(tiny_config, tmp_path, repository):
-    """As one that was killed, and whose port somebody else has: torch's own waiting begins again and again."""
+    """As one that was killed, and whose port is somebody else's: torch itself tries again and again."""
     config = tmp_path / 'short.py'
     config.write_text(tiny_config.read_text() + 'loader_timeout = 3\n')
     with socket.create_server(('127.0.0.1', 0)) as silent:
