@@ -32,6 +32,7 @@ class ImageCounts:
         pd_fa: (2, T) matched targets and false pixels at ``PD_FA_THRESHOLDS``.
         roc_counter: (4, 11) of :func:`~madnet.evaluation.curves.eleven_counts`.
         found: (k,) rows :data:`~madnet.evaluation.boxes.DETECTION`.
+        predicted_rows: (m,) rows :data:`~madnet.evaluation.targets.PREDICTED`; None where not collected.
         target_rows: (n,) rows :data:`~madnet.evaluation.strata.TARGET`; none where they are not collected.
     """
 
@@ -51,6 +52,7 @@ class ImageCounts:
     pd_fa: np.ndarray | None = None
     roc_counter: np.ndarray | None = None
     found: np.ndarray | None = None
+    predicted_rows: np.ndarray | None = None
     target_rows: np.ndarray | None = None
 
 
@@ -113,11 +115,14 @@ def _extended(
     pred = view.predicted_components(protocol.target_prediction)
     counts: dict[str, object] = {'hierarchy': hierarchy_counts(targets, pred, radius=protocol.radius)}
     counts['target_rows'] = np.empty(0, TARGET)
+    if image is not None and np.shape(image)[:2] != view.mask.shape:
+        image = None
+    match = view.match(protocol) if protocol.matching else None
+    if match is not None:
+        counts['predicted_rows'] = view.describe(pred, None if image is None else np.asarray(image))
+        counts['predicted_rows']['matched'][match.pairs[:, 1]] = 1
     if len(targets):
-        scr = np.full(len(targets), nan)
-        if image is not None and np.shape(image)[:2] == view.mask.shape:
-            scr = local_scr(np.asarray(image), targets)
-        match = view.match(protocol) if protocol.matching else None
+        scr = np.full(len(targets), nan) if image is None else local_scr(np.asarray(image), targets)
         counts['target_rows'] = target_rows(targets, pred, match, scr)
     if boxes:
         counts['found'] = detections(view.prob, pred) if len(pred) else np.empty(0, DETECTION)

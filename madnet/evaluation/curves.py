@@ -40,6 +40,14 @@ PD_FA_THRESHOLDS = (0.01, *(k / 40 for k in range(1, 40)), 0.99)
 ELEVEN_THRESHOLDS = tuple(k / 10 for k in range(11))
 
 
+def _bin_middles() -> np.ndarray:
+    """(BINS,) the probability that stands for each bin; those of the lowest bin count as 0."""
+    upper = np.append(THRESHOLDS[1:].astype(np.float64), 1.0)
+    middles = (np.maximum(THRESHOLDS, 0) + upper) / 2
+    middles[0], middles[-1] = 0, 1
+    return middles
+
+
 def score_bins(prob: np.ndarray) -> np.ndarray:
     """The bin of every probability: (H, W) float32 in 0–1 → (H, W) int32 in 0..BINS−1."""
     bins = _steps(prob)
@@ -112,6 +120,36 @@ class ScoreHistogram:
         if not len(roc['fpr']):
             return nan
         return float((np.diff(roc['fpr']) * (roc['tpr'][1:] + roc['tpr'][:-1]) / 2).sum())
+
+    def roc_3d(self) -> dict[str, float]:
+        """The areas of the 3-D ROC curve (detection and false alarm over threshold) and what is made of them.
+
+        C.-I. Chang, "An effective evaluation tool for hyperspectral target detection: 3D receiver operating
+        characteristic curve analysis", IEEE TGRS 59 (2021). The area of a rate over the threshold is the mean
+        score of those pixels.
+
+        Returns:
+            ``AUC(D,F)``, the ROC curve's; ``AUC(D,tau)``, high where targets score high; ``AUC(F,tau)``, low
+            where the background scores low; and by them ``AUC_TD``, ``AUC_BS``, ``AUC_TDBS``, ``AUC_ODP``,
+            ``AUC_OD`` and ``AUC_SNPR``. NaN without both classes.
+        """
+        area, middles = self.auc(), _bin_middles()
+        background = self.total - self.positive
+        detected, false = (
+            float(counts @ middles / counts.sum()) if counts.sum() else nan
+            for counts in (self.positive, background)
+        )
+        return {
+            'AUC(D,F)': area,
+            'AUC(D,tau)': detected,
+            'AUC(F,tau)': false,
+            'AUC_TD': area + detected,
+            'AUC_BS': area - false,
+            'AUC_TDBS': detected - false,
+            'AUC_ODP': detected + 1 - false,
+            'AUC_OD': area + detected - false,
+            'AUC_SNPR': detected / false if false else nan,
+        }
 
     def lost_order(self) -> tuple[float, float]:
         """The least and the greatest AUC by scores that rank the pixels of the lowest bin in use one by one:

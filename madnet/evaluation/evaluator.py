@@ -16,6 +16,7 @@ from madnet.evaluation.curves import ScoreHistogram
 from madnet.evaluation.metrics import SetCounts, image_rows, set_details, set_metrics
 from madnet.evaluation.protocols import Protocol, ProtocolLike, get_protocols
 from madnet.evaluation.strata import TARGET
+from madnet.evaluation.targets import PREDICTED
 from madnet.evaluation.view import View
 
 
@@ -121,7 +122,8 @@ class Evaluator:
         if net_logits is not None:
             net_logits = as_scores(net_logits, f'{name}: logits', True)
             base_size = base_size or net_logits.shape
-        own = View(scores, mask, from_logits)
+        same_size = net_logits is not None and net_logits.shape == scores.shape
+        own = View(scores, mask, from_logits, net_logits if same_size else None)
         views: dict[tuple, View] = {}
         counts: dict[str, ImageCounts] = {}
         shares: dict[tuple, tuple] = {}
@@ -187,8 +189,10 @@ class Evaluator:
             ``{'native': {'IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'Fa', 'targets', 'images', 'AUC',
             'AP', …}, …}`` as fractions, and ``false_per_image``, components; NaN for what a protocol does not
             define, and for Pd without targets.
-            ``extended`` protocols add hIoU with its error shares, ``Sp`` of LimitIRSTD and, with ``boxes``,
-            ``AP50``, ``AP50-95`` and ``AP_centre``.
+            ``extended`` protocols add hIoU with its error shares, ``Sp`` of LimitIRSTD, ``Pd@1e-4``,
+            ``Pd@1e-5`` and ``Pd@1e-6`` (the highest Pd at an Fa of at most so much, detections being ranked),
+            ``AUC_rank`` (how well the rank tells hits from false alarms) and, with ``boxes``, ``AP50``,
+            ``AP50-95`` and ``AP_centre``.
 
         Raises:
             UserError: No image was scored.
@@ -206,8 +210,9 @@ class Evaluator:
             Per protocol: ``intervals`` (95 %: ``{'IoU': [low, high], …}``); with ``curves``: ``roc``
             (``threshold, fpr, tpr``), ``pr`` (``threshold, recall, precision``) and ``best_threshold``
             (``threshold, IoU``); for ``extended`` protocols ``pd_fa`` (``threshold, Pd, Fa``) and ``strata``
-            (``size, scr, count``, each a list of rows); for ``abc`` its ``eleven`` (``threshold, recall,
-            precision, tpr, fpr``).
+            (``size, scr, count``, each a list of rows), and ``ranked`` (``threshold, Pd, Fa`` of
+            :func:`~madnet.evaluation.ranking.ranked_curve`); for ``abc`` its ``eleven`` (``threshold,
+            recall, precision, tpr, fpr``).
 
         Raises:
             UserError: No image was scored.
@@ -241,6 +246,11 @@ class Evaluator:
     def images(self, protocol: str) -> dict[str, np.ndarray]:
         """Per-image counts by column, and ``IoU`` under the protocol's rules, in the order of ``names``."""
         return self.counted(protocol).columns()
+
+    def predicted(self, protocol: str) -> dict[str, np.ndarray]:
+        """The columns of :data:`~madnet.evaluation.targets.PREDICTED` for an ``extended`` protocol's
+        detections, and ``image``, which indexes ``names``."""
+        return self.counted(protocol).rows('predicted_rows', PREDICTED)
 
     def targets(self, protocol: str) -> dict[str, np.ndarray]:
         """The columns of :data:`~madnet.evaluation.strata.TARGET` for an ``extended`` protocol's targets, and

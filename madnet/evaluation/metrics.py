@@ -15,7 +15,9 @@ from madnet.evaluation.hiou import HierarchyCounts, hierarchical_iou
 from madnet.evaluation.limitirstd import limitirstd_score
 from madnet.evaluation.pixel import image_iou, iou, mean, precision_recall_f1, ratio, whole
 from madnet.evaluation.protocols import Protocol
+from madnet.evaluation.ranking import BUDGETS, ranked_curve, separation, within_budget
 from madnet.evaluation.strata import TARGET, by_count, by_scr, by_size
+from madnet.evaluation.targets import PREDICTED
 
 #: The counts of an image that are one number.
 COUNTS = tuple(field.name for field in fields(ImageCounts) if field.type in (int, float))
@@ -48,8 +50,8 @@ class SetCounts:
         """The rows of all images by column, and ``image``: the position of each row's image in the order.
 
         Args:
-            of: ``'target_rows'`` or ``'found'``.
-            kind: ``TARGET`` or ``DETECTION``.
+            of: ``'target_rows'``, ``'predicted_rows'`` or ``'found'``.
+            kind: ``TARGET``, ``PREDICTED`` or ``DETECTION``.
             order: Of the images; default as they come.
         """
         parts = [getattr(self.images[i], of) for i in (range(len(self.images)) if order is None else order)]
@@ -87,6 +89,10 @@ def set_metrics(counted: SetCounts) -> dict[str, float]:
         hierarchies = zip(*(image.hierarchy for image in counted.images), strict=True)
         result |= hierarchical_iou(HierarchyCounts(*map(fsum, hierarchies)))
         result |= limitirstd_score(result['IoU'], result['Pd'], result['Fa'])
+        if protocol.matching:
+            curve = detections_curve(counted)
+            result |= {f'Pd@{b:.0e}'.replace('e-0', 'e-'): within_budget(curve, b)['Pd'] for b in BUDGETS}
+            result['AUC_rank'] = separation(*_ranked(counted))
         if counted.images[0].found is not None:
             # AP breaks ties by image: numbered by name, they do not depend on the order of scoring.
             order = sorted(range(len(counted.names)), key=counted.names.__getitem__)
@@ -113,11 +119,32 @@ def set_details(counted: SetCounts, resamples: int = 1000, points: int = 200) ->
     if protocol.extended:
         if histogram is not None:
             details['pd_fa'] = _pd_fa(counted.images)
+            if protocol.matching:
+                curve = {k: v[1:] for k, v in detections_curve(counted).items()}
+                details['ranked'] = thin(curve, 'Fa', points)
         targets = counted.rows('target_rows', TARGET)
         details['strata'] = {'size': by_size(targets), 'scr': by_scr(targets), 'count': by_count(columns)}
     if protocol.roc_counter and histogram is not None:
         details['eleven'] = _eleven(counted.images, protocol)
     return details
+
+
+def detections_curve(counted: SetCounts) -> dict[str, np.ndarray]:
+    """Pd against Fa of a set's detections by rank, see :func:`~madnet.evaluation.ranking.ranked_curve`; by
+    logit where an image was not given."""
+    scores, hits = _ranked(counted)
+    targets, pixels = (
+        sum(getattr(image, name) for image in counted.images) for name in ('targets', 'pixels')
+    )
+    areas = counted.rows('predicted_rows', PREDICTED)['area']
+    return ranked_curve(scores, areas, hits, targets, pixels)
+
+
+def _ranked(counted: SetCounts) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of all detections, and whether each is a hit."""
+    rows = counted.rows('predicted_rows', PREDICTED)
+    scores = rows['logit'] if np.isnan(rows['rank']).any() else rows['rank']
+    return scores, rows['matched'] > 0
 
 
 def image_rows(counted: SetCounts) -> list[dict[str, float | int | str]]:

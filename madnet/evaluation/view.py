@@ -12,6 +12,7 @@ from madnet.evaluation.curves import score_bins
 from madnet.evaluation.matching import Match, match_components
 from madnet.evaluation.protocols import LOGIT, Protocol
 from madnet.evaluation.rules import MASK_RULES
+from madnet.evaluation.targets import describe_components
 
 
 class View:
@@ -21,10 +22,15 @@ class View:
         scores: (H, W) float32, probabilities in 0–1 or logits.
         mask: (H, W) uint8 grey values.
         from_logits: What ``scores`` are.
+        logits: (H, W) raw logits, where ``scores`` are what a sigmoid has made of them: it rounds the highest
+            ones to 1.
     """
 
-    def __init__(self, scores: np.ndarray, mask: np.ndarray, from_logits: bool):
+    def __init__(
+        self, scores: np.ndarray, mask: np.ndarray, from_logits: bool, logits: np.ndarray | None = None
+    ):
         self.mask = mask
+        self._logits = scores if from_logits else logits
         self._scores = scores
         self._from_logits = from_logits
         self._cache: dict[tuple, object] = {}
@@ -37,6 +43,12 @@ class View:
     def prob(self) -> np.ndarray:
         """(H, W) float32 in 0–1."""
         return sigmoid(self._scores) if self._from_logits else self._scores
+
+    def describe(self, components: Components, image: np.ndarray | None) -> np.ndarray:
+        """Rows of :func:`~madnet.evaluation.targets.describe_components`, by logits where there are any."""
+        if self._logits is None:
+            return describe_components(self._scores, components, image)
+        return describe_components(self._logits, components, image, from_logits=True)
 
     @cached_property
     def bins(self) -> np.ndarray:

@@ -77,6 +77,7 @@ class Details(Record):
         pr: ``threshold``, ``recall`` and ``precision`` of pixels.
         best_threshold: ``threshold`` and the ``IoU`` there.
         pd_fa: ``threshold``, ``Pd`` and ``Fa``.
+        ranked: The same over the rank of detections, whole ones of which are left out.
         strata: ``size``, ``scr``, ``count`` → rows.
         eleven: The published curves of ``abc``: ``threshold``, ``recall``, ``precision``, ``tpr``, ``fpr``.
     """
@@ -87,6 +88,7 @@ class Details(Record):
     pr: Curve | None = field(default=None, metadata=OMITTED)
     best_threshold: dict[str, float | None] | None = field(default=None, metadata=OMITTED)
     pd_fa: Curve | None = field(default=None, metadata=OMITTED)
+    ranked: Curve | None = field(default=None, metadata=OMITTED)
     strata: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     eleven: Curve | None = field(default=None, metadata=OMITTED)
 

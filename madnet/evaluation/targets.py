@@ -1,0 +1,68 @@
+"""What is known of a predicted component before anybody knows the truth: how sure, how large, how plain."""
+
+import numpy as np
+
+from madnet.evaluation.components import Components
+from madnet.evaluation.strata import local_scr
+
+#: Of a predicted component: pixels; highest and mean logit; local signal-to-clutter ratio (NaN without an
+#: image); the rank, see :func:`rank`; and 1 where it is matched with a target.
+PREDICTED = np.dtype([(n, np.float64) for n in ('area', 'logit', 'mean_logit', 'scr', 'rank', 'matched')])
+
+# Below 1 the next float32 is 1 − 2^-24: what a sigmoid has rounded to 1 counts as that.
+_CLOSEST = 2.0**-24
+
+
+def logits_of(probabilities: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Float64 logits of float32 probabilities: finite, at most 16.6 times the temperature.
+
+    Args:
+        probabilities: In 0–1.
+        temperature: By which the logits were divided before the sigmoid.
+    """
+    p = np.clip(np.asarray(probabilities, np.float64), _CLOSEST, 1 - _CLOSEST)
+    return temperature * (np.log(p) - np.log1p(-p))
+
+
+def rank(logit: np.ndarray, scr: np.ndarray) -> np.ndarray:
+    """By what detections are put in order: the highest logit, times the local signal-to-clutter ratio.
+
+    The network's word alone is the same for most targets and many false alarms; a target that the eye sees
+    stands out of its surroundings as well. Unknown ratios count as 0.
+    """
+    with np.errstate(invalid='ignore'):
+        ranks = np.maximum(logit, 0) * scr
+    return np.where(np.isnan(ranks), 0, ranks)
+
+
+def describe_components(
+    scores: np.ndarray,
+    components: Components,
+    image: np.ndarray | None = None,
+    from_logits: bool = False,
+    temperature: float = 1.0,
+) -> np.ndarray:
+    """(n,) rows :data:`PREDICTED`, none of them matched.
+
+    Args:
+        scores: (H, W) probabilities or logits.
+        components: Of the prediction.
+        image: (H, W) or (H, W, C) grey values of the same size; None: ratios and ranks are NaN.
+        from_logits: Whether ``scores`` are logits.
+        temperature: As of :func:`logits_of`.
+    """
+    rows = np.zeros(len(components), PREDICTED)
+    rows['scr'] = rows['rank'] = np.nan
+    rows['area'] = components.areas
+    if not len(components):
+        return rows
+    inside = components.labels > 0
+    labels, values = components.labels[inside].astype(np.int64) - 1, scores[inside]
+    logits = values.astype(np.float64) if from_logits else logits_of(values, temperature)
+    rows['logit'] = -np.inf
+    np.maximum.at(rows['logit'], labels, logits)
+    rows['mean_logit'] = np.bincount(labels, logits, len(components)) / components.areas
+    if image is not None:
+        rows['scr'] = local_scr(image, components)
+        rows['rank'] = rank(rows['logit'], rows['scr'])
+    return rows
