@@ -19,7 +19,7 @@ class MaskLoss(nn.Module):
         settings: Further arguments of the function.
 
     Attributes:
-        function: (logits, target, valid, **settings) → scalar; all tensors (B, 1, H, W).
+        function: ``(logits, target, valid, **settings)`` → scalar; all tensors (B, 1, H, W).
     """
 
     function: Callable[..., Tensor]
