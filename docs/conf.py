@@ -54,7 +54,9 @@ def folder_pages(app, tree) -> None:
 def redirect(app, exception) -> None:
     """The first page lies in ``docs/``; who opens the folder of the site gets there."""
     if exception is None and app.builder.format == 'html':
-        page = '<!doctype html><meta http-equiv="refresh" content="0; url=docs/index.html"><title>madnet</title>'
+        page = (
+            '<!doctype html><meta http-equiv="refresh" content="0; url=docs/index.html"><title>madnet</title>'
+        )
         (Path(app.outdir) / 'index.html').write_text(page, encoding='utf-8')
 
 
