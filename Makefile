@@ -1,4 +1,4 @@
-# Two targets do everything, also on a machine that has only Python >= 3.10 (with venv) and git:
+# Three targets do everything, also on a machine that has only Python >= 3.10 (with venv) and git:
 #   make demo    train a small MAD-Net on synthetic scenes, test it, draw what it found
 #   make test    run the test suite
 #   make docs    build the site, site/index.html
