@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import madnet
 from madnet.files import read_json
 from madnet.records import Comparison, Costs
 
@@ -97,3 +98,23 @@ def test_the_pages_of_classical_detectors_say_what_was_measured(path):
     as_markdown = runpy.run_path(str(ROOT / 'docs' / 'build' / 'classical.py'))['as_markdown']
     [part] = read_json(path).values()
     assert path.with_suffix('.md').read_text(encoding='utf-8') == as_markdown(part)
+
+
+def test_every_network_can_be_cited():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
+    assert citation['version'] == madnet.__version__
+    cited = {reference['notes'].rpartition('configs/')[2]: reference for reference in citation['references']}
+    papers = {
+        folder: metafile['Collections'][0]['Paper']
+        for folder, metafile in METAFILES.items()
+        if folder not in ('classical', 'hybrids')
+    }
+    assert set(cited) == set(papers)
+    for folder, paper in papers.items():
+        reference = cited[folder]
+        assert reference['title'] == paper['Title']
+        link = reference.get('url') or (f'https://doi.org/{reference["doi"]}' if 'doi' in reference else None)
+        assert link == paper.get('URL')
+        first = reference['authors'][0].get('family-names')
+        assert first is None or paper['By'].startswith(first)
+        assert 'By' not in paper or paper['By'].endswith(str(reference['year']))
