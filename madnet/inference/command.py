@@ -91,7 +91,7 @@ def predict_files(
         raise UserError(f'--jobs: found {jobs}, expected one process or more.')
     if threads is not None and threads < 1:
         raise UserError(f'--threads: found {threads}, expected 1 or more.')
-    make = _maker(model, {'checkpoint': checkpoint, 'options': options, **how})
+    make = predictor_maker(model, checkpoint=checkpoint, options=options, **how)
     # Also with several processes: what is wrong with the detector is told before they start.
     predictor = make()
     if threads is not None:
@@ -143,9 +143,11 @@ def predict_files(
     return records
 
 
-def _maker(model: str, how: dict[str, Any]) -> partial[BasePredictor]:
-    """What makes the predictor, here and in other processes; arguments that are None, False or empty leave it
-    the default."""
+def predictor_maker(model: str, **how: Any) -> partial[BasePredictor]:
+    """What makes the predictor of :func:`predict_files`, here and in other processes.
+
+    Arguments that are None, False or empty leave it the default.
+    """
     given = {name: value for name, value in how.items() if value or (value == 0 and value is not False)}
     if model in DETECTORS and given.keys() <= signature(ClassicalPredictor).parameters.keys():
         return partial(ClassicalPredictor, model, **given)
@@ -154,7 +156,7 @@ def _maker(model: str, how: dict[str, Any]) -> partial[BasePredictor]:
 
         from .predictor import Predictor
 
-        return partial(Predictor, model, **{**given, 'options': parse_options(how['options'])})
+        return partial(Predictor, model, **{**given, 'options': parse_options(how.get('options'))})
     settled = [
         f'--{name.replace("_", "-")}' for name in given if name not in signature(OnnxPredictor).parameters
     ]

@@ -1,0 +1,229 @@
+"""The page of ``madnet demo``, by Gradio: everything comes from this process, nothing from the internet."""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from madnet.errors import UserError
+
+from . import demo
+from .base_predictor import BasePredictor
+from .demo import Demo, Limits
+from .prediction import Prediction
+
+# Read when gradio is imported: it reports nothing, and asks no server for news.
+os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
+os.environ['HF_HUB_OFFLINE'] = '1'
+import gradio as gr
+
+_SCALES = {'1': (1,), '1, 0.7, 0.5': (1, 0.7, 0.5)}
+_FONTS = ['system-ui', 'sans-serif']
+_STYLE = """
+.zoomed { overflow: auto; max-height: 75vh; background: #18191d; border-radius: 6px; }
+.zoomed img { width: 100%; max-width: none; display: block; image-rendering: pixelated; }
+table.targets { border-collapse: collapse; font-variant-numeric: tabular-nums; width: auto; }
+table.targets caption { text-align: left; font-weight: 600; padding: .4rem 0; }
+table.targets td, table.targets th { padding: .25rem .7rem; text-align: right; }
+table.targets img { width: 112px; height: 112px; image-rendering: pixelated; display: block; }
+a.save { margin-right: 1.2rem; }
+"""
+_ZOOM = "zoom => { document.querySelectorAll('.zoomed img').forEach(i => i.style.width = 100 * zoom + '%'); }"
+# A browser that obeys it fetches nothing from elsewhere, whatever a library's page names.
+_POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
+
+
+def serve(
+    models: Mapping[str, Callable[..., BasePredictor]],
+    host: str = '127.0.0.1',
+    port: int | None = None,
+    limits: Limits | None = None,
+    wait: bool = True,
+) -> str:
+    """Serve the page until it is interrupted.
+
+    Args:
+        models: As for :class:`~madnet.inference.demo.Demo`; the first is chosen when the page opens.
+        host: Address to listen on; the default is reached from this machine alone.
+        port: To listen on; None for the first free one from 7860 on.
+        limits: What visitors may ask for.
+        wait: Whether to return only when it is interrupted.
+
+    Returns:
+        Its address.
+
+    Raises:
+        UserError: The first model cannot be made, or the port is not free.
+    """
+    limits = limits or Limits()
+    shown = Demo(models, limits)
+    shown.predictor(next(iter(models)))  # what is wrong with it is said now
+    with tempfile.TemporaryDirectory(prefix='madnet-demo-') as folder:
+        os.environ['GRADIO_TEMP_DIR'] = folder
+        page = make_page(shown)
+        page.queue(max_size=16, default_concurrency_limit=1)
+        try:
+            _, address, _ = page.launch(
+                server_name=host,
+                server_port=port,
+                share=False,
+                quiet=True,
+                show_error=True,
+                ssr_mode=False,
+                prevent_thread_lock=True,
+                max_file_size=f'{limits.megabytes}mb',
+                state_session_capacity=32,
+                enable_monitoring=False,
+                mcp_server=False,
+                footer_links=[],
+                theme=gr.themes.Default(font=_FONTS, font_mono=['monospace']),
+                css=_STYLE,
+                app_kwargs={
+                    'middleware': [(_Guard, (), {'most': 4 * limits.megabytes * 2**20})],
+                    **dict.fromkeys(('docs_url', 'redoc_url', 'openapi_url')),
+                },
+            )
+        except OSError as e:
+            raise UserError(f'--port {port}: {e}.') from None
+        print(f'listening on {address} (Ctrl-C ends it)', flush=True)
+        if wait:
+            try:
+                page.block_thread()
+            finally:
+                page.close()
+    return address
+
+
+class _Guard:
+    """Refuses requests whose body is larger than any that the page sends, and keeps browsers on this page.
+
+    Args:
+        app: What is guarded.
+        most: Bytes.
+    """
+
+    def __init__(self, app: Callable, most: int):
+        self.app, self.most = app, most
+
+    async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
+        if scope['type'] != 'http':
+            await self.app(scope, receive, send)
+            return
+        left = self.most
+        length = dict(scope['headers']).get(b'content-length', b'0')
+        if not length.isdigit() or int(length) > left:
+            words = f'larger than the {self.most // 2**20} MB that are taken at once'.encode()
+            headers = [(b'content-type', b'text/plain'), (b'connection', b'close')]
+            await send({'type': 'http.response.start', 'status': 413, 'headers': headers})
+            await send({'type': 'http.response.body', 'body': words})
+            return
+
+        async def received() -> dict[str, Any]:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get('body', b''))
+            return message if left >= 0 else {'type': 'http.disconnect'}
+
+        async def sent(message: dict[str, Any]) -> None:
+            if message['type'] == 'http.response.start':
+                message['headers'] = [*message.get('headers', ()), (b'content-security-policy', _POLICY)]
+            await send(message)
+
+        await self.app(scope, received, sent)
+
+
+def make_page(shown: Demo) -> gr.Blocks:
+    """The page, for what it computes with."""
+    limits = shown.limits
+    with gr.Blocks(title='madnet', analytics_enabled=False, delete_cache=(300, 1800)) as page:
+        found = gr.State([], time_to_live=1800)
+        gr.Markdown('## Infrared small targets\nDrop frames or a short clip; nothing leaves this machine.')
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                files = gr.File(
+                    file_count='multiple',
+                    file_types=list(demo.ENDINGS),
+                    label=f'Frames or a clip (up to {limits.frames} frames, {limits.megabytes} MB a file)',
+                    height=140,
+                )
+                with gr.Row():
+                    examples = [gr.Button(name, size='sm', min_width=60) for name in demo.EXAMPLES]
+                model = gr.Dropdown(list(shown.models), label='Model', elem_id='model')
+                threshold = gr.Slider(
+                    0, 1, 0.5, step=0.01, label='Threshold of the score', elem_id='threshold'
+                )
+                with gr.Accordion('More', open=False):
+                    views = gr.Radio([1, 2, 4, 8], value=1, label='Mirrored and turned views')
+                    scales = gr.Radio(list(_SCALES), value='1', label='Scales')
+                    measured = gr.Checkbox(label='Black and white by the frames, for 10 to 16 bits')
+                find = gr.Button('Find targets', variant='primary')
+                said = gr.Markdown(elem_id='said')
+                saved = gr.HTML()
+            with gr.Column(scale=3):
+                frame = gr.Slider(1, 2, 1, step=1, label='Frame', visible=False, elem_id='frame')
+                zoom = gr.Slider(1, 8, 1, step=0.5, label='Zoom', elem_id='zoom')
+                with gr.Tabs():
+                    with gr.Tab('Targets'):
+                        picture = gr.HTML()
+                    with gr.Tab('Scores'):
+                        scores = gr.HTML()
+                    with gr.Tab('Surface'):
+                        surface = gr.HTML()
+                table = gr.HTML()
+
+        how = [model, views, scales, measured]
+        views_of_it = [picture, scores, surface, table, saved]
+
+        def predict(names, model, views, scales, measured):
+            return _began(*_clearly(shown.find, names or [], model, views, _SCALES[scales], measured))
+
+        def show_example(name):
+            def predict_example(model, views, scales):
+                return _began(_clearly(shown.example, name, model, views, _SCALES[scales]), 'A made scene.')
+
+            return predict_example
+
+        def show(found, number, threshold, model):
+            return _views(found, int(number), threshold, model)
+
+        showing = {'fn': show, 'inputs': [found, frame, threshold, model], 'outputs': views_of_it}
+        begun = {'outputs': [found, said, frame]}
+        find.click(predict, [files, *how], **begun, api_name='find').success(**showing, api_name='show')
+        files.upload(predict, [files, *how], **begun, api_name=False).success(**showing, api_name=False)
+        for button in examples:
+            button.click(show_example(button.value), how[:3], **begun, api_name=False).success(
+                **showing, api_name=False
+            )
+        for slider in (threshold, frame):
+            slider.input(**showing, trigger_mode='always_last', show_progress='hidden', api_name=False)
+        zoom.input(None, [zoom], js=_ZOOM)
+    return page
+
+
+def _clearly(function: Callable, *args: Any) -> Any:
+    """Call a function, with what it refuses as a notice on the page."""
+    try:
+        return function(*args)
+    except UserError as e:
+        raise gr.Error(str(e), duration=None, print_exception=False) from None
+
+
+def _began(found: list[Prediction], words: str) -> tuple:
+    slider = gr.Slider(1, max(2, len(found)), 1, step=1, visible=len(found) > 1)
+    return found, words, slider
+
+
+def _views(found: list[Prediction], number: int, threshold: float, model: str) -> list[str]:
+    if not found:
+        return [''] * 5
+    found = [replace(prediction, threshold=threshold) for prediction in found]
+    one = found[min(number, len(found)) - 1]
+    return [
+        demo.picture_html(demo.marked(one), 'overlay', f'{one.name} with its targets'),
+        demo.picture_html(demo.score_picture(one), 'scores', f'{one.name}: scores'),
+        demo.picture_html(demo.surface_picture(one), 'surface', f'{one.name}: scores as a surface'),
+        demo.targets_table(one),
+        demo.link_html('targets.json', demo.report_json(found, model), 'Save targets (JSON)')
+        + demo.link_html(*demo.masks_file(found), 'Save masks' if len(found) > 1 else 'Save mask (PNG)'),
+    ]
