@@ -47,7 +47,7 @@ ROOMS = {
     },
     'runtime': {'inference'},
     'benchmarks': {
-        *('classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'ops', 'records'),
+        *('classical', 'datasets', 'engine', 'evaluation', 'images', 'inference', 'models', 'ops', 'records'),
         'visualization',
     },
     'cli': {

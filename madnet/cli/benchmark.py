@@ -18,6 +18,8 @@ examples:
       images per second of our training step and of a plain form of the published one, in turn
   %(prog)s gpu --minutes 10 --out work_dirs/h100
       everything that a graphics card is to be quick at, in parts that cannot end each other, with a report
+  %(prog)s predict madnet_nano --sizes 256 512
+      frames a second from file to file, beside the bare network: PyTorch, folded, compiled, ONNX Runtime
   %(prog)s classical --data NUAA-SIRST --methods tophat pstnn
       seconds an image of training-free detectors
 """
@@ -116,12 +118,38 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    """Options of ``predict``."""
+    parser.add_argument(
+        'model', nargs='?', default='madnet_nano', help='a shipped network (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--sizes',
+        type=int,
+        nargs='+',
+        default=[256, 512, 1024, 2048],
+        metavar='S',
+        help='sides of the frames (default: 256 512 1024 2048)',
+    )
+    parser.add_argument(
+        '--pixels', type=int, default=2**21, metavar='N', help='so many a round, as frames (default: 2**21)'
+    )
+    parser.add_argument('--rounds', type=int, default=3, metavar='N', help='all forms in turn (default: 3)')
+    parser.add_argument('--threads', type=int, default=1, help='threads that compute (default: 1)')
+    parser.add_argument('--batch', type=int, default=1, help='images at once (default: 1)')
+    parser.add_argument('--format', default='png,csv,json', help='as of predict (default: png,csv,json)')
+    parser.add_argument(
+        '--forms', nargs='+', metavar='NAME', help='some of: trained folded compiled onnx (default: all)'
+    )
+
+
 #: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.
 SUBCOMMANDS = {
     'classical': ('training-free detectors: seconds an image', add_classical),
     'evaluation': ('metrics: time per image', add_evaluation),
     'gpu': ('all that a graphics card is to be quick at: scan, training step, tests', add_gpu),
     'models': ('networks: parameters, multiply-adds, time, memory', add_models),
+    'predict': ('prediction: frames a second from file to file, beside the bare network', add_predict),
     'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),
     'train': ('the training step, beside a plain form of the published one', add_train),
 }

@@ -179,7 +179,7 @@ def _predict_all(
     try:
         with _interrupted_by_sigterm():
             if jobs == 1:
-                _in_turn(predictor, out, kinds, work, outcomes)
+                predict_in_turn(predictor, out, kinds, work, outcomes)
             else:
                 _in_processes(make, jobs, threads, out, kinds, work, outcomes)
     except KeyboardInterrupt as e:
@@ -195,7 +195,7 @@ def _predict_all(
     return outcomes, UserError(reason)
 
 
-def _in_turn(
+def predict_in_turn(
     predictor: BasePredictor,
     out: Path,
     kinds: Sequence[str],

@@ -216,7 +216,7 @@ def surface_picture(prediction: Prediction) -> bytes:
     """PNG of a score map as a surface."""
     from madnet.visualization.surface import draw_surfaces
 
-    figure, buffer = draw_surfaces({'score': prediction.score_map}), io.BytesIO()
+    figure, buffer = draw_surfaces({'score': prediction.score_map}, width='single'), io.BytesIO()
     figure.savefig(buffer, format='png', dpi=220, facecolor='white')
     return buffer.getvalue()
 

@@ -19,17 +19,26 @@ os.environ['HF_HUB_OFFLINE'] = '1'
 import gradio as gr
 
 _SCALES = {'1': (1,), '1, 0.7, 0.5': (1, 0.7, 0.5)}
-_FONTS = ['system-ui', 'sans-serif']
 _STYLE = """
 .zoomed { overflow: auto; max-height: 75vh; background: #18191d; border-radius: 6px; }
-.zoomed img { width: 100%; max-width: none; display: block; image-rendering: pixelated; }
+.zoomed img { width: calc(100% * var(--zoom, 1)); max-width: none; display: block;
+  image-rendering: pixelated; }
+#surface img { image-rendering: auto; }
 table.targets { border-collapse: collapse; font-variant-numeric: tabular-nums; width: auto; }
 table.targets caption { text-align: left; font-weight: 600; padding: .4rem 0; }
 table.targets td, table.targets th { padding: .25rem .7rem; text-align: right; }
 table.targets img { width: 112px; height: 112px; image-rendering: pixelated; display: block; }
-a.save { margin-right: 1.2rem; }
+a.save { display: block; padding: .15rem 0; }
 """
-_ZOOM = "zoom => { document.querySelectorAll('.zoomed img').forEach(i => i.style.width = 100 * zoom + '%'); }"
+# What is in the middle stays there.
+_ZOOM = """zoom => {
+  const boxes = [...document.querySelectorAll('.zoomed')];
+  const middles = boxes.map(b => [(b.scrollLeft + b.clientWidth / 2) / b.scrollWidth,
+                                  (b.scrollTop + b.clientHeight / 2) / b.scrollHeight]);
+  document.documentElement.style.setProperty('--zoom', zoom);
+  boxes.forEach((b, i) => b.scrollTo(middles[i][0] * b.scrollWidth - b.clientWidth / 2,
+                                     middles[i][1] * b.scrollHeight - b.clientHeight / 2));
+}"""
 # A browser that obeys it fetches nothing from elsewhere, whatever a library's page names.
 _POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 
@@ -39,8 +48,7 @@ def serve(
     host: str = '127.0.0.1',
     port: int | None = None,
     limits: Limits | None = None,
-    wait: bool = True,
-) -> str:
+) -> None:
     """Serve the page until it is interrupted.
 
     Args:
@@ -48,51 +56,55 @@ def serve(
         host: Address to listen on; the default is reached from this machine alone.
         port: To listen on; None for the first free one from 7860 on.
         limits: What visitors may ask for.
-        wait: Whether to return only when it is interrupted.
-
-    Returns:
-        Its address.
 
     Raises:
         UserError: The first model cannot be made, or the port is not free.
     """
-    limits = limits or Limits()
     shown = Demo(models, limits)
     shown.predictor(next(iter(models)))  # what is wrong with it is said now
     with tempfile.TemporaryDirectory(prefix='madnet-demo-') as folder:
-        os.environ['GRADIO_TEMP_DIR'] = folder
-        page = make_page(shown)
-        page.queue(max_size=16, default_concurrency_limit=1)
-        try:
-            _, address, _ = page.launch(
-                server_name=host,
-                server_port=port,
-                share=False,
-                quiet=True,
-                show_error=True,
-                ssr_mode=False,
-                prevent_thread_lock=True,
-                max_file_size=f'{limits.megabytes}mb',
-                state_session_capacity=32,
-                enable_monitoring=False,
-                mcp_server=False,
-                footer_links=[],
-                theme=gr.themes.Default(font=_FONTS, font_mono=['monospace']),
-                css=_STYLE,
-                app_kwargs={
-                    'middleware': [(_Guard, (), {'most': 4 * limits.megabytes * 2**20})],
-                    **dict.fromkeys(('docs_url', 'redoc_url', 'openapi_url')),
-                },
-            )
-        except OSError as e:
-            raise UserError(f'--port {port}: {e}.') from None
+        os.environ['GRADIO_TEMP_DIR'] = folder  # for what visitors drop
+        page, address = launch(shown, host, port)
         print(f'listening on {address} (Ctrl-C ends it)', flush=True)
-        if wait:
-            try:
-                page.block_thread()
-            finally:
-                page.close()
-    return address
+        try:
+            page.block_thread()
+        finally:
+            page.close()
+
+
+def launch(shown: Demo, host: str = '127.0.0.1', port: int | None = None) -> tuple[gr.Blocks, str]:
+    """Start to serve the page; returns it, for ``close()``, and its address.
+
+    Raises:
+        UserError: The port is not free.
+    """
+    page = make_page(shown)
+    page.queue(max_size=16, default_concurrency_limit=1)
+    megabytes = shown.limits.megabytes
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            quiet=True,
+            show_error=True,
+            ssr_mode=False,
+            prevent_thread_lock=True,
+            max_file_size=f'{megabytes}mb',
+            state_session_capacity=32,
+            enable_monitoring=False,
+            mcp_server=False,
+            footer_links=[],
+            theme=gr.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['monospace']),
+            css=_STYLE,
+            app_kwargs={
+                'middleware': [(_Guard, (), {'most': 4 * megabytes * 2**20})],
+                **dict.fromkeys(('docs_url', 'redoc_url', 'openapi_url')),
+            },
+        )
+    except OSError as e:
+        raise UserError(f'--port {port}: {e}.') from None
+    return page, address
 
 
 class _Guard:
@@ -138,13 +150,16 @@ def make_page(shown: Demo) -> gr.Blocks:
     limits = shown.limits
     with gr.Blocks(title='madnet', analytics_enabled=False, delete_cache=(300, 1800)) as page:
         found = gr.State([], time_to_live=1800)
-        gr.Markdown('## Infrared small targets\nDrop frames or a short clip; nothing leaves this machine.')
+        gr.Markdown(
+            '## Infrared small targets\n'
+            f'Drop frames or a short clip: up to {limits.frames} frames, {limits.megabytes} MB a file.'
+        )
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 files = gr.File(
                     file_count='multiple',
                     file_types=list(demo.ENDINGS),
-                    label=f'Frames or a clip (up to {limits.frames} frames, {limits.megabytes} MB a file)',
+                    label='Frames or a clip',
                     height=140,
                 )
                 with gr.Row():

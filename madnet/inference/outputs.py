@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from madnet.errors import UserError, nearest
@@ -31,7 +32,7 @@ def _overlay_png(prediction: Prediction) -> bytes:
     picture = draw_overlay(
         prediction.image, pred=prediction.components, score=prediction.score_map, title=prediction.name
     )
-    return encode_png(picture[..., ::-1])
+    return encode_png(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
 def _scores_npy(prediction: Prediction) -> bytes:

@@ -148,8 +148,7 @@ def draw_findings(
     busy = kept.copy()
     for number, finding in enumerate(findings[:numbered], 1):
         _draw_number(canvas, str(number), finding, factor, busy)
-    kept = kept.astype(bool)
-    canvas[kept] = plain[kept]
+    cv2.copyTo(plain, kept, canvas)
     return canvas
 
 

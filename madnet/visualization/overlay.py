@@ -163,6 +163,8 @@ def _blank(height: int, width: int) -> np.ndarray:
 
 
 def _widen(picture: np.ndarray, width: int) -> np.ndarray:
+    if picture.shape[1] == width:
+        return picture
     out = _blank(picture.shape[0], width)
     out[:, : picture.shape[1]] = picture
     return out

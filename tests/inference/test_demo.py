@@ -1,0 +1,201 @@
+"""The page of madnet demo: what it does with files, and, where gradio is, what it answers over HTTP."""
+
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from clutter import scene
+from PIL import Image
+
+from madnet.errors import UserError
+from madnet.inference import demo
+from madnet.inference.command import predictor_maker
+from madnet.inference.demo import Demo, Limits
+
+
+@pytest.fixture(scope='module')
+def shown():
+    return Demo(
+        {'madnet_nano': predictor_maker('madnet_nano', device='cpu'), 'tophat': predictor_maker('tophat')}
+    )
+
+
+@pytest.fixture
+def file(tmp_path):
+    cv2.imwrite(str(tmp_path / 'frame.png'), scene(80, 96))
+    return tmp_path / 'frame.png'
+
+
+@pytest.fixture
+def clip(tmp_path):
+    pages = [Image.fromarray(scene(60, 70, seed=k)) for k in range(5)]
+    pages[0].save(tmp_path / 'clip.tif', save_all=True, append_images=pages[1:])
+    return tmp_path / 'clip.tif'
+
+
+def refused(match, function, *args, **kwargs):
+    with pytest.raises(UserError, match=match) as caught:
+        function(*args, **kwargs)
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_frame_is_predicted_as_by_predict(shown, file):
+    (found,), words = shown.find([file], 'madnet_nano')
+    expected = shown.predictor('madnet_nano')(file)
+    np.testing.assert_array_equal(found.score_map, expected.score_map)
+    assert found.targets == expected.targets
+    assert re.fullmatch(r'1 frame\(s\) in \d+\.\d s by madnet_nano\.', words)
+    assert str(found.path) == 'frame.png'
+
+
+def test_views_and_scales(shown, file):
+    (once,), _ = shown.find([file], 'madnet_nano')
+    (averaged,), _ = shown.find([file], 'madnet_nano', 4, (1, 0.7))
+    assert np.abs(once.score_map - averaged.score_map).max() > 1e-4
+    (again,), _ = shown.find([file], 'madnet_nano')
+    np.testing.assert_array_equal(once.score_map, again.score_map)
+    refused('takes one view', shown.find, [file], 'tophat', 2)
+
+
+def test_frames_of_a_clip(shown, clip):
+    found, words = shown.find([clip], 'tophat', measured=True)
+    assert len(found) == 5
+    assert words.startswith('5 frame(s)')
+    name, content = demo.masks_file(found)
+    assert name == 'masks.zip'
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        masks = [cv2.imdecode(np.frombuffer(archive.read(n), np.uint8), 0) for n in archive.namelist()]
+    for mask, one in zip(masks, found, strict=True):
+        np.testing.assert_array_equal(mask > 0, one.mask)
+
+
+def test_what_is_shown_of_a_frame(shown, file):
+    (found,), _ = shown.find([file], 'tophat')
+    assert found.targets
+    for picture in (demo.marked(found), demo.score_picture(found), demo.surface_picture(found)):
+        assert cv2.imdecode(np.frombuffer(picture, np.uint8), 1).std() > 1
+    table = demo.targets_table(found)
+    assert table.count('<tr>') == 1 + min(50, len(found.targets))
+    assert table.count('<img') == 2 * (table.count('<tr>') - 1)
+    written = json.loads(demo.report_json([found], 'tophat'))
+    assert written['images'][0]['file'] == 'frame.png'
+    assert len(written['images'][0]['targets']) == len(found.targets)
+    name, mask = demo.masks_file([found])
+    assert name == 'mask.png'
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(mask, np.uint8), 0) > 0, found.mask)
+
+
+def test_a_name_is_no_html(shown, tmp_path):
+    cv2.imwrite(str(tmp_path / '<script>.png'), scene(60, 60))
+    (found,), _ = shown.find([tmp_path / '<script>.png'], 'tophat')
+    assert '<script>' not in demo.targets_table(found)
+
+
+@pytest.mark.parametrize('name', demo.EXAMPLES)
+def test_examples(shown, name):
+    found = shown.example(name, 'tophat')
+    height, width, count = demo.EXAMPLES[name]
+    assert len(found) == count
+    assert found[0].score_map.shape == (height, width)
+    assert name in found[-1].name
+
+
+def test_what_is_too_much_or_no_image_is_refused(shown, file, clip, tmp_path):
+    small = Demo(shown.models, Limits(megabytes=1, files=3, frames=4, pixels=80 * 96))
+    refused('no file yet', small.find, [], 'tophat')
+    refused('found 4 files, expected 3', small.find, [file] * 4, 'tophat')
+    refused('5 frames, more than the 4', small.find, [clip], 'tophat')
+    cv2.imwrite(str(tmp_path / 'wide.png'), scene(80, 97))
+    refused(r'97 × 80 pixels, more than the 7,680', small.find, [tmp_path / 'wide.png'], 'tophat')
+    (tmp_path / 'big.png').write_bytes(bytes(2**20 + 1))
+    refused('larger than the 1 MB', small.find, [tmp_path / 'big.png'], 'tophat')
+    (tmp_path / 'tool.exe').write_bytes(b'MZ')
+    refused(r"found the ending '\.exe'", small.find, [tmp_path / 'tool.exe'], 'tophat')
+    (tmp_path / 'tool.png').write_bytes(b'\x7fELF' + bytes(99))
+    said = refused('not an image', small.find, [tmp_path / 'tool.png'], 'tophat')
+    assert str(tmp_path) not in said
+    refused('expected one of madnet_nano, tophat', small.find, [file], '../../etc/passwd')
+
+
+def test_time_is_limited_and_what_is_done_is_shown(shown, clip):
+    quick = Demo(shown.models, Limits(seconds=0))
+    found, words = quick.find([clip], 'tophat')
+    assert len(found) == 1
+    assert '4 frame(s) were not reached' in words
+
+
+def test_one_bad_file_among_others(shown, file, tmp_path):
+    content = file.read_bytes()
+    (tmp_path / 'short.png').write_bytes(content[: len(content) // 2])
+    found, words = shown.find([file, tmp_path / 'short.png'], 'tophat')
+    assert len(found) == 1
+    assert '1 could not be read: short.png' in words
+
+
+class TestOverHTTP:
+    @pytest.fixture(scope='class')
+    def folder(self, tmp_path_factory):
+        return tmp_path_factory.mktemp('dropped')
+
+    @pytest.fixture(scope='class')
+    def client(self, shown, folder):
+        pytest.importorskip('gradio')
+        import httpx
+
+        from madnet.inference.demo_page import launch
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv('GRADIO_TEMP_DIR', str(folder))
+            page, address = launch(shown)
+            with httpx.Client(base_url=address, timeout=120) as client:
+                yield client
+            page.close()
+
+    def test_the_page_fetches_nothing_from_elsewhere(self, client):
+        answer = client.get('/')
+        assert answer.status_code == 200
+        assert answer.headers['content-security-policy'].startswith("default-src 'self'")
+        assert 'fonts.googleapis.com' not in client.get('/theme.css').text
+
+    @pytest.mark.parametrize(
+        'path', ['/etc/passwd', 'setup.py', 'README.md', '../README.md', '/proc/self/environ']
+    )
+    def test_no_file_of_the_server_is_read(self, client, path):
+        for route in ('/gradio_api/file=', '/file=', '/gradio_api/file/'):
+            assert client.get(route + path).status_code in (403, 404)
+
+    def find(self, client, file):
+        given = {'path': file, 'orig_name': 'a.png', 'meta': {'_type': 'gradio.FileData'}}
+        call = client.post('/gradio_api/call/find', json={'data': [[given], 'tophat', 1, '1', False]})
+        if call.status_code != 200:
+            return call.text
+        return client.get(f'/gradio_api/call/find/{call.json()["event_id"]}').text
+
+    def test_an_upload_is_predicted(self, client, file):
+        (stored,) = client.post('/gradio_api/upload', files={'files': file.open('rb')}).json()
+        answer = self.find(client, stored)
+        assert 'event: complete' in answer
+        assert '1 frame(s) in' in answer
+
+    def test_a_path_of_the_server_is_no_upload(self, client, file):
+        for path in (str(file), '/etc/hostname'):
+            assert 'event: complete' not in self.find(client, path)
+
+    def test_a_path_in_a_name_stays_in_the_folder(self, client, folder):
+        files = {'files': ('../../../outside.png', b'x', 'image/png')}
+        (stored,) = client.post('/gradio_api/upload', files=files).json()
+        assert Path(stored).resolve().is_relative_to(folder.resolve())
+
+    def test_large_files_and_bodies_are_refused(self, client, folder):
+        before = sum(p.stat().st_size for p in folder.rglob('*') if p.is_file())
+        large = client.post('/gradio_api/upload', files={'files': ('a.png', bytes(33 * 2**20), 'image/png')})
+        assert large.status_code == 413
+        answer = client.post('/gradio_api/upload', content=(bytes(2**20) for _ in range(129)))
+        assert answer.status_code >= 400
+        assert sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) < before + 2**20
