@@ -28,7 +28,7 @@ table.targets { border-collapse: collapse; font-variant-numeric: tabular-nums; w
 table.targets caption { text-align: left; font-weight: 600; padding: .4rem 0; }
 table.targets td, table.targets th { padding: .25rem .7rem; text-align: right; }
 table.targets img { width: 112px; height: 112px; image-rendering: pixelated; display: block; }
-a.save { display: block; padding: .15rem 0; }
+a.save { display: block; padding: .15rem 0; text-align: left; }
 """
 # What is in the middle stays there.
 _ZOOM = """zoom => {
