@@ -18,6 +18,10 @@ examples:
       a large image of a 14-bit sensor, in tiles of 512 pixels
   %(prog)s madnet_nano.onnx scenes/
       a network that madnet export wrote, without PyTorch
+  %(prog)s madnet_nano pass.mp4 --track --out found
+      a clip as a sequence: a video with numbered targets, a line for each frame
+  camera-program | %(prog)s madnet_nano - --raw 512x640:uint16 --value-range 0 16383 --out -
+      frames as they come, JSON lines as they are done
   %(prog)s pstnn scenes/ --format masks,coco --out weak --jobs 8
       weak labels without training: weak/masks as a data set's masks, weak/coco.json for other programs
 
@@ -32,6 +36,11 @@ formats, several with commas (default: png,csv,json):
   json      OUT/targets.json: the same, with what was run
   coco      OUT/coco.json: boxes and exact pixels
   all       all of these
+
+of a clip (default: video,jsonl,csv), which must not be there already:
+  video     OUT/<clip>.mp4, the frames enlarged, targets marked; with --track their numbers and ways
+  jsonl     OUT/<clip>.jsonl, a line for each frame as it is done; --out - writes these on standard output
+  csv       OUT/<clip>.csv: frame, time in seconds, track, then as above
 
 Images keep their size: whatever resizing a config does is undone. Colour images are read as the network wants
 them. A pixel's centre has whole coordinates; the top left pixel is (0, 0). Files appear when they are whole.
@@ -54,7 +63,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out', default='predictions', metavar='DIR', help='folder for the results (default: predictions)'
     )
-    parser.add_argument('--format', default='png,csv,json', metavar='NAME[,NAME...]', help='see below')
+    parser.add_argument('--format', metavar='NAME[,NAME...]', help='see below')
     parser.add_argument(
         '--threshold',
         type=float,
@@ -75,7 +84,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='cut larger images into overlapping tiles of this side, or of HEIGHTxWIDTH',
     )
     parser.add_argument(
-        '--overlap', type=int, metavar='PIXELS', help='what tiles share (default: a quarter of the tile)'
+        '--overlap',
+        type=_overlap,
+        metavar='PIXELS',
+        help='what tiles share (default: a quarter of the tile); auto: what the network needs, measured',
     )
     parser.add_argument(
         '--value-range',
@@ -101,6 +113,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--threads', type=int, metavar='N', help='threads that compute (default: one a core)')
     parser.add_argument(
         '--jobs', type=int, default=1, metavar='N', help='processes that share the images (default: 1)'
+    )
+    clips = parser.add_argument_group('clips')
+    clips.add_argument(
+        '--clip',
+        action='store_true',
+        help='take each input, a video, a folder or a file of several frames, as one sequence; a camera (its '
+        'number), an address (rtsp://...) and - (raw frames on standard input) always are',
+    )
+    clips.add_argument(
+        '--track',
+        action='store_true',
+        help='number targets that are found again in the next frames, and drop the others; implies --clip',
+    )
+    clips.add_argument(
+        '--fps', type=float, metavar='N', help='frames a second (default: what the clip says, or 25)'
+    )
+    clips.add_argument(
+        '--raw',
+        metavar='HEIGHTxWIDTH:TYPE',
+        help='what frames on standard input are, such as 512x640:uint16',
     )
     add_common_options(parser, launcher=False)
     parser.add_argument('--list', action='store_true', help='print the names that MODEL can be, and stop')
@@ -137,36 +169,49 @@ def _sides(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
+def _overlap(text: str) -> int | str:
+    if text != 'auto' and not text.isdigit():
+        raise argparse.ArgumentTypeError(f'found {text!r}, expected pixels such as 128, or auto')
+    return text if text == 'auto' else int(text)
+
+
 def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
     """Predict; returns the exit code."""
     args = _parse(parser, arguments)
 
     from madnet.engine.cli import run_tool
+    from madnet.inference.clip_source import is_stream
     from madnet.inference.command import detectors_text, predict_files
 
     if args.list:
         return run_tool(lambda: print(detectors_text()))
-    return run_tool(
-        predict_files,
-        args.config,
-        args.inputs,
-        checkpoint=args.checkpoint,
-        out=args.out,
-        formats=args.format,
-        threshold=args.threshold,
-        tile=args.tile,
-        overlap=args.overlap,
-        value_range=args.value_range,
-        device=args.device,
-        views=args.views,
-        scales=args.scales,
-        merge=args.merge,
-        fold=args.fold,
-        batch=args.batch,
-        threads=args.threads,
-        jobs=args.jobs,
-        options=args.cfg_options,
-        trust_checkpoint=args.trust_checkpoint,
-        dataset=args.dataset,
-        min_area=args.min_area,
-    )
+    how = {
+        'checkpoint': args.checkpoint,
+        'out': args.out,
+        'threshold': args.threshold,
+        'tile': args.tile,
+        'overlap': args.overlap,
+        'value_range': args.value_range,
+        'device': args.device,
+        'views': args.views,
+        'scales': args.scales,
+        'merge': args.merge,
+        'fold': args.fold,
+        'batch': args.batch,
+        'threads': args.threads,
+        'options': args.cfg_options,
+        'trust_checkpoint': args.trust_checkpoint,
+        'dataset': args.dataset,
+        'min_area': args.min_area,
+    }
+    if args.clip or args.track or args.out == '-' or any(map(is_stream, args.inputs)):
+        from madnet.inference.clip_command import predict_clips
+
+        if args.jobs != 1:
+            parser.error('--jobs: the frames of a clip are predicted one after the other')
+        clip = {'formats': args.format, 'track': args.track, 'fps': args.fps, 'raw': args.raw}
+        return run_tool(predict_clips, args.config, args.inputs, **clip, **how)
+    if args.fps is not None or args.raw is not None:
+        parser.error('--fps and --raw are for clips; --clip takes each input as one')
+    formats = args.format or 'png,csv,json'
+    return run_tool(predict_files, args.config, args.inputs, formats=formats, jobs=args.jobs, **how)

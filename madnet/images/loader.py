@@ -74,6 +74,17 @@ class FrameLoader:
         self.value_range = (low, high)
         say_once(f'value range {low:g} to {high:g}, by {len(read)} of {len(images)} images.')
 
+    def measure_first(self, image: np.ndarray) -> None:
+        """Let ``'auto'`` mean the range of this image, the first of a sequence, from now on; without meaning
+        otherwise.
+
+        Raises:
+            UserError: NaN or infinite values.
+        """
+        if self.value_range == 'auto':
+            low, high = self.value_range = measure_range([_checked(image)])
+            say_once(f'value range {low:g} to {high:g}, by the first frame.')
+
     def __call__(self, image: str | os.PathLike | np.ndarray, frame: int | None = None) -> np.ndarray:
         """
         Args:

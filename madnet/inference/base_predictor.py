@@ -17,9 +17,11 @@ from madnet.errors import UserError
 from madnet.images import LARGE, FrameLoader, LoadedWindows, image_size
 from madnet.overlap import ahead as read_ahead
 
+from .clip import ClipResult, follow
+from .clip_source import open_clip
 from .inputs import Frame, Source, is_single, iterate
 from .prediction import Prediction
-from .tiling import Tiling
+from .tiling import Tiling, make_tiling
 
 #: Images that are read while others are computed.
 READ_AHEAD = 4
@@ -114,6 +116,21 @@ class BasePredictor(ABC):
         of one)."""
         return _or_raise(self.attempts(iterate(source)))
 
+    def clip(
+        self, source: str | os.PathLike, fps: float | None = None, raw: str | None = None, track: bool = False
+    ) -> Iterator[ClipResult]:
+        """What is found in the frames of a clip, in order, as they come.
+
+        Args:
+            source, fps, raw: As of :func:`~madnet.inference.clip_source.open_clip`: a video, a folder, a file
+                of several frames, ``'-'``, the number of a camera, an address.
+            track: Whether targets are followed, and those that live for one frame dropped.
+
+        Raises:
+            UserError: There is no such clip, or it ends before its end.
+        """
+        return follow(self, open_clip(str(source), fps, raw), track)
+
     def attempts(
         self, images: Iterable[Frame | np.ndarray], ahead: int = 0
     ) -> Iterator[Prediction | Exception]:
@@ -165,6 +182,20 @@ class BasePredictor(ABC):
             return scores
 
         return self.tiling.bands(score, windows.height, windows.width)
+
+    def _fitted(
+        self, tile: int | tuple[int, int] | None, overlap: int | str | None, aligned: bool
+    ) -> Tiling | None:
+        """The tiling that a user asks for; an ``overlap`` of ``'auto'`` is measured."""
+        if overlap != 'auto' or tile is None:
+            return make_tiling(tile, overlap, aligned)
+        if not aligned:
+            raise UserError("overlap: found 'auto' where every tile is resized; give pixels.")
+        from .halo import fit_tiling
+
+        align = make_tiling(tile, 0).align
+        size = (tile, tile) if isinstance(tile, int) else tuple(tile)
+        return fit_tiling(lambda x: self.score(x, 'synthetic scene'), self.loader.channels, size, align)
 
     def _read(self, numbered: tuple[int, Frame | np.ndarray]) -> tuple[np.ndarray, str]:
         """Pixels of an image, and how messages call it."""

@@ -177,7 +177,7 @@ def _predict_all(
     """The outcome of :func:`_predict` for each task, and what ended the work before its time."""
     outcomes: list[_Outcome] = [None] * len(work)
     try:
-        with _interrupted_by_sigterm():
+        with interrupted_by_sigterm():
             if jobs == 1:
                 predict_in_turn(predictor, out, kinds, work, outcomes)
             else:
@@ -329,7 +329,8 @@ def _handling(number: signal.Signals, handler: Any) -> Iterator[None]:
         signal.signal(number, before)
 
 
-def _interrupted_by_sigterm():
+def interrupted_by_sigterm():
+    """SIGTERM as Ctrl-C, for a while."""
     return _handling(signal.SIGTERM, signal.default_int_handler)
 
 

@@ -16,7 +16,6 @@ from madnet.images.values import ValueRange
 from madnet.records.export_info import KEY, ExportInfo
 
 from .base_predictor import BasePredictor
-from .tiling import make_tiling
 
 
 class OnnxPredictor(BasePredictor):
@@ -45,7 +44,7 @@ class OnnxPredictor(BasePredictor):
         file: str | os.PathLike | bytes,
         threshold: float | None = None,
         tile: int | tuple[int, int] | None = None,
-        overlap: int | None = None,
+        overlap: int | str | None = None,
         value_range: ValueRange = None,
         min_area: int = 1,
         batch: int = 1,
@@ -58,7 +57,7 @@ class OnnxPredictor(BasePredictor):
         self.info = _info(self._session, shown)
         super().__init__(self.info.threshold if threshold is None else threshold, min_area, batch)
         self._loader = FrameLoader(self.info.channels, value_range or _range(self.info))
-        self.tiling = make_tiling(tile, overlap, aligned=self.info.size is None)
+        self.tiling = self._fitted(tile, overlap, aligned=self.info.size is None)
 
     @property
     def name(self) -> str:

@@ -19,7 +19,6 @@ from madnet.models.deploy import fold as fold_model
 from .base_predictor import BasePredictor
 from .detector import LoadedDetector, load_detector
 from .inputs import Frame
-from .tiling import make_tiling
 
 
 class Predictor(BasePredictor):
@@ -45,9 +44,10 @@ class Predictor(BasePredictor):
         tile: Side, or (height, width), in pixels of the tiles in which larger images are scored; None for
             whole images. A tile takes the way of an image: with a config that resizes, a tile of the base
             size is scored at its own scale, where a whole large image would be shrunk and lose its targets.
-        overlap: Pixels that neighbouring tiles share; None for a quarter of the tile. Seams vanish wherever
-            the network sees no further than a quarter of the overlap; a network with layers that look at the
-            whole image, as MAD-Net's memory, sees a tile where it would see the image.
+        overlap: Pixels that neighbouring tiles share; None for a quarter of the tile; ``'auto'`` for as many
+            as the network needs, measured on synthetic scenes. Seams vanish wherever the network sees no
+            further than a quarter of the overlap; a network with layers that look at the whole image, as
+            MAD-Net's memory, sees a tile where it would see the image.
         value_range: Grey values that become black and white, for files and arrays whose sensor does not use
             the whole range of their type, such as (0, 16383) for 14 bits; needed for floats that are not on
             the 0–255 scale. ``'auto'``: percentiles, measured once over all images of a folder or file, and
@@ -79,7 +79,7 @@ class Predictor(BasePredictor):
         device: str | torch.device | None = None,
         threshold: float | None = None,
         tile: int | tuple[int, int] | None = None,
-        overlap: int | None = None,
+        overlap: int | str | None = None,
         value_range: ValueRange = None,
         views: int | None = None,
         scales: Sequence[float] | None = None,
@@ -123,7 +123,7 @@ class Predictor(BasePredictor):
                 f'tile: {self.detector.name} brings every image to the level and spread of the training '
                 "images (statistics='image'), which a tile has not; leave tiles out."
             )
-        self.tiling = make_tiling(tile, overlap, aligned=not self.detector.pipeline.resizes)
+        self.tiling = self._fitted(tile, overlap, aligned=not self.detector.pipeline.resizes)
 
     @property
     def model(self) -> torch.nn.Module:

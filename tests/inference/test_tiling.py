@@ -7,6 +7,7 @@ from clutter import scene
 
 from madnet.errors import UserError
 from madnet.inference import Predictor
+from madnet.inference.halo import fit_tiling, measure_halo
 from madnet.inference.tiling import Tiling
 
 
@@ -117,3 +118,21 @@ def test_a_halo_that_covers_the_view():
     whole = seeing(24)(pixels)
     tiled = Tiling((128, 160), 2 * 24 + 16, halo=24).apply(seeing(24), pixels)
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
+
+
+@pytest.mark.parametrize(('radius', 'expected'), [(5, 8), (20, 24), (40, 40)])
+def test_a_measured_halo(radius, expected):
+    assert measure_halo(seeing(radius), 1, (160, 128), 32) == expected
+    tiling = fit_tiling(seeing(radius), 1, (192, 192), 32)
+    assert (tiling.halo, tiling.overlap) == (expected, 2 * expected + 32)
+    pixels = scene(500, 410)[..., None].astype(np.float32)
+    np.testing.assert_allclose(tiling.apply(seeing(radius), pixels), seeing(radius)(pixels), atol=1e-5)
+
+
+def test_no_halo_is_enough_for_what_looks_at_everything(detectors):
+    with pytest.raises(UserError, match='too far for tiles of 96 × 96'):
+        fit_tiling(lambda pixels: pixels[..., 0] / 255 * (0.5 + pixels.mean() / 510), 1, (96, 96), 32)
+    with pytest.raises(UserError, match='too far for tiles'):
+        Predictor(*detectors['files'], tile=96, overlap='auto')
+    with pytest.raises(UserError, match='every tile is resized'):
+        Predictor(*detectors['published'], tile=64, overlap='auto')

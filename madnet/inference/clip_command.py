@@ -1,0 +1,152 @@
+"""Prediction of clips as a command: frames in the order of time in, lines and a video out."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import madnet
+from madnet.errors import UserError
+from madnet.files import CannotWrite
+from madnet.overlap import InTurn
+from madnet.progress import progress_bar
+
+from .base_predictor import BasePredictor
+from .clip import follow
+from .clip_outputs import ClipOutputs, parse_clip_formats
+from .clip_source import ClipSource, open_clip
+from .command import interrupted_by_sigterm, make_predictor
+
+#: Frames that wait to be drawn and written.
+_WAITING = 8
+
+
+def predict_clips(
+    model: str,
+    inputs: Sequence[str],
+    checkpoint: str | None = None,
+    out: str | os.PathLike = 'predictions',
+    formats: str | None = None,
+    track: bool = False,
+    fps: float | None = None,
+    raw: str | None = None,
+    threads: int | None = None,
+    options: list[str] | None = None,
+    **how: Any,
+) -> list[dict[str, Any]]:
+    """Predict clips, each as one sequence, and write what is found as it is found.
+
+    Args:
+        model, checkpoint, options, how: As of :func:`~madnet.inference.command.predict_files`.
+        inputs: Of :func:`~madnet.inference.clip_source.open_clip`.
+        out: Folder for ``<clip>.mp4``, ``.jsonl``, ``.csv``, and ``.json`` with what was run, made where it
+            is missing; ``'-'`` for JSON lines on standard output alone.
+        formats: Words of :data:`~madnet.inference.clip_outputs.CLIP_FORMATS` with commas; None for all.
+        track: Whether targets are followed, and those that live for one frame dropped.
+        fps: Frames a second; None: as each source says.
+        raw: What frames on standard input are.
+        threads: Threads that compute; None: one a core.
+
+    Returns:
+        Of each clip ``name``, ``source``, ``problem``, and how many ``frames``, ``targets``, ``dropped``
+        targets, ``unreadable`` and ``left_out`` frames.
+
+    Raises:
+        UserError: The model or an option is not as it should be, a file cannot be written, or a clip or a
+            frame could not be read (the others are done).
+        KeyboardInterrupt: At SIGINT and SIGTERM; what was done is whole.
+    """
+    kinds = parse_clip_formats(formats)
+    folder = None if str(out) == '-' else Path(out)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UserError(f'--out {out}: is a file, expected a folder.')
+    if fps is not None and not 0 < fps < 1e5:
+        raise UserError(f'--fps: found {fps:g}, expected frames a second above 0.')
+    predictor = make_predictor(model, {'checkpoint': checkpoint, 'options': options, **how})()
+    if threads is not None:
+        predictor.set_threads(threads)
+    about = {
+        'schema': 1,
+        'detector': {'name': predictor.name, **predictor.origin},
+        'threshold': predictor.threshold,
+        'min_area': predictor.min_area,
+        'track': track,
+        'versions': {'madnet': madnet.__version__},
+    }
+    done: list[dict[str, Any]] = []
+    with interrupted_by_sigterm():
+        for number, source in enumerate(inputs):
+            record = {'name': f'clip_{number}', 'source': str(source), 'frames': 0, 'problem': None}
+            names = {clip['name'] for clip in done}
+            done.append(record)
+            try:
+                clip = open_clip(str(source), fps, raw)
+                clip.name += f'_{number}' if clip.name in names else ''
+                record['name'] = clip.name
+                _predict_clip(
+                    predictor, clip, ClipOutputs(folder, clip.name, kinds, clip.fps), track, record, about
+                )
+            except CannotWrite:
+                raise
+            except UserError as e:
+                record['problem'] = str(e)
+    problems = [clip['problem'] for clip in done if clip['problem']]
+    if problems and len(inputs) == 1:
+        raise UserError(problems[0])
+    if problems:
+        raise UserError(
+            f'{len(problems)} of {len(inputs)} clips could not be predicted whole, the rest is done; the '
+            f'first: {problems[0]}'
+        )
+    return done
+
+
+def _predict_clip(
+    predictor: BasePredictor,
+    clip: ClipSource,
+    outputs: ClipOutputs,
+    track: bool,
+    record: dict[str, Any],
+    about: dict[str, Any],
+) -> None:
+    """Predict a clip into its files; counts go into the record as far as it gets."""
+    record.update(targets=0, dropped=0, unreadable=0)
+    writing = InTurn(_WAITING)
+    first_problem = None
+    try:
+        with progress_bar(total=clip.length, what=clip.name, unit='frame') as bar:
+            for result in follow(predictor, clip, track):
+                writing.call(outputs.add, result)
+                record['frames'] += 1
+                record['targets'] += len(result.targets)
+                if result.error is None:
+                    record['dropped'] += len(result.prediction.targets) - len(result.targets)
+                else:
+                    record['unreadable'] += 1
+                    first_problem = first_problem or result.error
+                bar.update()
+    except UserError as e:
+        record['problem'] = str(e)
+        raise
+    finally:
+        try:
+            writing.finish()
+        finally:
+            record['left_out'] = clip.left_out
+            outputs.close({**about, 'value_range': predictor.loader.value_range, **record})
+    if outputs.paths:
+        print(_summary(record, track, outputs))
+    if first_problem is not None:
+        raise UserError(
+            f'{clip.name}: {record["unreadable"]} of {record["frames"]} frames could not be predicted, the '
+            f'others are done; the first: {first_problem}'
+        )
+
+
+def _summary(record: dict[str, Any], track: bool, outputs: ClipOutputs) -> str:
+    dropped = f', {record["dropped"]} dropped that lived for one frame' if track else ''
+    lines = [f'{record["name"]}: {record["frames"]} frame(s), {record["targets"]} target(s){dropped}']
+    if record['left_out']:
+        lines.append(f'{record["left_out"]} frame(s) left out, for which there was no time')
+    lines += [f'{kind:9}{path}' for kind, path in outputs.paths.items()]
+    return '\n'.join(lines)

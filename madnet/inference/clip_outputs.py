@@ -1,0 +1,224 @@
+"""The files of a clip: JSON and CSV that grow line by line, and a video to watch."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+
+from madnet.errors import UserError, nearest
+from madnet.files import CannotWrite, json_text, not_following, replacing, what_to_do, write_json
+from madnet.text import csv_text
+from madnet.visualization.clip_view import ClipView
+
+from .clip import ClipResult
+from .outputs import COLUMNS
+
+#: What words of ``--format`` mean for a clip: ending.
+CLIP_FORMATS = {'video': '.mp4', 'jsonl': '.jsonl', 'csv': '.csv'}
+
+
+def parse_clip_formats(words: str | None) -> tuple[str, ...]:
+    """The kinds of files that words such as ``'video,csv'`` ask for; all for None.
+
+    Raises:
+        UserError: An unknown word.
+    """
+    kinds = [word.strip() for word in words.split(',')] if words else list(CLIP_FORMATS)
+    for word in kinds:
+        if word not in CLIP_FORMATS:
+            known = ', '.join(CLIP_FORMATS)
+            raise UserError(
+                f'--format: found {word!r}, of a clip there are {known}.{nearest(word, CLIP_FORMATS)}'
+            )
+    return tuple(dict.fromkeys(kinds))
+
+
+class ClipOutputs:
+    """Writes the results of one clip.
+
+    Lines of JSON and CSV are in the file, whole, as soon as a frame is done; the video takes its name when it
+    is whole.
+
+    Args:
+        out: Folder, made where it is missing; None for lines of JSON on standard output alone.
+        name: Of the files.
+        kinds: Of :data:`CLIP_FORMATS`.
+        fps: Frames a second of the video.
+
+    Raises:
+        UserError: One of the files is there already.
+        CannotWrite: A file cannot be made.
+    """
+
+    def __init__(self, out: Path | None, name: str, kinds: Sequence[str], fps: float):
+        endings = {kind: CLIP_FORMATS[kind] for kind in kinds} | {'record': '.json'}
+        self.paths = {} if out is None else {kind: out / f'{name}{end}' for kind, end in endings.items()}
+        for path in self.paths.values():
+            if path.exists() or path.is_symlink():
+                raise UserError(f'{path}: is there already; remove it, or give another --out.')
+        self._json = self._csv = self._video = None
+        if out is None:
+            self._json = _Lines(None)
+        if 'jsonl' in self.paths:
+            self._json = _Lines(self.paths['jsonl'])
+        if 'csv' in self.paths:
+            self._csv = _Lines(self.paths['csv'])
+            self._csv.add(csv_text([('frame', 'time', 'track', *COLUMNS[1:])]))
+        if 'video' in self.paths:
+            self._video = _Video(self.paths['video'], fps)
+
+    def add(self, result: ClipResult) -> None:
+        """Write a frame.
+
+        Raises:
+            CannotWrite: A line or a picture does not reach its file.
+        """
+        tracks = result.tracks or (None,) * len(result.targets)
+        targets = [(track, t.to_dict()) for track, t in zip(tracks, result.targets, strict=True)]
+        if self._json is not None:
+            content = {'frame': result.number, 'time': round(result.time, 6)}
+            if result.error is None:
+                content['targets'] = [t if track is None else {'track': track, **t} for track, t in targets]
+            else:
+                content['error'] = result.error
+            self._json.add(json_text(content, indent=None))
+        if self._csv is not None and targets:
+            rows = []
+            for track, t in targets:
+                values = {**t, **dict(zip(('x0', 'y0', 'x1', 'y1'), t['box'], strict=True))}
+                row = (_rounded(values[column]) for column in COLUMNS[1:])
+                rows.append((result.number, f'{result.time:.6f}', '' if track is None else track, *row))
+            self._csv.add(csv_text(rows))
+        if self._video is not None and result.prediction is not None:
+            self._video.add(result)
+
+    def close(self, record: Mapping[str, Any]) -> None:
+        """Make the files whole.
+
+        Args:
+            record: What was run, and what came of it.
+
+        Raises:
+            CannotWrite: The video is not whole, or the record cannot be written.
+        """
+        for lines in (self._json, self._csv):
+            if lines is not None:
+                lines.close()
+        if self._video is not None:
+            self._video.close()
+        if self.paths:
+            write_json(self.paths['record'], record)
+
+
+def _rounded(value: object) -> object:
+    return f'{value:.5f}' if isinstance(value, float) else value
+
+
+class _Lines:
+    """A file that grows by whole lines; standard output for no path."""
+
+    def __init__(self, path: Path | None):
+        self._path = path
+        if path is None:
+            self._file: BinaryIO = sys.stdout.buffer
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(path, 'xb', 0, opener=not_following)  # noqa: SIM115  closed by close
+        except OSError as e:
+            raise self._problem(e) from None
+        self._whole = 0
+
+    def add(self, lines: str) -> None:
+        """Append some, all of them or none.
+
+        Raises:
+            CannotWrite: None is in the file now.
+        """
+        data = lines.encode()
+        try:
+            if self._path is None:
+                self._file.write(data)
+                self._file.flush()
+                return
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            self._whole += len(data)
+        except OSError as e:
+            if self._path is not None:
+                os.ftruncate(self._file.fileno(), self._whole)
+            raise self._problem(e) from None
+
+    def close(self) -> None:
+        if self._path is not None:
+            self._file.close()
+
+    def _problem(self, e: OSError) -> CannotWrite:
+        where = self._path or 'standard output'
+        return CannotWrite(f'{where}: cannot be written ({e.strerror or e}). {what_to_do(e.errno)}')
+
+
+class _Video:
+    """An MPEG-4 video of the frames with what was found."""
+
+    def __init__(self, path: Path, fps: float):
+        self._path, self._fps = path, fps
+        self._view = ClipView()
+        self._replacing = self._writer = None
+        self._frames = 0
+
+    def add(self, result: ClipResult) -> None:
+        prediction = result.prediction
+        found = f'{len(result.targets)} target{"" if len(result.targets) == 1 else "s"}'
+        picture = self._view.draw(
+            prediction.image,
+            _mask(result),
+            [t.box for t in result.targets],
+            [t.centroid for t in result.targets],
+            result.tracks,
+            f'{result.time:.2f} s  frame {result.number}  {found}',
+        )
+        if self._writer is None:
+            self._replacing = replacing(self._path)
+            self._temporary = self._replacing.__enter__()
+            self._size = picture.shape[1::-1]
+            self._writer = cv2.VideoWriter(
+                str(self._temporary), cv2.VideoWriter_fourcc(*'mp4v'), self._fps, self._size
+            )
+        if picture.shape[1::-1] != self._size:
+            picture = cv2.resize(picture, self._size)
+        self._writer.write(picture[..., ::-1])
+        self._frames += 1
+
+    def close(self) -> None:
+        if self._writer is None:
+            return
+        self._writer.release()
+        problem = None
+        if _frames_in(self._temporary) != self._frames:  # OpenCV does not say that it could not write
+            problem = CannotWrite(f'{self._path}: cannot be written whole; is there space left?')
+        self._replacing.__exit__(type(problem) if problem else None, problem, None)
+        if problem:
+            raise problem
+
+
+def _mask(result: ClipResult) -> np.ndarray:
+    """(H, W) bool: the pixels of the targets that are left."""
+    prediction = result.prediction
+    if len(result.targets) == len(prediction.targets):
+        return prediction.mask
+    kept = [target in result.targets for target in prediction.targets]
+    return np.concatenate([[False], kept])[prediction.components.labels]
+
+
+def _frames_in(path: Path) -> int:
+    video = cv2.VideoCapture(str(path))
+    try:
+        return int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    finally:
+        video.release()

@@ -1,0 +1,232 @@
+"""Where the frames of a clip come from: files, folders, cameras, addresses, standard input."""
+
+import io
+import re
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from madnet.errors import UserError
+from madnet.images import VIDEO_EXTENSIONS, read_image
+from madnet.images.frames import pixel_limit
+
+from .inputs import Frame, list_frames
+
+#: Frames a second where the source does not say.
+FPS = 25.0
+#: A video may hold so many frames less than its header says: some containers only estimate.
+_ESTIMATE = 2
+
+
+@dataclass(frozen=True)
+class ClipFrame:
+    """A frame of a clip.
+
+    Attributes:
+        number: From 0.
+        time: Seconds since the first.
+        image: (H, W) or (H, W, 3) BGR, as the source gives it; or what is wrong with it.
+    """
+
+    number: int
+    time: float
+    image: np.ndarray | UserError
+
+
+class ClipSource(ABC):
+    """A sequence of frames.
+
+    Attributes:
+        name: For the results to be filed under.
+        live: Whether frames come whether or not they are taken.
+        ahead: So many frames may be waited for before the one before them is predicted.
+        length: How many there are; None where nobody knows.
+        fps: Frames a second.
+        left_out: Frames that were not taken in time.
+    """
+
+    live = False
+    ahead = 2
+    length: int | None = None
+    left_out = 0
+
+    def __init__(self, name: str, fps: float):
+        self.name, self.fps = name, fps
+
+    @abstractmethod
+    def frames(self) -> Iterator[ClipFrame]:
+        """The frames, in order.
+
+        Raises:
+            UserError: The clip ends before its end.
+        """
+
+
+class _Files(ClipSource):
+    """The files of a folder by name, or the frames of a file."""
+
+    def __init__(self, path: Path, fps: float | None):
+        super().__init__(path.resolve().name if path.is_dir() else path.stem, fps or FPS)
+        self._frames: list[Frame] = list_frames(path)
+        self.length = len(self._frames)
+
+    def frames(self) -> Iterator[ClipFrame]:
+        for number, frame in enumerate(self._frames):
+            try:
+                image = read_image(frame.path, frame.number)
+            except UserError as e:
+                image = e
+            yield ClipFrame(number, number / self.fps, image)
+
+
+class _Video(ClipSource):
+    """A video file, through OpenCV."""
+
+    def __init__(self, path: Path, fps: float | None):
+        self._path = path
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise UserError(f'{path}: not readable as a video.')
+        own = self._capture.get(cv2.CAP_PROP_FPS)
+        super().__init__(path.stem, fps or (own if 0 < own < 1e5 else FPS))
+        self.length = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))) or None
+
+    def frames(self) -> Iterator[ClipFrame]:
+        number = 0
+        while True:
+            there, image = self._capture.read()
+            if not there:
+                break
+            yield ClipFrame(number, number / self.fps, image)
+            number += 1
+        self._capture.release()
+        if not number:
+            raise UserError(f'{self._path}: no frame can be decoded.')
+        if self.length is not None and number < self.length - _ESTIMATE:
+            raise UserError(f'{self._path}: cut off, it ends after {number} of {self.length} frames.')
+
+
+class _Camera(ClipSource):
+    """A camera or an address, through OpenCV."""
+
+    live = True
+    ahead = 0
+
+    def __init__(self, where: str, fps: float | None):
+        self._where = where
+        self._capture = cv2.VideoCapture(int(where) if where.isdigit() else where)
+        if not self._capture.isOpened():
+            kind = 'camera' if where.isdigit() else 'stream'
+            raise UserError(f'{where}: no {kind} that can be opened.')
+        own = self._capture.get(cv2.CAP_PROP_FPS)
+        name = f'camera_{where}' if where.isdigit() else re.sub(r'\W+', '_', where.partition('://')[2])[:60]
+        super().__init__(name.strip('_') or 'stream', fps or (own if 0 < own < 1e5 else FPS))
+
+    def frames(self) -> Iterator[ClipFrame]:
+        number, began = 0, None
+        try:
+            while self._capture.grab():
+                now = time.monotonic()
+                began = now if began is None else began
+                there, image = self._capture.retrieve()
+                if not there:
+                    image = UserError(f'{self._where}, frame {number}: cannot be decoded.')
+                yield ClipFrame(number, now - began, image)
+                number += 1
+        finally:
+            self._capture.release()
+        if not number:
+            raise UserError(f'{self._where}: gives no frame.')
+
+
+class _Pipe(ClipSource):
+    """Raw frames, one after the other."""
+
+    ahead = 0
+
+    def __init__(self, file: io.RawIOBase, shape: tuple[int, ...], dtype: np.dtype, fps: float | None):
+        super().__init__('stdin', fps or FPS)
+        self._file, self._shape, self._dtype = file, shape, dtype
+
+    def frames(self) -> Iterator[ClipFrame]:
+        size, number = int(np.prod(self._shape)) * self._dtype.itemsize, 0
+        while data := self._read(size):
+            if len(data) < size:
+                raise UserError(
+                    f'standard input: ends in the middle of frame {number} ({len(data)} of {size} bytes).'
+                )
+            pixels = np.frombuffer(data, self._dtype).reshape(self._shape)
+            yield ClipFrame(
+                number, number / self.fps, pixels.astype(self._dtype.newbyteorder('='), copy=False)
+            )
+            number += 1
+        if not number:
+            raise UserError('standard input: no frame.')
+
+    def _read(self, size: int) -> bytes:
+        """So many bytes, or what is left."""
+        parts, missing = [], size
+        while missing and (part := self._file.read(missing)):
+            parts.append(part)
+            missing -= len(part)
+        return b''.join(parts)
+
+
+def open_clip(source: str, fps: float | None = None, raw: str | None = None) -> ClipSource:
+    """The clip that a user names.
+
+    Args:
+        source: A file, a folder, ``'-'`` for standard input, the number of a camera, or an address.
+        fps: Frames a second; None: as the source says, or else :data:`FPS`.
+        raw: What frames on standard input are, ``HEIGHTxWIDTH:TYPE`` such as ``512x640:uint16``, with ``x3``
+            for BGR; little-endian unless the type says otherwise (``>u2``).
+
+    Raises:
+        UserError: There is no such thing, or ``raw`` is missing or wrong.
+    """
+    if source == '-':
+        # without a buffer, on whose lock a thread that still reads at the end would keep the process
+        return _Pipe(io.FileIO(sys.stdin.fileno(), closefd=False), *parse_raw(raw), fps)
+    path = Path(source)
+    if not path.exists() and is_stream(source):
+        return _Camera(source, fps)
+    if path.suffix.lower() in VIDEO_EXTENSIONS and path.is_file():
+        return _Video(path, fps)
+    return _Files(path, fps)
+
+
+def is_stream(source: str) -> bool:
+    """Whether a source can only be a clip: standard input, a camera, an address."""
+    return source == '-' or '://' in source or (source.isdigit() and not Path(source).exists())
+
+
+def parse_raw(raw: str | None) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape (H, W) or (H, W, 3) and type of raw frames.
+
+    Raises:
+        UserError: Not given, or not understood.
+    """
+    example = 'HEIGHTxWIDTH:TYPE such as 512x640:uint16'
+    if raw is None:
+        raise UserError(f'-: what frames on standard input are must be said: --raw {example}.')
+    sides, _, kind = raw.partition(':')
+    try:
+        shape, dtype = tuple(int(side) for side in sides.split('x')), np.dtype(kind)
+    except (TypeError, ValueError):
+        raise UserError(f'--raw: found {raw!r}, expected {example}.') from None
+    fits = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+    if (
+        not kind
+        or not fits
+        or min(shape) < 1
+        or dtype.kind not in 'uif'
+        or np.prod(shape[:2]) > pixel_limit()
+    ):
+        raise UserError(f'--raw: found {raw!r}, expected {example}, of numbers, one or three to a pixel.')
+    return shape, dtype

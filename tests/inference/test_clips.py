@@ -1,0 +1,292 @@
+"""Clips from every source; what goes wrong in one is a line, and what was done before is whole."""
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from madnet.datasets.sequences import synth_sequence
+from madnet.errors import UserError
+from madnet.images import encode_png
+from madnet.inference.clip_outputs import _Lines
+from madnet.inference.clip_source import open_clip, parse_raw
+
+LENGTH = 24
+SIZE = 96
+
+
+@pytest.fixture(scope='module')
+def frames():
+    """A sequence with two targets that cross, and a speck in one frame."""
+    images = [f.image for f in synth_sequence(0, 1, length=LENGTH, size=SIZE, targets=2)]
+    images[10][80:82, 80:82] = 255
+    return images
+
+
+@pytest.fixture
+def film(frames, tmp_path):
+    video = cv2.VideoWriter(str(tmp_path / 'pass.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10, (SIZE, SIZE))
+    for image in frames:
+        video.write(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+    video.release()
+    return tmp_path / 'pass.avi'
+
+
+@pytest.fixture
+def folder(frames, tmp_path):
+    (tmp_path / 'pass').mkdir()
+    for number, image in enumerate(frames):
+        (tmp_path / 'pass' / f'{number:03}.png').write_bytes(encode_png(image))
+    return tmp_path / 'pass'
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize('kind', ['folder', '.npy', '.tif', '.avi'])
+def test_every_source(run, frames, film, folder, tmp_path, kind):
+    path = {'folder': folder, '.avi': film}.get(kind, tmp_path / f'pass{kind}')
+    if kind == '.npy':
+        np.save(path, np.stack(frames))
+    elif kind == '.tif':
+        cv2.imwritemulti(str(path), frames)
+    out = tmp_path / 'out'
+    code, printed, err = run('predict', 'tophat', path, '--clip', '--out', out)
+    assert (code, err) == (0, '')
+    assert f'pass: {LENGTH} frame(s)' in printed
+    lines = lines_of(out / 'pass.jsonl')
+    assert [line['frame'] for line in lines] == list(range(LENGTH))
+    fps = 10 if kind == '.avi' else 25
+    assert [line['time'] for line in lines] == pytest.approx([n / fps for n in range(LENGTH)])
+    targets = [(line['frame'], t) for line in lines for t in line['targets']]
+    assert len(targets) > 10
+    rows = list(csv.DictReader((out / 'pass.csv').open()))
+    assert [(int(r['frame']), int(r['area'])) for r in rows] == [(n, t['area']) for n, t in targets]
+    video = cv2.VideoCapture(str(out / 'pass.mp4'))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == LENGTH
+    assert video.get(cv2.CAP_PROP_FPS) == fps
+    assert json.loads((out / 'pass.json').read_text())['frames'] == LENGTH
+    assert sorted(p.name for p in out.iterdir()) == [f'pass.{end}' for end in ('csv', 'json', 'jsonl', 'mp4')]
+
+
+def test_the_same_as_frame_by_frame(run, folder, tmp_path):
+    run('predict', 'tophat', folder, '--clip', '--out', tmp_path / 'clip', '--format', 'jsonl')
+    run('predict', 'tophat', folder, '--out', tmp_path / 'images', '--format', 'json')
+    images = json.loads((tmp_path / 'images/targets.json').read_text())['images']
+    lines = lines_of(tmp_path / 'clip/pass.jsonl')
+    assert [line['targets'] for line in lines] == [image['targets'] for image in images]
+
+
+def test_tracks(run, folder, tmp_path):
+    code, printed, _ = run('predict', 'tophat', folder, '--track', '--out', tmp_path / 'out')
+    assert code == 0
+    assert 'dropped that lived for one frame' in printed
+    lines = lines_of(tmp_path / 'out/pass.jsonl')
+    assert [line['frame'] for line in lines] == list(range(LENGTH))
+    assert all(t['track'] >= 1 for line in lines for t in line['targets'])
+    # the speck
+    assert not any(abs(t['x'] - 80.5) + abs(t['y'] - 80.5) < 2 for t in lines[10]['targets'])
+    rows = list(csv.DictReader((tmp_path / 'out/pass.csv').open()))
+    assert [int(r['track']) for r in rows] == [t['track'] for line in lines for t in line['targets']]
+
+
+def test_standard_input_and_output(repository, frames):
+    """14 bits through a pipe; a line comes for a frame before the next frame is there."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, repository / 'tools/predict.py', 'tophat', '-', '--raw', f'{SIZE}x{SIZE}:>u2'),
+            *('--value-range', '0', '16383', '--out', '-'),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    for number in range(2):
+        process.stdin.write((frames[number].astype('>u2') * 64).tobytes())
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())['frame'] == number
+    out, err = process.communicate(b'123')
+    assert process.returncode == 2
+    assert out == b''
+    assert err.decode().count('\n') == 1
+    assert f'ends in the middle of frame 2 (3 of {2 * SIZE * SIZE} bytes)' in err.decode()
+
+
+def test_broken_frames_and_the_rest(run, folder, tmp_path):
+    (folder / '003.png').write_bytes(b'no image')
+    (folder / '004.png').write_bytes(b'')
+    (folder / '023.png').write_bytes(b'')
+    code, _, err = run('predict', 'tophat', folder, '--track', '--out', tmp_path / 'out')
+    assert code == 2
+    assert err.count('\n') == 1
+    assert f'3 of {LENGTH} frames' in err
+    assert '003.png' in err
+    lines = lines_of(tmp_path / 'out/pass.jsonl')
+    assert [line['frame'] for line in lines] == list(range(LENGTH))
+    assert [line['frame'] for line in lines if 'error' in line] == [3, 4, 23]
+    assert cv2.VideoCapture(str(tmp_path / 'out/pass.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == LENGTH - 3
+
+
+def test_a_video_that_is_cut_off(run, film, folder, tmp_path):
+    data = film.read_bytes()
+    film.write_bytes(data[: len(data) // 2])
+    (tmp_path / 'none.mp4').write_bytes(b'no video')
+    out = tmp_path / 'out'
+    code, _, err = run('predict', 'tophat', film, tmp_path / 'none.mp4', folder, '--clip', '--out', out)
+    assert code == 2
+    assert '2 of 3 clips could not be predicted whole, the rest is done' in err.splitlines()[-1]
+    assert 'pass.avi' in err
+    assert len(lines_of(out / 'pass_2.jsonl')) == LENGTH
+    done = len(lines_of(out / 'pass.jsonl'))
+    assert 0 < done < LENGTH
+    assert cv2.VideoCapture(str(out / 'pass.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == done
+
+
+def test_what_is_there_already(run, film, tmp_path):
+    out = tmp_path / 'out'
+    assert run('predict', 'tophat', film, '--clip', '--out', out, '--format', 'csv')[0] == 0
+    before = (out / 'pass.csv').read_bytes()
+    code, _, err = run('predict', 'tophat', film, '--clip', '--out', out)
+    assert code == 2
+    assert err.count('\n') == 1
+    assert 'pass.csv: is there already; remove it, or give another --out' in err
+    assert (out / 'pass.csv').read_bytes() == before
+    assert sorted(p.name for p in out.iterdir()) == ['pass.csv', 'pass.json']
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
+    class Full(io.FileIO):
+        left = 30
+
+        def write(self, data):
+            if self.left <= 0:
+                raise OSError(28, 'No space left on device')
+            count = min(self.left, len(data))
+            self.left -= count
+            return super().write(bytes(data[:count]))
+
+    lines = _Lines(tmp_path / 'x.jsonl')
+    lines._file = Full(tmp_path / 'x.jsonl', 'ab')
+    lines.add('{"frame": 0}\n')
+    with pytest.raises(UserError, match='No space left'):
+        lines.add('{"frame": 1, "time": 0.04}\n')
+    lines.close()
+    assert (tmp_path / 'x.jsonl').read_text() == '{"frame": 0}\n'
+
+
+def test_a_full_disk_is_one_line(run, film, tmp_path, monkeypatch):
+    monkeypatch.setattr('madnet.inference.clip_outputs._frames_in', lambda path: 0)
+    code, _, err = run('predict', 'tophat', film, '--clip', '--out', tmp_path / 'out')
+    assert code == 2
+    assert err.count('\n') == 1
+    assert 'pass.mp4: cannot be written whole' in err
+    assert not any(p.suffix == '.mp4' for p in (tmp_path / 'out').iterdir())
+
+
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason='whoever started the tests has Ctrl-C ignored'
+)
+def test_ctrl_c_ends_a_stream(repository, frames, tmp_path):
+    out = tmp_path / 'out'
+    process = subprocess.Popen(
+        [
+            *(
+                sys.executable,
+                repository / 'tools/predict.py',
+                'tophat',
+                '-',
+                '--raw',
+                f'{SIZE}x{SIZE}:uint8',
+            ),
+            *('--track', '--out', out),
+        ],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    for image in frames[:5]:
+        process.stdin.write(image.tobytes())
+    process.stdin.flush()
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        if (out / 'stdin.jsonl').exists() and len(lines_of(out / 'stdin.jsonl')) == 4:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    err = process.stderr.read().decode()
+    assert process.wait(60) == 130
+    assert 'Traceback' not in err
+    assert len(lines_of(out / 'stdin.jsonl')) == 5
+    assert cv2.VideoCapture(str(out / 'stdin.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == 5
+    assert [p for p in out.iterdir() if p.name.startswith('.')] == []
+
+
+def test_a_live_source_is_not_waited_for(monkeypatch):
+    """A camera that is quicker than the network: what nobody has taken in time is left out."""
+    from madnet.inference import clip
+    from madnet.inference.clip_source import ClipFrame, ClipSource
+
+    class Camera(ClipSource):
+        live = True
+
+        def frames(self):
+            for number in range(60):
+                time.sleep(0.005)
+                yield ClipFrame(number, number / 200, np.zeros((4, 4), np.uint8))
+
+    camera = Camera('camera', 200)
+    reading = clip._Reading(camera)
+    first = next(iter(reading))
+    time.sleep(2.5)
+    rest = list(reading)
+    numbers = [first.number, *(frame.number for frame in rest)]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] == 59
+    assert camera.left_out == 60 - len(numbers) > 10
+    assert threading.active_count() < 50
+
+
+def test_from_python(frames, folder):
+    from madnet.inference import Predictor
+
+    results = list(Predictor('tophat').clip(folder, track=True))
+    assert [r.number for r in results] == list(range(LENGTH))
+    assert all(len(r.targets) == len(r.tracks) for r in results)
+    assert results[0].prediction.score_map.shape == (SIZE, SIZE)
+
+
+def test_an_address_through_opencv(film, run, tmp_path):
+    code, _, err = run('predict', 'tophat', f'file://{film}', '--out', tmp_path / 'out', '--format', 'jsonl')
+    assert code == 0, err
+    (lines,) = (tmp_path / 'out').glob('*.jsonl')
+    assert lines_of(lines)[-1]['frame'] == LENGTH - 1
+
+
+@pytest.mark.parametrize(
+    'raw', [None, '512x640', '512x640:nope', '512:uint8', '0x5:uint8', '5x5x2:uint8', '5x5:U4']
+)
+def test_what_raw_frames_are(raw):
+    with pytest.raises(UserError, match='raw'):
+        parse_raw(raw)
+    assert parse_raw('512x640x3:>u2') == ((512, 640, 3), np.dtype('>u2'))
+
+
+def test_what_is_no_clip(tmp_path):
+    for source in ('nowhere.mp4', str(tmp_path), '97'):
+        with pytest.raises(UserError):
+            open_clip(source)
+
+
+def test_options_that_do_not_fit(run, film):
+    for options in (['--clip', '--jobs', '2'], ['--fps', '5'], ['--clip', '--format', 'coco']):
+        code, _, err = run('predict', 'tophat', film, *options)
+        assert code == 2
+        assert 'Traceback' not in err

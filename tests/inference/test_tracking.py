@@ -1,0 +1,97 @@
+"""Targets keep their numbers; what lives for one frame is dropped."""
+
+import numpy as np
+import pytest
+
+from madnet.datasets.sequences import synth_sequence
+from madnet.inference.prediction import Target
+from madnet.inference.tracking import Tracker
+
+RNG = np.random.default_rng(2)
+
+
+def target(x, y):
+    return Target(float(x), float(y), 9, (int(x) - 1, int(y) - 1, int(x) + 2, int(y) + 2), 0.9, 0.7)
+
+
+def tracked(frames):
+    """What comes of frames {number: points}, as {number: [(id, (x, y))]} and dropped {number: n}."""
+    tracker, found = Tracker(), []
+    for number, points in frames.items():
+        found += tracker.add(number, [target(*p) for p in points])
+    found += tracker.finish()
+    assert [f.frame for f in found] == list(frames)
+    return (
+        {f.frame: [(i, t.centroid) for i, t in f.targets] for f in found},
+        {f.frame: f.dropped for f in found},
+    )
+
+
+def test_one_that_moves_keeps_its_number():
+    found, dropped = tracked({n: [(20 + 2.5 * n, 40 - n)] for n in range(30)})
+    assert [[i for i, _ in found[n]] for n in range(30)] == [[1]] * 30
+    assert set(dropped.values()) == {0}
+
+
+def test_what_lives_for_one_frame_is_dropped():
+    frames = {n: [(20 + n, 40.0)] for n in range(12)}
+    frames[4] = [*frames[4], (90, 10)]
+    frames[11] = [*frames[11], (70, 70)]
+    found, dropped = tracked(frames)
+    assert all([i for i, _ in found[n]] == [1] for n in frames)
+    assert dropped == {n: int(n in (4, 11)) for n in frames}
+
+
+def test_it_keeps_its_number_through_frames_without_it():
+    frames = {n: [] if 10 <= n < 14 else [(20 + 2 * n, 40)] for n in range(30)}
+    found, _ = tracked(frames)
+    assert {i for f in found.values() for i, _ in f} == {1}
+    frames = {n: [] if 10 <= n < 20 else [(20 + 2 * n, 40)] for n in range(30)}
+    found, _ = tracked(frames)  # too long: another one
+    assert {i for f in found.values() for i, _ in f} == {1, 2}
+
+
+def test_frames_may_be_missing():
+    found, _ = tracked({n: [(20 + 3 * n, 40)] for n in (0, 1, 2, 5, 6, 9, 10)})
+    assert {i for f in found.values() for i, _ in f} == {1}
+
+
+@pytest.mark.parametrize('angle', [0.8, 1.0, 2.0, 3.1])
+def test_crossing(angle):
+    """Two that meet in one point at once go on under their own numbers."""
+    speed = np.array([[2, 0.3], 1.7 * np.array([np.cos(angle), np.sin(angle)])])
+    frames = {}
+    for n in range(-20, 20):
+        points = 60 + speed * n + RNG.normal(0, 0.3, (2, 2))
+        apart = np.linalg.norm(speed[0] - speed[1]) * abs(n)
+        frames[n + 20] = points[::-1] if apart >= 3 else points.mean(0, keepdims=True)  # one component
+    found, _ = tracked(frames)
+    first = dict(found[3])
+    last = dict(found[36])
+    assert first.keys() == last.keys() == {1, 2}
+    for i in first:
+        k = np.argmin(np.linalg.norm(60 + speed * -17 - first[i], axis=1))
+        assert np.linalg.norm(60 + speed[k] * 16 - last[i]) < 3
+
+
+def test_random_false_alarms_do_not_live():
+    frames = {n: [*[(30 + 1.5 * n, 50)], *RNG.uniform(0, 256, (3, 2))] for n in range(100)}
+    found, dropped = tracked(frames)
+    kept = sum(len(f) for f in found.values())
+    assert 100 <= kept < 130
+    assert sum(dropped.values()) > 270
+
+
+def test_sequences():
+    frames = list(synth_sequence(0, 1, length=40, size=96, targets=2))
+    again = list(synth_sequence(0, 1, length=40, size=96, targets=2))
+    other = next(synth_sequence(0, 2, length=40, size=96, targets=2))
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(frames, again, strict=True))
+    assert not np.array_equal(frames[0].image, other.image)
+    # the two meet
+    gaps = [np.hypot(*np.subtract(*f.positions.values())) for f in frames if len(f.positions) == 2]
+    assert min(gaps) < 3
+    for frame in frames:
+        assert frame.image.shape == (96, 96)
+        for x, y in frame.positions.values():
+            assert frame.mask[round(y), round(x)] == 255
