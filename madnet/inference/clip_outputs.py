@@ -1,10 +1,11 @@
 """The files of a clip: JSON and CSV that grow line by line, and a video to watch."""
 
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,7 +52,6 @@ class ClipOutputs:
 
     Raises:
         UserError: One of the files is there already.
-        CannotWrite: A file cannot be made.
     """
 
     def __init__(self, out: Path | None, name: str, kinds: Sequence[str], fps: float):
@@ -61,13 +61,10 @@ class ClipOutputs:
             if path.exists() or path.is_symlink():
                 raise UserError(f'{path}: is there already; remove it, or give another --out.')
         self._json = self._csv = self._video = None
-        if out is None:
-            self._json = _Lines(None)
-        if 'jsonl' in self.paths:
-            self._json = _Lines(self.paths['jsonl'])
+        if out is None or 'jsonl' in self.paths:
+            self._json = _Lines(self.paths.get('jsonl'))
         if 'csv' in self.paths:
-            self._csv = _Lines(self.paths['csv'])
-            self._csv.add(csv_text([('frame', 'time', 'track', *COLUMNS[1:])]))
+            self._csv = _Lines(self.paths['csv'], csv_text([('frame', 'time', 'track', *COLUMNS[1:])]))
         if 'video' in self.paths:
             self._video = _Video(self.paths['video'], fps)
 
@@ -86,7 +83,7 @@ class ClipOutputs:
             else:
                 content['error'] = result.error
             self._json.add(json_text(content, indent=None))
-        if self._csv is not None and targets:
+        if self._csv is not None:
             rows = []
             for track, t in targets:
                 values = {**t, **dict(zip(('x0', 'y0', 'x1', 'y1'), t['box'], strict=True))}
@@ -119,48 +116,58 @@ def _rounded(value: object) -> object:
 
 
 class _Lines:
-    """A file that grows by whole lines; standard output for no path."""
+    """A file that grows by whole lines, made for the first of them; standard output for no path.
 
-    def __init__(self, path: Path | None):
-        self._path = path
-        if path is None:
-            self._file: BinaryIO = sys.stdout.buffer
-            return
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(path, 'xb', 0, opener=not_following)  # noqa: SIM115  closed by close
-        except OSError as e:
-            raise self._problem(e) from None
+    Args:
+        path: There must be no such file.
+        head: What it begins with.
+    """
+
+    def __init__(self, path: Path | None, head: str = ''):
+        self._path, self._head = path, head
+        self._file: io.RawIOBase | None = None
         self._whole = 0
+        self._problem: CannotWrite | None = None
 
     def add(self, lines: str) -> None:
-        """Append some, all of them or none.
+        """Append some, all of them or none; after a failure none ever.
 
         Raises:
-            CannotWrite: None is in the file now.
+            CannotWrite: They are not in the file.
         """
-        data = lines.encode()
+        if self._problem is not None:
+            raise self._problem
         try:
             if self._path is None:
-                self._file.write(data)
-                self._file.flush()
-                return
-            rest = memoryview(data)
+                sys.stdout.buffer.write(lines.encode())
+                sys.stdout.buffer.flush()
+            else:
+                self._append(lines)
+        except OSError as e:
+            where = self._path or 'standard output'
+            reason = f'{where}: cannot be written ({e.strerror or e}). {what_to_do(e.errno)}'
+            self._problem = CannotWrite(reason)
+            raise self._problem from None
+
+    def _append(self, lines: str) -> None:
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._path, 'xb', 0, opener=not_following)  # noqa: SIM115  closed by close
+            lines = self._head + lines
+        rest = memoryview(lines.encode())
+        try:
             while rest:
                 rest = rest[self._file.write(rest) :]
-            self._whole += len(data)
-        except OSError as e:
-            if self._path is not None:
-                os.ftruncate(self._file.fileno(), self._whole)
-            raise self._problem(e) from None
+        except OSError:
+            os.ftruncate(self._file.fileno(), self._whole)
+            raise
+        self._whole = self._file.tell()
 
     def close(self) -> None:
-        if self._path is not None:
+        if self._file is not None:
             self._file.close()
-
-    def _problem(self, e: OSError) -> CannotWrite:
-        where = self._path or 'standard output'
-        return CannotWrite(f'{where}: cannot be written ({e.strerror or e}). {what_to_do(e.errno)}')
+            if not self._whole:
+                self._path.unlink()
 
 
 class _Video:

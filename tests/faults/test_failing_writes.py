@@ -61,6 +61,9 @@ ROWS = {
     'predict_jobs': Row(
         'predict tophat {world}/set/images --jobs 2 --min-area {n} --out {out}', partial=True
     ),
+    'clip': Row(
+        'predict tophat {world}/set/images --clip --fps {n} --out {out}/clip', again=False, partial=True
+    ),
     'test': Row(
         'test {world}/test{n}.py {world}/run/best.pth --out {out} --save-scores --show-dir {out}/pictures'
     ),
@@ -158,7 +161,7 @@ def _put(folder: Path, files: dict[str, bytes]) -> None:
         (folder / name).write_bytes(data)
 
 
-ENDS = {'.pdf': b'%%EOF\n', '.html': b'</html>', '.csv': b'\n', '.md': b'\n', '.tex': b'\n'}
+ENDS = {'.jsonl': b'\n', '.pdf': b'%%EOF\n', '.html': b'</html>', '.csv': b'\n', '.md': b'\n', '.tex': b'\n'}
 
 
 def _is_whole(path: Path) -> bool:
@@ -176,6 +179,8 @@ def _is_whole(path: Path) -> bool:
         return path.read_text().endswith('\n')
     if path.suffix in ('.png', '.jpg'):
         return cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is not None
+    if path.suffix == '.mp4':
+        return cv2.VideoCapture(str(path)).read()[0]
     return path.read_bytes().endswith((ENDS[path.suffix], ENDS[path.suffix] + b'\n'))
 
 
