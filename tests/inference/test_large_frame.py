@@ -29,10 +29,13 @@ class Bright(BasePredictor):
     def set_threads(self, number):
         pass
 
-    def score(self, pixels, shown):
-        values = pixels[..., 0].astype(np.float32)
-        above = values - cv2.blur(values, (17, 17), borderType=cv2.BORDER_REFLECT)
-        return np.clip(above / 60, 0, 1)
+    def score_all(self, pixels, shown):
+        return [self._above(one[..., 0].astype(np.float32)) for one in pixels]
+
+    @staticmethod
+    def _above(values):
+        around = cv2.blur(values, (17, 17), borderType=cv2.BORDER_REFLECT)
+        return np.clip((values - around) / 60, 0, 1)
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def frame(tmp_path):
 
 
 def predictor(min_area=1):
-    made = Bright(0.5, min_area)
+    made = Bright(0.5, min_area, 1)
     made.tiling = Tiling((128, 160), 32)
     return made
 
