@@ -15,7 +15,7 @@ from .base_predictor import BasePredictor
 from .clip import follow
 from .clip_outputs import ClipOutputs, parse_clip_formats
 from .clip_source import ClipSource, open_clip
-from .command import interrupted_by_sigterm, make_predictor
+from .command import interrupted_by_sigterm, predictor_maker
 
 #: Frames that wait to be drawn and written.
 _WAITING = 8
@@ -62,7 +62,7 @@ def predict_clips(
         raise UserError(f'--out {out}: is a file, expected a folder.')
     if fps is not None and not 0 < fps < 1e5:
         raise UserError(f'--fps: found {fps:g}, expected frames a second above 0.')
-    predictor = make_predictor(model, {'checkpoint': checkpoint, 'options': options, **how})()
+    predictor = predictor_maker(model, checkpoint=checkpoint, options=options, **how)()
     if threads is not None:
         predictor.set_threads(threads)
     about = {
