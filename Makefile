@@ -1,14 +1,15 @@
-# Two targets do everything, also on a machine that has only Python >= 3.10 (with venv) and git:
+# Three targets do everything, also on a machine that has only Python >= 3.10 (with venv) and git:
 #   make demo    train a small MAD-Net on synthetic scenes, test it, draw what it found
 #   make test    run the test suite
-# Both install into .venv beside this file and nowhere else, and again when the requirements change.
+#   make docs    build the site, site/index.html
+# All install into .venv beside this file and nowhere else, and again when the requirements change.
 
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test docs lint clean
 
 demo: $(STAMP)
 	$(PY) tools/train.py configs/madnet_synthetic.py --work-dir work_dirs/demo
@@ -18,6 +19,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow"
+
+docs: $(STAMP)
+	$(PY) -m pip install --quiet --editable ".[docs]"
+	$(PY) -m sphinx -b html -c docs -q -W --keep-going . site
+	@echo "Open site/index.html."
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
@@ -33,4 +39,4 @@ $(STAMP): requirements.txt pyproject.toml setup.py
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

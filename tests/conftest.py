@@ -1,12 +1,14 @@
 """What every test may lean on: golden numbers, real data where they exist, and a tiny experiment."""
 
 import http.server
+import json
 import os
 import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -175,3 +177,41 @@ def serve(tmp_path, monkeypatch):
     for server in opened:
         server.shutdown()
         server.server_close()
+
+
+def _camera_frame(seed: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """A frame of a 16-bit sensor, its mask of 0 and 1, and the place (x, y) of its one target."""
+    rng = np.random.default_rng(seed)
+    grey = cv2.GaussianBlur(rng.normal(60, 8, (64, 64)), (0, 0), 3) + rng.normal(0, 2, (64, 64))
+    x, y = (int(v) for v in rng.integers(8, 56, 2))
+    rows, columns = np.mgrid[:64, :64]
+    grey += 140 * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 4.5)
+    mask = (np.hypot(rows - y, columns - x) < 2.5).astype(np.uint8)
+    return (20000 + 10 * np.clip(grey, 0, 255)).astype(np.uint16), mask, (x, y)
+
+
+@pytest.fixture
+def camera_place(tmp_path, repository, monkeypatch):
+    """A folder with what ``docs/your_data.md`` begins with, and the tools and configs of the checkout."""
+    for name in ('tools', 'configs'):
+        (tmp_path / name).symlink_to(repository / name)
+    for folder in ('frames', 'mine/images', 'mine/masks', 'boxes/images'):
+        (tmp_path / folder).mkdir(parents=True)
+    coco = {'images': [], 'annotations': [], 'categories': [{'id': 1, 'name': 'target'}]}
+    for i in range(24):
+        pixels, mask, (x, y) = _camera_frame(i)
+        if i < 8:
+            cv2.imwrite(str(tmp_path / 'frames' / f'{i:03}.png'), pixels)
+        else:
+            cv2.imwrite(str(tmp_path / 'mine' / 'images' / f'{i:03}.png'), pixels)
+            Image.fromarray(mask).save(tmp_path / 'mine' / 'masks' / f'{i:03}.png')
+        if i < 4:
+            cv2.imwrite(str(tmp_path / 'boxes' / 'images' / f'{i:03}.png'), pixels)
+            coco['images'].append({'id': i, 'file_name': f'{i:03}.png', 'width': 64, 'height': 64})
+            box = {'id': i, 'image_id': i, 'category_id': 1, 'bbox': [x - 3, y - 3, 7, 7], 'area': 49}
+            coco['annotations'].append({**box, 'iscrowd': 0})
+    (tmp_path / 'boxes' / 'annotations.json').write_text(json.dumps(coco))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.delenv('MADNET_DATA_ROOT', raising=False)
+    return tmp_path

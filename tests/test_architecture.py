@@ -32,7 +32,7 @@ ROOMS = {
     'images': set(),
     'records': set(),
     'evaluation': {'images', 'records'},
-    'datasets': {'evaluation', 'images'},
+    'datasets': {'evaluation', 'images', 'records'},
     'models': {'ops', 'classical'},
     'visualization': {'datasets', 'evaluation', 'images', 'records'},
     'curation': {'datasets', 'engine', 'evaluation', 'images', 'records', 'visualization'},

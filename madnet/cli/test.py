@@ -68,6 +68,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--save-scores', action='store_true', help='keep the score maps (16-bit PNG) beside metrics.json'
     )
     parser.add_argument(
+        '--save-negatives',
+        action='store_true',
+        help='keep the places of false detections (negatives.json) for trainings: '
+        'RandomTargetCrop(negatives=FILE, negative_prob=0.25); with --split trainval',
+    )
+    parser.add_argument(
         '--split', help="part of the data set: test, val, trainval, ... (default: the config's, test)"
     )
     parser.add_argument(
@@ -103,6 +109,7 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
         out=args.out,
         show_dir=args.show_dir,
         save_scores=args.save_scores,
+        save_negatives=args.save_negatives,
         split=args.split,
         launcher=args.launcher,
         options=options,

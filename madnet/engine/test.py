@@ -24,6 +24,7 @@ from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
+from madnet.engine.hooks.negatives_hook import NegativesHook
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.several_sets import ScoredSet, content_of, labels_of, per_image_of, results_text
@@ -35,7 +36,7 @@ from madnet.evaluation.evaluator import joined
 from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.thresholds import at_threshold, choose_threshold, parse_threshold, refuse_same_part
 from madnet.files import plain, sha256_of
-from madnet.records import MetricsFile, write_results
+from madnet.records import MetricsFile, NegativesFile, write_results
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def run_test(
     dataset: str | None = None,
     threshold: str | float | None = None,
     amp: bool = False,
+    save_negatives: bool = False,
 ) -> MetricsFile:
     """Score a checkpoint, or a detector without training, on a part of the config's data set or sets.
 
@@ -101,6 +103,8 @@ def run_test(
             one with the best IoU on that part of the data.
         amp: In half precision (float16 on a GPU, bfloat16 on a CPU); then it is tested in full precision as
             well, and the difference is told.
+        save_negatives: Whether to keep the places of false detections, in ``<out>/negatives.json``, for
+            trainings that place crops around them; of the test part they are refused.
 
     Returns:
         What ``metrics.json`` holds.
@@ -148,6 +152,9 @@ def run_test(
     hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
     if save_scores:
         hooks.append({'type': 'SaveScoresHook', 'folder': str(out / 'scores')})
+    if save_negatives:
+        _refuse_test_part(split, cfg)
+        hooks.append({'type': 'NegativesHook', 'threshold': 0.5 if value is None else value})
     sets = score(split, chosen, hooks)
     full = report(score(split, chosen, [], half=False), config, checkpoint) if amp else None
     found = report(sets, config, checkpoint, **found)
@@ -159,9 +166,27 @@ def run_test(
         print(f'numbers  {out / "metrics.json"}, {out / "per_image.csv"}')
         if save_scores:
             print(f'scores   {out / "scores"}')
+        if save_negatives:
+            print(f'negatives {_negatives(sets, config, checkpoint).write(out / NegativesFile.FILE)}')
         if show_dir is not None:
             print(f'pictures {show_dir}')
     return found
+
+
+def _refuse_test_part(split: str | None, cfg: Config) -> None:
+    if 'test' in {dataset.get('split') if split is None else split for dataset in _test_sets(cfg)}:
+        raise UserError(
+            '--save-negatives: a training that saw places of test images would know them; give --split '
+            'trainval or fit.'
+        )
+
+
+def _negatives(sets: Mapping[str, Scored], config: str, checkpoint: str | None) -> NegativesFile:
+    points: dict[str, dict] = {}
+    for one in sets.values():
+        [hook] = [hook for hook in one.runner.hooks if isinstance(hook, NegativesHook)]
+        points[one.dataset['name']] = hook.points
+    return NegativesFile(points, {'config': str(config)} | ({'checkpoint': checkpoint} if checkpoint else {}))
 
 
 def _difference(found: MetricsFile, other: MetricsFile) -> str:

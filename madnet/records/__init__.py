@@ -18,6 +18,7 @@ from madnet.records.metrics_file import (
     read_per_image,
     write_results,
 )
+from madnet.records.negatives_file import NegativesFile
 from madnet.records.pretrained_index import (
     Claim,
     PretrainedEntry,

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
+from mmseg.models.losses.focal_loss import py_sigmoid_focal_loss
 from mmseg.registry import MODELS
 
 from madnet.errors import UserError
@@ -289,3 +290,27 @@ def test_shapes_must_agree():
 def test_a_name_that_mmengine_would_not_add_up_is_refused():
     with pytest.raises(UserError, match="'loss' in it"):
         SoftIoULoss(loss_name='iou')
+
+
+@pytest.mark.parametrize('alpha', [0.25, 0.5])
+@pytest.mark.parametrize('gamma', [1.0, 2.0])  # below 1 its gradient is NaN where a pixel is right
+def test_the_focal_loss_is_mmsegs(alpha, gamma):
+    logits, target = batch()
+    logits = (3 * logits).requires_grad_()
+    theirs = py_sigmoid_focal_loss(
+        logits.flatten()[:, None], target.flatten()[:, None], None, None, gamma, alpha
+    )
+    (expected,) = torch.autograd.grad(theirs, logits)
+    loss = MaskBCELoss(pos_weight=alpha / (1 - alpha), loss_weight=1 - alpha, gamma=gamma)
+    ours = loss(logits, target)
+    (found,) = torch.autograd.grad(ours, logits)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-9)
+
+
+def test_the_focal_loss_has_a_gradient_where_a_pixel_is_exactly_right():
+    logits = torch.full((1, 1, 2, 2), 200.0, requires_grad=True)
+    bce_loss(logits, torch.ones(1, 1, 2, 2), gamma=0.5).backward()
+    assert logits.grad.isfinite().all()
+    with pytest.raises(UserError, match='gamma=-1'):
+        MaskBCELoss(gamma=-1)

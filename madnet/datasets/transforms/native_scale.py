@@ -13,6 +13,7 @@ from mmseg.registry import TRANSFORMS
 
 from madnet.datasets.transforms.sample_transform import DrawnTransform, fields_of, reflected, size_of
 from madnet.errors import UserError
+from madnet.records import NegativesFile
 
 
 @TRANSFORMS.register_module()
@@ -33,10 +34,15 @@ class RandomTargetCrop(DrawnTransform):
             brought to ``size``), for targets larger and smaller than the training images have. ``(1, 1)``,
             the default, leaves every pixel as it is. Enlarged by bilinear interpolation, labels by nearest
             neighbour; shrunk by the mean over area, labels by :func:`shrunk_labels`, which loses no target.
+        negatives: File of hard negatives, as ``tools/test.py --save-negatives`` writes it: places of training
+            images where a detector saw a target and none is. None for none.
+        negative_prob: Share of crops placed around one of them, as around a target; an image without any gets
+            a uniform crop.
 
     Raises:
-        UserError: ``zoom`` is not two positive numbers, the smaller first; several sizes for a data set that
-            gives samples without their ``epoch``.
+        UserError: ``zoom`` is not two positive numbers, the smaller first; the two shares add up to more than
+            1, or one of ``negatives`` and ``negative_prob`` is given alone; several sizes for a data set that
+            gives samples without their ``epoch``; hard negatives of other images than those.
     """
 
     def __init__(
@@ -45,11 +51,22 @@ class RandomTargetCrop(DrawnTransform):
         target_prob: float = 0.5,
         margin: int = 16,
         zoom: tuple[float, float] = (1.0, 1.0),
+        negatives: str | None = None,
+        negative_prob: float = 0.0,
     ):
         self.size = size
         self.target_prob = target_prob
         self.margin = margin
         self.zoom = _range('RandomTargetCrop.zoom', zoom)
+        self.negatives = negatives
+        self.negative_prob = negative_prob
+        if (negatives is None) != (negative_prob == 0) or not 0 <= target_prob + negative_prob <= 1:
+            raise UserError(
+                f'RandomTargetCrop: found negatives={negatives!r}, negative_prob={negative_prob:g} and '
+                f'target_prob={target_prob:g}, expected a file and a share above 0, both shares together at '
+                'most 1.'
+            )
+        self._points = {} if negatives is None else NegativesFile.read(negatives).points
 
     looks_at_labels = geometric = True
 
@@ -60,8 +77,14 @@ class RandomTargetCrop(DrawnTransform):
         before = [np.random.randint(n + 1) for n in lacking] if any(lacking) else [0, 0]
         h, w = (n + more for n, more in zip(size, lacking, strict=True))
         y, x = np.random.randint(h - side + 1), np.random.randint(w - side + 1)
-        around_target = np.random.rand() < self.target_prob
-        if around_target and 'gt_seg_map' in sample:
+        chosen = np.random.rand()
+        if self.target_prob <= chosen < self.target_prob + self.negative_prob:
+            points = self._points.get(sample.get('dataset_name', ''), {}).get(sample.get('img_id', ''), ())
+            if points:
+                point = points[np.random.randint(len(points))]
+                self._check_inside(point, size, sample)
+                y, x = (self._corner(p + b, n, side) for p, b, n in zip(point, before, (h, w), strict=True))
+        if chosen < self.target_prob and 'gt_seg_map' in sample:
             pad = [(b, n - b) for b, n in zip(before, lacking, strict=True)]
             labels = sample['gt_seg_map']
             target = np.flatnonzero(np.pad(labels, pad, mode='reflect') if any(lacking) else labels)
@@ -93,6 +116,13 @@ class RandomTargetCrop(DrawnTransform):
                 f'{sample.get("img_path", "this sample")} does not say the epoch, as ours do.'
             )
         return self.size[sample['epoch'] % len(self.size)]
+
+    def _check_inside(self, point: Sequence[int], size: tuple[int, int], sample: dict) -> None:
+        if not all(0 <= p < n for p, n in zip(point, size, strict=True)):
+            raise UserError(
+                f'{self.negatives}: row {point[0]}, column {point[1]} lies outside of {sample["img_id"]} of '
+                f'{sample["dataset_name"]}, {size[0]} × {size[1]} pixels; it was made of other images.'
+            )
 
     def _corner(self, pixel: int, length: int, side: int) -> int:
         margin = min(self.margin, (side - 1) // 2)

@@ -3,6 +3,7 @@
 from madnet.engine.hooks.collapse_hook import CollapseHook
 from madnet.engine.hooks.epoch_hook import EpochHook
 from madnet.engine.hooks.lean_runtime_info_hook import LeanRuntimeInfoHook
+from madnet.engine.hooks.negatives_hook import NegativesHook
 from madnet.engine.hooks.non_finite_hook import NonFiniteHook
 from madnet.engine.hooks.overlay_hook import OverlayHook
 from madnet.engine.hooks.progress_hook import ProgressHook

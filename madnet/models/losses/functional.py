@@ -88,18 +88,25 @@ def bce_loss(
     valid: Tensor | None = None,
     pos_weight: float | None = None,
     smoothing: float = 0.0,
+    gamma: float = 0.0,
 ) -> Tensor:
-    """Binary cross entropy, averaged over the pixels that count.
+    """Binary cross entropy, averaged over the pixels that count; with ``gamma`` the focal loss.
 
     Args:
         pos_weight: Factor of the target's term; None for 1.
         smoothing: ε of label smoothing (Szegedy et al., CVPR 2016): the target becomes
             ``(1 - ε) · target + ε / 2``, so that no logit is driven to infinity.
+        gamma: γ of the focal loss (Lin et al., ICCV 2017): each pixel's term is multiplied by
+            ``|target - p| ** γ``, so that the many pixels that are right already weigh little. Its α is
+            ``pos_weight``: α / (1 - α), and ``loss_weight`` 1 - α.
     """
     _check_shapes(logits, target)
     target = (1 - smoothing) * target.float() + smoothing / 2
     weight = None if pos_weight is None else logits.new_full((1,), pos_weight, dtype=torch.float32)
     loss = F.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=weight, reduction='none')
+    if gamma:
+        # the clamp keeps the gradient of a root finite where a pixel is exactly right
+        loss = loss * (target - logits.float().sigmoid()).abs().clamp(min=1e-6) ** gamma
     return loss.mean() if valid is None else (loss * valid).sum() / valid.sum().clamp(min=1)
 
 

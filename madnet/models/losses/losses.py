@@ -19,7 +19,7 @@ class MaskLoss(nn.Module):
         settings: Further arguments of the function.
 
     Attributes:
-        function: (logits, target, valid, **settings) → scalar; all tensors (B, 1, H, W).
+        function: ``(logits, target, valid, **settings)`` → scalar; all tensors (B, 1, H, W).
     """
 
     function: Callable[..., Tensor]
@@ -119,12 +119,14 @@ class MaskBCELoss(MaskLoss):
         pos_weight: Factor of the target pixels' terms; None for 1.
         begin: Share of the epochs, in 0–1, before which the loss is 0.
         smoothing: Of labels, in 0–1, for scores that are not all 0 or 1.
+        gamma: Above 0 the focal loss with this exponent, usually 2, for which pixels that are right already
+            weigh little.
 
     Attributes:
         active: Set by :meth:`set_epoch`; before its first call as in epoch 0.
 
     Raises:
-        UserError: ``begin`` or ``smoothing`` is not in 0–1.
+        UserError: ``begin`` or ``smoothing`` is not in 0–1, or ``gamma`` below 0.
     """
 
     function = staticmethod(bce_loss)
@@ -136,12 +138,15 @@ class MaskBCELoss(MaskLoss):
         loss_name: str = 'loss_bce',
         begin: float = 0.0,
         smoothing: float = 0.0,
+        gamma: float = 0.0,
     ):
-        super().__init__(loss_weight, loss_name, pos_weight=pos_weight, smoothing=smoothing)
+        super().__init__(loss_weight, loss_name, pos_weight=pos_weight, smoothing=smoothing, gamma=gamma)
         if not 0 <= begin <= 1:
             raise UserError(f'MaskBCELoss: begin={begin}, expected a share of the epochs, from 0 to 1.')
         if not 0 <= smoothing < 1:
             raise UserError(f'MaskBCELoss: smoothing={smoothing}, expected 0 or more, and less than 1.')
+        if not gamma >= 0:
+            raise UserError(f'MaskBCELoss: gamma={gamma}, expected 0 or more.')
         self.begin = begin
         self.active = begin == 0
 

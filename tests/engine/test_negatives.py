@@ -1,0 +1,111 @@
+"""Hard negatives: mined from the images that are trained on, and put into crops."""
+
+import cv2
+import numpy as np
+import pytest
+
+from madnet.datasets import SIRSTDataset
+from madnet.datasets.transforms import RandomTargetCrop
+from madnet.engine.hooks.negatives_hook import false_points
+from madnet.engine.test import run_test
+from madnet.errors import UserError
+from madnet.records import NegativesFile
+
+CLUTTER = (60, 20)  # of every image: a bright point that is no target
+
+
+@pytest.fixture
+def clutter_set(tmp_path):
+    """Four frames of 80 × 100 with a target and a brighter point that is none."""
+    root = tmp_path / 'mine'
+    for k in range(4):
+        image = np.random.default_rng(k).normal(60, 1, (80, 100)).round().astype(np.uint8)
+        mask = np.zeros_like(image)
+        image[20 + k : 23 + k, 70:73], mask[20 + k : 23 + k, 70:73] = 150, 255
+        image[CLUTTER[0] - 1 : CLUTTER[0] + 2, CLUTTER[1] - 1 : CLUTTER[1] + 2] = 180
+        image[CLUTTER] = 200
+        for kind, pixels in (('images', image), ('masks', mask)):
+            path = root / ('trainval' if k < 3 else 'test') / kind / f'a{k}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), pixels)
+    return root
+
+
+def test_false_detections_highest_first():
+    scores, truth = np.zeros((30, 40)), np.zeros((30, 40), np.uint8)
+    truth[5:8, 5:8] = 1
+    scores[4:8, 5:12] = 0.9  # reaches over the target's edge
+    scores[11, 5] = 0.8  # nearer than the margin
+    scores[20, 30], scores[20, 31] = 0.6, 0.95
+    scores[28, 2] = 0.7
+    assert false_points(scores, truth) == [[20, 31], [28, 2]]
+    assert false_points(scores, truth, most=1) == [[20, 31]]
+    assert false_points(scores, truth, threshold=0.75) == [[20, 31]]
+    assert false_points(scores, truth, margin=3) == [[20, 31], [11, 5], [28, 2]]
+
+
+def test_mined_and_cropped_around(clutter_set, repository, tmp_path, run):
+    classical = repository / 'configs' / 'classical' / 'classical.py'
+    options = ('--method', 'tophat', '--dataset', clutter_set, '--out', tmp_path / 'out', '--save-negatives')
+    code, out, err = run('test', classical, *options, '--split', 'trainval')
+    assert code == 0, err
+    file = tmp_path / 'out' / 'negatives.json'
+    assert str(file) in out
+    found = NegativesFile.read(file)
+    assert found.points == {'mine': {f'a{k}': [[*CLUTTER]] for k in range(3)}}
+
+    crop = RandomTargetCrop(size=24, target_prob=0.5, margin=4, negatives=str(file), negative_prob=0.5)
+    dataset = SIRSTDataset(clutter_set, 'trainval', pipeline=[{'type': 'LoadSIRSTImage', 'channels': 1}])
+    clutter = targets = 0
+    for k in range(90):
+        image, mask = dataset.read_sample(k % 3)
+        sample = {**dataset.get_data_info(k % 3), 'img': image.reshape(*image.shape[:2], -1)[..., :1]}
+        sample |= {'gt_seg_map': (mask > 127).astype(np.uint8), 'seg_fields': ['gt_seg_map']}
+        after = crop(sample)
+        clutter += (after['img'] == 200).any()
+        targets += after['gt_seg_map'].any()
+    assert clutter + targets == 90  # the two are too far apart for one crop
+    assert 30 < clutter < 60
+
+
+def test_test_images_are_refused(clutter_set, repository):
+    classical = str(repository / 'configs' / 'classical' / 'classical.py')
+    for split in (None, 'test'):
+        with pytest.raises(UserError, match='--split trainval'):
+            run_test(
+                classical,
+                dataset=str(clutter_set),
+                split=split,
+                save_negatives=True,
+                options={'model.method': 'tophat'},
+            )
+
+
+def test_without_negatives_the_same_numbers_are_drawn(tmp_path):
+    NegativesFile({'mine': {'a': [[5, 5]]}}).write(tmp_path / 'n.json')
+    plain = RandomTargetCrop(size=24, target_prob=0.3)
+    mined = RandomTargetCrop(size=24, target_prob=0.3, negatives=str(tmp_path / 'n.json'), negative_prob=0.4)
+    labels = np.zeros((80, 90), np.uint8)
+    labels[40, 40] = 1
+    other = {'img_shape': (80, 90), 'gt_seg_map': labels, 'dataset_name': 'mine', 'img_id': 'without'}
+    for seed in range(30):
+        drawn = []
+        for crop in (plain, mined):
+            np.random.seed(seed)
+            drawn.append(crop.draw(dict(other)))
+        assert drawn[0] == drawn[1]
+
+
+def test_what_does_not_fit(tmp_path):
+    path = tmp_path / 'n.json'
+    NegativesFile({'mine': {'a': [[50, 5]]}}).write(path)
+    for wrong in ({'negatives': str(path)}, {'negative_prob': 0.2}):
+        with pytest.raises(UserError, match='expected a file and a share'):
+            RandomTargetCrop(**wrong)
+    with pytest.raises(UserError, match='together at most 1'):
+        RandomTargetCrop(target_prob=0.8, negatives=str(path), negative_prob=0.3)
+    with pytest.raises(UserError, match=r'none\.json: cannot be read'):
+        RandomTargetCrop(negatives=str(tmp_path / 'none.json'), negative_prob=0.3)
+    crop = RandomTargetCrop(size=16, target_prob=0, negatives=str(path), negative_prob=1)
+    with pytest.raises(UserError, match='row 50, column 5 lies outside of a of mine, 40 × 40 pixels'):
+        crop.draw({'img_shape': (40, 40), 'dataset_name': 'mine', 'img_id': 'a'})

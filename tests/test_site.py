@@ -1,0 +1,127 @@
+"""The site builds without a warning, and what its pages show works."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmseg.registry import MODELS
+
+import madnet  # noqa: F401
+from madnet.cli import make_parser
+from madnet.engine.config import load_config
+
+PAGES = sorted((Path(__file__).resolve().parents[1] / 'docs').glob('*.md'))
+_PREPARE = 'dataset prepare mine mine --out datasets/mine'
+_TRAIN = 'train configs/madnet/madnet_nano.py --dataset datasets/mine --cfg-options value_range=auto'
+#: Pages whose commands need no public data set and are run, and what stands before them on other pages.
+TRIED = {
+    'start': (),
+    'training': (_PREPARE,),
+    'false_alarms': (_PREPARE, f'{_TRAIN} train_dataloader.batch_size=4 train_cfg.max_epochs=1'),
+}
+
+
+def _commands(page: Path) -> list[list[str]]:
+    lines = re.findall(r'^    python tools/(\w+\.py .*?)(?:  #.*)?$', page.read_text(encoding='utf-8'), re.M)
+    return [shlex.split(line) for line in lines]
+
+
+@pytest.fixture(scope='module')
+def text():
+    return {page.stem: page.read_text(encoding='utf-8') for page in PAGES}
+
+
+#: docs/add_a_network.md makes the configs that it names, and has a test of its own.
+@pytest.mark.parametrize(
+    'page', [page.stem for page in PAGES if _commands(page) and page.stem != 'add_a_network']
+)
+def test_commands_are_understood(page, repository, monkeypatch):
+    """Every option exists, and every config that is named."""
+    monkeypatch.chdir(repository)
+    for tool, *arguments in _commands(repository / 'docs' / f'{page}.md'):
+        if any(word.isupper() for word in arguments) or '…' in ' '.join(arguments):
+            continue  # says what a command looks like, in capitals
+        if tool == 'predict.py':  # its own main takes 'auto' for two words
+            arguments = [part for word in arguments for part in ([word] if word != 'auto' else [word] * 2)]
+        name = tool.removesuffix('.py').replace('convert_checkpoint', 'convert')
+        try:
+            make_parser(name).parse_args(arguments)
+        except SystemExit as e:  # --list and the like end there
+            if e.code:
+                pytest.fail(f'{tool} {arguments}')
+        for word in arguments:
+            if word.startswith('configs/'):
+                assert (repository / word).is_file(), word
+
+
+def test_configs_of_ten_lines_build(text, repository, tmp_path):
+    blocks = re.findall(r'```python\n# configs/(\w+\.py)\n(.*?)```', text['training'], re.S)
+    assert len(blocks) == 2
+    for name, block in blocks:
+        (tmp_path / name).write_text(block.replace("'./", f"'{repository}/configs/"))
+        assert MODELS.build(load_config(tmp_path / name).model).backbone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('page', TRIED)
+def test_commands_work(page, camera_place, repository, run, monkeypatch):
+    monkeypatch.chdir(camera_place)
+    for line in TRIED[page]:
+        assert run(*line.split())[0] == 0
+    for tool, *arguments in _commands(repository / 'docs' / f'{page}.md'):
+        if 'nuaa' in arguments:
+            continue
+        if tool == 'train.py' and '--minutes' not in arguments and '--print-config' not in arguments:
+            options = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=4']
+            if 'datasets/mine' in arguments:
+                options.append('value_range=auto')
+            arguments += ['--cfg-options', *options]
+        monkeypatch.chdir(camera_place)
+        code, out, err = run(tool.removesuffix('.py'), *arguments)
+        assert code == 0, (tool, arguments, out, err)
+
+
+def test_mmseg_trains_by_the_config_of_its_page(text, tmp_path, monkeypatch):
+    """By mmengine's Runner, as mmseg's own tools do, on twelve small images."""
+    import cv2
+    import numpy as np
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    [block] = re.findall(r'```python\n(.*?)```', text['in_your_mmseg_project'], re.S)
+    rng = np.random.default_rng(0)
+    for folder in ('images', 'labels'):
+        (tmp_path / 'mine' / folder).mkdir(parents=True)
+    for i in range(4):
+        mask = np.zeros((64, 64), np.uint8)
+        mask[20:23, 30:33] = 1
+        image = rng.integers(0, 60, (64, 64, 3), np.uint8) + 150 * mask[..., None]
+        cv2.imwrite(str(tmp_path / f'mine/images/{i}.png'), image)
+        cv2.imwrite(str(tmp_path / f'mine/labels/{i}.png'), mask)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'config.py').write_text(block.replace('256', '64').replace('max_iters=1000', 'max_iters=2'))
+    config = Config.fromfile('config.py')
+    config.work_dir = 'work'
+    runner = Runner.from_cfg(config)
+    runner.train()
+    assert 'native/IoU' in ' '.join(runner.test()) or runner.iter == 2
+
+
+def test_the_site_builds_without_a_warning(repository, tmp_path):
+    pytest.importorskip('sphinx_book_theme', reason='the site needs the extra docs: pip install -e .[docs]')
+    pytest.importorskip('sphinx_copybutton')
+    pytest.importorskip('myst_parser')
+    command = [sys.executable, '-m', 'sphinx', '-b', 'html', '-c', 'docs', '-q', '-W', '--keep-going']
+    done = subprocess.run(
+        [*command, '.', str(tmp_path / 'site')], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    pages = {p.relative_to(tmp_path / 'site').as_posix() for p in (tmp_path / 'site').rglob('*.html')}
+    assert {'index.html', 'docs/start.html', 'docs/api/models.html', 'experiments/joint/README.html'} <= pages
+    for page in pages:
+        content = (tmp_path / 'site' / page).read_text(encoding='utf-8')
+        for link in re.findall(r'<a [^>]*href="([^"#:]+)(?:#[^"]*)?"', content):
+            assert ((tmp_path / 'site' / page).parent / link).exists(), (page, link)
