@@ -4,7 +4,17 @@ Needs NumPy's and Python's own types only.
 """
 
 from madnet.records.claims_file import CheckedClaim, ClaimsFile, claim_rows
-from madnet.records.columns import COLUMNS, COST, HEADLINE, SHORT, Column, Spread, as_text, column
+from madnet.records.columns import (
+    COLUMNS,
+    COST,
+    HEADLINE,
+    SHORT,
+    Column,
+    Spread,
+    as_text,
+    column,
+    get_columns,
+)
 from madnet.records.comparison import Comparison, ComparisonPlan, ComparisonRow, find_comparison
 from madnet.records.costs import Cost, Costs
 from madnet.records.export_info import ExportInfo

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from madnet.errors import UserError, nearest
+
 
 class Spread(NamedTuple):
     """A number over several seeds.
@@ -35,6 +37,7 @@ class Column:
         better: ``'higher'``, ``'lower'``, or None where neither is better.
         latex: The head in LaTeX, without its arrow; default the key and the unit.
         name: How the head calls it; default the key.
+        ranked: Whether it may say which of several methods is best.
     """
 
     key: str
@@ -44,6 +47,7 @@ class Column:
     better: str | None = 'higher'
     latex: str = ''
     name: str = ''
+    ranked: bool = True
 
     @property
     def title(self) -> str:
@@ -53,7 +57,12 @@ class Column:
     @property
     def head(self) -> str:
         """Name, unit and the direction that is better."""
-        return ' '.join(filter(None, (self.title, {'higher': '↑', 'lower': '↓', None: ''}[self.better])))
+        return f'{self.title} {self.arrow}'.rstrip()
+
+    @property
+    def arrow(self) -> str:
+        """The direction that is better; empty where neither is."""
+        return {'higher': '↑', 'lower': '↓', None: ''}[self.better]
 
     def text(self, value: Value) -> str:
         """A value as it is printed; ``–`` where there is none; for a spread, mean and deviation."""
@@ -92,7 +101,9 @@ COLUMNS: dict[str, Column] = {
             latex='false alarms per image',
             name='false/image',
         ),
-        Column('AUC'),
+        # the background of a low-rank method ties with its missed targets at 0, a filter's does not: their
+        # curves cover different ranges of false positives, so the larger area is not the better detector
+        Column('AUC', ranked=False),
         Column('AP'),
         Column('hIoU'),
         Column('AP50', latex=r'AP$_{50}$ (\%)'),
@@ -122,6 +133,22 @@ COST = ('parameters', 'MACs', 'latency')
 def column(key: str) -> Column:
     """The column of a metric; a fraction in percent where the metric is not in the table."""
     return COLUMNS.get(key) or Column(key)
+
+
+def get_columns(names: str) -> tuple[str, ...]:
+    """The metrics of a list with commas, such as ``'IoU,nIoU,F1'``, in its order.
+
+    Raises:
+        UserError: A name is of no metric.
+    """
+    keys = [name.strip() for name in names.split(',') if name.strip()]
+    known = {key.lower(): key for key in COLUMNS}
+    for key in keys:
+        if key.lower() not in known:
+            raise UserError(f'no column {key!r}: there are {", ".join(COLUMNS)}.{nearest(key, COLUMNS)}')
+    if not keys:
+        raise UserError(f'found no column in {names!r}: there are {", ".join(COLUMNS)}.')
+    return tuple(dict.fromkeys(known[key.lower()] for key in keys))
 
 
 def as_text(key: str, value: Value) -> str:

@@ -9,6 +9,9 @@ from madnet.files import write_whole
 from madnet.records.columns import HEADLINE, Column, Value, is_known, present, value_of
 from madnet.text import csv_text, markdown_text, printable
 
+#: So many numbers beside the method fit one column of a paper of two.
+MOST_OF_ONE_COLUMN = 4
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -31,13 +34,14 @@ class ResultTable:
 
     Attributes:
         caption: What was measured on what; the protocol is put behind it wherever it is shown.
-        protocol: Name of the protocol that all rows share.
+        protocol: Name of the protocol that all rows share; empty where each row names its own.
         rows: Label → metrics as in ``metrics.json`` (fractions); a tuple starts with mean and standard
             deviation.
         keys: Metrics to show; those that no row has are left out.
         head: Head of the column of labels.
         intervals: Label → metric → (low, high), for those that have a confidence interval.
-        ranked: Whether rows may be compared: best in bold, second underlined.
+        ranked: Whether rows may be compared: best in bold, second of three or more underlined.
+        notes: Sentences for the caption of a paper: what the protocol reproduces, what ± means.
     """
 
     caption: str
@@ -47,6 +51,7 @@ class ResultTable:
     head: str = 'method'
     intervals: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     ranked: bool = True
+    notes: Sequence[str] = ()
     columns: list[Column] = field(init=False)
 
     def __post_init__(self):
@@ -55,10 +60,10 @@ class ResultTable:
     @property
     def title(self) -> str:
         """Caption with the protocol."""
-        return f'{self.caption}. Protocol: {self.protocol}.'
+        return f'{self.caption}. Protocol: {self.protocol}.' if self.protocol else f'{self.caption}.'
 
     def cells(self) -> list[tuple[str, list[Cell]]]:
-        """Rows of label and cells; a column ranks what it prints, so equal prints share their rank."""
+        """Rows of label and cells; a column ranks what it prints, and where prints tie nobody has that place."""
         ranks = [self._ranks(c) for c in self.columns]
         return [
             (
@@ -77,14 +82,12 @@ class ResultTable:
 
     def _ranks(self, c: Column) -> list[int]:
         values = [_printed(c, value_of(row, c.key)) for row in self.rows.values()]
-        distinct = sorted({v for v in values if v is not None}, reverse=c.better == 'higher')
-        if not self.ranked or c.better is None or sum(v is not None for v in values) < 2:
+        known = sorted((v for v in values if v is not None), reverse=c.better == 'higher')
+        if not (self.ranked and c.ranked and c.better) or len(known) < 2:
             return [0] * len(values)
-        places = {v: place for place, v in enumerate(distinct[:2], 1)}
-        # where two or more share the best place, nobody is second
-        if values.count(distinct[0]) > 1:
-            places = {distinct[0]: 1}
-        return [places.get(v, 0) for v in values]
+        # the second of two is the last
+        places = {v: place for place, v in enumerate(known[: 1 if len(known) < 3 else 2], 1)}
+        return [places[v] if v in places and known.count(v) == 1 else 0 for v in values]
 
     def cost_points(self, key: str) -> dict[str, tuple[float, float, float | None]]:
         """Label → (MACs, value of a metric, its standard deviation if known) of the rows that have both."""
@@ -108,18 +111,24 @@ class ResultTable:
 
     def csv(self) -> str:
         """Comma-separated, in the units of the other forms; an empty cell where there is no number."""
-        rows = [[self.head, 'protocol', *(c.title for c in self.columns)]]
+        protocol = {'protocol': self.protocol} if self.protocol else {}
+        rows = [[self.head, *protocol, *(c.title for c in self.columns)]]
         for label, cells in self.cells():
-            rows.append([label, self.protocol, *('' if c.text == '–' else c.text for c in cells)])
+            rows.append([label, *protocol.values(), *('' if c.text == '–' else c.text for c in cells)])
         return csv_text(rows)
 
     def latex(self, label: str = '') -> str:
-        """A ``table`` for ``booktabs``: best in bold, second underlined; ``label`` is for ``\\ref``."""
+        """A ``table`` for ``booktabs``, a ``table*`` over both columns where it has many; ``label`` is for
+        ``\\ref``."""
         marks = ('{}', r'\textbf{{{}}}', r'\underline{{{}}}')
+        wide = '*' if len(self.columns) > MOST_OF_ONE_COLUMN else ''
+        caption = latex_escape(' '.join([self.title, *self.notes, *self._legend()]))
         lines = [
-            r'\begin{table}[t]',
+            r'% needs \usepackage{booktabs}',
+            *([r'% table* spans both columns of a page; --columns IoU,nIoU,F1 fits one'] if wide else []),
+            rf'\begin{{table{wide}}}[t]',
             r'  \centering',
-            rf'  \caption{{{latex_escape(self.title)}}}',
+            rf'  \caption{{{caption}}}',
             *([rf'  \label{{{label}}}'] if label else []),
             rf'  \begin{{tabular}}{{l{"r" * len(self.columns)}}}',
             r'    \toprule',
@@ -131,8 +140,16 @@ class ResultTable:
                 marks[c.rank].format(c.text.replace(' ± ', r'\,$\pm$\,').replace('–', '--')) for c in cells
             ]
             lines.append('    ' + ' & '.join([latex_escape(name), *texts]) + r' \\')
-        lines += [r'    \bottomrule', r'  \end{tabular}', r'\end{table}']
+        lines += [r'    \bottomrule', r'  \end{tabular}', rf'\end{{table{wide}}}']
         return '\n'.join(lines) + '\n'
+
+    def _legend(self) -> list[str]:
+        """What the caption has to say about the marks that occur."""
+        cells = [cell for _, row in self.cells() for cell in row]
+        ranks = {cell.rank for cell in cells}
+        bold = ['Bold: best of its column' + ('; underlined: second.' if 2 in ranks else '.')] if 1 in ranks else []
+        spread = any(' ± ' in cell.text for cell in cells)
+        return bold + (['±: sample standard deviation over training runs.'] if spread else [])
 
     def write(self, folder: Path, stem: str | None = None) -> str:
         """Write ``<stem>.md``, ``.csv`` and ``.tex`` under a folder; returns the stem.
@@ -202,7 +219,7 @@ def slug(text: str) -> str:
 
 
 def _latex_head(c: Column) -> str:
-    arrow = {'higher': r' $\uparrow$', 'lower': r' $\downarrow$', None: ''}[c.better]
+    arrow = {'↑': r' $\uparrow$', '↓': r' $\downarrow$', '': ''}[c.arrow]
     return (c.latex or f'{latex_escape(c.key)} ({latex_escape(c.unit)})') + arrow
 
 

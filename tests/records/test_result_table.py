@@ -2,7 +2,10 @@
 
 import csv
 
-from madnet.records import ResultTable, latex_escape, metrics_text
+import pytest
+
+from madnet.errors import UserError
+from madnet.records import ResultTable, get_columns, latex_escape, metrics_text
 
 ROWS = {
     'A_1': {'IoU': 0.7612, 'Pd': 0.98, 'Fa': 1.2e-5, 'targets': 20},
@@ -20,7 +23,7 @@ def test_markdown():
         '| --- | ---: | ---: | ---: | ---: |\n'
         '| A_1 | **76.12** | **98.00** | 12.00 | 20 |\n'
         '| B | <u>74.99</u> | – | <u>11.00</u> | 20 |\n'
-        '| C | 74.00 ± 1.23 | <u>90.00</u> | **1.00** | 20 |\n'
+        '| C | 74.00 ± 1.23 | 90.00 | **1.00** | 20 |\n'
     )
 
 
@@ -37,9 +40,11 @@ def test_csv():
 
 def test_latex():
     assert TABLE.latex('tab:x') == (
+        '% needs \\usepackage{booktabs}\n'
         '\\begin{table}[t]\n'
         '  \\centering\n'
-        '  \\caption{NUAA-SIRST test, 86 images. Protocol: native.}\n'
+        '  \\caption{NUAA-SIRST test, 86 images. Protocol: native. Bold: best of its column; underlined: second. '
+        '$\\pm$: sample standard deviation over training runs.}\n'
         '  \\label{tab:x}\n'
         '  \\begin{tabular}{lrrrr}\n'
         '    \\toprule\n'
@@ -48,7 +53,7 @@ def test_latex():
         '    \\midrule\n'
         '    A\\_1 & \\textbf{76.12} & \\textbf{98.00} & 12.00 & 20 \\\\\n'
         '    B & \\underline{74.99} & -- & \\underline{11.00} & 20 \\\\\n'
-        '    C & 74.00\\,$\\pm$\\,1.23 & \\underline{90.00} & \\textbf{1.00} & 20 \\\\\n'
+        '    C & 74.00\\,$\\pm$\\,1.23 & 90.00 & \\textbf{1.00} & 20 \\\\\n'
         '    \\bottomrule\n'
         '  \\end{tabular}\n'
         '\\end{table}\n'
@@ -63,13 +68,39 @@ def ranks(*values, key='IoU', **options):
 def test_ranks():
     assert ranks(0.3, 0.5, 0.4, 0.1) == [0, 1, 2, 0]
     assert ranks(0.3, 0.5, 0.4, key='Fa') == [1, 0, 2]
-    # equal as printed: both are best, none is second
-    assert ranks(0.50001, 0.5, 0.4) == [1, 1, 0]
-    assert ranks(0.5, 0.4, 0.4) == [1, 2, 2]
+    # equal as printed: nobody is best, or second
+    assert ranks(0.50001, 0.5, 0.4) == [0, 0, 0]
+    assert ranks(0.5, 0.4, 0.4) == [1, 0, 0]
+    # the second of two is the last
+    assert ranks(0.5, 0.4) == [1, 0]
+    # filters and low-rank methods cannot be compared by it
+    assert ranks(0.5, 0.4, 0.3, key='AUC') == [0, 0, 0]
     assert ranks(0.5) == [0]
     assert ranks(0.5, float('nan')) == [0, 0]
     assert ranks(5, 7, key='targets') == [0, 0]
     assert ranks(0.5, 0.4, ranked=False) == [0, 0]
+
+
+def test_many_columns_take_both_columns_of_a_page():
+    row = {key: 0.5 for key in ('IoU', 'nIoU', 'F1', 'Pd', 'Fa')}
+    text = ResultTable('x', 'native', {'a': row}, notes=('Said once.',)).latex()
+    assert text.startswith('% needs \\usepackage{booktabs}\n% table* spans both columns')
+    assert text.count('table*}') == 2
+    assert '\\caption{x. Protocol: native. Said once.}' in text
+
+
+def test_a_table_of_several_protocols_has_no_column_for_one():
+    table = ResultTable('All protocols', '', {'a, abc': {'IoU': 0.5}}, ('IoU',))
+    assert table.title == 'All protocols.'
+    assert table.csv() == 'method,IoU %\n"a, abc",50.00\n'
+
+
+def test_columns_by_name():
+    assert get_columns('iou, nIoU,F1,IoU') == ('IoU', 'nIoU', 'F1')
+    with pytest.raises(UserError, match=r"no column 'F2': .*'F1'"):
+        get_columns('IoU,F2')
+    with pytest.raises(UserError, match='no column in'):
+        get_columns(' , ')
 
 
 def test_intervals_belong_to_their_cell():
