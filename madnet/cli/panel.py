@@ -8,6 +8,8 @@ examples:
       four images, spread over those that all folders have: grid.pdf and grid.png
   %(prog)s data/images data/masks MAD-Net=results/madnet --ids Misc_12,Misc_205 --out grid
       these images, in this order
+  %(prog)s data/images data/masks MAD-Net=results/madnet --out grid --show image --width single --font serif
+      marks on the image instead of the score map, one column wide, letters as Times has them
 
 Score maps are 8- or 16-bit grey PNG, .npy or .npz with one array, named after the images.
 """
@@ -26,15 +28,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--threshold', type=float, default=0.5, help='scores above it are detections (default: 0.5)'
     )
     parser.add_argument(
-        '--width', choices=['single', 'double'], default='double', help='columns (default: double, 7.16 in)'
+        '--width',
+        choices=['single', 'double'],
+        default='double',
+        help='single: one column, 3.5 in; double: 7.16 in (default)',
+    )
+    parser.add_argument(
+        '--show',
+        choices=['scores', 'image'],
+        default='scores',
+        help='what lies under the marks of methods: their score maps, beside a column of the truth '
+        '(default), or the image',
+    )
+    parser.add_argument(
+        '--font', choices=['sans', 'serif'], default='sans', help='serif: as Times has it (default: sans)'
     )
 
 
 def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
     """Draw; returns the exit code."""
     args = parser.parse_args(arguments)
-    if args.count < 1 or args.insets < 1:
-        parser.error('--count and --insets must be 1 or more')
+    if args.count < 1 or not 1 <= args.insets <= 6:
+        parser.error('--count must be 1 or more, --insets 1 to 6')
 
     from madnet.engine.cli import run_tool
     from madnet.visualization.grid import build_grid, parse_methods
@@ -50,6 +65,8 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
             insets=args.insets,
             threshold=args.threshold,
             width=args.width,
+            show=args.show,
+            serif=args.font == 'serif',
         )
         for path in paths:
             print(f'written {path}')

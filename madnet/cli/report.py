@@ -12,6 +12,8 @@ examples:
       one label for several seeds: mean and standard deviation
   %(prog)s work_dirs/zoo_small --out report
       the folder of madnet compare: all its runs, and accuracy against cost
+  %(prog)s work_dirs/zoo_small --out report --columns IoU,nIoU,F1
+      tables that fit one column of a paper
 
 Pictures are drawn from score maps in the result's folder scores/ (or from the folder that madnet evaluate
 scored), with images and masks of the data set under $MADNET_DATA_ROOT, or of --images and --masks; or else
@@ -29,6 +31,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--masks', metavar='DIR', help='the masks, for pictures')
     parser.add_argument('--title', default='Infrared small target detection: results', help='of the page')
     parser.add_argument(
+        '--columns',
+        metavar='NAME[,NAME...]',
+        help='metrics of the tables, such as IoU,nIoU,F1 for one column of a paper, or AUC, which does not '
+        'compare detectors of different kinds (default: IoU, nIoU, F1, precision, recall, Pd, Fa and cost)',
+    )
+    parser.add_argument(
         '--gallery',
         type=int,
         default=4,
@@ -42,12 +50,14 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
 
     from madnet.engine.cli import run_tool
+    from madnet.records import get_columns
     from madnet.visualization.report import build_report
     from madnet.visualization.run_results import load_results
 
     def run() -> None:
         results = load_results(args.results, args.images, args.masks)
-        page = build_report(results, args.out, title=args.title, gallery=args.gallery)
+        columns = {'columns': get_columns(args.columns)} if args.columns is not None else {}
+        page = build_report(results, args.out, title=args.title, gallery=args.gallery, **columns)
         print(f'page     {page}\ntables   {page.parent / "tables"}\nfigures  {page.parent / "figures"}')
 
     return run_tool(run)

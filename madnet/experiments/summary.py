@@ -110,7 +110,8 @@ def write_summary(summary: Comparison, folder: Path) -> list[Path]:
         page += [table.markdown()]
         points = table.cost_points('IoU')
         if points:
-            figure = draw_cost(points, table.protocol, 'IoU')
+            words = table.caption.partition(';')[0]
+            figure = draw_cost(points, table.protocol, 'IoU', dataset=words)
             save_figure(figure, folder / 'figures' / f'cost_{stem}')
             page += [f'![IoU against multiply-accumulates](figures/cost_{stem}.png)', '']
     page += [f'* failed: {name}: {error}' for name, error in summary.failed.items()]

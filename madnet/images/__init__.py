@@ -9,6 +9,7 @@ from madnet.images.frames import (
     count_frames,
     encode_jpeg,
     encode_png,
+    encode_webp,
     image_size,
     read_image,
 )

@@ -158,6 +158,31 @@ def encode_jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
     return cv2.imencode('.jpg', np.ascontiguousarray(pixels), (*options, *sampling))[1].tobytes()
 
 
+#: Sizes and qualities that a WebP is tried at, from the best, until it is small enough.
+_WEBP_STEPS = ((1.0, 84), (0.85, 80), (0.7, 75), (0.55, 70), (0.4, 60))
+
+
+def encode_webp(pixels: np.ndarray, most: int) -> bytes:
+    """The bytes of a WebP file: without loss where that is small, as for charts; else reduced as needed.
+
+    Args:
+        pixels: (H, W), or (H, W, 3) in BGR order; uint8.
+        most: Bytes that it may take; the least that :data:`_WEBP_STEPS` give may be more.
+    """
+    pixels = np.ascontiguousarray(pixels)
+    best = _webp(pixels, 101)  # above 100: without loss
+    for scale, quality in _WEBP_STEPS:
+        if len(best) <= most:
+            break
+        size = [max(1, round(scale * side)) for side in pixels.shape[1::-1]]
+        best = _webp(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), quality)
+    return best
+
+
+def _webp(pixels: np.ndarray, quality: int) -> bytes:
+    return cv2.imencode('.webp', pixels, (cv2.IMWRITE_WEBP_QUALITY, quality))[1].tobytes()
+
+
 @contextmanager
 def one_line(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises for a damaged file into a UserError."""

@@ -63,7 +63,7 @@ class ResultTable:
         return f'{self.caption}. Protocol: {self.protocol}.' if self.protocol else f'{self.caption}.'
 
     def cells(self) -> list[tuple[str, list[Cell]]]:
-        """Rows of label and cells; a column ranks what it prints, and where prints tie nobody has that place."""
+        """Rows of label and cells; a column ranks what it prints: where prints tie, nobody has that place."""
         ranks = [self._ranks(c) for c in self.columns]
         return [
             (
@@ -147,7 +147,11 @@ class ResultTable:
         """What the caption has to say about the marks that occur."""
         cells = [cell for _, row in self.cells() for cell in row]
         ranks = {cell.rank for cell in cells}
-        bold = ['Bold: best of its column' + ('; underlined: second.' if 2 in ranks else '.')] if 1 in ranks else []
+        bold = (
+            ['Bold: best of its column' + ('; underlined: second.' if 2 in ranks else '.')]
+            if 1 in ranks
+            else []
+        )
         spread = any(' ± ' in cell.text for cell in cells)
         return bold + (['±: sample standard deviation over training runs.'] if spread else [])
 

@@ -22,6 +22,7 @@ def draw_cost(
     references: Mapping[str, float] | None = None,
     width: str = 'double',
     quoted: Mapping[str, tuple[float, float]] | None = None,
+    dataset: str = '',
 ) -> Figure:
     """A metric against multiply-accumulates on a logarithmic axis.
 
@@ -34,13 +35,15 @@ def draw_cost(
         width: ``'single'`` or ``'double'`` column.
         quoted: Label → (MACs, metric as a fraction) as others published it, which their protocol, split and
             choice of the epoch keep from being compared: small hollow marks.
+        dataset: What was scored, in words; stands in the title.
     """
     references, quoted = references or {}, quoted or {}
     with paper_style():
         figure = new_figure(width, 3.4 if width == 'double' else None)
         axes = figure.add_subplot()
-        axes.set(xscale='log', xlabel='multiply-accumulates (G)', ylabel=f'{metric} (%)')
-        axes.set(title=f'Accuracy and cost, protocol {protocol}')
+        axes.set(xscale='log', xlabel='multiply-accumulates of one image (G)', ylabel=f'{metric} (%)')
+        where = f'{dataset}; ' if dataset else ''
+        axes.set(title=f'{metric} and cost: {where}protocol {protocol}')
         for i, (macs, value, std) in enumerate(points.values()):
             axes.errorbar(
                 macs / 1e9,
@@ -56,8 +59,11 @@ def draw_cost(
             axes.plot(macs / 1e9, 100 * value, 'o', color=_QUOTED, fillstyle='none', markersize=4)
         costs = [p[0] for p in (*points.values(), *quoted.values())]
         _widen(axes, [macs / 1e9 for macs in (*costs, *references.values())])
-        taken = _draw_references(axes, references)
+        names = _draw_references(axes, references)
         figure.draw_without_rendering()  # the layout, from which positions in pixels follow
+        renderer = figure.canvas.get_renderer()
+        taken = [text.get_window_extent(renderer).padded(2) for text in names]
+        taken += _line_boxes(axes, references)
         _place_labels(axes, {**points, **{k: (*p, None) for k, p in quoted.items()}}, taken, set(quoted))
     return figure
 
@@ -94,6 +100,13 @@ def _draw_references(axes: Axes, references: Mapping[str, float]) -> list:
     return texts
 
 
+def _line_boxes(axes: Axes, references: Mapping[str, float]) -> list[Bbox]:
+    """Where the vertical lines run, in pixels."""
+    inside = axes.get_window_extent()
+    places = (axes.transData.transform((macs / 1e9, 0))[0] for macs in references.values())
+    return [Bbox([[x - 1, inside.y0], [x + 1, inside.y1]]) for x in places]
+
+
 def _candidates() -> Iterator[tuple[float, float]]:
     """Offsets in points from near to far; to the right first, where the eye looks for a label."""
     for radius in (7, 11, 16, 23, 32, 44):
@@ -101,13 +114,13 @@ def _candidates() -> Iterator[tuple[float, float]]:
             yield radius * math.cos(math.radians(angle)), radius * math.sin(math.radians(angle))
 
 
-def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence, quoted: Set[str]) -> None:
+def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted: Set[str]) -> None:
     """Write each label where it covers no mark, no error bar and no other label, or covers least; those of
     ``quoted`` in grey."""
     figure = axes.figure
     renderer = figure.canvas.get_renderer()
     pixel = figure.dpi / 72
-    taken = [text.get_window_extent(renderer) for text in obstacles]
+    taken = list(obstacles)
     marks = {}
     for label, (macs, value, std) in points.items():
         x, y = axes.transData.transform((macs / 1e9, 100 * value))

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from madnet.visualization.figure import add_legend, new_figure, paper_style, series_style
@@ -13,34 +15,51 @@ from madnet.visualization.palette import SERIES
 Curve = Mapping[str, Sequence[float]]
 
 
-def draw_roc(curves: Mapping[str, Curve], protocol: str, width: str = 'single') -> Figure:
+def draw_roc(
+    curves: Mapping[str, Curve],
+    protocol: str,
+    width: str = 'single',
+    dataset: str = '',
+    areas: Mapping[str, float | None] | None = None,
+) -> Figure:
     """True against false positive rate of pixels, the latter logarithmic: targets fill 1e-4 of an image.
+
+    A curve begins with a dot at the false positives of the highest score that any background pixel has: a
+    detector whose scores saturate has nothing to the left of it.
 
     Args:
         curves: Label → ``{'fpr', 'tpr'}``, fractions; points without false positives are left out.
         protocol: Under which the curves were made; stands in the title.
         width: ``'single'`` or ``'double'`` column.
+        dataset: What was scored, in words; stands in the title.
+        areas: Label → area under the curve, a fraction; stands in the legend.
     """
+    areas = areas or {}
     with paper_style():
         figure = new_figure(width)
         axes = figure.add_subplot()
         for i, (label, curve) in enumerate(curves.items()):
-            fpr, tpr = np.asarray(curve['fpr'], float), np.asarray(curve['tpr'], float)
-            seen = fpr > 0
-            axes.plot(fpr[seen], tpr[seen], label=label, **series_style(i))
-        axes.set(xscale='log', xlabel='false positive rate (pixels)', ylabel='true positive rate (pixels)')
-        axes.set(ylim=(0, 1.02), title=f'ROC, protocol {protocol}')
+            fpr, tpr = _numbers(curve['fpr']), _numbers(curve['tpr'])
+            seen, style = fpr > 0, series_style(i)
+            area = areas.get(label)
+            label = label if area is None else f'{label} (AUC {100 * area:.2f} %)'
+            axes.plot(fpr[seen], tpr[seen], label=label, **style)
+            axes.plot(fpr[seen][:1], tpr[seen][:1], 'o', markersize=2.5, color=style['color'], clip_on=False)
+        axes.set(xscale='log', ylim=(0, 1.02), title=_title('ROC of pixels', dataset, protocol))
+        axes.set(xlabel='false positive rate (share of background pixels)')
+        axes.set(ylabel='true positive rate\n(share of target pixels)')
         add_legend(axes, len(curves), loc='lower right')
     return figure
 
 
-def draw_pr(curves: Mapping[str, Curve], protocol: str, width: str = 'single') -> Figure:
+def draw_pr(curves: Mapping[str, Curve], protocol: str, width: str = 'single', dataset: str = '') -> Figure:
     """Precision against recall of pixels, over lines of equal F1.
 
     Args:
         curves: Label → ``{'recall', 'precision'}``, fractions.
         protocol: Under which the curves were made; stands in the title.
         width: ``'single'`` or ``'double'`` column.
+        dataset: What was scored, in words; stands in the title.
     """
     with paper_style():
         figure = new_figure(width)
@@ -52,13 +71,21 @@ def draw_pr(curves: Mapping[str, Curve], protocol: str, width: str = 'single') -
             axes.text(1.01, f1 / (2 - f1), f'$F_1$ {f1:g}', fontsize=6, va='center', color='#888888')
         for i, (label, curve) in enumerate(curves.items()):
             axes.plot(curve['recall'], curve['precision'], label=label, **series_style(i))
-        axes.set(xlabel='recall (pixels)', ylabel='precision (pixels)', xlim=(0, 1), ylim=(0, 1.02))
-        axes.set(title=f'Precision and recall, protocol {protocol}')
+        axes.set(
+            xlim=(0, 1), ylim=(0, 1.02), title=_title('Precision and recall of pixels', dataset, protocol)
+        )
+        axes.set(xlabel='recall (share of target pixels)', ylabel='precision\n(share of predicted pixels)')
         add_legend(axes, len(curves), loc='lower left')
     return figure
 
 
-def draw_pd_fa(curves: Mapping[str, Curve], protocol: str, width: str = 'single', at: float = 0.5) -> Figure:
+def draw_pd_fa(
+    curves: Mapping[str, Curve],
+    protocol: str,
+    width: str = 'single',
+    at: float = 0.5,
+    dataset: str = '',
+) -> Figure:
     """Share of targets detected against false-alarm pixels over thresholds.
 
     Args:
@@ -66,6 +93,7 @@ def draw_pd_fa(curves: Mapping[str, Curve], protocol: str, width: str = 'single'
         protocol: Under which the curves were made; stands in the title.
         width: ``'single'`` or ``'double'`` column.
         at: The threshold nearest to this one is marked with a dot.
+        dataset: What was scored, in words; stands in the title.
     """
     with paper_style():
         figure = new_figure(width)
@@ -81,9 +109,13 @@ def draw_pd_fa(curves: Mapping[str, Curve], protocol: str, width: str = 'single'
             if 'threshold' in curve and len(fa):
                 dot = int(np.argmin(np.abs(_numbers(curve['threshold']) - at)))
                 axes.plot(fa[dot], pd[dot], 'o', markersize=4, color=style['color'], clip_on=False)
-        axes.set(xscale='log', xlabel='$F_a$ ($10^{-6}$)', ylabel='$P_d$', ylim=(0, 1.02))
-        axes.set(title=f'$P_d$ against $F_a$, protocol {protocol} (dot: threshold {at:g})')
-        add_legend(axes, len(curves), loc='lower right')
+        axes.set(xscale='log', ylim=(0, 1.02), title=_title('$P_d$ against $F_a$', dataset, protocol))
+        axes.set(xlabel='$F_a$ (false-alarm pixels per million pixels)', ylabel='$P_d$ (share of targets)')
+        handles, labels = axes.get_legend_handles_labels()
+        handles.append(Line2D([], [], linestyle='', marker='o', markersize=4, color='#555555'))
+        add_legend(
+            axes, len(curves) + 1, handles=handles, labels=[*labels, f'threshold {at:g}'], loc='lower right'
+        )
     return figure
 
 
@@ -92,43 +124,65 @@ def draw_strata(
     protocol: str,
     what: str = 'target size',
     keys: Sequence[str] = ('Pd', 'IoU'),
-    width: str = 'double',
+    width: str = 'single',
+    dataset: str = '',
 ) -> Figure:
-    """Metrics by class of targets, each class with its number of targets.
+    """Metrics by class of targets in percent, a panel each, one below another.
 
     Args:
-        strata: Label → rows ``{'stratum', 'targets', <key>: fraction, …}``, the same classes for all.
+        strata: Label → rows ``{'stratum', 'targets', <key>: fraction, …}``, the same classes for all; classes
+            without targets are left out.
         protocol: Under which the numbers were made; stands in the title.
         what: What the classes are of; the label of the horizontal axis.
         keys: Metrics, one part of the figure each.
         width: ``'single'`` or ``'double'`` column.
+        dataset: What was scored, in words; stands in the title.
     """
-    words = {'Pd': '$P_d$', 'IoU': 'IoU of hits', 'nIoU': 'nIoU', 'recall': 'recall (pixels)'}
+    words = {
+        'Pd': '$P_d$ (%)',
+        'IoU': 'IoU of hits (%)',
+        'nIoU': 'nIoU (%)',
+        'recall': 'recall of pixels (%)',
+    }
     with paper_style():
-        figure = new_figure(width, 2.3)
+        figure = new_figure(width, 1.35 * len(keys) + 0.75)
         first = next(iter(strata.values()))
-        names = [f'{row["stratum"]}\nn = {row["targets"]}' for row in first]
-        bar = 0.8 / len(strata)
-        for k, key in enumerate(keys):
-            axes = figure.add_subplot(1, len(keys), k + 1)
+        shown = [k for k, row in enumerate(first) if row['targets']]
+        names = [f'{first[k]["stratum"]}\nn = {first[k]["targets"]}' for k in shown]
+        panels = figure.subplots(len(keys), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, key in zip(panels, keys, strict=True):
             axes.grid(False, axis='x')
             for i, (label, rows) in enumerate(strata.items()):
-                values = _numbers([row.get(key) for row in rows])
-                x = np.arange(len(rows)) - 0.4 + bar * (i + 0.5)
-                axes.bar(x, values, 0.9 * bar, label=label, color=SERIES[i % len(SERIES)])
-                for at, value in zip(x, values, strict=True):
-                    if len(strata) <= 4:
-                        known = np.isfinite(value)
-                        text, y = (f'{100 * value:.0f}', value) if known else ('–', 0)
-                        axes.text(at, y + 0.01, text, ha='center', fontsize=6)
-            axes.set_xticks(range(len(names)), names, fontsize=7 if len(names) <= 4 else 6)
-            axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, 1.08))
-            axes.set(ylabel=words.get(key, key), xlabel=what)
-        figure.suptitle(f'By {what}, protocol {protocol}', fontsize=8)
+                _bars(axes, label, [rows[k].get(key) for k in shown], i, len(strata))
+            axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, 112), yticks=range(0, 101, 25))
+            axes.set_ylabel(words.get(key, f'{key} (%)'))
+        panels[-1].set_xticks(range(len(names)), names, fontsize=7)
+        panels[-1].set_xlabel(f'{what} (n: number of targets)')
+        panels[0].set_title(_title(f'By {what}', dataset, protocol))
         if len(strata) > 1:
-            handles, labels = figure.axes[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc='outside lower center', ncols=min(4, len(labels)))
+            handles, labels = panels[0].get_legend_handles_labels()
+            columns = 2 if width == 'single' else 4
+            figure.legend(handles, labels, loc='outside lower center', ncols=min(columns, len(labels)))
     return figure
+
+
+def _bars(axes: Axes, label: str, values: Sequence[float | None], index: int, count: int) -> None:
+    """One method's bars, the ``index``-th of ``count``, with their numbers where these have room."""
+    bar = 0.8 / count
+    x = np.arange(len(values)) - 0.4 + bar * (index + 0.5)
+    percent = 100 * _numbers(values)
+    axes.bar(x, percent, 0.9 * bar, label=label, color=SERIES[index % len(SERIES)])
+    # inches a bar has, and a number of three digits needs
+    room = 0.8 * axes.figure.get_figwidth() / len(values) * bar
+    if room >= 0.18:
+        for at, value in zip(x, percent, strict=True):
+            text, y = (f'{value:.0f}', value) if np.isfinite(value) else ('–', 0)
+            axes.text(at, y + 1, text, ha='center', va='bottom', fontsize=6)
+
+
+def _title(what: str, dataset: str, protocol: str) -> str:
+    """Two lines that say what a figure shows without its caption."""
+    return f'{what}\n{dataset}; protocol {protocol}' if dataset else f'{what}, protocol {protocol}'
 
 
 def draw_training(

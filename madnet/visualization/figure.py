@@ -36,7 +36,8 @@ _STYLE = {
     'pdf.fonttype': 42,
     'savefig.dpi': 300,
 }
-
+#: STIX comes with matplotlib and has the shapes and widths of Times.
+_SERIF = {'font.family': ['STIXGeneral'], 'mathtext.fontset': 'stix'}
 
 #: Colours of a page's figures → the light and the dark page's.
 _SCHEMES = {
@@ -55,9 +56,13 @@ _PAGE = {
 }
 
 
-def paper_style():
-    """A context in which matplotlib draws for paper; outside of it nothing changes."""
-    return rc_context(_STYLE)
+def paper_style(serif: bool = False):
+    """A context in which matplotlib draws for paper; outside of it nothing changes.
+
+    Args:
+        serif: Letters as Times has them, for journals that set figures in the font of their text.
+    """
+    return rc_context(_STYLE | (_SERIF if serif else {}))
 
 
 def page_style():

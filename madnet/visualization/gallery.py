@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madnet.images import encode_png
+from madnet.images import encode_webp, read_image
 from madnet.visualization.material import detect, read_score_map
 from madnet.visualization.overlay import draw_overlay
 from madnet.visualization.run_results import RunResult
@@ -13,11 +13,11 @@ from madnet.visualization.run_results import RunResult
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of the gallery: its id, a line about it, and a PNG."""
+    """One image of the gallery: its id, a line about it, and a WebP."""
 
     name: str
     caption: str
-    png: bytes
+    webp: bytes
 
 
 def rank_images(rows: Sequence[Mapping], count: int) -> tuple[list[Mapping], list[Mapping]]:
@@ -36,13 +36,16 @@ def rank_images(rows: Sequence[Mapping], count: int) -> tuple[list[Mapping], lis
     return worst, best[::-1][:count]
 
 
-def draw_gallery(result: RunResult, protocol: str, count: int = 4) -> tuple[list[Picture], list[Picture]]:
+def draw_gallery(
+    result: RunResult, protocol: str, count: int = 4, most: int = 100_000
+) -> tuple[list[Picture], list[Picture]]:
     """Pictures of the worst and of the best images of one result.
 
     Args:
         result: With score maps and their images and masks, or with overlays drawn before.
         protocol: Whose per-image IoU ranks them.
         count: At most so many of each.
+        most: Bytes that a picture may take; a larger one is reduced.
 
     Returns:
         (worst, best); both empty where nothing can be drawn.
@@ -52,7 +55,7 @@ def draw_gallery(result: RunResult, protocol: str, count: int = 4) -> tuple[list
     """
     rows = [r for r in result.rows(protocol) if has_picture(result, r['name'])]
     worst, best = rank_images(rows, count)
-    return [_picture(result, r) for r in worst], [_picture(result, r) for r in best]
+    return [_picture(result, r, most) for r in worst], [_picture(result, r, most) for r in best]
 
 
 def has_picture(result: RunResult, image_id: str) -> bool:
@@ -65,21 +68,21 @@ def can_draw(result: RunResult, image_id: str) -> bool:
     return image_id in result.scores and image_id in result.material
 
 
-def _picture(result: RunResult, row: Mapping) -> Picture:
+def _picture(result: RunResult, row: Mapping, most: int) -> Picture:
     name = row['name']
     if can_draw(result, name):
         image, truth = result.material.read(name)
         score = read_score_map(result.scores[name], image.shape[:2])
         drawn = draw_overlay(image, truth, *detect(score, truth), score, title=name, max_insets=4)
-        png = encode_png(drawn[..., ::-1])
+        pixels = drawn[..., ::-1]
     else:
-        png = result.overlays[name].read_bytes()
+        pixels = read_image(result.overlays[name])
     parts = [f'IoU {100 * row["IoU"]:.1f} %']
     if np.isfinite(row.get('matched', np.nan)):
         parts.append(f'{row["matched"]:.0f} of {row["targets"]:.0f} targets')
         alarm = row['false_pixels']
         parts.append(f'{alarm:.0f} false-alarm pixel{"" if alarm == 1 else "s"}')
-    return Picture(name, ', '.join(parts), png)
+    return Picture(name, ', '.join(parts), encode_webp(pixels, most))
 
 
 def _number(row: Mapping, key: str) -> float:

@@ -66,6 +66,8 @@ def build_grid(
     insets: int = 2,
     threshold: float = THRESHOLD,
     width: str = 'double',
+    show: str = 'scores',
+    serif: bool = False,
 ) -> tuple[Path, Path]:
     """Draw the grid of several methods' score maps as PDF and PNG.
 
@@ -79,6 +81,8 @@ def build_grid(
         insets: Zoomed places an image.
         threshold: Scores above it are detections.
         width: ``'single'`` or ``'double'`` column.
+        show: ``'scores'`` or ``'image'`` under the marks of methods.
+        serif: Whether letters have serifs.
 
     Returns:
         The two files.
@@ -103,5 +107,6 @@ def build_grid(
                 'has no map of ' + ', '.join(lacking) if image_id in material else 'has no image or no mask'
             )
             raise UserError(f'{image_id!r} {what}.{nearest(image_id, common)}')
-    figure = draw_grid(grid_rows(material, maps, ids, threshold), insets, width)
+    rows = grid_rows(material, maps, ids, threshold)
+    figure = draw_grid(rows, insets, width, show, threshold, serif)
     return save_figure(figure, out)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from madnet.visualization.findings import Finding
 from madnet.visualization.palette import FALSE_ALARM, INK, PAPER, RGB, Kind
@@ -13,7 +16,9 @@ from madnet.visualization.palette import FALSE_ALARM, INK, PAPER, RGB, Kind
 if TYPE_CHECKING:
     from madnet.evaluation.components import Components
 
-FONT = cv2.FONT_HERSHEY_SIMPLEX
+#: Pixels of a line of text: legible where the picture is shown at half its size.
+TEXT = 18
+_SQUARE = np.ones((3, 3), np.uint8)
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
@@ -43,20 +48,50 @@ def draw_text(
     text: str,
     at: tuple[int, int],
     colour: RGB = INK,
-    size: float = 0.42,
+    size: int = TEXT,
     halo: bool = False,
 ) -> None:
-    """Write one line; ``at`` is the left end of its base line. What the font lacks becomes ``?``."""
-    text = text.encode('ascii', 'replace').decode()
+    """Write one line; ``at`` is the left end of its base line, ``size`` the height of a line in pixels.
+
+    What does not fit on the canvas is cut; what the font lacks becomes ``?``.
+    """
+    written = _written(text, size)
+    top, left = at[1] - size, at[0] - 2
+    y0, x0 = max(top, 0), max(left, 0)
+    part = canvas[y0 : max(top + written.shape[0], 0), x0 : max(left + written.shape[1], 0)]
+    written = written[y0 - top :, x0 - left :][: part.shape[0], : part.shape[1]]
+    if not written.size:
+        return
     if halo:
-        for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-            cv2.putText(canvas, text, (at[0] + dx, at[1] + dy), FONT, size, PAPER, 1, cv2.LINE_AA)
-    cv2.putText(canvas, text, at, FONT, size, colour, 1, cv2.LINE_AA)
+        _blend(part, cv2.dilate(written, _SQUARE), PAPER)
+    _blend(part, written, colour)
 
 
-def text_width(text: str, size: float = 0.42) -> int:
+def text_width(text: str, size: int = TEXT) -> int:
     """Width of a line in pixels."""
-    return cv2.getTextSize(text.encode('ascii', 'replace').decode(), FONT, size, 1)[0][0]
+    return math.ceil(_font(size).getlength(_ascii(text)))
+
+
+def _written(text: str, size: int) -> np.ndarray:
+    """(1.4·size, width + 4) uint8 coverage of a line, whose base line is ``size`` below the top."""
+    picture = Image.new('L', (text_width(text, size) + 4, round(1.4 * size)))
+    ImageDraw.Draw(picture).text((2, size), _ascii(text), 255, _font(size), 'ls')
+    return np.asarray(picture)
+
+
+@functools.cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)
+
+
+def _ascii(text: str) -> str:
+    return text.encode('ascii', 'replace').decode()
+
+
+def _blend(part: np.ndarray, coverage: np.ndarray, colour: RGB) -> None:
+    """Lay a colour over a part of a canvas, by a coverage of 0–255."""
+    share = coverage[..., None] / np.float32(255)
+    part[...] = np.round(part * (1 - share) + np.float32(colour) * share).astype(np.uint8)
 
 
 def draw_mark(
@@ -164,7 +199,7 @@ def _draw_number(canvas: np.ndarray, text: str, finding: Finding, factor: int, b
     (cx, cy), (rx, ry) = _place(finding, factor)
     if finding.kind.mark != 'brackets':
         rx = ry = round(0.8 * (rx + ry)) if finding.kind.mark == 'diamond' else round(float(np.hypot(rx, ry)))
-    width, height = text_width(text), 10
+    width, height = text_width(text) + 4, round(0.8 * TEXT) + 2
     height_all, width_all = busy.shape
     right, left, above, below = cx + rx + 3, cx - rx - 3 - width, cy - ry + 4, cy + ry + height
     best = None
@@ -176,4 +211,6 @@ def _draw_number(canvas: np.ndarray, text: str, finding: Finding, factor: int, b
             best = (covered, x, base)
     _, x, base = best
     busy[base - height : base + 1, x : x + width] = 1
-    draw_text(canvas, text, (x, base), finding.kind.colour, halo=True)
+    # letters of any colour are legible on a plate of their own only
+    canvas[base - height : base + 1, x : x + width] = PAPER
+    draw_text(canvas, text, (x + 2, base - 2), finding.kind.colour)

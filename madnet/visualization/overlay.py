@@ -11,7 +11,7 @@ import numpy as np
 from madnet.text import printable
 from madnet.visualization.findings import Finding, list_findings
 from madnet.visualization.insets import InsetPainter
-from madnet.visualization.marks import draw_dashed, draw_findings, draw_mark, draw_text, text_width
+from madnet.visualization.marks import TEXT, draw_dashed, draw_findings, draw_mark, draw_text, text_width
 from madnet.visualization.palette import (
     DETECTION,
     FALSE_ALARM,
@@ -20,6 +20,7 @@ from madnet.visualization.palette import (
     MISSED,
     PAPER,
     QUIET,
+    RGB,
     TARGET,
     Kind,
 )
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from madnet.evaluation.matching import Match
 
 GAP = 6
-LINE = 22
-HEADER = 2 * LINE + 6
-CAPTION = 20
+LINE = 26
+HEADER = 3 * LINE + 6
+SMALL = 16
+CAPTION = 2 * (SMALL + 5)
 MIN_WIDTH = 520
 _LEGEND_REACH = {'brackets': (5, 5), 'circle': (4, 4), 'diamond': (3, 3)}
 
@@ -57,10 +59,10 @@ def draw_overlay(
 ) -> np.ndarray:
     """Draw hits, misses and false alarms over an image, with a strip of zoomed insets below it.
 
-    From top to bottom: a header with the title, the counts and the legend; the image, stretched and
-    enlarged by a whole factor, with thin outlines and a mark around each object; one inset for each target
-    and false alarm, numbered as in the image. In the image, nothing covers a pixel of a target or of a false
-    alarm.
+    From top to bottom: a header with the title, the counts, the legend and what was done to the image; the
+    image, stretched and enlarged by a whole factor, with thin outlines and a mark around each object; one
+    inset for each target and false alarm, numbered as in the image, and a line on how they are shown. In
+    the image, nothing covers a pixel of a target or of a false alarm.
 
     Args:
         image: (H, W) or (H, W, C), any numeric type.
@@ -72,7 +74,7 @@ def draw_overlay(
         title: One line for the header; cut where it is too long.
         max_insets: So many insets at most; what is left out is counted below them.
         inset_size: Side of an inset's crop in pixels of the image.
-        inset_zoom: Magnification of the insets.
+        inset_zoom: Magnification of the insets; one less or more where that fills the width better.
         view_size: The longer side of the image is brought near to so many pixels, never below its own size.
 
     Returns:
@@ -95,18 +97,33 @@ def draw_overlay(
 
     findings = list_findings(truth, pred, match)
     shown = findings[:max_insets]
-    main = draw_findings(
-        stretch(image), truth, pred, findings, view_factor(shape, view_size), numbered=len(shown)
-    )
+    factor = view_factor(shape, view_size)
+    main = draw_findings(stretch(image), truth, pred, findings, factor, numbered=len(shown))
     insets = []
     if shown:
-        painter = InsetPainter(image, truth, pred, findings, inset_size, inset_zoom)
+        pictures_each = 1 if score is None else 2
+        zoom = _fitting_zoom(
+            max(main.shape[1], MIN_WIDTH), len(shown), inset_size * pictures_each, inset_zoom
+        )
+        painter = InsetPainter(image, truth, pred, findings, inset_size, zoom)
         for finding in shown:
             pictures = [painter.image_crop(finding)]
             if score is not None:
                 pictures.append(painter.score_crop(score, finding))
             insets.append((pictures, _caption(finding, score)))
-    return _sheet(main, title, findings, insets, truth is not None, pred is not None)
+    done = f'{shape[1]} x {shape[0]} px' + (f', enlarged {factor} times' if factor > 1 else '')
+    return _sheet(main, title, findings, insets, truth is not None, pred is not None, done)
+
+
+def _fitting_zoom(width: int, count: int, side: int, zoom: int) -> int:
+    """The magnification near ``zoom`` at which insets of ``side`` pixels leave least of the width empty."""
+
+    def used(factor: int) -> int:
+        cell = factor * side + 2 + GAP
+        return min(count, max(1, (width - GAP) // cell)) * cell
+
+    fitting = [z for z in (zoom, zoom + 1, zoom - 1) if z > 0 and used(z) <= width - GAP]
+    return max(fitting, key=used) if fitting else max(1, zoom - 1)
 
 
 def draw_overview(
@@ -133,7 +150,7 @@ def draw_overview(
     shown = findings[:max_insets]
     main = draw_findings(stretch(image), None, pred, findings, numbered=len(shown))
     insets = [([closeup(finding)], _caption(finding, None)) for finding in shown]
-    return _sheet(main, title, findings, insets, False, True)
+    return _sheet(main, title, findings, insets, False, True, 'reduced')
 
 
 def _sheet(
@@ -143,11 +160,18 @@ def _sheet(
     insets: list[tuple[list[np.ndarray], str]],
     with_truth: bool,
     with_pred: bool,
+    done: str,
 ) -> np.ndarray:
-    """Header, image and insets (pictures and caption) of the first findings, from top to bottom."""
+    """Header, image and insets (pictures and caption) of the first findings, from top to bottom.
+
+    Args:
+        done: What was done to the image's size, in words.
+    """
     width = max(main.shape[1], MIN_WIDTH)
-    rows = [_header(width, title, findings, with_truth, with_pred), _widen(main, width)]
+    rows = [_header(width, title, findings, with_truth, with_pred, done), _widen(main, width)]
     if insets:
+        two = ', right: scores, black 0 to yellow 1' if len(insets[0][0]) > 1 else ''
+        rows.append(_line(width, f'insets: own contrast{two}'))
         cells = [
             _cell(pictures, number, caption, finding.kind)
             for number, ((pictures, caption), finding) in enumerate(zip(insets, findings, strict=False), 1)
@@ -170,12 +194,14 @@ def _widen(picture: np.ndarray, width: int) -> np.ndarray:
     return out
 
 
-def _header(width: int, title: str, findings: list[Finding], with_truth: bool, with_pred: bool) -> np.ndarray:
+def _header(
+    width: int, title: str, findings: list[Finding], with_truth: bool, with_pred: bool, done: str
+) -> np.ndarray:
     out = _blank(HEADER, width)
     title = printable(title)
-    while title and text_width(title, 0.5) > width - 2 * GAP:
+    while title and text_width(title) > width - 2 * GAP:
         title = title[:-4] + '...' if len(title) > 4 else ''
-    draw_text(out, title, (GAP, LINE - 4), size=0.5)
+    draw_text(out, title, (GAP, LINE - 7))
 
     if with_truth and with_pred:
         kinds = (HIT, MISSED, FALSE_ALARM)
@@ -184,28 +210,30 @@ def _header(width: int, title: str, findings: list[Finding], with_truth: bool, w
     else:
         kinds = (DETECTION,) if with_pred else ()
     count = Counter(f.kind for f in findings)
-    x, base = GAP, 2 * LINE - 2
+    x, base = GAP, 2 * LINE - 6
     for kind in kinds:
         draw_mark(out, kind.mark, (x + 6, base - 4), _LEGEND_REACH[kind.mark], kind.colour)
         x = _write(out, kind.count(count[kind]), x + 18, base, kind.colour)
+    x, base = GAP, 3 * LINE - 5
     if with_truth:
-        out[base - 4, x : x + 18] = kinds[0].colour
-        x = _write(out, 'truth', x + 23, base, QUIET)
+        out[base - 5, x : x + 18] = kinds[0].colour
+        x = _write(out, 'truth', x + 23, base, QUIET, SMALL)
     if with_pred:
         line = np.zeros(out.shape[:2], bool)
-        line[base - 4, x : x + 18] = True
+        line[base - 5, x : x + 18] = True
         draw_dashed(out, line)
-        _write(out, 'prediction', x + 23, base, QUIET)
+        x = _write(out, 'prediction', x + 23, base, QUIET, SMALL)
+    _write(out, f'{done}, contrast stretched', x, base, QUIET, SMALL)
     return out
 
 
-def _write(out: np.ndarray, text: str, x: int, base: int, colour) -> int:
-    draw_text(out, text, (x, base), colour)
-    return x + text_width(text) + 14
+def _write(out: np.ndarray, text: str, x: int, base: int, colour: RGB, size: int = TEXT) -> int:
+    draw_text(out, text, (x, base), colour, size)
+    return x + text_width(text, size) + 14
 
 
 def _caption(finding: Finding, score: np.ndarray | None) -> str:
-    words = f'{finding.kind.one} {finding.area} px'
+    words = f'{finding.area} px'
     if score is not None:
         # the box of a miss may hold a score just below the threshold: that is what one wants to know of it
         x0, y0, x1, y1 = finding.box
@@ -214,35 +242,42 @@ def _caption(finding: Finding, score: np.ndarray | None) -> str:
 
 
 def _cell(pictures: list[np.ndarray], number: int, caption: str, kind: Kind) -> np.ndarray:
-    """Insets of one finding side by side in a frame of its colour, with a line of text below."""
+    """Insets of one finding side by side in a frame of its colour, with two lines of text below."""
     inner = np.concatenate(pictures, axis=1)
     height, width = inner.shape[:2]
     out = _blank(height + 2 + CAPTION, width + 2)
     out[: height + 2] = kind.colour
     out[1 : height + 1, 1 : width + 1] = inner
-    draw_text(out, str(number), (1, height + CAPTION - 4), kind.colour)
-    draw_text(out, caption, (text_width(str(number)) + 8, height + CAPTION - 4), INK, size=0.38)
+    base = height + 2 + SMALL
+    draw_text(out, f'{number} {kind.one}', (1, base), kind.colour, SMALL)
+    draw_text(out, caption, (1, base + SMALL + 3), INK, SMALL)
     return out
 
 
 def _strip(cells: list[np.ndarray], width: int) -> list[np.ndarray]:
     """The cells in as many rows as the width asks for."""
     height, cell_width = cells[0].shape[:2]
-    per_row = max(1, (width - GAP) // (cell_width + GAP))
+    per_row = min(len(cells), max(1, (width - GAP) // (cell_width + GAP)))
+    # what is left of the width goes between the cells
+    gap = max(GAP, (width - per_row * cell_width) // (per_row + 1))
     rows = []
     for start in range(0, len(cells), per_row):
         row = _blank(height + GAP, width)
         for i, cell in enumerate(cells[start : start + per_row]):
-            x = GAP + i * (cell_width + GAP)
+            x = gap + i * (cell_width + gap)
             fits = min(cell_width, width - x)
             row[GAP:, x : x + fits] = cell[:, :fits]
         rows.append(row)
     return rows
 
 
-def _more(width: int, left_out: list[Finding]) -> np.ndarray:
+def _line(width: int, text: str) -> np.ndarray:
     out = _blank(LINE, width)
+    draw_text(out, text, (GAP, LINE - 7), QUIET, SMALL)
+    return out
+
+
+def _more(width: int, left_out: list[Finding]) -> np.ndarray:
     count = Counter(f.kind for f in left_out)
     what = ', '.join(kind.count(n) for kind, n in count.items())
-    draw_text(out, f'+{len(left_out)} more without an inset: {what}', (GAP, LINE - 8), QUIET)
-    return out
+    return _line(width, f'+{len(left_out)} more without an inset: {what}')

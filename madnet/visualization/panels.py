@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from string import ascii_lowercase as LETTERS
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,16 +14,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Polygon, Rectangle
+from matplotlib.patheffects import withStroke
 
 from madnet.visualization.figure import WIDTHS, new_figure, paper_style
 from madnet.visualization.findings import Finding, list_findings
-from madnet.visualization.insets import InsetPainter
+from madnet.visualization.insets import InsetPainter, crop_window
 from madnet.visualization.palette import FALSE_ALARM, HIT, MISSED, Kind
 from madnet.visualization.stretch import stretch
 
 if TYPE_CHECKING:
     from madnet.evaluation.components import Components
     from madnet.evaluation.matching import Match
+
+#: Letters on a picture, legible on any grey.
+_NOTE = {
+    'fontsize': 7,
+    'color': 'white',
+    'path_effects': [withStroke(linewidth=1.6, foreground='#181a1e')],
+}
 
 
 @dataclass(frozen=True)
@@ -49,32 +60,46 @@ class GridRow:
     methods: Mapping[str, MethodResult]
 
 
-def draw_grid(rows: Sequence[GridRow], insets: int = 2, width: str = 'double') -> Figure:
+def draw_grid(
+    rows: Sequence[GridRow],
+    insets: int = 2,
+    width: str = 'double',
+    show: str = 'scores',
+    threshold: float | None = None,
+    serif: bool = False,
+) -> Figure:
     """Draw the grid.
 
-    Methods' cells show the score map with a mark around each hit, miss and false alarm. Below each cell are
-    the same places of the image, zoomed, with the outlines of truth (solid) and prediction (dashed): the
-    largest targets first, then the largest false alarms of any method. So no inset lies over an image.
+    Methods' cells show a mark around each hit, miss and false alarm. Below each cell are the same places of
+    the image, zoomed, with the outlines of truth (solid) and prediction (dashed): by turns a target, those
+    that most methods miss first, and the largest false alarm of each method. Where they lie is framed in the
+    image, with a letter and the side in pixels. So no inset lies over an image.
 
     Args:
         rows: Images, each with the results of the same methods.
         insets: Zoomed places an image.
         width: ``'single'`` or ``'double'`` column.
+        show: What lies under the marks of methods: ``'scores'``, their score maps, beside a column of the
+            truth; or ``'image'``, the image itself, which tells more than maps that are mostly black.
+        threshold: Scores above it are detections; stands in the legend.
+        serif: Whether letters have serifs, as in the text of most papers.
 
     Raises:
-        ValueError: No row, or rows of different methods.
+        ValueError: No row, rows of different methods, or another ``show``.
     """
+    if show not in ('scores', 'image'):
+        raise ValueError(f"found show={show!r}, expected 'scores' or 'image'")
     if not rows:
         raise ValueError('a grid needs at least one image')
     methods = list(rows[0].methods)
     if any(list(row.methods) != methods for row in rows):
         raise ValueError('all rows of a grid need the same methods in the same order')
-    columns = 2 + len(methods)
-    gap, left, top, bottom = 0.04, 0.16, 0.18, 0.28
+    columns = len(methods) + (2 if show == 'scores' else 1)
+    gap, left, top, bottom = 0.04, 0.32, 0.2, 0.36
     cell = (WIDTHS[width] - left) / columns - gap
     strip = (cell - gap * (insets - 1)) / insets if insets > 1 else cell / 2
     heights = [cell * row.image.shape[0] / row.image.shape[1] for row in rows]
-    with paper_style():
+    with paper_style(serif):
         total = top + bottom + sum(heights) + len(rows) * (strip + 3 * gap)
         figure = new_figure(width, total)
         # cells of one size that touch: no layout engine does that
@@ -91,7 +116,7 @@ def draw_grid(rows: Sequence[GridRow], insets: int = 2, width: str = 'double') -
         for row, height in zip(rows, heights, strict=True):
             findings = {m: list_findings(row.truth, v.pred, v.match) for m, v in row.methods.items()}
             places = _places(row, findings, insets)
-            for c, (head, grey, marks, painter) in enumerate(_cells(row, findings)):
+            for c, (head, grey, marks, painter) in enumerate(_cells(row, findings, show)):
                 x = left + c * (cell + gap)
                 axes = place(x, y, cell, height)
                 axes.imshow(grey, cmap='gray', vmin=0, vmax=255, interpolation='nearest', aspect='auto')
@@ -99,48 +124,80 @@ def draw_grid(rows: Sequence[GridRow], insets: int = 2, width: str = 'double') -
                 for finding in marks:
                     _mark(axes, finding)
                 if y == top:
-                    axes.set_title(head, fontsize=7, pad=3)
+                    axes.set_title(head, fontsize=8, pad=3)
                 if c == 0:
-                    axes.set_ylabel(row.name, fontsize=6, labelpad=2)
+                    tall, wide = row.image.shape[:2]
+                    axes.set_ylabel(f'{row.name}\n{wide} × {tall} px', fontsize=7, labelpad=2)
                 for k, spot in enumerate(places):
                     zoom = place(x + k * (strip + gap), y + height + gap, strip, strip)
                     zoom.imshow(painter.image_crop(spot), interpolation='nearest')
                     _frame(zoom, _kind_at(spot, marks))
+                    window = crop_window(spot.box, row.image.shape[:2], painter.size)
+                    if c == 0:
+                        _frame_place(axes, window, LETTERS[k])
+                    side = f', {window[2] - window[0]} px' if c == 0 else ''
+                    zoom.text(0.03, 0.97, LETTERS[k] + side, transform=zoom.transAxes, va='top', **_NOTE)
             y += height + strip + 3 * gap
-        _legend(figure)
+        _legend(figure, threshold)
     return figure
 
 
 def _cells(
-    row: GridRow, findings: Mapping[str, list[Finding]]
+    row: GridRow, findings: Mapping[str, list[Finding]], show: str
 ) -> list[tuple[str, np.ndarray, list[Finding], InsetPainter]]:
     """Head, grey picture (H, W) 0–255, marks and painter of insets, for image, truth and each method."""
     image, truth = row.image, row.truth
-    cells = [
-        ('image', stretch(image), [], InsetPainter(image, None, None, [])),
-        (
-            'truth',
-            np.where(truth.labels > 0, 255, 0),
-            [],
-            InsetPainter(image, truth, None, list_findings(truth, None)),
-        ),
-    ]
+    stretched = stretch(image)
+    outlined = InsetPainter(image, truth, None, list_findings(truth, None))
+    if show == 'image':
+        cells = [('image and truth', stretched, [], outlined)]
+    else:
+        cells = [
+            ('image', stretched, [], InsetPainter(image, None, None, [])),
+            ('truth', np.where(truth.labels > 0, 255, 0), [], outlined),
+        ]
     for method, result in row.methods.items():
-        grey = np.clip(np.nan_to_num(result.score), 0, 1) * 255
+        grey = stretched if show == 'image' else np.clip(np.nan_to_num(result.score), 0, 1) * 255
         painter = InsetPainter(image, truth, result.pred, findings[method])
         cells.append((method, grey, findings[method], painter))
     return cells
 
 
 def _places(row: GridRow, findings: Mapping[str, list[Finding]], insets: int) -> list[Finding]:
-    """The places to zoom on: targets, then false alarms that lie nowhere near a place already chosen."""
-    false = [f for found in findings.values() for f in found if f.kind is FALSE_ALARM]
-    candidates = list_findings(row.truth, None) + sorted(false, key=lambda f: -f.area)
+    """The places to zoom on, none near another: a target and a false alarm by turns, the former by how many
+    methods miss it, the latter the largest of each method in their order."""
+    missed = Counter(f.truth for found in findings.values() for f in found if f.kind is MISSED)
+    targets = sorted(list_findings(row.truth, None), key=lambda f: (-missed[f.truth], -f.area))
+    false = [
+        sorted((f for f in found if f.kind is FALSE_ALARM), key=lambda f: -f.area)
+        for found in findings.values()
+    ]
+    alarms = [f for rank in zip_longest(*false) for f in rank if f is not None]
+    candidates = [f for turn in zip_longest(targets, alarms) for f in turn if f is not None]
     places: list[Finding] = []
     for candidate in candidates:
         if len(places) < insets and not any(_near(candidate, place) for place in places):
             places.append(candidate)
     return places
+
+
+def _frame_place(axes: Axes, window: tuple[int, int, int, int], letter: str) -> None:
+    """Frame in the image what an inset shows, with the inset's letter beside it."""
+    x0, y0, x1, y1 = window
+    axes.add_patch(
+        Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor='#ffffff', linewidth=0.6)
+    )
+    height, width = axes.get_images()[0].get_array().shape[:2]
+    right, low = x1 < 0.9 * width, y0 > 0.1 * height
+    axes.annotate(
+        letter,
+        (x1 if right else x0, y0),
+        xytext=(1 if right else -1, 0),
+        textcoords='offset points',
+        ha='left' if right else 'right',
+        va='center' if low else 'top',
+        **_NOTE,
+    )
 
 
 def _centre(finding: Finding) -> np.ndarray:
@@ -171,23 +228,31 @@ def _frame(axes: Axes, kind: Kind | None) -> None:
 
 
 def _mark(axes: Axes, finding: Finding) -> None:
-    """The mark of :func:`~madnet.visualization.marks.draw_mark` in points instead of pixels."""
+    """The mark of :func:`~madnet.visualization.marks.draw_mark` in points instead of pixels; at a border it
+    moves inwards, so that it stays whole."""
     x0, y0, x1, y1 = finding.box
-    x, y = _centre(finding)
+    height, width = axes.get_images()[0].get_array().shape[:2]
     # a mark must stay visible where an image is printed an inch wide
-    margin = 0.02 * max(axes.get_images()[0].get_array().shape)
+    margin = 0.02 * max(height, width)
     rx, ry = (x1 - x0) / 2 + margin, (y1 - y0) / 2 + margin
-    look = {'fill': False, 'edgecolor': finding.kind.hex, 'linewidth': 0.8, 'clip_on': True}
+    radius = {'circle': float(np.hypot(rx, ry)), 'diamond': rx + ry}.get(finding.kind.mark)
+    x, y = (
+        min(max(centre, reach - 0.5), max(side - 0.5 - reach, 0))
+        for centre, side, reach in zip(
+            _centre(finding), (width, height), (radius or rx, radius or ry), strict=True
+        )
+    )
+    look = {'fill': False, 'edgecolor': finding.kind.hex, 'linewidth': 0.8, 'clip_on': False}
     if finding.kind.mark == 'circle':
-        axes.add_patch(Circle((x, y), float(np.hypot(rx, ry)), **look))
+        axes.add_patch(Circle((x, y), radius, **look))
     elif finding.kind.mark == 'diamond':
-        r = rx + ry
-        axes.add_patch(Polygon([(x, y - r), (x + r, y), (x, y + r), (x - r, y)], **look))
+        corners = [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]
+        axes.add_patch(Polygon(corners, **look))
     else:
         axes.add_patch(Rectangle((x - rx, y - ry), 2 * rx, 2 * ry, **look))
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, threshold: float | None) -> None:
     shapes = {'brackets': 's', 'circle': 'o', 'diamond': 'D'}
     handles = [
         Line2D([], [], linestyle='', marker=shapes[k.mark], markersize=6, markerfacecolor='none',
@@ -196,4 +261,13 @@ def _legend(figure: Figure) -> None:
     ]  # fmt: skip
     handles.append(Line2D([], [], color='#555555', linewidth=1.2, label='truth'))
     handles.append(Line2D([], [], color='#555555', linewidth=1.2, linestyle=(0, (2, 1)), label='prediction'))
-    figure.legend(handles=handles, loc='lower center', ncols=5, fontsize=7)
+    handles.append(
+        Line2D([], [], linestyle='', marker='s', markersize=6, markerfacecolor='#808080',
+               markeredgecolor='white', label='place of an inset'),
+    )  # fmt: skip
+    if threshold is not None:
+        handles.append(Line2D([], [], linestyle='', label=f'threshold {threshold:g}'))
+    columns = len(handles) if figure.get_figwidth() > WIDTHS['single'] else 4
+    figure.legend(
+        handles=handles, loc='lower center', ncols=columns, fontsize=7, columnspacing=1.2, handletextpad=0.5
+    )

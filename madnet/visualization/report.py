@@ -6,45 +6,71 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from madnet.datasets.catalogue import find_entry
 from madnet.errors import UserError
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
 from madnet.files import write_whole
+from madnet.images import encode_webp, read_image
 from madnet.records import COST, HEADLINE, CheckpointInfo, MetricsFile, ResultTable, TrainingInfo, slug
 from madnet.visualization.cost_plot import draw_cost
 from madnet.visualization.curve_plots import draw_pd_fa, draw_pr, draw_roc, draw_strata, draw_training
 from madnet.visualization.figure import save_figure
 from madnet.visualization.gallery import can_draw, draw_gallery, rank_images
 from madnet.visualization.grid import grid_rows
-from madnet.visualization.material import read_score_map
+from madnet.visualization.material import THRESHOLD, read_score_map
 from madnet.visualization.page import render_page
 from madnet.visualization.panels import draw_grid
 from madnet.visualization.run_results import RunResult
 from madnet.visualization.stretch import stretch
 from madnet.visualization.surface import draw_surfaces
+from madnet.visualization.verdict import verdict
 
 _CURVES = (
-    ('roc', draw_roc, 'ROC of pixels; the false positive rate is logarithmic.'),
-    ('pr', draw_pr, 'Precision and recall of pixels, over lines of equal F1.'),
-    ('pd_fa', draw_pd_fa, 'Detection probability of targets against the false-alarm rate, over thresholds.'),
+    (
+        'roc',
+        draw_roc,
+        'share of target pixels above a threshold, against the share of background pixels above it '
+        '(logarithmic). The dot is where a curve begins: at the highest score of any background pixel, where '
+        'many pixels of a network tie. AUC: area under the curve over a linear axis; it does not compare '
+        'detectors of different kinds, whose background may tie at 0.',
+    ),
+    ('pr', draw_pr, 'precision and recall of pixels over thresholds; grey: lines of equal F1.'),
+    (
+        'pd_fa',
+        draw_pd_fa,
+        'share of targets found (Pd) against pixels of false alarms per million pixels (Fa), over thresholds '
+        'on the score; thresholds without a false alarm stand at the left edge.',
+    ),
 )
 _STRATA = (
     ('size', 'target size', ('Pd', 'IoU')),
     ('scr', 'local signal-to-clutter ratio', ('Pd', 'IoU')),
     ('count', 'targets in the image', ('Pd', 'nIoU')),
 )
+_STRATA_WORDS = {
+    'Pd': 'Pd: share of targets found',
+    'IoU': 'IoU of hits: mean IoU of each found target with its detection; missed targets do not count',
+    'nIoU': 'nIoU: mean IoU of the images',
+}
+#: Metrics of a page's tables. An AUC, which does not compare detectors of different kinds, is at its curve.
+_KEYS = (*(key for key in HEADLINE if key != 'AUC'), *COST)
+# A page that is mailed stays below some 3 MB, of which a third goes to base64.
+_FIGURE_BYTES, _GALLERY_BYTES = 110_000, 1_000_000
+_PAGE_SCALE = 0.65
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """A figure as the page needs it: where it lies, what it says, its bytes."""
+    """A figure as the page needs it: where it lies, what it says, and a WebP of it."""
 
     stem: str
     caption: str
-    png: bytes
+    webp: bytes
 
 
 def build_report(
@@ -53,19 +79,21 @@ def build_report(
     *,
     title: str = 'Infrared small target detection: results',
     gallery: int = 4,
+    columns: Sequence[str] = _KEYS,
 ) -> Path:
     """Write ``index.html``, ``tables/*.{md,csv,tex}`` and ``figures/*.{pdf,png}``.
 
-    The page holds all it shows: tables for each data set and protocol, accuracy against cost, training
-    curves, ROC, PR and Pd-Fa curves, metrics by class of target, the worst and best images, a qualitative
-    grid and surfaces of score maps. Sections for which the results hold nothing are left out. Results of one
-    label are seeds of one method: tables give their mean ± standard deviation.
+    The page holds all it shows: who is best, what was tested, tables for each data set and protocol, accuracy
+    against cost, training curves, ROC, PR and Pd-Fa curves, metrics by class of target, the worst and best
+    images, a qualitative grid and surfaces of score maps. Sections that the results hold nothing for are left
+    out. Results of one label are seeds of one method: tables give their mean ± standard deviation.
 
     Args:
         results: Of :func:`~madnet.visualization.run_results.load_results`.
         out_dir: Made where it is missing.
         title: Of the page.
         gallery: So many of the worst and of the best images of each result.
+        columns: Metrics of the tables, as far as results have them.
 
     Returns:
         Path of the page.
@@ -81,13 +109,13 @@ def build_report(
     results = _numbered(results)
     sets = _by_dataset(results)
     figures = _FigureFolder(out)
-    tables = [t for name, group in sets.items() for t in _write_tables(name, group, out / 'tables')]
+    scored = [_describe_set(name, group, columns, out / 'tables') for name, group in sets.items()]
     page = {
+        'sets': scored,
         'runs': [_describe(r) for r in results],
         'protocols': _protocols(results),
-        'tables': tables,
         'training': _training(results, figures),
-        'cost': _costs([t['table'] for t in tables], figures),
+        'cost': _costs([t['table'] for s in scored for t in s['tables']], figures),
         'curves': [s for name, group in sets.items() for s in _curves(name, group, figures)],
         'strata': [s for name, group in sets.items() for s in _strata(name, group, figures)],
         'gallery': _galleries(results, gallery),
@@ -98,7 +126,7 @@ def build_report(
 
 
 class _FigureFolder:
-    """Saves figures under ``figures/`` and keeps their PNG for the page."""
+    """Saves figures under ``figures/`` and keeps them, reduced, for the page."""
 
     def __init__(self, out: Path):
         self.out = out
@@ -106,7 +134,12 @@ class _FigureFolder:
     def add(self, figure: Figure, stem: str, caption: str) -> _Shown:
         stem = f'figures/{slug(stem)}'
         _, png = save_figure(figure, self.out / stem)
-        return _Shown(stem, caption, png.read_bytes())
+        pixels = read_image(png)
+        # a print has 300 dots an inch, a page half of that
+        size = [round(_PAGE_SCALE * side) for side in pixels.shape[1::-1]]
+        return _Shown(
+            stem, caption, encode_webp(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), _FIGURE_BYTES)
+        )
 
 
 @dataclass(frozen=True)
@@ -190,40 +223,96 @@ def _describe(run: _Run) -> dict:
     return {'label': run.label, 'facts': {k: v for k, v in facts.items() if v}}
 
 
-def _write_tables(dataset: str, runs: Sequence[_Run], folder: Path) -> list[dict]:
-    tables = []
-    for protocol in _protocols(runs):
-        rows, intervals = {}, {}
-        tested = [r for r in runs if protocol in r.result.metrics]
-        methods: dict[str, list[_Run]] = {}
-        for run in tested:
-            methods.setdefault(run.method, []).append(run)
-        for method, seeds in methods.items():
-            name = f'{method} ({len(seeds)} runs)' if len(seeds) > 1 else method
-            rows[name] = _mean(seeds, protocol) | _cost(seeds)
-        for run in tested:
-            intervals[run.label] = run.result.details(protocol).intervals or {}
-        tables.append(ResultTable(dataset, protocol, rows, (*HEADLINE, *COST), intervals=intervals))
+def _describe_set(dataset: str, runs: Sequence[_Run], columns: Sequence[str], folder: Path) -> dict:
+    """What the page says about the methods that were tested on one set of images, with tables as files."""
+    unlike = _unlike(runs)
+    tables = [_table(dataset, protocol, runs, columns, not unlike) for protocol in _protocols(runs)]
+    protocol = next(iter(_protocols(runs)))
     if len(tables) > 1:
         rows = {
-            f'{run.label}, {protocol}': run.result.metrics[protocol]
+            f'{run.label}, {name}': run.result.metrics[name]
             for run in runs
-            for protocol in _protocols(runs)
-            if protocol in run.result.metrics
+            for name in _protocols(runs)
+            if name in run.result.metrics
         }
         # numbers of different protocols measure different things: none of them is the best
-        tables.append(ResultTable(f'{dataset}, protocols side by side', 'in each row', rows, ranked=False))
-    return [{'table': t, 'stem': f'tables/{t.write(folder)}'} for t in tables]
+        tables.append(
+            ResultTable(
+                f'{dataset}: every protocol, not comparable with each other', '', rows, columns, ranked=False
+            )
+        )
+    return {
+        'name': dataset,
+        'about': _about_lists(runs[0].result),
+        'protocol': protocol,
+        'verdict': '' if unlike else verdict(protocol, _methods(runs, protocol)),
+        'warnings': unlike + _differently_made(runs),
+        'tables': [{'table': t, 'stem': f'tables/{t.write(folder)}'} for t in tables],
+    }
 
 
-def _mean(seeds: Sequence[_Run], protocol: str) -> dict:
-    numbers = [r.result.metrics[protocol] for r in seeds]
+def _methods(runs: Sequence[_Run], protocol: str) -> dict[str, list[RunResult]]:
+    """Method → its runs under a protocol; the label says how many, where there are several."""
+    methods: dict[str, list[RunResult]] = {}
+    for run in runs:
+        if protocol in run.result.metrics:
+            methods.setdefault(run.method, []).append(run.result)
+    return {f'{m} ({len(found)} runs)' if len(found) > 1 else m: found for m, found in methods.items()}
+
+
+def _table(
+    dataset: str, protocol: str, runs: Sequence[_Run], columns: Sequence[str], comparable: bool
+) -> ResultTable:
+    methods = _methods(runs, protocol)
+    meaning = _protocols(runs)[protocol]
+    return ResultTable(
+        dataset,
+        protocol,
+        {label: _mean(found, protocol) | _cost(found) for label, found in methods.items()},
+        columns,
+        intervals={r.label: r.result.details(protocol).intervals or {} for r in runs},
+        ranked=comparable,
+        notes=[f'{protocol}: {meaning}.'],
+    )
+
+
+def _about_lists(result: RunResult) -> str:
+    """Whose split lists the images are of, where the catalogue knows; empty where it does not."""
+    told = result.report.dataset
+    entry = find_entry(told.name) if told.name else None
+    lists = entry.split_sets.get(told.split_set or '') if entry else None
+    return f'Split {lists.name}: {lists.about}' if lists else ''
+
+
+def _unlike(runs: Sequence[_Run]) -> list[str]:
+    """Why rows of one table must not be compared; empty where they may."""
+    lists = {r.result.report.dataset.split_sha256 for r in runs} - {None}
+    if len(lists) > 1:
+        return ['Not comparable: the runs were not tested on the same images, so nothing is marked as best.']
+    return []
+
+
+def _differently_made(runs: Sequence[_Run]) -> list[str]:
+    """What else than the method differs between rows that may be compared."""
+    reports = [r.result.report for r in runs]
+    found = []
+    if len({r.views or 1 for r in reports}) > 1:
+        found.append('Some rows average several views of each image, at as many times the cost.')
+    if len({r.training.recipe for r in reports if r.training and r.training.recipe}) > 1:
+        found.append(
+            'The networks were not trained by one recipe: the table compares network and training together.'
+        )
+    return found
+
+
+def _mean(seeds: Sequence[RunResult], protocol: str) -> dict:
+    numbers = [r.metrics[protocol] for r in seeds]
     return mean_std(numbers) if len(numbers) > 1 else dict(numbers[0])
 
 
-def _cost(seeds: Sequence[_Run]) -> dict:
+def _cost(seeds: Sequence[RunResult]) -> dict:
     """The cost of a method: a fact of the network, not of a seed."""
-    return {k: v for r in seeds for k, v in r.result.cost.columns().items()}
+    return {k: v for r in seeds for k, v in r.cost.columns().items()}
 
 
 def _costs(tables: Sequence[ResultTable], figures: _FigureFolder) -> list[_Shown]:
@@ -232,9 +321,10 @@ def _costs(tables: Sequence[ResultTable], figures: _FigureFolder) -> list[_Shown
         points = table.cost_points('IoU') if table.ranked else {}
         if len(points) > 1:
             caption = (
-                f'{table.caption}. IoU against multiply-accumulates; bars: standard deviation over runs.'
+                f'Accuracy and cost on {table.caption}, protocol {table.protocol}: IoU against '
+                'multiply-accumulates (MACs) of one image; bars: standard deviation over runs.'
             )
-            figure = draw_cost(points, table.protocol, 'IoU')
+            figure = draw_cost(points, table.protocol, 'IoU', dataset=table.caption)
             shown.append(figures.add(figure, f'cost {table.caption} {table.protocol}', caption))
     return shown
 
@@ -243,7 +333,10 @@ def _training(runs: Sequence[_Run], figures: _FigureFolder) -> list[_Shown]:
     trained = {r.label: r.result.scalars for r in runs if r.result.scalars}
     if not trained:
         return []
-    caption = 'Training loss, learning rate, and validation metrics after each epoch.'
+    caption = (
+        'Training loss and learning rate over epochs, and metrics on validation images after each epoch '
+        '(fractions; of several runs the first metric that they have).'
+    )
     return [figures.add(draw_training(trained), 'training', caption)]
 
 
@@ -254,12 +347,14 @@ def _curves(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[
         for key, draw, caption in _CURVES:
             curves = {r.label: getattr(r.result.details(protocol), key) for r in runs}
             curves = {label: curve for label, curve in curves.items() if curve}
-            if curves:
-                shown.append(
-                    figures.add(
-                        draw(curves, protocol), f'{key} {dataset} {protocol}', f'{dataset}. {caption}'
-                    )
-                )
+            if not curves:
+                continue
+            more = {}
+            if key == 'roc':
+                more['areas'] = {r.label: r.result.metrics.get(protocol, {}).get('AUC') for r in runs}
+            figure = draw(curves, protocol, dataset=dataset, **more)
+            stem = f'{key} {dataset} {protocol}'
+            shown.append(figures.add(figure, stem, f'{dataset}, protocol {protocol}: {caption}'))
         if shown:
             groups.append({'head': f'{dataset}, protocol {protocol}', 'figures': shown})
     return groups
@@ -274,17 +369,22 @@ def _strata(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[
                 label: rows for label, rows in strata.items() if any(row.get('targets') for row in rows or ())
             }
             if strata:
-                caption = f'{dataset}. By {what}; n is the number of targets, bars are in percent.'
-                figure = draw_strata(strata, protocol, what, metrics)
+                meaning = '; '.join(_STRATA_WORDS[m] for m in metrics)
+                caption = (
+                    f'{dataset}, protocol {protocol}, by {what}. {meaning}. n: number of targets; classes '
+                    'without targets are left out.'
+                )
+                figure = draw_strata(strata, protocol, what, metrics, dataset=dataset)
                 shown.append(figures.add(figure, f'by {key} {dataset} {protocol}', caption))
     return shown
 
 
 def _galleries(runs: Sequence[_Run], count: int) -> list[dict]:
     galleries = []
+    most = _GALLERY_BYTES // max(1, 2 * count * len(runs))
     for run in runs:
         for protocol in list(_protocols([run]))[:1]:
-            worst, best = draw_gallery(run.result, protocol, count)
+            worst, best = draw_gallery(run.result, protocol, count, most)
             if worst or best:
                 galleries.append({'label': run.label, 'protocol': protocol, 'worst': worst, 'best': best})
     return galleries
@@ -318,9 +418,13 @@ def _grid(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[_S
         return []
     maps = {r.label: r.result.scores for r in runs}
     caption = (
-        f'{dataset}. Images with the lowest and the highest mean IoU of these methods, score maps marked.'
+        f'{dataset}: images with the lowest and the highest mean IoU of these methods. Above, the image '
+        f'(contrast stretched) with hits, misses and false alarms of each method at threshold {THRESHOLD:g}; '
+        'below, the places framed and lettered in the first picture, with a contrast of their own; full '
+        'line: truth, dashed: prediction.'
     )
-    return [figures.add(draw_grid(grid_rows(runs[0].result.material, maps, ids)), f'grid {dataset}', caption)]
+    rows = grid_rows(runs[0].result.material, maps, ids)
+    return [figures.add(draw_grid(rows, show='image', threshold=THRESHOLD), f'grid {dataset}', caption)]
 
 
 def _surfaces(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[_Shown]:
@@ -331,8 +435,12 @@ def _surfaces(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> lis
         maps = {'image': stretch(image, 0, 100) / 255.0, 'truth': (truth.labels > 0).astype(float)}
         for run in runs:
             maps[run.label] = read_score_map(run.result.scores[name], image.shape[:2])
-        figure = draw_surfaces(maps, name)
-        shown.append(
-            figures.add(figure, f'surface {dataset} {name}', f'{dataset}, {name}. Score maps as surfaces.')
+        heights = {'image': 'grey, 0–1', 'truth': 'target'}
+        figure = draw_surfaces(maps, f'{dataset}: {name}', heights=heights)
+        caption = (
+            f'{dataset}, image {name}, as surfaces: the image, its grey values brought to 0–1 by its own '
+            'minimum and maximum; the truth; and the score map of each method as it was written, 0–1. A cell '
+            'is the highest value of its block of pixels.'
         )
+        shown.append(figures.add(figure, f'surface {dataset} {name}', caption))
     return shown

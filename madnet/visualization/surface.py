@@ -23,7 +23,11 @@ def peak_grid(plane: np.ndarray, cells: int = 96) -> np.ndarray:
 
 
 def draw_surfaces(
-    maps: Mapping[str, np.ndarray], title: str = '', width: str = 'double', columns: int = 4
+    maps: Mapping[str, np.ndarray],
+    title: str = '',
+    width: str = 'double',
+    columns: int = 4,
+    heights: Mapping[str, str] | None = None,
 ) -> Figure:
     """One surface for each map, side by side, with the same view and height axis (0–1).
 
@@ -32,14 +36,20 @@ def draw_surfaces(
         title: Above all.
         width: ``'single'`` or ``'double'`` column.
         columns: At most so many side by side.
+        heights: Title → name of its height axis; default ``'score'``.
     """
+    heights = heights or {}
     with paper_style():
-        columns = min(columns, len(maps))
         rows = math.ceil(len(maps) / columns)
+        columns = math.ceil(len(maps) / rows)
         side = min(WIDTHS[width] / columns, 2.6)
-        figure = new_figure(width, rows * (side + 0.12) + (0.25 if title else 0))
+        figure = new_figure(width, rows * (side + 0.2) + (0.25 if title else 0))
+        # halves of cells, so that a last row that is not full stands in the middle
+        cells = figure.add_gridspec(rows, 2 * columns)
         for k, (name, plane) in enumerate(maps.items()):
-            axes = figure.add_subplot(rows, columns, k + 1, projection='3d')
+            row, column = divmod(k, columns)
+            left = 2 * column + (columns * rows - len(maps) if row == rows - 1 else 0)
+            axes = figure.add_subplot(cells[row, left : left + 2], projection='3d')
             grid = np.clip(peak_grid(np.asarray(plane, float)), 0, 1)
             height, wide = plane.shape
             x = np.linspace(0, wide, grid.shape[1])
@@ -48,17 +58,21 @@ def draw_surfaces(
                 *np.meshgrid(x, y), grid, cmap='viridis', vmin=0, vmax=1, rstride=1, cstride=1, linewidth=0,
                 antialiased=False, rasterized=True,
             )  # fmt: skip
-            axes.set(xlim=(0, wide), ylim=(height, 0), zlim=(0, 1), zticks=(0, 0.5, 1))
-            # the far ends of both axes share a corner: one number there is enough
-            axes.set_xticks((0, wide // 2, wide))
-            axes.set_yticks((0, height // 2))
-            axes.tick_params(labelsize=5, pad=-3, length=0)
-            axes.set_box_aspect((wide, height, 0.6 * max(wide, height)), zoom=0.92)
+            axes.set(xlim=(0, wide), ylim=(height, 0), zlim=(0, 1))
+            # where axes meet, their numbers would lie over each other: 0 is understood
+            axes.set_xticks((wide // 2, wide))
+            axes.set_yticks((height // 2, height))
+            axes.set_zticks((0.5, 1), ('0.5', '1'))
+            axes.tick_params(labelsize=6, pad=-3, length=0)
+            axes.set_xlabel('x (px)', fontsize=6, labelpad=-9)
+            axes.set_ylabel('y (px)', fontsize=6, labelpad=-9)
+            axes.set_zlabel(heights.get(name, 'score'), fontsize=6, labelpad=-10)
+            axes.set_box_aspect((wide, height, 0.6 * max(wide, height)), zoom=0.88)
             axes.view_init(elev=32, azim=-60)
             for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
                 axis.pane.set_facecolor('#f4f4f4')
                 axis.pane.set_edgecolor('#cccccc')
-            axes.set_title(name, fontsize=7, pad=0)
+            axes.set_title(name, fontsize=8, pad=0)
         if title:
             figure.suptitle(title, fontsize=8)
     return figure

@@ -43,7 +43,8 @@ def test_latex():
         '% needs \\usepackage{booktabs}\n'
         '\\begin{table}[t]\n'
         '  \\centering\n'
-        '  \\caption{NUAA-SIRST test, 86 images. Protocol: native. Bold: best of its column; underlined: second. '
+        '  \\caption{NUAA-SIRST test, 86 images. Protocol: native. '
+        'Bold: best of its column; underlined: second. '
         '$\\pm$: sample standard deviation over training runs.}\n'
         '  \\label{tab:x}\n'
         '  \\begin{tabular}{lrrrr}\n'
@@ -82,7 +83,7 @@ def test_ranks():
 
 
 def test_many_columns_take_both_columns_of_a_page():
-    row = {key: 0.5 for key in ('IoU', 'nIoU', 'F1', 'Pd', 'Fa')}
+    row = dict.fromkeys(('IoU', 'nIoU', 'F1', 'Pd', 'Fa'), 0.5)
     text = ResultTable('x', 'native', {'a': row}, notes=('Said once.',)).latex()
     assert text.startswith('% needs \\usepackage{booktabs}\n% table* spans both columns')
     assert text.count('table*}') == 2

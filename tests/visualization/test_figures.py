@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from madnet.errors import UserError
+from madnet.evaluation.components import find_components
+from madnet.evaluation.matching import match_components
 from madnet.records.scalars import read_scalars
 from madnet.visualization.curve_plots import (
     draw_pd_fa,
@@ -43,6 +45,15 @@ def test_roc_is_logarithmic_and_names_its_protocol():
     np.testing.assert_allclose(lines(figure)['a'].get_xdata(), [1e-3, 1])
 
 
+def test_roc_says_what_was_scored_and_the_area():
+    axes = draw_roc({'a': CURVE, 'b': CURVE}, 'abc', dataset='NUAA test', areas={'a': 0.9742}).axes[0]
+    assert axes.get_title() == 'ROC of pixels\nNUAA test; protocol abc'
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ['a (AUC 97.42 %)', 'b']
+    # a dot where a curve begins
+    dots = [line.get_xdata().tolist() for line in axes.get_lines() if line.get_marker() == 'o']
+    assert dots == [[1e-3], [1e-3]]
+
+
 def test_pr_draws_the_numbers_it_was_given():
     line = lines(draw_pr({'a': CURVE}, 'native'))['a']
     np.testing.assert_allclose(line.get_xdata(), CURVE['recall'])
@@ -60,9 +71,25 @@ def test_pd_fa_keeps_points_without_false_alarms_at_the_edge_and_marks_a_half():
 def test_strata_say_how_many_targets():
     rows = [{'stratum': '1–9 px', 'targets': 4, 'Pd': 0.5, 'IoU': None}, {'stratum': '> 80 px', 'targets': 0}]
     figure = draw_strata({'a': rows, 'b': rows}, 'native')
-    labels = [t.get_text() for t in figure.axes[0].get_xticklabels()]
-    assert labels == ['1–9 px\nn = 4', '> 80 px\nn = 0']
-    assert [round(p.get_height(), 2) for p in figure.axes[0].patches[:1]] == [0.5]
+    found, overlap = figure.axes
+    # one below the other, at the width of a column, in percent; no class without targets
+    assert found.get_position().y0 > overlap.get_position().y0
+    assert figure.get_figwidth() == WIDTHS['single']
+    assert [t.get_text() for t in overlap.get_xticklabels()] == ['1–9 px\nn = 4']
+    assert [p.get_height() for p in found.patches] == [50, 50]
+    assert [t.get_text() for t in found.texts] == ['50', '50']
+    assert [t.get_text() for t in overlap.texts] == ['–', '–']
+    assert overlap.get_ylabel() == 'IoU of hits (%)'
+
+
+def test_strata_leave_out_numbers_that_would_overprint():
+    rows = [{'stratum': f'{k}', 'targets': 4, 'Pd': 1.0, 'IoU': 1.0} for k in range(4)]
+    figure = draw_strata({f'method {k}': rows for k in range(5)}, 'native')
+    assert not figure.axes[0].texts
+    figure = draw_strata({'a': rows, 'b': rows}, 'native')
+    renderer = figure.canvas.get_renderer()
+    boxes = [t.get_window_extent(renderer) for t in figure.axes[0].texts]
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
 
 
 def test_training_curves_in_epochs(run_folder):
@@ -95,7 +122,13 @@ def test_surface_keeps_the_peak_of_three_pixels():
     assert grid.max() == 0.9
     figure = draw_surfaces({'a': plane, 'b': plane, 'c': plane}, columns=2)
     assert [a.get_title() for a in figure.axes] == ['a', 'b', 'c']
-    assert figure.axes[0].get_zlim() == (0, 1)
+    axes = figure.axes[0]
+    assert axes.get_zlim() == (0, 1)
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_zlabel()) == ('x (px)', 'y (px)', 'score')
+    # the last of three stands in the middle below two
+    spans = [a.get_subplotspec().colspan for a in figure.axes]
+    assert [(s.start, s.stop) for s in spans] == [(0, 2), (2, 4), (1, 3)]
+    assert draw_surfaces({'a': plane}, heights={'a': 'grey'}).axes[0].get_zlabel() == 'grey'
 
 
 def test_grid_has_a_cell_for_each_and_zooms_on_targets(example):
@@ -106,12 +139,43 @@ def test_grid_has_a_cell_for_each_and_zooms_on_targets(example):
     # 2 rows × (image, truth, A, B) × (1 + 2 insets)
     assert len(figure.axes) == 2 * 4 * 3
     assert [a.get_title() for a in figure.axes if a.get_title()] == ['image', 'truth', 'A', 'B']
+    # in the image the two places that are zoomed, with letters; in methods' cells a mark for each finding
     marks = [len(a.patches) for a in figure.axes[:12:3]]
-    assert marks == [0, 0, 3, 3]
+    assert marks == [2, 0, 3, 3]
+    assert [t.get_text() for t in figure.axes[0].texts] == ['a', 'b']
+    # the miss first, then the false alarm
+    assert [a.texts[0].get_text() for a in figure.axes[1:3]] == ['a, 32 px', 'b, 32 px']
+    assert [p.get_xy() for p in figure.axes[0].patches] == [(24.5, 13.5), (4.5, 44.5)]
     with pytest.raises(ValueError, match='same methods'):
         draw_grid([row, GridRow('x', example.image, example.truth, {'A': result})])
     with pytest.raises(ValueError, match='at least one'):
         draw_grid([])
+
+
+def test_grid_of_images_says_size_and_threshold_in_a_font_with_serifs(example):
+    result = MethodResult(example.score, example.pred, example.match)
+    row = GridRow('scene', example.image, example.truth, {'A': result})
+    figure = draw_grid([row], 1, 'single', show='image', threshold=0.25, serif=True)
+    image, method = figure.axes[0], figure.axes[2]
+    assert [a.get_title() for a in figure.axes if a.get_title()] == ['image and truth', 'A']
+    np.testing.assert_array_equal(image.get_images()[0].get_array(), method.get_images()[0].get_array())
+    assert image.get_ylabel() == 'scene\n160 × 120 px'
+    words = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert words[-1] == 'threshold 0.25'
+    assert image.title.get_fontname() == 'STIXGeneral'
+    with pytest.raises(ValueError, match="'scores' or 'image'"):
+        draw_grid([row], show='truth')
+
+
+def test_marks_at_a_border_stay_whole():
+    image, mask = np.zeros((100, 100), np.uint8), np.zeros((100, 100), bool)
+    mask[0:2, 97:100] = True
+    truth, pred = find_components(mask), find_components(np.zeros_like(mask))
+    result = MethodResult(mask * 0.0, pred, match_components(truth, pred))
+    figure = draw_grid([GridRow('x', image, truth, {'A': result})], 1)
+    (circle,) = figure.axes[4].patches
+    x, y = circle.center
+    assert (x + circle.radius, y - circle.radius) == pytest.approx((99.5, -0.5))
 
 
 def test_files_at_paper_size_and_no_traces_in_matplotlib(tmp_path):

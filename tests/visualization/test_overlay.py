@@ -10,12 +10,15 @@ from madnet.evaluation.matching import match_components
 from madnet.visualization import draw_overlay
 from madnet.visualization.findings import list_findings
 from madnet.visualization.insets import crop_window
-from madnet.visualization.marks import draw_findings
-from madnet.visualization.overlay import CAPTION, GAP, HEADER, view_factor
+from madnet.visualization.marks import draw_findings, draw_text, text_width
+from madnet.visualization.overlay import CAPTION, GAP, HEADER, LINE, view_factor
 from madnet.visualization.palette import DETECTION, FALSE_ALARM, HIT, MISSED, TARGET
 from madnet.visualization.stretch import stretch
 
-CELL = 32 * 5 + 2 + CAPTION + GAP
+
+def strip(zoom, rows=1):
+    """Height of the insets at a magnification, with the line above them."""
+    return LINE + rows * (32 * zoom + 2 + CAPTION + GAP)
 
 
 def count(picture, colour):
@@ -34,7 +37,8 @@ def test_size_is_header_enlarged_image_and_one_row_of_insets(example):
     picture = draw_overlay(example.image, example.truth, example.pred, example.match)
     factor = view_factor(example.image.shape)
     assert factor == 5
-    assert picture.shape == (HEADER + 120 * factor + CELL, 160 * factor, 3)
+    # at six times three insets fill 600 of 800 pixels
+    assert picture.shape == (HEADER + 120 * factor + strip(6), 160 * factor, 3)
 
 
 def test_every_pixel_of_targets_and_false_alarms_stays_as_it_was(example):
@@ -70,17 +74,17 @@ def test_insets_up_to_a_cap_and_the_rest_counted(example):
     bare = draw_overlay(*args, max_insets=0)
     one = draw_overlay(*args, max_insets=1)
     all_three = draw_overlay(*args, max_insets=3)
-    line = bare.shape[0] - (HEADER + 120 * 5)
-    assert one.shape[0] == bare.shape[0] + CELL
-    assert all_three.shape[0] == one.shape[0] - line
-    assert line > 0
+    assert bare.shape[0] == HEADER + 120 * 5 + LINE
+    assert one.shape[0] == bare.shape[0] + strip(6)
+    assert all_three.shape[0] == one.shape[0] - LINE
 
 
 def test_score_map_stands_beside_each_inset(example):
     args = (example.image, example.truth, example.pred, example.match)
-    plain, scored = draw_overlay(*args), draw_overlay(*args, example.score)
-    # three cells of double width do not fit in one row of 800 pixels
-    assert scored.shape[0] == plain.shape[0] + CELL
+    scored = draw_overlay(*args, example.score)
+    # three cells of double width fit in one row of 800 pixels at four times
+    assert scored.shape[0] == HEADER + 120 * 5 + strip(4)
+    assert draw_overlay(*args, example.score, max_insets=2).shape[0] == HEADER + 120 * 5 + strip(6) + LINE
 
 
 def test_order_misses_then_false_alarms_and_hits_by_turns(example):
@@ -89,6 +93,28 @@ def test_order_misses_then_false_alarms_and_hits_by_turns(example):
     hit = list_findings(example.truth, example.pred, example.match)[2]
     assert hit.box == (100, 80, 104, 83)
     assert hit.area == 9
+
+
+def test_insets_use_the_width(example):
+    """A camera's 640 pixels, insets of image and score: two beside each other, not one and black."""
+    pad = ((0, 392), (0, 480))
+    arrays = [np.pad(a, pad) for a in (example.image, example.score)]
+    pred = find_components(arrays[1] > 0.5)
+    picture = draw_overlay(arrays[0], pred=pred, score=arrays[1])
+    assert picture.shape[:2] == (HEADER + 512 + strip(4), 640)
+    below = picture[HEADER + 512 + LINE :]
+    used = np.nonzero((below == np.uint8(DETECTION.colour)).all(-1).any(0))[0]
+    assert used.max() - used.min() > 0.8 * 640
+
+
+def test_text_is_legible_and_keeps_to_the_canvas():
+    canvas = np.zeros((30, 60, 3), np.uint8)
+    draw_text(canvas, '12 px', (2, 22), (255, 255, 255))
+    rows = np.nonzero(canvas.any((1, 2)))[0]
+    assert rows.max() - rows.min() >= 12
+    assert text_width('12 px') > 30
+    for at in ((-20, 5), (50, 29), (70, 50), (-200, -50)):
+        draw_text(canvas, 'far \u00e9', at, halo=True)
 
 
 def test_without_truth_detections_and_without_prediction_targets(example):

@@ -32,7 +32,8 @@ def report(run_folder, tmp_path_factory):
 def test_page_holds_all_sections(report):
     _, html = report
     sections = re.findall(r'<section id="(\w+)"', html)
-    assert sections == ['tables', 'training', 'curves', 'strata', 'gallery', 'grid', 'surfaces', 'runs']
+    shown = ['tables', 'training', 'curves', 'strata', 'gallery', 'grid', 'surfaces']
+    assert sections == ['summary', 'runs', *shown]
     for anchor in re.findall(r'href="#(\w+)"', html):
         assert anchor in sections
     assert '<title>A &lt;title&gt;</title>' in html
@@ -40,7 +41,7 @@ def test_page_holds_all_sections(report):
 
 def test_page_needs_nothing_from_elsewhere(report):
     page, html = report
-    bare = re.sub(r'data:image/png;base64,[A-Za-z0-9+/=]+', 'DATA', html)
+    bare = re.sub(r'data:image/webp;base64,[A-Za-z0-9+/=]+', 'DATA', html)
     assert not re.search(r'(https?:)?//|@import|<script|<link|url\(', bare)
     assert set(re.findall(r'src="([^"]+)"', bare)) == {'DATA'}
     for link in re.findall(r'href="([^#"]+)"', bare):
@@ -54,6 +55,7 @@ def test_tables_name_protocols_and_agree_with_metrics_json(report, run_folder):
         text = (page.parent / f'tables/made_up_test_6_images_{protocol}.csv').read_text()
         assert f'Net A,{protocol},{100 * results[protocol]["IoU"]:.2f},' in text
         assert f'Protocol: {protocol}.' in html
+    assert 'made_up test, 6 images: every protocol, not comparable with each other.' in html
     for ending in ('md', 'csv', 'tex'):
         assert len(list((page.parent / 'tables').glob(f'*.{ending}'))) == 3
 
@@ -70,6 +72,49 @@ def test_gallery_of_worst_and_best(report):
     _, html = report
     assert html.count('type="checkbox"') == 8  # two of each, of two methods
     assert 'IoU 28.6 %, 1 of 2 targets, 6 false-alarm pixels' in html
+
+
+def test_page_says_who_is_best_and_how_sure_that_is(report, run_folder):
+    page, html = report
+    a, b = (
+        json.loads((run_folder / m / 'metrics.json').read_text())['results']['native']['IoU'] for m in 'ab'
+    )
+    text = ' '.join(re.search(r'<section id="summary">(.*?)</section>', html, re.DOTALL)[1].split())
+    assert (
+        f'Net A has the highest IoU of 2 methods: {100 * a:.2f} %, {100 * (a - b):.2f} points more than B'
+        in text
+    )
+    assert '(95 % interval, paired bootstrap over images)' in text
+    assert 'Compare rows of one table only' in text
+    # pictures that one looks at last do not stand open
+    assert html.count('<details><summary>Net A: the 2 worst and the 2 best') == 1
+    assert page.stat().st_size < 3e6
+
+
+def test_columns_of_tables(bare_folder, tmp_path):
+    build_report([load_result(bare_folder)], tmp_path / 'out', columns=('nIoU', 'AUC'))
+    head = (tmp_path / 'out/tables/made_up_test_6_images_native.csv').read_text().splitlines()[0]
+    assert head == 'method,protocol,nIoU %,AUC %'
+
+
+def test_other_images_under_one_name_are_not_compared(tmp_path):
+    runs = [
+        result(label, tmp_path, dataset={'name': 'x', 'split': 'test', 'images': 6, 'split_sha256': label})
+        for label in 'AB'
+    ]
+    html = build_report(runs, tmp_path / 'out').read_text()
+    assert 'not tested on the same images' in html
+    assert 'highest IoU' not in html
+
+
+def test_several_sets_are_said_not_to_compare(tmp_path):
+    runs = [
+        result('A', tmp_path, dataset={'name': name, 'split': 'test', 'images': 6})
+        for name in ('x', 'NUDT-SIRST')
+    ]
+    html = ' '.join(build_report(runs, tmp_path / 'out').read_text().split())
+    assert 'the 2 sets of images below are not comparable with each other' in html
+    assert html.count('not comparable with the tables before') == 1
 
 
 def test_rank_images():
@@ -114,7 +159,8 @@ def test_seeds_of_one_method_become_mean_and_deviation(bare_folder, run_folder, 
 
 def test_a_bare_metrics_json_is_enough(bare_folder, tmp_path):
     html = build_report([load_result(bare_folder)], tmp_path / 'out').read_text()
-    assert re.findall(r'<section id="(\w+)"', html) == ['tables', 'runs']
+    assert re.findall(r'<section id="(\w+)"', html) == ['summary', 'runs', 'tables']
+    assert 'bare: IoU ' in html
 
 
 def test_overlays_drawn_before_serve_where_score_maps_lack(bare_folder, run_folder, tmp_path):

@@ -1,0 +1,75 @@
+"""Who is said to be best, and how sure that is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from madnet.records import MetricsFile
+from madnet.visualization.run_results import RunResult
+from madnet.visualization.verdict import verdict
+
+
+def run(label, hits, of=100, rows=True, **metrics):
+    """A run whose images have ``hits`` right pixels of 100, and no wrong one."""
+    hits = np.asarray(hits)
+    table = [
+        {
+            'protocol': 'native', 'name': str(k), 'IoU': hit / of, 'TP': hit, 'FP': 0, 'FN': of - hit,
+            'targets': 1, 'matched': 1, 'false_pixels': 0, 'pixels': 1000,
+        }
+        for k, hit in enumerate(hits)
+    ]  # fmt: skip
+    found = {'IoU': float(hits.mean() / of), 'nIoU': float(hits.mean() / of), 'Pd': 1.0, 'Fa': 0.0}
+    report = MetricsFile({'native': found | metrics})
+    return RunResult(label, Path('x'), report, per_image=table if rows else ())
+
+
+CLEAR = run('A', [80] * 20), run('B', [60, 62] * 10)
+
+
+def test_a_lead_that_is_more_than_chance():
+    text = verdict('native', {'B': [CLEAR[1]], 'A': [CLEAR[0]]})
+    assert text.startswith('A has the highest IoU of 2 methods: 80.00 %, 19.00 points more than B. ')
+    assert 'more than chance among such images: 18.' in text
+    assert text.endswith('It leads by nIoU, Pd and Fa too.')
+
+
+def test_a_lead_that_may_be_chance():
+    rng = np.random.default_rng(0)
+    a = run('A', rng.integers(20, 90, 20))
+    b = run(
+        'B',
+        a.per_image and [max(row['TP'] + d, 0) for row, d in zip(a.per_image, [30, -32] * 10, strict=True)],
+    )
+    text = verdict('native', {'A': [a], 'B': [b]})
+    assert 'That may be chance: the interval holds 0, -' in text
+
+
+def test_counts_that_are_missing_or_of_other_sums_give_no_interval():
+    for other in (run('B', [60] * 20, rows=False), run('B', [60] * 20, IoU=0.7), run('B', [60] * 19)):
+        text = verdict('native', {'A': [CLEAR[0]], 'B': [other]})
+        assert 'cannot be said' in text
+
+
+@pytest.mark.parametrize(('second', 'words'), [(70, 'larger'), (78, 'no larger')])
+def test_seeds_are_judged_by_their_spread(second, words):
+    seeds = {
+        'A': [run('A', [v] * 20) for v in (78, 82)],
+        'B': [run('B', [v] * 20) for v in (second, second + 1)],
+    }
+    text = verdict('native', seeds)
+    assert 'A has the highest IoU of 2 methods: 80.00 ± 2.83 %' in text
+    assert f'spread by 2.92 points (root of the summed variances): the lead is {words}.' in text
+
+
+def test_other_leaders_ties_and_one_alone():
+    b = run('B', [60] * 20, Fa=0.0, Pd=1.0)
+    a = run('A', [80] * 20, Fa=2e-5, Pd=0.5)
+    text = verdict('native', {'A': [a], 'B': [b]})
+    assert text.endswith('Ahead by other metrics: B by Pd (100.00 %) and Fa (0.00 pixels per million).')
+    assert 'share the highest IoU, 80.00 %' in verdict('native', {'A': [CLEAR[0]], 'C': [CLEAR[0]]})
+    assert verdict('native', {'A': [CLEAR[0]]}) == (
+        'A: IoU 80.00 %. nIoU 80.00 %, Pd 100.00 %, Fa 0.00 pixels per million.'
+    )
+    assert verdict('native', {'A': [run('A', [1], IoU=None)]}) == ''
