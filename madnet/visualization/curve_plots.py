@@ -148,7 +148,7 @@ def draw_strata(
         figure = new_figure(width, 1.35 * len(keys) + 0.75)
         first = next(iter(strata.values()))
         shown = [k for k, row in enumerate(first) if row['targets']]
-        names = [f'{first[k]["stratum"]}\nn = {first[k]["targets"]}' for k in shown]
+        names = [f'{_short(first[k]["stratum"])}\nn = {first[k]["targets"]}' for k in shown]
         panels = figure.subplots(len(keys), 1, sharex=True, squeeze=False)[:, 0]
         for axes, key in zip(panels, keys, strict=True):
             axes.grid(False, axis='x')
@@ -164,6 +164,11 @@ def draw_strata(
             columns = 2 if width == 'single' else 4
             figure.legend(handles, labels, loc='outside lower center', ncols=min(columns, len(labels)))
     return figure
+
+
+def _short(stratum: str) -> str:
+    """A class's name without what the axis says already: ``'2 ≤ SCR < 4'`` as ``'2–4'``."""
+    return stratum.replace(' ≤ SCR < ', '–').removeprefix('SCR ')
 
 
 def _bars(axes: Axes, label: str, values: Sequence[float | None], index: int, count: int) -> None:
