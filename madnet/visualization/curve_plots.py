@@ -83,7 +83,7 @@ def draw_pd_fa(
     curves: Mapping[str, Curve],
     protocol: str,
     width: str = 'single',
-    at: float = 0.5,
+    at: float | None = 0.5,
     dataset: str = '',
 ) -> Figure:
     """Share of targets detected against false-alarm pixels over thresholds.
@@ -92,7 +92,8 @@ def draw_pd_fa(
         curves: Label → ``{'threshold', 'Pd', 'Fa'}``, fractions.
         protocol: Under which the curves were made; stands in the title.
         width: ``'single'`` or ``'double'`` column.
-        at: The threshold nearest to this one is marked with a dot.
+        at: The threshold nearest to this one is marked with a dot; None marks the last point, which has all
+            detections, where the curve is over their rank.
         dataset: What was scored, in words; stands in the title.
     """
     with paper_style():
@@ -107,16 +108,24 @@ def draw_pd_fa(
             style = series_style(i)
             axes.plot(fa, pd, label=label, drawstyle='default', **style)
             if 'threshold' in curve and len(fa):
-                dot = int(np.argmin(np.abs(_numbers(curve['threshold']) - at)))
+                dot = -1 if at is None else int(np.argmin(np.abs(_numbers(curve['threshold']) - at)))
                 axes.plot(fa[dot], pd[dot], 'o', markersize=4, color=style['color'], clip_on=False)
-        axes.set(xscale='log', ylim=(0, 1.02), title=_title('$P_d$ against $F_a$', dataset, protocol))
+        over = '' if at is not None else ' by rank'
+        axes.set(xscale='log', ylim=(0, 1.02), title=_title(f'$P_d$ against $F_a${over}', dataset, protocol))
         axes.set(xlabel='$F_a$ (false-alarm pixels per million pixels)', ylabel='$P_d$ (share of targets)')
         handles, labels = axes.get_legend_handles_labels()
         handles.append(Line2D([], [], linestyle='', marker='o', markersize=4, color='#555555'))
-        add_legend(
-            axes, len(curves) + 1, handles=handles, labels=[*labels, f'threshold {at:g}'], loc='lower right'
-        )
+        labels.append('all detections' if at is None else f'threshold {at:g}')
+        add_legend(axes, len(labels), handles=handles, labels=labels, loc='lower right')
     return figure
+
+
+def draw_ranked(
+    curves: Mapping[str, Curve], protocol: str, width: str = 'single', dataset: str = ''
+) -> Figure:
+    """The same over the rank of detections, of which the least sure are left out one after another, down to
+    none; arguments as of :func:`draw_pd_fa`."""
+    return draw_pd_fa(curves, protocol, width, None, dataset)
 
 
 def draw_strata(

@@ -93,7 +93,7 @@ def add_legend(axes: Axes, count: int, **kwargs) -> None:
         axes.legend(**kwargs)
     else:
         columns = 2 if count <= 8 else 3
-        axes.legend(loc='upper center', bbox_to_anchor=(0.5, -0.2), ncols=columns)
+        axes.legend(**{**kwargs, 'loc': 'upper center'}, bbox_to_anchor=(0.5, -0.2), ncols=columns)
 
 
 def save_figure(figure: Figure, stem: str | os.PathLike) -> tuple[Path, Path]:

@@ -18,7 +18,14 @@ from madnet.files import write_whole
 from madnet.images import encode_webp, read_image
 from madnet.records import COST, HEADLINE, CheckpointInfo, MetricsFile, ResultTable, TrainingInfo, slug
 from madnet.visualization.cost_plot import draw_cost
-from madnet.visualization.curve_plots import draw_pd_fa, draw_pr, draw_roc, draw_strata, draw_training
+from madnet.visualization.curve_plots import (
+    draw_pd_fa,
+    draw_pr,
+    draw_ranked,
+    draw_roc,
+    draw_strata,
+    draw_training,
+)
 from madnet.visualization.figure import save_figure
 from madnet.visualization.gallery import can_draw, draw_gallery, rank_images
 from madnet.visualization.grid import grid_rows
@@ -45,6 +52,13 @@ _CURVES = (
         draw_pd_fa,
         'share of targets found (Pd) against pixels of false alarms per million pixels (Fa), over thresholds '
         'on the score; thresholds without a false alarm stand at the left edge.',
+    ),
+    (
+        'ranked',
+        draw_ranked,
+        'Pd against Fa where detections at the usual threshold (the dot) are left out one after another, the '
+        'least sure first, so that a network whose scores saturate has a curve down to no false alarm too, '
+        'which stands at the left edge.',
     ),
 )
 _STRATA = (

@@ -13,6 +13,7 @@ from madnet.records.scalars import read_scalars
 from madnet.visualization.curve_plots import (
     draw_pd_fa,
     draw_pr,
+    draw_ranked,
     draw_roc,
     draw_strata,
     draw_training,
@@ -66,6 +67,14 @@ def test_pd_fa_keeps_points_without_false_alarms_at_the_edge_and_marks_a_half():
     (dot,) = [line for line in figure.axes[0].get_lines() if line.get_marker() == 'o']
     np.testing.assert_allclose([dot.get_xdata()[0], dot.get_ydata()[0]], [20, 0.9])
     draw_pd_fa({'a': {'Pd': [None], 'Fa': [0]}}, 'native')
+
+
+def test_ranked_marks_the_point_of_all_detections():
+    ranked = {'threshold': [np.inf, 3.0, 1.0], 'Pd': [0, 0.5, 0.9], 'Fa': [0, 2e-6, 2e-5]}
+    figure = draw_ranked({'a': ranked, **{str(k): ranked for k in range(4)}}, 'native', dataset='x')
+    dots = [line for line in figure.axes[0].get_lines() if line.get_marker() == 'o']
+    np.testing.assert_allclose([dots[0].get_xdata()[0], dots[0].get_ydata()[0]], [20, 0.9])
+    assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()][-1] == 'all detections'
 
 
 def test_strata_say_how_many_targets():
