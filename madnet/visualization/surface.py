@@ -59,15 +59,15 @@ def draw_surfaces(
                 antialiased=False, rasterized=True,
             )  # fmt: skip
             axes.set(xlim=(0, wide), ylim=(height, 0), zlim=(0, 1))
-            # where axes meet, their numbers would lie over each other: 0 is understood
-            axes.set_xticks((wide // 2, wide))
-            axes.set_yticks((height // 2, height))
+            # where two axes meet, their numbers would lie over each other: one of them is enough
+            axes.set_xticks((0, wide // 2, wide))
+            axes.set_yticks((0, height // 2))
             axes.set_zticks((0.5, 1), ('0.5', '1'))
             axes.tick_params(labelsize=6, pad=-3, length=0)
             axes.set_xlabel('x (px)', fontsize=6, labelpad=-9)
             axes.set_ylabel('y (px)', fontsize=6, labelpad=-9)
             axes.set_zlabel(heights.get(name, 'score'), fontsize=6, labelpad=-10)
-            axes.set_box_aspect((wide, height, 0.6 * max(wide, height)), zoom=0.88)
+            axes.set_box_aspect((wide, height, 0.6 * max(wide, height)), zoom=0.8)
             axes.view_init(elev=32, azim=-60)
             for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
                 axis.pane.set_facecolor('#f4f4f4')
