@@ -158,29 +158,28 @@ def encode_jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
     return cv2.imencode('.jpg', np.ascontiguousarray(pixels), (*options, *sampling))[1].tobytes()
 
 
-#: Sizes and qualities that a WebP is tried at, from the best, until it is small enough.
+#: Scales and qualities that a WebP is tried at, from the best, until it is small enough.
 _WEBP_STEPS = ((1.0, 84), (0.85, 80), (0.7, 75), (0.55, 70), (0.4, 60))
+_WEBP_SIDE = 16383  # of the format
 
 
-def encode_webp(pixels: np.ndarray, most: int) -> bytes:
-    """The bytes of a WebP file: without loss where that is small, as for charts; else reduced as needed.
+def encode_webp(pixels: np.ndarray, most: int, flat: bool = False) -> bytes:
+    """The bytes of a WebP file, reduced until it is small enough.
 
     Args:
         pixels: (H, W), or (H, W, 3) in BGR order; uint8.
-        most: Bytes that it may take; the least that :data:`_WEBP_STEPS` give may be more.
+        most: Bytes that it may take; the last of :data:`_WEBP_STEPS` is taken where even that needs more.
+        flat: Whether to try first without loss, which is small for charts.
     """
-    pixels = np.ascontiguousarray(pixels)
-    best = _webp(pixels, 101)  # above 100: without loss
-    for scale, quality in _WEBP_STEPS:
-        if len(best) <= most:
+    fits = min(1.0, _WEBP_SIDE / max(pixels.shape[:2]))
+    data = b''
+    for scale, quality in (*([(1.0, 101)] if flat else []), *_WEBP_STEPS):  # above 100: without loss
+        size = [max(1, round(fits * scale * side)) for side in pixels.shape[1::-1]]
+        reduced = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        data = cv2.imencode('.webp', reduced, (cv2.IMWRITE_WEBP_QUALITY, quality))[1].tobytes()
+        if len(data) <= most:
             break
-        size = [max(1, round(scale * side)) for side in pixels.shape[1::-1]]
-        best = _webp(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), quality)
-    return best
-
-
-def _webp(pixels: np.ndarray, quality: int) -> bytes:
-    return cv2.imencode('.webp', pixels, (cv2.IMWRITE_WEBP_QUALITY, quality))[1].tobytes()
+    return data
 
 
 @contextmanager

@@ -149,11 +149,10 @@ class _FigureFolder:
         stem = f'figures/{slug(stem)}'
         _, png = save_figure(figure, self.out / stem)
         pixels = read_image(png)
-        # a print has 300 dots an inch, a page half of that
+        # a print has 300 dots an inch, a page two thirds of that
         size = [round(_PAGE_SCALE * side) for side in pixels.shape[1::-1]]
-        return _Shown(
-            stem, caption, encode_webp(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), _FIGURE_BYTES)
-        )
+        reduced = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        return _Shown(stem, caption, encode_webp(reduced, _FIGURE_BYTES, flat=True))
 
 
 @dataclass(frozen=True)

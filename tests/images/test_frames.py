@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from madnet.errors import UserError
-from madnet.images import count_frames, image_size, read_image
+from madnet.images import count_frames, encode_webp, image_size, read_image
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 200, (12, 17), dtype=np.uint8)
@@ -136,3 +136,18 @@ def test_a_header_that_claims_more_than_the_file_holds(tmp_path):
     path.write_bytes(data)
     with pytest.raises(UserError, match=r'x\.npy'):
         read_image(path)
+
+
+def test_webp_is_without_loss_where_small_and_else_reduced(tmp_path):
+    chart = np.full((120, 160, 3), 255, np.uint8)
+    chart[40:60, 20:140] = (178, 114, 0)
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3)).astype(np.uint8)
+    for name, pixels, most in (('chart', chart, 5000), ('noise', noise, 30_000)):
+        (tmp_path / f'{name}.webp').write_bytes(encode_webp(pixels, most, flat=True))
+    np.testing.assert_array_equal(read_image(tmp_path / 'chart.webp'), chart)
+    assert (tmp_path / 'noise.webp').stat().st_size <= 30_000
+    assert read_image(tmp_path / 'noise.webp').shape[0] < 240
+
+
+def test_webp_of_more_than_the_format_holds():
+    assert len(encode_webp(np.zeros((4, 20_000), np.uint8), 10_000)) > 0
