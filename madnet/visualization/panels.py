@@ -187,15 +187,14 @@ def _frame_place(axes: Axes, window: tuple[int, int, int, int], letter: str) -> 
     axes.add_patch(
         Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor='#ffffff', linewidth=0.6)
     )
-    height, width = axes.get_images()[0].get_array().shape[:2]
-    right, low = x1 < 0.9 * width, y0 > 0.1 * height
+    # over the frame's own left end, so that frames that overlap keep their letters
+    above = y0 > 0.1 * axes.get_images()[0].get_array().shape[0]
     axes.annotate(
         letter,
-        (x1 if right else x0, y0),
-        xytext=(1 if right else -1, 0),
+        (x0, y0 if above else y1),
+        xytext=(0, 1 if above else -1),
         textcoords='offset points',
-        ha='left' if right else 'right',
-        va='center' if low else 'top',
+        va='bottom' if above else 'top',
         **_NOTE,
     )
 
