@@ -63,7 +63,7 @@ class ClipView:
                 at = centre[0] + reach[0] + 3, centre[1] - reach[1] + 4
                 draw_text(canvas, str(tracks[number]), at, DETECTION.colour, halo=True)
         canvas[kept.astype(bool)] = plain[kept.astype(bool)]
-        draw_text(canvas, caption, (6, 16), INK, halo=True)
+        draw_text(canvas, caption, (6, 20), INK, halo=True)
         even = [*((0, side % 2) for side in canvas.shape[:2]), (0, 0)]
         return np.pad(canvas, even, constant_values=PAPER[0])
 
