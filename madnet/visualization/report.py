@@ -285,7 +285,7 @@ def _table(
         columns,
         intervals={r.label: r.result.details(protocol).intervals or {} for r in runs},
         ranked=comparable,
-        notes=[f'{protocol}: {meaning}.'],
+        notes=[f'{meaning[:1].upper()}{meaning[1:]}.'],
     )
 
 
