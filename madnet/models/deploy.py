@@ -2,6 +2,7 @@
 
 import itertools
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -22,10 +23,12 @@ def fold(model: nn.Module) -> nn.Module:
     """Folds, in place and for good, all that inference does not need apart: re-parameterised blocks by
     :func:`switch_to_deploy`, and in every ``nn.Sequential`` a BatchNorm into the convolution right before it.
 
-    The outputs stay the same up to rounding. What is folded depends on the structure alone: a folded state
-    dict fits a network that was built and folded anew. Returns ``model``, in evaluation mode.
+    The outputs stay the same up to rounding, for weights are multiplied in double precision and rounded once.
+    What is folded depends on the structure alone: a folded state dict fits a network that was built and
+    folded anew. Returns ``model``, in evaluation mode.
     """
-    switch_to_deploy(model.eval())
+    dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
+    switch_to_deploy(model.eval().double())
     sequences = [module for module in model.modules() if isinstance(module, nn.Sequential)]
     for sequence in sequences:
         for (name, conv), (next_name, norm) in itertools.pairwise(list(sequence.named_children())):
@@ -33,4 +36,4 @@ def fold(model: nn.Module) -> nn.Module:
                 transposed = isinstance(conv, nn.ConvTranspose2d)
                 setattr(sequence, name, fuse_conv_bn_eval(conv, norm, transpose=transposed))
                 setattr(sequence, next_name, nn.Identity())
-    return model
+    return model.to(dtype)
