@@ -21,7 +21,7 @@ class ListWeights(argparse.Action):
     """Prints the weights of which something is claimed, and leaves."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_) -> None:
-        from madnet.pretrained import get_pretrained, list_registered
+        from madnet.records import get_pretrained, list_registered
 
         for entry in map(get_pretrained, list_registered()):
             where = entry.origin or 'ships with the package'

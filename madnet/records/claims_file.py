@@ -84,7 +84,9 @@ def claim_rows(found: ClaimsFile) -> list[tuple[str, list[list[str]]]]:
 def _row(key: str, claimed: float | None, claim: CheckedClaim) -> list[str]:
     unit = column(key)
     measured = claim.measured.get(key)
-    apart = '–' if measured is None or claimed is None else f'{(measured - claimed) * unit.scale:+.2f}'
+    apart = '–'
+    if measured is not None and claimed is not None:
+        apart = f'{round((measured - claimed) * unit.scale, 2) + 0.0:+.2f}'  # never -0.00
 
     def between(interval: Sequence[float | None] | None) -> str:
         return '–' if interval is None else f'{unit.text(interval[0])} to {unit.text(interval[1])}'

@@ -12,6 +12,7 @@ def test_the_page_is_up_to_date():
     make_page = runpy.run_path(str(ROOT / 'docs' / 'build' / 'claims.py'))['make_page']
     page = (ROOT / 'docs' / 'claims.md').read_text(encoding='utf-8')
     assert page == make_page(ROOT), 'run python docs/build/claims.py'
+    assert '-0.00' not in page
 
 
 def test_what_was_measured_is_what_the_registry_claims():
