@@ -22,6 +22,7 @@ from madnet.starting import end_on_interrupt
 #: The commands, in the order in which help names them; each is a module of this package.
 COMMANDS = (
     *('train', 'test', 'predict', 'evaluate', 'compare', 'report', 'panel', 'dataset', 'export', 'convert'),
+    'calibrate',
     *('pretrained', 'verify', 'probe', 'benchmark', 'demo', 'doctor'),
 )
 USAGE_ERROR = 2

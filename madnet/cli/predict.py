@@ -32,7 +32,8 @@ formats, several with commas (default: png,csv,json):
   overlays  OUT/overlays/<image>.png, each target marked and zoomed at
   npy       OUT/npy/<image>.npy, scores as float32
   yolo      OUT/labels/<image>.txt, class, box as centre and size in 0-1, highest score
-  csv       OUT/targets.csv: image, centroid x y, box x0 y0 x1 y1 (half-open), area, peak and mean score
+  csv       OUT/targets.csv: image, centroid x y, box x0 y0 x1 y1 (half-open), area, peak and mean score,
+            highest and mean logit, local signal-to-clutter ratio, rank
   json      OUT/targets.json: the same, with what was run
   coco      OUT/coco.json: boxes and exact pixels
   all       all of these
@@ -76,6 +77,40 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar='PIXELS',
         help='leave out components that are smaller, from masks and tables (default: 1, none)',
+    )
+    parser.add_argument(
+        '--min-scr',
+        type=float,
+        default=0.0,
+        metavar='RATIO',
+        help='leave out components with a lower local signal-to-clutter ratio (default: 0, none)',
+    )
+    parser.add_argument(
+        '--min-rank',
+        type=float,
+        default=0.0,
+        metavar='RANK',
+        help='leave out components of a lower rank: highest logit times local SCR (default: 0, none)',
+    )
+    parser.add_argument(
+        '--fa-budget',
+        type=float,
+        metavar='SHARE',
+        help='false-alarm pixels over all pixels that may be had, such as 1e-5: the least rank that kept to '
+        'it on validation images (tools/calibrate.py; shipped networks have it)',
+    )
+    parser.add_argument(
+        '--false-alarms',
+        type=float,
+        metavar='N',
+        help='false alarms in a frame, on average, that may be had: the least rank that keeps to it on the '
+        'frames of --background',
+    )
+    parser.add_argument('--background', metavar='DIR', help='frames without targets, for --false-alarms')
+    parser.add_argument(
+        '--calibrated',
+        action='store_true',
+        help='scores that are right as often as they say (tools/calibrate.py); no decision at 0.5 changes',
     )
     parser.add_argument(
         '--tile',
@@ -203,15 +238,22 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
         'trust_checkpoint': args.trust_checkpoint,
         'dataset': args.dataset,
         'min_area': args.min_area,
+        'min_scr': args.min_scr,
+        'min_rank': args.min_rank,
+        'fa_budget': args.fa_budget,
+        'calibrated': args.calibrated,
     }
+    alarms = {'false_alarms': args.false_alarms, 'background': args.background}
     if args.clip or args.track or args.out == '-' or any(map(is_stream, args.inputs)):
         from madnet.inference.clip_command import predict_clips
 
         if args.jobs != 1:
             parser.error('--jobs: the frames of a clip are predicted one after the other')
+        if args.false_alarms is not None or args.background is not None:
+            parser.error('--false-alarms: is for images; --min-rank takes the rank that it prints')
         clip = {'formats': args.format, 'track': args.track, 'fps': args.fps, 'raw': args.raw}
         return run_tool(predict_clips, args.config, args.inputs, **clip, **how)
     if args.fps is not None or args.raw is not None:
         parser.error('--fps and --raw are for clips; --clip takes each input as one')
     formats = args.format or 'png,csv,json'
-    return run_tool(predict_files, args.config, args.inputs, formats=formats, jobs=args.jobs, **how)
+    return run_tool(predict_files, args.config, args.inputs, formats=formats, jobs=args.jobs, **alarms, **how)

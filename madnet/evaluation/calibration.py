@@ -7,7 +7,6 @@ from math import nan
 
 import cv2
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 #: Bins of a reliability diagram, of equal width.
 BINS = 15
@@ -54,6 +53,8 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
         logits: (n,) finite.
         truth: (n,) bool.
     """
+    from scipy.optimize import minimize_scalar  # prediction from exported networks does without SciPy
+
     logits, truth = np.asarray(logits, np.float64), np.asarray(truth, np.float64)
 
     def cross_entropy(log_temperature: float) -> float:

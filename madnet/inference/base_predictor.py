@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,15 +35,20 @@ class BasePredictor(ABC):
         threshold: 0–1; where the score exceeds it is target.
         min_area: Pixels; components that are smaller are no targets.
         batch: Images that are computed together.
+        min_scr: Least local signal-to-clutter ratio of a target.
+        min_rank: Least rank of a target, see :class:`~madnet.inference.Target`.
 
     Attributes:
+        temperature: By which scores' logits are divided before the sigmoid.
         tiling: How large images are cut; None for whole images. Tiles are computed one by one.
 
     Raises:
         UserError: An argument out of range.
     """
 
-    def __init__(self, threshold: float, min_area: int, batch: int):
+    def __init__(
+        self, threshold: float, min_area: int, batch: int, min_scr: float = 0.0, min_rank: float = 0.0
+    ):
         if batch < 1:
             raise UserError(f'batch: found {batch}, expected 1 image or more.')
         if min_area < 1:
@@ -50,7 +56,13 @@ class BasePredictor(ABC):
         if not 0 <= threshold <= 1:
             raise UserError(f'threshold: found {threshold:g}, expected a score in 0–1.')
         self.threshold = threshold
+        for name, value in (('min_scr', min_scr), ('min_rank', min_rank)):
+            if not 0 <= value < math.inf:
+                raise UserError(f'{name}: found {value:g}, expected 0 or more.')
         self.min_area = min_area
+        self.min_scr = min_scr
+        self.min_rank = min_rank
+        self.temperature = 1.0
         self.batch = batch
         self.tiling: Tiling | None = None
 
@@ -220,7 +232,14 @@ class BasePredictor(ABC):
     ) -> Prediction:
         path = image.path if isinstance(image, Frame) else None
         name = f'image_{number}' if path is None else path.stem + image.suffix
-        return Prediction(name, scores, self.threshold, path, pixels, self.min_area)
+        return self.as_prediction(name, scores, path, pixels)
+
+    def as_prediction(
+        self, name: str, scores: np.ndarray, path: Path | None, pixels: np.ndarray
+    ) -> Prediction:
+        """A score map (H, W), judged by this predictor's limits."""
+        limits = (self.min_area, self.min_scr, self.min_rank, self.temperature)
+        return Prediction(name, scores, self.threshold, path, pixels, *limits)
 
 
 def _value_or_error(value: Callable[[], Any]) -> Any:

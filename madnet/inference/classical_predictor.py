@@ -23,16 +23,22 @@ class ClassicalPredictor(BasePredictor):
         method: Name of the detector, such as ``'pstnn'``.
         threshold: 0–1; 0.5 stands for the threshold that the detector's rule found in the image.
         value_range: As in :class:`~madnet.inference.Predictor`.
-        min_area: Pixels; components that are smaller are no targets.
+        min_area, min_scr, min_rank: As in :class:`~madnet.inference.Predictor`.
 
     Raises:
         UserError: Unknown detector, or an argument out of range.
     """
 
     def __init__(
-        self, method: str, threshold: float = 0.5, value_range: ValueRange = None, min_area: int = 1
+        self,
+        method: str,
+        threshold: float = 0.5,
+        value_range: ValueRange = None,
+        min_area: int = 1,
+        min_scr: float = 0.0,
+        min_rank: float = 0.0,
     ):
-        super().__init__(threshold, min_area, batch=1)
+        super().__init__(threshold, min_area, 1, min_scr, min_rank)
         self._detector, self._rule = get_detector(method), get_rule(DEFAULT_RULE)
         self._loader = FrameLoader(1, value_range)
 

@@ -26,6 +26,7 @@ from madnet.progress import progress_bar
 from madnet.records import get_pretrained, list_pretrained, list_registered
 
 from .base_predictor import READ_AHEAD, BasePredictor
+from .calibration import rank_for_alarms
 from .classical_predictor import ClassicalPredictor
 from .inputs import Frame, list_frames, unique_names
 from .large_frame import predict_large
@@ -48,6 +49,8 @@ def predict_files(
     jobs: int = 1,
     threads: int | None = None,
     options: list[str] | None = None,
+    false_alarms: float | None = None,
+    background: str | os.PathLike | None = None,
     **how: Any,
 ) -> list[dict[str, Any]]:
     """Predict image files and write what was found.
@@ -67,6 +70,9 @@ def predict_files(
         jobs: Processes among which the images are shared out.
         threads: Threads that compute, in each process; None: one a core, shared out among the processes.
         options: ``KEY=VALUE`` pairs that override the config.
+        false_alarms: False alarms in a frame, on average, that may be had: detections are kept whose rank is
+            above that of so many on ``background``.
+        background: Folder of frames without targets.
         how: Further arguments of :class:`~madnet.inference.Predictor`, or of
             :class:`~madnet.inference.OnnxPredictor` for an exported network.
 
@@ -91,11 +97,16 @@ def predict_files(
         raise UserError(f'--jobs: found {jobs}, expected one process or more.')
     if threads is not None and threads < 1:
         raise UserError(f'--threads: found {threads}, expected 1 or more.')
+    if (false_alarms is None) != (background is None):
+        raise UserError('--false-alarms and --background go together: how many, and frames without targets.')
     make = predictor_maker(model, checkpoint=checkpoint, options=options, **how)
     # Also with several processes: what is wrong with the detector is told before they start.
     predictor = make()
     if threads is not None:
         predictor.set_threads(threads)
+    if background is not None:
+        predictor.min_rank = max(predictor.min_rank, rank_for_alarms(predictor, background, false_alarms))
+        make.keywords['min_rank'] = predictor.min_rank
     predictor.loader.measure([(f.path, f.number) for f in frames])
     make.keywords['value_range'] = predictor.loader.value_range
     if jobs > 1:
@@ -115,6 +126,9 @@ def predict_files(
         'detector': {'name': predictor.name, **predictor.origin},
         'threshold': predictor.threshold,
         'min_area': predictor.min_area,
+        'min_scr': predictor.min_scr,
+        'min_rank': predictor.min_rank,
+        'temperature': predictor.temperature,
         'tile': how.get('tile'),
         'value_range': predictor.loader.value_range,
         'versions': {'madnet': madnet.__version__},
@@ -380,7 +394,10 @@ def _summary(
         lines.append(f'the highest score of all is {highest:.3f}, the threshold {threshold:g}')
     too_small = sum(r['too_small'] for r in records)
     if too_small:
-        lines.append(f'{too_small} component(s) above the threshold were smaller than --min-area: no targets')
+        lines.append(
+            f'{too_small} component(s) above the threshold were smaller than --min-area, or fainter than '
+            'asked for: no targets'
+        )
     lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]
     lines += [f'{"targets":9}{path}' for path in tables]
     return '\n'.join(lines)

@@ -21,7 +21,7 @@ from madnet.visualization.overlay import draw_overview
 from .base_predictor import BasePredictor
 from .inputs import Frame
 from .outputs import PER_IMAGE, run_lengths, yolo_text
-from .prediction import Prediction, Target
+from .prediction import Target
 
 #: Pixels around a target that are looked at to describe it.
 _AROUND = 32
@@ -105,7 +105,7 @@ def predict_large(
 
 
 def describe(predictor: BasePredictor, windows: LoadedWindows, frame: Frame, piece: Piece) -> Target | None:
-    """A component as a target, or None where it is too small to be one; from its own surroundings."""
+    """A component as a target, described by its own surroundings; None where the limits leave it out."""
     if len(piece.ys) < predictor.min_area:
         return None
     x0, y0, x1, y1 = piece.box
@@ -114,10 +114,7 @@ def describe(predictor: BasePredictor, windows: LoadedWindows, frame: Frame, pie
     columns = slice(left, min(windows.width, x1 + _AROUND))
     scores = np.zeros((rows.stop - top, columns.stop - left), np.float32)
     scores[piece.ys - top, piece.xs - left] = piece.scores
-    around = Prediction(
-        *(frame.path.stem, scores, predictor.threshold, frame.path),
-        *(windows.read(rows, columns), predictor.min_area),
-    )
+    around = predictor.as_prediction(frame.path.stem, scores, frame.path, windows.read(rows, columns))
     for target in around.targets:
         box = tuple(v + offset for v, offset in zip(target.box, (left, top) * 2, strict=True))
         return replace(target, x=target.x + left, y=target.y + top, box=box)

@@ -29,7 +29,7 @@ class OnnxPredictor(BasePredictor):
         threshold: 0–1; where the score exceeds it is target. None for what the file says.
         tile, overlap: As in :class:`~madnet.inference.Predictor`.
         value_range: Grey values that become black and white, or ``'auto'``; None for what the file says.
-        min_area: Pixels; components that are smaller are no targets.
+        min_area, min_scr, min_rank: As in :class:`~madnet.inference.Predictor`.
         batch: Images that are read before those of one size are computed together.
         threads: How many threads compute; None for one a core.
         provider: ONNX Runtime's execution provider.
@@ -47,6 +47,8 @@ class OnnxPredictor(BasePredictor):
         overlap: int | str | None = None,
         value_range: ValueRange = None,
         min_area: int = 1,
+        min_scr: float = 0.0,
+        min_rank: float = 0.0,
         batch: int = 1,
         threads: int | None = None,
         provider: str = 'CPUExecutionProvider',
@@ -55,7 +57,8 @@ class OnnxPredictor(BasePredictor):
         shown = 'exported network' if isinstance(file, bytes) else str(file)
         self._session = _session(self._content, threads, provider, shown)
         self.info = _info(self._session, shown)
-        super().__init__(self.info.threshold if threshold is None else threshold, min_area, batch)
+        threshold = self.info.threshold if threshold is None else threshold
+        super().__init__(threshold, min_area, batch, min_scr, min_rank)
         self._loader = FrameLoader(self.info.channels, value_range or _range(self.info))
         self.tiling = self._fitted(tile, overlap, aligned=self.info.size is None)
 

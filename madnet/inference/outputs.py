@@ -1,6 +1,7 @@
 """Predictions on disk: pictures, tables, and labels for other programs."""
 
 import io
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from madnet.visualization.overlay import draw_overlay
 
 from .prediction import Prediction, Target
 
+_KNOWN = ('logit', 'mean_logit', 'scr', 'rank')
 #: Columns of ``targets.csv``.
-COLUMNS = ('image', 'x', 'y', 'x0', 'y0', 'x1', 'y1', 'area', 'peak', 'mean')
+COLUMNS = ('image', 'x', 'y', 'x0', 'y0', 'x1', 'y1', 'area', 'peak', 'mean', *_KNOWN)
 
 
 def _scores_png(prediction: Prediction) -> bytes:
@@ -89,7 +91,8 @@ def targets_csv(records: Sequence[dict], about: dict) -> bytes:
     for image in records:
         for t in image['targets']:
             numbers = (f'{t["x"]:.3f}', f'{t["y"]:.3f}', *t['box'], t['area'])
-            rows.append((image['name'], *numbers, f'{t["peak"]:.5f}', f'{t["mean"]:.5f}'))
+            known = ('' if math.isnan(t[key]) else f'{t[key]:.3f}' for key in _KNOWN)
+            rows.append((image['name'], *numbers, f'{t["peak"]:.5f}', f'{t["mean"]:.5f}', *known))
     return csv_text(rows).encode()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from madnet.evaluation.boxes import peak_scores
 from madnet.evaluation.components import Components, find_components
+from madnet.evaluation.targets import describe_components
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class Target:
         box: (x0, y0, x1, y1) in pixels, half-open: ``mask[y0:y1, x0:x1]`` holds the target.
         peak: Highest score in the target, 0–1.
         mean: Mean score over the target's pixels, 0–1.
+        logit: Highest logit in the target. A score rounds to 1 from 16.6 times the temperature on.
+        mean_logit: Mean logit over the target's pixels.
+        scr: Local signal-to-clutter ratio of its pixels in the image; NaN where that is not known.
+        rank: By what targets are put in order, see :func:`~madnet.evaluation.targets.rank`: it tells true
+            ones from false alarms better than each of these.
     """
 
     x: float
@@ -29,6 +35,10 @@ class Target:
     box: tuple[int, int, int, int]
     peak: float
     mean: float
+    logit: float
+    mean_logit: float
+    scr: float
+    rank: float
 
     @property
     def centroid(self) -> tuple[float, float]:
@@ -49,6 +59,9 @@ class Prediction:
         score_map: (H, W) float32 in 0–1.
         threshold: In 0–1; where ``score_map`` exceeds it is target.
         min_area: Pixels; smaller components are no targets.
+        min_scr: Least local signal-to-clutter ratio of a target.
+        min_rank: Least rank of a target.
+        temperature: By which logits were divided before the sigmoid.
         path: The image's file; None for an array.
         image: (H, W, C) pixels on the 0–255 scale, as the detector's pipeline loaded them.
     """
@@ -59,13 +72,33 @@ class Prediction:
     path: Path | None = None
     image: np.ndarray | None = field(default=None, repr=False)
     min_area: int = 1
+    min_scr: float = 0.0
+    min_rank: float = 0.0
+    temperature: float = 1.0
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """(H, W) bool: where the score exceeds the threshold, without components that are too small."""
-        if self.min_area <= 1:
+        """(H, W) bool: where the score exceeds the threshold, without components that are left out."""
+        if self._takes_all:
             return self.score_map > self.threshold
-        return np.concatenate([[False], self._above.areas >= self.min_area])[self._above.labels]
+        return np.concatenate([[False], self._kept])[self._above.labels]
+
+    @property
+    def _takes_all(self) -> bool:
+        return self.min_area <= 1 and self.min_scr <= 0 and self.min_rank <= 0
+
+    @cached_property
+    def _kept(self) -> np.ndarray:
+        """(n,) bool: which components above the threshold are targets."""
+        kept = self._above.areas >= self.min_area
+        if self.min_scr > 0 or self.min_rank > 0:
+            rows = self._describe(self._above)
+            # what is not known is not enough
+            kept &= ~(rows['scr'] < self.min_scr) & ~(rows['rank'] < self.min_rank) & ~np.isnan(rows['scr'])
+        return kept
+
+    def _describe(self, components: Components) -> np.ndarray:
+        return describe_components(self.score_map, components, self.image, temperature=self.temperature)
 
     @cached_property
     def _above(self) -> Components:
@@ -74,11 +107,11 @@ class Prediction:
     @cached_property
     def components(self) -> Components:
         """The connected components of the mask, in the order of their first pixels."""
-        return self._above if self.min_area <= 1 else find_components(self.mask)
+        return self._above if self._takes_all else find_components(self.mask)
 
     @property
     def too_small(self) -> int:
-        """How many components were left out because of ``min_area``."""
+        """How many components were left out: too small, too faint, or of too low a rank."""
         return len(self._above) - len(self.components)
 
     @cached_property
@@ -90,13 +123,14 @@ class Prediction:
             found.labels.ravel(), weights=self.score_map.ravel().astype(np.float64), minlength=len(found) + 1
         )[1:]
         return tuple(
-            Target(x, y, area, tuple(box), peak, total / area)
-            for (x, y), area, box, peak, total in zip(
+            Target(x, y, area, tuple(box), peak, total / area, *known)
+            for (x, y), area, box, peak, total, known in zip(
                 found.centroids.tolist(),
                 found.areas.tolist(),
                 found.boxes.tolist(),
                 peaks.tolist(),
                 sums.tolist(),
+                self._describe(found)[['logit', 'mean_logit', 'scr', 'rank']].tolist(),
                 strict=True,
             )
         )

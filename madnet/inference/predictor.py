@@ -17,6 +17,7 @@ from madnet.images.values import ValueRange
 from madnet.models.deploy import fold as fold_model
 
 from .base_predictor import BasePredictor
+from .calibration import find_calibration, rank_for_budget
 from .detector import LoadedDetector, load_detector
 from .inputs import Frame
 
@@ -63,6 +64,12 @@ class Predictor(BasePredictor):
             ``{'model.rule': 'minmax0.5'}``.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
         min_area: Pixels; components that are smaller are no targets.
+        min_scr: Components with a lower local signal-to-clutter ratio are no targets.
+        min_rank: Components with a lower rank are no targets, see :class:`~madnet.inference.Target`.
+        calibrated: Divide logits by the temperature that ``tools/calibrate.py`` has found for these weights,
+            so that a score of 0.8 is right eight times in ten. No decision at a threshold of 0.5 changes.
+        fa_budget: False-alarm pixels over all pixels that may be had, such as 1e-5: ``min_rank`` is set to
+            where the validation images of ``tools/calibrate.py`` kept to it. Implies ``calibrated``.
         batch: Images that are read before they are computed together, where the network does that: on a GPU.
             None: eight there, else one.
         dataset: The data set, or its folder, that a config file's network was trained on: whose mean,
@@ -90,6 +97,10 @@ class Predictor(BasePredictor):
         dataset: str | None = None,
         min_area: int = 1,
         batch: int | None = None,
+        min_scr: float = 0.0,
+        min_rank: float = 0.0,
+        calibrated: bool = False,
+        fa_budget: float | None = None,
     ):
         device = _device(device)
         if isinstance(config_or_name, LoadedDetector):
@@ -102,6 +113,8 @@ class Predictor(BasePredictor):
             self.detector.threshold if threshold is None else threshold,
             min_area,
             (8 if device.type == 'cuda' else 1) if batch is None else batch,
+            min_scr,
+            min_rank,
         )
         given = {'views': views, 'scales': scales, 'merge': merge}
         given = {key: value for key, value in given.items() if value is not None}
@@ -110,6 +123,13 @@ class Predictor(BasePredictor):
             raise UserError(f'{key}: found {value}, but only networks of this package average {key}.')
         if given:
             self.model.set_test_time(**given)
+        if calibrated or fa_budget is not None:
+            calibration = find_calibration(config_or_name, checkpoint)
+            if hasattr(self.model, 'set_test_time'):
+                self.model.set_test_time(temperature=calibration.temperature)
+            if fa_budget is not None:
+                self.min_rank = max(self.min_rank, rank_for_budget(calibration, fa_budget))
+        self.temperature = getattr(getattr(self.model, 'test_cfg', None), 'temperature', 1.0)
         if fold:
             fold_model(self.model).to(memory_format=torch.channels_last)
         if tile is not None and next(self.model.parameters(), None) is None:

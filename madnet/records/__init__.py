@@ -3,6 +3,7 @@
 Needs NumPy's and Python's own types only.
 """
 
+from madnet.records.calibration import Calibration, CalibrationErrors
 from madnet.records.claims_file import CheckedClaim, ClaimsFile, claim_rows
 from madnet.records.columns import (
     COLUMNS,

@@ -237,7 +237,10 @@ def test_targets_against_a_plain_reading():
     assert (first.area, first.box) == (9, (5, 2, 10, 5))
     assert first.centroid == pytest.approx(((5 + 6 + 7 + 8) * 2 / 9 + 9 / 9, (2 * 4 + 3 * 4 + 4) / 9))
     assert (first.peak, first.mean) == (1.0, pytest.approx((8 * 0.75 + 1) / 9))
-    assert last.to_dict() == {
+    known = last.to_dict()
+    assert known.pop('logit') == known.pop('mean_logit') == pytest.approx(np.log(0.625 / 0.375))
+    assert np.isnan([known.pop('scr'), known.pop('rank')]).all()  # there is no image
+    assert known == {
         'x': 29.0, 'y': 19.0, 'area': 1, 'box': [29, 19, 30, 20], 'peak': 0.625, 'mean': 0.625
     }  # fmt: skip
     assert Prediction('b', scores * 0, 0.5).targets == ()

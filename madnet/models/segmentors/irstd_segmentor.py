@@ -57,6 +57,8 @@ class IRSTDSegmentor(EncoderDecoder):
             targets that are larger or more blurred than those of the training images are found where they
             are shrunk. See :class:`~madnet.models.segmentors.test_time.Scaling`. ``together=True`` or
             ``False`` says whether images go through the network together, whatever the device.
+            ``temperature`` divides the logits before the sigmoid, so that probabilities are what they say
+            (:mod:`madnet.evaluation.calibration`); no decision at 0.5 changes, nor do ``net_logits``.
         data_preprocessor: ``type`` is ``IRSTDPreProcessor`` unless it says otherwise.
     """
 
@@ -95,7 +97,7 @@ class IRSTDSegmentor(EncoderDecoder):
         super()._init_decode_head(_with_channels(decode_head, channels))
 
     def set_test_time(self, **changes) -> None:
-        """Change ``views``, ``scales`` and ``merge`` of ``test_cfg``, those that are given."""
+        """Change what is given of ``views``, ``scales``, ``merge`` and ``temperature`` in ``test_cfg``."""
         wanted = {key: self.test_cfg[key] for key in DEFAULTS} | changes
         check_test_time(**wanted)
         self.test_cfg.update(wanted)
@@ -219,7 +221,8 @@ class IRSTDSegmentor(EncoderDecoder):
                 mode='bilinear',
                 align_corners=self.align_corners,
             )[0]
-            prob = full.sigmoid()
+            temperature = self.test_cfg.temperature
+            prob = (full if temperature == 1 else full / temperature).sigmoid()
             sample.set_data(
                 {
                     'net_logits': PixelData(data=net),

@@ -1,0 +1,95 @@
+"""``tools/calibrate.py``: a detector over validation images, a table, and a file beside the weights."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from madnet.datasets.sirst_dataset import SIRSTDataset
+from madnet.datasets.sources import find_sources
+from madnet.errors import UserError
+from madnet.evaluation.ranking import BUDGETS
+from madnet.evaluation.rules import half
+from madnet.images import fit_mask
+from madnet.progress import progress_bar
+from madnet.records import Calibration, DatasetInfo, text_table
+
+from .calibration import READING, calibration_file, measure
+from .predictor import Predictor
+
+
+def calibrate(
+    model: str,
+    checkpoint: str | None = None,
+    dataset: str = 'nuaa',
+    split: str = 'val',
+    out: str | None = None,
+    **how: Any,
+) -> Calibration:
+    """Measure a detector, write ``<weights>.calibration.json``, print what was found.
+
+    Args:
+        model: A shipped name, a training-free method's, or a config file.
+        checkpoint: Its weights.
+        dataset: Names of the catalogue, or folders, with commas.
+        split: Which part of each; not the test part.
+        out: Folder; default where the weights lie.
+        how: Further arguments of :class:`~madnet.inference.Predictor`.
+
+    Raises:
+        UserError: The test part was asked for, or something is not found.
+    """
+    if split == 'test':
+        raise UserError('--split test: what is chosen on the images that are reported flatters; choose val.')
+    sets = [SIRSTDataset(split=split, **source.arguments) for source in find_sources(dataset)]
+    predictor = Predictor(model, checkpoint, **how)
+    ours = hasattr(predictor.model, 'set_test_time')
+    if ours:
+        predictor.model.set_test_time(temperature=READING)
+    measured = measure(predictor, _samples(sets), READING if ours else 1.0)
+    found = measured.result({'name': predictor.name, **predictor.origin}, [_about(s) for s in sets], fit=ours)
+    path = calibration_file(model, checkpoint)
+    path = found.write(Path(out, path.name) if out else path)
+    print(in_words(found))
+    print(f'written {path}')
+    return found
+
+
+def _samples(sets: list[SIRSTDataset]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for dataset in sets:
+        for index in progress_bar(range(len(dataset)), what=dataset.dataset_name):
+            info = dataset.get_data_info(index)
+            pixels, mask = dataset.read_sample(index)
+            mask = fit_mask(mask, pixels.shape[:2], info.get('seg_map_path', ''), info['img_path'])
+            yield pixels, half(mask)
+
+
+def _about(dataset: SIRSTDataset) -> DatasetInfo:
+    return DatasetInfo.from_json(dataset.describe())
+
+
+def in_words(found: Calibration) -> str:
+    """Temperature, errors, and Pd at the usual budgets."""
+    rows = [['', 'number', 'ECE %', 'with temperature']]
+    for name, errors in (('pixels near targets', found.pixels), ('detections', found.detections)):
+        ece = ('–' if e is None else f'{100 * e:.2f}' for e in (errors.before, errors.after))
+        rows.append([name, f'{errors.count:,}', *ece])
+    apart = ', '.join(f'{k} {v:.3f}' for k, v in found.separation.items() if v is not None)
+    lines = [
+        f'temperature {found.temperature:.3f}',
+        text_table(rows),
+        f'hits from false alarms, AUC: {apart}',
+    ]
+    for budget in BUDGETS:
+        kept = [
+            (pd, least)
+            for pd, fa, least in zip(*(found.ranked[k] for k in ('Pd', 'Fa', 'threshold')), strict=True)
+            if fa <= budget
+        ]
+        lines.append(
+            f'Fa <= {budget:g}: Pd {100 * kept[-1][0]:.2f} %, rank {kept[-1][1]:.4g} or more'
+            if kept
+            else f'Fa <= {budget:g}: no detection is left'
+        )
+    return '\n'.join(lines)

@@ -1,0 +1,179 @@
+"""What a detector's scores mean: measured on validation images, kept beside the weights, and put to use."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import madnet
+from madnet.errors import UserError
+from madnet.evaluation.arrays import sigmoid
+from madnet.evaluation.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+    near_targets,
+    reliability,
+)
+from madnet.evaluation.components import find_components
+from madnet.evaluation.matching import match_components
+from madnet.evaluation.ranking import cut_for_alarms, ranked_curve, separation, within_budget
+from madnet.evaluation.targets import describe_components, logits_of
+from madnet.records import Calibration, CalibrationErrors, DatasetInfo
+from madnet.records.pretrained_index import FOLDER
+
+from .inputs import iterate
+
+if TYPE_CHECKING:
+    from .base_predictor import BasePredictor
+
+#: Temperature at which logits are read off scores: at 1 the sigmoid has rounded those above 16.6 to 1.
+READING = 8.0
+SUFFIX = '.calibration.json'
+
+
+class Measured:
+    """The logits near targets and the detections of some images.
+
+    Args:
+        temperature: By which the logits of the scores that come were divided.
+    """
+
+    def __init__(self, temperature: float):
+        self.temperature = temperature
+        self.pixels = self.targets = 0
+        self._logits: list[np.ndarray] = []
+        self._truth: list[np.ndarray] = []
+        self._rows: list[np.ndarray] = []
+
+    def add(self, scores: np.ndarray, truth: np.ndarray, image: np.ndarray) -> None:
+        """Take in one image.
+
+        Args:
+            scores: (H, W) probabilities.
+            truth: (H, W) bool.
+            image: (H, W, C) grey values.
+        """
+        near = near_targets(truth)
+        self._logits.append(logits_of(scores[near], self.temperature))
+        self._truth.append(truth[near])
+        targets, found = find_components(truth), find_components(scores > 0.5)
+        rows = describe_components(scores, found, image, temperature=self.temperature)
+        rows['matched'][match_components(targets, found).pairs[:, 1]] = 1
+        self._rows.append(rows)
+        self.pixels += truth.size
+        self.targets += len(targets)
+
+    def result(self, detector: dict[str, Any], sets: list[DatasetInfo], fit: bool = True) -> Calibration:
+        """What the images say.
+
+        Args:
+            detector: Its name and origin.
+            sets: Which images these were.
+            fit: Whether to look for a temperature; else it is 1.
+
+        Raises:
+            UserError: There is no target in them.
+        """
+        if not self.targets:
+            raise UserError('calibration: found no target in these images, which a temperature needs.')
+        logits, truth, rows = map(np.concatenate, (self._logits, self._truth, self._rows))
+        temperature = fit_temperature(logits, truth) if fit else 1.0
+        hits = rows['matched'] > 0
+        curve = ranked_curve(rows['rank'], rows['area'], hits, self.targets, self.pixels)
+        return Calibration(
+            detector=detector,
+            temperature=temperature,
+            pixels=_errors(logits, truth, temperature),
+            detections=_errors(rows['logit'], hits, temperature),
+            ranked={name: values[1:].tolist() for name, values in curve.items()},
+            separation={key: separation(rows[key], hits) for key in ('rank', 'logit', 'area')},
+            sets=sets,
+            versions={'madnet': madnet.__version__},
+        )
+
+
+def _errors(logits: np.ndarray, truth: np.ndarray, temperature: float) -> CalibrationErrors:
+    before, after = (reliability(sigmoid(logits / t), truth) for t in (1.0, temperature))
+    ece = [expected_calibration_error(diagram) for diagram in (before, after)]
+    return CalibrationErrors(len(logits), *ece, before, after)
+
+
+def calibration_file(model: object, checkpoint: str | os.PathLike | None) -> Path:
+    """Where the calibration of weights is kept: beside them, under their name.
+
+    Args:
+        model: A shipped name, a training-free method's, or a config.
+        checkpoint: The file or the shipped name of a config's weights.
+    """
+    name = str(checkpoint or model)
+    shipped = FOLDER / f'{name}{SUFFIX}'
+    if Path(name).name == name and not os.path.lexists(name) and (FOLDER / f'{name}.safetensors').is_file():
+        return shipped
+    return Path(name).with_suffix(SUFFIX) if Path(name).suffix else Path(f'{name}{SUFFIX}')
+
+
+def find_calibration(model: object, checkpoint: str | os.PathLike | None) -> Calibration:
+    """What was measured of these weights.
+
+    Raises:
+        UserError: Nothing, or the file is damaged.
+    """
+    path = calibration_file(model, checkpoint)
+    if not path.is_file():
+        raise UserError(
+            f'{path}: no such file: nothing is known yet of what these scores mean; tools/calibrate.py '
+            'measures it on validation images.'
+        )
+    return Calibration.read(path)
+
+
+def rank_for_budget(calibration: Calibration, budget: float) -> float:
+    """The least rank with which the validation images kept to ``Fa <= budget``.
+
+    Raises:
+        UserError: The budget is no share, or no detection was left.
+    """
+    if not 0 < budget <= 1:
+        raise UserError(f'fa_budget: found {budget:g}, expected false pixels over all pixels, such as 1e-5.')
+    curve = {
+        name: np.array([first, *(np.nan if v is None else v for v in calibration.ranked[name])])
+        for name, first in (('threshold', np.inf), ('Pd', 0.0), ('Fa', 0.0))
+    }
+    least = within_budget(curve, budget)['threshold']
+    if not np.isfinite(least):
+        raise UserError(
+            f'fa_budget: no detection on the validation images keeps to Fa <= {budget:g}; allow more.'
+        )
+    return least
+
+
+def rank_for_alarms(predictor: 'BasePredictor', background: str | os.PathLike, per_frame: float) -> float:
+    """The rank above which detections on frames without targets come no more often than ``per_frame``.
+
+    Raises:
+        UserError: A negative number, or no frame.
+    """
+    if not 0 <= per_frame < np.inf:
+        raise UserError(f'--false-alarms: found {per_frame:g}, expected 0 or more in a frame.')
+    frames = list(iterate(background))
+    predictor.loader.measure([(f.path, f.number) for f in frames])
+    ranks = [target.rank for prediction in predictor.stream(frames) for target in prediction.targets]
+    cut = cut_for_alarms(np.array(ranks), len(frames), per_frame)
+    print(
+        f'{background}: {len(ranks)} detection(s) on {len(frames)} frame(s) without targets; '
+        + (f'those of a rank above {cut:.4g} are kept' if np.isfinite(cut) else 'all are kept')
+    )
+    return float(np.nextafter(cut, np.inf)) if np.isfinite(cut) else 0.0
+
+
+def measure(
+    predictor: 'BasePredictor', samples: Iterable[tuple[np.ndarray, np.ndarray]], temperature: float
+) -> Measured:
+    """Show a detector images (H, W) or (H, W, 3) and their masks (H, W) bool."""
+    measured = Measured(temperature)
+    for image, truth in samples:
+        prediction = predictor(image)
+        measured.add(prediction.score_map, truth, prediction.image)
+    return measured

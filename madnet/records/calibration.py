@@ -1,0 +1,55 @@
+"""``*.calibration.json``: what scores of a detector mean, as validation images say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from madnet.records.metrics_file import Curve, DatasetInfo
+from madnet.records.reading import Record, RecordFile
+
+
+@dataclass
+class CalibrationErrors(Record):
+    """How far probabilities are from what they say.
+
+    Attributes:
+        count: Pixels, or detections.
+        before, after: Expected calibration error without the temperature and with it; None of nothing.
+        diagram_before, diagram_after: ``count``, ``said``, ``true`` of each bin of probability.
+    """
+
+    count: int
+    before: float | None
+    after: float | None
+    diagram_before: dict[str, list[float | None]]
+    diagram_after: dict[str, list[float | None]]
+
+
+@dataclass
+class Calibration(RecordFile):
+    """What ``<weights>.calibration.json`` holds.
+
+    Attributes:
+        detector: Its name, and what it was made from.
+        temperature: By which logits are divided before the sigmoid; 1 for a training-free detector.
+        pixels: Errors of pixels near targets.
+        detections: Errors of detections, whose probability is that of their highest pixel.
+        ranked: ``threshold``, ``Pd`` and ``Fa`` of detections by rank.
+        separation: How well the rank tells hits from false alarms; and by logit and by area alone.
+        sets: The images.
+        versions: Package → version.
+    """
+
+    FILE: ClassVar[str] = 'calibration.json'
+    WRITER: ClassVar[str] = 'tools/calibrate.py'
+
+    detector: dict[str, Any]
+    temperature: float
+    pixels: CalibrationErrors
+    detections: CalibrationErrors
+    ranked: Curve
+    separation: dict[str, float | None]
+    sets: list[DatasetInfo]
+    versions: dict[str, str] = field(default_factory=dict)
+    kind: Literal['calibration'] = 'calibration'

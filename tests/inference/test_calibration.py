@@ -1,0 +1,165 @@
+"""What scores mean: measured, kept beside the weights, and put to use by predictors and tools."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from madnet.errors import UserError
+from madnet.inference import Predictor
+from madnet.inference.calibration import Measured, calibration_file, find_calibration, rank_for_budget
+from madnet.inference.prediction import Prediction
+from madnet.records import Calibration, DatasetInfo
+from madnet.records.pretrained_index import FOLDER
+
+
+def scene(seed):
+    """Image (H, W) uint8, truth, and logits that are four times too sure: two targets, two false alarms."""
+    rng = np.random.default_rng(seed)
+    image = rng.normal(90, 4, (64, 80))
+    truth = np.zeros(image.shape, bool)
+    logits = np.full(image.shape, -9.0)
+    for n, (y, x) in enumerate([(10, 12), (30, 50), (50, 20), (14, 64)]):
+        patch = np.s_[y : y + 4, x : x + 4]
+        image[patch] += 60 if n < 2 else 4
+        logits[patch] = rng.normal(2, 1.5, (4, 4))
+        truth[patch] = (n < 2) & (rng.random((4, 4)) < 1 / (1 + np.exp(-logits[patch])))
+    return np.clip(image, 0, 255).astype(np.uint8), truth, (4 * logits).astype(np.float32)
+
+
+@pytest.fixture(scope='module')
+def found():
+    measured = Measured(8.0)
+    for seed in range(20):
+        image, truth, logits = scene(seed)
+        measured.add((1 / (1 + np.exp(-logits / np.float32(8)))), truth, image[..., None])
+    return measured.result({'name': 'made'}, [DatasetInfo('made', images=20)])
+
+
+def test_the_temperature_mends_the_errors(found):
+    assert 3.5 < found.temperature < 4.5
+    assert found.pixels.after < found.pixels.before
+    assert found.separation['rank'] > 0.99
+    assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_a_budget_is_kept_on_the_images_it_was_chosen_on(found):
+    least = rank_for_budget(found, 1e-6)
+    false = 0
+    for seed in range(20):
+        image, truth, logits = scene(seed)
+        prediction = Prediction('', 1 / (1 + np.exp(-logits / 4)), 0.5, None, image, 1, 0, least, 4.0)
+        for t in prediction.targets:
+            assert t.rank >= least
+            false += not truth[round(t.y), round(t.x)]
+        assert prediction.too_small >= 2
+    assert false == 0
+    with pytest.raises(UserError, match='expected false pixels over all pixels'):
+        rank_for_budget(found, -1)
+
+
+def test_limits_leave_out_components_by_what_is_known_of_them():
+    image, _, logits = scene(0)
+    everything = Prediction('', 1 / (1 + np.exp(-logits)), 0.5, None, image)
+    limits = sorted(t.scr for t in everything.targets)
+    some = Prediction('', everything.score_map, 0.5, None, image, min_scr=limits[-2])
+    assert [t for t in everything.targets if t.scr >= limits[-2]] == list(some.targets)
+    assert some.mask.sum() == sum(t.area for t in some.targets)
+    assert Prediction('', everything.score_map, 0.5, min_scr=1.0).targets == ()  # nothing known: no image
+
+
+def test_a_temperature_changes_no_decision_and_brings_logits_back():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (64, 64), np.uint8)
+    plain, warm = Predictor('madnet_nano', device='cpu'), Predictor('madnet_nano', device='cpu')
+    warm.model.set_test_time(temperature=5.0)
+    warm.temperature = 5.0
+    a, b = plain(image), warm(image)
+    assert (a.mask == b.mask).all()
+    seen = (a.score_map > 1e-4) & (a.score_map < 1 - 1e-4)
+    p = b.score_map[seen].astype(np.float64)
+    assert np.allclose(
+        5 * np.log(p / (1 - p)), np.log(a.score_map[seen] / (1 - a.score_map[seen])), atol=0.02
+    )
+    with pytest.raises(UserError, match='temperature: found 0'):
+        plain.model.set_test_time(temperature=0)
+
+
+def test_where_a_calibration_is_kept(tmp_path):
+    assert calibration_file('my.py', tmp_path / 'best.pth') == tmp_path / 'best.calibration.json'
+    assert calibration_file('madnet_nano', None) == FOLDER / 'madnet_nano.calibration.json'
+    assert calibration_file('my.py', 'madnet_nano') == FOLDER / 'madnet_nano.calibration.json'
+    with pytest.raises(UserError, match=r'calibrate\.py measures it'):
+        find_calibration('my.py', tmp_path / 'best.pth')
+
+
+def test_from_calibrate_to_predict(run, detector, tmp_path):
+    config, checkpoint, data = detector
+    code, out, err = run('calibrate', config, checkpoint, '--dataset', data, '--split', 'trainval')
+    assert code == 0, err
+    record = Calibration.read(checkpoint.with_suffix('.calibration.json'))
+    assert f'temperature {record.temperature:.3f}' in out
+    assert record.sets[0].images == 3
+    args = ('--config', config, '--checkpoint', checkpoint, data / 'images', '--format', 'csv,json')
+    code, out, err = run('predict', *args, '--calibrated', '--out', tmp_path / 'all')
+    assert code == 0, err
+    found = json.loads((tmp_path / 'all/targets.json').read_text())
+    assert found['temperature'] == record.temperature
+    rows = list(csv.DictReader((tmp_path / 'all/targets.csv').open()))
+    assert {'logit', 'mean_logit', 'scr', 'rank'} <= set(rows[0])
+    background = tmp_path / 'background'
+    background.mkdir()
+    for path in (data / 'images').iterdir():
+        (background / path.name).write_bytes(path.read_bytes())
+    args = (*args, '--false-alarms', 0, '--background', background, '--out', tmp_path / 'none')
+    code, out, err = run('predict', *args)
+    assert code == 0, err
+    assert '0 target(s)' in out
+
+
+@pytest.fixture
+def detector(make_set, repository, tmp_path):
+    """(config, checkpoint, data set) of a network that scores about half of noise as targets."""
+    from mmseg.registry import MODELS
+
+    from madnet.engine.config import load_config
+
+    config = tmp_path / 'tiny.py'
+    config.write_text(
+        f"_base_ = ['{repository}/configs/madnet_synthetic.py']\n"
+        'model = dict(backbone=dict(base_channels=2))\n'
+    )
+    torch.manual_seed(4)
+    model = MODELS.build(load_config(config).model)
+    torch.save({'state_dict': model.state_dict()}, tmp_path / 'best.pth')
+    data = make_set('mine', ['a', 'b', 'c'])
+    for n, path in enumerate(sorted((data / 'images').iterdir())):
+        cv2.imwrite(str(path), np.random.default_rng(n).integers(0, 255, (64, 64), np.uint8))
+        mask = np.zeros((64, 64), np.uint8)
+        mask[20:23, 30:33] = 255
+        cv2.imwrite(str(data / 'masks' / path.name), mask)
+    return config, tmp_path / 'best.pth', data
+
+
+@pytest.mark.parametrize(
+    ('args', 'words'),
+    [
+        (['tophat', 'x', '--false-alarms', '1'], '--false-alarms and --background go together'),
+        (['tophat', 'x', '--min-scr', '-1'], 'min_scr: found -1'),
+    ],
+)
+def test_refusals_are_one_line(run, tmp_path, monkeypatch, args, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'x').write_bytes(cv2.imencode('.png', np.zeros((64, 64), np.uint8))[1].tobytes())
+    code, _, err = run('predict', *args)
+    assert code == 2
+    assert words in err
+
+
+def test_the_test_part_is_refused(run):
+    code, _, err = run('calibrate', 'tophat', '--dataset', 'nuaa', '--split', 'test')
+    assert code == 2
+    assert 'choose val' in err
