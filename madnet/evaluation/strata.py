@@ -46,21 +46,23 @@ def target_rows(targets: Components, pred: Components, match: Match | None, scr:
     return rows
 
 
-def local_scr(image: np.ndarray, targets: Components, margin: int = 20) -> np.ndarray:
+def local_scr(image: np.ndarray, targets: Components, margin: int = 20, alone: bool = False) -> np.ndarray:
     """Local signal-to-clutter ratio |μ_target − μ_background| / σ_background of every target.
 
     Args:
-        image, targets, margin: As in :func:`local_contrast`.
+        image, targets, margin, alone: As in :func:`local_contrast`.
 
     Returns:
         (n,) float64; infinite on a constant background, NaN where no background is left.
     """
-    contrast, clutter = local_contrast(image, targets, margin).T
+    contrast, clutter = local_contrast(image, targets, margin, alone).T
     with np.errstate(divide='ignore', invalid='ignore'):
         return abs(contrast) / clutter
 
 
-def local_contrast(image: np.ndarray, targets: Components, margin: int = 20) -> np.ndarray:
+def local_contrast(
+    image: np.ndarray, targets: Components, margin: int = 20, alone: bool = False
+) -> np.ndarray:
     """Contrast μ_target − μ_background and clutter σ_background of every target.
 
     The background is the target's bounding box widened by ``margin`` pixels on each side (d = 20 as in Gao et
@@ -70,6 +72,8 @@ def local_contrast(image: np.ndarray, targets: Components, margin: int = 20) -> 
         image: (H, W) or (H, W, C) grey values on any scale.
         targets: Components of the mask, of the image's size.
         margin: Pixels.
+        alone: Whether a target's own pixels alone are taken out of its background, not those of others: of
+            detections, whose ratio then does not depend on what else is detected.
 
     Returns:
         (n, 2) float64, on the image's scale; NaN where no background is left.
@@ -84,7 +88,7 @@ def local_contrast(image: np.ndarray, targets: Components, margin: int = 20) -> 
             slice(max(x0 - margin, 0), min(x1 + margin, width)),
         )
         pixels, labels = image[window].astype(np.float64), targets.labels[window]
-        background = pixels[labels == 0]
+        background = pixels[labels != i + 1 if alone else labels == 0]
         if background.size:
             found[i] = pixels[labels == i + 1].mean() - background.mean(), background.std()
     return found

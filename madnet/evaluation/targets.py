@@ -63,6 +63,6 @@ def describe_components(
     np.maximum.at(rows['logit'], labels, logits)
     rows['mean_logit'] = np.bincount(labels, logits, len(components)) / components.areas
     if image is not None:
-        rows['scr'] = local_scr(image, components)
+        rows['scr'] = local_scr(image, components, alone=True)
         rows['rank'] = rank(rows['logit'], rows['scr'])
     return rows

@@ -36,13 +36,15 @@ def test_components_are_described_as_by_a_loop():
     components = find_components(logits > 0)
     assert len(components) > 2
     rows = describe_components(logits, components, image, from_logits=True)
-    scr = local_scr(image, components)
+    scr = local_scr(image, components, alone=True)
     for k, row in enumerate(rows):
         own = logits[components.labels == k + 1].astype(np.float64)
         assert row['area'] == len(own)
         assert row['logit'] == own.max()
         assert row['mean_logit'] == pytest.approx(own.mean())
         assert row['scr'] == scr[k]
+        one = find_components(components.labels == k + 1)
+        assert row['scr'] == local_scr(image, one)[0]  # whatever else is detected
         assert row['rank'] == own.max() * scr[k]
     by_probability = describe_components(1 / (1 + np.exp(-logits)), components)
     assert np.allclose(by_probability['logit'], np.minimum(rows['logit'], 16.64), atol=0.05)
