@@ -1,5 +1,6 @@
 """Progress bars that look the same everywhere."""
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ def progress_bar(
     what: str = '',
     unit: str = 'image',
 ) -> tqdm:
-    """A bar on standard error, none where that is no terminal.
+    """A bar on standard error, none where that is no terminal, nor in processes that share the work.
 
     Args:
         iterable: What to walk through; None to move the bar by hand, with ``update``.
@@ -24,7 +25,7 @@ def progress_bar(
         what: What is going on.
         unit: What a step is.
     """
-    here = sys.stderr.isatty()
+    here = sys.stderr.isatty() and multiprocessing.parent_process() is None
     # A terminal without a size (a log recorder, some CI systems) reports none, and tqdm then draws nothing.
     width = os.get_terminal_size(sys.stderr.fileno()).columns if here else 0
     return tqdm(
