@@ -1,13 +1,11 @@
 """Every call that writes fails in turn, in every tool: no file is damaged or lost, and it is one line."""
 
-import importlib.util
 import json
 import math
 import os
 import random
 import resource
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ import torch
 from failing_writes import CAN_BE_SHORT, KINDS, supervised
 
 import madnet.components  # noqa: F401  so that no fork has to import it
+from madnet.cli import main
 from madnet.engine.checkpoint import find_whole_checkpoint
 from madnet.engine.checkpoint_file import read_checkpoint
 from madnet.records.scalars import read_scalars
@@ -69,7 +68,7 @@ ROWS = {
     ),
     'report': Row('report {world}/scored{n} --out {out} --gallery 1'),
     'panel': Row('panel {world}/set/images {world}/set/masks A={world}/maps{n} --out {out}/grid'),
-    'convert': Row('convert_checkpoint madnet {world}/run/best.pth {out}/a.pth --reverse', again=False),
+    'convert': Row('convert madnet {world}/run/best.pth {out}/a.pth --reverse', again=False),
     'export': Row(f'{EXPORT} --out {{out}}/a.onnx', share=0.2),
     'folded': Row(f'{EXPORT} --format folded --out {{out}}/a.safetensors', share=0.2),
     'pretrained': Row(
@@ -88,28 +87,21 @@ ROWS = {
 }
 
 
-def _tool(repository: Path, line: str, file_limit: int | None = None) -> Callable[[], int]:
+def _tool(line: str, file_limit: int | None = None) -> Callable[[], int]:
     """A tool as a function to call in a process of its own."""
-
-    name, *arguments = line.split()
 
     def call() -> int:
         torch.set_num_threads(1)
         cv2.setNumThreads(0)
-        path = repository / 'tools' / f'{name}.py'
-        spec = importlib.util.spec_from_file_location(f'tool_{name}', path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        sys.argv = [str(path), *arguments]
         if file_limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
-        return module.main()
+        return main(line.split())
 
     return call
 
 
 @pytest.fixture(scope='module')
-def world(tmp_path_factory, repository, tiny_text):
+def world(tmp_path_factory, tiny_text):
     """What the tools read: data sets, score maps, scored results, a training, configs, a model card."""
     root = tmp_path_factory.mktemp('world')
     rng = np.random.default_rng(0)
@@ -143,7 +135,7 @@ def world(tmp_path_factory, repository, tiny_text):
         f'evaluate {root}/maps2 {root}/set/masks --out {root}/scored2',
         f'dataset convert {root}/set --to coco --out {root}/coco',
     ):
-        done = supervised(_tool(repository, line), root)
+        done = supervised(_tool(line), root)
         assert done.code == 0, (line, done.err)
     return root
 
@@ -242,8 +234,8 @@ def _cases(calls: list[tuple[str, str]]) -> list[tuple[int, str]]:
 class Runs:
     """A tool's two runs: what lies there after the first, and after the second, which is to fail."""
 
-    def __init__(self, name: str, world: Path, repository: Path, out: Path):
-        self.row, self.world, self.repository, self.out = ROWS[name], world, repository, out
+    def __init__(self, name: str, world: Path, out: Path):
+        self.row, self.world, self.out = ROWS[name], world, out
         self.old: dict[str, bytes] = {}
         _put(out, self.old)
         if name == 'resume':
@@ -261,7 +253,7 @@ class Runs:
 
     def run(self, n: int, out: Path, at=None, kind='ENOSPC', file_limit=None):
         line = self.row.line.format(world=self.world, out=out, n=n)
-        return supervised(_tool(self.repository, line, file_limit), out, at, kind)
+        return supervised(_tool(line, file_limit), out, at, kind)
 
     def _whole_run(self, n: int, out: Path) -> list[tuple[str, str]]:
         done = self.run(n, out)
@@ -277,10 +269,10 @@ class Runs:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ROWS)
-def test_every_call_that_writes_fails_in_turn(name, world, tmp_path, repository, monkeypatch):
+def test_every_call_that_writes_fails_in_turn(name, world, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out = tmp_path / 'out'
-    runs = Runs(name, world, repository, out)
+    runs = Runs(name, world, out)
     cases = _cases(runs.calls)
     count = len(runs.calls) if COUNT == 'each' else math.ceil(int(COUNT) * runs.row.share)
     chosen = cases[:count]
@@ -305,10 +297,10 @@ def test_every_call_that_writes_fails_in_turn(name, world, tmp_path, repository,
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ROWS)
-def test_real_limits(name, world, tmp_path, repository, monkeypatch, small_disk, make_read_only):
+def test_real_limits(name, world, tmp_path, monkeypatch, small_disk, make_read_only):
     """``ulimit -f``, a file system without space, and one that is read-only."""
     monkeypatch.chdir(tmp_path)
-    runs = Runs(name, world, repository, tmp_path / 'out')
+    runs = Runs(name, world, tmp_path / 'out')
     sizes = {n: len(data) for n, data in runs.new.items()}
     written = max(size for n, size in sizes.items() if runs.new[n] != runs.old.get(n))
     wrong = []
