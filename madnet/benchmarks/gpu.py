@@ -32,6 +32,8 @@ from madnet.engine.train import train, training_config
 from madnet.errors import UserError
 from madnet.files import read_json, write_json, write_whole
 from madnet.images import encode_png
+from madnet.inference import Predictor
+from madnet.inference.command import predict_files
 from madnet.ops import selective_scan, selective_scan_backends
 from madnet.records import markdown_table
 
@@ -53,6 +55,12 @@ CPU_FORMS = {
     'emulated': {'capture_step': 'emulate', 'device_cache': True},
 }
 WIDTHS = (4, 8, 16, 32)
+#: Forms of MiM-ISTD's steps, by config.
+MIM = {
+    'mim_published': FORMS,
+    'mim_nano': ('published', 'captured', 'captured, compiled'),
+    'mim_small': ('published', 'captured', 'captured, compiled'),
+}
 
 
 @dataclass(frozen=True)
@@ -86,13 +94,16 @@ def parts(on_gpu: bool) -> list[Part]:
         for form in forms:
             about = {'config': 'configs/madnet/madnet_nano.py', 'width': width, 'form': form}
             found.append(Part(f'step, width {width}, {form}', 'step', 2 if 'compiled' in form else 1, about))
-    for form in FORMS:
-        about = {'config': 'configs/mim/mim_published.py', 'width': None, 'form': form}
-        found.append(Part(f'step, MiM, {form}', 'step', 2 if 'compiled' in form else 1, about, needs))
+    for name, forms in MIM.items():
+        for form in forms:
+            about = {'config': f'configs/mim/{name}.py', 'width': None, 'form': form}
+            label = {'mim_published': 'MiM'}.get(name, name.replace('mim_', 'MiM '))
+            found.append(Part(f'step, {label}, {form}', 'step', 2 if 'compiled' in form else 1, about, needs))
     found.append(Part('same losses', 'same_losses', 1))
     for dataset in ('nuaa', 'nudt'):
         why = _no_data(dataset) or needs
         found.append(Part(f'test, {dataset}', 'test', 1, {'dataset': dataset}, why))
+    found.append(Part('predict', 'predict', 1))
     found.append(Part('whole training', 'whole_training', 1, {}, needs))
     return found
 
@@ -149,19 +160,19 @@ def step(config: str, width: int | None, form: str, until: float, write: Write) 
         if on_gpu:
             record['peak MiB'] = torch.cuda.max_memory_allocated() / 2**20
             write(record)
-            record |= _busy(measured)
+            record |= _busy(partial(measured.time, 5), steps=5)
         write(record)
 
 
-def _busy(measured: Step) -> dict:
-    """Kernels of a step, and the share of its time that one of them ran."""
+def _busy(work: Callable[[], object], steps: int = 1) -> dict:
+    """Kernels of each of so many steps of some work, and the share of its time that one of them ran."""
     from torch.profiler import ProfilerActivity, profile
 
-    steps = 5
     began = time.perf_counter()
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        measured.time(steps)
-    wall = time.perf_counter() - began
+        work()
+        torch.cuda.synchronize()
+        wall = time.perf_counter() - began
     events = [e for e in profiler.events() if e.device_type == torch.autograd.DeviceType.CUDA]
     busy = sum(e.time_range.elapsed_us() for e in events) * 1e-6
     return {'kernels': len(events) / steps, 'GPU busy': min(1.0, busy / wall)}
@@ -250,19 +261,57 @@ def same_losses(until: float, write: Write) -> None:
 
 
 def test(dataset: str, until: float, write: Write) -> None:
-    """Seconds that ``tools/test.py madnet_nano`` takes, without the start of Python."""
+    """Seconds that ``tools/test.py madnet_nano`` takes, without the start of Python: plainly, in half
+    precision, with eight views, image by image; and the share of the first that the GPU was busy."""
     record: dict[str, Any] = {}
-    for name, half in (('fp32', False), ('half', True)):
-        with tempfile.TemporaryDirectory() as scratch:
+    ways = {
+        'fp32': {},
+        'half': {'test_cfg.fp16': True},
+        'eight views': {'model.test_cfg.views': 8},
+        'image by image': {'model.test_cfg.together': False},
+    }
+
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, options in ways.items():
             began = time.monotonic()
-            result = run_test('madnet_nano', dataset=dataset, out=scratch, options={'test_cfg.fp16': half})
+            result = run_test('madnet_nano', dataset=dataset, out=scratch, options=options)
             seconds = time.monotonic() - began
-        record[f'seconds, {name}'] = seconds
-        record[f'images/s, {name}'] = result.dataset['images'] / seconds
-        record[f'nIoU, {name}'] = result.results['native']['nIoU']
+            record[f'seconds, {name}'] = seconds
+            record[f'images/s, {name}'] = result.dataset['images'] / seconds
+            record[f'nIoU, {name}'] = result.results['native']['nIoU']
+            write(record)
+            if time.monotonic() > until:
+                return
+        if torch.cuda.is_available():
+            record |= _busy(partial(run_test, 'madnet_nano', dataset=dataset, out=scratch))
+            write(record)
+
+
+def predict(until: float, write: Write) -> None:
+    """Images of 256² a second that ``tools/predict.py madnet_nano`` turns into maps and tables, and that the
+    predictor alone takes in; and the share of time that the GPU was busy."""
+    on_gpu = torch.cuda.is_available()
+    number = 256 if on_gpu else 4
+    with tempfile.TemporaryDirectory() as scratch:
+        for i in range(number):
+            image = synth_scene(0, i, (256, 256)).image
+            write_whole(Path(scratch, 'images', f'{i:04d}.png'), encode_png(image))
+        record: dict[str, Any] = {'images': number}
+        images = str(Path(scratch, 'images'))
+        began = time.monotonic()
+        predict_files('madnet_nano', [images], out=Path(scratch, 'out'))
+        record['images/s, with files'] = number / (time.monotonic() - began)
         write(record)
-        if time.monotonic() > until:
-            return
+        predictor = Predictor('madnet_nano')
+        next(predictor.stream(images))  # tuning
+        began = time.monotonic()
+        for _ in predictor.stream(images):
+            pass
+        record['images/s, maps alone'] = number / (time.monotonic() - began)
+        write(record)
+        if on_gpu and time.monotonic() < until:
+            record |= _busy(lambda: list(predictor.stream(images)))
+            write(record)
 
 
 def whole_training(until: float, write: Write) -> None:
@@ -506,7 +555,7 @@ def _measure_here(arguments: Sequence[str]) -> None:
     """One part, in a process of its own: its file says which, and takes what is found."""
     file, seconds = Path(arguments[0]), float(arguments[1])
     part = read_json(file.with_suffix('.part'))
-    kinds = (step, scan_values, scan_speed, same_losses, test, whole_training)
+    kinds = (step, scan_values, scan_speed, same_losses, test, predict, whole_training)
     measure = {kind.__name__: kind for kind in kinds}[part['kind']]
     measure(**part['arguments'], until=time.monotonic() + seconds, write=partial(write_json, file))
 

@@ -53,16 +53,19 @@ class DeviceCache:
     """The images of a training loader on a device, as they are once loaded: (N, C, H, W), the smaller ones in
     the upper left of a common canvas, with their masks.
 
-    From then on the loader gives ``drawn``, tensors (B, …) of what the transforms drew for a batch, and
-    ``img_path``; :meth:`batch` makes images and masks of them.
+    After :meth:`take_over` the loader gives ``drawn``, tensors (B, …) of what the transforms drew for a
+    batch, and ``img_path``; :meth:`batch` makes images and masks of them. One batch is tried at once, so that
+    what does not work on a device fails before anything has changed; random numbers are drawn for it.
 
     Args:
-        loader: Whose data sets to take over; they only draw from now on.
+        loader: Whose data sets to take over.
         device: Where to.
     """
 
     def __init__(self, loader: DataLoader, device: torch.device):
         self.steps: Sequence[Any] = ()
+        self._loader = loader
+        self._parts: list[_Part] = []
         images: list[np.ndarray] = []
         masks: list[np.ndarray] = []
         for dataset in inner_datasets(loader.dataset):
@@ -72,7 +75,7 @@ class DeviceCache:
                 {k: v for k, v in s.items() if k not in ('img', 'gt_mask', 'gt_seg_map')} for s in samples
             ]
             labels = [sample['gt_seg_map'] for sample in samples]
-            dataset.prepare_data = _Part(len(images), self.steps, labels, infos)
+            self._parts.append(_Part(len(images), self.steps, labels, infos))
             images += [sample['img'] for sample in samples]
             masks += [sample['gt_mask'] for sample in samples]
         self.base_size = infos[0].get('base_size')
@@ -80,8 +83,15 @@ class DeviceCache:
         self.size = torch.from_numpy(sizes).to(device)
         self.images = _canvas([image.transpose(2, 0, 1) for image in images], sizes.max(axis=0)).to(device)
         self.masks = _canvas(masks, sizes.max(axis=0)).to(device)
-        loader.collate_fn = _collated
-        loader.pin_memory = device.type == 'cuda'
+        some = _collated([self._parts[0](index) for index in range(min(2, len(infos)))])['drawn']
+        self.batch({name: value.to(device) for name, value in some.items()})
+
+    def take_over(self) -> None:
+        """Let the loader's data sets draw only, from now on."""
+        for dataset, part in zip(inner_datasets(self._loader.dataset), self._parts, strict=True):
+            dataset.prepare_data = part
+        self._loader.collate_fn = _collated
+        self._loader.pin_memory = self.images.is_cuda
 
     @property
     def bytes(self) -> int:

@@ -6,9 +6,8 @@ average, the batch) lies in tensors that are filled before each replay, and what
 (losses that begin later) has a graph of its own.
 """
 
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,18 +19,24 @@ from mmengine.optim import OptimWrapper
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, distributed
+from torch.func import functional_call
 from torch.nn.utils import get_total_norm
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from madnet.datasets.device_cache import DeviceCache, why_not_cached
+from madnet.engine.cuda_graph import CUDAGraph, PlainCall
+from madnet.engine.half_weights import HalfWeights, type_of_autocast
 from madnet.engine.optim.ramped_ema import RampedEMA
+from madnet.engine.random_state import preserved_random_state
+from madnet.engine.step_checks import Snapshot, Watched, far_apart, flat, in_one_line, plain_values
+from madnet.errors import RunFailed, UserError
 
 #: Steps of a phase that are taken operator by operator, before its graph is captured: they count as steps.
 WARM_UP = 3
 #: Optimisers that take their learning rate from a tensor on the device, in one call for all parameters.
 _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
-#: Operators that need a number on the CPU to go on.
-_WAITING = {'_local_scalar_dense', 'nonzero', 'masked_select', '_unique2', 'unique_dim', 'unique_consecutive'}
+#: How far a replay may be from the plain step: losses and norm, each; the way that all weights go, where a
+#: weight without a gradient, such as a bias before a normalisation, follows rounding; and their average's.
+_APART = {'values': 0.02, 'weights': 0.5, 'average': 0.2}
 
 Batch = dict[str, Tensor]
 
@@ -64,10 +69,19 @@ def device_cache(runner) -> DeviceCache | None:
     device = next(runner.model.parameters()).device
     if not wanted or (wanted == 'auto' and device.type != 'cuda'):
         return None
-    if reason := why_not_cached(runner.train_dataloader, device):
+    reason = why_not_cached(runner.train_dataloader, device)
+    if reason is None:
+        try:
+            with preserved_random_state():
+                cache = DeviceCache(runner.train_dataloader, device)
+        except UserError:
+            raise
+        except Exception as e:  # whatever a device has against it, the loader does without
+            reason = in_one_line(e)
+    if reason is not None:
         runner.logger.warning(f'Training images are not kept on {device}: {reason}')
         return None
-    cache = DeviceCache(runner.train_dataloader, device)
+    cache.take_over()
     if is_main_process():
         print(f'{len(cache.images)} training images on {device}: {cache.bytes / 2**20:.0f} MiB', flush=True)
     return cache
@@ -117,24 +131,6 @@ def why_not(runner) -> str | None:
     return None
 
 
-class PlainCall:
-    """Stands in a graph's place: calls the step."""
-
-    def __init__(self, body: Callable[[], None]):
-        self.replay = body
-
-
-class CUDAGraph:
-    """The step, captured."""
-
-    def __init__(self, body: Callable[[], None]):
-        self._graph = torch.cuda.CUDAGraph()
-        # other threads, such as the one that pins batches, go on using the device
-        with torch.cuda.graph(self._graph, capture_error_mode='thread_local'):
-            body()
-        self.replay = self._graph.replay
-
-
 @dataclass
 class _Phase:
     """Batches of one shape, as long as the network is in one state.
@@ -143,11 +139,13 @@ class _Phase:
         buffers: Where a batch lies for the step.
         captured: The graph, once there is one.
         steps: How many there were.
+        kept: What modules keep as plain values, after the first step.
     """
 
     buffers: Batch
     captured: Any = None
     steps: int = 0
+    kept: dict | None = None
 
 
 class CapturedStep:
@@ -155,6 +153,11 @@ class CapturedStep:
 
     The first steps of every phase are taken operator by operator, on a stream of their own; then the phase is
     captured. A phase is what modules with ``set_epoch`` keep as plain values, and the shapes of a batch.
+
+    A graph is used if its first replay does what the plain step does, with other learning rates and another
+    decay than those with which it was captured, from the same weights. Whatever speaks against it, before,
+    while or after, is said in one line, and training goes on operator by operator: as here, or, where the
+    first step fails already, as mmengine does it.
 
     What a step gives (losses, the norm of the gradient, the peaks of the maps) is written to a row of a table
     on the device, one for each step of an epoch, so that nobody has to read it at once.
@@ -182,11 +185,14 @@ class CapturedStep:
         self._rates = [torch.tensor(float(g['lr']), device=self._device) for g in self._groups]
         self._shown = [float(g['lr']) for g in self._groups]
         self._prepare_optimizer()
-        plain = getattr(self._wrapper.clip_func, 'plain', None) or getattr(self._wrapper, 'clip_func', None)
         if self._wrapper.clip_grad_kwargs:
+            plain = getattr(self._wrapper.clip_func, 'plain', None) or self._wrapper.clip_func
             self._wrapper.clip_func = self._noting_the_norm(plain)
+        self._compiled = any('forward' in vars(part) for part in self._model.children())
+        self._halves = HalfWeights(self._model)
         self._norm: Tensor | None = None
         self._values: tuple = ()
+        self._eager: EagerStep | None = None
         self._phases: dict[tuple, _Phase] = {}
         self._names: list[str] = []
         self._table: Tensor | None = None
@@ -196,16 +202,20 @@ class CapturedStep:
     def __call__(self, batch: dict) -> dict[str, Tensor]:
         """Train on a batch of the loader; losses and, unless gradients are scaled, ``grad_norm``, all to be
         read within an epoch's steps."""
+        if self._eager is not None:
+            return self._eager_step(batch)
         tensors = stacked(batch) if self._cache is None else batch['drawn']
         phase = self._phase_of(tensors)
         for name, tensor in tensors.items():
             phase.buffers[name].copy_(tensor, non_blocking=True)
         self._set_numbers()
-        if phase.captured is None and phase.steps >= WARM_UP:
+        if self._count == 0 and not self._first_step_works(phase):
+            return self._eager_step(batch)
+        if self._graph is not None and phase.captured is None and phase.steps >= WARM_UP:
             self._capture(phase)
         if phase.captured is not None:
             phase.captured.replay()
-        else:
+        elif self._count:
             self._warm_up(phase)
         phase.steps += 1
         return self._outputs()
@@ -238,36 +248,148 @@ class CapturedStep:
         if self._table is not None:
             self._row.fill_(self._count % len(self._table))
 
-    def _warm_up(self, phase: '_Phase') -> None:
-        compiled = any('forward' in vars(part) for part in self._model.children())
-        if phase.steps == 0 and not compiled:
-            with _Watched() as watched:
-                self._aside(phase)
-            if watched.found:
-                self._give_up(watched.found)
-        else:
-            self._aside(phase)
+    def _first_step_works(self, phase: '_Phase') -> bool:
+        """Take the first step of all; where it fails, nothing has changed, and mmengine's takes over."""
+        optimizer = self._wrapper.optimizer
+        known = set(optimizer.state)
+        before = Snapshot(self._changing())
+        try:
+            self._warm_up(phase)
+            return True
+        except (UserError, RunFailed):
+            raise
+        except Exception as e:  # if it has nothing to do with this way, mmengine's fails as well
+            if _processes() > 1:  # the others go on to exchange gradients in this way
+                raise
+            reason = in_one_line(e)
+        self._clean_up()
+        before.restore()
+        for parameter in set(optimizer.state) - known:
+            del optimizer.state[parameter]
+        optimizer._step_supports_amp_scaling = self._scaled_by_optimizer
+        self._give_up(reason)
+        for average in self._averages:
+            average.moved_by_step = False
+            average.steps -= 1
+        self._eager = EagerStep(self._runner, self._cache)
+        return False
 
-    def _aside(self, phase: '_Phase') -> None:
+    def _eager_step(self, batch: dict) -> dict[str, Tensor]:
+        self._norm = None
+        losses = self._eager(batch)
+        return losses if self._norm is None else {**losses, 'grad_norm': self._norm}
+
+    def _warm_up(self, phase: '_Phase') -> None:
+        watch = self._graph is not None and phase.steps == 0 and not self._compiled
+        with Watched() if watch else nullcontext() as watched:
+            self._aside(partial(self._body, phase.buffers))
+        if watched is not None and watched.found:
+            self._give_up(watched.found)
+        if self._graph is not None:
+            self._compare_values(phase)
+
+    def _compare_values(self, phase: '_Phase') -> None:
+        """See to it that no module counts steps, or keeps of them what a graph would not know."""
+        kept = plain_values(self._model.named_modules())
+        if phase.kept is not None and kept != phase.kept:
+            name, key = next(k for k in kept if kept[k] != phase.kept.get(k))
+            before, now = phase.kept.get((name, key)), kept[name, key]
+            self._give_up(
+                f'{name or type(self._model).__name__}.{key} changes from step to step ({before}, {now}).'
+            )
+        phase.kept = kept
+
+    def _aside(self, work: Callable[[], None]) -> None:
         if self._stream is None:
-            self._body(phase.buffers)
+            work()
             return
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
-            self._body(phase.buffers)
+            work()
         torch.cuda.current_stream().wait_stream(self._stream)
 
     def _capture(self, phase: '_Phase') -> None:
-        body = partial(self._body, phase.buffers)
+        """Give a phase its graph, if that can be had and does what it should; the batch is still to come."""
+        before = Snapshot(self._changing())
+        graph: Any = None
+
+        def capture() -> None:
+            nonlocal graph
+            graph = self._graph(partial(self._body, phase.buffers))
+
+        for attempt in (capture, lambda: self._difference(graph, phase)):
+            try:
+                reason = attempt()
+            except Exception as e:  # torch's and the driver's, of whatever may not be captured or replayed
+                reason = in_one_line(e)
+                self._clean_up()
+            before.restore()  # a stand-in for a graph has done the step
+            if reason := _reason_of_any(reason, self._device):
+                self._give_up(reason)
+                return
+        phase.captured = graph
+
+    def _difference(self, graph: Any, phase: '_Phase') -> str | None:
+        """What a replay does otherwise than the plain step from the same weights; None if nothing."""
+        averaged = [p for average in self._averages for p in average.module.parameters()]
+        weights = list(self._model.parameters())
+        starts = flat(weights), flat(averaged or weights)
+        before = Snapshot(self._changing())
+        plain, replayed = [], []
+        with self._other_numbers():
+            for found, run in ((plain, partial(self._body, phase.buffers)), (replayed, graph.replay)):
+                self._aside(run)
+                found.append(self._table.index_select(0, self._row)[0])
+                found += [flat(t) - s for t, s in zip((weights, averaged or weights), starts, strict=True)]
+                before.restore()
+        alike = torch.isclose(
+            replayed[0], plain[0], rtol=_APART['values'], atol=1e-3, equal_nan=True
+        ).tolist()
+        for name, same in zip(self._names, alike, strict=True):
+            if not same:
+                return f'a replay gives another {name} than the step itself.'
+        for what, theirs, ours in zip(('weights', 'average'), plain[1:], replayed[1:], strict=True):
+            if far_apart(ours, theirs, _APART[what]):
+                return f'a replay moves the {what} otherwise than the step itself.'
+        return None
+
+    @contextmanager
+    def _other_numbers(self) -> Iterator[None]:
+        """Numbers that differ from those of a capture, so that one that was frozen shows."""
+        decays = [average.decay_now for average in self._averages]
+        numbers = [*self._rates, *decays]
+        before = torch.stack(numbers)
+        torch._foreach_mul_(numbers, [0.5] * len(self._rates) + [0.0] * len(decays))
         try:
-            phase.captured = self._graph(body)
-        except RuntimeError as e:  # torch's, of whatever may not be captured
-            self._give_up(f'{str(e).splitlines()[0]} ({_where(e)})')
-            phase.captured = PlainCall(body)
+            yield
+        finally:
+            torch._foreach_copy_(numbers, list(before.unbind()))
+
+    def _changing(self) -> Iterator[Tensor]:
+        """All tensors that a step changes and that another one begins from."""
+        for module in (self._model, *(average.module for average in self._averages)):
+            yield from module.parameters()
+            yield from module.buffers()
+        for state in self._wrapper.optimizer.state.values():
+            yield from (value for value in state.values() if isinstance(value, Tensor))
+        scaler = getattr(self._wrapper, 'loss_scaler', None)
+        for name in ('_scale', '_growth_tracker'):
+            if isinstance(getattr(scaler, name, None), Tensor):
+                yield getattr(scaler, name)
+
+    def _clean_up(self) -> None:
+        """Forget what a step that broke off has left."""
+        self._wrapper.zero_grad()
+        scaler = getattr(self._wrapper, 'loss_scaler', None)
+        if scaler is not None:  # it would take the gradients to be divided already
+            scaler._per_optimizer_states.clear()
 
     def _give_up(self, reason: str) -> None:
-        self._runner.logger.warning(f'The step is not captured: {reason}')
-        self._graph = PlainCall
+        if self._graph is not None:
+            self._runner.logger.warning(f'The step is not captured: {reason}')
+        self._graph = None
+        for phase in self._phases.values():
+            phase.captured = None
 
     def _body(self, buffers: Batch) -> None:
         """All of a step, from a batch to a row of ``_table``."""
@@ -275,11 +397,11 @@ class CapturedStep:
         batch = unstacked(buffers if self._cache is None else self._cache.batch(buffers))
         with wrapper.optim_context(self._model):
             data = self._model.data_preprocessor(batch, True)
-            losses = self._model(**data, mode='loss')
+            losses = self._forward({**data, 'mode': 'loss'})
         loss, shown = self._model.parse_losses(losses)
         wrapper.backward(loss)
         gradients = [p.grad for g in self._groups for p in g['params'] if p.grad is not None]
-        if distributed.is_initialized() and distributed.get_world_size() > 1:
+        if _processes() > 1:
             _average(gradients)
         self._norm = None
         with self._tensor_rates():
@@ -294,6 +416,12 @@ class CapturedStep:
         for k, head in enumerate(self._heads):
             values |= {f'{k} {name}': peak for name, peak in head.peaks.items()}
         self._write(values)
+
+    def _forward(self, data: dict) -> dict[str, Tensor]:
+        half = type_of_autocast(self._device)
+        if half is None or self._compiled or not self._count:  # the first step shows which weights are used
+            return self._model(**data)
+        return functional_call(self._model, self._halves.cast(half), kwargs=data)
 
     def _write(self, values: dict[str, Tensor]) -> None:
         row = torch.stack([v.detach().reshape(()).float() for v in values.values()])
@@ -313,7 +441,9 @@ class CapturedStep:
 
     def _prepare_optimizer(self) -> None:
         optimizer = self._wrapper.optimizer
+        self._scaled_by_optimizer = getattr(optimizer, '_step_supports_amp_scaling', False)
         optimizer._step_supports_amp_scaling = True  # so that a scaler of gradients reads nothing
+        optimizer._warned_capturable_if_run_uncaptured = True  # as it does while warming up
         for state in optimizer.state.values():
             if isinstance(state.get('step'), Tensor):
                 state['step'] = state['step'].to(self._device, torch.float32)
@@ -342,39 +472,25 @@ class CapturedStep:
         return clip_and_note
 
 
-class _Watched(TorchDispatchMode):
-    """Notes the first operator for which a GPU would have to wait, and the line that it came from."""
-
-    def __init__(self):
-        super().__init__()
-        self.found: str | None = None
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if self.found is None and _waits(func, args):
-            self.found = f'{func.overloadpacket.__name__} waits for a number ({_where()}).'
-        return func(*args, **(kwargs or {}))
+def _processes() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def _waits(func, args: tuple) -> bool:
-    name = func.overloadpacket.__name__
-    if name in ('index', 'index_put', 'index_put_'):
-        return any(isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8) for i in args[1])
-    return name in _WAITING
-
-
-def _where(error: BaseException | None = None) -> str:
-    """The innermost line outside of torch and this file, in an error or on the way here."""
-    frames = traceback.extract_stack() if error is None else traceback.extract_tb(error.__traceback__)
-    last = next(f for f in reversed(frames) if f.filename != __file__ and '/torch/' not in f.filename)
-    return f'{"/".join(last.filename.split("/")[-3:])}, line {last.lineno}, in {last.name}'
+def _reason_of_any(reason: str | None, device: torch.device) -> str | None:
+    """A reason of one process holds for all, or they would exchange gradients in different ways."""
+    if _processes() == 1:
+        return reason
+    found = torch.tensor(float(reason is not None), device=device)
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return reason or ('another process cannot.' if found.item() else None)
 
 
 def _average(gradients: list[Tensor]) -> None:
     """The mean over all processes, by one exchange."""
-    flat = torch.cat([g.reshape(-1) for g in gradients])
-    distributed.all_reduce(flat)
-    flat /= distributed.get_world_size()
-    parts = flat.split([g.numel() for g in gradients])
+    every = torch.cat([g.reshape(-1) for g in gradients])
+    distributed.all_reduce(every)
+    every /= distributed.get_world_size()
+    parts = every.split([g.numel() for g in gradients])
     torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
 
 

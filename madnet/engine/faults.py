@@ -31,8 +31,18 @@ def translate(error: BaseException) -> UserError | RunFailed | None:
     if isinstance(error, MemoryError):
         return RunFailed('out of memory. Use smaller images or batches, or fewer processes.')
     text = str(error)
+    if type(error).__name__ == 'OutOfMemoryError':  # torch's
+        return RunFailed(
+            "the GPU's memory does not do. What needs less: smaller batches (--cfg-options "
+            'train_dataloader.batch_size=4), --amp, device_cache=False; in prediction --tile.'
+        )
     if not isinstance(error, RuntimeError):
         return None
+    if 'CUDA error' in text:
+        return RunFailed(
+            f'the GPU has failed ({text.splitlines()[0]}). Go on with --resume; a training that fails again '
+            'goes the plain way by --cfg-options capture_step=False device_cache=False.'
+        )
     if dead := _DEAD_WORKER.search(text):
         return _killed_worker(*dead.groups())
     torch = sys.modules.get('torch')  # light commands do without

@@ -65,6 +65,8 @@ def test_parts_that_need_a_card_say_so():
     with_card = {p.name: p.why_not for p in gpu.parts(on_gpu=True)}
     for width in (4, 8, 16, 32):
         assert with_card[f'step, width {width}, captured'] is None
+    for name in ('MiM', 'MiM nano', 'MiM small'):
+        assert with_card[f'step, {name}, captured'] is None
 
 
 def test_a_part_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch):
@@ -102,4 +104,6 @@ def test_a_whole_run_without_a_card(repository, tmp_path):
     )
     assert worst < 1e-5
     assert 'needs a GPU' in states['whole training']
+    assert states['predict'] == 'done'
+    assert report['parts']['predict']['images/s, maps alone'] > 0
     assert (tmp_path / 'steps.png').stat().st_size > 5000

@@ -6,21 +6,26 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmseg.registry import HOOKS, MODELS
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 import madnet  # noqa: F401
+from madnet.datasets.device_cache import DeviceCache
 from madnet.engine import captured_step
 from madnet.engine.checkpoint import LAST, read_checkpoint
+from madnet.engine.faults import translate
 from madnet.engine.optim import schedulers
+from madnet.engine.optim.ramped_ema import RampedEMA
 from madnet.engine.runner import build_runner
 from madnet.engine.train import train, training_config
 from madnet.engine.training_stopped import TrainingStopped
@@ -58,15 +63,11 @@ class RecordedGraph:
     """Stands for a CUDA graph: what Python did in the first call is frozen."""
 
     def __init__(self, body):
-        recording = Recording()
-        with recording:
+        self._recording = Recording()
+        with self._recording:  # unlike a capture, it runs the operators
             body()
-        self._first, self._recording = True, recording
 
     def replay(self):
-        if self._first:  # unlike a capture, recording has run the operators
-            self._first = False
-            return
         with torch.no_grad():
             self._recording.replay()
 
@@ -92,8 +93,12 @@ OPTIONS = {
 }
 
 
-def run(config, folder, step, **more):
-    runner = train(str(config), work_dir=str(folder), options={**OPTIONS, 'capture_step': step}, **more)
+SHORT = {'train_cfg.max_epochs': 1}  # five steps; the fourth is captured
+
+
+def run(config, folder, step, more_options=(), **more):
+    options = {**OPTIONS, 'capture_step': step, **dict(more_options)}
+    runner = train(str(config), work_dir=str(folder), options=options, **more)
     history = {k: v.data[0] for k, v in runner.message_hub.log_scalars.items() if 'time' not in k}
     return runner, history
 
@@ -105,10 +110,8 @@ def assert_alike(ours, plain, tolerance):
 
 
 @pytest.fixture(scope='module')
-def plain_run(tmp_path_factory, tiny_text):
-    """Folder and history of the plain way, with rates that a float32 holds, in which a tensor keeps them."""
-    folder = tmp_path_factory.mktemp('plain')
-    (folder / 'tiny.py').write_text(tiny_text)
+def rounded_rates():
+    """Rates that a float32 holds, in which a tensor keeps them."""
     plain = schedulers._FactorScheduler._get_value
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -116,9 +119,25 @@ def plain_run(tmp_path_factory, tiny_text):
             '_get_value',
             lambda self: [float(np.float32(v)) for v in plain(self)],
         )
-        runner, history = run(folder / 'tiny.py', folder / 'plain', False)
-        assert not runner.train_loop.step.captured
-        yield folder / 'plain', history
+        yield
+
+
+@pytest.fixture(scope='module')
+def plain_run(tmp_path_factory, tiny_text, rounded_rates):
+    """Folder and history of the plain way."""
+    folder = tmp_path_factory.mktemp('plain')
+    (folder / 'tiny.py').write_text(tiny_text)
+    runner, history = run(folder / 'tiny.py', folder / 'plain', False)
+    assert not runner.train_loop.step.captured
+    return folder / 'plain', history
+
+
+@pytest.fixture(scope='module')
+def plain_epoch(tmp_path_factory, tiny_text, rounded_rates):
+    """Runner and history of one epoch of the plain way."""
+    folder = tmp_path_factory.mktemp('epoch')
+    (folder / 'tiny.py').write_text(tiny_text)
+    return run(folder / 'tiny.py', folder / 'plain', False, more_options=SHORT)
 
 
 @pytest.mark.parametrize('frozen', [False, True])
@@ -202,6 +221,205 @@ def test_what_cannot_be_captured_is_named(tiny_config, tmp_path):
     place = r'not captured: _local_scalar_dense waits .*test_captured_step\.py, line \d+, in compute'
     assert re.search(place, said)
     assert said.count('not captured') == 1
+
+
+class BreaksOff:
+    """A capture that fails in the middle of the step, and at its end for that."""
+
+    def __init__(self, body):
+        step = body.func.__self__
+        wrapper = step._wrapper
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(wrapper, 'step', self.fail)
+                body()
+        finally:
+            raise RuntimeError('CUDA error: operation failed due to a previous error during capture')
+
+    def fail(self, **kwargs):
+        raise RuntimeError('CUDA error: operation not permitted when stream is capturing\nmore')
+
+
+class Frozen:
+    """Goes by numbers as they were when it was captured."""
+
+    def __init__(self, body):
+        self.body, self.numbers = body, self.of(body.func.__self__)
+        self.before = [number.clone() for number in self.numbers]
+
+    def replay(self):
+        torch._foreach_copy_(self.numbers, self.before)
+        self.body()
+
+
+class FrozenRates(Frozen):
+    @staticmethod
+    def of(step):
+        return step._rates
+
+
+class FrozenDecay(Frozen):
+    @staticmethod
+    def of(step):
+        return [average.decay_now for average in step._averages]
+
+
+class OtherBatch:
+    """Reads other memory than the batch's."""
+
+    def __init__(self, body):
+        self.body, self.buffers = body, {name: tensor.clone() for name, tensor in body.args[0].items()}
+        self.buffers['inputs'].fill_(0)
+
+    def replay(self):
+        self.body.func(self.buffers)
+
+
+class FailsLater(OtherBatch):
+    def replay(self):
+        raise RuntimeError('no memory for the graph')
+
+
+class DoesNothing:
+    def __init__(self, body):
+        pass
+
+    def replay(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ('graph', 'words'),
+    [
+        (BreaksOff, r'operation not permitted when stream is capturing \(.*line \d+, in fail\)'),
+        (FrozenRates, 'a replay moves the weights otherwise'),
+        (FrozenDecay, 'a replay moves the average otherwise'),
+        (OtherBatch, 'a replay gives another'),
+        (FailsLater, r'no memory for the graph \(.*in replay\)'),
+        (DoesNothing, 'a replay moves the weights otherwise'),
+    ],
+)
+def test_a_graph_that_fails_or_does_otherwise_is_not_used(
+    tiny_config, tmp_path, monkeypatch, plain_epoch, graph, words
+):
+    """And training is what it would have been without."""
+    plain, expected = plain_epoch
+    monkeypatch.setattr(captured_step, 'PlainCall', graph)
+    runner, found = run(tiny_config, tmp_path / 'run', 'emulate', more_options=SHORT)
+    assert_alike(found, expected, 1e-4)
+    [line] = [line for line in next(runner_log(runner)).splitlines() if 'not captured' in line]
+    assert re.search(words, line)
+    for ours, theirs in zip(runner.model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_first_step_that_fails_goes_mmengines_way(tiny_config, tmp_path, monkeypatch, plain_epoch):
+    plain, expected = plain_epoch
+    move = RampedEMA.move
+
+    def fail(average, model):  # after the weights have moved
+        if average.decay_now is not None:
+            raise RuntimeError('no kernel image is available')
+        move(average, model)
+
+    monkeypatch.setattr(RampedEMA, 'move', fail)
+    runner, found = run(tiny_config, tmp_path / 'run', 'emulate', more_options=SHORT)
+    assert_alike(found, expected, 1e-5)
+    assert len(found['train/grad_norm']) == 5
+    [line] = [line for line in next(runner_log(runner)).splitlines() if 'not captured' in line]
+    assert 'no kernel image is available' in line
+    ours, theirs = (
+        next(h for h in r.hooks if hasattr(h, 'ema_model')).ema_model.state_dict() for r in (runner, plain)
+    )
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize('frozen', [False, True])
+def test_half_precision_is_the_same(tiny_config, tmp_path, monkeypatch, rounded_rates, frozen):
+    """Where weights are cast all at once."""
+    _, expected = run(tiny_config, tmp_path / 'plain', False, more_options=SHORT, amp='bf16')
+    if frozen:
+        monkeypatch.setattr(captured_step, 'PlainCall', RecordedGraph)
+    runner, found = run(tiny_config, tmp_path / 'run', 'emulate', more_options=SHORT, amp='bf16')
+    step = runner.train_loop.step
+    assert 'not captured' not in next(runner_log(runner))
+    assert_alike(found, expected, 1e-4)
+    names = step._halves.found()
+    assert 'backbone.stages.0.conv_in.weight' in names
+    assert not any('differential' in name for name in names)  # they are mixed in full precision
+
+
+def test_a_scaler_of_gradients_is_part_of_the_graph(tiny_config, tmp_path, monkeypatch, rounded_rates):
+    """With a scale so large that gradients are infinite in every third step or so, which is left out."""
+    scaler = {'init_scale': 2.0**127, 'growth_interval': 2}
+    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
+    monkeypatch.setattr(amp_optimizer_wrapper, 'GradScaler', partial(torch.amp.GradScaler, 'cpu'))
+    options = {
+        'train_cfg.max_epochs': 2,
+        'optim_wrapper.type': 'AmpOptimWrapper',
+        'optim_wrapper.dtype': 'bfloat16',
+        'optim_wrapper.loss_scale': scaler,
+    }
+    plain, expected = run(tiny_config, tmp_path / 'plain', False, more_options=options)
+    monkeypatch.setattr(captured_step, 'PlainCall', RecordedGraph)
+    runner, found = run(tiny_config, tmp_path / 'run', 'emulate', more_options=options)
+    assert 'not captured' not in next(runner_log(runner))
+    assert_alike(found, expected, 1e-4)
+    ours, theirs = (r.optim_wrapper for r in (runner, plain))
+    assert ours.loss_scaler.get_scale() == theirs.loss_scaler.get_scale() < 2.0**127
+    steps = [next(iter(w.optimizer.state.values()))['step'].item() for w in (ours, theirs)]
+    assert steps[0] == steps[1] < 10
+
+
+class Counts(SoftIoULoss):
+    """Goes by the number of steps, which Python counts."""
+
+    steps = 0
+
+    def compute(self, logits, target, valid):
+        self.steps += 1
+        return super().compute(logits, target, valid) / self.steps
+
+
+MODELS.register_module(module=Counts, force=True)
+
+
+def test_a_module_that_counts_steps_is_named(tiny_config, tmp_path):
+    options = {
+        **SHORT,
+        'model.decode_head.deep_supervision': False,
+        'model.decode_head.loss_weights': None,
+        'model.decode_head.loss_decode': {'_delete_': True, 'type': 'Counts'},
+    }
+    runner, _ = run(tiny_config, tmp_path / 'run', 'emulate', more_options=options)
+    said = next(runner_log(runner))
+    assert re.search(
+        r'not captured: decode_head\.loss_decode\.steps changes from step to step \(\d, \d\)', said
+    )
+
+
+def test_images_that_do_not_fit_on_the_device_stay_with_the_loader(
+    tiny_config, tmp_path, monkeypatch, plain_epoch
+):
+    def fail(cache, drawn):
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB.')
+
+    _, expected = plain_epoch
+    monkeypatch.setattr(DeviceCache, 'batch', fail)
+    options = {**SHORT, 'device_cache': True}
+    runner, found = run(tiny_config, tmp_path / 'run', 'emulate', more_options=options)
+    assert_alike(found, expected, 1e-4)
+    assert 'not kept on cpu: CUDA out of memory. Tried to allocate 2.00 GiB.' in next(runner_log(runner))
+
+
+def test_what_a_card_does_to_a_run_is_one_line():
+    error = translate(torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB.\nmore'))
+    assert 'train_dataloader.batch_size=4' in str(error)
+    error = translate(RuntimeError('CUDA error: an illegal memory access was encountered\nmore'))
+    assert 'capture_step=False device_cache=False' in str(error)
+    assert '\n' not in str(error)
+    assert translate(RuntimeError('something else')) is None
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from mmcv.cnn.bricks import DropPath
 from torch.utils.flop_counter import FlopCounterMode
 
 from madnet.models import switch_to_deploy
@@ -53,7 +54,10 @@ def test_differential_conv_costs_one_convolution():
     conv = DifferentialConv(4)
     with FlopCounterMode(display=False) as counter:
         conv(torch.zeros(1, 4, 10, 10))
-    assert counter.get_total_flops() == 2 * 10 * 10 * 9 * 4 * 4
+    of_convolutions = counter.get_flop_counts()['Global'][torch.ops.aten.convolution]
+    assert of_convolutions == 2 * 10 * 10 * 9 * 4 * 4
+    mixing = 2 * 4 * 4 * 24 * 9 + 2 * 4 * 4  # whatever the size of the map
+    assert counter.get_total_flops() == of_convolutions + mixing
 
 
 def test_deploy_is_exact_and_leaves_a_plain_convolution():
@@ -168,11 +172,29 @@ def test_shift_is_nothing_on_one_window():
 
 def test_drop_path_works_on_whole_samples():
     torch.manual_seed(0)
-    block = MemA2MBlock(8, drop_path=0.5).train()
-    x = torch.randn(64, 4, 4, 8)
-    unchanged = (block(x) == x).flatten(1).all(dim=1)
+    module = MemA2M(8, 8, depth=2, drop_path=0.5).train()
+    module.blocks[0].forward = lambda x, keep: x
+    seen = []
+    module.blocks[1].register_forward_hook(lambda block, given, found: seen.append((given[0], found)))
+    module(torch.randn(64, 8, 4, 4))
+    [(x, found)] = seen
+    unchanged = (found == x).flatten(1).all(dim=1)
     # Both branches dropped with probability 1/4.
     assert 5 <= unchanged.sum() <= 30
+
+
+def test_drop_path_draws_what_mmcvs_would():
+    """Numbers and order: block by block, attention before MLP."""
+    module = MemA2M(4, 4, drop_path=0.3).train()
+    x = torch.ones(5, 3, 3, 4)
+    torch.manual_seed(1)
+    drawn = module._drawn(x)
+    torch.manual_seed(1)
+    assert drawn[0] is None
+    for k, factors in enumerate(drawn[1:], start=1):
+        for factor in factors:
+            expected = DropPath(0.3 * k / 3).train()(torch.ones(5, 1, 1, 1))
+            torch.testing.assert_close(factor, expected)
 
 
 def test_mema2m_has_a_bank_for_every_block_and_narrow_forms():

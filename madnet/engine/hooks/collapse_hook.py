@@ -1,5 +1,7 @@
 """A warning when a network has stopped finding anything."""
 
+from collections import defaultdict
+
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -49,7 +51,7 @@ class CollapseHook(Hook):
         self.after = after
         self._row: list[str] = []
         self._warned: set[str] = set()
-        self._peaks: dict[str, Tensor] = {}
+        self._peaks: dict[str, list[Tensor]] = defaultdict(list)
         self._black_epochs: dict[str, int] = {}
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
@@ -63,14 +65,16 @@ class CollapseHook(Hook):
             self._warn_once(runner, advice, f'{len(self._row)} validations in a row, to epoch {runner.epoch}')
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
-        """Keep the highest logit of each map, on the device."""
+        """Keep the highest logit of each map, on the device; of a hundred steps one remains."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for name, peak in getattr(getattr(model, 'decode_head', None), 'peaks', {}).items():
-            self._peaks[name] = torch.maximum(self._peaks.get(name, peak), peak)
+            self._peaks[name].append(peak)
+            if len(self._peaks[name]) == 100:
+                self._peaks[name] = [torch.stack(self._peaks[name]).amax()]
 
     def after_train_epoch(self, runner) -> None:
         """Look for maps that were black in all of the epoch."""
-        peaks = {name: peak.item() for name, peak in self._peaks.items()}
+        peaks = {name: torch.stack(seen).amax().item() for name, seen in self._peaks.items()}
         self._peaks.clear()
         if runner.epoch < self.after:  # counted from 0 here, from 1 in words
             return

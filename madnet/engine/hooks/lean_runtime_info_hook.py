@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from mmengine.logging import HistoryBuffer
@@ -80,14 +81,21 @@ class LeanRuntimeInfoHook(RuntimeInfoHook):
         numbers = iter(torch.stack([t.reshape(()).float() for t in tensors]).tolist() if tensors else ())
         hub = runner.message_hub
         for name, values in self._waiting.items():
-            for value in values:
-                hub.update_scalar(name, next(numbers) if isinstance(value, torch.Tensor) else value)
+            read = [next(numbers) if isinstance(value, torch.Tensor) else value for value in values]
+            hub.update_scalar(name, read[0])
+            # the rest at once: mmengine copies all of the history for each number
+            buffer = hub.log_scalars[name]
+            history, counts = buffer.data
+            more = np.ones(len(read) - 1, counts.dtype)
+            hub.log_scalars[name] = HistoryBuffer(
+                np.append(history, read[1:]), np.append(counts, more), buffer.max_length
+            )
         self._waiting.clear()
         for name, buffer in hub.log_scalars.items():
-            values, counts = buffer.data
-            if len(values) > self.keep:
+            history, counts = buffer.data
+            if len(history) > self.keep:
                 hub.log_scalars[name] = HistoryBuffer(
-                    values[-self.keep :], counts[-self.keep :], buffer.max_length
+                    history[-self.keep :], counts[-self.keep :], buffer.max_length
                 )
 
 

@@ -101,7 +101,7 @@ class NonFiniteHook(Hook):
         loss = (outputs or {}).get('loss')
         if not isinstance(loss, Tensor):
             return
-        norm = outputs['grad_norm'] if self._norm_comes else self._norm
+        norm = outputs.get('grad_norm') if self._norm_comes else self._norm
         step = _Step(runner.iter, _names(data_batch), loss.detach().reshape(()), norm)
         self._waiting.append(step)
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)

@@ -21,6 +21,7 @@ class RampedEMA(BaseAveragedModel):
         moved_by_step: Whether :meth:`count_step` and :meth:`move` are called instead of
             :meth:`update_parameters`, which then does nothing: by a training step that is captured, in which
             the decay has to be a tensor.
+        decay_now: That tensor, ().
     """
 
     def __init__(self, model, decay: float = 0.99, **kwargs):
@@ -29,7 +30,7 @@ class RampedEMA(BaseAveragedModel):
         self.decay = decay
         self._pairs: tuple | None = None
         self.moved_by_step = False
-        self._decay_now: torch.Tensor | None = None
+        self.decay_now: torch.Tensor | None = None
         self._first = False
 
     def update_parameters(self, model) -> None:
@@ -52,10 +53,10 @@ class RampedEMA(BaseAveragedModel):
         steps = int(self.steps)
         self._first = steps == 0
         decay = 0.0 if self._first else self._decay_after(steps)
-        if self._decay_now is None:
-            self._decay_now = torch.tensor(decay, device=next(self.module.parameters()).device)
+        if self.decay_now is None:
+            self.decay_now = torch.tensor(decay, device=next(self.module.parameters()).device)
         else:
-            self._decay_now.fill_(decay)
+            self.decay_now.fill_(decay)
         self.steps += 1
 
     @torch.no_grad()
@@ -63,7 +64,7 @@ class RampedEMA(BaseAveragedModel):
         """One step with that decay d: average ← weights + d · (average − weights)."""
         averaged, sources = self._tensors(model)
         torch._foreach_sub_(averaged, sources)
-        torch._foreach_mul_(averaged, self._decay_now)
+        torch._foreach_mul_(averaged, self.decay_now)
         torch._foreach_add_(averaged, sources)
         if self._first:  # counters, which are copied once and never averaged
             for ours, theirs in zip(self.module.buffers(), model.buffers(), strict=True):

@@ -1,19 +1,36 @@
 """The blocks of MAD-Net (IEEE document 10777476): AdaDCM of the encoder, MemA²M of the bottleneck."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
-from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
 from madnet.models.layers.conv_blocks import ConvBNReLU
 from madnet.models.layers.foldable import Foldable
 from madnet.models.layers.padding import pad_reflect
+from madnet.models.layers.precision import full_precision
 
 # Each border cell of the 3×3 kernel (flat, row by row) and the one before it on a clockwise walk around the
 # centre.
 _PRECEDING_CELL = (3, 0, 1, 6, 4, 2, 7, 8, 5)
 
 _BRANCHES = ('horizontal', 'vertical', 'angular', 'plain')
+# The branch of each of the 3 + 3 + 9 + 9 weights that a kernel is made of.
+_BRANCH_OF = (*(0, 0, 0), *(1, 1, 1), *[2] * 9, *[3] * 9)
+
+
+def _spread() -> Tensor:
+    """What each of those weights adds to each cell of a 3×3 kernel, (24, 9)."""
+    cells = torch.eye(9).view(9, 3, 3)
+    column, row = cells[::3], cells[:3]
+    parts = (
+        column - column.flip(2),
+        row - row.flip(1),
+        (torch.eye(9) - torch.eye(9)[list(_PRECEDING_CELL)].T),
+        torch.eye(9),
+    )
+    return torch.cat([part.reshape(-1, 9) for part in parts])
 
 
 class DifferentialConv(Foldable):
@@ -39,8 +56,9 @@ class DifferentialConv(Foldable):
         if deploy:
             self.fused = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
             return
-        # a buffer, so that it is on the device: a list would be copied there in every step
-        self.register_buffer('preceding_cell', torch.tensor(_PRECEDING_CELL), persistent=False)
+        # buffers, so that they are on the device: lists would be copied there in every step
+        self.register_buffer('branch', torch.tensor(_BRANCH_OF), persistent=False)
+        self.register_buffer('spread', _spread(), persistent=False)
         self.gamma = nn.ParameterDict({name: nn.Parameter(torch.ones(1)) for name in _BRANCHES})
         for gamma in self.gamma.values():
             gamma._no_weight_decay = True
@@ -50,23 +68,16 @@ class DifferentialConv(Foldable):
         self.angular = nn.Conv2d(channels, channels, kernel_size=3)
         self.plain = nn.Conv2d(channels, channels, kernel_size=3)
 
-    def branch_kernels(self) -> dict[str, Tensor]:
-        """The unscaled 3×3 kernel of every branch, each (C_out, C_in, 3, 3)."""
-        column, row, cells = self.horizontal.weight, self.vertical.weight, self.angular.weight
-        preceding = cells.flatten(2).index_select(2, self.preceding_cell).view_as(cells)
-        return {
-            'horizontal': torch.stack([column, torch.zeros_like(column), -column], dim=-1),
-            'vertical': torch.stack([row, torch.zeros_like(row), -row], dim=-2),
-            'angular': cells - preceding,
-            'plain': self.plain.weight,
-        }
-
     def fused_kernel(self) -> tuple[Tensor, Tensor]:
         """Kernel (C_out, C_in, 3, 3) and bias (C_out,) that the branches amount to, differentiable."""
-        kernels = self.branch_kernels()
-        weight = sum(self.gamma[name] * kernels[name] for name in _BRANCHES)
-        bias = sum(self.gamma[name] * getattr(self, name).bias for name in _BRANCHES)
-        return weight, bias
+        branches = [getattr(self, name) for name in _BRANCHES]
+        gamma = torch.cat([self.gamma[name] for name in _BRANCHES])
+        # one product instead of a dozen small operators for each branch
+        weights = torch.cat([branch.weight.flatten(2) for branch in branches], dim=2)
+        with full_precision(weights):
+            weight = (weights * gamma.index_select(0, self.branch)) @ self.spread
+            bias = torch.stack([branch.bias for branch in branches], dim=1) @ gamma
+        return weight.unflatten(2, (3, 3)), bias
 
     def forward(self, x: Tensor) -> Tensor:
         if self.deployed:
@@ -160,7 +171,7 @@ class MemoryAttention(nn.Module):
         """
         mean = windows.mean(dim=1) if valid is None else windows.sum(dim=1) / valid
         address = torch.softmax(self.reduce(mean) @ self.bank * self.scale, dim=-1)
-        gate = torch.sigmoid(self.expand(address @ self.bank.t()))
+        gate = torch.sigmoid(self.expand(F.linear(address, self.bank)))
         return self.proj(windows * gate.unsqueeze(1))
 
 
@@ -206,13 +217,10 @@ class MemA2MBlock(nn.Module):
         channels: C of the map.
         window: Side of a window, in pixels of the map.
         shift: Cyclic shift of the windows, in pixels, without mask.
-        drop_path: Probability in 0–1 that a branch is left out for a sample in training.
         slots: Columns of the memory bank.
     """
 
-    def __init__(
-        self, channels: int, window: int = 16, shift: int = 0, drop_path: float = 0.0, slots: int = 128
-    ):
+    def __init__(self, channels: int, window: int = 16, shift: int = 0, slots: int = 128):
         super().__init__()
         self.window = window
         self.shift = shift
@@ -220,12 +228,19 @@ class MemA2MBlock(nn.Module):
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = MLP(channels, 2 * channels)
         self.attention = MemoryAttention(channels, slots)
-        self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, H, W, C), channels last → map (B, H, W, C)."""
-        x = x + self.drop_path(self._attend(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Map (B, H, W, C), channels last → map (B, H, W, C).
+
+        Args:
+            x: The map.
+            keep: Factors of the two branches for each sample, (2, B, 1, 1, 1), 0 for one that is left out;
+                None: both are added as they are.
+        """
+        attended = self._attend(self.norm1(x))
+        x = x + attended if keep is None else torch.addcmul(x, attended, keep[0])
+        mixed = self.mlp(self.norm2(x))
+        return x + mixed if keep is None else torch.addcmul(x, mixed, keep[1])
 
     def _attend(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]
@@ -282,20 +297,25 @@ class MemA2M(nn.Module):
         slots: int = 128,
     ):
         super().__init__()
+        self.drop_path = drop_path if depth > 1 else 0.0
         self.stem = ConvBNReLU(in_channels, out_channels)
-        self.blocks = nn.Sequential(
-            *(
-                MemA2MBlock(
-                    out_channels,
-                    window=window,
-                    shift=window // 2 if i % 2 else 0,
-                    drop_path=drop_path * i / max(1, depth - 1),
-                    slots=slots,
-                )
-                for i in range(depth)
-            )
+        self.blocks = nn.ModuleList(
+            MemA2MBlock(out_channels, window=window, shift=window // 2 if i % 2 else 0, slots=slots)
+            for i in range(depth)
         )
+        left_out = torch.linspace(0, drop_path, depth) if depth > 1 else torch.zeros(depth)
+        self.register_buffer('left_out', left_out, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x).permute(0, 2, 3, 1).contiguous()
-        return self.blocks(x).permute(0, 3, 1, 2).contiguous()
+        keep = self._drawn(x) if self.training and self.drop_path else [None] * len(self.blocks)
+        for block, factors in zip(self.blocks, keep, strict=True):
+            x = block(x, factors)
+        return x.permute(0, 3, 1, 2).contiguous()
+
+    def _drawn(self, x: Tensor) -> Sequence[Tensor | None]:
+        """Drop path (Huang et al., ECCV 2016): 0 or 1 / (1 − p) for each block, both of its branches and each
+        sample, (2, B, 1, 1, 1) a block, drawn at once."""
+        p = self.left_out[1:].view(-1, 1, 1, 1, 1, 1)  # nothing is drawn for the first, whose p is 0
+        drawn = torch.rand(len(p), 2, len(x), 1, 1, 1, device=x.device)
+        return [None, *((drawn >= p) / (1 - p)).to(x.dtype)]

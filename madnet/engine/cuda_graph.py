@@ -1,0 +1,54 @@
+"""Something that can be called again without Python: a CUDA graph, or what stands for one."""
+
+import gc
+from collections.abc import Callable
+from contextlib import suppress
+
+import torch
+
+
+class PlainCall:
+    """Stands in a graph's place: calls the function."""
+
+    def __init__(self, body: Callable[[], None]):
+        self.replay = body
+
+
+class CUDAGraph:
+    """A function's work on the device, captured.
+
+    Where that fails, the current stream, the generator and the collector of garbage are as they were; tensors
+    that the function made hold nothing.
+
+    Args:
+        body: To be captured; it is not carried out.
+    """
+
+    #: Graphs are replayed one after the other and leave nothing in their memory, so they share it.
+    _pool = None
+
+    def __init__(self, body: Callable[[], None]):
+        self._graph = torch.cuda.CUDAGraph()
+        CUDAGraph._pool = CUDAGraph._pool or torch.cuda.graph_pool_handle()
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        before = generator.clone_state()
+        collects = gc.isenabled()
+        gc.collect()
+        gc.disable()  # what is freed in the middle may have to wait for the device
+        try:
+            # the outer one: where the end of a capture fails, torch does not leave its stream
+            with (
+                torch.cuda.stream(torch.cuda.current_stream()),
+                # other threads, such as the one that pins batches, go on using the device
+                torch.cuda.graph(self._graph, pool=self._pool, capture_error_mode='thread_local'),
+            ):
+                body()
+        except BaseException:
+            with suppress(RuntimeError):
+                # the one that has begun to be captured refuses to be used otherwise
+                generator.graphsafe_set_state(before)
+            raise
+        finally:
+            if collects:
+                gc.enable()
+        self.replay = self._graph.replay
