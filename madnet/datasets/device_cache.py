@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.synthetic import SyntheticSIRSTDataset
 from madnet.datasets.transforms.batched import Drawn, SampleBatch, apply_batch, draw, works_on_batches
 from madnet.datasets.transforms.formatting import PackSIRSTInputs
+from madnet.datasets.transforms.maximum_scale import ScaleToMaximum
 from madnet.datasets.transforms.native_scale import RandomTargetCrop
 from madnet.datasets.transforms.sample_transform import DrawnTransform
 from madnet.datasets.wrappers import inner_datasets
@@ -26,6 +28,7 @@ _SHARE = 0.5
 class _Part:
     """What a data set's samples are drawn by, in a loading process."""
 
+    dataset: TargetDataset
     first: int
     steps: Sequence[Any]
     labels: list[np.ndarray]
@@ -34,6 +37,7 @@ class _Part:
     def __call__(self, index: int) -> dict:
         """The sample's number among all, and what its transforms drew, by ``<place of the step>.<name>``."""
         sample = {**self.infos[index], 'gt_seg_map': self.labels[index], 'seg_fields': ['gt_seg_map']}
+        sample['epoch'] = self.dataset.epoch
         drawn = {'index': self.first + index, 'img_path': sample.get('img_path', '?')}
         for k, step in enumerate(self.steps):
             numbers = draw(step, sample)
@@ -75,7 +79,7 @@ class DeviceCache:
                 {k: v for k, v in s.items() if k not in ('img', 'gt_mask', 'gt_seg_map')} for s in samples
             ]
             labels = [sample['gt_seg_map'] for sample in samples]
-            self._parts.append(_Part(len(images), self.steps, labels, infos))
+            self._parts.append(_Part(dataset, len(images), self.steps, labels, infos))
             images += [sample['img'] for sample in samples]
             masks += [sample['gt_mask'] for sample in samples]
         self.base_size = infos[0].get('base_size')
@@ -83,14 +87,18 @@ class DeviceCache:
         self.size = torch.from_numpy(sizes).to(device)
         self.images = _canvas([image.transpose(2, 0, 1) for image in images], sizes.max(axis=0)).to(device)
         self.masks = _canvas(masks, sizes.max(axis=0)).to(device)
-        some = _collated([self._parts[0](index) for index in range(min(2, len(infos)))])['drawn']
+        several = (
+            isinstance(step, RandomTargetCrop) and not isinstance(step.size, int) for step in self.steps
+        )
+        self._collate = partial(_collated, shapes=[f'{k}.size' for k, has in enumerate(several) if has])
+        some = self._collate([self._parts[0](index) for index in range(min(2, len(infos)))])['drawn']
         self.batch({name: value.to(device) for name, value in some.items()})
 
     def take_over(self) -> None:
         """Let the loader's data sets draw only, from now on."""
         for dataset, part in zip(inner_datasets(self._loader.dataset), self._parts, strict=True):
             dataset.prepare_data = part
-        self._loader.collate_fn = _collated
+        self._loader.collate_fn = self._collate
         self._loader.pin_memory = self.images.is_cuda
 
     @property
@@ -143,8 +151,6 @@ def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
         for step in steps:
             if not works_on_batches(step):
                 return f'{type(step).__name__} has no form for batches.'
-            if isinstance(step, RandomTargetCrop) and not isinstance(step.size, int):
-                return f'the crops of {type(step).__name__} have several sizes, {step.size}.'
         if not steps or not isinstance(dataset.pipeline.transforms[-1], PackSIRSTInputs):
             return 'the pipeline does not crop, or does not end with PackSIRSTInputs.'
         pipelines.add(repr(steps))
@@ -163,9 +169,15 @@ def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
 
 
 def _split(dataset: TargetDataset) -> tuple[list, list]:
-    """The steps of a pipeline that load, and those that augment, without the last one, which packs."""
+    """The steps of a pipeline that give the same for an image each time, and those that augment, without the
+    last one, which packs."""
     steps = list(dataset.pipeline.transforms)
-    first = next((k for k, s in enumerate(steps) if isinstance(s, DrawnTransform | RandomFlip)), len(steps))
+    have_batches = [isinstance(step, DrawnTransform | RandomFlip) for step in steps]
+    draw = [
+        has and not isinstance(step, ScaleToMaximum) for step, has in zip(steps, have_batches, strict=True)
+    ]
+    before = steps[: draw.index(True)] if any(draw) else steps
+    first = max((k + 1 for k in range(len(before)) if not have_batches[k]), default=0)
     return steps[:first], steps[first:-1]
 
 
@@ -189,6 +201,11 @@ def _canvas(maps: list[np.ndarray], size: np.ndarray) -> Tensor:
     return torch.from_numpy(canvas)
 
 
-def _collated(samples: list[dict]) -> dict:
+def _collated(samples: list[dict], shapes: Sequence[str]) -> dict:
+    """A batch of what was drawn; ``shapes`` names numbers, alike in a batch, on which the sizes of maps
+    depend: n is told as (B, n), as a graph may go by shapes, not by values."""
     paths = [sample.pop('img_path') for sample in samples]
-    return {'drawn': default_collate(samples), 'img_path': paths}
+    drawn = default_collate(samples)
+    for name in shapes:
+        drawn[name] = torch.zeros(len(samples), int(drawn[name][0]), dtype=torch.bool)
+    return {'drawn': drawn, 'img_path': paths}

@@ -7,11 +7,9 @@ from mmseg.datasets.transforms import RandomFlip  # noqa: F401  (registers)
 from mmseg.registry import TRANSFORMS
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import default_collate
 
 import madnet  # noqa: F401
-from madnet.datasets import SyntheticSIRSTDataset
-from madnet.datasets.device_cache import why_not_cached
 from madnet.datasets.seeding import seeded
 from madnet.datasets.transforms import batched
 from madnet.datasets.transforms.batched import SampleBatch, apply_batch, draw, works_on_batches
@@ -248,13 +246,3 @@ def test_what_has_no_form_for_batches_is_told():
     assert not works_on_batches(step)
     with pytest.raises(NotImplementedError, match='PhotoMetricDistortion has no form for batches'):
         batched.apply_batch(step, None, {})
-
-
-def test_crops_of_several_sizes_stay_with_the_loader():
-    def reason(size):
-        pipeline = [{'type': 'RandomTargetCrop', 'size': size}, {'type': 'PackSIRSTInputs'}]
-        dataset = SyntheticSIRSTDataset(length=2, size=64, split='train', pipeline=pipeline)
-        return why_not_cached(DataLoader(dataset), torch.device('cpu'))
-
-    assert reason(48) is None
-    assert reason([48, 32]) == 'the crops of RandomTargetCrop have several sizes, [48, 32].'

@@ -88,7 +88,7 @@ def apply_batch(step: Any, batch: SampleBatch, drawn: Drawn) -> None:
     Args:
         step: The transform.
         batch: Samples, of one size except before the first crop.
-        drawn: What it has drawn for them, (B, …) each.
+        drawn: What it has drawn for them, (B, …) each; a size that comes to one of several, n, as (B, n).
     """
     raise NotImplementedError(f'{type(step).__name__} has no form for batches')
 
@@ -161,15 +161,16 @@ def _(step: RandomRot90, batch: SampleBatch, drawn: Drawn) -> None:
 
 @apply_batch.register
 def _(step: RandomTargetCrop, batch: SampleBatch, drawn: Drawn) -> None:
-    longest = max(1, round(step.size / step.zoom[0]))
+    size = step.size if isinstance(step.size, int) else drawn['size'].shape[1]
+    longest = max(1, round(size / step.zoom[0]))
     places = [
         reflected(drawn[start][:, None] + _count(longest, batch.image), batch.size[:, axis, None])
         for axis, start in enumerate(('top', 'left'))
     ]
     _take_all(batch, *places)
-    if step.zoom[0] != step.zoom[1] or longest != step.size:
-        _zoom(batch, drawn['side'], step.size)
-    _resize_to(batch, step.size, step.size)
+    if step.zoom[0] != step.zoom[1] or longest != size:
+        _zoom(batch, drawn['side'], size)
+    _resize_to(batch, size, size)
 
 
 def _zoom(batch: SampleBatch, side: Tensor, size: int) -> None:
