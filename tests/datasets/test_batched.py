@@ -14,7 +14,7 @@ from madnet.datasets.seeding import seeded
 from madnet.datasets.transforms import batched
 from madnet.datasets.transforms.batched import SampleBatch, apply_batch, draw, works_on_batches
 from madnet.datasets.transforms.sample_transform import DrawnTransform
-from madnet.engine.captured_step import _Watched
+from madnet.engine.step_checks import Watched
 
 #: Name → (transforms, tolerance in grey levels of uint8 images, share of pixels that may differ by it):
 #: OpenCV and Pillow scale and blur with fixed-point weights.
@@ -199,7 +199,7 @@ def test_no_number_is_read_from_a_tensor():
         sample['base_size'] = (64, 64)
     for cfgs, _, _ in CASES.values():
         steps = [TRANSFORMS.build(cfg) for cfg in cfgs]
-        with _Watched() as watched:
+        with Watched() as watched:
             on_the_device(steps, samples, [(1, 2, k) for k in range(4)])
         assert watched.found is None, cfgs
 
