@@ -24,6 +24,9 @@ _INTRODUCTION = """\
 *Made by `python docs/build/zoo.py` from `configs/<network>/metafile.yaml`; edit those, not this page.
 [add_a_network.md](add_a_network.md) adds a row.*
 
+Whoever uses a network may cite its paper: [CITATION.cff](../CITATION.cff) has one reference for each, whose
+note names the folder of its configs.
+
 ## Networks
 
 A config without an ending is the recipe common to all, `_published` the authors' recipe and form,
