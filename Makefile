@@ -9,7 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test docs lint clean
+.PHONY: demo test docs lint types clean
 
 demo: $(STAMP)
 	$(PY) tools/train.py configs/madnet_synthetic.py --work-dir work_dirs/demo
@@ -28,6 +28,9 @@ docs: $(STAMP)
 lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+types: $(STAMP)
+	$(PY) -m mypy
 
 $(STAMP): requirements.txt pyproject.toml setup.py
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)

@@ -41,7 +41,7 @@ class CannotWrite(UserError):
 
 def what_to_do(number: int | None) -> str:
     """Advice on an ``OSError``'s ``errno``; empty where there is none."""
-    return _ADVICE.get(number, '')
+    return '' if number is None else _ADVICE.get(number, '')
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-_Item, _Value = TypeVar('_Item'), TypeVar('_Value')
+_Item = TypeVar('_Item')
+_Value = TypeVar('_Value')
 
 
 class InTurn:

@@ -53,10 +53,10 @@ def dog(image: np.ndarray, sigmas: tuple[float, float] = (1.0, 2.0)) -> np.ndarr
         (H, W) float64, ≥ 0, in grey levels.
     """
     grey = as_grey(image)
-    sigmas = _positive(sigmas, 'sigmas')
-    if len(sigmas) != 2 or sigmas[0] >= sigmas[1]:
-        raise UserError(f'sigmas={sigmas}: expected two, the smaller first')
-    narrow, wide = (_separable(grey, g, g) for g, _ in map(_gaussian, sigmas))
+    pair = _positive(sigmas, 'sigmas')
+    if len(pair) != 2 or pair[0] >= pair[1]:
+        raise UserError(f'sigmas={pair}: expected two, the smaller first')
+    narrow, wide = (_separable(grey, g, g) for g, _ in map(_gaussian, pair))
     return np.maximum(narrow - wide, 0)
 
 

@@ -62,7 +62,7 @@ def pstnn(
         residual = low + target - data
         dual += mu * residual
         mu *= 1.05
-        last, pixels = pixels, np.count_nonzero(target)
+        last, pixels = pixels, int(np.count_nonzero(target))
         if np.linalg.norm(residual) < tolerance * size or 0 < pixels == last:
             break
     return grid.join(target, reassembly)

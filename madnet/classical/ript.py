@@ -66,7 +66,7 @@ def ript(
             dual -= target
             dual /= _MU_DECAY
         mu /= _MU_DECAY
-        last, pixels = pixels, np.count_nonzero(target)
+        last, pixels = pixels, int(np.count_nonzero(target))
         residual = np.linalg.norm(rest - dual_mean - target)
         if residual < tolerance * size or pixels == last:
             break

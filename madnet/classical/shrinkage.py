@@ -21,7 +21,7 @@ def soft(values: np.ndarray, threshold: float) -> np.ndarray:
 
 def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
     """The rows of an array, in blocks that several element-wise steps find in the cache."""
-    rows = max(1, _BLOCK_VALUES * shape[0] // max(1, np.prod(shape)))
+    rows = max(1, _BLOCK_VALUES * shape[0] // max(1, int(np.prod(shape))))
     return (slice(start, start + rows) for start in range(0, shape[0], rows))
 
 

@@ -116,7 +116,7 @@ def _complete() -> None:
         module.add_options(command)
         for action in command._actions:
             if action.dest in _COMPLETIONS:
-                action.completer = _COMPLETIONS[action.dest]
+                setattr(action, 'completer', _COMPLETIONS[action.dest])  # noqa: B010 argcomplete looks for it
     argcomplete.autocomplete(parser)
 
 

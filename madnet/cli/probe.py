@@ -15,7 +15,7 @@ examples:
   %(prog)s pstnn --only contrast,size,empty --dataset synthetic
 
 what is changed (--only takes names with commas):
-  scr, contrast   targets of rising contrast, against the clutter around and in grey levels: the 50 % point
+  scr, contrast   targets of rising contrast, against the clutter around and in grey levels: the 50 %% point
   size            targets of 2 to 180 pixels
   shift           a target between the centres of two pixels
   two             two targets beside one another

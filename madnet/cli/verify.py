@@ -11,9 +11,9 @@ examples:
   %(prog)s madnet_nano --dataset nuaa
       weights that ship, against their own card; claims on one data set only
 
-Prints claimed, measured, their difference, the 95 % interval of what is measured (bootstrap over images), and
-the same under protocol "native". claims.json goes to --out; docs/build/claims.py makes docs/claims.md of such
-files.
+Prints claimed, measured, their difference, the 95 %% interval of what is measured (bootstrap over images),
+and the same under protocol "native". claims.json goes to --out; docs/build/claims.py makes docs/claims.md of
+such files.
 """
 
 

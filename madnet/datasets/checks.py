@@ -162,7 +162,8 @@ def say_what_is_skipped(where: str, pairs: Iterable[tuple[str, str | None]]) -> 
         pairs: Image file and mask file of *all* images of the folder.
     """
     used = {os.path.abspath(f) for pair in pairs for f in pair if f}
-    kinds, stems = Counter(), Counter()
+    kinds: Counter[str] = Counter()
+    stems: Counter[str] = Counter()
     used_stems = {os.path.splitext(f)[0] for f in used}
     for folder in sorted({os.path.dirname(f) for f in used}):
         for entry in os.scandir(folder):

@@ -259,7 +259,7 @@ def _shares_folders(layout: Layout) -> bool:
 
 def layouts_in_words() -> str:
     """The layouts that can be read, for messages and documents, in one line."""
-    seen = {}
+    seen: dict[str, Layout] = {}
     for layout in LAYOUTS:
         image = f'{layout.images}/X{layout.image_suffix}.png'.removeprefix('./')
         mask = f'{layout.masks}/X{layout.mask_suffixes[0]}.png'.removeprefix('./')

@@ -114,7 +114,7 @@ def split_of(lists: Mapping[str, Sequence[str]], split: str, group: int = 1) -> 
     elif split == 'train':
         ids = set(lists.get('train', trainval))
     else:
-        ids = cut_validation(trainval, group)[split == 'val']
+        ids = set(cut_validation(trainval, group)[split == 'val'])
     return tuple(sorted(ids))
 
 

@@ -65,11 +65,10 @@ def _ending(error: BaseException) -> tuple[str, int] | None:
         return 'interrupted', STOPPED
     if isinstance(error, TrainingStopped):
         return str(error), STOPPED
-    if not isinstance(error, (UserError, RunFailed)):
-        error = translate(error)
-    if isinstance(error, UserError):
-        return f'error: {message_of(error)}', USER_ERROR
-    return None if error is None else (f'failed: {error}', FAILED)
+    known = error if isinstance(error, (UserError, RunFailed)) else translate(error)
+    if isinstance(known, UserError):
+        return f'error: {message_of(known)}', USER_ERROR
+    return None if known is None else (f'failed: {known}', FAILED)
 
 
 def _interrupted(error: BaseException | None) -> bool:

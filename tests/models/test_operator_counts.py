@@ -45,13 +45,20 @@ class Counting(TorchDispatchMode):
         return out
 
 
-def _step(name, device, size=64, number=4, half=False):
+@pytest.fixture
+def data_set(make_set):
+    """A few images, whose mean and deviation the configs ask for."""
+    ids = [f'frame_{n}' for n in range(6)]
+    return make_set('frames', ids, lists={'img_idx/train.txt': ids[:4], 'img_idx/test.txt': ids[4:]})
+
+
+def _step(name, device, data_set, size=64, number=4, half=False):
     """Operators of preprocessing with the forward pass, and of the backward pass.
 
     Args:
         half: In bfloat16, with weights that are cast all at once, as the captured step does it.
     """
-    cfg = load_config(f'configs/{name}.py', dataset='NUDT-SIRST')
+    cfg = load_config(f'configs/{name}.py', dataset=str(data_set))
     model = MODELS.build(cfg.model).train().to(device, memory_format=torch.channels_last)
     samples = []
     for _ in range(number):
@@ -90,15 +97,15 @@ def _step(name, device, size=64, number=4, half=False):
         ('madnet/madnet_published', True, (355, 530)),
     ],
 )
-def test_operators_do_not_creep_up(name, half, most, data_root, monkeypatch, repository):
+def test_operators_do_not_creep_up(name, half, most, data_set, monkeypatch, repository):
     monkeypatch.chdir(repository)
-    for part, limit in zip(_step(name, 'cpu', half=half), most, strict=True):
+    for part, limit in zip(_step(name, 'cpu', data_set, half=half), most, strict=True):
         assert sum(part.number.values()) <= limit
 
 
-def test_the_number_of_images_does_not_count(data_root, monkeypatch, repository):
+def test_the_number_of_images_does_not_count(data_set, monkeypatch, repository):
     monkeypatch.chdir(repository)
-    few, many = (_step('madnet/madnet_nano', 'cpu', number=n)[0] for n in (2, 6))
+    few, many = (_step('madnet/madnet_nano', 'cpu', data_set, number=n)[0] for n in (2, 6))
     assert sum(few.number.values()) == sum(many.number.values())
 
 
@@ -110,9 +117,9 @@ def test_the_number_of_images_does_not_count(data_root, monkeypatch, repository)
         *('isnet/isnet', 'sctransnet/sctransnet'),
     ],
 )
-def test_nothing_comes_from_the_cpu(name, data_root, monkeypatch, repository):
+def test_nothing_comes_from_the_cpu(name, data_set, monkeypatch, repository):
     """On a device without values, where no number can be read either."""
     monkeypatch.chdir(repository)
-    forward, backward = _step(name, 'meta')
+    forward, backward = _step(name, 'meta', data_set)
     assert not forward.brought
     assert not backward.brought

@@ -35,7 +35,7 @@ def replace_steps(cfg: Config) -> None:
         UserError: A type that no pipeline holds; a change that is no dict, list or None.
     """
     lists = [steps for loader in LOADERS for part in sets_of(cfg, loader) for steps in pipelines(part)]
-    present = {step.type for steps in lists for step in steps if isinstance(step, dict)}
+    present = {step.type for steps in lists for step in steps if isinstance(step, ConfigDict)}
     for kind, change in (cfg.get('replace_steps') or {}).items():
         if kind not in present:
             raise UserError(
@@ -52,7 +52,7 @@ def replace_steps(cfg: Config) -> None:
 
 
 def _changed(step, kind: str, change: dict | list | None) -> list:
-    if not isinstance(step, dict) or step.type != kind:
+    if not isinstance(step, ConfigDict) or step.type != kind:
         return [step]
     if isinstance(change, dict):
         step.merge(change)
