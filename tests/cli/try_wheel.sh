@@ -12,11 +12,11 @@ say() { echo; echo "== $SECONDS s: $*"; "$@"; }
 say pip install --quiet "$wheel"
 say madnet doctor
 say madnet dataset synth --out frames --n 2 --seed 1
-say madnet predict tophat frames/*/images --out found          # without PyTorch
+say madnet predict tophat frames/images --out found          # without PyTorch
 if madnet train madnet_synthetic; then echo 'trained without PyTorch?'; exit 1; fi
 
 say pip install --quiet "$with_train"
-say madnet predict madnet_nano frames/*/images --out found_by_a_network
+say madnet predict madnet_nano frames/images --out found_by_a_network
 say madnet train madnet_synthetic --minutes 1 --work-dir run
 say madnet test madnet_synthetic run/best.pth --save-scores
 say madnet report run --out report
