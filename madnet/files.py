@@ -222,14 +222,22 @@ def read_text(path: str | os.PathLike, encoding: str = 'utf-8') -> str:
     return Path(path).read_text(encoding)
 
 
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict:
+    content = dict(pairs)
+    if len(content) < len(pairs):  # the last would win without a word
+        twice = next(key for key in content if sum(key == other for other, _ in pairs) > 1)
+        raise ValueError(f'{twice!r} twice in one object')
+    return content
+
+
 def read_json(path: str | os.PathLike) -> Any:
     """The content of a JSON file.
 
     Raises:
-        UserError: No such file, not readable, or no JSON.
+        UserError: No such file, not readable, no JSON, or a key twice in one object.
     """
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), object_pairs_hook=_keys_once)
     except OSError as e:
         raise UserError(f'{path}: cannot be read ({e.strerror or e}).') from None
     except (ValueError, RecursionError) as e:

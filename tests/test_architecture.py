@@ -19,6 +19,7 @@ FOUNDATION = {
     'lazy',
     'options',
     'overlap',
+    'plain_yaml',
     'progress',
     'requirements',
     'starting',

@@ -22,6 +22,7 @@ from madnet.engine.checkpoint import state_dict_of
 from madnet.engine.checkpoint_file import SCHEME, read_file, read_stream
 from madnet.errors import UserError, nearest
 from madnet.models.checkpoints.fitting import find_state
+from madnet.plain_yaml import read_yaml
 
 
 def _torch_load(file, map_location=None, weights_only=None) -> Any:
@@ -100,27 +101,6 @@ class PlainYamlHandler(BaseFileHandler):
 
     def dump_to_str(self, obj: Any, **kwargs) -> str:
         return yaml.dump(obj, **kwargs)
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Knows the tag of tuples, which mmengine's own files have."""
-
-
-_PlainLoader.add_constructor(
-    'tag:yaml.org,2002:python/tuple', lambda loader, node: tuple(loader.construct_sequence(node, deep=True))
-)
-
-
-def read_yaml(text) -> Any:
-    """YAML (text or an open file) as plain data.
-
-    Raises:
-        UserError: No YAML, or with tags that would build Python objects.
-    """
-    try:
-        return yaml.load(text, _PlainLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as e:
-        raise UserError(f'not readable as plain YAML ({e}).') from None
 
 
 def _load_class_weights(file, *args, **kwargs) -> Any:

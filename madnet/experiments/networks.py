@@ -4,11 +4,10 @@ import functools
 import os
 from pathlib import Path
 
-import yaml
-
 from madnet.classical.detectors import DETECTORS
 from madnet.config_files import config_folders, find_config_file
 from madnet.errors import UserError, nearest
+from madnet.plain_yaml import read_yaml
 
 #: Recipe → what the names of its config files end with, ``configs/acm/acm_published.py``.
 RECIPES = {'common': '', 'published': '_published', 'toolbox': '_toolbox'}
@@ -92,4 +91,4 @@ def label_of(network: str, config: str | os.PathLike | None = None) -> str:
 def read_metafile(folder: Path) -> dict:
     """The content of ``metafile.yaml`` in a network's folder of configs; {} where there is none."""
     path = folder / 'metafile.yaml'
-    return yaml.safe_load(path.read_text(encoding='utf-8')) if path.is_file() else {}
+    return read_yaml(path.read_text(encoding='utf-8')) if path.is_file() else {}

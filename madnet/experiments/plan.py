@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import yaml
-
 from madnet.classical.detectors import DETECTORS
 from madnet.config_files import find_config_file
 from madnet.datasets.sources import find_sources
 from madnet.errors import UserError, nearest
 from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
 from madnet.files import read_text
+from madnet.plain_yaml import read_yaml
 
 #: In place of a data set: the one that each config names itself, such as synthetic scenes.
 OWN = 'own'
@@ -334,12 +333,12 @@ def read_plan(path: str | os.PathLike | None = None, **given) -> Plan:
 
 def _read_file(path: Path) -> dict:
     try:
-        content = yaml.safe_load(read_text(path)) or {}
+        content = read_yaml(read_text(path)) or {}
     except FileNotFoundError:
         hint = nearest(str(path), (str(p) for p in path.parent.glob('*.yaml')))
         raise UserError(f'{path}: no such file.{hint}') from None
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as e:
-        raise UserError(f'{path}: not readable as YAML: {e}') from None
+    except (OSError, UnicodeDecodeError, UserError) as e:
+        raise UserError(f'{path}: {e}') from None
     if not isinstance(content, dict):
         raise UserError(
             f'{path}: found a {type(content).__name__}, expected keys such as networks and datasets.'

@@ -24,6 +24,7 @@ from madnet.files import CannotWrite, write_whole
 from madnet.overlap import InTurn
 from madnet.progress import progress_bar
 from madnet.records import get_pretrained, list_pretrained, list_registered
+from madnet.text import printable
 
 from .base_predictor import READ_AHEAD, BasePredictor
 from .calibration import rank_for_alarms
@@ -400,4 +401,4 @@ def _summary(
         )
     lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]
     lines += [f'{"targets":9}{path}' for path in tables]
-    return '\n'.join(lines)
+    return '\n'.join(map(printable, lines))

@@ -10,9 +10,9 @@ import mmseg.registry
 from mmengine.config import Config
 from mmengine.registry import Registry
 
-from madnet.engine.upstream_reading import read_yaml
 from madnet.errors import UserError, nearest
 from madnet.files import read_json
+from madnet.plain_yaml import read_yaml
 
 DATA_ENDINGS = ('.json', '.yaml', '.yml')
 
