@@ -1,11 +1,12 @@
 """Checkpoint files: whole, plain, and refused in one line where they can't serve."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import HistoryBuffer, MessageHub
 from torch import nn
 
 import madnet  # noqa: F401
@@ -19,6 +20,7 @@ from madnet.engine.checkpoint import (
     state_dict_of,
     to_plain,
 )
+from madnet.engine.hooks import SafeCheckpointHook
 from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
 from madnet.errors import UserError
 
@@ -128,3 +130,26 @@ def test_another_architecture_is_told_by_its_keys():
     assert '1 unknown: head.weight;' in message
     assert '0.weight (3, 5) instead of (3, 2)' in message
     load_weights(model, {f'module.{k}': v for k, v in model.state_dict().items()}, 'x.pth')
+
+
+@pytest.mark.parametrize('rule', ['greater', 'less'])
+@pytest.mark.parametrize(
+    ('best_from', 'epochs', 'kept'),
+    [(0.0, 5, [1, 2]), (0.6, 5, [1, 2, 4, 5]), (0.8, 5, [1, 2, 5]), (0.8, 3, [1, 2, 3]), (0.8, 1, [1])],
+)
+def test_from_when_on_the_best_is_chosen(tmp_path, monkeypatch, rule, best_from, epochs, kept):
+    sign = 1 if rule == 'greater' else -1
+    hook, written = SafeCheckpointHook(rule=rule, best_from=best_from), []
+    monkeypatch.setattr(hook, '_write', lambda runner, name, meta, **_: written.append((name, meta['epoch'])))
+    hub = MessageHub(tmp_path.name)
+    for epoch, score in enumerate([0.5, 0.9, 0.6, 0.7, 0.8][:epochs], start=1):
+        runner = SimpleNamespace(epoch=epoch, max_epochs=epochs, iter=epoch, message_hub=hub)
+        hook._save_if_best(runner, {'nIoU': sign * score})
+    assert written == [('best.pth', epoch) for epoch in kept]
+    assert hub.get_info('best_epoch') == kept[-1]
+
+
+@pytest.mark.parametrize('share', [-0.1, 1, 80])
+def test_the_best_cannot_be_chosen_after_the_end(share):
+    with pytest.raises(UserError, match=r'checkpoint\.best_from: found .*, expected a share'):
+        SafeCheckpointHook(best_from=share)

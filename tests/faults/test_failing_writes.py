@@ -82,6 +82,7 @@ ROWS = {
     'stats': Row('dataset stats {world}/set{n} --out {out}'),
     'browse': Row('dataset browse {world}/set{n} --out {out}'),
     'benchmark': Row('benchmark models {world}/tiny.py --sizes 64 --json {out}/a.json'),
+    'probe': Row('probe tophat --quick --only two --dataset synthetic --seed {n} --out {out}'),
     'train': Row('train {world}/tiny.py --work-dir {out}', again=False),
     'resume': Row('train {world}/tiny.py --work-dir {out} --resume'),
 }

@@ -28,16 +28,34 @@ class SafeCheckpointHook(Hook):
         save_best: The validation metric whose best epoch is kept as ``best.pth`` (weights only);
             None keeps none.
         rule: ``'greater'`` or ``'less'``: which values are better.
+        best_from: Share of the run, in [0, 1), after which earlier epochs no longer count, however good they
+            were. A few validation images cannot tell the noise of a high learning rate from progress; until
+            then the best so far is kept all the same, for a run that is stopped early.
+
+    Raises:
+        UserError: ``rule`` or ``best_from`` is none of these.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(self, interval: int = 1, save_best: str | None = 'nIoU', rule: str = 'greater'):
+    def __init__(
+        self,
+        interval: int = 1,
+        save_best: str | None = 'nIoU',
+        rule: str = 'greater',
+        best_from: float = 0.0,
+    ):
         if rule not in ('greater', 'less'):
             raise UserError(f"default_hooks.checkpoint.rule: found {rule!r}, expected 'greater' or 'less'.")
+        if not 0 <= best_from < 1:
+            raise UserError(
+                f'default_hooks.checkpoint.best_from: found {best_from!r}, expected a share of the run, '
+                'from 0 to below 1.'
+            )
         self.interval = interval
         self.save_best = save_best
         self.rule = rule
+        self.best_from = best_from
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Make the content plain and complete; runs after EMA has put its weights in.
@@ -128,7 +146,10 @@ class SafeCheckpointHook(Hook):
             )
         score = float(metrics[self.save_best])
         info = runner.message_hub.runtime_info
-        best = info.get('best_score', -math.inf if self.rule == 'greater' else math.inf)
+        worst = -math.inf if self.rule == 'greater' else math.inf
+        best = info.get('best_score', worst)
+        if info.get('best_epoch', 0) <= self.best_from * runner.max_epochs < runner.epoch:
+            best = worst
         if score > best if self.rule == 'greater' else score < best:
             runner.message_hub.update_info('best_score', score)
             runner.message_hub.update_info('best_epoch', runner.epoch)
