@@ -54,6 +54,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--split', default='test', metavar='PART', help='of --dataset (default: test)')
     parser.add_argument(
+        '--fa-budget',
+        type=float,
+        metavar='SHARE',
+        help='false-alarm pixels over all pixels that may be had, such as 1e-5: adds Pd and Fa of the '
+        'detections whose rank kept to it on the validation part',
+    )
+    parser.add_argument(
         '--threshold',
         metavar='0-1|best:val',
         help="probability above which is target, in place of the protocols' own, usually 0.5; best:val for "
@@ -126,6 +133,7 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
         if args.compare:
             compare(*args.compare, args.folders[0], args.protocol, args.out, **options)
         else:
-            evaluate_folder(*args.folders, args.protocol, args.out, threshold=args.threshold, **options)
+            chosen = {'threshold': args.threshold, 'fa_budget': args.fa_budget}
+            evaluate_folder(*args.folders, args.protocol, args.out, **chosen, **options)
 
     return run_tool(run)

@@ -44,6 +44,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the config's test_evaluator says, native)",
     )
     parser.add_argument(
+        '--fa-budget',
+        type=float,
+        metavar='SHARE',
+        help='false-alarm pixels over all pixels that may be had, such as 1e-5: adds Pd and Fa of the '
+        'detections whose rank kept to it on the validation part',
+    )
+    parser.add_argument(
         '--threshold',
         metavar='0-1|best:val',
         help="probability above which is target, in place of the protocols' own, usually 0.5; best:val for "
@@ -121,4 +128,5 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
         merge=args.merge,
         dataset=args.dataset,
         threshold=args.threshold,
+        fa_budget=args.fa_budget,
     )

@@ -14,12 +14,27 @@ from madnet.datasets.locate import locate
 from madnet.datasets.selection import select
 from madnet.datasets.sources import find_sources
 from madnet.datasets.splits import few, ids_sha256
-from madnet.engine.several_sets import ScoredSet, content_of, labels_of, per_image_of, results_text
+from madnet.engine.several_sets import (
+    ScoredSet,
+    content_of,
+    detections_of,
+    labels_of,
+    per_image_of,
+    results_text,
+)
 from madnet.errors import UserError
 from madnet.evaluation.evaluator import Evaluator, joined
 from madnet.evaluation.folders import compare_folders, score_folder
 from madnet.evaluation.protocols import get_protocols
-from madnet.evaluation.thresholds import at_threshold, choose_threshold, parse_threshold, refuse_same_part
+from madnet.evaluation.thresholds import (
+    at_rank,
+    at_threshold,
+    choose_rank,
+    choose_threshold,
+    parse_threshold,
+    refuse_same_part,
+    refuse_without_native,
+)
 from madnet.files import plain, write_json
 from madnet.records import MetricsFile, as_text, column, text_table, write_results
 
@@ -51,6 +66,7 @@ def evaluate_folder(
     dataset: str | None = None,
     split: str = 'test',
     threshold: str | float | None = None,
+    fa_budget: float | None = None,
     **options,
 ) -> MetricsFile:
     """Score a folder, print the table, write ``metrics.json`` and ``per_image.csv`` under ``out`` if given.
@@ -66,6 +82,8 @@ def evaluate_folder(
         split: Which part of it.
         threshold: Probability above which is target, in place of the protocols' own; ``'best:val'`` for the
             one with the best IoU on the maps of that part of the data, which lie in ``pred_dir`` too.
+        fa_budget: As of :func:`~madnet.engine.test.run_test`, by the maps of the validation part, which lie
+            in ``pred_dir`` too.
         **options: Of :func:`~madnet.evaluation.folders.score_folder`.
 
     Returns:
@@ -87,6 +105,15 @@ def evaluate_folder(
         found['threshold'] = value
         chosen = get_protocols([at_threshold(p, value) for p in chosen])
     sets, left_out = _score(pred_dir, _choose_images(mask_dir, dataset, split, options), chosen)
+    if fa_budget is not None:
+        if dataset is None:
+            raise UserError('--fa-budget: needs --dataset, which says what images these are.')
+        refuse_same_part('val', [split])
+        refuse_without_native(chosen)
+        on, _ = _score(pred_dir, _choose_images(mask_dir, dataset, 'val', options), ['native'])
+        budget = choose_rank(joined({label: one.evaluator for label, one in on.items()}), fa_budget, 'val')
+        every = joined({label: one.evaluator for label, one in sets.items()})
+        found['fa_budget'] = {**budget, **at_rank(every, budget['rank'])}
     content = {
         'predictions': str(pred_dir),
         'masks': str(mask_dir or dataset),
@@ -102,9 +129,11 @@ def evaluate_folder(
     if report.threshold_text:
         print(report.threshold_text)
     print(results_text(report))
+    if report.budget_text:
+        print(report.budget_text)
     _tell_lost_order(joined({label: one.evaluator for label, one in sets.items()}), chosen[0].name)
     if out:
-        for path in write_results(out, report, per_image_of(sets)):
+        for path in write_results(out, report, per_image_of(sets), detections_of(sets)):
             print(f'written {path}')
     return report
 

@@ -74,6 +74,22 @@ def per_image_of(sets: Mapping[str, ScoredSet]) -> list[dict[str, Any]]:
     ]
 
 
+def detections_of(sets: Mapping[str, ScoredSet]) -> list[dict[str, Any]]:
+    """Rows of ``detections.csv``: every predicted component of protocol ``native`` with what is known of it,
+    the highest rank first; none where that protocol was not scored."""
+    rows = []
+    for label, one in sets.items():
+        if all(p.name != 'native' for p in one.evaluator.protocols):
+            continue
+        columns = one.evaluator.predicted('native')
+        names = [one.evaluator.names[int(i)] for i in columns.pop('image')]
+        for name, *values in zip(names, *(c.tolist() for c in columns.values()), strict=True):
+            row = {'name': name, **dict(zip(columns, values, strict=True))}
+            row |= {'area': int(row['area']), 'matched': int(row['matched'])}
+            rows.append({'dataset': label, **row} if len(sets) > 1 else row)
+    return sorted(rows, key=lambda row: (-row['rank'], -row['logit']))
+
+
 def results_text(found: MetricsFile) -> str:
     """A table of one set; of several, a table a protocol with a row for each set and one for all."""
     if not found.sets:

@@ -27,14 +27,29 @@ from madnet.engine.config import load_config, require_parts
 from madnet.engine.hooks.negatives_hook import NegativesHook
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.runner import MadnetRunner, build_runner
-from madnet.engine.several_sets import ScoredSet, content_of, labels_of, per_image_of, results_text
+from madnet.engine.several_sets import (
+    ScoredSet,
+    content_of,
+    detections_of,
+    labels_of,
+    per_image_of,
+    results_text,
+)
 from madnet.engine.training_free import is_training_free
 from madnet.engine.training_record import trained_on, training_of
 from madnet.errors import UserError
 from madnet.evaluation import get_protocols
-from madnet.evaluation.evaluator import joined
+from madnet.evaluation.evaluator import Evaluator, joined
 from madnet.evaluation.protocols import ProtocolLike
-from madnet.evaluation.thresholds import at_threshold, choose_threshold, parse_threshold, refuse_same_part
+from madnet.evaluation.thresholds import (
+    at_rank,
+    at_threshold,
+    choose_rank,
+    choose_threshold,
+    parse_threshold,
+    refuse_same_part,
+    refuse_without_native,
+)
 from madnet.files import plain, sha256_of
 from madnet.records import MetricsFile, NegativesFile, write_results
 
@@ -72,6 +87,7 @@ def run_test(
     dataset: str | None = None,
     threshold: str | float | None = None,
     amp: bool = False,
+    fa_budget: float | None = None,
     save_negatives: bool = False,
 ) -> MetricsFile:
     """Score a checkpoint, or a detector without training, on a part of the config's data set or sets.
@@ -101,6 +117,8 @@ def run_test(
         dataset: As of :func:`~madnet.engine.config.load_config`; several are scored one by one, and together.
         threshold: Probability above which is target, in place of the protocols' own; ``'best:val'`` for the
             one with the best IoU on that part of the data.
+        fa_budget: False-alarm pixels over all pixels, such as 1e-5: the least rank of detections that keeps
+            to it is chosen on the validation part, and Pd and Fa at it are told beside the numbers.
         amp: In half precision (float16 on a GPU, bfloat16 on a CPU); then it is tested in full precision as
             well, and the difference is told.
         save_negatives: Whether to keep the places of false detections, in ``<out>/negatives.json``, for
@@ -144,11 +162,15 @@ def run_test(
     if chosen_on is not None:
         refuse_same_part(chosen_on, {d.get('split') if split is None else split for d in _test_sets(cfg)})
         on = score(chosen_on, ['native'], [])
-        counted = joined({label: one.evaluator for label, one in _counted(on).items()})
-        value, found['threshold_chosen_on'] = choose_threshold(counted, chosen_on)
+        value, found['threshold_chosen_on'] = choose_threshold(_joined(on), chosen_on)
     if value is not None:
         found['threshold'] = value
         chosen = [at_threshold(p, value) for p in get_protocols(chosen)]
+    budget = None
+    if fa_budget is not None:
+        refuse_without_native(get_protocols(chosen))
+        refuse_same_part('val', {d.get('split') if split is None else split for d in _test_sets(cfg)})
+        budget = choose_rank(_joined(score('val', ['native'], [])), fa_budget, 'val')
     hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
     if save_scores:
         hooks.append({'type': 'SaveScoresHook', 'folder': str(out / 'scores')})
@@ -157,9 +179,11 @@ def run_test(
         hooks.append({'type': 'NegativesHook', 'threshold': 0.5 if value is None else value})
     sets = score(split, chosen, hooks)
     full = report(score(split, chosen, [], half=False), config, checkpoint) if amp else None
+    if budget is not None:
+        found['fa_budget'] = {**budget, **at_rank(_joined(sets), budget['rank'])}
     found = report(sets, config, checkpoint, **found)
     if is_main_process():
-        write_results(out, found, per_image_of(_counted(sets)))
+        write_results(out, found, per_image_of(_counted(sets)), detections_of(_counted(sets)))
         print(_in_words(found))
         if full is not None:
             print(f'half precision changes {_difference(found, full)}')
@@ -220,6 +244,10 @@ def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
 
 def _counted(sets: Mapping[str, Scored]) -> dict[str, ScoredSet]:
     return {label: ScoredSet(one.dataset, one.metric.evaluator) for label, one in sets.items()}
+
+
+def _joined(sets: Mapping[str, Scored]) -> Evaluator:
+    return joined({label: one.metric.evaluator for label, one in sets.items()})
 
 
 def _describe(dataset: Any) -> dict:
@@ -375,7 +403,7 @@ def _in_words(found: MetricsFile) -> str:
         lines.append('{title}; detections where {formula} (rule {rule})'.format(**found.detector))
     if found.threshold is not None:
         lines.append(found.threshold_text)
-    return '\n'.join([*lines, results_text(found)])
+    return '\n'.join(filter(None, [*lines, results_text(found), found.budget_text]))
 
 
 def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool, work_dir: str) -> None:

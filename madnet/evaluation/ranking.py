@@ -48,6 +48,17 @@ def within_budget(curve: dict[str, np.ndarray], budget: float) -> dict[str, floa
     return {name: float(values[k]) for name, values in curve.items()}
 
 
+def cut_for_budget(curve: dict[str, np.ndarray], budget: float) -> float:
+    """The score from which detections are kept for :func:`within_budget`: in the middle between the last one
+    that is kept and the first that is not, so that other images, which score a little lower, are served
+    alike. 0 where all are kept, infinity where none is."""
+    k = int(np.searchsorted(curve['Fa'], budget, side='right')) - 1
+    kept = float(curve['threshold'][k])
+    if not np.isfinite(kept):
+        return kept
+    return (kept + float(curve['threshold'][k + 1])) / 2 if k + 1 < len(curve['Fa']) else 0.0
+
+
 def cut_for_alarms(scores: np.ndarray, frames: int, per_frame: float) -> float:
     """The score from which detections on frames without targets come no more often than ``per_frame``.
 

@@ -6,7 +6,9 @@ from dataclasses import asdict
 
 from madnet.errors import UserError
 from madnet.evaluation.evaluator import Evaluator
-from madnet.evaluation.protocols import ProtocolLike, get_protocol
+from madnet.evaluation.metrics import detections_curve
+from madnet.evaluation.protocols import Protocol, ProtocolLike, get_protocol
+from madnet.evaluation.ranking import cut_for_budget, within_budget
 
 _PARTS = ('prediction', 'niou_prediction', 'f1_prediction', 'target_prediction')
 
@@ -54,6 +56,46 @@ def choose_threshold(counted: Evaluator, part: str) -> tuple[float, str]:
     if math.isnan(best):
         raise UserError(f'--threshold best:{part}: the {len(counted)} images of this part have no target.')
     return value, f'{part!r}, {len(counted)} images, IoU {100 * best:.2f} there'
+
+
+def choose_rank(counted: Evaluator, budget: float, part: str) -> dict[str, float | str]:
+    """The least rank of detections that keeps to a budget of false alarms, by ``native``.
+
+    Args:
+        counted: With the validation images.
+        budget: False-alarm pixels over all pixels.
+        part: What these images are, in words.
+
+    Returns:
+        ``budget``; ``rank``; and ``chosen_on``, in words.
+
+    Raises:
+        UserError: The budget is no share, or no detection keeps to it.
+    """
+    if not 0 < budget <= 1:
+        raise UserError(f'--fa-budget: found {budget:g}, expected a share of the pixels, such as 1e-5.')
+    curve = detections_curve(counted.counted('native'))
+    best = within_budget(curve, budget)
+    if not math.isfinite(best['threshold']):
+        raise UserError(
+            f'--fa-budget {budget:g}: no detection on the {len(counted)} images of {part!r} keeps to it; '
+            'allow more.'
+        )
+    on = f'{part!r}, {len(counted)} images, Pd {100 * best["Pd"]:.2f} and Fa {1e6 * best["Fa"]:.2f}e-6 there'
+    return {'budget': budget, 'rank': cut_for_budget(curve, budget), 'chosen_on': on}
+
+
+def refuse_without_native(protocols: Iterable[Protocol]) -> None:
+    """Raise a UserError where ``native``, which ranks detections, is not among the protocols."""
+    if all(p.name != 'native' for p in protocols):
+        raise UserError('--fa-budget: is by protocol native; name it in --protocol.')
+
+
+def at_rank(counted: Evaluator, least: float) -> dict[str, float]:
+    """``Pd`` and ``Fa`` by ``native`` of the detections whose rank is ``least`` or more."""
+    curve = detections_curve(counted.counted('native'))
+    kept = int((curve['threshold'] >= least).sum()) - 1
+    return {name: float(curve[name][kept]) for name in ('Pd', 'Fa')}
 
 
 def at_threshold(protocol: ProtocolLike, threshold: float) -> dict[str, object]:

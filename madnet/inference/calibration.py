@@ -18,7 +18,7 @@ from madnet.evaluation.calibration import (
 )
 from madnet.evaluation.components import find_components
 from madnet.evaluation.matching import match_components
-from madnet.evaluation.ranking import cut_for_alarms, ranked_curve, separation, within_budget
+from madnet.evaluation.ranking import cut_for_alarms, cut_for_budget, ranked_curve, separation
 from madnet.evaluation.targets import describe_components, logits_of
 from madnet.records import Calibration, CalibrationErrors, DatasetInfo
 from madnet.records.pretrained_index import FOLDER
@@ -141,7 +141,7 @@ def rank_for_budget(calibration: Calibration, budget: float) -> float:
         name: np.array([first, *(np.nan if v is None else v for v in calibration.ranked[name])])
         for name, first in (('threshold', np.inf), ('Pd', 0.0), ('Fa', 0.0))
     }
-    least = within_budget(curve, budget)['threshold']
+    least = cut_for_budget(curve, budget)
     if not np.isfinite(least):
         raise UserError(
             f'fa_budget: no detection on the validation images keeps to Fa <= {budget:g}; allow more.'

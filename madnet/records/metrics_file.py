@@ -119,6 +119,8 @@ class MetricsFile(RecordFile):
         merge: What was taken of their logits, ``'mean'`` or ``'max'``.
         threshold: Probability above which is target, where it is not the protocols' own.
         threshold_chosen_on: On which images it was chosen, in words; None where it was given.
+        fa_budget: Where detections were left out to keep to a budget of false alarms: ``budget``, the least
+            ``rank``, what it was ``chosen_on``, in words, and ``Pd`` and ``Fa`` so, by ``native``.
         details: Protocol → what reports draw.
         sets: Where several data sets were scored: name → its part of what is said of all here.
         detector: A training-free detector's ``method``, ``title``, ``paper``, ``parameters``, ``rule`` and
@@ -142,6 +144,7 @@ class MetricsFile(RecordFile):
     merge: str | None = field(default=None, metadata=OMITTED)
     threshold: float | None = field(default=None, metadata=OMITTED)
     threshold_chosen_on: str | None = field(default=None, metadata=OMITTED)
+    fa_budget: dict[str, Any] | None = field(default=None, metadata=OMITTED)
     details: dict[str, Details] = field(default_factory=dict)
     sets: dict[str, SetResults] | None = field(default=None, metadata=OMITTED)
     detector: dict[str, Any] | None = field(default=None, metadata=OMITTED)
@@ -156,33 +159,53 @@ class MetricsFile(RecordFile):
         chosen = f', chosen by IoU on {self.threshold_chosen_on}' if self.threshold_chosen_on else ''
         return f'threshold {self.threshold:.6g}{chosen}'
 
+    @property
+    def budget_text(self) -> str:
+        """What a budget of false alarms leaves, in words; empty where none was asked for."""
+        if self.fa_budget is None:
+            return ''
+        pd, fa = 100 * (self.fa_budget['Pd'] or 0), 1e6 * self.fa_budget['Fa']
+        chosen = 'Fa <= {budget:g}: a rank of {rank:.4g} or more, chosen on {chosen_on}'
+        return f'{chosen.format(**self.fa_budget)}; here Pd {pd:.2f} %, Fa {fa:.2f}e-6'
+
     def details_of(self, protocol: str) -> Details:
         """What reports draw under a protocol; of nothing where the file has nothing."""
         return self.details.get(protocol) or Details()
 
 
 def write_results(
-    folder: str | os.PathLike, report: MetricsFile, per_image: Iterable[Mapping]
-) -> tuple[Path, Path]:
-    """Write ``metrics.json`` and ``per_image.csv`` under a folder, made where it is missing.
+    folder: str | os.PathLike,
+    report: MetricsFile,
+    per_image: Iterable[Mapping],
+    detections: Iterable[Mapping] = (),
+) -> tuple[Path, ...]:
+    """Write ``metrics.json``, ``per_image.csv`` and, if there are any, ``detections.csv`` under a folder,
+    made where it is missing.
 
     Args:
         folder: Where to.
         report: NaN and infinity, which JSON has no word for, become null.
         per_image: Rows with equal keys; NaN becomes an empty cell.
+        detections: Likewise, one for each predicted component.
 
     Returns:
-        The two paths.
+        The paths.
 
     Raises:
         UserError: A file cannot be written.
     """
-    rows = list(per_image)
+    folder, rows = Path(folder), list(detections)
+    written = [report.write(folder / 'metrics.json')]
+    written.append(write_whole(folder / 'per_image.csv', _table(list(per_image))))
+    if rows:
+        written.append(write_whole(folder / 'detections.csv', _table(rows)))
+    return tuple(written)
+
+
+def _table(rows: list[Mapping]) -> str:
     keys = list(rows[0]) if rows else []
     cells = (['' if _undefined(row[k]) else row[k] for k in keys] for row in rows)
-    text = csv_text([keys, *cells]) if rows else ''
-    metrics = report.write(Path(folder) / 'metrics.json')
-    return metrics, write_whole(Path(folder) / 'per_image.csv', text)
+    return csv_text([keys, *cells]) if rows else ''
 
 
 def read_per_image(path: str | os.PathLike) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from madnet.evaluation.calibration import (
 from madnet.evaluation.components import find_components
 from madnet.evaluation.curves import ScoreHistogram, score_bins
 from madnet.evaluation.enhancement import enhancement
-from madnet.evaluation.ranking import cut_for_alarms, ranked_curve, separation, within_budget
+from madnet.evaluation.ranking import cut_for_alarms, cut_for_budget, ranked_curve, separation, within_budget
 from madnet.evaluation.strata import local_scr
 from madnet.evaluation.targets import describe_components, logits_of, rank
 
@@ -75,6 +75,16 @@ def test_ranked_curve_equals_a_count_at_every_threshold(seed):
         best = max(p for p, f in zip(curve['Pd'], curve['Fa'], strict=True) if f <= budget)
         assert within_budget(curve, budget)['Pd'] == best
         assert within_budget(curve, budget)['Fa'] <= budget
+
+
+def test_the_cut_lies_between_what_is_kept_and_what_is_not():
+    curve = ranked_curve(
+        np.array([9.0, 7, 5, 1]), np.full(4, 10), np.array([True, True, False, True]), 4, 1000
+    )
+    assert cut_for_budget(curve, 0) == 6  # as good as 7 here, and kinder to other images
+    assert cut_for_budget(curve, 0.01) == 0
+    first_false = ranked_curve(np.array([9.0, 7]), np.full(2, 10), np.array([False, True]), 1, 1000)
+    assert cut_for_budget(first_false, 0) == np.inf
 
 
 def test_no_detection_is_a_curve_too():

@@ -1,0 +1,66 @@
+"""``--fa-budget``: chosen on the validation part, told of the test part; and the table of detections."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def scored(make_set, tmp_path):
+    """A data set of ten images and score maps that find each target, and one speck in two images."""
+    ids = [f'i{n}' for n in range(10)]
+    lists = {'trainval.txt': ids[:6], 'test.txt': ids[6:]}
+    root = make_set('mine', ids, lists=lists)
+    scores = tmp_path / 'scores'
+    scores.mkdir()
+    for n, i in enumerate(ids):
+        rng = np.random.default_rng(n)
+        image = rng.normal(90, 3, (64, 64))
+        mask = np.zeros((64, 64), np.uint8)
+        mask[20:23, 30:33] = 255
+        image[mask > 0] += 80
+        score = np.where(mask > 0, 0.999, 0.001)
+        if n % 2:
+            score[50:52, 8:10] = 0.9  # false, on nothing to be seen
+        cv2.imwrite(str(root / 'images' / f'{i}.png'), image.clip(0, 255).astype(np.uint8))
+        cv2.imwrite(str(root / 'masks' / f'{i}.png'), mask)
+        cv2.imwrite(str(scores / f'{i}.png'), (65535 * score).astype(np.uint16))
+    return root, scores
+
+
+def test_the_rank_is_chosen_on_val_and_told_of_test(run, scored, tmp_path):
+    root, scores = scored
+    args = (scores, '--dataset', root, '--fa-budget', '1e-5', '--allow-missing')
+    code, out, err = run('evaluate', *args, '--out', tmp_path / 'out')
+    assert code == 0, err
+    found = json.loads((tmp_path / 'out/metrics.json').read_text())
+    native, budget = found['results']['native'], found['fa_budget']
+    assert (native['Pd'], native['Fa']) == (1, 2 * 4 / (4 * 64**2))
+    assert (budget['Pd'], budget['Fa']) == (1, 0)
+    assert (native['Pd@1e-6'], native['AUC_rank']) == (1, 1)
+    assert "chosen on 'val'" in out
+    assert 'here Pd 100.00 %, Fa 0.00e-6' in out
+    rows = list(csv.DictReader((tmp_path / 'out/detections.csv').open()))
+    assert [row['matched'] for row in rows] == ['1'] * 4 + ['0'] * 2
+    assert [float(row['rank']) for row in rows] == sorted((float(r['rank']) for r in rows), reverse=True)
+    assert all(float(row['rank']) >= budget['rank'] for row in rows[:4])
+    assert found['details']['native']['ranked']['Fa'][-1] == native['Fa']
+
+
+@pytest.mark.parametrize(
+    ('more', 'words'),
+    [
+        (['--split', 'val'], 'chosen on'),
+        (['--protocol', 'basicirstd'], 'by protocol native'),
+        (['--fa-budget', '-1'], 'expected a share'),
+    ],
+)
+def test_refusals_are_one_line(run, scored, more, words):
+    root, scores = scored
+    code, _, err = run('evaluate', scores, '--dataset', root, '--allow-missing', '--fa-budget', '1e-5', *more)
+    assert code == 2
+    assert words in err
+    assert err.count('\n') == 1
