@@ -31,7 +31,8 @@ def find_config_file(path: str | os.PathLike) -> Path:
     """The config file that a path or a name stands for.
 
     Args:
-        path: A file, which goes before a name; or a name, such as ``'madnet_nudt'``.
+        path: A file, which goes before a name; a name, such as ``'madnet_nudt'``; or ``configs/madnet_nudt.py``,
+            which is found where no such folder is, too.
 
     Raises:
         UserError: There is none; the nearest are offered.
@@ -41,6 +42,8 @@ def find_config_file(path: str | os.PathLike) -> Path:
         raise UserError(f'config {path}: is a folder, expected a config file such as configs/madnet_nudt.py.')
     if path.is_file():
         return path
+    if path.parts[:1] == ('configs',) and (there := SHIPPED.joinpath(*path.parts[1:])).is_file():
+        return there  # as documents name it, wherever one is
     names = config_names()
     if path.name == str(path) and path.name in names:
         return names[path.name]

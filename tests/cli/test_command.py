@@ -118,6 +118,7 @@ def test_configs_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_config_file('madnet_nudt') == SHIPPED / 'madnet_nudt.py'
     assert find_config_file('acm_toolbox') == SHIPPED / 'acm' / 'acm_toolbox.py'
+    assert find_config_file('configs/acm/acm.py') == SHIPPED / 'acm' / 'acm.py'
     with pytest.raises(UserError, match="'madnet_nudt'"):
         find_config_file('madnet_nutd')
     (tmp_path / 'configs').mkdir()
