@@ -31,8 +31,8 @@ def find_config_file(path: str | os.PathLike) -> Path:
     """The config file that a path or a name stands for.
 
     Args:
-        path: A file, which goes before a name; a name, such as ``'madnet_nudt'``; or ``configs/madnet_nudt.py``,
-            which is found where no such folder is, too.
+        path: A file, which goes before a name; a name, such as ``'madnet_nudt'``; or
+            ``configs/madnet_nudt.py``, which is found where no such folder is, too.
 
     Raises:
         UserError: There is none; the nearest are offered.
