@@ -131,7 +131,7 @@ class LoadedWindows:
         self.height, self.width = frame.height, frame.width
         self._range = measure_range([frame]) if loader.value_range == 'auto' else loader.value_range
         self._extent = measure_extent(frame)
-        self.read(slice(0, 1), slice(0, 1))
+        self.read(slice(0, 1), slice(0, 1))  # raises what would be raised of every window
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
         """(h, w, channels) of a window, uint8 or float32."""

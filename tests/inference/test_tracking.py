@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from madnet.datasets.sequences import synth_sequence
+from madnet.inference import Predictor
 from madnet.inference.prediction import Target
 from madnet.inference.tracking import Tracker
 
@@ -95,3 +97,54 @@ def test_sequences():
         assert frame.image.shape == (96, 96)
         for x, y in frame.positions.values():
             assert frame.mask[round(y), round(x)] == 255
+
+
+def hits(positions, targets):
+    """Number of a true target → which of the targets lies nearest to it, within 3 pixels."""
+    if not positions or not targets:
+        return {}
+    numbers, places = zip(*positions.items(), strict=True)
+    gaps = np.array(places)[:, None] - np.array([t.centroid for t in targets])
+    distance = np.linalg.norm(gaps, axis=2)
+    pairs = zip(*linear_sum_assignment(np.minimum(distance, 3)), strict=True)
+    return {numbers[row]: column for row, column in pairs if distance[row, column] < 3}
+
+
+def figures(predictor, sequences, length):
+    """Pd and false alarms a frame without and with tracks; how often a target changes its number, and how
+    often into one that another target had."""
+    counts, switches, taken = np.zeros((2, 2)), 0, 0
+    frames = truths = 0
+    for index in range(sequences):
+        tracker, settled, positions, last, owner = Tracker(), [], {}, {}, {}
+        for number, frame in enumerate(synth_sequence(1, index, length)):
+            targets = predictor(frame.image).targets
+            positions[number] = frame.positions
+            found = len(hits(frame.positions, targets))
+            counts[0] += found, len(targets) - found
+            frames, truths = frames + 1, truths + len(frame.positions)
+            settled += tracker.add(number, targets)
+        for one in [*settled, *tracker.finish()]:
+            found = hits(positions[one.frame], [target for _, target in one.targets])
+            counts[1] += len(found), len(one.targets) - len(found)
+            for truth, place in found.items():
+                track = one.targets[place][0]
+                switches += last.setdefault(truth, track) != track
+                taken += last[truth] != track and owner.get(track, truth) != truth
+                last[truth], owner[track] = track, truth
+    return counts / (truths, frames), switches, taken
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('name', 'threshold'), [('tophat', 0.5), ('tophat', 0.4), ('madnet_nano', 0.5), ('madnet_nano', 0.01)]
+)
+def test_fewer_false_alarms(name, threshold):
+    """The figures of docs/inference.md."""
+    predictor = Predictor(name, threshold=threshold)
+    ((pd, fa), (pd_tracks, fa_tracks)), switches, taken = figures(predictor, 10, 100)
+    print(f'{name} {threshold}: Pd {pd:.3f}, Fa {fa:.3f}; with tracks {pd_tracks:.3f}, {fa_tracks:.3f};')
+    print(f'{switches} changes of number, {taken} into that of another target')
+    assert fa_tracks < fa
+    assert pd_tracks > pd - 0.02
+    assert taken <= 20
