@@ -1,6 +1,7 @@
 """Score maps that any program has written under named protocols, or compare two programs."""
 
 import argparse
+from typing import Any
 
 USAGE = """%(prog)s PRED_DIR MASK_DIR [options]
        %(prog)s PRED_DIR --dataset NAME [--split PART] [options]
@@ -118,7 +119,7 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
         if args.list_protocols:
             print(protocols_text())
             return
-        options = {
+        options: dict[str, Any] = {
             'from_logits': args.logits,
             'size': (args.size[0], args.size[-1]) if args.size else None,
             'image_dir': args.images,

@@ -69,7 +69,7 @@ class Column:
         if isinstance(value, (tuple, list)):
             mean, std = value[:2]
             return f'{self.text(mean)} ± {self.text(std)}' if is_known(mean) else '–'
-        return f'{value * self.scale:.{self.decimals}f}' if is_known(value) else '–'
+        return f'{value * self.scale:.{self.decimals}f}' if value is not None and is_known(value) else '–'
 
 
 def is_known(value: Value) -> bool:

@@ -44,7 +44,7 @@ class ProbePoint(Record):
     def pd(self) -> float | None:
         """Share of the targets that were found, of pairs the share with both; None where there are none."""
         found, of = (self.found, self.targets) if self.pairs is None else (self.pairs_found, self.pairs)
-        return found / of if of else None
+        return found / of if found is not None and of else None
 
     @property
     def alarms(self) -> float:
@@ -79,8 +79,8 @@ class ProbeSweep(Record):
     @property
     def worst(self) -> ProbePoint | None:
         """The point of the lowest Pd; None without targets."""
-        known = [p for p in self.points if p.pd is not None]
-        return min(known, key=lambda p: p.pd, default=None)
+        known = {p.pd: p for p in reversed(self.points) if p.pd is not None}
+        return known[min(known)] if known else None
 
     @property
     def reference(self) -> ProbePoint | None:
