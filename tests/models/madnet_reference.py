@@ -33,7 +33,7 @@ def up2(x):
 
 def differential(p, key, x):
     hd_1d, vd_1d = p[f'{key}.conv1.conv.weight'], p[f'{key}.conv2.conv.weight']
-    hd, vd = torch.zeros(*hd_1d.shape, 3), torch.zeros(*hd_1d.shape, 3)
+    hd, vd = hd_1d.new_zeros(*hd_1d.shape, 3), hd_1d.new_zeros(*hd_1d.shape, 3)
     hd[..., :, 0], hd[..., :, 2] = hd_1d, -hd_1d
     vd[..., 0, :], vd[..., 2, :] = vd_1d, -vd_1d
     u = p[f'{key}.conv3.conv.weight'].flatten(2)
