@@ -99,7 +99,9 @@ def benchmark(
         forms: Some of :data:`FORMS`; None for all.
 
     Returns:
-        ``rows``: size, form, frames, and of each round ``bare`` and ``files`` seconds, and ``bare_cpu``.
+        ``rows``: size, form, frames, and of each round seconds for all frames: ``bare`` and ``files``;
+        ``bare_cpu`` and ``files_cpu`` of the CPU, of which ``files_own_cpu`` in the thread of the network (with
+        one thread, what it took where a core is free for the others).
 
     Raises:
         UserError: An unknown form, or a model that is no shipped network.
@@ -142,9 +144,11 @@ def _measure(form: Form, frames: Sequence[Frame], out: Path, kinds: Sequence[str
     seconds = {'bare': time.perf_counter() - wall, 'bare_cpu': time.process_time() - cpu}
     if form.predictor is not None:
         outcomes: list = [None] * len(frames)
-        wall = time.perf_counter()
+        wall, cpu, own = time.perf_counter(), time.process_time(), time.thread_time()
         predict_in_turn(form.predictor, out, kinds, [(f, f.path.stem) for f in frames], outcomes)
         seconds['files'] = time.perf_counter() - wall
+        seconds['files_own_cpu'] = time.thread_time() - own
+        seconds['files_cpu'] = time.process_time() - cpu
         wrong = [outcome for outcome in outcomes if not isinstance(outcome, dict)]
         if wrong:
             raise UserError(str(wrong[0]))
@@ -152,7 +156,8 @@ def _measure(form: Form, frames: Sequence[Frame], out: Path, kinds: Sequence[str
 
 
 def _table(rows: Sequence[dict]) -> list[list[str]]:
-    head = ['size', 'form', 'network alone', 'file to file', 'share', 'CPU ms a frame', 'trained / this']
+    head = ['size', 'form', 'network alone', 'file to file', 'share']
+    head += ['CPU ms alone', 'in its thread', 'beside', 'trained / this']
     table = [head]
     trained = {row['size']: _median(row, 'bare_cpu') for row in rows if row['form'] == 'trained'}
     for row in rows:
@@ -160,11 +165,16 @@ def _table(rows: Sequence[dict]) -> list[list[str]]:
         cells = [f'{row["frames"] / bare:.2f}/s']
         if 'files' in row['rounds'][0]:
             share = statistics.median(r['bare'] / r['files'] for r in row['rounds'])
+            own = _median(row, 'files_own_cpu')
+            beside = _median(row, 'files_cpu') - own
             cells += [f'{row["frames"] / _median(row, "files"):.2f}/s', f'{100 * share:.0f} %']
+            times = [cpu, own, beside]
         else:
             cells += ['–', '–']
+            times = [cpu]
+        cells += [f'{1000 * t / row["frames"]:.1f}' for t in times] + ['–'] * (3 - len(times))
         ratio = f'{trained[row["size"]] / cpu:.2f}' if row['size'] in trained else '–'
-        table.append([str(row['size']), row['form'], *cells, f'{1000 * cpu / row["frames"]:.1f}', ratio])
+        table.append([str(row['size']), row['form'], *cells, ratio])
     return table
 
 
