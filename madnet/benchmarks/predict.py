@@ -100,7 +100,7 @@ def benchmark(
 
     Returns:
         ``rows``: size, form, frames, and of each round seconds for all frames: ``bare`` and ``files``;
-        ``bare_cpu`` and ``files_cpu`` of the CPU, of which ``files_own_cpu`` in the thread of the network (with
+        ``bare_cpu`` and ``files_cpu`` of the CPU, of which ``files_own_cpu`` in the network's thread (with
         one thread, what it took where a core is free for the others).
 
     Raises:
