@@ -8,8 +8,10 @@ import os
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from inspect import signature
 from pathlib import Path
 
 import cv2
@@ -68,23 +70,36 @@ class Demo:
         limits: What is refused.
     """
 
-    def __init__(self, models: Mapping[str, Callable[..., BasePredictor]], limits: Limits | None = None):
+    def __init__(self, models: Mapping[str, partial[BasePredictor]], limits: Limits | None = None):
         self.models = models
         self.limits = limits or Limits()
-        self._made: dict[tuple[str, bool], BasePredictor] = {}
+        self._made: dict[tuple, BasePredictor] = {}
         self._lock = threading.Lock()
 
-    def predictor(self, model: str, measured: bool = False) -> BasePredictor:
-        """One of the detectors; ``measured``: with black and white by the frames' own percentiles.
+    def predictor(self, model: str, measured: bool = False, budget: float | None = None) -> BasePredictor:
+        """One of the detectors.
+
+        Args:
+            model: Its name.
+            measured: Whether black and white are percentiles of the frames.
+            budget: False-alarm pixels over all pixels that may be had; see
+                :class:`~madnet.inference.Predictor`.
 
         Raises:
-            UserError: It is not offered.
+            UserError: It is not offered, or nothing is known of its false alarms.
         """
         if model not in self.models:
             raise UserError(f'model: found {model!r}, expected one of {", ".join(self.models)}.')
-        if (model, measured) not in self._made:
-            self._made[model, measured] = self.models[model](**({'value_range': 'auto'} if measured else {}))
-        return self._made[model, measured]
+        make = self.models[model]
+        given = {'value_range': 'auto' if measured else None, 'fa_budget': budget}
+        given = {name: value for name, value in given.items() if value is not None}
+        if budget is not None and 'fa_budget' not in signature(make.func).parameters:
+            raise UserError(
+                f'{model}: nothing is known of its false alarms; only networks in PyTorch have budgets.'
+            )
+        if (model, measured, budget) not in self._made:
+            self._made[model, measured, budget] = make(**given)
+        return self._made[model, measured, budget]
 
     def find(
         self,
@@ -93,37 +108,43 @@ class Demo:
         views: int = 1,
         scales: Sequence[float] = (1,),
         measured: bool = False,
+        budget: float | None = None,
     ) -> tuple[list[Prediction], str]:
         """Predict the frames of files.
 
         Args:
             files: On this machine, as the page stored them.
-            model, measured: As in :meth:`predictor`.
+            model, measured, budget: As in :meth:`predictor`.
             views, scales: As in :class:`~madnet.inference.Predictor`.
 
         Returns:
             A prediction for each frame that could be read, and a line on what came of all of them.
 
         Raises:
-            UserError: Too much at once, a file of another kind, no frame that can be read, or views and
-                scales of a detector that takes none.
+            UserError: Too much at once, a file of another kind, no frame that can be read, or views, scales
+                and a budget for a detector that takes none.
         """
         frames = self._frames([Path(file) for file in files])
         with self._lock:
-            predictor = self.predictor(model, measured)
+            predictor = self.predictor(model, measured, budget)
             self._set_test_time(predictor, model, views, scales)
             predictor.loader.measure([(frame.path, frame.number) for frame in frames])
             return self._within_time(predictor, frames)
 
     def example(
-        self, name: str, model: str, views: int = 1, scales: Sequence[float] = (1,)
+        self,
+        name: str,
+        model: str,
+        views: int = 1,
+        scales: Sequence[float] = (1,),
+        budget: float | None = None,
     ) -> list[Prediction]:
         """Predict made scenes, one of :data:`EXAMPLES`."""
         height, width, count = EXAMPLES[name]
         scene = synth_scene(2, list(EXAMPLES).index(name), (height, width + _STEP * (count - 1))).image
         images = [np.ascontiguousarray(scene[:, _STEP * k : _STEP * k + width]) for k in range(count)]
         with self._lock:
-            predictor = self.predictor(model)
+            predictor = self.predictor(model, budget=budget)
             self._set_test_time(predictor, model, views, scales)
             found = predictor(images)
         return [replace(one, name=f'{name}, frame {k}' if count > 1 else name) for k, one in enumerate(found)]

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from madnet.errors import UserError
@@ -18,6 +19,8 @@ os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
 os.environ['HF_HUB_OFFLINE'] = '1'
 import gradio as gr
 
+#: False-alarm pixels over all pixels.
+_BUDGETS = {'none': None, '1e-4': 1e-4, '1e-5': 1e-5, '1e-6': 1e-6}
 _SCALES = {'1': (1,), '1, 0.7, 0.5': (1, 0.7, 0.5)}
 _STYLE = """
 .zoomed { overflow: auto; max-height: 75vh; background: #18191d; border-radius: 6px; }
@@ -44,7 +47,7 @@ _POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 
 
 def serve(
-    models: Mapping[str, Callable[..., BasePredictor]],
+    models: Mapping[str, partial[BasePredictor]],
     host: str = '127.0.0.1',
     port: int | None = None,
     limits: Limits | None = None,
@@ -169,6 +172,9 @@ def make_page(shown: Demo) -> gr.Blocks:
                     0, 1, 0.5, step=0.01, label='Threshold of the score', elem_id='threshold'
                 )
                 with gr.Accordion('More', open=False):
+                    budget = gr.Radio(
+                        list(_BUDGETS), value='none', label='Budget of false pixels over all pixels'
+                    )
                     views = gr.Radio([1, 2, 4, 8], value=1, label='Mirrored and turned views')
                     scales = gr.Radio(list(_SCALES), value='1', label='Scales')
                     measured = gr.Checkbox(label='Black and white by the frames, for 10 to 16 bits')
@@ -187,15 +193,17 @@ def make_page(shown: Demo) -> gr.Blocks:
                         surface = gr.HTML()
                 table = gr.HTML()
 
-        how = [model, views, scales, measured]
+        how = [model, views, scales, budget, measured]
         views_of_it = [picture, scores, surface, table, saved]
 
-        def predict(names, model, views, scales, measured):
-            return _began(*_clearly(shown.find, names or [], model, views, _SCALES[scales], measured))
+        def predict(names, model, views, scales, budget, measured):
+            asked = (names or [], model, views, _SCALES[scales], measured, _BUDGETS[budget])
+            return _began(*_clearly(shown.find, *asked))
 
         def show_example(name):
-            def predict_example(model, views, scales):
-                return _began(_clearly(shown.example, name, model, views, _SCALES[scales]), 'A made scene.')
+            def predict_example(model, views, scales, budget):
+                asked = (name, model, views, _SCALES[scales], _BUDGETS[budget])
+                return _began(_clearly(shown.example, *asked), 'A made scene.')
 
             return predict_example
 
@@ -207,7 +215,7 @@ def make_page(shown: Demo) -> gr.Blocks:
         find.click(predict, [files, *how], **begun, api_name='find').success(**showing, api_name='show')
         files.upload(predict, [files, *how], **begun, api_name=False).success(**showing, api_name=False)
         for button in examples:
-            button.click(show_example(button.value), how[:3], **begun, api_name=False).success(
+            button.click(show_example(button.value), how[:4], **begun, api_name=False).success(
                 **showing, api_name=False
             )
         for slider in (threshold, frame):

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -61,6 +62,19 @@ def test_views_and_scales(shown, file):
     (again,), _ = shown.find([file], 'madnet_nano')
     np.testing.assert_array_equal(once.score_map, again.score_map)
     refused('takes one view', shown.find, [file], 'tophat', 2)
+
+
+def test_a_budget_needs_what_is_known_of_the_weights(shown, file):
+    refused('only networks in PyTorch have budgets', shown.find, [file], 'tophat', budget=1e-5)
+    given = {}
+
+    def make(name, fa_budget=None):
+        given[name] = fa_budget
+        return shown.predictor('tophat')
+
+    found, _ = Demo({'calibrated': partial(make, 'calibrated')}).find([file], 'calibrated', budget=1e-5)
+    assert given == {'calibrated': 1e-5}
+    assert len(found) == 1
 
 
 def test_frames_of_a_clip(shown, clip):
@@ -172,7 +186,7 @@ class TestOverHTTP:
 
     def find(self, client, file):
         given = {'path': file, 'orig_name': 'a.png', 'meta': {'_type': 'gradio.FileData'}}
-        call = client.post('/gradio_api/call/find', json={'data': [[given], 'tophat', 1, '1', False]})
+        call = client.post('/gradio_api/call/find', json={'data': [[given], 'tophat', 1, '1', 'none', False]})
         if call.status_code != 200:
             return call.text
         return client.get(f'/gradio_api/call/find/{call.json()["event_id"]}').text
