@@ -5,6 +5,7 @@ import base64
 import html
 import io
 import os
+import re
 import threading
 import time
 import zipfile
@@ -98,7 +99,12 @@ class Demo:
                 f'{model}: nothing is known of its false alarms; only networks in PyTorch have budgets.'
             )
         if (model, measured, budget) not in self._made:
-            self._made[model, measured, budget] = make(**given)
+            try:
+                self._made[model, measured, budget] = make(**given)
+            except (
+                UserError
+            ) as e:  # which of this machine's folders lacks a calibration, is no visitor's matter
+                raise UserError(re.sub(r'\S*[/\\](\S+\.calibration\.json)', r'\1', str(e))) from None
         return self._made[model, measured, budget]
 
     def find(

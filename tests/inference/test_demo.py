@@ -64,8 +64,12 @@ def test_views_and_scales(shown, file):
     refused('takes one view', shown.find, [file], 'tophat', 2)
 
 
-def test_a_budget_needs_what_is_known_of_the_weights(shown, file):
+def test_a_budget_needs_what_is_known_of_the_weights(shown, file, detectors):
+    config, weights = detectors['native']
+    bare = Demo({'mine': predictor_maker(str(config), checkpoint=str(weights), device='cpu')})
     refused('only networks in PyTorch have budgets', shown.find, [file], 'tophat', budget=1e-5)
+    said = refused('nothing is known yet', bare.find, [file], 'mine', budget=1e-5)
+    assert str(weights.parent) not in said
     given = {}
 
     def make(name, fa_budget=None):
