@@ -360,6 +360,7 @@ def test_a_scaler_of_gradients_is_part_of_the_graph(tiny_config, tmp_path, monke
         'optim_wrapper.type': 'AmpOptimWrapper',
         'optim_wrapper.dtype': 'bfloat16',
         'optim_wrapper.loss_scale': scaler,
+        'model.decode_head.loss_weights': [20.0] * 6,
     }
     plain, expected = run(tiny_config, tmp_path / 'plain', False, more_options=options)
     monkeypatch.setattr(captured_step, 'PlainCall', RecordedGraph)
