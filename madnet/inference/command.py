@@ -18,7 +18,6 @@ from typing import Any, TypeAlias
 import cv2
 
 import madnet
-from madnet.classical.detectors import DETECTORS
 from madnet.errors import UserError
 from madnet.files import CannotWrite, write_whole
 from madnet.overlap import InTurn
@@ -28,7 +27,6 @@ from madnet.text import printable
 
 from .base_predictor import READ_AHEAD, BasePredictor
 from .calibration import rank_for_alarms
-from .classical_predictor import ClassicalPredictor
 from .inputs import Frame, list_frames, unique_names
 from .large_frame import predict_large
 from .onnx_predictor import OnnxPredictor
@@ -164,9 +162,13 @@ def predictor_maker(model: str, **how: Any) -> partial[BasePredictor]:
     Arguments that are None, False or empty leave it the default.
     """
     given = {name: value for name, value in how.items() if value or (value == 0 and value is not False)}
-    if model in DETECTORS and given.keys() <= signature(ClassicalPredictor).parameters.keys():
-        return partial(ClassicalPredictor, model, **given)
     if Path(model).suffix.lower() != '.onnx':
+        from madnet.classical.detectors import DETECTORS  # needs SciPy, which an exported network does not
+
+        from .classical_predictor import ClassicalPredictor
+
+        if model in DETECTORS and given.keys() <= signature(ClassicalPredictor).parameters.keys():
+            return partial(ClassicalPredictor, model, **given)
         from madnet.engine.cli import parse_options
 
         from .predictor import Predictor
@@ -368,6 +370,8 @@ def _predict_in_process(task: tuple) -> dict[str, Any] | str:
 
 def detectors_text() -> str:
     """The detectors that need no config, one a line, for people."""
+    from madnet.classical.detectors import DETECTORS
+
     shipped = list_pretrained()
     lines = ['shipped networks:', *map(_network_line, shipped)]
     if not shipped:
