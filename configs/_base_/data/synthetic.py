@@ -1,8 +1,7 @@
 # Synthetic scenes, new ones in every epoch: nothing to download. Four of five crops are placed around a
 # target since crops are small here: where most are empty the prediction falls to all black and stays there.
-# Crops of 96 pixels rather than 128 give more steps in the same time, which was worth 8 points of IoU.
 train_pipeline = [
-    dict(type='RandomTargetCrop', size=96, target_prob=0.8),
+    dict(type='RandomTargetCrop', size=128, target_prob=0.8),
     dict(type='RandomFlip', prob=[0.25, 0.25], direction=['horizontal', 'vertical']),
     dict(type='RandomRot90'),
     dict(type='GainOffsetJitter', gain=0.2, offset=15.0),
