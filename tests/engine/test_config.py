@@ -460,3 +460,10 @@ def test_the_file_itself_gives_a_plain_runner_no_data(repository):
     cfg = Config.fromfile(repository / 'configs' / 'madnet_nudt.py')
     with pytest.raises(UserError, match='no split is named'):
         DATASETS.build(cfg.train_dataloader.dataset)
+
+
+@pytest.mark.parametrize('option', ['train_pipeline.0.size', 'test_pipeline', 'vis_backends'])
+def test_options_on_what_is_copied_are_refused(repository, option):
+    """``train_pipeline`` is copied into the data sets when the file is read: nothing reads it later."""
+    with pytest.raises(UserError, match=rf'--cfg-options {option}: .*only the config file itself'):
+        load_config(repository / 'configs/madnet_synthetic.py', {option: 96})

@@ -108,6 +108,7 @@ def load_config(
             if get_entry(name) is sources[0].entry:
                 cfg._cfg_dict.merge(changes_for(name, changes, Path(path)))
     before = set(cfg)
+    _refuse_copied(options, before)
     _merge(cfg, options)
     _check_shape(cfg, str(path))
     _check_keys(cfg, options, before, str(path))
@@ -200,6 +201,20 @@ def require_parts(cfg: Config, keys: Iterable[str], where: str, purpose: str) ->
             f'config {where}: has no {", ".join(missing)}, which {purpose} needs; a whole config begins with '
             '_base_ or holds them, as those in configs/ do (those in configs/_base_ are parts of others).'
         )
+
+
+def _refuse_copied(options: dict[str, Any], there: set[str]) -> None:
+    """Refuse options on what a file copies into other keys when it is read: they would have no effect."""
+    for option in options:
+        key = option.partition('.')[0]
+        if key.endswith('_pipeline'):
+            raise UserError(
+                f'--cfg-options {option}: no data set reads {key}, only the config file itself. One step: '
+                'replace_steps.RandomTargetCrop.size=96, by its name; all: '
+                f'{key.removesuffix("_pipeline")}_dataloader.dataset.pipeline.'
+            )
+        if key in CUSTOMARY and key in there:
+            raise UserError(f'--cfg-options {option}: only the config file itself reads {key}; set it there.')
 
 
 def _check_keys(cfg: Config, options: dict[str, Any], before: set[str], where: str) -> None:
