@@ -22,9 +22,11 @@ class _PlainLoader(yaml.SafeLoader):
         return node
 
 
-_PlainLoader.add_constructor(
-    'tag:yaml.org,2002:python/tuple', lambda loader, node: tuple(loader.construct_sequence(node, deep=True))
-)
+def _tuple(loader: _PlainLoader, node: yaml.SequenceNode) -> tuple:
+    return tuple(loader.construct_sequence(node, deep=True))
+
+
+_PlainLoader.add_constructor('tag:yaml.org,2002:python/tuple', _tuple)
 
 
 def read_yaml(text) -> Any:
