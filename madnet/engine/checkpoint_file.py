@@ -225,7 +225,10 @@ def read_stream(file: BinaryIO, path: str | os.PathLike, trust: bool | None = No
     if _is_safetensors(head, size):
         return _read_safetensors(file, path)
     if head.startswith(MXNET):
-        return {'state_dict': read_mxnet(file.read(), path)}
+        try:
+            return {'state_dict': read_mxnet(file.read(), path)}
+        except UserError as e:
+            raise UnusableCheckpoint(str(e)) from None
     is_zip = _is_zip(file)
     file.seek(0)
     damaged = (

@@ -2,7 +2,6 @@ import logging
 
 import numpy as np
 import pytest
-from mmengine.logging import MMLogger
 from mmseg.registry import DATASETS
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -15,8 +14,8 @@ LOAD = [{'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'LoadSIRSTMask'}]
 
 @pytest.fixture
 def warnings_logged():
-    """Lines of the current logger, or of the root logger where there is none."""
-    logger = MMLogger.get_instance('test_datasets')
+    """Lines of madnet's own logger."""
+    logger = logging.getLogger('madnet')
     lines = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())

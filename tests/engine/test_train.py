@@ -222,5 +222,5 @@ def test_a_launcher_without_its_starter(tiny_config, tmp_path, monkeypatch):
 
 
 def test_a_config_that_does_not_exist_offers_the_nearest():
-    with pytest.raises(UserError, match=r"no such file. Did you mean 'configs/madnet_nuaa.py'"):
+    with pytest.raises(UserError, match=r"no such file.* Did you mean 'configs/madnet_nuaa.py'"):
         train('configs/madnet_nua.py')

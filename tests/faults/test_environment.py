@@ -64,7 +64,7 @@ def _commands(trained, maps, out) -> dict[str, tuple]:
         'train': ('train', config, '--work-dir', out / 'new'),
         'test': ('test', config, folder / 'best.pth', '--out', out / 'new'),
         'evaluate': ('evaluate', maps, maps, '--out', out / 'new'),
-        'convert': ('convert_checkpoint', 'madnet', folder / 'best.pth', out / 'theirs.pth', '--reverse'),
+        'convert': ('convert', 'madnet', folder / 'best.pth', out / 'theirs.pth', '--reverse'),
         'report': ('report', maps.parent / 'scored', '--out', out / 'new'),
     }
 

@@ -54,7 +54,7 @@ FOREIGN = {
     'a PNG image': lambda: _picture('.png'),
     'a JPEG image': lambda: _picture('.jpg'),
     'a TIFF image': lambda: _picture('.tiff'),
-    'MXNet': lambda: (0x112).to_bytes(8, 'little') + bytes(8) + b'\x01' * 100,
+    'a damaged or unusual MXNet file': lambda: (0x112).to_bytes(8, 'little') + bytes(8) + b'\x01' * 100,
     'an ONNX model': lambda: b'\x08\x07\x12\x07pytorch\x1a\x052.1.0:\xff\xfe\x90',
     "a text file that begins with '# Published weights'": lambda: b'# Published weights\n\nand more\n',
     'a NumPy array': lambda: b'\x93NUMPY\x01\x00' + bytes(200),

@@ -140,7 +140,7 @@ def test_a_main_thread_that_does_not_come_back_is_ended():
         [sys.executable, '-c', UNINTERRUPTIBLE], capture_output=True, text=True, timeout=240
     )
     assert ended.returncode == 1
-    assert ended.stderr == 'no batch\n'
+    assert ended.stderr == 'failed: no batch\n'
 
 
 def _wait_for(path, process, seconds=300):

@@ -14,7 +14,7 @@ from madnet.classical.pool import map_in_pool, start_pool
 from madnet.errors import UserError
 from madnet.images import read_image
 from madnet.inference import command
-from madnet.inference.predictor import Predictor
+from madnet.inference.classical_predictor import ClassicalPredictor
 from madnet.text import printable
 
 
@@ -58,14 +58,14 @@ def test_odd_names_are_done_and_shown(images, tmp_path):
     ],
 )
 def test_no_image_ends_the_others_and_all_that_failed_are_listed(images, tmp_path, monkeypatch, error):
-    predict = Predictor.__call__
+    score_all = ClassicalPredictor.score_all
 
-    def fail_twice(self, frame):
-        if frame.path.name in ('1.png', '5.png'):
+    def fail_twice(self, pixels, shown):
+        if shown[0].endswith(('/1.png', '/5.png')):
             raise error
-        return predict(self, frame)
+        return score_all(self, pixels, shown)
 
-    monkeypatch.setattr(Predictor, '__call__', fail_twice)
+    monkeypatch.setattr(ClassicalPredictor, 'score_all', fail_twice)
     with pytest.raises(UserError, match=r'2 of 6 images could not be predicted, the others are done') as e:
         command.predict_files('tophat', [images], out=tmp_path / 'out', formats='masks,csv')
     assert 'targets.json' in str(e.value)
@@ -89,18 +89,18 @@ def test_a_first_image_that_cannot_be_measured_does_not_end_the_others(images, t
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_the_tables_of_what_is_done(images, tmp_path, monkeypatch, number):
-    predict = Predictor.__call__
+    score_all = ClassicalPredictor.score_all
 
-    def stop_at_the_fourth(self, frame):
-        if frame.path.name == '5.png':
+    def stop_at_the_fourth(self, pixels, shown):
+        if shown[0].endswith('/5.png'):
             os.kill(os.getpid(), number)
             time.sleep(1)
-        return predict(self, frame)
+        return score_all(self, pixels, shown)
 
     if number == signal.SIGINT and signal.getsignal(number) == signal.SIG_IGN:
         pytest.skip('Ctrl-C is ignored where these tests were started')
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(Predictor, '__call__', stop_at_the_fourth)
+    monkeypatch.setattr(ClassicalPredictor, 'score_all', stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         command.predict_files('tophat', [images], out=tmp_path / 'out', formats='csv,json')
     assert signal.getsignal(signal.SIGTERM) == before
@@ -130,8 +130,9 @@ def test_a_folder_in_the_way_of_a_map_is_one_line(images, tmp_path):
     with pytest.raises(UserError, match=r'1\.png: found a folder, expected a file'):
         command.predict_files('tophat', [images], out=tmp_path / 'out', formats='masks,csv')
     found = _json(tmp_path / 'out')
-    assert [image['name'] for image in found['images']] == ['0']
-    assert len(found['not_done']) == 5
+    done = [image['name'] for image in found['images']]
+    assert done in (['0'], ['0', '2\\xff'])  # the next may have been on its way when the writer failed
+    assert len(found['not_done']) == 6 - len(done)
 
 
 def test_a_planted_link_is_not_followed(images, tmp_path):

@@ -13,7 +13,9 @@ RNG = np.random.default_rng(2)
 
 
 def target(x, y):
-    return Target(float(x), float(y), 9, (int(x) - 1, int(y) - 1, int(x) + 2, int(y) + 2), 0.9, 0.7)
+    return Target(
+        float(x), float(y), 9, (int(x) - 1, int(y) - 1, int(x) + 2, int(y) + 2), 0.9, 0.7, 2.2, 0.8, 5.0, 11.0
+    )
 
 
 def tracked(frames):
