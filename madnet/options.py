@@ -63,6 +63,17 @@ def add_common_options(parser: argparse.ArgumentParser, launcher: bool = True) -
         parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
+def add_fa_budget(parser: argparse.ArgumentParser) -> None:
+    """The budget of false alarms of what is scored."""
+    parser.add_argument(
+        '--fa-budget',
+        type=float,
+        metavar='SHARE',
+        help='false-alarm pixels over all pixels that may be had, such as 1e-5: adds Pd and Fa of the '
+        'detections whose rank kept to it on the validation part',
+    )
+
+
 def add_test_time_options(parser: argparse.ArgumentParser) -> None:
     """Add what a network predicts an image in several ways by: ``views``, ``scales``, ``merge``."""
     parser.add_argument(

@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from madnet.options import add_fa_budget
+
 USAGE = """%(prog)s PRED_DIR MASK_DIR [options]
        %(prog)s PRED_DIR --dataset NAME [--split PART] [options]
        %(prog)s --compare DIR_A DIR_B MASK_DIR [options]
@@ -54,13 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         'is not given; several with commas are scored one by one and together, their maps in PRED_DIR/NAME',
     )
     parser.add_argument('--split', default='test', metavar='PART', help='of --dataset (default: test)')
-    parser.add_argument(
-        '--fa-budget',
-        type=float,
-        metavar='SHARE',
-        help='false-alarm pixels over all pixels that may be had, such as 1e-5: adds Pd and Fa of the '
-        'detections whose rank kept to it on the validation part',
-    )
+    add_fa_budget(parser)
     parser.add_argument(
         '--threshold',
         metavar='0-1|best:val',

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from madnet.options import add_common_options, add_test_time_options
+from madnet.options import add_common_options, add_fa_budget, add_test_time_options
 
 EXAMPLES = """
 examples:
@@ -43,13 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='how to score: native, acm, abc, dnanet, basicirstd, several with commas, or all (default: what '
         "the config's test_evaluator says, native)",
     )
-    parser.add_argument(
-        '--fa-budget',
-        type=float,
-        metavar='SHARE',
-        help='false-alarm pixels over all pixels that may be had, such as 1e-5: adds Pd and Fa of the '
-        'detections whose rank kept to it on the validation part',
-    )
+    add_fa_budget(parser)
     parser.add_argument(
         '--threshold',
         metavar='0-1|best:val',
