@@ -191,10 +191,8 @@ def _camera_frame(seed: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
 
 
 @pytest.fixture
-def camera_place(tmp_path, repository, monkeypatch):
-    """A folder with what ``docs/your_data.md`` begins with, and the tools and configs of the checkout."""
-    for name in ('tools', 'configs'):
-        (tmp_path / name).symlink_to(repository / name)
+def camera_place(tmp_path, monkeypatch):
+    """A folder with what ``docs/your_data.md`` begins with."""
     for folder in ('frames', 'mine/images', 'mine/masks', 'boxes/images'):
         (tmp_path / folder).mkdir(parents=True)
     coco = {'images': [], 'annotations': [], 'categories': [{'id': 1, 'name': 'target'}]}

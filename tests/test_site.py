@@ -10,12 +10,14 @@ import pytest
 from mmseg.registry import MODELS
 
 import madnet  # noqa: F401
-from madnet.cli import make_parser
+from madnet.cli import COMMANDS, make_parser
+from madnet.config_files import config_names
 from madnet.engine.config import load_config
+from madnet.pretrained import list_pretrained
 
 PAGES = sorted((Path(__file__).resolve().parents[1] / 'docs').glob('*.md'))
 _PREPARE = 'dataset prepare mine mine --out datasets/mine'
-_TRAIN = 'train configs/madnet/madnet_nano.py --dataset datasets/mine --cfg-options value_range=auto'
+_TRAIN = 'train madnet_nano --dataset datasets/mine --cfg-options value_range=auto'
 #: Pages whose commands need no public data set and are run, and what stands before them on other pages.
 TRIED = {
     'start': (),
@@ -25,7 +27,8 @@ TRIED = {
 
 
 def _commands(page: Path) -> list[list[str]]:
-    lines = re.findall(r'^    python tools/(\w+\.py .*?)(?:  #.*)?$', page.read_text(encoding='utf-8'), re.M)
+    pattern = rf'^(?:    )?madnet ((?:{"|".join(COMMANDS)}) .*?)(?:  #.*)?$'
+    lines = re.findall(pattern, page.read_text(encoding='utf-8'), re.M)
     return [shlex.split(line) for line in lines]
 
 
@@ -41,20 +44,21 @@ def text():
 def test_commands_are_understood(page, repository, monkeypatch):
     """Every option exists, and every config that is named."""
     monkeypatch.chdir(repository)
-    for tool, *arguments in _commands(repository / 'docs' / f'{page}.md'):
+    for command, *arguments in _commands(repository / 'docs' / f'{page}.md'):
         if any(word.isupper() for word in arguments) or '…' in ' '.join(arguments):
             continue  # says what a command looks like, in capitals
-        if tool == 'predict.py':  # its own main takes 'auto' for two words
+        if command == 'predict':  # its own main takes 'auto' for two words
             arguments = [part for word in arguments for part in ([word] if word != 'auto' else [word] * 2)]
-        name = tool.removesuffix('.py').replace('convert_checkpoint', 'convert')
+        parser = make_parser(command)
         try:
-            make_parser(name).parse_args(arguments)
+            parsed = parser.parse_args(arguments)
         except SystemExit as e:  # --list and the like end there
             if e.code:
-                pytest.fail(f'{tool} {arguments}')
-        for word in arguments:
-            if word.startswith('configs/'):
-                assert (repository / word).is_file(), word
+                pytest.fail(f'{command} {arguments}')
+            continue
+        config = getattr(parsed, 'config', None)
+        if isinstance(config, str) and not config.startswith('work_dirs/'):
+            assert config in {*config_names(), *list_pretrained()} or Path(config).is_file(), config
 
 
 def test_configs_of_ten_lines_build(text, repository, tmp_path):
@@ -71,17 +75,17 @@ def test_commands_work(page, camera_place, repository, run, monkeypatch):
     monkeypatch.chdir(camera_place)
     for line in TRIED[page]:
         assert run(*line.split())[0] == 0
-    for tool, *arguments in _commands(repository / 'docs' / f'{page}.md'):
+    for command, *arguments in _commands(repository / 'docs' / f'{page}.md'):
         if 'nuaa' in arguments:
             continue
-        if tool == 'train.py' and '--minutes' not in arguments and '--print-config' not in arguments:
+        if command == 'train' and '--minutes' not in arguments and '--print-config' not in arguments:
             options = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=4']
             if 'datasets/mine' in arguments:
                 options.append('value_range=auto')
             arguments += ['--cfg-options', *options]
         monkeypatch.chdir(camera_place)
-        code, out, err = run(tool.removesuffix('.py'), *arguments)
-        assert code == 0, (tool, arguments, out, err)
+        code, out, err = run(command, *arguments)
+        assert code == 0, (command, arguments, out, err)
 
 
 def test_mmseg_trains_by_the_config_of_its_page(text, tmp_path, monkeypatch):

@@ -1,5 +1,5 @@
 # MiM-ISTD at half the published widths on three data sets together, from what NUAA-SIRST alone gave: from
-# nothing, on crops as small as these, it falls to black. Its start: tools/train.py configs/mim/mim_tiny.py
+# nothing, on crops as small as these, it falls to black. Its start: madnet train configs/mim/mim_tiny.py
 # --dataset nuaa
 _base_ = './mim_tiny.py'
 dataset = ['NUAA-SIRST', 'NUDT-SIRST', 'IRSTD-1K']

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write docs/claims.md from what tools/verify.py measured, experiments/claims/*.json."""
+"""Write docs/claims.md from what madnet verify measured, experiments/claims/*.json."""
 
 import argparse
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ claimed: the weights and the images are the same, so it is what is left between 
 protocol. The 95 % interval (bootstrap over images) says something else: how far the number would move with
 other images of the same kind. It holds for what is measured.
 
-    python tools/verify.py --list
-    python tools/verify.py lesps_acm ACM_full.pth.tar
+    madnet verify --list
+    madnet verify lesps_acm ACM_full.pth.tar
 """
 
 

@@ -183,7 +183,7 @@ def _classical(root: Path, metafile: Mapping) -> Iterator[str]:
         sets |= {name: part['methods'] for name, part in read_json(root / path).items()}
     yield (
         f'Each is a method of [{model["Config"]}](../{model["Config"]}): `--cfg-options '
-        'model.method=<name>`; `tools/test.py` takes it without a checkpoint. IoU / nIoU in percent on the '
+        'model.method=<name>`; `madnet test` takes it without a checkpoint. IoU / nIoU in percent on the '
         f'test images, detections by the rule `{RULE}`; [classical.md](classical.md) says what they compute '
         'and has their other numbers '
         f'([evidence](../{Path(model["Evidence"][0]).parent})).\n'

@@ -1,1 +1,1 @@
-"""What ``tools/benchmark.py`` measures, one module per subcommand."""
+"""What ``madnet benchmark`` measures, one module per subcommand."""

@@ -1,6 +1,6 @@
 """How fast training-free detectors are: CPU seconds an image.
 
-What they find is measured by ``tools/test.py`` and ``tools/compare.py --networks classical``.
+What they find is measured by ``madnet test`` and ``madnet compare --networks classical``.
 """
 
 import itertools

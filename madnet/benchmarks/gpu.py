@@ -261,7 +261,7 @@ def same_losses(until: float, write: Write) -> None:
 
 
 def test(dataset: str, until: float, write: Write) -> None:
-    """Seconds that ``tools/test.py madnet_nano`` takes, without the start of Python: plainly, in half
+    """Seconds that ``madnet test madnet_nano`` takes, without the start of Python: plainly, in half
     precision, with eight views, image by image; and the share of the first that the GPU was busy."""
     record: dict[str, Any] = {}
     ways = {
@@ -288,7 +288,7 @@ def test(dataset: str, until: float, write: Write) -> None:
 
 
 def predict(until: float, write: Write) -> None:
-    """Images of 256² a second that ``tools/predict.py madnet_nano`` turns into maps and tables, and that the
+    """Images of 256² a second that ``madnet predict madnet_nano`` turns into maps and tables, and that the
     predictor alone takes in; and the share of time that the GPU was busy."""
     on_gpu = torch.cuda.is_available()
     number = 256 if on_gpu else 4
@@ -315,7 +315,7 @@ def predict(until: float, write: Write) -> None:
 
 
 def whole_training(until: float, write: Write) -> None:
-    """Milliseconds a step of a training with all its hooks, as ``tools/train.py`` runs it, width 16."""
+    """Milliseconds a step of a training with all its hooks, as ``madnet train`` runs it, width 16."""
     with tempfile.TemporaryDirectory() as scratch:
         options = {
             'selection': 'last',

@@ -95,7 +95,7 @@ def benchmark(
         rounds: How often all forms are measured, in turn.
         threads: That compute.
         batch: Images that are computed together.
-        format: What is written of each frame, as ``--format`` of ``tools/predict.py``.
+        format: What is written of each frame, as ``--format`` of ``madnet predict``.
         forms: Some of :data:`FORMS`; None for all.
 
     Returns:

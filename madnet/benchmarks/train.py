@@ -89,7 +89,7 @@ class Step(ABC):
 
 
 class OurStep(Step):
-    """What ``tools/train.py`` does for a batch: the runner's own step, with its loader and its hooks.
+    """What ``madnet train`` does for a batch: the runner's own step, with its loader and its hooks.
 
     Args:
         cfg: Of :func:`~madnet.engine.train.training_config`.

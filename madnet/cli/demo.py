@@ -9,7 +9,7 @@ examples:
   %(prog)s
       every shipped network and a few methods without training, on http://127.0.0.1:7860
   %(prog)s madnet_nano nudt.onnx
-      these two: names as in tools/predict.py --list, or exported files
+      these two: names as in madnet predict --list, or exported files
   %(prog)s --config configs/madnet_nudt.py --checkpoint work_dirs/madnet_nudt/best.pth
       a network of your own
 

@@ -97,7 +97,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar='SHARE',
         help='false-alarm pixels over all pixels that may be had, such as 1e-5: the least rank that kept to '
-        'it on validation images (tools/calibrate.py; shipped networks have it)',
+        'it on validation images (madnet calibrate; shipped networks have it)',
     )
     parser.add_argument(
         '--false-alarms',
@@ -110,7 +110,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--calibrated',
         action='store_true',
-        help='scores that are right as often as they say (tools/calibrate.py); no decision at 0.5 changes',
+        help='scores that are right as often as they say (madnet calibrate); no decision at 0.5 changes',
     )
     parser.add_argument(
         '--tile',

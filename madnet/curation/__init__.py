@@ -1,1 +1,1 @@
-"""Data sets that people bring: listed, checked, brought into one form, made (``tools/dataset.py``)."""
+"""Data sets that people bring: listed, checked, brought into one form, made (``madnet dataset``)."""

@@ -67,7 +67,7 @@ def convert(
             _WRITERS[to](new, parts)
             how = BOXES
         made = {
-            'by': f'tools/dataset.py convert --to {to}',
+            'by': f'madnet dataset convert --to {to}',
             'madnet': __version__,
             'source': source,
             'from': form,

@@ -27,7 +27,7 @@ def mend(found: Inspection, out: str | Path) -> str:
     with fresh_folder(out) as folder:
         new = NewSet(folder)
         done = write_mended(found, new)
-        made = {'by': 'tools/dataset.py check --fix', 'source': str(found.folder.root.resolve())}
+        made = {'by': 'madnet dataset check --fix', 'source': str(found.folder.root.resolve())}
         new.finish(found.entry.name if found.entry else found.name, made=made, changes=done)
     return changes_text(new, done, out)
 

@@ -168,7 +168,7 @@ def make(out: str, **options) -> str:
         if plan.test_share:
             new.add_lists('synth', _lists(groups, plan.test_share))
         made = {
-            'by': 'tools/dataset.py synth',
+            'by': 'madnet dataset synth',
             'madnet': __version__,
             'scenes': VERSION,
             'plan': asdict(plan),

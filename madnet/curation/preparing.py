@@ -51,7 +51,7 @@ def prepare(
     entry = find_entry(name)
     name = entry.name if entry else name
     with fresh_folder(out) as folder:
-        made = {'by': 'tools/dataset.py prepare', 'madnet': __version__, 'source': source}
+        made = {'by': 'madnet dataset prepare', 'madnet': __version__, 'source': source}
         path = fetch(source, download_folder(), sha256) if is_url(source) else Path(source).expanduser()
         unpacked = folder / '.unpacked'
         if path.is_file():
@@ -93,7 +93,7 @@ def _root(folder: Path, name: str, source: str) -> Path:
     if not roots:
         raise UserError(
             f'{source}: no data set in a layout that can be read; layouts that would do (X is an image id): '
-            f'{layouts_in_words()}. Boxes instead of masks: tools/dataset.py convert.'
+            f'{layouts_in_words()}. Boxes instead of masks: madnet dataset convert.'
         )
     return (named or roots)[0]
 

@@ -113,14 +113,14 @@ def _by_folder(
         if split != 'test':
             say_once(
                 f'{where}: no lists of ids there, so all {len(lists["trainval"])} images are its training '
-                'part, of which validation takes a fifth; keep some for a test by tools/dataset.py prepare.'
+                'part, of which validation takes a fifth; keep some for a test by madnet dataset prepare.'
             )
     ids = split_of(lists, split)
     if ids is None and key is None:
         meaning = "'all' has" if entry else "'all' and the training part have"
         raise UserError(
             f'{where}: no lists of ids there ({folder.layout.title}), so only {meaning} a meaning; '
-            'put train.txt and test.txt there (tools/dataset.py prepare makes them), or sort the images into '
+            'put train.txt and test.txt there (madnet dataset prepare makes them), or sort the images into '
             'trainval/ and test/.'
         )
     if ids is None:

@@ -86,7 +86,7 @@ def load_weights(model: nn.Module, checkpoint: Mapping, path: str | Path) -> Non
             raise UserError(
                 f'checkpoint {path} is of another architecture than the config: {differences}. Give the '
                 'config that it was trained with, or convert published weights by '
-                'tools/convert_checkpoint.py.'
+                'madnet convert.'
             )
         switch_to_deploy(model)
     if broken := not_finite(model, state):

@@ -1,4 +1,4 @@
-"""What ``tools/evaluate.py`` does: score or compare folders, print, write."""
+"""What ``madnet evaluate`` does: score or compare folders, print, write."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ def evaluate_folder(
     """Score a folder, print the table, write ``metrics.json`` and ``per_image.csv`` under ``out`` if given.
 
     Args:
-        pred_dir: Score maps; of several sets, in a sub-folder for each, by its name, as ``tools/test.py
+        pred_dir: Score maps; of several sets, in a sub-folder for each, by its name, as ``madnet test
             --save-scores`` writes them, or all in one where no two images have the same id.
         mask_dir: Masks; None for those of the data set.
         protocols: Names with commas, or ``'all'``.

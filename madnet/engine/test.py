@@ -415,7 +415,7 @@ def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool, 
     if checkpoint is not None and training_free:
         raise UserError(
             f'config {config}: a detector without training has no weights, found the checkpoint '
-            f'{checkpoint}. Leave it out: tools/test.py {config}'
+            f'{checkpoint}. Leave it out: madnet test {config}'
         )
 
 

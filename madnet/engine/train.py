@@ -96,7 +96,7 @@ def _refuse_no_targets(runner: MadnetRunner) -> None:
         names = ', '.join(f'{d.dataset_name}, {d.split}' for d in seen)
         raise UserError(
             f'{names}: no target in any mask of the training images; a network learns from these to find '
-            'nothing. Look at the masks (tools/dataset.py check), or add a set with targets '
+            'nothing. Look at the masks (madnet dataset check), or add a set with targets '
             '(--dataset THIS,OTHER).'
         )
 
@@ -143,7 +143,7 @@ def training_config(
     if is_training_free(cfg):
         raise UserError(
             f'config {config}: a detector without training has nothing to train. '
-            f'Score it: tools/test.py {config}'
+            f'Score it: madnet test {config}'
         )
     require_parts(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), config, 'a training')
     _refuse_other_loops(cfg, config)
@@ -239,7 +239,7 @@ def _check_launcher(launcher: str) -> None:
     if variable is not None and variable not in os.environ:
         starter = {'pytorch': 'torchrun --nproc-per-node N', 'slurm': 'srun python'}[launcher]
         raise UserError(
-            f'--launcher {launcher}: ${variable} is not set. Start with: {starter} tools/train.py …'
+            f'--launcher {launcher}: ${variable} is not set. Start with: {starter} -m madnet train …'
         )
 
 

@@ -1,4 +1,4 @@
-"""``tools/compare.py``: many networks, data sets and seeds, trained and tested alike, in one table."""
+"""``madnet compare``: many networks, data sets and seeds, trained and tested alike, in one table."""
 
 import sys
 from collections.abc import Sequence

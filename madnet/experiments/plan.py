@@ -41,7 +41,7 @@ class Run:
             outcome of a training.
         seed: Of the training; None where nothing is trained.
         checkpoint: Weights that are tested instead of training; None trains (or needs no weights).
-        amp: Mixed precision of the training, as ``tools/train.py --amp``.
+        amp: Mixed precision of the training, as ``madnet train --amp``.
         protocols: Names with commas.
         folder: Where checkpoints, logs and ``metrics.json`` go.
         views: To test with, one number after the other; none tests as the config says.
@@ -77,7 +77,7 @@ class Run:
     def tests(self) -> dict[int | None, Path]:
         """Number of views (None: the config's) → the folder of that test's ``metrics.json``.
 
-        One view lies with the training, where ``tools/test.py`` puts it too.
+        One view lies with the training, where ``madnet test`` puts it too.
         """
         folder = Path(self.folder)
         return {n: folder if n == 1 else folder / f'views{n}' for n in self.views} or {None: folder}

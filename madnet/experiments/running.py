@@ -57,7 +57,7 @@ def run_all(runs: Sequence[Run], shard: Shard, in_process: bool = False, jobs: i
 
 
 def do_run(run: Run) -> None:
-    """Train (or go on training) and test, by the functions of ``tools/train.py`` and ``tools/test.py``.
+    """Train (or go on training) and test, by the functions of ``madnet train`` and ``madnet test``.
 
     Writes ``run.json`` beside what those write.
 

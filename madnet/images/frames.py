@@ -220,7 +220,7 @@ def _index(frame: int | None, frames: int, path: Path) -> int:
     if frame is None and frames != 1:
         raise UserError(
             f'{path}: holds {frames} frames where one image is expected; save each frame as a file of its '
-            'own (tools/predict.py takes all frames of a file).'
+            'own (madnet predict takes all frames of a file).'
         )
     if not 0 <= (frame or 0) < frames:
         raise UserError(f'{path}: has no frame {frame}, only {frames}.')

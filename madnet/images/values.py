@@ -164,6 +164,6 @@ def _warn_of_low_contrast(darkest: float, brightest: float, black: float, white:
 
 
 def _typed(low: float, high: float) -> str:
-    """A range as a config or ``--cfg-options`` takes it, and as ``tools/predict.py`` does."""
+    """A range as a config or ``--cfg-options`` takes it, and as ``madnet predict`` does."""
     high = high if high > low else low + 1
     return f'value_range=[{low:.6g},{high:.6g}] (--value-range {low:.6g} {high:.6g})'

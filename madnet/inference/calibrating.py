@@ -1,4 +1,4 @@
-"""``tools/calibrate.py``: a detector over validation images, a table, and a file beside the weights."""
+"""``madnet calibrate``: a detector over validation images, a table, and a file beside the weights."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -123,7 +123,7 @@ def find_calibration(model: object, checkpoint: str | os.PathLike | None) -> Cal
     path = calibration_file(model, checkpoint)
     if not path.is_file():
         raise UserError(
-            f'{path}: no such file: nothing is known yet of what these scores mean; tools/calibrate.py '
+            f'{path}: no such file: nothing is known yet of what these scores mean; madnet calibrate '
             'measures it on validation images.'
         )
     return Calibration.read(path)

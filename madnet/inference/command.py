@@ -61,7 +61,7 @@ def predict_files(
 
     Args:
         model: A shipped name, the name of a training-free method, a config file, or a file of
-            ``tools/export.py``.
+            ``madnet export``.
         inputs: Image files and folders of them.
         checkpoint: The weights for a config with a network.
         out: Folder for the results, made where it is missing.

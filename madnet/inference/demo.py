@@ -176,13 +176,13 @@ class Demo:
             if width * height > limits.pixels:
                 raise UserError(
                     f'{file.name}: {width} × {height} pixels, more than the {limits.pixels:,} that this page '
-                    'takes; tools/predict.py has no such limit.'
+                    'takes; madnet predict has no such limit.'
                 )
             frames += list_frames(file)
             if len(frames) > limits.frames:
                 raise UserError(
                     f'{file.name}: {len(frames)} frames, more than the {limits.frames} that this page takes; '
-                    'tools/predict.py has no such limit.'
+                    'madnet predict has no such limit.'
                 )
         return frames
 
@@ -281,7 +281,7 @@ def targets_table(prediction: Prediction) -> str:
 
 
 def report_json(predictions: Sequence[Prediction], model: str) -> bytes:
-    """The targets of all frames, as ``targets.json`` of ``tools/predict.py``."""
+    """The targets of all frames, as ``targets.json`` of ``madnet predict``."""
     about = {
         'detector': {'name': model},
         'threshold': predictions[0].threshold,

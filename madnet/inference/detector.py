@@ -64,7 +64,7 @@ def load_detector(
     Args:
         model: A name of the registry, whose weights ship or are fetched, the name of a training-free method,
             a config file or its name (which goes before one of the registry where there is a checkpoint), a
-            config, a file of ``tools/export.py``, or a folder of
+            config, a file of ``madnet export``, or a folder of
             :func:`~madnet.inference.saving.save_pretrained`.
         checkpoint: The weights for a config with a network: a file, or the name of shipped ones.
         device: Where to put the model.
@@ -115,7 +115,7 @@ def _known(name: str) -> str:
     shipped = list_pretrained()
     return (
         f'Shipped: {", ".join(shipped) or "none with this version"}. '
-        f'Without training: tophat, pstnn and {len(DETECTORS) - 2} more (tools/predict.py --list). '
+        f'Without training: tophat, pstnn and {len(DETECTORS) - 2} more (madnet predict --list). '
         'Or give a config file and its checkpoint.' + nearest(name, [*list_registered(), *DETECTORS])
     )
 
@@ -147,7 +147,7 @@ def _from_config(
             f'{cfg.get("work_dir") or f"work_dirs/{Path(where).stem}"}/best.pth.'
         )
     if cfg.get('channels_last'):
-        # As tools/test.py runs it: another layout of memory, another last digit.
+        # As madnet test runs it: another layout of memory, another last digit.
         model = model.to(memory_format=torch.channels_last)
     description = describe_network(cfg) if has_weights else None
     return LoadedDetector(name or Path(where).stem, model.to(device).eval(), pipeline, origin, description)
@@ -159,7 +159,7 @@ def load_exported(
     value_range: ValueRange = None,
     content: bytes | None = None,
 ) -> LoadedDetector:
-    """A network in one file, as ``tools/export.py`` writes it; its ``content`` where that is not yet there.
+    """A network in one file, as ``madnet export`` writes it; its ``content`` where that is not yet there.
 
     Raises:
         UserError: The file cannot be read, is damaged, or holds weights alone.

@@ -79,7 +79,7 @@ def export_file(
     options: list[str] | None = None,
     trust_checkpoint: bool = False,
 ) -> Path:
-    """Export a network and print what came of it: ``tools/export.py``.
+    """Export a network and print what came of it: ``madnet export``.
 
     Args:
         model, checkpoint, threshold, dataset, trust_checkpoint: As in :class:`~madnet.inference.Predictor`.

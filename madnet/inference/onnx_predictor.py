@@ -19,7 +19,7 @@ from .base_predictor import BasePredictor
 
 
 class OnnxPredictor(BasePredictor):
-    """Finds targets in images by a file that ``tools/export.py --format onnx`` wrote.
+    """Finds targets in images by a file that ``madnet export --format onnx`` wrote.
 
     It is called as :class:`~madnet.inference.Predictor` and gives the same results; NumPy, OpenCV, Pillow and
     ONNX Runtime are all that it needs. A file is data: it cannot run code, nor name other files to be read.
@@ -161,7 +161,7 @@ def _info(session: Any, shown: str) -> ExportInfo:
     info = ExportInfo.of_file(session.get_modelmeta().custom_metadata_map.get(KEY), shown)
     puts = {'frames'}, {'scores', 'logits'}
     if puts != tuple({x.name for x in side} for side in (session.get_inputs(), session.get_outputs())):
-        raise UserError(f'{shown}: not a file that tools/export.py wrote.')
+        raise UserError(f'{shown}: not a file that madnet export wrote.')
     return info
 
 

@@ -26,7 +26,7 @@ class Predictor(BasePredictor):
     """Finds targets in images, with a network or a training-free method.
 
     An image takes the way of the config's own test pipeline, so a score map is the one that
-    ``tools/test.py`` scores, bit for bit on the same processor::
+    ``madnet test`` scores, bit for bit on the same processor::
 
         predictor = Predictor('configs/madnet_nuaa.py', 'work_dirs/madnet_nuaa/best.pth')
         prediction = predictor('scene.png')
@@ -37,7 +37,7 @@ class Predictor(BasePredictor):
     Args:
         config_or_name: A shipped name (``madnet.pretrained.list_pretrained()``), the name of a training-free
             method, a config file of ours or of mmseg, a config, or a ``.safetensors`` file of
-            ``tools/export.py``.
+            ``madnet export``.
         checkpoint: The weights for a config with a network.
         device: Such as ``'cpu'`` or ``'cuda:0'``; None for a GPU where there is one.
         threshold: 0–1; where the score exceeds it is target. None: what an exported file says, else the 0.5
@@ -66,10 +66,10 @@ class Predictor(BasePredictor):
         min_area: Pixels; components that are smaller are no targets.
         min_scr: Components with a lower local signal-to-clutter ratio are no targets.
         min_rank: Components with a lower rank are no targets, see :class:`~madnet.inference.Target`.
-        calibrated: Divide logits by the temperature that ``tools/calibrate.py`` has found for these weights,
+        calibrated: Divide logits by the temperature that ``madnet calibrate`` has found for these weights,
             so that a score of 0.8 is right eight times in ten. No decision at a threshold of 0.5 changes.
         fa_budget: False-alarm pixels over all pixels that may be had, such as 1e-5: ``min_rank`` is set to
-            where the validation images of ``tools/calibrate.py`` kept to it. Implies ``calibrated``.
+            where the validation images of ``madnet calibrate`` kept to it. Implies ``calibrated``.
         batch: Images that are read before they are computed together, where the network does that: on a GPU.
             None: eight there, else one.
         dataset: The data set, or its folder, that a config file's network was trained on: whose mean,

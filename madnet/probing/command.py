@@ -1,4 +1,4 @@
-"""``tools/probe.py``: a detector through all sweeps, a page, a table and ``probe.json``."""
+"""``madnet probe``: a detector through all sweeps, a page, a table and ``probe.json``."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -42,7 +42,7 @@ class Calibration(RecordFile):
     """
 
     FILE: ClassVar[str] = 'calibration.json'
-    WRITER: ClassVar[str] = 'tools/calibrate.py'
+    WRITER: ClassVar[str] = 'madnet calibrate'
 
     detector: dict[str, Any]
     temperature: float

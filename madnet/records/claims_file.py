@@ -43,7 +43,7 @@ class CheckedClaim(Record):
 
 @dataclass
 class ClaimsFile(RecordFile):
-    """What ``tools/verify.py`` found.
+    """What ``madnet verify`` found.
 
     Attributes:
         name: Of the weights in the registry.
@@ -56,7 +56,7 @@ class ClaimsFile(RecordFile):
     """
 
     FILE: ClassVar[str] = 'claims.json'
-    WRITER: ClassVar[str] = 'tools/verify.py'
+    WRITER: ClassVar[str] = 'madnet verify'
 
     name: str
     about: str

@@ -83,7 +83,7 @@ class Comparison(RecordFile):
     """
 
     FILE: ClassVar[str] = FILES[0]
-    WRITER: ClassVar[str] = 'tools/compare.py'
+    WRITER: ClassVar[str] = 'madnet compare'
 
     plan: ComparisonPlan
     rows: list[ComparisonRow]

@@ -23,7 +23,7 @@ class Cost(RecordFile):
     """
 
     FILE: ClassVar[str] = 'cost.json'
-    WRITER: ClassVar[str] = 'tools/compare.py'
+    WRITER: ClassVar[str] = 'madnet compare'
 
     size: int | None = field(default=None, metadata=OMITTED)
     channels: int | None = field(default=None, metadata=OMITTED)

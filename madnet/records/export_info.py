@@ -63,7 +63,7 @@ class ExportInfo(Record):
             UserError: Nothing, or nothing whole; ``shown`` is how the message calls the file.
         """
         if text is None:
-            raise UserError(f'{shown}: not a file that tools/export.py wrote.')
+            raise UserError(f'{shown}: not a file that madnet export wrote.')
         try:
             return cls.from_json(json.loads(text), shown)
         except ValueError:

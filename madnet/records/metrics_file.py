@@ -130,7 +130,7 @@ class MetricsFile(RecordFile):
     """
 
     FILE: ClassVar[str] = 'metrics.json'
-    WRITER: ClassVar[str] = 'tools/test.py'
+    WRITER: ClassVar[str] = 'madnet test'
 
     results: dict[str, dict[str, float | None]]
     dataset: DatasetInfo = field(default_factory=DatasetInfo)
@@ -224,7 +224,7 @@ def read_per_image(path: str | os.PathLike) -> list[dict[str, Any]]:
             {k: from_cell(v) if k in words else float(v or 'nan') for k, v in row.items()} for row in rows
         ]
     except (AttributeError, OSError, TypeError, ValueError, csv.Error) as e:
-        raise UserError(f'{path}: not a per_image.csv of tools/test.py ({e}).') from None
+        raise UserError(f'{path}: not a per_image.csv of madnet test ({e}).') from None
 
 
 def _undefined(value: object) -> bool:

@@ -17,7 +17,7 @@ class NegativesFile(RecordFile):
     """
 
     FILE: ClassVar[str] = 'negatives.json'
-    WRITER: ClassVar[str] = 'tools/test.py --save-negatives'
+    WRITER: ClassVar[str] = 'madnet test --save-negatives'
 
     points: dict[str, dict[str, list[list[int]]]]
     detector: dict[str, Any] = field(default_factory=dict)

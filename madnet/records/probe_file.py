@@ -119,7 +119,7 @@ class ProbeFile(RecordFile):
     """
 
     FILE: ClassVar[str] = 'probe.json'
-    WRITER: ClassVar[str] = 'tools/probe.py'
+    WRITER: ClassVar[str] = 'madnet probe'
 
     detector: dict[str, Any]
     threshold: float

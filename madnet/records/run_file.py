@@ -19,7 +19,7 @@ class RunFile(RecordFile):
     """
 
     FILE: ClassVar[str] = 'run.json'
-    WRITER: ClassVar[str] = 'tools/compare.py'
+    WRITER: ClassVar[str] = 'madnet compare'
 
     wanted: dict[str, Any] = field(default_factory=dict)
     trained: bool = False

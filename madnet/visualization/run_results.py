@@ -63,7 +63,7 @@ class RunResult:
         """Data set, split and number of images in words."""
         known = self.report.dataset if self.report else DatasetInfo()
         parts = Path(known.name or 'unknown data').parts
-        # tools/evaluate.py knows its data by the folder of masks: the folder above says more
+        # madnet evaluate knows its data by the folder of masks: the folder above says more
         name = '/'.join(parts[-2:]) if len(parts) > 2 else parts[-1]
         images = f', {known.images} images' if known.images else ''
         # numbers at another threshold stand in a table of their own
@@ -110,7 +110,7 @@ def load_result(
     report = MetricsFile.read(metrics) if metrics.is_file() else None
     if not report and not scalars:
         below = sorted(p.relative_to(folder).as_posix() for p in folder.glob('*/metrics.json'))
-        hint = f' There is one in {", ".join(below[:3])}.' if below else ' tools/test.py writes one.'
+        hint = f' There is one in {", ".join(below[:3])}.' if below else ' madnet test writes one.'
         raise UserError(f'{folder}: found neither metrics.json nor */vis_data/scalars.json.{hint}')
 
     name = (report and report.dataset.name) or ''
@@ -142,7 +142,7 @@ def load_results(
     """Read several results, each ``PATH`` or ``LABEL=PATH``.
 
     One label given to several results makes them seeds of one method. Labels that were not given are told
-    apart by the folders above. The folder of ``tools/compare.py``, which holds a ``comparison.json``, stands
+    apart by the folders above. The folder of ``madnet compare``, which holds a ``comparison.json``, stands
     for all finished runs in it, under the labels given there.
 
     Raises:

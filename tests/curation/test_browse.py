@@ -1,4 +1,4 @@
-"""``tools/dataset.py browse``: a gallery of images, or of training samples."""
+"""``madnet dataset browse``: a gallery of images, or of training samples."""
 
 import json
 import re

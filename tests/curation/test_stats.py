@@ -1,4 +1,4 @@
-"""``tools/dataset.py stats``: the page, the JSON, and what the user reads."""
+"""``madnet dataset stats``: the page, the JSON, and what the user reads."""
 
 import base64
 import json

@@ -161,7 +161,7 @@ def test_without_lists_all_is_for_training(make_set, caplog):
     assert sorted(fit + val) == sorted(IDS)
     assert val
     assert caplog.text.count(f'all {len(IDS)} images are its training part') == 1
-    with pytest.raises(UserError, match=r'tools/dataset\.py prepare'):
+    with pytest.raises(UserError, match='madnet dataset prepare'):
         SIRSTDataset(root, 'test')
 
 

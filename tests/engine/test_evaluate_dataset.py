@@ -1,4 +1,4 @@
-"""tools/evaluate.py on a data set's own lists and masks, at other thresholds and sizes."""
+"""madnet evaluate on a data set's own lists and masks, at other thresholds and sizes."""
 
 import cv2
 import numpy as np

@@ -85,7 +85,7 @@ def test_two_networks_by_two_seeds(plan_file, tmp_path, capsys):
     assert 'recipe "common", 1 epoch;' in (folder / 'comparison.md').read_text()
     assert len(list((folder / 'figures').glob('cost_*.png'))) == 1
 
-    # tools/report.py takes the folder for its runs
+    # madnet report takes the folder for its runs
     results = load_results([str(folder)])
     assert [r.label for r in results] == ['narrow', 'narrow', 'wide', 'wide']
     assert results[-1].cost == wide.cost
@@ -192,7 +192,7 @@ def test_several_views(plan_file, tmp_path, capsys):
 
 
 def test_numbers_of_other_weights_do_not_count(plan_file, tmp_path):
-    """Someone looks in with tools/test.py while a run trains, or trains it anew."""
+    """Someone looks in with madnet test while a run trains, or trains it anew."""
     compare(str(plan_file), seeds=[1], in_process=True, cost=False)
     plan = read_plan(plan_file, seeds=[1])
     folder = tmp_path / 'comparison/narrow/own/seed1'

@@ -37,7 +37,7 @@ def _train(arguments: list[str], environment: dict[str, str], said: Path) -> Non
 
 
 class Life:
-    """What ``python tools/train.py CONFIG --work-dir FOLDER --resume`` does, in one or several processes.
+    """What ``madnet train CONFIG --work-dir FOLDER --resume`` does, in one or several processes.
 
     Args:
         config: The config file.

@@ -212,7 +212,7 @@ def test_what_is_no_export_is_refused(tmp_path):
     graph = onnx.helper.make_graph([node], 'g', [value('x', 1, [1])], [value('y', 1, [1])])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 17)], ir_version=8)
     onnx.save(model, tmp_path / 'foreign.onnx')
-    refused('not a file that tools/export.py wrote', OnnxPredictor, tmp_path / 'foreign.onnx')
+    refused('not a file that madnet export wrote', OnnxPredictor, tmp_path / 'foreign.onnx')
 
 
 def test_a_model_cannot_name_other_files(tmp_path):

@@ -1,4 +1,4 @@
-"""A prediction is what tools/test.py scores, from every kind of input."""
+"""A prediction is what madnet test scores, from every kind of input."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ test_dataloader = dict(dataset=dict(type='BaseSegDataset', pipeline=test_pipelin
 
 @pytest.fixture
 def tested_scores(monkeypatch):
-    """Score maps in float32 that pass tools/test.py's way: name → (H, W)."""
+    """Score maps in float32 that pass madnet test's way: name → (H, W)."""
     kept = {}
 
     def keep(self, runner, batch_idx, data_batch=None, outputs=None):

@@ -142,7 +142,7 @@ def test_a_missing_key_is_named(tmp_path, key):
     with pytest.raises(UserError) as e:
         Comparison.read(path)
     assert str(e.value).startswith(f'{path}: found no key {key!r}.')
-    assert str(e.value).endswith('Expected is a comparison.json as tools/compare.py writes it.')
+    assert str(e.value).endswith('Expected is a comparison.json as madnet compare writes it.')
 
 
 @pytest.mark.parametrize(

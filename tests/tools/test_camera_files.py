@@ -1,4 +1,4 @@
-"""tools/predict.py on what cameras write, and tools/evaluate.py on what other programs write."""
+"""madnet predict on what cameras write, and madnet evaluate on what other programs write."""
 
 import json
 

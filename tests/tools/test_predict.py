@@ -1,4 +1,4 @@
-"""tools/predict.py and tools/pretrained.py from end to end, and what they say to wrong input."""
+"""madnet predict and madnet pretrained from end to end, and what they say to wrong input."""
 
 import contextlib
 import csv

@@ -1,4 +1,4 @@
-"""tools/train.py and tools/test.py from end to end, and what they say to wrong input."""
+"""madnet train and madnet test from end to end, and what they say to wrong input."""
 
 import csv
 import json

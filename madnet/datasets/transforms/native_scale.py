@@ -34,7 +34,7 @@ class RandomTargetCrop(DrawnTransform):
             brought to ``size``), for targets larger and smaller than the training images have. ``(1, 1)``,
             the default, leaves every pixel as it is. Enlarged by bilinear interpolation, labels by nearest
             neighbour; shrunk by the mean over area, labels by :func:`shrunk_labels`, which loses no target.
-        negatives: File of hard negatives, as ``tools/test.py --save-negatives`` writes it: places of training
+        negatives: File of hard negatives, as ``madnet test --save-negatives`` writes it: places of training
             images where a detector saw a target and none is. None for none.
         negative_prob: Share of crops placed around one of them, as around a target; an image without any gets
             a uniform crop.

@@ -12,7 +12,7 @@ from madnet.images import encode_png
 
 @HOOKS.register_module()
 class SaveScoresHook(Hook):
-    """Keeps score maps as 16-bit PNG, for reports and for scoring again with ``tools/evaluate.py``.
+    """Keeps score maps as 16-bit PNG, for reports and for scoring again with ``madnet evaluate``.
 
     Args:
         folder: Gets one ``<image>.png`` for each image, probability 0–1 as 0–65535, at the image's own size.

@@ -85,7 +85,7 @@ class ClassicalDetector(BaseModel):
             return self.predict(inputs, data_samples)
         if mode == 'tensor':
             return self._score(inputs)
-        raise UserError(f'{self.detector.name} needs no training; score it with tools/test.py, no checkpoint')
+        raise UserError(f'{self.detector.name} needs no training; score it with madnet test, no checkpoint')
 
     def predict(
         self, inputs: Tensor | Sequence[Tensor], data_samples: list[SegDataSample] | None = None
