@@ -277,7 +277,7 @@ def test(dataset: str, until: float, write: Write) -> None:
             result = run_test('madnet_nano', dataset=dataset, out=scratch, options=options)
             seconds = time.monotonic() - began
             record[f'seconds, {name}'] = seconds
-            record[f'images/s, {name}'] = result.dataset['images'] / seconds
+            record[f'images/s, {name}'] = result.dataset.images / seconds
             record[f'nIoU, {name}'] = result.results['native']['nIoU']
             write(record)
             if time.monotonic() > until:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmcv.transforms import RandomFlip
 from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader
 
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.synthetic import SyntheticSIRSTDataset
@@ -57,7 +57,7 @@ class DeviceCache:
     """The images of a training loader on a device, as they are once loaded: (N, C, H, W), the smaller ones in
     the upper left of a common canvas, with their masks.
 
-    After :meth:`take_over` the loader gives ``drawn``, tensors (B, …) of what the transforms drew for a
+    After :meth:`take_over` the loader gives ``drawn``, arrays (B, …) of what the transforms drew for a
     batch, and ``img_path``; :meth:`batch` makes images and masks of them. One batch is tried at once, so that
     what does not work on a device fails before anything has changed; random numbers are drawn for it.
 
@@ -92,14 +92,13 @@ class DeviceCache:
         )
         self._collate = partial(_collated, shapes=[f'{k}.size' for k, has in enumerate(several) if has])
         some = self._collate([self._parts[0](index) for index in range(min(2, len(infos)))])['drawn']
-        self.batch({name: value.to(device) for name, value in some.items()})
+        self.batch({name: torch.from_numpy(value).to(device) for name, value in some.items()})
 
     def take_over(self) -> None:
         """Let the loader's data sets draw only, from now on."""
         for dataset, part in zip(inner_datasets(self._loader.dataset), self._parts, strict=True):
             dataset.prepare_data = part
         self._loader.collate_fn = self._collate
-        self._loader.pin_memory = self.images.is_cuda
 
     @property
     def bytes(self) -> int:
@@ -205,7 +204,8 @@ def _collated(samples: list[dict], shapes: Sequence[str]) -> dict:
     """A batch of what was drawn; ``shapes`` names numbers, alike in a batch, on which the sizes of maps
     depend: n is told as (B, n), as a graph may go by shapes, not by values."""
     paths = [sample.pop('img_path') for sample in samples]
-    drawn = default_collate(samples)
+    # not tensors, for each of which a loading process would open a file to share its memory
+    drawn = {name: np.stack([np.asarray(sample[name]) for sample in samples]) for name in samples[0]}
     for name in shapes:
-        drawn[name] = torch.zeros(len(samples), int(drawn[name][0]), dtype=torch.bool)
+        drawn[name] = np.zeros((len(samples), int(drawn[name][0])), bool)
     return {'drawn': drawn, 'img_path': paths}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook
@@ -57,8 +58,8 @@ class EagerStep:
         """Train on a batch of the loader; the losses, by name."""
         if self._cache is not None:
             device = self._cache.images.device
-            drawn = {name: value.to(device, non_blocking=True) for name, value in batch['drawn'].items()}
-            batch = unstacked(self._cache.batch(drawn))
+            drawn = _tensors(batch['drawn']).items()
+            batch = unstacked(self._cache.batch({name: t.to(device, non_blocking=True) for name, t in drawn}))
         return self._runner.model.train_step(batch, optim_wrapper=self._runner.optim_wrapper)
 
 
@@ -204,7 +205,7 @@ class CapturedStep:
         read within an epoch's steps."""
         if self._eager is not None:
             return self._eager_step(batch)
-        tensors = stacked(batch) if self._cache is None else batch['drawn']
+        tensors = stacked(batch) if self._cache is None else _tensors(batch['drawn'])
         phase = self._phase_of(tensors)
         for name, tensor in tensors.items():
             phase.buffers[name].copy_(tensor, non_blocking=True)
@@ -470,6 +471,10 @@ class CapturedStep:
 
         clip_and_note.recorded, clip_and_note.plain = True, clip  # the norm comes with the losses
         return clip_and_note
+
+
+def _tensors(drawn: dict[str, np.ndarray]) -> Batch:
+    return {name: torch.from_numpy(values) for name, values in drawn.items()}
 
 
 def _processes() -> int:

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable
 from contextlib import suppress
+from weakref import WeakSet
 
 import torch
 
@@ -24,12 +25,15 @@ class CUDAGraph:
         body: To be captured; it is not carried out.
     """
 
-    #: Graphs are replayed one after the other and leave nothing in their memory, so they share it.
+    #: Graphs are replayed one after the other and leave nothing in their memory, so those that live share it;
+    #: it goes with the last of them, and may not be asked for again.
     _pool = None
+    _alive: WeakSet = WeakSet()
 
     def __init__(self, body: Callable[[], None]):
         self._graph = torch.cuda.CUDAGraph()
-        CUDAGraph._pool = CUDAGraph._pool or torch.cuda.graph_pool_handle()
+        if not self._alive:
+            CUDAGraph._pool = torch.cuda.graph_pool_handle()
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
         before = generator.clone_state()
         collects = gc.isenabled()
@@ -52,3 +56,4 @@ class CUDAGraph:
             if collects:
                 gc.enable()
         self.replay = self._graph.replay
+        self._alive.add(self)

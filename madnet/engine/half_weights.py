@@ -1,5 +1,7 @@
 """Weights in half precision, all at once instead of one by one where each is used."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -8,10 +10,10 @@ _USERS = nn.Linear | nn.Conv1d | nn.Conv2d
 
 
 class HalfWeights:
-    """The weights and biases of a network that autocast would cast, cast in three operators.
+    """The weights and biases of a network that autocast would cast, cast in one operator.
 
     Autocast casts each weight of a convolution or linear layer by itself, and its gradient back by itself:
-    two small operators each. Here all lie in one row for that. Values and gradients are the same.
+    two small operators each. Values and gradients are the same here.
 
     Only layers that have been called count: a layer that merely holds weights for something else, as those
     of a re-parameterised block, keeps them as they are.
@@ -43,29 +45,28 @@ class HalfWeights:
     def cast(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """Those parameters in another type, differentiable, for ``torch.func.functional_call``."""
         names = self.found()
-        if not names:
-            return {}
-        rows = [_in_memory_order(p) for p in names.values()]
-        cast = torch.cat([row.reshape(-1) for row in rows]).to(dtype)
-        parts = cast.split([row.numel() for row in rows])
-        return {
-            name: _as_before(part.view(row.shape), parameter)
-            for (name, parameter), part, row in zip(names.items(), parts, rows, strict=True)
-        }
+        return dict(zip(names, _Cast.apply(dtype, *names.values()), strict=True)) if names else {}
 
 
-def _channels_last(weight: Tensor) -> bool:
-    return weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+class _Cast(torch.autograd.Function):
+    """Tensors in another type, each in memory of its own: cuDNN and cuBLAS take kernels that are many times
+    slower for weights that do not lie on a multiple of 16 bytes, as slices of one row do not."""
+
+    @staticmethod
+    def forward(ctx, dtype: torch.dtype, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.types = [w.dtype for w in weights]
+        return tuple(_in_type([dtype] * len(weights), weights))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, *grads: Tensor):
+        return None, *_in_type(ctx.types, grads)
 
 
-def _in_memory_order(weight: Tensor) -> Tensor:
-    """A view whose last axis is the innermost in memory."""
-    return weight.permute(0, 2, 3, 1) if _channels_last(weight) else weight
-
-
-def _as_before(row: Tensor, weight: Tensor) -> Tensor:
-    """The inverse of :func:`_in_memory_order`."""
-    return row.permute(0, 3, 1, 2) if _channels_last(weight) else row
+def _in_type(types: Sequence[torch.dtype], tensors: Sequence[Tensor]) -> list[Tensor]:
+    cast = [torch.empty_like(t, dtype=dtype) for t, dtype in zip(tensors, types, strict=True)]
+    torch._foreach_copy_(cast, list(tensors))
+    return cast
 
 
 def type_of_autocast(device: torch.device) -> torch.dtype | None:

@@ -51,7 +51,8 @@ def test_batches_are_the_loaders(pipeline, sides, stored):
     assert cache.images.dtype == stored
     for epoch, side in enumerate(sides):
         dataset.set_epoch(epoch, 2)
-        batch = cache.batch(loader.collate_fn([dataset[k] for k in range(6)])['drawn'])
+        drawn = loader.collate_fn([dataset[k] for k in range(6)])['drawn']
+        batch = cache.batch({name: torch.from_numpy(values) for name, values in drawn.items()})
         assert batch['inputs'].shape[2:] == (side, side)
         for k, sample in enumerate(expected[epoch]):
             torch.testing.assert_close(batch['inputs'][k], sample['inputs'].float(), rtol=0, atol=1e-3)
