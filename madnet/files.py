@@ -45,7 +45,9 @@ def what_to_do(number: int | None) -> str:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike, keep_as: str | os.PathLike | None = None) -> Iterator[Path]:
+def replacing(
+    path: str | os.PathLike, keep_as: str | os.PathLike | None = None, settled: bool = True
+) -> Iterator[Path]:
     """Write a file beside its name, and let it take the name over once it is whole and on disk.
 
     A process killed at any moment leaves either the old file or the new one under ``path``. An exception
@@ -56,6 +58,8 @@ def replacing(path: str | os.PathLike, keep_as: str | os.PathLike | None = None)
         path: The name to take over; its folder is made where it is missing.
         keep_as: Name in the same folder under which the file that ``path`` names so far is kept. What this
             name held before is given up only when the new file is on disk.
+        settled: Whether the name is on disk as well; False for one of many files, after all of which
+            :func:`settle` follows: should power fail before, ``path`` may be the old file, or none.
 
     Yields:
         The path to write to, an empty file in the same folder with the same suffix.
@@ -80,8 +84,8 @@ def replacing(path: str | os.PathLike, keep_as: str | os.PathLike | None = None)
             _keep(path, Path(keep_as))
         os.replace(temporary, path)
         made = False
-        with suppress(OSError):  # folders cannot be opened everywhere
-            _sync(path.parent, os.O_RDONLY)
+        if settled:
+            settle(path.parent)
     except OSError as e:
         raise CannotWrite(f'{path}: cannot be written ({e.strerror or e}). {what_to_do(e.errno)}') from None
     except RuntimeError as e:
@@ -92,6 +96,12 @@ def replacing(path: str | os.PathLike, keep_as: str | os.PathLike | None = None)
         if made:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def settle(folder: str | os.PathLike) -> None:
+    """See that the names in a folder are on disk."""
+    with suppress(OSError):  # folders cannot be opened everywhere
+        _sync(Path(folder), os.O_RDONLY)
 
 
 def _sync(path: Path, flags: int) -> None:
@@ -148,8 +158,8 @@ def remove_leftovers(folder: str | os.PathLike) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_whole(path: str | os.PathLike, data: bytes | str) -> Path:
-    """Write bytes, or text as UTF-8, whole or not at all; see :func:`replacing`.
+def write_whole(path: str | os.PathLike, data: bytes | str, settled: bool = True) -> Path:
+    """Write bytes, or text as UTF-8, whole or not at all; see :func:`replacing`, also for ``settled``.
 
     What UTF-8 cannot hold is escaped, see :func:`~madnet.text.encodable`.
 
@@ -159,7 +169,7 @@ def write_whole(path: str | os.PathLike, data: bytes | str) -> Path:
     Raises:
         UserError: It cannot be written.
     """
-    with replacing(path) as temporary:
+    with replacing(path, settled=settled) as temporary:
         temporary.write_bytes(encodable(data).encode() if isinstance(data, str) else data)
     return Path(path)
 

@@ -10,25 +10,27 @@ _Value = TypeVar('_Value')
 
 
 class InTurn:
-    """Calls functions one after the other in a thread of its own, in the order in which they are given.
+    """Calls functions beside the caller, in the order in which they are given: in one thread, one after the
+    other; in several, so many at once.
 
     What one of them raises is raised by the next :meth:`call`, or by :meth:`finish`; those after it may have
     run by then.
 
     Args:
         most: Calls that may wait; another one waits for the first of them.
+        threads: In which they run.
     """
 
-    def __init__(self, most: int = 64):
-        self.most = most
+    def __init__(self, most: int = 64, threads: int = 1):
+        self.most, self.threads = most, threads
         self._waiting: deque[Future] = deque()
         self._thread: ThreadPoolExecutor | None = None
 
     def call(self, function: Callable, *args: Any) -> None:
-        """Have ``function(*args)`` called when all before it are done; its value is dropped."""
+        """Have ``function(*args)`` called when a thread has done those before it; its value is dropped."""
         while self._waiting and (self._waiting[0].done() or len(self._waiting) >= self.most):
             self._waiting.popleft().result()
-        self._thread = self._thread or ThreadPoolExecutor(1)
+        self._thread = self._thread or ThreadPoolExecutor(self.threads)
         self._waiting.append(self._thread.submit(function, *args))
 
     def finish(self) -> None:

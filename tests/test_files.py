@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from madnet.files import (
     read_json,
     remove_leftovers,
     replacing,
+    settle,
     what_to_do,
     write_json,
     write_whole,
@@ -43,6 +45,23 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside(tmp_path, failure):
         write()
     assert path.read_text() == 'old'
     assert os.listdir(tmp_path) == ['a.txt']
+
+
+def test_the_folder_of_many_files_is_synced_once(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def counted(descriptor):
+        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, 'fsync', counted)
+    for k in range(3):
+        write_whole(tmp_path / f'{k}.txt', 'x', settled=False)
+    assert synced == [False] * 3
+    settle(tmp_path)
+    assert synced == [False] * 3 + [True]
+    write_whole(tmp_path / '3.txt', 'x')
+    assert synced[4:] == [False, True]
 
 
 @pytest.mark.parametrize('call', ['fsync', 'replace'])

@@ -38,6 +38,14 @@ def test_no_more_wait_than_may():
     assert begun == [0, 1, 2]
 
 
+def test_several_threads_work_at_once():
+    together, beside = threading.Barrier(3, timeout=10), InTurn(most=3, threads=3)
+    for _ in range(3):
+        beside.call(together.wait)
+    beside.finish()
+    beside.call(int)
+
+
 def test_what_a_call_raises_comes_with_the_next_and_ends_all():
     def fail():
         raise ValueError('no')

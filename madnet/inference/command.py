@@ -19,7 +19,7 @@ import cv2
 
 import madnet
 from madnet.errors import UserError
-from madnet.files import CannotWrite, write_whole
+from madnet.files import CannotWrite, settle, write_whole
 from madnet.overlap import InTurn
 from madnet.progress import progress_bar
 from madnet.records import get_pretrained, list_pretrained, list_registered
@@ -35,8 +35,10 @@ from .prediction import Prediction
 
 # A record; or what is wrong with the image; or None: it was not reached.
 _Outcome: TypeAlias = dict[str, Any] | str | None
-#: Predictions that wait to be drawn and written.
-_WAITING = 8
+#: Predictions that wait to be drawn and written, or are just now, and threads that do it, which wait for the
+#: disk most of the time.
+_WAITING = 12
+_WRITERS = 8
 
 
 def predict_files(
@@ -113,6 +115,8 @@ def predict_files(
             predictor.load(frames[0].path, frames[0].number)
     work = list(zip(frames, names, strict=True))
     outcomes, stopped = _predict_all(make, predictor, jobs, threads, out, kinds, work)
+    for kind in PER_IMAGE.keys() & kinds:
+        settle(out / PER_IMAGE[kind][0])
     records = [outcome for outcome in outcomes if isinstance(outcome, dict)]
     unreadable = [
         {'file': str(frame), 'reason': outcome}
@@ -224,7 +228,7 @@ def predict_in_turn(
     While an image is computed, the next ones are read and those before it are drawn and written.
     """
     numbers = iter(range(len(work)))
-    writing = InTurn(_WAITING)
+    writing = InTurn(_WAITING, _WRITERS)
     with _switching_quickly(), progress_bar(total=len(work), what='predict') as bar:
         try:
             for large, tasks in groupby(work, lambda task: _is_large(predictor, task[0])):
@@ -296,7 +300,7 @@ def _write(
     except Exception as e:  # whatever a codec, OpenCV or torch raise: no image ends the others
         return f'{frame}: {type(e).__name__}: {" ".join(str(e).split())[:200]}'
     for file, content in files:
-        write_whole(file, content)
+        write_whole(file, content, settled=False)
     return found
 
 

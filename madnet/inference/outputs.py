@@ -34,7 +34,7 @@ def _overlay_png(prediction: Prediction) -> bytes:
     picture = draw_overlay(
         prediction.image, pred=prediction.components, score=prediction.score_map, title=prediction.name
     )
-    return encode_png(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return encode_png(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), enlarged=True)
 
 
 def _scores_npy(prediction: Prediction) -> bytes:

@@ -67,11 +67,13 @@ def draw_text(
     _blend(part, written, colour)
 
 
+@functools.lru_cache(1024)  # legends and captions come again in every picture
 def text_width(text: str, size: int = TEXT) -> int:
     """Width of a line in pixels."""
     return math.ceil(_font(size).getlength(_ascii(text)))
 
 
+@functools.lru_cache(256)
 def _written(text: str, size: int) -> np.ndarray:
     """(1.4·size, width + 4) uint8 coverage of a line, whose base line is ``size`` below the top."""
     picture = Image.new('L', (text_width(text, size) + 4, round(1.4 * size)))
@@ -90,8 +92,9 @@ def _ascii(text: str) -> str:
 
 def _blend(part: np.ndarray, coverage: np.ndarray, colour: RGB) -> None:
     """Lay a colour over a part of a canvas, by a coverage of 0–255."""
-    share = coverage[..., None] / np.float32(255)
-    part[...] = np.round(part * (1 - share) + np.float32(colour) * share).astype(np.uint8)
+    y, x = np.nonzero(coverage)
+    share = coverage[y, x, None] / np.float32(255)
+    part[y, x] = np.round(part[y, x] * (1 - share) + np.float32(colour) * share).astype(np.uint8)
 
 
 def draw_mark(

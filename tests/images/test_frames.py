@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from madnet.errors import UserError
-from madnet.images import count_frames, encode_webp, image_size, read_image
+from madnet.images import count_frames, encode_png, encode_webp, image_size, read_image
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 200, (12, 17), dtype=np.uint8)
@@ -151,3 +151,11 @@ def test_webp_is_without_loss_where_small_and_else_reduced(tmp_path):
 
 def test_webp_of_more_than_the_format_holds():
     assert len(encode_webp(np.zeros((4, 20_000), np.uint8), 10_000)) > 0
+
+
+def test_enlarged_pictures_are_the_same_in_less():
+    picture = np.kron(RNG.integers(0, 255, (60, 70, 3), dtype=np.uint8), np.ones((4, 4, 1), np.uint8))
+    files = [encode_png(picture, enlarged) for enlarged in (False, True)]
+    for file in files:
+        np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR), picture)
+    assert len(files[1]) < 0.8 * len(files[0]) or not hasattr(cv2, 'IMWRITE_PNG_FILTER')

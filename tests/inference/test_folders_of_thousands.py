@@ -131,8 +131,11 @@ def test_a_folder_in_the_way_of_a_map_is_one_line(images, tmp_path):
         command.predict_files('tophat', [images], out=tmp_path / 'out', formats='masks,csv')
     found = _json(tmp_path / 'out')
     done = [image['name'] for image in found['images']]
-    assert done in (['0'], ['0', '2\\xff'])  # the next may have been on its way when the writer failed
+    assert '0' in done
+    assert '1' not in done
     assert len(found['not_done']) == 6 - len(done)
+    # those after it may have been on their way, and are whole then
+    assert len([p for p in (tmp_path / 'out' / 'masks').iterdir() if p.is_file()]) == len(done)
 
 
 def test_a_planted_link_is_not_followed(images, tmp_path):
