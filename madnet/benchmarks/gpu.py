@@ -178,10 +178,12 @@ def _busy(work: Callable[[], object], steps: int = 1) -> dict:
     return {'kernels': len(events) / steps, 'GPU busy': min(1.0, busy / wall)}
 
 
-def _images(folder: Path, size: int, number: int = 48) -> str:
+def _images(folder: Path, size: int) -> str:
     """NUDT-SIRST where it is at hand, else synthetic scenes in files."""
-    if _no_data('nudt') is None and torch.cuda.is_available():
-        return 'nudt'
+    return 'nudt' if _no_data('nudt') is None and torch.cuda.is_available() else _synthetic(folder, size)
+
+
+def _synthetic(folder: Path, size: int, number: int = 48) -> str:
     for i in range(number):
         scene = synth_scene(0, i, (max(size, 96),) * 2)
         write_whole(folder / 'trainval' / 'images' / f'{i:04d}.png', encode_png(scene.image))
@@ -233,7 +235,7 @@ def same_losses(until: float, write: Write) -> None:
     steps = 50 if on_gpu else 6
     record: dict[str, Any] = {'steps': steps}
     with tempfile.TemporaryDirectory() as scratch:
-        data = _images(Path(scratch, 'data'), 64, number=24)
+        data = _synthetic(Path(scratch, 'data'), 64, number=24)
         histories = {}
         for name, capture in (('eager', False), ('captured', True if on_gpu else 'emulate')):
             options = {

@@ -455,7 +455,8 @@ class TestOnAGPU:
         assert runner.train_loop.step.captured
         assert_alike({'loss': ours['train/loss'][:10]}, {'loss': plain['train/loss'][:10]}, 1e-4)
 
-    def test_a_resumed_run_is_the_same_to_the_bit(self, tiny_config, tmp_path):
+    def test_a_resumed_run_is_the_same_to_the_bit(self, tiny_config, tmp_path, monkeypatch):
+        monkeypatch.setattr(torch.backends.cudnn, 'deterministic', True)
         resumed_run_is_the_same(tiny_config, tmp_path, True)
 
     def test_a_replay_waits_for_nothing(self, tiny_config, tmp_path):

@@ -1,6 +1,7 @@
 """The layers on their own: folding, odd and tiny maps, windows."""
 
 import copy
+from importlib import import_module
 
 import pytest
 import torch
@@ -18,7 +19,10 @@ from madnet.models.layers import (
     UpConv,
     enlarge,
     pad_reflect,
+    padding,
 )
+
+enlarging = import_module('madnet.models.layers.enlarge')  # the package's attribute is the function
 
 
 def randomised(module, seed=0):
@@ -103,6 +107,40 @@ def test_padding_mirrors_long_axes_and_repeats_short_ones():
     assert column == [0, 0, 0, 0, 5, 5, 5, 5]
     big = torch.randn(1, 2, 6, 7)
     assert torch.equal(pad_reflect(big, 3, 3, 3, 3), F.pad(big, (3, 3, 3, 3), mode='reflect'))
+
+
+def with_gradient(function, x):
+    x = x.clone(memory_format=torch.preserve_format).requires_grad_()
+    y = function(x)
+    weight = torch.empty_like(y).copy_(torch.arange(y.numel()).view(y.shape)).sin()
+    return y, torch.autograd.grad(y, x, weight)[0]
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+def test_padding_on_a_gpu_is_the_same(layout):
+    x = torch.randn(2, 3, 6, 7).to(memory_format=layout)
+
+    def by_axes(x):
+        return padding._Reflected.apply(padding._Reflected.apply(x, -1, 2, 4), -2, 0, 3)
+
+    ours, expected = (with_gradient(f, x) for f in (by_axes, lambda x: F.pad(x, (2, 4, 0, 3), 'reflect')))
+    assert torch.equal(ours[0], expected[0])
+    torch.testing.assert_close(ours[1], expected[1])
+    assert ours[1].is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(('channels', 'factor'), [(1, 2), (1, 8), (3, 2)])
+def test_enlarging_on_a_gpu_is_the_same(channels, factor, layout):
+    x = torch.randn(2, channels, 5, 6).to(memory_format=layout)
+    ours, expected = (
+        with_gradient(f, x)
+        for f in (
+            lambda x: enlarging._by_products(x, factor),
+            lambda x: F.interpolate(x, scale_factor=factor, mode='bilinear'),
+        )
+    )
+    torch.testing.assert_close(ours, expected)
 
 
 def test_enlarged_pixels_keep_their_place():

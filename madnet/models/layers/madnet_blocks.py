@@ -311,7 +311,7 @@ class MemA2M(nn.Module):
         keep = self._drawn(x) if self.training and self.drop_path else [None] * len(self.blocks)
         for block, factors in zip(self.blocks, keep, strict=True):
             x = block(x, factors)
-        return x.permute(0, 3, 1, 2).contiguous()
+        return x.permute(0, 3, 1, 2)
 
     def _drawn(self, x: Tensor) -> Sequence[Tensor | None]:
         """Drop path (Huang et al., ECCV 2016): 0 or 1 / (1 − p) for each block, both of its branches and each

@@ -22,10 +22,37 @@ def pad_reflect(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tens
         return x.index_select(-1, _border_index(width, left, right, x.device))
     horizontal = 'reflect' if max(left, right) < width else 'replicate'
     vertical = 'reflect' if max(top, bottom) < height else 'replicate'
+    if horizontal == vertical == 'reflect' and x.is_cuda and x.requires_grad:
+        return _Reflected.apply(_Reflected.apply(x, -1, left, right), -2, top, bottom)
     if horizontal == vertical:
         return F.pad(x, (left, right, top, bottom), mode=horizontal)
     x = F.pad(x, (left, right, 0, 0), mode=horizontal)
     return F.pad(x, (0, 0, top, bottom), mode=vertical)
+
+
+class _Reflected(torch.autograd.Function):
+    """One axis reflected at both ends. On a GPU the gradient of PyTorch's padding is added up pixel by pixel
+    in whatever order they come: slower, and another sum in every run."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, axis: int, before: int, after: int) -> Tensor:
+        ctx.given = axis, before, after
+        last = x.shape[axis] - 1
+        ends = x.narrow(axis, 1, before), x.narrow(axis, last - after, after)
+        parts = [ends[0].flip(axis), x, ends[1].flip(axis)]
+        return torch.cat([part for part in parts if part.shape[axis]], axis)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor):
+        axis, before, after = ctx.given
+        size = grad.shape[axis] - before - after
+        channels_last = grad.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        inner = grad.narrow(axis, before, size).clone(memory_format=layout)
+        inner.narrow(axis, 1, before).add_(grad.narrow(axis, 0, before).flip(axis))
+        inner.narrow(axis, size - 1 - after, after).add_(grad.narrow(axis, before + size, after).flip(axis))
+        return inner, None, None, None
 
 
 def _border_index(size: Tensor, before: int | Tensor, after: int | Tensor, device: torch.device) -> Tensor:
