@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -42,6 +43,15 @@ def test_numbers_and_detectors_work_without_torch():
         'score = get_rule().to_unit(get_detector("tophat")(image))\n'
         'assert evaluate([score], [image > 150])["Pd"] == 1\n'
     )
+
+
+@pytest.mark.parametrize('room', ['datasets', 'inference', 'visualization'])
+def test_names_that_come_on_first_use_come(room):
+    """What ``__all__`` of a room offers; ruff sees to the rooms that import at once."""
+    module = import_module(f'madnet.{room}')
+    assert len(module.__all__) == len({id(getattr(module, name)) for name in module.__all__})
+    with pytest.raises(AttributeError, match='no_such_name'):
+        _ = module.no_such_name
 
 
 REGISTERED = {

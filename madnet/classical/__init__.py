@@ -15,3 +15,9 @@ from madnet.classical.pstnn import pstnn
 from madnet.classical.ript import ript
 from madnet.classical.thresholds import DEFAULT_RULE, ThresholdRule, get_rule
 from madnet.classical.tri_layer import tllcm, wslcm
+
+__all__ = [
+    'DEFAULT_RULE', 'DETECTORS', 'Detector', 'ThresholdRule', 'aadcdd', 'aagd', 'admd', 'dog',
+    'get_detector', 'get_rule', 'hb_mlcm', 'ipi', 'ipi_alm', 'lcm', 'log', 'max_mean', 'max_median',
+    'mpcm', 'nram', 'pstnn', 'ring_top_hat', 'ript', 'rlcm', 'tllcm', 'top_hat', 'wslcm',
+]  # fmt: skip

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from madnet.datasets.splits import SPLITS, ids_sha256
     from madnet.datasets.synthetic import SyntheticSIRSTDataset
 
+__all__ = [
+    'LAYOUTS', 'SPLITS', 'Entry', 'SIRSTDataset', 'Scene', 'SyntheticSIRSTDataset', 'find_entry',
+    'find_near_duplicates', 'get_entry', 'ids_sha256', 'known_datasets', 'read_folder', 'split_ids',
+    'synth_scene',
+]  # fmt: skip
+
 __getattr__ = importing(
     __name__,
     {

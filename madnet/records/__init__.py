@@ -48,3 +48,14 @@ from madnet.records.result_table import (
     text_table,
 )
 from madnet.records.run_file import RunFile
+
+__all__ = [
+    'COLUMNS', 'COST', 'HEADLINE', 'SHORT', 'Calibration', 'CalibrationErrors', 'CheckedClaim',
+    'CheckpointInfo', 'Claim', 'ClaimsFile', 'Column', 'Comparison', 'ComparisonPlan', 'ComparisonRow',
+    'Cost', 'Costs', 'DatasetInfo', 'Details', 'ExportInfo', 'MetricsFile', 'NegativesFile',
+    'PretrainedEntry', 'ProbeCheck', 'ProbeFile', 'ProbePoint', 'ProbeSweep', 'ResultTable', 'RunFile',
+    'SetResults', 'Spread', 'TrainingInfo', 'TrainingPart', 'as_text', 'claim_rows', 'column',
+    'find_comparison', 'get_columns', 'get_pretrained', 'latex_escape', 'list_pretrained',
+    'list_registered', 'markdown_table', 'metrics_text', 'read_per_image', 'slug', 'text_table',
+    'write_results',
+]  # fmt: skip

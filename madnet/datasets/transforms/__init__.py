@@ -1,6 +1,6 @@
 """Transforms of infrared samples, registered in mmseg's TRANSFORMS."""
 
-from madnet import _quiet_import  # isort: skip
+from madnet import _quiet_import  # noqa: F401  # isort: skip
 from .formatting import PackSIRSTInputs
 from .loading import LoadSIRSTImage, LoadSIRSTMask
 from .maximum_scale import ScaleToMaximum
@@ -21,3 +21,10 @@ from .published_chain import (
 )
 from .sensor_defects import SensorDefects
 from .toolbox_crop import ToolboxCrop
+
+__all__ = [
+    'CopyPasteTargets', 'GainOffsetJitter', 'LoadSIRSTImage', 'LoadSIRSTMask', 'PackSIRSTInputs',
+    'PublishedBlur', 'PublishedFlip', 'PublishedRandomCrop', 'PublishedRandomScale',
+    'PublishedTestResize', 'RandomBlur', 'RandomNoise', 'RandomRot90', 'RandomTargetCrop',
+    'ScaleToMaximum', 'SensorDefects', 'ToolboxCrop',
+]  # fmt: skip

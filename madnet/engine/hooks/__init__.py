@@ -12,3 +12,9 @@ from madnet.engine.hooks.save_scores_hook import SaveScoresHook
 from madnet.engine.hooks.show_hook import ShowHook
 from madnet.engine.hooks.stop_signal_hook import StopSignalHook
 from madnet.engine.hooks.timed_schedule_hook import TimedScheduleHook
+
+__all__ = [
+    'CollapseHook', 'EpochHook', 'LeanRuntimeInfoHook', 'NegativesHook', 'NonFiniteHook', 'OverlayHook',
+    'ProgressHook', 'SafeCheckpointHook', 'SaveScoresHook', 'ShowHook', 'StopSignalHook',
+    'TimedScheduleHook',
+]  # fmt: skip

@@ -9,3 +9,8 @@ from madnet.engine.optim.schedulers import (
     WarmupCosineLR,
     WarmupFlatDecayLR,
 )
+
+__all__ = [
+    'CPUAmpOptimWrapper', 'GroupedOptimWrapperConstructor', 'PublishedCosineLR', 'PublishedPolyLR',
+    'RampedEMA', 'WarmupCosineLR', 'WarmupFlatDecayLR',
+]  # fmt: skip

@@ -15,3 +15,8 @@ from madnet.models.backbones.repisd_encoder import RepISDEncoder
 from madnet.models.backbones.sctransnet_encoder import SCTransNetEncoder
 from madnet.models.backbones.thin_resnet import ThinResNet
 from madnet.models.backbones.uiunet_encoder import UIUNetEncoder
+
+__all__ = [
+    'ABCEncoder', 'AdaDCMEncoder', 'DNANetEncoder', 'ISNetEncoder', 'MSHNetEncoder', 'MiMEncoder',
+    'RDIANEncoder', 'RepISDEncoder', 'SCTransNetEncoder', 'ThinResNet', 'UIUNetEncoder',
+]  # fmt: skip

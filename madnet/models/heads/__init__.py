@@ -17,3 +17,8 @@ from madnet.models.heads.repisd_head import RepISDHead
 from madnet.models.heads.sctransnet_head import SCTransNetHead
 from madnet.models.heads.uiunet_head import UIUNetHead
 from madnet.models.heads.unet_head import UNetHead
+
+__all__ = [
+    'ABCHead', 'DNANetHead', 'FCNSegHead', 'ISNetHead', 'MADNetHead', 'MSHNetHead', 'MiMHead',
+    'PyramidHead', 'RDIANHead', 'RepISDHead', 'SCTransNetHead', 'UIUNetHead', 'UNetHead',
+]  # fmt: skip

@@ -53,3 +53,17 @@ from madnet.models.layers.sctransnet_blocks import (
 )
 from madnet.models.layers.ss2d import SS2D
 from madnet.models.layers.uiunet_blocks import RSU, InteractiveCrossAttention, rsu_at
+
+__all__ = [
+    'CLFT', 'ECB', 'MLP', 'RSU', 'SS2D', 'UCDC', 'AdaDCM', 'AdaptiveAvgPool', 'AsymmetricFusion',
+    'BilinearCorrelation', 'BottomUpFusion', 'CBAMBlock', 'CentralDifferenceConv', 'ChannelGate',
+    'ChannelNorm', 'ComplementaryFFN', 'ConvBNLeakyReLU', 'ConvBNReLU', 'CrossChannelAttention',
+    'CrossGate', 'DeformConv2d', 'DifferentialConv', 'DoubleConv', 'InteractiveCrossAttention',
+    'InvertedResidualFFN', 'MambaBlock', 'MemA2M', 'MemA2MBlock', 'MemoryAttention', 'MiMBlock',
+    'MiMStage', 'MiMStem', 'PatchExpand', 'PixelAttention', 'ReceptiveFieldBlock', 'ResidualBlock',
+    'SCTBlock', 'SentenceMerge', 'SpatialGate', 'TaylorDifference', 'TwoOrientationAttention', 'UpConv',
+    'UpsampleBlock', 'WordBlock', 'WordMerge', 'cbam_stage', 'deform_conv2d', 'enlarge',
+    'gradient_magnitude', 'local_contrast', 'map_to_words', 'opposite_contrast', 'pad_reflect',
+    'patch_contrast', 'residual_layer', 'resize_like', 'rsu_at', 'window_partition', 'window_reverse',
+    'words_to_map',
+]  # fmt: skip
