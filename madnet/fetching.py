@@ -19,7 +19,7 @@ from madnet.progress import progress_bar
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 #: Broken connections that are taken up again before one gives up, and seconds of silence that break one.
 ATTEMPTS, SILENCE = 4, 30.0

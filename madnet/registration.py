@@ -35,14 +35,14 @@ class _OnImport:
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
-        if spec is not None:
+        if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def execute_and_add(module: ModuleType) -> None:
                 execute(module)
                 _add_location(module)
 
-            spec.loader.exec_module = execute_and_add
+            spec.loader.exec_module = execute_and_add  # type: ignore[method-assign]
         return spec
 
 

@@ -66,7 +66,7 @@ def window_top_means(image: np.ndarray, d: int, counts: Sequence[int]) -> list[n
         One map (H − d + 1, W − d + 1) per count.
     """
     size, most = d * d, min(max(counts), d * d)
-    windows = sliding_window_view(image, (d, d))
+    windows: np.ndarray = sliding_window_view(image, (d, d))
     result = [np.empty(windows.shape[:2]) for _ in counts]
     # half the bytes, the same values: true for 8-bit images
     narrow = image.astype(np.float32)
@@ -81,7 +81,7 @@ def window_top_means(image: np.ndarray, d: int, counts: Sequence[int]) -> list[n
         for out, count in zip(result, counts, strict=True):
             count = min(count, size)
             mean = top[:, most - count :].sum(axis=1, dtype=np.float64) / count
-            out[start : start + rows] = mean.reshape(-1, out.shape[1])
+            out[start : start + rows] = mean.reshape(-1, windows.shape[1])
     return result
 
 

@@ -111,8 +111,8 @@ def _first_iterations(
         if low[-1] > 0 or any(max(block.max(), -block.min()) > limit for block in blocks):
             return (left * last) @ right, (left * before) @ right
         before, last = last, low
-        rank = np.count_nonzero(low)
-        if course.ends([extrapolated - low], np.linalg.norm(low), rank, 0, min(data.shape)):
+        rank = int(np.count_nonzero(low))
+        if course.ends([extrapolated - low], float(np.linalg.norm(low)), rank, 0, min(data.shape)):
             return None
 
 
@@ -130,7 +130,8 @@ class _Course:
         self.threshold, self._least_threshold = second / 2, 0.005 * fourth / 2
         self._tolerance, self._iterations = tolerance, max_iterations
         self._times = 1.0, 1.0
-        self._rank, self._settled, self._settled_pixels = None, 0, 0
+        self._rank: int | None = None
+        self._settled = self._settled_pixels = 0
 
     @property
     def momentum(self) -> float:

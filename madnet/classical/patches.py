@@ -105,15 +105,16 @@ class PatchGrid:
         layers = -(-self.patch // self.step) + 1
         stack = np.full((*self.shape, layers * layers), np.inf)
         down = len(self.rows)
-        for number, (patch, window) in enumerate(zip(patches, self._windows(), strict=True)):
-            stack[(*window, (number // down % layers) * layers + number % down % layers)] = patch
+        for number, (patch, (rows, columns)) in enumerate(zip(patches, self._windows(), strict=True)):
+            layer = (number // down % layers) * layers + number % down % layers
+            stack[rows, columns, layer] = patch
         cover = self._cover(self.rows, self.shape[0])[:, None] * self._cover(self.columns, self.shape[1])
         stack.sort(axis=-1)  # what no patch covers comes last
         lower, upper = (np.maximum(cover - 1, 0) // 2)[..., None], (cover // 2)[..., None]
         middle = np.take_along_axis(stack, lower, -1) + np.take_along_axis(stack, upper, -1)
         return np.where(cover > 0, middle[..., 0] / 2, 0)
 
-    def _cover(self, starts: Sequence[int], length: int) -> np.ndarray:
+    def _cover(self, starts: Sequence[int] | np.ndarray, length: int) -> np.ndarray:
         cover = np.zeros(length, np.int64)
         for start in starts:
             cover[start : start + self.patch] += 1

@@ -7,6 +7,7 @@ without training means nothing without its rule.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -103,10 +104,10 @@ class ThresholdRule:
 
 
 _NUMBER = r'(\d+(?:\.\d+)?)'
-_FAMILIES = (
-    (rf'mean\+{_NUMBER}std', 'S > mean + {0}·std', lambda s, v: mean_std(s, v)),
-    (rf'minmax{_NUMBER}', '(S − min)/(max − min) > {0}', lambda s, v: min_max(s, v)),
-    (rf'peak{_NUMBER}', 'S > max({0}·max, mean + 0.5·std)', lambda s, v: peak(s, v)),
+_FAMILIES: tuple[tuple[str, str, Callable[[float], Callable[[np.ndarray], float]]], ...] = (
+    (rf'mean\+{_NUMBER}std', 'S > mean + {0}·std', lambda v: partial(mean_std, k=v)),
+    (rf'minmax{_NUMBER}', '(S − min)/(max − min) > {0}', lambda v: partial(min_max, t=v)),
+    (rf'peak{_NUMBER}', 'S > max({0}·max, mean + 0.5·std)', lambda v: partial(peak, share=v)),
 )
 
 
@@ -118,13 +119,11 @@ def get_rule(name: str | ThresholdRule = DEFAULT_RULE) -> ThresholdRule:
     """
     if isinstance(name, ThresholdRule):
         return name
-    for pattern, formula, function in _FAMILIES:
+    for pattern, formula, with_value in _FAMILIES:
         found = re.fullmatch(pattern, str(name))
         if found:
-            value = float(found.group(1))
-            return ThresholdRule(
-                str(name), formula.format(found.group(1)), lambda s, f=function, v=value: f(s, v)
-            )
+            value = found.group(1)
+            return ThresholdRule(str(name), formula.format(value), with_value(float(value)))
     raise UserError(
         f'unknown threshold rule {name!r}; expected mean+<k>std, minmax<t> or peak<share>, such as '
         'mean+12std, minmax0.5, peak0.7'

@@ -82,6 +82,11 @@ class Entry:
     statistics: dict = field(default_factory=dict)
 
     @property
+    def default_lists(self) -> SplitSet | None:
+        """The split set that is used when none is named; None where no lists are packaged."""
+        return self.split_sets.get(self.default_split_set or '')
+
+    @property
     def short(self) -> str:
         """The shortest of its names, in lower case and without punctuation: ``'nudt'``."""
         return min(map(_key, (self.name, *self.folders)), key=len)
@@ -157,7 +162,7 @@ def published_lists(name: str, split_set: str) -> dict[str, tuple[str, ...]]:
 
 def get_split_set(entry: Entry, split_set: str | None = None) -> SplitSet:
     """A split set of a dataset by name, its default for None; a UserError offers the nearest."""
-    split_set = split_set or entry.default_split_set
+    split_set = split_set or entry.default_split_set or ''
     if not entry.split_sets:
         raise UserError(
             f'{entry.name}: no lists of it are packaged; its own folder tells the parts (split_set=folder).'
@@ -170,14 +175,15 @@ def get_split_set(entry: Entry, split_set: str | None = None) -> SplitSet:
     return entry.split_sets[split_set]
 
 
-def check_split_name(split: str | None, known: Iterable[str] = SPLITS) -> None:
-    """Raise a UserError, with the nearest names, for a split that does not exist, or where none is named."""
+def check_split_name(split: str | None, known: Iterable[str] = SPLITS) -> str:
+    """The split, if it exists; else a UserError, with the nearest names, also where none is named."""
     if split is None:
         raise UserError(f'no split is named: say split= one of {", ".join(known)}; there is no default.')
     if split not in known:
         raise UserError(
             f'unknown split {split!r}: expected one of {", ".join(known)}.{nearest(split, known)}'
         )
+    return split
 
 
 def split_ids(name: str, split: str, split_set: str | None = None) -> tuple[str, ...]:
@@ -198,7 +204,7 @@ def split_ids(name: str, split: str, split_set: str | None = None) -> tuple[str,
     check_split_name(split)
     entry = get_entry(name)
     record = get_split_set(entry, split_set)
-    ids = split_of(published_lists(entry.name, record.name), split, record.cut_group)
+    ids = split_of(published_lists(entry.name, record.name), split, record.cut_group) or ()
     if split in record.hashes and ids_sha256(ids) != record.hashes[split]:
         raise UserError(
             f'{entry.name} {record.name}: the cut {split!r} has changed ({len(ids)} ids: {few(ids)}).'

@@ -123,12 +123,13 @@ def look_at(
         say_once(f'{where}: all {len(pairs)} masks are empty; there is nothing to be found.')
     chosen = pairs[:: max(1, len(pairs) // LOOKED_AT)]
     bounds = [_grey_range(image, value_range, bit_depth) for image, _ in chosen]
-    sizes = np.array([row[0] for row in rows])
+    widths, heights = zip(*(row[0] for row in rows), strict=True)
     return DatasetFacts(
         len(rows),
         sum(row[4] for row in rows),
         sum(row[3] == 0 for row in rows),
-        *((int(side.min()), int(side.max())) for side in sizes.T),
+        (min(widths), max(widths)),
+        (min(heights), max(heights)),
         (min(low for low, _ in bounds), max(high for _, high in bounds)),
         len(chosen),
     )
@@ -153,7 +154,7 @@ def _grey_range(image: str, value_range: ValueRange, bit_depth: int) -> tuple[fl
     return float(pixels.min()), float(pixels.max())
 
 
-def say_what_is_skipped(where: str, pairs: Iterable[tuple[str, str | None]]) -> None:
+def say_what_is_skipped(where: str, pairs: Iterable[tuple[str | Path, str | Path | None]]) -> None:
     """Warn of files beside images and masks that nothing reads: of other kinds, or a second one of the same
     id.
 

@@ -112,7 +112,7 @@ class ImagePipeline:
         """Pixels (H, W, C) from :meth:`load`, or a part of them → ``inputs`` (C, h, w) and
         ``data_samples``."""
         shape = pixels.shape[:2]
-        results = {
+        results: dict[str, Any] = {
             'img': pixels,
             'img_path': path,
             'img_shape': shape,

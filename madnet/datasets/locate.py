@@ -96,11 +96,10 @@ def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folde
     Raises:
         UserError: Neither was given, or there is no data set in a layout that can be read.
     """
-    if data_root is None and not name:
-        raise UserError(
-            f'SIRSTDataset needs name (one of {", ".join(known_datasets())}) or data_root (its own folder).'
-        )
     if data_root is None:
+        if not name:
+            known = ', '.join(known_datasets())
+            raise UserError(f'SIRSTDataset needs name (one of {known}) or data_root (its own folder).')
         home = data_home()
         candidates = folders_named(home, name)
         looked = candidates or [
@@ -109,7 +108,7 @@ def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folde
     else:
         root = Path(data_root)
         candidates = [root, *(folders_named(root, name) if name else [])]
-        looked = candidates
+        looked, name = candidates, name or ''
     for candidate in candidates:
         folder = read_folder(candidate)
         if folder is not None:
@@ -118,4 +117,4 @@ def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folde
             if entry:
                 _mend_masks(folder, entry)
             return folder, entry, entry.name if entry else name
-    raise _missing(name or Path(data_root).name, looked)
+    raise _missing(name or looked[0].name, looked)

@@ -356,7 +356,7 @@ def _sense(rng: np.random.Generator, radiance: np.ndarray, blur: float, noise: f
 def _add_targets(rng: np.random.Generator, image: np.ndarray, kind: str, blur: float) -> Scene:
     h, w = image.shape
     mask = np.zeros((h, w), np.uint8)
-    occupied = np.zeros((h, w), np.uint8)
+    occupied: np.ndarray = np.zeros((h, w), np.uint8)
     targets = []
     for _ in range(rng.choice(len(TARGETS_PER_SCENE), p=TARGETS_PER_SCENE)):
         shape, signal = _target_signal(rng, blur)
@@ -379,7 +379,7 @@ def _add_targets(rng: np.random.Generator, image: np.ndarray, kind: str, blur: f
             mask[ys + top, xs + left] = 255
             spread = np.zeros((h, w), np.uint8)
             spread[ys + top, xs + left] = 1
-            occupied |= cv2.dilate(spread, np.ones((2 * _GAP + 1,) * 2, np.uint8))
+            occupied = cv2.bitwise_or(occupied, cv2.dilate(spread, np.ones((2 * _GAP + 1,) * 2, np.uint8)))
             targets.append(
                 Target(float(xs.mean() + left), float(ys.mean() + top), len(ys), scr, float(peak), shape)
             )

@@ -58,5 +58,5 @@ class SeededSamples:
 
     def __getitem__(self, index: int) -> dict:
         index = int(index)
-        with seeded(self.seed, self.epoch, index % len(self)):
-            return super().__getitem__(index)
+        with seeded(self.seed, self.epoch, index % len(self)):  # type: ignore[arg-type] # of a mix-in
+            return super().__getitem__(index)  # type: ignore[misc]

@@ -54,12 +54,12 @@ def select(
     where = f'{name} ({folder.root})'
     packaged = entry.split_sets if entry else {}
     if split_set is None:
-        split_set = 'folder'
+        split_set, default = 'folder', entry.default_lists if entry else None
         # A set numbered by folder has its packaged list for folders only; a set numbered throughout, for
         # files only.
-        if packaged and packaged[entry.default_split_set].by_folder == folder.by_part:
-            split_set = entry.default_split_set
-    if split_set in packaged:
+        if default is not None and default.by_folder == folder.by_part:
+            split_set = default.name
+    if entry is not None and split_set in packaged:
         record = get_split_set(entry, split_set)
         if record.by_folder and not folder.by_part:
             raise UserError(
@@ -67,7 +67,7 @@ def select(
                 f"not there; split_set='folder' uses lists in it ({', '.join(folder.lists) or 'none here'})."
             )
         if split == 'all' and record.by_folder:
-            wanted = [
+            wanted: list[tuple[tuple[str, ...] | None, str]] = [
                 ((part,), i) for part, ids in published_lists(entry.name, split_set).items() for i in ids
             ]
         else:
@@ -106,7 +106,7 @@ def _by_folder(
     if split == 'all' and split_set == 'folder' and '' in folder.pairs:
         return 'all', sorted(folder.pairs[''].items())
     key = lists_named(folder, entry.split_sets if entry else (), where, split_set)
-    lists = {part: folder.frames_of(read_ids(path)) for part, path in folder.lists.get(key, {}).items()}
+    lists = {part: folder.frames_of(read_ids(path)) for part, path in folder.lists.get(key or '', {}).items()}
     refuse_overlap(lists, f'{where}, lists {key!r}')
     if key is None and entry is None:
         lists = {'trainval': tuple(folder.pairs[''])}
@@ -132,7 +132,7 @@ def _by_folder(
 
 def _by_parts(folder: Folder, entry: Entry | None, where: str, split: str) -> list[tuple[str, Pair]]:
     """The split where each part has its folder."""
-    record = entry.split_sets[entry.default_split_set] if entry and entry.split_sets else None
+    record = entry.default_lists if entry else None
     if record and not record.by_folder:
         # Its ids are unique throughout, so one that is in two folders is one image.
         refuse_overlap({part: tuple(pairs) for part, pairs in folder.pairs.items()}, where)
@@ -192,9 +192,9 @@ def _find(
     """The files of the wanted (folders, id), all of them, or some with a warning."""
     found = [(i, folder.find(i, parts)) for parts, i in wanted]
     lacking = [i for i, pair in found if pair is None]
-    found = [(i, pair) for i, pair in found if pair is not None]
-    if lacking and allow_partial and found:
-        say_once(f'{where}: a partial copy, {len(found)} of {len(wanted)} images of {split!r} ({split_set}).')
+    there = [(i, pair) for i, pair in found if pair is not None]
+    if lacking and allow_partial and there:
+        say_once(f'{where}: a partial copy, {len(there)} of {len(wanted)} images of {split!r} ({split_set}).')
     elif lacking:
         source = (
             f'get the whole set from {entry.source}, or name' if entry else 'complete the folder, or name'
@@ -203,4 +203,4 @@ def _find(
             f'{where}: {len(lacking)} of the {len(wanted)} images of split {split!r} ({split_set}) are not '
             f'there ({few(lacking)}); {source} another split_set.'
         )
-    return found
+    return there

@@ -55,8 +55,9 @@ def synth_sequence(
         for _ in paths
     ]
     for n in range(length):
-        shift = np.float32([[1, 0, -DRIFT * n * np.cos(direction)], [0, 1, -DRIFT * n * np.sin(direction)]])
-        image = cv2.warpAffine(background, shift, (size, size), flags=cv2.INTER_LINEAR)
+        drift = -DRIFT * n * np.array([[np.cos(direction)], [np.sin(direction)]])
+        shift = np.hstack([np.eye(2), drift]).astype(np.float32)
+        image: np.ndarray = cv2.warpAffine(background, shift, (size, size), flags=cv2.INTER_LINEAR)
         mask = np.zeros((size, size), np.uint8)
         positions = {}
         for number, ((x, y), (area, aspect, angle, peak)) in enumerate(

@@ -147,7 +147,7 @@ class SIRSTDataset(TargetDataset):
         lazy_init: bool = False,
         metainfo: dict | None = None,
     ):
-        check_split_name(split)
+        split = check_split_name(split)
         self.folder, self.entry, self.dataset_name = locate(data_root, name)
         self.split = split
         self.split_set = split_set
@@ -233,7 +233,7 @@ class SIRSTDataset(TargetDataset):
     def _near_test(self) -> frozenset[str]:
         if self.entry is None:
             return self._measured_near_test()
-        record = self.entry.split_sets.get(self.split_set) if self.entry else None
+        record = self.entry.split_sets.get(self.split_set or '')
         if record is None or record.near_test is None:
             raise UserError(
                 f'{self.dataset_name}: exclude_near_test=True, but the catalogue lists no near-duplicates '

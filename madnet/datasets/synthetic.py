@@ -52,8 +52,9 @@ class SyntheticSIRSTDataset(TargetDataset):
         lazy_init: bool = False,
         metainfo: dict | None = None,
     ):
-        check_split_name(split, _FIRST_INDEX)
-        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        split = check_split_name(split, _FIRST_INDEX)
+        height, width = (size, size) if isinstance(size, int) else size
+        self.size = height, width
         if length < 1 or min(self.size) < 48:
             raise UserError(
                 f'SyntheticSIRSTDataset: length={length}, size={size}; expected one scene or more, of '

@@ -10,7 +10,7 @@ import torch
 
 def get_random_state() -> dict:
     """The states of Python's, NumPy's and torch's generators, as tensors and plain values."""
-    name, keys, position, has_gauss, cached = np.random.get_state()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     state = {
         'python': random.getstate(),
         'numpy': [name, torch.as_tensor(keys.astype(np.int64)), position, has_gauss, cached],

@@ -32,7 +32,8 @@ def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict' and not node.args:
         return {k.arg: _value(k.value) for k in node.keywords}
     if isinstance(node, ast.Dict):
-        return {ast.literal_eval(k): _value(v) for k, v in zip(node.keys, node.values, strict=True)}
+        pairs = zip(node.keys, node.values, strict=True)
+        return {ast.literal_eval(k): _value(v) for k, v in pairs if k is not None}
     if isinstance(node, (ast.List, ast.Tuple)):
         return [_value(e) for e in node.elts]
     try:

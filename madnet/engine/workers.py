@@ -36,7 +36,7 @@ def keep_workers_until_saved(loader: DataLoader) -> DataLoader:
 
 
 def _start(then: Callable[[int], None] | None, worker_id: int) -> None:
-    Queue._on_queue_feeder_error = _send_error
+    Queue._on_queue_feeder_error = _send_error  # type: ignore[attr-defined]
     sys.excepthook = _tell_unless_cut_off
     for name in ('SIGINT', 'SIGHUP'):
         if hasattr(signal, name):

@@ -64,7 +64,7 @@ def paired_bootstrap(
         [_metrics(b, weights) - _metrics(a, weights) for weights in _weights(n, resamples, seed)]
     )
     intervals = _percentiles(difference, confidence)
-    result = {}
+    result: dict[str, dict[str, float | tuple[float, float]]] = {}
     for k, metric in enumerate(METRICS):
         of_a, of_b = float(_metrics(a, ones)[0, k]), float(_metrics(b, ones)[0, k])
         defined = difference[~np.isnan(difference[:, k]), k]
@@ -94,8 +94,8 @@ def mean_std(results: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, f
     n = len(results)
     spread = {}
     for name in results[0] if results else ():
-        values = [r.get(name) for r in results]
-        if all(isinstance(v, (int, float)) for v in values):
+        values = [v for r in results if isinstance(v := r.get(name), (int, float))]
+        if len(values) == n:
             centre = mean(values)
             deviation = sqrt(mean([(v - centre) ** 2 for v in values]) * n / (n - 1)) if n > 1 else nan
             spread[name] = (centre, deviation, n)

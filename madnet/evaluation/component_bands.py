@@ -82,9 +82,9 @@ class ComponentBands:
         joined = {root: _union(pieces) for root, pieces in members.items()}
         last = np.concatenate([[-1], piece_of[len(before) :]]).astype(np.int64)[labels[-1]]
         going_on = list(dict.fromkeys(last[last >= 0].tolist()))
-        number = np.zeros(len(piece_of) + 1, np.int64)
-        number[going_on] = np.arange(1, len(going_on) + 1)
-        self._last = np.where(last >= 0, number[last], 0)
+        numbers = np.zeros(len(piece_of) + 1, np.int64)
+        numbers[going_on] = np.arange(1, len(going_on) + 1)
+        self._last = np.where(last >= 0, numbers[last], 0)
         self._open = [joined.pop(root) for root in going_on]
         self._rows += len(scores)
         self.open_from = min((piece.first[0] for piece in self._open), default=self._rows)

@@ -49,8 +49,8 @@ def find_components(binary: np.ndarray, raster_order: bool = True) -> Components
     binary = np.ascontiguousarray(binary if binary.dtype == bool else binary != 0).view(np.uint8)
     x, y, w, h = cv2.boundingRect(binary)
     if w == 0:
-        labels = np.zeros(binary.shape, np.int32)
-        return Components(labels, np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 4), np.int64))
+        nothing = np.zeros(binary.shape, np.int32)
+        return Components(nothing, np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 4), np.int64))
     # Targets fill a small part of an image: only the part around the foreground is labelled.
     crop = binary[y : y + h, x : x + w]
     # 2 × 2 pixels hold one component at most; halving the memory of the labels nearly halves the time.

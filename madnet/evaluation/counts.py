@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import nan
+from typing import Any
 
 import numpy as np
 
@@ -110,10 +111,10 @@ def count_image(
 
 def _extended(
     protocol: Protocol, view: View, image: np.ndarray | None, curves: bool, boxes: bool
-) -> dict[str, object]:
+) -> dict[str, Any]:
     targets = view.targets(protocol.mask)
     pred = view.predicted_components(protocol.target_prediction)
-    counts: dict[str, object] = {'hierarchy': hierarchy_counts(targets, pred, radius=protocol.radius)}
+    counts: dict[str, Any] = {'hierarchy': hierarchy_counts(targets, pred, radius=protocol.radius)}
     counts['target_rows'] = np.empty(0, TARGET)
     if image is not None and np.shape(image)[:2] != view.mask.shape:
         image = None

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 
@@ -129,11 +130,11 @@ class Evaluator:
         shares: dict[tuple, tuple] = {}
         for protocol in self.protocols:
             size = protocol.scored_size(mask.shape, base_size)
-            use_net = net_logits is not None and protocol.resolution != 'native'
-            place = (use_net, size)
+            logits = net_logits if protocol.resolution != 'native' else None
+            place = (logits is not None, size)
             if place not in views:
-                if use_net:
-                    views[place] = own.resized(net_logits, True, size)
+                if logits is not None:
+                    views[place] = own.resized(logits, True, size)
                 else:
                     fits = size == mask.shape == scores.shape
                     views[place] = own if fits else own.resized(scores, from_logits, size)
@@ -174,7 +175,7 @@ class Evaluator:
             )
         for group, histogram in other._histograms.items():
             self._histograms.setdefault(group, ScoreHistogram()).merge(histogram)
-        for shares in shares_out:
+        for shares in filter(None, shares_out):
             for group, share in shares.items():
                 self._histograms[group].add(share, -1)
         self._recent.update(other._recent)
@@ -337,7 +338,7 @@ def evaluate_all(
         UserError: As :func:`evaluate`.
     """
     evaluator = Evaluator(protocols, boxes=boxes)
-    missing = object()
+    missing: Any = object()
     for number, (score, mask) in enumerate(zip_longest(scores, masks, fillvalue=missing)):
         if score is missing or mask is missing:
             more, fewer = ('masks', 'score maps') if score is missing else ('score maps', 'masks')

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -168,7 +169,7 @@ def score_folder(
         )
     where = 'the data set' if isinstance(mask_dir, Mapping) else str(mask_dir)
     census.refuse(where, rule, '--mask-values')
-    if peaks and None not in peaks and max(peaks) == 1:
+    if 1 in peaks and set(peaks) <= {0, 1}:
         raise UserError(
             f'{pred_dir}: {len(peaks)} files of whole numbers 0 and 1, which as grey values would be scores '
             'of almost 0; if 1 is target, say so by --labels (labels=True).'
@@ -223,7 +224,7 @@ def compare_folders(
     ]
     name = evaluators[0].protocols[0].name
     a, b = (evaluator.images(name) for evaluator in evaluators)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {'name': image, 'a': float(x), 'b': float(y), 'difference': float(y - x)}
         for image, x, y in zip(evaluators[0].names, a['IoU'], b['IoU'], strict=True)
     ]

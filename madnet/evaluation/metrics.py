@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import fsum, nan
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class SetCounts:
         parts = [getattr(self.images[i], of) for i in (range(len(self.images)) if order is None else order)]
         rows = np.concatenate([np.empty(0, kind), *parts])
         image = np.repeat(np.arange(len(parts), dtype=np.float64), [len(part) for part in parts])
-        return {'image': image, **{name: rows[name] for name in kind.names}}
+        return {'image': image, **{name: rows[name] for name in kind.names or ()}}
 
 
 def set_metrics(counted: SetCounts) -> dict[str, float]:
@@ -133,9 +134,7 @@ def detections_curve(counted: SetCounts) -> dict[str, np.ndarray]:
     """Pd against Fa of a set's detections by rank, see :func:`~madnet.evaluation.ranking.ranked_curve`; by
     logit where an image was not given."""
     scores, hits = _ranked(counted)
-    targets, pixels = (
-        sum(getattr(image, name) for image in counted.images) for name in ('targets', 'pixels')
-    )
+    targets, pixels = (_total(counted.images, name) for name in ('targets', 'pixels'))
     areas = counted.rows('predicted_rows', PREDICTED)['area']
     return ranked_curve(scores, areas, hits, targets, pixels)
 
@@ -151,7 +150,7 @@ def image_rows(counted: SetCounts) -> list[dict[str, float | int | str]]:
     """One row per image in natural order of names, see
     :meth:`~madnet.evaluation.evaluator.Evaluator.per_image`."""
     ious = counted.columns()['IoU']
-    rows = []
+    rows: list[dict[str, float | int | str]] = []
     for i in sorted(range(len(counted.names)), key=lambda i: _natural(counted.names[i])):
         image = counted.images[i]
         rows.append(
@@ -174,8 +173,8 @@ def image_rows(counted: SetCounts) -> list[dict[str, float | int | str]]:
 
 
 def _pd_fa(images: Sequence[ImageCounts]) -> dict[str, list[float]]:
-    targets, pixels = (sum(getattr(image, name) for image in images) for name in ('targets', 'pixels'))
-    matched, false = sum(image.pd_fa for image in images)
+    targets, pixels = (_total(images, name) for name in ('targets', 'pixels'))
+    matched, false = _total(images, 'pd_fa')
     return {
         'threshold': list(PD_FA_THRESHOLDS),
         'Pd': [ratio(count, targets) for count in matched],
@@ -183,9 +182,14 @@ def _pd_fa(images: Sequence[ImageCounts]) -> dict[str, list[float]]:
     }
 
 
+def _total(images: Sequence[ImageCounts], of: str) -> Any:
+    """A count, or an array of counts, summed over images."""
+    return sum(getattr(image, of) for image in images)
+
+
 def _eleven(images: Sequence[ImageCounts], protocol: Protocol) -> dict[str, list[float]]:
     """The arrays of the published ABC code's ROC counter."""
-    tp, fp, positive, negative = sum(image.roc_counter for image in images)
+    tp, fp, positive, negative = _total(images, 'roc_counter')
     recall_epsilon, precision_epsilon, _ = protocol.f1_epsilons
     recall = tp / (positive + recall_epsilon)
     return {

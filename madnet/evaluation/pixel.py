@@ -1,5 +1,6 @@
 """Pixel-level numbers from counts: IoU, nIoU, precision, recall, F1."""
 
+from collections.abc import Sequence
 from math import fsum, nan
 
 import numpy as np
@@ -38,7 +39,7 @@ def image_iou(intersections: np.ndarray, unions: np.ndarray, empty: float) -> np
     )
 
 
-def mean(values: np.ndarray) -> float:
+def mean(values: np.ndarray | Sequence[float]) -> float:
     """Mean that does not depend on the order of its terms, NaN for none."""
     return ratio(fsum(values), len(values))
 

@@ -6,8 +6,9 @@ runs. ``native`` is the one to quote. The others reproduce what published code c
 that a number can be put beside a published one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from madnet.errors import UserError, nearest
 from madnet.evaluation.rules import FALSE_ALARMS, MASK_RULES, MATCHINGS, sentence
@@ -53,11 +54,12 @@ class Protocol:
     name: str = 'custom'
     resolution: str | int = 'native'
     mask: str = 'half'
-    union_mask: str | None = None
+    # None is replaced on creation, so that who reads these four finds a rule.
+    union_mask: str = None  # type: ignore[assignment]
     prediction: str | float = 0.5
-    niou_prediction: str | float | None = None
-    f1_prediction: str | float | None = None
-    target_prediction: str | float | None = None
+    niou_prediction: str | float = None  # type: ignore[assignment]
+    f1_prediction: str | float = None  # type: ignore[assignment]
+    target_prediction: str | float = None  # type: ignore[assignment]
     niou_empty: float | None = 1.0
     f1_grey: bool = False
     f1_epsilons: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -103,7 +105,11 @@ class Protocol:
 
     def describe(self) -> dict[str, str]:
         """The parts in words: a rule by the sentence of its function, everything else by its value."""
-        rules = {'mask': MASK_RULES, 'matching': MATCHINGS, 'false_alarm': FALSE_ALARMS}
+        rules: dict[str, Mapping[Any, Callable]] = {
+            'mask': MASK_RULES,
+            'matching': MATCHINGS,
+            'false_alarm': FALSE_ALARMS,
+        }
         rules['union_mask'] = rules['mask']
         words = {}
         for part in fields(self):

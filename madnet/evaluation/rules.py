@@ -116,4 +116,4 @@ FALSE_ALARMS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 def sentence(rule: Callable) -> str:
     """What a rule does, in one line for people."""
-    return rule.__doc__.splitlines()[0]
+    return (rule.__doc__ or '').partition('\n')[0]

@@ -52,7 +52,9 @@ def choose_threshold(counted: Evaluator, part: str) -> tuple[float, str]:
     Raises:
         UserError: There is no target in them.
     """
-    value, best = counted.counted('native').histogram.best_threshold()
+    histogram = counted.counted('native').histogram
+    assert histogram is not None  # an evaluator with curves
+    value, best = histogram.best_threshold()
     if math.isnan(best):
         raise UserError(f'--threshold best:{part}: the {len(counted)} images of this part have no target.')
     return value, f'{part!r}, {len(counted)} images, IoU {100 * best:.2f} there'

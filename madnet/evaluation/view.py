@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from madnet.evaluation.matching import Match, match_components
 from madnet.evaluation.protocols import LOGIT, Protocol
 from madnet.evaluation.rules import MASK_RULES
 from madnet.evaluation.targets import describe_components
+
+_Made = TypeVar('_Made')
 
 
 class View:
@@ -33,7 +37,7 @@ class View:
         self._logits = scores if from_logits else logits
         self._scores = scores
         self._from_logits = from_logits
-        self._cache: dict[tuple, object] = {}
+        self._cache: dict[tuple, Any] = {}
 
     def resized(self, scores: np.ndarray, from_logits: bool, size: tuple[int, int]) -> View:
         """Another view of this image's mask, mask and given scores resized to (h, w)."""
@@ -55,7 +59,7 @@ class View:
         """(H, W) bins of a :class:`~madnet.evaluation.curves.ScoreHistogram`."""
         return score_bins(self.prob)
 
-    def _once(self, key: tuple, make) -> object:
+    def _once(self, key: tuple, make: Callable[[], _Made]) -> _Made:
         if key not in self._cache:
             self._cache[key] = make()
         return self._cache[key]
@@ -82,7 +86,9 @@ class View:
         return self._once(('targets', rule), lambda: find_components(self.truth(rule)))
 
     def match(self, protocol: Protocol) -> Match:
-        """The protocol's match of :meth:`targets` and :meth:`predicted_components`."""
+        """The match of :meth:`targets` and :meth:`predicted_components`, by a protocol that matches."""
+        matching = protocol.matching
+        assert matching is not None, protocol.name
         truth, pred = self.targets(protocol.mask), self.predicted_components(protocol.target_prediction)
-        key = ('match', protocol.mask, protocol.target_prediction, protocol.matching, protocol.radius)
-        return self._once(key, lambda: match_components(truth, pred, protocol.matching, protocol.radius))
+        key = ('match', protocol.mask, protocol.target_prediction, matching, protocol.radius)
+        return self._once(key, lambda: match_components(truth, pred, matching, protocol.radius))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -254,7 +255,7 @@ def plain_pixels(pixels: np.ndarray, path: Path) -> np.ndarray:
 
 
 @contextmanager
-def _pillow(file: io.BufferedIOBase) -> Iterator[Image.Image]:
+def _pillow(file: BinaryIO) -> Iterator[Image.Image]:
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is asked instead
     try:
         with Image.open(file) as image:
@@ -263,7 +264,7 @@ def _pillow(file: io.BufferedIOBase) -> Iterator[Image.Image]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _image_header(file: io.BufferedIOBase, path: Path) -> Header:
+def _image_header(file: BinaryIO, path: Path) -> Header:
     try:
         with _pillow(file) as image:
             # Of a JPEG, what Pillow counts as frames are previews and depth maps.
@@ -281,7 +282,7 @@ def _image_header(file: io.BufferedIOBase, path: Path) -> Header:
     return header
 
 
-def _tiff_pages(file: io.BufferedIOBase) -> list[Page]:
+def _tiff_pages(file: BinaryIO) -> list[Page]:
     at = file.tell()
     try:
         return read_pages(file)
@@ -304,18 +305,17 @@ def _image_frame(path: Path, frame: int | None) -> np.ndarray:
         raise _no_image(path, 0)
     header = _image_header(io.BytesIO(data), path)
     index = _index(frame, header.frames, path)
-    tiff = data[:4] in MAGIC
-    page = _tiff_pages(io.BytesIO(data))[index] if tiff else None
-    number = page.number if tiff else index
-    if data[:4] == b'GIF8' or (header.frames > 1 and not tiff) or (tiff and header.mode == 'RGBA'):
+    page = _tiff_pages(io.BytesIO(data))[index] if data[:4] in MAGIC else None
+    number = index if page is None else page.number
+    if data[:4] == b'GIF8' or (header.frames > 1 if page is None else header.mode == 'RGBA'):
         # OpenCV multiplies a TIFF's colours by its alpha; Pillow leaves them alone.
         return _pillow_frame(path, path.stat().st_mtime_ns, number)
-    if tiff and number > 0:
+    if page is not None and number > 0:
         read, pages = cv2.imreadmulti(str(path), number, 1, None, cv2.IMREAD_UNCHANGED)
         pixels = pages[0] if read and len(pages) else None
     else:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None and tiff and has_parts(page):
+    if pixels is None and page is not None and has_parts(page):
         # such as tiles of 48 × 32 pixels of 8 bits, which OpenCV reads one by one but not together
         pixels = PageWindows(path, page).read(slice(0, page.height), slice(0, page.width))
     if pixels is None:
@@ -452,11 +452,12 @@ class _Video:
     def __init__(self, path: Path):
         self.path = path
         self._open()
-        size = [int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
-        self.header = Header(*size, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        parts = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_COUNT
+        width, height, frames = (int(self._capture.get(part)) for part in parts)
+        self.header = Header(width, height, frames)
         if not self._capture.isOpened() or self.header.frames < 1:
             raise UserError(f'{path}: not readable as a video.')
-        _check_size(*size, path)
+        _check_size(width, height, path)
 
     def _open(self) -> None:
         self._capture, self._next = cv2.VideoCapture(str(self.path)), 0

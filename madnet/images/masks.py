@@ -33,7 +33,7 @@ class MaskRule:
         UserError: ``values`` is no list of two different whole numbers or more.
     """
 
-    values: tuple[int, ...] | None = None
+    values: Sequence[int] | None = None
     threshold: float = 127
 
     def __post_init__(self):

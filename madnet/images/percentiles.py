@@ -18,9 +18,11 @@ def percentiles_of_parts(parts: Callable[[], Iterable[np.ndarray]], q: Sequence[
         parts: Gives the parts, of one type and any shape, anew each time.
         q: 0–100.
     """
-    total, dtype = 0, None
+    total, dtype = 0, np.dtype(np.uint8)
     for part in parts():
         total, dtype = total + part.size, part.dtype
+    if not total:
+        raise ValueError('no values to take percentiles of')
     places = [share / 100 * (total - 1) for share in q]
     ranks = sorted({rank for place in places for rank in (math.floor(place), math.ceil(place))})
     values = dict(zip(ranks, _at_ranks(parts, ranks, dtype), strict=True))

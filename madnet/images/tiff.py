@@ -169,7 +169,7 @@ class PageWindows:
             UserError: A strip or tile cannot be decoded.
         """
         height, width = self.part
-        window = None
+        window: np.ndarray | None = None
         for down in range(rows.start // height, -(-rows.stop // height)):
             for across in range(columns.start // width, -(-columns.stop // width)):
                 pixels = self._part(down, across)
@@ -182,6 +182,7 @@ class PageWindows:
                     strict=True,
                 )
                 window[there] = pixels[here]
+        assert window is not None, (rows, columns)  # a window has pixels
         return window
 
     def _part(self, down: int, across: int) -> np.ndarray:

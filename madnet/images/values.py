@@ -1,7 +1,7 @@
 """Grey values of any sensor on the 0–255 scale that networks and methods see."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -20,14 +20,16 @@ AUTO = (0.1, 99.99)
 LEAST_SPAN = 0.25
 
 
-def check_value_range(value: object, where: str = 'value_range') -> ValueRange:
+def check_value_range(value: Any, where: str = 'value_range') -> ValueRange:
     """A ``value_range`` as a user writes it: None, ``'auto'``, or two numbers in a list or tuple.
 
     Raises:
         UserError: Something else, or a range that is empty or reversed.
     """
-    if value is None or (isinstance(value, str) and value == 'auto'):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str) and value == 'auto':
+        return 'auto'
     try:
         low, high = (float(v) for v in value)
     except (TypeError, ValueError):

@@ -60,7 +60,9 @@ class FrameWindows:
                 pixels = self._page.read(rows, columns)
             else:
                 # Mapped anew each time: pages of the file that stay mapped would count as memory in use.
-                pixels = np.array(map_frame(self.path, self._frame)[rows, columns])
+                mapped = map_frame(self.path, self._frame)
+                assert mapped is not None, self.path  # as when it was opened
+                pixels = np.array(mapped[rows, columns])
             return plain_pixels(pixels, self.path)
 
     def bands(self) -> Iterator[tuple[slice, np.ndarray]]:

@@ -198,8 +198,8 @@ def entry_of(name: str, record: Any, folder: Path) -> PretrainedEntry:
                 record[key] = _beside(folder, key, record[key])
         if not _ships(record):
             record['weights'] = cache_folder('weights') / f'{record["sha256"][:12]}-{record["weights"].name}'
-        for key, kind in (('data', TrainingPart), ('claims', Claim)):
-            record[key] = decode(list[kind], record.get(key, []), str(folder / INDEX), f'{name}.{key}')
+        for key, parts in (('data', list[TrainingPart]), ('claims', list[Claim])):
+            record[key] = decode(parts, record.get(key, []), str(folder / INDEX), f'{name}.{key}')
         return PretrainedEntry(name=name, **record)
     except (KeyError, TypeError, ValueError) as e:
         raise UserError(f'{folder / INDEX}: the record {name!r} is damaged ({e}).') from None

@@ -15,6 +15,7 @@ SCHEMA = 1
 #: Metadata of a field that is left out of the file where it is None.
 OMITTED = {'omit': True}
 _Record = TypeVar('_Record', bound='Record')
+_File = TypeVar('_File', bound='RecordFile')
 _WORDS = {int: 'a whole number', float: 'a number', str: 'a text', bool: 'true or false', dict: 'an object'}
 
 
@@ -59,7 +60,7 @@ class RecordFile(Record):
     WRITER: ClassVar[str]
 
     @classmethod
-    def read(cls: type[_Record], path: str | os.PathLike) -> _Record:
+    def read(cls: type[_File], path: str | os.PathLike) -> _File:
         """The content of a file.
 
         Raises:
@@ -115,7 +116,7 @@ def decode(kind: Any, value: Any, path: str, key: str = '') -> Any:
             return None
         (kind,) = (k for k in inner if k is not type(None))
         return decode(kind, value, path, key)
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         _check(isinstance(value, dict), path, key, value, 'an object')
         return kind(**{f.name: _field(f, hint, value, path, key) for f, hint in _hints(kind) if f.init})
     if origin is dict:
@@ -125,7 +126,7 @@ def decode(kind: Any, value: Any, path: str, key: str = '') -> Any:
     if origin is list:
         _check(isinstance(value, (list, tuple)), path, key, value, 'a list')
         return [decode(inner[0], v, path, f'{key}[{i}]') for i, v in enumerate(value)]
-    if isinstance(kind, type) and issubclass(kind, tuple):
+    if hasattr(kind, '_fields'):
         _check(isinstance(value, (list, tuple)), path, key, value, 'a list')
         _check(len(value) == len(kind._fields), path, key, value, f'{len(kind._fields)} values')
         return kind(*value)

@@ -40,7 +40,7 @@ def inner_ring(mask: np.ndarray) -> np.ndarray:
 def draw_dashed(canvas: np.ndarray, line: np.ndarray, light: RGB = INK, dark: RGB = PAPER) -> None:
     """Draw the pixels of ``line`` (H, W) bool as alternating light and dark dashes, seen on any grey."""
     y, x = np.nonzero(line)
-    canvas[y, x] = np.where((((x + y) // 3) % 2 == 0)[:, None], np.uint8(light), np.uint8(dark))
+    canvas[y, x] = np.array([light, dark], np.uint8)[(x + y) // 3 % 2]
 
 
 def draw_text(
@@ -94,7 +94,7 @@ def _blend(part: np.ndarray, coverage: np.ndarray, colour: RGB) -> None:
     """Lay a colour over a part of a canvas, by a coverage of 0–255."""
     y, x = np.nonzero(coverage)
     share = coverage[y, x, None] / np.float32(255)
-    part[y, x] = np.round(part[y, x] * (1 - share) + np.float32(colour) * share).astype(np.uint8)
+    part[y, x] = np.round(part[y, x] * (1 - share) + np.array(colour, np.float32) * share).astype(np.uint8)
 
 
 def draw_mark(

@@ -235,6 +235,7 @@ def _(step: PublishedRandomScale, batch: SampleBatch, drawn: Drawn) -> None:
 @apply_batch.register
 def _(step: PublishedRandomCrop, batch: SampleBatch, drawn: Drawn) -> None:
     size = step.size or batch.base_size
+    assert size is not None  # the place was drawn by it
     crop = (size, size) if isinstance(size, int) else size
     scaled = batch.size if batch.scaled is None else batch.scaled
     weights, places, inside = [], [], []

@@ -94,7 +94,9 @@ class LoadSIRSTMask(BaseTransform):
                 return results
             rule = given if given and self.rule.is_default else self.rule
             mask = read_mask(results['seg_map_path'], rule, strict=given is None)
-        mask = fit_mask(mask, results['ori_shape'][:2], results.get('seg_map_path'), results.get('img_path'))
+        mask = fit_mask(
+            mask, results['ori_shape'][:2], str(results.get('seg_map_path')), results.get('img_path')
+        )
         results['gt_mask'] = mask.copy()
         results['gt_seg_map'] = (mask > 127).astype(np.uint8)
         fields = results.setdefault('seg_fields', [])

@@ -276,8 +276,8 @@ class RandomNoise(DrawnTransform):
         stripes: tuple[float, float] = (0.0, 0.0),
     ):
         self.prob = prob
-        self.std = tuple(std)
-        self.stripes = tuple(stripes)
+        self.std = std
+        self.stripes = stripes
 
     def draw(self, sample: dict) -> dict:
         on, (h, w) = np.random.rand() < self.prob, size_of(sample)
@@ -307,7 +307,7 @@ class RandomBlur(DrawnTransform):
 
     def __init__(self, prob: float = 0.3, sigma: tuple[float, float] = (0.3, 1.0)):
         self.prob = prob
-        self.sigma = tuple(sigma)
+        self.sigma = sigma
 
     def draw(self, sample: dict) -> dict:
         return {'sigma': np.random.uniform(*self.sigma) if np.random.rand() < self.prob else 0.0}
@@ -352,12 +352,12 @@ class CopyPasteTargets(DrawnTransform):
         gap: tuple[float, float] = (1.0, 8.0),
     ):
         self.prob = prob
-        self.copies = tuple(copies)
-        self.contrast = tuple(contrast)
+        self.copies = copies
+        self.contrast = contrast
         self.ring = ring
         self.max_size = max_size
-        self.group = tuple(group)
-        self.gap = tuple(gap)
+        self.group = group
+        self.gap = gap
 
     looks_at_labels = geometric = True
 
@@ -395,7 +395,7 @@ class CopyPasteTargets(DrawnTransform):
         first = _free_corner(labels, patch.shape)
         if first is None:
             return []
-        if self.group == (1, 1):
+        if self.group[1] == 1:
             return [first]
         size = np.array(patch.shape) - 2 * self.ring
         turn = np.random.uniform(0, 2 * np.pi)
@@ -407,13 +407,12 @@ class CopyPasteTargets(DrawnTransform):
         for _ in range(np.random.randint(self.group[0], self.group[1] + 1) - 1):
             taken[_inside((*corners[-1], *patch.shape))] |= patch
             way += touching + np.random.uniform(*self.gap)
-            corner = tuple(int(v) for v in np.rint(np.array(first) + way * direction))
-            inside = all(
-                0 <= c <= whole - n for c, whole, n in zip(corner, labels.shape, patch.shape, strict=True)
-            )
-            if not inside or (taken[_inside((*corner, *patch.shape))] & around).any():
+            y, x = (int(v) for v in np.rint(np.array(first) + way * direction))
+            h, w = patch.shape
+            inside = 0 <= y <= labels.shape[0] - h and 0 <= x <= labels.shape[1] - w
+            if not inside or (taken[_inside((y, x, h, w))] & around).any():
                 break
-            corners.append(corner)
+            corners.append((y, x))
         return corners
 
     def apply(self, sample: dict, drawn: dict) -> dict:

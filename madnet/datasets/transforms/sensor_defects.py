@@ -37,15 +37,15 @@ class SensorDefects(DrawnTransform):
         clearance: int = 4,
     ):
         self.prob = prob
-        self.pixels = tuple(pixels)
-        self.lines = tuple(lines)
-        self.specks = tuple(specks)
-        self.contrast = tuple(contrast)
+        self.pixels = pixels
+        self.lines = lines
+        self.specks = specks
+        self.contrast = contrast
         self.clearance = clearance
 
     def draw(self, sample: dict) -> dict:
         most = self.pixels[1] + self.lines[1] + self.specks[1]
-        drawn = {
+        drawn: dict[str, np.ndarray] = {
             'box': np.zeros((most, 4), np.int64),  # top, left, height, width
             'value': np.zeros(most, np.float32),
             'added': np.zeros(most, bool),  # to what lies there; else the value takes its place

@@ -40,7 +40,7 @@ class PoolingEncoder(BaseModule):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Image (B, in_channels, H, W) → maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)), i = 0, 1, …"""
         self.check(x)
-        maps = []
+        maps: list[Tensor] = []
         for stage in self.stages:
             if maps:
                 x = F.max_pool2d(x, kernel_size=2, ceil_mode=True)

@@ -51,7 +51,8 @@ class SCTransNetEncoder(PoolingEncoder):
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """The smallest size that is accepted and holds an image of that one: (height, width) in pixels."""
         # Rounded up by positive numbers alone: ONNX divides towards zero.
-        return tuple((side + self.step - 1) // self.step * self.step for side in (height, width))
+        height, width = ((side + self.step - 1) // self.step * self.step for side in (height, width))
+        return height, width
 
     def check(self, x: Tensor) -> None:
         super().check(x)

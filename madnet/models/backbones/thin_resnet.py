@@ -86,7 +86,7 @@ class ThinResNet(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(init_cfg)
-        stems = {1: Stem1, 4: Stem4}
+        stems: dict[int, type[Stem1 | Stem4]] = {1: Stem1, 4: Stem4}
         if stem_stride not in stems:
             raise UserError(f'ThinResNet: stem_stride={stem_stride}, expected 1 or 4')
         self.in_channels = in_channels

@@ -15,8 +15,10 @@ from madnet.models.checkpoints.template import template
 PUBLISHED = 'not a checkpoint of the published ISNet'
 OURS = 'not a state dict of our ISNet'
 
-UNUSED = ('res1', 'res2', 'res3', 'd1', 'd2', 'd3', 'cw', 'gate1', 'gate2', 'gate3')
-UNUSED += ('SA', 'SA_att', 'head2', 'conv2_1', 'conv16')
+UNUSED = (
+    *('res1', 'res2', 'res3', 'd1', 'd2', 'd3', 'cw', 'gate1', 'gate2', 'gate3'),
+    *('SA', 'SA_att', 'head2', 'conv2_1', 'conv16'),
+)
 """Modules of the published network that its forward pass never calls."""
 
 DIFFERENCE: Names = {'0': 'conv1', '1': 'bn1', '3': 'conv2', '4': 'bn2'}

@@ -286,7 +286,7 @@ def _checked_shape(verdict: str, **numbers: Any) -> MiMShape:
 
 def _counts(widths: list[int], first: int) -> tuple[int, ...]:
     """How often ``first``, twice that, four times that and so on occur, until one does not."""
-    counts = []
+    counts: list[int] = []
     while n := widths.count(first * 2 ** len(counts)):
         counts.append(n)
     return tuple(counts)

@@ -221,13 +221,14 @@ class MiMStage(nn.Module):
         self, blocks: Sequence[MiMBlock], merges: tuple[WordMerge, SentenceMerge] | None, up: nn.Module
     ):
         super().__init__()
-        self.word_merge, self.sentence_merge = merges or (None, None)
+        self.word_merge = merges[0] if merges else None
+        self.sentence_merge = merges[1] if merges else None
         self.blocks = nn.ModuleList(blocks)
         self.up = up
 
     def forward(self, words: Tensor, sentences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Words (B, H, W, 16, k) and sentences (B, H, W, C) → words, sentences, map (B, C', 2H', 2W')."""
-        if self.word_merge is not None:
+        if self.word_merge is not None and self.sentence_merge is not None:
             words, sentences = self.word_merge(words), self.sentence_merge(sentences)
         for block in self.blocks:
             words, sentences = block(words, sentences)

@@ -1,6 +1,6 @@
 """A training-free detector as a model, so that the tools of networks run it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -118,7 +118,7 @@ class ClassicalDetector(BaseModel):
             self._pool = self._pool or start_pool(self.workers)
             count = len(images)
             alike = [self.detector] * count, [self.rule.name] * count
-            scores = map_in_pool(self._pool, unit_scores, *alike, images)
+            scores: Iterable[np.ndarray] = map_in_pool(self._pool, unit_scores, *alike, images)
         else:
             scores = (unit_scores(self.detector, self.rule, image) for image in images)
         return [torch.from_numpy(score)[None].to(device) for score in scores]

@@ -78,7 +78,10 @@ class IRSTDPreProcessor(SegDataPreProcessor):
             data = {**data, 'inputs': inputs}
         if training:
             if self._need_no_padding(inputs):
-                return {'inputs': self._normalised(inputs), 'data_samples': _with_shapes(samples, inputs)}
+                return {
+                    'inputs': self._normalised(inputs),
+                    'data_samples': _with_shapes(data['data_samples'], inputs),
+                }
             return self._pad_masks(super().forward(data, training=True))
         if self.test_cfg or len({image.shape for image in inputs}) == 1:
             return super().forward(data, training=False)

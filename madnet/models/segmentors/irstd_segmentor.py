@@ -188,9 +188,10 @@ class IRSTDSegmentor(EncoderDecoder):
     def _seen_size(self, image: Tensor) -> tuple[int, int]:
         """Height and width that the network sees of an image: images that it pads alike can go together."""
         padded_size = getattr(self.backbone, 'padded_size', None)
-        # of tiles each is padded by itself
-        whole = padded_size is not None and self.test_cfg.mode == 'whole'
-        return padded_size(*image.shape[2:]) if whole else tuple(image.shape[2:])
+        height, width = image.shape[2:]
+        if padded_size is None or self.test_cfg.mode != 'whole':  # of tiles each is padded by itself
+            return height, width
+        return padded_size(height, width)
 
     def _largest_group(self) -> int:
         """How many pixels may go through the network at once; 0: image by image."""

@@ -15,7 +15,7 @@ from setuptools.command.build_ext import build_ext
 FOLDER = 'madnet/ops/selective_scan'  # setuptools wants it relative to setup.py
 BASE_FLAGS = ['-std=gnu11', '-O3', '-fvisibility=hidden']
 # Tried in turn: Apple's clang, for one, has no OpenMP.
-OPENMP_FLAGS = (['-fopenmp'], [])
+OPENMP_FLAGS: tuple[list[str], ...] = (['-fopenmp'], [])
 
 
 def extensions() -> list[Extension]:
@@ -31,7 +31,7 @@ def extensions() -> list[Extension]:
 
 def _variants() -> dict[str, list[str]]:
     """Instruction sets to compile the kernels for, chosen among when the library is loaded."""
-    variants = {'baseline': []}
+    variants: dict[str, list[str]] = {'baseline': []}
     if platform.machine().lower() in ('x86_64', 'amd64'):
         variants['avx2'] = ['-mavx2', '-mfma']
     return variants
