@@ -128,9 +128,11 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
             'split': args.split,
         }
         if args.compare:
-            compare(*args.compare, args.folders[0], args.protocol, args.out, **options)
+            a, b = args.compare
+            compare(a, b, args.folders[0], args.protocol, args.out, **options)
         else:
-            chosen = {'threshold': args.threshold, 'fa_budget': args.fa_budget}
-            evaluate_folder(*args.folders, args.protocol, args.out, **chosen, **options)
+            pred, masks = args.folders
+            options |= {'threshold': args.threshold, 'fa_budget': args.fa_budget}
+            evaluate_folder(pred, masks, args.protocol, args.out, **options)
 
     return run_tool(run)

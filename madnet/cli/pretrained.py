@@ -96,8 +96,9 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
         elif args.command == 'save':
             from madnet.inference.saving import save_pretrained
 
-            *checkpoint, folder = args.arguments
-            print(save_pretrained(args.model, folder, *checkpoint, card=args.card, dataset=args.dataset))
+            *given, folder = args.arguments
+            checkpoint = given[0] if given else None
+            print(save_pretrained(args.model, folder, checkpoint, card=args.card, dataset=args.dataset))
         else:
             print(_add(args, Path(args.folder) if args.folder else None))
 

@@ -88,7 +88,7 @@ def _shape(annotation: Mapping, labelled: Labelled, path: Path) -> Shape:
     if box and box[2] > 0 and box[3] > 0:
         x, y, w, h = map(float, box)
         return Shape('box', (x, y, x + w, y + h))
-    x, y = map(float, (annotation.get('keypoints') or box)[:2])
+    x, y = map(float, (annotation.get('keypoints') or box or ())[:2])
     return Shape('point', (x, y))
 
 

@@ -114,7 +114,7 @@ def _phrase(key: str, a: np.ndarray, b: np.ndarray, found: Distance) -> str:
     median."""
     measure, one, other = MEASURES[key], quantiles(a), quantiles(b)
     with np.errstate(invalid='ignore'):
-        gaps = np.nan_to_num(np.abs(np.subtract(one, other)), nan=0.0)
+        gaps = np.nan_to_num(np.abs(np.array(one, float) - np.array(other, float)), nan=0.0)
     index = 1 if gaps[1] >= gaps.max() / 2 else int(gaps.argmax())
     name = 'median' if index == 1 else f'{100 * QUANTILES[index]:.0f} % quantile'
     values = f'{name} {as_text(one[index])} against {as_text(other[index])}'

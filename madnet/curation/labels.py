@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Shape:
     """
 
     kind: str
-    data: object
+    data: Any
 
     def __post_init__(self):
         numbers = {'mask': (), 'outline': self.data}.get(self.kind, (self.data,))
@@ -115,7 +116,8 @@ def mask_of(
         elif shape.kind == 'box':
             part, done = from_box(grey, shape.data, level)
         else:
-            part, done = _from_point(grey, *shape.data, level)
+            x, y = shape.data
+            part, done = _from_point(grey, x, y, level)
         if not part.any():
             done = 'outside of the image or empty: left out'
         mask |= part
@@ -207,10 +209,9 @@ def _inside(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarra
 
 def refuse_unknown(classes: Sequence[str] | None, known: Iterable[str], where: object) -> None:
     """Raise a UserError where a class is asked for that a data set does not have."""
-    if not set(classes or ()) <= set(known):
-        raise UserError(
-            f'{where}: --classes {",".join(classes)}, but there are {", ".join(known) or "none"}.'
-        )
+    wanted = classes or ()
+    if not set(wanted) <= set(known):
+        raise UserError(f'{where}: --classes {",".join(wanted)}, but there are {", ".join(known) or "none"}.')
 
 
 #: How marks become boxes, for the record.
@@ -222,7 +223,7 @@ BOXES = (
 
 def boxes_of(labelled: Labelled) -> list[tuple[float, float, float, float]]:
     """The targets of an image as boxes (x0, y0, x1, y1), half-open: 8-connected components of masks."""
-    boxes: list[tuple[float, float, float, float]] = []
+    boxes: list[Sequence[float]] = []
     for shape in labelled.shapes:
         if shape.kind == 'mask':
             left, top, part = shape.data
@@ -232,9 +233,9 @@ def boxes_of(labelled: Labelled) -> list[tuple[float, float, float, float]]:
             ]
         elif shape.kind == 'outline':
             points = np.concatenate([np.asarray(o, float) for o in shape.data])
-            boxes.append((*map(float, points.min(0)), *map(float, points.max(0))))
+            boxes.append([*map(float, points.min(0)), *map(float, points.max(0))])
         elif shape.kind == 'box':
-            boxes.append(tuple(map(float, shape.data)))
+            boxes.append([*map(float, shape.data)])
         else:
             x, y = np.floor(shape.data)
             boxes.append((float(x - 1), float(y - 1), float(x + 2), float(y + 2)))
@@ -246,7 +247,7 @@ def boxes_of(labelled: Labelled) -> list[tuple[float, float, float, float]]:
 def as_grey(pixels: np.ndarray) -> np.ndarray:
     """Luma on the file's own scale, (H, W) float32: only what is brighter than what matters here."""
     grey = pixels.astype(np.float32)
-    return grey @ np.float32((0.114, 0.587, 0.299)) if grey.ndim == 3 else grey
+    return grey @ np.array((0.114, 0.587, 0.299), np.float32) if grey.ndim == 3 else grey
 
 
 def encode_rle(mask: np.ndarray) -> list[int]:

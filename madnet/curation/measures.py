@@ -125,7 +125,8 @@ class Measured:
 def measure(samples: Iterable[Sample]) -> Measured:
     """Take all measures of some images."""
     columns: dict[str, list[np.ndarray]] = {key: [] for key in MEASURES}
-    spectra, sizes, extremes = [], Counter(), []
+    spectra, extremes = [], []
+    sizes: Counter[tuple[int, int]] = Counter()
     for sample in samples:
         spectrum, fine = background_spectrum(without_targets(sample.grey, sample.targets))
         height, width = sample.grey.shape

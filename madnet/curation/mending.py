@@ -80,8 +80,11 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
 
 def _mended_mask(facts: Facts) -> tuple[np.ndarray, list[str]]:
     """(H, W) bool, and what was changed."""
-    raw = read_mask(facts.pair.mask, strict=False)
-    mask, changes = fit_mask(raw, facts.size[::-1], facts.pair.mask, facts.pair.image), []
+    path, size = facts.pair.mask, facts.size
+    assert path is not None, facts  # a pair without a mask, or that cannot be read, is not kept
+    assert size is not None, facts
+    raw = read_mask(path, strict=False)
+    mask, changes = fit_mask(raw, size[::-1], path, facts.pair.image), []
     if mask.shape != raw.shape:
         changes.append("mask brought to its image's size")
     if facts.above_zero and not facts.areas and facts.n_values <= 2:
@@ -103,7 +106,7 @@ def _write_lists(
     for name, splits in found.splits.items():
         test = set(splits.get('test', ()))
         seen = {found.facts[k].digest for k in test}
-        lists = {}
+        lists: dict[str, list] = {}
         for split, keys in splits.items():
             lists[split] = []
             for key in keys:

@@ -358,6 +358,5 @@ def _as_planted(
     deviation = clutter_around(clean, round(y), round(x))
     mean = float((after - before)[mask].mean())
     scr = mean / deviation if deviation else 0.0
-    return Planted(
-        frame, *(round(float(v), 3) for v in (x, y)), len(ys), round(scr, 3), round(float(patch.max()), 2)
-    )
+    place = round(float(x), 3), round(float(y), 3)
+    return Planted(frame, place[0], place[1], len(ys), round(scr, 3), round(float(patch.max()), 2))

@@ -77,15 +77,13 @@ def open_parts(
         UserError: A set is not found, or has no such split.
     """
     parts: list[Part] = []
-    if value_range is not None:
-        value_range = check_value_range(
-            value_range[0] if len(value_range) == 1 else value_range, '--value-range'
-        )
+    given = value_range[0] if value_range and len(value_range) == 1 else value_range
+    grey = check_value_range(given, '--value-range')
     for value in values:
         (source,) = find_sources([value])
-        reading = {'split_set': split_set}
+        reading: dict[str, Any] = {'split_set': split_set}
         if source.entry is None:
-            reading |= {'value_range': value_range, 'mask_values': mask_values}
+            reading |= {'value_range': grey, 'mask_values': mask_values}
         found = _open({**source.arguments, **reading}, splits)
         name = found[0][1].dataset_name
         if name in {part.set_name for part in parts}:
@@ -112,8 +110,8 @@ def _open(arguments: dict[str, Any], splits: Sequence[str]) -> list[tuple[str, S
             return [('all', SIRSTDataset(split='all', **arguments))]
         except UserError:
             raise reasons[0] from None
-    for reason in reasons:
-        print(f'note: {reason}', file=sys.stderr)
+    for why in reasons:
+        print(f'note: {why}', file=sys.stderr)
     return found
 
 

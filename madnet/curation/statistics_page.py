@@ -45,7 +45,7 @@ def statistics_page(
 ) -> str:
     """The page as HTML."""
     sets = list(dict.fromkeys(part.set_name for part, _ in parts))
-    lines = []
+    lines: list[Line] = []
     for part, _ in parts:
         before = [p.set_name for p, _ in parts][: len(lines)]
         lines.append(Line.of(sets.index(part.set_name), before.count(part.set_name)))

@@ -140,7 +140,9 @@ def _untar(archive: Path, folder: Path, bound: _Limit) -> None:
             if not member.isreg() or member.issparse():
                 _refuse_link(archive, member.name)
             bound.begin(member.name, member.size)
-            _copy(opened.extractfile(member), target, bound)
+            content = opened.extractfile(member)
+            assert content is not None  # it is a file
+            _copy(content, target, bound)
 
 
 def _refuse_link(archive: Path, name: str) -> None:

@@ -81,11 +81,11 @@ def _shape(target: ElementTree.Element, path: Path) -> Shape:
     try:
         box = target.find('bndbox')
         if box is not None:
-            x0, y0, x1, y1 = (float(box.findtext(k)) for k in ('xmin', 'ymin', 'xmax', 'ymax'))
+            x0, y0, x1, y1 = (float(box.findtext(k, '')) for k in ('xmin', 'ymin', 'xmax', 'ymax'))
             return Shape('box', (x0 - 1, y0 - 1, x1, y1))
-        point = target.find('point')
-        return Shape('point', tuple(float(point.findtext(k)) - 0.5 for k in ('x', 'y')))
-    except (TypeError, ValueError, AttributeError):
+        x, y = (float(target.findtext(f'point/{k}', '')) - 0.5 for k in ('x', 'y'))
+        return Shape('point', (x, y))
+    except ValueError:
         raise UserError(
             f'{path}: an object without numbers as xmin, ymin, xmax, ymax in its bndbox (or x, y in a point).'
         ) from None

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from madnet.datasets.catalogue import Entry, find_entry, known_datasets
 from madnet.datasets.locate import data_home, name_of
@@ -20,7 +21,7 @@ class Source:
         short: Its short name, for the work folder.
     """
 
-    arguments: dict[str, str]
+    arguments: dict[str, Any]
     entry: Entry | None
     short: str
 

@@ -92,7 +92,8 @@ def evaluate_folder(
     Raises:
         UserError: As :func:`~madnet.evaluation.folders.score_folder`; no masks, or a threshold that is none.
     """
-    chosen, found = get_protocols(protocols), {}
+    chosen = get_protocols(protocols)
+    found: dict[str, Any] = {}
     value, part = parse_threshold(threshold)
     if part is not None:
         if dataset is None:

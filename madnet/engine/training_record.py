@@ -27,6 +27,8 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
         What :class:`madnet.records.TrainingInfo` holds; None where the checkpoint does not say.
     """
     meta, cfg = checkpoint.get('meta'), _config_in(checkpoint)
+    if meta is None or cfg is None:
+        return None
     try:
         epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
         optimizer = cfg['optim_wrapper']['optimizer']

@@ -82,7 +82,7 @@ def paired_bootstrap(
     return result
 
 
-def mean_std(results: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float, int]]:
+def mean_std(results: Sequence[Mapping[str, float | None]]) -> dict[str, tuple[float, float, int]]:
     """Mean, sample standard deviation and number of runs of every number that all results share.
 
     Args:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from madnet.classical.detectors import DETECTORS
 from madnet.config_files import find_config_file
@@ -184,7 +185,10 @@ class Plan:
                 raise UserError(
                     f'networks: {name!r} comes {names.count(name)} times; give each a name of its own.'
                 )
-        groups = {'all': known_networks(self.recipe, self.configs), CLASSICAL: DETECTORS}
+        groups: dict[str, Iterable[str]] = {
+            'all': known_networks(self.recipe, self.configs),
+            CLASSICAL: DETECTORS,
+        }
         return [
             member
             for entry in entries
@@ -288,7 +292,7 @@ def _data_options(dataset: str | None, train_on: Sequence[str] | None, tested_ap
     return {'dataset': list(train_on), **{f'test_dataloader.dataset.{k}': v for k, v in where.items()}}
 
 
-def _filled(value: object, here: Mapping[str, str]) -> object:
+def _filled(value: Any, here: Mapping[str, str]) -> Any:
     """A value with ``{dataset}`` and ``{seed}`` put in, wherever a string holds them."""
     if isinstance(value, Mapping):
         return {k: _filled(v, here) for k, v in value.items()}
@@ -350,7 +354,7 @@ def _read_file(path: Path) -> dict:
 
 
 def _check(plan: Plan, where: str) -> None:
-    kinds = {
+    kinds: dict[str, tuple[Any, str]] = {
         **dict.fromkeys(('recipe', 'work_dir'), (str, 'a text')),
         **dict.fromkeys(('datasets', 'also_test_on', 'protocols'), (str, 'texts')),
         **dict.fromkeys(('amp', 'configs'), ((str, type(None)), 'a text')),

@@ -43,7 +43,9 @@ def do_in_processes(runs: Iterable[Run], shard: Shard, jobs: int = 1) -> Iterato
     """
     # one process at a terminal shows its progress there; several would write over each other
     shown = sys.stderr.isatty() and shard.count == jobs == 1
-    waiting, active, stopped = list(runs), {}, []
+    waiting = list(runs)
+    active: dict[Run, subprocess.Popen] = {}
+    stopped: list[Run] = []
     with _forwarding_signals(active) as received:
         while active or (waiting and not received and not stopped):
             while len(active) < jobs and not received and not stopped:
@@ -55,7 +57,8 @@ def do_in_processes(runs: Iterable[Run], shard: Shard, jobs: int = 1) -> Iterato
                 active[run] = _start(run, shard, shown)
             for run in [run for run, child in active.items() if child.poll() is not None]:
                 child = active.pop(run)
-                child.stdin.close()
+                if child.stdin is not None:
+                    child.stdin.close()
                 if child.returncode == STOPPED or (received and child.returncode != 0):
                     stopped.append(run)
                     for other in active.values():

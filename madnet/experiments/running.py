@@ -128,7 +128,7 @@ def _test(run: Run) -> None:
     for views, folder in outstanding_tests(run).items():
         run_test(
             run.config,
-            weights and str(weights),
+            str(weights) if weights else None,
             protocols=run.protocols,
             out=str(folder),
             options=run.options,

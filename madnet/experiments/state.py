@@ -34,7 +34,7 @@ def weights_of(run: Run) -> Path | None:
     from madnet.engine.checkpoint import BEST, LAST
 
     if run.seed is None:
-        return run.checkpoint and Path(run.checkpoint)
+        return Path(run.checkpoint) if run.checkpoint else None
     best, last = (Path(run.folder) / name for name in (BEST, LAST))
     return best if best.exists() else last
 

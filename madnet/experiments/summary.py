@@ -4,6 +4,7 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
@@ -37,12 +38,10 @@ def summarise(plan: Plan, runs: Sequence[Run]) -> Comparison:
     for run in runs:
         groups.setdefault(Path(run.folder).parent, []).append(run)
     reports = [report for run in runs for report in read_metrics(run).values()]
-    keys = ('recipe', 'options', 'amp', 'size')
-    lists = ('datasets', 'seeds', 'protocols', 'views')
+    about: dict[str, Any] = {key: getattr(plan, key) for key in ('recipe', 'options', 'amp', 'size')}
+    about |= {key: list(getattr(plan, key)) for key in ('datasets', 'seeds', 'protocols', 'views')}
     return Comparison(
-        plan=ComparisonPlan(
-            **{k: getattr(plan, k) for k in keys}, **{k: list(getattr(plan, k)) for k in lists}
-        ),
+        plan=ComparisonPlan(**about),
         rows=[row for group in groups.values() for row in _rows(plan, group)],
         made=date.today().isoformat(),
         machine=f'{platform.machine()} {platform.system()}',
@@ -73,7 +72,8 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
     first = done[0]
     cost = read_if_whole(Cost, Path(first.folder).parent / Cost.FILE) or Cost()
     averaged = reports[0].views or 1
-    by_set = [[(r.sets or {})[name] for r in reports] for name in reports[0].sets or ()] or [reports]
+    by_set: list[list] = [[(r.sets or {})[name] for r in reports] for name in reports[0].sets or ()]
+    by_set = by_set or [reports]
     return [
         ComparisonRow(
             network=first.network,
@@ -129,7 +129,7 @@ def tables_of(summary: Comparison) -> list[tuple[ResultTable, str]]:
         caption = f'{words}, {images} images; {_how(summary, rows)}'
         for protocol in sorted({p for r in rows for p in r.results}, key=list(PROTOCOLS).index):
             lines = {
-                _line_label(row, summary): row.values(protocol) | row.cost.columns()
+                _line_label(row, summary): {**row.values(protocol), **row.cost.columns()}
                 for row in rows
                 if protocol in row.results
             }
@@ -148,10 +148,13 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
     plan, parts = summary.plan, []
     trained = [row for row in rows if row.epochs]
     if trained:
-        epochs = sorted({row.epochs for row in trained})
+        epochs = sorted({row.epochs or 0 for row in trained})
         budget = ' to '.join(map(str, epochs if len(epochs) < 2 else (epochs[0], epochs[-1])))
         budget += ' epoch' if epochs == [1] else ' epochs'
-        parts += [f'recipe "{plan.recipe}", {budget}', ', '.join(sorted({row.chosen for row in trained}))]
+        parts += [
+            f'recipe "{plan.recipe}", {budget}',
+            ', '.join(sorted({row.chosen for row in trained if row.chosen})),
+        ]
         others = [o for o in _pairs(plan.options or {}) if 'max_epochs=' not in o]
         if others:
             parts.append(f'with {", ".join(others)}')

@@ -78,6 +78,7 @@ class _Files(ClipSource):
 
     def frames(self) -> Iterator[ClipFrame]:
         for number, frame in enumerate(self._frames):
+            image: np.ndarray | UserError
             try:
                 image = read_image(frame.path, frame.number)
             except UserError as e:
@@ -135,9 +136,8 @@ class _Camera(ClipSource):
                 now = time.monotonic()
                 began = now if began is None else began
                 there, image = self._capture.retrieve()
-                if not there:
-                    image = UserError(f'{self._where}, frame {number}: cannot be decoded.')
-                yield ClipFrame(number, now - began, image)
+                lost = UserError(f'{self._where}, frame {number}: cannot be decoded.')
+                yield ClipFrame(number, now - began, image if there else lost)
                 number += 1
         finally:
             self._capture.release()

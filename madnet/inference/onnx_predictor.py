@@ -83,7 +83,7 @@ class OnnxPredictor(BasePredictor):
         for number, frame in enumerate(frames):
             alike.setdefault(frame.shape, []).append(number)
         output = 'scores' if self.info.size is None else 'logits'
-        found = {}
+        found: dict[int, np.ndarray] = {}
         for numbers in alike.values():
             maps = self._session.run([output], {'frames': np.stack([frames[number] for number in numbers])})[
                 0
@@ -94,7 +94,8 @@ class OnnxPredictor(BasePredictor):
     def _frame(self, pixels: np.ndarray, shown: str) -> np.ndarray:
         """Pixels (H, W, C) → what the network takes, (C, h, w) float32."""
         if self.info.size is not None:
-            pixels = pil_resize(pixels, tuple(self.info.size[::-1]))
+            height, width = self.info.size
+            pixels = pil_resize(pixels, (width, height))
         self._check_size(pixels, shown)
         return pixels.transpose(2, 0, 1).astype(np.float32)
 

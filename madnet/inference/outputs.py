@@ -109,7 +109,8 @@ def targets_json(records: Sequence[dict], about: dict) -> bytes:
 def coco_json(records: Sequence[dict], about: dict) -> bytes:
     """A COCO data set of one category, ``target``: box, area and exact pixels of each, with its peak as
     ``score``. Serves as labels and, its ``annotations`` alone, as results."""
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for number, image in enumerate(records, 1):
         file = Path(image['file'] or image['name']).name
         images.append({'id': number, 'file_name': file, 'width': image['width'], 'height': image['height']})

@@ -122,19 +122,20 @@ class Tracker:
         for track, target in self._matches(points):
             track.update(points[target])
             owner[target] = track
-        for track in owner:
-            if track is not None and not track.number:
+        for known in owner:
+            if known is not None and not known.number:
                 self._given += 1
-                track.number = self._given
-        for number, track in enumerate(owner):
-            if track is None:
-                spread = np.diag([_POSITION**2] * 2 + [_SPEED**2] * 2)
-                owner[number] = _Track(np.array([*points[number], 0, 0]), spread, frame, frame)
+                known.number = self._given
+        spread = np.diag([_POSITION**2] * 2 + [_SPEED**2] * 2)
+        tracks = [
+            known or _Track(np.array([*point, 0, 0]), spread, frame, frame)
+            for known, point in zip(owner, points, strict=True)
+        ]
         followed = {id(track) for track in self._tracks}
         self._tracks = [
             track for track in self._tracks if frame - track.seen <= (_PATIENCE if track.number else 0)
-        ] + [track for track in owner if id(track) not in followed]
-        return owner
+        ] + [track for track in tracks if id(track) not in followed]
+        return tracks
 
     def _matches(self, points: np.ndarray) -> list[tuple[_Track, int]]:
         if not self._tracks or not len(points):

@@ -83,7 +83,7 @@ def load_network_file(
     info = ExportInfo.of_file(_metadata(content).get(KEY), shown)
     try:
         state = safetensors.torch.load(content)
-        model, pipeline = build_network(info.network, value_range)
+        model, pipeline = build_network(info.network or {}, value_range)
         model.load_state_dict(state)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as e:
         raise UserError(f'{shown}: damaged, export it again ({" ".join(str(e).split())[:200]}).') from None

@@ -83,7 +83,10 @@ def ship_weights(
     model = MODELS.build(cfg.model)
     load_weights(model, saved, checkpoint)
     state = {k: v.contiguous() for k, v in model.state_dict().items()}
-    source = {'config': Path(config).name, 'checkpoint_sha256': sha256_of(find_checkpoint(checkpoint))}
+    source: dict[str, Any] = {
+        'config': Path(config).name,
+        'checkpoint_sha256': sha256_of(find_checkpoint(checkpoint)),
+    }
     if half:
         state = _halved(state, checkpoint)
         source['half_precision'] = _check_half(cfg, model, state, check_split)
@@ -107,7 +110,7 @@ def ship_weights(
         raise UserError(f'{facts}: has an address or a converter, which weights that ship have not.')
     write_json(entry.config, describe_network(cfg))
     write_whole(entry.weights, weights)
-    write_whole(entry.card, card_text)
+    write_whole(folder / record['card'], card_text)
     return _write_record(folder, name, record)
 
 
@@ -159,7 +162,7 @@ def register_weights(
     if entry.converter not in {None, *CONVERTERS}:
         raise UserError(
             f'{facts}: converter: found {entry.converter!r}, expected one of {", ".join(CONVERTERS)}.'
-            + nearest(entry.converter, CONVERTERS)
+            + nearest(str(entry.converter), CONVERTERS)
         )
     with taking(name, path):
         load_weights(model, {'state_dict': read_registered(entry)}, checkpoint)

@@ -72,7 +72,7 @@ def _turned(frame: Frame, degrees: float) -> Case:
     height, width = frame.grey.shape
     middle = (width - 1) / 2, (height - 1) / 2
     size = (height, width) if degrees % 180 == 90 else (width, height)
-    turn = cv2.getRotationMatrix2D(middle, degrees, 1)
+    turn: np.ndarray = cv2.getRotationMatrix2D(middle, degrees, 1)
     turn[:, 2] += (np.array(size) - (width, height)) / 2
     # corners are filled by mirroring the frame without its targets, whose mirror images would be targets too
     empty = cv2.warpAffine(frame.empty, turn, size, borderMode=cv2.BORDER_REFLECT_101)
@@ -132,7 +132,8 @@ def _without_targets(kind: str, frame: Frame, rng: np.random.Generator) -> np.nd
     if kind == 'targets filled in':
         return frame.empty
     if kind == 'synthetic':
-        return synth_background(rng, *shape, noise=0.25, softness=1.0)[2]
+        height, width = shape
+        return synth_background(rng, height, width, noise=0.25, softness=1.0)[2]
     if kind == 'noise':
         return LEVEL + NOISE * rng.standard_normal(shape, np.float32)
     return np.full(shape, LEVEL if kind == 'grey' else 0, np.float32)

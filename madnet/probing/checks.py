@@ -29,10 +29,13 @@ def _two(probe: ProbeFile) -> ProbeCheck | None:
 
 def _gain(probe: ProbeFile) -> ProbeCheck | None:
     sweep = probe.sweep('gain')
-    points = [p for p in _between(probe, 'gain', 0.5, 2) if p.pd is not None]
-    if sweep is None or not points or sweep.reference is None:
+    before = sweep.reference.pd if sweep and sweep.reference else None
+    if before is None:
         return None
-    changes = {p.value: 100 * (p.pd - sweep.reference.pd) for p in points}
+    found_at = {p.value: p.pd for p in _between(probe, 'gain', 0.5, 2) if p.pd is not None}
+    changes = {value: 100 * (pd - before) for value, pd in found_at.items()}
+    if not changes:
+        return None
     worst = max(changes, key=lambda gain: abs(changes[gain]))
     found = f'at most {changes[worst]:+.1f} points, at {worst:g}'
     return ProbeCheck('a gain of 0.5 to 2 changes Pd by less than 2 points', found, abs(changes[worst]) < 2)

@@ -144,9 +144,9 @@ def _clutter(grey: np.ndarray) -> np.ndarray:
 def _lowest(cost: np.ndarray, free: np.ndarray) -> np.ndarray:
     """(n, 2) rows and columns of the places of lowest cost, ``APART`` pixels from one another."""
     cost = np.where(free, cost, np.inf)
-    places = []
+    places: list[tuple[int, int]] = []
     while len(places) < PLACES:
-        row, column = np.unravel_index(int(cost.argmin()), cost.shape)
+        row, column = (int(i) for i in np.unravel_index(int(cost.argmin()), cost.shape))
         if not np.isfinite(cost[row, column]):
             break
         places.append((row, column))

@@ -81,7 +81,7 @@ def _cells(sweep: ProbeSweep) -> list[str]:
 
 
 def _rows(sweep: ProbeSweep, probes: Mapping[str, ProbeFile]) -> list[tuple[str, list[str], str]]:
-    rows = []
+    rows: list[tuple[str, list[str], str]] = []
     for label, probe in probes.items():
         own = probe.sweep(sweep.key)
         if own is not None:

@@ -94,7 +94,7 @@ class Judged:
         hit = np.ones(len(case.centres), bool)
         hit[match.missed] = False
         false = found.boxes[match.false]
-        pairs = hit.reshape(-1, 2).all(1) if case.in_pairs else np.zeros(0, bool)
+        pairs = np.all(hit.reshape(-1, 2), axis=1) if case.in_pairs else np.zeros(0, bool)
         return cls(
             case.image.size,
             len(hit),

@@ -57,11 +57,11 @@ def draw_cost(
             )
         for macs, value in quoted.values():
             axes.plot(macs / 1e9, 100 * value, 'o', color=_QUOTED, fillstyle='none', markersize=4)
-        costs = [p[0] for p in (*points.values(), *quoted.values())]
+        costs = [point[0] for point in points.values()] + [quote[0] for quote in quoted.values()]
         _widen(axes, [macs / 1e9 for macs in (*costs, *references.values())])
         names = _draw_references(axes, references)
         figure.draw_without_rendering()  # the layout, from which positions in pixels follow
-        renderer = figure.canvas.get_renderer()
+        renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
         taken = [text.get_window_extent(renderer).padded(2) for text in names]
         taken += _line_boxes(axes, references)
         _place_labels(axes, {**points, **{k: (*p, None) for k, p in quoted.items()}}, taken, set(quoted))
@@ -118,7 +118,7 @@ def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted
     """Write each label where it covers no mark, no error bar and no other label, or covers least; those of
     ``quoted`` in grey."""
     figure = axes.figure
-    renderer = figure.canvas.get_renderer()
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     pixel = figure.dpi / 72
     taken = list(obstacles)
     marks = {}

@@ -47,10 +47,9 @@ def list_findings(
     Raises:
         ValueError: ``truth`` and ``pred`` are given without ``match``.
     """
-    if truth is None and pred is None:
-        return []
     if truth is None:
-        return _by_area([_finding(DETECTION, None, p, truth, pred) for p in range(len(pred.areas))])
+        count = 0 if pred is None else len(pred.areas)
+        return _by_area([_finding(DETECTION, None, p, truth, pred) for p in range(count)])
     if pred is None:
         return _by_area([_finding(TARGET, t, None, truth, pred) for t in range(len(truth.areas))])
     if match is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -82,7 +83,7 @@ def _written(text: str, size: int) -> np.ndarray:
 
 
 @functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
@@ -100,14 +101,13 @@ def _blend(part: np.ndarray, coverage: np.ndarray, colour: RGB) -> None:
 def draw_mark(
     canvas: np.ndarray, mark: str, centre: tuple[int, int], reach: tuple[int, int], colour: RGB
 ) -> None:
-    """Draw ``brackets``, a ``circle`` or a ``diamond`` that clears ``reach`` (x, y) around ``centre``."""
-    cx, cy = centre
-    rx, ry = reach
+    """Draw ``brackets``, a ``circle`` or a ``diamond`` that clears ``reach`` (x, y) around ``centre``; at a
+    border it moves inwards, so that it stays whole."""
+    (cx, cy), (rx, ry) = _kept_whole(canvas, mark, centre, reach)
     if mark == 'circle':
-        cv2.circle(canvas, centre, round(float(np.hypot(rx, ry))), colour, 1, cv2.LINE_AA)
+        cv2.circle(canvas, (cx, cy), rx, colour, 1, cv2.LINE_AA)
     elif mark == 'diamond':
-        r = rx + ry
-        corners = np.array([(cx, cy - r), (cx + r, cy), (cx, cy + r), (cx - r, cy)])
+        corners = np.array([(cx, cy - ry), (cx + rx, cy), (cx, cy + ry), (cx - rx, cy)])
         cv2.polylines(canvas, [corners], True, colour, 1, cv2.LINE_AA)
     else:
         arm = max(3, min(rx, ry) // 2)
@@ -116,6 +116,20 @@ def draw_mark(
                 x, y = cx + sx * rx, cy + sy * ry
                 corner = np.array([(x - sx * arm, y), (x, y), (x, y - sy * arm)])
                 cv2.polylines(canvas, [corner], False, colour, 1)
+
+
+def _kept_whole(
+    canvas: np.ndarray, mark: str, centre: tuple[int, int], reach: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where a mark is drawn: its centre, within the canvas, and how far it goes from there in x and y."""
+    rx, ry = reach
+    if mark == 'circle':
+        rx = ry = round(float(np.hypot(rx, ry)))
+    elif mark == 'diamond':
+        rx = ry = rx + ry
+    height, width = canvas.shape[:2]
+    x, y = min(max(centre[0], rx), max(width - 1 - rx, 0)), min(max(centre[1], ry), max(height - 1 - ry, 0))
+    return (x, y), (rx, ry)
 
 
 def kind_regions(
@@ -137,7 +151,8 @@ def kind_regions(
     return regions
 
 
-def _region(components: Components, indices: list[int]) -> np.ndarray:
+def _region(components: Components | None, indices: Sequence[int | None]) -> np.ndarray:
+    assert components is not None  # findings have their components
     table = np.zeros(len(components) + 1, np.uint8)
     table[np.asarray(indices, dtype=np.intp) + 1] = 1
     return table[components.labels]
@@ -199,20 +214,19 @@ def _place(finding: Finding, factor: int) -> tuple[tuple[int, int], tuple[int, i
 
 def _draw_number(canvas: np.ndarray, text: str, finding: Finding, factor: int, busy: np.ndarray) -> None:
     """Write a number at the first corner of a mark where it hides nothing; keep later ones off that place."""
-    (cx, cy), (rx, ry) = _place(finding, factor)
-    if finding.kind.mark != 'brackets':
-        rx = ry = round(0.8 * (rx + ry)) if finding.kind.mark == 'diamond' else round(float(np.hypot(rx, ry)))
+    (cx, cy), (rx, ry) = _kept_whole(canvas, finding.kind.mark, *_place(finding, factor))
+    if finding.kind.mark == 'diamond':
+        rx = ry = round(0.8 * rx)
     width, height = text_width(text) + 4, round(0.8 * TEXT) + 2
     height_all, width_all = busy.shape
     right, left, above, below = cx + rx + 3, cx - rx - 3 - width, cy - ry + 4, cy + ry + height
-    best = None
-    for x, base in ((right, above), (left, above), (right, below), (left, below)):
-        x = min(max(x, 1), width_all - width - 1)
-        base = min(max(base, height + 1), height_all - 2)
-        covered = int(np.count_nonzero(busy[base - height : base + 1, x : x + width]))
-        if best is None or covered < best[0]:
-            best = (covered, x, base)
-    _, x, base = best
+    corners = [
+        (min(max(x, 1), width_all - width - 1), min(max(base, height + 1), height_all - 2))
+        for x, base in ((right, above), (left, above), (right, below), (left, below))
+    ]
+    x, base = min(
+        corners, key=lambda c: np.count_nonzero(busy[c[1] - height : c[1] + 1, c[0] : c[0] + width])
+    )
     busy[base - height : base + 1, x : x + width] = 1
     # letters of any colour are legible on a plate of their own only
     canvas[base - height : base + 1, x : x + width] = PAPER

@@ -203,6 +203,7 @@ def _header(
         title = title[:-4] + '...' if len(title) > 4 else ''
     draw_text(out, title, (GAP, LINE - 7))
 
+    kinds: tuple[Kind, ...]
     if with_truth and with_pred:
         kinds = (HIT, MISSED, FALSE_ALARM)
     elif with_truth:
@@ -216,7 +217,7 @@ def _header(
         x = _write(out, kind.count(count[kind]), x + 18, base, kind.colour)
     x, base = GAP, 3 * LINE - 5
     if with_truth:
-        out[base - 5, x : x + 18] = kinds[0].colour
+        out[base - 5, x : x + 18] = (HIT if with_pred else TARGET).colour
         x = _write(out, 'truth', x + 23, base, QUIET, SMALL)
     if with_pred:
         line = np.zeros(out.shape[:2], bool)

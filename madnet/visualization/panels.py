@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from string import ascii_lowercase as LETTERS
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from madnet.evaluation.matching import Match
 
 #: Letters on a picture, legible on any grey.
-_NOTE = {
+_NOTE: dict[str, Any] = {
     'fontsize': 7,
     'color': 'white',
     'path_effects': [withStroke(linewidth=1.6, foreground='#181a1e')],
@@ -150,7 +150,9 @@ def _cells(
     stretched = stretch(image)
     outlined = InsetPainter(image, truth, None, list_findings(truth, None))
     if show == 'image':
-        cells = [('image and truth', stretched, [], outlined)]
+        cells: list[tuple[str, np.ndarray, list[Finding], InsetPainter]] = [
+            ('image and truth', stretched, [], outlined)
+        ]
     else:
         cells = [
             ('image', stretched, [], InsetPainter(image, None, None, [])),
@@ -188,7 +190,7 @@ def _frame_place(axes: Axes, window: tuple[int, int, int, int], letter: str) -> 
         Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor='#ffffff', linewidth=0.6)
     )
     # over the frame's own left end, so that frames that overlap keep their letters
-    above = y0 > 0.1 * axes.get_images()[0].get_array().shape[0]
+    above = y0 > 0.1 * _shape(axes)[0]
     axes.annotate(
         letter,
         (x0, y0 if above else y1),
@@ -197,6 +199,13 @@ def _frame_place(axes: Axes, window: tuple[int, int, int, int], letter: str) -> 
         va='bottom' if above else 'top',
         **_NOTE,
     )
+
+
+def _shape(axes: Axes) -> tuple[int, int]:
+    pixels = axes.get_images()[0].get_array()
+    assert pixels is not None  # an image was drawn
+    height, width = pixels.shape[:2]
+    return height, width
 
 
 def _centre(finding: Finding) -> np.ndarray:
@@ -230,22 +239,21 @@ def _mark(axes: Axes, finding: Finding) -> None:
     """The mark of :func:`~madnet.visualization.marks.draw_mark` in points instead of pixels; at a border it
     moves inwards, so that it stays whole."""
     x0, y0, x1, y1 = finding.box
-    height, width = axes.get_images()[0].get_array().shape[:2]
+    height, width = _shape(axes)
     # a mark must stay visible where an image is printed an inch wide
     margin = 0.02 * max(height, width)
     rx, ry = (x1 - x0) / 2 + margin, (y1 - y0) / 2 + margin
-    radius = {'circle': float(np.hypot(rx, ry)), 'diamond': rx + ry}.get(finding.kind.mark)
+    if finding.kind.mark in ('circle', 'diamond'):
+        rx = ry = float(np.hypot(rx, ry)) if finding.kind.mark == 'circle' else rx + ry
     x, y = (
         min(max(centre, reach - 0.5), max(side - 0.5 - reach, 0))
-        for centre, side, reach in zip(
-            _centre(finding), (width, height), (radius or rx, radius or ry), strict=True
-        )
+        for centre, side, reach in zip(_centre(finding), (width, height), (rx, ry), strict=True)
     )
-    look = {'fill': False, 'edgecolor': finding.kind.hex, 'linewidth': 0.8, 'clip_on': False}
+    look: dict[str, Any] = {'fill': False, 'edgecolor': finding.kind.hex, 'linewidth': 0.8, 'clip_on': False}
     if finding.kind.mark == 'circle':
-        axes.add_patch(Circle((x, y), radius, **look))
+        axes.add_patch(Circle((x, y), rx, **look))
     elif finding.kind.mark == 'diamond':
-        corners = [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]
+        corners = [(x, y - ry), (x + rx, y), (x, y + ry), (x - rx, y)]
         axes.add_patch(Polygon(corners, **look))
     else:
         axes.add_patch(Rectangle((x - rx, y - ry), 2 * rx, 2 * ry, **look))

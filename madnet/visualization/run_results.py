@@ -120,7 +120,8 @@ def load_result(
             raise UserError('--images and --masks go together: give both folders')
         material = Material.from_folders(images, masks or name)
     else:
-        material = Material.from_dataset(name) if name and not report.sets else Material()
+        of_several = report is not None and report.sets
+        material = Material.from_dataset(name) if name and not of_several else Material()
     return RunResult(
         label=printable(label or folder.resolve().name),
         path=metrics if report else folder,
@@ -132,7 +133,7 @@ def load_result(
         else {},
         overlays={p.stem: p for p in sorted((folder / 'overlays').glob('*.png'))},
         material=material,
-        cost=_read_cost(folder).of_views(report and report.views),
+        cost=_read_cost(folder).of_views(report.views if report else None),
     )
 
 
@@ -167,12 +168,12 @@ def load_results(
 
 def _by_set(result: RunResult) -> list[RunResult]:
     """A test of several data sets as a result for each, and one over all."""
-    sets = (result.report and result.report.sets) or {}
+    whole = result.report
+    if whole is None:
+        return []
     parts = []
-    for name, one in sets.items():
-        report = replace(
-            result.report, dataset=one.dataset, results=one.results, details=one.details, sets=None
-        )
+    for name, one in (whole.sets or {}).items():
+        report = replace(whole, dataset=one.dataset, results=one.results, details=one.details, sets=None)
         folder = result.path.parent / 'scores' / name
         parts.append(
             replace(

@@ -75,12 +75,13 @@ def _paired_interval(protocol: str, first: RunResult, second: RunResult) -> tupl
     )
     if not a or a.keys() != b.keys() or not {'TP', 'FP', 'FN', 'pixels'} <= next(iter(a.values())).keys():
         return None
-    found = paired_bootstrap(*(_counts([rows[name] for name in a]) for rows in (a, b)))
+    found = paired_bootstrap(_counts([a[name] for name in a]), _counts([b[name] for name in a]))
     scored = [run.metrics[protocol]['IoU'] for run in (second, first)]
     # a protocol whose IoU is no quotient of these sums has another interval
     if any(abs(x - y) > _SAME for x, y in zip((found['IoU']['a'], found['IoU']['b']), scored, strict=True)):
         return None
-    return found['IoU']['interval']
+    interval = found['IoU']['interval']
+    return interval if isinstance(interval, tuple) else None
 
 
 def _counts(rows: Sequence[Mapping]) -> dict[str, np.ndarray]:
@@ -94,7 +95,7 @@ def _other_leaders(means: Mapping[str, Mapping], first: str) -> str:
     """Who leads by the other metrics, where that is not the first by IoU."""
     leaders: dict[str, list[str]] = {}
     for key in _OTHERS:
-        known = {m: _value(v, key) for m, v in means.items() if _value(v, key) is not None}
+        known = {m: value for m, v in means.items() if (value := _value(v, key)) is not None}
         if len(known) > 1:
             sign = -1 if column(key).better == 'lower' else 1
             best = max(known, key=lambda m: (sign * known[m], m == first))
@@ -120,7 +121,7 @@ def _others(metrics: Mapping) -> str:
 
 def _value(metrics: Mapping, key: str) -> float | None:
     value = metrics.get(key)
-    return value[0] if is_known(value) else None
+    return value[0] if value and is_known(value) else None
 
 
 def _text(metrics: Mapping, key: str) -> str:

@@ -90,13 +90,15 @@ class IRSTDVisualizer(Visualizer):
         if score is not None and score.shape != shape:
             score = None
 
-        truth = None if truth is None else find_components(truth)
-        pred = None if pred is None else find_components(pred)
-        match = None if truth is None or pred is None else match_components(truth, pred, radius=self.radius)
+        targets = None if truth is None else find_components(truth)
+        found = None if pred is None else find_components(pred)
+        match = None
+        if targets is not None and found is not None:
+            match = match_components(targets, found, radius=self.radius)
         drawn = draw_overlay(
             image,
-            truth,
-            pred,
+            targets,
+            found,
             match,
             score,
             title=name,

@@ -95,7 +95,7 @@ def check_split_sets(cfg: Config) -> None:
         try:
             folder, _, name = locate(dataset.get('data_root'), dataset.get('name'))
         except UserError:  # it is not at hand: its own lists can't be known
-            if packaged:
+            if entry and packaged:
                 get_split_set(entry, split_set)
         else:
             lists_named(folder, packaged, f'{name} ({folder.root})', split_set)
@@ -221,7 +221,7 @@ def fill_statistics(cfg: Config, where: str, trained: Mapping[str, Sequence[floa
 
 
 def _one_mean(preprocessor: dict, where: str) -> float:
-    mean = preprocessor.get('mean') or ()
+    mean: Sequence[float] = preprocessor.get('mean') or ()
     if len(mean) != 1:
         raise UserError(
             f'config {where}: ToolboxCrop pads with the mean of one channel, found data_preprocessor.mean '

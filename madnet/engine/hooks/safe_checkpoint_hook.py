@@ -142,7 +142,7 @@ class SafeCheckpointHook(Hook):
         if self.save_best not in metrics:
             raise UserError(
                 f'default_hooks.checkpoint.save_best: found {self.save_best!r}, expected one of '
-                f'{", ".join(sorted(metrics))}.' + nearest(self.save_best, metrics)
+                f'{", ".join(sorted(metrics))}.' + nearest(str(self.save_best), metrics)
             )
         score = float(metrics[self.save_best])
         info = runner.message_hub.runtime_info
