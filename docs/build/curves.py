@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from madnet.experiments.plan import read_plan
 from madnet.visualization.figure import new_figure, paper_style, save_picture, series_style
@@ -44,14 +46,20 @@ def draw_ablation() -> Figure:
     with paper_style():
         figure = new_figure('double', 0.21 * len(rows) + 0.6)
         axes = figure.add_subplot()
+        kinds = ('of each image', 'over the batch')
+        colours = {kind: series_style(i)['color'] for i, kind in enumerate(kinds)}
         for y, (name, seeds) in enumerate(rows.items()):
-            over_batch = name.startswith('batch')
-            colour = series_style(1 if over_batch else 0)['color']
+            colour = colours['over the batch' if name.startswith('batch') else 'of each image']
             axes.plot(list(seeds.values()), [y] * len(seeds), 'o', color=colour, markersize=4)
             axes.plot(sum(seeds.values()) / len(seeds), y, '|', color=colour, markersize=11)
         axes.set_yticks(range(len(rows)), [labels[name] for name in rows])
         axes.invert_yaxis()
-        axes.set(xlabel='IoU on validation images (%)', xlim=(-2, 100 * 0.75))
+        axes.set(xlabel='IoU on the validation images of NUAA-SIRST (%)', xlim=(-2, 100 * 0.75))
+        key = [Patch(color=colour, label=f'loss {kind}') for kind, colour in colours.items()]
+        for marker, size, label in (('o', 4, 'one seed'), ('|', 11, 'mean of seeds')):
+            look = {'color': '#555555', 'linestyle': '', 'markersize': size}
+            key.append(Line2D([], [], marker=marker, label=label, **look))
+        axes.legend(handles=key, loc='lower left', fontsize=6)
     return figure
 
 
