@@ -102,7 +102,7 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
         if budget['over'] and minutes != budget['minutes']:
             raise UserError(
                 f'--resume: --minutes {minutes:g}: the run of {where} has had its {budget["minutes"]:g} '
-                f'minutes, and its decay. Start a new run from its weights with --load-from {where}.'
+                f'min, and its decay. Start a new run from its weights with --load-from {where}.'
             )
         return
     if cfg.train_cfg.max_epochs < meta['epoch']:

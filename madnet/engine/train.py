@@ -259,7 +259,7 @@ def heading(runner: MadnetRunner, cfg: Config) -> str:
         )
     parameters = sum(p.numel() for p in runner.bare_model.parameters() if p.requires_grad)
     minutes = cfg.train_cfg.get('minutes')
-    length = f'{cfg.train_cfg.max_epochs} epochs' if minutes is None else f'{minutes:g} minutes of epochs'
+    length = f'{cfg.train_cfg.max_epochs} epochs' if minutes is None else f'{minutes:g} min, in epochs'
     return (
         f'{runner.experiment_name.rsplit("_", 2)[0]}: {parameters:,} parameters, '
         f'{images} training images, {length} of {batches} batches, '
@@ -274,7 +274,7 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
     if (budget := runner.train_loop.budget) is not None:
         epochs = runner.iter / len(runner.train_dataloader)
         lines = [
-            f'{budget.minutes:g} minutes came to {epochs:.1f} epochs, {runner.iter} steps, by the schedule '
+            f'{budget.minutes:g} min came to {epochs:.1f} epochs, {runner.iter} steps, by the schedule '
             f'of {runner.train_loop.planned_epochs}'
         ]
     if 'best_metrics' in info:

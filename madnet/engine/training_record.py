@@ -33,7 +33,7 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
         epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
         optimizer = cfg['optim_wrapper']['optimizer']
         minutes = cfg['train_cfg'].get('minutes')
-        length = f'{epochs} epochs' if minutes is None else f'{minutes:g} minutes'
+        length = f'{epochs} epochs' if minutes is None else f'{minutes:g} min'
         words = f'{length}, batches of {cfg["train_dataloader"]["batch_size"]}, {optimizer["type"]}'
         words += f' at rate {optimizer["lr"]:g}' if 'lr' in optimizer else ''
     except (AttributeError, KeyError, TypeError, ValueError):

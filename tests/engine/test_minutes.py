@@ -155,7 +155,7 @@ def test_a_kill_keeps_the_budget(tiny_config, tmp_path, clock):
     before, began = runner.iter, clock.now
     assert train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1, resume=True).iter == before
     assert clock.now - began < 1  # nothing is left to do
-    with pytest.raises(UserError, match='has had its 1 minutes'):
+    with pytest.raises(UserError, match='has had its 1 min'):
         train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=2, resume=True)
     with pytest.raises(UserError, match='Add --minutes 1'):
         train(str(tiny_config), work_dir=str(tmp_path / 'run'), resume=True)
@@ -230,7 +230,7 @@ def test_two_minutes_are_two_minutes(tiny_config, tmp_path, repository):
         capture_output=True,
     )
     assert time.monotonic() - began == pytest.approx(120, rel=0.05)
-    assert '2 minutes came to' in whole.stdout
+    assert '2 min came to' in whole.stdout
     last = read_checkpoint(tmp_path / 'a' / LAST)
     assert last['param_schedulers'][0]['last_step'] == 40 * 4 - 1
 
