@@ -27,6 +27,16 @@ def config_names() -> dict[str, Path]:
     return found
 
 
+def find_base(name: str, folder: Path) -> Path:
+    """The file that ``_base_`` of a config in ``folder`` means: one beside that config, or else one of the
+    package, by its path within ``configs/`` or by its name."""
+    beside = folder / name
+    if beside.is_file():
+        return beside
+    there = SHIPPED / name
+    return there if there.is_file() else config_names().get(name, beside)
+
+
 def find_config_file(path: str | os.PathLike) -> Path:
     """The config file that a path or a name stands for.
 

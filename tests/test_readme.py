@@ -12,7 +12,7 @@ def test_the_new_experiment_builds(repository, tmp_path):
     readme = (repository / 'README.md').read_text(encoding='utf-8')
     [block] = re.findall(r'```python\n(.*?)```', readme, re.S)
     config = tmp_path / 'my_experiment.py'
-    config.write_text(block.replace('./', f'{repository}/configs/'))
+    config.write_text(block)
     model = MODELS.build(load_config(config).model)
     assert type(model.backbone).__name__ == 'ResNet'
     assert type(model.decode_head.loss_decode).__name__ == 'SLSLoss'

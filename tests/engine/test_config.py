@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -467,3 +468,23 @@ def test_options_on_what_is_copied_are_refused(repository, option):
     """``train_pipeline`` is copied into the data sets when the file is read: nothing reads it later."""
     with pytest.raises(UserError, match=rf'--cfg-options {option}: .*only the config file itself'):
         load_config(repository / 'configs/madnet_synthetic.py', {option: 96})
+
+
+@pytest.mark.parametrize('base', ["['./madnet/madnet_nano.py']", "'madnet_nano'"])
+def test_a_config_inherits_from_the_package_wherever_it_lies(tmp_path, monkeypatch, base):
+    """The example of the README, and ``per_dataset`` of the base below what the file says."""
+    monkeypatch.chdir(tmp_path)
+    Path('mine.py').write_text(f'_base_ = {base}\nmodel = dict(backbone=dict(base_channels=8))')
+    cfg = load_config('mine.py', dataset='nuaa')
+    assert cfg.model.backbone == {
+        **load_config('madnet_nano', dataset='nuaa').model.backbone,
+        'base_channels': 8,
+    }
+    Path('madnet').mkdir()
+    Path('madnet/madnet_nano.py').write_text("raise RuntimeError('mine')")
+    if base.startswith('['):  # what lies beside goes first
+        with pytest.raises(UserError, match='mine'):
+            load_config('mine.py', dataset='nuaa')
+    Path('other.py').write_text("_base_ = 'no_such_config'")
+    with pytest.raises(UserError, match='no_such_config'):
+        load_config('other.py')

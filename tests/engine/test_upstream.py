@@ -360,6 +360,22 @@ def test_evaluator_asks_each_metric_to_evaluate():
     assert metric.sizes == (5,)
 
 
+def test_configs_ask_where_their_base_is(tmp_path, monkeypatch):
+    (tmp_path / 'below').mkdir()
+    (tmp_path / 'below' / 'base.py').write_text('a = 1')
+    (tmp_path / 'own.py').write_text("_base_ = 'far'\nb = 2")
+    asked = []
+
+    def path_of(name, config):
+        asked.append((name, config))
+        return str(tmp_path / 'below' / 'base.py'), None
+
+    monkeypatch.setattr(Config, '_get_cfg_path', staticmethod(path_of))
+    cfg = Config.fromfile(str(tmp_path / 'own.py'), lazy_import=False)
+    assert (cfg.a, cfg.b) == (1, 2)
+    assert asked == [('far', str(tmp_path / 'own.py'))]
+
+
 def test_a_config_merges_nested_changes():
     cfg = Config({'a': {'b': 1, 'c': 2}})
     cfg._cfg_dict.merge({'a': {'b': 3}})

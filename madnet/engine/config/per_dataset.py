@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mmengine.config import ConfigDict
 
+from madnet.config_files import find_base
+
 
 def changes_for(name: str, changes: Mapping, path: Path) -> ConfigDict:
     """The part of ``per_dataset[name]`` that holds for a config file.
@@ -51,7 +53,7 @@ def _layers(path: Path) -> Iterator[set[str]]:
     while level:
         trees = [(p, _assignments(p)) for p in level if p.suffix == '.py' and p.is_file()]
         yield {key for _, tree in trees for name, value in tree.items() for key in _keys(name, value)}
-        level = [p.parent / base for p, tree in trees for base in _strings(tree.get('_base_'))]
+        level = [find_base(base, p.parent) for p, tree in trees for base in _strings(tree.get('_base_'))]
 
 
 def _assignments(path: Path) -> dict[str, ast.expr]:

@@ -1,14 +1,15 @@
 """Reading a config file, and completing it."""
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from madnet.config_files import find_config_file
+from madnet.config_files import find_base, find_config_file
 from madnet.datasets.catalogue import get_entry
 from madnet.datasets.sources import find_sources
 from madnet.engine.checkpoint_file import is_registered
@@ -147,11 +148,27 @@ def _read(path: Path) -> Config:
     if path.suffix.lower() in DATA_ENDINGS:
         return read_data_config(path)
     try:
-        return Config.fromfile(str(path), lazy_import=False)
+        with _finding_bases():
+            return Config.fromfile(str(path), lazy_import=False)
     except UserError as e:  # of what it stands on
         raise UserError(f'config {path}: {e}') from None
     except Exception as e:
         raise UserError(f'config {path}: can not be read: {type(e).__name__}: {e}') from None
+
+
+@contextmanager
+def _finding_bases() -> Iterator[None]:
+    """Let ``_base_`` name a config of the package, for files that lie outside of ``configs/``."""
+    plain = Config._get_cfg_path
+
+    def path_of(name: str, config: str) -> tuple[str, str | None]:
+        return plain(name, config) if '::' in name else (str(find_base(name, Path(config).parent)), None)
+
+    Config._get_cfg_path = staticmethod(path_of)
+    try:
+        yield
+    finally:
+        Config._get_cfg_path = staticmethod(plain)
 
 
 def _merge(cfg: Config, options: dict[str, Any]) -> None:
