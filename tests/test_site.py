@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,8 +76,9 @@ def test_commands_work(page, camera_place, repository, run, monkeypatch):
     monkeypatch.chdir(camera_place)
     for line in TRIED[page]:
         assert run(*line.split())[0] == 0
+    shutil.copytree('frames', 'empty_frames')  # what they show plays no part here
     for command, *arguments in _commands(repository / 'docs' / f'{page}.md'):
-        if 'nuaa' in arguments:
+        if {'nuaa', 'nudt', '…'} & {*arguments}:
             continue
         if command == 'train' and '--minutes' not in arguments and '--print-config' not in arguments:
             options = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=4']
