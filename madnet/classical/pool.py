@@ -36,4 +36,4 @@ def map_in_pool(pool: ProcessPoolExecutor, function: Callable, *arguments: Itera
     try:
         return list(pool.map(function, *arguments))
     except BrokenProcessPool:
-        raise UserError('--workers: a process was killed (out of memory?); fewer need less.') from None
+        raise UserError('--workers: a process was killed (out of memory?); use fewer.') from None

@@ -78,7 +78,7 @@ def select(
     else:
         split_set, pairs = _by_folder(folder, entry, where, split, split_set, bool(allow_partial))
     if not pairs:
-        few_images = ', for the training part is too small to take a fifth of it; take selection=last'
+        few_images = ', since the training part is too small to take a fifth of it; use selection=last'
         raise UserError(
             f'{where}: no images of split {split!r}' + (few_images if split in ('fit', 'val') else '') + '.'
         )
@@ -113,18 +113,18 @@ def _by_folder(
         if split != 'test':
             say_once(
                 f'{where}: no lists of ids there, so all {len(lists["trainval"])} images are its training '
-                'part, of which validation takes a fifth; keep some for a test by madnet dataset prepare.'
+                'part, a fifth of them for validation; madnet dataset prepare sets a test part aside.'
             )
     ids = split_of(lists, split)
     if ids is None and key is None:
-        meaning = "'all' has" if entry else "'all' and the training part have"
+        known = "'all' is" if entry else "'all' and the training part are"
         raise UserError(
-            f'{where}: no lists of ids there ({folder.layout.title}), so only {meaning} a meaning; '
+            f'{where}: no lists of ids there ({folder.layout.title}), so only {known} known; '
             'put train.txt and test.txt there (madnet dataset prepare makes them), or sort the images into '
             'trainval/ and test/.'
         )
     if ids is None:
-        raise UserError(f'{where}: nothing tells split {split!r}; {key!r} has {", ".join(sorted(lists))}.')
+        raise UserError(f'{where}: no split {split!r}; lists {key!r} have {", ".join(sorted(lists))}.')
     key = key or 'folder'
     partial = allow_partial and split != 'test'
     return key, _find(folder, [(None, i) for i in ids], where, split, key, partial, None)

@@ -36,7 +36,7 @@ def read_ids(path: Path) -> tuple[str, ...]:
     ids = tuple(clean_id(line) for line in lines if line.strip())
     if len(set(ids)) != len(ids):
         twice = sorted({i for i in ids if ids.count(i) > 1})
-        raise UserError(f'{path}: {few(twice)} listed more than once; each id may stand there once.')
+        raise UserError(f'{path}: {few(twice)} listed more than once; each id may appear once.')
     return ids
 
 

@@ -145,7 +145,7 @@ def _tell_lost_order(evaluator: Evaluator, protocol: str) -> None:
     low, high = histogram.lost_order() if histogram else (nan, nan)
     if high - low > _OPEN:
         print(
-            f'AUC: many pixels of these maps have the lowest score alike; scores of floats (.npy) would give '
+            f'AUC: many pixels of these maps share the lowest score; unrounded scores (.npy) would give '
             f'{as_text("AUC", low)} to {as_text("AUC", high)}'
         )
 
@@ -188,7 +188,7 @@ def _choose_images(
     """The images of each set, by its name; of a folder of masks alone, all that it holds."""
     if dataset is None:
         if mask_dir is None:
-            raise UserError('expected MASK_DIR, or --dataset to take the masks of.')
+            raise UserError('expected MASK_DIR, or --dataset, whose masks are used.')
         more = {'mended': _mended(Path(mask_dir)), **options}
         return {mask_dir: _Images({'name': mask_dir}, mask_dir, more)}
     if mask_dir is not None:

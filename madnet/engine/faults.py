@@ -33,7 +33,7 @@ def translate(error: BaseException) -> UserError | RunFailed | None:
     text = str(error)
     if type(error).__name__ == 'OutOfMemoryError':  # torch's
         return RunFailed(
-            "the GPU's memory does not do. What needs less: smaller batches (--cfg-options "
+            'the GPU is out of memory. What needs less: smaller batches (--cfg-options '
             'train_dataloader.batch_size=4), --amp, device_cache=False; in prediction --tile.'
         )
     if not isinstance(error, RuntimeError):

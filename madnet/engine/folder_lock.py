@@ -63,7 +63,7 @@ def _lock(descriptor: int, folder: str | os.PathLike) -> None:
     except BlockingIOError:
         holder = os.read(descriptor, 300).decode(errors='replace').strip() or 'of which nothing is known'
         raise UserError(
-            f'{folder}: a training runs in this folder already: process {holder}. Wait until it ends, stop '
+            f'{folder}: a training already runs in this folder: process {holder}. Wait until it ends, stop '
             'it, or give another --work-dir.'
         ) from None
     except OSError as e:

@@ -108,7 +108,7 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
     if cfg.train_cfg.max_epochs < meta['epoch']:
         raise UserError(
             f'--resume: train_cfg.max_epochs: found {cfg.train_cfg.max_epochs}, expected {meta["epoch"]} or '
-            f'more, as {where} has trained so many.'
+            f'more, as {where} has trained that many.'
         )
 
 

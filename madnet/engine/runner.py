@@ -80,7 +80,7 @@ def _meet(seconds: float | None) -> None:
 
     def missing(why: object = 'the first one does not answer') -> RunFailed:
         return RunFailed(
-            f'another of the {os.environ["WORLD_SIZE"]} processes has not come in {seconds} s ({why}). See '
+            f'one of the {os.environ["WORLD_SIZE"]} processes is missing after {seconds} s ({why}). See '
             'what became of it; --cfg-options loader_timeout=600 waits longer.'
         )
 

@@ -414,7 +414,7 @@ def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool, 
         )
     if checkpoint is not None and training_free:
         raise UserError(
-            f'config {config}: a detector without training has no weights, found the checkpoint '
+            f'config {config}: a classical detector has no weights, found the checkpoint '
             f'{checkpoint}. Leave it out: madnet test {config}'
         )
 
@@ -434,7 +434,7 @@ def _share_images(cfg: Config, workers: int) -> None:
         raise UserError(f'--workers {workers}: expected 1 or more')
     if not is_training_free(cfg):
         raise UserError(
-            f'--workers {workers}: is for detectors without training; a network takes larger batches '
+            f'--workers {workers}: is for classical detectors; a network takes larger batches '
             'instead: --cfg-options test_dataloader.batch_size=8'
         )
     cfg.model.workers = workers

@@ -95,7 +95,7 @@ def _refuse_no_targets(runner: MadnetRunner) -> None:
     if len(seen) == len(training) and not any(dataset.facts.targets for dataset in seen):
         names = ', '.join(f'{d.dataset_name}, {d.split}' for d in seen)
         raise UserError(
-            f'{names}: no target in any mask of the training images; a network learns from these to find '
+            f'{names}: no target in any mask of the training images; a network would learn to find '
             'nothing. Look at the masks (madnet dataset check), or add a set with targets '
             '(--dataset THIS,OTHER).'
         )
@@ -142,8 +142,7 @@ def training_config(
     require_parts(cfg, ('model',), config, 'a training')
     if is_training_free(cfg):
         raise UserError(
-            f'config {config}: a detector without training has nothing to train. '
-            f'Score it: madnet test {config}'
+            f'config {config}: a classical detector has nothing to train. Score it: madnet test {config}'
         )
     require_parts(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), config, 'a training')
     _refuse_other_loops(cfg, config)
@@ -194,7 +193,7 @@ def _refuse_half_a_validation(cfg: Config, config: str) -> None:
     if missing and len(missing) < len(parts):
         raise UserError(
             f'config {config}: has no {" and no ".join(missing)}; a validation needs {", ".join(parts)}. '
-            'A training without one has none of them.'
+            'A training without validation has none of these.'
         )
 
 

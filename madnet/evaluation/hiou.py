@@ -95,8 +95,8 @@ def _assign(truth: np.ndarray, pred: np.ndarray, radius: float = np.inf) -> tupl
 
     if len(truth) * len(pred) > MOST_PAIRS:
         raise UserError(
-            f'{len(truth)} targets and {len(pred)} predicted components: too many for hIoU, which weighs '
-            f'each against each ({MOST_PAIRS:,} pairs at most). Are the masks and scores right? A protocol '
+            f'{len(truth)} targets and {len(pred)} predicted components: too many for hIoU, which '
+            f'compares every pair ({MOST_PAIRS:,} pairs at most). Are the masks and scores right? A protocol '
             'without hIoU, such as dnanet, counts them.'
         )
     distance = centroid_distances(truth, pred)

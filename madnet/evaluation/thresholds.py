@@ -90,7 +90,7 @@ def choose_rank(counted: Evaluator, budget: float, part: str) -> dict[str, float
 def refuse_without_native(protocols: Iterable[Protocol]) -> None:
     """Raise a UserError where ``native``, which ranks detections, is not among the protocols."""
     if all(p.name != 'native' for p in protocols):
-        raise UserError('--fa-budget: is by protocol native; name it in --protocol.')
+        raise UserError('--fa-budget: works by protocol native; add it to --protocol.')
 
 
 def at_rank(counted: Evaluator, least: float) -> dict[str, float]:

@@ -81,7 +81,7 @@ def compare(
             )
             raise SystemExit(1)
     elif not dry_run:
-        print(f'{outstanding} of {len(runs)} runs are left to others; the last to end makes the table')
+        print(f'{outstanding} of {len(runs)} runs are left to others; the last to finish writes the table')
         if mine.source == '--shard' and set(failed) & set(share):
             # not under torchrun, which ends all processes when one of them fails
             raise SystemExit('some runs failed; the same command tries them again')

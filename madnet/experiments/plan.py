@@ -403,8 +403,8 @@ def _check(plan: Plan, where: str) -> None:
         name = entry if isinstance(entry, str) else str(entry['name'])
         if not re.fullmatch(r'\w[\w.+-]*', name):
             raise UserError(
-                f'{where}: networks: found the name {name!r}, expected letters, digits and "_-+.", for a '
-                'folder is called so. Give a label for tables, and config for a file.'
+                f'{where}: networks: found the name {name!r}, expected letters, digits and "_-+.", which a '
+                'folder is named after. Give a label for tables, and config for a file.'
             )
     for seed in plan.seeds:
         if not isinstance(seed, int) or seed < 0:

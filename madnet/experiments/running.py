@@ -117,7 +117,7 @@ def _check_start(run: Run) -> None:
     if record and not record.trained:
         raise UserError(
             f'{run.name}: load_from {start}: found a training that has not ended '
-            f'({record.state}); the same command tries again, when it has.'
+            f'({record.state}); run the same command again when it has.'
         )
 
 

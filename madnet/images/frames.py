@@ -215,7 +215,7 @@ def _no_image(path: Path, size: int) -> UserError:
 
 def _check_size(width: int, height: int, path: Path) -> None:
     if min(width, height) < 1:
-        raise UserError(f'{path}: {width} × {height} pixels, expected one at least.')
+        raise UserError(f'{path}: {width} × {height} pixels, expected at least one.')
     if width * height > pixel_limit():
         raise UserError(
             f'{path}: {width} × {height} pixels, more than the {pixel_limit():,} that are read; '
@@ -437,7 +437,7 @@ def _raw_header(path: Path) -> tuple[Header, np.dtype, int]:
     size, one = path.stat().st_size - offset, height * width * dtype.itemsize
     if size < one or size % one:
         raise UserError(
-            f'{path}: {size} bytes of pixels, no multiple of the {one} of a frame of {width} × {height} '
+            f'{path}: {size} bytes of pixels, not a multiple of the {one} of a frame of {width} × {height} '
             f'{dtype} ({beside}).'
         )
     return Header(width, height, size // one), dtype, offset

@@ -198,7 +198,7 @@ class MaskCensus:
             )
         say_once(
             f'{where}: {len(self.faint)} of {filled} masks have grey values up to {found} only, and count as '
-            f'empty, for above 127 is target (the first: {path}).'
+            f'empty, since only values above 127 are target (the first: {path}).'
         )
 
 

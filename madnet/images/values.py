@@ -159,8 +159,8 @@ def _warn_of_low_contrast(darkest: float, brightest: float, black: float, white:
     if darkest < brightest and share < LEAST_SPAN:
         say_once(
             f'{what}: grey values {darkest:g} to {brightest:g} span {share:.0%} of {black:g} to '
-            f'{white:g}, so that little contrast is left; if the sensor counts so, give '
-            f'{_typed(darkest, brightest)}, or auto (said for the first such image alone).',
+            f'{white:g}, which leaves little contrast; if the sensor counts that way, give '
+            f'{_typed(darkest, brightest)}, or auto (said for the first such image only).',
             'low contrast',
         )
 

@@ -41,7 +41,9 @@ def calibrate(
         UserError: The test part was asked for, or something is not found.
     """
     if split == 'test':
-        raise UserError('--split test: what is chosen on the images that are reported flatters; choose val.')
+        raise UserError(
+            '--split test: a choice made on the images that are reported flatters the numbers; choose val.'
+        )
     sets = [SIRSTDataset(split=split, **source.arguments) for source in find_sources(dataset)]
     predictor = Predictor(model, checkpoint, **how)
     ours = hasattr(predictor.model, 'set_test_time')

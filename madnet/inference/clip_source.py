@@ -214,7 +214,7 @@ def parse_raw(raw: str | None) -> tuple[tuple[int, ...], np.dtype]:
     """
     example = 'HEIGHTxWIDTH:TYPE such as 512x640:uint16'
     if raw is None:
-        raise UserError(f'-: what frames on standard input are must be said: --raw {example}.')
+        raise UserError(f'-: say what the frames on standard input are: --raw {example}.')
     sides, _, kind = raw.partition(':')
     try:
         shape, dtype = tuple(int(side) for side in sides.split('x')), np.dtype(kind)

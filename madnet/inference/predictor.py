@@ -135,13 +135,13 @@ class Predictor(BasePredictor):
         if tile is not None and next(self.model.parameters(), None) is None:
             raise UserError(
                 f'tile: {self.detector.name} judges a pixel by the statistics of its whole image, '
-                'which a tile has not; leave tiles out.'
+                'which a tile lacks; leave the tiles out.'
             )
         preprocessor = getattr(self.model, 'data_preprocessor', None)
         if tile is not None and getattr(preprocessor, 'statistics', None) == 'image':
             raise UserError(
                 f'tile: {self.detector.name} brings every image to the level and spread of the training '
-                "images (statistics='image'), which a tile has not; leave tiles out."
+                "images (statistics='image'), which a tile lacks; leave the tiles out."
             )
         self.tiling = self._fitted(tile, overlap, aligned=not self.detector.pipeline.resizes)
 

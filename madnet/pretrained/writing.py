@@ -107,7 +107,7 @@ def ship_weights(
     }
     entry = index.entry_of(name, record, folder)
     if not entry.ships:
-        raise UserError(f'{facts}: has an address or a converter, which weights that ship have not.')
+        raise UserError(f'{facts}: has an address or a converter, which shipped weights do not have.')
     write_json(entry.config, describe_network(cfg))
     write_whole(entry.weights, weights)
     write_whole(folder / record['card'], card_text)

@@ -185,7 +185,8 @@ def _refuse_mixed(results: Sequence[RunResult]) -> None:
         if differing:
             raise UserError(
                 f'{other.path} and {result.path} are both called {result.label!r}, but differ in more than '
-                f'the seed: {", ".join(differing)}. Their mean would be of no method; give them two labels.'
+                f'the seed: {", ".join(differing)}. Their mean would describe no method; give them different '
+                'labels.'
             )
 
 

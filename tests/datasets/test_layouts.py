@@ -174,7 +174,7 @@ def test_two_images_are_too_few_for_validation(make_set):
 
 def test_a_known_set_without_its_lists_is_refused(make_set):
     root = make_set('NUDT-SIRST', IDS)
-    with pytest.raises(UserError, match="only 'all' has a meaning"):
+    with pytest.raises(UserError, match="only 'all' is known"):
         SIRSTDataset(root, 'trainval', split_set='folder')
 
 

@@ -232,7 +232,7 @@ def test_resolving_again_changes_nothing(config, on_top, tmp_path, mine, capsys)
         printed = tmp_path / 'printed.py'
         printed.write_text(first.pretty_text)
         assert load_config(printed).to_dict() == first.to_dict() == Config.fromfile(printed).to_dict()
-    assert 'names its data sets itself' in refusal(printed, dataset='nuaa')
+    assert 'names its own data sets' in refusal(printed, dataset='nuaa')
 
 
 def test_a_folder_is_measured_once(config, mine, capsys):
@@ -363,7 +363,7 @@ def test_a_typo_in_a_file_is_found_and_helper_variables_are_not_taken_for_one(on
 
 def test_sets_that_name_themselves_refuse_another(repository, tiny_config):
     said = refusal(tiny_config, dataset='nudt')
-    assert 'names its data sets itself (train_dataloader: SyntheticSIRSTDataset)' in said
+    assert 'names its own data sets (train_dataloader: SyntheticSIRSTDataset)' in said
     assert load_config(tiny_config).work_dir == 'work_dirs/tiny'
 
 

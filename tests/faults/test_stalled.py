@@ -232,7 +232,7 @@ RANKS = {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': '29631'}
 def test_a_process_that_never_comes_is_not_waited_for_without_end(tiny_config, tmp_path, monkeypatch):
     for name, value in {**RANKS, 'MASTER_PORT': '29632', 'RANK': '0', 'LOCAL_RANK': '0'}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(RunFailed, match=r'of the 2 processes has not come in 2 s .*1/2 clients joined'):
+    with pytest.raises(RunFailed, match=r'of the 2 processes is missing after 2 s .*1/2 clients joined'):
         train(str(tiny_config), str(tmp_path), launcher='pytorch', options={'loader_timeout': 2})
     assert not torch.distributed.is_initialized()
 
@@ -300,4 +300,4 @@ def test_a_first_process_that_accepts_and_says_nothing_is_not_waited_for(tiny_co
     assert process.returncode == FAILED
     lines = [line for line in said.splitlines() if line.startswith('failed: ')]
     assert len(lines) == 1
-    assert 'of the 2 processes has not come in 3 s' in lines[0]
+    assert 'of the 2 processes is missing after 3 s' in lines[0]

@@ -236,7 +236,7 @@ def test_misc_111_counts_alike_in_test_and_evaluate(scored, call, data_root, tmp
         for key in KEYS[:-1]:
             assert found[key] == pytest.approx(expected[key], abs=1e-9), key
     _, out, _ = call('evaluate', 'numbers/scores', '--dataset', 'nuaa')
-    assert 'many pixels of these maps have the lowest score alike' in out
+    assert 'many pixels of these maps share the lowest score' in out
 
 
 @pytest.mark.parametrize('selection', ['last', 'val'])

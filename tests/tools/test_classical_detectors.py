@@ -104,7 +104,7 @@ def test_one_line_for_a_checkpoint_too_many_or_too_few(run, image_set, tiny_conf
     weights = tmp_path / 'weights.pth'
     torch.save({'state_dict': {}}, weights)
     for args, told in (
-        ((config, weights), 'a detector without training has no weights'),
+        ((config, weights), 'a classical detector has no weights'),
         ((tiny_config,), 'give the checkpoint'),
         ((tiny_config, weights, '--workers', 2), 'detectors without training'),
         ((config, '--workers', 0), 'expected 1 or more'),

@@ -32,8 +32,8 @@ def refuse_named_sets(cfg: Config, where: str) -> None:
         if not _is_open(dataset):
             own = dataset.get('name') or dataset.get('data_root') or dataset.get('type')
             raise UserError(
-                f'config {where}: names its data sets itself ({loader}: {own}), so that --dataset has none '
-                "to name; take a config without, such as the network's common one."
+                f'config {where}: names its own data sets ({loader}: {own}), so --dataset does not apply; '
+                "use a config without them, such as the network's common one."
             )
 
 
@@ -172,7 +172,7 @@ def _choose_part(dataset: ConfigDict, loader: str, split: str, selection: str) -
         if selection == 'test' or (selection == 'last' and found == 'fit'):
             raise UserError(
                 f'selection={selection!r}: {loader}.dataset is a {dataset.get("type")} ({found!r}), '
-                "whose parts selection does not know. Keep selection='val', set the splits in the config."
+                "whose parts selection does not know. Keep selection='val', and set the splits in the config."
             )
     elif dataset.setdefault('split', split) != split and selection != 'val':
         raise UserError(

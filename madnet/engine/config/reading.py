@@ -153,7 +153,7 @@ def _read(path: Path) -> Config:
     except UserError as e:  # of what it stands on
         raise UserError(f'config {path}: {e}') from None
     except Exception as e:
-        raise UserError(f'config {path}: can not be read: {type(e).__name__}: {e}') from None
+        raise UserError(f'config {path}: cannot be read: {type(e).__name__}: {e}') from None
 
 
 @contextmanager

@@ -136,7 +136,7 @@ class NonFiniteHook(Hook):
         if scaler is not None and scaler.is_enabled() and scaler.get_scale() < _SMALLEST_SCALE:
             raise RunFailed(
                 f'step {runner.iter + 1}: the loss scale of mixed precision has fallen to '
-                f'{scaler.get_scale():.1g}, as gradients have not been finite for long. Train without --amp, '
+                f'{scaler.get_scale():.1g}, as gradients have long not been finite. Train without --amp, '
                 f'or with bf16. {_kept(runner)}'
             )
 

@@ -88,6 +88,6 @@ def _refuse(key: str, part: nn.Module, what: str) -> None:
     kind = type(part).__name__
     instead = _INSTEAD.get(kind, 'SoftIoULoss')
     raise UserError(
-        f"{key}: {kind} does not take this head's logits for what they are: it {what}. "
+        f"{key}: {kind} misreads this head's logits: it {what}. "
         f"Use dict(_delete_=True, type={instead!r}), or mmseg's CrossEntropyLoss with use_sigmoid=True."
     )
