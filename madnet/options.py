@@ -69,7 +69,7 @@ def add_fa_budget(parser: argparse.ArgumentParser) -> None:
         '--fa-budget',
         type=float,
         metavar='SHARE',
-        help='false-alarm pixels over all pixels that may be had, such as 1e-5: adds Pd and Fa of the '
+        help='allowed false-alarm pixels as a share of all pixels, such as 1e-5: adds Pd and Fa of the '
         'detections whose rank kept to it on the validation part',
     )
 
@@ -80,8 +80,8 @@ def add_test_time_options(parser: argparse.ArgumentParser) -> None:
         '--views',
         type=int,
         choices=(1, 2, 4, 8),
-        help="average a network's logits over so many mirrored and turned views of each image: fewer false "
-        'alarms at so many times the cost (default: 1)',
+        help="test-time augmentation: average a network's logits over N mirrored and turned views of each "
+        'image, for fewer false alarms at N times the cost (default: 1)',
     )
     parser.add_argument(
         '--scales',
@@ -91,7 +91,7 @@ def add_test_time_options(parser: argparse.ArgumentParser) -> None:
         'blurred than those of the training images; costs the sum of their squares (default: 1)',
     )
     parser.add_argument(
-        '--merge', choices=('mean', 'max'), help="what is taken of the scales' logits (default: mean)"
+        '--merge', choices=('mean', 'max'), help="how the scales' logits are combined (default: mean)"
     )
 
 

@@ -17,7 +17,7 @@ examples:
   %(prog)s train --dataset nuaa --repeats 10
       images per second of our training step and of a plain form of the published one, in turn
   %(prog)s gpu --minutes 10 --out work_dirs/h100
-      everything that a graphics card is to be quick at, in parts that cannot end each other, with a report
+      everything that a GPU is to do fast, in parts that cannot end each other, with a report
   %(prog)s predict madnet_nano --sizes 256 512
       frames a second from file to file, beside the bare network: PyTorch, folded, compiled, ONNX Runtime
   %(prog)s classical --data NUAA-SIRST --methods tophat pstnn
@@ -147,7 +147,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
 SUBCOMMANDS = {
     'classical': ('training-free detectors: seconds an image', add_classical),
     'evaluation': ('metrics: time per image', add_evaluation),
-    'gpu': ('all that a graphics card is to be quick at: scan, training step, tests', add_gpu),
+    'gpu': ('all that a GPU is to do fast: scan, training step, tests', add_gpu),
     'models': ('networks: parameters, multiply-adds, time, memory', add_models),
     'predict': ('prediction: frames a second from file to file, beside the bare network', add_predict),
     'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),

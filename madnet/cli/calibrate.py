@@ -9,17 +9,17 @@ examples:
   %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --dataset nudt
       a network of your own, on the validation part: writes work_dirs/madnet_nudt/best.calibration.json
   %(prog)s pstnn --dataset nuaa --out .
-      a method without training: its ranks, so that --fa-budget can be asked for
+      a classical method: its ranks, so that --fa-budget can be asked for
 
 What is measured: the temperature that makes probabilities true (no decision at 0.5 changes by it), the
 expected calibration error before and after, of pixels near targets and of detections, and Pd against Fa as
-detections of lower and lower rank are taken in. Then predict.py takes --calibrated, and --fa-budget 1e-5.
+detections of lower and lower rank are taken in. Then madnet predict takes --calibrated, and --fa-budget 1e-5.
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument('model', help='a shipped name, a method without training, or a config file')
+    parser.add_argument('model', help='a shipped name, a classical method, or a config file')
     parser.add_argument('checkpoint', nargs='?', help="the weights of a config's network")
     parser.add_argument(
         '--dataset',

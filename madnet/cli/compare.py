@@ -14,7 +14,7 @@ examples:
   %(prog)s experiments/long/plan.yaml --jobs 2 --background
       two runs at a time for days beside other work; the same command goes on after the machine was off
   torchrun --nproc-per-node 4 -m madnet compare experiments/small_comparison/plan.yaml
-      four processes, a share each on its GPU; srun likewise, or --shard 1/4 ... 4/4 on four machines
+      four processes, a share each on its GPU; or srun, or --shard 1/4 ... 4/4 on four machines
 
 The same command goes on where it was stopped: trainings from their last epoch, tests that are done stay done.
 Tables (Markdown, CSV, LaTeX) and the plot of accuracy against cost lie in the work folder at the end;

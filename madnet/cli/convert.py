@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('network', help='whose key names; one of those that --list shows')
     parser.add_argument('published', metavar='PUBLISHED', help='the checkpoint to read')
     parser.add_argument('out', metavar='OUT', help='the checkpoint to write; never overwrites a file')
-    parser.add_argument('--list', action=ListNetworks, nargs=0, help='show the networks and leave')
+    parser.add_argument('--list', action=ListNetworks, nargs=0, help='show the networks and stop')
     parser.add_argument('--reverse', action='store_true', help='from our names to the published ones')
     parser.add_argument(
         '--like',

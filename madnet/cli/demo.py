@@ -1,4 +1,4 @@
-"""Serve a page on which detectors are tried: drop a frame or a short clip, move the threshold."""
+"""Serve a page to try detectors on: drop a frame or a short clip, move the threshold."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from madnet.options import add_common_options
 EXAMPLES = """
 examples:
   %(prog)s
-      every shipped network and a few methods without training, on http://127.0.0.1:7860
+      every shipped network and a few classical methods, on http://127.0.0.1:7860
   %(prog)s madnet_nano nudt.onnx
       these two: names as in madnet predict --list, or exported files
   %(prog)s --config configs/madnet_nudt.py --checkpoint work_dirs/madnet_nudt/best.pth

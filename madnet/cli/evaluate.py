@@ -19,7 +19,7 @@ examples:
   %(prog)s work_dirs/net/scores --dataset nudt --threshold 0.3
       the test images of NUDT-SIRST, with its masks under $MADNET_DATA_ROOT, at another threshold
   %(prog)s work_dirs/net/scores --dataset nuaa,nudt
-      a row for each set and one over all; maps in a sub-folder for each, as test.py --save-scores writes them
+      a row for each set and one over all; maps in a sub-folder each, as madnet test --save-scores writes them
   %(prog)s published_at_512 masks --protocol acm --size 512
       maps that another program wrote at the network's size: score and mask are compared at 512 x 512
   %(prog)s --list-protocols

@@ -9,7 +9,7 @@ examples:
   %(prog)s data/images data/masks MAD-Net=results/madnet --ids Misc_12,Misc_205 --out grid
       these images, in this order
   %(prog)s data/images data/masks MAD-Net=results/madnet --out grid --show image --width single --font serif
-      marks on the image instead of the score map, one column wide, letters as Times has them
+      marks on the image instead of the score map, one column wide, letters like those of Times
 
 Score maps are 8- or 16-bit grey PNG, .npy or .npz with one array, named after the images.
 """
@@ -22,8 +22,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('methods', nargs='+', metavar='METHOD=DIR', help="a method's name and score maps")
     parser.add_argument('--out', required=True, metavar='PATH', help='the figure, without .pdf or .png')
     parser.add_argument('--ids', metavar='ID[,ID...]', help='the images to show')
-    parser.add_argument('--count', type=int, default=4, metavar='N', help='so many images (default: 4)')
-    parser.add_argument('--insets', type=int, default=2, metavar='N', help='zooms an image (default: 2)')
+    parser.add_argument('--count', type=int, default=4, metavar='N', help='how many images (default: 4)')
+    parser.add_argument('--insets', type=int, default=2, metavar='N', help='zooms per image (default: 2)')
     parser.add_argument(
         '--threshold', type=float, default=0.5, help='scores above it are detections (default: 0.5)'
     )
@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '(default), or the image',
     )
     parser.add_argument(
-        '--font', choices=['sans', 'serif'], default='sans', help='serif: as Times has it (default: sans)'
+        '--font', choices=['sans', 'serif'], default='sans', help='serif: like Times (default: sans)'
     )
 
 

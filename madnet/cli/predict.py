@@ -9,7 +9,7 @@ USAGE = """%(prog)s MODEL INPUT [INPUT ...] [options]
 EXAMPLES = """
 examples:
   %(prog)s --list
-      the detectors that need no config: networks shipped with their weights, methods without training
+      the detectors that need no config: networks shipped with their weights, classical methods
   %(prog)s madnet_nano scene.png more_scenes/ --out found
       a shipped network on a file and on all images of a folder
   %(prog)s --config madnet_nudt --checkpoint work_dirs/madnet_nudt/best.pth scenes/
@@ -38,8 +38,8 @@ formats, several with commas (default: png,csv,json):
   coco      OUT/coco.json: boxes and exact pixels
   all       all of these
 
-of a clip (default: video,jsonl,csv), which must not be there already:
-  video     OUT/<clip>.mp4, the frames enlarged, targets marked; with --track their numbers and ways
+for a clip (default: video,jsonl,csv), to files that do not exist yet:
+  video     OUT/<clip>.mp4, the frames enlarged, targets marked; with --track their numbers and paths
   jsonl     OUT/<clip>.jsonl, a line for each frame as it is done; --out - writes these on standard output
   csv       OUT/<clip>.csv: frame, time in seconds, track, then as above
 
@@ -76,7 +76,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar='PIXELS',
-        help='leave out components that are smaller, from masks and tables (default: 1, none)',
+        help='leave smaller components out of masks and tables (default: 1, none)',
     )
     parser.add_argument(
         '--min-scr',
@@ -96,14 +96,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--fa-budget',
         type=float,
         metavar='SHARE',
-        help='false-alarm pixels over all pixels that may be had, such as 1e-5: the least rank that kept to '
+        help='allowed false-alarm pixels as a share of all pixels, such as 1e-5: the least rank that kept to '
         'it on validation images (madnet calibrate; shipped networks have it)',
     )
     parser.add_argument(
         '--false-alarms',
         type=float,
         metavar='N',
-        help='false alarms in a frame, on average, that may be had: the least rank that keeps to it on the '
+        help='allowed false alarms in a frame, on average: the least rank that keeps to it on the '
         'frames of --background',
     )
     parser.add_argument('--background', metavar='DIR', help='frames without targets, for --false-alarms')

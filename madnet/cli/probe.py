@@ -9,7 +9,7 @@ examples:
   %(prog)s madnet_nano
       a shipped network on test frames of NUAA-SIRST; without data sets on synthetic scenes
   %(prog)s madnet_nano --quick --beside tophat pstnn
-      on six frames, and where methods without training still win
+      on six frames, and where classical methods still win
   %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --dataset nudt
       a network of your own
   %(prog)s pstnn --only contrast,size,empty --dataset synthetic
@@ -32,9 +32,7 @@ OUT/index.html is one page with a table and curves, OUT/probe.json the numbers.
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument(
-        'model', help='a shipped name, the name of a method without training, or a config file'
-    )
+    parser.add_argument('model', help='a shipped name, the name of a classical method, or a config file')
     parser.add_argument('checkpoint', nargs='?', help="the weights of a config's network")
     parser.add_argument('--out', metavar='DIR', help='default: probes/<name of the detector>')
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Test a checkpoint, or a detector without training: IoU, nIoU, F1, Pd and Fa under named protocols."""
+"""Test a checkpoint, or a classical detector: IoU, nIoU, F1, Pd and Fa under named protocols."""
 
 import argparse
 import os
@@ -19,7 +19,7 @@ examples:
   %(prog)s madnet_nano --dataset nudt
       a network that comes with its weights
   %(prog)s classical --method pstnn --workers 4
-      a detector without training: no checkpoint, four processes over the images
+      a classical detector: no checkpoint, four processes over the images
 
 metrics.json and per_image.csv go to the checkpoint's folder or to --out.
 """
@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'checkpoint',
         nargs='?',
-        help='a .pth file, such as work_dirs/madnet_nudt/best.pth; none for a detector without training',
+        help='a .pth file, such as work_dirs/madnet_nudt/best.pth; none for a classical detector',
     )
     parser.add_argument(
         '--protocol',
@@ -80,11 +80,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='in half precision, and once more in full, to tell the difference in the metrics',
+        help='in half precision, and once more in full, to show the difference in the metrics',
     )
     add_test_time_options(parser)
     parser.add_argument(
-        '--workers', type=int, default=1, help='processes, for a detector without training (default: 1)'
+        '--workers', type=int, default=1, help='processes, for a classical detector (default: 1)'
     )
     add_common_options(parser)
 
@@ -93,7 +93,7 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
     """Test; returns the exit code."""
     args = parser.parse_args(arguments)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    # NumPy's linear algebra, which detectors without training use: split over threads it rounds otherwise
+    # NumPy's linear algebra, which classical detectors use: split over threads it rounds otherwise
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
     from madnet.engine.cli import run_tool

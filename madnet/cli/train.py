@@ -67,8 +67,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--minutes',
         type=float,
         metavar='M',
-        help='train for so long, start, validation and saving included, instead of for epochs: the schedule '
-        'is laid over the time; with --resume, what is spent counts',
+        help='train for M minutes, start, validation and saving included, instead of for epochs: the '
+        'schedule is laid over the time; with --resume, what is spent counts',
     )
     parser.add_argument(
         '--print-config',

@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='the weights as they were published (default: those that ship, are in the cache or can be '
         'fetched)',
     )
-    parser.add_argument('--list', action=ListWeights, nargs=0, help='show the known weights and leave')
+    parser.add_argument('--list', action=ListWeights, nargs=0, help='show the known weights and stop')
     parser.add_argument(
         '--dataset', metavar='NAME[,NAME...]', help='check the claims on these only: nuaa, nudt, irstd1k, ...'
     )

@@ -90,12 +90,12 @@ def run_test(
     fa_budget: float | None = None,
     save_negatives: bool = False,
 ) -> MetricsFile:
-    """Score a checkpoint, or a detector without training, on a part of the config's data set or sets.
+    """Score a checkpoint, or a classical detector, on a part of the config's data set or sets.
 
     Args:
         config: The config file, or its name, that the checkpoint was trained with, or of a detector; or the
             name of shipped weights, which bring theirs.
-        checkpoint: Path of the weights, or the name of shipped ones; None for a detector without training.
+        checkpoint: Path of the weights, or the name of shipped ones; None for a classical detector.
         protocols: As :func:`~madnet.evaluation.get_protocols` takes them, such as names with commas or
             ``'all'``; None for what the config's ``test_evaluator`` says,
             usually ``'native'``.
@@ -108,7 +108,7 @@ def run_test(
         launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
         options: ``KEY=VALUE`` pairs that override the config, or a dict of dotted keys and values.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
-        workers: Processes that share the images, for a detector without training.
+        workers: Processes that share the images, for a classical detector.
         views: Mirrored and turned views of each image whose logits a network's prediction averages: 1, 2, 4
             or 8; None for what the config says, usually 1.
         scales: At which a network predicts, such as (1, 0.7, 0.5), each with all views; None for what the

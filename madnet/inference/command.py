@@ -71,7 +71,7 @@ def predict_files(
         jobs: Processes among which the images are shared out.
         threads: Threads that compute, in each process; None: one a core, shared out among the processes.
         options: ``KEY=VALUE`` pairs that override the config.
-        false_alarms: False alarms in a frame, on average, that may be had: detections are kept whose rank is
+        false_alarms: Allowed false alarms in a frame, on average: detections are kept whose rank is
             above that of so many on ``background``.
         background: Folder of frames without targets.
         how: Further arguments of :class:`~madnet.inference.Predictor`, or of
@@ -382,7 +382,7 @@ def detectors_text() -> str:
         lines.append('  none with this version')
     if others := [name for name in list_registered() if name not in shipped]:
         lines += ['networks that are fetched when they are first used:', *map(_network_line, others)]
-    lines.append('without training:')
+    lines.append('classical:')
     lines += [f'  {d.name:16} {d.title}, {d.paper}' for d in DETECTORS.values()]
     return '\n'.join(lines)
 

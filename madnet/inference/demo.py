@@ -83,7 +83,7 @@ class Demo:
         Args:
             model: Its name.
             measured: Whether black and white are percentiles of the frames.
-            budget: False-alarm pixels over all pixels that may be had; see
+            budget: Allowed false-alarm pixels as a share of all pixels; see
                 :class:`~madnet.inference.Predictor`.
 
         Raises:

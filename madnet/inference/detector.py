@@ -24,7 +24,7 @@ from madnet.images.values import ValueRange
 from madnet.pretrained import get_pretrained, list_pretrained, list_registered, load_pretrained
 from madnet.pretrained.network_file import describe_network, load_network_file
 
-# What the methods without training want: one channel at the image's own size.
+# What classical methods want: one channel at the image's own size.
 _PIPELINE = [{'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'PackSIRSTInputs'}]
 _CONFIG_TYPES = ('.py', '.json', '.yaml', '.yml')
 

@@ -68,7 +68,7 @@ class Predictor(BasePredictor):
         min_rank: Components with a lower rank are no targets, see :class:`~madnet.inference.Target`.
         calibrated: Divide logits by the temperature that ``madnet calibrate`` has found for these weights,
             so that a score of 0.8 is right eight times in ten. No decision at a threshold of 0.5 changes.
-        fa_budget: False-alarm pixels over all pixels that may be had, such as 1e-5: ``min_rank`` is set to
+        fa_budget: Allowed false-alarm pixels as a share of all pixels, such as 1e-5: ``min_rank`` is set to
             where the validation images of ``madnet calibrate`` kept to it. Implies ``calibrated``.
         batch: Images that are read before they are computed together, where the network does that: on a GPU.
             None: eight there, else one.
