@@ -150,7 +150,7 @@ def test_mdvsfa_pairs(make_set):
     assert dataset.image_ids == ['0', '1', '12']
     assert dataset.get_data_info(2)['img_path'].endswith('12_1.png')
     assert dataset.get_data_info(2)['seg_map_path'].endswith('12_2.png')
-    with pytest.raises(UserError, match="only 'all' and the training part have"):
+    with pytest.raises(UserError, match="only 'all' and the training part are"):
         SIRSTDataset(root, 'test')
 
 
