@@ -106,7 +106,7 @@ def test_one_line_for_a_checkpoint_too_many_or_too_few(run, image_set, tiny_conf
     for args, told in (
         ((config, weights), 'a classical detector has no weights'),
         ((tiny_config,), 'give the checkpoint'),
-        ((tiny_config, weights, '--workers', 2), 'detectors without training'),
+        ((tiny_config, weights, '--workers', 2), 'is for classical detectors'),
         ((config, '--workers', 0), 'expected 1 or more'),
         ((config, '--cfg-options', 'model.method=top_hat'), "Did you mean 'tophat'"),
         ((config, '--cfg-options', 'model.rule=otsu'), 'unknown threshold rule'),
