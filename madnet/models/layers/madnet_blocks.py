@@ -10,6 +10,7 @@ from madnet.models.layers.conv_blocks import ConvBNReLU
 from madnet.models.layers.foldable import Foldable
 from madnet.models.layers.padding import pad_reflect
 from madnet.models.layers.precision import full_precision
+from madnet.ops import conv3x3
 
 # Each border cell of the 3×3 kernel (flat, row by row) and the one before it on a clockwise walk around the
 # centre.
@@ -82,7 +83,7 @@ class DifferentialConv(Foldable):
     def forward(self, x: Tensor) -> Tensor:
         if self.deployed:
             return self.fused(x)
-        return F.conv2d(x, *self.fused_kernel(), padding=1)
+        return conv3x3(x, *self.fused_kernel())
 
 
 class PixelAttention(nn.Module):
