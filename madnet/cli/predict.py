@@ -122,7 +122,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--overlap',
         type=_overlap,
         metavar='PIXELS',
-        help='what tiles share (default: a quarter of the tile); auto: what the network needs, measured',
+        help='what tiles share (default: what the network needs, measured once; where tiles cannot give it, '
+        'a quarter of them, and a line says so; auto: refuse instead)',
     )
     parser.add_argument(
         '--value-range',
@@ -137,6 +138,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--fold',
         action='store_true',
         help='fold blocks and BatchNorm into convolutions: faster, same to rounding',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='in half precision (float16 on a GPU, bfloat16 on a CPU); what that changes in the first '
+        'images is told',
     )
     parser.add_argument(
         '--batch',
@@ -232,6 +239,7 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
         'scales': args.scales,
         'merge': args.merge,
         'fold': args.fold,
+        'amp': args.amp,
         'batch': args.batch,
         'threads': args.threads,
         'options': args.cfg_options,

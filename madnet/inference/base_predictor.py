@@ -198,16 +198,30 @@ class BasePredictor(ABC):
     def _fitted(
         self, tile: int | tuple[int, int] | None, overlap: int | str | None, aligned: bool
     ) -> Tiling | None:
-        """The tiling that a user asks for; an ``overlap`` of ``'auto'`` is measured."""
-        if overlap != 'auto' or tile is None:
-            return make_tiling(tile, overlap, aligned)
-        if not aligned:
+        """The tiling that a user asks for; unless ``overlap`` is a number, it is measured."""
+        insist = overlap == 'auto'
+        if tile is None:
+            return make_tiling(tile, overlap)
+        tiling = make_tiling(tile, None if insist else overlap, aligned)
+        if insist and not aligned:
             raise UserError("overlap: found 'auto' where every tile is resized; give pixels.")
+        if isinstance(overlap, int) or not aligned:
+            return tiling
         from .halo import fit_tiling
 
-        align = make_tiling(tile, 0).align
-        size = (tile, tile) if isinstance(tile, int) else tuple(tile)
-        return fit_tiling(lambda x: self.score(x, 'synthetic scene'), self.loader.channels, size, align)
+        return fit_tiling(
+            lambda x: self.score(x, 'synthetic frame'),
+            self.loader.channels,
+            tiling.size,
+            tiling.align,
+            self.name,
+            self._fingerprint(),
+            insist,
+        )
+
+    def _fingerprint(self) -> bytes | None:
+        """What tells this network from others; None where nothing does."""
+        return None
 
     def _read(self, numbered: tuple[int, Frame | np.ndarray]) -> tuple[np.ndarray, str]:
         """Pixels of an image, and how messages call it."""

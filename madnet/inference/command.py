@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
+from copy import copy
 from functools import partial
 from inspect import signature
 from itertools import groupby
@@ -39,6 +40,8 @@ _Outcome: TypeAlias = dict[str, Any] | str | None
 #: disk most of the time.
 _WAITING = 12
 _WRITERS = 8
+#: Images that are predicted in full precision, too, to tell what half precision changes.
+_COMPARED = 4
 
 
 def predict_files(
@@ -110,6 +113,11 @@ def predict_files(
         make.keywords['min_rank'] = predictor.min_rank
     predictor.loader.measure([(f.path, f.number) for f in frames])
     make.keywords['value_range'] = predictor.loader.value_range
+    if how.get('amp'):
+        with suppress(UserError):  # an image that cannot be read: prediction says so
+            print(
+                _half_against_full(predictor, [f for f in frames if not _is_large(predictor, f)][:_COMPARED])
+            )
     if jobs > 1:
         with suppress(Exception):  # what holds for all images, such as a dark range, is said here, once
             predictor.load(frames[0].path, frames[0].number)
@@ -184,6 +192,22 @@ def predictor_maker(model: str, **how: Any) -> partial[BasePredictor]:
     if settled:
         raise UserError(f'{model}: an exported network takes no {" or ".join(settled)}.')
     return partial(OnnxPredictor, model, **given)
+
+
+def _half_against_full(predictor: BasePredictor, frames: Sequence[Frame]) -> str:
+    """What half precision changes in some frames, in a line."""
+    from .export import compare
+
+    full = copy(predictor)
+    full.amp = False
+    found = compare(full, predictor, frames) if frames else []
+    if not found:
+        return 'half precision: what it changes is not told of frames this large'
+    return (
+        f'half precision changes scores of the first {len(found)} image(s) by up to '
+        f'{max(d.score for d in found):.2g}, and {sum(d.differing for d in found)} pixel(s) of their '
+        f'{sum(d.targets for d in found)} target(s)'
+    )
 
 
 def _predict_all(

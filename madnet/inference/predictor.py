@@ -1,7 +1,9 @@
 """From an image to its targets."""
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -45,10 +47,12 @@ class Predictor(BasePredictor):
         tile: Side, or (height, width), in pixels of the tiles in which larger images are scored; None for
             whole images. A tile takes the way of an image: with a config that resizes, a tile of the base
             size is scored at its own scale, where a whole large image would be shrunk and lose its targets.
-        overlap: Pixels that neighbouring tiles share; None for a quarter of the tile; ``'auto'`` for as many
-            as the network needs, measured on synthetic scenes. Seams vanish wherever the network sees no
-            further than a quarter of the overlap; a network with layers that look at the whole image, as
-            MAD-Net's memory, sees a tile where it would see the image.
+        overlap: Pixels that neighbouring tiles share; None for as many as the network needs, measured on
+            synthetic frames the first time and then known: scores are those of the whole image. A network
+            that needs more than half of a tile, such as one with layers that look at the whole image, as
+            MAD-Net's memory, sees a tile where it would see the image; a quarter of the tile is shared then,
+            and a line says that scores are approximate. ``'auto'`` refuses that. Of a number of pixels, a
+            quarter is not used at each border.
         value_range: Grey values that become black and white, for files and arrays whose sensor does not use
             the whole range of their type, such as (0, 16383) for 14 bits; needed for floats that are not on
             the 0–255 scale. ``'auto'``: percentiles, measured once over all images of a folder or file, and
@@ -72,6 +76,7 @@ class Predictor(BasePredictor):
             where the validation images of ``madnet calibrate`` kept to it. Implies ``calibrated``.
         batch: Images that are read before they are computed together, where the network does that: on a GPU.
             None: eight there, else one.
+        amp: Whether a network computes in mixed precision: float16 on a GPU, bfloat16 on a CPU.
         dataset: The data set, or its folder, that a config file's network was trained on: whose mean,
             deviation and base size; None for the config's.
 
@@ -101,6 +106,7 @@ class Predictor(BasePredictor):
         min_rank: float = 0.0,
         calibrated: bool = False,
         fa_budget: float | None = None,
+        amp: bool = False,
     ):
         device = _device(device)
         if isinstance(config_or_name, LoadedDetector):
@@ -116,6 +122,12 @@ class Predictor(BasePredictor):
             min_scr,
             min_rank,
         )
+        if amp and next(self.model.parameters(), None) is None:
+            raise UserError(
+                f'amp: {self.detector.name} is no network, which could compute in half precision.'
+            )
+        #: Whether it computes in mixed precision.
+        self.amp = amp
         given = {'views': views, 'scales': scales, 'merge': merge}
         given = {key: value for key, value in given.items() if value is not None}
         if given and not hasattr(self.model, 'set_test_time'):
@@ -171,10 +183,18 @@ class Predictor(BasePredictor):
     def windows(self, frame: Frame) -> LoadedWindows:
         return self.detector.pipeline.windows(frame.path, frame.number)
 
+    def _fingerprint(self) -> bytes:
+        how = (self.amp, repr(self.model), self.detector.description, getattr(self.model, 'test_cfg', None))
+        digest = hashlib.sha256(repr(how).encode())
+        for name, tensor in self.model.state_dict().items():
+            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        return digest.digest()
+
     @torch.no_grad()
     def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[np.ndarray]:
         samples = [self.detector.pipeline.prepare(*one) for one in zip(pixels, shown, strict=True)]
-        results = self.model.test_step({key: [s[key] for s in samples] for key in samples[0]})
+        with torch.autocast(next(self.model.parameters()).device.type) if self.amp else nullcontext():
+            results = self.model.test_step({key: [s[key] for s in samples] for key in samples[0]})
         return [score_map(result, name) for result, name in zip(results, shown, strict=True)]
 
 

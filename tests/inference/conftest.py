@@ -31,6 +31,14 @@ test_dataloader = dict(num_workers=0, dataset=dict(name=None, data_root='{root}'
 """
 
 
+@pytest.fixture(autouse=True, scope='session')
+def own_cache(tmp_path_factory):
+    """What predictors keep of a network lies where the tests may write."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
+        yield
+
+
 @pytest.fixture(scope='session')
 def image_set(tmp_path_factory):
     """Root of a data set of three grey images of different sizes, in the MAD-Net layout."""

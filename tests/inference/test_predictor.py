@@ -339,3 +339,15 @@ def test_a_stream_takes_no_frame_before_the_last_is_predicted():
     for number, prediction in enumerate(Predictor('tophat').stream(camera())):
         assert taken == list(range(number + 1))
         assert prediction.name == f'image_{number}'
+
+
+def test_half_precision_is_near_and_its_difference_is_told(detectors, image_set, tmp_path, capsys):
+    config, checkpoint = detectors['files']
+    folder = image_set / 'test' / 'images'
+    full, half = (Predictor(config, checkpoint, device='cpu', amp=amp)(folder) for amp in (False, True))
+    differences = [np.abs(a.score_map - b.score_map).max() for a, b in zip(full, half, strict=True)]
+    assert 0 < max(differences) < 0.1
+    predict_files(str(config), [folder], str(checkpoint), out=tmp_path, formats='csv', device='cpu', amp=True)
+    assert f'the first 3 image(s) by up to {max(differences):.2g}, and ' in capsys.readouterr().out
+    with pytest.raises(UserError, match='amp: tophat is no network'):
+        Predictor('tophat', amp=True)

@@ -120,19 +120,62 @@ def test_a_halo_that_covers_the_view():
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
 
 
-@pytest.mark.parametrize(('radius', 'expected'), [(5, 8), (20, 24), (40, 40)])
+@pytest.mark.parametrize(('radius', 'expected'), [(5, 8), (20, 24), (40, 40), (60, None)])
 def test_a_measured_halo(radius, expected):
-    assert measure_halo(seeing(radius), 1, (160, 128), 32) == expected
-    tiling = fit_tiling(seeing(radius), 1, (192, 192), 32)
-    assert (tiling.halo, tiling.overlap) == (expected, 2 * expected + 32)
+    assert measure_halo(seeing(radius), 1, 128, 32) == expected
+
+
+@pytest.mark.parametrize(('radius', 'overlap'), [(5, 48), (20, 80), (40, 80)])
+def test_tiles_fit_what_a_detector_sees(radius, overlap):
+    """The halo on either side, and 32 pixels to go over from one to the other where half a tile allows."""
+    tiling = fit_tiling(seeing(radius), 1, (192, 192), 32, 'boxes')
+    assert (tiling.halo, tiling.overlap) == (-(-radius // 8) * 8, overlap)
     pixels = scene(500, 410)[..., None].astype(np.float32)
     np.testing.assert_allclose(tiling.apply(seeing(radius), pixels), seeing(radius)(pixels), atol=1e-5)
 
 
-def test_no_halo_is_enough_for_what_looks_at_everything(detectors):
+def of_the_whole(pixels):
+    """A detector that looks at all it gets."""
+    return pixels[..., 0] / 255 * (0.5 + pixels.mean() / 510)
+
+
+def test_no_halo_is_enough_for_what_looks_at_everything(detectors, caplog):
     with pytest.raises(UserError, match='too far for tiles of 96 × 96'):
-        fit_tiling(lambda pixels: pixels[..., 0] / 255 * (0.5 + pixels.mean() / 510), 1, (96, 96), 32)
+        fit_tiling(of_the_whole, 1, (96, 96), 32, 'means', insist=True)
     with pytest.raises(UserError, match='too far for tiles'):
         Predictor(*detectors['files'], tile=96, overlap='auto')
     with pytest.raises(UserError, match='every tile is resized'):
         Predictor(*detectors['published'], tile=64, overlap='auto')
+    assert not caplog.records
+    tiling = fit_tiling(of_the_whole, 1, (96, 96), 32, 'means')
+    assert (tiling.halo, tiling.overlap) == (None, 24)
+    assert 'scores of means depend on what lies more than 32 pixels away' in caplog.text
+
+
+def test_what_was_measured_is_kept_for_the_network(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    asked = []
+
+    def score(pixels):
+        asked.append(pixels.shape)
+        return seeing(5)(pixels)
+
+    for fingerprint, measured in ((b'one', 4), (b'one', 0), (b'other', 4), (b'one', 0)):
+        tiling = fit_tiling(score, 1, (128, 128), 32, 'boxes', fingerprint)
+        assert (tiling.halo, len(asked)) == (8, measured)
+        asked.clear()
+    for file in (tmp_path / 'madnet' / 'halos').iterdir():
+        file.write_text('damaged')
+    assert fit_tiling(score, 1, (128, 128), 32, 'boxes', b'one').halo == 8
+    assert len(asked) == 4
+
+
+def test_weights_and_views_tell_networks_apart(detectors):
+    prints = [
+        Predictor(*detectors['files'], **how)._fingerprint()
+        for how in ({}, {}, {'scales': (1, 0.5)}, {'threshold': 0.7})
+    ]
+    assert prints[0] == prints[1] == prints[3] != prints[2]
+    other = Predictor(*detectors['files'])
+    next(other.model.parameters()).data.mul_(1.01)
+    assert other._fingerprint() != prints[0]
