@@ -1,6 +1,7 @@
 """Training images on the device, where their batches are cut and augmented; loaders only draw the numbers."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -74,7 +75,7 @@ class DeviceCache:
         masks: list[np.ndarray] = []
         for dataset in inner_datasets(loader.dataset):
             loading, self.steps = _split(dataset)
-            samples = [_load(dataset, loading, i) for i in range(len(dataset))]
+            samples = _load(dataset, loading, range(len(dataset)))
             infos = [
                 {k: v for k, v in s.items() if k not in ('img', 'gt_mask', 'gt_seg_map')} for s in samples
             ]
@@ -155,7 +156,7 @@ def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
         pipelines.add(repr(steps))
         # whatever an image's depth, decoded it has about as many bytes as the first
         loading, _ = _split(dataset)
-        needed += len(dataset) * _load(dataset, loading, 0)['img'].nbytes * 2
+        needed += len(dataset) * _load(dataset, loading, [0])[0]['img'].nbytes * 2
     if len(pipelines) > 1:
         return 'its data sets have different pipelines.'
     if device.type == 'cuda':
@@ -180,16 +181,21 @@ def _split(dataset: TargetDataset) -> tuple[list, list]:
     return steps[:first], steps[first:-1]
 
 
-def _load(dataset: TargetDataset, loading: Sequence[Any], index: int) -> dict:
-    """A sample as it is before its first augmentation."""
+def _load(dataset: TargetDataset, loading: Sequence[Any], indices: Sequence[int]) -> list[dict]:
+    """Samples as they are before their first augmentation; decoded side by side, in threads."""
+
+    def load(index: int) -> dict:
+        sample = dataset.prepare_data(index)
+        for step in loading:
+            sample = step(sample)
+        return sample
+
     pipeline, dataset.pipeline = dataset.pipeline, lambda sample: sample
     try:
-        sample = dataset.prepare_data(index)
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(load, indices))
     finally:
         dataset.pipeline = pipeline
-    for step in loading:
-        sample = step(sample)
-    return sample
 
 
 def _canvas(maps: list[np.ndarray], size: np.ndarray) -> Tensor:
