@@ -42,6 +42,17 @@ _ZOOM = """zoom => {
   boxes.forEach((b, i) => b.scrollTo(middles[i][0] * b.scrollWidth - b.clientWidth / 2,
                                      middles[i][1] * b.scrollHeight - b.clientHeight / 2));
 }"""
+# Gradio's list of files takes no others, and a browser shows a file that nothing takes in place of the page:
+# wherever one is dropped, it goes to where files are uploaded.
+_DROPS = """() => {
+  addEventListener('dragover', event => event.preventDefault());
+  addEventListener('drop', event => {
+    if (event.defaultPrevented || !event.dataTransfer.files.length) return;
+    event.preventDefault();
+    document.querySelector('#files [aria-dropeffect]')?.dispatchEvent(
+      new DragEvent('drop', {cancelable: true, dataTransfer: event.dataTransfer}));
+  });
+}"""
 # A browser that obeys it fetches nothing from elsewhere, whatever a library's page names.
 _POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 
@@ -163,6 +174,7 @@ def make_page(shown: Demo) -> gr.Blocks:
                     file_count='multiple',
                     file_types=list(demo.ENDINGS),
                     label='Frames or a clip',
+                    elem_id='files',
                     height=140,
                 )
                 with gr.Row():
@@ -221,6 +233,7 @@ def make_page(shown: Demo) -> gr.Blocks:
         for slider in (threshold, frame):
             slider.input(**showing, trigger_mode='always_last', show_progress='hidden', api_name=False)
         zoom.input(None, [zoom], js=_ZOOM)
+        page.load(None, js=_DROPS)
     return page
 
 

@@ -1,8 +1,10 @@
 """The page of madnet demo: what it does with files, and, where gradio is, what it answers over HTTP."""
 
+import base64
 import io
 import json
 import re
+import shutil
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -217,3 +219,33 @@ class TestOverHTTP:
         answer = client.post('/gradio_api/upload', content=(bytes(2**20) for _ in range(129)))
         assert answer.status_code >= 400
         assert sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) < before + 2**20
+
+
+# What a browser does with a file that is dropped.
+_DROP = """([where, name, data]) => {
+  const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0)), dropped = new DataTransfer();
+  dropped.items.add(new File([bytes], name, {type: 'image/png'}));
+  const event = new DragEvent('drop', {bubbles: true, cancelable: true, dataTransfer: dropped});
+  return !document.querySelector(where).dispatchEvent(event);
+}"""
+
+
+@pytest.mark.slow
+def test_files_may_be_dropped_anywhere_and_after_one_another(tmp_path):
+    pytest.importorskip('gradio')
+    browsers = pytest.importorskip('playwright.sync_api')
+    chromium = shutil.which('chromium') or pytest.skip('no chromium')
+    from madnet.inference.demo_page import launch
+
+    page, address = launch(Demo({'tophat': predictor_maker('tophat')}))
+    with browsers.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
+        tab = browser.new_page()
+        tab.goto(address)
+        tab.wait_for_selector('#files input[type=file]', state='attached')
+        for number, where in enumerate(('#files [aria-dropeffect]', '.file-preview', 'body'), 1):
+            png = base64.b64encode(cv2.imencode('.png', scene(60, 70, seed=number))[1]).decode()
+            assert tab.evaluate(_DROP, [where, f'{number}.png', png])
+            tab.wait_for_selector(f'#said:has-text("{number} frame(s)")')
+        browser.close()
+    page.close()
