@@ -2,8 +2,10 @@
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from madnet.errors import UserError
+from madnet.images.resizing import pil_resize
 
 
 def as_map(array: np.ndarray, what: str) -> np.ndarray:
@@ -91,4 +93,5 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Nearest neighbour as Pillow's NEAREST, which the published data pipelines use; size is (h, w)."""
     if mask.shape == tuple(size):
         return mask
-    return cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+    # by Pillow itself: OpenCV before 5 takes another neighbour at some sizes
+    return pil_resize(mask, (size[1], size[0]), Image.Resampling.NEAREST)

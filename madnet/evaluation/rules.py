@@ -58,8 +58,9 @@ def _cheapest(t: np.ndarray, p: np.ndarray, cost: np.ndarray) -> np.ndarray:
     (targets, t), (preds, p) = (np.unique(side, return_inverse=True) for side in (t, p))
     n, m = len(targets), len(preds)
     unmatched = (cost.max() + 1) * (min(n, m) + 1)
-    rows = np.concatenate([t, np.arange(n), n + np.arange(m), n + p])
-    columns = np.concatenate([p, m + np.arange(n), np.arange(m), m + t])
+    # SciPy before 1.13 takes places of 32 bits only
+    rows = np.concatenate([t, np.arange(n), n + np.arange(m), n + p], dtype=np.int32)
+    columns = np.concatenate([p, m + np.arange(n), np.arange(m), m + t], dtype=np.int32)
     price = np.concatenate([cost, np.full(n + m, unmatched), np.zeros(len(cost))])
     price += 1  # for every partner the same; a price of 0 would mean that there is no pair
     both = n + m

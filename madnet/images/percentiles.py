@@ -46,7 +46,7 @@ def _at_ranks(
             for digits, count in counts.items():
                 own = keys if above is None else keys[above == digits]
                 own = (own >> shift if shift else own) & (2**_DIGIT - 1) if bits > _DIGIT else own
-                count += np.bincount(own.ravel(), minlength=2**_DIGIT)
+                count += np.bincount(own.ravel().astype(np.int64), minlength=2**_DIGIT)
         for i, (digits, rank) in enumerate(found):
             below = np.cumsum(counts[digits])
             digit = int(np.searchsorted(below, rank, side='right'))

@@ -47,7 +47,7 @@ def test_eight_bit(tmp_path, kind):
 @pytest.mark.parametrize('kind', ['.npy', '.npz', '.raw', '.tif'])
 @pytest.mark.parametrize('dtype', ['uint16', 'int16', 'int32', 'float32', 'float64', '>u2'])
 def test_deep_numbers_keep_type_and_value(tmp_path, kind, dtype):
-    pixels = (GREY * 3.0 - 100).clip(0 if 'u' in dtype else None).astype(dtype)
+    pixels = (GREY * 3.0 - 100).clip(0 if 'u' in dtype else -np.inf).astype(dtype)
     if kind == '.tif' and dtype == '>u2':
         pixels = pixels.astype('uint16')
     found = read_image(write(tmp_path / f'x{kind}', pixels))
