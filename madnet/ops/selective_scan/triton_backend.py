@@ -2,35 +2,32 @@
 
 import importlib.util
 import os
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from .backend import Backend, ScanGradients, ScanInputs, ScanShape, pixel_stride, shape_of, shape_of_2d
-from .division import Division, division_for
 
 HAS_TRITON = importlib.util.find_spec('triton') is not None
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 
-STEPS = 16  # to a tile; also the distance of the states that are kept, and what loop_kernel takes at most
+STEPS = 16  # to a tile; also the distance of the states that are kept
 CHANNELS = 8  # to a program
-LANES = 32  # to a warp
 SEGMENT = 2  # tiles that a segment has at least
-MOST_STATES = 32  # that loop_kernel has registers for
+PROGRAMS = 1024  # so many keep a GPU busy: sequences are cut into segments until there are as many
 LARGE = 2**31  # bytes of a tensor that 32 bits may be too few for
 
 
 class TritonBackend(Backend):
     """Forward and backward for NVIDIA GPUs; half precision is read and written as it is, states are float32.
 
-    Sequences of up to ``STEPS`` steps take one launch forward and two backward, and keep no states. Longer
-    ones take one more forward where the four directions of a map have to be added up, and one more in each
-    pass where batch, groups and channels leave the GPU idle: they are then cut into segments that run side
-    by side, at the price of a second round of exponentials.
+    Square maps of up to ``STEPS`` pixels take one launch forward and two backward, and other sequences as
+    short also keep no states. Longer ones take one launch more forward where the four directions of a map
+    have to be added up, and one more in each pass where batch, groups and channels leave the GPU idle: they
+    are then cut into segments that run side by side, at the price of a second round of exponentials.
 
-    How work is divided depends on the shapes and on what was measured on this card before
-    (:mod:`.division`), never on timing, and sums are taken in a fixed order: two runs agree to the bit.
+    How work is divided depends on the shapes alone, nothing is tried out on the card, and sums are taken in
+    a fixed order: two runs agree to the bit.
 
     With ``TRITON_INTERPRET=1`` set before the first import it also takes tensors on the CPU: slowly, for
     tests.
@@ -98,31 +95,33 @@ class _Launch:
         states = self._floats(*kept)
         if not y.numel():
             return y, states
-        out = self._directions() if self.maps else y
-        if shape.length <= STEPS and shape.states <= MOST_STATES:
-            self._divided('loop', lambda division: self._loop(division, out, y))
+        if self.maps and self._side in (2, 4) and shape.length <= STEPS:
+            self._square(y)
         else:
-            self._divided('forward', lambda division: self._tiles(division, out, y, states))
+            self._tiles(y, states)
         return y, states
 
-    def _loop(self, division: Division, out: Tensor, y: Tensor) -> None:
-        from .triton_kernels import loop_kernel
+    @property
+    def _side(self) -> int:
+        """Of square maps; 0 for others."""
+        height, width = self.inputs.u.shape[1:3]
+        return height if height == width else 0
 
-        rows = (self.shape.batch if self.maps else self.sequences) * self.shape.channels
-        lanes = LANES * division.warps
-        programs = -(-rows // (lanes // 4 if self.maps else lanes))
+    def _square(self, y: Tensor) -> None:
+        from .triton_kernels import square_kernel
+
         u, delta, B, C = self._four_strides()
-        loop_kernel[(programs,)](
-            *self._pointers(), out, y, rows, *self._sizes(), *u, *delta, *B, *C, *self._out_strides(out),
-            **self._constants(self._needs_wide_offsets(y), LANES=lanes), **self._there(),
-            num_warps=division.warps, enable_fp_fusion=True,
+        square_kernel[(self.shape.batch, self.blocks)](
+            *self._pointers(), y, self.shape.channels, u[0], *u[2:], *delta, *B, *C, y.stride(0), y.stride(2),
+            **self._constants(self._needs_wide_offsets(y)), SIDE=self._side, **self._there(),
         )  # fmt: skip
 
-    def _tiles(self, division: Division, out: Tensor, y: Tensor, states: Tensor) -> None:
+    def _tiles(self, y: Tensor, states: Tensor) -> None:
         from .triton_kernels import forward_kernel
 
+        out = self._directions() if self.maps else y
         wide = self._needs_wide_offsets(y)
-        segments, segment_tiles = self._segments(division)
+        segments, segment_tiles = self._segments()
         u, delta, B, C = self._four_strides()
         ends, spans = self._summaries(
             segments, segment_tiles, self.inputs.u, u, self.inputs.B, B, wide, False
@@ -130,14 +129,15 @@ class _Launch:
         forward_kernel[(self.sequences, self.blocks, segments)](
             *self._pointers(), out, states, ends, spans, *self._sizes(), segment_tiles,
             *u, *delta, *B, *C, *self._out_strides(out),
-            **self._tile(wide), **self._there(), SAVE=states.numel() > 0, SPLIT=segments > 1,
-            num_warps=division.warps, enable_fp_fusion=True,
+            **self._tile(wide), **self._there(), SAVE=states.numel() > 0,
         )  # fmt: skip
         if self.maps:
             _sum([(out, y)])
 
     def backward(self, grad: Tensor, states: Tensor) -> ScanGradients:
         """Gradients for the gradient of y."""
+        from .triton_kernels import backward_kernel
+
         inputs, original = self.inputs, self.original
         targets = [
             None if x is None else torch.empty(x.shape, dtype=x.dtype, device=self.device)
@@ -150,50 +150,36 @@ class _Launch:
         direct = self.blocks == 1 and dB.dtype == dC.dtype == torch.float32
         dB_out, dC_out = (x if direct else self._floats(self.blocks, *x.shape) for x in (dB, dC))
 
-        def run(division: Division) -> None:
-            from .triton_kernels import backward_kernel
-
-            shape = self.shape
-            segments, segment_tiles = self._segments(division)
-            tasks = shape.batch * segments
-            workers = max(min(tasks, division.programs // (shape.groups * self.blocks)), 1)
-            parts = [
-                None if x is None else self._floats(workers, *x.shape)
-                for x in (inputs.A, inputs.D, inputs.delta_bias)
-            ]
-            there = [parts[0] if x is None else x for x in parts]
-            wide = self._needs_wide_offsets(grad, du, ddelta, dB)
-            u, delta, B, C = self._four_strides()
-            g = self._strides(grad)
-            ends, spans = self._summaries(segments, segment_tiles, grad, g, inputs.C, C, wide, True)
-            backward_kernel[(workers * shape.groups, self.blocks)](
-                *self._pointers(), grad, states, ends, spans,
-                du_out, ddelta, there[0], dB_out, dC_out, *there[1:],
-                tasks, workers, *self._sizes(), segments, segment_tiles,
-                *u, *delta, *B, *C, *g, *self._out_strides(du_out), *self._strides(ddelta),
-                dB.numel(), *self._mixed_strides(dB),
-                **self._tile(wide), **self._there(), SPLIT=segments > 1,
-                num_warps=division.warps, enable_fp_fusion=True,
-            )  # fmt: skip
-            wide_sums = [(du_out, du)] if self.maps else []
-            _sum(
-                wide_sums if direct else [*wide_sums, (dB_out, dB), (dC_out, dC)],
-                [(p, t) for p, t in zip(parts, (dA, dD, dbias), strict=True) if t is not None],
-            )
-
-        self._divided('backward', run)
+        segments, segment_tiles = self._segments()
+        tasks = self.shape.batch * segments
+        workers = max(min(tasks, PROGRAMS // (self.shape.groups * self.blocks)), 1)
+        parts = [
+            None if x is None else self._floats(workers, *x.shape)
+            for x in (inputs.A, inputs.D, inputs.delta_bias)
+        ]
+        there = [parts[0] if x is None else x for x in parts]
+        wide = self._needs_wide_offsets(grad, du, ddelta, dB)
+        u, delta, B, C = self._four_strides()
+        g = self._strides(grad)
+        ends, spans = self._summaries(segments, segment_tiles, grad, g, inputs.C, C, wide, True)
+        backward_kernel[(workers * self.shape.groups, self.blocks)](
+            *self._pointers(), grad, states, ends, spans,
+            du_out, ddelta, there[0], dB_out, dC_out, *there[1:],
+            tasks, workers, *self._sizes(), segments, segment_tiles,
+            *u, *delta, *B, *C, *g, *self._out_strides(du_out), *self._strides(ddelta),
+            dB.numel(), *self._mixed_strides(dB),
+            **self._tile(wide), **self._there(),
+        )  # fmt: skip
+        wide_sums = [(du_out, du)] if self.maps else []
+        _sum(
+            wide_sums if direct else [*wide_sums, (dB_out, dB), (dC_out, dC)],
+            [(p, t) for p, t in zip(parts, (dA, dD, dbias), strict=True) if t is not None],
+        )
         return ScanGradients(*targets)
 
-    def _divided(self, kernel: str, run: Callable[[Division], None]) -> None:
-        """Run with the division that is the best known."""
-        if self.device.type != 'cuda':  # in the interpreter
-            return run(Division.default(kernel))
-        work = ('maps' if self.maps else 'sequences', str(self.dtype)[6:], *self.shape)
-        return run(division_for(kernel, work, self.device, run))
-
-    def _segments(self, division: Division) -> tuple[int, int]:
+    def _segments(self) -> tuple[int, int]:
         """How many segments a sequence is cut into, and the tiles of one."""
-        wanted = -(-division.programs // max(self.sequences * self.blocks, 1))
+        wanted = -(-PROGRAMS // max(self.sequences * self.blocks, 1))
         tiles = max(-(-self.tiles // wanted), min(SEGMENT, self.tiles))
         return -(-self.tiles // tiles), tiles
 
@@ -221,7 +207,6 @@ class _Launch:
             x, inputs.delta, inputs.A, M, bias, ends, spans, *self._sizes(), segment_tiles,
             *x_strides, *self._strides(inputs.delta), *M_strides,
             **self._tile(wide), HAS_BIAS=inputs.delta_bias is not None, BACKWARD=backward,
-            num_warps=1, enable_fp_fusion=True,
         )  # fmt: skip
         return ends, spans
 
@@ -271,18 +256,19 @@ class _Launch:
         stride = x.stride()
         return (stride[0], stride[3], stride[4], pixel_stride(x)) if self.maps else stride
 
-    def _constants(self, wide: bool, **others: int) -> dict[str, int | bool]:
+    def _constants(self, wide: bool) -> dict[str, int | bool]:
         return {
             'N': self.shape.states,
             'N_PADDED': 1 << (self.shape.states - 1).bit_length(),
-            'MAPS': self.maps,
+            'BLOCK': CHANNELS,
             'WIDE': wide,
             'SOFTPLUS': self.inputs.delta_softplus,
-            **others,
+            'num_warps': 1,
+            'enable_fp_fusion': True,
         }
 
     def _tile(self, wide: bool) -> dict[str, int | bool]:
-        return self._constants(wide, T=STEPS, BLOCK=CHANNELS)
+        return {**self._constants(wide), 'T': STEPS, 'MAPS': self.maps}
 
     def _there(self) -> dict[str, bool]:
         return {'HAS_D': self.inputs.D is not None, 'HAS_BIAS': self.inputs.delta_bias is not None}

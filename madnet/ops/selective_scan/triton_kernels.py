@@ -1,16 +1,19 @@
 """Triton kernels of the selective scan; imported only where triton is used.
 
-Short sequences (:func:`loop_kernel`): every lane of a warp walks through one channel of one sequence step
-by step, with all its states in registers. Nothing is exchanged, except for the sum over the four directions
-of a map, which lie in one program.
+A tile is [step, state, channel], of T steps: channels lie across the lanes of a warp, where neighbours share
+cache lines and B and C serve them all, and all steps of a state lie in one thread, so that a scan over them
+is a loop without exchange. ``tl.associative_scan`` is that from the first step to the last. Backwards it
+would turn the whole warp round by five shuffles a value, so :func:`_walk_back` picks the steps one by one,
+which costs nothing: which register a step lies in is known when the kernel is compiled.
 
-Long sequences (:func:`forward_kernel`, and :func:`backward_kernel` for both kinds): one program takes one
-group (a direction, over maps), a block of channels and a segment of time, T steps at a go. A tile is [step,
-state, channel]: channels lie across the lanes of a warp, where neighbours share cache lines and B and C serve
-them all, and all steps of a state lie in one thread, so that ``associative_scan`` over them is a loop without
-exchange. From tile to tile the state stays in registers. Where channels are too few to keep a GPU busy, a
-sequence is cut into segments that run side by side: :func:`summary_kernel` takes each from a state of 0 to
-its end, and the main kernels begin with what the segments before (behind, in backward) hand on.
+Square maps of one tile (:func:`square_kernel`, the inner scans of MiM-ISTD): one program has a map and a
+block of channels, walks in all four directions and writes their sum.
+
+Long sequences (:func:`forward_kernel`, and :func:`backward_kernel` for all of them): one program takes one
+group (a direction, over maps), a block of channels and a segment of time, tile by tile; the state stays in
+registers. Where channels are too few to keep a GPU busy, a sequence is cut into segments that run side by
+side: :func:`summary_kernel` takes each from a state of 0 to its end, and the main kernels begin with what the
+segments before (behind, in backward) hand on.
 
 :func:`sum_kernel` adds up what programs leave in slabs, in a fixed order: no kernel uses atomics, so two runs
 agree to the bit.
@@ -21,8 +24,29 @@ those of :func:`madnet.ops.selective_scan`; x, b, r are the values of u, B, C at
 ``rate`` A·log2 e, N the number of states, padded to a power of two.
 """
 
+import re
+from inspect import signature
+
 import triton
 import triton.language as tl
+
+_COUNTS = (
+    'groups', 'channels', 'length', 'height', 'width', 'segments', 'segment_chunks', 'tasks', 'workers',
+)  # fmt: skip
+
+
+def _kernel(function):
+    """A kernel that is compiled once, for all counts, strides but those along lanes, and slices of B and C.
+
+    Left to itself, triton compiles anew, for seconds, for each number that is 1 or a multiple of 16.
+    """
+    names = list(signature(function).parameters)
+    return triton.jit(
+        function,
+        do_not_specialize=[n for n in names if n in _COUNTS or re.fullmatch(r'\w+_[bgts]|slabs\d', n)],
+        do_not_specialize_on_alignment=[n for n in names if n in ('B', 'C', 'M')],
+    )
+
 
 LOG2E = tl.constexpr(1.4426950408889634)
 LOG2E_REST = tl.constexpr(1.925963033500664e-08)  # log2(e) − float32(log2(e))
@@ -41,13 +65,6 @@ def _advance_keeping(decay1, kept1, last1, decay2, kept2, last2):
     The sum minus the addend would lose the digits of a small ``kept``.
     """
     return decay1 * decay2, (kept1 + last1) * decay2 + kept2, last2
-
-
-@triton.jit
-def _retreat(decay1, total1, drive1, decay2, total2, drive2):
-    """Two stretches of μ → λ = total·μ + drive as one, the later first; between them μ = decay·λ."""
-    through = total2 * decay1
-    return decay2, through * total1, through * drive1 + drive2
 
 
 @triton.jit
@@ -122,92 +139,70 @@ def _per_channel(source, row, is_c, THERE: tl.constexpr):
 
 @triton.jit
 def _one_step(tile, step, which):
-    """The slice [state, channel] of a tile."""
-    return tl.sum(tl.where((step == which)[:, None, None], tile, 0.0), 0)
+    """The slice [state, channel] of a tile.
 
-
-@triton.jit
-def _of_states(pointers, is_n, PADDED: tl.constexpr):
-    """One value for each state, 0 for those that only fill up a power of two."""
-    if PADDED:
-        value = tl.load(pointers, mask=is_n, other=0.0)
-    else:
-        value = tl.load(pointers)
-    return value.to(tl.float32)
-
-
-@triton.jit
-def loop_kernel(
-    u, delta, A, B, C, D, bias, out, y,
-    rows, groups, channels, length, height, width,
-    u_b, u_g, u_c, u_t, d_b, d_g, d_c, d_t, B_b, B_g, B_n, B_t, C_b, C_g, C_n, C_t, o_b, o_g, o_c, o_t,
-    N: tl.constexpr, N_PADDED: tl.constexpr, LANES: tl.constexpr,
-    MAPS: tl.constexpr, WIDE: tl.constexpr, SOFTPLUS: tl.constexpr,
-    HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr,
-):  # fmt: skip
-    """y of short sequences: a lane has one channel of one sequence, its states, and a loop over the steps.
-
-    Over maps a program has the four directions of its channels. Each leaves its own y in ``out``, and the
-    program then writes their sum to ``y`` (batch, H·W, d); over sequences ``out`` is the result.
+    All but one of the summands are 0; among integers the compiler knows that they change nothing.
     """
-    ROWS: tl.constexpr = LANES // 4 if MAPS else LANES
-    lane = tl.arange(0, LANES)
-    row = tl.program_id(0) * ROWS + lane % ROWS
-    live = row < rows
-    row = tl.minimum(row, rows - 1)  # idle lanes read what is there, and store nothing
-    c = row % channels
-    if MAPS:
-        group, item = lane // ROWS, (row // channels).to(tl.int64)
-    else:
-        group, item = row // channels % groups, (row // channels // groups).to(tl.int64)
-    # From the last state to the first: what seems to lie apart is loaded by each lane for itself; neighbours
-    # would be loaded as vectors by few lanes and handed out through shared memory, in every step.
-    n = (N_PADDED - 1 - tl.arange(0, N_PADDED))[:, None]
-    is_n = n < N
-    PADDED: tl.constexpr = N < N_PADDED
-    of_channel = group * channels + c
-    rate = _of_states(A + of_channel[None, :] * N + n, is_n, PADDED) * LOG2E
-    shift = _per_channel(bias, of_channel, live, HAS_BIAS)
-    direct = _per_channel(D, of_channel, live, HAS_D)
-    if WIDE:
-        group, c, n = group.to(tl.int64), c.to(tl.int64), n.to(tl.int64)
-    u_at = u + (item * u_b + group * u_g + c * u_c)
-    d_at = delta + (item * d_b + group * d_g + c * d_c)
-    B_at = B + ((item * B_b + group * B_g)[None, :] + n * B_n)
-    C_at = C + ((item * C_b + group * C_g)[None, :] + n * C_n)
-    o_at = out + (item * o_b + group.to(tl.int64) * o_g + c * o_c)
-    h = tl.zeros((N_PADDED, LANES), tl.float32)
-    s = lane * 0  # the step in the order of rows or columns: over maps, where it lies
-    for _t in range(0, length):
-        at = s
-        if MAPS:
-            at = tl.where(group >= 2, length - 1 - s, s)
-        if WIDE:
-            at = at.to(tl.int64)
-        x = tl.load(u_at + at * u_t).to(tl.float32)
-        dt, _slope = _softplus_of(tl.load(d_at + at * d_t).to(tl.float32) + shift, SOFTPLUS)
-        b = _of_states(B_at + (at * B_t)[None, :], is_n, PADDED)
-        r = _of_states(C_at + (at * C_t)[None, :], is_n, PADDED)
-        h = tl.exp2(dt[None, :] * rate) * h + (dt * x)[None, :] * b
-        tl.store(o_at + at * o_t, tl.sum(h * r, 0) + direct * x, mask=live)
-        s += 1
-        if MAPS:
-            s += tl.where(group % 2 == 1, width - 1, 0)
-            s -= tl.where(s >= length, length - 1, 0)  # from a column's end to the head of the next
-    if MAPS:
-        tl.debug_barrier()  # what other lanes have stored is there from here on
-        row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-        at_row = (row // channels).to(tl.int64) * o_b + row % channels
-        for first in range(0, length, 4):
-            p = (first + tl.arange(0, 4))[:, None]
-            there = (p < length) & (row < rows)[None, :]
-            offset = at_row[None, :] + p * channels
-            total = tl.zeros(offset.shape, tl.float32)
-            from_direction = out + offset
-            for _k in tl.static_range(4):
-                total += tl.load(from_direction, mask=there, other=0.0)
-                from_direction += o_g
-            tl.store(y + offset, total, mask=there)
+    bits = tile.to(tl.int32, bitcast=True)
+    return tl.sum(tl.where((step == which)[:, None, None], bits, 0), 0).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def _walk_back(decay, drive, step, T: tl.constexpr, SHIFT: tl.constexpr):
+    """h_t = decay_{t+SHIFT} h_{t+1} + drive_t from the last step, where it is drive_t, to the first."""
+    h = _one_step(drive, step, T - 1)
+    tile = tl.where((step == T - 1)[:, None, None], h[None, :, :], 0.0)
+    for t in tl.static_range(T - 2, -1, -1):
+        h = _one_step(drive, step, t) + _one_step(decay, step, t + SHIFT) * h
+        tile = tl.where((step == t)[:, None, None], h[None, :, :], tile)
+    return tile
+
+
+@_kernel
+def square_kernel(
+    u, delta, A, B, C, D, bias, y,
+    channels, u_b, u_c, u_t, d_b, d_g, d_c, d_t, B_b, B_g, B_n, B_t, C_b, C_g, C_n, C_t, y_b, y_t,
+    N: tl.constexpr, N_PADDED: tl.constexpr, BLOCK: tl.constexpr, SIDE: tl.constexpr,
+    WIDE: tl.constexpr, SOFTPLUS: tl.constexpr, HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr,
+):  # fmt: skip
+    """y of maps of SIDE × SIDE pixels, which are one tile: the sum of the four directions, in one program.
+
+    Tiles lie in the order of rows or of columns; the directions that come from the end walk them backwards.
+    """
+    T: tl.constexpr = SIDE * SIDE
+    item = tl.program_id(0).to(tl.int64)
+    c, n, is_c, is_n = _axes(tl.program_id(1), channels, N, N_PADDED, BLOCK, WIDE)
+    step = tl.arange(0, T)
+    is_nc, is_tc, is_tn = is_n[:, None] & is_c[None, :], is_c[None, :], is_n[None, :]
+    by_rows = tl.zeros((T, BLOCK), tl.float32)
+    by_columns = tl.zeros((T, BLOCK), tl.float32)
+    for k in tl.static_range(4):
+        at = _place(step, k % 2, SIDE, SIDE, True, WIDE)[:, None]
+        row = k * channels + c
+        rate = tl.load(A + row[None, :] * N + n[:, None], mask=is_nc, other=0.0) * LOG2E
+        shift = _per_channel(bias, row, is_c, HAS_BIAS)
+        direct = _per_channel(D, row, is_c, HAS_D)
+        x = tl.load(u + item * u_b + (at * u_t + c[None, :] * u_c), mask=is_tc, other=0.0).to(tl.float32)
+        B_at = B + (item * B_b + k * B_g) + (at * B_t + n[None, :] * B_n)
+        C_at = C + (item * C_b + k * C_g) + (at * C_t + n[None, :] * C_n)
+        b = tl.load(B_at, mask=is_tn, other=0.0).to(tl.float32)
+        r = tl.load(C_at, mask=is_tn, other=0.0).to(tl.float32)
+        d_row = delta + (item * d_b + k * d_g)
+        dt, _slope = _steps(d_row, at * d_t + c[None, :] * d_c, shift, is_tc, SOFTPLUS)
+        decay = tl.exp2(dt[:, None, :] * rate[None, :, :])
+        drive = (dt * x)[:, None, :] * b[:, :, None]
+        if k < 2:
+            _total, h = tl.associative_scan((decay, drive), 0, _advance)
+        else:
+            h = _walk_back(decay, drive, step, T, 0)
+        out = tl.sum(h * r[:, :, None], 1) + direct[None, :] * x
+        if k % 2 == 1:
+            by_columns += out
+        else:
+            by_rows += out
+    turned = tl.permute(tl.reshape(by_columns, (SIDE, SIDE, BLOCK)), (1, 0, 2))
+    y_at = y + item * y_b + (step[:, None] * y_t + c[None, :])
+    tl.store(y_at, by_rows + tl.reshape(turned, (T, BLOCK)), mask=is_tc)
 
 
 @triton.jit
@@ -229,14 +224,14 @@ def _handed_on(
     return h
 
 
-@triton.jit
+@_kernel
 def forward_kernel(
     u, delta, A, B, C, D, bias, y, states, ends, spans,
     groups, channels, length, height, width, segment_chunks,
     u_b, u_g, u_c, u_t, d_b, d_g, d_c, d_t, B_b, B_g, B_n, B_t, C_b, C_g, C_n, C_t, y_b, y_g, y_c, y_t,
     N: tl.constexpr, N_PADDED: tl.constexpr, BLOCK: tl.constexpr, T: tl.constexpr,
     MAPS: tl.constexpr, WIDE: tl.constexpr, SOFTPLUS: tl.constexpr,
-    HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, SAVE: tl.constexpr, SPLIT: tl.constexpr,
+    HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """y of a segment, and with SAVE the state before each of its tiles."""
     sequence = tl.program_id(0).to(tl.int64)
@@ -250,12 +245,9 @@ def forward_kernel(
     shift = _per_channel(bias, row, is_c, HAS_BIAS)
     direct = _per_channel(D, row, is_c, HAS_D)
     of_state = n[:, None] * channels + c[None, :]
-    h = tl.zeros((N_PADDED, BLOCK), tl.float32)
-    if SPLIT:
-        h = _handed_on(
-            ends, spans, rate, sequence, tl.num_programs(2), segment,
-            of_state, c, channels, is_nc, is_c, N, False,
-        )  # fmt: skip
+    h = _handed_on(
+        ends, spans, rate, sequence, tl.num_programs(2), segment, of_state, c, channels, is_nc, is_c, N, False
+    )
     u_row = u + (batch * u_b + group * u_g)
     d_row = delta + (batch * d_b + group * d_g)
     y_row = y + (batch * y_b + group.to(tl.int64) * y_g)
@@ -285,7 +277,7 @@ def forward_kernel(
         h = _one_step(tile, step, T - 1)
 
 
-@triton.jit
+@_kernel
 def summary_kernel(
     x, delta, A, M, bias, ends, spans,
     groups, channels, length, height, width, segment_chunks,
@@ -339,22 +331,95 @@ def summary_kernel(
 
 
 @triton.jit
-def _over_channels(first, second):
-    """The sums of two tiles [step, state, channel] over the channels, [step, state, which of the two].
-
-    Even lanes give their neighbours their part of the second and take the neighbours' part of the first, odd
-    lanes the other way round: one exchange serves both sums, and those that follow add up one tile only.
-    """
-    T: tl.constexpr = first.shape[0]
-    N: tl.constexpr = first.shape[1]
-    BLOCK: tl.constexpr = first.shape[2]
-    lane = tl.broadcast_to(tl.arange(0, BLOCK)[None, None, :], (T, N, BLOCK))
-    odd = lane % 2 == 1
-    mine = tl.where(odd, second, first) + tl.gather(tl.where(odd, first, second), lane ^ 1, 2)
-    return tl.sum(tl.reshape(mine, (T, N, BLOCK // 2, 2)), 2)
+def _half(tile, which: tl.constexpr):
+    """The first half of the steps of a tile, or the second, as :func:`_one_step` picks one."""
+    T: tl.constexpr = tile.shape[0]
+    halves = tl.reshape(tile.to(tl.int32, bitcast=True), (2, T // 2, tile.shape[1], tile.shape[2]))
+    chosen = (tl.arange(0, 2) == which)[:, None, None, None]
+    return tl.sum(tl.where(chosen, halves, 0), 0).to(tl.float32, bitcast=True)
 
 
 @triton.jit
+def _exchange(first, second, BIT: tl.constexpr):
+    """Add two tiles [step, state, channel] over pairs of channels whose numbers differ by BIT.
+
+    The channel without the bit gets the sum of the first, the one with it that of the second: one exchange
+    between lanes serves two sums.
+    """
+    c = tl.broadcast_to(tl.arange(0, first.shape[2])[None, None, :], first.shape)
+    high = (c & BIT) != 0
+    return tl.where(high, second, first) + tl.gather(tl.where(high, first, second), c ^ BIT, 2)
+
+
+@triton.jit
+def _store_over_channels(
+    to_first, to_second, first, second, begin, n, length, group, height, width, n_stride, t_stride,
+    N: tl.constexpr, MAPS: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Store the sums of two tiles [step, state, channel] over the channels.
+
+    First the channels share out the two sums, then the steps, by halves; what is left is added up.
+    """
+    T: tl.constexpr = first.shape[0]
+    PART: tl.constexpr = first.shape[1]
+    BLOCK: tl.constexpr = first.shape[2]
+    LEVELS: tl.constexpr = 2 if BLOCK >= 8 and T >= 4 else (1 if BLOCK >= 4 and T >= 2 else 0)
+    LANES: tl.constexpr = 2 << LEVELS  # channels that hold different sums
+    sums = _exchange(first, second, 1)
+    if LEVELS >= 1:
+        sums = _exchange(_half(sums, 0), _half(sums, 1), 2)
+    if LEVELS >= 2:
+        sums = _exchange(_half(sums, 0), _half(sums, 1), 4)
+    if LANES < BLOCK:
+        sums = tl.sum(tl.reshape(sums, (T >> LEVELS, PART, BLOCK // LANES, LANES)), 2)
+    lane = tl.arange(0, LANES)[None, None, :]
+    t = begin + tl.arange(0, T >> LEVELS)[:, None, None]
+    if LEVELS >= 1:
+        t += lane // 2 % 2 * (T // 2)
+    if LEVELS >= 2:
+        t += lane // 4 * (T // 4)
+    there = (t < length) & (n < N)[None, :, None]
+    at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE) * t_stride
+    to = tl.broadcast_to(at + n[None, :, None] * n_stride, sums.shape)
+    tl.store(to_first + to, sums, mask=there & (lane % 2 == 0))
+    tl.store(to_second + to, sums, mask=there & (lane % 2 == 1))
+
+
+@triton.jit
+def _states_back(
+    coefficient, arriving, sum_A, x, grad, dt, states, B, C, dB, dC, n, c, is_c, t, at, chunk,
+    channels, length, group, height, width, B_n, B_t, C_n, C_t, dB_n, dB_t,
+    N: tl.constexpr, T: tl.constexpr, MAPS: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """The states n of a tile: stores dB and dC; returns Σ λ b and Σ λ a h A over them, a·λ of the tile's
+    first step, and ``sum_A`` with what the tile adds."""
+    is_n = n < N
+    is_tn, is_nc = (t < length)[:, None] & is_n[None, :], is_n[:, None] & is_c[None, :]
+    step = tl.arange(0, T)
+    h = tl.zeros(coefficient.shape, tl.float32)
+    if chunk > 0:  # the first tile begins with 0
+        h = tl.load(states + (n[:, None] * channels + c[None, :]), mask=is_nc, other=0.0)
+    b = tl.load(B + (at * B_t + n[None, :] * B_n), mask=is_tn, other=0.0).to(tl.float32)
+    r = tl.load(C + (at * C_t + n[None, :] * C_n), mask=is_tn, other=0.0).to(tl.float32)
+    decay = tl.exp2(dt[:, None, :] * (coefficient * LOG2E)[None, :, :])
+    drive = (dt * x)[:, None, :] * b[:, :, None]
+    kept = tl.where((step == 0)[:, None, None], decay * h[None, :, :], 0.0)
+    _, kept, _ = tl.associative_scan((decay, kept, drive), 0, _advance_keeping)  # a_t h_{t−1}
+    adjoint = grad[:, None, :] * r[:, :, None]
+    adjoint += tl.where((step == T - 1)[:, None, None], arriving[None, :, :], 0.0)
+    adjoint = _walk_back(decay, adjoint, step, T, 1)  # λ_t = g_t C_t + a_{t+1} λ_{t+1}
+    _store_over_channels(
+        dB, dC, adjoint * (dt * x)[:, None, :], (kept + drive) * grad[:, None, :], chunk * T, n,
+        length, group, height, width, dB_n, dB_t, N, MAPS, WIDE,
+    )  # fmt: skip
+    arriving = _one_step(decay * adjoint, step, 0)
+    beta = tl.sum(adjoint * b[:, :, None], 1)
+    adjoint *= kept
+    pull = tl.sum(adjoint * coefficient[None, :, :], 1)
+    return beta, pull, arriving, sum_A + tl.sum(adjoint * dt[:, None, :], 0)
+
+
+@_kernel
 def backward_kernel(
     u, delta, A, B, C, D, bias, g, states, ends, spans, du, ddelta, dA, dB, dC, dD, dbias,
     tasks, workers, groups, channels, length, height, width, segments, segment_chunks,
@@ -362,21 +427,26 @@ def backward_kernel(
     du_b, du_g, du_c, du_t, dd_b, dd_g, dd_c, dd_t, dB_s, dB_b, dB_g, dB_n, dB_t,
     N: tl.constexpr, N_PADDED: tl.constexpr, BLOCK: tl.constexpr, T: tl.constexpr,
     MAPS: tl.constexpr, WIDE: tl.constexpr, SOFTPLUS: tl.constexpr,
-    HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, SPLIT: tl.constexpr,
+    HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr,
 ):  # fmt: skip
-    """Gradients; a worker goes through every ``workers``-th segment of the batch and keeps its own sums."""
+    """Gradients; a worker goes through every ``workers``-th segment of the batch and keeps its own sums.
+
+    A tile is too much for the registers of a warp: the states take turns, one half after the other.
+    """
+    TURNS: tl.constexpr = 2 if N_PADDED >= 8 else 1
+    PART: tl.constexpr = N_PADDED // TURNS
     worker, group = tl.program_id(0) // groups, tl.program_id(0) % groups
     block = tl.program_id(1).to(tl.int64)
-    c, n, is_c, is_n = _axes(tl.program_id(1), channels, N, N_PADDED, BLOCK, WIDE)
-    step = tl.arange(0, T)
-    is_nc = is_n[:, None] & is_c[None, :]
+    c, n, is_c, is_n = _axes(tl.program_id(1), channels, N, PART, BLOCK, WIDE)
+    m = n + PART  # the states of the second half
+    is_nc, is_mc = is_n[:, None] & is_c[None, :], (m < N)[:, None] & is_c[None, :]
     row = group * channels + c
-    coefficient = tl.load(A + row[None, :] * N + n[:, None], mask=is_nc, other=0.0)
-    rate = coefficient * LOG2E
+    A_n = tl.load(A + row[None, :] * N + n[:, None], mask=is_nc, other=0.0)
+    A_m = tl.load(A + row[None, :] * N + m[:, None], mask=is_mc, other=0.0)
     shift = _per_channel(bias, row, is_c, HAS_BIAS)
     direct = _per_channel(D, row, is_c, HAS_D)
-    of_state = n[:, None] * channels + c[None, :]
-    sum_A = tl.zeros((N_PADDED, BLOCK), tl.float32)
+    sum_n = tl.zeros((PART, BLOCK), tl.float32)
+    sum_m = tl.zeros((PART, BLOCK), tl.float32)
     sum_D = tl.zeros((BLOCK,), tl.float32)
     sum_bias = tl.zeros((BLOCK,), tl.float32)
     chunks = tl.cdiv(length, T)
@@ -384,56 +454,48 @@ def backward_kernel(
         task = worker + i * workers
         batch, segment = (task // segments).to(tl.int64), task % segments
         sequence = batch * groups + group
-        arriving = tl.zeros((N_PADDED, BLOCK), tl.float32)  # a·λ of the step after the chunk
-        if SPLIT:
-            arriving = _handed_on(
-                ends, spans, rate, sequence, segments, segments - 1 - segment,
-                of_state, c, channels, is_nc, is_c, N, True,
+        behind = segments - 1 - segment
+        # a·λ of the step after the tile
+        arriving_n = _handed_on(
+            ends, spans, A_n * LOG2E, sequence, segments, behind,
+            n[:, None] * channels + c[None, :], c, channels, is_nc, is_c, N, True,
+        )  # fmt: skip
+        arriving_m = tl.zeros((PART, BLOCK), tl.float32)
+        if TURNS == 2:
+            arriving_m = _handed_on(
+                ends, spans, A_m * LOG2E, sequence, segments, behind,
+                m[:, None] * channels + c[None, :], c, channels, is_mc, is_c, N, True,
             )  # fmt: skip
         first = segment * segment_chunks
         count = tl.minimum(segment_chunks, chunks - first)
         for back in range(0, count):
             chunk = first + count - 1 - back
-            t = chunk * T + step
-            live = t < length
+            t = chunk * T + tl.arange(0, T)
             at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)[:, None]
-            is_tc, is_tn = live[:, None] & is_c[None, :], live[:, None] & is_n[None, :]
-            h = tl.zeros((N_PADDED, BLOCK), tl.float32)
-            if chunk > 0:
-                saved = states + (sequence * (chunks - 1) + chunk - 1) * N * channels
-                h = tl.load(saved + of_state, mask=is_nc, other=0.0)
+            is_tc = (t < length)[:, None] & is_c[None, :]
             u_at = u + (batch * u_b + group * u_g) + (at * u_t + c[None, :] * u_c)
             g_at = g + (batch * g_b + group * g_g) + (at * g_t + c[None, :] * g_c)
-            B_at = B + (batch * B_b + group * B_g) + (at * B_t + n[None, :] * B_n)
-            C_at = C + (batch * C_b + group * C_g) + (at * C_t + n[None, :] * C_n)
             x = tl.load(u_at, mask=is_tc, other=0.0).to(tl.float32)
             grad = tl.load(g_at, mask=is_tc, other=0.0).to(tl.float32)
-            b = tl.load(B_at, mask=is_tn, other=0.0).to(tl.float32)
-            r = tl.load(C_at, mask=is_tn, other=0.0).to(tl.float32)
             d_row = delta + (batch * d_b + group * d_g)
             dt, slope = _steps(d_row, at * d_t + c[None, :] * d_c, shift, is_tc, SOFTPLUS)
-
-            decay = tl.exp2(dt[:, None, :] * rate[None, :, :])
-            drive = (dt * x)[:, None, :] * b[:, :, None]
-            kept = tl.where((step == 0)[:, None, None], decay * h[None, :, :], 0.0)
-            _, kept, _ = tl.associative_scan((decay, kept, drive), 0, _advance_keeping)  # a_t h_{t−1}
-            adjoint = grad[:, None, :] * r[:, :, None]
-            adjoint += tl.where((step == T - 1)[:, None, None], arriving[None, :, :], 0.0)
-            one = tl.full(decay.shape, 1.0, tl.float32)
-            _, _, adjoint = tl.associative_scan((decay, one, adjoint), 0, _retreat, reverse=True)
-            arriving = _one_step(decay * adjoint, step, 0)
-
-            parts = _over_channels(adjoint * (dt * x)[:, None, :], (kept + drive) * grad[:, None, :])
-            which = tl.arange(0, 2)[None, None, :]
-            to = (block * dB_s + batch * dB_b + group * dB_g) + (at * dB_t + n[None, :] * dB_n)
-            to = tl.broadcast_to(to[:, :, None], parts.shape)
-            tl.store(dB + to, parts, mask=is_tn[:, :, None] & (which == 0))
-            tl.store(dC + to, parts, mask=is_tn[:, :, None] & (which == 1))
-            beta = tl.sum(adjoint * b[:, :, None], 1)
-            adjoint *= kept
-            slope *= tl.sum(adjoint * coefficient[None, :, :], 1) + x * beta
-            slope = tl.where(is_tc, slope, 0.0)
-            sum_A += tl.sum(adjoint * dt[:, None, :], 0)
+            saved = states + (sequence * (chunks - 1) + chunk - 1) * N * channels
+            B_row, C_row = B + (batch * B_b + group * B_g), C + (batch * C_b + group * C_g)
+            own = block * dB_s + batch * dB_b + group * dB_g
+            beta, pull, arriving_n, sum_n = _states_back(
+                A_n, arriving_n, sum_n, x, grad, dt, saved, B_row, C_row, dB + own, dC + own, n,
+                c, is_c, t, at, chunk, channels, length, group, height, width,
+                B_n, B_t, C_n, C_t, dB_n, dB_t, N, T, MAPS, WIDE,
+            )  # fmt: skip
+            if TURNS == 2:
+                beta_m, pull_m, arriving_m, sum_m = _states_back(
+                    A_m, arriving_m, sum_m, x, grad, dt, saved, B_row, C_row, dB + own, dC + own, m,
+                    c, is_c, t, at, chunk, channels, length, group, height, width,
+                    B_n, B_t, C_n, C_t, dB_n, dB_t, N, T, MAPS, WIDE,
+                )  # fmt: skip
+                beta += beta_m
+                pull += pull_m
+            slope = tl.where(is_tc, slope * (pull + x * beta), 0.0)
             sum_D += tl.sum(grad * x, 0)
             sum_bias += tl.sum(slope, 0)
             du_at = du + (batch * du_b + group.to(tl.int64) * du_g) + (at * du_t + c[None, :] * du_c)
@@ -441,7 +503,9 @@ def backward_kernel(
             tl.store(du_at, direct[None, :] * grad + dt * beta, mask=is_tc)
             tl.store(dd_at, slope, mask=is_tc)
     own = worker.to(tl.int64) * groups * channels + row
-    tl.store(dA + own[None, :] * N + n[:, None], sum_A, mask=is_nc)
+    tl.store(dA + own[None, :] * N + n[:, None], sum_n, mask=is_nc)
+    if TURNS == 2:
+        tl.store(dA + own[None, :] * N + m[:, None], sum_m, mask=is_mc)
     if HAS_D:
         tl.store(dD + own, sum_D, mask=is_c)
     if HAS_BIAS:
@@ -466,7 +530,7 @@ def _add_up(source, target, count, slabs, program, DEPTH: tl.constexpr, WIDTH: t
     return program - programs
 
 
-@triton.jit
+@_kernel
 def sum_kernel(
     from0, to0, from1, to1, from2, to2, from3, to3, from4, to4, from5, to5,
     count0, count1, count2, count3, count4, count5, slabs0, slabs1, slabs2, slabs3, slabs4, slabs5,
