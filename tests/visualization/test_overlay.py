@@ -10,7 +10,7 @@ from madnet.evaluation.matching import match_components
 from madnet.visualization import draw_overlay
 from madnet.visualization.findings import list_findings
 from madnet.visualization.insets import crop_window
-from madnet.visualization.marks import draw_findings, draw_text, text_width
+from madnet.visualization.marks import draw_findings, draw_mark, draw_text, text_width
 from madnet.visualization.overlay import CAPTION, GAP, HEADER, LINE, view_factor
 from madnet.visualization.palette import DETECTION, FALSE_ALARM, HIT, MISSED, TARGET
 from madnet.visualization.stretch import stretch
@@ -199,3 +199,13 @@ def test_no_loop_over_pixels():
     for side in (256, 1024):
         lines_run(side)  # sets up, and keeps the letters of every line of text
     assert 0 < lines_run(1024) <= 1.05 * lines_run(256)
+
+
+@pytest.mark.parametrize('mark', ['brackets', 'circle', 'diamond'])
+def test_a_mark_at_a_border_stays_whole(mark):
+    def pixels(centre):
+        canvas = np.zeros((90, 120, 3), np.uint8)
+        draw_mark(canvas, mark, centre, (6, 9), (0, 200, 0))
+        return np.count_nonzero(canvas)
+
+    assert pixels((1, 1)) == pixels((118, 89)) == pixels((60, 45)) > 20
