@@ -128,7 +128,9 @@ def _kept_whole(
     elif mark == 'diamond':
         rx = ry = rx + ry
     height, width = canvas.shape[:2]
-    x, y = min(max(centre[0], rx), max(width - 1 - rx, 0)), min(max(centre[1], ry), max(height - 1 - ry, 0))
+    # one pixel more, over which smooth lines fade
+    x = min(max(centre[0], rx + 1), max(width - 2 - rx, 0))
+    y = min(max(centre[1], ry + 1), max(height - 2 - ry, 0))
     return (x, y), (rx, ry)
 
 
