@@ -48,6 +48,7 @@ def add_common_options(parser: argparse.ArgumentParser, launcher: bool = True) -
     parser.add_argument('--dataset', metavar='NAME|FOLDER', help=DATASET_HELP)
     parser.add_argument(
         '--cfg-options',
+        dest='options',
         nargs='+',
         metavar='KEY=VALUE',
         help='override the config, such as train_cfg.max_epochs=10, selection=last or '

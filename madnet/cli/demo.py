@@ -64,7 +64,7 @@ def _serve(args: argparse.Namespace) -> None:
         models[Path(args.config).stem] = predictor_maker(
             args.config,
             checkpoint=args.checkpoint,
-            options=args.cfg_options,
+            options=args.options,
             device=args.device,
             dataset=args.dataset,
             trust_checkpoint=args.trust_checkpoint,

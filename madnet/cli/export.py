@@ -55,18 +55,4 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
     from madnet.engine.cli import run_tool
     from madnet.inference.export import export_file
 
-    return run_tool(
-        export_file,
-        args.model,
-        args.checkpoint,
-        out=args.out,
-        format=args.format,
-        half=args.half,
-        threshold=args.threshold,
-        licence=args.licence,
-        frames=args.frames,
-        force=args.force,
-        dataset=args.dataset,
-        options=args.cfg_options,
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    return run_tool(export_file, **vars(args))

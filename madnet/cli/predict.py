@@ -219,49 +219,25 @@ def _overlap(text: str) -> int | str:
 
 def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
     """Predict; returns the exit code."""
-    args = _parse(parser, arguments)
+    args = vars(_parse(parser, arguments))
 
     from madnet.engine.cli import run_tool
     from madnet.inference.clip_source import is_stream
     from madnet.inference.command import detectors_text, predict_files
 
-    if args.list:
+    if args.pop('list'):
         return run_tool(lambda: print(detectors_text()))
-    how = {
-        'checkpoint': args.checkpoint,
-        'out': args.out,
-        'threshold': args.threshold,
-        'tile': args.tile,
-        'overlap': args.overlap,
-        'value_range': args.value_range,
-        'device': args.device,
-        'views': args.views,
-        'scales': args.scales,
-        'merge': args.merge,
-        'fold': args.fold,
-        'amp': args.amp,
-        'batch': args.batch,
-        'threads': args.threads,
-        'options': args.cfg_options,
-        'trust_checkpoint': args.trust_checkpoint,
-        'dataset': args.dataset,
-        'min_area': args.min_area,
-        'min_scr': args.min_scr,
-        'min_rank': args.min_rank,
-        'fa_budget': args.fa_budget,
-        'calibrated': args.calibrated,
-    }
-    alarms = {'false_alarms': args.false_alarms, 'background': args.background}
-    if args.clip or args.track or args.out == '-' or any(map(is_stream, args.inputs)):
+    what, formats, jobs = (args.pop('config'), args.pop('inputs')), args.pop('format'), args.pop('jobs')
+    clip = {key: args.pop(key) for key in ('track', 'fps', 'raw')}
+    alarms = {key: args.pop(key) for key in ('false_alarms', 'background')}
+    if args.pop('clip') or clip['track'] or args['out'] == '-' or any(map(is_stream, what[1])):
         from madnet.inference.clip_command import predict_clips
 
-        if args.jobs != 1:
+        if jobs != 1:
             parser.error('--jobs: the frames of a clip are predicted one after the other')
-        if args.false_alarms is not None or args.background is not None:
+        if alarms != dict.fromkeys(alarms):
             parser.error('--false-alarms: is for images; --min-rank takes the rank that it prints')
-        clip = {'formats': args.format, 'track': args.track, 'fps': args.fps, 'raw': args.raw}
-        return run_tool(predict_clips, args.config, args.inputs, **clip, **how)
-    if args.fps is not None or args.raw is not None:
+        return run_tool(predict_clips, *what, formats=formats, **clip, **args)
+    if clip['fps'] is not None or clip['raw'] is not None:
         parser.error('--fps and --raw are for clips; --clip takes each input as one')
-    formats = args.format or 'png,csv,json'
-    return run_tool(predict_files, args.config, args.inputs, formats=formats, jobs=args.jobs, **alarms, **how)
+    return run_tool(predict_files, *what, formats=formats or 'png,csv,json', jobs=jobs, **alarms, **args)

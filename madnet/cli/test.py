@@ -39,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--protocol',
+        dest='protocols',
         metavar='NAME[,NAME...]|all',
         help='how to score: native, acm, abc, dnanet, basicirstd, several with commas, or all (default: what '
         "the config's test_evaluator says, native)",
@@ -91,36 +92,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
     """Test; returns the exit code."""
-    args = parser.parse_args(arguments)
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    args = vars(parser.parse_args(arguments))
+    os.environ.setdefault('LOCAL_RANK', str(args.pop('local_rank')))
     # NumPy's linear algebra, which classical detectors use: split over threads it rounds otherwise
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
     from madnet.engine.cli import run_tool
     from madnet.engine.test import run_test
 
-    options = args.cfg_options or []
-    if args.method:
-        options = [*options, f'model.method={args.method}']
-    return run_tool(
-        run_test,
-        args.config,
-        args.checkpoint,
-        protocols=args.protocol,
-        out=args.out,
-        show_dir=args.show_dir,
-        save_scores=args.save_scores,
-        save_negatives=args.save_negatives,
-        split=args.split,
-        launcher=args.launcher,
-        options=options,
-        trust_checkpoint=args.trust_checkpoint,
-        workers=args.workers,
-        amp=args.amp,
-        views=args.views,
-        scales=args.scales,
-        merge=args.merge,
-        dataset=args.dataset,
-        threshold=args.threshold,
-        fa_budget=args.fa_budget,
-    )
+    if method := args.pop('method'):
+        args['options'] = [*(args['options'] or []), f'model.method={method}']
+    return run_tool(run_test, **args)

@@ -80,24 +80,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
     """Train; returns the exit code."""
-    args = parser.parse_args(arguments)
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    args = vars(parser.parse_args(arguments))
+    os.environ.setdefault('LOCAL_RANK', str(args.pop('local_rank')))
 
     from madnet.engine.cli import run_tool
     from madnet.engine.train import train, training_config
 
-    said = {
-        'work_dir': args.work_dir,
-        'resume': args.resume,
-        'load_from': args.load_from,
-        'amp': args.amp,
-        'seed': args.seed,
-        'launcher': args.launcher,
-        'options': args.cfg_options,
-        'dataset': args.dataset,
-        'skip_nonfinite': args.skip_nonfinite,
-        'minutes': args.minutes,
-    }
-    if args.print_config:
-        return run_tool(lambda: print(training_config(args.config, **said).pretty_text, end=''))
-    return run_tool(train, args.config, **said, trust_checkpoint=args.trust_checkpoint, began=BEGAN)
+    trust = args.pop('trust_checkpoint')
+    if args.pop('print_config'):
+        return run_tool(lambda: print(training_config(**args).pretty_text, end=''))
+    return run_tool(train, **args, trust_checkpoint=trust, began=BEGAN)
