@@ -3,6 +3,7 @@
 from madnet import _quiet_import  # noqa: F401  # isort: skip
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
@@ -278,7 +279,8 @@ class SIRSTDataset(TargetDataset):
             [(p.image, p.mask) for part in self.folder.pairs.values() for p in part.values()],
         )
         if self.cache and not self._decoded:
-            self._decoded = [self.read_sample(i) for i in range(len(self))]
+            with ThreadPoolExecutor() as pool:
+                self._decoded = list(pool.map(self.read_sample, range(len(self))))
 
     def read_sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if self._decoded:
