@@ -23,7 +23,7 @@ The last two are safetensors files, which hold tensors and their config and can 
 
 The file is compared with the network on frames of three sizes before it is written: the largest difference of
 a score and whether the targets have the same pixels are printed; where scores differ by more than 0.0001
-(half precision: 0.02) nothing is written.
+(half precision: 0.05) nothing is written.
 Exit code 0: written; 2: wrong input, or a network that cannot be exported.
 """
 

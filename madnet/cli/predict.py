@@ -142,8 +142,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='in half precision (float16 on a GPU, bfloat16 on a CPU); what that changes in the first '
-        'images is told',
+        help='in half precision (bfloat16, or float16 on a GPU that lacks it); what that changes in the '
+        'first images is told',
     )
     parser.add_argument(
         '--batch',

@@ -76,7 +76,8 @@ class Predictor(BasePredictor):
             where the validation images of ``madnet calibrate`` kept to it. Implies ``calibrated``.
         batch: Images that are read before they are computed together, where the network does that: on a GPU.
             None: eight there, else one.
-        amp: Whether a network computes in mixed precision: float16 on a GPU, bfloat16 on a CPU.
+        amp: Whether a network computes in mixed precision: bfloat16, whose range is that of float32; float16
+            on GPUs that lack it.
         dataset: The data set, or its folder, that a config file's network was trained on: whose mean,
             deviation and base size; None for the config's.
 
@@ -190,10 +191,15 @@ class Predictor(BasePredictor):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return digest.digest()
 
+    def _mixed_precision(self) -> torch.autocast:
+        kind = next(self.model.parameters()).device.type
+        lacks = kind == 'cuda' and not torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.autocast(kind, torch.float16 if lacks else torch.bfloat16)
+
     @torch.no_grad()
     def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[np.ndarray]:
         samples = [self.detector.pipeline.prepare(*one) for one in zip(pixels, shown, strict=True)]
-        with torch.autocast(next(self.model.parameters()).device.type) if self.amp else nullcontext():
+        with self._mixed_precision() if self.amp else nullcontext():
             results = self.model.test_step({key: [s[key] for s in samples] for key in samples[0]})
         return [score_map(result, name) for result, name in zip(results, shown, strict=True)]
 

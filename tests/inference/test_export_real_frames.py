@@ -64,6 +64,24 @@ def expected(predictor, frames):
 
 
 @pytest.fixture(scope='module')
+def rounding(predictor, frames, expected):
+    """By how much the scores of the network itself, in single precision, are off those in double precision:
+    no other order of sums can be asked to be nearer to them."""
+    model = copy.deepcopy(predictor.model).double()
+    mean, std = (
+        t.double().view(1, -1, 1, 1) for t in (model.data_preprocessor.mean, model.data_preprocessor.std)
+    )
+    off = 0.0
+    with torch.no_grad():
+        for frame, prediction in zip(frames, expected, strict=True):
+            pixels = torch.from_numpy(frame)[None, None].double()
+            exact = model.encode_decode((pixels - mean) / std, [{}]).sigmoid()[0, 0].numpy()
+            off = max(off, float(np.abs(prediction.score_map - exact).max()))
+    print(f'{predictor.name}: single precision is off by {off:.1e}')
+    return off
+
+
+@pytest.fixture(scope='module')
 def file(predictor, tmp_path_factory):
     path = tmp_path_factory.mktemp('exported') / 'network.onnx'
     export.export_network(predictor, path)
@@ -92,17 +110,20 @@ def test_there_is_something_to_compare(expected):
 
 
 @pytest.mark.parametrize('threads', [1, 2])
-def test_onnx_runtime(predictor, frames, expected, file, threads):
+def test_onnx_runtime(predictor, frames, expected, file, rounding, threads):
     exported = OnnxPredictor(file, threads=threads)
     some = slice(None) if threads == 1 else slice(0, len(SIZES))
     found = [exported(frame) for frame in frames[some]]
-    print(f'{predictor.name}, {threads} thread(s): {compared(found, expected[some], 1e-4)}')
+    print(
+        f'{predictor.name}, {threads} thread(s): {compared(found, expected[some], max(1e-4, 2 * rounding))}'
+    )
 
 
-def test_folded(predictor, frames, expected):
+def test_folded(predictor, frames, expected, rounding):
     folded = Predictor(copy.deepcopy(predictor.detector))
     fold(folded.model)
-    print(f'{predictor.name}, folded: {compared([folded(f) for f in frames], expected, 1e-5)}')
+    limit = max(1e-5, 2 * rounding)
+    print(f'{predictor.name}, folded: {compared([folded(f) for f in frames], expected, limit)}')
 
 
 def test_openvino(predictor, frames, expected, file):
