@@ -16,6 +16,6 @@ model = dict(
         loss_weights=[1.0, 0.5, 0.25, 0.1, 0.1, 1.0],
     ),
 )
-train_cfg = dict(max_epochs=13)
+train_cfg = dict(max_epochs=12, val_interval=4)
 # 40 scenes cannot tell the noise of the flat rate from progress: an epoch of the decay is chosen
 default_hooks = dict(checkpoint=dict(best_from=0.8))

@@ -1,5 +1,6 @@
 # Synthetic scenes, new ones in every epoch: nothing to download. Four of five crops are placed around a
 # target since crops are small here: where most are empty the prediction falls to all black and stays there.
+# Scenes to train on are little larger than the crops, so that a crop shows most of a scene's targets.
 train_pipeline = [
     dict(type='RandomTargetCrop', size=128, target_prob=0.8),
     dict(type='RandomFlip', prob=[0.25, 0.25], direction=['horizontal', 'vertical']),
@@ -15,7 +16,7 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='ResumableSampler', shuffle=True),
     dataset=dict(
-        type='SyntheticSIRSTDataset', split='train', length=800, fresh=True, pipeline=train_pipeline
+        type='SyntheticSIRSTDataset', split='train', length=800, size=160, fresh=True, pipeline=train_pipeline
     ),
 )
 val_dataloader = dict(
