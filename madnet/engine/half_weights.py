@@ -72,3 +72,10 @@ def _in_type(types: Sequence[torch.dtype], tensors: Sequence[Tensor]) -> list[Te
 def type_of_autocast(device: torch.device) -> torch.dtype | None:
     """The type that products have on a device now; None where autocast is off."""
     return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+
+
+def half_type(kind: str) -> torch.dtype:
+    """What half precision is on a kind of device: bfloat16, whose range is that of float32; float16 on a GPU
+    that lacks it."""
+    lacks = kind == 'cuda' and not torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.float16 if lacks else torch.bfloat16

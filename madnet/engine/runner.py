@@ -27,6 +27,7 @@ from madnet.engine.checkpoint import (
 )
 from madnet.engine.checkpoint_file import read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
+from madnet.engine.half_weights import half_type
 from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes
 from madnet.engine.speed import batch_for_gpu, make_fast, tuning_for
 from madnet.engine.watch import Watch
@@ -211,6 +212,8 @@ class MadnetRunner(Runner):
         """As mmengine's; hooks may have methods ``test_begins(runner)`` and ``run_ended(runner)``, the second
         called whatever ends the test."""
         self.call_hook('test_begins')
+        if torch.cuda.is_available():  # what test_cfg.fp16 is there; mmengine's is float16
+            torch.set_autocast_dtype('cuda', half_type('cuda'))
         try:
             with tuning_for(self.test_dataloader.dataset):
                 return super().test()

@@ -119,8 +119,8 @@ def run_test(
             one with the best IoU on that part of the data.
         fa_budget: False-alarm pixels over all pixels, such as 1e-5: the least rank of detections that keeps
             to it is chosen on the validation part, and Pd and Fa at it are told beside the numbers.
-        amp: In half precision (float16 on a GPU, bfloat16 on a CPU); then it is tested in full precision as
-            well, and the difference is told.
+        amp: In half precision (bfloat16; float16 on a GPU that lacks it); then it is tested in full precision
+            as well, and the difference is told.
         save_negatives: Whether to keep the places of false detections, in ``<out>/negatives.json``, for
             trainings that place crops around them; of the test part they are refused.
 

@@ -20,6 +20,7 @@ from madnet.engine.checkpoint_file import is_registered
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
 from madnet.engine.folder_lock import own_folder
+from madnet.engine.half_weights import half_type
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
@@ -201,7 +202,7 @@ def set_amp(cfg: Config, amp: str) -> None:
     """Let a config train in mixed precision; ``amp`` is that of :func:`training_config`."""
     gpu = torch.cuda.is_available()
     if amp == 'auto':  # without a scaler of gradients where the card can: a fifth faster on an H200
-        amp = 'fp16' if gpu and not torch.cuda.is_bf16_supported(including_emulation=False) else 'bf16'
+        amp = 'bf16' if half_type('cuda' if gpu else 'cpu') == torch.bfloat16 else 'fp16'
     if gpu:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.dtype = {'fp16': 'float16', 'bf16': 'bfloat16'}[amp]

@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmseg.structures import SegDataSample
 
+from madnet.engine.half_weights import half_type
 from madnet.engine.irstd_metric import target_probability
 from madnet.errors import UserError
 from madnet.evaluation.arrays import as_scores
@@ -193,8 +194,7 @@ class Predictor(BasePredictor):
 
     def _mixed_precision(self) -> torch.autocast:
         kind = next(self.model.parameters()).device.type
-        lacks = kind == 'cuda' and not torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.autocast(kind, torch.float16 if lacks else torch.bfloat16)
+        return torch.autocast(kind, half_type(kind))
 
     @torch.no_grad()
     def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[np.ndarray]:
