@@ -14,6 +14,7 @@ from torch import nn
 from madnet.config_files import find_config_file
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.datasets.sirst_dataset import TargetDataset
+from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint, read_registered, taking
 from madnet.engine.cli import parse_options
@@ -60,7 +61,7 @@ def ship_weights(
         half: Store weights in half precision; statistics of normalisation, which are few and may exceed its
             range, stay as they are. Images of ``check_split`` are scored with both; the entry
             records both numbers.
-        check_split: Part of the config's data set to score; never one that will be reported.
+        check_split: Part of each of the config's data sets to score; never one that will be reported.
         folder: Where the registry lies; None for the package's own.
         options: ``KEY=VALUE`` pairs that override the config.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
@@ -216,30 +217,37 @@ def _halved(state: dict[str, torch.Tensor], checkpoint: str | Path) -> dict[str,
     return halved
 
 
-def _check_half(cfg: Config, model: nn.Module, halved: dict[str, torch.Tensor], split: str) -> dict[str, Any]:
+def _check_half(
+    cfg: Config, model: nn.Module, halved: dict[str, torch.Tensor], split: str
+) -> list[dict[str, Any]]:
     """Numbers of full precision, which the model has, and of half precision, which it has afterwards, on a
-    part of the config's data set."""
-    dataset_cfg = {**cfg.test_dataloader.dataset, 'pipeline': [], 'split': split}
-    dataset: TargetDataset = DATASETS.build(dataset_cfg)
-    samples = [dataset.read_sample(i) for i in range(len(dataset))]
-    masks = [mask for _, mask in samples]
+    part of each of the config's data sets."""
     pipeline = ImagePipeline.from_config(cfg)
     if cfg.get('channels_last'):
         model = model.to(memory_format=torch.channels_last)
-    results = {}
+    sets: list[TargetDataset] = [
+        DATASETS.build({**each, 'pipeline': [], 'split': split})
+        for each in inner_datasets(cfg.test_dataloader.dataset)
+    ]
+    checked: list[dict[str, Any]] = [{'dataset': each.describe()} for each in sets]
     for precision in ('full', 'half'):
         if precision == 'half':
             model.load_state_dict(halved)
-        numbers = evaluate([_score(model, pipeline(image)) for image, _ in samples], masks)
-        results[precision] = {key: float(numbers[key]) for key in ('IoU', 'nIoU')}
-    for key in ('IoU', 'nIoU'):
-        loss = results['full'][key] - results['half'][key]
-        if not loss <= MAX_LOSS:
-            raise UserError(
-                f'half precision costs {loss:.4f} of {key} on {dataset.dataset_name} ({split}), more than '
-                f'{MAX_LOSS:g}; ship full precision.'
+        for dataset, found in zip(sets, checked, strict=True):
+            samples = [dataset.read_sample(i) for i in range(len(dataset))]
+            numbers = evaluate(
+                [_score(model, pipeline(image)) for image, _ in samples], [m for _, m in samples]
             )
-    return {**results, 'dataset': dataset.describe()}
+            found[precision] = {key: float(numbers[key]) for key in ('IoU', 'nIoU')}
+    for dataset, found in zip(sets, checked, strict=True):
+        for key in ('IoU', 'nIoU'):
+            loss = found['full'][key] - found['half'][key]
+            if not loss <= MAX_LOSS:
+                raise UserError(
+                    f'half precision costs {loss:.4f} of {key} on {dataset.dataset_name} ({split}), more '
+                    f'than {MAX_LOSS:g}; ship full precision.'
+                )
+    return checked
 
 
 @torch.no_grad()

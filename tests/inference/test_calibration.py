@@ -94,7 +94,7 @@ def test_where_a_calibration_is_kept(tmp_path):
     assert calibration_file('my.py', tmp_path / 'best.pth') == tmp_path / 'best.calibration.json'
     assert calibration_file('madnet_nano', None) == FOLDER / 'madnet_nano.calibration.json'
     assert calibration_file('my.py', 'madnet_nano') == FOLDER / 'madnet_nano.calibration.json'
-    with pytest.raises(UserError, match=r'calibrate\.py measures it'):
+    with pytest.raises(UserError, match='madnet calibrate measures it'):
         find_calibration('my.py', tmp_path / 'best.pth')
 
 

@@ -73,7 +73,7 @@ def test_half_precision_is_checked(folder, detectors, monkeypatch):
     half = ship_weights('tiny_half', config, checkpoint, folder.parent / 'card.md', half=True)
     sizes = [(folder / r['weights']).stat().st_size for r in (full, half)]
     assert sizes[1] < 0.65 * sizes[0]
-    checked = half['source']['half_precision']
+    [checked] = half['source']['half_precision']
     assert set(checked) == {'full', 'half', 'dataset'}
     assert checked['dataset']['images'] == 3
     stored = safetensors.torch.load_file(folder / half['weights'])
