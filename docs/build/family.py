@@ -25,6 +25,7 @@ SHOWN = {
         'MAD-Net nano, joint and tuned over batches': 'MAD-Net nano',
         'MAD-Net nano, joint and tuned over batches, 8 views': 'MAD-Net nano, 8 views',
     },
+    'joint_gpu': {'MAD-Net nano, joint, on a GPU': 'MAD-Net nano, on a GPU'},
     'joint': {'MAD-Net tiny, joint': 'MAD-Net tiny', 'MiM-ISTD tiny, joint': 'MiM-ISTD tiny'},
     'small_comparison': {
         'MAD-Net nano': 'MAD-Net nano, 30 epochs',
