@@ -66,6 +66,17 @@ def small_tiles(monkeypatch):
         monkeypatch.setattr(triton_backend, 'CHANNELS', 2)
 
 
+@pytest.fixture
+def cut(monkeypatch):
+    """Cuts sequences into segments of so many tiles."""
+
+    def cut(tiles):
+        found = lambda launch, _: (-(-launch.tiles // tiles), tiles)  # noqa: E731
+        monkeypatch.setattr(triton_backend._Launch, '_segments', found)
+
+    return cut
+
+
 class TestKernels:
     # without a GPU they run in the interpreter: in a process of their own, below
     __test__ = interpreted or torch.cuda.is_available()
@@ -119,21 +130,26 @@ class TestKernels:
 
     @pytest.mark.usefixtures('small_tiles')
     @pytest.mark.parametrize('length', [5, 16, 19])
-    def test_segments_side_by_side(self, monkeypatch, length):
+    def test_segments_side_by_side(self, cut, length):
         """As for one long sequence: here of two tiles each, several of them."""
-        monkeypatch.setattr(triton_backend, 'SEGMENT', 2)
+        cut(2)
         compare(selective_scan, sequences(1, 1, 2, 2, length, dtype=torch.float32))
 
     @pytest.mark.usefixtures('small_tiles')
-    def test_segments_of_maps(self, monkeypatch):
-        monkeypatch.setattr(triton_backend, 'SEGMENT', 1)
+    def test_more_segments_than_are_read_at_once(self, cut):
+        cut(1)
+        compare(selective_scan, sequences(1, 1, 2, 2, 70, dtype=torch.float32))
+
+    @pytest.mark.usefixtures('small_tiles')
+    def test_segments_of_maps(self, cut):
+        cut(1)
         compare(selective_scan_2d, maps(1, 3, 2, 2, 2, dtype=torch.float32))
 
     @pytest.mark.usefixtures('small_tiles')
     @pytest.mark.parametrize('segment', [1, 99])
     @pytest.mark.parametrize('shift', [-20.0, -8.0, 30.0, 300.0])
-    def test_extreme_steps(self, monkeypatch, segment, shift):
-        monkeypatch.setattr(triton_backend, 'SEGMENT', segment)
+    def test_extreme_steps(self, cut, segment, shift):
+        cut(segment)
         tensors = sequences(1, 1, 2, 4, 10, dtype=torch.float32)
         tensors[1] = 3 * tensors[1] + shift
         compare(selective_scan, tensors)
@@ -142,14 +158,15 @@ class TestKernels:
     @pytest.mark.parametrize('programs', [1, 2, 6])
     def test_workers_take_several_sequences(self, monkeypatch, programs):
         """Too few programs for a segment each, or for a sequence each."""
-        monkeypatch.setattr(triton_backend, 'PROGRAMS', programs)
+        monkeypatch.setattr(triton_backend, 'RESIDENT', programs)
+        monkeypatch.setattr(triton_backend, '_multiprocessors', lambda device: 1)
         compare(selective_scan, sequences(3, 1, 2, 2, 9, dtype=torch.float32))
 
     @pytest.mark.usefixtures('small_tiles')
-    def test_offsets_of_64_bits(self, monkeypatch):
+    def test_offsets_of_64_bits(self, monkeypatch, cut):
         monkeypatch.setattr(triton_backend, 'LARGE', 0)
         monkeypatch.setattr(triton_backend, '_reach', lambda x: 2**31)
-        monkeypatch.setattr(triton_backend, 'SEGMENT', 1)
+        cut(1)
         compare(selective_scan, sequences(1, 2, 2, 2, 6, dtype=torch.float32))
 
     @pytest.mark.usefixtures('small_tiles')
@@ -219,8 +236,8 @@ class TestKernels:
         assert y[0, ::2].isfinite().all()
 
     @pytest.mark.usefixtures('small_tiles')
-    def test_two_runs_agree_to_the_bit(self, monkeypatch):
-        monkeypatch.setattr(triton_backend, 'SEGMENT', 1)
+    def test_two_runs_agree_to_the_bit(self, cut):
+        cut(1)
         tensors = [t.to(device) for t in sequences(1, 1, 3, 2, 6, dtype=torch.float32)]
         scan = lambda *x: selective_scan(*x, delta_softplus=True, backend='triton')  # noqa: E731
         runs = [value_and_gradients(scan, tensors, torch.ones_like(tensors[0])) for _ in range(2)]
@@ -425,6 +442,29 @@ def test_nothing_but_launches_and_memory(monkeypatch, shape):
         y, states = backend.forward_2d(inputs, True)
         backend.backward_2d(y, inputs, states)
     assert set(called) == {'aten.empty.memory_format'}
+
+
+@pytest.mark.parametrize(
+    ('batch', 'side', 'channels', 'forward', 'backward'),
+    [
+        (1, 32, 64, (32, 2), (32, 2)),  # the outer scans of MiM-ISTD at 256²
+        (1, 16, 128, (16, 1), (16, 1)),
+        (1, 8, 256, (1, 4), (4, 1)),
+        (1, 4, 512, (1, 1), (1, 1)),
+        (16, 32, 64, (1, 64), (2, 32)),
+        (16, 16, 128, (1, 16), (1, 16)),
+        (1, 128, 64, (32, 32), (32, 32)),  # at 1024²
+    ],
+)
+def test_segments_fill_a_card_once(batch, side, channels, forward, backward):
+    """Segments and their tiles; on 132 multiprocessors, which is what there is without a card."""
+    x = torch.empty(batch, side, side, channels, device='meta')
+    delta, B = x.new_empty(batch, side, side, 4, channels), x.new_empty(batch, side, side, 4, 16)
+    launch = triton_backend._Launch(
+        ScanInputs(x, delta, x.new_empty(4 * channels, 16), B, B, None, None, True), maps=True
+    )
+    assert launch._segments(triton_backend.FORWARD) == forward
+    assert launch._segments(triton_backend.BACKWARD) == backward
 
 
 @pytest.mark.skipif(interpreted, reason='in the interpreter already')

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,9 +14,23 @@ INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 
 STEPS = 16  # to a tile; also the distance of the states that are kept
 CHANNELS = 8  # to a program
-SEGMENT = 2  # tiles that a segment has at least
-PROGRAMS = 1024  # so many keep a GPU busy: sequences are cut into segments until there are as many
+RESIDENT = 8  # programs that a multiprocessor has registers for at a time
 LARGE = 2**31  # bytes of a tensor that 32 bits may be too few for
+
+
+class Cut(NamedTuple):
+    """When sequences are cut into segments, as many as run at a time; measured on an H200.
+
+    Attributes:
+        tiles: What a sequence has at least.
+        programs: What a multiprocessor has at most if none is cut.
+    """
+
+    tiles: int
+    programs: int
+
+
+FORWARD, BACKWARD = Cut(tiles=5, programs=2), Cut(tiles=2, programs=4)
 
 
 class TritonBackend(Backend):
@@ -26,8 +41,8 @@ class TritonBackend(Backend):
     have to be added up, and one more in each pass where batch, groups and channels leave the GPU idle: they
     are then cut into segments that run side by side, at the price of a second round of exponentials.
 
-    How work is divided depends on the shapes alone, nothing is tried out on the card, and sums are taken in
-    a fixed order: two runs agree to the bit.
+    How work is divided depends on the shapes and the number of multiprocessors, nothing is tried out, and
+    sums are taken in a fixed order: two runs agree to the bit.
 
     With ``TRITON_INTERPRET=1`` set before the first import it also takes tensors on the CPU: slowly, for
     tests.
@@ -121,7 +136,7 @@ class _Launch:
 
         out = self._directions() if self.maps else y
         wide = self._needs_wide_offsets(y)
-        segments, segment_tiles = self._segments()
+        segments, segment_tiles = self._segments(FORWARD)
         u, delta, B, C = self._four_strides()
         ends, spans = self._summaries(
             segments, segment_tiles, self.inputs.u, u, self.inputs.B, B, wide, False
@@ -150,9 +165,10 @@ class _Launch:
         direct = self.blocks == 1 and dB.dtype == dC.dtype == torch.float32
         dB_out, dC_out = (x if direct else self._floats(self.blocks, *x.shape) for x in (dB, dC))
 
-        segments, segment_tiles = self._segments()
+        segments, segment_tiles = self._segments(BACKWARD)
         tasks = self.shape.batch * segments
-        workers = max(min(tasks, PROGRAMS // (self.shape.groups * self.blocks)), 1)
+        programs = RESIDENT * _multiprocessors(self.device)
+        workers = max(min(tasks, programs // (self.shape.groups * self.blocks)), 1)
         parts = [
             None if x is None else self._floats(workers, *x.shape)
             for x in (inputs.A, inputs.D, inputs.delta_bias)
@@ -177,10 +193,12 @@ class _Launch:
         )
         return ScanGradients(*targets)
 
-    def _segments(self) -> tuple[int, int]:
+    def _segments(self, cut: Cut) -> tuple[int, int]:
         """How many segments a sequence is cut into, and the tiles of one."""
-        wanted = -(-PROGRAMS // max(self.sequences * self.blocks, 1))
-        tiles = max(-(-self.tiles // wanted), min(SEGMENT, self.tiles))
+        programs, card = self.sequences * self.blocks, _multiprocessors(self.device)
+        if self.tiles < cut.tiles or programs > cut.programs * card:
+            return 1, self.tiles
+        tiles = -(-self.tiles // max(RESIDENT * card // programs, 1))
         return -(-self.tiles // tiles), tiles
 
     def _summaries(
@@ -200,7 +218,7 @@ class _Launch:
         inputs, shape = self.inputs, self.shape
         if segments == 1:
             return inputs.A, inputs.A
-        ends = self._floats(self.sequences, segments, shape.states, shape.channels)
+        ends = self._floats(self.sequences, segments, shape.channels, shape.states)
         spans = self._floats(self.sequences, segments, shape.channels)
         bias = inputs.A if inputs.delta_bias is None else inputs.delta_bias
         summary_kernel[(self.sequences, self.blocks, segments)](
@@ -292,6 +310,12 @@ def _sum(wide: list[tuple[Tensor, Tensor]], deep: list[tuple[Tensor, Tensor]] = 
         *(x for p in pairs for x in p or stand_in), *counts, *slabs, WIDE=WIDTHS[0], DEEP=WIDTHS[1],
         num_warps=4, enable_fp_fusion=True,
     )  # fmt: skip
+
+
+def _multiprocessors(device: torch.device) -> int:
+    if device.type != 'cuda':  # in the interpreter
+        return 132
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def _reach(x: Tensor) -> int:

@@ -110,21 +110,37 @@ def _softplus(x):
 
 
 @triton.jit
-def _softplus_of(raw, SOFTPLUS: tl.constexpr):
-    """Δ and its slope."""
+def _steps(raw, shift, live, SOFTPLUS: tl.constexpr):
+    """Δ and its slope; 0 (the identity of the scan) where there is no step."""
+    raw += shift[None, :]
     if SOFTPLUS:
         step, slope = _softplus(raw)
     else:
         step, slope = raw, tl.full(raw.shape, 1.0, tl.float32)
-    return step, slope
+    return tl.where(live, step, 0.0), slope
 
 
 @triton.jit
-def _steps(delta, offsets, shift, live, SOFTPLUS: tl.constexpr):
-    """Δ and its slope; 0 (the identity of the scan) where there is no step."""
-    raw = tl.load(delta + offsets, mask=live, other=0.0).to(tl.float32) + shift[None, :]
-    step, slope = _softplus_of(raw, SOFTPLUS)
-    return tl.where(live, step, 0.0), slope
+def _tile(
+    source,
+    t,
+    i,
+    is_i,
+    length,
+    group,
+    height,
+    width,
+    i_stride,
+    t_stride,
+    MAPS: tl.constexpr,
+    WIDE: tl.constexpr,
+):
+    """The values of a source for steps t and channels or states i, (t, i); 0 where there is none."""
+    at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)
+    there = (t < length)[:, None] & is_i[None, :]
+    return tl.load(source + (at[:, None] * t_stride + i[None, :] * i_stride), mask=there, other=0.0).to(
+        tl.float32
+    )
 
 
 @triton.jit
@@ -173,22 +189,22 @@ def square_kernel(
     item = tl.program_id(0).to(tl.int64)
     c, n, is_c, is_n = _axes(tl.program_id(1), channels, N, N_PADDED, BLOCK, WIDE)
     step = tl.arange(0, T)
-    is_nc, is_tc, is_tn = is_n[:, None] & is_c[None, :], is_c[None, :], is_n[None, :]
+    is_nc = is_n[:, None] & is_c[None, :]
     by_rows = tl.zeros((T, BLOCK), tl.float32)
     by_columns = tl.zeros((T, BLOCK), tl.float32)
     for k in tl.static_range(4):
-        at = _place(step, k % 2, SIDE, SIDE, True, WIDE)[:, None]
+        turn = k % 2
+        u_row, d_row = u + item * u_b, delta + (item * d_b + k * d_g)
+        B_row, C_row = B + (item * B_b + k * B_g), C + (item * C_b + k * C_g)
+        x = _tile(u_row, step, c, is_c, T, turn, SIDE, SIDE, u_c, u_t, True, WIDE)
+        raw = _tile(d_row, step, c, is_c, T, turn, SIDE, SIDE, d_c, d_t, True, WIDE)
+        b = _tile(B_row, step, n, is_n, T, turn, SIDE, SIDE, B_n, B_t, True, WIDE)
+        r = _tile(C_row, step, n, is_n, T, turn, SIDE, SIDE, C_n, C_t, True, WIDE)
         row = k * channels + c
         rate = tl.load(A + row[None, :] * N + n[:, None], mask=is_nc, other=0.0) * LOG2E
         shift = _per_channel(bias, row, is_c, HAS_BIAS)
         direct = _per_channel(D, row, is_c, HAS_D)
-        x = tl.load(u + item * u_b + (at * u_t + c[None, :] * u_c), mask=is_tc, other=0.0).to(tl.float32)
-        B_at = B + (item * B_b + k * B_g) + (at * B_t + n[None, :] * B_n)
-        C_at = C + (item * C_b + k * C_g) + (at * C_t + n[None, :] * C_n)
-        b = tl.load(B_at, mask=is_tn, other=0.0).to(tl.float32)
-        r = tl.load(C_at, mask=is_tn, other=0.0).to(tl.float32)
-        d_row = delta + (item * d_b + k * d_g)
-        dt, _slope = _steps(d_row, at * d_t + c[None, :] * d_c, shift, is_tc, SOFTPLUS)
+        dt, _slope = _steps(raw, shift, is_c[None, :], SOFTPLUS)
         decay = tl.exp2(dt[:, None, :] * rate[None, :, :])
         drive = (dt * x)[:, None, :] * b[:, :, None]
         if k < 2:
@@ -202,24 +218,38 @@ def square_kernel(
             by_rows += out
     turned = tl.permute(tl.reshape(by_columns, (SIDE, SIDE, BLOCK)), (1, 0, 2))
     y_at = y + item * y_b + (step[:, None] * y_t + c[None, :])
-    tl.store(y_at, by_rows + tl.reshape(turned, (T, BLOCK)), mask=is_tc)
+    tl.store(y_at, by_rows + tl.reshape(turned, (T, BLOCK)), mask=is_c[None, :])
 
 
 @triton.jit
 def _handed_on(
-    ends, spans, rate, sequence, segments, count, of_state, c, channels, is_nc, is_c,
-    N: tl.constexpr, BACKWARD: tl.constexpr,
-):  # fmt: skip
-    """The state that the first ``count`` segments hand on, in backward the last: h → end + exp(A ΣΔ) h."""
-    # So many segments are read at once; in backward there are no registers for more.
-    TOGETHER: tl.constexpr = 2 if BACKWARD else 8
+    ends,
+    spans,
+    rate,
+    sequence,
+    segments,
+    count,
+    n,
+    c,
+    channels,
+    is_nc,
+    is_c,
+    N: tl.constexpr,
+    BACKWARD: tl.constexpr,
+):
+    """The state that the first ``count`` segments hand on, in backward the last: h → end + exp(A ΣΔ) h.
+
+    ``ends`` lie in the order of A: triton then lays both tiles out alike, and there is no turn through shared
+    memory in the loop, whose barrier no load would pass.
+    """
+    of_state = c[None, :] * N + n[:, None]
     h = tl.zeros(rate.shape, tl.float32)
-    for i in tl.range(0, count, loop_unroll_factor=TOGETHER):
+    for i in tl.range(0, count, loop_unroll_factor=8):  # so many are read at once
         at = sequence * segments + i
         if BACKWARD:
             at = sequence * segments + segments - 1 - i
-        end = tl.load(ends + at * N * channels + of_state, mask=is_nc, other=0.0)
-        span = tl.load(spans + at * channels + c, mask=is_c, other=0.0)
+        end = tl.load(ends + (at * N * channels + of_state), mask=is_nc, other=0.0)
+        span = tl.load(spans + (at * channels + c), mask=is_c, other=0.0)
         h = end + tl.exp2(span[None, :] * rate) * h
     return h
 
@@ -246,7 +276,7 @@ def forward_kernel(
     direct = _per_channel(D, row, is_c, HAS_D)
     of_state = n[:, None] * channels + c[None, :]
     h = _handed_on(
-        ends, spans, rate, sequence, tl.num_programs(2), segment, of_state, c, channels, is_nc, is_c, N, False
+        ends, spans, rate, sequence, tl.num_programs(2), segment, n, c, channels, is_nc, is_c, N, False
     )
     u_row = u + (batch * u_b + group * u_g)
     d_row = delta + (batch * d_b + group * d_g)
@@ -254,19 +284,28 @@ def forward_kernel(
     B_row = B + (batch * B_b + group * B_g)
     C_row = C + (batch * C_b + group * C_g)
     chunks = tl.cdiv(length, T)
-    for chunk in range(segment * segment_chunks, tl.minimum((segment + 1) * segment_chunks, chunks)):
-        t = chunk * T + step
-        live = t < length
-        at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)[:, None]
-        is_tc, is_tn = live[:, None] & is_c[None, :], live[:, None] & is_n[None, :]
+    first = segment * segment_chunks
+    t = first * T + step
+    next_x = _tile(u_row, t, c, is_c, length, group, height, width, u_c, u_t, MAPS, WIDE)
+    next_raw = _tile(d_row, t, c, is_c, length, group, height, width, d_c, d_t, MAPS, WIDE)
+    next_b = _tile(B_row, t, n, is_n, length, group, height, width, B_n, B_t, MAPS, WIDE)
+    next_r = _tile(C_row, t, n, is_n, length, group, height, width, C_n, C_t, MAPS, WIDE)
+    end = tl.minimum(first + segment_chunks, chunks)
+    for chunk in range(first, end):
+        x, raw, b, r = next_x, next_raw, next_b, next_r
+        t = tl.minimum(chunk + 1, end - 1) * T + step  # the next tile is on its way
+        next_x = _tile(u_row, t, c, is_c, length, group, height, width, u_c, u_t, MAPS, WIDE)
+        next_raw = _tile(d_row, t, c, is_c, length, group, height, width, d_c, d_t, MAPS, WIDE)
+        next_b = _tile(B_row, t, n, is_n, length, group, height, width, B_n, B_t, MAPS, WIDE)
+        next_r = _tile(C_row, t, n, is_n, length, group, height, width, C_n, C_t, MAPS, WIDE)
         if SAVE:
             to = states + (sequence * (chunks - 1) + chunk - 1) * N * channels
             if chunk > 0:  # the first tile begins with 0
                 tl.store(to + of_state, h, mask=is_nc)
-        x = tl.load(u_row + (at * u_t + c[None, :] * u_c), mask=is_tc, other=0.0).to(tl.float32)
-        b = tl.load(B_row + (at * B_t + n[None, :] * B_n), mask=is_tn, other=0.0).to(tl.float32)
-        r = tl.load(C_row + (at * C_t + n[None, :] * C_n), mask=is_tn, other=0.0).to(tl.float32)
-        dt, _slope = _steps(d_row, at * d_t + c[None, :] * d_c, shift, is_tc, SOFTPLUS)
+        t = chunk * T + step
+        is_tc = (t < length)[:, None] & is_c[None, :]
+        dt, _slope = _steps(raw, shift, is_tc, SOFTPLUS)
+        at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)[:, None]
         decay = tl.exp2(dt[:, None, :] * rate[None, :, :])
         drive = (dt * x)[:, None, :] * b[:, :, None]
         # what arrives enters with the first step: the products of all decays so far are then not needed
@@ -306,16 +345,22 @@ def summary_kernel(
     M_row = M + (batch * M_b + group * M_g)
     first = segment * segment_chunks
     count = tl.minimum(segment_chunks, tl.cdiv(length, T) - first)
-    for i in range(0, count):
-        t = (first + i) * T + step
-        if BACKWARD:  # from the last step to the first
-            t = (first + count - i) * T - 1 - step
-        live = t < length
-        at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)[:, None]
-        is_tc, is_tn = live[:, None] & is_c[None, :], live[:, None] & is_n[None, :]
-        source = tl.load(x_row + (at * x_t + c[None, :] * x_c), mask=is_tc, other=0.0).to(tl.float32)
-        mix = tl.load(M_row + (at * M_t + n[None, :] * M_n), mask=is_tn, other=0.0).to(tl.float32)
-        dt, _slope = _steps(d_row, at * d_t + c[None, :] * d_c, shift, is_tc, SOFTPLUS)
+    t = first * T + step
+    ahead = T
+    if BACKWARD:  # from the last step to the first
+        t = (first + count) * T - 1 - step
+        ahead = -T
+    next_x = _tile(x_row, t, c, is_c, length, group, height, width, x_c, x_t, MAPS, WIDE)
+    next_raw = _tile(d_row, t, c, is_c, length, group, height, width, d_c, d_t, MAPS, WIDE)
+    next_mix = _tile(M_row, t, n, is_n, length, group, height, width, M_n, M_t, MAPS, WIDE)
+    for _i in range(0, count):
+        source, raw, mix = next_x, next_raw, next_mix
+        is_tc = (t < length)[:, None] & is_c[None, :]
+        t = tl.maximum(t + ahead, 0)  # the next tile is on its way; past the last one, nothing is used
+        next_x = _tile(x_row, t, c, is_c, length, group, height, width, x_c, x_t, MAPS, WIDE)
+        next_raw = _tile(d_row, t, c, is_c, length, group, height, width, d_c, d_t, MAPS, WIDE)
+        next_mix = _tile(M_row, t, n, is_n, length, group, height, width, M_n, M_t, MAPS, WIDE)
+        dt, _slope = _steps(raw, shift, is_tc, SOFTPLUS)
         decay = tl.exp2(dt[:, None, :] * rate[None, :, :])
         if BACKWARD:
             drive = decay * (source[:, None, :] * mix[:, :, None])
@@ -326,7 +371,7 @@ def summary_kernel(
         h = _one_step(tile, step, T - 1)
         span += tl.sum(dt, 0)
     to = sequence * tl.num_programs(2) + segment
-    tl.store(ends + to * N * channels + n[:, None] * channels + c[None, :], h, mask=is_nc)
+    tl.store(ends + (to * N * channels + c[None, :] * N + n[:, None]), h, mask=is_nc)
     tl.store(spans + to * channels + c, span, mask=is_c)
 
 
@@ -387,20 +432,20 @@ def _store_over_channels(
 
 @triton.jit
 def _states_back(
-    coefficient, arriving, sum_A, x, grad, dt, states, B, C, dB, dC, n, c, is_c, t, at, chunk,
+    coefficient, arriving, sum_A, x, grad, dt, states, B, C, dB, dC, n, c, is_c, t, chunk,
     channels, length, group, height, width, B_n, B_t, C_n, C_t, dB_n, dB_t,
     N: tl.constexpr, T: tl.constexpr, MAPS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """The states n of a tile: stores dB and dC; returns Σ λ b and Σ λ a h A over them, a·λ of the tile's
     first step, and ``sum_A`` with what the tile adds."""
-    is_n = n < N
-    is_tn, is_nc = (t < length)[:, None] & is_n[None, :], is_n[:, None] & is_c[None, :]
     step = tl.arange(0, T)
+    is_n = n < N
     h = tl.zeros(coefficient.shape, tl.float32)
     if chunk > 0:  # the first tile begins with 0
-        h = tl.load(states + (n[:, None] * channels + c[None, :]), mask=is_nc, other=0.0)
-    b = tl.load(B + (at * B_t + n[None, :] * B_n), mask=is_tn, other=0.0).to(tl.float32)
-    r = tl.load(C + (at * C_t + n[None, :] * C_n), mask=is_tn, other=0.0).to(tl.float32)
+        of_state = n[:, None] * channels + c[None, :]
+        h = tl.load(states + of_state, mask=is_n[:, None] & is_c[None, :], other=0.0)
+    b = _tile(B, t, n, is_n, length, group, height, width, B_n, B_t, MAPS, WIDE)
+    r = _tile(C, t, n, is_n, length, group, height, width, C_n, C_t, MAPS, WIDE)
     decay = tl.exp2(dt[:, None, :] * (coefficient * LOG2E)[None, :, :])
     drive = (dt * x)[:, None, :] * b[:, :, None]
     kept = tl.where((step == 0)[:, None, None], decay * h[None, :, :], 0.0)
@@ -457,40 +502,37 @@ def backward_kernel(
         behind = segments - 1 - segment
         # a·λ of the step after the tile
         arriving_n = _handed_on(
-            ends, spans, A_n * LOG2E, sequence, segments, behind,
-            n[:, None] * channels + c[None, :], c, channels, is_nc, is_c, N, True,
-        )  # fmt: skip
+            ends, spans, A_n * LOG2E, sequence, segments, behind, n, c, channels, is_nc, is_c, N, True
+        )
         arriving_m = tl.zeros((PART, BLOCK), tl.float32)
         if TURNS == 2:
             arriving_m = _handed_on(
-                ends, spans, A_m * LOG2E, sequence, segments, behind,
-                m[:, None] * channels + c[None, :], c, channels, is_mc, is_c, N, True,
-            )  # fmt: skip
+                ends, spans, A_m * LOG2E, sequence, segments, behind, m, c, channels, is_mc, is_c, N, True
+            )
+        u_row, g_row = u + (batch * u_b + group * u_g), g + (batch * g_b + group * g_g)
+        d_row = delta + (batch * d_b + group * d_g)
+        B_row, C_row = B + (batch * B_b + group * B_g), C + (batch * C_b + group * C_g)
         first = segment * segment_chunks
         count = tl.minimum(segment_chunks, chunks - first)
         for back in range(0, count):
             chunk = first + count - 1 - back
             t = chunk * T + tl.arange(0, T)
-            at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)[:, None]
+            x = _tile(u_row, t, c, is_c, length, group, height, width, u_c, u_t, MAPS, WIDE)
+            grad = _tile(g_row, t, c, is_c, length, group, height, width, g_c, g_t, MAPS, WIDE)
+            raw = _tile(d_row, t, c, is_c, length, group, height, width, d_c, d_t, MAPS, WIDE)
             is_tc = (t < length)[:, None] & is_c[None, :]
-            u_at = u + (batch * u_b + group * u_g) + (at * u_t + c[None, :] * u_c)
-            g_at = g + (batch * g_b + group * g_g) + (at * g_t + c[None, :] * g_c)
-            x = tl.load(u_at, mask=is_tc, other=0.0).to(tl.float32)
-            grad = tl.load(g_at, mask=is_tc, other=0.0).to(tl.float32)
-            d_row = delta + (batch * d_b + group * d_g)
-            dt, slope = _steps(d_row, at * d_t + c[None, :] * d_c, shift, is_tc, SOFTPLUS)
+            dt, slope = _steps(raw, shift, is_tc, SOFTPLUS)
             saved = states + (sequence * (chunks - 1) + chunk - 1) * N * channels
-            B_row, C_row = B + (batch * B_b + group * B_g), C + (batch * C_b + group * C_g)
             own = block * dB_s + batch * dB_b + group * dB_g
             beta, pull, arriving_n, sum_n = _states_back(
                 A_n, arriving_n, sum_n, x, grad, dt, saved, B_row, C_row, dB + own, dC + own, n,
-                c, is_c, t, at, chunk, channels, length, group, height, width,
+                c, is_c, t, chunk, channels, length, group, height, width,
                 B_n, B_t, C_n, C_t, dB_n, dB_t, N, T, MAPS, WIDE,
             )  # fmt: skip
             if TURNS == 2:
                 beta_m, pull_m, arriving_m, sum_m = _states_back(
                     A_m, arriving_m, sum_m, x, grad, dt, saved, B_row, C_row, dB + own, dC + own, m,
-                    c, is_c, t, at, chunk, channels, length, group, height, width,
+                    c, is_c, t, chunk, channels, length, group, height, width,
                     B_n, B_t, C_n, C_t, dB_n, dB_t, N, T, MAPS, WIDE,
                 )  # fmt: skip
                 beta += beta_m
@@ -498,6 +540,7 @@ def backward_kernel(
             slope = tl.where(is_tc, slope * (pull + x * beta), 0.0)
             sum_D += tl.sum(grad * x, 0)
             sum_bias += tl.sum(slope, 0)
+            at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)[:, None]
             du_at = du + (batch * du_b + group.to(tl.int64) * du_g) + (at * du_t + c[None, :] * du_c)
             dd_at = ddelta + (batch * dd_b + group * dd_g) + (at * dd_t + c[None, :] * dd_c)
             tl.store(du_at, direct[None, :] * grad + dt * beta, mask=is_tc)
