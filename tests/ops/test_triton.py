@@ -351,7 +351,7 @@ class TestCompilation:
         for binary in found:
             assert f'.target sm_{capability}' in binary.assembly['ptx']
             assert binary.shared <= 4096
-            assert binary.spilled <= (300 if binary.kernel == 'backward_kernel' else 0)
+            assert binary.spilled <= (400 if binary.kernel == 'backward_kernel' else 0)
 
     @pytest.mark.parametrize('capability', [80, 90, 100])
     def test_outer_scans(self, capability):
@@ -362,7 +362,7 @@ class TestCompilation:
         for binary in found:
             assert f'.target sm_{capability}' in binary.assembly['ptx']
             assert binary.shared <= 4096
-            assert binary.spilled <= (300 if binary.kernel == 'backward_kernel' else 0)
+            assert binary.spilled <= (400 if binary.kernel == 'backward_kernel' else 0)
 
     def test_one_binary_for_all_sizes(self):
         """Also for slices of a projection, and whether sequences are cut or not: compiling takes seconds."""
