@@ -136,11 +136,6 @@ class TestKernels:
         compare(selective_scan, sequences(1, 1, 2, 2, length, dtype=torch.float32))
 
     @pytest.mark.usefixtures('small_tiles')
-    def test_more_segments_than_are_read_at_once(self, cut):
-        cut(1)
-        compare(selective_scan, sequences(1, 1, 2, 2, 70, dtype=torch.float32))
-
-    @pytest.mark.usefixtures('small_tiles')
     def test_segments_of_maps(self, cut):
         cut(1)
         compare(selective_scan_2d, maps(1, 3, 2, 2, 2, dtype=torch.float32))
