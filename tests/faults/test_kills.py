@@ -24,7 +24,7 @@ train_dataloader = dict(
     batch_size=2, num_workers=2, dataset=dict(length={length}, size=48, pipeline=train_pipeline)
 )
 val_dataloader = dict(dataset=dict(length=2, size=48))
-train_cfg = dict(max_epochs={epochs})
+train_cfg = dict(max_epochs={epochs}, val_interval=1)
 visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 default_hooks = dict(overlay=dict(interval=1000))
 loader_timeout = 45  # one of two that is killed before they have met never comes: the other waits so long

@@ -33,7 +33,7 @@ def head(loss, **kwargs):
 def test_losses_of_several_channels_are_refused(loss, instead, beside):
     if beside and loss['type'] == 'TverskyLoss':
         return check_losses(head([loss, *beside]))  # it says nothing, and the other does
-    with pytest.raises(UserError, match=rf'loss_decode: {loss["type"]} does not .*{instead}') as e:
+    with pytest.raises(UserError, match=rf'loss_decode: {loss["type"]} misreads .*{instead}') as e:
         check_losses(head([loss, *beside] if beside else loss))
     assert '\n' not in str(e.value)
 
