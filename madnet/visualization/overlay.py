@@ -184,7 +184,8 @@ def _sheet(
 
 def _blank(height: int, width: int, colour: RGB = PAPER) -> np.ndarray:
     out = np.empty((height, width, 3), np.uint8)
-    out[:] = np.tile(np.uint8(colour), (width, 1))  # row by row: pixel by pixel takes fifty times as long
+    # row by row: pixel by pixel takes fifty times as long
+    out[:] = np.tile(np.array(colour, np.uint8), (width, 1))
     return out
 
 
