@@ -6,7 +6,7 @@ from pathlib import Path
 
 DATASET_HELP = (
     'the data set: nuaa, nudt, irstd1k, sirstaug, found under $MADNET_DATA_ROOT (default: datasets/), or the '
-    'folder of your own; several with commas are trained on together, and tested one by one (default: what '
+    'folder of your own; several, with commas, are trained on together and tested one by one (default: what '
     'the config says)'
 )
 
@@ -26,7 +26,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         '--value-range',
         nargs='+',
         metavar='LOW HIGH',
-        help="grey values of one's own sets that become black and white, or auto, measured; for floats and "
+        help='grey values of your own images that become black and white, or auto, measured; for floats and '
         'for sensors that do not use all 16 bits',
     )
     parser.add_argument(
@@ -34,7 +34,26 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs='+',
         metavar='VALUE',
-        help="what masks of one's own sets hold: the background's value, then those of targets, such as 0 1",
+        help="what your own masks hold: the background's value, then those of targets, such as 0 1",
+    )
+
+
+def add_detector_options(parser: argparse.ArgumentParser) -> None:
+    """Add what tools take that look at one detector, of whatever kind."""
+    parser.add_argument('model', help='a shipped name, a classical method, or a config file')
+    parser.add_argument('checkpoint', nargs='?', help="the weights of a config's network")
+    add_device(parser)
+    add_test_time_options(parser)
+    add_trust(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU where there is one)')
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='allow checkpoints that hold pickled Python objects'
     )
 
 
@@ -54,9 +73,7 @@ def add_common_options(parser: argparse.ArgumentParser, launcher: bool = True) -
         help='override the config, such as train_cfg.max_epochs=10, selection=last or '
         'replace_steps.RandomTargetCrop.size=128: numbers, strings, lists of them (no lists of dicts)',
     )
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='allow checkpoints that hold pickled Python objects'
-    )
+    add_trust(parser)
     if launcher:
         parser.add_argument(
             '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='default: none'
@@ -64,8 +81,26 @@ def add_common_options(parser: argparse.ArgumentParser, launcher: bool = True) -
         parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
-def add_fa_budget(parser: argparse.ArgumentParser) -> None:
-    """The budget of false alarms of what is scored."""
+def add_scoring_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add what is scored by: ``protocols``, ``threshold``, ``fa_budget``.
+
+    Args:
+        parser: Of the tool.
+        default: What is taken without ``--protocol``, in words.
+    """
+    parser.add_argument(
+        '--protocol',
+        dest='protocols',
+        metavar='NAME[,NAME...]|all',
+        help='how to score: native, acm, abc, dnanet, basicirstd, several with commas, or all (default: '
+        f'{default})',
+    )
+    parser.add_argument(
+        '--threshold',
+        metavar='0-1|best:val',
+        help="probability above which is target, in place of the protocols' own, usually 0.5; best:val for "
+        'the one with the best IoU on the validation part',
+    )
     parser.add_argument(
         '--fa-budget',
         type=float,
@@ -89,7 +124,7 @@ def add_test_time_options(parser: argparse.ArgumentParser) -> None:
         type=_numbers,
         metavar='S,S,…',
         help='predict at each of these scales, such as 1,0.7,0.5, for targets that are larger or more '
-        'blurred than those of the training images; costs the sum of their squares (default: 1)',
+        'blurred than in training; the cost is the sum of their squares (default: 1)',
     )
     parser.add_argument(
         '--merge', choices=('mean', 'max'), help="how the scales' logits are combined (default: mean)"

@@ -11,12 +11,13 @@ import pytest
 from mmseg.registry import MODELS
 
 import madnet  # noqa: F401
-from madnet.cli import COMMANDS, make_parser
+from madnet.cli import COMMANDS, parse
 from madnet.config_files import config_names
 from madnet.engine.config import load_config
 from madnet.pretrained import list_pretrained
 
-PAGES = sorted((Path(__file__).resolve().parents[1] / 'docs').glob('*.md'))
+_ROOT = Path(__file__).resolve().parents[1]
+PAGES = [_ROOT / 'README.md', *sorted((_ROOT / 'docs').glob('*.md'))]
 _PREPARE = 'dataset prepare mine mine --out datasets/mine'
 _TRAIN = 'train madnet_nano --dataset datasets/mine --cfg-options value_range=auto'
 #: Pages whose commands need no public data set and are run, and what stands before them on other pages.
@@ -39,26 +40,24 @@ def text():
 
 
 #: docs/add_a_network.md makes the configs that it names, and has a test of its own.
-@pytest.mark.parametrize(
-    'page', [page.stem for page in PAGES if _commands(page) and page.stem != 'add_a_network']
-)
+_WITH_COMMANDS = [page for page in PAGES if _commands(page) and page.stem != 'add_a_network']
+
+
+@pytest.mark.parametrize('page', _WITH_COMMANDS, ids=[page.stem for page in _WITH_COMMANDS])
 def test_commands_are_understood(page, repository, monkeypatch):
     """Every option exists, and every config that is named."""
     monkeypatch.chdir(repository)
-    for command, *arguments in _commands(repository / 'docs' / f'{page}.md'):
+    for command, *arguments in _commands(page):
         if any(word.isupper() for word in arguments) or '…' in ' '.join(arguments):
             continue  # says what a command looks like, in capitals
-        if command == 'predict':  # its own main takes 'auto' for two words
-            arguments = [part for word in arguments for part in ([word] if word != 'auto' else [word] * 2)]
-        parser = make_parser(command)
         try:
-            parsed = parser.parse_args(arguments)
+            parsed = parse(command, arguments)
         except SystemExit as e:  # --list and the like end there
             if e.code:
                 pytest.fail(f'{command} {arguments}')
             continue
         config = getattr(parsed, 'config', None)
-        if isinstance(config, str) and not config.startswith('work_dirs/'):
+        if isinstance(config, str) and not config.startswith('work_dirs/') and command != 'predict':
             assert config in {*config_names(), *list_pretrained()} or Path(config).is_file(), config
 
 

@@ -1,16 +1,16 @@
 """The command ``madnet``, and the tools of ``tools/``, which are the same.
 
 Each module here is one command: its docstring describes it, ``EXAMPLES`` follows in its help,
-``add_options(parser)`` says what it takes, and ``main(parser, arguments)`` does it and returns the exit code.
-They import what computes only when they run, so that help is quick.
+``add_options(parser)`` says what it takes, and ``work(args)`` imports what does it and returns that as a
+function, for :func:`~madnet.engine.cli.run_tool`; nothing else imports what computes, so that help is quick.
+Where options depend on one another, ``parse(parser, arguments)`` looks at them together.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 
 from madnet.config_files import config_names
@@ -30,13 +30,6 @@ _MORE = """
 madnet COMMAND --help says more of each, with examples. For completion in bash and zsh:
   pip install "madnet[completion]"; eval "$(register-python-argcomplete madnet)"
 """
-#: What an argument may be, beside files: name of the argument → its values.
-_COMPLETIONS = {
-    'config': lambda **_: [*config_names()],
-    'networks': lambda **_: [*config_names()],
-    'dataset': lambda **_: _data_sets(),
-    'datasets': lambda **_: _data_sets(),
-}
 
 
 def run(command: str) -> int:
@@ -61,10 +54,14 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         SystemExit: Help was asked for, or the arguments are not understood.
     """
-    if arguments and arguments[0] in _present():
+    if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
         try:
-            return _module(name).main(make_parser(name), rest)
+            work = _module(name).work(parse(name, rest))
+
+            from madnet.engine.cli import run_tool
+
+            return run_tool(work)
         except ModuleNotFoundError as e:
             line = how_to_install(e.name or '')
             if line is None:
@@ -86,13 +83,17 @@ def main(arguments: Sequence[str]) -> int:
         print(f'madnet {__version__}')
         return 0
     if rest:
-        parser.error(f'no command {rest[0]!r}.{nearest(rest[0], _present())}')
+        parser.error(f'no command {rest[0]!r}.{nearest(rest[0], COMMANDS)}')
     parser.print_help()
     return USAGE_ERROR
 
 
-def make_parser(name: str) -> argparse.ArgumentParser:
-    """The parser of a command."""
+def parse(name: str, arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments of a command, by name.
+
+    Raises:
+        SystemExit: As of :func:`main`.
+    """
     module = _module(name)
     parser = argparse.ArgumentParser(
         prog=shown_program(name),
@@ -101,27 +102,46 @@ def make_parser(name: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_options(parser)
-    return parser
+    return module.parse(parser, arguments) if hasattr(module, 'parse') else parser.parse_args(arguments)
+
+
+class _Tell(argparse.Action):
+    """Prints a text that is made then, and leaves, whatever else is missing."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_) -> None:
+        from madnet.engine.cli import run_tool
+
+        parser.exit(run_tool(self.const))
+
+
+def add_list(
+    parser: argparse.ArgumentParser, text: Callable[[], str], about: str, option: str = '--list'
+) -> None:
+    """Add an option that prints what there is, and stops."""
+    parser.add_argument(
+        option, action=_Tell, dest=argparse.SUPPRESS, const=text, nargs=0, help=f'print {about} and stop'
+    )
 
 
 def _complete() -> None:
     """Answer the shell that asks, by argcomplete's protocol, how a line may go on; ends the process."""
     import argcomplete
 
+    from madnet.datasets.sources import short_names
+
+    values = dict.fromkeys(('config', 'networks'), config_names)
+    values |= dict.fromkeys(('dataset', 'datasets'), short_names)
     parser = argparse.ArgumentParser(prog='madnet')
     commands = parser.add_subparsers(metavar='COMMAND')
-    for name in _present():
+    for name in COMMANDS:
         module = _module(name)
         command = commands.add_parser(name, help=_about(module))
         module.add_options(command)
         for action in command._actions:
-            if action.dest in _COMPLETIONS:
-                setattr(action, 'completer', _COMPLETIONS[action.dest])  # noqa: B010 argcomplete looks for it
+            if action.dest in values:  # beside files
+                complete = values[action.dest]
+                setattr(action, 'completer', lambda complete=complete, **_: [*complete()])  # noqa: B010
     argcomplete.autocomplete(parser)
-
-
-def _present() -> list[str]:
-    return [name for name in COMMANDS if find_spec(f'{__name__}.{name}')]
 
 
 def _module(name: str) -> ModuleType:
@@ -133,11 +153,5 @@ def _about(module: ModuleType) -> str:
 
 
 def _commands_text() -> str:
-    lines = [f'  {name:11} {_about(_module(name))}' for name in _present()]
+    lines = [f'  {name:11} {_about(_module(name))}' for name in COMMANDS]
     return '\n'.join(['commands:', *lines, *_MORE.splitlines()])
-
-
-def _data_sets() -> list[str]:
-    from madnet.datasets.catalogue import known_datasets
-
-    return [entry.short for entry in known_datasets().values()]

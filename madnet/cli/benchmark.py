@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+from collections.abc import Callable
 
 from madnet.options import DATASET_HELP
 
@@ -17,16 +18,15 @@ examples:
   %(prog)s train --dataset nuaa --repeats 10
       images per second of our training step and of a plain form of the published one, in turn
   %(prog)s gpu --minutes 10 --out work_dirs/h100
-      everything that a GPU is to do fast, in parts that cannot end each other, with a report
+      everything that a GPU is to do fast, with a report; a part that fails does not end the others
   %(prog)s predict madnet_nano --sizes 256 512
-      frames a second from file to file, beside the bare network: PyTorch, folded, compiled, ONNX Runtime
+      frames per second from file to file, beside the bare network: PyTorch, folded, compiled, ONNX Runtime
   %(prog)s classical --data NUAA-SIRST --methods tophat pstnn
-      seconds an image of training-free detectors
+      seconds per image of classical detectors
 """
 
 
 def add_evaluation(parser: argparse.ArgumentParser) -> None:
-    """Options of ``evaluation``."""
     parser.add_argument(
         '--data', default='IRSTD-1K', metavar='NAME', help='data set or its folder (default: %(default)s)'
     )
@@ -39,7 +39,6 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
-    """Options of ``models``."""
     parser.add_argument('configs', nargs='+', metavar='CONFIG', help='config files')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override each of them'
@@ -58,7 +57,6 @@ def add_models(parser: argparse.ArgumentParser) -> None:
 
 
 def add_scan(parser: argparse.ArgumentParser) -> None:
-    """Options of ``scan``."""
     parser.add_argument(
         '--sizes',
         type=int,
@@ -74,18 +72,16 @@ def add_scan(parser: argparse.ArgumentParser) -> None:
 
 
 def add_classical(parser: argparse.ArgumentParser) -> None:
-    """Options of ``classical``."""
     parser.add_argument(
         '--data', default='NUAA-SIRST', metavar='NAME', help='data set or its folder (default: %(default)s)'
     )
     parser.add_argument('--split', default='test', help='part of it (default: test)')
     parser.add_argument('--methods', nargs='+', metavar='NAME', help='such as tophat pstnn (default: all)')
-    parser.add_argument('--images', type=int, default=20, help='so many, spread over the part (default: 20)')
+    parser.add_argument('--images', type=int, default=20, help='how many, spread over the part (default: 20)')
     parser.add_argument('--threads', type=int, default=1, help='threads of OpenCV (default: 1)')
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
-    """Options of ``train``."""
     parser.add_argument(
         '--config',
         default='madnet_nano',
@@ -109,7 +105,6 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def add_gpu(parser: argparse.ArgumentParser) -> None:
-    """Options of ``gpu``."""
     parser.add_argument(
         '--minutes', type=float, default=10.0, metavar='M', help='for all of it (default: %(default)s)'
     )
@@ -119,7 +114,6 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
 
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
-    """Options of ``predict``."""
     parser.add_argument(
         'model', nargs='?', default='madnet_nano', help='a shipped network (default: %(default)s)'
     )
@@ -132,12 +126,14 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
         help='sides of the frames (default: 256 512 1024 2048)',
     )
     parser.add_argument(
-        '--pixels', type=int, default=2**21, metavar='N', help='so many a round, as frames (default: 2**21)'
+        '--pixels', type=int, default=2**21, metavar='N', help='pixels of a round, as frames (default: 2**21)'
     )
     parser.add_argument('--rounds', type=int, default=3, metavar='N', help='all forms in turn (default: 3)')
-    parser.add_argument('--threads', type=int, default=1, help='threads that compute (default: 1)')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
     parser.add_argument('--batch', type=int, default=1, help='images at once (default: 1)')
-    parser.add_argument('--format', default='png,csv,json', help='as of predict (default: png,csv,json)')
+    parser.add_argument(
+        '--format', default='png,csv,json', help='as in madnet predict (default: png,csv,json)'
+    )
     parser.add_argument(
         '--forms', nargs='+', metavar='NAME', help='some of: trained folded compiled onnx (default: all)'
     )
@@ -145,18 +141,17 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
 
 #: Subcommand → (what it measures, its options); it calls ``benchmark`` of ``madnet.benchmarks.<subcommand>``.
 SUBCOMMANDS = {
-    'classical': ('training-free detectors: seconds an image', add_classical),
+    'classical': ('classical detectors: seconds per image', add_classical),
     'evaluation': ('metrics: time per image', add_evaluation),
-    'gpu': ('all that a GPU is to do fast: scan, training step, tests', add_gpu),
+    'gpu': ('what a GPU is to do fast: scan, training step, tests', add_gpu),
     'models': ('networks: parameters, multiply-adds, time, memory', add_models),
-    'predict': ('prediction: frames a second from file to file, beside the bare network', add_predict),
+    'predict': ('prediction: frames per second from file to file, beside the bare network', add_predict),
     'scan': ('the selective scan of MiM-ISTD, per backend and shape', add_scan),
     'train': ('the training step, beside a plain form of the published one', add_train),
 }
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
     subparsers = parser.add_subparsers(
         dest='subcommand', required=True, metavar='{' + ','.join(SUBCOMMANDS) + '}'
     )
@@ -166,23 +161,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         sub.add_argument('--json', metavar='FILE', help='write the figures to this file')
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Measure; returns the exit code."""
-    options = vars(parser.parse_args(arguments))
+def work(args: argparse.Namespace) -> Callable:
+    options = vars(args)
     subcommand, json_file = options.pop('subcommand'), options.pop('json')
     # NumPy's linear algebra on one core, so that CPU seconds are a core's and results the same on any machine
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
     from pathlib import Path
 
-    from madnet.engine.cli import run_tool
     from madnet.files import write_json
 
     module = importlib.import_module(f'madnet.benchmarks.{subcommand}')
 
-    def run() -> None:
+    def run() -> str | None:
         report = module.benchmark(**options)
-        if json_file:
-            print(f'written {write_json(Path(json_file), report)}')
+        return f'written {write_json(Path(json_file), report)}' if json_file else None
 
-    return run_tool(run)
+    return run

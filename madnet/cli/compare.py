@@ -1,22 +1,24 @@
-"""Train and test networks x data sets x seeds alike: one table, and accuracy against cost."""
+"""Train and test many networks, on many data sets, with many seeds, all alike; make the tables."""
 
 import argparse
 import os
+from collections.abc import Callable
+from functools import partial
 
 EXAMPLES = """
 examples:
   %(prog)s --networks acm madnet_nano pstnn --datasets nuaa nudt --seeds 1 2 3
       trains acm and madnet_nano on two sets with three seeds each, tests all three
   %(prog)s experiments/small_comparison/plan.yaml --dry-run
-      what a file asks for, run by run, and what of it is done
+      what a file asks for, run by run, and what is done already
   %(prog)s experiments/small_comparison/plan.yaml --table --json table.json
       the tables of what is done so far
   %(prog)s experiments/long/plan.yaml --jobs 2 --background
-      two runs at a time for days beside other work; the same command goes on after the machine was off
+      two runs at a time, for days, beside other work; the same command continues after a reboot
   torchrun --nproc-per-node 4 -m madnet compare experiments/small_comparison/plan.yaml
-      four processes, a share each on its GPU; or srun, or --shard 1/4 ... 4/4 on four machines
+      four processes, each on its own GPU; or srun, or --shard 1/4 ... 4/4 on four machines
 
-The same command goes on where it was stopped: trainings from their last epoch, tests that are done stay done.
+The same command continues where it stopped: trainings from their last epoch; finished tests are kept.
 Tables (Markdown, CSV, LaTeX) and the plot of accuracy against cost lie in the work folder at the end;
 madnet report makes a page of it.
 
@@ -36,8 +38,10 @@ A file (experiments/*/plan.yaml are some):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The command line; all options except the first few are keys of the YAML file, and win over it."""
     parser.add_argument('plan', nargs='?', metavar='YAML', help='networks, datasets, seeds, options, ...')
-    parser.add_argument('--dry-run', action='store_true', help='only list what would be done, and its state')
-    parser.add_argument('--table', action='store_true', help='no runs: the table of what is there')
+    parser.add_argument('--dry-run', action='store_true', help='only list the runs and their state')
+    parser.add_argument(
+        '--table', action='store_true', help='run nothing: only make the tables of what is done'
+    )
     parser.add_argument(
         '--shard', metavar='r/n', help="do the r-th of n shares (default: torchrun's or srun's rank)"
     )
@@ -50,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--background',
         action='store_true',
-        help='return at once; the runs take only processor time that nobody else wants, one thread each',
+        help='return at once; the runs take only processor time that is left over, one thread each',
     )
     parser.add_argument(
         '--no-cost', dest='cost', action='store_false', help='measure no parameters, MACs and latency'
@@ -93,13 +97,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--configs', metavar='DIR', help="default: configs/, then madnet's own")
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Compare; returns the exit code."""
-    options = vars(parser.parse_args(arguments))
+def work(args: argparse.Namespace) -> Callable:
     # NumPy's linear algebra on one core, so that CPU seconds are a core's and results the same on any machine
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
-    from madnet.engine.cli import run_tool
     from madnet.experiments import compare
 
-    return run_tool(compare, **options)
+    return partial(compare, **vars(args))

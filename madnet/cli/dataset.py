@@ -1,7 +1,9 @@
-"""Data sets: list the known ones, check, bring into one form, convert, make."""
+"""List, check, prepare, convert and make data sets."""
 
 import argparse
 import importlib
+from collections.abc import Callable
+from functools import partial
 
 from madnet.options import add_reading_options
 
@@ -10,7 +12,7 @@ examples:
   %(prog)s list
       what the catalogue knows, and what of it lies under $MADNET_DATA_ROOT
   %(prog)s check datasets/mine --fix datasets/mended
-      every defect by severity, and a copy without those that are safe to mend
+      every defect, by severity, and a copy in which those that are safe to mend are mended
   %(prog)s prepare nuaa sirst-master.zip --out datasets/NUAA-SIRST
       a folder, archive or address becomes a verified set: madnet train CONFIG --dataset nuaa
   %(prog)s convert boxes_in_coco --to madnet --out datasets/mine
@@ -29,27 +31,25 @@ examples:
   %(prog)s nuaa irstd1k --out compared
       why a network trained on one fails on the other: what differs most, and all distributions
   %(prog)s my_frames nudt --split all --synthetic 500
-      one's own folder beside a known set and 500 synthetic scenes, all images of each set together
+      your own folder beside a known set and 500 synthetic scenes, all images of each set together
 """
 BROWSE_EXAMPLES = """
 examples:
   %(prog)s nuaa
       all its images: dataset_gallery/index.html, to be filtered by split, size and contrast of targets
   %(prog)s my_frames --split all --images 200 --out gallery
-      200 of the images of a folder of one's own, evenly spaced
+      200 images of your own folder, evenly spaced
   %(prog)s irstd1k --config madnet_nano
       what the network trains on: crops, turns, jitter and masks of 32 images in three epochs
 """
 
 
 def add_list(parser: argparse.ArgumentParser) -> None:
-    """Options of ``list``."""
     parser.add_argument('name', nargs='?', help='one of them only')
     parser.add_argument('--json', action='store_true', help='print JSON instead of text')
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
-    """Options of ``check``."""
     parser.add_argument('source', metavar='PATH|NAME', help='its folder, or a name of the catalogue')
     parser.add_argument(
         '--fix', metavar='OUT', help='write a copy in which everything that is safe to mend is mended'
@@ -62,7 +62,6 @@ def add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def add_prepare(parser: argparse.ArgumentParser) -> None:
-    """Options of ``prepare``."""
     parser.add_argument('name', metavar='NAME', help='of the catalogue (see list), or your own name for it')
     parser.add_argument('source', metavar='SOURCE', help='a folder, a zip or tar file, or an http(s) address')
     parser.add_argument('--out', required=True, metavar='DIR', help='the new folder, such as datasets/mine')
@@ -73,16 +72,19 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.2,
         metavar='SHARE',
-        help='where nothing tells the parts, this share becomes the test part, whole sequences at a time, by '
-        'a hash of the id; 0 for no lists (default: 0.2)',
+        help='where nothing says which images are for tests, this share is taken, by a hash of the id, whole '
+        'sequences at a time; 0 for no lists (default: 0.2)',
     )
     parser.add_argument(
-        '--limit-gb', type=float, default=64, metavar='GB', help='an archive may unpack to (default: 64)'
+        '--limit-gb',
+        type=float,
+        default=64,
+        metavar='GB',
+        help='the most that an archive may unpack to (default: 64)',
     )
 
 
 def add_convert(parser: argparse.ArgumentParser) -> None:
-    """Options of ``convert``."""
     parser.add_argument(
         'source',
         metavar='PATH|NAME',
@@ -108,7 +110,6 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
 
 
 def add_synth(parser: argparse.ArgumentParser) -> None:
-    """Options of ``synth``."""
     parser.add_argument('--out', required=True, metavar='DIR', help='the new folder')
     parser.add_argument('--n', type=int, required=True, metavar='N', help='images (or sequences)')
     parser.add_argument(
@@ -120,8 +121,8 @@ def add_synth(parser: argparse.ArgumentParser) -> None:
         '--sequence',
         type=int,
         metavar='FRAMES',
-        help='moving targets: N sequences of so many frames, with tracks.json; sub-folders of the '
-        'backgrounds are taken for sequences themselves, single frames stand still',
+        help='moving targets: N sequences of FRAMES frames, with tracks.json; sub-folders of the backgrounds '
+        'are taken as sequences, single frames stand still',
     )
     parser.add_argument(
         '--size', type=int, default=256, metavar='PIXELS', help='side of made scenes (default: 256)'
@@ -187,7 +188,6 @@ def add_synth(parser: argparse.ArgumentParser) -> None:
 
 
 def add_stats(parser: argparse.ArgumentParser) -> None:
-    """Options of ``stats``."""
     parser.epilog, parser.formatter_class = STATS_EXAMPLES, argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         'sets',
@@ -220,7 +220,6 @@ def add_stats(parser: argparse.ArgumentParser) -> None:
 
 
 def add_browse(parser: argparse.ArgumentParser) -> None:
-    """Options of ``browse``."""
     parser.epilog, parser.formatter_class = BROWSE_EXAMPLES, argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         'source',
@@ -297,27 +296,12 @@ SUBCOMMANDS = {
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
     commands = parser.add_subparsers(dest='command', required=True, metavar='{' + ','.join(SUBCOMMANDS) + '}')
     for name, (about, add_options, _) in SUBCOMMANDS.items():
         add_options(commands.add_parser(name, help=about, description=about))
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Run the subcommand; returns the exit code."""
-    options = vars(parser.parse_args(arguments))
+def work(args: argparse.Namespace) -> Callable:
+    options = vars(args)
     module, _, function = SUBCOMMANDS[options.pop('command')][2].partition('.')
-
-    from madnet.engine.cli import run_tool
-
-    codes = []
-    work = getattr(importlib.import_module(f'madnet.curation.{module}'), function)
-
-    def call() -> None:
-        result = work(**options)
-        if isinstance(result, str):
-            print(result)  # here, where a pipe whose reader has left is known
-        else:
-            codes.append(result or 0)
-
-    return run_tool(call) or next(iter(codes), 0)
+    return partial(getattr(importlib.import_module(f'madnet.curation.{module}'), function), **options)

@@ -1,8 +1,10 @@
-"""Serve a page to try detectors on: drop a frame or a short clip, move the threshold."""
+"""Serve a page to try detectors on: drop a frame or a short clip, then move the threshold."""
 
 import argparse
+from collections.abc import Callable
+from pathlib import Path
 
-from madnet.options import add_common_options
+from madnet.options import add_common_options, add_device
 
 EXAMPLES = """
 examples:
@@ -13,20 +15,19 @@ examples:
   %(prog)s --config configs/madnet_nudt.py --checkpoint work_dirs/madnet_nudt/best.pth
       a network of your own
 
-The page listens on this machine alone unless --host says otherwise. It fetches nothing from the internet, and
-what is dropped on it is deleted when it ends. Limits on size, number and time hold for every visitor. There
-is no login: put it behind a server that has one before others reach it.
+The page is served to this machine only, unless --host says otherwise. It loads nothing from the internet,
+and deletes what was dropped on it when it ends. Every visitor has the same limits on size, number and time.
+It has no login: put it behind a server that has one before you open it to others.
 Exit code 0: ended; 2: wrong input, or gradio is missing (pip install madnet[demo]).
 """
 _METHODS = ('tophat', 'pstnn')
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
     parser.add_argument('models', nargs='*', metavar='MODEL', help='shipped names, methods, exported files')
     parser.add_argument('--config', metavar='FILE', help='the config of a network of your own')
     parser.add_argument('--checkpoint', metavar='FILE', help='its weights')
-    parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU where there is one)')
+    add_device(parser)
     parser.add_argument(
         '--host', default='127.0.0.1', help='address to listen on (default: this machine alone)'
     )
@@ -40,36 +41,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_common_options(parser, launcher=False)
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Serve; returns the exit code."""
+def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if (args.config is None) != (args.checkpoint is None):
         parser.error('--config and --checkpoint belong together')
-
-    from madnet.engine.cli import run_tool
-
-    return run_tool(_serve, args)
+    return args
 
 
-def _serve(args: argparse.Namespace) -> None:
-    from pathlib import Path
-
+def work(args: argparse.Namespace) -> Callable:
     from madnet.inference.command import predictor_maker
     from madnet.inference.demo import Limits
     from madnet.inference.demo_page import serve
     from madnet.records import list_pretrained
 
-    models = {}
-    if args.config:
-        models[Path(args.config).stem] = predictor_maker(
-            args.config,
-            checkpoint=args.checkpoint,
-            options=args.options,
-            device=args.device,
-            dataset=args.dataset,
-            trust_checkpoint=args.trust_checkpoint,
-        )
-    for name in args.models or ([] if args.config else [*list_pretrained(), *_METHODS]):
-        given = {} if name in _METHODS or name.endswith('.onnx') else {'device': args.device}
-        models[Path(name).name] = predictor_maker(name, **given)
-    serve(models, args.host, args.port, Limits(megabytes=args.megabytes, seconds=args.seconds))
+    def run() -> None:
+        models = {}
+        if args.config:
+            models[Path(args.config).stem] = predictor_maker(
+                args.config,
+                checkpoint=args.checkpoint,
+                options=args.options,
+                device=args.device,
+                dataset=args.dataset,
+                trust_checkpoint=args.trust_checkpoint,
+            )
+        for name in args.models or ([] if args.config else [*list_pretrained(), *_METHODS]):
+            given = {} if name in _METHODS or name.endswith('.onnx') else {'device': args.device}
+            models[Path(name).name] = predictor_maker(name, **given)
+        serve(models, args.host, args.port, Limits(megabytes=args.megabytes, seconds=args.seconds))
+
+    return run

@@ -1,10 +1,10 @@
-"""Print versions, devices, back ends and data sets, and what is missing for what."""
+"""Print versions, devices, back ends and data sets, and what to install for what is missing."""
 
 import argparse
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,16 +16,11 @@ examples:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line: nothing."""
+    pass
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Look and print; returns the exit code."""
-    parser.parse_args(arguments)
-
-    from madnet.engine.cli import run_tool
-
-    return run_tool(lambda: print('\n'.join([*_here(), *_packages(), *_devices(), *_data_sets()])))
+def work(args: argparse.Namespace) -> Callable:
+    return lambda: '\n'.join([*_here(), *_packages(), *_devices(), *_data_sets()])
 
 
 def _here() -> Iterator[str]:

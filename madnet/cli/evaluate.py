@@ -1,9 +1,11 @@
-"""Score maps that any program has written under named protocols, or compare two programs."""
+"""Score the maps that any program has written, under named protocols, or compare two programs."""
 
 import argparse
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
-from madnet.options import add_fa_budget
+from madnet.cli import add_list
+from madnet.options import add_scoring_options
 
 USAGE = """%(prog)s PRED_DIR MASK_DIR [options]
        %(prog)s PRED_DIR --dataset NAME [--split PART] [options]
@@ -30,18 +32,13 @@ examples:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
     parser.usage = USAGE
     parser.add_argument('folders', nargs='*', metavar='PRED_DIR MASK_DIR', help='score maps, and masks')
     parser.add_argument('--compare', nargs=2, metavar=('DIR_A', 'DIR_B'), help='two folders of score maps')
-    parser.add_argument(
-        '--protocol',
-        default='native',
-        metavar='NAME[,NAME...]|all',
-        help='how to score: native (default), acm, abc, dnanet, basicirstd, several with commas, or all',
-    )
-    parser.add_argument('--list-protocols', action='store_true', help='print the protocols, score nothing')
-    parser.add_argument('--logits', action='store_true', help='the maps hold raw logits')
+    add_scoring_options(parser, 'native')
+    parser.set_defaults(protocols='native')
+    add_list(parser, _protocols, 'the protocols', '--list-protocols')
+    parser.add_argument('--logits', dest='from_logits', action='store_true', help='the maps hold raw logits')
     parser.add_argument(
         '--size',
         type=int,
@@ -56,17 +53,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         'is not given; several with commas are scored one by one and together, their maps in PRED_DIR/NAME',
     )
     parser.add_argument('--split', default='test', metavar='PART', help='of --dataset (default: test)')
-    add_fa_budget(parser)
     parser.add_argument(
-        '--threshold',
-        metavar='0-1|best:val',
-        help="probability above which is target, in place of the protocols' own, usually 0.5; best:val for "
-        'the one with the best IoU on the maps of that part of --dataset',
+        '--images', dest='image_dir', metavar='DIR', help='the images: adds numbers by local contrast'
     )
-    parser.add_argument('--images', metavar='DIR', help='the images: adds numbers by local contrast')
     parser.add_argument('--ids', metavar='FILE', help='score only the images of this list, one a line')
     parser.add_argument(
-        '--allow-missing', action='store_true', help='score what is complete, leave out the rest'
+        '--allow-missing',
+        action='store_true',
+        help='score the images that are complete, and leave out the rest',
     )
     parser.add_argument(
         '--labels', action='store_true', help='the maps hold labels: 0 is background, anything else target'
@@ -83,56 +77,43 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', metavar='DIR', help='write metrics.json and per_image.csv (or compare.json)')
 
 
-def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+def _protocols() -> str:
+    from madnet.evaluation.protocols import protocols_text
+
+    return protocols_text()
+
+
+def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     expected = 1 if args.compare else 2
     if args.dataset and len(args.folders) == expected - 1:
         args.folders.append(None)
     if args.compare and args.threshold:
         parser.error('--threshold is not for --compare, which compares at the thresholds of the protocol')
-    if len(args.folders) != expected and not args.list_protocols:
+    if len(args.folders) != expected:
         what = (
             'MASK_DIR after --compare DIR_A DIR_B' if args.compare else 'PRED_DIR and MASK_DIR (or --dataset)'
         )
         parser.error(f'expected {what}, found {len(args.folders)} folders')
     if args.size and (len(args.size) > 2 or min(args.size) < 1):
         parser.error('--size takes one or two numbers of pixels, 1 or more')
+    args.size = (args.size[0], args.size[-1]) if args.size else None
     return args
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Score or compare; returns the exit code."""
-    args = _parse(parser, arguments)
-
-    from pathlib import Path
-
+def work(args: argparse.Namespace) -> Callable:
     from madnet.datasets.splits import read_ids
-    from madnet.engine.cli import run_tool
     from madnet.engine.evaluate import compare, evaluate_folder
-    from madnet.evaluation.protocols import protocols_text
+
+    options = vars(args)
+    folders, pair, ids = (options.pop(key) for key in ('folders', 'compare', 'ids'))
 
     def run() -> None:
-        if args.list_protocols:
-            print(protocols_text())
-            return
-        options: dict[str, Any] = {
-            'from_logits': args.logits,
-            'size': (args.size[0], args.size[-1]) if args.size else None,
-            'image_dir': args.images,
-            'ids': list(read_ids(Path(args.ids))) if args.ids else None,
-            'allow_missing': args.allow_missing,
-            'boxes': args.boxes,
-            'mask_values': args.mask_values,
-            'labels': args.labels,
-            'dataset': args.dataset,
-            'split': args.split,
-        }
-        if args.compare:
-            a, b = args.compare
-            compare(a, b, args.folders[0], args.protocol, args.out, **options)
+        options['ids'] = list(read_ids(Path(ids))) if ids else None
+        if pair:
+            del options['threshold'], options['fa_budget']
+            compare(*pair, *folders, protocol=options.pop('protocols'), **options)
         else:
-            pred, masks = args.folders
-            options |= {'threshold': args.threshold, 'fa_budget': args.fa_budget}
-            evaluate_folder(pred, masks, args.protocol, args.out, **options)
+            evaluate_folder(*folders, **options)
 
-    return run_tool(run)
+    return run

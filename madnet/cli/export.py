@@ -1,6 +1,8 @@
 """Write a trained network as one file for use elsewhere: ONNX, or folded for speed."""
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
 from madnet.options import add_common_options
 
@@ -29,7 +31,6 @@ Exit code 0: written; 2: wrong input, or a network that cannot be exported.
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
     parser.add_argument('model', metavar='MODEL|CONFIG', help='a shipped name, or a config file')
     parser.add_argument(
         'checkpoint', metavar='CHECKPOINT', nargs='?', help='the weights that belong to a config file'
@@ -48,11 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_common_options(parser, launcher=False)
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Export; returns the exit code."""
-    args = parser.parse_args(arguments)
-
-    from madnet.engine.cli import run_tool
+def work(args: argparse.Namespace) -> Callable:
     from madnet.inference.export import export_file
 
-    return run_tool(export_file, **vars(args))
+    return partial(export_file, **vars(args))

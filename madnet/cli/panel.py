@@ -1,6 +1,7 @@
 """Draw the qualitative grid of a paper: image, truth, and methods side by side, with zoomed insets."""
 
 import argparse
+from collections.abc import Callable
 
 EXAMPLES = """
 examples:
@@ -16,7 +17,6 @@ Score maps are 8- or 16-bit grey PNG, .npy or .npz with one array, named after t
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
     parser.add_argument('image_dir', metavar='IMAGE_DIR', help='the images')
     parser.add_argument('mask_dir', metavar='MASK_DIR', help='the masks')
     parser.add_argument('methods', nargs='+', metavar='METHOD=DIR', help="a method's name and score maps")
@@ -45,30 +45,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Draw; returns the exit code."""
+def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.count < 1 or not 1 <= args.insets <= 6:
         parser.error('--count must be 1 or more, --insets 1 to 6')
+    return args
 
-    from madnet.engine.cli import run_tool
+
+def work(args: argparse.Namespace) -> Callable:
     from madnet.visualization.grid import build_grid, parse_methods
 
-    def run() -> None:
-        paths = build_grid(
-            args.image_dir,
-            args.mask_dir,
-            parse_methods(args.methods),
-            args.out,
-            ids=[i.strip() for i in args.ids.split(',')] if args.ids else None,
-            count=args.count,
-            insets=args.insets,
-            threshold=args.threshold,
-            width=args.width,
-            show=args.show,
-            serif=args.font == 'serif',
-        )
-        for path in paths:
-            print(f'written {path}')
+    options = vars(args)
+    options['serif'] = options.pop('font') == 'serif'
+    options['ids'] = [i.strip() for i in args.ids.split(',')] if args.ids else None
 
-    return run_tool(run)
+    def run() -> str:
+        options['methods'] = parse_methods(args.methods)
+        return '\n'.join(f'written {path}' for path in build_grid(**options))
+
+    return run

@@ -1,8 +1,11 @@
 """Find targets in images: score maps, masks, pictures, and tables of targets."""
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
-from madnet.options import add_common_options, add_test_time_options
+from madnet.cli import add_list
+from madnet.options import add_common_options, add_device, add_test_time_options
 
 USAGE = """%(prog)s MODEL INPUT [INPUT ...] [options]
        %(prog)s --config FILE --checkpoint FILE INPUT [INPUT ...] [options]"""
@@ -44,13 +47,12 @@ for a clip (default: video,jsonl,csv), to files that do not exist yet:
   csv       OUT/<clip>.csv: frame, time in seconds, track, then as above
 
 Images keep their size: whatever resizing a config does is undone. Colour images are read as the network wants
-them. A pixel's centre has whole coordinates; the top left pixel is (0, 0). Files appear when they are whole.
+them. A pixel's centre has whole coordinates; the top left pixel is (0, 0). Files appear only when complete.
 Exit code 0: done; 2: wrong input, such as images that cannot be read (the others are done).
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
     parser.usage = USAGE
     parser.add_argument(
         'inputs',
@@ -76,41 +78,41 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar='PIXELS',
-        help='leave smaller components out of masks and tables (default: 1, none)',
+        help='drop smaller components from masks and tables (default: 1, keeps all)',
     )
     parser.add_argument(
         '--min-scr',
         type=float,
         default=0.0,
         metavar='RATIO',
-        help='leave out components with a lower local signal-to-clutter ratio (default: 0, none)',
+        help='drop components with a lower local signal-to-clutter ratio (default: 0, keeps all)',
     )
     parser.add_argument(
         '--min-rank',
         type=float,
         default=0.0,
         metavar='RANK',
-        help='leave out components of a lower rank: highest logit times local SCR (default: 0, none)',
+        help='drop components of a lower rank: highest logit times local SCR (default: 0, keeps all)',
     )
     parser.add_argument(
         '--fa-budget',
         type=float,
         metavar='SHARE',
-        help='allowed false-alarm pixels as a share of all pixels, such as 1e-5: the least rank that kept to '
-        'it on validation images (madnet calibrate; shipped networks have it)',
+        help='allowed false-alarm pixels as a share of all pixels, such as 1e-5: drops detections below the '
+        'rank that kept to it on validation images (by madnet calibrate; shipped networks have it)',
     )
     parser.add_argument(
         '--false-alarms',
         type=float,
         metavar='N',
-        help='allowed false alarms in a frame, on average: the least rank that keeps to it on the '
-        'frames of --background',
+        help='allowed false alarms per frame, on average: drops detections below the rank that keeps to it '
+        'on the frames of --background',
     )
     parser.add_argument('--background', metavar='DIR', help='frames without targets, for --false-alarms')
     parser.add_argument(
         '--calibrated',
         action='store_true',
-        help='scores that are right as often as they say (madnet calibrate); no decision at 0.5 changes',
+        help='give scores that are true probabilities (by madnet calibrate); decisions at 0.5 stay the same',
     )
     parser.add_argument(
         '--tile',
@@ -122,8 +124,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--overlap',
         type=_overlap,
         metavar='PIXELS',
-        help='what tiles share (default: what the network needs, measured once; where tiles cannot give it, '
-        'a quarter of them, and a line says so; auto: refuse instead)',
+        help='how much tiles share (default: what the network needs, measured once; where tiles are too '
+        'small for that, a quarter of them, with a warning; auto: refuse instead)',
     )
     parser.add_argument(
         '--value-range',
@@ -132,27 +134,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='grey values that become black and white, such as 0 16383 for 14 bits in 16-bit files; auto, '
         'alone, measures them once over all images',
     )
-    parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU where there is one)')
+    add_device(parser)
     add_test_time_options(parser)
     parser.add_argument(
         '--fold',
         action='store_true',
-        help='fold blocks and BatchNorm into convolutions: faster, same to rounding',
+        help='fold blocks and BatchNorm into convolutions: faster, with the same scores up to rounding',
     )
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='in half precision (bfloat16, or float16 on a GPU that lacks it); what that changes in the '
-        'first images is told',
+        help='half precision (bfloat16, or float16 on a GPU that lacks it); prints what that changes in the '
+        'first images',
     )
     parser.add_argument(
         '--batch',
         type=int,
         metavar='N',
-        help='images that a GPU, or ONNX Runtime those of one size, computes at '
-        'once (default: 8 on a GPU, else 1)',
+        help='images computed at once, on a GPU or, of one size, by ONNX Runtime (default: 8 on a GPU, 1)',
     )
-    parser.add_argument('--threads', type=int, metavar='N', help='threads that compute (default: one a core)')
+    parser.add_argument('--threads', type=int, metavar='N', help='CPU threads (default: one per core)')
     parser.add_argument(
         '--jobs', type=int, default=1, metavar='N', help='processes that share the images (default: 1)'
     )
@@ -166,7 +167,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     clips.add_argument(
         '--track',
         action='store_true',
-        help='number targets that are found again in the next frames, and drop the others; implies --clip',
+        help='number the targets that are found again in the next frames, drop all others; implies --clip',
     )
     clips.add_argument(
         '--fps', type=float, metavar='N', help='frames a second (default: what the clip says, or 25)'
@@ -177,13 +178,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='what frames on standard input are, such as 512x640:uint16',
     )
     add_common_options(parser, launcher=False)
-    parser.add_argument('--list', action='store_true', help='print the names that MODEL can be, and stop')
+    add_list(parser, _models, 'the names that MODEL can be')
 
 
-def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+def _models() -> str:
+    from madnet.inference.command import detectors_text
+
+    return detectors_text()
+
+
+def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
     args = parser.parse_intermixed_args(_as_words(arguments))
-    if args.list:
-        return args
     if args.config is None:
         if not args.inputs:
             parser.error('expected MODEL and INPUT; --list says which models there are')
@@ -192,7 +197,21 @@ def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Na
         parser.error(f'expected an image file or a folder after {args.config}')
     if args.value_range == ['auto', 'auto']:
         args.value_range = 'auto'
+    _check_clip(parser, args)
     return args
+
+
+def _check_clip(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    from madnet.inference.clip_source import is_stream
+
+    args.clip = args.clip or args.track or args.out == '-' or any(map(is_stream, args.inputs))
+    if not args.clip:
+        if args.fps is not None or args.raw is not None:
+            parser.error('--fps and --raw are for clips; --clip takes each input as one')
+    elif args.jobs != 1:
+        parser.error('--jobs: the frames of a clip are predicted one after the other')
+    elif args.false_alarms is not None or args.background is not None:
+        parser.error('--false-alarms: is for images; --min-rank takes the rank that it prints')
 
 
 def _as_words(arguments: list[str]) -> list[str]:
@@ -217,27 +236,16 @@ def _overlap(text: str) -> int | str:
     return text if text == 'auto' else int(text)
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Predict; returns the exit code."""
-    args = vars(_parse(parser, arguments))
-
-    from madnet.engine.cli import run_tool
-    from madnet.inference.clip_source import is_stream
-    from madnet.inference.command import detectors_text, predict_files
-
-    if args.pop('list'):
-        return run_tool(lambda: print(detectors_text()))
-    what, formats, jobs = (args.pop('config'), args.pop('inputs')), args.pop('format'), args.pop('jobs')
-    clip = {key: args.pop(key) for key in ('track', 'fps', 'raw')}
-    alarms = {key: args.pop(key) for key in ('false_alarms', 'background')}
-    if args.pop('clip') or clip['track'] or args['out'] == '-' or any(map(is_stream, what[1])):
+def work(args: argparse.Namespace) -> Callable:
+    options = vars(args)
+    what = options.pop('config'), options.pop('inputs')
+    jobs, formats = options.pop('jobs'), options.pop('format')
+    clip = {key: options.pop(key) for key in ('track', 'fps', 'raw')}
+    alarms = {key: options.pop(key) for key in ('false_alarms', 'background')}
+    if options.pop('clip'):
         from madnet.inference.clip_command import predict_clips
 
-        if jobs != 1:
-            parser.error('--jobs: the frames of a clip are predicted one after the other')
-        if alarms != dict.fromkeys(alarms):
-            parser.error('--false-alarms: is for images; --min-rank takes the rank that it prints')
-        return run_tool(predict_clips, *what, formats=formats, **clip, **args)
-    if clip['fps'] is not None or clip['raw'] is not None:
-        parser.error('--fps and --raw are for clips; --clip takes each input as one')
-    return run_tool(predict_files, *what, formats=formats or 'png,csv,json', jobs=jobs, **alarms, **args)
+        return partial(predict_clips, *what, formats=formats, **clip, **options)
+    from madnet.inference.command import predict_files
+
+    return partial(predict_files, *what, formats=formats or 'png,csv,json', jobs=jobs, **alarms, **options)

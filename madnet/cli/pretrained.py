@@ -1,7 +1,10 @@
-"""The registry of weights: list them, read their cards, fetch them, add to them, save a folder for a hub."""
+"""List, fetch and describe weights that are known by name, add others, save a folder for a model hub."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+
+from madnet.options import add_trust
 
 EXAMPLES = """
 examples:
@@ -24,7 +27,6 @@ note), address, converter (one of those of madnet convert --list), origin (repos
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
     commands = parser.add_subparsers(
         dest='command', required=True, metavar='{list,card,add,register,fetch,save}'
     )
@@ -55,9 +57,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     for each in (add, register):
         each.add_argument(
-            '--folder', metavar='DIR', help="another registry's folder (default: the package's own)"
+            '--folder',
+            type=Path,
+            metavar='DIR',
+            help="another registry's folder (default: the package's own)",
         )
-        each.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override the config')
+        each.add_argument(
+            '--cfg-options', dest='options', nargs='+', metavar='KEY=VALUE', help='override the config'
+        )
     fetch = commands.add_parser('fetch', help='download weights that do not ship')
     fetch.add_argument('name', help='of the registry')
     save = commands.add_parser('save', help='write a folder that a model hub takes as it is')
@@ -65,61 +72,48 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     save.add_argument('arguments', nargs='+', metavar='[CHECKPOINT] FOLDER', help='its weights; the folder')
     save.add_argument('--card', metavar='FILE', help='the card of a network that has none in the registry')
     save.add_argument('--dataset', metavar='NAME|FOLDER', help="whose statistics a config's network takes")
-    add.add_argument(
-        '--trust-checkpoint', action='store_true', help='allow checkpoints that hold pickled Python objects'
-    )
+    add_trust(add)
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """List, show or add; returns the exit code."""
+def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
     args = parser.parse_args(arguments)
-
-    from madnet.engine.cli import run_tool
-
-    if args.command == 'save' and len(args.arguments) > 2:
-        parser.error(f'save: expected at most CHECKPOINT and FOLDER, found {len(args.arguments)} arguments')
-
-    def run() -> None:
-        if args.command == 'list':
-            from madnet.inference.command import detectors_text
-
-            print(detectors_text())
-        elif args.command == 'card':
-            from madnet.records import get_pretrained
-
-            print(get_pretrained(args.name).read_card())
-        elif args.command == 'fetch':
-            from madnet.engine.checkpoint_file import fetch_weights
-            from madnet.records import get_pretrained
-
-            print(fetch_weights(get_pretrained(args.name)))
-        elif args.command == 'save':
-            from madnet.inference.saving import save_pretrained
-
-            *given, folder = args.arguments
-            checkpoint = given[0] if given else None
-            print(save_pretrained(args.model, folder, checkpoint, card=args.card, dataset=args.dataset))
-        else:
-            print(_add(args, Path(args.folder) if args.folder else None))
-
-    return run_tool(run)
+    if args.command == 'save':
+        if len(args.arguments) > 2:
+            parser.error(
+                f'save: expected at most CHECKPOINT and FOLDER, found {len(args.arguments)} arguments'
+            )
+        *checkpoint, args.folder = args.arguments
+        args.checkpoint = checkpoint[0] if checkpoint else None
+    return args
 
 
-def _add(args: argparse.Namespace, folder: Path | None) -> str:
+def work(args: argparse.Namespace) -> Callable:
+    if args.command == 'list':
+        from madnet.inference.command import detectors_text
+
+        return detectors_text
+    if args.command == 'save':
+        from madnet.inference.saving import save_pretrained
+
+        return lambda: str(save_pretrained(args.model, args.folder, args.checkpoint, args.card, args.dataset))
+    if args.command == 'card':
+        from madnet.records import get_pretrained
+
+        return lambda: get_pretrained(args.name).read_card()
+    if args.command == 'fetch':
+        from madnet.engine.checkpoint_file import fetch_weights
+        from madnet.records import get_pretrained
+
+        return lambda: str(fetch_weights(get_pretrained(args.name)))
     from madnet.pretrained.writing import register_weights, ship_weights
 
-    where = {'folder': folder, 'options': args.cfg_options, 'facts': args.facts}
-    if args.command == 'register':
-        record = register_weights(args.name, args.config, args.checkpoint, **where)
-        return f'{args.name}: {record["parameters"]:,} weights, sha256 {record["sha256"]}'
-    record = ship_weights(
-        args.name,
-        args.config,
-        args.checkpoint,
-        args.card,
-        half=args.half,
-        check_split=args.check_split,
-        trust_checkpoint=args.trust_checkpoint,
-        **where,
-    )
-    return f'{args.name}: {record["parameters"]:,} weights as {record["dtype"]}, {record["weights"]}'
+    options = vars(args)
+    write = ship_weights if options.pop('command') == 'add' else register_weights
+
+    def run() -> str:
+        record = write(**options)
+        return f'{args.name}: {{parameters:,}} weights as {{dtype}}, {{weights}}, sha256 {{sha256}}'.format(
+            **record
+        )
+
+    return run

@@ -1,39 +1,40 @@
-"""Probe a detector: frames changed in one way at a time, targets planted in them, what it still finds."""
+"""Show how a detector behaves: change frames in one way at a time, plant targets, see what it finds."""
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
-from madnet.options import add_test_time_options
+from madnet.options import add_detector_options
 
 EXAMPLES = """
 examples:
   %(prog)s madnet_nano
-      a shipped network on test frames of NUAA-SIRST; without data sets on synthetic scenes
+      a shipped network, on test frames of NUAA-SIRST, or on synthetic scenes where that set is not found
   %(prog)s madnet_nano --quick --beside tophat pstnn
-      on six frames, and where classical methods still win
+      a first look at six frames, with two classical detectors on the same page
   %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --dataset nudt
       a network of your own
   %(prog)s pstnn --only contrast,size,empty --dataset synthetic
+      three of the changes below
 
-what is changed (--only takes names with commas):
-  scr, contrast   targets of rising contrast, against the clutter around and in grey levels: the 50 %% point
-  size            targets of 2 to 180 pixels
-  shift           a target between the centres of two pixels
-  two             two targets beside one another
-  border          a target at the border
-  frame           the same target in crops and frames of 64 to 1024 pixels a side
+changes, for --only:
+  scr, contrast             targets of rising contrast, in units of the clutter around and in grey levels
+  size                      targets from 2 to 180 pixels in area
+  shift                     a target moved by fractions of a pixel
+  two                       two targets close together
+  border                    a target near the border
+  frame                     the same target in frames of 64 to 1024 pixels a side
   gain, offset, gamma, scale, blur, noise, turn, bits
-                  whole frames with the targets that they have
-  hot_pixels, dead_lines, empty
-                  what is no target
+                            changes of the whole frame, which keeps its own targets
+  hot_pixels, dead_lines    sensor defects, which should raise no alarm
+  empty                     frames without any target
 
-OUT/index.html is one page with a table and curves, OUT/probe.json the numbers.
+OUT/index.html shows a table and curves; OUT/probe.json holds the numbers.
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument('model', help='a shipped name, the name of a classical method, or a config file')
-    parser.add_argument('checkpoint', nargs='?', help="the weights of a config's network")
+    add_detector_options(parser)
     parser.add_argument('--out', metavar='DIR', help='default: probes/<name of the detector>')
     parser.add_argument(
         '--dataset',
@@ -42,16 +43,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         'found, else synthetic)',
     )
     parser.add_argument('--split', default='test', help='part of the data set (default: test)')
-    parser.add_argument('--frames', type=int, metavar='N', help='how many frames (default: 40)')
-    parser.add_argument('--quick', action='store_true', help='six frames: a first look')
-    parser.add_argument('--seed', type=int, default=0, help='of all draws (default: 0)')
-    parser.add_argument('--only', metavar='NAME[,NAME...]', help='only these changes, see below')
+    parser.add_argument(
+        '--frames', type=int, metavar='N', help='use N frames of it, evenly spaced (default: 40)'
+    )
+    parser.add_argument('--quick', action='store_true', help='six frames, for a first look')
+    parser.add_argument('--seed', type=int, default=0, help='random seed (default: 0)')
+    parser.add_argument('--only', metavar='NAME[,NAME...]', help='only these of the changes below')
     parser.add_argument(
         '--beside',
         nargs='+',
         default=[],
         metavar='MODEL|probe.json',
-        help='other detectors on the same page, or what an earlier probe of the same frames has found',
+        help='other detectors for the same page, or the probe.json of an earlier run on the same frames',
     )
     parser.add_argument(
         '--threshold',
@@ -60,18 +63,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar='0-1',
         help='score above which is target (default: 0.5)',
     )
-    parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU where there is one)')
-    add_test_time_options(parser)
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='allow checkpoints that hold pickled Python objects'
-    )
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Probe; returns the exit code."""
-    args = parser.parse_args(arguments)
-
-    from madnet.engine.cli import run_tool
+def work(args: argparse.Namespace) -> Callable:
     from madnet.probing.command import probe_detector
 
-    return run_tool(probe_detector, **vars(args))
+    return partial(probe_detector, **vars(args))

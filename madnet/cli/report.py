@@ -1,6 +1,7 @@
 """Make a report of one or many results: an HTML page, tables and figures for a paper."""
 
 import argparse
+from collections.abc import Callable
 
 EXAMPLES = """
 examples:
@@ -22,7 +23,6 @@ taken from the result's folder overlays/.
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
     parser.add_argument(
         'results', nargs='+', metavar='[LABEL=]RESULT', help='a metrics.json, or a folder that holds one'
     )
@@ -45,19 +45,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Make the report; returns the exit code."""
-    args = parser.parse_args(arguments)
-
-    from madnet.engine.cli import run_tool
+def work(args: argparse.Namespace) -> Callable:
     from madnet.records import get_columns
     from madnet.visualization.report import build_report
     from madnet.visualization.run_results import load_results
 
-    def run() -> None:
+    def run() -> str:
         results = load_results(args.results, args.images, args.masks)
         columns = {'columns': get_columns(args.columns)} if args.columns is not None else {}
         page = build_report(results, args.out, title=args.title, gallery=args.gallery, **columns)
-        print(f'page     {page}\ntables   {page.parent / "tables"}\nfigures  {page.parent / "figures"}')
+        return f'page     {page}\ntables   {page.parent / "tables"}\nfigures  {page.parent / "figures"}'
 
-    return run_tool(run)
+    return run

@@ -2,15 +2,16 @@
 
 import argparse
 import os
+from collections.abc import Callable
+from functools import partial
 
-from madnet.options import add_common_options, add_fa_budget, add_test_time_options
+from madnet.options import add_common_options, add_scoring_options, add_test_time_options
 
 EXAMPLES = """
 examples:
   %(prog)s madnet_nudt work_dirs/madnet_nudt/best.pth
       the test images of NUDT-SIRST, protocol "native" (each image at its own size)
-  %(prog)s madnet_nudt work_dirs/madnet_nudt/best.pth --protocol all --show-dir
-  overlays
+  %(prog)s madnet_nudt work_dirs/madnet_nudt/best.pth --protocol all --show-dir marks
       under every protocol, with a picture of each image: hits, misses, false alarms
   %(prog)s madnet_nudt work_dirs/madnet_nudt/best.pth --views 8 --out eight_views
       each image in its four quarter turns and their mirror images, logits averaged
@@ -26,7 +27,6 @@ metrics.json and per_image.csv go to the checkpoint's folder or to --out.
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
     parser.add_argument(
         'config',
         help='the config that the checkpoint was trained with; or a shipped name, such as madnet_nano, which '
@@ -35,22 +35,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'checkpoint',
         nargs='?',
-        help='a .pth file, such as work_dirs/madnet_nudt/best.pth; none for a classical detector',
+        help='a .pth file, such as work_dirs/madnet_nudt/best.pth; leave it out for a classical detector',
     )
-    parser.add_argument(
-        '--protocol',
-        dest='protocols',
-        metavar='NAME[,NAME...]|all',
-        help='how to score: native, acm, abc, dnanet, basicirstd, several with commas, or all (default: what '
-        "the config's test_evaluator says, native)",
-    )
-    add_fa_budget(parser)
-    parser.add_argument(
-        '--threshold',
-        metavar='0-1|best:val',
-        help="probability above which is target, in place of the protocols' own, usually 0.5; best:val for "
-        'the one with the best IoU on the validation part',
-    )
+    add_scoring_options(parser, "what the config's test_evaluator says, native")
     parser.add_argument(
         '--method',
         metavar='NAME',
@@ -64,7 +51,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         'work_dirs/<name of the config>_<data set>)',
     )
     parser.add_argument(
-        '--show-dir', metavar='DIR', help='draw each image with its hits, misses and false alarms'
+        '--show-dir',
+        metavar='DIR',
+        help='draw each image with its hits, misses and false alarms in this folder',
     )
     parser.add_argument(
         '--save-scores', action='store_true', help='keep the score maps (16-bit PNG) beside metrics.json'
@@ -72,7 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--save-negatives',
         action='store_true',
-        help='keep the places of false detections (negatives.json) for trainings: '
+        help='keep the positions of false detections (negatives.json), to train on: '
         'RandomTargetCrop(negatives=FILE, negative_prob=0.25); with --split trainval',
     )
     parser.add_argument(
@@ -81,7 +70,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='in half precision, and once more in full, to show the difference in the metrics',
+        help='test in half precision, and again in full precision, to show the difference',
     )
     add_test_time_options(parser)
     parser.add_argument(
@@ -90,16 +79,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_common_options(parser)
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Test; returns the exit code."""
-    args = vars(parser.parse_args(arguments))
-    os.environ.setdefault('LOCAL_RANK', str(args.pop('local_rank')))
+def work(args: argparse.Namespace) -> Callable:
+    options = vars(args)
+    os.environ.setdefault('LOCAL_RANK', str(options.pop('local_rank')))
     # NumPy's linear algebra, which classical detectors use: split over threads it rounds otherwise
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
-    from madnet.engine.cli import run_tool
     from madnet.engine.test import run_test
 
-    if method := args.pop('method'):
-        args['options'] = [*(args['options'] or []), f'model.method={method}']
-    return run_tool(run_test, **args)
+    if method := options.pop('method'):
+        options['options'] = [*(options['options'] or []), f'model.method={method}']
+    return partial(run_test, **options)

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+from collections.abc import Callable
+from functools import partial
 
 from madnet.options import add_common_options
 from madnet.starting import BEGAN
@@ -14,11 +16,11 @@ examples:
       a small network on images of your own: path/to/mine/{trainval,test}/{images,masks}/X.png, or another
       layout of the field; a part of trainval is kept to choose the best epoch
   %(prog)s acm --dataset irstd1k --print-config > my_acm.py
-      the whole config, to look at or to change; train by it as my_acm.py
+      the whole config, to read or to edit; madnet train my_acm.py trains by it
   %(prog)s madnet_small --dataset nudt --minutes 30
-      as much training as fits into half an hour on this machine, its decay and last validation included
+      as much training as half an hour allows, decay of the rate and last validation included
   %(prog)s madnet_nudt --resume
-      go on after an interruption; on a CPU the result is bit-identical to a run without one
+      continue after an interruption; on a CPU the result is bit-identical to an uninterrupted run
   %(prog)s madnet_nuaa --cfg-options selection=test train_cfg.max_epochs=300
       choose the best epoch on the test images, as published, and train for 300 epochs
   torchrun --nproc-per-node 4 -m madnet train madnet_nudt --launcher pytorch
@@ -29,7 +31,6 @@ best.pth, last.pth, logs and TensorBoard curves go to work_dirs/<name of the con
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
     parser.add_argument('config', help='a config file, or the name of one, such as madnet_nudt')
     parser.add_argument(
         '--work-dir',
@@ -41,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         const=True,
         default=False,
         metavar='CKPT',
-        help='go on from the newest whole checkpoint in the work folder, or from CKPT',
+        help='continue from the newest complete checkpoint in the work folder, or from CKPT',
     )
     parser.add_argument(
         '--load-from',
@@ -61,32 +62,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar='N',
-        help='leave out up to N steps whose loss or gradient is NaN or infinite (default: stop at the first)',
+        help='skip up to N steps whose loss or gradient is NaN or infinite (default: stop at the first)',
     )
     parser.add_argument(
         '--minutes',
         type=float,
         metavar='M',
         help='train for M minutes, start, validation and saving included, instead of for epochs: the '
-        'schedule is laid over the time; with --resume, what is spent counts',
+        'schedule is fitted to the time; with --resume, time already spent counts',
     )
     parser.add_argument(
         '--print-config',
         action='store_true',
-        help='print the whole config, as any mmengine Runner takes it, and do not train',
+        help='print the whole config, as any mmengine Runner takes it, and stop',
     )
     add_common_options(parser)
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Train; returns the exit code."""
-    args = vars(parser.parse_args(arguments))
-    os.environ.setdefault('LOCAL_RANK', str(args.pop('local_rank')))
+def work(args: argparse.Namespace) -> Callable:
+    options = vars(args)
+    os.environ.setdefault('LOCAL_RANK', str(options.pop('local_rank')))
 
-    from madnet.engine.cli import run_tool
     from madnet.engine.train import train, training_config
 
-    trust = args.pop('trust_checkpoint')
-    if args.pop('print_config'):
-        return run_tool(lambda: print(training_config(**args).pretty_text, end=''))
-    return run_tool(train, **args, trust_checkpoint=trust, began=BEGAN)
+    if options.pop('print_config'):
+        del options['trust_checkpoint']
+        return lambda: training_config(**options).pretty_text.rstrip('\n')
+    return partial(train, began=BEGAN, **options)

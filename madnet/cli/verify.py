@@ -1,6 +1,10 @@
-"""Check what is claimed of weights: score them as claimed, and under "native" on the same images."""
+"""Check what is claimed of weights: score them as claimed, and under protocol "native"."""
 
 import argparse
+from collections.abc import Callable
+from functools import partial
+
+from madnet.cli import add_list
 
 EXAMPLES = """
 examples:
@@ -17,28 +21,24 @@ such files.
 """
 
 
-class ListWeights(argparse.Action):
-    """Prints the weights of which something is claimed, and leaves."""
+def _known_weights() -> str:
+    from madnet.records import get_pretrained, list_registered
 
-    def __call__(self, parser: argparse.ArgumentParser, *_) -> None:
-        from madnet.records import get_pretrained, list_registered
-
-        for entry in map(get_pretrained, list_registered()):
-            where = entry.origin or 'ships with the package'
-            print(f'{entry.name:16} {len(entry.claims)} claim(s)  {entry.about}; {where}')
-        parser.exit()
+    return '\n'.join(
+        f'{e.name:16} {len(e.claims)} claim(s)  {e.about}; {e.origin or "ships with the package"}'
+        for e in map(get_pretrained, list_registered())
+    )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument('name', help='of the weights; one of those that --list shows')
+    parser.add_argument('name', help='a name that --list shows')
     parser.add_argument(
         'file',
         nargs='?',
         help='the weights as they were published (default: those that ship, are in the cache or can be '
         'fetched)',
     )
-    parser.add_argument('--list', action=ListWeights, nargs=0, help='show the known weights and stop')
+    add_list(parser, _known_weights, 'the known weights')
     parser.add_argument(
         '--dataset', metavar='NAME[,NAME...]', help='check the claims on these only: nuaa, nudt, irstd1k, ...'
     )
@@ -46,23 +46,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--out', metavar='DIR', help='folder for claims.json (default: work_dirs/claims/NAME)'
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE', help='override the config of the test'
+        '--cfg-options',
+        dest='options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='override the config of the test',
     )
 
 
-def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
-    """Verify; returns the exit code."""
-    args = parser.parse_args(arguments)
-
-    from madnet.engine.cli import parse_options, run_tool
+def work(args: argparse.Namespace) -> Callable:
     from madnet.pretrained.verify import verify_weights
 
-    return run_tool(
-        lambda: verify_weights(
-            args.name,
-            args.file,
-            out=args.out,
-            datasets=args.dataset.split(',') if args.dataset else (),
-            options=parse_options(args.cfg_options),
-        )
-    )
+    return partial(verify_weights, **vars(args))

@@ -22,7 +22,8 @@ def run_tool(function: Callable, *args, **kwargs) -> int:
     :func:`madnet.engine.faults.translate`.
 
     Args:
-        function: The one function of the package that the tool stands for.
+        function: The one function of the package that the tool stands for; a text that it returns is printed,
+            and a number is the exit code.
         args: Its arguments.
         kwargs: Its keyword arguments.
 
@@ -35,7 +36,9 @@ def run_tool(function: Callable, *args, **kwargs) -> int:
     if hasattr(sys.stdout, 'reconfigure'):  # a name in other bytes than the terminal's must not end a tool
         sys.stdout.reconfigure(errors='backslashreplace')
     try:
-        function(*args, **kwargs)
+        result = function(*args, **kwargs)
+        if isinstance(result, str):
+            print(result, flush=True)  # here, where a pipe whose reader has left is known
     except (Exception, KeyboardInterrupt) as e:
         try:
             return _conclude(e)
@@ -44,7 +47,7 @@ def run_tool(function: Callable, *args, **kwargs) -> int:
                 raise
             # torch tells of a loading process's death by a signal, at any moment, this one included
             return _conclude(later)
-    return DONE
+    return result if isinstance(result, int) else DONE
 
 
 def _conclude(error: BaseException) -> int:

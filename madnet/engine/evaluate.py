@@ -18,23 +18,15 @@ from madnet.engine.several_sets import (
     ScoredSet,
     content_of,
     detections_of,
+    everything,
     labels_of,
     per_image_of,
     results_text,
 )
 from madnet.errors import UserError
-from madnet.evaluation.evaluator import Evaluator, joined
+from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.folders import compare_folders, score_folder
-from madnet.evaluation.protocols import get_protocols
-from madnet.evaluation.thresholds import (
-    at_rank,
-    at_threshold,
-    choose_rank,
-    choose_threshold,
-    parse_threshold,
-    refuse_same_part,
-    refuse_without_native,
-)
+from madnet.evaluation.thresholds import choose_operating_point
 from madnet.files import plain, write_json
 from madnet.records import MetricsFile, as_text, column, text_table, write_results
 
@@ -92,33 +84,21 @@ def evaluate_folder(
     Raises:
         UserError: As :func:`~madnet.evaluation.folders.score_folder`; no masks, or a threshold that is none.
     """
-    chosen = get_protocols(protocols)
-    found: dict[str, Any] = {}
-    value, part = parse_threshold(threshold)
-    if part is not None:
+
+    def score(part: str, protocols=('native',)) -> tuple[dict[str, ScoredSet], tuple[str, ...]]:
+        return _score(pred_dir, _choose_images(mask_dir, dataset, part, options), protocols)
+
+    def counted(part: str) -> Evaluator:
         if dataset is None:
-            raise UserError(f'--threshold best:{part}: needs --dataset, which says what images these are.')
-        refuse_same_part(part, [split])
-        on, _ = _score(pred_dir, _choose_images(mask_dir, dataset, part, options), ['native'])
-        counted = joined({label: one.evaluator for label, one in on.items()})
-        value, found['threshold_chosen_on'] = choose_threshold(counted, part)
-    if value is not None:
-        found['threshold'] = value
-        chosen = get_protocols([at_threshold(p, value) for p in chosen])
-    sets, left_out = _score(pred_dir, _choose_images(mask_dir, dataset, split, options), chosen)
-    if fa_budget is not None:
-        if dataset is None:
-            raise UserError('--fa-budget: needs --dataset, which says what images these are.')
-        refuse_same_part('val', [split])
-        refuse_without_native(chosen)
-        on, _ = _score(pred_dir, _choose_images(mask_dir, dataset, 'val', options), ['native'])
-        budget = choose_rank(joined({label: one.evaluator for label, one in on.items()}), fa_budget, 'val')
-        every = joined({label: one.evaluator for label, one in sets.items()})
-        found['fa_budget'] = {**budget, **at_rank(every, budget['rank'])}
+            raise UserError(f'a choice on {part!r} needs --dataset, which says what images these are.')
+        return everything(score(part)[0])
+
+    point = choose_operating_point(protocols, threshold, fa_budget, [split], counted)
+    sets, left_out = score(split, point.protocols)
     content = {
         'predictions': str(pred_dir),
         'masks': str(mask_dir or dataset),
-        **found,
+        **point.said_of(everything(sets)),
         **content_of(sets),
         'left_out': left_out,
         'versions': {'madnet': madnet.__version__, 'numpy': np.__version__},
@@ -132,7 +112,7 @@ def evaluate_folder(
     print(results_text(report))
     if report.budget_text:
         print(report.budget_text)
-    _tell_lost_order(joined({label: one.evaluator for label, one in sets.items()}), chosen[0].name)
+    _tell_lost_order(everything(sets), point.protocols[0].name)
     if out:
         for path in write_results(out, report, per_image_of(sets), detections_of(sets)):
             print(f'written {path}')

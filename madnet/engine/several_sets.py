@@ -37,6 +37,11 @@ def labels_of(datasets: Sequence[Mapping[str, Any]]) -> list[str]:
     return names
 
 
+def everything(sets: Mapping[str, ScoredSet]) -> Evaluator:
+    """The counts of all sets together."""
+    return joined({label: one.evaluator for label, one in sets.items()})
+
+
 def content_of(sets: Mapping[str, ScoredSet]) -> dict[str, Any]:
     """``dataset``, ``results`` and ``details`` of ``metrics.json``; of several sets those of all images, and
     ``sets`` with each one's own.
@@ -54,7 +59,7 @@ def content_of(sets: Mapping[str, ScoredSet]) -> dict[str, Any]:
     }
     if len(parts) == 1:
         return next(iter(parts.values()))
-    every = joined({label: one.evaluator for label, one in sets.items()})
+    every = everything(sets)
     splits = {one.dataset.get('split') for one in sets.values()}
     dataset = {
         'name': ' + '.join(sets),

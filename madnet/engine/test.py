@@ -31,6 +31,7 @@ from madnet.engine.several_sets import (
     ScoredSet,
     content_of,
     detections_of,
+    everything,
     labels_of,
     per_image_of,
     results_text,
@@ -39,17 +40,8 @@ from madnet.engine.training_free import is_training_free
 from madnet.engine.training_record import trained_on, training_of
 from madnet.errors import UserError
 from madnet.evaluation import get_protocols
-from madnet.evaluation.evaluator import Evaluator, joined
 from madnet.evaluation.protocols import ProtocolLike
-from madnet.evaluation.thresholds import (
-    at_rank,
-    at_threshold,
-    choose_rank,
-    choose_threshold,
-    parse_threshold,
-    refuse_same_part,
-    refuse_without_native,
-)
+from madnet.evaluation.thresholds import choose_operating_point
 from madnet.files import plain, sha256_of
 from madnet.records import MetricsFile, NegativesFile, write_results
 
@@ -133,7 +125,6 @@ def run_test(
     """
     if protocols is not None:
         protocols = get_protocols(protocols)  # what is wrong with it is said before anything is read
-    value, chosen_on = parse_threshold(threshold)
     if checkpoint is None and is_registered(config):
         checkpoint = config
     elif not (is_registered(config) and is_registered(checkpoint or '')):
@@ -147,41 +138,33 @@ def run_test(
     in_work_dir = checkpoint is None or is_registered(checkpoint)
     out = Path(out or (cfg.work_dir if in_work_dir else Path(checkpoint).parent))
     cfg.launcher = launcher
-    found: dict[str, Any] = {'training': training_of(weights or {})}
     test_time = {'views': views, 'scales': scales, 'merge': merge}
 
     def score(
-        split: str | None, chosen: Iterable[ProtocolLike], hooks: Sequence[dict], half: bool = amp
+        split: str | None, chosen: Iterable[ProtocolLike], hooks: Sequence[dict] = (), half: bool = amp
     ) -> dict[str, Scored]:
         made = config_for_test(cfg, chosen, config, split, hooks, workers, **test_time)
         if half:
             made.test_cfg.fp16 = True
         return {label: _score(one, weights, checkpoint) for label, one in configs_by_set(made, hooks).items()}
 
-    chosen = protocols_of(cfg, config) if protocols is None else protocols
-    if chosen_on is not None:
-        refuse_same_part(chosen_on, {d.get('split') if split is None else split for d in _test_sets(cfg)})
-        on = score(chosen_on, ['native'], [])
-        value, found['threshold_chosen_on'] = choose_threshold(_joined(on), chosen_on)
-    if value is not None:
-        found['threshold'] = value
-        chosen = [at_threshold(p, value) for p in get_protocols(chosen)]
-    budget = None
-    if fa_budget is not None:
-        refuse_without_native(get_protocols(chosen))
-        refuse_same_part('val', {d.get('split') if split is None else split for d in _test_sets(cfg)})
-        budget = choose_rank(_joined(score('val', ['native'], [])), fa_budget, 'val')
+    point = choose_operating_point(
+        protocols_of(cfg, config) if protocols is None else protocols,
+        threshold,
+        fa_budget,
+        [d.get('split') if split is None else split for d in _test_sets(cfg)],
+        lambda part: everything(_counted(score(part, ['native']))),
+    )
     hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
     if save_scores:
         hooks.append({'type': 'SaveScoresHook', 'folder': str(out / 'scores')})
     if save_negatives:
         _refuse_test_part(split, cfg)
-        hooks.append({'type': 'NegativesHook', 'threshold': 0.5 if value is None else value})
-    sets = score(split, chosen, hooks)
-    full = report(score(split, chosen, [], half=False), config, checkpoint) if amp else None
-    if budget is not None:
-        found['fa_budget'] = {**budget, **at_rank(_joined(sets), budget['rank'])}
-    found = report(sets, config, checkpoint, **found)
+        hooks.append({'type': 'NegativesHook', 'threshold': point.threshold.get('threshold', 0.5)})
+    sets = score(split, point.protocols, hooks)
+    full = report(score(split, point.protocols, half=False), config, checkpoint) if amp else None
+    said = point.said_of(everything(_counted(sets)))
+    found = report(sets, config, checkpoint, training=training_of(weights or {}), **said)
     if is_main_process():
         write_results(out, found, per_image_of(_counted(sets)), detections_of(_counted(sets)))
         print(_in_words(found))
@@ -244,10 +227,6 @@ def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
 
 def _counted(sets: Mapping[str, Scored]) -> dict[str, ScoredSet]:
     return {label: ScoredSet(one.dataset, one.metric.evaluator) for label, one in sets.items()}
-
-
-def _joined(sets: Mapping[str, Scored]) -> Evaluator:
-    return joined({label: one.metric.evaluator for label, one in sets.items()})
 
 
 def _describe(dataset: Any) -> dict:

@@ -1,16 +1,72 @@
 """A threshold in place of the protocols' own: a number, or the best one of another part of the data."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from madnet.errors import UserError
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.metrics import detections_curve
-from madnet.evaluation.protocols import Protocol, ProtocolLike, get_protocol
+from madnet.evaluation.protocols import Protocol, ProtocolLike, get_protocol, get_protocols
 from madnet.evaluation.ranking import cut_for_budget, within_budget
 
 _PARTS = ('prediction', 'niou_prediction', 'f1_prediction', 'target_prediction')
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What detections are counted at.
+
+    Attributes:
+        protocols: With the threshold in them, where it is not their own.
+        threshold: ``threshold`` and ``threshold_chosen_on`` of ``metrics.json``, where it is not their own.
+        budget: Of :func:`choose_rank`; None where none was asked for.
+    """
+
+    protocols: Sequence[Protocol]
+    threshold: dict[str, Any]
+    budget: dict[str, Any] | None
+
+    def said_of(self, counted: Evaluator) -> dict[str, Any]:
+        """What ``metrics.json`` says of the threshold, and of the budget, at which images were counted."""
+        if self.budget is None:
+            return self.threshold
+        return {**self.threshold, 'fa_budget': {**self.budget, **at_rank(counted, self.budget['rank'])}}
+
+
+def choose_operating_point(
+    protocols: ProtocolLike | Iterable[ProtocolLike],
+    threshold: str | float | None,
+    fa_budget: float | None,
+    scored: Iterable[str | None],
+    score: Callable[[str], Evaluator],
+) -> OperatingPoint:
+    """The threshold and the budget that a user asked for, chosen on another part of the data if need be.
+
+    Args:
+        protocols: To score by.
+        threshold: Of :func:`parse_threshold`.
+        fa_budget: False-alarm pixels over all pixels; None for no budget.
+        scored: The parts of the data that are scored then.
+        score: From another part to its counts by ``native``.
+
+    Raises:
+        UserError: Neither can be had, or would be chosen on images that are scored.
+    """
+    scored, chosen, said, budget = list(scored), get_protocols(protocols), {}, None
+    value, part = parse_threshold(threshold)
+    if part is not None:
+        refuse_same_part(part, scored)
+        value, said['threshold_chosen_on'] = choose_threshold(score(part), part)
+    if value is not None:
+        said['threshold'] = value
+        chosen = get_protocols([at_threshold(p, value) for p in chosen])
+    if fa_budget is not None:
+        refuse_without_native(chosen)
+        refuse_same_part('val', scored)
+        budget = choose_rank(score('val'), fa_budget, 'val')
+    return OperatingPoint(chosen, said, budget)
 
 
 def parse_threshold(text: str | float | None) -> tuple[float | None, str | None]:

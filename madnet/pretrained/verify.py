@@ -15,6 +15,7 @@ import madnet
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.sources import find_sources
 from madnet.engine.checkpoint_file import read_registered, taking
+from madnet.engine.cli import parse_options
 from madnet.engine.test import run_test
 from madnet.errors import UserError, nearest
 from madnet.evaluation.protocols import get_protocol, get_protocols
@@ -37,8 +38,8 @@ def verify_weights(
     name: str,
     file: str | Path | None = None,
     out: str | Path | None = None,
-    datasets: Sequence[str] = (),
-    options: Mapping[str, Any] | None = None,
+    dataset: str | None = None,
+    options: Sequence[str] | Mapping[str, Any] | None = None,
 ) -> ClaimsFile:
     """Score weights on the images that claims are about, under the claim's protocol and ``native``.
 
@@ -47,9 +48,8 @@ def verify_weights(
         file: The weights as they were published, compared with the registered SHA-256; None for those that
             ship, lie in the cache or can be fetched.
         out: Folder for ``claims.json``; default ``work_dirs/claims/<name>``.
-        datasets: Names of the data sets whose claims are checked; none for all.
-        options: Dotted keys and values that override the config of the test, such as
-            ``{'test_dataloader.num_workers': 0}``.
+        dataset: Names, with commas, of the data sets whose claims are checked; None for all.
+        options: ``KEY=VALUE`` pairs that override the config of the test, or a dict of them.
 
     Returns:
         What ``claims.json`` holds.
@@ -59,7 +59,7 @@ def verify_weights(
             is not at hand; nothing is scored then.
     """
     entry = get_pretrained(name)
-    claims = _chosen(entry, datasets)
+    claims, given = _chosen(entry, dataset), parse_options(options)
     checked = []
     with taking(name, file):
         read_registered(entry)
@@ -67,7 +67,7 @@ def verify_weights(
             get_protocol(claim.protocol)
             _open(claim)
         for place, group in groupby(claims, key=_place):
-            checked += _check(name, [*group], place, options or {})
+            checked += _check(name, [*group], place, given)
     found = ClaimsFile(
         name=name,
         about=entry.about,
@@ -91,10 +91,10 @@ def _in_words(part: TrainingPart) -> str:
     return f'{words} ({part.images})' if part.images else words
 
 
-def _chosen(entry: PretrainedEntry, datasets: Sequence[str]) -> list[Claim]:
+def _chosen(entry: PretrainedEntry, dataset: str | None) -> list[Claim]:
     if not entry.claims:
         raise UserError(f'{entry.name}: the registry has no claim of it, so there is nothing to check.')
-    names = [source.arguments.get('name', name) for name in datasets for source in find_sources(name)]
+    names = [s.arguments.get('name') or s.arguments['data_root'] for s in find_sources(dataset)]
     claimed = [claim.dataset for claim in entry.claims]
     for name in names:
         if name not in claimed:

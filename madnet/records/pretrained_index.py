@@ -17,14 +17,6 @@ FOLDER = Path(__file__).parents[1] / 'pretrained'
 INDEX = 'index.json'
 SCHEMA = 1
 
-_KINDS = {
-    **dict.fromkeys(('config', 'weights', 'sha256', 'dtype', 'about', 'licence'), str),
-    **dict.fromkeys(('parameters', 'size'), int),
-    **dict.fromkeys(('card', 'address', 'converter', 'origin'), str | None),
-    'source': dict,
-}
-_OPTIONAL = ('card', 'address', 'converter', 'origin', 'data', 'claims')
-
 
 @dataclass
 class TrainingPart(Record):
@@ -63,8 +55,8 @@ class Claim(Record):
     note: str = ''
 
 
-@dataclass(frozen=True)
-class PretrainedEntry:
+@dataclass
+class PretrainedEntry(Record):
     """One network with its weights.
 
     Attributes:
@@ -187,26 +179,23 @@ def entry_of(name: str, record: Any, folder: Path) -> PretrainedEntry:
         UserError: The record lacks something, or names what it may not.
     """
     try:
-        record = dict(record)
-        for key, kind in _KINDS.items():
-            if not isinstance(record.get(key) if key in _OPTIONAL else record[key], kind):
-                raise TypeError(f'{key}: found {record.get(key)!r}')
-        if _ships(record) and record.get('card') is None:
-            raise TypeError('card: found None')
-        for key in ('config', 'weights', 'card'):
-            if record.get(key) is not None:
-                record[key] = _beside(folder, key, record[key])
-        if not _ships(record):
-            record['weights'] = cache_folder('weights') / f'{record["sha256"][:12]}-{record["weights"].name}'
-        for key, parts in (('data', list[TrainingPart]), ('claims', list[Claim])):
-            record[key] = decode(parts, record.get(key, []), str(folder / INDEX), f'{name}.{key}')
-        return PretrainedEntry(name=name, **record)
-    except (KeyError, TypeError, ValueError) as e:
+        if not isinstance(record, dict):
+            raise UserError(f'found {record!r}, expected an object.')
+        entry = decode(PretrainedEntry, {**record, 'name': name}, name)
+        entry.config = _beside(folder, 'config', entry.config)
+        entry.weights = _beside(folder, 'weights', entry.weights)
+        if entry.card is not None:
+            entry.card = _beside(folder, 'card', entry.card)
+        elif entry.ships:
+            raise UserError('card: found None.')
+    except UserError as e:
         raise UserError(f'{folder / INDEX}: the record {name!r} is damaged ({e}).') from None
+    if not entry.ships:
+        entry.weights = cache_folder('weights') / f'{entry.sha256[:12]}-{entry.weights.name}'
+    return entry
 
 
-def _beside(folder: Path, key: str, name: str) -> Path:
-    path = folder / name
-    if path.parent != folder or path.name != name:
-        raise TypeError(f'{key}: found {name!r}, expected the name of a file beside')
-    return path
+def _beside(folder: Path, key: str, name: Path) -> Path:
+    if name.name != str(name):
+        raise UserError(f'{key}: found {str(name)!r}, expected the name of a file beside')
+    return folder / name

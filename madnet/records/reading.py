@@ -130,6 +130,8 @@ def decode(kind: Any, value: Any, path: str, key: str = '') -> Any:
         _check(isinstance(value, (list, tuple)), path, key, value, 'a list')
         _check(len(value) == len(kind._fields), path, key, value, f'{len(kind._fields)} values')
         return kind(*value)
+    if kind is Path:
+        return Path(decode(str, value, path, key))
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     accepted = (int, float) if kind is float else kind

@@ -153,7 +153,7 @@ def test_thresholds(mine, capsys):
     assert "chosen by IoU on 'trainval', 8 images" in capsys.readouterr().out
     with pytest.raises(UserError, match='flatters'):
         evaluate_folder(str(maps), None, 'native', None, dataset=str(root), threshold='best:test')
-    with pytest.raises(UserError, match=r'best:val: needs --dataset'):
+    with pytest.raises(UserError, match=r"on 'val' needs --dataset"):
         evaluate_folder(str(maps), str(root / 'masks'), 'native', None, threshold='best:val')
     with pytest.raises(UserError, match='expected MASK_DIR, or --dataset'):
         evaluate_folder(str(maps), None, 'native', None)
