@@ -9,7 +9,7 @@ Where options depend on one another, ``parse(parser, arguments)`` looks at them 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from types import ModuleType
 
@@ -129,8 +129,10 @@ def _complete() -> None:
 
     from madnet.datasets.sources import short_names
 
-    values = dict.fromkeys(('config', 'networks'), config_names)
-    values |= dict.fromkeys(('dataset', 'datasets'), short_names)
+    values: dict[str, Callable[[], Iterable[str]]] = {
+        **dict.fromkeys(('config', 'networks'), config_names),
+        **dict.fromkeys(('dataset', 'datasets'), short_names),
+    }
     parser = argparse.ArgumentParser(prog='madnet')
     commands = parser.add_subparsers(metavar='COMMAND')
     for name in COMMANDS:

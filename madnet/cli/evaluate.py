@@ -112,7 +112,8 @@ def work(args: argparse.Namespace) -> Callable:
         options['ids'] = list(read_ids(Path(ids))) if ids else None
         if pair:
             del options['threshold'], options['fa_budget']
-            compare(*pair, *folders, protocol=options.pop('protocols'), **options)
+            options['protocol'] = options.pop('protocols')
+            compare(pair[0], pair[1], folders[0], **options)
         else:
             evaluate_folder(*folders, **options)
 

@@ -238,14 +238,15 @@ def _overlap(text: str) -> int | str:
 
 def work(args: argparse.Namespace) -> Callable:
     options = vars(args)
-    what = options.pop('config'), options.pop('inputs')
-    jobs, formats = options.pop('jobs'), options.pop('format')
-    clip = {key: options.pop(key) for key in ('track', 'fps', 'raw')}
-    alarms = {key: options.pop(key) for key in ('false_alarms', 'background')}
+    options['model'], options['formats'] = options.pop('config'), options.pop('format')
     if options.pop('clip'):
         from madnet.inference.clip_command import predict_clips
 
-        return partial(predict_clips, *what, formats=formats, **clip, **options)
+        images_only = ('jobs', 'false_alarms', 'background')
+        return partial(predict_clips, **{k: v for k, v in options.items() if k not in images_only})
+
     from madnet.inference.command import predict_files
 
-    return partial(predict_files, *what, formats=formats or 'png,csv,json', jobs=jobs, **alarms, **options)
+    options['formats'] = options['formats'] or 'png,csv,json'
+    clips_only = ('track', 'fps', 'raw')
+    return partial(predict_files, **{k: v for k, v in options.items() if k not in clips_only})

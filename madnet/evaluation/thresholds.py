@@ -54,7 +54,8 @@ def choose_operating_point(
     Raises:
         UserError: Neither can be had, or would be chosen on images that are scored.
     """
-    scored, chosen, said, budget = list(scored), get_protocols(protocols), {}, None
+    scored, chosen, budget = list(scored), get_protocols(protocols), None
+    said: dict[str, Any] = {}
     value, part = parse_threshold(threshold)
     if part is not None:
         refuse_same_part(part, scored)
