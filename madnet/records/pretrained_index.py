@@ -178,24 +178,20 @@ def entry_of(name: str, record: Any, folder: Path) -> PretrainedEntry:
     Raises:
         UserError: The record lacks something, or names what it may not.
     """
-    try:
-        if not isinstance(record, dict):
-            raise UserError(f'found {record!r}, expected an object.')
-        entry = decode(PretrainedEntry, {**record, 'name': name}, name)
-        entry.config = _beside(folder, 'config', entry.config)
-        entry.weights = _beside(folder, 'weights', entry.weights)
-        if entry.card is not None:
-            entry.card = _beside(folder, 'card', entry.card)
-        elif entry.ships:
-            raise UserError('card: found None.')
-    except UserError as e:
-        raise UserError(f'{folder / INDEX}: the record {name!r} is damaged ({e}).') from None
+    path = folder / INDEX
+    if isinstance(record, dict):
+        record = {**record, 'name': name}
+    entry = decode(PretrainedEntry, record, str(path), name)
+    entry.config = _beside(path, f'{name}.config', entry.config)
+    entry.weights = _beside(path, f'{name}.weights', entry.weights)
+    if entry.ships or entry.card is not None:
+        entry.card = _beside(path, f'{name}.card', entry.card)
     if not entry.ships:
         entry.weights = cache_folder('weights') / f'{entry.sha256[:12]}-{entry.weights.name}'
     return entry
 
 
-def _beside(folder: Path, key: str, name: Path) -> Path:
-    if name.name != str(name):
-        raise UserError(f'{key}: found {str(name)!r}, expected the name of a file beside')
-    return folder / name
+def _beside(index: Path, key: str, name: Path | None) -> Path:
+    if name is None or name.name != str(name):
+        raise UserError(f'{index}: key {key!r}: found {str(name)!r}, expected the name of a file beside.')
+    return index.parent / name

@@ -164,5 +164,5 @@ def test_a_record_cannot_name_files_elsewhere(tmp_path, key, value):
     content = json.loads((index.FOLDER / index.INDEX).read_text())
     content['models']['madnet_nano'][key] = value
     (tmp_path / index.INDEX).write_text(json.dumps(content))
-    with pytest.raises(UserError, match=f"the record 'madnet_nano' is damaged .*{key}.*: found"):
+    with pytest.raises(UserError, match=f"key 'madnet_nano.{key}': found"):
         get_pretrained('madnet_nano', tmp_path)
