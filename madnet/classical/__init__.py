@@ -1,6 +1,15 @@
 """Training-free detectors: from an image to a score map, by the formulas of their papers.
 
-All of them raise a :class:`~madnet.errors.UserError` where the image or an argument is not as it is stated.
+Each is a function of an image, (H, W) grey or (H, W, 3) BGR on the 0–255 scale, and gives a score map (H, W)
+float64, higher where a target is more likely. All of them raise a :class:`~madnet.errors.UserError` where the
+image or an argument is not as it is stated. Arguments that several have in common:
+
+* ``scales``, ``outer``: odd sides, in pixels, of the cells around each pixel and of the window around a cell.
+* ``border``: how pixels outside the image are made up, a key of :data:`~madnet.classical.image.BORDERS`.
+* ``eps``: added to the denominator of a ratio of means, since pure black cells exist.
+* ``patch``, ``step``: side of the patches of a low-rank model, and pixels from one patch to the next.
+* ``reassembly``: ``'median'``, ``'mean'`` or ``'last'`` of the patches over a pixel.
+* ``tolerance``, ``max_iterations``: the relative residual at which its solver ends, and at the latest when.
 """
 
 from madnet.classical.detectors import DETECTORS, Detector, get_detector

@@ -1,6 +1,6 @@
 """Cells of d × d pixels: their means, their brightest values, and the eight cells around each."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -15,9 +15,6 @@ NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -
 
 # Windows partitioned at once: few enough to stay in a core's own cache.
 _BLOCK = 1 << 19
-
-#: From an image (H, W) and a side d to a value per whole d × d window inside it, (H − d + 1, W − d + 1).
-Statistic = Callable[[np.ndarray, int], np.ndarray]
 
 
 def window_sum(image: np.ndarray, d: int) -> np.ndarray:
@@ -85,24 +82,10 @@ def window_top_means(image: np.ndarray, d: int, counts: Sequence[int]) -> list[n
     return result
 
 
-def cell_grid(
-    image: np.ndarray, d: int, statistic: Statistic = window_mean, border: str = 'replicate'
-) -> list[np.ndarray]:
-    """A statistic of the 3 × 3 grid of d × d cells whose centre cell lies on every pixel.
-
-    The border is added to the image, wide enough for the whole grid, before the statistic is taken.
-
-    Args:
-        image: (H, W).
-        d: Side of a cell, odd.
-        statistic: Of a cell.
-        border: See :data:`~madnet.classical.image.BORDERS`.
-
-    Returns:
-        Nine maps (H, W): of the centre, then of the cells around it in the order of :data:`NEIGHBOURS`.
-    """
-    values = statistic(pad(image, d + d // 2, border), d)
-    return shifted(values, d, image.shape)
+def cell_grid(image: np.ndarray, d: int, border: str = 'replicate') -> list[np.ndarray]:
+    """Means of the 3 × 3 grid of d × d cells (d odd) whose centre cell lies on every pixel of an image: nine
+    maps (H, W), of the centre, then of the cells around it in the order of :data:`NEIGHBOURS`."""
+    return shifted(window_mean(pad(image, d + d // 2, border), d), d, image.shape)
 
 
 def shifted(values: np.ndarray, d: int, shape: tuple[int, int]) -> list[np.ndarray]:

@@ -1,7 +1,7 @@
 """All detectors under their names."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -101,10 +101,5 @@ def get_detector(name: str, **parameters: Any) -> Detector:
     if not parameters:
         return detector
     changed = ', '.join(f'{key}={value}' for key, value in parameters.items())
-    return Detector(
-        name,
-        f'{detector.title} ({changed})',
-        detector.function,
-        detector.paper,
-        {**detector.parameters, **parameters},
-    )
+    title = f'{detector.title} ({changed})'
+    return replace(detector, title=title, parameters={**detector.parameters, **parameters})

@@ -1,5 +1,7 @@
 """Max-mean and max-median filters: the background is the best of four lines through a pixel."""
 
+from functools import reduce
+
 import numpy as np
 
 from madnet.classical.image import as_grey, odd_sides, pad
@@ -15,9 +17,8 @@ def max_mean(image: np.ndarray, length: int = 15, border: str = 'replicate', cli
     SPIE 3809, 1999.
 
     Args:
-        image: (H, W), 0–255.
+        image, border: See :mod:`madnet.classical`.
         length: Pixels of a line, odd.
-        border: See :data:`~madnet.classical.image.BORDERS`.
         clip: Whether a pixel below its background scores 0 instead of less.
 
     Returns:
@@ -32,16 +33,7 @@ def max_median(
     """Max-median: the image minus the largest median of four centred lines.
 
     Deshpande et al., as :func:`max_mean`. A median line passes whatever is longer than half of it: at length
-    5 a target of 3 × 3 pixels scores exactly 0.
-
-    Args:
-        image: (H, W), 0–255.
-        length: Pixels of a line, odd, above twice the targets' size.
-        border: See :data:`~madnet.classical.image.BORDERS`.
-        clip: Whether a pixel below its background scores 0 instead of less.
-
-    Returns:
-        (H, W) float64, in grey levels.
+    5 a target of 3 × 3 pixels scores exactly 0: ``length`` has to be above twice the targets' size.
     """
     return _background_difference(image, length, border, clip, _line_median)
 
@@ -50,11 +42,8 @@ def _background_difference(image, length, border, clip, statistic) -> np.ndarray
     (length,) = odd_sides(length, 'length')
     grey = as_grey(image)
     frame = pad(grey, length // 2, border)
-    background = None
-    for direction in DIRECTIONS:
-        value = statistic(_line(frame, length, direction, grey.shape))
-        background = value if background is None else np.maximum(background, value)
-    score = grey - background
+    lines = (_line(frame, length, direction, grey.shape) for direction in DIRECTIONS)
+    score = grey - reduce(np.maximum, map(statistic, lines))
     return np.maximum(score, 0) if clip else score
 
 
@@ -67,10 +56,7 @@ def _line(frame: np.ndarray, length: int, direction: tuple[int, int], shape: tup
 
 def _line_mean(views: list[np.ndarray]) -> np.ndarray:
     # sums of whole numbers are exact, unlike a convolution with a kernel of 1/length
-    total = views[0].copy()
-    for view in views[1:]:
-        total += view
-    return total / len(views)
+    return sum(views[1:], views[0]) / len(views)
 
 
 def _line_median(views: list[np.ndarray]) -> np.ndarray:

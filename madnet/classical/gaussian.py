@@ -20,7 +20,7 @@ def log(
     on bright blobs and brought to a sum of 0; a blob of radius a answers most at σ = a/√2.
 
     Args:
-        image: (H, W), 0–255.
+        image: See :mod:`madnet.classical`.
         sigmas: Scales in pixels; the border is replicated.
 
     Returns:
@@ -28,7 +28,7 @@ def log(
     """
     grey = as_grey(image)
     score = np.zeros_like(grey)
-    for sigma in _positive(sigmas, 'sigmas'):
+    for sigma in _positive(sigmas):
         g, x = _gaussian(sigma)
         curved = g * (1 - x**2 / sigma**2)
         # g(x)g(y)·(2 − (x² + y²)/σ²), as a sum of two separable kernels
@@ -43,27 +43,20 @@ def dog(image: np.ndarray, sigmas: tuple[float, float] = (1.0, 2.0)) -> np.ndarr
     """Difference of a narrow and a wide Gaussian.
 
     Wang, Lv, Xu, "Infrared dim target detection based on visual attention", Infrared Physics & Technology 55,
-    2012.
-
-    Args:
-        image: (H, W), 0–255.
-        sigmas: Of the narrow and the wide one, in pixels; the border is replicated.
-
-    Returns:
-        (H, W) float64, ≥ 0, in grey levels.
+    2012. ``sigmas`` are those of the narrow and the wide one, in pixels; the rest is as in :func:`log`.
     """
     grey = as_grey(image)
-    pair = _positive(sigmas, 'sigmas')
+    pair = _positive(sigmas)
     if len(pair) != 2 or pair[0] >= pair[1]:
         raise UserError(f'sigmas={pair}: expected two, the smaller first')
     narrow, wide = (_separable(grey, g, g) for g, _ in map(_gaussian, pair))
     return np.maximum(narrow - wide, 0)
 
 
-def _positive(sigmas: Sequence[float], what: str) -> tuple[float, ...]:
+def _positive(sigmas: Sequence[float]) -> tuple[float, ...]:
     sigmas = tuple(float(s) for s in np.atleast_1d(sigmas))
     if not sigmas or min(sigmas) <= 0:
-        raise UserError(f'{what}={sigmas}: expected positive numbers of pixels')
+        raise UserError(f'sigmas={sigmas}: expected positive numbers of pixels')
     return sigmas
 
 

@@ -29,13 +29,9 @@ def ipi(
     usually ends because the rank no longer changes, and where it never changed the score is 0 everywhere.
 
     Args:
-        image: (H, W), 0–255.
-        patch: Side of the patches.
-        step: Pixels from one patch to the next.
-        reassembly: ``'median'``, ``'mean'`` or ``'last'`` of the patches over a pixel.
+        image, patch, step, reassembly, max_iterations: See :mod:`madnet.classical`.
         flush: Whether a last patch covers the right and lower border; published code has none.
         tolerance: Of the relative gradient.
-        max_iterations: At most.
 
     Returns:
         (H, W) float64, ≥ 0; 1 is the range of the image.
@@ -92,12 +88,10 @@ def _first_iterations(
     left: np.ndarray,
     right: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """The iterations, a third to a half of all, before E has a pixel.
+    """The last two iterates A of the iterations, a third to a half of all, before E has a pixel; None where
+    the end came first.
 
     Until then all matrices have the singular vectors of ``data``, and only the singular values of A change.
-
-    Returns:
-        The last two iterates A, or None where the end came first.
     """
     before = last = np.zeros_like(values)
     while True:
@@ -117,13 +111,8 @@ def _first_iterations(
 
 
 class _Course:
-    """Momentum, threshold and end of an accelerated gradient descent.
-
-    Args:
-        values: The largest singular values of the data, at least four where there are so many.
-        tolerance: Of the relative gradient.
-        max_iterations: At most.
-    """
+    """Momentum, threshold and end of an accelerated gradient descent; ``values`` are the largest singular
+    values of the data, at least four where there are as many."""
 
     def __init__(self, values: np.ndarray, tolerance: float, max_iterations: int):
         second, fourth = values[min(1, len(values) - 1)], values[min(3, len(values) - 1)]
@@ -182,15 +171,7 @@ def ipi_alm(
     """Infrared patch-image model with non-negative targets, by an inexact augmented Lagrangian method.
 
     What circulates as IPI in Python: the model of :func:`ipi` with smaller patches, another solver and other
-    numbers. Here with a mean over all patches of a pixel.
-
-    Args:
-        image: (H, W), 0–255.
-        patch: Side of the patches.
-        step: Pixels from one patch to the next.
-        reassembly: ``'median'``, ``'mean'`` or ``'last'`` of the patches over a pixel.
-        tolerance: Of the relative residual.
-        max_iterations: At most.
+    numbers. Here with a mean over all patches of a pixel. Arguments: see :mod:`madnet.classical`.
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.

@@ -12,7 +12,6 @@ from madnet.classical.cells import (
     highest,
     shifted,
     window_differences,
-    window_mean,
     window_top_means,
 )
 from madnet.classical.image import EPS, as_grey, odd_sides, pad
@@ -27,21 +26,13 @@ def lcm(
 
     Chen, Li, Wei, Xia, Tang, "A local contrast method for small infrared target detection", IEEE TGRS 52(1),
     2014. Never 0 on a flat scene, where it gives the grey level itself: bright sky outranks a dim target.
-
-    Args:
-        image: (H, W), 0–255.
-        scales: Sides of the cells, odd.
-        border: Of the means; see :data:`~madnet.classical.image.BORDERS`.
-        eps: Added to the denominator.
-
-    Returns:
-        (H, W) float64, ≥ 0.
+    Arguments: see :mod:`madnet.classical`; ``border`` is that of the means.
     """
     grey = as_grey(image)
     score = np.full_like(grey, -np.inf)
     for d in odd_sides(scales, 'scales'):
         peak = cv2.dilate(grey, np.ones((d, d), np.uint8))
-        _, *around = cell_grid(grey, d, window_mean, border)
+        _, *around = cell_grid(grey, d, border)
         np.maximum(score, divide(peak**2, highest(around), eps), out=score)
     return score
 
@@ -59,11 +50,10 @@ def rlcm(
     local contrast measure", IEEE GRSL 15(4), 2018.
 
     Args:
-        image: (H, W), 0–255.
+        image, eps: See :mod:`madnet.classical`.
         cell: Side of a cell, odd.
         counts: Pairs of how many of the brightest values are averaged, in the centre cell and around it.
-        border: See :data:`~madnet.classical.image.BORDERS`; published code pads with zeros.
-        eps: Added to the denominator.
+        border: As everywhere; published code pads with zeros.
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.
@@ -71,9 +61,8 @@ def rlcm(
     grey = as_grey(image)
     (d,) = odd_sides(cell, 'cell')
     needed = sorted({k for pair in counts for k in pair})
-    tops: dict[int, np.ndarray] = dict(
-        zip(needed, window_top_means(pad(grey, d + d // 2, border), d, needed), strict=True)
-    )
+    means = window_top_means(pad(grey, d + d // 2, border), d, needed)
+    tops: dict[int, np.ndarray] = dict(zip(needed, means, strict=True))
     score = np.zeros_like(grey)
     for inner, outer in counts:
         centre, *_ = shifted(tops[inner], d, grey.shape)
@@ -95,11 +84,9 @@ def mpcm(
     Recognition 58, 2016.
 
     Args:
-        image: (H, W), 0–255.
-        scales: Sides of the cells, odd.
+        image, scales, border: See :mod:`madnet.classical`.
         signed: The product as published, to which dark spots answer too (two negative differences); by
             default negative differences count as 0.
-        border: See :data:`~madnet.classical.image.BORDERS`.
         clip: Whether negative products score 0.
 
     Returns:
@@ -108,7 +95,7 @@ def mpcm(
     grey = as_grey(image)
     score = np.full_like(grey, -np.inf)
     for d in odd_sides(scales, 'scales'):
-        centre, *around = cell_grid(grey, d, window_mean, border)
+        centre, *around = cell_grid(grey, d, border)
         differences = [centre - mean for mean in around]
         if not signed:
             differences = [np.maximum(difference, 0, out=difference) for difference in differences]
@@ -134,11 +121,8 @@ def hb_mlcm(
     cell − mean of the window around it|, squared.
 
     Args:
-        image: (H, W), 0–255.
-        scales: Sides of the cells, odd.
+        image, scales, outer, border: See :mod:`madnet.classical`.
         boost: Side of the mean of the high-boost filter, odd.
-        outer: Side of the window around the cells, odd.
-        border: See :data:`~madnet.classical.image.BORDERS`.
 
     Returns:
         (H, W) float64, ≥ 0, up to 1e9.

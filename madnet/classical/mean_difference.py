@@ -21,9 +21,7 @@ def admd(
     difference algorithm", Signal Processing 177, 2020.
 
     Args:
-        image: (H, W), 0–255.
-        scales: Sides of the cells, odd.
-        border: See :data:`~madnet.classical.image.BORDERS`.
+        image, scales, border: See :mod:`madnet.classical`.
         ignore_outside: Leave cells whose centre lies outside the image out of the comparison, as published
             code does; it then fires on bright structure at the frame.
 
@@ -40,7 +38,7 @@ def admd(
             # where all eight lie outside there is nothing to exceed
             excess = np.where(np.isfinite(brightest), centre - brightest, 0)
         else:
-            centre, *around = cell_grid(grey, d, border=border)
+            centre, *around = cell_grid(grey, d, border)
             excess = centre - highest(around)
         np.maximum(score, np.maximum(excess, 0) ** 2, out=score)
     return score
@@ -59,11 +57,8 @@ def aagd(
     infrared small target detection algorithm", Infrared Physics & Technology 89, 2018.
 
     Args:
-        image: (H, W), 0–255.
-        scales: Sides of the cells, odd.
-        outer: Side of the window around the cells, odd.
+        image, scales, outer, border: See :mod:`madnet.classical`.
         signed: Square negative differences too, as published: dark spots then answer as well.
-        border: See :data:`~madnet.classical.image.BORDERS`.
 
     Returns:
         (H, W) float64, ≥ 0, in squared grey levels.
@@ -85,13 +80,7 @@ def aadcdd(
     Aghaziyarati, Moradi, Talebi, "Small infrared target detection using absolute average difference weighted
     by cumulative directional derivatives", Infrared Physics & Technology 101, 2019: :func:`aagd` times the
     least of four sums, one along each half axis, of what the pixels from the centre to the edge of the cell
-    exceed the pixel just outside it; an edge has none in one direction.
-
-    Args:
-        image: (H, W), 0–255.
-        scales: Sides of the cells, odd.
-        outer: Side of the window around the cells, odd.
-        border: See :data:`~madnet.classical.image.BORDERS`.
+    exceed the pixel just outside it; an edge has none in one direction. Arguments as in :func:`aagd`.
 
     Returns:
         (H, W) float64, ≥ 0, in cubed grey levels.

@@ -1,4 +1,4 @@
-"""Top-hats: the image minus what a structuring element can not remove."""
+"""Top-hats: the image minus what a structuring element leaves of it."""
 
 import cv2
 import numpy as np
@@ -11,14 +11,8 @@ def top_hat(image: np.ndarray, size: int = 5) -> np.ndarray:
     """White top-hat: the image minus its opening by a flat square.
 
     Tom, Peli, Leung, Bondaryk, "Morphology-based algorithm for point target detection in infrared
-    backgrounds", SPIE 1954, 1993. The square must be larger than the target.
-
-    Args:
-        image: (H, W), 0–255.
-        size: Side of the square, odd. Pixels outside the image never win.
-
-    Returns:
-        (H, W) float64, ≥ 0, in grey levels.
+    backgrounds", SPIE 1954, 1993. The square, of side ``size``, odd, must be larger than the target. Pixels
+    outside the image never win. The score is ≥ 0, in grey levels.
     """
     (size,) = odd_sides(size, 'size')
     return cv2.morphologyEx(as_grey(image), cv2.MORPH_TOPHAT, np.ones((size, size), np.uint8))
@@ -32,7 +26,7 @@ def ring_top_hat(image: np.ndarray, outer: int = 13, inner: int = 9, body: int =
     min(I, F). The ring sees the surround without the target.
 
     Args:
-        image: (H, W), 0–255.
+        image: See :mod:`madnet.classical`.
         outer: Side of the outer square, odd.
         inner: Side of the square cut out of it, odd, at least the targets' size.
         body: Side of the square that erodes, odd, from ``inner`` up to ``outer``.

@@ -26,13 +26,9 @@ def nram(
     minimization joint l2,1 norm", Remote Sensing 10(11), 2018. Targets are bright only, as in published code.
 
     Args:
-        image: (H, W), 0–255.
-        patch: Side of the patches.
-        step: Pixels from one patch to the next.
+        image, patch, step, tolerance, max_iterations: See :mod:`madnet.classical`.
         gamma: Of the rank approximation.
-        reassembly: ``'mean'``, ``'median'``, or ``'last'`` as in published code.
-        tolerance: Of the relative residual.
-        max_iterations: At most.
+        reassembly: ``'last'`` is that of published code.
 
     Returns:
         (H, W) float64, ≥ 0; 1 is the range of the image.

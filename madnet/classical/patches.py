@@ -1,6 +1,5 @@
 """Images as stacks of overlapping patches, and back."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,28 +44,21 @@ class PatchGrid:
             )
 
     @cached_property
-    def rows(self) -> np.ndarray:
-        """First rows of the patches."""
-        return self._starts(self.shape[0])
-
-    @cached_property
-    def columns(self) -> np.ndarray:
-        """First columns of the patches."""
-        return self._starts(self.shape[1])
+    def starts(self) -> tuple[np.ndarray, np.ndarray]:
+        """First rows and first columns of the patches."""
+        return self._starts(self.shape[0]), self._starts(self.shape[1])
 
     def _starts(self, length: int) -> np.ndarray:
         starts = np.arange(0, length - self.patch + 1, self.step)
-        if self.flush and starts[-1] != length - self.patch:
-            starts = np.append(starts, length - self.patch)
-        return starts
+        return np.union1d(starts, [length - self.patch]) if self.flush else starts
 
     def __len__(self) -> int:
-        return len(self.rows) * len(self.columns)
+        return len(self.starts[0]) * len(self.starts[1])
 
     def cut(self, image: np.ndarray) -> np.ndarray:
         """The patches of an image: (H, W) → (n, patch, patch), a copy."""
         windows = sliding_window_view(image, (self.patch, self.patch))
-        patches = windows[np.ix_(self.rows, self.columns)].swapaxes(0, 1)
+        patches = windows[np.ix_(*self.starts)].swapaxes(0, 1)
         return patches.reshape(-1, self.patch, self.patch)
 
     def join(self, patches: np.ndarray, how: str = 'mean') -> np.ndarray:
@@ -98,24 +90,19 @@ class PatchGrid:
 
     def _windows(self) -> list[tuple[slice, slice]]:
         size = self.patch
-        return [(slice(r, r + size), slice(c, c + size)) for c in self.columns for r in self.rows]
+        rows, columns = self.starts
+        return [(slice(r, r + size), slice(c, c + size)) for c in columns for r in rows]
 
     def _median(self, patches: np.ndarray) -> np.ndarray:
         # Patches so many places apart do not overlap, also the flush one: they share a layer.
         layers = -(-self.patch // self.step) + 1
         stack = np.full((*self.shape, layers * layers), np.inf)
-        down = len(self.rows)
+        down = len(self.starts[0])
         for number, (patch, (rows, columns)) in enumerate(zip(patches, self._windows(), strict=True)):
             layer = (number // down % layers) * layers + number % down % layers
             stack[rows, columns, layer] = patch
-        cover = self._cover(self.rows, self.shape[0])[:, None] * self._cover(self.columns, self.shape[1])
         stack.sort(axis=-1)  # what no patch covers comes last
+        cover = np.isfinite(stack).sum(axis=-1)
         lower, upper = (np.maximum(cover - 1, 0) // 2)[..., None], (cover // 2)[..., None]
         middle = np.take_along_axis(stack, lower, -1) + np.take_along_axis(stack, upper, -1)
         return np.where(cover > 0, middle[..., 0] / 2, 0)
-
-    def _cover(self, starts: Sequence[int] | np.ndarray, length: int) -> np.ndarray:
-        cover = np.zeros(length, np.int64)
-        for start in starts:
-            cover[start : start + self.patch] += 1
-        return cover

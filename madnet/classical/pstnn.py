@@ -27,13 +27,9 @@ def pstnn(
     ends after a few iterations, and may find nothing at all.
 
     Args:
-        image: (H, W), 0–255.
-        patch: Side of the patches.
-        step: Pixels from one patch to the next.
+        image, patch, step, tolerance, max_iterations: See :mod:`madnet.classical`.
         weight: L in λ = L/√(patch · n).
-        reassembly: ``'mean'``, ``'median'``, or ``'last'`` as in published code.
-        tolerance: Of the relative residual.
-        max_iterations: At most.
+        reassembly: ``'last'`` is that of published code.
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.

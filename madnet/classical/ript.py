@@ -28,15 +28,13 @@ def ript(
     small target detection", IEEE JSTARS 10(8), 2017: the three unfoldings of the patch tensor are of low
     rank; edges, by the structure tensor, weigh against being a target.
 
+    Usually fewer than ten iterations are needed: the number of target pixels settles first.
+
     Args:
-        image: (H, W), 0–255.
-        patch: Side of the patches.
-        step: Pixels from one patch to the next.
+        image, patch, step, tolerance, max_iterations: See :mod:`madnet.classical`.
         weight: L in λ = L/√min(patch, n).
         edge_weight: h in exp(h · edge strength).
-        reassembly: ``'mean'``, ``'median'``, or ``'last'`` as in published code.
-        tolerance: Of the relative residual.
-        max_iterations: At most. Usually fewer than ten are needed: the number of target pixels settles first.
+        reassembly: ``'last'`` is that of published code.
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.

@@ -36,8 +36,7 @@ def leading(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.
     """The largest singular values of a matrix (m, n), and their vectors.
 
     Returns:
-        At most ``count`` values (r,), largest first; left vectors (m, r); right vectors (r, n), 0 where a
-        value is 0.
+        At most ``count`` values (r,), largest first; left vectors (m, r); right ones (r, n), 0 for a value 0.
     """
     wide = _wide(matrix)
     values, vectors = _decompose(wide)

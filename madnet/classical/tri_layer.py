@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from madnet.classical.cells import cell_grid, divide, highest, shifted, window_mean, window_top_means
+from madnet.classical.cells import cell_grid, divide, highest, shifted, window_top_means
 from madnet.classical.image import EPS, as_grey, odd_sides, pad
 
 
@@ -22,11 +22,9 @@ def tllcm(
     utilizing a tri-layer window", IEEE GRSL 17(10), 2020.
 
     Args:
-        image: (H, W), 0–255.
-        scales: Sides of the cells, odd.
+        image, scales, eps: See :mod:`madnet.classical`.
         count: How many of a cell's brightest values are averaged.
-        border: Of the cells; see :data:`~madnet.classical.image.BORDERS`. Published code pads with zeros.
-        eps: Added to the denominator.
+        border: Of the cells; published code pads with zeros.
 
     Returns:
         (H, W) float64, ≥ 0, in grey levels.
@@ -57,13 +55,11 @@ def wslcm(
     how much the cell's regional intensity level (brightest values over the mean) exceeds its neighbours'.
 
     Args:
-        image: (H, W), 0–255.
-        scales: Sides of the cells, odd.
+        image, scales, eps: See :mod:`madnet.classical`.
         count: How many of a cell's brightest values are averaged.
         median: Whether a 3 × 3 median comes first; it removes targets of one or two pixels.
-        border: Of the median and of the brightest values; means are taken with the edge replicated. See
-            :data:`~madnet.classical.image.BORDERS`; published code pads with zeros.
-        eps: Added to the denominator.
+        border: Of the median and of the brightest values; means are taken with the edge replicated. Published
+            code pads with zeros.
         least_spread: Lower bound of the standard deviation of the neighbours' levels, in grey levels.
 
     Returns:
@@ -77,7 +73,7 @@ def wslcm(
     for d in odd_sides(scales, 'scales'):
         (top,) = window_top_means(pad(grey, d + d // 2, border), d, [count])
         tops = shifted(top, d, grey.shape)
-        means = cell_grid(grey, d, window_mean)
+        means = cell_grid(grey, d)
         level, *around = [t - mean for t, mean in zip(tops, means, strict=True)]
         spread = np.std(around, axis=0, ddof=1)
         weight = level * np.maximum(level - highest(around), 0) / np.maximum(spread, least_spread)

@@ -28,9 +28,7 @@ def as_scores(array: np.ndarray, what: str = 'score map', from_logits: bool = Fa
     Raises:
         UserError: More than one channel, NaN, or values outside 0–1 without ``from_logits``.
     """
-    scores = as_map(array, what)
-    if scores.dtype != np.float32:
-        scores = scores.astype(np.float32)
+    scores = as_map(array, what).astype(np.float32, copy=False)
     low, high = scores.min(), scores.max()
     if np.isnan(low):
         share = 'all NaN' if np.isnan(scores).all() else f'{np.isnan(scores).sum()} NaN values'

@@ -18,13 +18,11 @@ _PORTION = 2_000_000
 def bootstrap_intervals(
     images: Mapping[str, np.ndarray], confidence: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals of IoU, nIoU, Pd and Fa, resampling whole images.
+    """Percentile intervals of IoU, nIoU, Pd and Fa, resampling whole images; equal seeds draw equal ones.
 
     Args:
         images: The ``COLUMNS`` of per-image counts, each (n,).
-        confidence: Share of resamples inside the interval.
-        resamples: How many.
-        seed: Of the resampling; equal seeds draw equal images.
+        confidence: Share of the resamples inside the interval.
 
     Returns:
         ``{'IoU': (low, high), …}``; NaN where a number is undefined in every resample.
@@ -43,11 +41,8 @@ def paired_bootstrap(
     """Whether one of two methods is better on the same images: both are scored on the same resamples.
 
     Args:
-        a: ``COLUMNS`` of the first method.
-        b: Of the second, the same images in the same order.
+        a, b: ``COLUMNS`` of the two methods, the same images in the same order.
         confidence: Of the interval of the difference.
-        resamples: How many.
-        seed: Of the resampling.
 
     Returns:
         Per metric ``{'a', 'b', 'difference', 'interval', 'p'}``: difference is b − a, p the two-sided
@@ -59,38 +54,24 @@ def paired_bootstrap(
     n = len(a['IoU'])
     if len(b['IoU']) != n:
         raise UserError(f'comparison needs the same images: {n} on one side, {len(b["IoU"])} on the other')
-    ones = np.ones((1, n))
-    difference = np.concatenate(
-        [_metrics(b, weights) - _metrics(a, weights) for weights in _weights(n, resamples, seed)]
-    )
+    of_a, of_b = (_metrics(counts, np.ones((1, n)))[0].tolist() for counts in (a, b))
+    difference = np.concatenate([_metrics(b, w) - _metrics(a, w) for w in _weights(n, resamples, seed)])
     intervals = _percentiles(difference, confidence)
     result: dict[str, dict[str, float | tuple[float, float]]] = {}
     for k, metric in enumerate(METRICS):
-        of_a, of_b = float(_metrics(a, ones)[0, k]), float(_metrics(b, ones)[0, k])
         defined = difference[~np.isnan(difference[:, k]), k]
         p = nan
         if len(defined):
             tail = min((defined <= 0).sum(), (defined >= 0).sum())
             p = min(1.0, 2 * (tail + 1) / (len(defined) + 1))
-        result[metric] = {
-            'a': of_a,
-            'b': of_b,
-            'difference': of_b - of_a,
-            'interval': intervals[metric],
-            'p': float(p),
-        }
+        numbers = {'a': of_a[k], 'b': of_b[k], 'difference': of_b[k] - of_a[k]}
+        result[metric] = {**numbers, 'interval': intervals[metric], 'p': float(p)}
     return result
 
 
 def mean_std(results: Sequence[Mapping[str, float | None]]) -> dict[str, tuple[float, float, int]]:
-    """Mean, sample standard deviation and number of runs of every number that all results share.
-
-    Args:
-        results: One flat result per seed, as ``evaluate`` returns.
-
-    Returns:
-        ``{'IoU': (mean, std, n), …}``; the deviation of a single run is NaN.
-    """
+    """Mean, sample standard deviation and number of runs of every number that all results share, one flat
+    result per seed: ``{'IoU': (mean, std, n), …}``; the deviation of a single run is NaN."""
     n = len(results)
     spread = {}
     for name in results[0] if results else ():

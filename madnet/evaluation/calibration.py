@@ -26,8 +26,7 @@ def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = BINS) 
         bins: Of equal width.
 
     Returns:
-        ``count``, ``said`` (mean probability, NaN in an empty bin) and ``true`` (share), each of length
-        ``bins``.
+        ``count``, ``said`` (mean probability, NaN in an empty bin) and ``true`` (share) of each bin.
     """
     p, y = np.asarray(probabilities, np.float64), np.asarray(truth, np.float64)
     k = np.minimum((p * bins).astype(np.int64), bins - 1)
@@ -45,14 +44,8 @@ def expected_calibration_error(diagram: dict[str, list]) -> float:
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature T of least cross entropy of ``sigmoid(logits / T)``, within :data:`RANGE`.
-
-    It changes no order and no decision at 0.5.
-
-    Args:
-        logits: (n,) finite.
-        truth: (n,) bool.
-    """
+    """The temperature T of least cross entropy of ``sigmoid(logits / T)``, within :data:`RANGE`, for (n,)
+    finite logits and (n,) bool truth. It changes no order and no decision at 0.5."""
     from scipy.optimize import minimize_scalar  # prediction from exported networks does without SciPy
 
     logits, truth = np.asarray(logits, np.float64), np.asarray(truth, np.float64)

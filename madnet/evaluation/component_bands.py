@@ -66,7 +66,12 @@ class ComponentBands:
         Raises:
             UserError: Far too much of the map is foreground.
         """
-        labels, new = self._pieces(scores)
+        found = find_components(scores > self.threshold)
+        labels = found.labels
+        new = [
+            Piece((ys + self._rows).astype(np.int32), xs.astype(np.int32), scores[ys, xs])
+            for ys, xs in found.pixels()
+        ]
         self._pixels += sum(len(piece.ys) for piece in new)
         self._components += len(new)
         if self._pixels > MAX_PIXELS or self._components > MAX_COMPONENTS:
@@ -94,15 +99,6 @@ class ComponentBands:
         """The components that reach the last row of the map."""
         rest, self._open, self.open_from = self._open, [], self._rows
         return sorted(rest, key=lambda piece: piece.first)
-
-    def _pieces(self, scores: np.ndarray) -> tuple[np.ndarray, list[Piece]]:
-        """Labels (h, W) of the band, and its components."""
-        found = find_components(scores > self.threshold)
-        pieces = [
-            Piece((ys + self._rows).astype(np.int32), xs.astype(np.int32), scores[ys, xs])
-            for ys, xs in found.pixels()
-        ]
-        return found.labels, pieces
 
     def _joined(self, first_row: np.ndarray, before: int, new: int) -> np.ndarray:
         """For every piece, open ones before new ones, the piece that stands for all that touch it."""

@@ -92,15 +92,10 @@ def centroid_distances(truth: np.ndarray, pred: np.ndarray) -> np.ndarray:
 
 
 def near_pairs(truth: np.ndarray, pred: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of centroids that are nearer than a radius.
+    """Pairs of centroids (x, y), (n, 2) and (m, 2), that are nearer than a radius in pixels.
 
     A map full of specks has tens of thousands of components. Targets are therefore taken a few at a time, and
     compared with the predictions of the same rows of the image only.
-
-    Args:
-        truth: (n, 2) centroids (x, y).
-        pred: (m, 2) centroids.
-        radius: Pixels.
 
     Returns:
         (k, 2) int64, (truth index, prediction index) ascending in truth, then in prediction; and (k,) float64
@@ -125,14 +120,11 @@ def near_pairs(truth: np.ndarray, pred: np.ndarray, radius: float) -> tuple[np.n
 
 @dataclass(frozen=True)
 class Overlaps:
-    """The pairs of components that share pixels.
+    """The pairs of components that share pixels."""
 
-    Attributes:
-        pairs: (k, 2) int64, (truth index, prediction index), ascending in truth, then in prediction.
-        pixels: (k,) int64, the number that each pair shares.
-    """
-
+    #: (k, 2) int64, (truth index, prediction index), ascending in truth, then in prediction.
     pairs: np.ndarray
+    #: (k,) int64, the number that each pair shares.
     pixels: np.ndarray
 
     def of(self, truth: np.ndarray, pred: np.ndarray) -> np.ndarray:

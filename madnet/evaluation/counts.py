@@ -67,8 +67,8 @@ def count_image(
         view: Score map and mask at the size the protocol scores.
         image: (H, W) or (H, W, C) grey values for the local signal-to-clutter ratio of targets; not used if
             its size is another than the view's.
-        curves: Whether to count at every threshold of the Pd-Fa curve and of the ROC counter.
-        boxes: Whether to list components as detections, where the protocol is ``extended``.
+        curves, boxes: Whether to count at every threshold of the Pd-Fa curve and of the ROC counter, and to
+            list components as detections, where the protocol is ``extended``.
     """
     truth, union_truth = view.truth(protocol.mask), view.truth(protocol.union_mask)
 
@@ -86,12 +86,11 @@ def count_image(
     if protocol.f1_grey:
         labelled = view.mask > 0
         positive = tp + int(np.count_nonzero(labelled)) - count_and(prediction, labelled)
-    more: dict = {}
+    targets = view.targets(protocol.mask)
+    more: dict = {'targets': len(targets)}
     if protocol.matching is not None:
         pred = view.predicted_components(protocol.target_prediction)
-        more |= count_targets(
-            view.targets(protocol.mask), pred, view.match(protocol), protocol.false_alarm
-        )._asdict()
+        more |= count_targets(targets, pred, view.match(protocol), protocol.false_alarm)._asdict()
     if protocol.roc_counter and curves:
         more['roc_counter'] = eleven_counts(view.prob, view.mask)
     if protocol.extended:
@@ -105,7 +104,7 @@ def count_image(
         tp=tp,
         predicted=int(np.count_nonzero(prediction)),
         positive=positive,
-        **{'targets': len(view.targets(protocol.mask))} | more,
+        **more,
     )
 
 
@@ -116,20 +115,18 @@ def _extended(
     pred = view.predicted_components(protocol.target_prediction)
     counts: dict[str, Any] = {'hierarchy': hierarchy_counts(targets, pred, radius=protocol.radius)}
     counts['target_rows'] = np.empty(0, TARGET)
-    if image is not None and np.shape(image)[:2] != view.mask.shape:
-        image = None
+    if image is not None:
+        image = np.asarray(image) if np.shape(image)[:2] == view.mask.shape else None
     match = view.match(protocol) if protocol.matching else None
     if match is not None:
-        counts['predicted_rows'] = view.describe(pred, None if image is None else np.asarray(image))
+        counts['predicted_rows'] = view.describe(pred, image)
         counts['predicted_rows']['matched'][match.pairs[:, 1]] = 1
     if len(targets):
-        scr = np.full(len(targets), nan) if image is None else local_scr(np.asarray(image), targets)
+        scr = np.full(len(targets), nan) if image is None else local_scr(image, targets)
         counts['target_rows'] = target_rows(targets, pred, match, scr)
     if boxes:
         counts['found'] = detections(view.prob, pred) if len(pred) else np.empty(0, DETECTION)
     if curves:
-        matching = protocol.matching or 'one-to-one'
-        counts['pd_fa'] = np.stack(
-            pd_fa_counts(view.prob, targets, PD_FA_THRESHOLDS, matching, protocol.radius)
-        )
+        how = protocol.matching or 'one-to-one', protocol.radius
+        counts['pd_fa'] = np.stack(pd_fa_counts(view.prob, targets, PD_FA_THRESHOLDS, *how))
     return counts

@@ -76,12 +76,8 @@ class ScoreHistogram:
 
     @staticmethod
     def count(bins: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """One image's share: (indices, pixels, true pixels) of the bins it touches.
-
-        Args:
-            bins: (H, W) from :func:`score_bins`.
-            truth: (H, W) bool.
-        """
+        """One image's share: (indices, pixels, true pixels) of the bins it touches, from its bins (H, W), see
+        :func:`score_bins`, and its truth (H, W) bool."""
         total = np.bincount(bins.ravel(), minlength=BINS)
         index = np.flatnonzero(total)
         return index, total[index], np.bincount(bins[truth], minlength=BINS)[index]
@@ -135,10 +131,8 @@ class ScoreHistogram:
         """
         area, middles = self.auc(), _bin_middles()
         background = self.total - self.positive
-        detected, false = (
-            float(counts @ middles / counts.sum()) if counts.sum() else nan
-            for counts in (self.positive, background)
-        )
+        with np.errstate(invalid='ignore'):
+            detected, false = (float(n @ middles / n.sum()) for n in (self.positive, background))
         return {
             'AUC(D,F)': area,
             'AUC(D,tau)': detected,
@@ -175,12 +169,8 @@ class ScoreHistogram:
         return float((np.diff(pr['recall'], prepend=0) * pr['precision']).sum())
 
     def best_threshold(self) -> tuple[float, float]:
-        """The threshold of the best set-level IoU, and that IoU: choose it on a validation set, use it on
-        test.
-
-        Returns:
-            (threshold, IoU), the strictest of equals; (0.5, NaN) without true pixels.
-        """
+        """The threshold of the best set-level IoU, the strictest of equals, and that IoU: choose it on a
+        validation set, use it on test. (0.5, NaN) without true pixels."""
         thresholds, tp, fp = self._descending()
         if not len(tp) or not tp[-1]:
             return 0.5, nan
@@ -224,8 +214,7 @@ def pd_fa_counts(
         prob: (H, W) float32 in 0–1.
         truth: Targets.
         thresholds: Rising, 0 or more.
-        matching: A key of :data:`~madnet.evaluation.rules.MATCHINGS`.
-        radius: Pixels.
+        matching, radius: As in :func:`~madnet.evaluation.matching.match_components`.
 
     Returns:
         (matched, false_pixels), each (len(thresholds),) int64.
@@ -267,14 +256,8 @@ def eleven_counts(prob: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Counts of the ROC counter of the published ABC code at its eleven thresholds 0, 0.1 … 1.
 
     Grey mask values other than 0 and 255 are neither class: a false positive where predicted, a positive
-    where not.
-
-    Args:
-        prob: (H, W) float32 in 0–1.
-        mask: (H, W) uint8 grey values.
-
-    Returns:
-        (4, 11) int64: true positives, false positives, positives, negatives.
+    where not. Probabilities (H, W) float32 and a mask (H, W) uint8 give (4, 11) int64: true positives, false
+    positives, positives, negatives.
     """
     thresholds = np.array(ELEVEN_THRESHOLDS, np.float32)
     levels = len(thresholds) + 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,7 @@ from madnet.evaluation.targets import PREDICTED
 from madnet.evaluation.view import View
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
+class _Scored(NamedTuple):
     name: str
     counts: dict[str, ImageCounts]  # by protocol
 
@@ -249,27 +248,24 @@ class Evaluator:
         return self.counted(protocol).columns()
 
     def predicted(self, protocol: str) -> dict[str, np.ndarray]:
-        """The columns of :data:`~madnet.evaluation.targets.PREDICTED` for an ``extended`` protocol's
-        detections, and ``image``, which indexes ``names``."""
+        """Columns :data:`~madnet.evaluation.targets.PREDICTED` of an ``extended`` protocol's detections, and
+        ``image``, which indexes ``names``."""
         return self.counted(protocol).rows('predicted_rows', PREDICTED)
 
     def targets(self, protocol: str) -> dict[str, np.ndarray]:
-        """The columns of :data:`~madnet.evaluation.strata.TARGET` for an ``extended`` protocol's targets, and
+        """Columns :data:`~madnet.evaluation.strata.TARGET` of an ``extended`` protocol's targets, and
         ``image``, which indexes ``names``."""
         return self.counted(protocol).rows('target_rows', TARGET)
 
 
 def joined(sets: Mapping[str, Evaluator]) -> Evaluator:
-    """Several data sets, each scored on its own, as one: every image of each counts, under ``<set>/<name>``.
-
-    Args:
-        sets: Evaluators with the same settings, by the name of their set.
-    """
+    """Several data sets, each scored on its own with the same settings, as one: every image of each counts,
+    under ``<set>/<name>``."""
     first = next(iter(sets.values()))
     every = Evaluator(first.protocols, first.curves, first.boxes)
     for label, one in sets.items():
         for key, scored in one._images.items():
-            every._images[label, key] = replace(scored, name=f'{label}/{scored.name}')
+            every._images[label, key] = _Scored(f'{label}/{scored.name}', scored.counts)
         for group, histogram in one._histograms.items():
             every._histograms.setdefault(group, ScoreHistogram()).merge(histogram)
     return every
@@ -296,8 +292,7 @@ def evaluate(
         boxes: Whether to add the box view (needs pycocotools).
 
     Returns:
-        ``{'IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'Fa', 'targets', 'AUC', …}`` as fractions, see
-        :meth:`Evaluator.compute`.
+        The numbers of :meth:`Evaluator.compute` under this protocol, as fractions.
 
     Raises:
         UserError: Unknown protocol or several, another number of masks than of scores, no image at all, or
@@ -325,18 +320,8 @@ def evaluate_all(
     size: tuple[int, int] | None = None,
     boxes: bool = False,
 ) -> dict[str, dict[str, float]]:
-    """Score maps against masks, under several protocols in one pass.
-
-    Args:
-        scores, masks, from_logits, size, boxes: As for :func:`evaluate`.
-        protocols: ``'all'``, ``'native,abc'``, one, or a list.
-
-    Returns:
-        ``{name of the protocol: its numbers}``.
-
-    Raises:
-        UserError: As :func:`evaluate`.
-    """
+    """:func:`evaluate` under several protocols in one pass (``'all'``, ``'native,abc'``, one, or a list):
+    ``{name of the protocol: its numbers}``."""
     evaluator = Evaluator(protocols, boxes=boxes)
     missing: Any = object()
     for number, (score, mask) in enumerate(zip_longest(scores, masks, fillvalue=missing)):

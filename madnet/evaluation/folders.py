@@ -3,9 +3,8 @@
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,16 +20,12 @@ from madnet.images.score_maps import scores_and_peak
 _SUFFIX = re.compile(r'(_pixels0|_mask|_gt|_label|_pred|_score|_logits)$', re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Predictions and masks that belong together, and what does not.
+class Pairs(NamedTuple):
+    """Predictions and masks that belong together, and what does not."""
 
-    Attributes:
-        found: (id, prediction, mask), sorted by id.
-        problems: One line per missing, extra or mis-sized file; ``found`` is without them.
-    """
-
+    #: (id, prediction, mask), sorted by id.
     found: tuple[tuple[str, Path, Path], ...]
+    #: One line per missing, extra or mis-sized file; ``found`` is without them.
     problems: tuple[str, ...]
 
 
@@ -124,20 +119,17 @@ def score_folder(
     """Score a folder of maps against a folder of masks.
 
     Args:
-        pred_dir: Score maps, see :func:`pair_folders`.
-        mask_dir: Masks.
+        pred_dir, mask_dir, ids, mended: Score maps and masks, see :func:`pair_folders`.
         protocols: As ``get_protocols`` takes them.
         from_logits: Whether the maps hold raw logits.
         size: (h, w) for protocols at a base size. Where all are such, maps of any size are resized to it, as
             those of programs that never go back to the image's own.
         image_dir: The images, for the local signal-to-clutter ratio of targets; optional.
-        ids: Score only these.
         allow_missing: Score what is complete although some files are missing, extra or mis-sized.
         boxes: Whether to add the box view (needs pycocotools).
         mask_values: The stored value of the background in masks, then those of targets; see
             :class:`madnet.images.MaskRule`.
         labels: The predictions are labels: 0 is background, anything else target.
-        mended: Id → mask file to take instead of the folder's.
 
     Returns:
         The evaluator, ready for ``compute()``, ``details()`` and ``per_image()``; and what was left out.
@@ -191,13 +183,10 @@ def compare_folders(
     """Whether method B is better than method A on the same images: a paired bootstrap over images.
 
     Args:
-        dir_a: Score maps of A.
-        dir_b: Score maps of B.
-        mask_dir: Masks.
-        protocol: One.
+        dir_a, dir_b: Score maps of A and of B.
+        mask_dir, protocol, **options: As in :func:`score_folder`. With ``allow_missing``, images complete on
+            both sides are compared.
         resamples: Of the bootstrap.
-        **options: Of :func:`score_folder`. With ``allow_missing``, images complete on both sides are
-            compared.
 
     Returns:
         ``metrics``, see ``paired_bootstrap``; ``images``: rows ``{'name', 'a', 'b', 'difference'}`` of
@@ -209,19 +198,16 @@ def compare_folders(
     """
     if len(get_protocols(protocol)) != 1:
         raise UserError('a comparison takes one protocol')
-    ids = options.pop('ids', None)
     any_size = options.get('size') is not None and get_protocols(protocol)[0].resolution != 'native'
-    sides = [
-        pair_folders(folder, mask_dir, ids, options.get('mended'), any_size) for folder in (dir_a, dir_b)
-    ]
+    pairing = options.pop('ids', None), options.get('mended'), any_size
+    sides = [pair_folders(folder, mask_dir, *pairing) for folder in (dir_a, dir_b)]
     left_out = tuple(f'{side}: {p}' for side, pairs in zip('AB', sides, strict=True) for p in pairs.problems)
     _refuse(left_out, options.get('allow_missing', False))
     common = sorted({f[0] for f in sides[0].found} & {f[0] for f in sides[1].found})
     if not common:
         raise UserError(f'no image has a prediction in {dir_a}, one in {dir_b} and a mask')
-    evaluators = [
-        score_folder(folder, mask_dir, protocol, ids=common, **options)[0] for folder in (dir_a, dir_b)
-    ]
+    options['ids'] = common
+    evaluators = [score_folder(folder, mask_dir, protocol, **options)[0] for folder in (dir_a, dir_b)]
     name = evaluators[0].protocols[0].name
     a, b = (evaluator.images(name) for evaluator in evaluators)
     rows: list[dict[str, Any]] = [
@@ -240,15 +226,11 @@ def compare_folders(
 
 def _refuse(problems: tuple[str, ...], allow_missing: bool) -> None:
     if problems and not allow_missing:
+        more = f' and {len(problems) - 20} more' if len(problems) > 20 else ''
         raise UserError(
-            f'{len(problems)} files do not fit: {_listing(problems)}. Nothing was scored;'
+            f'{len(problems)} files do not fit: {"; ".join(problems[:20])}{more}. Nothing was scored;'
             ' --allow-missing scores the others'
         )
-
-
-def _listing(problems: tuple[str, ...], at_most: int = 20) -> str:
-    more = f' and {len(problems) - at_most} more' if len(problems) > at_most else ''
-    return '; '.join(problems[:at_most]) + more
 
 
 def _scores(path: Path, from_logits: bool, labels: bool) -> tuple[np.ndarray, int | None]:

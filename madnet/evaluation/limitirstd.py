@@ -10,19 +10,9 @@ FA_LIMIT = 1e-4
 def limitirstd_score(
     iou: float, pd: float, fa: float, params: float | None = None, macs: float | None = None
 ) -> dict[str, float]:
-    """Sp = 0.5·IoU + 0.5·Pd (0 where Fa > 1e-4); Se = 1 − 0.5·(params/2.225 M + MACs/12.56 G); score =
-    (Sp+Se)/2.
-
-    Args:
-        iou: Set-level IoU, 0–1.
-        pd: Probability of detection, 0–1.
-        fa: False-alarm rate, a fraction of pixels.
-        params: Parameters of the model; without it and ``macs`` only Sp is given.
-        macs: Multiply-accumulates for one image.
-
-    Returns:
-        ``{'Sp', 'Se', 'score'}``; Se falls below 0 for a model larger than twice the reference.
-    """
+    """``Sp`` = 0.5·IoU + 0.5·Pd (0 where Fa > 1e-4), ``Se`` = 1 − 0.5·(params/2.225 M + MACs/12.56 G) and
+    ``score`` = (Sp+Se)/2, from a set's numbers as fractions, and a model's parameters and MACs for one image:
+    without these, Sp only. Se falls below 0 for a model larger than twice the reference."""
     accuracy = 0.0 if fa > FA_LIMIT else 0.5 * iou + 0.5 * pd
     if params is None or macs is None:
         return {'Sp': accuracy}

@@ -41,8 +41,7 @@ def match_components(
     """Match predicted components with targets by the distance of their centroids.
 
     Args:
-        truth: Components of the ground truth.
-        pred: Components of the prediction.
+        truth, pred: Components of the ground truth and of the prediction.
         matching: A key of :data:`~madnet.evaluation.rules.MATCHINGS`.
         radius: Pixels; a pair must be strictly nearer.
     """
@@ -58,14 +57,7 @@ def match_components(
 def count_targets(
     truth: Components, pred: Components, match: Match, false_alarm: str = 'identity'
 ) -> TargetCounts:
-    """Count what was found and what was made up.
-
-    Args:
-        truth: Targets.
-        pred: Predicted components.
-        match: Their match.
-        false_alarm: A key of :data:`~madnet.evaluation.rules.FALSE_ALARMS`.
-    """
+    """Count what was found and what was made up, the latter by a key of ``rules.FALSE_ALARMS``."""
     matched = np.zeros(len(pred), bool)
     matched[match.pairs[:, 1]] = True
     areas = FALSE_ALARMS[false_alarm](pred.areas, matched)

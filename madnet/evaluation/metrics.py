@@ -14,7 +14,7 @@ from madnet.evaluation.counts import ImageCounts
 from madnet.evaluation.curves import ELEVEN_THRESHOLDS, PD_FA_THRESHOLDS, ScoreHistogram, thin
 from madnet.evaluation.hiou import HierarchyCounts, hierarchical_iou
 from madnet.evaluation.limitirstd import limitirstd_score
-from madnet.evaluation.pixel import image_iou, iou, mean, precision_recall_f1, ratio, whole
+from madnet.evaluation.pixel import image_iou, mean, precision_recall_f1, ratio, whole
 from madnet.evaluation.protocols import Protocol
 from madnet.evaluation.ranking import BUDGETS, ranked_curve, separation, within_budget
 from madnet.evaluation.strata import TARGET, by_count, by_scr, by_size
@@ -26,14 +26,8 @@ COUNTS = tuple(field.name for field in fields(ImageCounts) if field.type in (int
 
 @dataclass(frozen=True)
 class SetCounts:
-    """What one protocol has counted.
-
-    Attributes:
-        protocol: The rules.
-        names: Names of the images.
-        images: Their counts, in the same order.
-        histogram: Scores of all pixels; None where no curves are collected.
-    """
+    """What one protocol has counted: names of the images, their counts in the same order, and a histogram of
+    the scores of all pixels, None where no curves are collected."""
 
     protocol: Protocol
     names: Sequence[str]
@@ -50,10 +44,8 @@ class SetCounts:
     def rows(self, of: str, kind: np.dtype, order: Sequence[int] | None = None) -> dict[str, np.ndarray]:
         """The rows of all images by column, and ``image``: the position of each row's image in the order.
 
-        Args:
-            of: ``'target_rows'``, ``'predicted_rows'`` or ``'found'``.
-            kind: ``TARGET``, ``PREDICTED`` or ``DETECTION``.
-            order: Of the images; default as they come.
+        ``of`` and ``kind`` are ``'target_rows'`` and ``TARGET``, ``'predicted_rows'`` and ``PREDICTED``, or
+        ``'found'`` and ``DETECTION``; images are taken as they come, or in an ``order``.
         """
         parts = [getattr(self.images[i], of) for i in (range(len(self.images)) if order is None else order)]
         rows = np.concatenate([np.empty(0, kind), *parts])
@@ -70,7 +62,7 @@ def set_metrics(counted: SetCounts) -> dict[str, float]:
         total['tp'], total['predicted'], total['positive'], protocol.f1_epsilons, empty
     )
     result = {
-        'IoU': iou(total['intersection'], total['union'], empty),
+        'IoU': ratio(total['intersection'], total['union'], empty),
         'nIoU': nan if protocol.niou_empty is None else mean(columns['IoU']),
         'F1': f1,
         'precision': precision,
@@ -98,8 +90,7 @@ def set_metrics(counted: SetCounts) -> dict[str, float]:
             # AP breaks ties by image: numbered by name, they do not depend on the order of scoring.
             order = sorted(range(len(counted.names)), key=counted.names.__getitem__)
             targets, found = (
-                counted.rows('target_rows', TARGET, order),
-                counted.rows('found', DETECTION, order),
+                counted.rows(*of, order) for of in (('target_rows', TARGET), ('found', DETECTION))
             )
             result |= {'AP_centre': centre_ap(targets, found, protocol.radius), **box_ap(targets, found)}
     return result

@@ -21,17 +21,6 @@ def whole(value: float) -> int | float:
     return int(value) if value == value else nan
 
 
-def iou(intersection: float, union: float, empty: float = nan) -> float:
-    """Intersection over union of a whole set (sums of pixels), in 0–1.
-
-    Args:
-        intersection: Σ |B∩T| over the images.
-        union: Σ |B∪T| over the images.
-        empty: What a set without any foreground, true or predicted, gets.
-    """
-    return ratio(intersection, union, empty)
-
-
 def image_iou(intersections: np.ndarray, unions: np.ndarray, empty: float) -> np.ndarray:
     """Per-image IoU (n,) in 0–1; ``empty`` where an image has no foreground, true or predicted."""
     return np.divide(
@@ -54,9 +43,7 @@ def precision_recall_f1(
     """Precision, recall and F1 = 2PR/(P+R), in 0–1.
 
     Args:
-        tp: Pixels predicted and true, over the set.
-        predicted: Predicted pixels, TP + FP.
-        positive: True pixels, TP + FN.
+        tp, predicted, positive: Pixels of a set: TP, TP + FP, TP + FN.
         epsilons: Added to the denominators of recall, precision and F1 (published ABC code: 1e-3, 1e-3,
             1e-5).
         empty: All three where nothing is predicted and nothing true, as for the IoU; without epsilons, F1

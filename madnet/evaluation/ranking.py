@@ -60,16 +60,8 @@ def cut_for_budget(curve: dict[str, np.ndarray], budget: float) -> float:
 
 
 def cut_for_alarms(scores: np.ndarray, frames: int, per_frame: float) -> float:
-    """The score from which detections on frames without targets come no more often than ``per_frame``.
-
-    Args:
-        scores: (n,) of all detections on these frames, every one a false alarm.
-        frames: How many.
-        per_frame: Allowed false alarms in a frame, on average.
-
-    Returns:
-        Detections with a score above this are kept; −infinity where all may be.
-    """
+    """The score (−infinity where all may be kept) above which detections on frames without targets, whose
+    scores (n,) are given, come no more often than ``per_frame`` on average."""
     allowed = int(per_frame * frames + 1e-9)
     falling = np.sort(np.asarray(scores, np.float64))[::-1]
     return float(falling[allowed]) if len(falling) > allowed else -np.inf

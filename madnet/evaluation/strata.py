@@ -21,14 +21,8 @@ TARGET = np.dtype([(name, np.float64) for name in _TARGET_COLUMNS.split()])
 
 
 def target_rows(targets: Components, pred: Components, match: Match | None, scr: np.ndarray) -> np.ndarray:
-    """(n,) rows :data:`TARGET` of one image's targets.
-
-    Args:
-        targets: Components of the mask.
-        pred: Components of the prediction.
-        match: Their match; None where the protocol has none.
-        scr: (n,) of :func:`local_scr`, NaN where unknown.
-    """
+    """(n,) rows :data:`TARGET` of an image's targets, from the components of mask and prediction, their match
+    (None where the protocol has none), and the (n,) ratios of :func:`local_scr`, NaN where unknown."""
     overlaps = find_overlaps(targets, pred)
     rows = np.full(len(targets), np.nan, TARGET)
     rows['x'], rows['y'] = targets.centroids.T
@@ -47,14 +41,8 @@ def target_rows(targets: Components, pred: Components, match: Match | None, scr:
 
 
 def local_scr(image: np.ndarray, targets: Components, margin: int = 20, alone: bool = False) -> np.ndarray:
-    """Local signal-to-clutter ratio |μ_target − μ_background| / σ_background of every target.
-
-    Args:
-        image, targets, margin, alone: As in :func:`local_contrast`.
-
-    Returns:
-        (n,) float64; infinite on a constant background, NaN where no background is left.
-    """
+    """Local signal-to-clutter ratio |μ_target − μ_background| / σ_background of every target, (n,) float64,
+    by :func:`local_contrast`: infinite on a constant background, NaN where no background is left."""
     contrast, clutter = local_contrast(image, targets, margin, alone).T
     with np.errstate(divide='ignore', invalid='ignore'):
         return abs(contrast) / clutter
@@ -80,13 +68,9 @@ def local_contrast(
     """
     if image.ndim == 3:
         image = image.mean(2)
-    height, width = image.shape
     found = np.full((len(targets), 2), np.nan)
     for i, (x0, y0, x1, y1) in enumerate(targets.boxes):
-        window = (
-            slice(max(y0 - margin, 0), min(y1 + margin, height)),
-            slice(max(x0 - margin, 0), min(x1 + margin, width)),
-        )
+        window = np.s_[max(y0 - margin, 0) : y1 + margin, max(x0 - margin, 0) : x1 + margin]
         pixels, labels = image[window].astype(np.float64), targets.labels[window]
         background = pixels[labels != i + 1 if alone else labels == 0]
         if background.size:

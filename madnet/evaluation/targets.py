@@ -45,10 +45,9 @@ def describe_components(
     """(n,) rows :data:`PREDICTED`, none of them matched.
 
     Args:
-        scores: (H, W) probabilities or logits.
+        scores: (H, W) probabilities, or logits with ``from_logits``.
         components: Of the prediction.
         image: (H, W) or (H, W, C) grey values of the same size; None: ratios and ranks are NaN.
-        from_logits: Whether ``scores`` are logits.
         temperature: As of :func:`logits_of`.
     """
     rows = np.zeros(len(components), PREDICTED)

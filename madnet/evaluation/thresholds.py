@@ -126,7 +126,7 @@ def choose_rank(counted: Evaluator, budget: float, part: str) -> dict[str, float
         part: What these images are, in words.
 
     Returns:
-        ``budget``; ``rank``; and ``chosen_on``, in words.
+        ``budget``, ``rank``, and ``chosen_on``, in words.
 
     Raises:
         UserError: The budget is no share, or no detection keeps to it.

@@ -40,9 +40,9 @@ def test_joining_takes_mean_median_or_last_of_what_covers_a_pixel(height, width,
 @pytest.mark.parametrize(('length', 'starts'), [(30, [0, 10, 20]), (31, [0, 10, 20, 21]), (10, [0])])
 def test_the_last_patch_is_flush_with_the_border(length, starts):
     grid = PatchGrid((length, 10), 10, 10)
-    assert grid.rows.tolist() == starts
+    assert grid.starts[0].tolist() == starts
     open_end = PatchGrid((length, 10), 10, 10, flush=False)
-    assert open_end.rows.tolist() == [s for s in starts if s % 10 == 0]
+    assert open_end.starts[0].tolist() == [s for s in starts if s % 10 == 0]
 
 
 def test_without_a_flush_patch_the_rest_is_0():

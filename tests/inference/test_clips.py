@@ -12,8 +12,8 @@ import time
 import cv2
 import numpy as np
 import pytest
+from crossing_targets import synth_sequence
 
-from madnet.datasets.sequences import synth_sequence
 from madnet.errors import UserError
 from madnet.images import encode_png
 from madnet.inference.clip_outputs import _Lines

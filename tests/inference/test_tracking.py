@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from crossing_targets import synth_sequence
 from scipy.optimize import linear_sum_assignment
 
-from madnet.datasets.sequences import synth_sequence
 from madnet.inference import Predictor
 from madnet.inference.prediction import Target
 from madnet.inference.tracking import Tracker

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .scenes import PATCH, patch_window, render_target, synth_background
+from madnet.datasets.scenes import PATCH, patch_window, render_target, synth_background
 
 #: Standard deviation of what changes from frame to frame, grey levels.
 NOISE = (1.0, 3.0)
