@@ -6,6 +6,7 @@ registry is first asked for one (see :mod:`madnet.registration`).
 
 from importlib import import_module
 
+from madnet.postponed import postpone_imports
 from madnet.registration import offer_components
 
 __version__ = '0.2.0'
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 offer_components()
+postpone_imports()
 
 
 def __getattr__(name: str):

@@ -20,6 +20,7 @@ FOUNDATION = {
     'options',
     'overlap',
     'plain_yaml',
+    'postponed',
     'progress',
     'requirements',
     'starting',

@@ -6,12 +6,22 @@ from importlib import import_module
 
 import pytest
 
+from madnet.datasets import synth_scene
+from madnet.images import encode_png
+
 HEAVY = ('torch', 'mmengine', 'mmcv', 'mmseg', 'matplotlib')
+#: What a network does without that predicts.
+IDLE = (
+    *('torch._dynamo', 'torch._inductor', 'torch.distributed.fsdp', 'torch.distributed.optim', 'torch.onnx'),
+    *('torch.distributed.tensor', 'torch.utils.tensorboard', 'sympy', 'triton', 'scipy.optimize', 'ftfy'),
+    *('mmcv.ops', 'mmseg.apis', 'matplotlib', 'pandas', 'onnx', 'onnxruntime', 'gradio', 'transformers'),
+    *('sklearn', 'skimage', 'madnet.engine.train', 'madnet.inference.export', 'madnet.inference.demo'),
+)
 
 
-def fresh(code: str) -> str:
+def fresh(code: str, **how) -> str:
     """What a fresh process prints; its errors are ours."""
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False, **how)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
@@ -31,6 +41,65 @@ def test_what_needs_no_torch_imports_none(package):
     modules = fresh(f'import sys, {package}; print(*sys.modules)').split()
     assert package in modules
     assert not set(HEAVY) & set(modules)
+
+
+def test_a_prediction_imports_no_more_than_it_needs(tmp_path):
+    """By which the first result of one frame is there within five seconds."""
+    (tmp_path / 'frame.png').write_bytes(encode_png(synth_scene(0, 0, 64).image))
+    code = (
+        'import sys\n'
+        'from madnet.cli import main\n'
+        "code = main(['predict', 'madnet_nano', 'frame.png', '--device', 'cpu'])\n"
+        'print(code, *sys.modules)\n'
+    )
+    printed = fresh(code, cwd=tmp_path)
+    code, *modules = printed.splitlines()[-1].split()
+    assert code == '0', printed
+    assert 'torch' in modules
+    assert [name for name in IDLE if name in modules] == []
+
+
+def test_what_is_imported_late_is_what_it_says():
+    """mmengine's sharded training, and what of mmseg takes long, used in every way that there is."""
+    fresh(
+        'import sys, tempfile\n'
+        'import torch, madnet\n'
+        'import mmengine.model, mmengine.optim, mmengine._strategy, mmseg.models, mmseg.utils\n'
+        'from mmengine.registry import MODEL_WRAPPERS, OPTIMIZERS, STRATEGIES\n'
+        'from mmseg.utils import tokenizer\n'
+        "assert 'sympy' not in sys.modules and 'ftfy' not in sys.modules\n"
+        'weights = [torch.nn.Parameter(torch.ones(3))]\n'
+        'assert not isinstance(weights, mmengine.optim.ZeroRedundancyOptimizer)\n'
+        'assert not mmengine.model.is_model_wrapper(torch.nn.Linear(2, 2))\n'
+        "assert 'sympy' not in sys.modules\n"
+        "assert mmseg.utils.tokenize('a ship').shape == tokenizer.tokenize('a ship').shape == (1, 77)\n"
+        'assert tokenizer.basic_clean(" x ") == "x"\n'
+        "torch.distributed.init_process_group('gloo', f'file://{tempfile.mktemp()}', rank=0, world_size=1)\n"
+        "how = dict(type='ZeroRedundancyOptimizer', params=weights, optimizer_type='SGD', lr=0.1)\n"
+        'optimizer = OPTIMIZERS.build(how)\n'
+        'from torch.distributed.optim import ZeroRedundancyOptimizer\n'
+        'assert isinstance(optimizer, ZeroRedundancyOptimizer)\n'
+        'assert isinstance(optimizer, mmengine.optim.ZeroRedundancyOptimizer)\n'
+        'assert not isinstance(weights, mmengine.optim.ZeroRedundancyOptimizer)\n'
+        "assert issubclass(OPTIMIZERS.get('ZeroRedundancyOptimizer'), ZeroRedundancyOptimizer)\n"
+        'class Own(mmengine.model.MMFullyShardedDataParallel):\n'
+        '    def train_step(self): return super().train_step\n'
+        'from torch.distributed.fsdp import FullyShardedDataParallel\n'
+        'assert issubclass(Own, FullyShardedDataParallel)\n'
+        'assert issubclass(Own, mmengine.model.MMFullyShardedDataParallel)\n'
+        "assert issubclass(MODEL_WRAPPERS.get('MMFullyShardedDataParallel'), FullyShardedDataParallel)\n"
+        "assert STRATEGIES.get('FSDPStrategy').__name__ == mmengine._strategy.FSDPStrategy.__name__\n"
+        'assert mmengine._strategy.FSDPStrategy.prepare\n'
+        "assert issubclass(STRATEGIES.get('FSDPStrategy'), mmengine._strategy.DDPStrategy)\n"
+        'torch.distributed.destroy_process_group()\n'
+        'from mmseg.registry import MODELS, TASK_UTILS\n'
+        "assert 'scipy.optimize' not in sys.modules\n"
+        'how = dict(embed_dims=8, num_layers=1, num_heads=2, mlp_ratio=1, out_indices=0, img_size=32)\n'
+        "network = MODELS.build(dict(type='MAE', **how))\n"
+        "assert isinstance(network, mmseg.models.BEiT) and isinstance(network, MODELS.get('BEiT'))\n"
+        "how = dict(type='HungarianAssigner', match_costs=dict(type='ClassificationCost'))\n"
+        'assert TASK_UTILS.build(how).match_costs\n'
+    )
 
 
 def test_numbers_and_detectors_work_without_torch():

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from crossing_targets import synth_sequence
+from streaming import served
 
 from madnet.errors import UserError
 from madnet.images import encode_png
@@ -270,6 +271,20 @@ def test_an_address_through_opencv(film, run, tmp_path):
     assert code == 0, err
     (lines,) = (tmp_path / 'out').glob('*.jsonl')
     assert lines_of(lines)[-1]['frame'] == LENGTH - 1
+
+
+@pytest.mark.parametrize('kind', ['http', 'rtsp'])
+def test_a_camera_on_the_network(kind, frames, run, tmp_path):
+    """Motion JPEG as cameras give it; frames for which there is no time are left out, and it ends."""
+    server, address = served(kind, frames)
+    code, _, err = run('predict', 'tophat', address, '--out', tmp_path / 'out', '--format', 'jsonl')
+    server.shutdown()
+    assert code == 0, err
+    (lines,) = (tmp_path / 'out').glob('127_0_0_1_*.jsonl')
+    found = lines_of(lines)
+    assert found[-1]['frame'] == LENGTH - 1
+    assert len(found) > 2
+    assert sum(len(line['targets']) for line in found) >= len(found) // 2
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from madnet.engine.config.steps import LOADERS
 from madnet.errors import UserError, nearest
 from madnet.models.layers import SS2D, MemA2M
+from madnet.postponed import real
 
 #: Top-level key → registry of its component, or of each in a list or a dict of them.
 _AT_TOP = {
@@ -196,14 +197,14 @@ _REGISTRIES = [r for r in vars(registry).values() if isinstance(r, Registry)]
 def _find(name: Any, key: str, kind: Registry, others: Iterable[Registry] = ()) -> Callable | None:
     """The component of a name; a name that is none is a class or function already."""
     if callable(name):
-        return name
+        return real(name)
     if not isinstance(name, str):
         raise UserError(f'{key}.type: found {name!r}, expected a name.')
     found = next((c for r in (kind, *others) if (c := r.get(name)) is not None), None)
     if found is None:
         known = {n for r in (kind, kind.parent) if r is not None for n in r.module_dict}
         raise UserError(f'{key}.type: {name!r} is no registered {kind.name}.{nearest(name, known)}')
-    return found
+    return real(found)
 
 
 def _check_component(value: Mapping, key: str, kind: Registry) -> None:
