@@ -1,9 +1,16 @@
 """Work that goes on beside the main thread."""
 
+import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
+
+#: By how much the threads of :class:`InTurn` are nicer than the caller, who is waited for.
+NICER = 5
 
 _Item = TypeVar('_Item')
 _Value = TypeVar('_Value')
@@ -30,7 +37,7 @@ class InTurn:
         """Have ``function(*args)`` called when a thread has done those before it; its value is dropped."""
         while self._waiting and (self._waiting[0].done() or len(self._waiting) >= self.most):
             self._waiting.popleft().result()
-        self._thread = self._thread or ThreadPoolExecutor(self.threads)
+        self._thread = self._thread or ThreadPoolExecutor(self.threads, initializer=_step_back)
         self._waiting.append(self._thread.submit(function, *args))
 
     def finish(self) -> None:
@@ -43,6 +50,14 @@ class InTurn:
             if self._thread is not None:
                 self._thread.shutdown(cancel_futures=True)
                 self._thread = None
+
+
+def _step_back() -> None:
+    """Let the caller go first where there are fewer cores than threads; only Linux has priorities of threads."""
+    if sys.platform == 'linux':
+        nice = os.getpriority(os.PRIO_PROCESS, 0) + NICER
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
 
 
 def ahead(

@@ -1,10 +1,12 @@
 """Work beside the main thread: in order, bounded, with its errors."""
 
+import os
+import sys
 import threading
 
 import pytest
 
-from madnet.overlap import InTurn, ahead
+from madnet.overlap import NICER, InTurn, ahead
 
 
 def test_calls_keep_their_order():
@@ -16,6 +18,18 @@ def test_calls_keep_their_order():
     beside.call(done.append, 50)  # and once more
     beside.finish()
     assert done[-1] == 50
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='threads have no priorities of their own')
+def test_the_caller_goes_first():
+    def priority():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before, beside, found = priority(), InTurn(), []
+    beside.call(lambda: found.append(priority()))
+    beside.finish()
+    assert found == [min(before + NICER, 19)]
+    assert priority() == before
 
 
 def test_no_more_wait_than_may():

@@ -39,7 +39,7 @@ _Outcome: TypeAlias = dict[str, Any] | str | None
 #: Predictions that wait to be drawn and written, or are just now, and threads that do it, which wait for the
 #: disk most of the time.
 _WAITING = 12
-_WRITERS = 8
+_WRITERS = 4
 #: Images that are predicted in full precision, too, to tell what half precision changes.
 _COMPARED = 4
 
