@@ -53,7 +53,7 @@ class InTurn:
 
 
 def _step_back() -> None:
-    """Let the caller go first where there are fewer cores than threads; only Linux has priorities of threads."""
+    """Let the caller go first where cores are fewer than threads; only Linux has priorities of threads."""
     if sys.platform == 'linux':
         nice = os.getpriority(os.PRIO_PROCESS, 0) + NICER
         with suppress(OSError):
