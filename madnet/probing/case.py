@@ -1,7 +1,9 @@
 """One image to be shown to a detector, with what is true of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +52,17 @@ class Sweep:
     unchanged: float | None = None
     log: bool = False
     labels: tuple[str, ...] = ()
+
+
+def sweep(title: str, axis: str, values: Sequence[float], **further: Any) -> Callable[[Any], Sweep]:
+    """Makes of a function, which gives the cases at a value, the sweep of its name. Its docstring, with the
+    constants of its module, says what is done."""
+
+    def made(cases: FunctionType) -> Sweep:
+        about = ' '.join((cases.__doc__ or '').split()).format_map(cases.__globals__)
+        return Sweep(cases.__name__, title, axis, about, tuple(values), cases, **further)
+
+    return made
 
 
 def as_camera(grey: np.ndarray) -> np.ndarray:

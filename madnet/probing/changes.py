@@ -7,7 +7,7 @@ import numpy as np
 
 from madnet.datasets.scenes import synth_background
 from madnet.datasets.transforms.native_scale import GainOffsetJitter
-from madnet.probing.case import Case, Sweep, as_camera
+from madnet.probing.case import Case, as_camera, sweep
 from madnet.probing.material import Frame, Material, around
 
 #: Bad pixels and lines stay this far from targets, whose light they would hide, pixels.
@@ -20,15 +20,21 @@ EMPTY = ('targets filled in', 'synthetic', 'noise', 'grey', 'black')
 LEVEL, NOISE = 100.0, 4.0
 
 
-def _gain(material: Material, value: float) -> Iterator[Case]:
+@sweep('Gain', 'gain', (0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 3, 4), unchanged=1, log=True)
+def gain(material: Material, value: float) -> Iterator[Case]:
+    """The frame's contrast about its own mean is multiplied, as by a camera's automatic gain; clipped."""
     return _settings(material, gain=value)
 
 
-def _offset(material: Material, value: float) -> Iterator[Case]:
+@sweep('Offset', 'offset, grey levels', (-80, -60, -40, -20, 0, 20, 40, 60, 80), unchanged=0)
+def offset(material: Material, value: float) -> Iterator[Case]:
+    """Added to every pixel; clipped."""
     return _settings(material, offset=value)
 
 
-def _gamma(material: Material, value: float) -> Iterator[Case]:
+@sweep('Gamma', 'exponent', (0.4, 0.5, 0.7, 1, 1.4, 2, 2.5), unchanged=1, log=True)
+def gamma(material: Material, value: float) -> Iterator[Case]:
+    """Grey levels, as shares of 255, are raised to this power."""
     return _settings(material, gamma=value)
 
 
@@ -40,7 +46,9 @@ def _settings(material: Material, **changed: float) -> Iterator[Case]:
         yield Case(as_camera(grey), frame.targets.centroids)
 
 
-def _scale(material: Material, value: float) -> Iterator[Case]:
+@sweep('Scale', 'sides of the frame, relative', (0.35, 0.5, 0.7, 1, 1.4, 2), unchanged=1, log=True)
+def scale(material: Material, value: float) -> Iterator[Case]:
+    """The frame is resized: shrunk by areas, enlarged linearly."""
     for frame in material.frames:
         size = [max(1, round(value * side)) for side in frame.grey.shape[::-1]]
         how = cv2.INTER_AREA if value < 1 else cv2.INTER_LINEAR
@@ -49,7 +57,9 @@ def _scale(material: Material, value: float) -> Iterator[Case]:
         yield Case(as_camera(grey), (frame.targets.centroids + 0.5) * factors - 0.5)
 
 
-def _blur(material: Material, value: float) -> Iterator[Case]:
+@sweep('Blur', 'standard deviation, pixels', (0, 0.5, 0.7, 1, 1.4, 2, 3), unchanged=0)
+def blur(material: Material, value: float) -> Iterator[Case]:
+    """A Gaussian blur over the whole frame."""
     for frame in material.frames:
         grey = frame.grey
         if value:
@@ -57,13 +67,17 @@ def _blur(material: Material, value: float) -> Iterator[Case]:
         yield Case(as_camera(grey), frame.targets.centroids)
 
 
-def _noise(material: Material, value: float) -> Iterator[Case]:
+@sweep('Noise', 'standard deviation, grey levels', (0, 1, 2, 4, 6, 8, 12, 16), unchanged=0)
+def noise(material: Material, value: float) -> Iterator[Case]:
+    """White noise is added."""
     for number, frame in enumerate(material.frames):
         noise = material.rng(1, number).standard_normal(frame.grey.shape, np.float32)
         yield Case(as_camera(frame.grey + value * noise), frame.targets.centroids)
 
 
-def _turn(material: Material, value: float) -> Iterator[Case]:
+@sweep('Turn', 'degrees', (0, 10, 20, 45, 70, 90, 180, 270), unchanged=0)
+def turn(material: Material, value: float) -> Iterator[Case]:
+    """The frame is turned about its centre; corners are mirrored from the frame without its targets."""
     for frame in material.frames:
         yield _turned(frame, value)
 
@@ -82,7 +96,9 @@ def _turned(frame: Frame, degrees: float) -> Case:
     return Case(as_camera(empty + signal), centres[inside])
 
 
-def _bits(material: Material, value: float) -> Iterator[Case]:
+@sweep('Bits', 'bits a pixel', (3, 4, 5, 6, 7, 8, 16), unchanged=8)
+def bits(material: Material, value: float) -> Iterator[Case]:
+    """Grey levels are rounded to so many bits; 16: the same frame as a file of 16 bits."""
     for frame in material.frames:
         if value > 8:
             image = np.rint(frame.grey * 257).astype(np.uint16)
@@ -92,7 +108,9 @@ def _bits(material: Material, value: float) -> Iterator[Case]:
         yield Case(image, frame.targets.centroids)
 
 
-def _hot_pixels(material: Material, value: float) -> Iterator[Case]:
+@sweep('Hot pixels', 'hot pixels in a frame', (0, 1, 3, 10, 30, 100), unchanged=0)
+def hot_pixels(material: Material, value: float) -> Iterator[Case]:
+    """Single pixels at {HOT}, {CLEARANCE} pixels and more from a target."""
     for number, frame in enumerate(material.frames):
         rows, columns = np.nonzero(~around(frame.targets, CLEARANCE))
         chosen = material.rng(2, number).permutation(len(rows))[: int(value)]
@@ -103,7 +121,9 @@ def _hot_pixels(material: Material, value: float) -> Iterator[Case]:
         yield Case(image, frame.targets.centroids, defects=boxes)
 
 
-def _dead_lines(material: Material, value: float) -> Iterator[Case]:
+@sweep('Dead lines', 'dead lines in a frame', (0, 1, 2, 4, 8), unchanged=0)
+def dead_lines(material: Material, value: float) -> Iterator[Case]:
+    """Whole rows and columns at {DEAD}, {CLEARANCE} pixels and more from a target."""
     for number, frame in enumerate(material.frames):
         rng = material.rng(3, number)
         image, boxes = as_camera(frame.grey), []
@@ -121,7 +141,9 @@ def _dead_lines(material: Material, value: float) -> Iterator[Case]:
         yield Case(image, frame.targets.centroids, defects=np.array(boxes, np.int64).reshape(-1, 4))
 
 
-def _empty(material: Material, value: float) -> Iterator[Case]:
+@sweep('Empty frames', 'kind of frame', tuple(range(len(EMPTY))), labels=EMPTY)
+def empty(material: Material, value: float) -> Iterator[Case]:
+    """Frames without any target: every detection is a false alarm."""
     for number, frame in enumerate(material.frames):
         grey = _without_targets(EMPTY[int(value)], frame, material.rng(4, number))
         yield Case(as_camera(grey), np.zeros((0, 2)))
@@ -139,107 +161,4 @@ def _without_targets(kind: str, frame: Frame, rng: np.random.Generator) -> np.nd
     return np.full(shape, LEVEL if kind == 'grey' else 0, np.float32)
 
 
-CHANGES = (
-    Sweep(
-        'gain',
-        'Gain',
-        'gain',
-        "The frame's contrast about its own mean is multiplied, as by a camera's automatic gain; clipped.",
-        (0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 3, 4),
-        _gain,
-        unchanged=1,
-        log=True,
-    ),
-    Sweep(
-        'offset',
-        'Offset',
-        'offset, grey levels',
-        'Added to every pixel; clipped.',
-        (-80, -60, -40, -20, 0, 20, 40, 60, 80),
-        _offset,
-        unchanged=0,
-    ),
-    Sweep(
-        'gamma',
-        'Gamma',
-        'exponent',
-        'Grey levels, as shares of 255, are raised to this power.',
-        (0.4, 0.5, 0.7, 1, 1.4, 2, 2.5),
-        _gamma,
-        unchanged=1,
-        log=True,
-    ),
-    Sweep(
-        'scale',
-        'Scale',
-        'sides of the frame, relative',
-        'The frame is resized: shrunk by areas, enlarged linearly.',
-        (0.35, 0.5, 0.7, 1, 1.4, 2),
-        _scale,
-        unchanged=1,
-        log=True,
-    ),
-    Sweep(
-        'blur',
-        'Blur',
-        'standard deviation, pixels',
-        'A Gaussian blur over the whole frame.',
-        (0, 0.5, 0.7, 1, 1.4, 2, 3),
-        _blur,
-        unchanged=0,
-    ),
-    Sweep(
-        'noise',
-        'Noise',
-        'standard deviation, grey levels',
-        'White noise is added.',
-        (0, 1, 2, 4, 6, 8, 12, 16),
-        _noise,
-        unchanged=0,
-    ),
-    Sweep(
-        'turn',
-        'Turn',
-        'degrees',
-        'The frame is turned about its centre; corners are mirrored from the frame without its targets.',
-        (0, 10, 20, 45, 70, 90, 180, 270),
-        _turn,
-        unchanged=0,
-    ),
-    Sweep(
-        'bits',
-        'Bits',
-        'bits a pixel',
-        'Grey levels are rounded to so many bits; 16: the same frame as a file of 16 bits.',
-        (3, 4, 5, 6, 7, 8, 16),
-        _bits,
-        unchanged=8,
-    ),
-    Sweep(
-        'hot_pixels',
-        'Hot pixels',
-        'hot pixels in a frame',
-        f'Single pixels at {HOT}, {CLEARANCE} pixels and more from a target.',
-        (0, 1, 3, 10, 30, 100),
-        _hot_pixels,
-        unchanged=0,
-    ),
-    Sweep(
-        'dead_lines',
-        'Dead lines',
-        'dead lines in a frame',
-        f'Whole rows and columns at {DEAD}, {CLEARANCE} pixels and more from a target.',
-        (0, 1, 2, 4, 8),
-        _dead_lines,
-        unchanged=0,
-    ),
-    Sweep(
-        'empty',
-        'Empty frames',
-        'kind of frame',
-        'Frames without any target: every detection is a false alarm.',
-        tuple(range(len(EMPTY))),
-        _empty,
-        labels=EMPTY,
-    ),
-)
+CHANGES = (gain, offset, gamma, scale, blur, noise, turn, bits, hot_pixels, dead_lines, empty)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from madnet.datasets.scenes import PATCH, clutter_around, patch_window, render_target
-from madnet.probing.case import Case, Sweep, as_camera
+from madnet.probing.case import Case, as_camera, sweep
 from madnet.probing.material import Material
 
 #: Standard deviation of the point spread, pixels.
@@ -50,7 +50,10 @@ def _case(empty: np.ndarray, plants: Sequence[_Plant], in_pairs: bool = False) -
     return Case(as_camera(image), centres, in_pairs)
 
 
-def _scr(material: Material, value: float) -> Iterator[Case]:
+@sweep('Contrast against clutter', 'SCR', (1, 2, 3, 4, 5, 7, 10, 14, 20), log=True)
+def scr(material: Material, value: float) -> Iterator[Case]:
+    """Point targets of {AREA:g} px anywhere. SCR: mean signal over the mask, over the deviation of the 25
+    × 25 pixels around."""
     signal = render_target('point', AREA, 1.0, 0.0, np.full(2, PATCH / 2), PSF)
     mean = float(signal[signal >= 0.5].mean())
     for frame in material.frames:
@@ -58,22 +61,36 @@ def _scr(material: Material, value: float) -> Iterator[Case]:
         yield _case(frame.empty, [_Plant(*p) for p in peaks])
 
 
-def _contrast(material: Material, value: float) -> Iterator[Case]:
+@sweep('Contrast', 'peak, grey levels', (3, 5, 8, 12, 16, 24, 32, 40, 60, 80, 100), log=True)
+def contrast(material: Material, value: float) -> Iterator[Case]:
+    """Point targets of {AREA:g} px where the frame is quietest."""
     for frame in material.frames:
         yield _case(frame.empty, [_Plant(y, x, value) for y, x in frame.quiet])
 
 
-def _size(material: Material, value: float) -> Iterator[Case]:
+@sweep('Size', 'area, pixels', (2, 4, 6, 9, 16, 25, 36, 50, 80, 120, 180), log=True)
+def size(material: Material, value: float) -> Iterator[Case]:
+    """Discs behind a point spread of {PSF:g} px, {BRIGHT:g} grey levels, where the frame is quietest."""
     for frame in material.frames:
         yield _case(frame.empty, [_Plant(y, x, BRIGHT, value, 'ellipse') for y, x in frame.quiet])
 
 
-def _shift(material: Material, value: float) -> Iterator[Case]:
+@sweep(
+    'Sub-pixel shift',
+    'shift along both axes, pixels',
+    (0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875),
+    unchanged=0,
+)
+def shift(material: Material, value: float) -> Iterator[Case]:
+    """Point targets of 4 px, {PLAIN:g} grey levels, moved between the centres of two pixels."""
     for frame in material.frames:
         yield _case(frame.empty, [_Plant(y + value, x + value, PLAIN, 4.0) for y, x in frame.quiet])
 
 
-def _two(material: Material, value: float) -> Iterator[Case]:
+@sweep('Two targets', 'distance of their centres, pixels', (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24), log=True)
+def two(material: Material, value: float) -> Iterator[Case]:
+    """Pairs of point targets of {AREA_OF_TWO:g} px, {BRIGHT:g} grey levels, in any direction, where the
+    frame is quietest. Counted are pairs of which both are found."""
     for number, frame in enumerate(material.frames):
         angles = material.rng(5, number).uniform(0, np.pi, len(frame.quiet))
         plants = []
@@ -83,7 +100,9 @@ def _two(material: Material, value: float) -> Iterator[Case]:
         yield _case(frame.empty, plants, in_pairs=True)
 
 
-def _border(material: Material, value: float) -> Iterator[Case]:
+@sweep('Distance to the border', 'centre to the outermost pixels, pixels', (0, 1, 2, 3, 4, 6, 8, 12, 16, 24))
+def border(material: Material, value: float) -> Iterator[Case]:
+    """Point targets of {AREA:g} px, {BRIGHT:g} grey levels, one at each side of the frame."""
     for number, frame in enumerate(material.frames):
         rng = material.rng(6, number)
         height, width = frame.empty.shape
@@ -98,7 +117,10 @@ def _border(material: Material, value: float) -> Iterator[Case]:
         yield _case(frame.empty, [_Plant(y, x, BRIGHT) for y, x in places])
 
 
-def _frame(material: Material, value: float) -> Iterator[Case]:
+@sweep('Frame and crop', 'side of the frame, pixels', (64, 128, 192, 256, 384, 512, 768, 1024), log=True)
+def frame(material: Material, value: float) -> Iterator[Case]:
+    """One point target of {AREA:g} px, {PLAIN:g} grey levels, at the quietest place of a frame that
+    mirroring has enlarged to {LARGEST}², in crops about it."""
     for frame in material.frames:
         if not len(frame.quiet):
             continue
@@ -110,70 +132,4 @@ def _frame(material: Material, value: float) -> Iterator[Case]:
         yield _case(window, [_Plant(half, half, PLAIN)])
 
 
-PLANTS = (
-    Sweep(
-        'scr',
-        'Contrast against clutter',
-        'SCR',
-        f'Point targets of {AREA:g} px anywhere. SCR: mean signal over the mask, over the deviation of '
-        'the 25 × 25 pixels around.',
-        (1, 2, 3, 4, 5, 7, 10, 14, 20),
-        _scr,
-        log=True,
-    ),
-    Sweep(
-        'contrast',
-        'Contrast',
-        'peak, grey levels',
-        f'Point targets of {AREA:g} px where the frame is quietest.',
-        (3, 5, 8, 12, 16, 24, 32, 40, 60, 80, 100),
-        _contrast,
-        log=True,
-    ),
-    Sweep(
-        'size',
-        'Size',
-        'area, pixels',
-        f'Discs behind a point spread of {PSF:g} px, {BRIGHT:g} grey levels, where the frame is quietest.',
-        (2, 4, 6, 9, 16, 25, 36, 50, 80, 120, 180),
-        _size,
-        log=True,
-    ),
-    Sweep(
-        'shift',
-        'Sub-pixel shift',
-        'shift along both axes, pixels',
-        f'Point targets of 4 px, {PLAIN:g} grey levels, moved between the centres of two pixels.',
-        (0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875),
-        _shift,
-        unchanged=0,
-    ),
-    Sweep(
-        'two',
-        'Two targets',
-        'distance of their centres, pixels',
-        f'Pairs of point targets of {AREA_OF_TWO:g} px, {BRIGHT:g} grey levels, in any direction, where the '
-        'frame is quietest. Counted are pairs of which both are found.',
-        (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24),
-        _two,
-        log=True,
-    ),
-    Sweep(
-        'border',
-        'Distance to the border',
-        'centre to the outermost pixels, pixels',
-        f'Point targets of {AREA:g} px, {BRIGHT:g} grey levels, one at each side of the frame.',
-        (0, 1, 2, 3, 4, 6, 8, 12, 16, 24),
-        _border,
-    ),
-    Sweep(
-        'frame',
-        'Frame and crop',
-        'side of the frame, pixels',
-        f'One point target of {AREA:g} px, {PLAIN:g} grey levels, at the quietest place of a frame that '
-        f'mirroring has enlarged to {LARGEST}², in crops about it.',
-        (64, 128, 192, 256, 384, 512, 768, 1024),
-        _frame,
-        log=True,
-    ),
-)
+PLANTS = (scr, contrast, size, shift, two, border, frame)
