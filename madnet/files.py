@@ -186,7 +186,7 @@ def write_json(path: str | os.PathLike, content: Any, indent: int = 2) -> Path:
     return write_whole(path, json_text(content, indent))
 
 
-def json_text(content: Any, indent: int = 2) -> str:
+def json_text(content: Any, indent: int | None = 2) -> str:
     """A value as strict JSON with a newline at its end; see :func:`plain`."""
     return json.dumps(plain(content), indent=indent, ensure_ascii=False, allow_nan=False) + '\n'
 

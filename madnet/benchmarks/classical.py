@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -45,22 +46,22 @@ def benchmark(
     detectors = [get_detector(name) for name in methods or DETECTORS]
     if images is not None and images < 1:
         raise UserError(f'--images {images}: expected 1 or more')
-    where = {'data_root': data} if Path(data).is_dir() else {'name': data}
+    where: dict[str, Any] = {'data_root': data} if Path(data).is_dir() else {'name': data}
     dataset = SIRSTDataset(**where, split=split, pipeline=_LOAD)
     step = 1 if images is None else max(1, len(dataset) // images)
     chosen = [dataset[i]['img'] for i in itertools.islice(range(0, len(dataset), step), images)]
     cv2.setNumThreads(threads)
-    report = {'data': dataset.describe(), 'images': len(chosen), 'seconds': {}}
+    seconds: dict[str, dict[str, float]] = {}
     rows = [['method', 'mean', 'median']]
     for detector in detectors:
         detector(chosen[0])  # what is made at the first call does not count
         taken = [_seconds(detector, image) for image in chosen]
         mean, median = statistics.fmean(taken), statistics.median(taken)
-        report['seconds'][detector.name] = {'mean': mean, 'median': median}
+        seconds[detector.name] = {'mean': mean, 'median': median}
         rows.append([detector.title, f'{mean:.2g}', f'{median:.2g}'])
     print(f'{dataset.dataset_name} {split}: CPU seconds an image, of {len(chosen)} images')
     print(text_table(rows))
-    return report
+    return {'data': dataset.describe(), 'images': len(chosen), 'seconds': seconds}
 
 
 def _seconds(detector, image) -> float:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ def load_pairs(data: str, count: int, size: int) -> list[Pair]:
     Raises:
         UserError: No such data set.
     """
-    where = {'data_root': data} if Path(data).is_dir() else {'name': data}
+    where: dict[str, Any] = {'data_root': data} if Path(data).is_dir() else {'name': data}
     dataset = SIRSTDataset(**where, split='all', pipeline=[{'type': 'LoadSIRSTImage', 'channels': 1}])
     pairs: list[Pair] = []
     for k in range(min(count, len(dataset))):
@@ -174,7 +175,7 @@ def benchmark(
     }
 
 
-def _timed(function: Callable, pairs: list[Pair]) -> tuple[object, float]:
+def _timed(function: Callable, pairs: list[Pair]) -> tuple[Any, float]:
     """Result, and milliseconds of processor time per image, which other programs do not lengthen."""
     start = time.process_time()
     result = function(pairs)

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from mmengine.registry import init_default_scope
 
-from madnet.benchmarks.scan import make_inputs, shapes_at
+from madnet.benchmarks.scan import forward_of, make_inputs, shapes_at
 from madnet.benchmarks.scan_gpu import measure_scan
 from madnet.benchmarks.train import OurStep, PlainStep, Step
 from madnet.datasets.locate import locate
@@ -34,7 +34,7 @@ from madnet.files import read_json, write_json, write_whole
 from madnet.images import encode_png
 from madnet.inference import Predictor
 from madnet.inference.command import predict_files
-from madnet.ops import selective_scan, selective_scan_backends
+from madnet.ops import selective_scan_backends
 from madnet.records import markdown_table
 
 #: Takes what a part has found so far.
@@ -94,8 +94,8 @@ def parts(on_gpu: bool) -> list[Part]:
         for form in forms:
             about = {'config': 'configs/madnet/madnet_nano.py', 'width': width, 'form': form}
             found.append(Part(f'step, width {width}, {form}', 'step', 2 if 'compiled' in form else 1, about))
-    for name, forms in MIM.items():
-        for form in forms:
+    for name, mim_forms in MIM.items():
+        for form in mim_forms:
             about = {'config': f'configs/mim/{name}.py', 'width': None, 'form': form}
             label = {'mim_published': 'MiM'}.get(name, name.replace('mim_', 'MiM '))
             found.append(Part(f'step, {label}, {form}', 'step', 2 if 'compiled' in form else 1, about, needs))
@@ -147,7 +147,7 @@ def step(config: str, width: int | None, form: str, until: float, write: Write) 
             'amp': amp,
             'seconds before the first': time.monotonic() - began,
         }
-        if not isinstance(measured, PlainStep):
+        if isinstance(measured, OurStep):
             record['captured'] = measured.loop.step.captured
         walls: list[float] = []
         while len(walls) < 5 or (time.monotonic() < until - 10 and len(walls) < 30):
@@ -201,7 +201,7 @@ def scan_values(until: float, write: Write) -> None:
         outcome = {}
         for backend in ['reference', *backends]:
             try:
-                y = selective_scan(*inputs, backend=backend, delta_softplus=True)
+                y = forward_of(backend, inputs)()
                 gradients = torch.autograd.grad(y.square().mean(), inputs)
             except (UserError, RuntimeError, TypeError) as e:
                 record['differences'][f'{shape.name}, {backend}'] = str(e).splitlines()[0][:120]
@@ -266,7 +266,7 @@ def test(dataset: str, until: float, write: Write) -> None:
     """Seconds that ``madnet test madnet_nano`` takes, without the start of Python: plainly, in half
     precision, with eight views, image by image; and the share of the first that the GPU was busy."""
     record: dict[str, Any] = {}
-    ways = {
+    ways: dict[str, dict[str, Any]] = {
         'fp32': {},
         'half': {'test_cfg.fp16': True},
         'eight views': {'model.test_cfg.views': 8},
@@ -279,7 +279,7 @@ def test(dataset: str, until: float, write: Write) -> None:
             result = run_test('madnet_nano', dataset=dataset, out=scratch, options=options)
             seconds = time.monotonic() - began
             record[f'seconds, {name}'] = seconds
-            record[f'images/s, {name}'] = result.dataset.images / seconds
+            record[f'images/s, {name}'] = (result.dataset.images or 0) / seconds
             record[f'nIoU, {name}'] = result.results['native']['nIoU']
             write(record)
             if time.monotonic() > until:
@@ -483,7 +483,7 @@ GOALS = (
 
 def judge(figures: Mapping[str, dict]) -> list[tuple[str, float, float | None]]:
     """Goal, value to reach, and value found, None where it was not measured."""
-    rows = []
+    rows: list[tuple[str, float, float | None]] = []
     for goal in GOALS:
         try:
             rows.append((goal.name, goal.least, goal.found(figures)))

@@ -4,7 +4,9 @@ import ctypes
 import gc
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.structures import PixelData
@@ -131,16 +133,21 @@ def measure_network(
     model, channels = build(config, options)
     model.to(device)
     parameters = sum(p.numel() for p in model.parameters())
-    entry = {'name': Path(config).stem, 'config': str(config), 'channels': channels, 'parameters': parameters}
-    entry['sizes'] = {}
+    entry: dict[str, Any] = {
+        'name': Path(config).stem,
+        'config': str(config),
+        'channels': channels,
+        'parameters': parameters,
+    }
     scans = [m for m in model.modules() if isinstance(m, SS2D)]
     for size in sizes:
         images = torch.rand(1, channels, size, size, device=device)
-        row = entry['sizes'][str(size)] = {'MACs': multiply_adds(model.eval(), images)}
+        row: dict[str, Any] = {'MACs': multiply_adds(model.eval(), images)}
         with torch.inference_mode():
-            row['forward'] = measure(lambda i=images: model(i), device, budget)
+            entry['sizes'][str(size)] = row
+            row['forward'] = measure(partial(model, images), device, budget)
             if scans and size <= 256:
-                row['plain_loop'] = _with_plain_loop(scans, lambda i=images: model(i), device)
+                row['plain_loop'] = _with_plain_loop(scans, partial(model, images), device)
         if batch and any(p.requires_grad for p in model.parameters()):
             several = images.expand(batch, -1, -1, -1).contiguous()
             row['training_step'] = measure(training_step(model.train(), several), device, budget)

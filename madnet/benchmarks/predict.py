@@ -116,10 +116,10 @@ def benchmark(
         made = {name: FORMS[name](model, Path(folder), batch) for name in forms or FORMS}
         for size in sizes:
             frames = _frames(Path(folder) / str(size), size, max(4, pixels // size**2))
-            found = {name: [] for name in made}
+            found: dict[str, list[dict[str, float]]] = {name: [] for name in made}
             for _ in range(rounds):
-                for name, form in made.items():
-                    found[name].append(_measure(form, frames, Path(folder) / 'out', parse_formats(format)))
+                for name, one in made.items():
+                    found[name].append(_measure(one, frames, Path(folder) / 'out', parse_formats(format)))
             rows += [{'size': size, 'form': n, 'frames': len(frames), 'rounds': r} for n, r in found.items()]
     print(f'{model}, {threads} thread(s), batches of {batch}, {format}; medians of {rounds} round(s)')
     print(text_table(_table(rows)))
@@ -136,7 +136,7 @@ def _frames(folder: Path, size: int, number: int) -> list[Frame]:
 
 
 def _measure(form: Form, frames: Sequence[Frame], out: Path, kinds: Sequence[str]) -> dict[str, float]:
-    images = [cv2.imread(str(frame.path), cv2.IMREAD_GRAYSCALE)[..., None] for frame in frames[:4]]
+    images = [np.asarray(cv2.imread(str(frame.path), 0))[..., None] for frame in frames[:4]]
     form.bare(images[0])
     wall, cpu = time.perf_counter(), time.process_time()
     for k in range(len(frames)):

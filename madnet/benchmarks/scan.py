@@ -7,6 +7,7 @@ sentences (4 · 64 · 2^i channels), twelve scans to a forward pass.
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -93,9 +94,13 @@ def _memory_of_the_machine() -> float:
 
 def forward_of(backend: str, tensors: list[Tensor]) -> Callable[[], Tensor]:
     """A forward pass; ``plain`` is the loop over precomputed (batch, K·d, L, N) tensors, as usual."""
-    if backend == 'plain':
-        return lambda: plain_scan(ScanInputs(*tensors, True))
-    return lambda: selective_scan(*tensors, delta_softplus=True, backend=backend)
+    u, delta, A, B, C, D, bias = tensors
+    inputs = ScanInputs(u, delta, A, B, C, D, bias, True)
+    return (
+        partial(plain_scan, inputs)
+        if backend == 'plain'
+        else partial(selective_scan, *inputs, backend=backend)
+    )
 
 
 def with_backward(backend: str, tensors: list[Tensor]) -> Callable[[], None]:
@@ -123,7 +128,9 @@ def machine_limits(device: str) -> dict[str, float]:
 
 def seconds(function: Callable[[], object], device: str, budget: float = 1.0) -> float:
     """CPU seconds of the shortest of several runs, of all threads together; on a GPU, those that pass."""
-    return measure(function, device, budget)['cpu' if device == 'cpu' else 'wall']
+    found = measure(function, device, budget)['cpu' if device == 'cpu' else 'wall']
+    assert found is not None
+    return found
 
 
 def fused_against_unfused(size: int, device: str, backend: str) -> dict[str, float]:
@@ -139,9 +146,9 @@ def fused_against_unfused(size: int, device: str, backend: str) -> dict[str, flo
         delta = delta.view(1, 4, shape.channels, side, side).permute(0, 3, 4, 1, 2).contiguous()
         B, C = (t.view(1, 4, STATES, side, side).permute(0, 3, 4, 1, 2).contiguous() for t in (B, C))
         inputs = ScanInputs(x, delta, A, B, C, D, bias, True)
-        fused = seconds(lambda i=inputs: selective_scan_2d(*i, backend=backend), device, 0.3)
+        fused = seconds(partial(selective_scan_2d, *inputs, backend=backend), device, 0.3)
         # What a backend without a fused form inherits, around this backend's scan over sequences.
-        unfused = seconds(lambda i=inputs: Backend.forward_2d(BACKENDS[backend], i, False), device, 0.3)
+        unfused = seconds(partial(Backend.forward_2d, BACKENDS[backend], inputs, False), device, 0.3)
         totals['fused'] += shape.times * fused
         totals['unfused'] += shape.times * unfused
     return totals

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 
 import torch
@@ -111,7 +112,7 @@ def _measure(shape: Shape, device: str, dtype: torch.dtype, repeats: int) -> dic
     for name, (scan, inputs) in ways.items():
         try:
             found['measured'][name] = {
-                'forward': _times(lambda scan=scan, t=inputs: scan(*t), device, repeats),
+                'forward': _times(partial(scan, *inputs), device, repeats),
                 'with_backward': _times(_with_backward(scan, inputs), device, repeats),
             }
         except (RuntimeError, ValueError) as e:  # out of memory, a launch that fails: the others still count
@@ -131,13 +132,14 @@ def _over_maps(shape: Shape, device: str, dtype: torch.dtype) -> list[Tensor]:
 
 
 def _ours(backend: str) -> Callable[..., Tensor]:
-    return lambda *tensors: selective_scan_2d(*tensors, delta_softplus=True, backend=backend)
+    return lambda u, delta, A, B, C, D, bias: selective_scan_2d(u, delta, A, B, C, D, bias, True, backend)
 
 
 def _published(theirs, side: Sequence[int], x, delta, A, B, C, D, bias) -> Tensor:
     u = to_sequences(x.unsqueeze(3).expand(-1, -1, -1, DIRECTIONS, -1)).flatten(1, 2)
     y = theirs(u, to_sequences(delta).flatten(1, 2), A, to_sequences(B), to_sequences(C), D, None, bias, True)
-    return from_sequences(y.unflatten(1, (DIRECTIONS, -1)), *side)
+    height, width = side
+    return from_sequences(y.unflatten(1, (DIRECTIONS, -1)), height, width)
 
 
 def _with_backward(scan: Callable[..., Tensor], tensors: list[Tensor]) -> Callable[[], object]:

@@ -158,7 +158,7 @@ class PlainStep(Step):
         batch = self.model.data_preprocessor(batch, True)
         masks = torch.stack([sample.gt_mask.data for sample in batch['data_samples']]) / 255
         maps = self.model.decode_head(self.model.extract_feat(batch['inputs']))
-        loss = 0
+        loss: Any = 0
         for logits in maps if isinstance(maps, list) else [maps]:
             if logits.shape != masks.shape:
                 logits = interpolate(logits, masks.shape[2:], mode='bilinear')
@@ -241,7 +241,9 @@ def benchmark(
 def _measure(forms: Mapping[str, Step], steps: int, repeats: int) -> dict:
     for step in forms.values():
         step.time(2)  # caches, the allocator, the compiler
-    report = {name: {'wall': [], 'cpu': [], 'parts': {part: [] for part in PARTS}} for name in forms}
+    report: dict[str, Any] = {
+        name: {'wall': [], 'cpu': [], 'parts': {part: [] for part in PARTS}} for name in forms
+    }
     for _ in range(repeats):
         for name, step in forms.items():
             for kind, seconds in zip(('wall', 'cpu'), step.time(steps), strict=True):

@@ -11,7 +11,7 @@ import numpy as np
 from mmseg.registry import TRANSFORMS
 
 from madnet.errors import UserError
-from madnet.images import ArrayWindows, FrameLoader, LoadedWindows
+from madnet.images import ArrayWindows, FrameLoader, Windows
 from madnet.images.values import ValueRange
 
 from .catalogue import find_entry
@@ -98,7 +98,7 @@ class ImagePipeline:
             raise UserError(f'{image}: no such file.')
         return self._loaded(self._from_file, {'img_path': str(image)}, image)
 
-    def windows(self, path: str | os.PathLike, frame: int | None = None) -> LoadedWindows | ArrayWindows:
+    def windows(self, path: str | os.PathLike, frame: int | None = None) -> Windows:
         """Windows of what :meth:`load` gives; mmseg's own loaders know whole files only.
 
         Raises:

@@ -172,7 +172,8 @@ class CapturedStep:
     captured = True
 
     def __init__(self, runner, graph: Callable[[Callable[[], None]], Any], cache: DeviceCache | None = None):
-        self._runner, self._graph, self._cache = runner, graph, cache
+        self._graph: Any = graph  # None once it is given up
+        self._runner, self._cache = runner, cache
         self._model = runner.bare_model
         self._wrapper = runner.optim_wrapper
         self._device = next(self._model.parameters()).device
@@ -193,10 +194,10 @@ class CapturedStep:
         self._halves = HalfWeights(self._model)
         self._norm: Tensor | None = None
         self._values: tuple = ()
-        self._eager: EagerStep | None = None
+        self._eager: Any = None
         self._phases: dict[tuple, _Phase] = {}
         self._names: list[str] = []
-        self._table: Tensor | None = None
+        self._table: Any = None
         self._row = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._count = 0
 
@@ -336,7 +337,8 @@ class CapturedStep:
         weights = list(self._model.parameters())
         starts = flat(weights), flat(averaged or weights)
         before = Snapshot(self._changing())
-        plain, replayed = [], []
+        plain: list[Tensor] = []
+        replayed: list[Tensor] = []
         with self._other_numbers():
             for found, run in ((plain, partial(self._body, phase.buffers)), (replayed, graph.replay)):
                 self._aside(run)
@@ -469,7 +471,7 @@ class CapturedStep:
             self._norm = clip(*args, **kwargs)
             # None, or mmengine would read the number at once
 
-        clip_and_note.recorded, clip_and_note.plain = True, clip  # the norm comes with the losses
+        vars(clip_and_note).update(recorded=True, plain=clip)  # the norm comes with the losses
         return clip_and_note
 
 

@@ -54,7 +54,7 @@ def find_whole_checkpoint(
     return None
 
 
-def state_dict_of(checkpoint: Mapping, path: str | Path) -> dict[str, torch.Tensor]:
+def state_dict_of(checkpoint: Mapping, path: object) -> dict[str, torch.Tensor]:
     """The weights in a checkpoint without ``module.`` prefixes and a profiler's counters.
 
     See :func:`~madnet.models.checkpoints.fitting.unwrap`; ``path`` names the checkpoint in messages.
@@ -71,7 +71,7 @@ def state_dict_of(checkpoint: Mapping, path: str | Path) -> dict[str, torch.Tens
     return {key.removeprefix('module.'): value for key, value in state.items()}
 
 
-def load_weights(model: nn.Module, checkpoint: Mapping, path: str | Path) -> None:
+def load_weights(model: nn.Module, checkpoint: Mapping, path: object) -> None:
     """Put a checkpoint's weights into a model, all of them or none.
 
     A checkpoint of the deployed form of a re-parameterised network gives the model that form.
@@ -105,8 +105,8 @@ def statistics_of(model: nn.Module) -> dict[str, Any]:
         ``mean`` and ``std``, lists; ``statistics`` and ``floor`` as well where those of each image count;
         empty where nothing is normalised.
     """
-    preprocessor = getattr(model, 'data_preprocessor', None)
-    found = {key: getattr(preprocessor, key, None) for key in ('mean', 'std')}
+    preprocessor: Any = getattr(model, 'data_preprocessor', None)
+    found: dict[str, Any] = {key: getattr(preprocessor, key, None) for key in ('mean', 'std')}
     if not all(isinstance(value, torch.Tensor) for value in found.values()):
         return {}
     # the shortest decimals that are these float32: 99.423, not 99.4229965
@@ -121,7 +121,7 @@ def statistics_of(model: nn.Module) -> dict[str, Any]:
 def recorded_statistics(checkpoint: Mapping | None) -> dict[str, Any]:
     """What :func:`statistics_of` said of the model that a checkpoint was saved from, as far as it says."""
     meta = (checkpoint or {}).get('meta')
-    recorded = meta.get('data_preprocessor') if isinstance(meta, Mapping) else None
+    recorded: Any = meta.get('data_preprocessor') if isinstance(meta, Mapping) else None
     try:
         numbers = {key: [float(value) for value in recorded[key]] for key in ('mean', 'std')}
         if recorded.get('statistics') == 'image':
@@ -138,7 +138,7 @@ def same_statistics(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     )
 
 
-def compare_statistics(model: nn.Module, checkpoint: Mapping, path: str | Path) -> None:
+def compare_statistics(model: nn.Module, checkpoint: Mapping, path: object) -> None:
     """Warn, in one line with both, where a model normalises otherwise than its weights were trained with."""
     theirs, here = recorded_statistics(checkpoint), statistics_of(model)
     if not theirs or not here or same_statistics(theirs, here):

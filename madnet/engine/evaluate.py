@@ -134,7 +134,8 @@ def _score(
     pred_dir: str, images: Mapping[str, _Images], protocols
 ) -> tuple[dict[str, ScoredSet], tuple[str, ...]]:
     """Counts of each set, and what was left out."""
-    sets, left_out = {}, []
+    sets: dict[str, ScoredSet] = {}
+    left_out: list[str] = []
     for label, folder in _folders_of(pred_dir, images).items():
         chosen = images[label]
         evaluator, problems = score_folder(folder, chosen.masks, protocols, **chosen.options)
@@ -200,7 +201,7 @@ def _images_of(arguments: dict[str, str], split: str, options: dict[str, Any]) -
         raise UserError(f'{name}, {split!r}: images of two parts have the same id; score each part alone.')
     images, masks = ({i: getattr(pair, kind) for i, pair in pairs.items()} for kind in ('image', 'mask'))
     more = {'ids': options.get('ids') or [*pairs], 'image_dir': options.get('image_dir') or images}
-    about = {'name': name}
+    about: dict[str, str | None] = {'name': name}
     if not options.get('ids'):
         about |= {'split': split, 'split_set': selection.split_set}
     return _Images(about, masks, {**options, **more})

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,12 @@ class IRSTDMetric(BaseMetric):
         self.beside = beside
         self.base_size = _pair(base_size)
         self.scr = scr
-        self._settings = {'protocols': protocols, 'curves': curves, 'boxes': boxes, 'extended': extended}
+        self._settings: dict[str, Any] = {
+            'protocols': protocols,
+            'curves': curves,
+            'boxes': boxes,
+            'extended': extended,
+        }
         self._evaluator = Evaluator(**self._settings)
         self._seen = 0  # images, though they may not be scored yet
         self._thread = InTurn()
@@ -99,7 +105,7 @@ class IRSTDMetric(BaseMetric):
     def _score(self, sample: dict, number: int) -> None:
         path = sample.get('img_path')
         name = str(sample.get('img_id') or path or sample.get('sample_idx', number))
-        key = (path, sample.get('img_id'), sample.get('sample_idx'))
+        key: tuple = (path, sample.get('img_id'), sample.get('sample_idx'))
         if key == (None, None, None):
             key = (get_rank(), number)
         scores = target_probability(sample['seg_logits']['data'])
@@ -177,7 +183,7 @@ class IRSTDMetric(BaseMetric):
 def _pair(size: int | Sequence[int] | None) -> tuple[int, int] | None:
     if size is None:
         return None
-    height, width = (size, size) if np.ndim(size) == 0 else size
+    height, width = size if isinstance(size, Sequence) else (size, size)
     return int(height), int(width)
 
 

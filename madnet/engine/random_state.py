@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch
 
 def get_random_state() -> dict:
     """The states of Python's, NumPy's and torch's generators, as tensors and plain values."""
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    name, keys, position, has_gauss, cached = cast(tuple, np.random.get_state(legacy=True))
     state = {
         'python': random.getstate(),
         'numpy': [name, torch.as_tensor(keys.astype(np.int64)), position, has_gauss, cached],

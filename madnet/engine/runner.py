@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import torch
 from mmengine.config import Config
@@ -118,14 +118,18 @@ class MadnetRunner(Runner):
 
     trust_checkpoint = False
     _resumed_length: int | None = None
+    _has_loaded: bool  # mmengine's, as are the next two
+    _resume: bool
+    _load_from: str | None
 
     def build_logger(self, log_level='INFO', log_file=None, **kwargs):
         """mmengine's logger, whose console part is left to the progress bar and to warnings."""
         logger = super().build_logger(log_level, log_file, **kwargs)
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
-                if not isinstance(handler.stream, _LogStream):
-                    handler.stream = _LogStream(handler.stream)
+                file: Any = handler
+                if not isinstance(file.stream, _LogStream):
+                    file.stream = _LogStream(file.stream)
             elif isinstance(handler, logging.StreamHandler):
                 handler.setLevel(logging.WARNING)
                 handler.addFilter(_is_of_use)

@@ -136,7 +136,7 @@ def run_test(
     require_parts(cfg, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), config, 'a test')
     _check_checkpoint(config, checkpoint, is_training_free(cfg), cfg.work_dir)
     in_work_dir = checkpoint is None or is_registered(checkpoint)
-    out = Path(out or (cfg.work_dir if in_work_dir else Path(checkpoint).parent))
+    folder = Path(out or (cfg.work_dir if in_work_dir else Path(str(checkpoint)).parent))
     cfg.launcher = launcher
     test_time = {'views': views, 'scales': scales, 'merge': merge}
 
@@ -157,7 +157,7 @@ def run_test(
     )
     hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
     if save_scores:
-        hooks.append({'type': 'SaveScoresHook', 'folder': str(out / 'scores')})
+        hooks.append({'type': 'SaveScoresHook', 'folder': str(folder / 'scores')})
     if save_negatives:
         _refuse_test_part(split, cfg)
         hooks.append({'type': 'NegativesHook', 'threshold': point.threshold.get('threshold', 0.5)})
@@ -166,15 +166,15 @@ def run_test(
     said = point.said_of(everything(_counted(sets)))
     found = report(sets, config, checkpoint, training=training_of(weights or {}), **said)
     if is_main_process():
-        write_results(out, found, per_image_of(_counted(sets)), detections_of(_counted(sets)))
+        write_results(folder, found, per_image_of(_counted(sets)), detections_of(_counted(sets)))
         print(_in_words(found))
         if full is not None:
             print(f'half precision changes {_difference(found, full)}')
-        print(f'numbers  {out / "metrics.json"}, {out / "per_image.csv"}')
+        print(f'numbers  {folder / "metrics.json"}, {folder / "per_image.csv"}')
         if save_scores:
-            print(f'scores   {out / "scores"}')
+            print(f'scores   {folder / "scores"}')
         if save_negatives:
-            print(f'negatives {_negatives(sets, config, checkpoint).write(out / NegativesFile.FILE)}')
+            print(f'negatives {_negatives(sets, config, checkpoint).write(folder / NegativesFile.FILE)}')
         if show_dir is not None:
             print(f'pictures {show_dir}')
     return found
@@ -200,17 +200,16 @@ def _difference(found: MetricsFile, other: MetricsFile) -> str:
     """By how much the leading metrics of one test are above another's, protocol by protocol."""
     lines = []
     for protocol, values in found.results.items():
-        apart = {
-            k: 100 * (values[k] - other.results[protocol][k]) for k in ('IoU', 'nIoU', 'Pd') if k in values
-        }
-        lines.append(f'{protocol} ' + ', '.join(f'{k} by {change:+.3f} %' for k, change in apart.items()))
+        pairs = {k: (values.get(k), other.results[protocol].get(k)) for k in ('IoU', 'nIoU', 'Pd')}
+        known = {k: 100 * (a - b) for k, (a, b) in pairs.items() if a is not None and b is not None}
+        lines.append(f'{protocol} ' + ', '.join(f'{k} by {change:+.3f} %' for k, change in known.items()))
     return '; '.join(lines)
 
 
 def protocols_of(cfg: Config, name: str) -> list[ProtocolLike]:
     """The protocols that a config's ``test_evaluator`` names."""
     protocols = _our_evaluator(cfg, name).get('protocols', 'native')
-    return [protocols] if isinstance(protocols, (str, Mapping)) else list(protocols)
+    return [protocols] if isinstance(protocols, (str, dict)) else list(protocols)
 
 
 def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
@@ -373,7 +372,7 @@ def _scales_of(test_cfg: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_words(found: MetricsFile) -> str:
-    sets = found.sets or {found.dataset.name: found}
+    sets: Mapping[Any, Any] = found.sets or {found.dataset.name: found}
     lines = [
         ', '.join(filter(None, (label, one.dataset.split))) + f': {one.dataset.images} images'
         for label, one in sets.items()

@@ -102,7 +102,7 @@ def why_nothing_comes() -> str:
         free = shutil.disk_usage('/dev/shm').free
     except OSError:  # no such thing on this system
         free = _LITTLE
-    workers = {child.pid: _state_of(child.pid) for child in multiprocessing.active_children()}
+    workers = {pid: _state_of(pid) for child in multiprocessing.active_children() if (pid := child.pid)}
     if workers and free < _LITTLE:
         return (
             f'/dev/shm, through which loading processes hand batches over, has only {free >> 20} MB left: '

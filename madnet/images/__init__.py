@@ -13,15 +13,33 @@ from madnet.images.frames import (
     image_size,
     read_image,
 )
-from madnet.images.loader import LARGE, ArrayWindows, FrameLoader, LoadedWindows
+from madnet.images.loader import LARGE, ArrayWindows, FrameLoader, LoadedWindows, Windows
 from madnet.images.masks import MaskRule, fit_mask, read_mask
 from madnet.images.score_maps import read_scores
 from madnet.images.values import check_value_range, finite, measure_range, to_channels
 from madnet.images.windows import FrameWindows
 
 __all__ = [
-    'EXTENSIONS', 'LARGE', 'VIDEO_EXTENSIONS', 'ArrayWindows', 'FrameLoader', 'FrameWindows',
-    'LoadedWindows', 'MaskRule', 'check_value_range', 'count_frames', 'encode_jpeg', 'encode_png',
-    'encode_webp', 'finite', 'fit_mask', 'image_size', 'measure_range', 'read_image', 'read_mask',
-    'read_scores', 'to_channels',
+    'EXTENSIONS',
+    'LARGE',
+    'VIDEO_EXTENSIONS',
+    'ArrayWindows',
+    'FrameLoader',
+    'FrameWindows',
+    'LoadedWindows',
+    'MaskRule',
+    'Windows',
+    'check_value_range',
+    'count_frames',
+    'encode_jpeg',
+    'encode_png',
+    'encode_webp',
+    'finite',
+    'fit_mask',
+    'image_size',
+    'measure_range',
+    'read_image',
+    'read_mask',
+    'read_scores',
+    'to_channels',
 ]  # fmt: skip

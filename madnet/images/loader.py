@@ -163,3 +163,7 @@ def _checked(image: np.ndarray) -> np.ndarray:
     if image.dtype.kind not in 'uif':
         raise UserError(f'image array of type {image.dtype}: expected whole numbers or floats.')
     return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+
+
+#: A frame to be read in windows.
+Windows = LoadedWindows | ArrayWindows

@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.images import LARGE, FrameLoader, LoadedWindows, image_size
+from madnet.images import LARGE, FrameLoader, Windows, image_size
 from madnet.overlap import ahead as read_ahead
 
 from .clip import ClipResult, follow
 from .clip_source import open_clip
-from .inputs import Frame, Source, is_single, iterate
+from .inputs import Frame, Source, is_single, iterate, list_frames
 from .prediction import Prediction
 from .tiling import Tiling, make_tiling
 
@@ -102,6 +102,12 @@ class BasePredictor(ABC):
     def set_threads(self, number: int) -> None:
         """How many threads of this process compute."""
 
+    @overload
+    def __call__(self, source: Frame | np.ndarray) -> Prediction: ...
+
+    @overload
+    def __call__(self, source: Source | Iterable[Source]) -> Prediction | list[Prediction]: ...
+
     def __call__(self, source: Source | Iterable[Source]) -> Prediction | list[Prediction]:
         """Predict one image or several.
 
@@ -116,7 +122,7 @@ class BasePredictor(ABC):
         Raises:
             UserError: No such file, no image, or an array that is none.
         """
-        files = iterate(source) if isinstance(source, str | os.PathLike) else ()
+        files = list_frames(source) if isinstance(source, str | os.PathLike) else ()
         if not isinstance(source, Frame):  # whoever deals them out has measured them all
             self.loader.measure([(f.path, f.number) for f in files])
         found = _or_raise(self.attempts(iterate(source), ahead=READ_AHEAD))
@@ -145,7 +151,7 @@ class BasePredictor(ABC):
 
     def attempts(
         self, images: Iterable[Frame | np.ndarray], ahead: int = 0
-    ) -> Iterator[Prediction | Exception]:
+    ) -> Generator[Prediction | Exception, None, None]:
         """What comes of each image, in order: a prediction, or what was raised.
 
         Args:
@@ -158,22 +164,25 @@ class BasePredictor(ABC):
             loaded = [_value_or_error(value) for _, value in group]
             scores = iter(self._scored([one for one in loaded if not isinstance(one, Exception)]))
             for ((number, image), _), one in zip(group, loaded, strict=True):
-                found = one if isinstance(one, Exception) else next(scores)
-                if not isinstance(found, Exception):
-                    found = self._prediction(image, number, one[0], found)
-                yield found
+                if isinstance(one, Exception):
+                    yield one
+                    continue
+                found = next(scores)
+                yield (
+                    found if isinstance(found, Exception) else self._prediction(image, number, one[0], found)
+                )
 
     def is_large(self, frame: Frame) -> bool:
         """Whether a frame is to be predicted in bands: it is cut into tiles, and has more pixels than
         :data:`~madnet.images.loader.LARGE`."""
         return self.tiling is not None and math.prod(image_size(frame.path)) > LARGE
 
-    def windows(self, frame: Frame) -> LoadedWindows:
+    def windows(self, frame: Frame) -> Windows:
         """Windows of a frame, as :meth:`load` gives the whole of it."""
         return self.loader.windows(frame.path, frame.number)
 
     def bands(
-        self, windows: LoadedWindows, shown: str, each: Callable[[], None] | None = None
+        self, windows: Windows, shown: str, each: Callable[[], object] | None = None
     ) -> Iterator[np.ndarray]:
         """Scores of a frame from top to bottom, with tiles read as they are needed; joined, they are the
         score map of the whole.
@@ -186,6 +195,8 @@ class BasePredictor(ABC):
         Yields:
             (h, width) float32 in 0–1.
         """
+
+        assert self.tiling is not None
 
         def score(window: tuple[slice, slice]) -> np.ndarray:
             scores = self.score(windows.read(*window), shown)
@@ -200,9 +211,11 @@ class BasePredictor(ABC):
     ) -> Tiling | None:
         """The tiling that a user asks for; unless ``overlap`` is a number, it is measured."""
         insist = overlap == 'auto'
-        if tile is None:
-            return make_tiling(tile, overlap)
-        tiling = make_tiling(tile, None if insist else overlap, aligned)
+        tiling = make_tiling(tile, overlap if isinstance(overlap, int) else None, aligned)
+        if tiling is None:
+            if insist:
+                raise UserError("overlap: found 'auto' without a tile; give the size of the tiles too.")
+            return None
         if insist and not aligned:
             raise UserError("overlap: found 'auto' where every tile is resized; give pixels.")
         if isinstance(overlap, int) or not aligned:
@@ -230,7 +243,7 @@ class BasePredictor(ABC):
             return self.load(image.path, image.number), str(image)
         return self.load(image), f'image_{number}'
 
-    def _scored(self, loaded: Sequence[tuple[np.ndarray, str]]) -> list[np.ndarray | Exception]:
+    def _scored(self, loaded: Sequence[tuple[np.ndarray, str]]) -> Sequence[np.ndarray | Exception]:
         if len(loaded) > 1:
             with suppress(Exception):  # of which image, comes out below
                 return self.score_all(*zip(*loaded, strict=True))
@@ -244,9 +257,9 @@ class BasePredictor(ABC):
     def _prediction(
         self, image: Frame | np.ndarray, number: int, pixels: np.ndarray, scores: np.ndarray
     ) -> Prediction:
-        path = image.path if isinstance(image, Frame) else None
-        name = f'image_{number}' if path is None else path.stem + image.suffix
-        return self.as_prediction(name, scores, path, pixels)
+        if isinstance(image, Frame):
+            return self.as_prediction(image.path.stem + image.suffix, scores, image.path, pixels)
+        return self.as_prediction(f'image_{number}', scores, None, pixels)
 
     def as_prediction(
         self, name: str, scores: np.ndarray, path: Path | None, pixels: np.ndarray

@@ -23,7 +23,7 @@ from madnet.evaluation.targets import describe_components, logits_of
 from madnet.records import Calibration, CalibrationErrors, DatasetInfo
 from madnet.records.pretrained_index import FOLDER
 
-from .inputs import iterate
+from .inputs import list_frames
 
 if TYPE_CHECKING:
     from .base_predictor import BasePredictor
@@ -96,8 +96,8 @@ class Measured:
 
 def _errors(logits: np.ndarray, truth: np.ndarray, temperature: float) -> CalibrationErrors:
     before, after = (reliability(sigmoid(logits / t), truth) for t in (1.0, temperature))
-    ece = [expected_calibration_error(diagram) for diagram in (before, after)]
-    return CalibrationErrors(len(logits), *ece, before, after)
+    ece = expected_calibration_error
+    return CalibrationErrors(len(logits), ece(before), ece(after), before, after)
 
 
 def calibration_file(model: object, checkpoint: str | os.PathLike | None) -> Path:
@@ -157,7 +157,7 @@ def rank_for_alarms(predictor: 'BasePredictor', background: str | os.PathLike, p
     """
     if not 0 <= per_frame < np.inf:
         raise UserError(f'--false-alarms: found {per_frame:g}, expected 0 or more in a frame.')
-    frames = list(iterate(background))
+    frames = list_frames(background)
     predictor.loader.measure([(f.path, f.number) for f in frames])
     ranks = [target.rank for prediction in predictor.stream(frames) for target in prediction.targets]
     cut = cut_for_alarms(np.array(ranks), len(frames), per_frame)

@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -24,9 +24,12 @@ _WAITING = 8
 class FramePredictor(Protocol):
     """What a :class:`~madnet.inference.base_predictor.BasePredictor` is here."""
 
-    loader: FrameLoader
+    @property
+    def loader(self) -> FrameLoader: ...
 
-    def attempts(self, images: Iterable[np.ndarray], ahead: int = 0) -> Iterator[Prediction | Exception]: ...
+    def attempts(
+        self, images: Iterable[np.ndarray], ahead: int = 0
+    ) -> Generator[Prediction | Exception, None, None]: ...
 
 
 @dataclass(frozen=True)
@@ -149,8 +152,8 @@ def _predicted(predictor: FramePredictor, source: ClipSource, reading: _Reading)
         try:
             for frame in reading:
                 frames.append(_usable(frame, predictor))
-                if not isinstance(frames[-1].image, UserError):
-                    yield frame.image
+                if not isinstance(image := frames[-1].image, UserError):
+                    yield image
         except (KeyboardInterrupt, UserError) as e:  # raised when all frames before it are done
             ending = e
 

@@ -119,7 +119,7 @@ def _predict_clip(
                 writing.call(outputs.add, result)
                 record['frames'] += 1
                 record['targets'] += len(result.targets)
-                if result.error is None:
+                if result.prediction is not None:
                     record['dropped'] += len(result.prediction.targets) - len(result.targets)
                 else:
                     record['unreadable'] += 1

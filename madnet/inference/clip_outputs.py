@@ -1,11 +1,10 @@
 """The files of a clip: JSON and CSV that grow line by line, and a video to watch."""
 
-import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ from madnet.visualization.clip_view import ClipView
 
 from .clip import ClipResult
 from .outputs import COLUMNS
+from .prediction import Prediction
 
 #: What words of ``--format`` mean for a clip: ending.
 CLIP_FORMATS = {'video': '.mp4', 'jsonl': '.jsonl', 'csv': '.csv'}
@@ -77,7 +77,7 @@ class ClipOutputs:
         tracks = result.tracks or (None,) * len(result.targets)
         targets = [(track, t.to_dict()) for track, t in zip(tracks, result.targets, strict=True)]
         if self._json is not None:
-            content = {'frame': result.number, 'time': round(result.time, 6)}
+            content: dict[str, Any] = {'frame': result.number, 'time': round(result.time, 6)}
             if result.error is None:
                 content['targets'] = [t if track is None else {'track': track, **t} for track, t in targets]
             else:
@@ -125,7 +125,7 @@ class _Lines:
 
     def __init__(self, path: Path | None, head: str = ''):
         self._path, self._head = path, head
-        self._file: io.RawIOBase | None = None
+        self._file: IO[bytes] | None = None
         self._whole = 0
         self._problem: CannotWrite | None = None
 
@@ -150,6 +150,7 @@ class _Lines:
             raise self._problem from None
 
     def _append(self, lines: str) -> None:
+        assert self._path is not None
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self._path, 'xb', 0, opener=not_following)  # noqa: SIM115  closed by close
@@ -166,7 +167,7 @@ class _Lines:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
-            if not self._whole:
+            if not self._whole and self._path is not None:
                 self._path.unlink()
 
 
@@ -176,15 +177,16 @@ class _Video:
     def __init__(self, path: Path, fps: float):
         self._path, self._fps = path, fps
         self._view = ClipView()
-        self._replacing = self._writer = None
+        self._writer: Any = None
         self._frames = 0
 
     def add(self, result: ClipResult) -> None:
-        prediction = result.prediction
+        assert result.prediction is not None  # a frame that could be read
+        assert result.prediction.image is not None
         found = f'{len(result.targets)} target{"" if len(result.targets) == 1 else "s"}'
         picture = self._view.draw(
-            prediction.image,
-            _mask(result),
+            result.prediction.image,
+            _mask(result, result.prediction),
             [t.box for t in result.targets],
             [t.centroid for t in result.targets],
             result.tracks,
@@ -195,7 +197,7 @@ class _Video:
             self._temporary = self._replacing.__enter__()
             self._size = picture.shape[1::-1]
             self._writer = cv2.VideoWriter(
-                str(self._temporary), cv2.VideoWriter_fourcc(*'mp4v'), self._fps, self._size
+                str(self._temporary), cv2.VideoWriter.fourcc(*'mp4v'), self._fps, self._size
             )
         if picture.shape[1::-1] != self._size:
             picture = cv2.resize(picture, self._size)
@@ -214,9 +216,8 @@ class _Video:
             raise problem
 
 
-def _mask(result: ClipResult) -> np.ndarray:
+def _mask(result: ClipResult, prediction: Prediction) -> np.ndarray:
     """(H, W) bool: the pixels of the targets that are left."""
-    prediction = result.prediction
     if len(result.targets) == len(prediction.targets):
         return prediction.mask
     kept = [target in result.targets for target in prediction.targets]

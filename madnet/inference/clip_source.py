@@ -5,7 +5,7 @@ import re
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class ClipSource(ABC):
         self.name, self.fps = name, fps
 
     @abstractmethod
-    def frames(self) -> Iterator[ClipFrame]:
+    def frames(self) -> Generator[ClipFrame, None, None]:
         """The frames, in order.
 
         Raises:
@@ -76,7 +76,7 @@ class _Files(ClipSource):
         self._frames: list[Frame] = list_frames(path)
         self.length = len(self._frames)
 
-    def frames(self) -> Iterator[ClipFrame]:
+    def frames(self) -> Generator[ClipFrame, None, None]:
         for number, frame in enumerate(self._frames):
             image: np.ndarray | UserError
             try:
@@ -98,7 +98,7 @@ class _Video(ClipSource):
         super().__init__(path.stem, fps or (own if 0 < own < 1e5 else FPS))
         self.length = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))) or None
 
-    def frames(self) -> Iterator[ClipFrame]:
+    def frames(self) -> Generator[ClipFrame, None, None]:
         number = 0
         while True:
             there, image = self._capture.read()
@@ -129,7 +129,7 @@ class _Camera(ClipSource):
         name = f'camera_{where}' if where.isdigit() else re.sub(r'\W+', '_', where.partition('://')[2])[:60]
         super().__init__(name.strip('_') or 'stream', fps or (own if 0 < own < 1e5 else FPS))
 
-    def frames(self) -> Iterator[ClipFrame]:
+    def frames(self) -> Generator[ClipFrame, None, None]:
         number, began = 0, None
         try:
             while self._capture.grab():
@@ -154,7 +154,7 @@ class _Pipe(ClipSource):
         super().__init__('stdin', fps or FPS)
         self._file, self._shape, self._dtype = file, shape, dtype
 
-    def frames(self) -> Iterator[ClipFrame]:
+    def frames(self) -> Generator[ClipFrame, None, None]:
         size, number = int(np.prod(self._shape)) * self._dtype.itemsize, 0
         while data := self._read(size):
             if len(data) < size:

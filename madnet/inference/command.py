@@ -108,7 +108,7 @@ def predict_files(
     predictor = make()
     if threads is not None:
         predictor.set_threads(threads)
-    if background is not None:
+    if background is not None and false_alarms is not None:
         predictor.min_rank = max(predictor.min_rank, rank_for_alarms(predictor, background, false_alarms))
         make.keywords['min_rank'] = predictor.min_rank
     predictor.loader.measure([(f.path, f.number) for f in frames])
@@ -168,7 +168,7 @@ def predict_files(
     return records
 
 
-def predictor_maker(model: str, **how: Any) -> partial[BasePredictor]:
+def predictor_maker(model: str, **how: Any) -> partial:
     """What makes the predictor of :func:`predict_files`, here and in other processes.
 
     Arguments that are None, False or empty leave it the default.
@@ -198,7 +198,7 @@ def _half_against_full(predictor: BasePredictor, frames: Sequence[Frame]) -> str
     """What half precision changes in some frames, in a line."""
     from .export import compare
 
-    full = copy(predictor)
+    full: Any = copy(predictor)
     full.amp = False
     found = compare(full, predictor, frames) if frames else []
     if not found:
@@ -297,7 +297,7 @@ def _predict(
     try:
         if predictor.is_large(frame):
             return predict_large(predictor, frame, out, kinds, name)
-        attempt = predictor(frame)
+        attempt: Prediction | Exception = predictor(frame)
     except CannotWrite:
         raise
     except Exception as e:
@@ -385,7 +385,10 @@ def _ignoring_sigint():
     return _handling(signal.SIGINT, signal.SIG_IGN)
 
 
-def _start_process(make: partial[BasePredictor], threads: int) -> None:
+_predictor: BasePredictor  # of a process that shares images
+
+
+def _start_process(make: partial, threads: int) -> None:
     global _predictor
     cv2.setNumThreads(threads)
     _predictor = make()

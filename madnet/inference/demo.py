@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -152,7 +153,7 @@ class Demo:
         with self._lock:
             predictor = self.predictor(model, budget=budget)
             self._set_test_time(predictor, model, views, scales)
-            found = predictor(images)
+            found = list(predictor.stream(images))
         return [replace(one, name=f'{name}, frame {k}' if count > 1 else name) for k, one in enumerate(found)]
 
     def _frames(self, files: Sequence[Path]) -> list[Frame]:
@@ -188,7 +189,7 @@ class Demo:
 
     @staticmethod
     def _set_test_time(predictor: BasePredictor, model: str, views: int, scales: Sequence[float]) -> None:
-        network = getattr(predictor, 'model', None)
+        network: Any = getattr(predictor, 'model', None)
         if hasattr(network, 'set_test_time'):
             network.set_test_time(views=views, scales=tuple(scales))
         elif views != 1 or tuple(scales) != (1,):
@@ -226,6 +227,7 @@ def _without_folder(text: str, file: Path) -> str:
 def marked(prediction: Prediction) -> bytes:
     """PNG of a frame, enlarged, its targets outlined, marked and numbered as in :func:`targets_table`."""
     image, found = prediction.image, prediction.components
+    assert image is not None  # detectors keep it
     findings = list_findings(None, found)
     factor = view_factor(image.shape[:2])
     picture = draw_findings(stretch(image), None, found, findings, factor, numbered=min(_ROWS, len(findings)))
@@ -256,9 +258,11 @@ def targets_table(prediction: Prediction) -> str:
         return (
             f'<p>No target: the highest score is {highest:.3f}, the threshold {prediction.threshold:g}.</p>'
         )
+    assert prediction.image is not None
     painter = InsetPainter(prediction.image, None, prediction.components, findings)
     rows = []
     for number, finding in enumerate(findings[:_ROWS], 1):
+        assert finding.pred is not None  # without truth there are only predictions
         target = prediction.targets[finding.pred]
         pictures = (painter.image_crop(finding), painter.score_crop(prediction.score_map, finding))
         insets = ''.join(f'<td><img alt="" src="{_data(encode_png(p[..., ::-1]))}"></td>' for p in pictures)

@@ -105,8 +105,8 @@ def load_detector(
     if suffix in (*EXTENSIONS, *VIDEO_EXTENSIONS):
         raise UserError(f'{name}: found an image where a detector is expected. {_known(name)}')
     if is_file:
-        trained = recorded_statistics(checkpoint and read_checkpoint(checkpoint, trust_checkpoint))
-        cfg = load_config(model, options, dataset, trained)
+        weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
+        cfg = load_config(model, options, dataset, recorded_statistics(weights))
         return _from_config(cfg, checkpoint, device, value_range, trust_checkpoint)
     raise UserError(f'{name}: no detector of this name. {_known(name)}')
 

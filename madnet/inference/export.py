@@ -31,6 +31,7 @@ from madnet.records.export_info import KEY
 
 from .base_predictor import BasePredictor
 from .detector import LoadedDetector, load_exported
+from .inputs import Source, iterate
 from .onnx_predictor import OnnxPredictor
 from .predictor import Predictor
 
@@ -151,7 +152,7 @@ def export_network(
         content = _onnx(detector, info)
         exported: BasePredictor = OnnxPredictor(content, threads=torch.get_num_threads())
     else:
-        content = network_bytes(detector.model, detector.description, info, folded=format == 'folded')
+        content = network_bytes(detector.model, detector.description or {}, info, folded=format == 'folded')
         exported = Predictor(load_exported(out, content=content))
     differences = compare(predictor, exported, frames)
     limit = TOLERANCE[info.dtype]
@@ -166,15 +167,17 @@ def export_network(
 
 
 def compare(
-    predictor: BasePredictor, other: BasePredictor, frames: Sequence[str | os.PathLike] = ()
+    predictor: BasePredictor, other: BasePredictor, frames: Sequence[Source] = ()
 ) -> list[Difference]:
     """Run two predictors on the same frames; none for made scenes of :data:`SIZES`."""
     found = []
-    for image in frames or _scenes(predictor):
+    for image in iterate(frames or _scenes(predictor)):
         a, b = predictor(image), other(image)
+        height, width = a.score_map.shape
         found.append(
             Difference(
-                *a.score_map.shape,
+                height,
+                width,
                 float(np.abs(a.score_map - b.score_map).max()),
                 len(a.targets),
                 int(np.count_nonzero(a.mask != b.mask)),
@@ -200,8 +203,12 @@ def report(differences: Sequence[Difference]) -> str:
 
 
 def _scenes(predictor: BasePredictor) -> list[np.ndarray]:
-    bound = _largest(predictor.detector.model) if isinstance(predictor, Predictor) else predictor.info.largest
-    sizes = [tuple(min(side, bound or side) for side in size) for size in SIZES]
+    bound = None
+    if isinstance(predictor, Predictor):
+        bound = _largest(predictor.detector.model)
+    elif isinstance(predictor, OnnxPredictor):
+        bound = predictor.info.largest
+    sizes = [(min(height, bound or height), min(width, bound or width)) for height, width in SIZES]
     return [synth_scene(0, number, size).image for number, size in enumerate(sizes)]
 
 
@@ -289,8 +296,8 @@ def _too_large(model: Any, info: ExportInfo) -> list[str]:
     session = onnxruntime.InferenceSession(
         looked_at.SerializeToString(), options, providers=['CPUExecutionProvider']
     )
-    size = info.size or [min(side, info.largest or side) for side in SIZES[0]]
-    scene = np.broadcast_to(synth_scene(0, 0, tuple(size)).image, (1, info.channels, *size))
+    height, width = info.size or [min(side, info.largest or side) for side in SIZES[0]]
+    scene = np.broadcast_to(synth_scene(0, 0, (height, width)).image, (1, info.channels, height, width))
     values = session.run(None, {'frames': scene.astype(np.float32)})
     large = {
         output.name
@@ -305,7 +312,7 @@ def _stay_single(model: Any, large: Sequence[str]) -> None:
     between."""
     from onnx import TensorProto, helper
 
-    gives = {name: node for node in model.graph.node for name in node.output}
+    gives: dict[str, Any] = {name: node for node in model.graph.node for name in node.output}
 
     def casts(node: Any, to: int) -> bool:
         return node is not None and node.op_type == 'Cast' and helper.get_node_attr_value(node, 'to') == to
@@ -313,7 +320,7 @@ def _stay_single(model: Any, large: Sequence[str]) -> None:
     for node in model.graph.node:
         for place, name in enumerate(node.input):
             if casts(gives.get(name), TensorProto.FLOAT):
-                before = gives.get(gives[name].input[0])
+                before: Any = gives.get(gives[name].input[0])
                 source = gives.get(before.input[0]) if casts(before, TensorProto.FLOAT16) else None
                 if source is not None and source.name in large:
                     node.input[place] = before.input[0]

@@ -11,7 +11,7 @@ import numpy as np
 from madnet.evaluation.component_bands import ComponentBands, Piece
 from madnet.evaluation.components import Components, find_components
 from madnet.files import replacing, write_whole
-from madnet.images import LoadedWindows, encode_png
+from madnet.images import Windows, encode_png
 from madnet.images.png_rows import PngRows
 from madnet.progress import progress_bar
 from madnet.visualization.findings import Finding, list_findings
@@ -61,7 +61,7 @@ def predict_large(
     components, highest, dropped = ComponentBands(predictor.threshold), 0.0, 0
     found: list[tuple[Target, Piece]] = []
     with ExitStack() as files:
-        rows = [
+        rows: list[Any] = [
             _ROWS[kind](files.enter_context(_writing(path)), height, width, predictor.threshold)
             for kind, path in paths.items()
             if kind in _ROWS
@@ -75,6 +75,7 @@ def predict_large(
                 part.settle(components.open_from, gone)
             return len(gone)
 
+        assert predictor.tiling is not None
         tiles = predictor.tiling.windows(height, width)
         bar = files.enter_context(progress_bar(total=len(tiles), what=name, unit='tile'))
         for scores in predictor.bands(windows, str(frame), bar.update):
@@ -104,7 +105,7 @@ def predict_large(
     }
 
 
-def describe(predictor: BasePredictor, windows: LoadedWindows, frame: Frame, piece: Piece) -> Target | None:
+def describe(predictor: BasePredictor, windows: Windows, frame: Frame, piece: Piece) -> Target | None:
     """A component as a target, described by its own surroundings; None where the limits leave it out."""
     if len(piece.ys) < predictor.min_area:
         return None
@@ -116,7 +117,8 @@ def describe(predictor: BasePredictor, windows: LoadedWindows, frame: Frame, pie
     scores[piece.ys - top, piece.xs - left] = piece.scores
     around = predictor.as_prediction(frame.path.stem, scores, frame.path, windows.read(rows, columns))
     for target in around.targets:
-        box = tuple(v + offset for v, offset in zip(target.box, (left, top) * 2, strict=True))
+        x0, y0, x1, y1 = target.box
+        box = (x0 + left, y0 + top, x1 + left, y1 + top)
         return replace(target, x=target.x + left, y=target.y + top, box=box)
     return None
 
@@ -184,7 +186,7 @@ class _MaskRows:
 _ROWS = {'scores': _ScoreRows, 'npy': _ArrayRows, 'masks': _MaskRows}
 
 
-def _overview(windows: LoadedWindows, found: list[tuple[Target, Piece]], title: str) -> np.ndarray:
+def _overview(windows: Windows, found: list[tuple[Target, Piece]], title: str) -> np.ndarray:
     """(H', W', 3) RGB uint8: the frame reduced, with its targets marked, and insets of some."""
     factor = -(-max(windows.height, windows.width) // _OVERVIEW)
     image = _reduced(windows, factor)
@@ -200,6 +202,7 @@ def _overview(windows: LoadedWindows, found: list[tuple[Target, Piece]], title: 
     )
 
     def closeup(finding: Finding) -> np.ndarray:
+        assert finding.pred is not None
         piece = found[finding.pred][1]
         x0, y0, x1, y1 = crop_window(piece.box, (windows.height, windows.width))
         mask = np.zeros((y1 - y0, x1 - x0), bool)
@@ -212,7 +215,7 @@ def _overview(windows: LoadedWindows, found: list[tuple[Target, Piece]], title: 
     return draw_overview(image, reduced, closeup, title=title)
 
 
-def _reduced(windows: LoadedWindows, factor: int) -> np.ndarray:
+def _reduced(windows: Windows, factor: int) -> np.ndarray:
     """(⌈H / factor⌉, ⌈W / factor⌉) float32: means over squares."""
     step = max(1, _BAND // windows.width // factor) * factor
     parts = []

@@ -31,6 +31,7 @@ def _mask_png(prediction: Prediction) -> bytes:
 
 
 def _overlay_png(prediction: Prediction) -> bytes:
+    assert prediction.image is not None  # detectors keep it
     picture = draw_overlay(
         prediction.image, pred=prediction.components, score=prediction.score_map, title=prediction.name
     )

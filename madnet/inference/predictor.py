@@ -15,7 +15,7 @@ from madnet.engine.half_weights import half_type
 from madnet.engine.irstd_metric import target_probability
 from madnet.errors import UserError
 from madnet.evaluation.arrays import as_scores
-from madnet.images import FrameLoader, LoadedWindows
+from madnet.images import FrameLoader, Windows
 from madnet.images.values import ValueRange
 from madnet.models.deploy import fold as fold_model
 
@@ -110,17 +110,17 @@ class Predictor(BasePredictor):
         fa_budget: float | None = None,
         amp: bool = False,
     ):
-        device = _device(device)
+        place = _device(device)
         if isinstance(config_or_name, LoadedDetector):
             self.detector = config_or_name
         else:
             self.detector = load_detector(
-                config_or_name, checkpoint, device, value_range, options, trust_checkpoint, dataset
+                config_or_name, checkpoint, place, value_range, options, trust_checkpoint, dataset
             )
         super().__init__(
             self.detector.threshold if threshold is None else threshold,
             min_area,
-            (8 if device.type == 'cuda' else 1) if batch is None else batch,
+            (8 if place.type == 'cuda' else 1) if batch is None else batch,
             min_scr,
             min_rank,
         )
@@ -196,7 +196,7 @@ class Predictor(BasePredictor):
     def load(self, image: str | os.PathLike | np.ndarray, frame: int | None = None) -> np.ndarray:
         return self.detector.pipeline.load(image, frame)
 
-    def windows(self, frame: Frame) -> LoadedWindows:
+    def windows(self, frame: Frame) -> Windows:
         return self.detector.pipeline.windows(frame.path, frame.number)
 
     def _fingerprint(self) -> bytes:

@@ -142,5 +142,6 @@ def make_tiling(
         if overlap is not None:
             raise UserError(f'overlap: found {overlap} without a tile; give the size of the tiles too.')
         return None
-    size = (tile, tile) if isinstance(tile, int) else tuple(tile)
+    height, width = (tile, tile) if isinstance(tile, int) else tile
+    size = (height, width)
     return Tiling(size, min(size) // 4 if overlap is None else overlap, align=32 if aligned else 1)

@@ -8,6 +8,7 @@ from torch import nn
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.checkpoint_file import read_registered
 from madnet.files import read_json
+from madnet.images.values import ValueRange
 from madnet.pretrained.network_file import build_network
 from madnet.records import get_pretrained
 
@@ -16,7 +17,7 @@ def load_pretrained(
     name: str,
     device: str | torch.device = 'cpu',
     folder: Path | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange = None,
 ) -> tuple[nn.Module, ImagePipeline]:
     """A network of the registry, ready to predict or to be trained further.
 

@@ -106,7 +106,7 @@ def check_config(cfg: Mapping, where: str, written: str | None = None) -> None:
             if key in LOADERS and value:
                 _check_loader(value, key)
             elif key in _FUNCTIONS and isinstance(value, Mapping):
-                _refuse_unknown(value, _arguments(_FUNCTIONS[key])[0], key, key)
+                _refuse_unknown(value, _arguments(_FUNCTIONS[key])[0] or (), key, key)
             elif key in ('train_cfg', 'val_cfg', 'test_cfg') and value and 'type' not in value:
                 continue  # mmengine's default loop
             elif key == 'default_hooks':
@@ -132,7 +132,7 @@ _INHERITED = ' It comes from a base config: put _delete_=True beside the type, w
 
 def _check_numbers(cfg: Mapping) -> None:
     for key, least in _LEAST.items():
-        value = cfg
+        value: Any = cfg
         for part in key.split('.'):
             value = value.get(part) if isinstance(value, (Config, Mapping)) else None
         if value is not None and (type(value) is not int or value < least):
@@ -148,7 +148,7 @@ def _check_kinds(cfg: Mapping) -> None:
 
 
 def _check_loader(loader: Mapping, key: str) -> None:
-    accepted = {*_arguments(DataLoader)[0], 'num_batch_per_epoch'}
+    accepted = {*(_arguments(DataLoader)[0] or ()), 'num_batch_per_epoch'}
     _refuse_unknown(loader, accepted, key, 'a data loader')
     _refuse_missing(loader, {'dataset', 'sampler'}, key, 'a data loader')
     _check(loader['dataset'], f'{key}.dataset', registry.DATASETS)
@@ -185,7 +185,9 @@ def _check_inside(value: Any, key: str) -> None:
         elif isinstance(item, (Mapping, list, tuple)) and name != 'paramwise_cfg':
             if name in _PASSED_ON and isinstance(item, Mapping):
                 accepted, placed = _arguments(_PASSED_ON[name])
-                _refuse_unknown(item, accepted - placed, f'{key}.{name}', _PASSED_ON[name].__name__)
+                _refuse_unknown(
+                    item, (accepted or frozenset()) - placed, f'{key}.{name}', _PASSED_ON[name].__name__
+                )
             elif isinstance(item, Mapping) and isinstance(item.get('type'), str):
                 _find(item['type'], f'{key}.{name}', registry.MODELS, _REGISTRIES)
             _check_inside(item, f'{key}.{name}')
@@ -274,6 +276,8 @@ def _forwarding_call(function: Callable) -> ast.Call | None:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     except (OSError, TypeError, SyntaxError):
         return None
+    assert isinstance(tree, ast.FunctionDef)
+    assert tree.args.kwarg is not None  # or nobody would ask
     name = tree.args.kwarg.arg
     calls = [
         node

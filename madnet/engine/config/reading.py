@@ -1,6 +1,7 @@
 """Reading a config file, and completing it."""
 
 import inspect
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,8 +60,8 @@ CUSTOMARY = {
 
 
 def load_config(
-    path: str | Path,
-    options: dict[str, Any] | None = None,
+    path: str | os.PathLike,
+    options: Mapping[str, Any] | None = None,
     dataset: str | list[str] | None = None,
     statistics: Mapping[str, list[float]] | None = None,
     trained_on: Sequence[str] = (),

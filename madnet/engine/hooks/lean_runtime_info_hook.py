@@ -51,7 +51,7 @@ class LeanRuntimeInfoHook(RuntimeInfoHook):
                 self._waiting[name].append(self.gradient_norm)
             # None, or mmengine would read the number at once
 
-        clip_and_record.recorded, clip_and_record.plain = True, clip
+        vars(clip_and_record).update(recorded=True, plain=clip)
         return clip_and_record
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:

@@ -86,8 +86,8 @@ class NonFiniteHook(Hook):
             self._buffers = [b.clone() for b in runner.model.buffers()]
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
-        norm = self._lean and self._lean.gradient_norm
-        if norm is None:
+        norm = None if self._lean is None else self._lean.gradient_norm
+        if self._lean is None or norm is None:
             gradients = (p.grad for group in optimizer.param_groups for p in group['params'])
             norm = get_total_norm([g for g in gradients if g is not None])
         else:
@@ -98,7 +98,8 @@ class NonFiniteHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
         """Look at the step, or keep it for later."""
-        loss = (outputs or {}).get('loss')
+        outputs = outputs or {}
+        loss = outputs.get('loss')
         if not isinstance(loss, Tensor):
             return
         norm = outputs.get('grad_norm') if self._norm_comes else self._norm
@@ -125,13 +126,10 @@ class NonFiniteHook(Hook):
         finite = torch.stack(values).isfinite().reshape(-1, 2).tolist()
         for step, (loss, gradient) in zip(steps, finite, strict=True):
             if not (loss and gradient):
-                self._count(
-                    runner,
-                    step,
-                    f'the loss is {step.loss.item()}'
-                    if not loss
-                    else f"the gradient's norm is {step.norm.item()}",
-                )
+                what = f'the loss is {step.loss.item()}'
+                if loss and step.norm is not None:
+                    what = f"the gradient's norm is {step.norm.item()}"
+                self._count(runner, step, what)
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
         if scaler is not None and scaler.is_enabled() and scaler.get_scale() < _SMALLEST_SCALE:
             raise RunFailed(

@@ -109,8 +109,9 @@ class StopSignalHook(Hook):
 
     def between_train_iters(self, runner) -> None:
         """Leave if asked to (:class:`madnet.engine.loops.ResumableTrainLoop` calls this)."""
-        self._longest = max(self._longest, time.monotonic() - self._begun)
-        self._begun = None
+        if self._begun is not None:
+            self._longest = max(self._longest, time.monotonic() - self._begun)
+            self._begun = None
         if self._asked:
             self._leave(runner)
         if runner.iter % len(runner.train_dataloader):

@@ -5,6 +5,7 @@ import functools
 import os
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -82,11 +83,11 @@ def load_kernels() -> Kernels | None:
 
 
 # Looked up here and not at the first call, so that torch.compile need not trace the search.
-KERNELS = load_kernels()
+KERNELS: Any = load_kernels()  # None where there are none, which why_not tells
 
 
 def _float32(x: Tensor | None) -> Tensor | None:
-    return None if x is None else x.to(torch.float32)
+    return None if x is None else x.to(torch.float32).contiguous()
 
 
 def _pointer(x: Tensor | None) -> int | None:
@@ -171,9 +172,7 @@ class CpuBackend(Backend):
         # Enough tasks for the threads, but no more partial sums of dB and dC than that takes.
         tasks = max(shape.batch * (1 if layout.maps else shape.groups), 1)
         wanted = 1 if threads == 1 else -(-2 * threads // tasks)
-        A, D, bias = (
-            None if x is None else _float32(x).contiguous() for x in (inputs.A, inputs.D, inputs.delta_bias)
-        )
+        A, D, bias = map(_float32, (inputs.A, inputs.D, inputs.delta_bias))
         layout.tensors += [x for x in (A, D, bias) if x is not None]
         return _Problem(
             batch=shape.batch,

@@ -2,7 +2,8 @@
 
 import importlib.util
 import os
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -154,7 +155,7 @@ class _Launch:
         from .triton_kernels import backward_kernel
 
         inputs, original = self.inputs, self.original
-        targets = [
+        targets: list[Any] = [
             None if x is None else torch.empty(x.shape, dtype=x.dtype, device=self.device)
             for x in original[:7]
         ]
@@ -169,7 +170,7 @@ class _Launch:
         tasks = self.shape.batch * segments
         programs = RESIDENT * _multiprocessors(self.device)
         workers = max(min(tasks, programs // (self.shape.groups * self.blocks)), 1)
-        parts = [
+        parts: list[Any] = [
             None if x is None else self._floats(workers, *x.shape)
             for x in (inputs.A, inputs.D, inputs.delta_bias)
         ]
@@ -206,9 +207,9 @@ class _Launch:
         segments: int,
         segment_tiles: int,
         x: Tensor,
-        x_strides: tuple[int, ...],
+        x_strides: tuple[int | None, ...],
         M: Tensor,
-        M_strides: tuple[int, ...],
+        M_strides: tuple[int | None, ...],
         wide: bool,
         backward: bool,
     ) -> tuple[Tensor, Tensor]:
@@ -251,25 +252,25 @@ class _Launch:
         height, width = self.inputs.u.shape[1:3] if self.maps else (1, 1)
         return self.shape.groups, self.shape.channels, self.shape.length, height, width
 
-    def _four_strides(self) -> list[tuple[int, ...]]:
+    def _four_strides(self) -> list[tuple[int | None, ...]]:
         """Strides of u, delta, B and C, four each."""
         u, delta, B, C = self.inputs.u, self.inputs.delta, self.inputs.B, self.inputs.C
         return [self._strides(u), self._strides(delta), self._mixed_strides(B), self._mixed_strides(C)]
 
-    def _strides(self, x: Tensor) -> tuple[int, ...]:
+    def _strides(self, x: Tensor) -> tuple[int | None, ...]:
         """Of (batch, K·d, L), (batch, H, W, d) or (batch, H, W, 4, d): (batch, group, channel, step)."""
         stride = x.stride()
         if not self.maps:
             return stride[0], stride[1] * self.shape.channels, stride[1], stride[2]
         return stride[0], stride[3] if len(stride) == 5 else 0, stride[-1], pixel_stride(x)
 
-    def _out_strides(self, out: Tensor) -> tuple[int, ...]:
+    def _out_strides(self, out: Tensor) -> tuple[int | None, ...]:
         """Of what each group writes: of :meth:`_directions`, or of (batch, K·d, L)."""
         if not self.maps:
             return self._strides(out)
         return out.stride(1), out.stride(0), 1, out.shape[-1]
 
-    def _mixed_strides(self, x: Tensor) -> tuple[int, ...]:
+    def _mixed_strides(self, x: Tensor) -> tuple[int | None, ...]:
         """Of (batch, K, N, L) or (batch, H, W, 4, N): (batch, group, state, step)."""
         stride = x.stride()
         return (stride[0], stride[3], stride[4], pixel_stride(x)) if self.maps else stride
@@ -292,7 +293,7 @@ class _Launch:
         return {'HAS_D': self.inputs.D is not None, 'HAS_BIAS': self.inputs.delta_bias is not None}
 
 
-def _sum(wide: list[tuple[Tensor, Tensor]], deep: list[tuple[Tensor, Tensor]] = ()) -> None:
+def _sum(wide: Sequence[tuple[Tensor, Tensor]], deep: Sequence[tuple[Tensor, Tensor]] = ()) -> None:
     """Sum slabs into targets in one launch.
 
     Args:
