@@ -99,11 +99,12 @@ class Entry:
                 about=value['about'],
                 by_folder=value['by_folder'],
                 cut_group=value['cut_group'],
-                counts={k: v['count'] for k, v in {**value['lists'], **value.get('cut', {})}.items()},
-                hashes={k: v['sha256'] for k, v in {**value['lists'], **value.get('cut', {})}.items()},
+                counts={k: v['count'] for k, v in lists.items()},
+                hashes={k: v['sha256'] for k, v in lists.items()},
                 near_test=tuple(value['near_test']) if 'near_test' in value else None,
             )
             for key, value in record.get('split_sets', {}).items()
+            for lists in [{**value['lists'], **value.get('cut', {})}]
         }
         tuples = {key: tuple(record.get(key, ())) for key in ('folders', 'unchecked')}
         return cls(**{**record, **tuples, 'name': name, 'split_sets': split_sets})
@@ -213,14 +214,8 @@ def split_ids(name: str, split: str, split_set: str | None = None) -> tuple[str,
 
 
 def identify_split(ids: Iterable[str]) -> dict[str, str] | None:
-    """Which part of which known dataset these images are, judged by their ids alone.
-
-    Args:
-        ids: Of the images, in any order.
-
-    Returns:
-        ``{'name': …, 'split': …, 'split_set': …}`` of the first match, or None.
-    """
+    """Which part of which known dataset these images are, judged by their ids alone, in any order:
+    ``{'name': …, 'split': …, 'split_set': …}`` of the first match, or None."""
     digest = ids_sha256(ids)
     for entry in known_datasets().values():
         for split_set in entry.split_sets.values():

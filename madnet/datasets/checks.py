@@ -35,7 +35,7 @@ def kept(
         answer: Finds it, as JSON holds it.
 
     Returns:
-        The answer; whether it was found now.
+        The answer, and whether it was found now.
 
     Raises:
         UserError: A file is not there.
@@ -155,12 +155,9 @@ def _grey_range(image: str, value_range: ValueRange, bit_depth: int) -> tuple[fl
 
 
 def say_what_is_skipped(where: str, pairs: Iterable[tuple[str | Path, str | Path | None]]) -> None:
-    """Warn of files beside images and masks that nothing reads: of other kinds, or a second one of the same
-    id.
+    """Warn of files beside images and masks that nothing reads: of other kinds, or a second one of an id.
 
-    Args:
-        where: The data set, for messages.
-        pairs: Image file and mask file of *all* images of the folder.
+    ``pairs`` are image file and mask file of *all* images of the folder.
     """
     used = {os.path.abspath(f) for pair in pairs for f in pair if f}
     kinds: Counter[str] = Counter()

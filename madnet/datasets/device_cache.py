@@ -61,10 +61,6 @@ class DeviceCache:
     After :meth:`take_over` the loader gives ``drawn``, arrays (B, …) of what the transforms drew for a
     batch, and ``img_path``; :meth:`batch` makes images and masks of them. One batch is tried at once, so that
     what does not work on a device fails before anything has changed; random numbers are drawn for it.
-
-    Args:
-        loader: Whose data sets to take over.
-        device: Where to.
     """
 
     def __init__(self, loader: DataLoader, device: torch.device):
@@ -76,14 +72,12 @@ class DeviceCache:
         for dataset in inner_datasets(loader.dataset):
             loading, self.steps = _split(dataset)
             samples = _load(dataset, loading, range(len(dataset)))
-            infos = [
-                {k: v for k, v in s.items() if k not in ('img', 'gt_mask', 'gt_seg_map')} for s in samples
-            ]
-            labels = [sample['gt_seg_map'] for sample in samples]
-            self._parts.append(_Part(dataset, len(images), self.steps, labels, infos))
-            images += [sample['img'] for sample in samples]
-            masks += [sample['gt_mask'] for sample in samples]
-        self.base_size = infos[0].get('base_size')
+            first = len(images)
+            images += [sample.pop('img') for sample in samples]
+            masks += [sample.pop('gt_mask') for sample in samples]
+            labels = [sample.pop('gt_seg_map') for sample in samples]
+            self._parts.append(_Part(dataset, first, self.steps, labels, samples))
+        self.base_size = samples[0].get('base_size')
         sizes = np.array([image.shape[:2] for image in images])
         self.size = torch.from_numpy(sizes).to(device)
         self.images = _canvas([image.transpose(2, 0, 1) for image in images], sizes.max(axis=0)).to(device)
@@ -92,7 +86,7 @@ class DeviceCache:
             isinstance(step, RandomTargetCrop) and not isinstance(step.size, int) for step in self.steps
         )
         self._collate = partial(_collated, shapes=[f'{k}.size' for k, has in enumerate(several) if has])
-        some = self._collate([self._parts[0](index) for index in range(min(2, len(infos)))])['drawn']
+        some = self._collate([self._parts[0](index) for index in range(min(2, len(samples)))])['drawn']
         self.batch({name: torch.from_numpy(value).to(device) for name, value in some.items()})
 
     def take_over(self) -> None:
@@ -134,12 +128,7 @@ class DeviceCache:
 
 
 def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
-    """What keeps a training loader's images from being put on a device; None if nothing.
-
-    Args:
-        loader: Of a training.
-        device: Where they would go.
-    """
+    """What keeps a training loader's images from being put on a device; None if nothing."""
     pipelines = set()
     needed = 0
     for dataset in inner_datasets(loader.dataset):
@@ -147,7 +136,7 @@ def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
             return f'{type(dataset).__name__} is no data set of madnet.'
         if isinstance(dataset, SyntheticSIRSTDataset) and dataset.fresh:
             return f'{dataset.dataset_name} makes new scenes in every epoch.'
-        _, steps = _split(dataset)
+        loading, steps = _split(dataset)
         for step in steps:
             if not works_on_batches(step):
                 return f'{type(step).__name__} has no form for batches.'
@@ -155,16 +144,12 @@ def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
             return 'the pipeline does not crop, or does not end with PackSIRSTInputs.'
         pipelines.add(repr(steps))
         # whatever an image's depth, decoded it has about as many bytes as the first
-        loading, _ = _split(dataset)
         needed += len(dataset) * _load(dataset, loading, [0])[0]['img'].nbytes * 2
     if len(pipelines) > 1:
         return 'its data sets have different pipelines.'
-    if device.type == 'cuda':
-        free, _ = torch.cuda.mem_get_info(device)
-        if needed > _SHARE * free:
-            return (
-                f'about {needed >> 20} MiB of images do not fit into half of {free >> 20} MiB that are free.'
-            )
+    free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else None
+    if free is not None and needed > _SHARE * free:
+        return f'about {needed >> 20} MiB of images do not fit into half of {free >> 20} MiB that are free.'
     return None
 
 
@@ -172,12 +157,9 @@ def _split(dataset: TargetDataset) -> tuple[list, list]:
     """The steps of a pipeline that give the same for an image each time, and those that augment, without the
     last one, which packs."""
     steps = list(dataset.pipeline.transforms)
-    have_batches = [isinstance(step, DrawnTransform | RandomFlip) for step in steps]
-    draw = [
-        has and not isinstance(step, ScaleToMaximum) for step, has in zip(steps, have_batches, strict=True)
-    ]
-    before = steps[: draw.index(True)] if any(draw) else steps
-    first = max((k + 1 for k in range(len(before)) if not have_batches[k]), default=0)
+    drawn = [isinstance(step, DrawnTransform | RandomFlip) for step in steps]
+    random = (k for k, step in enumerate(steps) if drawn[k] and not isinstance(step, ScaleToMaximum))
+    first = max((k + 1 for k in range(next(random, len(steps))) if not drawn[k]), default=0)
     return steps[:first], steps[first:-1]
 
 

@@ -30,8 +30,7 @@ class ImagePipeline:
 
     Args:
         transforms: The pipeline, as in a config. One without a loader, of a data set that makes its own
-            images, gets ``LoadSIRSTImage``.
-        channels: What that loader gives, 1 or 3.
+            images, gets ``LoadSIRSTImage`` with this number of ``channels``, 1 or 3.
         base_size: (Height, width) in pixels for transforms that ask the sample for it, as those of the
             published configs do.
         value_range: (low, high) grey values that become 0 and 255, for sensors that do not use the whole
@@ -96,14 +95,14 @@ class ImagePipeline:
             return self.loader(image, frame)
         if not Path(image).is_file():
             raise UserError(f'{image}: no such file.')
-        return self._loaded(self._from_file, {'img_path': str(image)}, image)
+        try:
+            return self._from_file({'img_path': str(image)})['img']
+        except (AssertionError, AttributeError, OSError, TypeError) as e:
+            # what mmcv's loaders raise for a file that is no image
+            raise UserError(f'{image}: not readable as an image ({type(e).__name__}: {e}).') from None
 
     def windows(self, path: str | os.PathLike, frame: int | None = None) -> Windows:
-        """Windows of what :meth:`load` gives; mmseg's own loaders know whole files only.
-
-        Raises:
-            UserError: As :meth:`load`.
-        """
+        """Windows of what :meth:`load` gives; mmseg's own loaders know whole files only."""
         if self._from_file is None or frame is not None:
             return self.loader.windows(path, frame)
         return ArrayWindows(self.load(path))
@@ -126,14 +125,6 @@ class ImagePipeline:
             results = transform(results)
         return results
 
-    @staticmethod
-    def _loaded(loader, results: dict, what) -> np.ndarray:
-        try:
-            return loader(results)['img']
-        except (AssertionError, AttributeError, OSError, TypeError) as e:
-            # what mmcv's loaders raise for a file that is no image
-            raise UserError(f'{what}: not readable as an image ({type(e).__name__}: {e}).') from None
-
 
 def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
     """Arguments of :class:`ImagePipeline` for a config: ``transforms``, ``channels``, ``base_size``,
@@ -144,8 +135,7 @@ def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
     Raises:
         UserError: The config has no test pipeline.
     """
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    dataset = inner_datasets(dataset)[0]
+    dataset = inner_datasets((cfg.get('test_dataloader') or {}).get('dataset') or {})[0]
     transforms = dataset.get('pipeline', cfg.get('test_pipeline'))
     if transforms is None:
         raise UserError(
@@ -154,8 +144,7 @@ def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
         )
     size = dataset.get('base_size')
     name = dataset.get('name') or Path(dataset.get('data_root') or '').name
-    entry = find_entry(name) if name else None
-    if size is None and entry is not None:
+    if size is None and (entry := find_entry(name)):
         size = entry.base_size
     settings = {
         'transforms': [dict(t) for t in transforms],

@@ -201,9 +201,6 @@ def _lists(root: Path, layout: Layout) -> dict[str, dict[str, Path]]:
 def read_folder(root: Path) -> Folder | None:
     """Recognise a data set's layout and index its files.
 
-    Args:
-        root: The data set's own folder.
-
     Returns:
         The index, or None where no layout of :data:`LAYOUTS` fits. Only folders are read, no image is opened.
     """
@@ -242,15 +239,11 @@ def _recognise(root: Path, nested: bool) -> Folder | None:
             before = f'{sequence}/' if sequence else ''
             for image_id, pair in _pairs(images, masks, layout, nested).items():
                 found.setdefault(part, {})[before + image_id] = pair
-        if _holds_data(layout, found):
+        # Where images and masks share a folder, one image whose name happens to end so is no evidence.
+        alone = layout.images != layout.masks
+        if any(alone or pair.mask for part in found.values() for pair in part.values()):
             return Folder(root, layout, found, lists)
     return None
-
-
-def _holds_data(layout: Layout, pairs: dict[str, dict[str, Pair]]) -> bool:
-    found = [pair for part in pairs.values() for pair in part.values()]
-    # Where images and masks share a folder, one image whose name happens to end so is no evidence.
-    return any(pair.mask for pair in found) if layout.images == layout.masks else bool(found)
 
 
 def _shares_folders(layout: Layout) -> bool:

@@ -32,12 +32,8 @@ def folders_named(home: Path, name: str) -> list[Path]:
         return []
     entry = find_entry(name)
     wanted = entry.name if entry else name
-    found = [
-        p
-        for p in sorted(home.iterdir())
-        if p.is_dir() and (p.name == name or (entry is not None and find_entry(p.name) is entry))
-    ]
-    return sorted(found, key=lambda p: p.name != wanted)
+    named = (p for p in home.iterdir() if p.name == name or (entry and find_entry(p.name) is entry))
+    return sorted((p for p in named if p.is_dir()), key=lambda p: (p.name != wanted, p))
 
 
 def _missing(name: str | None, looked: list[Path]) -> UserError:
@@ -65,18 +61,7 @@ def _mend_masks(folder: Folder, entry: Entry) -> None:
 
 
 def locate_source(source: str, name: str | None = None) -> tuple[Folder, Entry | None, str]:
-    """Find and index the data set that a command line names.
-
-    Args:
-        source: Its own folder, or a name to look for under :func:`data_home`.
-        name: Of the set in the folder; None to go by its ``dataset.json`` or the folder's.
-
-    Returns:
-        As :func:`locate`.
-
-    Raises:
-        UserError: As :func:`locate`.
-    """
+    """:func:`locate` for what a command line names: a set's own folder, or a name."""
     if not source.strip():  # the current folder, as a path
         raise UserError('data set: found an empty name, expected a folder or a name of the catalogue.')
     path = Path(source).expanduser()

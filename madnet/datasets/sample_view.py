@@ -16,11 +16,8 @@ def outline_truth(image: np.ndarray, mask: np.ndarray, zoom: int = 1) -> np.ndar
     Returns:
         (H · zoom, W · zoom, 3) uint8, RGB.
     """
-    image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    image = image.reshape(*image.shape[:2], -1)
-    rgb = image.repeat(3, axis=2) if image.shape[2] == 1 else image[..., ::-1]
-    rgb = rgb.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    target = (mask > 0).astype(np.uint8).repeat(zoom, axis=0).repeat(zoom, axis=1)
-    ring = cv2.dilate(target, np.ones((3, 3), np.uint8)).astype(bool) & (target == 0)
-    rgb[ring] = (255, 200, 0)
+    grey_or_bgr = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    rgb = cv2.cvtColor(grey_or_bgr, cv2.COLOR_BGR2RGB if image.shape[2:] == (3,) else cv2.COLOR_GRAY2RGB)
+    rgb, target = (m.repeat(zoom, 0).repeat(zoom, 1) for m in (rgb, (mask > 0).astype(np.uint8)))
+    rgb[cv2.dilate(target, np.ones((3, 3), np.uint8)) > target] = (255, 200, 0)
     return rgb

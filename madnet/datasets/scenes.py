@@ -33,7 +33,6 @@ PATCH = 33
 _GAP = 6  # least distance, in pixels, between two targets' masks
 _FAINTEST, _HEADROOM = 10.0, 250.0  # grey levels: below, rounding to 8 bit shows; above, the sensor saturates
 
-
 #: Share of scenes of each kind.
 KINDS = {'cloud': 0.35, 'sea': 0.2, 'ground': 0.3, 'sky': 0.15}
 
@@ -186,8 +185,7 @@ def synth_background(
 
 def _drawer(rng: np.random.Generator, part: str) -> Callable[[str], float]:
     """Draws a value from a range of :data:`RANGES` by its name."""
-    ranges = RANGES[part]
-    return lambda name: rng.uniform(*ranges[name])
+    return lambda name: rng.uniform(*RANGES[part][name])
 
 
 # Backgrounds: radiance maps (H, W), float32, in grey levels; the sensor model follows. The order of the draws
@@ -365,10 +363,7 @@ def _add_targets(rng: np.random.Generator, image: np.ndarray, kind: str, blur: f
         for _ in range(12):
             # Drawn anew with the place: amid strong clutter only a low ratio leaves the sensor unsaturated.
             scr = float(np.exp(rng.uniform(*np.log(SCR_RANGE))))
-            top, left = (
-                rng.integers(1 - ys.min(), h - 1 - ys.max()),
-                rng.integers(1 - xs.min(), w - 1 - xs.max()),
-            )
+            top, left = (rng.integers(1 - v.min(), n - 1 - v.max()) for v, n in ((ys, h), (xs, w)))
             if occupied[ys + top, xs + left].any():
                 continue
             peak = _peak_for(scr, image, signal, body, top, left)
@@ -412,8 +407,7 @@ def _peak_for(
 
 def _target_signal(rng: np.random.Generator, blur: float) -> tuple[str, np.ndarray]:
     """A shape's name and its signal behind the optics, (PATCH, PATCH), of peak 1 and an allowed area."""
-    area = float(np.exp(rng.normal(np.log(16), 0.85)))
-    area = float(np.clip(area, AREA_RANGE[0], AREA_RANGE[1] * 0.9))
+    area = float(np.clip(np.exp(rng.normal(np.log(16), 0.85)), AREA_RANGE[0], AREA_RANGE[1] * 0.9))
     shape = 'point'
     # A target as small as the point spread shows no shape.
     if area >= 9:
@@ -455,8 +449,7 @@ def render_target(
         # At half of its peak a Gaussian covers 2 π ln 2 · σ_along · σ_across.
         sigma = max(np.sqrt(area / (2 * np.pi * np.log(2))), 0.6)
         a, b = sigma * np.sqrt(aspect), sigma / np.sqrt(aspect)
-        fine = np.exp(-((along / a) ** 2 + (across / b) ** 2) / 2)
-        return _normalised(_binned(fine, sub))
+        return _binned(np.exp(-((along / a) ** 2 + (across / b) ** 2) / 2), sub)
     if shape == 'ellipse':
         half = np.sqrt(area / np.pi)
         fine = (along / (half * np.sqrt(aspect))) ** 2 + (across * np.sqrt(aspect) / half) ** 2 <= 1
@@ -469,12 +462,10 @@ def render_target(
         wide = half / aspect
         body = (np.abs(along) <= half) & (np.abs(across) <= wide)
         fine = body | ((np.abs(along - 0.2 * half) <= 0.8 * wide) & (np.abs(across) <= 0.8 * half + wide))
-    return _normalised(_binned(cv2.GaussianBlur(fine.astype(np.float32), (0, 0), blur * sub), sub))
+    return _binned(cv2.GaussianBlur(fine.astype(np.float32), (0, 0), blur * sub), sub)
 
 
 def _binned(fine: np.ndarray, sub: int) -> np.ndarray:
-    return fine.reshape(PATCH, sub, PATCH, sub).mean(axis=(1, 3))
-
-
-def _normalised(signal: np.ndarray) -> np.ndarray:
+    """Means over the samples of each pixel, brought to a peak of 1."""
+    signal = fine.reshape(PATCH, sub, PATCH, sub).mean(axis=(1, 3))
     return (signal / signal.max()).astype(np.float32)

@@ -71,7 +71,7 @@ def select(
                 ((part,), i) for part, ids in published_lists(entry.name, split_set).items() for i in ids
             ]
         else:
-            parts = _parts_of(split) if record.by_folder else None
+            parts = folders_of(split) if record.by_folder else None
             wanted = [(parts, i) for i in split_ids(entry.name, split, split_set)]
         partial = record.by_folder if allow_partial is None else allow_partial
         pairs = _find(folder, wanted, where, split, split_set, partial and split != 'test', entry)
@@ -92,7 +92,7 @@ def select(
     return Selection(split_set, tuple(pairs))
 
 
-def _parts_of(split: str) -> tuple[str, ...]:
+def folders_of(split: str) -> tuple[str, ...]:
     """The folders in which images of a split of a packaged set numbered by folder lie."""
     return ('test',) if split == 'test' else ('trainval', 'train', 'val')
 
@@ -155,11 +155,7 @@ def _by_parts(folder: Folder, entry: Entry | None, where: str, split: str) -> li
 def lists_named(folder: Folder, packaged: Iterable[str], where: str, split_set: str) -> str | None:
     """Which lists in the folder ``split_set`` means; None where ``'folder'`` has none.
 
-    Args:
-        folder: The indexed folder.
-        packaged: Names of the packaged split sets, for the message.
-        where: What to call the set in messages.
-        split_set: ``'folder'``, or a name of lists in the folder.
+    ``packaged`` and ``where`` are for messages: names of packaged split sets, and what to call the set.
 
     Raises:
         UserError: It means none of them, or several.

@@ -31,20 +31,15 @@ _MEASURED = 32
 
 
 class TargetDataset(SeededSamples, BaseSegDataset):
-    """What the datasets here share: two classes, seeded samples, a description for the record, and a view.
-
-    Attributes:
-        dataset_name: For the record.
-        split: Likewise.
-        split_set: Whose split it is; None where there is but one.
-        value_range: Grey values that become 0 and 255; None: what the images' type says.
-    """
+    """What the datasets here share: two classes, seeded samples, a description for the record, and a view."""
 
     METAINFO = {'classes': ('background', 'target'), 'palette': [[0, 0, 0], [255, 200, 0]]}
 
     dataset_name: str
     split: str
+    #: Whose split it is; None where there is but one.
     split_set: str | None = None
+    #: Grey values that become 0 and 255; None: what the images' type says.
     value_range: ValueRange = None
 
     def __init__(self, pipeline: Sequence[dict | Callable], seed: int, **kwargs):
@@ -148,9 +143,8 @@ class SIRSTDataset(TargetDataset):
         lazy_init: bool = False,
         metainfo: dict | None = None,
     ):
-        split = check_split_name(split)
+        self.split = check_split_name(split)
         self.folder, self.entry, self.dataset_name = locate(data_root, name)
-        self.split = split
         self.split_set = split_set
         if base_size is None and self.entry:
             base_size = self.entry.base_size
@@ -186,18 +180,11 @@ class SIRSTDataset(TargetDataset):
             common['value_range'] = self.value_range
         if self.base_size:
             common['base_size'] = tuple(self.base_size)
-        samples = []
-        for image_id, pair in selection.pairs:
-            if image_id in left_out:
-                continue
-            files = {
-                'img_id': image_id,
-                'img_path': str(pair.image),
-                'seg_map_path': str(pair.mask),
-                'seg_fields': [],
-            }
-            samples.append({**files, **common})
-        return samples
+        return [
+            {'img_id': i, 'img_path': str(p.image), 'seg_map_path': str(p.mask), 'seg_fields': [], **common}
+            for i, p in selection.pairs
+            if i not in left_out
+        ]
 
     def _take_from_loaders(self) -> None:
         """What the pipeline's loaders say of grey values and masks holds for all that reads this set."""
@@ -251,10 +238,10 @@ class SIRSTDataset(TargetDataset):
             tested = {str(pair.image): i for i, pair in self._select('test').pairs}
         images = {str(pair.image): i for i, pair in self._select(self.split).pairs}
         images = {path: i for path, i in images.items() if path not in tested}
+        ids = [*images.values()]
 
         def measure() -> dict[str, list[str]]:
             pairs = find_near_duplicates(map(read_image, images), map(read_image, tested))
-            ids = [*images.values()]
             return {'near': sorted({ids[k] for k, *_ in pairs})}
 
         near = kept('near_test', len(images), [*images, *tested], measure)[0]['near']
@@ -274,10 +261,8 @@ class SIRSTDataset(TargetDataset):
         where = f'{self.dataset_name}, {self.split}'
         #: What the masks and images hold; see :class:`~madnet.datasets.checks.DatasetFacts`.
         self.facts = look_at(where, pairs, self.mask_rule, self.value_range, self._bit_depth)
-        say_what_is_skipped(
-            f'{self.folder.root}',
-            [(p.image, p.mask) for part in self.folder.pairs.values() for p in part.values()],
-        )
+        every = [(p.image, p.mask) for part in self.folder.pairs.values() for p in part.values()]
+        say_what_is_skipped(str(self.folder.root), every)
         if self.cache and not self._decoded:
             with ThreadPoolExecutor() as pool:
                 self._decoded = list(pool.map(self.read_sample, range(len(self))))

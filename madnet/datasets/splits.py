@@ -91,8 +91,7 @@ def split_of(lists: Mapping[str, Sequence[str]], split: str, group: int = 1) -> 
 
     Args:
         lists: Any of ``train``, ``val``, ``trainval``, ``test``.
-        split: One of :data:`SPLITS`.
-        group: See :func:`cut_validation`.
+        split, group: See :data:`SPLITS` and :func:`cut_validation`.
 
     Returns:
         Sorted ids, or None where the lists do not tell. Without a ``val`` list, ``train`` and ``trainval``

@@ -22,9 +22,7 @@ def measure_statistics(
 
     Args:
         files: Image files.
-        channels: 1 (luma) or 3.
-        bit_depth: Bits in use of 16-bit files.
-        value_range: See :func:`~madnet.images.to_channels`.
+        channels, bit_depth, value_range: See :func:`~madnet.images.to_channels`.
 
     Returns:
         ``mean`` and ``std``, a list of one value or of three (RGB), on the 0–255 scale, to three decimals.
@@ -44,16 +42,8 @@ def measure_statistics(
 
 
 def folder_statistics(dataset: SIRSTDataset, channels: int = 1, bit_depth: int = 16) -> tuple[dict, bool]:
-    """:func:`measure_statistics` of a data set's images, measured again only when a file has changed.
-
-    Args:
-        dataset: Its images and its ``value_range`` count, not its pipeline.
-        channels, bit_depth: As in :func:`measure_statistics`.
-
-    Returns:
-        ``mean`` and ``std``; whether they were measured now, not found in ``~/.cache/madnet``
-        (``$XDG_CACHE_HOME/madnet``).
-    """
+    """:func:`measure_statistics` of a data set's images under its ``value_range``, and whether they were
+    measured now: they are found in the user's cache until a file changes."""
     files = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
     settings = channels, bit_depth, dataset.value_range
     return kept('statistics', settings, files, lambda: measure_statistics(files, *settings))

@@ -93,13 +93,7 @@ class SyntheticSIRSTDataset(TargetDataset):
         return scene.image, scene.mask
 
     def prepare_data(self, idx: int) -> dict:
-        info = {**self.get_data_info(idx), 'epoch': self.epoch}
         scene = self.scene(idx)
-        info.update(
-            img=scene.image[..., None],
-            gt_mask=scene.mask,
-            gt_seg_map=half(scene.mask).astype(np.uint8),
-            seg_fields=['gt_seg_map', 'gt_mask'],
-            scene=scene.kind,
-        )
-        return self.pipeline(info)
+        info = {**self.get_data_info(idx), 'epoch': self.epoch, 'img': scene.image[..., None]}
+        info |= {'gt_mask': scene.mask, 'gt_seg_map': half(scene.mask).astype(np.uint8), 'scene': scene.kind}
+        return self.pipeline({**info, 'seg_fields': ['gt_seg_map', 'gt_mask']})

@@ -61,24 +61,12 @@ class SampleBatch:
     scaled: Tensor | None = None
 
 
-@singledispatch
-def draw(step: Any, sample: dict) -> dict:
+def draw(step: DrawnTransform | RandomFlip, sample: dict) -> dict:
     """What a transform draws for a sample."""
-    raise NotImplementedError(f'{type(step).__name__} does not draw its numbers apart')
-
-
-@draw.register
-def _(step: DrawnTransform, sample: dict) -> dict:
-    return step.draw(sample)
-
-
-@draw.register
-def _(step: RandomFlip, sample: dict) -> dict:
+    if isinstance(step, DrawnTransform):
+        return step.draw(sample)
     direction = step._choose_direction()
-    return {
-        'columns': direction in ('horizontal', 'diagonal'),
-        'rows': direction in ('vertical', 'diagonal'),
-    }
+    return {'columns': direction in ('horizontal', 'diagonal'), 'rows': direction in ('vertical', 'diagonal')}
 
 
 @singledispatch
@@ -208,7 +196,7 @@ def _labels_of(covered: Tensor) -> Tensor:
     """The rule of :func:`~madnet.datasets.transforms.native_scale.shrunk_labels`, of what is covered."""
     size = covered.shape[1]
     ranked = covered - 1e-9 * _count(size * size, covered).view(size, size)
-    highest, most = (F.max_pool2d(m[:, None], 3, 1, 1)[:, 0] for m in (ranked, covered))
+    highest, most = (F.max_pool2d(m, 3, 1, 1) for m in (ranked, covered))
     kept = (covered > 1e-6) & (ranked == highest) & (most < _HALF)
     return ((covered >= _HALF) | kept).to(torch.uint8)
 

@@ -7,21 +7,9 @@ from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
 META_KEYS = (
-    'img_path',
-    'seg_map_path',
-    'img_id',
-    'sample_idx',
-    'dataset_name',
-    'ori_shape',
-    'img_shape',
-    'pad_shape',
-    'scale_factor',
-    'flip',
-    'flip_direction',
-    'reduce_zero_label',
-    'base_size',
-    'scene',
-)
+    'img_path', 'seg_map_path', 'img_id', 'sample_idx', 'dataset_name', 'ori_shape', 'img_shape', 'pad_shape',
+    'scale_factor', 'flip', 'flip_direction', 'reduce_zero_label', 'base_size', 'scene',
+)  # fmt: skip
 
 
 @TRANSFORMS.register_module()
@@ -30,9 +18,6 @@ class PackSIRSTInputs(PackSegInputs):
 
     Gives ``inputs`` (C, H, W) and ``data_samples`` with ``gt_sem_seg.data`` (1, H, W) int64 of 0 and 1,
     ``gt_mask.data`` (1, H, W) uint8 as in the file, and as metainfo whatever of ``meta_keys`` the sample has.
-
-    Args:
-        meta_keys: Keys to keep as metainfo.
     """
 
     def __init__(self, meta_keys: tuple[str, ...] = META_KEYS):

@@ -6,13 +6,14 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from madnet.datasets.transforms.sample_transform import SampleTransform
 from madnet.errors import UserError
 from madnet.images import MaskRule, check_value_range, fit_mask, read_image, read_mask, to_channels
 from madnet.images.values import ValueRange
 
 
 @TRANSFORMS.register_module()
-class LoadSIRSTImage(BaseTransform):
+class LoadSIRSTImage(SampleTransform):
     """Load an image of any depth; grey, RGB, RGBA or palette (see :func:`madnet.images.read_image`).
 
     Reads ``img_path``; adds ``img`` (H, W, channels), BGR where 3, on the 0–255 scale (uint8, or float32 for
@@ -44,22 +45,13 @@ class LoadSIRSTImage(BaseTransform):
             pixels = results['img'] if 'img' in results else read_image(results['img_path'])
         if pixels.ndim == 3 and pixels.shape[2] == 1:
             pixels = pixels[..., 0]
-        measured = results.get('value_range')  # its data set's, which 'auto' stands for
         value_range = self.value_range
-        if value_range is None or value_range == 'auto':
-            value_range = measured or value_range
-        img = to_channels(
-            pixels, self.channels, self.bit_depth, value_range, results.get('img_path') or 'image array'
-        )
-        results['img'] = img
-        results['img_shape'] = results['ori_shape'] = img.shape[:2]
+        if value_range in (None, 'auto'):  # its data set's, which 'auto' stands for
+            value_range = results.get('value_range') or value_range
+        what = results.get('img_path') or 'image array'
+        results['img'] = to_channels(pixels, self.channels, self.bit_depth, value_range, what)
+        results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
         return results
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(channels={self.channels}, bit_depth={self.bit_depth}, '
-            f'value_range={self.value_range})'
-        )
 
 
 @TRANSFORMS.register_module()
@@ -94,9 +86,8 @@ class LoadSIRSTMask(BaseTransform):
                 return results
             rule = given if given and self.rule.is_default else self.rule
             mask = read_mask(results['seg_map_path'], rule, strict=given is None)
-        mask = fit_mask(
-            mask, results['ori_shape'][:2], str(results.get('seg_map_path')), results.get('img_path')
-        )
+        files = str(results.get('seg_map_path')), results.get('img_path')
+        mask = fit_mask(mask, results['ori_shape'][:2], *files)
         results['gt_mask'] = mask.copy()
         results['gt_seg_map'] = (mask > 127).astype(np.uint8)
         fields = results.setdefault('seg_fields', [])

@@ -6,6 +6,7 @@ take one channel or three, uint8 or float32 on the 0–255 scale.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from madnet.records import NegativesFile
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class RandomTargetCrop(DrawnTransform):
     """Cut a square, at native scale unless ``zoom`` says otherwise, often one with a target inside.
 
@@ -45,30 +47,25 @@ class RandomTargetCrop(DrawnTransform):
             gives samples without their ``epoch``; hard negatives of other images than those.
     """
 
-    def __init__(
-        self,
-        size: int | Sequence[int] = 256,
-        target_prob: float = 0.5,
-        margin: int = 16,
-        zoom: tuple[float, float] = (1.0, 1.0),
-        negatives: str | None = None,
-        negative_prob: float = 0.0,
-    ):
-        self.size = size
-        self.target_prob = target_prob
-        self.margin = margin
-        self.zoom = _range('RandomTargetCrop.zoom', zoom)
-        self.negatives = negatives
-        self.negative_prob = negative_prob
-        if (negatives is None) != (negative_prob == 0) or not 0 <= target_prob + negative_prob <= 1:
-            raise UserError(
-                f'RandomTargetCrop: found negatives={negatives!r}, negative_prob={negative_prob:g} and '
-                f'target_prob={target_prob:g}, expected a file and a share above 0, both shares together at '
-                'most 1.'
-            )
-        self._points = {} if negatives is None else NegativesFile.read(negatives).points
+    size: int | Sequence[int] = 256
+    target_prob: float = 0.5
+    margin: int = 16
+    zoom: tuple[float, float] = (1.0, 1.0)
+    negatives: str | None = None
+    negative_prob: float = 0.0
 
     looks_at_labels = geometric = True
+
+    def __post_init__(self):
+        self.zoom = _range('RandomTargetCrop.zoom', self.zoom)
+        shares = self.target_prob + self.negative_prob
+        if (self.negatives is None) != (self.negative_prob == 0) or not 0 <= shares <= 1:
+            raise UserError(
+                f'RandomTargetCrop: found negatives={self.negatives!r}, negative_prob={self.negative_prob:g} '
+                f'and target_prob={self.target_prob:g}, expected a file and a share above 0, both shares '
+                'together at most 1.'
+            )
+        self._points = {} if self.negatives is None else NegativesFile.read(self.negatives).points
 
     def draw(self, sample: dict) -> dict:
         out = self._size_of_epoch(sample)
@@ -97,13 +94,10 @@ class RandomTargetCrop(DrawnTransform):
         side, corner, size = drawn['side'], (drawn['top'], drawn['left']), size_of(sample)
         rows, columns = (np.s_[start : start + side] for start in corner)
         if any(start < 0 or start + side > n for start, n in zip(corner, size, strict=True)):
-            rows, columns = (
-                reflected(np.arange(start, start + side), n) for start, n in zip(corner, size, strict=True)
-            )
+            rows, columns = (reflected(np.arange(i, i + side), n) for i, n in zip(corner, size, strict=True))
         for key in fields_of(sample):
-            cut = sample[key][rows][:, columns]
-            labels = key == 'gt_seg_map'
-            sample[key] = np.ascontiguousarray(self._to_size(cut, drawn['size'], labels))
+            cut = self._to_size(sample[key][rows][:, columns], drawn['size'], key == 'gt_seg_map')
+            sample[key] = np.ascontiguousarray(cut)
         sample['img_shape'] = (drawn['size'], drawn['size'])
         return sample
 
@@ -137,27 +131,18 @@ class RandomTargetCrop(DrawnTransform):
             return field
         if labels and side > size:
             return shrunk_labels(field, size)
-        if labels:
-            way = cv2.INTER_NEAREST_EXACT
-        else:
-            way = cv2.INTER_LINEAR if side < size else cv2.INTER_AREA
+        enlarged = cv2.INTER_NEAREST_EXACT if labels else cv2.INTER_LINEAR
+        way = enlarged if side < size else cv2.INTER_AREA
         resized = cv2.resize(field, (size, size), interpolation=way)
         return resized.reshape(size, size, *field.shape[2:])  # OpenCV drops a single channel
 
 
 def shrunk_labels(labels: np.ndarray, size: int) -> np.ndarray:
-    """Labels of a square, brought to a smaller one.
+    """Labels of a square, (h, h) uint8 of 0 and 1, brought to a smaller one, (size, size).
 
     A pixel is target where targets cover at least half of it. A target so small that it covers half of no
     pixel keeps the one that it covers most: what it adds to the image is spread over that pixel, and a
     network is to find it all the same.
-
-    Args:
-        labels: (h, h) uint8 of 0 and 1.
-        size: Side of the result, at most h.
-
-    Returns:
-        (size, size) uint8 of 0 and 1.
     """
     covered = cv2.resize(labels.astype(np.float64), (size, size), interpolation=cv2.INTER_AREA)
     # of pixels that are covered alike, the first
@@ -194,6 +179,7 @@ def to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class GainOffsetJitter(DrawnTransform):
     """Another sensor setting, or another sensor: gamma, then gain and offset, clipped to 0–255.
 
@@ -211,19 +197,17 @@ class GainOffsetJitter(DrawnTransform):
         UserError: A range is not two positive numbers, the smaller first; an unknown pivot.
     """
 
-    def __init__(
-        self,
-        gain: float | tuple[float, float] = 0.2,
-        offset: float = 15.0,
-        gamma: tuple[float, float] = (1.0, 1.0),
-        pivot: str = 'black',
-    ):
-        self.gain = gain if isinstance(gain, (int, float)) else _range('GainOffsetJitter.gain', gain)
-        self.offset = offset
-        self.gamma = _range('GainOffsetJitter.gamma', gamma)
-        if pivot not in ('black', 'mean'):
-            raise UserError(f"GainOffsetJitter.pivot: found {pivot!r}, expected 'black' or 'mean'.")
-        self.pivot = pivot
+    gain: float | tuple[float, float] = 0.2
+    offset: float = 15.0
+    gamma: tuple[float, float] = (1.0, 1.0)
+    pivot: str = 'black'
+
+    def __post_init__(self):
+        if not isinstance(self.gain, (int, float)):
+            self.gain = _range('GainOffsetJitter.gain', self.gain)
+        self.gamma = _range('GainOffsetJitter.gamma', self.gamma)
+        if self.pivot not in ('black', 'mean'):
+            raise UserError(f"GainOffsetJitter.pivot: found {self.pivot!r}, expected 'black' or 'mean'.")
 
     def draw(self, sample: dict) -> dict:
         if isinstance(self.gain, tuple):
@@ -259,6 +243,7 @@ def _log_uniform(values: tuple[float, float]) -> float:
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class RandomNoise(DrawnTransform):
     """Add a sensor's noise, alike in all channels (an infrared sensor has one), clipped to 0–255.
 
@@ -269,15 +254,9 @@ class RandomNoise(DrawnTransform):
             quite alike (fixed-pattern noise).
     """
 
-    def __init__(
-        self,
-        prob: float = 0.5,
-        std: tuple[float, float] = (0.0, 4.0),
-        stripes: tuple[float, float] = (0.0, 0.0),
-    ):
-        self.prob = prob
-        self.std = std
-        self.stripes = stripes
+    prob: float = 0.5
+    std: tuple[float, float] = (0.0, 4.0)
+    stripes: tuple[float, float] = (0.0, 0.0)
 
     def draw(self, sample: dict) -> dict:
         on, (h, w) = np.random.rand() < self.prob, size_of(sample)
@@ -296,6 +275,7 @@ class RandomNoise(DrawnTransform):
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class RandomBlur(DrawnTransform):
     """Another lens or focus: a Gaussian blur, before :class:`RandomNoise`, which no lens blurs.
 
@@ -305,9 +285,8 @@ class RandomBlur(DrawnTransform):
             pixels drowns while its mask stays.
     """
 
-    def __init__(self, prob: float = 0.3, sigma: tuple[float, float] = (0.3, 1.0)):
-        self.prob = prob
-        self.sigma = sigma
+    prob: float = 0.3
+    sigma: tuple[float, float] = (0.3, 1.0)
 
     def draw(self, sample: dict) -> dict:
         return {'sigma': np.random.uniform(*self.sigma) if np.random.rand() < self.prob else 0.0}
@@ -321,6 +300,7 @@ class RandomBlur(DrawnTransform):
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class CopyPasteTargets(DrawnTransform):
     """Paste targets of the image at other places of it: most scenes show one, where a network could see ten
     (augmentation by copies of small objects: Kisantal et al., 2019).
@@ -341,23 +321,13 @@ class CopyPasteTargets(DrawnTransform):
             uniformly; at least one pixel of background stays between them.
     """
 
-    def __init__(
-        self,
-        prob: float = 0.5,
-        copies: tuple[int, int] = (1, 3),
-        contrast: tuple[float, float] = (0.6, 1.2),
-        ring: int = 3,
-        max_size: int = 32,
-        group: tuple[int, int] = (1, 1),
-        gap: tuple[float, float] = (1.0, 8.0),
-    ):
-        self.prob = prob
-        self.copies = copies
-        self.contrast = contrast
-        self.ring = ring
-        self.max_size = max_size
-        self.group = group
-        self.gap = gap
+    prob: float = 0.5
+    copies: tuple[int, int] = (1, 3)
+    contrast: tuple[float, float] = (0.6, 1.2)
+    ring: int = 3
+    max_size: int = 32
+    group: tuple[int, int] = (1, 1)
+    gap: tuple[float, float] = (1.0, 8.0)
 
     looks_at_labels = geometric = True
 
@@ -381,9 +351,9 @@ class CopyPasteTargets(DrawnTransform):
             box = boxes[np.random.randint(len(boxes))]
             turns, mirrored = np.random.randint(4), np.random.rand() < 0.5
             factor = np.random.uniform(*self.contrast)
-            patch = _turned(sample['gt_seg_map'][_inside(box)], turns, mirrored)
+            patch = _turned(sample['gt_seg_map'][inside(box)], turns, mirrored)
             for corner in self._formation(labels, patch):
-                labels[_inside((*corner, *patch.shape))] |= patch
+                labels[inside((*corner, *patch.shape))] |= patch
                 values = (box, turns, mirrored, factor, corner, True)
                 for key, value in zip(drawn, values, strict=True):
                     drawn[key][k] = value
@@ -405,12 +375,12 @@ class CopyPasteTargets(DrawnTransform):
         taken, corners, way = labels.copy(), [first], 0.0
         around = cv2.dilate(patch, np.ones((3, 3), np.uint8))
         for _ in range(np.random.randint(self.group[0], self.group[1] + 1) - 1):
-            taken[_inside((*corners[-1], *patch.shape))] |= patch
+            taken[inside((*corners[-1], *patch.shape))] |= patch
             way += touching + np.random.uniform(*self.gap)
             y, x = (int(v) for v in np.rint(np.array(first) + way * direction))
             h, w = patch.shape
-            inside = 0 <= y <= labels.shape[0] - h and 0 <= x <= labels.shape[1] - w
-            if not inside or (taken[_inside((y, x, h, w))] & around).any():
+            fits = 0 <= y <= labels.shape[0] - h and 0 <= x <= labels.shape[1] - w
+            if not fits or (taken[inside((y, x, h, w))] & around).any():
                 break
             corners.append((y, x))
         return corners
@@ -423,10 +393,10 @@ class CopyPasteTargets(DrawnTransform):
         if 'img' in before:
             after['img'] = before['img'].astype(np.float32)
         for k in np.flatnonzero(drawn['placed']):
-            source, turns, mirrored = _inside(drawn['box'][k]), drawn['turns'][k], drawn['mirrored'][k]
+            source, turns, mirrored = inside(drawn['box'][k]), drawn['turns'][k], drawn['mirrored'][k]
             patches = {key: _turned(field[source], turns, mirrored) for key, field in before.items()}
             target = patches['gt_seg_map'] > 0
-            where = _inside((*drawn['corner'][k], *target.shape))
+            where = inside((*drawn['corner'][k], *target.shape))
             for key, patch in patches.items():
                 if key == 'img':
                     after['img'][where] += drawn['factor'][k] * self._contrast(patch, target)
@@ -444,10 +414,10 @@ class CopyPasteTargets(DrawnTransform):
         for i in range(1, count):
             x, y, w, h = stats[i, :4]
             box = (y - self.ring, x - self.ring, h + 2 * self.ring, w + 2 * self.ring)
-            inside = min(box[:2]) >= 0 and box[0] + box[2] <= labels.shape[0]
-            if max(w, h) > self.max_size or not inside or box[1] + box[3] > labels.shape[1]:
+            fits = min(box[:2]) >= 0 and box[0] + box[2] <= labels.shape[0]
+            if max(w, h) > self.max_size or not fits or box[1] + box[3] > labels.shape[1]:
                 continue
-            if (parts[_inside(box)] == i).sum() == (labels[_inside(box)] > 0).sum():
+            if (parts[inside(box)] == i).sum() == (labels[inside(box)] > 0).sum():
                 found.append(box)
         return found
 
@@ -460,7 +430,8 @@ class CopyPasteTargets(DrawnTransform):
         return (patch - level) * np.clip(1 - distance / (self.ring + 1), 0, 1)[..., None]
 
 
-def _inside(box) -> tuple[slice, slice]:
+def inside(box: Sequence[int]) -> tuple[slice, slice]:
+    """Where a box (top, left, height, width) lies."""
     top, left, height, width = box
     return np.s_[top : top + height, left : left + width]
 
@@ -476,6 +447,6 @@ def _free_corner(labels: np.ndarray, size: tuple[int, int]) -> tuple[int, int] |
         return None
     for _ in range(10):
         y, x = (np.random.randint(m - n + 1) for n, m in zip(size, labels.shape, strict=True))
-        if not labels[_inside((y, x, *size))].any():
+        if not labels[inside((y, x, *size))].any():
             return y, x
     return None

@@ -1,13 +1,13 @@
 """The augmentation and resizing with which MAD-Net was published, and most networks before it.
 
 In training :class:`PublishedFlip`, :class:`PublishedRandomScale`, :class:`PublishedRandomCrop` and
-:class:`PublishedBlur`, in this order; in testing :class:`PublishedTestResize`. The resampling is
-Pillow's, whose bilinear filter widens when it shrinks (no aliasing) where OpenCV's does not: another
-filter is another input to the network.
-
-Base and crop size are the data set's own (``base_size`` of the sample, from the catalogue) unless a
-transform is given another.
+:class:`PublishedBlur`, in this order; in testing :class:`PublishedTestResize`. The resampling is Pillow's,
+whose bilinear filter widens when it shrinks (no aliasing) where OpenCV's does not: another filter is another
+input to the network. Base and crop size are the data set's own (``base_size`` of the sample, from the
+catalogue) unless a transform is given another.
 """
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -30,24 +30,24 @@ def _size(results: dict, size: int | tuple[int, int] | None, transform: SampleTr
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def _resize_sample(results: dict, size: tuple[int, int], keep_ratio: bool) -> None:
+def _resize_sample(results: dict, size: tuple[int, int], keep_ratio: bool) -> dict:
+    """The sample brought to (width, height)."""
     h, w = size_of(results)
     for key in fields_of(results):
         way = Image.Resampling.BILINEAR if key == 'img' else Image.Resampling.NEAREST
         results[key] = pil_resize(results[key], size, way)
-    results['img_shape'] = (size[1], size[0])
-    results['scale_factor'] = (size[0] / w, size[1] / h)
-    results['keep_ratio'] = keep_ratio
+    results.update(img_shape=size[::-1], scale_factor=(size[0] / w, size[1] / h), keep_ratio=keep_ratio)
+    return results
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class PublishedFlip(DrawnTransform):
     """Mirror image and masks left to right, with probability ``prob``."""
 
-    geometric = True
+    prob: float = 0.5
 
-    def __init__(self, prob: float = 0.5):
-        self.prob = prob
+    geometric = True
 
     def draw(self, sample: dict) -> dict:
         return {'flip': bool(np.random.rand() < self.prob)}
@@ -62,6 +62,7 @@ class PublishedFlip(DrawnTransform):
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class PublishedRandomScale(DrawnTransform):
     """Bring the long side to a random length, the aspect kept.
 
@@ -73,11 +74,10 @@ class PublishedRandomScale(DrawnTransform):
         base_size: In pixels; None for the sample's.
     """
 
-    geometric = True
+    ratio_range: tuple[float, float] = (0.5, 2.0)
+    base_size: int | None = None
 
-    def __init__(self, ratio_range: tuple[float, float] = (0.5, 2.0), base_size: int | None = None):
-        self.ratio_range = tuple(ratio_range)
-        self.base_size = base_size
+    geometric = True
 
     def draw(self, sample: dict) -> dict:
         h, w = size_of(sample)
@@ -88,22 +88,20 @@ class PublishedRandomScale(DrawnTransform):
         return {'width': long_side, 'height': max(1, int(h * long_side / w + 0.5))}
 
     def apply(self, sample: dict, drawn: dict) -> dict:
-        _resize_sample(sample, (drawn['width'], drawn['height']), keep_ratio=True)
-        return sample
+        return _resize_sample(sample, (drawn['width'], drawn['height']), keep_ratio=True)
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class PublishedRandomCrop(DrawnTransform):
     """Pad with zeros at the right and the bottom where the crop needs it, then cut it out anywhere.
 
-    Args:
-        size: Height and width in pixels, or one number for both; None for the sample's base size.
+    ``size`` is height and width in pixels, or one number for both; None for the sample's base size.
     """
 
-    geometric = True
+    size: int | tuple[int, int] | None = None
 
-    def __init__(self, size: int | tuple[int, int] | None = None):
-        self.size = size
+    geometric = True
 
     def draw(self, sample: dict) -> dict:
         crop = _size(sample, self.size, self)
@@ -122,6 +120,7 @@ class PublishedRandomCrop(DrawnTransform):
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class PublishedBlur(DrawnTransform):
     """Blur the image, never the masks, as Pillow's ``GaussianBlur`` does, with a radius of U(0, max_radius).
 
@@ -133,9 +132,8 @@ class PublishedBlur(DrawnTransform):
         max_radius: In pixels.
     """
 
-    def __init__(self, prob: float = 0.5, max_radius: float = 1.0):
-        self.prob = prob
-        self.max_radius = max_radius
+    prob: float = 0.5
+    max_radius: float = 1.0
 
     def draw(self, sample: dict) -> dict:
         return {'radius': np.random.uniform(0, self.max_radius) if np.random.rand() < self.prob else 0.0}
@@ -154,21 +152,16 @@ def _blur(img: np.ndarray, radius: float) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class PublishedTestResize(SampleTransform):
     """Resize straight to a size, whatever the aspect.
 
     Masks that are loaded already are resized too, by nearest neighbour; in a test pipeline they are loaded
-    afterwards, so that truth keeps its own size.
-
-    Args:
-        size: Height and width in pixels, or one number for both; None for the sample's base size.
+    afterwards, so that truth keeps its own size. ``size`` is as that of :class:`PublishedRandomCrop`.
     """
 
-    def __init__(self, size: int | tuple[int, int] | None = None):
-        self.size = size
+    size: int | tuple[int, int] | None = None
 
     def transform(self, results: dict) -> dict:
-        size = _size(results, self.size, self)
-        _resize_sample(results, (size[1], size[0]), keep_ratio=False)
-        results['base_size'] = size
-        return results
+        size = results['base_size'] = _size(results, self.size, self)
+        return _resize_sample(results, size[::-1], keep_ratio=False)

@@ -19,14 +19,10 @@ class DrawnTransform(SampleTransform, ABC):
     """A transform whose random numbers are drawn apart from what is done to pixels.
 
     So the same numbers may be applied elsewhere: a loading process draws for a batch that lies on a GPU.
-
-    Attributes:
-        looks_at_labels: Whether :meth:`draw` asks for ``gt_seg_map``.
-        geometric: Whether :meth:`apply` changes masks and size as well.
     """
 
-    looks_at_labels = False
-    geometric = False
+    #: Whether :meth:`draw` asks for ``gt_seg_map``, and whether :meth:`apply` changes masks and size as well.
+    looks_at_labels = geometric = False
 
     @abstractmethod
     def draw(self, sample: dict) -> dict[str, Any]:

@@ -1,14 +1,17 @@
 """Bad pixels, dead lines and specks: what is bright and small, and no target."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
-from madnet.datasets.transforms.native_scale import to_type
+from madnet.datasets.transforms.native_scale import inside, to_type
 from madnet.datasets.transforms.sample_transform import DrawnTransform, size_of
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class SensorDefects(DrawnTransform):
     """Hot and dead pixels, dead lines, and specks of one or two pixels, none of which is a target.
 
@@ -25,23 +28,14 @@ class SensorDefects(DrawnTransform):
         clearance: In pixels.
     """
 
-    looks_at_labels = True
+    prob: float = 0.5
+    pixels: tuple[int, int] = (0, 4)
+    lines: tuple[int, int] = (0, 1)
+    specks: tuple[int, int] = (0, 6)
+    contrast: tuple[float, float] = (20.0, 150.0)
+    clearance: int = 4
 
-    def __init__(
-        self,
-        prob: float = 0.5,
-        pixels: tuple[int, int] = (0, 4),
-        lines: tuple[int, int] = (0, 1),
-        specks: tuple[int, int] = (0, 6),
-        contrast: tuple[float, float] = (20.0, 150.0),
-        clearance: int = 4,
-    ):
-        self.prob = prob
-        self.pixels = pixels
-        self.lines = lines
-        self.specks = specks
-        self.contrast = contrast
-        self.clearance = clearance
+    looks_at_labels = True
 
     def draw(self, sample: dict) -> dict:
         most = self.pixels[1] + self.lines[1] + self.specks[1]
@@ -66,8 +60,7 @@ class SensorDefects(DrawnTransform):
             defects.append((_place(height, width, *shape), np.random.uniform(*self.contrast), True))
         forbidden = self._near_targets(sample)
         for k, (box, value, added) in enumerate(defects):
-            top, left, h, w = box
-            free = forbidden is None or not forbidden[top : top + h, left : left + w].any()
+            free = forbidden is None or not forbidden[inside(box)].any()
             for key, each in zip(drawn, (box, value, added, free), strict=True):
                 drawn[key][k] = each
         return drawn
@@ -84,9 +77,8 @@ class SensorDefects(DrawnTransform):
             return sample
         values = img.astype(np.float32)
         for k in np.flatnonzero(drawn['on']):
-            top, left, h, w = drawn['box'][k]
-            before = values[top : top + h, left : left + w]
-            values[top : top + h, left : left + w] = before * drawn['added'][k] + drawn['value'][k]
+            place = inside(drawn['box'][k])
+            values[place] = values[place] * drawn['added'][k] + drawn['value'][k]
         sample['img'] = to_type(values, img.dtype)
         return sample
 

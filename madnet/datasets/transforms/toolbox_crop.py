@@ -1,5 +1,7 @@
 """The crop with which the networks of the BasicIRSTD toolbox are trained."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
@@ -7,6 +9,7 @@ from madnet.datasets.transforms.sample_transform import DrawnTransform, fields_o
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class ToolboxCrop(DrawnTransform):
     """Pad at the right and the bottom where the crop needs it, then cut a square, often one near a target.
 
@@ -23,12 +26,11 @@ class ToolboxCrop(DrawnTransform):
             subtracts makes it the toolbox's zeros after normalisation. Masks are padded with 0.
     """
 
-    looks_at_labels = geometric = True
+    size: int = 256
+    target_prob: float = 0.5
+    pad_value: float = 0.0
 
-    def __init__(self, size: int = 256, target_prob: float = 0.5, pad_value: float = 0.0):
-        self.size = size
-        self.target_prob = target_prob
-        self.pad_value = pad_value
+    looks_at_labels = geometric = True
 
     def draw(self, sample: dict) -> dict:
         h, w = (max(n, self.size) for n in size_of(sample))
@@ -42,11 +44,10 @@ class ToolboxCrop(DrawnTransform):
         return {'top': top, 'left': left}
 
     def apply(self, sample: dict, drawn: dict) -> dict:
-        top, left = drawn['top'], drawn['left']
         self._pad(sample)
+        place = tuple(np.s_[first : first + self.size] for first in (drawn['top'], drawn['left']))
         for key in fields_of(sample):
-            cut = sample[key][top : top + self.size, left : left + self.size]
-            sample[key] = np.ascontiguousarray(cut)
+            sample[key] = np.ascontiguousarray(sample[key][place])
         sample['img_shape'] = (self.size, self.size)
         return sample
 
