@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from madnet.datasets.catalogue import Entry, published_lists
 from madnet.datasets.duplicates import thumbnail
 from madnet.datasets.layouts import Folder, Pair, read_folder
 from madnet.datasets.locate import locate_source
+from madnet.datasets.selection import folders_of
 from madnet.datasets.splits import ids_sha256, read_ids, split_of
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
@@ -38,41 +40,24 @@ Key = tuple[str, str]
 
 @dataclass
 class Facts:
-    """What one image and its mask are like.
-
-    Attributes:
-        pair: The files.
-        size: (W, H) of the image; None where it can't be read.
-        channels: 1 or 3, as stored.
-        colour: Largest difference of two channels, on the file's scale.
-        dtype: Of the image's values.
-        grey: Least and largest value.
-        digest: Hash of the image's pixels.
-        thumbnail: See :func:`~madnet.datasets.duplicates.thumbnail`.
-        mask_size: (W, H) of the mask file.
-        values: Up to eight grey values of the mask, ascending, and how many there are.
-        areas: Pixels of the 8-connected targets with grey value above 127.
-        above_zero: Number of the targets with grey value above 0.
-        share: Share of the mask's pixels above 127.
-        at_border: Targets that touch the image's border.
-        trouble: Kind → what was said, for what keeps the pair from being used.
-    """
+    """What one image and its mask are like."""
 
     pair: Pair
-    size: tuple[int, int] | None = None
-    channels: int = 1
-    colour: float = 0
+    size: tuple[int, int] | None = None  # (W, H) of the image; None where it can't be read
+    channels: int = 1  # or 3, as stored
+    colour: float = 0  # largest difference of two channels, on the file's scale
     dtype: str = 'uint8'
-    grey: tuple[float, float] = (0, 0)
-    digest: str = ''
-    thumbnail: np.ndarray | None = None
-    mask_size: tuple[int, int] | None = None
-    values: tuple[int, ...] = ()
-    n_values: int = 0
-    areas: tuple[int, ...] = ()
-    above_zero: int = 0
-    share: float = 0.0
-    at_border: int = 0
+    grey: tuple[float, float] = (0, 0)  # least and largest value
+    digest: str = ''  # of the image's pixels
+    thumbnail: np.ndarray | None = None  # see madnet.datasets.duplicates
+    mask_size: tuple[int, int] | None = None  # (W, H) of the mask file
+    values: tuple[int, ...] = ()  # up to eight grey values of the mask, ascending
+    n_values: int = 0  # how many there are
+    areas: tuple[int, ...] = ()  # pixels of the 8-connected targets with grey value above 127
+    above_zero: int = 0  # number of the targets with grey value above 0
+    share: float = 0.0  # of the mask's pixels above 127
+    at_border: int = 0  # targets that touch the image's border
+    #: Kind → what was said, for what keeps the pair from being used.
     trouble: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -83,40 +68,29 @@ class Facts:
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of defect or peculiarity.
+    """One kind of defect or peculiarity."""
 
-    Attributes:
-        severity: One of :data:`SEVERITIES`.
-        kind: A short name, such as ``'mask missing'``.
-        what: What it means and what to do.
-        which: The images (ids, with their part's folder where there is one), pairs of them, or files.
-    """
-
-    severity: str
-    kind: str
-    what: str
-    which: tuple[str, ...]
+    severity: str  # one of SEVERITIES
+    kind: str  # a short name, such as 'mask missing'
+    what: str  # what it means and what to do
+    which: tuple[
+        str, ...
+    ]  # images (ids, with their part's folder where there is one), pairs of them, or files
 
 
 @dataclass
 class Inspection:
-    """What :func:`inspect` finds.
-
-    Attributes:
-        folder, entry, name: Of the data set.
-        facts: (part, id) → :class:`Facts`.
-        splits: Split set → split → keys of the images that are here.
-        listed: Split set → split → number of ids listed.
-        same: Split set of the folder → the one whose ids are the same.
-        findings: The worst first.
-    """
+    """What :func:`inspect` finds of a data set; of the findings, the worst first."""
 
     folder: Folder
     entry: Entry | None
     name: str
     facts: dict[Key, Facts]
+    #: Split set → split → keys of the images that are here.
     splits: dict[str, dict[str, list[Key]]] = field(default_factory=dict)
+    #: Split set → split → number of ids listed.
     listed: dict[str, dict[str, int]] = field(default_factory=dict)
+    #: Split set of the folder → the one whose ids are the same.
     same: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
@@ -186,20 +160,20 @@ def look(pair: Pair) -> Facts:
         facts.trouble['mask missing'] = f'{pair.image}: no mask'
         return facts
     try:
-        _look_at_mask(facts)
+        _look_at_mask(facts, pair.mask)
     except UserError as error:
         kind = 'mask of another size' if facts.mask_size else 'unreadable mask'
         facts.trouble[kind] = str(error)
     return facts
 
 
-def _look_at_mask(facts: Facts) -> None:
-    mask = read_mask(facts.pair.mask, strict=False)
+def _look_at_mask(facts: Facts, path: Path) -> None:
+    mask = read_mask(path, strict=False)
     facts.mask_size = (mask.shape[1], mask.shape[0])
     levels = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     facts.values, facts.n_values = tuple(map(int, levels[:8])), len(levels)
     if facts.size:
-        mask = fit_mask(mask, facts.size[::-1], facts.pair.mask, facts.pair.image)
+        mask = fit_mask(mask, facts.size[::-1], path, facts.pair.image)
     targets = find_components(half(mask))
     facts.areas = tuple(map(int, targets.areas))
     facts.share = float(targets.areas.sum() / mask.size)
@@ -285,21 +259,20 @@ def _find_mask_values(found: Inspection) -> None:
 
 def _find_mended(found: Inspection) -> None:
     """Masks of the release that the catalogue replaces: what is wrong with the replaced ones."""
-    raw = read_folder(found.folder.root) if found.entry and found.entry.mask_fixes else None
-    for image_id in found.entry.mask_fixes if raw else ():
-        pair = raw.find(image_id)
-        used = found.folder.find(image_id)
-        if pair is None or pair == used:
-            continue
-        sizes = [_size(_size_of(path)) for path in (pair.mask, pair.image)]
-        what = f'the mask {used.mask.relative_to(found.folder.root)} is used instead'
-        name = f'{image_id} ({" for ".join(sizes)})'
-        found.add('warning', 'mask of another size', what, [name])
+    fixes = found.entry.mask_fixes if found.entry else {}
+    raw = read_folder(found.folder.root) if fixes else None
+    for image_id in fixes if raw else ():
+        pair, used = (folder.find(image_id) for folder in (raw, found.folder) if folder)
+        if pair and used and used.mask and pair != used:
+            what = f'the mask {used.mask.relative_to(found.folder.root)} is used instead'
+            name = f'{image_id} ({_size_of(pair.mask)} for {_size_of(pair.image)})'
+            found.add('warning', 'mask of another size', what, [name])
 
 
-def _size_of(path: Path | None) -> tuple[int, int] | None:
+def _size_of(path: Path | None) -> str:
     with suppress(UserError):
-        return image_size(path) if path else None
+        return _size(image_size(path) if path else None)
+    return _size(None)
 
 
 def _size(size: tuple[int, int] | None) -> str:
@@ -310,11 +283,10 @@ def _read_splits(found: Inspection, only: str | None) -> None:
     folder, entry = found.folder, found.entry
     known: dict[str, str] = {}
     for name, record in (entry.split_sets if entry else {}).items():
-        if record.by_folder != folder.by_part or only not in (None, name):
-            continue
-        lists = published_lists(entry.name, name)
-        known[_identity(lists)] = name
-        _take_lists(found, name, lists, record.by_folder, 'warning')
+        if record.by_folder == folder.by_part and only in (None, name):
+            published = published_lists(found.name, name)
+            known[_identity(published)] = name
+            _take_lists(found, name, published, record.by_folder, 'warning')
     if folder.by_part and not found.splits and only in (None, 'folders'):
         found.splits['folders'] = {p: [(p, i) for i in sorted(ids)] for p, ids in folder.pairs.items()}
         found.listed['folders'] = {p: len(ids) for p, ids in folder.pairs.items()}
@@ -354,7 +326,7 @@ def _find_crossings(found: Inspection) -> None:
     found.add('note', 'lists that cross', what, crossings)
 
 
-def _identity(lists: dict[str, Sequence[str]]) -> str:
+def _identity(lists: Mapping[str, Sequence[str]]) -> str:
     parts = (split_of(lists, 'trainval') or (), split_of(lists, 'test') or ())
     return ' '.join(ids_sha256(part) for part in parts)
 
@@ -365,16 +337,14 @@ def _take_lists(found: Inspection, name: str, lists: dict, by_folder: bool, seve
     found.splits[name] = {}
     lacking: list[str] = []
     for split, ids in lists.items():
-        parts = ('test',) if split == 'test' else ('trainval', 'train', 'val')
         keys = []
         for i in ids:
             homes = [p for p in found.folder.pairs if i in found.folder.pairs[p]]
-            homes = [p for p in homes if p in parts] if by_folder else homes
+            homes = [p for p in homes if p in folders_of(split)] if by_folder else homes
             keys += [(homes[0], i)] if homes else []
             lacking += [] if homes else [f'{split}/{i}']
         found.splits[name][split] = keys
-    what = f'listed in {name}, but not in the folder'
-    found.add(severity, 'not there', what, lacking)
+    found.add(severity, 'not there', f'listed in {name}, but not in the folder', lacking)
     if by_folder:
         return
     test = set(lists.get('test', ()))
@@ -392,43 +362,37 @@ def training_keys(splits: dict[str, list[Key]]) -> list[Key]:
 
 
 def _find_duplicates(found: Inspection) -> None:
-    keys = [k for k, f in found.facts.items() if f.thumbnail is not None]
-    if not keys:
+    seen = {k: f.thumbnail for k, f in found.facts.items() if f.thumbnail is not None}
+    if not seen:
         return
+    keys = list(seen)
     row = {key: n for n, key in enumerate(keys)}
     digests = [found.facts[k].digest for k in keys]
-    thumbnails = np.stack([found.facts[k].thumbnail for k in keys])
+    thumbnails = np.stack(list(seen.values()))
     close = thumbnails @ thumbnails.T > NEAR
     pairs = {(i, j): digests[i] == digests[j] for i, j in np.argwhere(close).tolist() if i < j}
     # Images of one grey level have no thumbnail to correlate.
     copies: dict[str, list[int]] = defaultdict(list)
     for n, digest in enumerate(digests):
         copies[digest].append(n)
-    pairs |= {(i, j): True for group in copies.values() for i in group for j in group if i < j}
-    across = set()
+    pairs |= {pair: True for group in copies.values() for pair in combinations(group, 2)}
+    kinds = ((True, 'exact duplicates'), (False, 'near-duplicates'))
+    across: set[tuple[int, int]] = set()
     for name, splits in found.splits.items():
-        train, test = ({row[k] for k in part if k in row} for part in _two_parts(splits))
-        for exact, kind in ((True, 'exact duplicates'), (False, 'near-duplicates')):
-            couples = [p for p, same in pairs.items() if same == exact and _parted(p, train, test)]
-            across.update(couples)
+        test = {row[k] for k in splits.get('test', ()) if k in row}
+        train = {row[k] for k in training_keys(splits) if k in row} - test
+        parted = {(i, j) for i, j in pairs if (i in train and j in test) or (j in train and i in test)}
+        across |= parted
+        for exact, kind in kinds:
+            couples = [p for p in parted if pairs[p] == exact]
             # the same id in two lists is one image, and its own finding
             tests = sorted({label(keys[i]) for p in couples for i in p if i in test})
             what = f'test images of {name} that a training image also shows'
             found.add('warning', f'{kind} across parts', what, tests)
-    for exact, kind in ((True, 'exact duplicates'), (False, 'near-duplicates')):
+    for exact, kind in kinds:
         inside = [p for p, same in sorted(pairs.items()) if same == exact and p not in across]
         names = (f'{label(keys[i])} = {label(keys[j])}' for i, j in inside)
         found.add('note', kind, 'pairs of images inside one part', names)
-
-
-def _two_parts(splits: dict[str, list[Key]]) -> tuple[list[Key], list[Key]]:
-    test = splits.get('test', [])
-    return [k for k in training_keys(splits) if k not in set(test)], test
-
-
-def _parted(pair: tuple[int, int], train: set[int], test: set[int]) -> bool:
-    i, j = pair
-    return (i in train and j in test) or (j in train and i in test)
 
 
 def _note_the_rest(found: Inspection) -> None:

@@ -49,7 +49,7 @@ class ResultTable:
     rows: Mapping[str, Mapping[str, Value]]
     keys: Sequence[str] = HEADLINE
     head: str = 'method'
-    intervals: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    intervals: Mapping[str, Mapping[str, Sequence[float | None]]] = field(default_factory=dict)
     ranked: bool = True
     notes: Sequence[str] = ()
     columns: list[Column] = field(init=False)

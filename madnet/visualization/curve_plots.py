@@ -1,7 +1,12 @@
-"""Curves of results and of training."""
+"""Curves of results and of training.
+
+Figures have a ``width`` of ``'single'`` or ``'double'`` columns; the ``protocol`` under which numbers were
+made, and the ``dataset`` that was scored, in words, stand in the title.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +17,8 @@ from matplotlib.ticker import MaxNLocator
 from madnet.visualization.figure import add_legend, new_figure, paper_style, series_style
 from madnet.visualization.palette import SERIES
 
-Curve = Mapping[str, Sequence[float]]
+#: Columns of numbers; None, as JSON has it in the place of NaN, is not drawn.
+Curve = Mapping[str, Sequence[float | None]]
 
 
 def draw_roc(
@@ -29,9 +35,6 @@ def draw_roc(
 
     Args:
         curves: Label → ``{'fpr', 'tpr'}``, fractions; points without false positives are left out.
-        protocol: Under which the curves were made; stands in the title.
-        width: ``'single'`` or ``'double'`` column.
-        dataset: What was scored, in words; stands in the title.
         areas: Label → area under the curve, a fraction; stands in the legend.
     """
     areas = areas or {}
@@ -53,14 +56,7 @@ def draw_roc(
 
 
 def draw_pr(curves: Mapping[str, Curve], protocol: str, width: str = 'single', dataset: str = '') -> Figure:
-    """Precision against recall of pixels, over lines of equal F1.
-
-    Args:
-        curves: Label → ``{'recall', 'precision'}``, fractions.
-        protocol: Under which the curves were made; stands in the title.
-        width: ``'single'`` or ``'double'`` column.
-        dataset: What was scored, in words; stands in the title.
-    """
+    """Precision against recall of pixels, over lines of equal F1, of label → ``{'recall', 'precision'}``."""
     with paper_style():
         figure = new_figure(width)
         axes = figure.add_subplot()
@@ -70,10 +66,9 @@ def draw_pr(curves: Mapping[str, Curve], protocol: str, width: str = 'single', d
             axes.plot(recall, f1 * recall / (2 * recall - f1), color='#cccccc', linewidth=0.5, zorder=0)
             axes.text(1.01, f1 / (2 - f1), f'$F_1$ {f1:g}', fontsize=6, va='center', color='#888888')
         for i, (label, curve) in enumerate(curves.items()):
-            axes.plot(curve['recall'], curve['precision'], label=label, **series_style(i))
-        axes.set(
-            xlim=(0, 1), ylim=(0, 1.02), title=_title('Precision and recall of pixels', dataset, protocol)
-        )
+            axes.plot(_numbers(curve['recall']), _numbers(curve['precision']), label=label, **series_style(i))
+        title = _title('Precision and recall of pixels', dataset, protocol)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), title=title)
         axes.set(xlabel='recall (share of target pixels)', ylabel='precision\n(share of predicted pixels)')
         add_legend(axes, len(curves), loc='lower left')
     return figure
@@ -83,30 +78,27 @@ def draw_pd_fa(
     curves: Mapping[str, Curve],
     protocol: str,
     width: str = 'single',
-    at: float | None = 0.5,
     dataset: str = '',
+    at: float | None = 0.5,
 ) -> Figure:
     """Share of targets detected against false-alarm pixels over thresholds.
 
     Args:
         curves: Label → ``{'threshold', 'Pd', 'Fa'}``, fractions.
-        protocol: Under which the curves were made; stands in the title.
-        width: ``'single'`` or ``'double'`` column.
         at: The threshold nearest to this one is marked with a dot; None marks the last point, which has all
             detections, where the curve is over their rank.
-        dataset: What was scored, in words; stands in the title.
     """
     with paper_style():
         figure = new_figure(width)
         axes = figure.add_subplot()
         # a logarithm has no place for Fa = 0: such points stand at the left edge
-        positive = [fa for c in curves.values() for fa in _numbers(c['Fa']) if fa > 0]
+        positive = [fa for c in curves.values() for fa in _numbers(c['Fa']).tolist() if fa > 0]
         floor = 10 ** (math.floor(math.log10(min(positive))) if positive else -7) * 1e6
         for i, (label, curve) in enumerate(curves.items()):
             fa = np.maximum(_numbers(curve['Fa']) * 1e6, floor)
             pd = _numbers(curve['Pd'])
             style = series_style(i)
-            axes.plot(fa, pd, label=label, drawstyle='default', **style)
+            axes.plot(fa, pd, label=label, **style)
             if 'threshold' in curve and len(fa):
                 dot = -1 if at is None else int(np.argmin(np.abs(_numbers(curve['threshold']) - at)))
                 axes.plot(fa[dot], pd[dot], 'o', markersize=4, color=style['color'], clip_on=False)
@@ -120,12 +112,8 @@ def draw_pd_fa(
     return figure
 
 
-def draw_ranked(
-    curves: Mapping[str, Curve], protocol: str, width: str = 'single', dataset: str = ''
-) -> Figure:
-    """The same over the rank of detections, of which the least sure are left out one after another, down to
-    none; arguments as of :func:`draw_pd_fa`."""
-    return draw_pd_fa(curves, protocol, width, None, dataset)
+#: The same over the rank of detections, of which the least sure are left out one after another, down to none.
+draw_ranked = partial(draw_pd_fa, at=None)
 
 
 def draw_strata(
@@ -141,18 +129,10 @@ def draw_strata(
     Args:
         strata: Label → rows ``{'stratum', 'targets', <key>: fraction, …}``, the same classes for all; classes
             without targets are left out.
-        protocol: Under which the numbers were made; stands in the title.
         what: What the classes are of; the label of the horizontal axis.
         keys: Metrics, one part of the figure each.
-        width: ``'single'`` or ``'double'`` column.
-        dataset: What was scored, in words; stands in the title.
     """
-    words = {
-        'Pd': '$P_d$ (%)',
-        'IoU': 'IoU of hits (%)',
-        'nIoU': 'nIoU (%)',
-        'recall': 'recall of pixels (%)',
-    }
+    words = {'Pd': '$P_d$ (%)', 'IoU': 'IoU of hits (%)', 'recall': 'recall of pixels (%)'}
     with paper_style():
         figure = new_figure(width, 1.35 * len(keys) + 0.75)
         first = next(iter(strata.values()))
@@ -161,8 +141,10 @@ def draw_strata(
         panels = figure.subplots(len(keys), 1, sharex=True, squeeze=False)[:, 0]
         for axes, key in zip(panels, keys, strict=True):
             axes.grid(False, axis='x')
+            # inches a bar has, and a number of three digits needs
+            numbered = 0.8 * figure.get_figwidth() / len(shown) * 0.8 / len(strata) >= 0.18
             for i, (label, rows) in enumerate(strata.items()):
-                _bars(axes, label, [rows[k].get(key) for k in shown], i, len(strata))
+                _bars(axes, label, [rows[k].get(key) for k in shown], i, len(strata), numbered)
             axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, 112), yticks=range(0, 101, 25))
             axes.set_ylabel(words.get(key, f'{key} (%)'))
         panels[-1].set_xticks(range(len(names)), names, fontsize=7)
@@ -180,18 +162,17 @@ def _short(stratum: str) -> str:
     return stratum.replace(' ≤ SCR < ', '–').removeprefix('SCR ')
 
 
-def _bars(axes: Axes, label: str, values: Sequence[float | None], index: int, count: int) -> None:
-    """One method's bars, the ``index``-th of ``count``, with their numbers where these have room."""
+def _bars(
+    axes: Axes, label: str, values: Sequence[float | None], index: int, count: int, numbered: bool
+) -> None:
+    """One method's bars, the ``index``-th of ``count``, maybe with their numbers."""
     bar = 0.8 / count
     x = np.arange(len(values)) - 0.4 + bar * (index + 0.5)
     percent = 100 * _numbers(values)
     axes.bar(x, percent, 0.9 * bar, label=label, color=SERIES[index % len(SERIES)])
-    # inches a bar has, and a number of three digits needs
-    room = 0.8 * axes.figure.get_figwidth() / len(values) * bar
-    if room >= 0.18:
-        for at, value in zip(x, percent, strict=True):
-            text, y = (f'{value:.0f}', value) if np.isfinite(value) else ('–', 0)
-            axes.text(at, y + 1, text, ha='center', va='bottom', fontsize=6)
+    for at, value in zip(x, percent, strict=True) if numbered else ():
+        text, y = (f'{value:.0f}', value) if np.isfinite(value) else ('–', 0)
+        axes.text(at, y + 1, text, ha='center', va='bottom', fontsize=6)
 
 
 def _title(what: str, dataset: str, protocol: str) -> str:
@@ -210,7 +191,6 @@ def draw_training(
         runs: Label → records of ``scalars.json``. Records with a ``loss`` are of training, those with one of
             ``metrics`` of validation, whose ``step`` is the epoch.
         metrics: Validation metrics to show, those that any run has; of several runs only the first of them.
-        width: ``'single'`` or ``'double'`` column.
     """
     shown = [m for m in metrics if any(m in r for run in runs.values() for r in run)]
     # colours tell runs apart, or metrics where there is one run: never both at once

@@ -2,9 +2,9 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +16,16 @@ from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
 from madnet.files import write_whole
 from madnet.images import encode_webp, read_image
-from madnet.records import COST, HEADLINE, CheckpointInfo, MetricsFile, ResultTable, TrainingInfo, slug
+from madnet.records import (
+    COST,
+    HEADLINE,
+    CheckpointInfo,
+    DatasetInfo,
+    MetricsFile,
+    ResultTable,
+    TrainingInfo,
+    slug,
+)
 from madnet.visualization.cost_plot import draw_cost
 from madnet.visualization.curve_plots import (
     draw_pd_fa,
@@ -37,7 +46,7 @@ from madnet.visualization.stretch import stretch
 from madnet.visualization.surface import draw_surfaces
 from madnet.visualization.verdict import verdict
 
-_CURVES = (
+_CURVES: tuple[tuple[str, Callable[..., Figure], str], ...] = (
     (
         'roc',
         draw_roc,
@@ -78,8 +87,7 @@ _FIGURE_BYTES, _GALLERY_BYTES = 110_000, 1_000_000
 _PAGE_SCALE = 0.65
 
 
-@dataclass(frozen=True)
-class _Shown:
+class _Shown(NamedTuple):
     """A figure as the page needs it: where it lies, what it says, and a WebP of it."""
 
     stem: str
@@ -95,7 +103,7 @@ def build_report(
     gallery: int = 4,
     columns: Sequence[str] = _KEYS,
 ) -> Path:
-    """Write ``index.html``, ``tables/*.{md,csv,tex}`` and ``figures/*.{pdf,png}``.
+    """Write ``index.html``, ``tables/*.{md,csv,tex}`` and ``figures/*.{pdf,png}``; returns the page's path.
 
     The page holds all it shows: who is best, what was tested, tables for each data set and protocol, accuracy
     against cost, training curves, ROC, PR and Pd-Fa curves, metrics by class of target, the worst and best
@@ -106,11 +114,8 @@ def build_report(
         results: Of :func:`~madnet.visualization.run_results.load_results`.
         out_dir: Made where it is missing.
         title: Of the page.
-        gallery: So many of the worst and of the best images of each result.
+        gallery: How many of the worst and of the best images of each result are shown.
         columns: Metrics of the tables, as far as results have them.
-
-    Returns:
-        Path of the page.
 
     Raises:
         UserError: No result, results under one label that differ in more than the seed, or a file that
@@ -120,19 +125,19 @@ def build_report(
         raise UserError('nothing to report: give at least one metrics.json or the folder that holds one')
     _refuse_mixed(results)
     out = Path(out_dir)
-    results = _numbered(results)
-    sets = _by_dataset(results)
+    runs = _numbered(results)
+    sets = _by_dataset(runs)
     figures = _FigureFolder(out)
     scored = [_describe_set(name, group, columns, out / 'tables') for name, group in sets.items()]
     page = {
         'sets': scored,
-        'runs': [_describe(r) for r in results],
-        'protocols': _protocols(results),
-        'training': _training(results, figures),
+        'runs': [_describe(r) for r in runs],
+        'protocols': _protocols(runs),
+        'training': _training(runs, figures),
         'cost': _costs([t['table'] for s in scored for t in s['tables']], figures),
         'curves': [s for name, group in sets.items() for s in _curves(name, group, figures)],
         'strata': [s for name, group in sets.items() for s in _strata(name, group, figures)],
-        'gallery': _galleries(results, gallery),
+        'gallery': _galleries(runs, gallery),
         'grids': [s for name, group in sets.items() for s in _grid(name, group, figures)],
         'surfaces': [s for name, group in sets.items() for s in _surfaces(name, group, figures)],
     }
@@ -155,17 +160,22 @@ class _FigureFolder:
         return _Shown(stem, caption, encode_webp(reduced, _FIGURE_BYTES, flat=True))
 
 
-@dataclass(frozen=True)
-class _Run:
+class _Run(NamedTuple):
     """A result with a label of its own; ``method`` is shared by the seeds of one method."""
 
     label: str
     method: str
     result: RunResult
 
+    @property
+    def report(self) -> MetricsFile:
+        """What ``metrics.json`` holds; empty where there is none."""
+        return self.result.report or MetricsFile(results={})
+
 
 def _numbered(results: Sequence[RunResult]) -> list[_Run]:
-    count, seen = Counter(r.label for r in results), Counter()
+    count = Counter(r.label for r in results)
+    seen: Counter[str] = Counter()
     runs = []
     for result in results:
         seen[result.label] += 1
@@ -181,7 +191,7 @@ def _refuse_mixed(results: Sequence[RunResult]) -> None:
         if result.report is None:
             continue
         other = first.setdefault((result.label, result.dataset), result)
-        differing = _differences(other.report, result.report)
+        differing = _differences(other.report or result.report, result.report)
         if differing:
             raise UserError(
                 f'{other.path} and {result.path} are both called {result.label!r}, but differ in more than '
@@ -195,8 +205,8 @@ def _differences(a: MetricsFile, b: MetricsFile) -> list[str]:
         parts = {**a.training.digests, **b.training.digests}
         found = [k for k in parts if a.training.digests.get(k) != b.training.digests.get(k)]
     else:
-        names = [Path(r.config).name if r.config else None for r in (a, b)]
-        found = [f'config ({", ".join(names)})'] if all(names) and names[0] != names[1] else []
+        names = [Path(r.config).name for r in (a, b) if r.config]
+        found = [f'config ({", ".join(names)})'] if len(set(names)) > 1 else []
     found += [f'views ({a.views}, {b.views})'] if (a.views or 1) != (b.views or 1) else []
     return found + (['detector'] if a.detector != b.detector else [])
 
@@ -221,7 +231,7 @@ def _protocols(runs: Sequence[_Run]) -> dict[str, str]:
 
 
 def _describe(run: _Run) -> dict:
-    report = run.result.report or MetricsFile(results={})
+    report = run.report
     checkpoint, training = report.checkpoint or CheckpointInfo(), report.training or TrainingInfo()
     facts = {
         'data': run.result.dataset if run.result.report else 'not tested yet',
@@ -250,14 +260,11 @@ def _describe_set(dataset: str, runs: Sequence[_Run], columns: Sequence[str], fo
             if name in run.result.metrics
         }
         # numbers of different protocols measure different things: none of them is the best
-        tables.append(
-            ResultTable(
-                f'{dataset}: every protocol, not comparable with each other', '', rows, columns, ranked=False
-            )
-        )
+        caption = f'{dataset}: every protocol, not comparable with each other'
+        tables.append(ResultTable(caption, '', rows, columns, ranked=False))
     return {
         'name': dataset,
-        'about': _about_lists(runs[0].result),
+        'about': _about_lists(runs[0].report.dataset),
         'protocol': protocol,
         'verdict': '' if unlike else verdict(protocol, _methods(runs, protocol)),
         'warnings': unlike + _differently_made(runs),
@@ -277,12 +284,12 @@ def _methods(runs: Sequence[_Run], protocol: str) -> dict[str, list[RunResult]]:
 def _table(
     dataset: str, protocol: str, runs: Sequence[_Run], columns: Sequence[str], comparable: bool
 ) -> ResultTable:
-    methods = _methods(runs, protocol)
     meaning = _protocols(runs)[protocol]
+    rows = {m: _mean(found, protocol) | _cost(found) for m, found in _methods(runs, protocol).items()}
     return ResultTable(
         dataset,
         protocol,
-        {label: _mean(found, protocol) | _cost(found) for label, found in methods.items()},
+        rows,
         columns,
         intervals={r.label: r.result.details(protocol).intervals or {} for r in runs},
         ranked=comparable,
@@ -290,9 +297,8 @@ def _table(
     )
 
 
-def _about_lists(result: RunResult) -> str:
+def _about_lists(told: DatasetInfo) -> str:
     """Whose split lists the images are of, where the catalogue knows; empty where it does not."""
-    told = result.report.dataset
     entry = find_entry(told.name) if told.name else None
     lists = entry.split_sets.get(told.split_set or '') if entry else None
     return f'Split {lists.name}: {lists.about}' if lists else ''
@@ -300,7 +306,7 @@ def _about_lists(result: RunResult) -> str:
 
 def _unlike(runs: Sequence[_Run]) -> list[str]:
     """Why rows of one table must not be compared; empty where they may."""
-    lists = {r.result.report.dataset.split_sha256 for r in runs} - {None}
+    lists = {r.report.dataset.split_sha256 for r in runs} - {None}
     if len(lists) > 1:
         return ['Not comparable: the runs were not tested on the same images, so nothing is marked as best.']
     return []
@@ -308,7 +314,7 @@ def _unlike(runs: Sequence[_Run]) -> list[str]:
 
 def _differently_made(runs: Sequence[_Run]) -> list[str]:
     """What else than the method differs between rows that may be compared."""
-    reports = [r.result.report for r in runs]
+    reports = [r.report for r in runs]
     found = []
     if len({r.views or 1 for r in reports}) > 1:
         found.append('Some rows average several views of each image, at as many times the cost.')
@@ -334,11 +340,11 @@ def _costs(tables: Sequence[ResultTable], figures: _FigureFolder) -> list[_Shown
     for table in tables:
         points = table.cost_points('IoU') if table.ranked else {}
         if len(points) > 1:
+            figure = draw_cost(points, table.protocol, 'IoU', dataset=table.caption)
             caption = (
                 f'Accuracy and cost on {table.caption}, protocol {table.protocol}: IoU against '
                 'multiply-accumulates (MACs) of one image; bars: standard deviation over runs.'
             )
-            figure = draw_cost(points, table.protocol, 'IoU', dataset=table.caption)
             shown.append(figures.add(figure, f'cost {table.caption} {table.protocol}', caption))
     return shown
 
@@ -363,12 +369,11 @@ def _curves(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[
             curves = {label: curve for label, curve in curves.items() if curve}
             if not curves:
                 continue
-            more = {}
-            if key == 'roc':
-                more['areas'] = {r.label: r.result.metrics.get(protocol, {}).get('AUC') for r in runs}
+            areas = {r.label: r.result.metrics.get(protocol, {}).get('AUC') for r in runs}
+            more = {'areas': areas} if key == 'roc' else {}
             figure = draw(curves, protocol, dataset=dataset, **more)
-            stem = f'{key} {dataset} {protocol}'
-            shown.append(figures.add(figure, stem, f'{dataset}, protocol {protocol}: {caption}'))
+            about = f'{dataset}, protocol {protocol}: {caption}'
+            shown.append(figures.add(figure, f'{key} {dataset} {protocol}', about))
         if shown:
             groups.append({'head': f'{dataset}, protocol {protocol}', 'figures': shown})
     return groups
@@ -378,10 +383,8 @@ def _strata(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[
     shown = []
     for protocol in _protocols(runs):
         for key, what, metrics in _STRATA:
-            strata = {r.label: r.result.details(protocol).strata.get(key) for r in runs}
-            strata = {
-                label: rows for label, rows in strata.items() if any(row.get('targets') for row in rows or ())
-            }
+            found = {r.label: r.result.details(protocol).strata.get(key) or [] for r in runs}
+            strata = {m: rows for m, rows in found.items() if any(row.get('targets') for row in rows)}
             if strata:
                 meaning = '; '.join(_STRATA_WORDS[m] for m in metrics)
                 caption = (
@@ -412,11 +415,8 @@ def _telling_images(runs: Sequence[_Run], count: int) -> list[str]:
         for row in run.result.rows(protocol):
             if row.get('targets', 0) > 0 and can_draw(run.result, row['name']):
                 ious.setdefault(row['name'], []).append(row['IoU'])
-    rows = [
-        {'name': name, 'IoU': float(np.mean(v)), 'targets': 1.0}
-        for name, v in ious.items()
-        if len(v) == len(runs)
-    ]
+    known = {name: float(np.mean(v)) for name, v in ious.items() if len(v) == len(runs)}
+    rows = [{'name': name, 'IoU': iou, 'targets': 1.0} for name, iou in known.items()]
     worst, best = rank_images(rows, (count + 1) // 2)
     return [r['name'] for r in worst + best][:count]
 
