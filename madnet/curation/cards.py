@@ -22,16 +22,10 @@ _INSETS = 3
 
 
 def draw_card(image: np.ndarray, targets: Components, as_it_is: bool = False) -> np.ndarray:
-    """The image with its targets marked, and below it the largest three of them enlarged.
+    """An image, (H, W) or (H, W, C), with its targets marked, and below it the three largest enlarged.
 
-    Args:
-        image: (H, W) or (H, W, C), any numeric type.
-        targets: Components of its mask.
-        as_it_is: Show grey values 0 to 255 as they are, not spread over what the eye can see; insets are
-            spread all the same.
-
-    Returns:
-        (height, WIDTH, 3) RGB uint8.
+    Grey values 0 to 255 may be shown ``as_it_is`` instead of spread over what the eye can see; insets are
+    spread all the same. Gives (height, WIDTH, 3) RGB uint8.
     """
     findings = list_findings(targets, None)
     if as_it_is:

@@ -5,6 +5,19 @@ from madnet.datasets.layouts import read_folder
 from madnet.datasets.locate import data_home, folders_named
 from madnet.files import json_text
 
+_KEYS = (
+    'name',
+    'short',
+    'source',
+    'licence',
+    'citation',
+    'note',
+    'unchecked',
+    'base_size',
+    'images',
+    'targets',
+)
+
 
 def print_catalogue(name: str | None = None, json: bool = False) -> None:
     """Print the catalogue, or its entry of this name, as text or as JSON.
@@ -29,28 +42,18 @@ def _row(entry: Entry) -> dict:
     found = []
     for path in folders_named(data_home(), entry.name):
         folder = read_folder(path)
+        pairs = [p for part in folder.pairs.values() for p in part.values()] if folder else []
         found.append(
             {
                 'folder': str(path),
                 'layout': folder.layout.title if folder else None,
-                'images': sum(map(len, folder.pairs.values())) if folder else 0,
-                'without_mask': sum(p.mask is None for part in folder.pairs.values() for p in part.values())
-                if folder
-                else 0,
+                'images': len(pairs),
+                'without_mask': sum(p.mask is None for p in pairs),
                 'lists': sorted(folder.lists) if folder else [],
             }
         )
     return {
-        'name': entry.name,
-        'short': entry.short,
-        'source': entry.source,
-        'licence': entry.licence,
-        'citation': entry.citation,
-        'note': entry.note,
-        'unchecked': entry.unchecked,
-        'base_size': entry.base_size,
-        'images': entry.images,
-        'targets': entry.targets,
+        **{key: getattr(entry, key) for key in _KEYS},
         'split_sets': {key: record.counts for key, record in entry.split_sets.items()},
         'default_split_set': entry.default_split_set,
         'found': found,

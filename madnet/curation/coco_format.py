@@ -121,7 +121,7 @@ def _marks(labelled: Labelled) -> list[tuple[tuple, dict]]:
     marks: list[tuple[tuple, dict]] = []
     w, h = labelled.size
     for shape in labelled.shapes:
-        boxes = boxes_of(Labelled(labelled.image_id, labelled.image, [shape], labelled.size))
+        boxes = boxes_of([shape], labelled.size)
         if shape.kind == 'mask':
             components = find_components(shape.whole((h, w)))
             for n, box in enumerate(boxes):

@@ -1,5 +1,6 @@
 """Measured parts side by side: quantiles, distances between distributions, and what differs most."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -35,14 +36,7 @@ class Distance:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two groups of images compared.
-
-    Attributes:
-        first: Name of one.
-        second: Name of the other.
-        distances: Measure → how far apart.
-        words: What differs most.
-    """
+    """Two groups of images compared: their names, measure → how far apart, and what differs most in words."""
 
     first: str
     second: str
@@ -102,11 +96,8 @@ def _compare(first: str, a: Mapping[str, np.ndarray], second: str, b: Mapping[st
         if keys:
             found = [_phrase(key, a[key], b[key], distances[key]) for key in keys]
             phrases.append(f'{of}s differ in {", ".join(found)}')
-    if phrases:
-        words = f'{"; ".join(phrases)}.'
-    else:
-        words = f'nothing differs beyond D = {WORTH_A_WORD:g} and chance.'
-    return Comparison(first, second, distances, words)
+    words = '; '.join(phrases) or f'nothing differs beyond D = {WORTH_A_WORD:g} and chance'
+    return Comparison(first, second, distances, f'{words}.')
 
 
 def _phrase(key: str, a: np.ndarray, b: np.ndarray, found: Distance) -> str:
@@ -164,12 +155,9 @@ def sizes_text(measured: Measured) -> str:
 
 def spectrum_quantiles(measured: Measured) -> np.ndarray:
     """(3, frequencies) 10, 50 and 90 % quantiles over the images; NaN where no image has the frequency."""
-    out = np.full((len(QUANTILES), len(FREQUENCIES)), np.nan)
-    for i, column in enumerate(measured.spectra.T):
-        known = column[np.isfinite(column)]
-        if len(known):
-            out[:, i] = np.quantile(known, QUANTILES)
-    return out
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'All-NaN slice', RuntimeWarning)
+        return np.nanquantile(measured.spectra, QUANTILES, axis=0)
 
 
 def statistics_json(parts: Sequence[tuple[Part, Measured]], comparisons: Sequence[Comparison]) -> dict:

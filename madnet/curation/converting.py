@@ -60,8 +60,8 @@ def convert(
         new = NewSet(folder)
         counts: dict[str, int] = {}
         if to == 'madnet':
-            components = _write_masks(new, parts, counts, level)
             how = rule(level)
+            components = _write_masks(new, parts, counts, level)
             counts['targets (8-connected components) in the masks'] = components
         else:
             _WRITERS[to](new, parts)
@@ -141,7 +141,6 @@ def _write_masks(new: NewSet, parts: dict[str, list[Labelled]], counts: dict[str
             new.add(labelled.image_id, labelled.image.read_bytes(), labelled.image.suffix.lower(), mask)
             seen.add(labelled.image_id)
     if set(parts) != {''}:
-        new.add_lists(
-            'converted', {split: [i.image_id for i in images] for split, images in parts.items() if split}
-        )
+        ids = {split: [i.image_id for i in images] for split, images in parts.items() if split}
+        new.add_lists('converted', ids)
     return components

@@ -1,7 +1,7 @@
 """What people mark targets with: exact masks, outlines, boxes and points; and how each becomes the other."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,19 +77,12 @@ def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 @dataclass
 class Labelled:
-    """An image and its targets.
+    """An image and its targets."""
 
-    Attributes:
-        image_id: May hold slashes.
-        image: Its file.
-        shapes: Its targets.
-        size: (W, H).
-    """
-
-    image_id: str
+    image_id: str  # may hold slashes
     image: Path
-    shapes: list[Shape] = field(default_factory=list)
-    size: tuple[int, int] = (0, 0)
+    shapes: list[Shape]
+    size: tuple[int, int]  # (W, H)
 
 
 def mask_of(
@@ -221,27 +214,24 @@ BOXES = (
 )
 
 
-def boxes_of(labelled: Labelled) -> list[tuple[float, float, float, float]]:
-    """The targets of an image as boxes (x0, y0, x1, y1), half-open: 8-connected components of masks."""
-    boxes: list[Sequence[float]] = []
-    for shape in labelled.shapes:
+def boxes_of(shapes: Iterable[Shape], size: tuple[int, int]) -> list[tuple[float, float, float, float]]:
+    """Targets of an image of size (W, H) as boxes (x0, y0, x1, y1), half-open: 8-connected components of
+    masks."""
+    boxes = [np.zeros((0, 4))]
+    for shape in shapes:
         if shape.kind == 'mask':
             left, top, part = shape.data
-            inside = find_components(part).boxes if part.size else ()
-            boxes += [
-                (float(a + left), float(b + top), float(c + left), float(d + top)) for a, b, c, d in inside
-            ]
+            if part.size:
+                boxes.append(np.add(find_components(part).boxes, (left, top, left, top)))
         elif shape.kind == 'outline':
             points = np.concatenate([np.asarray(o, float) for o in shape.data])
-            boxes.append([*map(float, points.min(0)), *map(float, points.max(0))])
+            boxes.append(np.array([[*points.min(0), *points.max(0)]]))
         elif shape.kind == 'box':
-            boxes.append([*map(float, shape.data)])
+            boxes.append(np.array([shape.data], float))
         else:
-            x, y = np.floor(shape.data)
-            boxes.append((float(x - 1), float(y - 1), float(x + 2), float(y + 2)))
-    w, h = labelled.size
-    clipped = [(max(a, 0.0), max(b, 0.0), min(c, float(w)), min(d, float(h))) for a, b, c, d in boxes]
-    return [box for box in clipped if box[2] > box[0] and box[3] > box[1]]
+            boxes.append(np.array([[*(np.floor(shape.data) - 1), *(np.floor(shape.data) + 2)]]))
+    clipped = np.concatenate(boxes).clip(0, (*size, *size))
+    return [(a, b, c, d) for a, b, c, d in clipped.tolist() if c > a and d > b]
 
 
 def as_grey(pixels: np.ndarray) -> np.ndarray:

@@ -15,21 +15,13 @@ from madnet.evaluation.strata import local_contrast
 
 @dataclass(frozen=True)
 class Measure:
-    """One property of targets or of images.
-
-    Attributes:
-        name: In words.
-        unit: Empty for a plain number.
-        of: ``'target'`` or ``'image'``: what has one value of it.
-        about: How it is taken, in one sentence.
-        log: Whether its axis is logarithmic.
-    """
+    """One property of targets or of images."""
 
     name: str
-    unit: str
-    of: str
-    about: str
-    log: bool = False
+    unit: str  # empty for a plain number
+    of: str  # 'target' or 'image': what has one value of it
+    about: str  # how it is taken, in one sentence
+    log: bool = False  # whether its axis is logarithmic
 
 
 MEASURES = {
@@ -97,19 +89,15 @@ _FINE = 0.25  # cycles per pixel
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found in the images of a part.
+    """What was found in the images of a part."""
 
-    Attributes:
-        values: Measure → one value a target, or one an image; NaN where there is none.
-        spectra: (images, frequencies) power density of the backgrounds, grey levels² / (cycles/px)².
-        sizes: (width, height) → number of images.
-        low: The lowest grey value of all, on the 0–255 scale.
-        high: The highest.
-    """
-
+    #: Measure → one value a target, or one an image; NaN where there is none.
     values: dict[str, np.ndarray]
+    #: (images, frequencies) power density of the backgrounds, grey levels² / (cycles/px)².
     spectra: np.ndarray
+    #: (width, height) → number of images.
     sizes: Counter
+    #: The lowest and the highest grey value of all, on the 0–255 scale.
     low: float
     high: float
 

@@ -34,9 +34,7 @@ def mend(found: Inspection, out: str | Path) -> str:
 
 def changes_text(new: NewSet, done: dict[str, list[str]], out: str | Path) -> str:
     """What was written and changed, a line a kind."""
-    lines = [f'{out}: {new.images:,} images with masks']
-    for name, parts in new.lists.items():
-        lines.append(f'  lists {name}: ' + ', '.join(f'{split} {len(ids)}' for split, ids in parts.items()))
+    lines = [f'{out}: {new.images:,} images with masks', *new.lists_in_words()]
     lines += [f'  {len(which)} × {what}: {few(which)}' for what, which in done.items()]
     return '\n'.join(map(printable, lines))
 
@@ -104,24 +102,17 @@ def _write_lists(
     found: Inspection, new: NewSet, kept: set[Key], done: dict[str, list[str]], test_share: float | None
 ) -> None:
     for name, splits in found.splits.items():
-        test = set(splits.get('test', ()))
-        seen = {found.facts[k].digest for k in test}
-        lists: dict[str, list] = {}
+        seen = {found.facts[k].digest for k in splits.get('test', ())}
+        out = f'out of the training part of {name}, because it is in the test part'
+        lists: dict[str, list[str]] = {split: [] for split in splits}
         for split, keys in splits.items():
-            lists[split] = []
-            for key in keys:
-                if key not in kept:
-                    continue
-                if split != 'test' and (key in test or found.facts[key].digest in seen):
-                    done[f'out of the training part of {name}, because it is in the test part'].append(
-                        label(key)
-                    )
-                    continue
-                lists[split].append(key[1])
+            for key in filter(kept.__contains__, keys):
+                if split != 'test' and found.facts[key].digest in seen:
+                    done[out].append(label(key))
+                else:
+                    lists[split].append(key[1])
         new.add_lists(name, lists)
     if not found.splits and test_share:
-        train, test_ids = cut_validation([i for _, i in sorted(kept)], share=test_share)
-        new.add_lists('hashed', {'trainval': train, 'test': test_ids})
-        done[f'nothing told the parts: {test_share:.0%} became the test part, by a hash of the id'] = list(
-            test_ids
-        )
+        train, test = cut_validation([i for _, i in sorted(kept)], share=test_share)
+        new.add_lists('hashed', {'trainval': train, 'test': test})
+        done[f'nothing told the parts: {test_share:.0%} became the test part, by a hash of the id'] += test

@@ -86,15 +86,8 @@ class Plan:
                     f'--{name} {" ".join(map(str, values))}: expected one value, or the least and the '
                     f'largest, from {low:g} to {high:g}.'
                 )
-        single = {
-            'n': (1, 10**6),
-            'size': (48, 8192),
-            'psf': (0.3, 4),
-            'noise': (0, 4),
-            'softness': (0, 4),
-            'seed': (0, 2**63),
-            'sequence': (2, 10**5),
-        }
+        single = {'n': (1, 10**6), 'size': (48, 8192), 'psf': (0.3, 4), 'noise': (0, 4)}
+        single |= {'softness': (0, 4), 'seed': (0, 2**63), 'sequence': (2, 10**5)}
         for name, (low, high) in single.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -167,12 +160,7 @@ def make(out: str, **options) -> str:
         new.put(TRACKS, json_text({'schema': 1, 'kind': 'tracks', 'items': records}, 1).encode())
         if plan.test_share:
             new.add_lists('synth', _lists(groups, plan.test_share))
-        made = {
-            'by': 'madnet dataset synth',
-            'madnet': __version__,
-            'scenes': VERSION,
-            'plan': asdict(plan),
-        }
+        made = {'by': 'madnet dataset synth', 'madnet': __version__, 'scenes': VERSION, 'plan': asdict(plan)}
         rule = 'target: pixels whose own signal, free of noise, is at least half of its peak'
         new.finish(Path(out).resolve().name, made=made, rule=rule)
     return _summary(out, new, records, skipped, plan)
@@ -184,15 +172,10 @@ def _summary(out: str, new: NewSet, records: list[dict], skipped: int, plan: Pla
     if plan.sequence:
         lines[0] += f', {plan.n} sequences of {plan.sequence} frames'
     if points:
-        scr, area = ([p[key] for p in points] for key in ('scr', 'area'))
-        ranges = (min(scr), float(np.median(scr)), max(scr), min(area), int(np.median(area)), max(area))
-        lines.append(
-            '  SCR {:.1f} / {:.1f} / {:.1f}, area {} / {} / {} pixels (least, median, largest)'.format(
-                *ranges
-            )
-        )
-    for name, parts in new.lists.items():
-        lines.append(f'  lists {name}: ' + ', '.join(f'{split} {len(ids)}' for split, ids in parts.items()))
+        scr, area = (np.quantile([p[key] for p in points], (0, 0.5, 1)) for key in ('scr', 'area'))
+        words = ' / '.join(f'{v:.1f}' for v in scr), ' / '.join(f'{int(v)}' for v in area)
+        lines.append('  SCR {}, area {} pixels (least, median, largest)'.format(*words))
+    lines += new.lists_in_words()
     if skipped:
         lines.append(
             f'  {skipped} target(s) left out: no place where the ratio can be had without saturation, or '
@@ -223,8 +206,7 @@ class _Backgrounds:
             raise UserError(f'--backgrounds {root}: no folder with images ({", ".join(EXTENSIONS)}).')
         length = plan.sequence or 1
         if plan.sequence:
-            folders = sorted({p.parent for p in files} - {root})
-            for folder in folders:
+            for folder in sorted({p.parent for p in files} - {root}):
                 frames = [p for p in files if p.parent == folder]
                 for begin in range(0, len(frames) - length + 1, length):
                     name = frames[begin].relative_to(root).as_posix()
@@ -298,10 +280,10 @@ def _plant(
 def _draw_body(rng: np.random.Generator, shape: tuple[int, int], frames: int, plan: Plan) -> _Body:
     area = float(np.exp(rng.uniform(*np.log([plan.area[0], plan.area[-1]]))))
     scr = float(np.exp(rng.uniform(*np.log([plan.scr[0], plan.scr[-1]]))))
-    kind, aspect, angle = (
-        ('ellipse', rng.uniform(1, 2.5), rng.uniform(0, np.pi)) if area >= 4 else ('point', 1, 0)
-    )
-    if kind == 'point':  # what a point source covers at half of its peak behind this point spread
+    kind, aspect, angle = 'point', 1.0, 0.0
+    if area >= 4:
+        kind, aspect, angle = 'ellipse', rng.uniform(1, 2.5), rng.uniform(0, np.pi)
+    else:  # what a point source covers at half of its peak behind this point spread
         area = 2 * np.pi * np.log(2) * plan.psf**2
     middle = np.array([rng.uniform(4, side - 4) for side in shape])
     heading, speed = rng.uniform(0, 2 * np.pi), rng.uniform(plan.speed[0], plan.speed[-1])
@@ -309,7 +291,7 @@ def _draw_body(rng: np.random.Generator, shape: tuple[int, int], frames: int, pl
     t = np.arange(frames)[:, None] - (frames - 1) / 2
     ahead = np.array([np.sin(heading), np.cos(heading)])
     path = middle + t * speed * ahead + 0.5 * bend * t**2 * ahead[::-1] * (1, -1)
-    return _Body(kind, area, float(aspect), float(angle), scr, path)
+    return _Body(kind, area, aspect, angle, scr, path)
 
 
 def _patches(
@@ -322,14 +304,12 @@ def _patches(
         top, left = int(np.floor(y)) - PATCH // 2, int(np.floor(x)) - PATCH // 2
         if not (0 <= y < h and 0 <= x < w):
             continue
-        drawn = render_target(
-            body.shape, body.area, body.aspect, body.angle, np.array([y - top, x - left]), psf
-        )
+        centre = np.array([y - top, x - left])
+        drawn = render_target(body.shape, body.area, body.aspect, body.angle, centre, psf)
         window, inside = patch_window(top, left, h, w)
         if (drawn[inside] >= 0.5).any():
-            views.append(
-                (frame, window, drawn[inside], clutter_around(image, top + PATCH // 2, left + PATCH // 2))
-            )
+            clutter = clutter_around(image, top + PATCH // 2, left + PATCH // 2)
+            views.append((frame, window, drawn[inside], clutter))
     if not views:
         return None
     mean = np.median([patch[patch >= 0.5].mean() for *_, patch, _ in views])

@@ -84,9 +84,8 @@ def prepare(
 
 def _root(folder: Path, name: str, source: str) -> Path:
     roots = find_root(folder, lambda path: read_folder(path) is not None)
-    named = [
-        p for p in roots if p.name == name or (find_entry(name) and find_entry(p.name) is find_entry(name))
-    ]
+    entry = find_entry(name)
+    named = [p for p in roots if p.name == name or (entry and find_entry(p.name) is entry)]
     if len(roots) > 1 and len(named) != 1:
         there = ', '.join(str(p.relative_to(folder)) for p in roots)
         raise UserError(f'{source}: holds {len(roots)} data sets ({there}); give the folder of one of them.')

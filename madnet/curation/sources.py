@@ -21,13 +21,7 @@ SYNTHETIC_SIZE = 256
 
 @dataclass(frozen=True)
 class Part:
-    """One split of one data set.
-
-    Attributes:
-        set_name: Of the data set; no two sets of a call have the same.
-        split: Of the images.
-        dataset: Its images and masks.
-    """
+    """One split of one data set; no two sets of a call have the same name."""
 
     set_name: str
     split: str
@@ -41,18 +35,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with its truth.
-
-    Attributes:
-        image_id: Its id.
-        pixels: (H, W) or (H, W, 3) BGR, as read.
-        grey: (H, W) float32 luma on the 0–255 scale.
-        targets: Components of its mask.
-    """
+    """One image with the components of its mask."""
 
     image_id: str
-    pixels: np.ndarray
-    grey: np.ndarray
+    pixels: np.ndarray  # (H, W) or (H, W, 3) BGR, as read
+    grey: np.ndarray  # (H, W) float32 luma on the 0–255 scale
     targets: Components
 
 
@@ -121,11 +108,7 @@ def synthetic_part(length: int) -> Part:
 
 
 def walk(part: Part, limit: int | None = None) -> Iterator[Sample]:
-    """The samples of a part in order, with a progress bar.
-
-    Args:
-        part: The part.
-        limit: At most this many, evenly spaced.
+    """The samples of a part in order, ``limit`` at most, evenly spaced, with a progress bar.
 
     Raises:
         UserError: A file cannot be read, or a mask does not fit its image.

@@ -5,14 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madnet.curation.comparison import (
-    Comparison,
-    as_text,
-    facts,
-    quantiles,
-    sizes_text,
-    spectrum_quantiles,
-)
+from madnet.curation import comparison
+from madnet.curation.comparison import Comparison, as_text, facts, quantiles
 from madnet.curation.measures import FREQUENCIES, MEASURES, Measured
 from madnet.curation.sources import Part
 from madnet.visualization.distributions import Line, draw_cumulative, draw_positions, draw_spectrum
@@ -70,7 +64,7 @@ def _fact_cells(measured: Measured) -> list[str]:
     return [
         f'{found["images"]:,}',
         f'{found["images_without_target"]:,}',
-        sizes_text(measured),
+        comparison.sizes_text(measured),
         f'{found["lowest_grey"]:.0f}–{found["highest_grey"]:.0f}',
         f'{found["targets"]:,}',
         *(_percent(found[key]) for key in ('one_pixel', 'at_border', 'darker', 'scr_below_2')),
@@ -101,7 +95,7 @@ def _cumulative(key: str, parts: Sequence[tuple[Part, Measured]], lines: Sequenc
 
 
 def _spectrum(parts: Sequence[tuple[Part, Measured]], lines: Sequence[Line]) -> _Shown:
-    groups = [(spectrum_quantiles(m), line) for line, (_, m) in zip(lines, parts, strict=True)]
+    groups = [(comparison.spectrum_quantiles(m), line) for line, (_, m) in zip(lines, parts, strict=True)]
     band = '; bands hold 80 % of the images' if len(groups) <= 3 else ''
     caption = (
         f'Power density of the backgrounds over spatial frequency: median over images{band}. White noise is '

@@ -24,12 +24,7 @@ _OTHERS = {b'Rar!': 'RAR', b"7z\xbc\xaf'": '7-Zip'}
 
 
 class _Limit:
-    """Counts what is unpacked, and refuses what is too much.
-
-    Args:
-        archive: The file.
-        limit: Bytes in all.
-    """
+    """Counts what is unpacked, and refuses what is too much; ``limit`` is bytes in all."""
 
     def __init__(self, archive: Path, limit: int):
         self.archive = archive
@@ -59,12 +54,7 @@ class _Limit:
 
 
 def unpack(archive: Path, folder: Path, limit: int = 64 << 30) -> None:
-    """Unpack a zip or tar file (gz, bz2, xz).
-
-    Args:
-        archive: The file.
-        folder: Gets the files; empty.
-        limit: Bytes that it may unpack to.
+    """Unpack a zip or tar file (gz, bz2, xz) into an empty folder, at most ``limit`` bytes of it.
 
     Raises:
         UserError: Neither, damaged, encrypted, too large, or it holds links, devices, names outside of the
@@ -173,8 +163,5 @@ def find_root(folder: Path, fits: Callable[[Path], bool], depth: int = 4) -> lis
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(
-        p
-        for p in folder.iterdir()
-        if p.is_dir() and not p.is_symlink() and not p.name.startswith(('.', '__'))
-    )
+    named = (p for p in folder.iterdir() if not p.name.startswith(('.', '__')))
+    return sorted(p for p in named if p.is_dir() and not p.is_symlink())

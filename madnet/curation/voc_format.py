@@ -109,7 +109,7 @@ def _xml(labelled: Labelled, name: str) -> str:
         '  <object>\n    <name>target</name>\n    <difficult>0</difficult>\n    <bndbox>'
         f'<xmin>{x0 + 1:g}</xmin><ymin>{y0 + 1:g}</ymin><xmax>{x1:g}</xmax><ymax>{y1:g}</ymax>'
         '</bndbox>\n  </object>\n'
-        for x0, y0, x1, y1 in boxes_of(labelled)
+        for x0, y0, x1, y1 in boxes_of(labelled.shapes, labelled.size)
     )
     size = f'<size><width>{w}</width><height>{h}</height><depth>1</depth></size>'
     return f'<annotation>\n  <filename>{escape(name)}</filename>\n  {size}\n{objects}</annotation>\n'

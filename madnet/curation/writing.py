@@ -47,11 +47,7 @@ def fresh_folder(out: str | os.PathLike) -> Iterator[Path]:
 
 
 class NewSet:
-    """Files of a data set in the making: ``images/``, ``masks/``, ``splits/`` and :data:`RECORD`.
-
-    Args:
-        folder: Where to write.
-    """
+    """Files of a data set in the making: ``images/``, ``masks/``, ``splits/`` and :data:`RECORD`."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -82,15 +78,8 @@ class NewSet:
         self.files[name] = hashlib.sha256(data).hexdigest()
 
     def add(self, image_id: str, image: bytes, suffix: str, mask: np.ndarray, part: str = '') -> None:
-        """Write an image and its mask.
-
-        Args:
-            image_id: May hold slashes.
-            image: The file's bytes.
-            suffix: Of the image's file, with its dot.
-            mask: (H, W) bool.
-            part: Its part's folder.
-        """
+        """Write an image, the bytes of a file with this suffix, and its mask (H, W) bool, in the folder of a
+        part where it has one; the id may hold slashes."""
         before = f'{part}/' if part else ''
         self.put(f'{before}images/{image_id}{suffix}', image)
         self.put(f'{before}masks/{image_id}.png', encode_png(np.where(mask, 255, 0).astype(np.uint8)))
@@ -102,6 +91,13 @@ class NewSet:
         self.lists[name] = {split: list(ids) for split, ids in lists.items()}
         for split, ids in self.lists[name].items():
             self.put(f'splits/{name}/{split}.txt', ''.join(f'{i}\n' for i in ids).encode())
+
+    def lists_in_words(self) -> list[str]:
+        """A line for each list, with the number of images of its splits."""
+        counts = {
+            n: ', '.join(f'{s} {len(ids)}' for s, ids in parts.items()) for n, parts in self.lists.items()
+        }
+        return [f'  lists {name}: {text}' for name, text in counts.items()]
 
     def finish(self, name: str, **about: Any) -> None:
         """Write :data:`RECORD`; ``about`` says where the data are from and what was done."""

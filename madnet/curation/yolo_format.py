@@ -84,19 +84,17 @@ def _read_text(
 
 def write_yolo(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
     """Write ``images/<split>/``, ``labels/<split>/`` and ``data.yaml``; every target as a box of class 0."""
+    parts = {split or 'train': images for split, images in parts.items()}
     for split, images in parts.items():
-        split = split or 'train'
         for labelled in images:
             w, h = labelled.size
             lines = [
                 f'0 {(x0 + x1) / 2 / w:.8f} {(y0 + y1) / 2 / h:.8f} {(x1 - x0) / w:.8f} {(y1 - y0) / h:.8f}\n'
-                for x0, y0, x1, y1 in boxes_of(labelled)
+                for x0, y0, x1, y1 in boxes_of(labelled.shapes, labelled.size)
             ]
-            new.put(
-                f'images/{split}/{labelled.image_id}{labelled.image.suffix.lower()}',
-                labelled.image.read_bytes(),
-            )
+            name = f'{labelled.image_id}{labelled.image.suffix.lower()}'
+            new.put(f'images/{split}/{name}', labelled.image.read_bytes())
             new.put(f'labels/{split}/{labelled.image_id}.txt', ''.join(lines).encode())
             new.images += 1
-    folders = ''.join(f'{split or "train"}: images/{split or "train"}\n' for split in parts)
+    folders = ''.join(f'{split}: images/{split}\n' for split in parts)
     new.put('data.yaml', f'path: .\n{folders}names:\n  0: target\n'.encode())
