@@ -166,19 +166,9 @@ def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted
         text.xy, text.xycoords = (macs / 1e9, 100 * value), 'data'
         taken.append(text.get_window_extent(renderer))
         if math.hypot(dx, dy) > 12:
-            axes.annotate(
-                '',
-                text.xy,
-                xytext=(0.8 * dx, 0.8 * dy),
-                textcoords='offset points',
-                arrowprops={
-                    'arrowstyle': '-',
-                    'linewidth': 0.4,
-                    'color': '#999999',
-                    'shrinkA': 0,
-                    'shrinkB': 3,
-                },
-            ).set_in_layout(False)
+            line = {'arrowstyle': '-', 'linewidth': 0.4, 'color': '#999999', 'shrinkA': 0, 'shrinkB': 3}
+            place = {'xytext': (0.8 * dx, 0.8 * dy), 'textcoords': 'offset points'}
+            axes.annotate('', text.xy, arrowprops=line, **place).set_in_layout(False)
 
 
 def _move(text, dx: float, dy: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,20 +16,20 @@ from madnet.visualization.palette import LINE_STYLES, SERIES
 
 @dataclass(frozen=True)
 class Line:
-    """How a group is drawn: the colour says which data set it is of, the dashes which part.
+    """How a group is drawn: the colour says which data set it is of, the dashes which part."""
 
-    Attributes:
-        colour: As ``#rrggbb``.
-        dashes: A line style of matplotlib.
-    """
-
-    colour: str
-    dashes: str | tuple
+    colour: str  # as #rrggbb
+    dashes: str | tuple  # a line style of matplotlib
 
     @classmethod
     def of(cls, set_index: int, part_index: int) -> Line:
         """The line of a data set's part, by their numbers."""
         return cls(SERIES[set_index % len(SERIES)], LINE_STYLES[part_index % len(LINE_STYLES)])
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """The same as arguments of matplotlib's ``plot``."""
+        return {'color': self.colour, 'linestyle': self.dashes, 'linewidth': 1.3}
 
     @property
     def css(self) -> str:
@@ -56,10 +57,7 @@ def draw_cumulative(
         axes = figure.add_subplot()
         for values, line in known:
             if len(values):
-                x, share = _steps(values)
-                axes.plot(
-                    x, share, color=line.colour, linestyle=line.dashes, drawstyle='steps-post', linewidth=1.3
-                )
+                axes.plot(*_steps(values), drawstyle='steps-post', **line.style)
         axes.set(xlabel=label, ylabel=f'share of {what} ≤ x', ylim=(0, 1.01))
         if log:
             axes.set_xscale('log')
@@ -109,13 +107,10 @@ def draw_spectrum(groups: Sequence[tuple[np.ndarray, Line]], frequencies: np.nda
         axes = figure.add_subplot()
         for (low, middle, high), line in groups:
             seen = np.isfinite(middle) & (middle > 0)
-            axes.plot(
-                frequencies[seen], middle[seen], color=line.colour, linestyle=line.dashes, linewidth=1.3
-            )
+            axes.plot(frequencies[seen], middle[seen], **line.style)
             if len(groups) <= 3:
-                axes.fill_between(
-                    frequencies[seen], low[seen], high[seen], color=line.colour, alpha=0.15, linewidth=0
-                )
+                band = low[seen], high[seen]
+                axes.fill_between(frequencies[seen], *band, color=line.colour, alpha=0.15, linewidth=0)
         axes.set(xscale='log', yscale='log', xlabel='frequency (cycles per pixel)')
         axes.set(ylabel='power (grey levels² per (cycle/px)²)')
         axes.set_xlim(frequencies[0], 0.5)
@@ -124,14 +119,10 @@ def draw_spectrum(groups: Sequence[tuple[np.ndarray, Line]], frequencies: np.nda
     return figure
 
 
-def draw_positions(across: np.ndarray, down: np.ndarray, bins: int = 8, most: float = 3.0) -> Figure:
-    """Where targets lie in their images: density over that of an even spread.
+def draw_positions(across: np.ndarray, down: np.ndarray, bins: int = 8) -> Figure:
+    """Where targets lie in their images: density over that of an even spread, by bins of each side.
 
-    Args:
-        across: (n,) in image widths from the left.
-        down: (n,) in image heights from the top.
-        bins: Of each side.
-        most: The density that gets the strongest colour.
+    ``across`` (n,) is in image widths from the left, ``down`` (n,) in image heights from the top.
     """
     count, _, _ = np.histogram2d(down, across, bins, ((0, 1), (0, 1)))
     with page_style():
@@ -139,16 +130,9 @@ def draw_positions(across: np.ndarray, down: np.ndarray, bins: int = 8, most: fl
         figure.set_figwidth(2.1)
         axes = figure.add_subplot()
         axes.grid(False)
-        mesh = axes.pcolormesh(
-            np.linspace(0, 1, bins + 1),
-            np.linspace(0, 1, bins + 1),
-            count * bins**2 / max(len(across), 1),
-            cmap='viridis',
-            vmin=0,
-            vmax=most,
-            edgecolors='face',
-            linewidth=0.3,
-        )
+        edges, density = np.linspace(0, 1, bins + 1), count * bins**2 / max(len(across), 1)
+        look = {'cmap': 'viridis', 'vmin': 0, 'vmax': 3, 'edgecolors': 'face', 'linewidth': 0.3}
+        mesh = axes.pcolormesh(edges, edges, density, **look)
         axes.set(aspect='equal', xlim=(0, 1), ylim=(1, 0), xlabel='image widths', ylabel='image heights')
         axes.set_xticks([0, 0.5, 1], ['0', '0.5', '1'])
         axes.set_yticks([0, 0.5, 1], ['0', '0.5', '1'])

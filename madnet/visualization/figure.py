@@ -57,11 +57,8 @@ _PAGE = {
 
 
 def paper_style(serif: bool = False):
-    """A context in which matplotlib draws for paper; outside of it nothing changes.
-
-    Args:
-        serif: Letters as Times has them, for journals that set figures in the font of their text.
-    """
+    """A context in which matplotlib draws for paper; outside of it nothing changes. ``serif`` gives letters
+    as Times has them, for journals that set figures in the font of their text."""
     return rc_context(_STYLE | (_SERIF if serif else {}))
 
 
@@ -73,9 +70,7 @@ def page_style():
 def new_figure(width: str = 'single', height: float | None = None) -> Figure:
     """An empty figure with an Agg canvas; call it, and draw, inside of :func:`paper_style`.
 
-    Args:
-        width: ``'single'`` (3.5 in) or ``'double'`` (7.16 in).
-        height: Inches; default three quarters of a single column.
+    ``width`` is a key of :data:`WIDTHS`; ``height`` is in inches, by default 3/4 of a single column.
     """
     figure = Figure((WIDTHS[width], height or 0.75 * WIDTHS['single']), layout='constrained')
     FigureCanvasAgg(figure)
@@ -97,23 +92,16 @@ def add_legend(axes: Axes, count: int, **kwargs) -> None:
 
 
 def save_figure(figure: Figure, stem: str | os.PathLike) -> tuple[Path, Path]:
-    """Write ``<stem>.pdf`` and ``<stem>.png`` (300 dpi) at the figure's own size; folders are made.
-
-    Returns:
-        The two paths.
-    """
+    """Write ``<stem>.pdf`` and ``<stem>.png`` (300 dpi) at the figure's own size, and return the two paths;
+    folders are made."""
     # no date inside: the same figure gives the same file
     pdf = save_picture(figure, f'{stem}.pdf', metadata={'CreationDate': None})
     return pdf, save_picture(figure, f'{stem}.png')
 
 
 def save_picture(figure: Figure, path: str | os.PathLike, **kwargs) -> Path:
-    """Write a figure to one file, whole or not at all; its folder is made.
-
-    Args:
-        figure: The figure.
-        path: Its ending says the format.
-        kwargs: Of matplotlib's ``savefig``, such as ``dpi`` (default 300).
+    """Write a figure to one file, whole or not at all; its folder is made, its ending says the format. More
+    arguments are those of matplotlib's ``savefig``, such as ``dpi`` (default 300).
 
     Raises:
         UserError: It cannot be written.

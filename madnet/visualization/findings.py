@@ -15,21 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """One target, found or not, or one false alarm.
-
-    Attributes:
-        kind: What it is and how it is drawn.
-        truth: Index among the true components, or None.
-        pred: Index among the predicted components, or None.
-        box: ``(x0, y0, x1, y1)`` in pixels, half-open; for a hit, the box around both components.
-        area: Pixels of the true component, or of the predicted one where there is no true one.
-    """
+    """One target, found or not, or one false alarm."""
 
     kind: Kind
-    truth: int | None
-    pred: int | None
+    truth: int | None  # index among the true components
+    pred: int | None  # index among the predicted components
+    #: ``(x0, y0, x1, y1)`` in pixels, half-open; for a hit, the box around both components.
     box: tuple[int, int, int, int]
-    area: int
+    area: int  # pixels of the true component, or of the predicted one where there is no true one
 
 
 def list_findings(

@@ -25,10 +25,6 @@ def rank_images(rows: Sequence[Mapping], count: int) -> tuple[list[Mapping], lis
 
     Images are ordered by IoU; among equals, one with more misses and more false pixels is worse. Images
     without targets can be among the worst, not among the best: nothing was there to be found.
-
-    Args:
-        rows: Of ``per_image.csv``, of one protocol.
-        count: At most so many of each.
     """
     order = sorted(rows, key=lambda r: (r['IoU'], -_number(r, 'missed'), -_number(r, 'false_pixels')))
     worst = order[: min(count, (len(order) + 1) // 2)]
@@ -39,16 +35,8 @@ def rank_images(rows: Sequence[Mapping], count: int) -> tuple[list[Mapping], lis
 def draw_gallery(
     result: RunResult, protocol: str, count: int = 4, most: int = 100_000
 ) -> tuple[list[Picture], list[Picture]]:
-    """Pictures of the worst and of the best images of one result.
-
-    Args:
-        result: With score maps and their images and masks, or with overlays drawn before.
-        protocol: Whose per-image IoU ranks them.
-        count: At most so many of each.
-        most: Bytes that a picture may take; a larger one is reduced.
-
-    Returns:
-        (worst, best); both empty where nothing can be drawn.
+    """Pictures of the worst and of the best images of one result, by a protocol's per-image IoU: ``count`` of
+    each at most, of ``most`` bytes at most; none without score maps, images and masks, or earlier overlays.
 
     Raises:
         UserError: A file that is there can't be read.
@@ -73,8 +61,7 @@ def _picture(result: RunResult, row: Mapping, most: int) -> Picture:
     if can_draw(result, name):
         image, truth = result.material.read(name)
         score = read_score_map(result.scores[name], image.shape[:2])
-        drawn = draw_overlay(image, truth, *detect(score, truth), score, title=name, max_insets=4)
-        pixels = drawn[..., ::-1]
+        pixels = draw_overlay(image, truth, *detect(score, truth), score, title=name, max_insets=4)[..., ::-1]
     else:
         pixels = read_image(result.overlays[name])
     parts = [f'IoU {100 * row["IoU"]:.1f} %']

@@ -34,13 +34,7 @@ def grid_rows(
     ids: Sequence[str],
     threshold: float = THRESHOLD,
 ) -> list[GridRow]:
-    """Read what a grid shows.
-
-    Args:
-        material: Images and masks.
-        maps: Method → id → score map.
-        ids: The images, in order.
-        threshold: Scores above it are detections.
+    """Read what a grid shows of the images with these ids; ``maps`` is method → id → score map.
 
     Raises:
         UserError: A file can't be read, or its size is another than the image's.
@@ -69,23 +63,14 @@ def build_grid(
     show: str = 'scores',
     serif: bool = False,
 ) -> tuple[Path, Path]:
-    """Draw the grid of several methods' score maps as PDF and PNG.
+    """Draw the grid of several methods' score maps as PDF and PNG, and return the two paths.
 
     Args:
-        image_dir: Images.
-        mask_dir: Masks.
+        image_dir, mask_dir: Images and masks.
         methods: Method → folder of score maps (8- or 16-bit PNG, ``.npy``, ``.npz``), matched by stem.
         out: Path without ending.
         ids: The images to show; default ``count`` of those that all folders have, spread over them.
-        count: How many of them.
-        insets: Zoomed places an image.
-        threshold: Scores above it are detections.
-        width: ``'single'`` or ``'double'`` column.
-        show: ``'scores'`` or ``'image'`` under the marks of methods.
-        serif: Whether letters have serifs.
-
-    Returns:
-        The two files.
+        insets, width, show, threshold, serif: See :func:`~madnet.visualization.panels.draw_grid`.
 
     Raises:
         UserError: A folder or file is missing or can't be read, or an id is unknown.
@@ -103,9 +88,8 @@ def build_grid(
     for image_id in ids:
         if image_id not in common:
             lacking = [m for m, files in maps.items() if image_id not in files]
-            what = (
-                'has no map of ' + ', '.join(lacking) if image_id in material else 'has no image or no mask'
-            )
+            known = image_id in material
+            what = f'has no map of {", ".join(lacking)}' if known else 'has no image or no mask'
             raise UserError(f'{image_id!r} {what}.{nearest(image_id, common)}')
     rows = grid_rows(material, maps, ids, threshold)
     figure = draw_grid(rows, insets, width, show, threshold, serif)

@@ -9,7 +9,7 @@ import numpy as np
 
 from madnet.visualization.findings import Finding
 from madnet.visualization.marks import draw_dashed, enlarge, inner_ring, kind_regions, outer_ring
-from madnet.visualization.palette import DETECTION, FALSE_ALARM, INK, Kind
+from madnet.visualization.palette import DETECTION, FALSE_ALARM, INK
 from madnet.visualization.stretch import stretch
 
 if TYPE_CHECKING:
@@ -19,16 +19,10 @@ Window = tuple[int, int, int, int]
 
 
 def crop_window(box: Window, shape: tuple[int, int], size: int = 32) -> Window:
-    """A square window around a box, moved inside the image.
+    """A square window around a box, moved inside an image (H, W); both ``(x0, y0, x1, y1)``, half-open.
 
-    Args:
-        box: ``(x0, y0, x1, y1)``, half-open.
-        shape: ``(H, W)`` of the image.
-        size: Side of the window in pixels; a larger object gets a larger window, a smaller image a
-            smaller one.
-
-    Returns:
-        ``(x0, y0, x1, y1)``, half-open; not square only where the image is too small for it.
+    ``size`` is its side in pixels: a larger object gets a larger window, a smaller image a smaller one, which
+    need not be square.
     """
     x0, y0, x1, y1 = box
     side = max(size, int(1.4 * max(x1 - x0, y1 - y0)) + 4)
@@ -39,13 +33,10 @@ def crop_window(box: Window, shape: tuple[int, int], size: int = 32) -> Window:
 
 
 class InsetPainter:
-    """Draws the insets of one image.
+    """Draws the insets of one image, (H, W) or (H, W, C).
 
     Args:
-        image: (H, W) or (H, W, C), any numeric type.
-        truth: True components, or None.
-        pred: Predicted components, or None.
-        findings: What :func:`~madnet.visualization.findings.list_findings` made of them.
+        image, truth, pred, findings: See :func:`~madnet.visualization.marks.draw_findings`.
         size: Side of a crop in pixels of the image.
         zoom: Magnification of a crop of that side; a larger crop is magnified less.
     """
@@ -109,7 +100,7 @@ class InsetPainter:
 
     def _draw_truth(self, canvas: np.ndarray, window: Window, factor: int) -> None:
         for kind, region in self.regions.items():
-            if not _is_predicted_only(kind):
+            if kind not in (FALSE_ALARM, DETECTION):
                 canvas[outer_ring(enlarge(_cut(region, window), factor))] = kind.colour
 
     def _square(self, canvas: np.ndarray) -> np.ndarray:
@@ -119,10 +110,6 @@ class InsetPainter:
         top, left = (self.side - height) // 2, (self.side - width) // 2
         out[top : top + height, left : left + width] = canvas[:height, :width]
         return out
-
-
-def _is_predicted_only(kind: Kind) -> bool:
-    return kind is FALSE_ALARM or kind is DETECTION
 
 
 def _cut(array: np.ndarray, window: Window) -> np.ndarray:

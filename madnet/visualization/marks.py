@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from madnet.visualization.findings import Finding
-from madnet.visualization.palette import FALSE_ALARM, INK, PAPER, RGB, Kind
+from madnet.visualization.palette import DETECTION, FALSE_ALARM, INK, PAPER, RGB, Kind
 
 if TYPE_CHECKING:
     from madnet.evaluation.components import Components
@@ -137,20 +137,14 @@ def _kept_whole(
 def kind_regions(
     truth: Components | None, pred: Components | None, findings: list[Finding]
 ) -> dict[Kind, np.ndarray]:
-    """Where the objects of each kind lie.
-
-    Returns:
-        For each kind that occurs a (H, W) uint8 map of 0 and 1: the true components of hits, misses and
-        targets, the predicted components of false alarms and detections.
-    """
-    regions = {}
-    for kind in dict.fromkeys(f.kind for f in findings):
-        of_kind = [f for f in findings if f.kind is kind]
-        if of_kind[0].truth is not None:
-            regions[kind] = _region(truth, [f.truth for f in of_kind])
-        else:
-            regions[kind] = _region(pred, [f.pred for f in of_kind])
-    return regions
+    """For each kind that occurs a (H, W) uint8 map of 0 and 1: the true components of hits, misses and
+    targets, the predicted ones of false alarms and detections."""
+    return {
+        kind: _region(pred, [f.pred for f in findings if f.kind is kind])
+        if kind in (FALSE_ALARM, DETECTION)
+        else _region(truth, [f.truth for f in findings if f.kind is kind])
+        for kind in dict.fromkeys(f.kind for f in findings)
+    }
 
 
 def _region(components: Components | None, indices: Sequence[int | None]) -> np.ndarray:
@@ -175,11 +169,10 @@ def draw_findings(
 
     Args:
         grey: (H, W) uint8.
-        truth: True components of the image, or None.
-        pred: Predicted components of the image, or None.
+        truth, pred: True and predicted components of the image, or None.
         findings: What :func:`~madnet.visualization.findings.list_findings` made of them.
         factor: Whole-number magnification.
-        numbered: So many of the findings, from the first, get their number (from 1) beside the mark.
+        numbered: How many of the findings, from the first, get their number (from 1) beside the mark.
 
     Returns:
         (H·factor, W·factor, 3) RGB uint8.

@@ -18,17 +18,11 @@ from madnet.evaluation.rules import half
 from madnet.images import fit_mask, read_image, read_mask, read_scores
 
 THRESHOLD = 0.5
-RADIUS = 3.0
 
 
 @dataclass(frozen=True)
 class Material:
-    """Files of images and masks by id.
-
-    Attributes:
-        images: Id → image file.
-        masks: Id → mask file.
-    """
+    """Files of images and masks by id."""
 
     images: dict[str, Path] = field(default_factory=dict)
     masks: dict[str, Path] = field(default_factory=dict)
@@ -44,11 +38,7 @@ class Material:
 
     @classmethod
     def from_dataset(cls, name: str) -> Material:
-        """All files of a data set of the catalogue; empty where it is not at hand.
-
-        Args:
-            name: As ``metrics.json`` has it.
-        """
+        """All files of a data set, by its name in ``metrics.json``; empty where it is not at hand."""
         try:
             folder, _, _ = locate(None, name)
         except UserError:
@@ -88,9 +78,7 @@ def read_score_map(path: Path, shape: tuple[int, int]) -> np.ndarray:
     return np.nan_to_num(score)
 
 
-def detect(
-    score: np.ndarray, truth: Components, threshold: float = THRESHOLD, radius: float = RADIUS
-) -> tuple[Components, Match]:
+def detect(score: np.ndarray, truth: Components, threshold: float = THRESHOLD) -> tuple[Components, Match]:
     """Components of a score map above a threshold, and which targets they hit: what a picture marks."""
     pred = find_components(score > threshold)
-    return pred, match_components(truth, pred, radius=radius)
+    return pred, match_components(truth, pred)

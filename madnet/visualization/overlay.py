@@ -37,6 +37,8 @@ SMALL = 16
 CAPTION = 2 * (SMALL + 5)
 MIN_WIDTH = 520
 _LEGEND_REACH = {'brackets': (5, 5), 'circle': (4, 4), 'diamond': (3, 3)}
+#: Side of an inset's crop in pixels of the image, and its magnifications, the most welcome first.
+INSET_SIZE, _ZOOMS = 32, (5, 6, 4)
 
 
 def view_factor(shape: tuple[int, int], view_size: int = 768) -> int:
@@ -53,8 +55,6 @@ def draw_overlay(
     *,
     title: str = '',
     max_insets: int = 6,
-    inset_size: int = 32,
-    inset_zoom: int = 5,
     view_size: int = 768,
 ) -> np.ndarray:
     """Draw hits, misses and false alarms over an image, with a strip of zoomed insets below it.
@@ -72,9 +72,7 @@ def draw_overlay(
         score: (H, W) score map in 0–1; with it each inset has the same crop of the map beside it and says the
             highest score of the object.
         title: One line for the header; cut where it is too long.
-        max_insets: So many insets at most; what is left out is counted below them.
-        inset_size: Side of an inset's crop in pixels of the image.
-        inset_zoom: Magnification of the insets; one less or more where that fills the width better.
+        max_insets: Insets at most; what is left out is counted below them.
         view_size: The longer side of the image is brought near to so many pixels, never below its own size.
 
     Returns:
@@ -101,11 +99,9 @@ def draw_overlay(
     main = draw_findings(stretch(image), truth, pred, findings, factor, numbered=len(shown))
     insets = []
     if shown:
-        pictures_each = 1 if score is None else 2
-        zoom = _fitting_zoom(
-            max(main.shape[1], MIN_WIDTH), len(shown), inset_size * pictures_each, inset_zoom
-        )
-        painter = InsetPainter(image, truth, pred, findings, inset_size, zoom)
+        side = INSET_SIZE * (1 if score is None else 2)
+        zoom = _fitting_zoom(max(main.shape[1], MIN_WIDTH), len(shown), side)
+        painter = InsetPainter(image, truth, pred, findings, INSET_SIZE, zoom)
         for finding in shown:
             pictures = [painter.image_crop(finding)]
             if score is not None:
@@ -115,15 +111,14 @@ def draw_overlay(
     return _sheet(main, title, findings, insets, truth is not None, pred is not None, done)
 
 
-def _fitting_zoom(width: int, count: int, side: int, zoom: int) -> int:
-    """The magnification near ``zoom`` at which insets of ``side`` pixels leave least of the width empty."""
+def _fitting_zoom(width: int, count: int, side: int) -> int:
+    """The magnification at which insets of ``side`` pixels leave least of the width empty."""
 
     def used(factor: int) -> int:
         cell = factor * side + 2 + GAP
         return min(count, max(1, (width - GAP) // cell)) * cell
 
-    fitting = [z for z in (zoom, zoom + 1, zoom - 1) if z > 0 and used(z) <= width - GAP]
-    return max(fitting, key=used) if fitting else max(1, zoom - 1)
+    return max((z for z in _ZOOMS if used(z) <= width - GAP), key=used, default=min(_ZOOMS))
 
 
 def draw_overview(
@@ -162,11 +157,8 @@ def _sheet(
     with_pred: bool,
     done: str,
 ) -> np.ndarray:
-    """Header, image and insets (pictures and caption) of the first findings, from top to bottom.
-
-    Args:
-        done: What was done to the image's size, in words.
-    """
+    """Header, image and insets (pictures and caption) of the first findings, from top to bottom; ``done`` is
+    what was done to the image's size, in words."""
     width = max(main.shape[1], MIN_WIDTH)
     rows = [_header(width, title, findings, with_truth, with_pred, done), _widen(main, width)]
     if insets:
@@ -206,13 +198,8 @@ def _header(
         title = title[:-4] + '...' if len(title) > 4 else ''
     draw_text(out, title, (GAP, LINE - 7))
 
-    kinds: tuple[Kind, ...]
-    if with_truth and with_pred:
-        kinds = (HIT, MISSED, FALSE_ALARM)
-    elif with_truth:
-        kinds = (TARGET,)
-    else:
-        kinds = (DETECTION,) if with_pred else ()
+    alone = (TARGET,) * with_truth + (DETECTION,) * with_pred
+    kinds = (HIT, MISSED, FALSE_ALARM) if with_truth and with_pred else alone
     count = Counter(f.kind for f in findings)
     x, base = GAP, 2 * LINE - 6
     for kind in kinds:

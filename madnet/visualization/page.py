@@ -11,14 +11,8 @@ from madnet.text import printable
 
 
 def render_page(template: str, title: str, **context: Any) -> str:
-    """A page as text.
-
-    Args:
-        template: A file of ``templates/`` that extends ``page.html``. Its filter ``base64`` takes bytes;
-            everything else is escaped.
-        title: Of the page.
-        context: What the template names; a name without a value is an error.
-    """
+    """A page as text, from a file of ``templates/`` that extends ``page.html``. Its filter ``base64`` takes
+    bytes; everything else is escaped. A name in it that ``context`` gives no value is an error."""
     environment = Environment(
         loader=PackageLoader('madnet.visualization', 'templates'),
         autoescape=True,

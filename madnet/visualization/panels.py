@@ -45,14 +45,8 @@ class MethodResult:
 
 @dataclass(frozen=True)
 class GridRow:
-    """One image of the grid.
-
-    Attributes:
-        name: Stands left of the row.
-        image: (H, W) or (H, W, C), any numeric type.
-        truth: True components.
-        methods: Method → result; the same methods in every row.
-    """
+    """One image of the grid, (H, W) or (H, W, C), and its true components; the name stands left of the row,
+    and every row has results of the same methods."""
 
     name: str
     image: np.ndarray
@@ -170,10 +164,8 @@ def _places(row: GridRow, findings: Mapping[str, list[Finding]], insets: int) ->
     methods miss it, the latter the largest of each method in their order."""
     missed = Counter(f.truth for found in findings.values() for f in found if f.kind is MISSED)
     targets = sorted(list_findings(row.truth, None), key=lambda f: (-missed[f.truth], -f.area))
-    false = [
-        sorted((f for f in found if f.kind is FALSE_ALARM), key=lambda f: -f.area)
-        for found in findings.values()
-    ]
+    # of each method the largest first, as findings are listed
+    false = [[f for f in found if f.kind is FALSE_ALARM] for found in findings.values()]
     alarms = [f for rank in zip_longest(*false) for f in rank if f is not None]
     candidates = [f for turn in zip_longest(targets, alarms) for f in turn if f is not None]
     places: list[Finding] = []
@@ -186,9 +178,8 @@ def _places(row: GridRow, findings: Mapping[str, list[Finding]], insets: int) ->
 def _frame_place(axes: Axes, window: tuple[int, int, int, int], letter: str) -> None:
     """Frame in the image what an inset shows, with the inset's letter beside it."""
     x0, y0, x1, y1 = window
-    axes.add_patch(
-        Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor='#ffffff', linewidth=0.6)
-    )
+    size, look = (x1 - x0, y1 - y0), {'fill': False, 'edgecolor': '#ffffff', 'linewidth': 0.6}
+    axes.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), *size, **look))
     # over the frame's own left end, so that frames that overlap keep their letters
     above = y0 > 0.1 * _shape(axes)[0]
     axes.annotate(

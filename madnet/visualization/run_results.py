@@ -25,28 +25,21 @@ from madnet.visualization.material import Material
 
 @dataclass(frozen=True)
 class RunResult:
-    """One method's results.
-
-    Attributes:
-        label: How tables and figures call it.
-        path: Its ``metrics.json``, or its work folder where there is none.
-        report: What ``metrics.json`` holds; None where there is none.
-        per_image: Rows of ``per_image.csv``, numbers as floats (NaN for empty cells).
-        scalars: Records of training, empty where there are none.
-        scores: Id → score map.
-        overlays: Id → picture that was drawn already.
-        material: Images and masks.
-        cost: Of all views that a prediction averages, as far as it is known.
-    """
+    """One method's results."""
 
     label: str
+    #: Its ``metrics.json``, or its work folder where there is none.
     path: Path
     report: MetricsFile | None = None
+    #: Rows of ``per_image.csv``, numbers as floats (NaN for empty cells).
     per_image: Sequence[Mapping] = ()
+    #: Records of training.
     scalars: Sequence[Mapping] = ()
+    #: Id → score map, and id → picture that was drawn already.
     scores: Mapping[str, Path] = field(default_factory=dict)
     overlays: Mapping[str, Path] = field(default_factory=dict)
     material: Material = field(default_factory=Material)
+    #: Of all views that a prediction averages, as far as it is known.
     cost: Cost = field(default_factory=Cost)
 
     @property
@@ -95,8 +88,7 @@ def load_result(
     Args:
         path: A ``metrics.json``, or the folder that holds it.
         label: Default: the folder's name.
-        images: Folder of the images; default where the data set of ``metrics.json`` lies.
-        masks: Folder of the masks; default as of the images.
+        images, masks: Folders; default where the data set of ``metrics.json`` lies.
 
     Raises:
         UserError: There is no result, or it can't be read.
@@ -113,6 +105,7 @@ def load_result(
         hint = f' There is one in {", ".join(below[:3])}.' if below else ' madnet test writes one.'
         raise UserError(f'{folder}: found neither metrics.json nor */vis_data/scalars.json.{hint}')
 
+    of_several = report is not None and bool(report.sets)
     name = (report and report.dataset.name) or ''
     predictions = Path((report and report.predictions) or folder / 'scores')
     if images is not None or masks is not None:
@@ -120,7 +113,6 @@ def load_result(
             raise UserError('--images and --masks go together: give both folders')
         material = Material.from_folders(images, masks or name)
     else:
-        of_several = report is not None and report.sets
         material = Material.from_dataset(name) if name and not of_several else Material()
     return RunResult(
         label=printable(label or folder.resolve().name),
@@ -128,9 +120,7 @@ def load_result(
         report=report,
         per_image=read_per_image(metrics.with_name('per_image.csv')),
         scalars=scalars,
-        scores=find_maps(predictions, 'score maps')
-        if _has_files(predictions) and not (report and report.sets)
-        else {},
+        scores={} if of_several else _maps_in(predictions),
         overlays={p.stem: p for p in sorted((folder / 'overlays').glob('*.png'))},
         material=material,
         cost=_read_cost(folder).of_views(report.views if report else None),
@@ -174,13 +164,12 @@ def _by_set(result: RunResult) -> list[RunResult]:
     parts = []
     for name, one in (whole.sets or {}).items():
         report = replace(whole, dataset=one.dataset, results=one.results, details=one.details, sets=None)
-        folder = result.path.parent / 'scores' / name
         parts.append(
             replace(
                 result,
                 report=report,
                 per_image=[row for row in result.per_image if row.get('dataset') == name],
-                scores=find_maps(folder, 'score maps') if _has_files(folder) else {},
+                scores=_maps_in(result.path.parent / 'scores' / name),
                 overlays={},
                 material=Material.from_dataset(one.dataset.name) if one.dataset.name else Material(),
             )
@@ -202,5 +191,5 @@ def _read_cost(folder: Path) -> Cost:
     return next((Cost.read(h / Cost.FILE) for h in homes if (h / Cost.FILE).is_file()), Cost())
 
 
-def _has_files(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
+def _maps_in(folder: Path) -> dict[str, Path]:
+    return find_maps(folder, 'score maps') if folder.is_dir() and any(folder.iterdir()) else {}

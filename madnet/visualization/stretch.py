@@ -25,15 +25,8 @@ def stretch(image: np.ndarray, low: float = 0.5, high: float = 99.9) -> np.ndarr
     """Spread the grey values between two percentiles over 0–255.
 
     The upper percentile is close to 100, since a small target is a handful of the brightest pixels: they may
-    saturate, but what surrounds them keeps its gradation.
-
-    Args:
-        image: (H, W) or (H, W, C), any numeric type.
-        low: Percentile (0–100) that becomes black.
-        high: Percentile (0–100) that becomes white.
-
-    Returns:
-        (H, W) uint8; mid-grey where the image is constant.
+    saturate, but what surrounds them keeps its gradation. An image, (H, W) or (H, W, C) of any numeric type,
+    becomes (H, W) uint8, mid-grey where it is constant.
     """
     grey = to_grey(image)
     black, white = np.percentile(grey, (low, high))

@@ -35,7 +35,7 @@ def draw_surfaces(
         maps: Title → (H, W) in 0–1; a title may hold a line break.
         title: Above all.
         width: ``'single'`` or ``'double'`` column.
-        columns: At most so many side by side.
+        columns: Surfaces side by side at most.
         heights: Title → name of its height axis; default ``'score'``.
     """
     heights = heights or {}

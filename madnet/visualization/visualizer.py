@@ -22,10 +22,7 @@ class IRSTDVisualizer(Visualizer):
     ``SegVisualizationHook`` works with either.
 
     Args:
-        name: Name of the instance.
-        image: RGB image to start with, or None.
-        vis_backends: Configs of back ends, as in mmengine.
-        save_dir: Where the back ends write.
+        name, image, vis_backends, save_dir: As in mmengine.
         radius: Pixels; a target counts as hit when a detection's centroid is nearer.
         with_scores: Whether insets show the score map beside the image.
         max_insets: At most so many insets an image.
@@ -67,17 +64,15 @@ class IRSTDVisualizer(Visualizer):
         """Draw one image with its targets, and hand it to the back ends, a file or a window.
 
         Args:
-            name: Of the picture in the back ends.
+            name, step: Of the picture in the back ends.
             image: (H, W), (H, W, 1) or (H, W, 3), any numeric type; resized to the data sample's size where
                 it has another.
             data_sample: With ``gt_sem_seg`` and ``pred_sem_seg`` (1, H, W) of 0 and 1, either of which may be
                 missing, and ``seg_logits`` (1, H, W) probabilities if at hand.
-            draw_gt: Whether to draw the truth.
-            draw_pred: Whether to draw the prediction.
-            show: Open a window instead of writing to the back ends.
-            wait_time: Seconds that the window stays; 0 means until a key is pressed.
+            draw_gt, draw_pred: Whether to draw the truth, and the prediction.
+            show, wait_time: Open a window instead of writing to the back ends, for so many seconds; 0 means
+                until a key is pressed.
             out_file: Write a PNG there instead of handing the picture to the back ends.
-            step: Of the training, for the back ends.
             with_labels: Not used; for calls made for ``SegLocalVisualizer``.
         """
         truth = _binary(data_sample, 'gt_sem_seg') if draw_gt else None
@@ -95,16 +90,8 @@ class IRSTDVisualizer(Visualizer):
         match = None
         if targets is not None and found is not None:
             match = match_components(targets, found, radius=self.radius)
-        drawn = draw_overlay(
-            image,
-            targets,
-            found,
-            match,
-            score,
-            title=name,
-            max_insets=self.max_insets,
-            view_size=self.view_size,
-        )
+        limits = {'max_insets': self.max_insets, 'view_size': self.view_size}
+        drawn = draw_overlay(image, targets, found, match, score, title=name, **limits)
         self.set_image(drawn)
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
