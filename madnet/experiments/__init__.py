@@ -1,6 +1,5 @@
 """``madnet compare``: many networks, data sets and seeds, trained and tested alike, in one table."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,8 +29,7 @@ def compare(
         dry_run: Only list what would be done.
         table: Do no run; make the table of what is there.
         in_process, jobs: See :func:`~madnet.experiments.running.run_all`.
-        background: Only start the command anew without this, by
-            :func:`~madnet.experiments.background.start`.
+        background: Only start the command anew without this, in a process that outlives the terminal.
         cost: Whether to measure parameters, MACs and latency.
         json: A file that gets the numbers too.
         given: Keys of the plan that win over the file's.
@@ -75,11 +73,7 @@ def compare(
     if last:
         _show(wanted, summary)
         if failed:
-            print(
-                f'{len(failed)} of {len(runs)} runs failed; the same command tries them again',
-                file=sys.stderr,
-            )
-            raise SystemExit(1)
+            raise SystemExit(f'{len(failed)} of {len(runs)} runs failed; the same command tries them again')
     elif not dry_run:
         print(f'{outstanding} of {len(runs)} runs are left to others; the last to finish writes the table')
         if mine.source == '--shard' and set(failed) & set(share):

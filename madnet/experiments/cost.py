@@ -32,17 +32,10 @@ def measure_costs(runs: Sequence[Run], size: int) -> None:
 
 
 def measure_cost(model: Mapping, size: int = 256, budget: float = 0) -> Cost:
-    """Cost of a network on one size × size image.
-
-    Args:
-        model: The ``model`` of a resolved config.
-        size: Side in pixels.
-        budget: Seconds to repeat the forward pass for; twice at least.
-
-    Returns:
-        All of it; ``latency`` is the least of several.
-    """
+    """Cost of a network, the ``model`` of a resolved config, on one size × size image; ``latency`` is the
+    least of several forward passes within ``budget`` seconds, two at least."""
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    cpu = f'a CPU, {torch.get_num_threads()} thread(s)'
     network = MODELS.build(model).eval().to(device)
     channels = len(model.get('data_preprocessor', {}).get('mean', [0] * 3))
     image = torch.rand(1, channels, size, size, device=device)
@@ -53,9 +46,5 @@ def measure_cost(model: Mapping, size: int = 256, budget: float = 0) -> Cost:
             parameters=sum(p.numel() for p in network.parameters()),
             MACs=sum(multiply_adds(network, image).values()),
             latency=measure(lambda: network(image), device, budget)['wall'],
-            device=torch.cuda.get_device_name() if device == 'cuda' else _cpu(),
+            device=torch.cuda.get_device_name() if device == 'cuda' else cpu,
         )
-
-
-def _cpu() -> str:
-    return f'a CPU, {torch.get_num_threads()} thread(s)'

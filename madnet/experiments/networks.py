@@ -48,12 +48,8 @@ def find_config(network: str, recipe: str, configs: str | os.PathLike | None = N
     if network in DETECTORS:
         return find_config_file(CLASSICAL), {'model.method': network}
     known = known_networks(recipe, configs)
-    named = {
-        path.stem: path
-        for other, ending in RECIPES.items()
-        if ending
-        for path in known_networks(other, configs).values()
-    }
+    others = [other for other, ending in RECIPES.items() if ending]
+    named = {path.stem: path for other in others for path in known_networks(other, configs).values()}
     found = known.get(network) or named.get(network)
     if found:
         return found, {}
@@ -72,12 +68,8 @@ def find_config(network: str, recipe: str, configs: str | os.PathLike | None = N
 
 
 def label_of(network: str, config: str | os.PathLike | None = None) -> str:
-    """How tables call a network or a detector, such as ``'MAD-Net nano'`` for ``'madnet_nano'``.
-
-    Args:
-        network: Its name.
-        config: Its config file; ``metafile.yaml`` beside it holds the name of the network.
-    """
+    """How tables call a network or a detector, such as ``'MAD-Net nano'`` for ``'madnet_nano'``, by the
+    ``metafile.yaml`` beside its config file."""
     if network in DETECTORS:
         return DETECTORS[network].title
     folder = Path(config or '').parent

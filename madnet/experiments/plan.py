@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,45 +31,28 @@ _CHOSEN = {
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One training and its test, or a test alone.
+    """One training and its test, or a test alone."""
 
-    Attributes:
-        network: Name of the network, and of the folder of its runs.
-        label: How tables and figures call it.
-        config: Its config file.
-        options: Dotted keys and values that override the config, ``dataset`` among them.
-        settings: The resolved config, as JSON holds it. With the seed, the weights and ``amp`` it decides the
-            outcome of a training.
-        seed: Of the training; None where nothing is trained.
-        checkpoint: Weights that are tested instead of training; None trains (or needs no weights).
-        amp: Mixed precision of the training, as ``madnet train --amp``.
-        protocols: Names with commas.
-        folder: Where checkpoints, logs and ``metrics.json`` go.
-        views: To test with, one number after the other; none tests as the config says.
-        save_scores: Whether score maps are kept beside the metrics.
-        test_on: Data sets that are scored one by one, in the place of the config's.
-    """
-
-    network: str
-    label: str
-    config: str
-    options: dict
+    network: str  # its name, and that of the folder of its runs
+    label: str  # how tables and figures call it
+    config: str  # its file
+    options: dict  # dotted keys and values that override the config, dataset among them
+    #: The resolved config, as JSON holds it. With seed, weights and ``amp`` it decides how a training ends.
     settings: dict
-    seed: int | None
-    checkpoint: str | None
-    amp: str | None
-    protocols: str
-    folder: str
-    views: tuple[int, ...] = ()
-    save_scores: bool = False
-    test_on: tuple[str, ...] = ()
+    seed: int | None  # None where nothing is trained
+    checkpoint: str | None  # weights that are tested instead of training
+    amp: str | None  # mixed precision of the training, as madnet train --amp
+    protocols: str  # names with commas
+    folder: str  # where checkpoints, logs and metrics.json go
+    views: tuple[int, ...] = ()  # to test with, one number after the other; none tests as the config says
+    save_scores: bool = False  # beside the metrics
+    test_on: tuple[str, ...] = ()  # data sets that are scored one by one, in the place of the config's
 
     @property
     def name(self) -> str:
         """As progress lines call it: network, data set, seed."""
-        return ' '.join(
-            [*Path(self.folder).parts[-3:-1], *([] if self.seed is None else [f'seed {self.seed}'])]
-        )
+        seed = [] if self.seed is None else [f'seed {self.seed}']
+        return ' '.join([*Path(self.folder).parts[-3:-1], *seed])
 
     def wanted(self) -> dict:
         """What decides the outcome of the training; a folder that holds another is not touched."""
@@ -185,20 +168,16 @@ class Plan:
                 raise UserError(
                     f'networks: {name!r} comes {names.count(name)} times; give each a name of its own.'
                 )
-        groups: dict[str, Iterable[str]] = {
-            'all': known_networks(self.recipe, self.configs),
-            CLASSICAL: DETECTORS,
-        }
-        return [
-            member
-            for entry in entries
-            for member in (
+        groups = {'all': list(known_networks(self.recipe, self.configs)), CLASSICAL: list(DETECTORS)}
+        written: list[dict] = []
+        for entry in entries:
+            if entry['name'] in groups and 'config' not in entry:
+                members = (n for n in groups[entry['name']] if n not in names)
                 # the second part of a training is no network of its own
-                [{**entry, 'name': n, 'starts_anew': True} for n in groups[entry['name']] if n not in names]
-                if entry['name'] in groups and 'config' not in entry
-                else [entry]
-            )
-        ]
+                written += [{**entry, 'name': n, 'starts_anew': True} for n in members]
+            else:
+                written.append(entry)
+        return written
 
     def _runs_of(self, entry: Mapping, dataset: str | None) -> list[Run]:
         from madnet.engine.training_free import is_training_free
@@ -262,11 +241,7 @@ def _has_text_keys(value: object) -> bool:
 
 
 def read_settings(config: Path, options: Mapping) -> dict:
-    """The resolved config as JSON holds it, without the folder of its runs.
-
-    Args:
-        config: A config file.
-        options: Dotted keys and values that override it.
+    """The resolved config as JSON holds it, without the folder of its runs; options override it.
 
     Raises:
         UserError: As :func:`~madnet.engine.config.load_config`.
@@ -344,13 +319,39 @@ def _read_file(path: Path) -> dict:
     except (OSError, UnicodeDecodeError, UserError) as e:
         raise UserError(f'{path}: {e}') from None
     if not isinstance(content, dict):
-        raise UserError(
-            f'{path}: found a {type(content).__name__}, expected keys such as networks and datasets.'
-        )
+        found = type(content).__name__
+        raise UserError(f'{path}: found a {found}, expected keys such as networks and datasets.')
     # experiments/joint/plan_views.yaml → joint_views, mine.yaml → mine
     before, _, after = path.stem.partition('plan')
     name = path.stem if before else path.resolve().parent.name + after
     return {'work_dir': f'work_dirs/{name}', **content}
+
+
+def _check_network(entry: object, plan: Plan, where: str) -> None:
+    if isinstance(entry, str):
+        entry = {'name': entry}
+    if not isinstance(entry, Mapping) or 'name' not in entry:
+        raise UserError(f'{where}: found {entry!r}, expected a name, or a mapping with a name.')
+    name = str(entry['name'])
+    if not re.fullmatch(r'\w[\w.+-]*', name):
+        raise UserError(
+            f'{where}: found the name {name!r}, expected letters, digits and "_-+.", which a folder is named '
+            'after. Give a label for tables, and config for a file.'
+        )
+    where, known = f'{where}: {name}', ('name', 'config', 'label', 'checkpoint', 'train_on', 'options')
+    for key, value in entry.items():
+        if key not in known:
+            raise UserError(f'{where}: no key {key!r}.{nearest(str(key), known)}')
+        if key in known[:4] and not isinstance(value, str):
+            raise UserError(f'{where}: {key}: found {value!r}, expected a text.')
+    train_on = entry.get('train_on', [])
+    if not _has_text_keys(entry.get('options', {})) or not (isinstance(train_on, list) or train_on == OTHERS):
+        raise UserError(f'{where}: expected options as a mapping, train_on as a list or {OTHERS!r}.')
+    if train_on == OTHERS and (OWN in plan.datasets or len(plan.datasets) < 2):
+        raise UserError(
+            f'{where}: train_on {OTHERS!r}: found datasets {list(plan.datasets)}, expected two or more that '
+            'are named.'
+        )
 
 
 def _check(plan: Plan, where: str) -> None:
@@ -374,38 +375,7 @@ def _check(plan: Plan, where: str) -> None:
             + nearest(str(plan.recipe), RECIPES)
         )
     for entry in plan.networks:
-        known = {'name', 'config', 'label', 'train_on', 'checkpoint', 'options'}
-        if isinstance(entry, Mapping) and 'name' in entry:
-            for key in set(entry) - known:
-                raise UserError(
-                    f'{where}: networks: {entry["name"]}: no key {key!r}.{nearest(str(key), known)}'
-                )
-            for key in known - {'train_on', 'options'}:
-                if not isinstance(entry.get(key, ''), str):
-                    raise UserError(
-                        f'{where}: networks: {entry["name"]}: {key}: found {entry[key]!r}, expected a text.'
-                    )
-            train_on = entry.get('train_on', [])
-            if not _has_text_keys(entry.get('options', {})) or not (
-                isinstance(train_on, list) or train_on == OTHERS
-            ):
-                raise UserError(
-                    f'{where}: networks: {entry["name"]}: expected options as a mapping, train_on as a list '
-                    f'or {OTHERS!r}.'
-                )
-            if train_on == OTHERS and (OWN in plan.datasets or len(plan.datasets) < 2):
-                raise UserError(
-                    f'{where}: networks: {entry["name"]}: train_on {OTHERS!r}: found datasets '
-                    f'{list(plan.datasets)}, expected two or more that are named.'
-                )
-        elif not isinstance(entry, str):
-            raise UserError(f'{where}: networks: found {entry!r}, expected a name, or a mapping with a name.')
-        name = entry if isinstance(entry, str) else str(entry['name'])
-        if not re.fullmatch(r'\w[\w.+-]*', name):
-            raise UserError(
-                f'{where}: networks: found the name {name!r}, expected letters, digits and "_-+.", which a '
-                'folder is named after. Give a label for tables, and config for a file.'
-            )
+        _check_network(entry, plan, f'{where}: networks')
     for seed in plan.seeds:
         if not isinstance(seed, int) or seed < 0:
             raise UserError(f'{where}: seeds: found {seed!r}, expected whole numbers from 0.')

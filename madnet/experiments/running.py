@@ -13,16 +13,18 @@ from madnet.errors import UserError
 from madnet.experiments.plan import Run
 from madnet.experiments.process import CONSOLE, do_in_processes
 from madnet.experiments.shard import Shard
-from madnet.experiments.state import outstanding_tests, read_metrics, read_record, state_of, weights_of
+from madnet.experiments.state import (
+    outstanding_tests,
+    read_metrics,
+    read_record,
+    record_of,
+    state_of,
+    weights_of,
+)
 from madnet.files import write_whole
 from madnet.records import RunFile, as_text
 
-_WORDS = {
-    'new': 'begins',
-    'begun': 'goes on',
-    'trained': 'to be tested',
-    'failed': 'failed before, again',
-}
+_WORDS = {'new': 'begins', 'begun': 'goes on', 'trained': 'to be tested', 'failed': 'failed before, again'}
 
 
 def run_all(runs: Sequence[Run], shard: Shard, in_process: bool = False, jobs: int = 1) -> None:
@@ -49,11 +51,12 @@ def run_all(runs: Sequence[Run], shard: Shard, in_process: bool = False, jobs: i
         if not ended:
             print(f'{heads[run]}: {_WORDS[states[run]]} …', flush=True)
             continue
-        record = read_record(run.folder) or RunFile()
+        record, log = record_of(run), Path(run.folder, CONSOLE)
         if state_of(run) == 'done':
             print(f'{heads[run]}: {_headline(run)}, {record.minutes:.1f} min', flush=True)
         else:
-            print(f'{heads[run]}: failed: {record.error} ({_log_of(run)})', file=sys.stderr, flush=True)
+            place = log if log.exists() else run.folder
+            print(f'{heads[run]}: failed: {record.error} (see {place})', file=sys.stderr, flush=True)
 
 
 def do_run(run: Run) -> None:
@@ -76,7 +79,7 @@ def do_run(run: Run) -> None:
 @contextmanager
 def _recording(run: Run) -> Iterator[RunFile]:
     """Writes the beginning of a run into its ``run.json``, and how it ends."""
-    former = read_record(run.folder) or RunFile()
+    former = record_of(run)
     record = RunFile(run.wanted(), former.trained, former.minutes, 'running')
     start, file = time.time(), Path(run.folder, RunFile.FILE)
     record.write(file)
@@ -165,8 +168,3 @@ def _headline(run: Run) -> str:
 def with_views(views: int | None) -> str:
     """What a name is followed by where several views are averaged."""
     return '' if views in (None, 1) else f', {views} views'
-
-
-def _log_of(run: Run) -> str:
-    log = Path(run.folder) / CONSOLE
-    return f'see {log}' if log.exists() else f'see {run.folder}'

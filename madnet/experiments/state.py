@@ -29,6 +29,11 @@ def read_record(folder: str | os.PathLike) -> RunFile | None:
     return read_if_whole(RunFile, Path(folder, RunFile.FILE))
 
 
+def record_of(run: Run) -> RunFile:
+    """The same of a run, empty where it did not begin."""
+    return read_record(run.folder) or RunFile()
+
+
 def weights_of(run: Run) -> Path | None:
     """The file of weights that a run tests; None where there is nothing to train."""
     from madnet.engine.checkpoint import BEST, LAST
@@ -67,15 +72,12 @@ def read_metrics(run: Run) -> dict[int | None, MetricsFile]:
 def outstanding_tests(run: Run) -> dict[int | None, Path]:
     """Those of ``run.tests()`` whose numbers are missing, or score maps where the plan keeps them."""
     done = read_metrics(run)
-    return {
-        views: folder
-        for views, folder in run.tests().items()
-        if views not in done or (run.save_scores and _maps_in(folder) < (done[views].dataset.images or 1))
-    }
 
+    def lacks_maps(views: int | None, folder: Path) -> bool:
+        maps = sum(path.is_file() for path in (folder / SCORES).rglob('*'))
+        return maps < (done[views].dataset.images or 1)
 
-def _maps_in(folder: Path) -> int:
-    return sum(path.is_file() for path in (folder / SCORES).rglob('*'))
+    return {n: f for n, f in run.tests().items() if n not in done or (run.save_scores and lacks_maps(n, f))}
 
 
 @lru_cache
@@ -112,15 +114,11 @@ def _holds_work(run: Run, record: RunFile) -> bool:
 
 def _refuse_another(run: Run, before: Mapping) -> None:
     """Raise a UserError that names what differs between the run of a folder and the one that is wanted."""
-    now = run.wanted()
-    if before == now:
+    if before == run.wanted():
         return
-    before, now = dict(_leaves(before)), dict(_leaves(now))
-    differing = '; '.join(
-        f'{key}: {before.get(key, "–")!s} → {now.get(key, "–")!s}'
-        for key in {**before, **now}
-        if before.get(key, '–') != now.get(key, '–')
-    )
+    was, now = dict(_leaves(before)), dict(_leaves(run.wanted()))
+    pairs = {key: (was.get(key, '–'), now.get(key, '–')) for key in {**was, **now}}
+    differing = '; '.join(f'{key}: {a!s} → {b!s}' for key, (a, b) in pairs.items() if a != b)
     raise UserError(
         f'{run.folder}: holds another run, by what differs (before → now): {differing}. '
         'Remove the folder, or choose another --work-dir.'

@@ -10,7 +10,7 @@ from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
 from madnet.experiments.plan import Plan, Run
 from madnet.experiments.running import with_views
-from madnet.experiments.state import read_if_whole, read_metrics, read_record, state_of
+from madnet.experiments.state import read_if_whole, read_metrics, record_of, state_of
 from madnet.files import write_whole
 from madnet.records import (
     COST,
@@ -21,7 +21,6 @@ from madnet.records import (
     Cost,
     MetricsFile,
     ResultTable,
-    RunFile,
     Spread,
     slug,
 )
@@ -46,24 +45,17 @@ def summarise(plan: Plan, runs: Sequence[Run]) -> Comparison:
         made=date.today().isoformat(),
         machine=f'{platform.machine()} {platform.system()}',
         versions=reports[0].versions if reports else {},
-        failed={r.name: _record_of(r).error for r in runs if state_of(r) == 'failed'},
+        failed={r.name: record_of(r).error for r in runs if state_of(r) == 'failed'},
     )
-
-
-def _record_of(run: Run) -> RunFile:
-    return read_record(run.folder) or RunFile()
 
 
 def _rows(plan: Plan, runs: Sequence[Run]) -> list[ComparisonRow]:
     reports = {run: read_metrics(run) for run in runs}
-    return [
-        row
-        for views in runs[0].tests()
-        if any(views in tests for tests in reports.values())
-        for row in _rows_of_sets(
-            plan, views, {run: tests[views] for run, tests in reports.items() if views in tests}
-        )
-    ]
+    rows = []
+    for views in runs[0].tests():
+        tested = {run: tests[views] for run, tests in reports.items() if views in tests}
+        rows += _rows_of_sets(plan, views, tested) if tested else []
+    return rows
 
 
 def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFile]) -> list[ComparisonRow]:
@@ -86,7 +78,7 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
             recipe=plan.recipe if first.seed is not None else None,
             **first.training(),
             seeds=[run.seed for run in done if run.seed is not None],
-            minutes=sum(_record_of(run).minutes for run in done),
+            minutes=sum(record_of(run).minutes for run in done),
             folders=[str(run.tests()[views].relative_to(plan.work_dir)) for run in done],
         )
         for scored in by_set
@@ -99,11 +91,8 @@ def _spreads(results: Iterable[Mapping[str, float | None]]) -> dict[str, Spread]
 
 
 def write_summary(summary: Comparison, folder: Path) -> list[Path]:
-    """Write ``comparison.json``, ``comparison.md`` with all tables and plots, ``tables/`` and ``figures/``.
-
-    Returns:
-        ``comparison.md`` and ``comparison.json``.
-    """
+    """Write ``comparison.json``, ``comparison.md`` with all tables and plots, ``tables/`` and ``figures/``;
+    returns the paths of the page and of the JSON."""
     page = ['# Comparison', '']
     for table, stem in tables_of(summary):
         table.write(folder / 'tables', stem)
