@@ -167,8 +167,9 @@ def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted
         taken.append(text.get_window_extent(renderer))
         if math.hypot(dx, dy) > 12:
             line = {'arrowstyle': '-', 'linewidth': 0.4, 'color': '#999999', 'shrinkA': 0, 'shrinkB': 3}
-            place = {'xytext': (0.8 * dx, 0.8 * dy), 'textcoords': 'offset points'}
-            axes.annotate('', text.xy, arrowprops=line, **place).set_in_layout(False)
+            axes.annotate(
+                '', text.xy, xytext=(0.8 * dx, 0.8 * dy), textcoords='offset points', arrowprops=line
+            ).set_in_layout(False)
 
 
 def _move(text, dx: float, dy: float) -> None:

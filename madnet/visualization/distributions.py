@@ -131,8 +131,9 @@ def draw_positions(across: np.ndarray, down: np.ndarray, bins: int = 8) -> Figur
         axes = figure.add_subplot()
         axes.grid(False)
         edges, density = np.linspace(0, 1, bins + 1), count * bins**2 / max(len(across), 1)
-        look = {'cmap': 'viridis', 'vmin': 0, 'vmax': 3, 'edgecolors': 'face', 'linewidth': 0.3}
-        mesh = axes.pcolormesh(edges, edges, density, **look)
+        mesh = axes.pcolormesh(
+            edges, edges, density, cmap='viridis', vmin=0, vmax=3, edgecolors='face', linewidth=0.3
+        )
         axes.set(aspect='equal', xlim=(0, 1), ylim=(1, 0), xlabel='image widths', ylabel='image heights')
         axes.set_xticks([0, 0.5, 1], ['0', '0.5', '1'])
         axes.set_yticks([0, 0.5, 1], ['0', '0.5', '1'])

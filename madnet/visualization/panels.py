@@ -178,8 +178,8 @@ def _places(row: GridRow, findings: Mapping[str, list[Finding]], insets: int) ->
 def _frame_place(axes: Axes, window: tuple[int, int, int, int], letter: str) -> None:
     """Frame in the image what an inset shows, with the inset's letter beside it."""
     x0, y0, x1, y1 = window
-    size, look = (x1 - x0, y1 - y0), {'fill': False, 'edgecolor': '#ffffff', 'linewidth': 0.6}
-    axes.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), *size, **look))
+    look: dict[str, Any] = {'fill': False, 'edgecolor': '#ffffff', 'linewidth': 0.6}
+    axes.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, **look))
     # over the frame's own left end, so that frames that overlap keep their letters
     above = y0 > 0.1 * _shape(axes)[0]
     axes.annotate(
