@@ -99,9 +99,7 @@ def write_coco(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
         annotations: list[dict] = []
         for number, labelled in enumerate(images, 1):
             name = f'{labelled.image_id}{labelled.image.suffix.lower()}'
-            if f'images/{name}' not in new.files:
-                new.put(f'images/{name}', labelled.image.read_bytes())
-                new.images += 1
+            new.copy(f'images/{name}', labelled.image)
             w, h = labelled.size
             records.append({'id': number, 'file_name': name, 'width': w, 'height': h})
             for (x0, y0, x1, y1), more in _marks(labelled):

@@ -125,10 +125,11 @@ def _read_masks(source: str, split_set: str | None) -> tuple[str, dict[str, list
 
 def _write_masks(new: NewSet, parts: dict[str, list[Labelled]], counts: dict[str, int], level: float) -> int:
     components = 0
-    seen: set[str] = set()
+    seen: dict[str, Path] = {}
     for split, images in parts.items():
         for labelled in progress_bar(images, what=f'write {split}'):
-            if labelled.image_id in seen and split == 'trainval':  # train and val together
+            # train and val together
+            if split == 'trainval' and seen.get(labelled.image_id) == labelled.image:
                 continue
             pixels = read_image(labelled.image)
             if labelled.size != pixels.shape[1::-1]:
@@ -139,7 +140,7 @@ def _write_masks(new: NewSet, parts: dict[str, list[Labelled]], counts: dict[str
             mask = mask_of(labelled.shapes, pixels, counts, level)
             components += len(find_components(mask))
             new.add(labelled.image_id, labelled.image.read_bytes(), labelled.image.suffix.lower(), mask)
-            seen.add(labelled.image_id)
+            seen[labelled.image_id] = labelled.image
     if set(parts) != {''}:
         ids = {split: [i.image_id for i in images] for split, images in parts.items() if split}
         new.add_lists('converted', ids)

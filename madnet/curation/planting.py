@@ -187,9 +187,9 @@ def _summary(out: str, new: NewSet, records: list[dict], skipped: int, plan: Pla
 def _lists(groups: dict[str, str], share: float) -> dict[str, list[str]]:
     """Parts that share no background, where there is more than one."""
     names = sorted(set(groups.values()))
-    test = set(cut_validation(names, share=share)[1]) if len(names) > 1 else set()
-    ids = [i for i in groups if groups[i] in test] if test else cut_validation(groups, share=share)[1]
-    return {'trainval': [i for i in groups if i not in set(ids)], 'test': list(ids)}
+    kept_apart = set(cut_validation(names, share=share)[1]) if len(names) > 1 else set()
+    test = {i for i in groups if groups[i] in kept_apart} or set(cut_validation(groups, share=share)[1])
+    return {'trainval': [i for i in groups if i not in test], 'test': [i for i in groups if i in test]}
 
 
 class _Backgrounds:

@@ -96,9 +96,8 @@ def write_voc(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
     for split, images in parts.items():
         for labelled in images:
             name = f'{labelled.image_id}{labelled.image.suffix.lower()}'
-            new.put(f'JPEGImages/{name}', labelled.image.read_bytes())
-            new.put(f'Annotations/{labelled.image_id}.xml', _xml(labelled, name).encode())
-            new.images += 1
+            if new.copy(f'JPEGImages/{name}', labelled.image):
+                new.put(f'Annotations/{labelled.image_id}.xml', _xml(labelled, name).encode())
         ids = ''.join(f'{labelled.image_id}\n' for labelled in images)
         new.put(f'ImageSets/Main/{split or "trainval"}.txt', ids.encode())
 

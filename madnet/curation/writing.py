@@ -56,6 +56,7 @@ class NewSet:
         #: Lists → split → ids.
         self.lists: dict[str, dict[str, list[str]]] = {}
         self.images = 0
+        self._sources: dict[str, Path] = {}
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file.
@@ -76,6 +77,19 @@ class NewSet:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
         self.files[name] = hashlib.sha256(data).hexdigest()
+
+    def copy(self, name: str, source: Path) -> bool:
+        """Write a copy of an image's file, once where it comes again; returns whether it is new.
+
+        Raises:
+            UserError: As :meth:`put`: another file has this name.
+        """
+        new = self._sources.get(name) != source
+        if new:
+            self.put(name, source.read_bytes())
+            self._sources[name] = source
+            self.images += 1
+        return new
 
     def add(self, image_id: str, image: bytes, suffix: str, mask: np.ndarray, part: str = '') -> None:
         """Write an image, the bytes of a file with this suffix, and its mask (H, W) bool, in the folder of a

@@ -93,8 +93,7 @@ def write_yolo(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
                 for x0, y0, x1, y1 in boxes_of(labelled.shapes, labelled.size)
             ]
             name = f'{labelled.image_id}{labelled.image.suffix.lower()}'
-            new.put(f'images/{split}/{name}', labelled.image.read_bytes())
+            new.copy(f'images/{split}/{name}', labelled.image)
             new.put(f'labels/{split}/{labelled.image_id}.txt', ''.join(lines).encode())
-            new.images += 1
     folders = ''.join(f'{split}: images/{split}\n' for split in parts)
     new.put('data.yaml', f'path: .\n{folders}names:\n  0: target\n'.encode())

@@ -71,6 +71,34 @@ def test_coco_is_what_its_own_library_reads(masks, run, tmp_path):
         assert sum(a['area'] for a in found) == mask.sum()
 
 
+def test_images_of_one_name_in_two_parts_are_not_taken_for_one(run, tmp_path):
+    for part, grey in (('train', 40), ('val', 90)):
+        folder = tmp_path / 'parts' / part
+        folder.mkdir(parents=True)
+        (folder / 'a.png').write_bytes(encode_png(np.full((20, 20), grey, np.uint8)))
+        image = {'id': 1, 'file_name': 'a.png', 'width': 20, 'height': 20}
+        content = {'images': [image], 'annotations': [], 'categories': [{'id': 1, 'name': 'target'}]}
+        (folder / f'{part}.json').write_text(json.dumps(content))
+    for form in ('coco', 'voc', 'madnet'):
+        code, _, err = run('dataset', 'convert', tmp_path / 'parts', '--to', form, '--out', tmp_path / form)
+        assert code == 2, form
+        assert 'two images of the data set have this name' in err
+    yolo = tmp_path / 'yolo'
+    assert run('dataset', 'convert', tmp_path / 'parts', '--to', 'yolo', '--out', yolo)[0] == 0
+    assert [cv2.imread(str(yolo / f'images/{p}/a.png'), 0)[0, 0] for p in ('train', 'val')] == [40, 90]
+
+
+def test_voc_lists_that_hold_an_image_twice(masks, run, tmp_path):
+    assert run('dataset', 'convert', masks, '--to', 'voc', '--out', tmp_path / 'voc')[0] == 0
+    lists = tmp_path / 'voc/ImageSets/Main'
+    both = (lists / 'train.txt').read_text() + (lists / 'val.txt').read_text()
+    (lists / 'trainval.txt').write_text(both)
+    code, out, err = run('dataset', 'convert', tmp_path / 'voc', '--to', 'voc', '--out', tmp_path / 'again')
+    assert code == 0, err
+    assert '9 images (train 4, val 2, trainval 6, test 3)' in out
+    assert (tmp_path / 'again/ImageSets/Main/trainval.txt').read_text() == both
+
+
 def test_run_lengths():
     rng = np.random.default_rng(0)
     pycoco = pytest.importorskip('pycocotools.mask')
