@@ -29,11 +29,11 @@ def config_names() -> dict[str, Path]:
 
 def find_base(name: str, folder: Path) -> Path:
     """The file that ``_base_`` of a config in ``folder`` means: one beside that config, or else one of the
-    package, by its path within ``configs/`` or by its name."""
+    package, by its path within ``configs/`` (whatever ``../`` stand before it) or by its name."""
     beside = folder / name
     if beside.is_file():
         return beside
-    there = SHIPPED / name
+    there = SHIPPED.joinpath(*(part for part in Path(name).parts if part not in ('.', '..')))
     return there if there.is_file() else config_names().get(name, beside)
 
 

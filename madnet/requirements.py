@@ -1,6 +1,7 @@
 """What of the libraries that madnet can use is installed, by the package's own metadata."""
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -28,6 +29,7 @@ _IMPORTED_AS = {
 }
 _REQUIREMENT = re.compile(r'([\w.-]+)(?:\[[\w,-]+\])?\s*([^;]*)(?:;.*\bextra == "([\w-]+)")?')
 _BOUND = re.compile(r'(>=|<)\s*([\d.]+)')
+_PYTHON = re.compile(r'python_version >= "([\d.]+)"')
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,9 @@ def requirements() -> list[Requirement]:
 
 def _parsed(lines: list[str]) -> Iterator[tuple[str, str, str | None]]:
     for line in lines:
+        python = _PYTHON.search(line)
+        if python and sys.version_info < _numbers(python[1]):
+            continue
         if match := _REQUIREMENT.match(line):
             yield match[1].lower(), match[2], match[3]
 

@@ -57,7 +57,10 @@ def main(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
         try:
-            work = _module(name).work(parse(name, rest))
+            args = parse(name, rest)
+            if code := _look_for(getattr(args, 'dataset', None)):
+                return code
+            work = _module(name).work(args)
 
             from madnet.engine.cli import run_tool
 
@@ -121,6 +124,25 @@ def add_list(
     parser.add_argument(
         option, action=_Tell, dest=argparse.SUPPRESS, const=text, nargs=0, help=f'print {about} and stop'
     )
+
+
+def _look_for(dataset: str | None) -> int:
+    """The exit code where a data set that was named is not there, which is known before much is imported."""
+    if dataset in (None, 'synthetic'):
+        return 0
+
+    from madnet.datasets.locate import locate
+    from madnet.datasets.sources import find_sources
+    from madnet.engine.cli import run_tool
+
+    def look() -> None:
+        for source in find_sources(dataset):
+            locate(source.arguments.get('data_root'), source.arguments.get('name'))
+
+    try:
+        return run_tool(look)
+    finally:
+        end_on_interrupt()
 
 
 def _complete() -> None:

@@ -93,8 +93,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="keep each run's score maps beside its metrics, for figures",
     )
     parser.add_argument('--size', type=int, metavar='S', help='side at which MACs are counted (default: 256)')
-    parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/<name of the YAML file>')
-    parser.add_argument('--configs', metavar='DIR', help="default: configs/, then madnet's own")
+    parser.add_argument(
+        '--work-dir',
+        metavar='DIR',
+        help='default: work_dirs/<name of the YAML file or its folder>',
+    )
+    parser.add_argument(
+        '--configs',
+        metavar='DIR',
+        help="your own configs, searched before configs/ and madnet's own",
+    )
+    parser.add_argument(
+        '--minutes', type=float, metavar='M', help='train each network for M minutes instead of for epochs'
+    )
 
 
 def work(args: argparse.Namespace) -> Callable:
@@ -103,4 +114,7 @@ def work(args: argparse.Namespace) -> Callable:
 
     from madnet.experiments import compare
 
-    return partial(compare, **vars(args))
+    options = vars(args)
+    if minutes := options.pop('minutes'):
+        options['options'] = [*(options['options'] or []), f'train_cfg.minutes={minutes}']
+    return partial(compare, **options)

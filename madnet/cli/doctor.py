@@ -44,8 +44,10 @@ def _packages() -> Iterator[str]:
             continue
         problems = [f'{r.name} {r.problem}' for r in needed if r.problem]
         option = f'madnet[{extra}]' if extra else 'madnet'
-        if problems:
+        if any(r.installed is None for r in needed):
             yield _line(False, purpose, f'{", ".join(problems)}; pip install "{option}"')
+        elif problems:
+            yield _line(True, purpose, f'but not as tested: {", ".join(problems)}; pip install "{option}"')
         else:
             yield _line(True, purpose, ', '.join(f'{r.name} {r.installed}' for r in needed))
 

@@ -104,8 +104,14 @@ def _samples(
             cards.append(
                 save_card(out, name, f'epoch {epoch + 1}', image_id, image, find_components(truth), True)
             )
+    steps = dict.fromkeys(
+        str(step['type'])
+        for inner in inner_datasets(cfg.train_dataloader.dataset)
+        for step in inner.get('pipeline') or ()
+    )
     about = (
-        'Samples as they leave the training pipeline: crops, turns and jitter, masks with them. Grey '
+        f'Samples as they leave the training pipeline: {", ".join(steps)}. Without a step: --cfg-options '
+        'replace_steps.NAME=None; the images before all of them: madnet dataset browse SET. Grey '
         f'values 0 to 255 are shown as they are, insets spread for the eye. {_normalising(cfg)}'
     )
     names = dict.fromkeys(getattr(d, 'dataset_name', type(d).__name__) for d in inner_datasets(dataset))

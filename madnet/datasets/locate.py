@@ -45,10 +45,9 @@ def _missing(name: str | None, looked: list[Path]) -> UserError:
         get = 'Known sets: ' + ', '.join(f'{e.name} ({e.source})' for e in known_datasets().values())
     hint = nearest(name, known_datasets()) if name and not entry else ''
     return UserError(
-        f'data set {name or "folder"} not found: looked for a readable folder at {places}. {get}.{hint} '
-        f'Layouts that would do (X is an image id): {layouts_in_words()}. '
-        'Put it under $MADNET_DATA_ROOT (default datasets/), or give its folder: --dataset FOLDER. '
-        '`make demo` needs no data set.'
+        f'data set {name or "folder"} not found: looked for a readable folder with images and masks at '
+        f'{places}.{hint} Put it under $MADNET_DATA_ROOT (default datasets/), or give its folder: --dataset '
+        f'FOLDER. {get}. Layouts that would do (X is an image id): {layouts_in_words()}.'
     )
 
 

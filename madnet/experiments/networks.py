@@ -20,15 +20,17 @@ def known_networks(recipe: str, configs: str | os.PathLike | None = None) -> dic
 
     Args:
         recipe: A key of :data:`RECIPES`.
-        configs: The folder of configs; a network's files lie one folder below. None for those of
+        configs: A folder of configs, in it or one folder below, which go before those of
             :func:`~madnet.config_files.config_folders`.
     """
     ending, others = RECIPES[recipe], tuple(e for e in RECIPES.values() if e)
-    folders = config_folders() if configs is None else [Path(configs)]
+    folders = config_folders()
+    own = [] if configs is None else sorted(Path(configs).glob('*.py'))
+    if configs is not None:
+        folders.insert(0, Path(configs))
     return {
         path.stem.removesuffix(ending): path
-        for folder in reversed(folders)
-        for path in sorted(folder.glob('[!_]*/*.py'))
+        for path in [*(p for f in reversed(folders) for p in sorted(f.glob('[!_]*/*.py'))), *own]
         if path.parent.name != CLASSICAL
         and (path.stem.endswith(ending) if ending else not path.stem.endswith(others))
     }
@@ -61,8 +63,8 @@ def find_config(network: str, recipe: str, configs: str | os.PathLike | None = N
         )
     hint = nearest(network, {*known, *DETECTORS})
     raise UserError(
-        f'network {network!r}: no config {network}{RECIPES[recipe]}.py in a folder of '
-        f'{configs or "configs"}, and no detector of this name.'
+        f'network {network!r}: no config {network}{RECIPES[recipe]}.py in {configs or "configs"} or a folder '
+        f'there, and no detector of this name; a plan takes any file: {{name: {network}, config: FILE}}.'
         f'{hint or " Known: " + (", ".join(known) or "none") + "."}'
     )
 

@@ -1,6 +1,7 @@
 """From finished runs to tables, a plot, and ``comparison.json``."""
 
 import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -144,7 +145,7 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
             f'recipe "{plan.recipe}", {budget}',
             ', '.join(sorted({row.chosen for row in trained if row.chosen})),
         ]
-        others = [o for o in _pairs(plan.options or {}) if 'max_epochs=' not in o]
+        others = [o for o in _pairs(plan.options or {}) if not re.search(r'max_epochs=|_workers=', o)]
         if others:
             parts.append(f'with {", ".join(others)}')
         parts.append(

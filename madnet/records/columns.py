@@ -171,6 +171,17 @@ def has_no_target(row: Mapping[str, Value]) -> bool:
     return (targets[0] if isinstance(targets, (tuple, list)) else targets) == 0
 
 
+def may_lead(row: Mapping[str, Value], key: str) -> bool:
+    """Whether a row may be called the best by a metric: who finds no target raises no false alarm either."""
+    found = row.get('Pd')
+    return not (key in ('Fa', 'false_per_image') and is_known(found) and mean_of(found) == 0)
+
+
+def mean_of(value: Value) -> float | None:
+    """A number, or that of a spread."""
+    return value[0] if isinstance(value, (tuple, list)) else value
+
+
 def value_of(row: Mapping[str, Value], key: str) -> Value:
     """A row's number; None where it is undefined, as an IoU is where there is no target."""
     return None if key in NEED_TARGETS and has_no_target(row) else row.get(key)

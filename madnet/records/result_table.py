@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from madnet.files import write_whole
-from madnet.records.columns import HEADLINE, Column, Value, is_known, present, value_of
+from madnet.records.columns import HEADLINE, Column, Value, is_known, may_lead, present, value_of
 from madnet.text import csv_text, markdown_text, printable
 
 #: So many numbers beside the method fit one column of a paper of two.
@@ -81,7 +81,9 @@ class ResultTable:
         return ' – '.join(map(c.text, ends)) if len(ends) == 2 and all(map(is_known, ends)) else ''
 
     def _ranks(self, c: Column) -> list[int]:
-        values = [_printed(c, value_of(row, c.key)) for row in self.rows.values()]
+        values = [
+            _printed(c, value_of(row, c.key)) if may_lead(row, c.key) else None for row in self.rows.values()
+        ]
         known = sorted((v for v in values if v is not None), reverse=c.better == 'higher')
         if not (self.ranked and c.ranked and c.better) or len(known) < 2:
             return [0] * len(values)

@@ -7,7 +7,7 @@ import numpy as np
 
 from madnet.evaluation.bootstrap import mean_std, paired_bootstrap
 from madnet.records import as_text, column
-from madnet.records.columns import is_known
+from madnet.records.columns import is_known, may_lead
 from madnet.visualization.run_results import RunResult
 
 _OTHERS = ('nIoU', 'Pd', 'Fa')
@@ -95,7 +95,9 @@ def _other_leaders(means: Mapping[str, Mapping], first: str) -> str:
     """Who leads by the other metrics, where that is not the first by IoU."""
     leaders: dict[str, list[str]] = {}
     for key in _OTHERS:
-        known = {m: value for m, v in means.items() if (value := _value(v, key)) is not None}
+        known = {
+            m: value for m, v in means.items() if (value := _value(v, key)) is not None and may_lead(v, key)
+        }
         if len(known) > 1:
             sign = -1 if column(key).better == 'lower' else 1
             best = max(known, key=lambda m: (sign * known[m], m == first))

@@ -236,13 +236,15 @@ def _refuse_copied(options: dict[str, Any], there: set[str]) -> None:
 
 
 def _check_keys(cfg: Config, options: dict[str, Any], before: set[str], where: str) -> None:
+    # a config that stands on none of ours, as those of mmseg, may hold helpers of any name
+    theirs = before if 'selection' not in before else set()
     for key in cfg:
         # a helper variable that only the options have would have no effect
         known = {*OURS, *RUNNERS, *(CUSTOMARY if key in before else ())}
-        if key not in known and not key.startswith('_') and not key.endswith('_pipeline'):
+        if key not in {*known, *theirs} and not key.startswith('_') and not key.endswith('_pipeline'):
             given = next((k for k in options if k.partition('.')[0] == key), None)
             raise UserError(
                 (f'--cfg-options {given}: ' if given else f'config {where}: ')
                 + f'no key {key!r} is known.'
-                + (nearest(key, known) or ' A helper variable begins with an underscore.')
+                + f'{nearest(key, known)} A helper variable begins with an underscore.'
             )
