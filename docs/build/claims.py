@@ -14,12 +14,11 @@ FOLDER = 'experiments/claims'
 _INTRODUCTION = """\
 # Claims, checked
 
-*Made by `python docs/build/claims.py` from [experiments/claims](../experiments/claims), where its files come
-from; edit neither.*
+<!-- Made by `python docs/build/claims.py` from experiments/claims; edit neither. -->
 
-Weights as their authors published them, converted ([add_a_network.md](add_a_network.md)) and scored here on
+Weights as their authors published them, converted ([add a network](add_a_network.md)) and scored here on
 the images that the claim is about: under the protocol that it was made with, as far as that is known, and
-under `native` ([metrics.md](metrics.md)). Percent, Fa in units of 1e-6. *Difference* is measured less
+under `native` ([metrics](metrics.md)). Percent, Fa in units of 1e-6. *Difference* is measured less
 claimed: the weights and the images are the same, so it is what is left between two implementations of one
 protocol. The 95 % interval (bootstrap over images) says something else: how far the number would move with
 other images of the same kind. It holds for what is measured.

@@ -21,11 +21,9 @@ RULE = 'mean+12std'
 _INTRODUCTION = """\
 # All networks: what they cost, what is verified, what they reach
 
-*Made by `python docs/build/zoo.py` from `configs/<network>/metafile.yaml`; edit those, not this page.
-[add_a_network.md](add_a_network.md) adds a row.*
+<!-- Made by `python docs/build/zoo.py` from `configs/<network>/metafile.yaml`; edit those, not this page. -->
 
-Whoever uses a network may cite its paper: [CITATION.cff](../CITATION.cff) has one reference for each, whose
-note names the folder of its configs.
+Please cite the paper of each network that you use: [Cite](cite.md) has them by the folders of configs.
 
 ## Networks
 
@@ -41,9 +39,9 @@ does not run as it is.
 _MEASURED = """\
 ## Measured here
 
-Protocol `native`, and IoU / nIoU under `abc` beside it ([metrics.md](metrics.md)); mean ± standard
+Protocol `native`, and IoU / nIoU under `abc` beside it ([metrics](metrics.md)); mean ± standard
 deviation where there are several seeds. *Views*: test-time augmentation over N flipped and turned copies.
-What each training was, its plan and logs lie with the evidence; [results.md](results.md) sums up. Networks
+What each training was, its plan and logs lie with the evidence; [results](results.md) sums up. Networks
 without a row have not been trained here yet.
 """
 
@@ -52,13 +50,13 @@ _QUOTED = """\
 
 Numbers of one network on one data set differ by up to 15 points between sources, because splits, resolution,
 threshold, metric code and the choice of the epoch differ. Compare with them only what was trained on the same
-split and scored under the same protocol ([metrics.md](metrics.md)), and mind:
+split and scored under the same protocol ([metrics](metrics.md)), and mind:
 
 * F1 must equal 2·IoU / (1 + IoU). Where it is off by more than 0.1, what follows from the IoU stands behind
   the arrow.
 * The best epoch *on the test images* was reported wherever it says so, and mostly where nothing is said.
 * NUAA-SIRST is split in three ways; 44 of the 86 test images of one are training images of another.
-* What published weights reach when they are scored again stands in [claims.md](claims.md).
+* What published weights reach when they are scored again stands in [claims](claims.md).
 * Runs on NUAA-SIRST vary by one to two points of IoU with the seed alone.
 * For SCTransNet and the classical detectors nothing is quoted.
 """
@@ -184,7 +182,7 @@ def _classical(root: Path, metafile: Mapping) -> Iterator[str]:
     yield (
         f'Each is a method of [{model["Config"]}](../{model["Config"]}): `--cfg-options '
         'model.method=<name>`; `madnet test` takes it without a checkpoint. IoU / nIoU in percent on the '
-        f'test images, detections by the rule `{RULE}`; [classical.md](classical.md) says what they compute '
+        f'test images, detections by the rule `{RULE}`; [classical](classical.md) says what they compute '
         'and has their other numbers '
         f'([evidence](../{Path(model["Evidence"][0]).parent})).\n'
     )
