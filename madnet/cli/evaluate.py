@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs='+',
         metavar='PIXELS',
-        help='side, or height and width, of protocols with a base size (default: the size that maps have)',
+        help='side, or height and width, of protocols with a base size (default: the one of all maps)',
     )
     parser.add_argument(
         '--dataset',

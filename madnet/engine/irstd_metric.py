@@ -36,7 +36,7 @@ class IRSTDMetric(BaseMetric):
         protocols: Names, ``'all'``, or protocols of one's own; the first one's numbers are logged without a
             prefix.
         base_size: Side or (h, w) of protocols at a base size; default the samples' ``base_size``, else the
-            size of ``net_logits``, else the image's own.
+            size of ``net_logits``, else the images' own where all have one.
         curves: Whether ROC, PR and Pd-Fa curves are collected; off makes validation cheapest.
         boxes: Whether to add the box view (needs pycocotools).
         extended: Whether hIoU and the strata are computed where a protocol has them; off in validation.
@@ -112,15 +112,12 @@ class IRSTDMetric(BaseMetric):
         if np.isnan(scores).any():
             raise RunFailed(f'{name}: the scores of the model are NaN; has the training diverged?')
         net_logits = _array(sample['net_logits']) if 'net_logits' in sample else None
-        base = self.base_size or _pair(sample.get('base_size'))
-        if base is None:
-            base = scores.shape if net_logits is None else net_logits.shape
         self._evaluator.update(
             scores,
             _mask(sample, name),
             name,
             net_logits=net_logits,
-            base_size=base,
+            base_size=self.base_size or _pair(sample.get('base_size')),
             image=read_image(path) if self.scr and path and os.path.isfile(path) else None,
             key=key,
         )

@@ -70,6 +70,7 @@ class Evaluator:
         self._images: dict[Hashable, _Scored] = {}
         self._histograms: dict[tuple, ScoreHistogram] = {}
         self._recent: OrderedDict[Hashable, dict[tuple, tuple]] = OrderedDict()
+        self._taken_base: tuple[int, ...] | None = None  # where nobody names one
 
     def __len__(self) -> int:
         return len(self._images)
@@ -97,13 +98,13 @@ class Evaluator:
             net_logits: (h, w) raw logits at the size the network saw. Protocols at a base size take these,
                 resized only where their size is another; without them, ``scores``.
             base_size: (h, w) of protocols at a base size; default the size of ``net_logits``. Without either,
-                these protocols too score arrays at the size they have.
+                these protocols too score arrays at the size they have, which must then be the same for all.
             image: (H, W) or (H, W, C) grey values for the local signal-to-clutter ratio of targets; optional.
             key: What makes the image the same as another; default its name.
 
         Raises:
-            UserError: Sizes differ, values are out of range, a map has more than one channel, or too many
-                components for hIoU.
+            UserError: Sizes differ, values are out of range, a map has more than one channel, a base size is
+                missing, or too many components for hIoU.
         """
         name = str(len(self)) if name is None else str(name)
         key = name if key is None else key
@@ -115,14 +116,16 @@ class Evaluator:
             at_own = [p.name for p in self.protocols if base_size is None or p.resolution == 'native']
             if at_own:
                 raise UserError(
-                    f'{name}: score map is {_size(scores)}, mask is {_size(mask)} (width × height);'
-                    f' expected equal sizes for protocol {", ".join(at_own)}; others take any, with a base'
+                    f'{name}: score map is {_size(scores.shape)}, mask is {_size(mask.shape)} (width × height'
+                    f'); expected equal sizes for protocol {", ".join(at_own)}; others take any, with a base'
                     ' size (--size)'
                 )
         if net_logits is not None:
             net_logits = as_scores(net_logits, f'{name}: logits', True)
-            base_size = base_size or net_logits.shape
         same_size = net_logits is not None and net_logits.shape == scores.shape
+        if base_size is None:
+            base_size = mask.shape if net_logits is None else net_logits.shape
+            self._take_as_base(base_size)
         own = View(scores, mask, from_logits, net_logits if same_size else None)
         views: dict[tuple, View] = {}
         counts: dict[str, ImageCounts] = {}
@@ -152,6 +155,17 @@ class Evaluator:
             if len(self._recent) > self.RECENT:
                 self._recent.popitem(last=False)
 
+    def _take_as_base(self, size: tuple[int, ...]) -> None:
+        """Take the size of arrays for the base size, as long as all have the same."""
+        names = [p.name for p in self.protocols if p.resolution == 'base']
+        if names and self._taken_base not in (None, size):
+            raise UserError(
+                f'protocol {", ".join(names)} scores all images at one base size; this data set has none, '
+                f'and images of {_size(self._taken_base)} and {_size(size)}: choose it, such as '
+                '--cfg-options base_size=256 (madnet evaluate: --size 256)'
+            )
+        self._taken_base = size
+
     def merge(self, other: Evaluator) -> Evaluator:
         """Take over what another evaluator with the same settings has counted; returns self.
 
@@ -165,6 +179,8 @@ class Evaluator:
         """
         if (other.protocols, other.curves, other.boxes) != (self.protocols, self.curves, self.boxes):
             raise UserError('cannot merge evaluations with other protocols or options')
+        if other._taken_base is not None:
+            self._take_as_base(other._taken_base)
         repeated = [key for key in other._images if key in self._images]
         shares_out = [other._recent.get(key) or self._recent.get(key) for key in repeated if self.curves]
         if None in shares_out:
@@ -338,5 +354,5 @@ def _group(protocol: Protocol) -> tuple:
     return protocol.resolution, protocol.mask
 
 
-def _size(array: np.ndarray) -> str:
-    return f'{array.shape[1]} × {array.shape[0]}'
+def _size(shape: tuple[int, ...]) -> str:
+    return f'{shape[1]} × {shape[0]}'

@@ -120,9 +120,9 @@ class Protocol:
 
     def scored_size(self, own: tuple[int, int], base: tuple[int, int] | None) -> tuple[int, int]:
         """The (height, width) that an image of size ``own`` is scored at; without a base size, its own."""
-        if base is None or self.resolution == 'native':
+        if self.resolution == 'native':
             return own
-        return base if self.resolution == 'base' else (int(self.resolution),) * 2
+        return base or own if self.resolution == 'base' else (int(self.resolution),) * 2
 
 
 def _is_number(value: object, low: float, high: float) -> bool:

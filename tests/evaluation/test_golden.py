@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from madnet.evaluation import Evaluator, evaluate, evaluate_all
+from madnet.evaluation.protocols import make_protocol
 
 TOLERANCE = {'rel': 0, 'abs': 1e-6}
 
@@ -73,7 +74,8 @@ def test_every_pair(golden, pair):
 
 def test_acm_and_dnanet_are_abc_where_they_share_its_code(golden):
     logits, masks, numbers = golden
-    results = evaluate_all(logits, masks, 'all', from_logits=True)
+    protocols = ['acm', make_protocol('dnanet', name='dnanet', resolution='base')]
+    results = evaluate_all(logits, masks, protocols, from_logits=True)
     expected = numbers['all20']
     assert results['acm']['IoU'] == results['dnanet']['IoU'] == pytest.approx(expected['IoU'], **TOLERANCE)
     assert results['acm']['nIoU'] == pytest.approx(expected['nIoU'], **TOLERANCE)

@@ -55,7 +55,7 @@ def test_equals_evaluate_for_any_batch_size(pairs):
 
 def test_scored_beside_it_is_the_same(pairs):
     samples = [sample(*pair, k) for k, pair in enumerate(pairs)]
-    metric, plainly = (IRSTDMetric('all', beside=beside) for beside in (True, False))
+    metric, plainly = (IRSTDMetric('all', base_size=48, beside=beside) for beside in (True, False))
     for _ in range(2):
         assert str(run(metric, samples, batch=3)) == str(run(plainly, samples))
         assert metric.per_image == plainly.per_image
@@ -95,18 +95,18 @@ def test_base_size_from_argument_sample_or_network(pairs):
 
 def test_processes_with_unequal_shares_and_a_repeated_image(pairs, monkeypatch):
     samples = [sample(*pair, k) for k, pair in enumerate(pairs)]
-    whole = IRSTDMetric('all')
+    whole = IRSTDMetric('all', base_size=48)
     expected = run(whole, samples)
     shares = [[0, 3, 6], [1, 4, 0], [2, 5, 1], []]
     others = []
     for share in shares[1:]:
-        part = IRSTDMetric('all')
+        part = IRSTDMetric('all', base_size=48)
         part.process({}, [samples[k] for k in share])
         others.append(part._evaluator)
     monkeypatch.setattr(
         metric_module, 'all_gather_object', lambda own: pickle.loads(pickle.dumps([own, *others]))
     )
-    first = IRSTDMetric('all')
+    first = IRSTDMetric('all', base_size=48)
     first.process({}, [samples[k] for k in shares[0]])
     assert str(first.evaluate(7)) == str(expected)
     assert str(first.per_image) == str(whole.per_image)
@@ -118,7 +118,7 @@ def _worker(rank, folder, port):
     dist.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
     rng = np.random.default_rng(0)
     pairs = [plain.scene(rng, size=(40 + k, 52)) for k in range(3)]
-    metric = IRSTDMetric('all')
+    metric = IRSTDMetric('all', base_size=48)
     metric.process({}, [sample(*pairs[k], k) for k in ((0, 2), (1, 0))[rank]])
     (folder / f'{rank}.txt').write_text(str(metric.evaluate(3)))
     dist.destroy_process_group()
@@ -131,7 +131,9 @@ def test_two_real_processes(pairs, tmp_path):
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
     torch.multiprocessing.spawn(_worker, (tmp_path, port), nprocs=2)
-    expected = str(run(IRSTDMetric('all'), [sample(*pair, k) for k, pair in enumerate(pairs[:3])]))
+    expected = str(
+        run(IRSTDMetric('all', base_size=48), [sample(*pair, k) for k, pair in enumerate(pairs[:3])])
+    )
     assert (tmp_path / '0.txt').read_text() == (tmp_path / '1.txt').read_text() == expected
 
 

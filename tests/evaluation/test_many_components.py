@@ -11,6 +11,7 @@ from madnet.evaluation import Evaluator, find_components
 from madnet.evaluation.components import find_overlaps
 from madnet.evaluation.hiou import hierarchy_counts
 from madnet.evaluation.matching import match_components
+from madnet.evaluation.protocols import make_protocol
 
 
 def specks(rng, n, size, largest=1):
@@ -152,6 +153,6 @@ def test_hiou_of_too_many_pairs_is_refused_with_the_image():
     mask = (score * 255).astype(np.uint8)
     with pytest.raises(UserError, match=r'^speckled: 16384 targets and 16384 predicted .* hIoU.* dnanet'):
         Evaluator('native').update(score, mask, 'speckled')
-    evaluator = Evaluator('dnanet', curves=False)
+    evaluator = Evaluator(make_protocol('dnanet', name='dnanet', resolution='native'), curves=False)
     evaluator.update(score, mask, 'speckled')
     assert evaluator.compute()['dnanet']['Pd'] == 1
