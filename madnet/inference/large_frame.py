@@ -130,7 +130,17 @@ def _writing(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-class _ScoreRows:
+class _Rows:
+    """A file that is written row by row, of what does not depend on which components are targets."""
+
+    def settle(self, row: int, dropped: list[Piece]) -> None:
+        """It is known above a row which components are no targets."""
+
+    def finish(self) -> None:
+        """The last row is there."""
+
+
+class _ScoreRows(_Rows):
     """Scores as 16 bits in a PNG."""
 
     def __init__(self, file: BinaryIO, height: int, width: int, threshold: float):
@@ -140,11 +150,8 @@ class _ScoreRows:
     def add(self, scores: np.ndarray) -> None:
         self._png.add(np.round(scores * 65535).astype(np.uint16))
 
-    def settle(self, row: int, dropped: list[Piece]) -> None:
-        """Scores do not depend on what is a target."""
 
-
-class _ArrayRows:
+class _ArrayRows(_Rows):
     """Scores as float32 in a ``.npy`` file."""
 
     def __init__(self, file: BinaryIO, height: int, width: int, threshold: float):
@@ -155,14 +162,8 @@ class _ArrayRows:
     def add(self, scores: np.ndarray) -> None:
         self._file.write(scores.astype('<f4').tobytes())
 
-    def settle(self, row: int, dropped: list[Piece]) -> None:
-        """Scores do not depend on what is a target."""
 
-    def finish(self) -> None:
-        """Nothing follows the last row."""
-
-
-class _MaskRows:
+class _MaskRows(_Rows):
     """The mask, whose rows wait until it is known which of their components are targets."""
 
     def __init__(self, file: BinaryIO, height: int, width: int, threshold: float):

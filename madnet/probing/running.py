@@ -1,6 +1,7 @@
 """A detector through all sweeps: what it found at each value."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,6 +23,8 @@ FOUND, WRONG, NEUTRAL = (130, 190, 60), (60, 80, 220), (150, 150, 150)
 _BORDER = 3
 #: Crops of a strip at most.
 MOST_CROPS = 6
+#: What is counted of every frame.
+_COUNTED = ('frames', 'pixels', 'targets', 'found', 'false_components', 'false_pixels')
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,14 @@ def run_sweeps(
     points: dict[str, list[ProbePoint]] = {sweep.key: [] for sweep in sweeps}
     crops: dict[str, list] = {sweep.key: [] for sweep in sweeps}
     for sweep, value in progress_bar(steps, what='probe', unit='step'):
-        judged, shown = [], None
+        total, shown = Counter(dict.fromkeys(_COUNTED, 0)), None
         for case in sweep.cases(material, value):
-            judged.append(Judged.of(case, detect(case.image).components))
+            counts, match = _judged(case, detect(case.image).components)
+            total.update(counts)
             if shown is None or (not len(shown[0].centres) and len(case.centres)):
-                shown = case, judged[-1]
-        points[sweep.key].append(_point(sweep, value, judged))
+                shown = case, match
+        label = sweep.labels[int(value)] if sweep.labels else None
+        points[sweep.key].append(ProbePoint(value=value, label=label, **total))
         if shown is not None:
             crops[sweep.key].append(_crop(*shown))
     return [
@@ -61,51 +66,29 @@ def run_sweeps(
     ]
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What a detector made of one case.
-
-    Attributes:
-        size: Pixels of the image.
-        targets: In it.
-        match: Of the targets with the detections.
-        false: (f, 4) boxes of the false components.
-        false_pixels: Their pixels.
-        pairs, pairs_found: As of :class:`~madnet.records.ProbePoint`, likewise the next two.
-        defects, defects_alarmed:
-    """
-
-    size: int
-    targets: int
-    match: Match
-    false: np.ndarray
-    false_pixels: int
-    pairs: int
-    pairs_found: int
-    defects: int
-    defects_alarmed: int
-
-    @classmethod
-    def of(cls, case: Case, found: Components) -> 'Judged':
-        """Match the detections by the rule of protocol ``native``."""
-        none = np.zeros((len(case.centres), 4), np.int64)
-        truth = Components(np.zeros((0, 0), np.int32), np.zeros(len(none), np.int64), case.centres, none)
-        match = match_components(truth, found)
+def _judged(case: Case, found: Components) -> tuple[dict[str, int], Match]:
+    """What a detector made of one case, by the rule of protocol ``native``: what a
+    :class:`~madnet.records.ProbePoint` adds up, and which targets were found."""
+    none = np.zeros((len(case.centres), 4), np.int64)
+    truth = Components(np.zeros((0, 0), np.int32), np.zeros(len(none), np.int64), case.centres, none)
+    match = match_components(truth, found)
+    counts = {
+        'frames': 1,
+        'pixels': case.image.size,
+        'targets': len(case.centres),
+        'found': len(match.pairs),
+        'false_components': len(match.false),
+        'false_pixels': int(found.areas[match.false].sum()),
+    }
+    if case.in_pairs and len(case.centres):
         hit = np.ones(len(case.centres), bool)
         hit[match.missed] = False
-        false = found.boxes[match.false]
-        pairs = np.all(hit.reshape(-1, 2), axis=1) if case.in_pairs else np.zeros(0, bool)
-        return cls(
-            case.image.size,
-            len(hit),
-            match,
-            false,
-            int(found.areas[match.false].sum()),
-            len(pairs),
-            int(pairs.sum()),
-            len(case.defects),
-            int(_touched(case.defects, false).sum()),
-        )
+        both = hit.reshape(-1, 2).all(axis=1)
+        counts |= {'pairs': len(both), 'pairs_found': int(both.sum())}
+    if len(case.defects):
+        alarmed = _touched(case.defects, found.boxes[match.false])
+        counts |= {'defects': len(alarmed), 'defects_alarmed': int(alarmed.sum())}
+    return counts, match
 
 
 def _touched(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -115,39 +98,10 @@ def _touched(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     return ((x0 <= u1) & (u0 <= x1) & (y0 <= v1) & (v0 <= y1)).any(1)
 
 
-def _point(sweep: Sweep, value: float, judged: Iterable[Judged]) -> ProbePoint:
-    judged = list(judged)
-
-    def total(name: str) -> int:
-        return sum(getattr(j, name) for j in judged)
-
-    return ProbePoint(
-        value=value,
-        frames=len(judged),
-        pixels=total('size'),
-        targets=total('targets'),
-        found=sum(len(j.match.pairs) for j in judged),
-        false_components=sum(len(j.false) for j in judged),
-        false_pixels=total('false_pixels'),
-        label=sweep.labels[int(value)] if sweep.labels else None,
-        pairs=total('pairs') or None,
-        pairs_found=total('pairs_found') if total('pairs') else None,
-        defects=total('defects') or None,
-        defects_alarmed=total('defects_alarmed') if total('defects') else None,
-    )
-
-
 def _record(sweep: Sweep, points: list[ProbePoint]) -> ProbeSweep:
-    return ProbeSweep(
-        sweep.key,
-        sweep.title,
-        sweep.axis,
-        sweep.about,
-        points,
-        sweep.unchanged,
-        sweep.log,
-        crossing([p.value for p in points], [p.pd for p in points], sweep.log),
-    )
+    half = crossing([p.value for p in points], [p.pd for p in points], sweep.log)
+    about = (sweep.key, sweep.title, sweep.axis, sweep.about)
+    return ProbeSweep(*about, points, sweep.unchanged, sweep.log, half)
 
 
 def crossing(values: Sequence[float], shares: Sequence[float | None], log: bool = False) -> float | None:
@@ -166,16 +120,16 @@ def crossing(values: Sequence[float], shares: Sequence[float | None], log: bool 
     return None
 
 
-def _crop(case: Case, judged: Judged) -> tuple[np.ndarray, tuple[int, int, int]]:
+def _crop(case: Case, match: Match) -> tuple[np.ndarray, tuple[int, int, int]]:
     """The surroundings of a case's first target, or the whole frame where it has none, (h, w) uint8; and the
     colour that says what was found."""
     image = case.image if case.image.dtype == np.uint8 else np.rint(case.image / 257).astype(np.uint8)
     if not len(case.centres):
-        return image, WRONG if len(judged.false) else NEUTRAL
+        return image, WRONG if len(match.false) else NEUTRAL
     shown = [0, 1] if case.in_pairs else [0]
     x, y = case.centres[shown].mean(0).round().astype(int)
     padded = np.pad(image, CROP // 2)  # black beyond the frame
-    missed = set(shown) & set(judged.match.missed.tolist())
+    missed = set(shown) & set(match.missed.tolist())
     return padded[y : y + CROP, x : x + CROP], WRONG if missed else FOUND
 
 

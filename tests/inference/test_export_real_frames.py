@@ -27,6 +27,11 @@ SIZES = ((256, 256), (131, 200), (97, 255), (301, 418), (480, 640))
 #: Shipped with their weights, and at the published widths with stirred ones.
 NETWORKS = (*list_pretrained(), 'madnet/madnet_small', 'mim/mim_base')
 FRAMES = 40
+#: Largest difference of a score from PyTorch's: ONNX Runtime, folded.
+LIMITS = (1e-4, 1e-5)
+#: In one frame of the forty a rounding in mim_tiny's stem changes scores a thousandfold: single precision is off
+#: double by 1.4e-4 there in PyTorch, and by 1.2e-4 in ONNX Runtime.
+STEEP = {'mim_tiny': (3e-4, 3e-4)}
 
 
 @pytest.fixture(scope='module')
@@ -64,24 +69,6 @@ def expected(predictor, frames):
 
 
 @pytest.fixture(scope='module')
-def rounding(predictor, frames, expected):
-    """By how much the scores of the network itself, in single precision, are off those in double precision:
-    no other order of sums can be asked to be nearer to them."""
-    model = copy.deepcopy(predictor.model).double()
-    mean, std = (
-        t.double().view(1, -1, 1, 1) for t in (model.data_preprocessor.mean, model.data_preprocessor.std)
-    )
-    off = 0.0
-    with torch.no_grad():
-        for frame, prediction in zip(frames, expected, strict=True):
-            pixels = torch.from_numpy(frame)[None, None].double()
-            exact = model.encode_decode((pixels - mean) / std, [{}]).sigmoid()[0, 0].numpy()
-            off = max(off, float(np.abs(prediction.score_map - exact).max()))
-    print(f'{predictor.name}: single precision is off by {off:.1e}')
-    return off
-
-
-@pytest.fixture(scope='module')
 def file(predictor, tmp_path_factory):
     path = tmp_path_factory.mktemp('exported') / 'network.onnx'
     export.export_network(predictor, path)
@@ -110,19 +97,18 @@ def test_there_is_something_to_compare(expected):
 
 
 @pytest.mark.parametrize('threads', [1, 2])
-def test_onnx_runtime(predictor, frames, expected, file, rounding, threads):
+def test_onnx_runtime(predictor, frames, expected, file, threads):
     exported = OnnxPredictor(file, threads=threads)
     some = slice(None) if threads == 1 else slice(0, len(SIZES))
     found = [exported(frame) for frame in frames[some]]
-    print(
-        f'{predictor.name}, {threads} thread(s): {compared(found, expected[some], max(1e-4, 2 * rounding))}'
-    )
+    limit = STEEP.get(predictor.name, LIMITS)[0]
+    print(f'{predictor.name}, {threads} thread(s): {compared(found, expected[some], limit)}')
 
 
-def test_folded(predictor, frames, expected, rounding):
+def test_folded(predictor, frames, expected):
     folded = Predictor(copy.deepcopy(predictor.detector))
     fold(folded.model)
-    limit = max(1e-5, 2 * rounding)
+    limit = STEEP.get(predictor.name, LIMITS)[1]
     print(f'{predictor.name}, folded: {compared([folded(f) for f in frames], expected, limit)}')
 
 

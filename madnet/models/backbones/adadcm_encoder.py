@@ -30,5 +30,6 @@ class AdaDCMEncoder(PoolingEncoder):
         init_cfg: dict | list[dict] | None = None,
     ):
         widths = [base_channels * 2**i for i in range(num_stages)]
-        stages = (AdaDCM(a, b) for a, b in itertools.pairwise([in_channels, *widths]))
+        # the smallest map, on which that costs little, has the largest numbers
+        stages = (AdaDCM(a, b, steady=b == widths[-1]) for a, b in itertools.pairwise([in_channels, *widths]))
         super().__init__(in_channels, widths, stages, init_cfg)

@@ -70,15 +70,18 @@ class DifferentialConv(Foldable):
         self.plain = nn.Conv2d(channels, channels, kernel_size=3)
 
     def fused_kernel(self) -> tuple[Tensor, Tensor]:
-        """Kernel (C_out, C_in, 3, 3) and bias (C_out,) that the branches amount to, differentiable."""
+        """Kernel (C_out, C_in, 3, 3) and bias (C_out,) that the branches amount to, differentiable; when a
+        CPU tests rounded once, as by :func:`~madnet.models.deploy.fold`."""
         branches = [getattr(self, name) for name in _BRANCHES]
-        gamma = torch.cat([self.gamma[name] for name in _BRANCHES])
+        kind = self.plain.weight.dtype
+        mixed_in = torch.float64 if self.plain.weight.is_cpu and not self.training else kind
+        gamma = torch.cat([self.gamma[name] for name in _BRANCHES]).to(mixed_in)
         # one product instead of a dozen small operators for each branch
-        weights = torch.cat([branch.weight.flatten(2) for branch in branches], dim=2)
+        weights = torch.cat([branch.weight.flatten(2) for branch in branches], dim=2).to(mixed_in)
         with full_precision(weights):
-            weight = (weights * gamma.index_select(0, self.branch)) @ self.spread
-            bias = torch.stack([branch.bias for branch in branches], dim=1) @ gamma
-        return weight.unflatten(2, (3, 3)), bias
+            weight = (weights * gamma.index_select(0, self.branch)) @ self.spread.to(mixed_in)
+            bias = torch.stack([branch.bias for branch in branches], dim=1).to(mixed_in) @ gamma
+        return weight.to(kind).unflatten(2, (3, 3)), bias.to(kind)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.deployed:
@@ -115,12 +118,20 @@ class AdaDCM(nn.Module):
         x0 = Conv3×3(x);  r = ReLU(DifferentialConv(x0)) + x0;  s = Conv3×3(r);  y = s ⊙ PixelAttention(s) +
         x0
 
+    Args:
+        in_channels, out_channels: Of the maps.
+        steady: Whether s is summed in double precision when a CPU tests. Trained networks have their largest
+            numbers there (600,000 in ``madnet_tiny``), and the gate is the exponential of their sums: in
+            single precision the order of a sum, which another runtime or layout of memory changes, can be
+            seen in the scores (by 1e-4).
+
     Shape:
         (B, in_channels, H, W) → (B, out_channels, H, W).
     """
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, steady: bool = False):
         super().__init__()
+        self.steady = steady
         self.conv_in = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
         self.differential = DifferentialConv(out_channels)
         self.conv_out = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
@@ -129,8 +140,16 @@ class AdaDCM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shallow = self.conv_in(x)
         edges = F.relu(self.differential(shallow)) + shallow
-        mixed = self.conv_out(edges)
+        mixed = self._mixed(edges)
         return mixed * self.attention(mixed) + shallow
+
+    def _mixed(self, edges: Tensor) -> Tensor:
+        conv = self.conv_out
+        tested = self.steady and not self.training and edges.is_cpu and edges.dtype == torch.float32
+        # runtimes for ONNX, for which a trace is made, have no convolution in double precision
+        if not tested or torch.jit.is_tracing() or torch.is_autocast_enabled('cpu'):
+            return conv(edges)
+        return F.conv2d(edges.double(), conv.weight.double(), conv.bias.double(), padding=1).float()
 
 
 class MemoryAttention(nn.Module):
