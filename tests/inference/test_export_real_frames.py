@@ -29,8 +29,8 @@ NETWORKS = (*list_pretrained(), 'madnet/madnet_small', 'mim/mim_base')
 FRAMES = 40
 #: Largest difference of a score from PyTorch's: ONNX Runtime, folded.
 LIMITS = (1e-4, 1e-5)
-#: In one frame of the forty a rounding in mim_tiny's stem changes scores a thousandfold: single precision is off
-#: double by 1.4e-4 there in PyTorch, and by 1.2e-4 in ONNX Runtime.
+#: In one frame of the forty what mim_tiny's stem rounds is seen in scores a thousandfold: single precision is
+#: off double by 1.4e-4 there in PyTorch, and by 1.2e-4 in ONNX Runtime.
 STEEP = {'mim_tiny': (3e-4, 3e-4)}
 
 
