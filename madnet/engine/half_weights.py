@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from madnet.engine.speed import NarrowConv2d
+from madnet.ops import takes_float32
+
 _USERS = nn.Linear | nn.Conv1d | nn.Conv2d
 
 
@@ -16,7 +19,7 @@ class HalfWeights:
     two small operators each. Values and gradients are the same here.
 
     Only layers that have been called count: a layer that merely holds weights for something else, as those
-    of a re-parameterised block, keeps them as they are.
+    of a re-parameterised block, keeps them as they are; so does one whose kernel casts them as it reads.
 
     Args:
         model: Whose calls are watched until :meth:`found` is asked.
@@ -27,10 +30,14 @@ class HalfWeights:
         self._names: dict[str, Tensor] | None = None
         self._model = model
         self._handles: list[RemovableHandle] = [
-            module.register_forward_pre_hook(lambda layer, given: self._called.add(layer))
+            module.register_forward_pre_hook(self._note)
             for module in model.modules()
             if isinstance(module, _USERS)
         ]
+
+    def _note(self, layer: nn.Module, given: tuple) -> None:
+        if not (isinstance(layer, NarrowConv2d) and takes_float32(given[0], layer.weight)):
+            self._called.add(layer)
 
     def found(self) -> dict[str, Tensor]:
         """The parameters, by name; the first call ends the watch."""

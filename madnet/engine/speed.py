@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from madnet.datasets.transforms import PublishedTestResize
 from madnet.datasets.wrappers import inner_datasets
 from madnet.models.segmentors import IRSTDSegmentor
-from madnet.ops import conv3x3
+from madnet.ops import conv3x3, layer_norm
 
 #: Images of a batch in tests and validations on a GPU, where the config has one.
 _BATCH = 16
@@ -57,8 +57,9 @@ def _has_one_size(dataset: Any) -> bool:
 
 
 def make_fast(model: nn.Module) -> None:
-    """Let every plain ``nn.BatchNorm2d`` of few channels train as :class:`NarrowBatchNorm2d`, and every plain
-    3×3 convolution as :class:`NarrowConv2d`, in place.
+    """Let every plain ``nn.BatchNorm2d`` of few channels train as :class:`NarrowBatchNorm2d`, every plain 3×3
+    convolution as :class:`NarrowConv2d`, and every plain ``nn.LayerNorm`` over one axis as
+    :class:`HalfLayerNorm`, in place.
 
     Parameters, buffers, hooks and the state dict stay what and where they are.
     """
@@ -67,6 +68,8 @@ def make_fast(model: nn.Module) -> None:
             module.__class__ = NarrowBatchNorm2d
         elif type(module) is nn.Conv2d and _is_plain(module):
             module.__class__ = NarrowConv2d
+        elif type(module) is nn.LayerNorm and len(module.normalized_shape) == 1 and module.bias is not None:
+            module.__class__ = HalfLayerNorm
 
 
 def _is_plain(conv: nn.Conv2d) -> bool:
@@ -79,6 +82,13 @@ class NarrowConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return conv3x3(x, self.weight, self.bias)
+
+
+class HalfLayerNorm(nn.LayerNorm):
+    """PyTorch's ``LayerNorm`` over the last axis, by :func:`madnet.ops.layer_norm`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return layer_norm(x, self.weight, self.bias, self.eps)
 
 
 class NarrowBatchNorm2d(nn.BatchNorm2d):

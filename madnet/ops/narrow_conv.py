@@ -4,15 +4,11 @@ cuDNN's kernels are made for many channels: at 16 of them they take five times a
 4 fifty times.
 """
 
-import importlib.util
-import os
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-HAS_TRITON = importlib.util.find_spec('triton') is not None
-INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
+from .half_training import has_kernels
 
 FEW = 16  # channels that one side has at most
 MOST = 32  # and the other
@@ -34,27 +30,20 @@ def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns:
         Map (B, C_out, H, W).
     """
-    kind = x.dtype
-    if x.is_cuda and torch.is_autocast_enabled('cuda'):
-        kind = torch.get_autocast_dtype('cuda')
-    if not _has_kernels(x, weight, kind):
+    if not takes_float32(x, weight):
         return F.conv2d(x, weight, bias, padding=1)
-    with torch.autocast('cuda', enabled=False):
-        return _Conv.apply(x.to(kind), weight.to(kind), None if bias is None else bias.to(kind))
+    return _Conv.apply(x.to(_kind(x)), weight, bias)
 
 
-def _has_kernels(x: Tensor, weight: Tensor, kind: torch.dtype) -> bool:
+def takes_float32(x: Tensor, weight: Tensor) -> bool:
+    """Whether :func:`conv3x3` has a kernel for a map, which casts weights as it reads them."""
     few, most = sorted(weight.shape[:2])
-    return (
-        few <= FEW
-        and most <= MOST
-        and kind in (torch.float16, torch.bfloat16)
-        and torch.is_grad_enabled()
-        and HAS_TRITON
-        and not torch.compiler.is_compiling()
-        and x.is_cuda
-        and torch.cuda.get_device_capability(x.device) >= (8, 0)
-    )
+    return few <= FEW and most <= MOST and x.is_cuda and has_kernels(x, _kind(x))
+
+
+def _kind(x: Tensor) -> torch.dtype:
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 class _Conv(torch.autograd.Function):
@@ -84,21 +73,9 @@ def _conv(x: Tensor, weight: Tensor, bias: Tensor | None, out: int, turned: bool
     y = x.new_empty(batch, height, width, out)
     pixels = _pixels(width)
     conv_kernel[(-(-width // pixels), batch * height)](
-        x,
-        weight,
-        weight if bias is None else bias,
-        y,
-        height,
-        width,
-        C_IN=channels,
-        C_OUT=out,
-        TAPS=_power(3 * channels),
-        OUT=_power(out),
-        PIXELS=pixels,
-        HAS_BIAS=bias is not None,
-        TURNED=turned,
-        num_warps=4,
-    )
+        x, weight, weight if bias is None else bias, y, height, width,
+        HAS_BIAS=bias is not None, TURNED=turned, **_constants(channels, out, pixels),
+    )  # fmt: skip
     return y.permute(0, 3, 1, 2)
 
 
@@ -114,23 +91,16 @@ def _weight_gradient(x: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     programs = min(PROGRAMS, batch * height * tiles)
     parts = x.new_empty(programs, (9 * channels + 1) * out, dtype=torch.float32)
     weight_kernel[(programs,)](
-        x,
-        grad,
-        parts,
-        batch * height,
-        height,
-        width,
-        tiles,
-        C_IN=channels,
-        C_OUT=out,
-        TAPS=_power(3 * channels),
-        OUT=_power(out),
-        PIXELS=pixels,
-        num_warps=4,
-        num_stages=1,
-    )
+        x, grad, parts, batch * height, height, width, tiles,
+        **_constants(channels, out, pixels), num_stages=1,
+    )  # fmt: skip
     weight, bias = parts.sum(0).split([9 * channels * out, out])
     return weight.view(out, 3, 3, channels).permute(0, 3, 1, 2), bias
+
+
+def _constants(channels: int, out: int, pixels: int) -> dict[str, int]:
+    shape = {'C_IN': channels, 'C_OUT': out, 'TAPS': _power(3 * channels), 'OUT': _power(out)}
+    return {**shape, 'PIXELS': pixels, 'num_warps': 4}
 
 
 def _pixels(width: int) -> int:

@@ -10,20 +10,10 @@ import triton.language as tl
 
 @triton.jit
 def conv_kernel(
-    x,
-    weight,
-    bias,
-    y,
-    height,
-    width,
-    C_IN: tl.constexpr,
-    C_OUT: tl.constexpr,
-    TAPS: tl.constexpr,
-    OUT: tl.constexpr,
-    PIXELS: tl.constexpr,
-    HAS_BIAS: tl.constexpr,
-    TURNED: tl.constexpr,
-):
+    x, weight, bias, y, height, width,
+    C_IN: tl.constexpr, C_OUT: tl.constexpr, TAPS: tl.constexpr, OUT: tl.constexpr, PIXELS: tl.constexpr,
+    HAS_BIAS: tl.constexpr, TURNED: tl.constexpr,
+):  # fmt: skip
     """``PIXELS`` pixels of one row of a map, all channels out.
 
     Program (tile of the row, batch · height). Reads x (B, H, W, C_IN) and weight (C_OUT, 3, 3, C_IN), or
@@ -51,7 +41,7 @@ def conv_kernel(
         else:
             place = out[None, :] * (9 * C_IN) + down * 3 * C_IN + tap[:, None]
         factors = tl.load(weight + place, mask=(tap[:, None] < 3 * C_IN) & (out[None, :] < C_OUT), other=0.0)
-        total = tl.dot(values, factors, total)
+        total = tl.dot(values, factors.to(values.dtype), total)
     if HAS_BIAS:
         total += tl.load(bias + out, mask=out < C_OUT, other=0.0).to(tl.float32)[None, :]
     tl.store(
@@ -63,19 +53,9 @@ def conv_kernel(
 
 @triton.jit
 def weight_kernel(
-    x,
-    grad,
-    parts,
-    rows,
-    height,
-    width,
-    tiles,
-    C_IN: tl.constexpr,
-    C_OUT: tl.constexpr,
-    TAPS: tl.constexpr,
-    OUT: tl.constexpr,
-    PIXELS: tl.constexpr,
-):
+    x, grad, parts, rows, height, width, tiles,
+    C_IN: tl.constexpr, C_OUT: tl.constexpr, TAPS: tl.constexpr, OUT: tl.constexpr, PIXELS: tl.constexpr,
+):  # fmt: skip
     """The gradients of weight and bias, over every so many-th tile of all rows.
 
     Writes a row of ``parts`` (programs, C_OUT · 9 · C_IN + C_OUT), float32: weights as (C_OUT, 3, 3, C_IN),

@@ -60,7 +60,8 @@ def test_differential_conv_costs_one_convolution():
         conv(torch.zeros(1, 4, 10, 10))
     of_convolutions = counter.get_flop_counts()['Global'][torch.ops.aten.convolution]
     assert of_convolutions == 2 * 10 * 10 * 9 * 4 * 4
-    mixing = 2 * 4 * 4 * 24 * 9  # of kernels, whatever the size of the map; that of biases is not counted
+    # of the branches' factors, kernels and biases, whatever the size of the map
+    mixing = 2 * (4 * 24 * 9 + 4 * 4 * 24 * 9 + 4 * 4)
     assert counter.get_total_flops() == of_convolutions + mixing
 
 

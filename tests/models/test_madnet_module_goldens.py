@@ -27,26 +27,36 @@ from madnet.models.layers import (
     MemoryAttention,
     PixelAttention,
     UpConv,
-    window_partition,
-    window_reverse,
 )
+from madnet.models.layers.madnet_blocks import _as_windows
 
 
-class ChannelsFirst(nn.Module):
-    """The goldens' blocks take (B, C, H, W)."""
+class Around(nn.Module):
+    """A block that takes its maps in another form than the goldens'."""
 
     def __init__(self, block):
         super().__init__()
         self.block = block
-
-    def forward(self, x):
-        return self.block(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
     def load_state_dict(self, state):
         return self.block.load_state_dict(state)
 
     def named_parameters(self, *args, **kwargs):
         return self.block.named_parameters(*args, **kwargs)
+
+
+class ChannelsFirst(Around):
+    """The goldens' blocks take (B, C, H, W)."""
+
+    def forward(self, x):
+        return self.block(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Windows(Around):
+    """The goldens' attention takes the tokens of windows, (N, L, C)."""
+
+    def forward(self, x):
+        return self.block(x[:, None, :, None, None])[:, 0, :, 0, 0]
 
 
 def block(shift):
@@ -59,8 +69,8 @@ CASES = {
     'adadcm_3_8': (lambda: AdaDCM(3, 8), ADADCM),
     'adadcm_8_16': (lambda: AdaDCM(8, 16), ADADCM),
     'adadcm_3_8_hot': (lambda: AdaDCM(3, 8), ADADCM),
-    'maattn_d32': (lambda: MemoryAttention(32), MEMORY_ATTENTION),
-    'maattn_d32_hot': (lambda: MemoryAttention(32), MEMORY_ATTENTION),
+    'maattn_d32': (lambda: Windows(MemoryAttention(32)), MEMORY_ATTENTION),
+    'maattn_d32_hot': (lambda: Windows(MemoryAttention(32)), MEMORY_ATTENTION),
     'mlp_d32': (lambda: MLP(32, 64), {'fc1': 'fc1', 'fc2': 'fc2'}),
     'mema2m_block_s0': (block(0), MEMA2M_BLOCK),
     'mema2m_block_s8': (block(8), MEMA2M_BLOCK),
@@ -152,10 +162,11 @@ def test_branch_kernels(goldens):
 def test_window_order(goldens):
     golden = goldens['window']
     x = golden['input']
-    windows = window_partition(x, (16, 16))
-    assert torch.equal(windows.sum(dim=(1, 2)), golden['partition16_sum'])
-    assert torch.equal(windows[:, 0, 0], golden['first_window_corner'])
-    assert torch.equal(window_reverse(windows, (16, 16), x.shape[1:3]), x)
+    windows = _as_windows(x, (16, 16))
+    tokens = windows.transpose(2, 3).reshape(-1, 16 * 16, x.shape[3])
+    assert torch.equal(tokens.sum(dim=(1, 2)), golden['partition16_sum'])
+    assert torch.equal(tokens[:, 0, 0], golden['first_window_corner'])
+    assert windows.data_ptr() == x.data_ptr()
 
 
 def test_drop_path_schedule(goldens):

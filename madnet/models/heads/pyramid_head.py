@@ -113,8 +113,13 @@ class PyramidHead(BaseDecodeHead):
         target = self._target(batch_data_samples)
         modules = self.loss_decode if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]
         aligned = [self.align(logits, target) for logits in maps]
-        self.peaks = {name: logits.detach().amax() for name, logits in zip(names, maps, strict=True)}
-        values = [self._values_of(module, aligned) for module in modules]
+        together = _together(aligned)
+        if together is None:
+            peaks = [logits.detach().amax() for logits in maps]
+        else:
+            peaks = together.detach().flatten(1).amax(dim=1).unbind()
+        self.peaks = dict(zip(names, peaks, strict=True))
+        values = [self._values_of(module, aligned, together) for module in modules]
         losses: dict[str, Tensor] = {}
         for k, (name, weight) in enumerate(zip(names, weights, strict=True)):
             for module, of_maps in zip(modules, values, strict=True):
@@ -123,17 +128,17 @@ class PyramidHead(BaseDecodeHead):
                 losses[key] = losses[key] + value if key in losses else value
         return losses
 
-    def _values_of(self, module: nn.Module, aligned: Sequence[tuple[Tensor, Tensor]]) -> Sequence[Tensor]:
-        """A loss of every map: in one go where all maps are trained towards the same target."""
+    def _values_of(
+        self, module: nn.Module, aligned: Sequence[tuple[Tensor, Tensor]], together: Tensor | None
+    ) -> Sequence[Tensor]:
+        """A loss of every map: in one go where that can be."""
 
         def loss(logits: Tensor, truth: Tensor) -> Tensor:
             return module(logits, truth, ignore_index=self.ignore_index)
 
-        first, target = aligned[0]
-        alike = all(truth is target and logits.shape == first.shape for logits, truth in aligned)
-        if len(aligned) == 1 or not alike or not isinstance(module, MaskLoss):
+        if together is None or not isinstance(module, MaskLoss):
             return [loss(logits, truth) for logits, truth in aligned]
-        return torch.vmap(loss, in_dims=(0, None))(torch.stack([logits for logits, _ in aligned]), target)
+        return torch.vmap(loss, in_dims=(0, None))(together, aligned[0][1]).unbind()
 
     def named_weights(self, number: int) -> tuple[list[str], list[float]]:
         """Names and weights of the last ``number`` maps: a head with deep supervision in evaluation mode has
@@ -170,3 +175,10 @@ class PyramidHead(BaseDecodeHead):
             )
         grey = torch.stack([sample.gt_mask.data for sample in samples]).squeeze(1).float() / 255
         return grey.masked_fill(labels == self.ignore_index, self.ignore_index)
+
+
+def _together(aligned: Sequence[tuple[Tensor, Tensor]]) -> Tensor | None:
+    """Logits (N, B, 1, H, W) of N > 1 maps that are all trained towards the same target; None for others."""
+    first, target = aligned[0]
+    alike = all(truth is target and logits.shape == first.shape for logits, truth in aligned)
+    return torch.stack([logits for logits, _ in aligned]) if alike and len(aligned) > 1 else None

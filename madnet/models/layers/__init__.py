@@ -23,8 +23,6 @@ from madnet.models.layers.madnet_blocks import (
     MemA2MBlock,
     MemoryAttention,
     PixelAttention,
-    window_partition,
-    window_reverse,
 )
 from madnet.models.layers.mamba_block import InvertedResidualFFN, MambaBlock
 from madnet.models.layers.mim_blocks import (
@@ -64,6 +62,6 @@ __all__ = [
     'SCTBlock', 'SentenceMerge', 'SpatialGate', 'TaylorDifference', 'TwoOrientationAttention', 'UpConv',
     'UpsampleBlock', 'WordBlock', 'WordMerge', 'cbam_stage', 'deform_conv2d', 'enlarge',
     'gradient_magnitude', 'local_contrast', 'map_to_words', 'opposite_contrast', 'pad_reflect',
-    'patch_contrast', 'residual_layer', 'resize_like', 'rsu_at', 'window_partition', 'window_reverse',
+    'patch_contrast', 'residual_layer', 'resize_like', 'rsu_at',
     'words_to_map',
 ]  # fmt: skip

@@ -16,6 +16,8 @@ def enlarge(x: Tensor, factor: int, size: Sequence[int]) -> Tensor:
     A map of stride s measures ceil(H / s): resizing it straight to H would stretch it against the map of
     stride 1 wherever s does not divide H, while cutting keeps every pixel in its place.
 
+    Half precision stays what it is, but for single maps, which are logits: these become float32.
+
     Args:
         x: Map (B, C, ceil(H / factor), ceil(W / factor)).
         factor: Ratio of the strides.
@@ -24,28 +26,31 @@ def enlarge(x: Tensor, factor: int, size: Sequence[int]) -> Tensor:
     Returns:
         Tensor (B, C, H, W).
     """
-    if factor > 1 and x.is_cuda and x.requires_grad and not torch.compiler.is_compiling():
-        x = _by_products(x, factor)
-    elif factor > 1:
-        x = F.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=False)
+    if factor > 1:
+        kind = torch.float32 if x.shape[1] == 1 and x.dtype.itemsize == 2 else x.dtype
+        with full_precision(x):
+            by_products = x.is_cuda and x.requires_grad and not torch.compiler.is_compiling()
+            x = (_by_products if by_products else _by_pixels)(x.to(kind), factor)
     return x[..., : size[0], : size[1]]
 
 
+def _by_pixels(x: Tensor, factor: int) -> Tensor:
+    return F.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=False)
+
+
 def _by_products(x: Tensor, factor: int) -> Tensor:
-    """The same by one product for each axis, in the type of ``x``; single maps, which are logits, in float32.
+    """The same by one product for each axis.
 
     On a GPU PyTorch adds the gradient up pixel by pixel in whatever order they come: two to eight times
     slower, and another sum in every run.
     """
     height, width = x.shape[2:]
-    kind = x.dtype if x.shape[1] > 1 else torch.float32
-    rows, columns = (_weights(n, factor, kind, x.device) for n in (height, width))
-    with full_precision(x):
-        if x.shape[1] == 1 or x.is_contiguous():
-            return rows @ x.to(kind) @ columns.T
-        pixels = x.permute(0, 2, 3, 1)
-        high = (rows @ pixels.flatten(2)).unflatten(2, (width, -1))
-        return (columns @ high).permute(0, 3, 1, 2)
+    rows, columns = (_weights(n, factor, x.dtype, x.device) for n in (height, width))
+    if x.shape[1] == 1 or x.is_contiguous():
+        return rows @ x @ columns.T
+    pixels = x.permute(0, 2, 3, 1)
+    high = (rows @ pixels.flatten(2)).unflatten(2, (width, -1))
+    return (columns @ high).permute(0, 3, 1, 2)
 
 
 @lru_cache

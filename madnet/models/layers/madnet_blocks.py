@@ -10,19 +10,18 @@ from madnet.models.layers.conv_blocks import ConvBNReLU
 from madnet.models.layers.foldable import Foldable
 from madnet.models.layers.padding import pad_reflect
 from madnet.models.layers.precision import full_precision
-from madnet.ops import conv3x3
+from madnet.ops import conv3x3, has_kernels, memory_gate, mirrored_conv
 
 # Each border cell of the 3×3 kernel (flat, row by row) and the one before it on a clockwise walk around the
 # centre.
 _PRECEDING_CELL = (3, 0, 1, 6, 4, 2, 7, 8, 5)
 
 _BRANCHES = ('horizontal', 'vertical', 'angular', 'plain')
-# The branch of each of the 3 + 3 + 9 + 9 weights that a kernel is made of.
-_BRANCH_OF = (*(0, 0, 0), *(1, 1, 1), *[2] * 9, *[3] * 9)
 
 
-def _spread() -> Tensor:
-    """What each of those weights adds to each cell of a 3×3 kernel, (24, 9)."""
+def _mixing() -> Tensor:
+    """What each of the 3 + 3 + 9 + 9 weights of the branches adds to each cell of a 3×3 kernel, by branch, 0
+    for those of the others: (4, 24 · 9)."""
     cells = torch.eye(9).view(9, 3, 3)
     column, row = cells[::3], cells[:3]
     parts = (
@@ -31,7 +30,9 @@ def _spread() -> Tensor:
         (torch.eye(9) - torch.eye(9)[list(_PRECEDING_CELL)].T),
         torch.eye(9),
     )
-    return torch.cat([part.reshape(-1, 9) for part in parts])
+    parts = [part.reshape(-1, 9) for part in parts]
+    rows = [F.one_hot(torch.tensor(k), 4).repeat(len(part), 1) for k, part in enumerate(parts)]
+    return torch.einsum('rb,rc->brc', torch.cat(rows).float(), torch.cat(parts)).flatten(1)
 
 
 class DifferentialConv(Foldable):
@@ -57,9 +58,7 @@ class DifferentialConv(Foldable):
         if deploy:
             self.fused = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
             return
-        # buffers, so that they are on the device: lists would be copied there in every step
-        self.register_buffer('branch', torch.tensor(_BRANCH_OF), persistent=False)
-        self.register_buffer('spread', _spread(), persistent=False)
+        self.register_buffer('mixing', _mixing(), persistent=False)
         self.gamma = nn.ParameterDict({name: nn.Parameter(torch.ones(1)) for name in _BRANCHES})
         for gamma in self.gamma.values():
             gamma._no_weight_decay = True
@@ -75,12 +74,12 @@ class DifferentialConv(Foldable):
         branches = [getattr(self, name) for name in _BRANCHES]
         kind = self.plain.weight.dtype
         mixed_in = torch.float64 if self.plain.weight.is_cpu and not self.training else kind
-        gamma = torch.cat([self.gamma[name] for name in _BRANCHES]).to(mixed_in)
+        gamma = torch.cat([self.gamma[name] for name in _BRANCHES])[None].to(mixed_in)
         # one product instead of a dozen small operators for each branch
         weights = torch.cat([branch.weight.flatten(2) for branch in branches], dim=2).to(mixed_in)
         with full_precision(weights):
-            weight = (weights * gamma.index_select(0, self.branch)) @ self.spread.to(mixed_in)
-            bias = torch.stack([branch.bias for branch in branches], dim=1).to(mixed_in) @ gamma
+            weight = weights @ (gamma @ self.mixing.to(mixed_in)).view(-1, 9)
+            bias = (gamma @ torch.stack([branch.bias for branch in branches]).to(mixed_in)).squeeze(0)
         return weight.to(kind).unflatten(2, (3, 3)), bias.to(kind)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,6 +105,8 @@ class PixelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) → gate (B, C, H, W) in 0–1."""
+        if has_kernels(x, x.dtype) and min(x.shape[2:]) > 3:
+            return torch.sigmoid(mirrored_conv(x, self.conv.weight, self.conv.bias))
         return torch.sigmoid(self.conv(pad_reflect(x, 3, 3, 3, 3)))
 
 
@@ -172,7 +173,6 @@ class MemoryAttention(nn.Module):
     def __init__(self, channels: int, slots: int = 128, reduction: int = 8):
         super().__init__()
         width = max(1, channels // reduction)
-        self.scale = width**-0.5
         self.bank = nn.Parameter(torch.randn(width, slots))
         self.bank._no_weight_decay = True
         self.proj = nn.Linear(channels, channels)
@@ -182,36 +182,27 @@ class MemoryAttention(nn.Module):
     def forward(self, windows: Tensor, valid: Tensor | None = None) -> Tensor:
         """
         Args:
-            windows: Tokens (N, L, C) of N windows.
-            valid: Number of real tokens of each window, (N, 1), where the others are zeros; None: all are
-                real.
+            windows: Tokens (B, n, h, m, w, C): maps as n × m windows of h × w.
+            valid: Number of real tokens of each window, (n, 1, m, 1, 1), where the others are zeros; None:
+                all are real.
 
         Returns:
-            Tokens (N, L, C).
+            Tokens (B, n, h, m, w, C).
         """
-        mean = windows.mean(dim=1) if valid is None else windows.sum(dim=1) / valid
-        address = torch.softmax(self.reduce(mean) @ self.bank * self.scale, dim=-1)
-        gate = torch.sigmoid(self.expand(F.linear(address, self.bank)))
-        return self.proj(windows * gate.unsqueeze(1))
+        if valid is None:
+            mean = windows.mean(dim=(2, 4), keepdim=True)
+        else:
+            mean = windows.sum(dim=(2, 4), keepdim=True) / valid
+        return self.proj(windows * self._gate(mean))
 
-
-def window_partition(x: Tensor, window: tuple[int, int]) -> Tensor:
-    """Map (B, H, W, C) → tokens (B·nW, h·w, C) of its nW = (H/h)(W/w) windows of h×w.
-
-    Windows are in row-major order inside an image, tokens in row-major order inside a window.
-    H and W must be multiples of the window.
-    """
-    batch, height, width, channels = x.shape
-    h, w = window
-    x = x.view(batch, height // h, h, width // w, w, channels)
-    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, h * w, channels)
-
-
-def window_reverse(windows: Tensor, window: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """The inverse of :func:`window_partition`: tokens (B·nW, h·w, C) → map (B, H, W, C), size (H, W)."""
-    (h, w), (height, width) = window, size
-    x = windows.view(-1, height // h, width // w, h, w, windows.shape[-1])
-    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, windows.shape[-1])
+    def _gate(self, mean: Tensor) -> Tensor:
+        if has_kernels(mean, mean.dtype):
+            reduce, expand = self.reduce, self.expand
+            return memory_gate(mean, reduce.weight, reduce.bias, self.bank, expand.weight, expand.bias)
+        asked = self.reduce(mean)
+        bank = self.bank.T.to(asked.dtype, copy=True, memory_format=torch.contiguous_format)[None, None]
+        answer = F.scaled_dot_product_attention(asked.reshape(1, 1, -1, len(self.bank)), bank, bank)
+        return torch.sigmoid(self.expand(answer.view(asked.shape)))
 
 
 class MLP(nn.Module):
@@ -268,21 +259,23 @@ class MemA2MBlock(nn.Module):
         # Pooling over the whole axis does not see a roll: one window needs none.
         shift = tuple(self.shift if size > self.window else 0 for size in (height, width))
         missing = (-height % window[0], -width % window[1])
-        padded = (height + missing[0], width + missing[1])
-
         if any(shift):
             x = torch.roll(x, (-shift[0], -shift[1]), dims=(1, 2))
         valid = None
         if any(missing):
             x = _fill_up(x, missing)
             real = _fill_up(x.new_ones(1, height, width, 1), missing)
-            valid = window_partition(real, window).sum(dim=1).repeat(x.shape[0], 1)
-
-        x = window_reverse(self.attention(window_partition(x, window), valid), window, padded)
+            valid = _as_windows(real, window)[0].sum(dim=(1, 3), keepdim=True)
+        x = self.attention(_as_windows(x, window), valid).view(x.shape)
         x = x[:, :height, :width]
         if any(shift):
             x = torch.roll(x, shift, dims=(1, 2))
         return x
+
+
+def _as_windows(x: Tensor, window: tuple[int, int]) -> Tensor:
+    """A map (B, n·h, m·w, C) as its n × m windows of h × w, (B, n, h, m, w, C), in the same memory."""
+    return x.unflatten(2, (-1, window[1])).unflatten(1, (-1, window[0]))
 
 
 def _fill_up(x: Tensor, missing: tuple[int, int]) -> Tensor:
@@ -325,6 +318,7 @@ class MemA2M(nn.Module):
         )
         left_out = torch.linspace(0, drop_path, depth) if depth > 1 else torch.zeros(depth)
         self.register_buffer('left_out', left_out, persistent=False)
+        self.register_buffer('factor', 1 / (1 - left_out), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x).permute(0, 2, 3, 1).contiguous()
@@ -336,6 +330,7 @@ class MemA2M(nn.Module):
     def _drawn(self, x: Tensor) -> Sequence[Tensor | None]:
         """Drop path (Huang et al., ECCV 2016): 0 or 1 / (1 − p) for each block, both of its branches and each
         sample, (2, B, 1, 1, 1) a block, drawn at once."""
-        p = self.left_out[1:].view(-1, 1, 1, 1, 1, 1)  # nothing is drawn for the first, whose p is 0
+        # nothing is drawn for the first, whose p is 0
+        p, factor = (t[1:].view(-1, 1, 1, 1, 1, 1) for t in (self.left_out, self.factor))
         drawn = torch.rand(len(p), 2, len(x), 1, 1, 1, device=x.device)
-        return [None, *((drawn >= p) / (1 - p)).to(x.dtype)]
+        return [None, *((drawn >= p) * factor).to(x.dtype)]

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from madnet.models.layers.precision import full_precision
+
 
 def pad_reflect(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
     """Reflects the border outward; an axis too short to be mirrored repeats its edge instead.
@@ -24,10 +26,11 @@ def pad_reflect(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tens
     vertical = 'reflect' if max(top, bottom) < height else 'replicate'
     if horizontal == vertical == 'reflect' and x.is_cuda and x.requires_grad:
         return _Reflected.apply(_Reflected.apply(x, -1, left, right), -2, top, bottom)
-    if horizontal == vertical:
-        return F.pad(x, (left, right, top, bottom), mode=horizontal)
-    x = F.pad(x, (left, right, 0, 0), mode=horizontal)
-    return F.pad(x, (0, 0, top, bottom), mode=vertical)
+    with full_precision(x):  # a CPU's autocast would go to float32 and back
+        if horizontal == vertical:
+            return F.pad(x, (left, right, top, bottom), mode=horizontal)
+        x = F.pad(x, (left, right, 0, 0), mode=horizontal)
+        return F.pad(x, (0, 0, top, bottom), mode=vertical)
 
 
 class _Reflected(torch.autograd.Function):

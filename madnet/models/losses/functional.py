@@ -28,9 +28,9 @@ def _masses(logits: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tenso
     return (prob, target) if valid is None else (prob * valid, target * valid)
 
 
-def _sum(x: Tensor) -> Tensor:
-    """(B, 1, H, W) → (B,), over each image."""
-    return x.flatten(1).sum(dim=1)
+def _sum(x: Tensor, per_image: bool = True) -> Tensor:
+    """(B, 1, H, W) → (B,), over each image, or (), over all."""
+    return x.flatten(1).sum(dim=1) if per_image else x.sum()
 
 
 def soft_iou_loss(
@@ -48,9 +48,7 @@ def soft_iou_loss(
             batch, so that images with large targets weigh more.
     """
     prob, target = _masses(logits, target, valid)
-    both, prob, target = _sum(prob * target), _sum(prob), _sum(target)
-    if not per_image:
-        both, prob, target = both.sum(), prob.sum(), target.sum()
+    both, prob, target = (_sum(x, per_image) for x in (prob * target, prob, target))
     return (1 - (both + smooth) / (prob + target - both + smooth)).mean()
 
 
@@ -75,10 +73,8 @@ def soft_dice_loss(
             squares, per image, and s = 0.002.
     """
     prob, target = _masses(logits, target, valid)
-    both = _sum(prob * target)
-    total = _sum(prob**2) + _sum(target**2) if squared else _sum(prob) + _sum(target)
-    if not per_image:
-        both, total = both.sum(), total.sum()
+    both = _sum(prob * target, per_image)
+    total = sum(_sum(x**2 if squared else x, per_image) for x in (prob, target))
     return (1 - (2 * both + smooth * smooth_numerator) / (total + smooth)).mean()
 
 

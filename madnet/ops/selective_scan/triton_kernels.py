@@ -122,19 +122,9 @@ def _steps(raw, shift, live, SOFTPLUS: tl.constexpr):
 
 @triton.jit
 def _tile(
-    source,
-    t,
-    i,
-    is_i,
-    length,
-    group,
-    height,
-    width,
-    i_stride,
-    t_stride,
-    MAPS: tl.constexpr,
-    WIDE: tl.constexpr,
-):
+    source, t, i, is_i, length, group, height, width, i_stride, t_stride,
+    MAPS: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
     """The values of a source for steps t and channels or states i, (t, i); 0 where there is none."""
     at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)
     there = (t < length)[:, None] & is_i[None, :]
@@ -223,20 +213,9 @@ def square_kernel(
 
 @triton.jit
 def _handed_on(
-    ends,
-    spans,
-    rate,
-    sequence,
-    segments,
-    count,
-    n,
-    c,
-    channels,
-    is_nc,
-    is_c,
-    N: tl.constexpr,
-    BACKWARD: tl.constexpr,
-):
+    ends, spans, rate, sequence, segments, count, n, c, channels, is_nc, is_c,
+    N: tl.constexpr, BACKWARD: tl.constexpr,
+):  # fmt: skip
     """The state that the first ``count`` segments hand on, in backward the last: h → end + exp(A ΣΔ) h.
 
     ``ends`` lie in the order of A: triton then lays both tiles out alike, and there is no turn through shared
