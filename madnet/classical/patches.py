@@ -94,7 +94,7 @@ class PatchGrid:
         return [(slice(r, r + size), slice(c, c + size)) for c in columns for r in rows]
 
     def _median(self, patches: np.ndarray) -> np.ndarray:
-        # Patches so many places apart do not overlap, also the flush one: they share a layer.
+        # Patches this many places apart do not overlap, not even with the flush one: they share a layer.
         layers = -(-self.patch // self.step) + 1
         stack = np.full((*self.shape, layers * layers), np.inf)
         down = len(self.starts[0])

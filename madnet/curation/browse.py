@@ -18,7 +18,7 @@ from madnet.progress import progress_bar
 from madnet.visualization.page import render_page
 
 PAGE = 'index.html'
-#: With a config: so many images, in so many epochs, unless told otherwise.
+#: How many images of a config are shown by default, and in how many epochs.
 CONFIG_IMAGES, CONFIG_EPOCHS = 32, 3
 
 

@@ -124,7 +124,7 @@ def as_text(value: float | None) -> str:
 
 
 def facts(measured: Measured) -> dict[str, float]:
-    """Counts and shares that no quantile tells: ``images``, ``targets``, then shares from 0 to 1."""
+    """Counts and shares that quantiles do not show: ``images``, ``targets``, then shares from 0 to 1."""
     v = measured.values
     with np.errstate(invalid='ignore'):
         return {

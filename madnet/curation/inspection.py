@@ -465,7 +465,7 @@ def as_text(found: Inspection, examples: int = 4) -> str:
         counts = ', '.join(f'{part} {n}' for part, n in parts.items())
         lines.append(f'  lists {name}: {counts}{also}')
     if not record['splits']:
-        lines.append('  no lists and no folders tell its parts')
+        lines.append('  no lists and no folders say what its parts are')
     rows = []
     for f in found.findings:
         which = ', '.join(f.which[:examples]) + (', …' if len(f.which) > examples else '')

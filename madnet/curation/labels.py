@@ -18,7 +18,7 @@ RING = 4
 LEVEL = 0.25
 #: Pixels by which a corner may miss a pixel's border and still mean it: YOLO's shares are rounded.
 ROUNDING = 0.01
-#: A peak that stands out less, in deviations of the background, is no target that can be told from it.
+#: A peak that stands out less, in deviations of the background, cannot be separated from it.
 FAINT = 3.0
 
 

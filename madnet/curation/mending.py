@@ -45,7 +45,7 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
     Args:
         found: What :func:`~madnet.curation.inspection.inspect` says.
         new: Where to write.
-        test_share: Where nothing tells the parts, this share becomes the test part, cut by a hash of the id;
+        test_share: Where no lists say what the parts are, this share becomes the test part, by the id's hash;
             None for no lists then.
 
     Returns:
@@ -115,4 +115,5 @@ def _write_lists(
     if not found.splits and test_share:
         train, test = cut_validation([i for _, i in sorted(kept)], share=test_share)
         new.add_lists('hashed', {'trainval': train, 'test': test})
-        done[f'nothing told the parts: {test_share:.0%} became the test part, by a hash of the id'] += test
+        why = f'no lists say what the parts are: {test_share:.0%} became the test part, by a hash of the id'
+        done[why] += test

@@ -21,7 +21,7 @@ class SplitSet:
         name: As ``split_set=`` says it, e.g. ``'idx_427'``.
         about: Whose lists these are.
         by_folder: True where the parts are folders and an id is unique within its part only.
-        cut_group: So many consecutive images show one scene (see
+        cut_group: How many consecutive images show one scene (see
             :func:`~madnet.datasets.splits.cut_validation`).
         counts: Images of each split, those cut from the training part too.
         hashes: :func:`~madnet.datasets.splits.ids_sha256` of each split.
@@ -57,7 +57,7 @@ class Entry:
         mask_fixes: Id → path, within the data set's folder, of a mask that is right where the release's is
             not.
         default_split_set: Used when ``split_set`` is not given; None where no lists are packaged: the set's
-            own folder tells its parts then.
+            own folder says what its parts are then.
         split_sets: Name → :class:`SplitSet`; empty where no lists are packaged.
         statistics: Empty where none were measured; else ``{'grey': {'mean': [m], 'std': [s]}, 'rgb': …, 'of':
             …}``: over all pixels of the training images of the default split set, on the 0–255 scale; grey is
@@ -166,7 +166,8 @@ def get_split_set(entry: Entry, split_set: str | None = None) -> SplitSet:
     split_set = split_set or entry.default_split_set or ''
     if not entry.split_sets:
         raise UserError(
-            f'{entry.name}: no lists of it are packaged; its own folder tells the parts (split_set=folder).'
+            f'{entry.name}: no lists of it are packaged; its own folder says what its parts are '
+            '(split_set=folder).'
         )
     if split_set not in entry.split_sets:
         raise UserError(

@@ -19,7 +19,7 @@ from madnet.images.masks import MaskCensus, fits, size_problem
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
 
-#: About how many images a set's range of grey values is told by.
+#: About how many images a set's range of grey values is taken from.
 LOOKED_AT = 32
 
 

@@ -190,7 +190,7 @@ def _canvas(maps: list[np.ndarray], size: np.ndarray) -> Tensor:
 
 def _collated(samples: list[dict], shapes: Sequence[str]) -> dict:
     """A batch of what was drawn; ``shapes`` names numbers, alike in a batch, on which the sizes of maps
-    depend: n is told as (B, n), as a graph may go by shapes, not by values."""
+    depend: n is given as (B, n), since a graph may depend on shapes, not on values."""
     paths = [sample.pop('img_path') for sample in samples]
     # not tensors, for each of which a loading process would open a file to share its memory
     drawn = {name: np.stack([np.asarray(sample[name]) for sample in samples]) for name in samples[0]}

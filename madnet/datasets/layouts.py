@@ -19,7 +19,7 @@ class Layout:
         title: Who lays it out so.
         images: Folder of the images, within the data set's folder; ``{part}`` stands for a part's folder,
             ``{sequence}`` for a sequence's, whose name begins the ids of its frames.
-        masks: Folder of the masks, likewise.
+        masks: Folder of the masks, written in the same way.
         lists: Where lists of ids lie; ``{split}`` is train, val, trainval or test, ``{set}`` and ``{tail}``
             name the split set.
         image_suffix: What the images' names carry after the id.
@@ -100,7 +100,7 @@ class Folder:
 
     @property
     def by_part(self) -> bool:
-        """Whether folders, not lists, tell the parts."""
+        """Whether the parts are folders, not lists."""
         return '' not in self.pairs
 
     def find(self, image_id: str, parts: tuple[str, ...] | None = None) -> Pair | None:

@@ -100,7 +100,7 @@ def folders_of(split: str) -> tuple[str, ...]:
 def _by_folder(
     folder: Folder, entry: Entry | None, where: str, split: str, split_set: str, allow_partial: bool
 ) -> tuple[str, list[tuple[str, Pair]]]:
-    """The split as the folder itself tells it."""
+    """The split by what lies in the folder itself."""
     if folder.by_part and split_set in ('folder', 'folders'):
         return 'folders', _by_parts(folder, entry, where, split)
     if split == 'all' and split_set == 'folder' and '' in folder.pairs:

@@ -113,7 +113,7 @@ class SIRSTDataset(TargetDataset):
             for what the pipeline's ``LoadSIRSTMask`` says, by default grey values above 127.
         seed: Of the augmentations (see :class:`~madnet.datasets.seeding.SeededSamples`).
         cache: Keep decoded images and masks in memory (read at once, shared with forked workers).
-        indices: The first so many images, or these.
+        indices: The first N images, or these.
         test_mode, lazy_init, metainfo: As in mmengine's ``BaseDataset``.
 
     When it is opened, all masks are read (what they hold is kept in the user's cache), so that what is wrong
@@ -234,7 +234,7 @@ class SIRSTDataset(TargetDataset):
         """The images of this part, of a set that the catalogue does not know, that nearly show a test
         image."""
         tested = {}
-        with suppress(UserError):  # nothing tells a test part
+        with suppress(UserError):  # it has no test part
             tested = {str(pair.image): i for i, pair in self._select('test').pairs}
         images = {str(pair.image): i for i, pair in self._select(self.split).pairs}
         images = {path: i for path, i in images.items() if path not in tested}

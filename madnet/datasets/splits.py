@@ -1,4 +1,4 @@
-"""Lists of image ids: read, told apart, cut and hashed the same everywhere."""
+"""Lists of image ids: read, cut and hashed in the same way everywhere."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -94,7 +94,7 @@ def split_of(lists: Mapping[str, Sequence[str]], split: str, group: int = 1) -> 
         split, group: See :data:`SPLITS` and :func:`cut_validation`.
 
     Returns:
-        Sorted ids, or None where the lists do not tell. Without a ``val`` list, ``train`` and ``trainval``
+        Sorted ids, or None where the lists do not say. Without a ``val`` list, ``train`` and ``trainval``
         are both the whole training part, and ``fit`` and ``val`` are cut from it.
     """
     if split == 'all':

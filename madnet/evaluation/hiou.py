@@ -9,7 +9,7 @@ from madnet.errors import UserError
 from madnet.evaluation.components import Components, centroid_distances, find_overlaps, near_pairs
 from madnet.evaluation.pixel import ratio
 
-#: hIoU looks at every pair of a target and a prediction; so many take 0.8 GB and half a minute.
+#: hIoU looks at every pair of a target and a prediction; this many take 0.8 GB and half a minute.
 MOST_PAIRS = 100_000_000
 
 

@@ -73,7 +73,7 @@ def draw_cumulative(
 
 
 def _steps(values: np.ndarray, most: int = 160) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the cumulative distribution of sorted values, at most so many; it begins at 0."""
+    """Corners of the cumulative distribution of sorted values, ``most`` of them at most; it begins at 0."""
     x, last = np.unique(values[::-1], return_index=True)
     share = 1 - last / len(values)
     x, share = x[np.isfinite(x)], share[np.isfinite(x)]

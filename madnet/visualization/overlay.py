@@ -73,7 +73,7 @@ def draw_overlay(
             highest score of the object.
         title: One line for the header; cut where it is too long.
         max_insets: Insets at most; what is left out is counted below them.
-        view_size: The longer side of the image is brought near to so many pixels, never below its own size.
+        view_size: Pixels to which the longer side of the image is brought near, never below its own size.
 
     Returns:
         (H', W', 3) RGB uint8. The enlarged image lies at row ``HEADER``, column 0.

@@ -297,10 +297,10 @@ def _table(
     )
 
 
-def _about_lists(told: DatasetInfo) -> str:
+def _about_lists(tested: DatasetInfo) -> str:
     """Whose split lists the images are of, where the catalogue knows; empty where it does not."""
-    entry = find_entry(told.name) if told.name else None
-    lists = entry.split_sets.get(told.split_set or '') if entry else None
+    entry = find_entry(tested.name) if tested.name else None
+    lists = entry.split_sets.get(tested.split_set or '') if entry else None
     return f'Split {lists.name}: {lists.about}' if lists else ''
 
 

@@ -25,7 +25,7 @@ class IRSTDVisualizer(Visualizer):
         name, image, vis_backends, save_dir: As in mmengine.
         radius: Pixels; a target counts as hit when a detection's centroid is nearer.
         with_scores: Whether insets show the score map beside the image.
-        max_insets: At most so many insets an image.
+        max_insets: Insets of an image at most.
         view_size: Longer side of the enlarged image in pixels, about.
     """
 
@@ -70,8 +70,8 @@ class IRSTDVisualizer(Visualizer):
             data_sample: With ``gt_sem_seg`` and ``pred_sem_seg`` (1, H, W) of 0 and 1, either of which may be
                 missing, and ``seg_logits`` (1, H, W) probabilities if at hand.
             draw_gt, draw_pred: Whether to draw the truth, and the prediction.
-            show, wait_time: Open a window instead of writing to the back ends, for so many seconds; 0 means
-                until a key is pressed.
+            show: Open a window instead of writing to the back ends.
+            wait_time: Seconds that the window stays; 0 means until a key is pressed.
             out_file: Write a PNG there instead of handing the picture to the back ends.
             with_labels: Not used; for calls made for ``SegLocalVisualizer``.
         """

@@ -254,7 +254,7 @@ def test_sets_without_lists_are_cut(make_set, run, tmp_path):
     root = make_set('theirs', [f'seq_{n}/{f}' for n in range(5) for f in range(2)])
     code, out, err = run('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'out')
     assert code == 0, err
-    assert 'nothing told the parts' in out
+    assert 'no lists say what the parts are' in out
     test = SIRSTDataset(tmp_path / 'out', 'test').image_ids
     assert len({i.split('/')[0] for i in test}) == 1
     assert len(test) == 2

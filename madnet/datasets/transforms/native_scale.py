@@ -250,7 +250,7 @@ class RandomNoise(DrawnTransform):
     Args:
         prob: Share of the samples.
         std: (lowest, highest) standard deviation of white Gaussian noise in grey levels, drawn uniformly.
-        stripes: Likewise of what all pixels of a column, or of a row, have in common: amplifiers that are not
+        stripes: The same of what all pixels of a column, or of a row, have in common: amplifiers that are not
             quite alike (fixed-pattern noise).
     """
 
