@@ -61,8 +61,7 @@ def draw_cost(
         _widen(axes, [macs / 1e9 for macs in (*costs, *references.values())])
         names = _draw_references(axes, references)
         figure.draw_without_rendering()  # the layout, from which positions in pixels follow
-        renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-        taken = [text.get_window_extent(renderer).padded(2) for text in names]
+        taken = [text.get_window_extent().padded(2) for text in names]
         taken += _line_boxes(axes, references)
         _place_labels(axes, {**points, **{k: (*p, None) for k, p in quoted.items()}}, taken, set(quoted))
     return figure
@@ -117,9 +116,7 @@ def _candidates() -> Iterator[tuple[float, float]]:
 def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted: Set[str]) -> None:
     """Write each label where it covers no mark, no error bar and no other label, or covers least; those of
     ``quoted`` in grey."""
-    figure = axes.figure
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    pixel = figure.dpi / 72
+    pixel = axes.figure.dpi / 72
     taken = list(obstacles)
     marks = {}
     for label, (macs, value, std) in points.items():
@@ -135,7 +132,7 @@ def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted
         a: sum(math.hypot(p[0] - q[0], p[1] - q[1]) < 60 * pixel for q in marks.values())
         for a, p in marks.items()
     }
-    inside = axes.get_window_extent(renderer)
+    inside = axes.get_window_extent()
     for i in sorted(range(len(points)), key=lambda k: -crowd[list(points)[k]]):
         label = list(points)[i]
         x, y = marks[label]
@@ -152,7 +149,7 @@ def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted
         best = (math.inf, (0.0, 0.0))
         for dx, dy in _candidates():
             _move(text, dx, dy)
-            box = text.get_window_extent(renderer).padded(pixel)
+            box = text.get_window_extent().padded(pixel)
             covered = sum(_common_area(box, other) for other in taken)
             covered += box.width * box.height - _common_area(box, inside)
             if covered < best[0] - 1e-6:
@@ -164,7 +161,7 @@ def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted
         # bound to the data, so that a figure saved at another resolution keeps the label at its mark
         macs, value, _ = points[label]
         text.xy, text.xycoords = (macs / 1e9, 100 * value), 'data'
-        taken.append(text.get_window_extent(renderer))
+        taken.append(text.get_window_extent())
         if math.hypot(dx, dy) > 12:
             line = {'arrowstyle': '-', 'linewidth': 0.4, 'color': '#999999', 'shrinkA': 0, 'shrinkB': 3}
             axes.annotate(
