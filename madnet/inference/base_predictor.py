@@ -21,7 +21,7 @@ from madnet.overlap import ahead as read_ahead
 from .clip import ClipResult, follow
 from .clip_source import open_clip
 from .inputs import Frame, Source, is_single, iterate, list_frames
-from .prediction import Prediction
+from .prediction import Maps, Prediction
 from .tiling import Tiling, make_tiling
 
 #: Images that are read while others are computed.
@@ -86,8 +86,8 @@ class BasePredictor(ABC):
         return self.loader(image, frame)
 
     @abstractmethod
-    def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[np.ndarray]:
-        """Pixels (Hᵢ, Wᵢ, C) from :meth:`load`, or parts of them → scores (Hᵢ, Wᵢ) float32 in 0–1.
+    def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[Maps]:
+        """Pixels (Hᵢ, Wᵢ, C) from :meth:`load`, or parts of them → maps (Hᵢ, Wᵢ).
 
         Args:
             pixels: Of each image.
@@ -95,8 +95,8 @@ class BasePredictor(ABC):
         """
 
     def score(self, pixels: np.ndarray, shown: str) -> np.ndarray:
-        """As :meth:`score_all`, for one image."""
-        return self.score_all([pixels], [shown])[0]
+        """Scores (H, W) of one image, as :meth:`score_all`."""
+        return self.score_all([pixels], [shown])[0].scores
 
     @abstractmethod
     def set_threads(self, number: int) -> None:
@@ -243,30 +243,28 @@ class BasePredictor(ABC):
             return self.load(image.path, image.number), str(image)
         return self.load(image), f'image_{number}'
 
-    def _scored(self, loaded: Sequence[tuple[np.ndarray, str]]) -> Sequence[np.ndarray | Exception]:
+    def _scored(self, loaded: Sequence[tuple[np.ndarray, str]]) -> Sequence[Maps | Exception]:
         if len(loaded) > 1:
             with suppress(Exception):  # of which image, comes out below
                 return self.score_all(*zip(*loaded, strict=True))
         return [_value_or_error(partial(self._whole_or_tiled, *one)) for one in loaded]
 
-    def _whole_or_tiled(self, pixels: np.ndarray, shown: str) -> np.ndarray:
+    def _whole_or_tiled(self, pixels: np.ndarray, shown: str) -> Maps:
         if self.tiling is None:
-            return self.score(pixels, shown)
-        return self.tiling.apply(lambda part: self.score(part, shown), pixels)
+            return self.score_all([pixels], [shown])[0]
+        return Maps(self.tiling.apply(lambda part: self.score(part, shown), pixels))
 
     def _prediction(
-        self, image: Frame | np.ndarray, number: int, pixels: np.ndarray, scores: np.ndarray
+        self, image: Frame | np.ndarray, number: int, pixels: np.ndarray, maps: Maps
     ) -> Prediction:
         if isinstance(image, Frame):
-            return self.as_prediction(image.path.stem + image.suffix, scores, image.path, pixels)
-        return self.as_prediction(f'image_{number}', scores, None, pixels)
+            return self.as_prediction(image.path.stem + image.suffix, maps, image.path, pixels)
+        return self.as_prediction(f'image_{number}', maps, None, pixels)
 
-    def as_prediction(
-        self, name: str, scores: np.ndarray, path: Path | None, pixels: np.ndarray
-    ) -> Prediction:
-        """A score map (H, W), judged by this predictor's limits."""
+    def as_prediction(self, name: str, maps: Maps, path: Path | None, pixels: np.ndarray) -> Prediction:
+        """Maps (H, W), judged by this predictor's limits."""
         limits = (self.min_area, self.min_scr, self.min_rank, self.temperature)
-        return Prediction(name, scores, self.threshold, path, pixels, *limits)
+        return Prediction(name, maps.scores, self.threshold, path, pixels, *limits, maps.logits)
 
 
 def _value_or_error(value: Callable[[], Any]) -> Any:

@@ -12,6 +12,7 @@ from madnet.images import FrameLoader
 from madnet.images.values import ValueRange
 
 from .base_predictor import BasePredictor
+from .prediction import Maps
 
 
 class ClassicalPredictor(BasePredictor):
@@ -57,5 +58,5 @@ class ClassicalPredictor(BasePredictor):
     def set_threads(self, number: int) -> None:
         cv2.setNumThreads(number)
 
-    def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[np.ndarray]:
-        return [self._rule.to_unit(self._detector(image)) for image in pixels]
+    def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[Maps]:
+        return [Maps(self._rule.to_unit(self._detector(image))) for image in pixels]

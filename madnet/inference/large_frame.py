@@ -21,7 +21,7 @@ from madnet.visualization.overlay import draw_overview
 from .base_predictor import BasePredictor
 from .inputs import Frame
 from .outputs import PER_IMAGE, run_lengths, yolo_text
-from .prediction import Target
+from .prediction import Maps, Target
 
 #: Pixels around a target that are looked at to describe it.
 _AROUND = 32
@@ -115,7 +115,7 @@ def describe(predictor: BasePredictor, windows: Windows, frame: Frame, piece: Pi
     columns = slice(left, min(windows.width, x1 + _AROUND))
     scores = np.zeros((rows.stop - top, columns.stop - left), np.float32)
     scores[piece.ys - top, piece.xs - left] = piece.scores
-    around = predictor.as_prediction(frame.path.stem, scores, frame.path, windows.read(rows, columns))
+    around = predictor.as_prediction(frame.path.stem, Maps(scores), frame.path, windows.read(rows, columns))
     for target in around.targets:
         x0, y0, x1, y1 = target.box
         box = (x0 + left, y0 + top, x1 + left, y1 + top)

@@ -17,6 +17,7 @@ from madnet.images.values import ValueRange
 from madnet.records.export_info import KEY, ExportInfo
 
 from .base_predictor import BasePredictor
+from .prediction import Maps
 
 
 class OnnxPredictor(BasePredictor):
@@ -81,19 +82,17 @@ class OnnxPredictor(BasePredictor):
     def _fingerprint(self) -> bytes:
         return hashlib.sha256(self._content).digest()
 
-    def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[np.ndarray]:
+    def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[Maps]:
         frames = [self._frame(*one) for one in zip(pixels, shown, strict=True)]
         alike: dict[tuple[int, ...], list[int]] = {}
         for number, frame in enumerate(frames):
             alike.setdefault(frame.shape, []).append(number)
-        output = 'scores' if self.info.size is None else 'logits'
-        found: dict[int, np.ndarray] = {}
+        found: dict[int, Maps] = {}
         for numbers in alike.values():
-            maps = self._session.run([output], {'frames': np.stack([frames[number] for number in numbers])})[
-                0
-            ]
-            found.update(zip(numbers, maps[:, 0], strict=True))
-        return [self._scores(found[number], *image.shape[:2]) for number, image in enumerate(pixels)]
+            batch = np.stack([frames[number] for number in numbers])
+            scores, logits = self._session.run(['scores', 'logits'], {'frames': batch})
+            found.update(zip(numbers, map(Maps, scores[:, 0], logits[:, 0]), strict=True))
+        return [self._at_size(found[number], *image.shape[:2]) for number, image in enumerate(pixels)]
 
     def _frame(self, pixels: np.ndarray, shown: str) -> np.ndarray:
         """Pixels (H, W, C) → what the network takes, (C, h, w) float32."""
@@ -103,13 +102,13 @@ class OnnxPredictor(BasePredictor):
         self._check_size(pixels, shown)
         return pixels.transpose(2, 0, 1).astype(np.float32)
 
-    def _scores(self, given: np.ndarray, height: int, width: int) -> np.ndarray:
-        """What the network gives, (h, w) → scores (H, W)."""
-        if self.info.size is None:
+    def _at_size(self, given: Maps, height: int, width: int) -> Maps:
+        """What the network gives, (h, w) → maps (H, W)."""
+        if self.info.size is None or given.logits is None:
             return given
         aligned = self.info.align_corners
-        logits = _bilinear(_bilinear(given, height, aligned).T, width, aligned).T
-        return (0.5 + 0.5 * np.tanh(0.5 * logits)).astype(np.float32)
+        logits = _bilinear(_bilinear(given.logits, height, aligned).T, width, aligned).T
+        return Maps((0.5 + 0.5 * np.tanh(0.5 * logits)).astype(np.float32))
 
     def _check_size(self, pixels: np.ndarray, shown: str) -> None:
         height, width = pixels.shape[:2]

@@ -3,12 +3,21 @@
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from madnet.evaluation.boxes import peak_scores
 from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.targets import describe_components
+
+
+class Maps(NamedTuple):
+    """What a detector gives for an image: (H, W) float32 scores in 0–1, and the logits that they were rounded
+    from, where it has any."""
+
+    scores: np.ndarray
+    logits: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,8 @@ class Target:
         box: (x0, y0, x1, y1) in pixels, half-open: ``mask[y0:y1, x0:x1]`` holds the target.
         peak: Highest score in the target, 0–1.
         mean: Mean score over the target's pixels, 0–1.
-        logit: Highest logit in the target. A score rounds to 1 from 16.6 times the temperature on.
+        logit: Highest logit in the target. In tiles and of networks that see a resized image it comes of the
+            score, which rounds to 1 from 16.6 times the temperature on.
         mean_logit: Mean logit over the target's pixels.
         scr: Local signal-to-clutter ratio of its pixels in the image; NaN where that is not known.
         rank: By what targets are put in order, see :func:`~madnet.evaluation.targets.rank`: it tells true
@@ -62,6 +72,7 @@ class Prediction:
         min_scr: Least local signal-to-clutter ratio of a target.
         min_rank: Least rank of a target.
         temperature: By which logits were divided before the sigmoid.
+        logits: (H, W) float32, before that; None where only scores are known.
         path: The image's file; None for an array.
         image: (H, W, C) pixels on the 0–255 scale, as the detector's pipeline loaded them.
     """
@@ -75,6 +86,7 @@ class Prediction:
     min_scr: float = 0.0
     min_rank: float = 0.0
     temperature: float = 1.0
+    logits: np.ndarray | None = field(default=None, repr=False)
 
     @cached_property
     def mask(self) -> np.ndarray:
@@ -98,6 +110,8 @@ class Prediction:
         return kept
 
     def _describe(self, components: Components) -> np.ndarray:
+        if self.logits is not None:
+            return describe_components(self.logits, components, self.image, from_logits=True)
         return describe_components(self.score_map, components, self.image, temperature=self.temperature)
 
     @cached_property

@@ -23,6 +23,7 @@ from .base_predictor import BasePredictor
 from .calibration import find_calibration, rank_for_budget
 from .detector import LoadedDetector, load_detector
 from .inputs import Frame
+from .prediction import Maps
 
 
 class Predictor(BasePredictor):
@@ -211,11 +212,11 @@ class Predictor(BasePredictor):
         return torch.autocast(kind, half_type(kind))
 
     @torch.no_grad()
-    def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[np.ndarray]:
+    def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[Maps]:
         samples = [self.detector.pipeline.prepare(*one) for one in zip(pixels, shown, strict=True)]
         with self._mixed_precision() if self.amp else nullcontext():
             results = self.model.test_step({key: [s[key] for s in samples] for key in samples[0]})
-        return [score_map(result, name) for result, name in zip(results, shown, strict=True)]
+        return [_maps(result, name) for result, name in zip(results, shown, strict=True)]
 
 
 def score_map(result: SegDataSample, what: str) -> np.ndarray:
@@ -226,6 +227,15 @@ def score_map(result: SegDataSample, what: str) -> np.ndarray:
             probabilities.
     """
     return as_scores(target_probability(result.seg_logits.data), f'{what}: score map')
+
+
+def _maps(result: SegDataSample, what: str) -> Maps:
+    scores = score_map(result, what)
+    if (
+        'net_logits' not in result or result.net_logits.shape != scores.shape
+    ):  # of another size: tests take none
+        return Maps(scores)
+    return Maps(scores, result.net_logits.data[0].float().cpu().numpy())
 
 
 def _device(device: str | torch.device | None) -> torch.device:

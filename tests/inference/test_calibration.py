@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from madnet.errors import UserError
+from madnet.evaluation import Evaluator
 from madnet.inference import Predictor
 from madnet.inference.calibration import Measured, calibration_file, find_calibration, rank_for_budget
 from madnet.inference.prediction import Prediction
@@ -88,6 +89,25 @@ def test_a_temperature_changes_no_decision_and_brings_logits_back():
     )
     with pytest.raises(UserError, match='temperature: found 0'):
         plain.model.set_test_time(temperature=0)
+
+
+def test_logits_and_ranks_are_on_one_scale():
+    """A score rounds to 1 from 16.6 on: what predicts, and what tests and calibrates, take the logits."""
+    image = cv2.GaussianBlur(np.random.default_rng(0).normal(60, 9, (96, 128)), (0, 0), 1)
+    for y, x in ((20, 30), (50, 90), (70, 40)):
+        image[y : y + 3, x : x + 3] += 120
+    image = image.astype(np.uint8)
+    plain, warm = (
+        Predictor('madnet_nano', device='cpu'),
+        Predictor('madnet_nano', device='cpu', calibrated=True),
+    )
+    found, again = plain(image), warm(image)
+    assert max(t.logit for t in found.targets) > 17
+    assert [t.rank for t in again.targets] == [t.rank for t in found.targets]
+    assert [t.mean_logit for t in again.targets] == [t.mean_logit for t in found.targets]
+    tested = Evaluator('native')
+    tested.update(found.score_map, found.mask, net_logits=found.logits, image=found.image)
+    assert tested.predicted('native')['rank'] == pytest.approx([t.rank for t in found.targets], rel=1e-6)
 
 
 def test_where_a_calibration_is_kept(tmp_path):

@@ -16,6 +16,7 @@ from madnet.inference.base_predictor import BasePredictor
 from madnet.inference.inputs import Frame
 from madnet.inference.large_frame import predict_large
 from madnet.inference.outputs import image_files, record
+from madnet.inference.prediction import Maps
 from madnet.inference.tiling import Tiling
 
 KINDS = ('scores', 'masks', 'npy', 'yolo', 'overlays')
@@ -30,7 +31,7 @@ class Bright(BasePredictor):
         pass
 
     def score_all(self, pixels, shown):
-        return [self._above(one[..., 0].astype(np.float32)) for one in pixels]
+        return [Maps(self._above(one[..., 0].astype(np.float32))) for one in pixels]
 
     @staticmethod
     def _above(values):
