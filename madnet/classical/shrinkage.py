@@ -97,5 +97,7 @@ def _wide(matrix: np.ndarray) -> np.ndarray:
 
 def _decompose(wide: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Singular values (k,) of a matrix (k, n), k ≤ n, largest first, and their left vectors (k, k)."""
-    squares, vectors = scipy.linalg.eigh(wide @ wide.T, driver='evd', check_finite=False, overwrite_a=True)
+    # for a single row older SciPy gives 'evd' less room than it asks for
+    driver = 'evd' if len(wide) > 1 else 'ev'
+    squares, vectors = scipy.linalg.eigh(wide @ wide.T, driver=driver, check_finite=False, overwrite_a=True)
     return np.sqrt(np.maximum(squares[::-1], 0)), vectors[:, ::-1]
