@@ -275,7 +275,10 @@ class MemA2MBlock(nn.Module):
 
 def _as_windows(x: Tensor, window: tuple[int, int]) -> Tensor:
     """A map (B, n·h, m·w, C) as its n × m windows of h × w, (B, n, h, m, w, C), in the same memory."""
-    return x.unflatten(2, (-1, window[1])).unflatten(1, (-1, window[0]))
+    batch, height, width, channels = x.shape
+    h, w = window
+    # by numbers: the ONNX exporter freezes an unflatten
+    return x.view(batch, height // h, h, width // w, w, channels)
 
 
 def _fill_up(x: Tensor, missing: tuple[int, int]) -> Tensor:
