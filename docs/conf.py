@@ -35,6 +35,8 @@ autodoc_default_options = {'members': True}
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
+html_static_path = ['_static']
+html_css_files = ['wide.css']  # tables of numbers are wide
 html_theme = 'sphinx_book_theme'
 html_title = f'madnet {release}'
 html_theme_options = {'show_toc_level': 2, 'home_page_in_toc': False, 'use_download_button': False}

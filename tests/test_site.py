@@ -87,6 +87,10 @@ def test_commands_work(page, camera_place, repository, run, monkeypatch):
     for line in TRIED[page]:
         assert run(*line.split())[0] == 0
     shutil.copytree('frames', 'empty_frames')  # what they show plays no part here
+    content = (repository / 'docs' / f'{page}.md').read_text(encoding='utf-8')
+    for name, block in re.findall(r'```python\n# (\w+\.py)\n(.*?)```', content, re.S):
+        Path(name).write_text(block)
+    monkeypatch.syspath_prepend(camera_place)
     for command, *arguments in _commands(repository / 'docs' / f'{page}.md'):
         if {'nuaa', 'nudt', '…'} & {*arguments}:
             continue

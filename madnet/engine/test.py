@@ -374,7 +374,9 @@ def _scales_of(test_cfg: Mapping[str, Any]) -> dict[str, Any]:
 def _in_words(found: MetricsFile) -> str:
     sets: Mapping[Any, Any] = found.sets or {found.dataset.name: found}
     lines = [
-        ', '.join(filter(None, (label, one.dataset.split))) + f': {one.dataset.images} images'
+        ', '.join(filter(None, (label, one.dataset.split)))
+        + f': {one.dataset.images} images'
+        + (f', lists {one.dataset.split_set}' if one.dataset.split_set else '')
         for label, one in sets.items()
     ]
     if found.detector:
