@@ -145,7 +145,9 @@ class _ScoreRows(_Rows):
 
     def __init__(self, file: BinaryIO, height: int, width: int, threshold: float):
         self._png = PngRows(file, height, width, np.uint16)
-        self.finish = self._png.finish
+
+    def finish(self) -> None:
+        self._png.finish()
 
     def add(self, scores: np.ndarray) -> None:
         self._png.add(np.round(scores * 65535).astype(np.uint16))
@@ -171,7 +173,9 @@ class _MaskRows(_Rows):
         self._threshold = threshold
         self._first = 0
         self._waiting = np.zeros((0, width), bool)
-        self.finish = self._png.finish
+
+    def finish(self) -> None:
+        self._png.finish()
 
     def add(self, scores: np.ndarray) -> None:
         self._waiting = np.concatenate([self._waiting, scores > self._threshold])

@@ -83,7 +83,7 @@ def _judged(case: Case, found: Components) -> tuple[dict[str, int], Match]:
     if case.in_pairs and len(case.centres):
         hit = np.ones(len(case.centres), bool)
         hit[match.missed] = False
-        both = hit.reshape(-1, 2).all(axis=1)
+        both = hit[::2] & hit[1::2]
         counts |= {'pairs': len(both), 'pairs_found': int(both.sum())}
     if len(case.defects):
         alarmed = _touched(case.defects, found.boxes[match.false])

@@ -24,12 +24,12 @@ def _mixing() -> Tensor:
     for those of the others: (4, 24 · 9)."""
     cells = torch.eye(9).view(9, 3, 3)
     column, row = cells[::3], cells[:3]
-    parts = (
+    parts = [
         column - column.flip(2),
         row - row.flip(1),
         (torch.eye(9) - torch.eye(9)[list(_PRECEDING_CELL)].T),
         torch.eye(9),
-    )
+    ]
     parts = [part.reshape(-1, 9) for part in parts]
     rows = [F.one_hot(torch.tensor(k), 4).repeat(len(part), 1) for k, part in enumerate(parts)]
     return torch.einsum('rb,rc->brc', torch.cat(rows).float(), torch.cat(parts)).flatten(1)
