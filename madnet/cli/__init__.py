@@ -25,6 +25,8 @@ COMMANDS = (
     'calibrate',
     *('pretrained', 'verify', 'probe', 'benchmark', 'demo', 'doctor'),
 )
+#: Those that cannot do without the images of their ``--dataset``.
+_WANT_IMAGES = ('train', 'test', 'calibrate', 'probe')
 USAGE_ERROR = 2
 _MORE = """
 madnet COMMAND --help says more of each, with examples. For completion in bash and zsh:
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         name, *rest = arguments
         try:
             args = parse(name, rest)
-            if code := _look_for(getattr(args, 'dataset', None)):
+            if name in _WANT_IMAGES and (code := _look_for(args)):
                 return code
             work = _module(name).work(args)
 
@@ -126,9 +128,9 @@ def add_list(
     )
 
 
-def _look_for(dataset: str | None) -> int:
+def _look_for(args: argparse.Namespace) -> int:
     """The exit code where a data set that was named is not there, which is known before much is imported."""
-    if dataset in (None, 'synthetic'):
+    if args.dataset in (None, 'synthetic') or getattr(args, 'print_config', False):
         return 0
 
     from madnet.datasets.locate import locate
@@ -136,7 +138,7 @@ def _look_for(dataset: str | None) -> int:
     from madnet.engine.cli import run_tool
 
     def look() -> None:
-        for source in find_sources(dataset):
+        for source in find_sources(args.dataset):
             locate(source.arguments.get('data_root'), source.arguments.get('name'))
 
     try:

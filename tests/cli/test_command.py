@@ -80,6 +80,15 @@ def test_what_is_missing_is_one_line():
     assert how_to_install('no_library_of_ours') is None
 
 
+def test_a_data_set_that_is_not_there_is_said_before_pytorch_is_imported(tmp_path, monkeypatch):
+    monkeypatch.setenv('MADNET_DATA_ROOT', str(tmp_path))
+    done = fresh(f'{LIGHT}sys.exit(main(["test", "madnet_nano", "--dataset", "nuaa"]))')
+    assert done.returncode == 2
+    assert done.stderr.startswith('error: data set NUAA-SIRST not found: looked for a readable folder')
+    done = fresh(f'{LIGHT}sys.exit(main(["evaluate", "maps", "masks", "--dataset", "nuaa"]))')
+    assert 'no folder' in done.stderr  # the lists are enough
+
+
 def test_requirements_are_those_of_the_metadata():
     assert len(requirements()) > 15
     said = {
