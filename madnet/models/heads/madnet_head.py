@@ -36,3 +36,6 @@ class MADNetHead(UNetHead):
             deep_supervision=deep_supervision,
             **kwargs,
         )
+        # beside the deepest, which is MemA²M, the step with the largest numbers
+        for decoder in self.decoders[-2:-1]:
+            decoder.keeps_norms = True

@@ -303,6 +303,9 @@ class MemA2M(nn.Module):
         (B, in_channels, H, W) → (B, out_channels, H, W), any H, W >= 1.
     """
 
+    #: The stem takes the largest numbers of a trained network, and LayerNorm blows up what it rounds.
+    keeps_norms = True
+
     def __init__(
         self,
         in_channels: int,
