@@ -168,7 +168,7 @@ class MadnetRunner(Runner):
         """As mmengine's; with ``channels_last=True`` in the config, weights are laid out (H, W, C) first.
 
         Narrow convolutions train about twice as fast so on a CPU, and under AMP on a GPU; values do not
-        change. Narrow batch normalisation is made fast as well (:func:`madnet.engine.speed.make_fast`).
+        change. On a GPU some layers get kernels of their own (:func:`madnet.engine.speed.make_fast`).
         """
         if getattr(model, 'training_free', False):
             return model  # no weights: nothing to lay out, nothing for processes to keep equal

@@ -57,16 +57,13 @@ def _has_one_size(dataset: Any) -> bool:
 
 
 def make_fast(model: nn.Module) -> None:
-    """Let every plain ``nn.BatchNorm2d`` of few channels train as :class:`NarrowBatchNorm2d`, every plain 3×3
-    convolution as :class:`NarrowConv2d`, and every plain ``nn.LayerNorm`` over one axis as
-    :class:`HalfLayerNorm`, in place.
+    """Let every plain 3×3 convolution train as :class:`NarrowConv2d`, and every plain ``nn.LayerNorm`` over
+    one axis as :class:`HalfLayerNorm`, in place.
 
     Parameters, buffers, hooks and the state dict stay what and where they are.
     """
     for module in model.modules():
-        if type(module) is nn.BatchNorm2d and module.num_features < NarrowBatchNorm2d.few:
-            module.__class__ = NarrowBatchNorm2d
-        elif type(module) is nn.Conv2d and _is_plain(module):
+        if type(module) is nn.Conv2d and _is_plain(module):
             module.__class__ = NarrowConv2d
         elif type(module) is nn.LayerNorm and len(module.normalized_shape) == 1 and module.bias is not None:
             module.__class__ = HalfLayerNorm
@@ -89,81 +86,3 @@ class HalfLayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return layer_norm(x, self.weight, self.bias, self.eps)
-
-
-class NarrowBatchNorm2d(nn.BatchNorm2d):
-    """PyTorch's ``BatchNorm2d``, with training on a CPU in another order of sums where channels are few.
-
-    Channels-last maps are normalised by PyTorch in steps of one pixel's channels; four of them fill an eighth
-    of a vector register, and 8 × 4 × 256² values take fifteen times as long as they could. Here neighbouring
-    pixels are taken together as one long row, so that the same sums run at the speed of memory. Values agree
-    to rounding; state dict, evaluation and all other maps are PyTorch's.
-    """
-
-    #: Maps with fewer channels than this take the long rows.
-    few = 8
-    #: Values in a row.
-    row = 64
-
-    def forward(self, x: Tensor) -> Tensor:
-        fast = (
-            self.training
-            and x.device.type == 'cpu'
-            and x.dtype == torch.float32
-            and x.shape[1] < self.few
-            and self.affine
-            and self.track_running_stats
-            and self.momentum is not None
-            and x.is_contiguous(memory_format=torch.channels_last)
-            and x.numel() % self.row == self.row % x.shape[1] == 0
-            and x.numel() > x.shape[1]
-        )
-        return self._by_rows(x) if fast and not torch.compiler.is_compiling() else super().forward(x)
-
-    def _by_rows(self, x: Tensor) -> Tensor:
-        channels, pixels = x.shape[1], x.numel() // x.shape[1]
-        times = self.row // channels
-        normalised, mean, var = _Rows.apply(
-            x.permute(0, 2, 3, 1).reshape(-1, self.row), self.weight, self.bias, times, self.eps
-        )
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(var * (pixels / (pixels - 1)), self.momentum)
-        batch, _, height, width = x.shape
-        return normalised.view(batch, height, width, channels).permute(0, 3, 1, 2)
-
-
-class _Rows(torch.autograd.Function):
-    """Rows of ``times`` pixels, (N, times · C), normalised; also mean (C,) and biased variance (C,)."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, times: int, eps: float):
-        count = x.shape[0] * times
-        mean = _fold(x.sum(dim=0), times) / count
-        centred = x - mean.repeat(times)
-        var = _fold((centred * centred).sum(dim=0), times) / count
-        scale = (var + eps).rsqrt()
-        ctx.times, ctx.count = times, count
-        ctx.save_for_backward(centred, weight, scale)
-        ctx.mark_non_differentiable(mean, var)
-        return torch.addcmul(bias.repeat(times), centred, (scale * weight).repeat(times)), mean, var
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor, *_):
-        centred, weight, scale = ctx.saved_tensors
-        times, count = ctx.times, ctx.count
-        grad_bias = _fold(grad.sum(dim=0), times)
-        grad_weight = _fold((grad * centred).sum(dim=0), times) * scale
-        # dx = γ/σ · (g − mean(g) − x̂ · mean(g x̂))
-        factor = weight * scale
-        slope = -factor * scale * grad_weight / count
-        grad_x = torch.addcmul((-factor * grad_bias / count).repeat(times), centred, slope.repeat(times))
-        grad_x.addcmul_(grad, factor.repeat(times))
-        return grad_x, grad_weight, grad_bias, None, None
-
-
-def _fold(sums: Tensor, times: int) -> Tensor:
-    """Sums of every place in a row (times · C,) → of every channel (C,)."""
-    return sums.view(times, -1).sum(dim=0)
