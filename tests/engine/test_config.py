@@ -121,9 +121,10 @@ def test_the_work_folder_does_not_name_the_set_twice(config):
 def test_three_channels_get_their_means_in_the_order_of_the_preprocessor(on_top):
     rgb = get_entry('NUAA-SIRST').statistics['rgb']['mean']
     three = 'replace_steps = dict(LoadSIRSTImage=dict(channels=3))\n'
-    turned = 'model = dict(backbone=dict(in_channels=3), data_preprocessor=dict(bgr_to_rgb=True))'
-    assert load_config(on_top(three + turned)).model.data_preprocessor.mean == rgb
-    assert load_config(on_top(three)).model.data_preprocessor.mean == rgb[::-1]
+    plain = three + 'model = dict(backbone=dict(in_channels=3){})'
+    turned = plain.format(', data_preprocessor=dict(bgr_to_rgb=True)')
+    assert load_config(on_top(turned)).model.data_preprocessor.mean == rgb
+    assert load_config(on_top(plain.format(''))).model.data_preprocessor.mean == rgb[::-1]
     own = "base_size = 96\nsplit_set = 'basicirstd'\n"
     cfg = load_config(on_top(own + 'model = dict(data_preprocessor=dict(mean=[1.0], std=[2.0]))'))
     assert (cfg.model.data_preprocessor.mean, sets(cfg)[0].base_size) == ([1.0], 96)

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ from madnet.engine.config.dataset import (
 )
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.shipped import shipped_config
-from madnet.engine.config.steps import LOADERS, replace_steps
+from madnet.engine.config.steps import LOADERS, check_channels, replace_steps
 from madnet.errors import UserError, nearest
 
 #: Keys that loading understands and resolves.
@@ -125,6 +126,7 @@ def load_config(
     text = '' if is_registered(path) else Path(path).read_text(encoding='utf-8')
     check_config(cfg, str(path), f'{text} {first} {options}')
     check_split_sets(cfg)
+    check_channels(cfg)
     fix_value_range(cfg)
     say_other_data(cfg, trained_on)
     fill_statistics(cfg, str(path), statistics)
@@ -149,12 +151,39 @@ def _read(path: Path) -> Config:
     if path.suffix.lower() in DATA_ENDINGS:
         return read_data_config(path)
     try:
-        with _finding_bases():
+        with _finding_bases(), _finding_modules(path):
             return Config.fromfile(str(path), lazy_import=False)
     except UserError as e:  # of what it stands on
         raise UserError(f'config {path}: {e}') from None
     except Exception as e:
         raise UserError(f'config {path}: cannot be read: {type(e).__name__}: {e}') from None
+
+
+@contextmanager
+def _finding_modules(config: Path) -> Iterator[None]:
+    """Let ``custom_imports`` name modules that lie beside the config, or where the command is given.
+
+    A folder from which something was imported stays at the end of the search path: processes that load images
+    may have to import it again.
+    """
+    places = [p for p in dict.fromkeys((str(config.resolve().parent), os.getcwd())) if p not in sys.path]
+    before = set(sys.modules)
+    sys.path.extend(places)
+    try:
+        yield
+    except ImportError as e:
+        if 'custom modules' not in str(e):  # mmengine's own words
+            raise
+        reason = e.__context__ or e
+        raise UserError(
+            f'custom_imports: {reason}; looked beside the config, in the current folder and where '
+            'Python looks (PYTHONPATH).'
+        ) from None
+    finally:
+        new = {name.partition('.')[0] for name in set(sys.modules) - before}
+        for place in places:
+            if not any(Path(place, name).is_dir() or Path(place, f'{name}.py').is_file() for name in new):
+                sys.path.remove(place)
 
 
 @contextmanager

@@ -51,6 +51,26 @@ def replace_steps(cfg: Config) -> None:
             steps[:] = [new for step in steps for new in _changed(step, kind, change)]
 
 
+def check_channels(cfg: Config) -> None:
+    """Images shall have as many channels as the backbone takes.
+
+    Raises:
+        UserError: They have others.
+    """
+    backbone = (cfg.get('model') or {}).get('backbone') or {}
+    wanted = backbone.get('in_channels')
+    parts = [part for loader in LOADERS for part in sets_of(cfg, loader)]
+    for step in (step for part in parts for steps in pipelines(part) for step in steps):
+        if isinstance(step, ConfigDict) and step.get('type') == 'LoadSIRSTImage' and type(wanted) is int:
+            found = step.get('channels', 3)
+            if found != wanted:
+                raise UserError(
+                    f'model.backbone.in_channels: found {wanted}, but LoadSIRSTImage gives images of {found} '
+                    f'channel(s); say both: --cfg-options model.backbone.in_channels={wanted} '
+                    f'replace_steps.LoadSIRSTImage.channels={wanted}'
+                )
+
+
 def _changed(step, kind: str, change: dict | list | None) -> list:
     if not isinstance(step, ConfigDict) or step.type != kind:
         return [step]

@@ -1,6 +1,7 @@
 """Whether a head's losses train what they should: a perfect map must cost less than its inverse."""
 
 import copy
+import math
 
 import torch
 from mmengine.structures import PixelData
@@ -57,6 +58,11 @@ def _check_head(head: BaseDecodeHead, key: str) -> None:
             head.peaks = {}
     indifferent = not sum(perfect for perfect, _ in costs) < sum(inverse for _, inverse in costs)
     for part, (perfect, inverse) in zip(parts, costs, strict=True):
+        if not math.isfinite(perfect + inverse):
+            raise UserError(
+                f'{key}: {type(part).__name__} is {perfect:.4g} for a perfect map and {inverse:.4g} for its '
+                'inverse (logits of 10 and -10); a loss must be finite.'
+            )
         if perfect > inverse or indifferent:
             _refuse(key, part, f'costs a perfect map {perfect:.4g} and its inverse {inverse:.4g}')
 

@@ -87,14 +87,14 @@ class IRSTDSegmentor(EncoderDecoder):
         channels = getattr(self.backbone, 'pyramid_channels', None)
         necks = []
         for cfg in self._neck_cfgs:
-            necks.append(MODELS.build(_with_channels(cfg, channels)))
+            necks.append(MODELS.build(_with_channels(cfg, channels, 'neck')))
             channels = getattr(necks[-1], 'pyramid_channels', None)
         if necks:
             self.neck = necks[0] if len(necks) == 1 else nn.Sequential(*necks)
         for name, values in getattr(necks[-1], 'shared', {}).items() if necks else ():
             if values and _takes(decode_head['type'], name):
                 decode_head = {**decode_head, name: {**values, **(decode_head.get(name) or {})}}
-        super()._init_decode_head(_with_channels(decode_head, channels))
+        super()._init_decode_head(_with_channels(decode_head, channels, 'decode_head'))
 
     def set_test_time(self, **changes) -> None:
         """Change what is given of ``views``, ``scales``, ``merge`` and ``temperature`` in ``test_cfg``."""
@@ -234,8 +234,18 @@ class IRSTDSegmentor(EncoderDecoder):
         return data_samples
 
 
-def _with_channels(cfg: dict, channels: Sequence[int] | None) -> dict:
-    return cfg if 'in_channels' in cfg or channels is None else {**cfg, 'in_channels': list(channels)}
+def _with_channels(cfg: dict, channels: Sequence[int] | None, key: str) -> dict:
+    if channels is None:
+        return cfg
+    stated = cfg.get('in_channels')
+    if stated is None:
+        return {**cfg, 'in_channels': list(channels)}
+    if isinstance(stated, Sequence) and 'in_index' not in cfg and list(stated) != list(channels):
+        raise UserError(
+            f'model.{key}.in_channels: found {list(stated)}, but the part before it gives maps of '
+            f'{list(channels)} channels; leave it out, and they are taken from there.'
+        )
+    return cfg
 
 
 def _takes(kind: str | type, argument: str) -> bool:

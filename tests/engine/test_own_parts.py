@@ -1,0 +1,107 @@
+"""Parts that users bring: modules beside a config, channels that do not fit, losses that are not finite."""
+
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from mmseg.registry import MODELS
+
+from madnet.engine.config import load_config
+from madnet.errors import UserError
+from madnet.models.losses.probe import check_losses
+
+MODULE = """
+from mmseg.registry import MODELS
+from torch import nn
+
+@MODELS.register_module(force=True)
+class Stages{0}(nn.Module):
+    pyramid_channels = (2, 4, 8, 16)
+
+    def __init__(self, in_channels=1):
+        super().__init__()
+        widths = (in_channels, *self.pyramid_channels)
+        self.stages = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:]))
+
+    def forward(self, x):
+        maps = []
+        for stage in self.stages:
+            maps.append(x := stage(x))
+        return maps
+
+@MODELS.register_module(force=True)
+class NotFinite{0}(nn.Module):
+    loss_name = 'loss_nothing'
+
+    def forward(self, logits, target, *args, **kwargs):
+        return logits.sum() * float('nan')
+"""
+CONFIG = """
+_base_ = 'madnet_synthetic'
+custom_imports = dict(imports=['{0}'])
+model = dict(backbone=dict(_delete_=True, type='Stages{0}'), {1})
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Name of a module, and a function that writes a config beside it."""
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    name = f'of_{tmp_path.name}'
+    (tmp_path / f'{name}.py').write_text(MODULE.format(name))
+
+    def write(rest='', module=name):
+        path = tmp_path / 'mine.py'
+        path.write_text(CONFIG.format(module, rest))
+        return path
+
+    return name, write
+
+
+def test_a_module_beside_the_config(own, tmp_path):
+    name, write = own
+    model = MODELS.build(load_config(write()).model)
+    assert type(model.backbone).__module__ == name
+    assert str(tmp_path) in sys.path, 'processes that load images import it again'
+
+
+def test_nothing_stays_on_the_path_without_need(own, tmp_path, repository):
+    (tmp_path / 'plain.py').write_text("_base_ = 'madnet_synthetic'\n")
+    load_config(tmp_path / 'plain.py')
+    assert str(tmp_path) not in sys.path
+
+
+def test_a_module_that_is_not_there(own, tmp_path):
+    with pytest.raises(UserError, match=r'mine\.py: custom_imports: .*nowhere_to_be_found.*beside'):
+        load_config(own[1](module='nowhere_to_be_found'))
+    assert str(tmp_path) not in sys.path
+
+
+@pytest.mark.parametrize('part', ['neck', 'decode_head'])
+def test_stated_channels_must_be_those_of_the_part_before(own, part):
+    cfg = load_config(own[1](f'{part}=dict(in_channels=[2, 9])'))
+    with pytest.raises(UserError, match=rf'model\.{part}\.in_channels: found \[2, 9\], .* leave it out'):
+        MODELS.build(cfg.model)
+
+
+def test_a_loss_must_be_finite(own):
+    name, write = own
+    cfg = load_config(write(f"decode_head=dict(loss_decode=dict(_delete_=True, type='NotFinite{name}'))"))
+    with pytest.raises(UserError, match=r'loss_decode: NotFinite.* is nan .*must be finite'):
+        check_losses(MODELS.build(cfg.model))
+
+
+def test_images_have_the_channels_of_the_backbone(tmp_path):
+    for folder in ('images', 'masks'):
+        (tmp_path / folder).mkdir()
+        for k in range(4):
+            cv2.imwrite(str(tmp_path / folder / f'{k}.png'), np.eye(32, dtype=np.uint8) * 255)
+    (tmp_path / 'train.txt').write_text('0\n1')
+    (tmp_path / 'test.txt').write_text('2\n3')
+    options = {'model.backbone.in_channels': 3}
+    with pytest.raises(UserError, match=r'in_channels: found 3, but LoadSIRSTImage gives images of 1 '):
+        load_config('madnet_nano', options, dataset=str(tmp_path))
+    options['replace_steps.LoadSIRSTImage.channels'] = 3
+    cfg = load_config('madnet_nano', options, dataset=str(tmp_path))
+    assert len(cfg.model.data_preprocessor.mean) in (1, 3)
