@@ -399,7 +399,8 @@ def _note_the_rest(found: Inspection) -> None:
     def those(test: Callable[[Facts], object]) -> list[str]:
         return [label(k) for k, f in found.facts.items() if test(f)]
 
-    found.add('note', 'coloured', 'channels that differ', those(lambda f: f.colour > 0))
+    what = 'channels that differ, read as their luma where a network takes one'
+    found.add('note', 'coloured', what, those(lambda f: f.colour > 0))
     grey = those(lambda f: f.channels == 3 and f.colour == 0)
     found.add('note', 'grey stored as colour', 'three equal channels', grey)
     deep = those(lambda f: f.dtype == 'uint16')

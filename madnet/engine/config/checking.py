@@ -205,7 +205,10 @@ def _find(name: Any, key: str, kind: Registry, others: Iterable[Registry] = ()) 
     found = next((c for r in (kind, *others) if (c := r.get(name)) is not None), None)
     if found is None:
         known = {n for r in (kind, kind.parent) if r is not None for n in r.module_dict}
-        raise UserError(f'{key}.type: {name!r} is no registered {kind.name}.{nearest(name, known)}')
+        raise UserError(
+            f'{key}.type: {name!r} is no registered {kind.name}.{nearest(name, known)} A part of your own '
+            'needs its module in custom_imports.'
+        )
     return real(found)
 
 
