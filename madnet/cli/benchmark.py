@@ -26,16 +26,28 @@ examples:
 """
 
 
-def add_evaluation(parser: argparse.ArgumentParser) -> None:
+def _add_data(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
-        '--data', default='IRSTD-1K', metavar='NAME', help='data set or its folder (default: %(default)s)'
+        '--data', default=default, metavar='NAME', help='data set or its folder (default: %(default)s)'
     )
+
+
+def _add_sizes(parser: argparse.ArgumentParser, *default: int) -> None:
+    about = f'sides of images in pixels (default: {" ".join(map(str, default))})'
+    parser.add_argument('--sizes', type=int, nargs='+', default=[*default], metavar='S', help=about)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'], help='default: cpu')
+
+
+def add_evaluation(parser: argparse.ArgumentParser) -> None:
+    _add_data(parser, 'IRSTD-1K')
     parser.add_argument('--images', type=int, default=500, help='pairs (default: %(default)s)')
     parser.add_argument('--size', type=int, default=512, help='side in pixels (default: %(default)s)')
     parser.add_argument(
         '--slow-images', type=int, default=20, help='pairs for slow code (default: %(default)s)'
     )
-    parser.add_argument('--threads', type=int, default=1, help='threads of OpenCV (default: %(default)s)')
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
@@ -43,42 +55,28 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override each of them'
     )
-    parser.add_argument(
-        '--sizes', type=int, nargs='+', default=[256, 512], metavar='S', help='sides (default: 256 512)'
-    )
+    _add_sizes(parser, 256, 512)
     parser.add_argument(
         '--batch', type=int, default=2, metavar='N', help='images of a training step; 0: none (default: 2)'
     )
-    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
-    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'], help='default: cpu')
+    _add_device(parser)
     parser.add_argument(
         '--budget', type=float, default=2.0, metavar='S', help='seconds to repeat each for (default: 2)'
     )
 
 
 def add_scan(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--sizes',
-        type=int,
-        nargs='+',
-        default=[256, 512],
-        metavar='S',
-        help='input sizes; the table goes up to 2048 (default: 256 512)',
-    )
+    _add_sizes(parser, 256, 512)
     parser.add_argument('--backends', nargs='+', metavar='NAME', help='default: plain and all that work')
     parser.add_argument('--forward-only', action='store_true', help='leave the backward pass out')
-    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
-    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'], help='default: cpu')
+    _add_device(parser)
 
 
 def add_classical(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--data', default='NUAA-SIRST', metavar='NAME', help='data set or its folder (default: %(default)s)'
-    )
+    _add_data(parser, 'NUAA-SIRST')
     parser.add_argument('--split', default='test', help='part of it (default: test)')
     parser.add_argument('--methods', nargs='+', metavar='NAME', help='such as tophat pstnn (default: all)')
     parser.add_argument('--images', type=int, default=20, help='how many, spread over the part (default: 20)')
-    parser.add_argument('--threads', type=int, default=1, help='threads of OpenCV (default: 1)')
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +99,6 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--amp', choices=['auto', 'fp16', 'bf16'], help='mixed precision of our step')
     parser.add_argument('--steps', type=int, default=3, help='steps timed in a row (default: 3)')
     parser.add_argument('--repeats', type=int, default=5, help='rounds, both in turn (default: 5)')
-    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
 
 
 def add_gpu(parser: argparse.ArgumentParser) -> None:
@@ -117,19 +114,11 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'model', nargs='?', default='madnet_nano', help='a shipped network (default: %(default)s)'
     )
-    parser.add_argument(
-        '--sizes',
-        type=int,
-        nargs='+',
-        default=[256, 512, 1024, 2048],
-        metavar='S',
-        help='sides of the frames (default: 256 512 1024 2048)',
-    )
+    _add_sizes(parser, 256, 512, 1024, 2048)
     parser.add_argument(
         '--pixels', type=int, default=2**21, metavar='N', help='pixels of a round, as frames (default: 2**21)'
     )
     parser.add_argument('--rounds', type=int, default=3, metavar='N', help='all forms in turn (default: 3)')
-    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
     parser.add_argument('--batch', type=int, default=1, help='images at once (default: 1)')
     parser.add_argument(
         '--format', default='png,csv,json', help='as in madnet predict (default: png,csv,json)'
@@ -158,6 +147,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, (what, add_options) in SUBCOMMANDS.items():
         sub = subparsers.add_parser(name, help=what, description=what)
         add_options(sub)
+        if name != 'gpu':
+            sub.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
         sub.add_argument('--json', metavar='FILE', help='write the figures to this file')
 
 

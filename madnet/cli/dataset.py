@@ -144,118 +144,66 @@ def add_synth(parser: argparse.ArgumentParser) -> None:
         'compressed (default: 1)',
     )
     parser.add_argument(
-        '--scr',
-        type=float,
-        nargs='+',
-        default=[5.0, 30.0],
-        metavar='SCR',
-        help='signal-to-clutter ratio: one, or least and largest (default: 5 30)',
-    )
-    parser.add_argument(
         '--psf',
         type=float,
         default=0.7,
         metavar='SIGMA',
         help='standard deviation of the point spread, pixels, 0.3 to 4 (default: 0.7)',
     )
-    parser.add_argument(
-        '--area',
-        type=float,
-        nargs='+',
-        default=[1.0, 40.0],
-        metavar='PIXELS',
-        help='targets before the point spread: one, or least and largest; below 4 they are points '
-        '(default: 1 40)',
-    )
-    parser.add_argument(
-        '--targets',
-        type=int,
-        nargs='+',
-        default=[1, 3],
-        metavar='N',
-        help='in an image or sequence: one number, or least and largest (default: 1 3)',
-    )
-    parser.add_argument(
-        '--speed',
-        type=float,
-        nargs='+',
-        default=[0.3, 2.0],
-        metavar='PIXELS',
-        help='a frame: one, or least and largest (default: 0.3 2)',
-    )
+    for name, default, metavar, what in (
+        ('scr', [5.0, 30.0], 'SCR', 'signal-to-clutter ratio'),
+        ('area', [1.0, 40.0], 'PIXELS', 'of targets before the point spread; below 4 they are points'),
+        ('targets', [1, 3], 'N', 'in an image or sequence'),
+        ('speed', [0.3, 2.0], 'PIXELS', 'a frame'),
+    ):
+        about = f'{what}: one value, or the least and the largest (default: {default[0]:g} {default[1]:g})'
+        kind = type(default[0])
+        parser.add_argument(f'--{name}', type=kind, nargs='+', default=default, metavar=metavar, help=about)
     parser.add_argument('--seed', type=int, default=0, help='the same one gives the same bytes (default: 0)')
     parser.add_argument('--test-share', type=float, default=0.2, metavar='SHARE', help='default: 0.2')
 
 
 def add_stats(parser: argparse.ArgumentParser) -> None:
-    parser.epilog, parser.formatter_class = STATS_EXAMPLES, argparse.RawDescriptionHelpFormatter
+    parser.add_argument('sets', nargs='*', metavar='PATH|NAME', help='data sets: folders, or known names')
     parser.add_argument(
-        'sets',
-        nargs='*',
-        metavar='PATH|NAME',
-        help='data sets: folders, or names of the catalogue, found under $MADNET_DATA_ROOT',
+        '--synthetic', type=int, metavar='N', help='add N synthetic scenes, those of config madnet_synthetic'
     )
-    parser.add_argument(
-        '--split',
-        metavar='SPLIT[,SPLIT]',
-        help='parts to measure: trainval, test, train, val, fit, all (default: trainval and test, or all '
-        'where a set has no such parts)',
-    )
-    add_reading_options(parser)
-    parser.add_argument(
-        '--synthetic',
-        type=int,
-        metavar='N',
-        help='add N synthetic scenes, those of config madnet_synthetic',
-    )
-    parser.add_argument(
-        '--images', type=int, metavar='N', help='measure at most N images of each part, evenly spaced'
-    )
-    parser.add_argument(
-        '--out',
-        default='dataset_statistics',
-        metavar='DIR',
-        help='where the page goes (default: %(default)s)',
-    )
+    _add_page_options(parser, 'dataset_statistics', STATS_EXAMPLES)
 
 
 def add_browse(parser: argparse.ArgumentParser) -> None:
-    parser.epilog, parser.formatter_class = BROWSE_EXAMPLES, argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         'source',
         nargs='?',
         metavar='PATH|NAME',
-        help='the data set: a folder, or a name of the catalogue, found under $MADNET_DATA_ROOT (with '
-        '--config default: what the config says)',
+        help='the data set: a folder, or a known name (with --config default: what the config says)',
     )
     parser.add_argument(
-        '--split',
-        metavar='SPLIT[,SPLIT]',
-        help='parts to show: trainval, test, train, val, fit, all (default: trainval and test, or all where '
-        'the set has no such parts)',
-    )
-    add_reading_options(parser)
-    parser.add_argument(
-        '--images',
-        type=int,
-        metavar='N',
-        help='at most N images of each part, evenly spaced (default: all; with --config 32)',
+        '--config',
+        metavar='CONFIG',
+        help='show samples as they leave the training pipeline of a config, of 32 images or of --images',
     )
     parser.add_argument(
-        '--config', metavar='CONFIG', help='show samples as they leave the training pipeline of a config'
-    )
-    parser.add_argument(
-        '--epochs',
-        type=int,
-        metavar='N',
-        help='with --config: each image in N epochs (default: 3)',
+        '--epochs', type=int, metavar='N', help='with --config: each image in N epochs (default: 3)'
     )
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE', help='with --config: override it, as in training'
     )
+    _add_page_options(parser, 'dataset_gallery', BROWSE_EXAMPLES)
+
+
+def _add_page_options(parser: argparse.ArgumentParser, out: str, examples: str) -> None:
+    """What pages on the images of data sets take."""
+    parser.epilog, parser.formatter_class = examples, argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        '--out', default='dataset_gallery', metavar='DIR', help='where the page goes (default: %(default)s)'
+        '--split',
+        metavar='SPLIT[,SPLIT]',
+        help='which parts: trainval, test, train, val, fit, all (default: trainval and test, or all where a '
+        'set has no such parts)',
     )
+    add_reading_options(parser)
+    parser.add_argument('--images', type=int, metavar='N', help='at most N of each part, evenly spaced')
+    parser.add_argument('--out', default=out, metavar='DIR', help='for the page (default: %(default)s)')
 
 
 #: Subcommand → what it does, its options, and the function of ``madnet.curation`` that takes them; it returns
