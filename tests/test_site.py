@@ -1,6 +1,7 @@
 """The site builds without a warning, and what its pages show works."""
 
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from madnet.cli import COMMANDS, parse
 from madnet.config_files import config_names
 from madnet.engine.config import load_config
 from madnet.engine.test import run_test
+from madnet.plain_yaml import read_yaml
 from madnet.pretrained import list_pretrained
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -63,6 +65,11 @@ def test_commands_are_understood(page, repository, monkeypatch):
             content = page.read_text(encoding='utf-8')
             on_the_page = f'`{config}`' in content or f'```python\n# {config}\n' in content
             assert on_the_page or config in {*config_names(), *list_pretrained()} or Path(config).is_file()
+
+
+def test_the_page_on_citing_is_up_to_date(text, repository):
+    made = runpy.run_path(str(repository / 'docs' / 'build' / 'cite.py'))['page']
+    assert made(read_yaml((repository / 'CITATION.cff').read_text(encoding='utf-8'))) == text['cite']
 
 
 def test_configs_of_ten_lines_build(text, tmp_path, monkeypatch):
