@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from torch import Tensor, nn
 
@@ -57,8 +58,8 @@ def _has_one_size(dataset: Any) -> bool:
 
 
 def make_fast(model: nn.Module) -> None:
-    """Let every plain 3×3 convolution train as :class:`NarrowConv2d`, and every plain ``nn.LayerNorm`` over
-    one axis as :class:`HalfLayerNorm`, in place.
+    """Let every plain 3×3 convolution train as :class:`NarrowConv2d`, every plain ``nn.LayerNorm`` over one
+    axis as :class:`HalfLayerNorm`, and count the batches of all ``nn.BatchNorm2d`` at once, in place.
 
     Parameters, buffers, hooks and the state dict stay what and where they are.
     """
@@ -67,6 +68,9 @@ def make_fast(model: nn.Module) -> None:
             module.__class__ = NarrowConv2d
         elif type(module) is nn.LayerNorm and len(module.normalized_shape) == 1 and module.bias is not None:
             module.__class__ = HalfLayerNorm
+        elif type(module) is nn.BatchNorm2d and module.running_mean is not None and module.momentum:
+            module.__class__ = UncountedBatchNorm2d
+    model.register_forward_pre_hook(_count_batches)
 
 
 def _is_plain(conv: nn.Conv2d) -> bool:
@@ -79,6 +83,20 @@ class NarrowConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return conv3x3(x, self.weight, self.bias)
+
+
+class UncountedBatchNorm2d(nn.BatchNorm2d):
+    """PyTorch's ``BatchNorm2d``, which leaves counting the batches to whoever calls the network."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        statistics = self.running_mean, self.running_var
+        return F.batch_norm(x, *statistics, self.weight, self.bias, self.training, self.momentum, self.eps)
+
+
+def _count_batches(model: nn.Module, given: tuple) -> None:
+    norms = (m for m in model.modules() if isinstance(m, UncountedBatchNorm2d) and m.training)
+    if model.training and (counts := [norm.num_batches_tracked for norm in norms]):
+        torch._foreach_add_(counts, 1)
 
 
 class HalfLayerNorm(nn.LayerNorm):

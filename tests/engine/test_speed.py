@@ -1,11 +1,13 @@
 """Layers that are put in the place of PyTorch's, and batches for a GPU."""
 
+import copy
+
 import pytest
 import torch
 from mmengine.config import Config
 from torch import nn
 
-from madnet.engine.speed import HalfLayerNorm, NarrowConv2d, batch_for_gpu, make_fast
+from madnet.engine.speed import HalfLayerNorm, NarrowConv2d, UncountedBatchNorm2d, batch_for_gpu, make_fast
 
 
 def test_making_a_model_fast_changes_plain_layers_only():
@@ -16,11 +18,28 @@ def test_making_a_model_fast_changes_plain_layers_only():
     parameters, state = list(model.parameters()), {k: v.clone() for k, v in model.state_dict().items()}
     make_fast(model)
     kinds = [type(m) for m in model]
-    expected = [NarrowConv2d, nn.Conv2d, nn.BatchNorm2d, HalfLayerNorm, nn.LayerNorm, nn.LayerNorm]
+    expected = [NarrowConv2d, nn.Conv2d, UncountedBatchNorm2d, HalfLayerNorm, nn.LayerNorm, nn.LayerNorm]
     assert kinds == expected
     assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
     assert all(torch.equal(state[k], v) for k, v in model.state_dict().items())
     assert list(state) == list(model.state_dict())
+
+
+def test_batches_are_counted_once_in_training():
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.BatchNorm2d(2), nn.ReLU(), nn.BatchNorm2d(2))
+    fast = copy.deepcopy(plain)
+    make_fast(fast)
+    for k in range(4):
+        x = torch.randn(3, 2, 4, 4)
+        if k == 2:
+            plain[0].eval(), fast[0].eval()
+        if k == 3:
+            plain.eval(), fast.eval()
+        assert torch.equal(fast(x), plain(x))
+    for name, value in plain.state_dict().items():
+        assert torch.equal(fast.state_dict()[name], value), name
+    assert fast[2].num_batches_tracked == 3
 
 
 @pytest.mark.parametrize(
