@@ -3,7 +3,10 @@
 import argparse
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
+from madnet.errors import UserError
 from madnet.options import add_common_options
 
 EXAMPLES = """
@@ -41,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--threshold', type=float, default=0.5, metavar='0-1', help='kept in the file (default: 0.5)'
     )
-    parser.add_argument('--licence', default='not stated', help='of the weights, kept in the file')
+    parser.add_argument('--licence', help="of the weights, kept in the file (default: the registry's)")
     parser.add_argument(
         '--frames', nargs='+', default=[], metavar='IMAGE', help='compare on these, not on made scenes'
     )
@@ -50,6 +53,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def work(args: argparse.Namespace) -> Callable:
+    return partial(_export, **vars(args))
+
+
+def _export(model: str, out: str | None, format: str, force: bool, **how: Any) -> None:
+    ending = '.onnx' if format == 'onnx' else '.safetensors'
+    path = Path(out or Path(model).stem + ending)
+    if path.exists() and not force:  # said before PyTorch is imported
+        raise UserError(f'--out {path}: is there already; --force replaces it.')
+
     from madnet.inference.export import export_file
 
-    return partial(export_file, **vars(args))
+    export_file(model, out=out, format=format, force=force, **how)

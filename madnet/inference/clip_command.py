@@ -8,6 +8,8 @@ from typing import Any
 import madnet
 from madnet.errors import UserError
 from madnet.files import CannotWrite
+from madnet.images import EXTENSIONS
+from madnet.images.notices import say_once
 from madnet.overlap import InTurn
 from madnet.progress import progress_bar
 
@@ -74,6 +76,11 @@ def predict_clips(
         'versions': {'madnet': madnet.__version__},
     }
     done: list[dict[str, Any]] = []
+    if track and len(inputs) > 1 and all(Path(i).suffix.lower() in EXTENSIONS for i in inputs):
+        say_once(
+            f'{len(inputs)} inputs are as many clips, in each of which targets are followed; give their '
+            'folder for one clip.'
+        )
     with interrupted_by_sigterm():
         for number, source in enumerate(inputs):
             record = {'name': f'clip_{number}', 'source': str(source), 'frames': 0, 'problem': None}

@@ -15,6 +15,7 @@ import numpy as np
 from madnet.errors import UserError
 from madnet.images import VIDEO_EXTENSIONS, read_image
 from madnet.images.frames import pixel_limit
+from madnet.images.notices import say_once
 
 from .inputs import Frame, list_frames
 
@@ -152,6 +153,8 @@ class _Pipe(ClipSource):
 
     def __init__(self, file: io.RawIOBase, shape: tuple[int, ...], dtype: np.dtype, fps: float | None):
         super().__init__('stdin', fps or FPS)
+        if fps is None:
+            say_once(f'standard input: times are those of {FPS:g} frames a second; --fps says otherwise.')
         self._file, self._shape, self._dtype = file, shape, dtype
 
     def frames(self) -> Generator[ClipFrame, None, None]:
@@ -159,7 +162,8 @@ class _Pipe(ClipSource):
         while data := self._read(size):
             if len(data) < size:
                 raise UserError(
-                    f'standard input: ends in the middle of frame {number} ({len(data)} of {size} bytes).'
+                    f'standard input: ends in the middle of frame {number} ({len(data)} of {size} bytes); is '
+                    f'--raw {"x".join(map(str, self._shape))}:{self._dtype} right?'
                 )
             pixels = np.frombuffer(data, self._dtype).reshape(self._shape)
             yield ClipFrame(

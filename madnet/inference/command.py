@@ -21,17 +21,18 @@ import cv2
 import madnet
 from madnet.errors import UserError
 from madnet.files import CannotWrite, settle, write_whole
+from madnet.images.notices import say_once
 from madnet.overlap import InTurn
 from madnet.progress import progress_bar
 from madnet.records import get_pretrained, list_pretrained, list_registered
 from madnet.text import printable
 
 from .base_predictor import READ_AHEAD, BasePredictor
-from .calibration import rank_for_alarms
+from .calibration import find_calibration, rank_for_alarms
 from .inputs import Frame, list_frames, unique_names
 from .large_frame import predict_large
 from .onnx_predictor import OnnxPredictor
-from .outputs import PER_IMAGE, image_files, parse_formats, record, write_tables
+from .outputs import PER_IMAGE, TABLES, image_files, parse_formats, record, write_tables
 from .prediction import Prediction
 
 # A record; or what is wrong with the image; or None: it was not reached.
@@ -97,6 +98,15 @@ def predict_files(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise UserError(f'--out {out}: is a file, expected a folder.')
+    if earlier := [
+        name
+        for name in (*(f for f, *_ in PER_IMAGE.values()), *(f for f, _ in TABLES.values()))
+        if (out / name).exists()
+    ]:
+        say_once(
+            f'{out}: holds results of an earlier run ({", ".join(earlier)}): those of the same names are '
+            'replaced, all others stay.'
+        )
     if jobs < 1:
         raise UserError(f'--jobs: found {jobs}, expected one process or more.')
     if threads is not None and threads < 1:
@@ -181,6 +191,11 @@ def predictor_maker(model: str, **how: Any) -> partial:
 
         if model in DETECTORS and given.keys() <= signature(ClassicalPredictor).parameters.keys():
             return partial(ClassicalPredictor, model, **given)
+        from .naming import check_name
+
+        check_name(model, how.get('checkpoint'))
+        if how.get('calibrated') or how.get('fa_budget') is not None:
+            find_calibration(model, how.get('checkpoint'))  # said before PyTorch is imported
         from madnet.engine.cli import parse_options
 
         from .predictor import Predictor
@@ -431,8 +446,7 @@ def _summary(
     too_small = sum(r['too_small'] for r in records)
     if too_small:
         lines.append(
-            f'{too_small} component(s) above the threshold were smaller than --min-area, or fainter than '
-            'asked for: no targets'
+            f'{too_small} component(s) above the threshold left out by --min-area, --min-scr or --min-rank'
         )
     lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]
     lines += [f'{"targets":9}{path}' for path in tables]

@@ -17,12 +17,14 @@ from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
 from madnet.engine.config import check_config, load_config
-from madnet.errors import UserError, nearest
+from madnet.errors import UserError
 from madnet.files import read_json, sha256_of
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS
 from madnet.images.values import ValueRange
-from madnet.pretrained import get_pretrained, list_pretrained, list_registered, load_pretrained
+from madnet.pretrained import get_pretrained, list_registered, load_pretrained
 from madnet.pretrained.network_file import describe_network, load_network_file
+
+from .naming import known_detectors
 
 # What classical methods want: one channel at the image's own size.
 _PIPELINE = [{'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'PackSIRSTInputs'}]
@@ -103,21 +105,12 @@ def load_detector(
     if saved.suffix.lower() == '.safetensors' and saved.is_file():
         return load_exported(saved, device, value_range)
     if suffix in (*EXTENSIONS, *VIDEO_EXTENSIONS):
-        raise UserError(f'{name}: found an image where a detector is expected. {_known(name)}')
+        raise UserError(f'{name}: found an image where a detector is expected. {known_detectors(name)}')
     if is_file:
         weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
         cfg = load_config(model, options, dataset, recorded_statistics(weights))
         return _from_config(cfg, checkpoint, device, value_range, trust_checkpoint)
-    raise UserError(f'{name}: no detector of this name. {_known(name)}')
-
-
-def _known(name: str) -> str:
-    shipped = list_pretrained()
-    return (
-        f'Shipped: {", ".join(shipped) or "none with this version"}. '
-        f'Without training: tophat, pstnn and {len(DETECTORS) - 2} more (madnet predict --list). '
-        'Or give a config file and its checkpoint.' + nearest(name, [*list_registered(), *DETECTORS])
-    )
+    raise UserError(f'{name}: no detector of this name. {known_detectors(name)}')
 
 
 def _from_config(

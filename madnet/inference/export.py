@@ -8,6 +8,7 @@ import math
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,18 @@ import madnet
 from madnet.datasets.scenes import synth_scene
 from madnet.engine.cli import parse_options
 from madnet.errors import UserError
+from madnet.evaluation.ranking import BUDGETS
 from madnet.files import write_whole
 from madnet.models import IRSTDSegmentor
 from madnet.models.deploy import fold
 from madnet.models.input_check import MIN_SIZE
 from madnet.ops.selective_scan.onnx_form import OPSET, inline_scans, register_symbolic
 from madnet.pretrained.network_file import network_bytes
-from madnet.records import ExportInfo, text_table
+from madnet.records import Calibration, ExportInfo, get_pretrained, list_registered, text_table
 from madnet.records.export_info import KEY
 
 from .base_predictor import BasePredictor
+from .calibration import find_calibration, rank_for_budget
 from .detector import LoadedDetector, load_exported
 from .inputs import Source, iterate
 from .onnx_predictor import OnnxPredictor
@@ -76,7 +79,7 @@ def export_file(
     format: str = 'onnx',
     half: bool = False,
     threshold: float = 0.5,
-    licence: str = 'not stated',
+    licence: str | None = None,
     frames: Sequence[str | os.PathLike] = (),
     force: bool = False,
     dataset: str | None = None,
@@ -88,7 +91,8 @@ def export_file(
     Args:
         model, checkpoint, threshold, dataset, trust_checkpoint: As in :class:`~madnet.inference.Predictor`.
         out: The file to write; None for the network's name in the working folder.
-        format, half, licence, frames: As in :func:`export_network`.
+        format, half, frames: As in :func:`export_network`.
+        licence: As there; None for what the registry says of a network.
         force: Whether to replace a file that is there.
         options: ``KEY=VALUE`` pairs that override the config.
 
@@ -112,6 +116,9 @@ def export_file(
         raise UserError(f'--out {out}: found the ending {out.suffix!r}, expected {FORMATS[format]}.')
     if out.exists() and not force:
         raise UserError(f'--out {out}: is there already; --force replaces it.')
+    if licence is None:
+        known = checkpoint is None and model in list_registered()
+        licence = get_pretrained(model).licence if known else 'not stated'
     differences = export_network(predictor, out, format, half, licence, frames)
     print(report(differences))
     print(f'written: {out} ({out.stat().st_size / 2**20:.1f} MiB)')
@@ -148,6 +155,10 @@ def export_network(
     """
     detector = predictor.detector
     info = _describe(detector, predictor.threshold, half, licence)
+    if not isinstance(predictor.made_from[0], LoadedDetector):
+        with suppress(UserError):  # nobody has calibrated it
+            calibration = find_calibration(*predictor.made_from)
+            info.temperature, info.budgets = calibration.temperature, _budgets(calibration)
     if format == 'onnx':
         content = _onnx(detector, info)
         exported: BasePredictor = OnnxPredictor(content, threads=torch.get_num_threads())
@@ -164,6 +175,14 @@ def export_network(
         )
     write_whole(out, content)
     return differences
+
+
+def _budgets(calibration: Calibration) -> dict[str, float]:
+    found = {}
+    for budget in BUDGETS:
+        with suppress(UserError):  # no detection keeps to it
+            found[f'{budget:g}'] = rank_for_budget(calibration, budget)
+    return found
 
 
 def compare(

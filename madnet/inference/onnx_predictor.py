@@ -32,6 +32,8 @@ class OnnxPredictor(BasePredictor):
         tile, overlap: As in :class:`~madnet.inference.Predictor`.
         value_range: Grey values that become black and white, or ``'auto'``; None for what the file says.
         min_area, min_scr, min_rank: As in :class:`~madnet.inference.Predictor`.
+        calibrated, fa_budget: As there, by what was measured of the network before it was exported; a budget
+            is one of those that the file says.
         batch: Images that are read before those of one size are computed together.
         threads: How many threads compute; None for one a core.
         provider: ONNX Runtime's execution provider.
@@ -54,6 +56,8 @@ class OnnxPredictor(BasePredictor):
         batch: int = 1,
         threads: int | None = None,
         provider: str = 'CPUExecutionProvider',
+        calibrated: bool = False,
+        fa_budget: float | None = None,
     ):
         self._content, self._provider = file if isinstance(file, bytes) else _read(file), provider
         shown = 'exported network' if isinstance(file, bytes) else str(file)
@@ -61,8 +65,24 @@ class OnnxPredictor(BasePredictor):
         self.info = _info(self._session, shown)
         threshold = self.info.threshold if threshold is None else threshold
         super().__init__(threshold, min_area, batch, min_scr, min_rank)
+        if calibrated or fa_budget is not None:
+            self._calibrate(fa_budget, shown)
         self._loader = FrameLoader(self.info.channels, value_range or _range(self.info))
         self.tiling = self._fitted(tile, overlap, aligned=self.info.size is None)
+
+    def _calibrate(self, budget: float | None, shown: str) -> None:
+        if self.info.temperature is None:
+            raise UserError(
+                f'{shown}: nothing was known of its false alarms when it was exported; madnet calibrate '
+                'measures that, then export it again.'
+            )
+        self.temperature = self.info.temperature
+        if budget is not None:
+            known = {float(text): rank for text, rank in self.info.budgets.items()}
+            if budget not in known:
+                there = ', '.join(self.info.budgets) or 'none'
+                raise UserError(f'fa_budget: found {budget:g}, of the budgets in {shown}: {there}.')
+            self.min_rank = max(self.min_rank, known[budget])
 
     @property
     def name(self) -> str:
@@ -104,11 +124,13 @@ class OnnxPredictor(BasePredictor):
 
     def _at_size(self, given: Maps, height: int, width: int) -> Maps:
         """What the network gives, (h, w) → maps (H, W)."""
-        if self.info.size is None or given.logits is None:
+        if given.logits is None or (self.info.size is None and self.temperature == 1):
             return given
+        if self.info.size is None:
+            return Maps(_sigmoid(given.logits / self.temperature), given.logits)
         aligned = self.info.align_corners
         logits = _bilinear(_bilinear(given.logits, height, aligned).T, width, aligned).T
-        return Maps((0.5 + 0.5 * np.tanh(0.5 * logits)).astype(np.float32))
+        return Maps(_sigmoid(logits / self.temperature))
 
     def _check_size(self, pixels: np.ndarray, shown: str) -> None:
         height, width = pixels.shape[:2]
@@ -119,6 +141,10 @@ class OnnxPredictor(BasePredictor):
                 f'{shown}: found {width} × {height} pixels, expected sides of {self.info.smallest} {bound}.'
                 + (' Larger frames go in tiles.' if largest else '')
             )
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return (0.5 + 0.5 * np.tanh(0.5 * logits)).astype(np.float32)
 
 
 def _bilinear(values: np.ndarray, size: int, align_corners: bool) -> np.ndarray:

@@ -112,6 +112,8 @@ class Predictor(BasePredictor):
         amp: bool = False,
     ):
         place = _device(device)
+        #: What it was made from, name or config, and the checkpoint.
+        self.made_from = config_or_name, checkpoint
         if isinstance(config_or_name, LoadedDetector):
             self.detector = config_or_name
         else:

@@ -30,6 +30,9 @@ class ExportInfo(Record):
         smallest: Pixels that a side of a frame must have.
         largest: Pixels that a side may have; None for no bound.
         classes: Names of what is scored.
+        temperature: By which logits are to be divided for true probabilities; None where nobody calibrated.
+        budgets: False-alarm pixels over all pixels → least rank of a detection that kept to it on validation
+            images.
         dtype: What the weights are stored as, and computed in.
         licence: Of the weights.
         origin: What the network was made from: config, checkpoint, SHA-256.
@@ -49,6 +52,8 @@ class ExportInfo(Record):
     smallest: int = 1
     largest: int | None = None
     classes: list[str] = field(default_factory=lambda: ['target'])
+    temperature: float | None = None
+    budgets: dict[str, float] = field(default_factory=dict)
     dtype: str = 'float32'
     licence: str = 'not stated'
     origin: dict[str, Any] = field(default_factory=dict)

@@ -118,7 +118,8 @@ def test_standard_input_and_output(repository, frames):
     out, err = process.communicate(b'123')
     assert process.returncode == 2
     assert out == b''
-    assert err.decode().count('\n') == 1
+    assert err.decode().count('\n') == 2
+    assert 'times are those of 25 frames a second' in err.decode()
     assert f'ends in the middle of frame 2 (3 of {2 * SIZE * SIZE} bytes)' in err.decode()
 
 

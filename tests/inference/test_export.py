@@ -159,6 +159,20 @@ def test_what_a_file_says_of_itself(tmp_path):
     assert OnnxPredictor(tmp_path / 'nano.onnx', threshold=0.6, value_range=(0, 1)).threshold == 0.6
 
 
+def test_what_calibration_says_travels_in_the_file(tmp_path, predictor_of):
+    file = export.export_file('madnet_nano', out=tmp_path / 'network.onnx')
+    image = scene(64, 96)
+    for how in ({'calibrated': True}, {'fa_budget': 1e-5}):
+        expected, found = Predictor('madnet_nano', device='cpu', **how), OnnxPredictor(file, **how)
+        assert (found.temperature, found.min_rank) == (expected.temperature, expected.min_rank)
+        np.testing.assert_allclose(found(image).score_map, expected(image).score_map, atol=1e-5)
+    assert found.min_rank > 0
+    assert OnnxPredictor(file).info.licence != 'not stated'
+    refused('1e-05', OnnxPredictor, file, fa_budget=3e-5)
+    export.export_network(predictor_of('madnet', 'madnet_nano'), tmp_path / 'own.onnx')
+    refused('madnet calibrate', OnnxPredictor, tmp_path / 'own.onnx', calibrated=True)
+
+
 def test_the_runtime_needs_neither_torch_nor_mmengine(tmp_path):
     predictor = Predictor('madnet_nano', device='cpu')
     export.export_network(predictor, tmp_path / 'nano.onnx')

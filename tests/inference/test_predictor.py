@@ -256,6 +256,28 @@ def test_threshold_and_fold(detectors, image_set):
     np.testing.assert_allclose(folded(path).score_map, plain.score_map, atol=1e-4)
 
 
+def test_a_folder_with_results_is_told_of(detectors, image_set, tmp_path, caplog):
+    for number in range(2):
+        predict_files(
+            'tophat', [image_set / 'test' / 'images' / f'test{number}.png'], out=tmp_path, formats='csv'
+        )
+        assert ('results of an earlier run (targets.csv)' in caplog.text) == bool(number)
+
+
+def test_names_are_refused_before_torch_is_imported(image_set):
+    image = str(image_set / 'test' / 'images' / 'test0.png')
+    code = (
+        'import sys\n'
+        'from madnet.cli import main\n'
+        f"ask = [['madnet_nanno', {image!r}], ['acm', {image!r}, '--fa-budget', '1e-5']]\n"
+        "codes = [main(['predict', *words]) for words in ask]\n"
+        "assert codes == [2, 2] and 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Did you mean 'madnet_nano'" in done.stderr
+
+
 def test_layout_of_memory():
     """Channels-last where that is quicker: on a CPU."""
 
