@@ -159,7 +159,9 @@ def _headline(run: Run) -> str:
     protocol = run.protocols.split(',')[0]
     parts = []
     for views, report in read_metrics(run).items():
-        numbers = report.results[protocol]
+        # of several sets that which the run is named after, not all of them mixed
+        first = next(iter(report.sets.values())) if report.sets and run.test_on else report
+        numbers = first.results[protocol]
         known = [f'{k} {as_text(k, numbers[k])}' for k in ('IoU', 'nIoU', 'Pd') if numbers.get(k) is not None]
         parts.append(f'{protocol}{with_views(views)} {", ".join(known)}')
     return '; '.join(parts)

@@ -15,7 +15,7 @@ from madnet.errors import UserError
 from madnet.experiments import compare
 from madnet.experiments.plan import read_plan
 from madnet.experiments.process import _environment
-from madnet.experiments.running import run_all
+from madnet.experiments.running import _headline, run_all
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import state_of
 from madnet.visualization.run_results import load_results
@@ -362,6 +362,13 @@ def test_left_out_sets_are_rows_of_their_own(repository, make_set, tmp_path):
     assert [row['dataset']['name'] for row in summary['rows']] == ['a', 'c', 'b', 'c']
     metrics = json.loads((tmp_path / 'comparison/nano/a/seed42/metrics.json').read_text())
     assert list(metrics['sets']) == ['a', 'c']
+    metrics['sets']['a']['results']['native']['IoU'] = 0.125
+    written = tmp_path / 'comparison/nano/a/seed42/metrics.json'
+    kept = written.read_text()
+    written.write_text(json.dumps(metrics))
+    assert 'IoU 12.50' in _headline(plan.runs()[0]), 'of the set in its name, not of all'
+    written.write_text(kept)
+    metrics = json.loads(kept)
     for row, name in zip(summary['rows'][:2], 'ac', strict=True):
         own = metrics['sets'][name]['results']['native']
         assert row['results']['native']['Fa'][0] == own['Fa']
