@@ -44,6 +44,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--threshold', type=float, default=0.5, metavar='0-1', help='kept in the file (default: 0.5)'
     )
+    parser.add_argument(
+        '--value-range',
+        nargs=2,
+        type=float,
+        metavar=('LOW', 'HIGH'),
+        help="a sensor's grey values that become 0 and 255, kept in the file, such as 0 16383 for 14 bits",
+    )
     parser.add_argument('--licence', help="of the weights, kept in the file (default: the registry's)")
     parser.add_argument(
         '--frames', nargs='+', default=[], metavar='IMAGE', help='compare on these, not on made scenes'

@@ -19,7 +19,7 @@ from madnet.images import LARGE, FrameLoader, Windows, image_size
 from madnet.overlap import ahead as read_ahead
 
 from .clip import ClipResult, follow
-from .clip_source import open_clip
+from .clip_source import GivenFrames, open_clip
 from .inputs import Frame, Source, is_single, iterate, list_frames
 from .prediction import Maps, Prediction
 from .tiling import Tiling, make_tiling
@@ -135,19 +135,26 @@ class BasePredictor(ABC):
         return _or_raise(self.attempts(iterate(source)))
 
     def clip(
-        self, source: str | os.PathLike, fps: float | None = None, raw: str | None = None, track: bool = False
+        self,
+        source: str | os.PathLike | Iterable[np.ndarray],
+        fps: float | None = None,
+        raw: str | None = None,
+        track: bool = False,
     ) -> Iterator[ClipResult]:
         """What is found in the frames of a clip, in order, as they come.
 
         Args:
             source, fps, raw: As of :func:`~madnet.inference.clip_source.open_clip`: a video, a folder, a file
-                of several frames, ``'-'``, the number of a camera, an address.
+                of several frames, ``'-'``, the number of a camera, an address; or frames, as arrays, one
+                after the other, taken in a thread.
             track: Whether targets are followed, and those that live for one frame dropped.
 
         Raises:
             UserError: There is no such clip, or it ends before its end.
         """
-        return follow(self, open_clip(str(source), fps, raw), track)
+        if isinstance(source, str | os.PathLike):
+            return follow(self, open_clip(str(source), fps, raw), track)
+        return follow(self, GivenFrames(source, fps), track)
 
     def attempts(
         self, images: Iterable[Frame | np.ndarray], ahead: int = 0

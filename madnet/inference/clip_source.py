@@ -5,7 +5,7 @@ import re
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,6 +144,20 @@ class _Camera(ClipSource):
             self._capture.release()
         if not number:
             raise UserError(f'{self._where}: gives no frame.')
+
+
+class GivenFrames(ClipSource):
+    """Frames that the caller has, or makes."""
+
+    ahead = 0
+
+    def __init__(self, images: Iterable[np.ndarray], fps: float | None):
+        super().__init__('frames', fps or FPS)
+        self._images = images
+
+    def frames(self) -> Generator[ClipFrame, None, None]:
+        for number, image in enumerate(self._images):
+            yield ClipFrame(number, number / self.fps, image)
 
 
 class _Pipe(ClipSource):

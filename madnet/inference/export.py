@@ -85,11 +85,13 @@ def export_file(
     dataset: str | None = None,
     options: list[str] | None = None,
     trust_checkpoint: bool = False,
+    value_range: tuple[float, float] | None = None,
 ) -> Path:
     """Export a network and print what came of it: ``madnet export``.
 
     Args:
-        model, checkpoint, threshold, dataset, trust_checkpoint: As in :class:`~madnet.inference.Predictor`.
+        model, checkpoint, threshold, dataset, trust_checkpoint, value_range: As in
+            :class:`~madnet.inference.Predictor`.
         out: The file to write; None for the network's name in the working folder.
         format, half, frames: As in :func:`export_network`.
         licence: As there; None for what the registry says of a network.
@@ -110,6 +112,7 @@ def export_file(
         options=parse_options(options),
         dataset=dataset,
         trust_checkpoint=trust_checkpoint,
+        value_range=value_range,
     )
     out = Path(f'{predictor.name}{FORMATS[format]}' if out is None else out)
     if out.suffix.lower() != FORMATS[format]:

@@ -17,6 +17,7 @@ from streaming import served
 
 from madnet.errors import UserError
 from madnet.images import encode_png
+from madnet.inference import Predictor
 from madnet.inference.clip_outputs import _Lines
 from madnet.inference.clip_source import open_clip, parse_raw
 
@@ -259,12 +260,17 @@ def test_a_live_source_is_not_waited_for(monkeypatch):
 
 
 def test_from_python(frames, folder):
-    from madnet.inference import Predictor
-
     results = list(Predictor('tophat').clip(folder, track=True))
     assert [r.number for r in results] == list(range(LENGTH))
     assert all(len(r.targets) == len(r.tracks) for r in results)
     assert results[0].prediction.score_map.shape == (SIZE, SIZE)
+
+
+def test_frames_that_a_program_gives(frames, folder):
+    given = list(Predictor('tophat').clip((frame for frame in frames), fps=50, track=True))
+    read = list(Predictor('tophat').clip(folder, fps=50, track=True))
+    assert [(r.number, r.time, r.tracks) for r in given] == [(r.number, r.time, r.tracks) for r in read]
+    assert any(r.tracks for r in given)
 
 
 def test_an_address_through_opencv(film, run, tmp_path):

@@ -160,8 +160,9 @@ def test_what_a_file_says_of_itself(tmp_path):
 
 
 def test_what_calibration_says_travels_in_the_file(tmp_path, predictor_of):
-    file = export.export_file('madnet_nano', out=tmp_path / 'network.onnx')
+    file = export.export_file('madnet_nano', out=tmp_path / 'network.onnx', value_range=(0, 255))
     image = scene(64, 96)
+    assert OnnxPredictor(file).loader.value_range == (0, 255)
     for how in ({'calibrated': True}, {'fa_budget': 1e-5}):
         expected, found = Predictor('madnet_nano', device='cpu', **how), OnnxPredictor(file, **how)
         assert (found.temperature, found.min_rank) == (expected.temperature, expected.min_rank)
