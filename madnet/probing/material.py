@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,9 @@ from madnet.curation.sources import open_parts, read
 from madnet.datasets.scenes import CLUTTER_RADIUS, synth_scene
 from madnet.errors import UserError
 from madnet.evaluation.components import Components, find_components
+from madnet.images import EXTENSIONS, FrameLoader
+from madnet.images.notices import say_once
+from madnet.inference.inputs import list_images
 
 #: Frames are cut to this many pixels a side, around their first target.
 MOST_SIDE = 512
@@ -68,7 +72,8 @@ def load_material(dataset: str, split: str, count: int, seed: int) -> Material:
     """Frames of a data set, evenly spread over its part, or synthetic scenes.
 
     Args:
-        dataset: A name of the catalogue, a folder, or ``'synthetic'``.
+        dataset: A name of the catalogue, a folder of a data set, or of images alone, in which no target is
+            then thought to be; or ``'synthetic'``.
         split: Which part of it; without meaning for synthetic scenes.
         count: At most this many frames.
         seed: Of synthetic scenes and of the places.
@@ -86,7 +91,14 @@ def load_material(dataset: str, split: str, count: int, seed: int) -> Material:
             (f'scene {i}', s.image.astype(np.float32), find_components(s.mask)) for i, s in enumerate(scenes)
         ]
         return Material(SYNTHETIC, split, _frames(cut, seed), seed)
-    (part,) = open_parts([dataset], [split])
+    try:
+        (part,) = open_parts([dataset], [split])
+    except UserError:
+        cut = _without_masks(Path(dataset), count)
+        if not cut:
+            raise
+        say_once(f'{dataset}: frames without masks: every detection in them counts as a false alarm.')
+        return Material(Path(dataset).name, 'frames without masks', _frames(cut, seed), seed)
     chosen = np.unique(np.linspace(0, len(part.dataset) - 1, count).round().astype(int))
     samples = [read(part.dataset, index) for index in chosen.tolist()]
     cut = [(s.image_id, *_cut(s.grey, s.targets)) for s in samples]
@@ -94,6 +106,16 @@ def load_material(dataset: str, split: str, count: int, seed: int) -> Material:
     if smallest < 2 * MARGIN + 1:
         raise UserError(f'{part.name}: a frame with a side of {smallest} pixels; expected {2 * MARGIN + 1}.')
     return Material(part.set_name, split, _frames(cut, seed), seed)
+
+
+def _without_masks(folder: Path, count: int) -> list[tuple[str, np.ndarray, Components]]:
+    """Images that lie in a folder, evenly chosen, as frames without targets; none where there is none."""
+    if not folder.is_dir() or not any(p.suffix.lower() in EXTENSIONS for p in folder.iterdir()):
+        return []
+    files = list_images(folder)
+    chosen = np.unique(np.linspace(0, len(files) - 1, count).round().astype(int)).tolist()
+    frames = [(files[k].stem, FrameLoader(1)(files[k])[..., 0].astype(np.float32)) for k in chosen]
+    return [(name, *_cut(grey, find_components(np.zeros(grey.shape, bool)))) for name, grey in frames]
 
 
 def around(targets: Components, radius: int) -> np.ndarray:

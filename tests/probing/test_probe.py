@@ -7,7 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from madnet.datasets import synth_scene
+from madnet.errors import UserError
 from madnet.evaluation.components import find_components
+from madnet.images import encode_png
 from madnet.inference.prediction import Prediction
 from madnet.probing.case import as_camera
 from madnet.probing.changes import CHANGES
@@ -194,3 +197,13 @@ def test_refusals_are_one_line(run, args, words):
     assert code == 2
     assert words in err
     assert err.count('\n') == 1
+
+
+def test_frames_without_masks_have_no_targets(tmp_path, caplog):
+    for number in range(3):
+        (tmp_path / f'{number}.png').write_bytes(encode_png(synth_scene(0, number, 96).image))
+    material = load_material(str(tmp_path), 'test', 2, 0)
+    assert [(frame.name, len(frame.targets)) for frame in material.frames] == [('0', 0), ('2', 0)]
+    assert 'every detection in them counts as a false alarm' in caplog.text
+    with pytest.raises(UserError):
+        load_material(str(tmp_path / 'none'), 'test', 2, 0)
