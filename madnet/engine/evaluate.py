@@ -91,7 +91,13 @@ def evaluate_folder(
     def counted(part: str) -> Evaluator:
         if dataset is None:
             raise UserError(f'a choice on {part!r} needs --dataset, which says what images these are.')
-        return everything(score(part)[0])
+        try:
+            return everything(score(part)[0])
+        except UserError as e:
+            raise UserError(
+                f'a choice on {part!r} needs the score maps of that part in {pred_dir} too (madnet test … '
+                f'--split {part} --save-scores writes them): {str(e).partition(". Nothing was scored")[0]}'
+            ) from None
 
     point = choose_operating_point(protocols, threshold, fa_budget, [split], counted)
     sets, left_out = score(split, point.protocols)

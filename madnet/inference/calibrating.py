@@ -18,6 +18,9 @@ from madnet.records import Calibration, DatasetInfo, text_table
 from .calibration import READING, calibration_file, measure
 from .predictor import Predictor
 
+#: Detections from which on a cut means something.
+ENOUGH = 50
+
 
 def calibrate(
     model: str,
@@ -77,12 +80,16 @@ def in_words(found: Calibration) -> str:
     for name, errors in (('pixels near targets', found.pixels), ('detections', found.detections)):
         ece = ('–' if e is None else f'{100 * e:.2f}' for e in (errors.before, errors.after))
         rows.append([name, f'{errors.count:,}', *ece])
-    apart = ', '.join(f'{k} {v:.3f}' for k, v in found.separation.items() if v is not None)
+    apart = ', '.join(f'{k} {v:.3f}' for k, v in found.separation.items() if v is not None and v == v)
     lines = [
         f'temperature {found.temperature:.3f}',
         text_table(rows),
-        f'hits from false alarms, AUC: {apart}',
+        f'hits from false alarms, AUC: {apart or "not to be told"}',
     ]
+    if found.detections.count < ENOUGH:
+        lines.append(
+            f'warning: {found.detections.count} detection(s) say little about a budget; take more images.'
+        )
     for budget in BUDGETS:
         kept = [
             (pd, least)

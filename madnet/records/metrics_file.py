@@ -166,7 +166,8 @@ class MetricsFile(RecordFile):
             return ''
         pd, fa = 100 * (self.fa_budget['Pd'] or 0), 1e6 * self.fa_budget['Fa']
         chosen = 'Fa <= {budget:g}: a rank of {rank:.4g} or more, chosen on {chosen_on}'
-        return f'{chosen.format(**self.fa_budget)}; here Pd {pd:.2f} %, Fa {fa:.2f}e-6'
+        kept = '' if self.fa_budget['Fa'] <= self.fa_budget['budget'] else ', more than the budget'
+        return f'{chosen.format(**self.fa_budget)}; here Pd {pd:.2f} %, Fa {fa:.2f}e-6{kept}'
 
     def details_of(self, protocol: str) -> Details:
         """What reports draw under a protocol; of nothing where the file has nothing."""

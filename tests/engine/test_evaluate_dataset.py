@@ -134,7 +134,7 @@ def test_the_shipped_lists_serve_beside_other_masks(data_root, tmp_path):
         evaluate_folder(str(maps), str(tmp_path), 'native', None, dataset='unknown')
 
 
-def test_thresholds(mine, capsys):
+def test_thresholds(mine, tmp_path, capsys):
     root, maps = mine
     names = [str(k) for k in range(8, 12)]
     scores = [np.load(maps / f'{n}.npy') for n in names]
@@ -153,6 +153,12 @@ def test_thresholds(mine, capsys):
     assert "chosen by IoU on 'trainval', 8 images" in capsys.readouterr().out
     with pytest.raises(UserError, match='flatters'):
         evaluate_folder(str(maps), None, 'native', None, dataset=str(root), threshold='best:test')
+    (tmp_path / 'tested').mkdir()
+    for k in range(8, 12):
+        (tmp_path / 'tested' / f'{k}.npy').write_bytes((maps / f'{k}.npy').read_bytes())
+    options = {'dataset': str(root), 'threshold': 'best:trainval'}
+    with pytest.raises(UserError, match=r"'trainval' needs the score maps .*0 has no prediction"):
+        evaluate_folder(str(tmp_path / 'tested'), None, 'native', None, **options)
     with pytest.raises(UserError, match=r"on 'val' needs --dataset"):
         evaluate_folder(str(maps), str(root / 'masks'), 'native', None, threshold='best:val')
     with pytest.raises(UserError, match='expected MASK_DIR, or --dataset'):

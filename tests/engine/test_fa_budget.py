@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from madnet.records import MetricsFile
+
 
 @pytest.fixture
 def scored(make_set, tmp_path):
@@ -42,7 +44,10 @@ def test_the_rank_is_chosen_on_val_and_told_of_test(run, scored, tmp_path):
     assert (budget['Pd'], budget['Fa']) == (1, 0)
     assert (native['Pd@1e-6'], native['AUC_rank']) == (1, 1)
     assert "chosen on 'val'" in out
-    assert 'here Pd 100.00 %, Fa 0.00e-6' in out
+    assert 'here Pd 100.00 %, Fa 0.00e-6\n' in out
+    report = MetricsFile.read(tmp_path / 'out/metrics.json')
+    report.fa_budget['Fa'] = 2e-5
+    assert report.budget_text.endswith('Fa 20.00e-6, more than the budget')
     rows = list(csv.DictReader((tmp_path / 'out/detections.csv').open()))
     assert [row['matched'] for row in rows] == ['1'] * 4 + ['0'] * 2
     assert [float(row['rank']) for row in rows] == sorted((float(r['rank']) for r in rows), reverse=True)

@@ -124,6 +124,7 @@ def test_from_calibrate_to_predict(run, detector, tmp_path):
     assert code == 0, err
     record = Calibration.read(checkpoint.with_suffix('.calibration.json'))
     assert f'temperature {record.temperature:.3f}' in out
+    assert 'detection(s) say little about a budget' in out
     assert record.sets[0].images == 3
     args = ('--config', config, '--checkpoint', checkpoint, data / 'images', '--format', 'csv,json')
     code, out, err = run('predict', *args, '--calibrated', '--out', tmp_path / 'all')
