@@ -75,6 +75,7 @@ def ahead(
     """
     pool = ThreadPoolExecutor(1)
     waiting: deque[tuple[_Item, Future[_Value]]] = deque()
+    taken_to_the_end = False
     try:
         for item in items:
             waiting.append((item, pool.submit(function, item)))
@@ -84,5 +85,6 @@ def ahead(
         while waiting:
             done, value = waiting.popleft()
             yield done, value.result
+        taken_to_the_end = True  # though values may not have been asked for yet
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=not taken_to_the_end)

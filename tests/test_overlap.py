@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 
 import pytest
 
@@ -108,3 +109,12 @@ def test_so_many_are_ahead_and_no_more():
     values = ahead(begun.append, items(), 0)
     next(values)
     assert taken == [0, 1, 2, 0]
+
+
+def test_values_may_be_asked_for_after_the_last_item_was_taken():
+    def slowly(value):
+        time.sleep(0.02)
+        return value
+
+    pairs = list(ahead(slowly, range(5)))
+    assert [value() for _, value in pairs] == [*range(5)]
