@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from madnet.visualization.figure import add_legend, new_figure, paper_style, series_style
 from madnet.visualization.palette import SERIES
@@ -80,36 +80,57 @@ def draw_pd_fa(
     width: str = 'single',
     dataset: str = '',
     at: float | None = 0.5,
+    pixels: float | None = None,
 ) -> Figure:
     """Share of targets detected against false-alarm pixels over thresholds.
+
+    Points without a false alarm stand at the left edge, the tick 0, which is less than one pixel of the set.
 
     Args:
         curves: Label → ``{'threshold', 'Pd', 'Fa'}``, fractions.
         at: The threshold nearest to this one is marked with a dot; None marks the last point, which has all
             detections, where the curve is over their rank.
+        pixels: Of all images as scored, from which the left edge follows; None takes 0.1 pixels per million.
     """
     with paper_style():
         figure = new_figure(width)
         axes = figure.add_subplot()
-        # a logarithm has no place for Fa = 0: such points stand at the left edge
-        positive = [fa for c in curves.values() for fa in _numbers(c['Fa']).tolist() if fa > 0]
-        floor = 10 ** (math.floor(math.log10(min(positive))) if positive else -7) * 1e6
+        floor = _fa_axis(axes, [fa for c in curves.values() for fa in _numbers(c['Fa']).tolist()], pixels)
         for i, (label, curve) in enumerate(curves.items()):
             fa = np.maximum(_numbers(curve['Fa']) * 1e6, floor)
             pd = _numbers(curve['Pd'])
             style = series_style(i)
-            axes.plot(fa, pd, label=label, **style)
+            axes.plot(fa, pd, label=label, clip_on=False, **style)  # whole along the edge, too
             if 'threshold' in curve and len(fa):
                 dot = -1 if at is None else int(np.argmin(np.abs(_numbers(curve['threshold']) - at)))
                 axes.plot(fa[dot], pd[dot], 'o', markersize=4, color=style['color'], clip_on=False)
         over = '' if at is not None else ' by rank'
-        axes.set(xscale='log', ylim=(0, 1.02), title=_title(f'$P_d$ against $F_a${over}', dataset, protocol))
+        axes.set(ylim=(0, 1.02), title=_title(f'$P_d$ against $F_a${over}', dataset, protocol))
         axes.set(xlabel='$F_a$ (false-alarm pixels per million pixels)', ylabel='$P_d$ (share of targets)')
         handles, labels = axes.get_legend_handles_labels()
         handles.append(Line2D([], [], linestyle='', marker='o', markersize=4, color='#555555'))
         labels.append('all detections' if at is None else f'threshold {at:g}')
         add_legend(axes, len(labels), handles=handles, labels=labels, loc='lower right')
     return figure
+
+
+def _fa_axis(axes: Axes, fa: Sequence[float], pixels: float | None) -> float:
+    """A logarithmic axis of Fa per million with a place for 0, which is returned, at its left edge."""
+    seen = [v for v in fa if v > 0]
+    # the smallest Fa there is, one pixel of the set, stands apart from 0
+    left = math.floor(math.log10(0.5 / pixels)) if pixels else -7
+    if seen and min(seen) <= 10**left:  # the mean of images' own rates, or an unknown set
+        left = math.ceil(math.log10(min(seen))) - 1
+    right = min(math.ceil(math.log10(max(seen))) if seen else left + 3, 0)
+    right = max(right, left + 1)
+    step = math.ceil((right - left) / 7)
+    decades = [k + 6 for k in range(right, left, -step)][::-1]
+    axes.set(xscale='log', xlim=(10.0 ** (left + 6), 10.0 ** (right + 6)))
+    axes.set_xticks(
+        [10.0 ** (left + 6), *(10.0**k for k in decades)], ['0', *(f'$10^{{{k}}}$' for k in decades)]
+    )
+    axes.xaxis.set_minor_locator(NullLocator())  # between 0 and a number there is no scale
+    return 10.0 ** (left + 6)
 
 
 #: The same over the rank of detections, of which the least sure are left out one after another, down to none.

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -60,14 +60,14 @@ _CURVES: tuple[tuple[str, Callable[..., Figure], str], ...] = (
         'pd_fa',
         draw_pd_fa,
         'share of targets found (Pd) against pixels of false alarms per million pixels (Fa), over thresholds '
-        'on the score; thresholds without a false alarm stand at the left edge.',
+        'on the score; thresholds without a false alarm stand at the left edge, 0.',
     ),
     (
         'ranked',
         draw_ranked,
         'Pd against Fa where detections at the usual threshold (the dot) are left out one after another, the '
         'least sure first, so that a network whose scores saturate has a curve down to no false alarm too, '
-        'which stands at the left edge.',
+        'which stands at the left edge, 0.',
     ),
 )
 _STRATA = (
@@ -369,8 +369,12 @@ def _curves(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[
             curves = {label: curve for label, curve in curves.items() if curve}
             if not curves:
                 continue
-            areas = {r.label: r.result.metrics.get(protocol, {}).get('AUC') for r in runs}
-            more = {'areas': areas} if key == 'roc' else {}
+            numbers = {r.label: r.result.metrics.get(protocol, {}) for r in runs}
+            more: dict[str, Any] = {}
+            if key == 'roc':
+                more['areas'] = {label: found.get('AUC') for label, found in numbers.items()}
+            elif key in ('pd_fa', 'ranked'):
+                more['pixels'] = max((found.get('pixels') or 0 for found in numbers.values()), default=0)
             figure = draw(curves, protocol, dataset=dataset, **more)
             about = f'{dataset}, protocol {protocol}: {caption}'
             shown.append(figures.add(figure, f'{key} {dataset} {protocol}', about))

@@ -63,10 +63,26 @@ def test_pr_draws_the_numbers_it_was_given():
 
 def test_pd_fa_keeps_points_without_false_alarms_at_the_edge_and_marks_a_half():
     figure = draw_pd_fa({'a': CURVE}, 'native')
-    np.testing.assert_allclose(lines(figure)['a'].get_xdata(), [10, 20, 1e4])
+    np.testing.assert_allclose(lines(figure)['a'].get_xdata(), [0.1, 20, 1e4])
     (dot,) = [line for line in figure.axes[0].get_lines() if line.get_marker() == 'o']
     np.testing.assert_allclose([dot.get_xdata()[0], dot.get_ydata()[0]], [20, 0.9])
     draw_pd_fa({'a': {'Pd': [None], 'Fa': [0]}}, 'native')
+
+
+def test_no_false_alarm_stands_at_a_tick_of_its_own_whatever_the_others_have():
+    none, all_ = ({'threshold': [0.5], 'Pd': [0.9], 'Fa': [fa]} for fa in (0, 1))
+    axes = draw_ranked({'none': none, 'all': all_}, 'native', pixels=230_681).axes[0]
+    # one pixel of the set is 4.3 per million
+    assert lines(axes.figure)['none'].get_xdata().tolist() == pytest.approx([1])
+    assert axes.get_xlim() == pytest.approx((1, 1e6))
+    labels = dict(zip(axes.get_xticks(), [t.get_text() for t in axes.get_xticklabels()], strict=True))
+    assert labels[axes.get_xlim()[0]] == '0'
+    assert '$10^{6}$' in labels.values() and not len(axes.get_xticks(minor=True))
+    # an edge between 0 and the smallest number, where the set is not known or the number is a mean of rates
+    for fa, pixels in ((3e-9, None), (3e-9, 1000)):
+        axes = draw_pd_fa({'a': {'Pd': [0, 1], 'Fa': [0, fa]}}, 'native', pixels=pixels).axes[0]
+        edge, at = lines(axes.figure)['a'].get_xdata()
+        assert edge == axes.get_xlim()[0] < at == pytest.approx(3e-3)
 
 
 def test_ranked_marks_the_point_of_all_detections():
