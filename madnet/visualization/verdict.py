@@ -13,6 +13,8 @@ from madnet.visualization.run_results import RunResult
 _OTHERS = ('nIoU', 'Pd', 'Fa')
 #: So near to each other the table's number and that of the images' counts are one.
 _SAME = 1e-6
+#: Fewer images, of a target or two each, say nothing about the next ones: an interval over them is too short.
+_FEWEST = 20
 
 
 def verdict(protocol: str, methods: Mapping[str, Sequence[RunResult]]) -> str:
@@ -46,11 +48,15 @@ def verdict(protocol: str, methods: Mapping[str, Sequence[RunResult]]) -> str:
             f'{100 * lead:.2f} points more than {second}. '
             + _certainty(protocol, methods[first], methods[second])
         )
-    return f'{said} {_other_leaders(means, first)}'.strip()
+    others = _other_leaders(protocol, methods, means, first)
+    return ' '.join(part for part in (said.strip(), others, _by_rank(protocol, methods, first)) if part)
 
 
 def _certainty(protocol: str, first: Sequence[RunResult], second: Sequence[RunResult]) -> str:
     """Whether the lead of one method over another is more than chance."""
+    images = _images(protocol, first[0])
+    if images is not None and images < _FEWEST:
+        return f'So few images, {images}, cannot tell whether that holds for others.'
     if len(first) > 1 or len(second) > 1:
         a, b = (mean_std([run.metrics[protocol] for run in runs])['IoU'] for runs in (first, second))
         spread = math.sqrt(sum(s**2 for _, s, n in (a, b) if n > 1))
@@ -60,28 +66,40 @@ def _certainty(protocol: str, first: Sequence[RunResult], second: Sequence[RunRe
     interval = _paired_interval(protocol, first[0], second[0])
     if interval is None:
         return 'Whether that is more than chance cannot be said: it takes per_image.csv of both runs.'
-    low, high = (100 * end for end in interval)
-    words = f'{low:.2f} to {high:.2f} points (95 % interval, paired bootstrap over images)'
-    if low > 0:
+    words = f'{_points("IoU", interval)} (95 % interval, paired bootstrap over images)'
+    if interval[0] > 0:
         return f'That is more than chance among such images: {words}.'
     return f'That may be chance: the interval holds 0, {words}.'
 
 
-def _paired_interval(protocol: str, first: RunResult, second: RunResult) -> tuple[float, float] | None:
-    """95 % interval of the difference in IoU; None where the images' counts are not at hand for both."""
+def _images(protocol: str, run: RunResult) -> int | None:
+    """How many were scored, as far as it is known."""
+    return run.metrics[protocol].get('images') or len(run.rows(protocol)) or None
+
+
+def _points(key: str, interval: tuple[float, float]) -> str:
+    scale, unit = (1e6, 'pixels per million') if key == 'Fa' else (100, 'points')
+    return f'{scale * interval[0]:.2f} to {scale * interval[1]:.2f} {unit}'
+
+
+def _paired_interval(
+    protocol: str, first: RunResult, second: RunResult, key: str = 'IoU'
+) -> tuple[float, float] | None:
+    """95 % interval of how far the first is ahead; None where the images' counts are not at hand for both."""
     a, b = (
         {row['name']: row for row in run.per_image if row.get('protocol', protocol) == protocol}
         for run in (second, first)
     )
     if not a or a.keys() != b.keys() or not {'TP', 'FP', 'FN', 'pixels'} <= next(iter(a.values())).keys():
         return None
-    found = paired_bootstrap(_counts([a[name] for name in a]), _counts([b[name] for name in a]))
-    scored = [run.metrics[protocol]['IoU'] for run in (second, first)]
-    # a protocol whose IoU is no quotient of these sums has another interval
-    if any(abs(x - y) > _SAME for x, y in zip((found['IoU']['a'], found['IoU']['b']), scored, strict=True)):
-        return None
-    interval = found['IoU']['interval']
-    return interval if isinstance(interval, tuple) else None
+    found = paired_bootstrap(_counts([a[name] for name in a]), _counts([b[name] for name in a]))[key]
+    scored = [run.metrics[protocol].get(key) for run in (second, first)]
+    # a protocol whose metric is no quotient of these sums has another interval
+    for ours, theirs in zip((found['a'], found['b']), scored, strict=True):
+        if theirs is None or not abs(ours - theirs) <= _SAME * (theirs if key == 'Fa' else 1):
+            return None
+    low, high = found['interval']
+    return (-high, -low) if column(key).better == 'lower' else (low, high)
 
 
 def _counts(rows: Sequence[Mapping]) -> dict[str, np.ndarray]:
@@ -91,29 +109,78 @@ def _counts(rows: Sequence[Mapping]) -> dict[str, np.ndarray]:
     return table | {'intersection': table['TP'], 'union': table['TP'] + table['FP'] + table['FN']}
 
 
-def _other_leaders(means: Mapping[str, Mapping], first: str) -> str:
-    """Who leads by the other metrics, where that is not the first by IoU."""
+def _other_leaders(
+    protocol: str, methods: Mapping[str, Sequence[RunResult]], means: Mapping[str, Mapping], first: str
+) -> str:
+    """Who is ahead by the other metrics: the first by IoU only where that can be tested, against the next."""
     leaders: dict[str, list[str]] = {}
     for key in _OTHERS:
         known = {
             m: value for m, v in means.items() if (value := _value(v, key)) is not None and may_lead(v, key)
         }
-        if len(known) > 1:
-            sign = -1 if column(key).better == 'lower' else 1
-            best = max(known, key=lambda m: (sign * known[m], m == first))
-            if best != first:
-                leaders.setdefault(best, []).append(key)
-    parts = [
-        f'{label} by {" and ".join(f"{key} ({_text(means[label], key)})" for key in keys)}'
-        for label, keys in leaders.items()
-    ]
-    if parts:
-        return f'Ahead by other metrics: {"; ".join(parts)}.'
-    return (
-        'It leads by nIoU, Pd and Fa too.'
-        if all(_value(means[first], k) is not None for k in _OTHERS)
-        else ''
-    )
+        if len(known) < 2:
+            continue
+        sign = -1 if column(key).better == 'lower' else 1
+        order = sorted(known, key=lambda m: (-sign * known[m], m != first))
+        best, next_best = order[0], order[1] if order[0] == first else first
+        tested = _tested(protocol, methods[best], methods[next_best], key)
+        tied = known[best] == known.get(next_best)
+        if best != first or (tested and not tied):
+            told = '; '.join(part for part in (_text(means[best], key), tested) if part)
+            leaders.setdefault(best, []).append(f'{key} ({told})')
+    parts = [f'{label} by {" and ".join(keys)}' for label, keys in leaders.items()]
+    return f'Ahead by other metrics: {"; ".join(parts)}.' if parts else ''
+
+
+def _tested(protocol: str, first: Sequence[RunResult], second: Sequence[RunResult], key: str) -> str:
+    """Whether a lead by a metric is more than chance; empty where that is not known."""
+    images = _images(protocol, first[0])
+    if len(first) > 1 or len(second) > 1 or images is None or images < _FEWEST:
+        return ''
+    interval = _paired_interval(protocol, first[0], second[0], key)
+    if interval is None:
+        return ''
+    low = interval[0]
+    return f'{"more than" if low > 0 else "may be"} chance, {_points(key, interval)}'
+
+
+def _by_rank(protocol: str, methods: Mapping[str, Sequence[RunResult]], first: str) -> str:
+    """Who finds more targets than the first by IoU at some smaller Fa, over the rank of detections."""
+    mine = _ranked(protocol, methods[first])
+    parts = []
+    for label, runs in methods.items():
+        theirs = _ranked(protocol, runs)
+        if label == first or mine is None or theirs is None:
+            continue
+        # where the first shows all of its detections the table compares them already
+        budgets = np.unique(np.concatenate([mine[0], theirs[0]]))
+        budgets = budgets[budgets < mine[0].max()]
+        a, b = (np.array([_found(curve, fa) for fa in budgets]) for curve in (mine, theirs))
+        if not len(budgets) or (b - a).max() <= 0:
+            continue
+        k = int(np.argmax(b - a))
+        parts.append(
+            f'{label} ({100 * b[k]:.2f} to {100 * a[k]:.2f} % of targets at Fa up to '
+            f'{1e6 * budgets[k]:.2f} pixels per million)'
+        )
+    if not parts:
+        return ''
+    return f'With fewer false alarms, over the rank of detections, ahead of {first}: {", ".join(parts)}.'
+
+
+def _ranked(protocol: str, runs: Sequence[RunResult]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Fa and Pd over the rank of detections; None for several runs, which have several curves."""
+    curve = runs[0].details(protocol).ranked
+    if len(runs) > 1 or not curve:
+        return None
+    fa, pd = (np.array([np.nan if v is None else v for v in curve[key]], float) for key in ('Fa', 'Pd'))
+    known = ~np.isnan(fa) & ~np.isnan(pd)
+    return (fa[known], pd[known]) if known.any() else None
+
+
+def _found(curve: tuple[np.ndarray, np.ndarray], budget: float) -> float:
+    """The largest Pd of a curve at a Fa up to a budget."""
+    return float(np.max(curve[1][curve[0] <= budget], initial=0))
 
 
 def _others(metrics: Mapping) -> str:

@@ -1,11 +1,12 @@
 """Who is said to be best, and how sure that is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from madnet.records import MetricsFile
+from madnet.records import Details, MetricsFile
 from madnet.visualization.run_results import RunResult
 from madnet.visualization.verdict import verdict
 
@@ -32,7 +33,43 @@ def test_a_lead_that_is_more_than_chance():
     text = verdict('native', {'B': [CLEAR[1]], 'A': [CLEAR[0]]})
     assert text.startswith('A has the highest IoU of 2 methods: 80.00 %, 19.00 points more than B. ')
     assert 'more than chance among such images: 18.' in text
-    assert text.endswith('It leads by nIoU, Pd and Fa too.')
+    # Pd and Fa are equal: no lead
+    assert 'Ahead by other metrics: A by nIoU (80.00 %; more than chance, 18.' in text
+    assert ' Pd ' not in text and ' Fa ' not in text
+
+
+def test_a_lead_by_pd_is_tested_too():
+    a, b = run('A', [80] * 20), run('B', [60] * 20, Pd=0.95)
+    b.per_image[0]['matched'] = 0
+    text = verdict('native', {'A': [a], 'B': [b]})
+    assert text.endswith('and Pd (100.00 %; may be chance, 0.00 to 15.00 points).')
+    # no test of the lead, no word of it
+    text = verdict('native', {'A': [a], 'B': [run('B', [60] * 20, rows=False, nIoU=0.5, Pd=0.95)]})
+    assert 'Ahead' not in text
+
+
+def test_few_images_tell_nothing():
+    few = {'A': [run('A', [80] * 19)], 'B': [run('B', [60] * 19)]}
+    text = verdict('native', few)
+    assert text.endswith(
+        '20.00 points more than B. So few images, 19, cannot tell whether that holds for others.'
+    )
+    assert 'chance' not in text
+
+
+def test_who_is_ahead_at_few_false_alarms_is_said():
+    def ranked(one, **curve):
+        report = replace(one.report, details={'native': Details(ranked=curve)})
+        return replace(one, report=report)
+
+    a = ranked(CLEAR[0], threshold=[3, 2, 1], Fa=[0, 5e-6, 2e-5], Pd=[0.1, 0.5, 0.9])
+    b = ranked(CLEAR[1], threshold=[3, 2, 1], Fa=[0, 4e-6, 1e-4], Pd=[0.1, 0.7, 0.8])
+    text = verdict('native', {'A': [a], 'B': [b]})
+    assert text.endswith(
+        'With fewer false alarms, over the rank of detections, ahead of A: '
+        'B (70.00 to 10.00 % of targets at Fa up to 4.00 pixels per million).'
+    )
+    assert 'over the rank' not in verdict('native', {'A': [a], 'B': [CLEAR[1]]})
 
 
 def test_a_lead_that_may_be_chance():
@@ -67,7 +104,10 @@ def test_other_leaders_ties_and_one_alone():
     b = run('B', [60] * 20, Fa=0.0, Pd=1.0)
     a = run('A', [80] * 20, Fa=2e-5, Pd=0.5)
     text = verdict('native', {'A': [a], 'B': [b]})
-    assert text.endswith('Ahead by other metrics: B by Pd (100.00 %) and Fa (0.00 pixels per million).')
+    assert text.endswith(
+        'Ahead by other metrics: A by nIoU (80.00 %; more than chance, 20.00 to 20.00 points); '
+        'B by Pd (100.00 %) and Fa (0.00 pixels per million).'
+    )
     assert 'share the highest IoU, 80.00 %' in verdict('native', {'A': [CLEAR[0]], 'C': [CLEAR[0]]})
     assert verdict('native', {'A': [CLEAR[0]]}) == (
         'A: IoU 80.00 %. nIoU 80.00 %, Pd 100.00 %, Fa 0.00 pixels per million.'
