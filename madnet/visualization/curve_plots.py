@@ -100,10 +100,12 @@ def draw_pd_fa(
             fa = np.maximum(_numbers(curve['Fa']) * 1e6, floor)
             pd = _numbers(curve['Pd'])
             style = series_style(i)
-            axes.plot(fa, pd, label=label, clip_on=False, **style)  # whole along the edge, too
+            axes.plot(
+                fa, pd, label=label, clip_on=False, zorder=3, **style
+            )  # whole, over the edge's line, too
             if 'threshold' in curve and len(fa):
                 dot = -1 if at is None else int(np.argmin(np.abs(_numbers(curve['threshold']) - at)))
-                axes.plot(fa[dot], pd[dot], 'o', markersize=4, color=style['color'], clip_on=False)
+                axes.plot(fa[dot], pd[dot], 'o', markersize=4, color=style['color'], clip_on=False, zorder=3)
         over = '' if at is not None else ' by rank'
         axes.set(ylim=(0, 1.02), title=_title(f'$P_d$ against $F_a${over}', dataset, protocol))
         axes.set(xlabel='$F_a$ (false-alarm pixels per million pixels)', ylabel='$P_d$ (share of targets)')

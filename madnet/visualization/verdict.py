@@ -98,7 +98,10 @@ def _paired_interval(
     for ours, theirs in zip((found['a'], found['b']), scored, strict=True):
         if theirs is None or not abs(ours - theirs) <= _SAME * (theirs if key == 'Fa' else 1):
             return None
-    low, high = found['interval']
+    interval = found['interval']
+    if not isinstance(interval, tuple):
+        return None
+    low, high = interval
     return (-high, -low) if column(key).better == 'lower' else (low, high)
 
 
