@@ -74,7 +74,7 @@ def test_missing_set_says_all_that_helps(tmp_path, monkeypatch):
         'https://github.com/YeRen123455',
         'images/X.png + masks/X.png',
         'MADNET_DATA_ROOT',
-        'make demo',
+        'madnet_synthetic',
     ):
         assert piece in message
     with pytest.raises(UserError, match="Did you mean 'NUDT-SIRST'"):
