@@ -47,7 +47,8 @@ def _missing(name: str | None, looked: list[Path]) -> UserError:
     return UserError(
         f'data set {name or "folder"} not found: looked for a readable folder with images and masks at '
         f'{places}.{hint} Put it under $MADNET_DATA_ROOT (default datasets/), or give its folder: --dataset '
-        f'FOLDER. {get}. Config madnet_synthetic needs none. Layouts that would do (X is an image id): {layouts_in_words()}.'
+        f'FOLDER. {get}. Config madnet_synthetic needs none. Layouts that would do (X is an image id): '
+        f'{layouts_in_words()}.'
     )
 
 

@@ -166,7 +166,7 @@ def test_missing_data_set(run, repository, tmp_path, monkeypatch):
     monkeypatch.setenv('MADNET_DATA_ROOT', str(tmp_path))
     _refused(
         run('train', repository / 'configs/madnet_nudt.py', '--work-dir', tmp_path / 'w'),
-        'NUDT-SIRST', str(tmp_path), 'make demo',
+        'NUDT-SIRST', str(tmp_path), 'madnet_synthetic',
     )  # fmt: skip
 
 
