@@ -102,9 +102,14 @@ def draw_mark(
     canvas: np.ndarray, mark: str, centre: tuple[int, int], reach: tuple[int, int], colour: RGB
 ) -> None:
     """Draw ``brackets``, a ``circle`` or a ``diamond`` that clears ``reach`` (x, y) around ``centre``; at a
-    border it moves inwards, so that it stays whole."""
+    border it moves inwards, so that it stays whole. One that is too large for that becomes a frame."""
+    height, width = canvas.shape[:2]
     (cx, cy), (rx, ry) = _kept_whole(canvas, mark, centre, reach)
-    if mark == 'circle':
+    if 2 * rx + 3 > width or 2 * ry + 3 > height:
+        (cx, cy), (rx, ry) = centre, reach
+        start = max(cx - rx, 1), max(cy - ry, 1)
+        cv2.rectangle(canvas, start, (min(cx + rx, width - 2), min(cy + ry, height - 2)), colour, 2)
+    elif mark == 'circle':
         cv2.circle(canvas, (cx, cy), rx, colour, 1, cv2.LINE_AA)
     elif mark == 'diamond':
         corners = np.array([(cx, cy - ry), (cx + rx, cy), (cx, cy + ry), (cx - rx, cy)])
@@ -165,7 +170,8 @@ def draw_findings(
     """The image with outlines, marks and numbers, enlarged by a whole factor.
 
     Every pixel that belongs to a true target, to a false alarm or to a detection keeps its grey value:
-    outlines run outside of them, and marks and numbers give way.
+    outlines run outside of them, and marks and numbers give way. Over a false alarm or detection of more than
+    a quarter of the image they are drawn, or nothing would be.
 
     Args:
         grey: (H, W) uint8.
@@ -187,7 +193,7 @@ def draw_findings(
         draw_dashed(canvas, outer_ring(enlarge(_region(pred, matched), factor)))
     for kind, region in kind_regions(truth, pred, findings).items():
         canvas[outer_ring(enlarge(region, factor))] = kind.colour
-        kept |= region
+        kept |= _small(region, pred) if kind in (FALSE_ALARM, DETECTION) else region
 
     kept = enlarge(kept, factor)
     # the least important is drawn first, so that a crowd of false alarms never buries a miss
@@ -198,6 +204,14 @@ def draw_findings(
         _draw_number(canvas, str(number), finding, factor, busy)
     cv2.copyTo(plain, kept, canvas)
     return canvas
+
+
+def _small(region: np.ndarray, pred: Components | None) -> np.ndarray:
+    """A region (H, W) without the predicted components that cover more than a quarter of the image."""
+    if pred is None or 4 * np.count_nonzero(region) <= region.size:
+        return region
+    large = 4 * np.bincount(pred.labels.ravel(), minlength=len(pred) + 1) > region.size
+    return np.where(large[pred.labels], 0, region)
 
 
 def _place(finding: Finding, factor: int) -> tuple[tuple[int, int], tuple[int, int]]:

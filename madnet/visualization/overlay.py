@@ -62,7 +62,7 @@ def draw_overlay(
     From top to bottom: a header with the title, the counts, the legend and what was done to the image; the
     image, stretched and enlarged by a whole factor, with thin outlines and a mark around each object; one
     inset for each target and false alarm, numbered as in the image, and a line on how they are shown. In
-    the image, nothing covers a pixel of a target or of a false alarm.
+    the image, nothing covers a pixel of a target or of a false alarm smaller than a quarter of it.
 
     Args:
         image: (H, W) or (H, W, C), any numeric type.

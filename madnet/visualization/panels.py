@@ -180,11 +180,13 @@ def _frame_place(axes: Axes, window: tuple[int, int, int, int], letter: str) -> 
     x0, y0, x1, y1 = window
     look: dict[str, Any] = {'fill': False, 'edgecolor': '#ffffff', 'linewidth': 0.6}
     axes.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, **look))
-    # over the frame's own left end, so that frames that overlap keep their letters
-    above = y0 > 0.1 * _shape(axes)[0]
+    # over the frame's own left end, so that frames that overlap keep their letters; inside of one as tall as
+    # the image
+    height = _shape(axes)[0]
+    above, below = y0 > 0.1 * height, y1 < 0.9 * height
     axes.annotate(
         letter,
-        (x0, y0 if above else y1),
+        (x0, y1 if below and not above else y0),
         xytext=(0, 1 if above else -1),
         textcoords='offset points',
         va='bottom' if above else 'top',
@@ -228,7 +230,7 @@ def _frame(axes: Axes, kind: Kind | None) -> None:
 
 def _mark(axes: Axes, finding: Finding) -> None:
     """The mark of :func:`~madnet.visualization.marks.draw_mark` in points instead of pixels; at a border it
-    moves inwards, so that it stays whole."""
+    moves inwards, so that it stays whole, and one that is too large for that becomes a frame."""
     x0, y0, x1, y1 = finding.box
     height, width = _shape(axes)
     # a mark must stay visible where an image is printed an inch wide
@@ -236,11 +238,17 @@ def _mark(axes: Axes, finding: Finding) -> None:
     rx, ry = (x1 - x0) / 2 + margin, (y1 - y0) / 2 + margin
     if finding.kind.mark in ('circle', 'diamond'):
         rx = ry = float(np.hypot(rx, ry)) if finding.kind.mark == 'circle' else rx + ry
+    look: dict[str, Any] = {'fill': False, 'edgecolor': finding.kind.hex, 'linewidth': 0.8}
+    if 2 * rx > width or 2 * ry > height:
+        left, top = max(x0 - margin, 0), max(y0 - margin, 0)
+        right, bottom = min(x1 - 1 + margin, width - 1), min(y1 - 1 + margin, height - 1)
+        axes.add_patch(Rectangle((left, top), right - left, bottom - top, **look))
+        return
+    look['clip_on'] = False  # a line along the border, in its full width
     x, y = (
         min(max(centre, reach - 0.5), max(side - 0.5 - reach, 0))
         for centre, side, reach in zip(_centre(finding), (width, height), (rx, ry), strict=True)
     )
-    look: dict[str, Any] = {'fill': False, 'edgecolor': finding.kind.hex, 'linewidth': 0.8, 'clip_on': False}
     if finding.kind.mark == 'circle':
         axes.add_patch(Circle((x, y), rx, **look))
     elif finding.kind.mark == 'diamond':

@@ -204,6 +204,24 @@ def test_marks_at_a_border_stay_whole():
     assert (x + circle.radius, y - circle.radius) == pytest.approx((99.5, -0.5))
 
 
+@pytest.mark.parametrize(('shape', 'box'), [((100, 100), (0, 0, 100, 100)), ((60, 200), (0, 20, 150, 50))])
+def test_a_mark_larger_than_its_panel_is_a_frame_in_it(shape, box):
+    image, mask = np.zeros(shape, np.uint8), np.zeros(shape, bool)
+    mask[box[1] : box[3], box[0] : box[2]] = True
+    truth, pred = find_components(np.zeros_like(mask)), find_components(mask)
+    result = MethodResult(mask * 1.0, pred, match_components(truth, pred))
+    figure = draw_grid([GridRow('x', image, truth, {'A': result})], 1)
+    (frame,) = figure.axes[4].patches
+    (x0, y0), (x1, y1) = frame.get_bbox().min, frame.get_bbox().max
+    assert -0.5 < x0 < box[0] + 1
+    assert -0.5 < y0 < box[1] + 1
+    assert box[2] - 2 < x1 < shape[1] - 0.5
+    assert box[3] - 2 < y1 < shape[0] - 0.5
+    # the letter of its inset, too
+    (letter,) = figure.axes[0].texts
+    assert 0 <= letter.xy[1] < 0.9 * shape[0]
+
+
 def test_files_at_paper_size_and_no_traces_in_matplotlib(tmp_path):
     before = dict(matplotlib.rcParams)
     pdf, png = save_figure(draw_roc({'a': CURVE}, 'native'), tmp_path / 'new' / 'a.b')

@@ -209,3 +209,23 @@ def test_a_mark_at_a_border_stays_whole(mark):
         return np.count_nonzero(canvas)
 
     assert pixels((1, 1)) == pixels((118, 89)) == pixels((60, 45)) > 20
+
+
+@pytest.mark.parametrize('hole', [0, 10])
+def test_a_false_alarm_that_is_most_of_the_image_hides_no_mark(example, hole):
+    mask = np.ones(example.mask.shape, bool)
+    mask[:hole] = False
+    pred = find_components(mask)
+    assert len(match_components(example.truth, pred).false) == 1
+    findings = list_findings(example.truth, pred, match_components(example.truth, pred))
+    assert [f.kind for f in findings] == [MISSED, MISSED, FALSE_ALARM]
+    drawn = draw_findings(example.image, example.truth, pred, findings, 4)
+    assert count(drawn, MISSED.colour) > 40
+    # its frame, along at least three of the image's borders
+    frame = (drawn == np.uint8(FALSE_ALARM.colour)).all(-1)
+    assert frame[:, 1].sum() > 0.8 * 4 * (120 - hole)
+    assert frame[-2].sum() > 0.8 * 4 * 160
+    # targets keep their grey values
+    truth = np.kron(example.mask > 0, np.ones((4, 4), bool))
+    plain = draw_findings(example.image, None, None, [], 4)
+    np.testing.assert_array_equal(drawn[truth], plain[truth])
