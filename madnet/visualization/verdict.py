@@ -131,7 +131,7 @@ def _other_leaders(
         if best != first or (tested and not tied):
             told = '; '.join(part for part in (_text(means[best], key), tested) if part)
             leaders.setdefault(best, []).append(f'{key} ({told})')
-    parts = [f'{label} by {" and ".join(keys)}' for label, keys in leaders.items()]
+    parts = [f'{label} by {", ".join(keys)}' for label, keys in leaders.items()]
     return f'Ahead by other metrics: {"; ".join(parts)}.' if parts else ''
 
 

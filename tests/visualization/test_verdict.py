@@ -33,6 +33,7 @@ def test_a_lead_that_is_more_than_chance():
     text = verdict('native', {'B': [CLEAR[1]], 'A': [CLEAR[0]]})
     assert text.startswith('A has the highest IoU of 2 methods: 80.00 %, 19.00 points more than B. ')
     assert 'more than chance among such images: 18.' in text
+    assert 'points (95 % interval, paired bootstrap over images).' in text
     # Pd and Fa are equal: no lead
     assert 'Ahead by other metrics: A by nIoU (80.00 %; more than chance, 18.' in text
     assert ' Pd ' not in text
@@ -43,7 +44,7 @@ def test_a_lead_by_pd_is_tested_too():
     a, b = run('A', [80] * 20), run('B', [60] * 20, Pd=0.95)
     b.per_image[0]['matched'] = 0
     text = verdict('native', {'A': [a], 'B': [b]})
-    assert text.endswith('and Pd (100.00 %; may be chance, 0.00 to 15.00 points).')
+    assert text.endswith(', Pd (100.00 %; may be chance, 0.00 to 15.00 points).')
     # no test of the lead, no word of it
     text = verdict('native', {'A': [a], 'B': [run('B', [60] * 20, rows=False, nIoU=0.5, Pd=0.95)]})
     assert 'Ahead' not in text
@@ -107,7 +108,7 @@ def test_other_leaders_ties_and_one_alone():
     text = verdict('native', {'A': [a], 'B': [b]})
     assert text.endswith(
         'Ahead by other metrics: A by nIoU (80.00 %; more than chance, 20.00 to 20.00 points); '
-        'B by Pd (100.00 %) and Fa (0.00 pixels per million).'
+        'B by Pd (100.00 %), Fa (0.00 pixels per million).'
     )
     assert 'share the highest IoU, 80.00 %' in verdict('native', {'A': [CLEAR[0]], 'C': [CLEAR[0]]})
     assert verdict('native', {'A': [CLEAR[0]]}) == (
