@@ -138,6 +138,7 @@ def measure_network(
         'config': str(config),
         'channels': channels,
         'parameters': parameters,
+        'sizes': {},
     }
     scans = [m for m in model.modules() if isinstance(m, SS2D)]
     for size in sizes:

@@ -48,8 +48,9 @@ def _pairs(root):
 def test_without_a_checkpoint(run, image_set, tmp_path):
     config, root = image_set
     out = tmp_path / 'out'
+    options = ('--protocol', 'all', '--cfg-options', 'base_size=64')
     code, printed, err = run(
-        'test', config, '--protocol', 'all', '--out', out, '--show-dir', tmp_path / 'show', '--save-scores'
+        'test', config, *options, '--out', out, '--show-dir', tmp_path / 'show', '--save-scores'
     )
     assert code == 0, err
     assert 'S > mean + 12·std (rule mean+12std)' in printed
