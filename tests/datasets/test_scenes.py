@@ -169,6 +169,6 @@ def test_scenes_change_only_together_with_their_version():
         ('sea', 52, 3, 141.61, 29.46),
     ]
     assert VERSION == 2
-    # not the bytes: another processor may round a pixel the other way
+    # not the bytes: another processor, or another OpenCV (4.11: 0.06), rounds pixels the other way
     assert [row[:3] for row in summary] == [row[:3] for row in expected]
-    np.testing.assert_allclose([row[3:] for row in summary], [row[3:] for row in expected], atol=0.02)
+    np.testing.assert_allclose([row[3:] for row in summary], [row[3:] for row in expected], atol=0.1)
