@@ -30,6 +30,9 @@ from madnet.records import metrics_text
 #: What NumPy's and torch's generators take.
 _SEEDS = range(2**32)
 
+#: Steps below which a training has hardly begun.
+FEW_STEPS = 30
+
 
 def train(
     config: str,
@@ -274,9 +277,15 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
     if (budget := runner.train_loop.budget) is not None:
         epochs = runner.iter / len(runner.train_dataloader)
         lines = [
-            f'{budget.minutes:g} min came to {epochs:.1f} epochs, {runner.iter} steps, by the schedule '
-            f'of {runner.train_loop.planned_epochs}'
+            f'{budget.minutes:g} min came to {epochs:.1f} epochs, {runner.iter} steps, by the schedule of '
+            f'{runner.train_loop.planned_epochs} epochs, fitted to it'
         ]
+        if seconds > 1.2 * 60 * budget.minutes:
+            lines.append(
+                f'warning: it took {seconds / 60:.1f} min: a step or a validation is longer than that'
+            )
+    if runner.iter < FEW_STEPS:
+        lines.append(f'warning: {runner.iter} step(s) teach a network nothing; give it more time')
     if 'best_metrics' in info:
         chosen_on = getattr(runner.val_dataloader.dataset, 'split', 'validation')
         rows = {f'best on {chosen_on!r} (epoch {info["best_epoch"]})': info['best_metrics']}

@@ -117,12 +117,13 @@ def test_the_decay_is_finished(tiny_config, tmp_path, clock):
 
 
 @pytest.mark.parametrize(('step', 'epochs'), [(0.2, (50, 75)), (3.0, (3, 5)), (30.0, (0.2, 0.6))])
-def test_any_speed_will_do(tiny_config, tmp_path, monkeypatch, step, epochs):
+def test_any_speed_will_do(tiny_config, tmp_path, monkeypatch, capsys, step, epochs):
     clock = Clock(monkeypatch, step=step)
     began = clock.now
     runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1)
     assert clock.now - began == pytest.approx(59, abs=1 + step / 2)
     assert epochs[0] <= runner.iter / 4 <= epochs[1]
+    assert ('step(s) teach a network nothing' in capsys.readouterr().out) == (step > 1)
     assert runner.param_schedulers[0].last_step == 11
 
 
