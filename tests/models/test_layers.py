@@ -18,6 +18,7 @@ from madnet.models.layers import (
     PixelAttention,
     UpConv,
     enlarge,
+    halve,
     pad_reflect,
     padding,
 )
@@ -142,6 +143,22 @@ def test_enlarging_on_a_gpu_is_the_same(channels, factor, layout):
         )
     )
     torch.testing.assert_close(ours, expected)
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('size', [(8, 6), (7, 6), (5, 9), (1, 2)])
+def test_halving_is_pytorchs_pooling_with_or_without_a_gradient(size, layout):
+    x = torch.randn(2, 3, *size).to(memory_format=layout)
+    x[0, 0, 0, 0] = torch.nan
+    expected = F.max_pool2d(x, kernel_size=2, ceil_mode=True)
+    with torch.no_grad():
+        found = halve(x)
+    assert torch.equal(found.nan_to_num(9), expected.nan_to_num(9))
+    assert found.is_contiguous(memory_format=layout)
+    leaf = torch.zeros(1, 1, 2, 2, requires_grad=True)  # of four equal pixels one alone is the maximum
+    halve(leaf).sum().backward()
+    assert leaf.grad.sum() == 1
+    assert leaf.grad.max() == 1
 
 
 def test_enlarged_pixels_keep_their_place():

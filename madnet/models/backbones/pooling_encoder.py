@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from madnet.models.input_check import check_image
+from madnet.models.layers import halve
 
 
 class PoolingEncoder(BaseModule):
@@ -43,7 +43,7 @@ class PoolingEncoder(BaseModule):
         maps: list[Tensor] = []
         for stage in self.stages:
             if maps:
-                x = F.max_pool2d(x, kernel_size=2, ceil_mode=True)
+                x = halve(x)
             x = stage(x)
             maps.append(x)
         return tuple(maps)

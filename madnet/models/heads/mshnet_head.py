@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.errors import UserError
 from madnet.models.heads.level_depths import level_depths
 from madnet.models.heads.pyramid_head import PyramidHead
-from madnet.models.layers import cbam_stage, resize_like
+from madnet.models.layers import cbam_stage, halve, resize_like
 
 
 @MODELS.register_module()
@@ -115,7 +114,7 @@ class MSHNetHead(PyramidHead):
         pooled = target.masked_fill(ignored, 0).float()[:, None]
         ignored = ignored.float()[:, None]
         while pooled.shape[2:] != logits.shape[2:] and min(pooled.shape[2:]) > 1:
-            pooled, ignored = (F.max_pool2d(x, kernel_size=2, ceil_mode=True) for x in (pooled, ignored))
+            pooled, ignored = (halve(x) for x in (pooled, ignored))
         if pooled.shape[2:] != logits.shape[2:]:
             return super().align(logits, target)
         pooled = pooled.masked_fill((pooled == 0) & (ignored > 0), self.ignore_index)

@@ -14,6 +14,7 @@ from madnet.models.layers.deform_conv import DeformConv2d, deform_conv2d
 from madnet.models.layers.enlarge import enlarge
 from madnet.models.layers.fusion import AsymmetricFusion
 from madnet.models.layers.gradient import gradient_magnitude
+from madnet.models.layers.halve import halve
 from madnet.models.layers.isnet_blocks import TaylorDifference, TwoOrientationAttention
 from madnet.models.layers.madnet_blocks import (
     MLP,
@@ -61,7 +62,7 @@ __all__ = [
     'MiMStage', 'MiMStem', 'PatchExpand', 'PixelAttention', 'ReceptiveFieldBlock', 'ResidualBlock',
     'SCTBlock', 'SentenceMerge', 'SpatialGate', 'TaylorDifference', 'TwoOrientationAttention', 'UpConv',
     'UpsampleBlock', 'WordBlock', 'WordMerge', 'cbam_stage', 'deform_conv2d', 'enlarge',
-    'gradient_magnitude', 'local_contrast', 'map_to_words', 'opposite_contrast', 'pad_reflect',
+    'gradient_magnitude', 'halve', 'local_contrast', 'map_to_words', 'opposite_contrast', 'pad_reflect',
     'patch_contrast', 'residual_layer', 'resize_like', 'rsu_at',
     'words_to_map',
 ]  # fmt: skip

@@ -1,12 +1,12 @@
 """The blocks of UIU-Net (Wu, Hong, Chanussot, TIP 2023): U-Nets in place of convolutions, attention."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from madnet.models.layers.cbam import SpatialGate
 from madnet.models.layers.conv_blocks import ConvBNReLU
 from madnet.models.layers.fusion import batch_of_means, bottleneck
+from madnet.models.layers.halve import halve
 from madnet.models.layers.resize_like import resize_like
 
 
@@ -50,7 +50,7 @@ class RSU(nn.Module):
         maps = [self.down[0](x)]
         for i, conv in enumerate(self.down[1:], start=1):
             pool = self.pooled and i < len(self.down) - 1
-            maps.append(conv(F.max_pool2d(maps[-1], 2, ceil_mode=True) if pool else maps[-1]))
+            maps.append(conv(halve(maps[-1]) if pool else maps[-1]))
         y = maps[-1]
         for skip, conv in zip(reversed(maps[:-1]), reversed(self.up), strict=True):
             y = conv(torch.cat([resize_like(y, skip), skip], dim=1))

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
+
+from madnet.models.layers import halve
 
 
 class DeeperNeck(BaseModule):
@@ -33,5 +34,4 @@ class DeeperNeck(BaseModule):
 
     def forward(self, pyramid: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps (B, Cᵢ, Hᵢ, Wᵢ) → the same maps and one of (B, out_channels, ceil(Hₙ / 2), ceil(Wₙ / 2))."""
-        pooled = F.max_pool2d(pyramid[-1], kernel_size=2, ceil_mode=True)
-        return (*pyramid, self.deepen(pooled))
+        return (*pyramid, self.deepen(halve(pyramid[-1])))
