@@ -32,11 +32,11 @@ formats, several with commas (default: png,csv,json):
   png       scores, masks and overlays
   scores    OUT/scores/<image>.png, 16 bit, score 0-1 as 0-65535; madnet evaluate scores this folder
   masks     OUT/masks/<image>.png, 255 where the score exceeds the threshold
-  overlays  OUT/overlays/<image>.png, each target marked and zoomed at
+  overlays  OUT/overlays/<image>.png, each target marked, zoomed at, and numbered as in the tables
   npy       OUT/npy/<image>.npy, scores as float32
   yolo      OUT/labels/<image>.txt, class, box as centre and size in 0-1, highest score
-  csv       OUT/targets.csv: image, centroid x y, box x0 y0 x1 y1 (half-open), area, peak and mean score,
-            highest and mean logit, local signal-to-clutter ratio, rank
+  csv       OUT/targets.csv: image, number, centroid x y, box x0 y0 x1 y1 (half-open), area, peak and mean
+            score, highest and mean logit, local signal-to-clutter ratio, rank
   json      OUT/targets.json: the same, with what was run
   coco      OUT/coco.json: boxes and exact pixels
   all       all of these
@@ -44,7 +44,7 @@ formats, several with commas (default: png,csv,json):
 for a clip (default: video,jsonl,csv), to files that do not exist yet:
   video     OUT/<clip>.mp4, the frames enlarged, targets marked; with --track their numbers and paths
   jsonl     OUT/<clip>.jsonl, a line for each frame as it is done; --out - writes these on standard output
-  csv       OUT/<clip>.csv: frame, time in seconds, track, then as above
+  csv       OUT/<clip>.csv: frame, time in seconds, track, then x and on, as above
 
 Images keep their size: whatever resizing a config does is undone. Colour images are read as the network wants
 them. A pixel's centre has whole coordinates; the top left pixel is (0, 0). Files appear only when complete.

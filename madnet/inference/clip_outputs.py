@@ -20,6 +20,8 @@ from .prediction import Prediction
 
 #: What words of ``--format`` mean for a clip: ending.
 CLIP_FORMATS = {'video': '.mp4', 'jsonl': '.jsonl', 'csv': '.csv'}
+# of a frame, whose targets have the numbers of tracks, if any
+_COLUMNS = tuple(column for column in COLUMNS if column not in ('image', 'number'))
 
 
 def parse_clip_formats(words: str | None) -> tuple[str, ...]:
@@ -64,7 +66,7 @@ class ClipOutputs:
         if out is None or 'jsonl' in self.paths:
             self._json = _Lines(self.paths.get('jsonl'))
         if 'csv' in self.paths:
-            self._csv = _Lines(self.paths['csv'], csv_text([('frame', 'time', 'track', *COLUMNS[1:])]))
+            self._csv = _Lines(self.paths['csv'], csv_text([('frame', 'time', 'track', *_COLUMNS)]))
         if 'video' in self.paths:
             self._video = _Video(self.paths['video'], fps)
 
@@ -87,7 +89,7 @@ class ClipOutputs:
             rows = []
             for track, t in targets:
                 values = {**t, **dict(zip(('x0', 'y0', 'x1', 'y1'), t['box'], strict=True))}
-                row = (_rounded(values[column]) for column in COLUMNS[1:])
+                row = (_rounded(values[column]) for column in _COLUMNS)
                 rows.append((result.number, f'{result.time:.6f}', '' if track is None else track, *row))
             self._csv.add(csv_text(rows))
         if self._video is not None and result.prediction is not None:

@@ -23,7 +23,7 @@ import madnet
 from madnet.datasets.scenes import synth_scene
 from madnet.errors import UserError
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS, encode_png, image_size
-from madnet.visualization.findings import list_findings
+from madnet.visualization.findings import first_findings, list_findings
 from madnet.visualization.insets import InsetPainter
 from madnet.visualization.marks import draw_findings, enlarge
 from madnet.visualization.overlay import view_factor
@@ -251,7 +251,7 @@ def surface_picture(prediction: Prediction) -> bytes:
 
 
 def targets_table(prediction: Prediction) -> str:
-    """HTML: a row for each target, the largest first, with insets of the frame and of its scores."""
+    """HTML: a row for each of the largest targets, with insets of the frame and of its scores."""
     findings = list_findings(None, prediction.components)
     if not findings:
         highest = float(prediction.score_map.max())
@@ -261,7 +261,7 @@ def targets_table(prediction: Prediction) -> str:
     assert prediction.image is not None
     painter = InsetPainter(prediction.image, None, prediction.components, findings)
     rows = []
-    for number, finding in enumerate(findings[:_ROWS], 1):
+    for finding in first_findings(findings, _ROWS):
         assert finding.pred is not None  # without truth there are only predictions
         target = prediction.targets[finding.pred]
         pictures = (painter.image_crop(finding), painter.score_crop(prediction.score_map, finding))
@@ -271,11 +271,13 @@ def targets_table(prediction: Prediction) -> str:
             f'{target.y:.1f}',
             target.area,
             f'{target.peak:.3f}',
-            f'{target.mean:.3f}',
+            f'{target.rank:.1f}',
         )
-        rows.append(f'<tr><td>{number}</td>{insets}' + ''.join(f'<td>{n}</td>' for n in numbers) + '</tr>')
+        rows.append(
+            f'<tr><td>{finding.number}</td>{insets}' + ''.join(f'<td>{n}</td>' for n in numbers) + '</tr>'
+        )
     head = ''.join(
-        f'<th>{word}</th>' for word in ('', 'frame', 'scores', 'x', 'y', 'pixels', 'highest score', 'mean')
+        f'<th>{word}</th>' for word in ('', 'frame', 'scores', 'x', 'y', 'pixels', 'highest score', 'rank')
     )
     more = len(findings) - _ROWS
     below = f'<p>{more} more are in the JSON.</p>' if more > 0 else ''

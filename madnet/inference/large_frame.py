@@ -20,7 +20,7 @@ from madnet.visualization.overlay import draw_overview
 
 from .base_predictor import BasePredictor
 from .inputs import Frame
-from .outputs import PER_IMAGE, run_lengths, yolo_text
+from .outputs import PER_IMAGE, rank_notes, target_row, yolo_text
 from .prediction import Maps, Target
 
 #: Pixels around a target that are looked at to describe it.
@@ -99,8 +99,8 @@ def predict_large(
         'highest_score': highest,
         'too_small': dropped,
         'targets': [
-            {**target.to_dict(), 'rle': run_lengths(piece.ys, piece.xs, (height, width))}
-            for target, piece in found
+            target_row(number, target, piece.ys, piece.xs, (height, width))
+            for number, (target, piece) in enumerate(found, 1)
         ],
     }
 
@@ -217,7 +217,8 @@ def _overview(windows: Windows, found: list[tuple[Target, Piece]], title: str) -
         pixels = windows.read(slice(y0, y1), slice(x0, x1))
         return InsetPainter(pixels, None, own, findings).image_crop(findings[0])
 
-    return draw_overview(image, reduced, closeup, title=title)
+    notes = rank_notes(target for target, _ in found)
+    return draw_overview(image, reduced, closeup, notes=notes, title=title)
 
 
 def _reduced(windows: Windows, factor: int) -> np.ndarray:

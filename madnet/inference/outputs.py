@@ -19,7 +19,7 @@ from .prediction import Prediction, Target
 
 _KNOWN = ('logit', 'mean_logit', 'scr', 'rank')
 #: Columns of ``targets.csv``.
-COLUMNS = ('image', 'x', 'y', 'x0', 'y0', 'x1', 'y1', 'area', 'peak', 'mean', *_KNOWN)
+COLUMNS = ('image', 'number', 'x', 'y', 'x0', 'y0', 'x1', 'y1', 'area', 'peak', 'mean', *_KNOWN)
 
 
 def _scores_png(prediction: Prediction) -> bytes:
@@ -33,9 +33,18 @@ def _mask_png(prediction: Prediction) -> bytes:
 def _overlay_png(prediction: Prediction) -> bytes:
     assert prediction.image is not None  # detectors keep it
     picture = draw_overlay(
-        prediction.image, pred=prediction.components, score=prediction.score_map, title=prediction.name
+        prediction.image,
+        pred=prediction.components,
+        score=prediction.score_map,
+        notes=rank_notes(prediction.targets),
+        title=prediction.name,
     )
     return encode_png(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), enlarged=True)
+
+
+def rank_notes(targets: Iterable[Target]) -> list[str]:
+    """Words on each target for a picture: by what it is told from others, where scores are all the same."""
+    return [f'rank {target.rank:.1f}' for target in targets]
 
 
 def _scores_npy(prediction: Prediction) -> bytes:
@@ -80,10 +89,17 @@ def record(prediction: Prediction, name: str) -> dict[str, Any]:
         'highest_score': float(prediction.score_map.max()),
         'too_small': prediction.too_small,
         'targets': [
-            {**target.to_dict(), 'rle': run_lengths(*pixels, shape)}
-            for target, pixels in zip(prediction.targets, prediction.components.pixels(), strict=True)
+            target_row(number, target, *pixels, shape)
+            for number, (target, pixels) in enumerate(
+                zip(prediction.targets, prediction.components.pixels(), strict=True), 1
+            )
         ],
     }
+
+
+def target_row(number: int, target: Target, ys: np.ndarray, xs: np.ndarray, shape: tuple[int, int]) -> dict:
+    """What the tables keep of a target, the pictures' number before it; ``rle`` for COCO."""
+    return {'number': number, **target.to_dict(), 'rle': run_lengths(ys, xs, shape)}
 
 
 def targets_csv(records: Sequence[dict], about: dict) -> bytes:
@@ -93,7 +109,9 @@ def targets_csv(records: Sequence[dict], about: dict) -> bytes:
         for t in image['targets']:
             numbers = (f'{t["x"]:.3f}', f'{t["y"]:.3f}', *t['box'], t['area'])
             known = ('' if math.isnan(t[key]) else f'{t[key]:.3f}' for key in _KNOWN)
-            rows.append((image['name'], *numbers, f'{t["peak"]:.5f}', f'{t["mean"]:.5f}', *known))
+            rows.append(
+                (image['name'], t['number'], *numbers, f'{t["peak"]:.5f}', f'{t["mean"]:.5f}', *known)
+            )
     return csv_text(rows).encode()
 
 

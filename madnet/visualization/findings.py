@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ class Finding:
     #: ``(x0, y0, x1, y1)`` in pixels, half-open; for a hit, the box around both components.
     box: tuple[int, int, int, int]
     area: int  # pixels of the true component, or of the predicted one where there is no true one
+    #: What it is called in pictures, from 1: of detections without truth their place among the components,
+    #: which is their ``number`` in tables, else the place in the list.
+    number: int = 0
 
 
 def list_findings(
@@ -42,9 +46,9 @@ def list_findings(
     """
     if truth is None:
         count = 0 if pred is None else len(pred.areas)
-        return _by_area([_finding(DETECTION, None, p, truth, pred) for p in range(count)])
+        return _by_area(_numbered([_finding(DETECTION, None, p, truth, pred) for p in range(count)]))
     if pred is None:
-        return _by_area([_finding(TARGET, t, None, truth, pred) for t in range(len(truth.areas))])
+        return _numbered(_by_area([_finding(TARGET, t, None, truth, pred) for t in range(len(truth.areas))]))
     if match is None:
         raise ValueError('truth and prediction are given without a match: say which belong together')
 
@@ -52,7 +56,16 @@ def list_findings(
     false = _by_area([_finding(FALSE_ALARM, None, int(p), truth, pred) for p in match.false])
     hits = _by_area([_finding(HIT, int(t), int(p), truth, pred) for t, p in match.pairs])
     turns = [f for pair in zip_longest(false, hits) for f in pair if f is not None]
-    return missed + turns
+    return _numbered(missed + turns)
+
+
+def first_findings(findings: Sequence[Finding], count: int) -> list[Finding]:
+    """The first ``count``, which get a number and an inset, in the order of their numbers."""
+    return sorted(findings[:count], key=lambda f: f.number)
+
+
+def _numbered(findings: list[Finding]) -> list[Finding]:
+    return [replace(f, number=number) for number, f in enumerate(findings, 1)]
 
 
 def _finding(kind, t, p, truth, pred) -> Finding:

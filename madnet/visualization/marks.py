@@ -178,7 +178,7 @@ def draw_findings(
         truth, pred: True and predicted components of the image, or None.
         findings: What :func:`~madnet.visualization.findings.list_findings` made of them.
         factor: Whole-number magnification.
-        numbered: How many of the findings, from the first, get their number (from 1) beside the mark.
+        numbered: How many of the findings, from the first, get their number beside the mark.
 
     Returns:
         (H·factor, W·factor, 3) RGB uint8.
@@ -200,8 +200,8 @@ def draw_findings(
     for finding in reversed(findings):
         draw_mark(canvas, finding.kind.mark, *_place(finding, factor), finding.kind.colour)
     busy = kept.copy()
-    for number, finding in enumerate(findings[:numbered], 1):
-        _draw_number(canvas, str(number), finding, factor, busy)
+    for finding in findings[:numbered]:
+        _draw_number(canvas, str(finding.number), finding, factor, busy)
     cv2.copyTo(plain, kept, canvas)
     return canvas
 

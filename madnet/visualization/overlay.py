@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from madnet.text import printable
-from madnet.visualization.findings import Finding, list_findings
+from madnet.visualization.findings import Finding, first_findings, list_findings
 from madnet.visualization.insets import InsetPainter
 from madnet.visualization.marks import TEXT, draw_dashed, draw_findings, draw_mark, draw_text, text_width
 from madnet.visualization.palette import (
@@ -22,7 +22,6 @@ from madnet.visualization.palette import (
     QUIET,
     RGB,
     TARGET,
-    Kind,
 )
 from madnet.visualization.stretch import stretch
 
@@ -53,6 +52,7 @@ def draw_overlay(
     match: Match | None = None,
     score: np.ndarray | None = None,
     *,
+    notes: Sequence[str] | None = None,
     title: str = '',
     max_insets: int = 6,
     view_size: int = 768,
@@ -70,7 +70,8 @@ def draw_overlay(
         pred: Predicted components; None where there is no prediction (the truth is then drawn as targets).
         match: Which of them belong together; needed with both.
         score: (H, W) score map in 0–1; with it each inset has the same crop of the map beside it and says the
-            highest score of the object.
+            highest score of the object, where there is no note.
+        notes: A word or two on each predicted component, such as its rank, for its inset.
         title: One line for the header; cut where it is too long.
         max_insets: Insets at most; what is left out is counted below them.
         view_size: Pixels to which the longer side of the image is brought near, never below its own size.
@@ -94,7 +95,7 @@ def draw_overlay(
             )
 
     findings = list_findings(truth, pred, match)
-    shown = findings[:max_insets]
+    shown = first_findings(findings, max_insets)
     factor = view_factor(shape, view_size)
     main = draw_findings(stretch(image), truth, pred, findings, factor, numbered=len(shown))
     insets = []
@@ -106,7 +107,7 @@ def draw_overlay(
             pictures = [painter.image_crop(finding)]
             if score is not None:
                 pictures.append(painter.score_crop(score, finding))
-            insets.append((pictures, _caption(finding, score)))
+            insets.append((finding, pictures, _caption(finding, score, notes)))
     done = f'{shape[1]} x {shape[0]} px' + (f', enlarged {factor} times' if factor > 1 else '')
     return _sheet(main, title, findings, insets, truth is not None, pred is not None, done)
 
@@ -126,6 +127,7 @@ def draw_overview(
     pred: Components,
     closeup: Callable[[Finding], np.ndarray],
     *,
+    notes: Sequence[str] | None = None,
     title: str = '',
     max_insets: int = 6,
 ) -> np.ndarray:
@@ -136,15 +138,15 @@ def draw_overview(
         image: (H, W), the reduced copy.
         pred: Detections: ``areas`` in pixels of the frame, all else on the reduced copy.
         closeup: Gives the inset (side, side, 3) RGB uint8 of a finding; ``pred`` of it counts the detections.
-        title, max_insets: As of :func:`draw_overlay`.
+        notes, title, max_insets: As of :func:`draw_overlay`.
 
     Returns:
         (H', W', 3) RGB uint8.
     """
     findings = list_findings(None, pred)
-    shown = findings[:max_insets]
+    shown = first_findings(findings, max_insets)
     main = draw_findings(stretch(image), None, pred, findings, numbered=len(shown))
-    insets = [([closeup(finding)], _caption(finding, None)) for finding in shown]
+    insets = [(finding, [closeup(finding)], _caption(finding, None, notes)) for finding in shown]
     return _sheet(main, title, findings, insets, False, True, 'reduced')
 
 
@@ -152,23 +154,19 @@ def _sheet(
     main: np.ndarray,
     title: str,
     findings: list[Finding],
-    insets: list[tuple[list[np.ndarray], str]],
+    insets: list[tuple[Finding, list[np.ndarray], str]],
     with_truth: bool,
     with_pred: bool,
     done: str,
 ) -> np.ndarray:
-    """Header, image and insets (pictures and caption) of the first findings, from top to bottom; ``done`` is
+    """Header, image and insets (finding, pictures, caption), from top to bottom; ``done`` is
     what was done to the image's size, in words."""
     width = max(main.shape[1], MIN_WIDTH)
     rows = [_header(width, title, findings, with_truth, with_pred, done), _widen(main, width)]
     if insets:
-        two = ', right: scores, black 0 to yellow 1' if len(insets[0][0]) > 1 else ''
+        two = ', right: scores, black 0 to yellow 1' if len(insets[0][1]) > 1 else ''
         rows.append(_line(width, f'insets: own contrast{two}'))
-        cells = [
-            _cell(pictures, number, caption, finding.kind)
-            for number, ((pictures, caption), finding) in enumerate(zip(insets, findings, strict=False), 1)
-        ]
-        rows += _strip(cells, width)
+        rows += _strip([_cell(*inset) for inset in insets], width)
     if len(findings) > len(insets):
         rows.append(_more(width, findings[len(insets) :]))
     return np.concatenate(rows)
@@ -223,23 +221,25 @@ def _write(out: np.ndarray, text: str, x: int, base: int, colour: RGB, size: int
     return x + text_width(text, size) + 14
 
 
-def _caption(finding: Finding, score: np.ndarray | None) -> str:
+def _caption(finding: Finding, score: np.ndarray | None, notes: Sequence[str] | None) -> str:
     words = f'{finding.area} px'
-    if score is not None:
+    if notes is not None and finding.pred is not None:
+        words += f', {notes[finding.pred]}'
+    elif score is not None:
         # the box of a miss may hold a score just below the threshold: that is what one wants to know of it
         x0, y0, x1, y1 = finding.box
         words += f', score {np.nanmax(score[y0:y1, x0:x1]):.2f}'
     return words
 
 
-def _cell(pictures: list[np.ndarray], number: int, caption: str, kind: Kind) -> np.ndarray:
+def _cell(finding: Finding, pictures: list[np.ndarray], caption: str) -> np.ndarray:
     """Insets of one finding side by side in a frame of its colour, with two lines of text below."""
-    inner = np.concatenate(pictures, axis=1)
+    kind, inner = finding.kind, np.concatenate(pictures, axis=1)
     height, width = inner.shape[:2]
     out = np.concatenate([_blank(height + 2, width + 2, kind.colour), _blank(CAPTION, width + 2)])
     out[1 : height + 1, 1 : width + 1] = inner
     base = height + 2 + SMALL
-    draw_text(out, f'{number} {kind.one}', (1, base), kind.colour, SMALL)
+    draw_text(out, f'{finding.number}: {kind.one}', (1, base), kind.colour, SMALL)
     draw_text(out, caption, (1, base + SMALL + 3), INK, SMALL)
     return out
 

@@ -9,6 +9,7 @@ from mmseg.structures import SegDataSample
 
 from madnet.evaluation.components import find_components
 from madnet.evaluation.matching import match_components
+from madnet.evaluation.targets import describe_components
 from madnet.files import write_whole
 from madnet.images import encode_png
 from madnet.visualization.overlay import draw_overlay
@@ -68,7 +69,7 @@ class IRSTDVisualizer(Visualizer):
             image: (H, W), (H, W, 1) or (H, W, 3), any numeric type; resized to the data sample's size where
                 it has another.
             data_sample: With ``gt_sem_seg`` and ``pred_sem_seg`` (1, H, W) of 0 and 1, either of which may be
-                missing, and ``seg_logits`` (1, H, W) probabilities if at hand.
+                missing, and, if at hand, ``seg_logits`` (1, H, W) probabilities and ``net_logits`` (1, H, W).
             draw_gt, draw_pred: Whether to draw the truth, and the prediction.
             show: Open a window instead of writing to the back ends.
             wait_time: Seconds that the window stays; 0 means until a key is pressed.
@@ -90,8 +91,13 @@ class IRSTDVisualizer(Visualizer):
         match = None
         if targets is not None and found is not None:
             match = match_components(targets, found, radius=self.radius)
+        notes = None
+        logits = _plane(data_sample, 'net_logits') if self.with_scores else None
+        if found is not None and logits is not None and logits.shape == shape:
+            rows = describe_components(logits, found, from_logits=True)
+            notes = [f'logit {logit:.1f}' for logit in rows['logit']]
         limits = {'max_insets': self.max_insets, 'view_size': self.view_size}
-        drawn = draw_overlay(image, targets, found, match, score, title=name, **limits)
+        drawn = draw_overlay(image, targets, found, match, score, notes=notes, title=name, **limits)
         self.set_image(drawn)
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)

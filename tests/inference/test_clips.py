@@ -85,7 +85,8 @@ def test_the_same_as_frame_by_frame(run, folder, tmp_path):
     run('predict', 'tophat', folder, '--out', tmp_path / 'images', '--format', 'json')
     images = json.loads((tmp_path / 'images/targets.json').read_text())['images']
     lines = lines_of(tmp_path / 'clip/pass.jsonl')
-    assert [line['targets'] for line in lines] == [image['targets'] for image in images]
+    numbered = [[{'number': n, **t} for n, t in enumerate(line['targets'], 1)] for line in lines]
+    assert numbered == [image['targets'] for image in images]
 
 
 def test_tracks(run, folder, tmp_path):

@@ -72,9 +72,10 @@ def test_every_format(run, detector, images, tmp_path):
         mask = cv2.imread(str(out / 'masks' / f'{p.name}.png'), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(mask, p.mask * np.uint8(255))
         assert cv2.imread(str(out / 'overlays' / f'{p.name}.png')).shape[2] == 3
-        assert image['targets'] == [t.to_dict() for t in p.targets]
+        assert image['targets'] == [{'number': n, **t.to_dict()} for n, t in enumerate(p.targets, 1)]
         own = [r for r in rows if r['image'] == p.name]
         assert [int(r['area']) for r in own] == [t.area for t in p.targets]
+        assert [int(r['number']) for r in own] == [*range(1, len(own) + 1)]
         height, width = p.score_map.shape
         for line, t in zip(
             (out / 'labels' / f'{p.name}.txt').read_text().splitlines(), p.targets, strict=True

@@ -1,5 +1,6 @@
 """What an overlay must show, and what it must not hide."""
 
+import re
 import sys
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from madnet.evaluation.components import find_components
 from madnet.evaluation.matching import match_components
-from madnet.visualization import draw_overlay
+from madnet.visualization import draw_overlay, marks, overlay
 from madnet.visualization.findings import list_findings
 from madnet.visualization.insets import crop_window
 from madnet.visualization.marks import draw_findings, draw_mark, draw_text, text_width
@@ -93,6 +94,42 @@ def test_order_misses_then_false_alarms_and_hits_by_turns(example):
     hit = list_findings(example.truth, example.pred, example.match)[2]
     assert hit.box == (100, 80, 104, 83)
     assert hit.area == 9
+
+
+@pytest.mark.parametrize('most', [6, 2])
+def test_detections_have_the_numbers_of_the_tables_and_their_notes(monkeypatch, most):
+    mask = np.zeros((60, 80), bool)
+    places = [(10, 20, 2), (30, 60, 3), (50, 10, 4)]  # row, column, side: the largest comes last in tables
+    for y, x, side in places:
+        mask[y : y + side, x : x + side] = True
+    written = []
+    for where in (overlay, marks):
+        monkeypatch.setattr(where, 'draw_text', lambda canvas, text, at, *_, **__: written.append((text, at)))
+    pred, notes = find_components(mask), ['rank 7.5', 'rank 12.0', 'rank 0.5']
+    draw_overlay(mask * 90, pred=pred, score=mask * 1.0, notes=notes, max_insets=most)
+    shown = range(4 - min(most, 3), 4)
+    words = [text for text, _ in written]
+    assert [w for w in words if w.endswith(': detection')] == [f'{n}: detection' for n in shown]
+    areas = [side**2 for *_, side in places]
+    assert [w for w in words if re.match(r'\d+ px, ', w)] == [
+        f'{areas[n - 1]} px, {notes[n - 1]}' for n in shown
+    ]
+    factor = view_factor(mask.shape)
+    for text, (x, y) in written:
+        if text.isdecimal():
+            top, left, _ = places[int(text) - 1]
+            assert abs(x - left * factor) < 10 * factor
+            assert abs(y - top * factor) < 10 * factor
+
+
+def test_what_was_missed_says_its_score_beside_notes_of_the_found(example, monkeypatch):
+    written = []
+    monkeypatch.setattr(overlay, 'draw_text', lambda canvas, text, *_: written.append(text))
+    notes = [f'logit {n}' for n in range(len(example.pred))]
+    draw_overlay(example.image, example.truth, example.pred, example.match, example.score, notes=notes)
+    missed, *found = [w for w in written if re.match(r'\d+ px, ', w)]
+    assert ', score 0.' in missed
+    assert sorted(w.split(', ')[1] for w in found) == notes
 
 
 def test_insets_use_the_width(example):

@@ -72,3 +72,19 @@ def test_leaves_out_what_it_is_told(visualizer, sample, example):
 
 def test_is_exported():
     assert VISUALIZERS.get('IRSTDVisualizer') is madnet.visualization.IRSTDVisualizer
+
+
+def test_insets_say_logits_where_scores_are_all_one(visualizer, sample, example, monkeypatch):
+    def logits():
+        visualizer.add_datasample('a', example.image, sample)
+        return [text for text in written if 'logit' in text]
+
+    written = []
+    monkeypatch.setattr(
+        'madnet.visualization.overlay.draw_text', lambda canvas, text, *_: written.append(text)
+    )
+    sample.net_logits = PixelData(data=torch.from_numpy(np.where(example.score > 0.5, 31.25, -9.0))[None])
+    assert logits() == ['6 px, logit 31.2', '9 px, logit 31.2']
+    written.clear()
+    sample.net_logits = PixelData(data=torch.zeros(1, 64, 64))  # of a network that sees a resized image
+    assert logits() == []
