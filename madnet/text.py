@@ -1,4 +1,5 @@
-"""Names that come from outside, made safe to print, to encode and to put into tables."""
+"""Texts for people: numbers with their nouns, and names that come from outside, made safe to print, to
+encode and to put into tables."""
 
 import csv
 import io
@@ -55,6 +56,11 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: ``1 image``, ``3 images``; ``many`` where the plural is not ``one`` + s."""
+    return f'{n} {one if n == 1 else many or f"{one}s"}'
 
 
 def markdown_text(text: str) -> str:

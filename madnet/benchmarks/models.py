@@ -21,6 +21,7 @@ from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.models.layers import SS2D
 from madnet.records import text_table
+from madnet.text import counted
 
 
 def build(config: str | Path, options: Sequence[str] = ()) -> tuple[nn.Module, int]:
@@ -203,7 +204,10 @@ def benchmark(
         load_config(find_config_file(config), parse_options(cfg_options))
     torch.set_num_threads(threads)
     networks = [measure_network(c, cfg_options, sizes, device, batch, budget) for c in configs]
-    print(f'{device}, {threads} thread(s); forward pass of 1 image, training step of {batch}; ms CPU (wall)')
+    print(
+        f'{device}, {counted(threads, "thread")}; forward pass of 1 image, training step of {batch}; '
+        'ms CPU (wall)'
+    )
     head = ['network', 'parameters', 'size', 'GMACs', '+ scan', 'forward', 'MiB', 'training step', 'MiB']
     rows = [[*head, 'plain loop']]
     for entry in networks:

@@ -20,6 +20,7 @@ from madnet.inference.export import export_network
 from madnet.inference.inputs import Frame
 from madnet.inference.outputs import parse_formats
 from madnet.records import text_table
+from madnet.text import counted
 
 
 @dataclass
@@ -121,7 +122,10 @@ def benchmark(
                 for name, one in made.items():
                     found[name].append(_measure(one, frames, Path(folder) / 'out', parse_formats(format)))
             rows += [{'size': size, 'form': n, 'frames': len(frames), 'rounds': r} for n, r in found.items()]
-    print(f'{model}, {threads} thread(s), batches of {batch}, {format}; medians of {rounds} round(s)')
+    print(
+        f'{model}, {counted(threads, "thread")}, batches of {batch}, {format}; '
+        f'medians of {counted(rounds, "round")}'
+    )
     print(text_table(_table(rows)))
     return {'model': model, 'threads': threads, 'batch': batch, 'format': format, 'rows': rows}
 

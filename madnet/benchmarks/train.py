@@ -21,6 +21,7 @@ from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.train import heading, training_config
 from madnet.models.losses import soft_iou_loss
 from madnet.records import text_table
+from madnet.text import counted
 
 PARTS = ('data', 'forward', 'backward', 'optimiser')
 
@@ -223,7 +224,7 @@ def benchmark(
     with tempfile.TemporaryDirectory() as scratch:
         cfg = training_config(config, scratch, amp=amp, options=options, dataset=dataset)
         ours = OurStep(cfg)
-        print(f'{ours.heading}; {threads} thread(s); milliseconds a step')
+        print(f'{ours.heading}; {counted(threads, "thread")}; milliseconds a step')
         report = {
             'config': config,
             'options': options,

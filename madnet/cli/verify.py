@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from madnet.cli import add_list
+from madnet.text import counted
 
 EXAMPLES = """
 examples:
@@ -25,7 +26,7 @@ def _known_weights() -> str:
     from madnet.records import get_pretrained, list_registered
 
     return '\n'.join(
-        f'{e.name:16} {len(e.claims)} claim(s)  {e.about}; {e.origin or "ships with the package"}'
+        f'{e.name:16} {counted(len(e.claims), "claim"):10}  {e.about}; {e.origin or "ships with the package"}'
         for e in map(get_pretrained, list_registered())
     )
 

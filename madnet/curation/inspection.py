@@ -21,7 +21,7 @@ from madnet.evaluation.components import find_components
 from madnet.evaluation.rules import half
 from madnet.images import EXTENSIONS, fit_mask, image_size, read_image, read_mask
 from madnet.progress import progress_bar
-from madnet.text import printable
+from madnet.text import counted, printable
 
 #: From bad to harmless: what would be refused or make wrong numbers; what one has to know before one trusts a
 #: number; what is so, and no fault.
@@ -478,5 +478,10 @@ def as_text(found: Inspection, examples: int = 4) -> str:
             cells = (severity.ljust(widths[0]), count.rjust(widths[1]), kind.ljust(widths[2]), rest)
             lines.append('  '.join(cells))
     total = Counter(f.severity for f in found.findings)
-    lines += ['', ', '.join(f'{total[s]} kind(s) of {s}' for s in SEVERITIES)]
+    lines += [
+        '',
+        ', '.join(counted(total[s], f'kind of {s}', f'kinds of {s}') for s in SEVERITIES if total[s]),
+    ]
+    if not total:
+        lines[-1] = 'nothing to mend'
     return '\n'.join(map(printable, lines))

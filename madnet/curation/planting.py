@@ -22,6 +22,7 @@ from madnet.errors import UserError
 from madnet.files import json_text
 from madnet.images import EXTENSIONS, encode_png, read_image
 from madnet.progress import progress_bar
+from madnet.text import counted
 
 #: The file of targets and tracks.
 TRACKS = 'tracks.json'
@@ -178,8 +179,8 @@ def _summary(out: str, new: NewSet, records: list[dict], skipped: int, plan: Pla
     lines += new.lists_in_words()
     if skipped:
         lines.append(
-            f'  {skipped} target(s) left out: no place where the ratio can be had without saturation, or '
-            'with more than the rounding of the grey levels'
+            f'  {counted(skipped, "target")} left out: no place where the ratio can be had without '
+            'saturation, or with more than the rounding of the grey levels'
         )
     return '\n'.join(lines)
 

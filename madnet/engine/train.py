@@ -26,6 +26,7 @@ from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
 from madnet.models.losses import check_losses
 from madnet.records import metrics_text
+from madnet.text import counted
 
 #: What NumPy's and torch's generators take.
 _SEEDS = range(2**32)
@@ -285,7 +286,9 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
                 f'warning: it took {seconds / 60:.1f} min: a step or a validation is longer than that'
             )
     if runner.iter < FEW_STEPS:
-        lines.append(f'warning: {runner.iter} step(s) teach a network nothing; give it more time')
+        lines.append(
+            f'warning: {counted(runner.iter, "step")} cannot teach a network anything; give it more time'
+        )
     if 'best_metrics' in info:
         chosen_on = getattr(runner.val_dataloader.dataset, 'split', 'validation')
         rows = {f'best on {chosen_on!r} (epoch {info["best_epoch"]})': info['best_metrics']}

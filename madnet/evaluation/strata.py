@@ -7,6 +7,7 @@ import numpy as np
 from madnet.evaluation.components import Components, find_overlaps
 from madnet.evaluation.matching import Match
 from madnet.evaluation.pixel import mean, ratio, whole
+from madnet.text import counted
 
 #: Upper ends (inclusive) of the size classes in pixels; the last class is open.
 SIZE_CLASSES = (9, 25, 80)
@@ -141,7 +142,7 @@ def by_count(images: dict[str, np.ndarray]) -> list[dict]:
         many = '≥ ' if k == len(COUNT_CLASSES) - 1 else ''
         rows.append(
             {
-                'stratum': f'{many}{count} target{"" if count == 1 else "s"}',
+                'stratum': f'{many}{counted(count, "target")}',
                 'images': int(inside.sum()),
                 'targets': int(total['targets']),
                 'matched': whole(total['matched']),

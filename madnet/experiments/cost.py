@@ -11,6 +11,7 @@ from madnet.benchmarks.models import measure, multiply_adds
 from madnet.experiments.plan import Run
 from madnet.experiments.state import read_if_whole
 from madnet.records import Cost
+from madnet.text import counted
 
 
 def measure_costs(runs: Sequence[Run], size: int) -> None:
@@ -35,7 +36,7 @@ def measure_cost(model: Mapping, size: int = 256, budget: float = 0) -> Cost:
     """Cost of a network, the ``model`` of a resolved config, on one size × size image; ``latency`` is the
     least of several forward passes within ``budget`` seconds, two at least."""
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    cpu = f'a CPU, {torch.get_num_threads()} thread(s)'
+    cpu = f'a CPU, {counted(torch.get_num_threads(), "thread")}'
     network = MODELS.build(model).eval().to(device)
     channels = len(model.get('data_preprocessor', {}).get('mean', [0] * 3))
     image = torch.rand(1, channels, size, size, device=device)

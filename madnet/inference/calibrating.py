@@ -14,6 +14,7 @@ from madnet.evaluation.rules import half
 from madnet.images import fit_mask
 from madnet.progress import progress_bar
 from madnet.records import Calibration, DatasetInfo, text_table
+from madnet.text import counted
 
 from .calibration import READING, calibration_file, measure
 from .predictor import Predictor
@@ -88,7 +89,8 @@ def in_words(found: Calibration) -> str:
     ]
     if found.detections.count < ENOUGH:
         lines.append(
-            f'warning: {found.detections.count} detection(s) say little about a budget; take more images.'
+            f'warning: {counted(found.detections.count, "detection")} cannot say much about a budget; '
+            'take more images.'
         )
     for budget in BUDGETS:
         kept = [

@@ -22,6 +22,7 @@ from madnet.evaluation.ranking import cut_for_alarms, cut_for_budget, ranked_cur
 from madnet.evaluation.targets import describe_components, logits_of
 from madnet.records import Calibration, CalibrationErrors, DatasetInfo
 from madnet.records.pretrained_index import FOLDER
+from madnet.text import counted
 
 from .inputs import list_frames
 
@@ -162,8 +163,8 @@ def rank_for_alarms(predictor: 'BasePredictor', background: str | os.PathLike, p
     ranks = [target.rank for prediction in predictor.stream(frames) for target in prediction.targets]
     cut = cut_for_alarms(np.array(ranks), len(frames), per_frame)
     print(
-        f'{background}: {len(ranks)} detection(s) on {len(frames)} frame(s) without targets; '
-        + (f'those of a rank above {cut:.4g} are kept' if np.isfinite(cut) else 'all are kept')
+        f'{background}: {counted(len(ranks), "detection")} on {counted(len(frames), "frame")} without '
+        'targets; ' + (f'those of a rank above {cut:.4g} are kept' if np.isfinite(cut) else 'all are kept')
     )
     return float(np.nextafter(cut, np.inf)) if np.isfinite(cut) else 0.0
 

@@ -12,6 +12,7 @@ from madnet.images import EXTENSIONS
 from madnet.images.notices import say_once
 from madnet.overlap import InTurn
 from madnet.progress import progress_bar
+from madnet.text import counted
 
 from .base_predictor import BasePredictor
 from .clip import follow
@@ -152,8 +153,9 @@ def _predict_clip(
 
 def _summary(record: dict[str, Any], track: bool, outputs: ClipOutputs) -> str:
     dropped = f', {record["dropped"]} dropped that lived for one frame' if track else ''
-    lines = [f'{record["name"]}: {record["frames"]} frame(s), {record["targets"]} target(s){dropped}']
+    found = counted(record['targets'], 'target')
+    lines = [f'{record["name"]}: {counted(record["frames"], "frame")}, {found}{dropped}']
     if record['left_out']:
-        lines.append(f'{record["left_out"]} frame(s) left out, for which there was no time')
+        lines.append(f'{counted(record["left_out"], "frame")} left out, for which there was no time')
     lines += [f'{kind:9}{path}' for kind, path in outputs.paths.items()]
     return '\n'.join(lines)

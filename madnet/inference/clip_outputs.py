@@ -11,7 +11,7 @@ import numpy as np
 
 from madnet.errors import UserError, nearest
 from madnet.files import CannotWrite, json_text, not_following, replacing, what_to_do, write_json
-from madnet.text import csv_text
+from madnet.text import counted, csv_text
 from madnet.visualization.clip_view import ClipView
 
 from .clip import ClipResult
@@ -185,7 +185,7 @@ class _Video:
     def add(self, result: ClipResult) -> None:
         assert result.prediction is not None  # a frame that could be read
         assert result.prediction.image is not None
-        found = f'{len(result.targets)} target{"" if len(result.targets) == 1 else "s"}'
+        found = counted(len(result.targets), 'target')
         picture = self._view.draw(
             result.prediction.image,
             _mask(result, result.prediction),

@@ -25,7 +25,7 @@ from madnet.images.notices import say_once
 from madnet.overlap import InTurn
 from madnet.progress import progress_bar
 from madnet.records import get_pretrained, list_pretrained, list_registered
-from madnet.text import printable
+from madnet.text import counted, printable
 
 from .base_predictor import READ_AHEAD, BasePredictor
 from .calibration import find_calibration, rank_for_alarms
@@ -162,7 +162,10 @@ def predict_files(
     if records or unreadable:
         try:
             tables = write_tables(out, kinds, records, about)
-            print(_summary(records, out, kinds, tables, predictor.threshold))
+            if unreadable:  # first, lest what follows look like success
+                reasons = out / TABLES['json'][0]
+                print(f'{len(unreadable)} of {len(frames)} images could not be predicted; {reasons} says why')
+            print(_summary(records, out, kinds, tables, predictor, _limits(predictor, how, false_alarms)))
         except UserError:
             # a disk that was too full for an image is so for the tables: the first reason is told
             if stopped is None:
@@ -219,9 +222,9 @@ def _half_against_full(predictor: BasePredictor, frames: Sequence[Frame]) -> str
     if not found:
         return 'half precision: what it changes is not told of frames this large'
     return (
-        f'half precision changes scores of the first {len(found)} image(s) by up to '
-        f'{max(d.score for d in found):.2g}, and {sum(d.differing for d in found)} pixel(s) of their '
-        f'{sum(d.targets for d in found)} target(s)'
+        f'half precision changes scores of the first {counted(len(found), "image")} by up to '
+        f'{max(d.score for d in found):.2g}, and {counted(sum(d.differing for d in found), "pixel")} of '
+        f'{counted(sum(d.targets for d in found), "target")}'
     )
 
 
@@ -434,20 +437,37 @@ def _network_line(name: str) -> str:
     return f'  {name:16} {entry.parameters:>9,} weights  {entry.about}'
 
 
+def _limits(predictor: BasePredictor, how: dict[str, Any], false_alarms: float | None) -> str:
+    """The options that leave components out."""
+    given = {
+        '--min-area': predictor.min_area > 1,
+        '--min-scr': predictor.min_scr > 0,
+        '--min-rank': how.get('min_rank'),
+        '--fa-budget': how.get('fa_budget') is not None,
+        '--false-alarms': false_alarms is not None,
+    }
+    return ' or '.join(option for option, is_given in given.items() if is_given)
+
+
 def _summary(
-    records: list[dict], out: Path, kinds: Sequence[str], tables: list[Path], threshold: float
+    records: list[dict],
+    out: Path,
+    kinds: Sequence[str],
+    tables: list[Path],
+    predictor: BasePredictor,
+    limits: str,
 ) -> str:
     found = sum(len(r['targets']) for r in records)
     empty = sum(not r['targets'] for r in records)
-    lines = [f'{len(records)} image(s), {found} target(s); {empty} image(s) without any']
-    if records and not found:
-        highest = max(r['highest_score'] for r in records)
-        lines.append(f'the highest score of all is {highest:.3f}, the threshold {threshold:g}')
+    lines = [f'{counted(found, "target")} in {counted(len(records), "image")}'] if records else []
+    if found and empty:
+        lines[0] += f', none in {empty} of them'
     too_small = sum(r['too_small'] for r in records)
+    if records and not found and not too_small:
+        highest = max(r['highest_score'] for r in records)
+        lines.append(f'the highest score of all is {highest:.3f}, the threshold {predictor.threshold:g}')
     if too_small:
-        lines.append(
-            f'{too_small} component(s) above the threshold left out by --min-area, --min-scr or --min-rank'
-        )
+        lines.append(f'{counted(too_small, "component")} above the threshold left out by {limits}')
     lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]
     lines += [f'{"targets":9}{path}' for path in tables]
     return '\n'.join(map(printable, lines))

@@ -23,6 +23,7 @@ import madnet
 from madnet.datasets.scenes import synth_scene
 from madnet.errors import UserError
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS, encode_png, image_size
+from madnet.text import counted
 from madnet.visualization.findings import first_findings, list_findings
 from madnet.visualization.insets import InsetPainter
 from madnet.visualization.marks import draw_findings, enlarge
@@ -210,10 +211,10 @@ class Demo:
                 break
         if not found:
             raise UserError(wrong[0])
-        words = f'{len(found)} frame(s) in {seconds:.1f} s by {predictor.name}.'
+        words = f'{counted(len(found), "frame")} in {seconds:.1f} s by {predictor.name}.'
         left = len(frames) - len(found) - len(wrong)
         if left:
-            words += f' Stopped after {self.limits.seconds:g} s: {left} frame(s) were not reached.'
+            words += f' Stopped after {self.limits.seconds:g} s: {counted(left, "frame")} not reached.'
         if wrong:
             words += f' {len(wrong)} could not be read: {wrong[0]}'
         return found, words
@@ -282,7 +283,7 @@ def targets_table(prediction: Prediction) -> str:
     more = len(findings) - _ROWS
     below = f'<p>{more} more are in the JSON.</p>' if more > 0 else ''
     name = html.escape(prediction.name)
-    caption = f'<caption>{name}: {len(findings)} target(s) above {prediction.threshold:g}</caption>'
+    caption = f'<caption>{name}: {counted(len(findings), "target")} above {prediction.threshold:g}</caption>'
     return f'<table class="targets">{caption}<tr>{head}</tr>{"".join(rows)}</table>{below}'
 
 

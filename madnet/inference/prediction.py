@@ -10,6 +10,7 @@ import numpy as np
 from madnet.evaluation.boxes import peak_scores
 from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.targets import describe_components
+from madnet.text import counted
 
 
 class Maps(NamedTuple):
@@ -151,4 +152,4 @@ class Prediction:
 
     def __repr__(self) -> str:
         height, width = self.score_map.shape
-        return f'Prediction({self.name}: {width} × {height} pixels, {len(self.targets)} target(s))'
+        return f'Prediction({self.name}: {width} × {height} pixels, {counted(len(self.targets), "target")})'

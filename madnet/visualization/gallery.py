@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from madnet.images import encode_webp, read_image
+from madnet.text import counted
 from madnet.visualization.material import detect, read_score_map
 from madnet.visualization.overlay import draw_overlay
 from madnet.visualization.run_results import RunResult
@@ -67,8 +68,7 @@ def _picture(result: RunResult, row: Mapping, most: int) -> Picture:
     parts = [f'IoU {100 * row["IoU"]:.1f} %']
     if np.isfinite(row.get('matched', np.nan)):
         parts.append(f'{row["matched"]:.0f} of {row["targets"]:.0f} targets')
-        alarm = row['false_pixels']
-        parts.append(f'{alarm:.0f} false-alarm pixel{"" if alarm == 1 else "s"}')
+        parts.append(counted(round(row['false_pixels']), 'false-alarm pixel'))
     return Picture(name, ', '.join(parts), encode_webp(pixels, most))
 
 

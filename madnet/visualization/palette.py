@@ -6,6 +6,8 @@ and in a grey print; each kind also has a mark of its own, so that colour is nev
 
 from dataclasses import dataclass
 
+from madnet.text import counted
+
 RGB = tuple[int, int, int]
 
 
@@ -20,7 +22,7 @@ class Kind:
 
     def count(self, n: int) -> str:
         """``n`` with the right word behind it: ``'1 hit'``, ``'3 false alarms'``."""
-        return f'{n} {self.one if n == 1 else self.many}'
+        return counted(n, self.one, self.many)
 
     @property
     def hex(self) -> str:

@@ -69,7 +69,7 @@ def test_folders_and_archives(source, archive, run, tmp_path, kind):
     code, out, err = run('dataset', 'prepare', 'mine', given, '--out', tmp_path / 'data' / 'm')
     assert code == 0, err
     assert '10 images with masks' in out
-    assert '0 kind(s) of error' in out
+    assert ' of error' not in out
     record = check(tmp_path / 'data' / 'm', source)
     assert record['made']['source'] == str(given)
     assert ('archive_sha256' in record['made']) == (kind != 'folder')

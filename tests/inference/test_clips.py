@@ -64,7 +64,7 @@ def test_every_source(run, frames, film, folder, tmp_path, kind):
     out = tmp_path / 'out'
     code, printed, err = run('predict', 'tophat', path, '--clip', '--out', out)
     assert (code, err) == (0, '')
-    assert f'pass: {LENGTH} frame(s)' in printed
+    assert f'pass: {LENGTH} frames, ' in printed
     lines = lines_of(out / 'pass.jsonl')
     assert [line['frame'] for line in lines] == list(range(LENGTH))
     fps = 10 if kind == '.avi' else 25

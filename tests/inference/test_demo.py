@@ -53,7 +53,7 @@ def test_a_frame_is_predicted_as_by_predict(shown, file):
     expected = shown.predictor('madnet_nano')(file)
     np.testing.assert_array_equal(found.score_map, expected.score_map)
     assert found.targets == expected.targets
-    assert re.fullmatch(r'1 frame\(s\) in \d+\.\d s by madnet_nano\.', words)
+    assert re.fullmatch(r'1 frame in \d+\.\d s by madnet_nano\.', words)
     assert str(found.path) == 'frame.png'
 
 
@@ -86,7 +86,7 @@ def test_a_budget_needs_what_is_known_of_the_weights(shown, file, detectors):
 def test_frames_of_a_clip(shown, clip):
     found, words = shown.find([clip], 'tophat', measured=True)
     assert len(found) == 5
-    assert words.startswith('5 frame(s)')
+    assert words.startswith('5 frames')
     name, content = demo.masks_file(found)
     assert name == 'masks.zip'
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -147,7 +147,7 @@ def test_time_is_limited_and_what_is_done_is_shown(shown, clip):
     quick = Demo(shown.models, Limits(seconds=0))
     found, words = quick.find([clip], 'tophat')
     assert len(found) == 1
-    assert '4 frame(s) were not reached' in words
+    assert '4 frames not reached' in words
 
 
 def test_one_bad_file_among_others(shown, file, tmp_path):
@@ -201,7 +201,7 @@ class TestOverHTTP:
         (stored,) = client.post('/gradio_api/upload', files={'files': file.open('rb')}).json()
         answer = self.find(client, stored)
         assert 'event: complete' in answer
-        assert '1 frame(s) in' in answer
+        assert '1 frame in' in answer
 
     def test_a_path_of_the_server_is_no_upload(self, client, file):
         for path in (str(file), '/etc/hostname'):
@@ -246,6 +246,6 @@ def test_files_may_be_dropped_anywhere_and_after_one_another(tmp_path):
         for number, where in enumerate(('#files [aria-dropeffect]', '.file-preview', 'body'), 1):
             png = base64.b64encode(cv2.imencode('.png', scene(60, 70, seed=number))[1]).decode()
             assert tab.evaluate(_DROP, [where, f'{number}.png', png])
-            tab.wait_for_selector(f'#said:has-text("{number} frame(s)")')
+            tab.wait_for_selector(f'#said:has-text("{number} frame")')
         browser.close()
     page.close()

@@ -18,6 +18,7 @@ from madnet.errors import UserError
 from madnet.inference import Prediction, Predictor
 from madnet.inference.command import predict_files
 from madnet.inference.inputs import Frame
+from madnet.text import counted
 
 MMSEG = """
 norm_cfg = dict(type='BN')
@@ -183,8 +184,8 @@ def test_small_components_are_left_out(tmp_path, capsys):
     areas = [t['area'] for t in found[1]['targets']]
     assert [t['area'] for t in found[3]['targets']] == [a for a in areas if a >= 3] != areas
     assert found[3]['too_small'] == sum(a < 3 for a in areas)
-    left_out = f'{found[3]["too_small"]} component(s) above the threshold left out by --min-area'
-    assert left_out in capsys.readouterr().out
+    left_out = counted(found[3]['too_small'], 'component')
+    assert f'\n{left_out} above the threshold left out by --min-area\n' in capsys.readouterr().out
     mask = cv2.imread(str(tmp_path / '3/masks/image.png'), 0)
     assert (mask > 0).sum() == sum(a for a in areas if a >= 3)
 
@@ -385,6 +386,6 @@ def test_half_precision_is_near_and_its_difference_is_told(detectors, image_set,
     differences = [np.abs(a.score_map - b.score_map).max() for a, b in zip(full, half, strict=True)]
     assert 0 < max(differences) < 0.1
     predict_files(str(config), [folder], str(checkpoint), out=tmp_path, formats='csv', device='cpu', amp=True)
-    assert f'the first 3 image(s) by up to {max(differences):.2g}, and ' in capsys.readouterr().out
+    assert f'the first 3 images by up to {max(differences):.2g}, and ' in capsys.readouterr().out
     with pytest.raises(UserError, match='amp: tophat is no network'):
         Predictor('tophat', amp=True)

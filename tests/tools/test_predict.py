@@ -55,7 +55,7 @@ def test_every_format(run, detector, images, tmp_path):
     level = round(float(np.median(predictions[0].score_map)), 4)
     code, printed, err = _call(run, detector, images, '--out', out, '--format', 'all', '--threshold', level)
     assert code == 0, err
-    assert '3 image(s)' in printed
+    assert ' targets in 3 images\n' in printed
     predictions = Predictor(*detector, threshold=level)(images)
     assert sum(len(p.targets) for p in predictions) > 3
 
@@ -117,8 +117,11 @@ def test_scores_can_be_scored(run, detector, images, tmp_path):
 
 def test_unreadable_images_are_told_of_and_the_others_done(run, detector, images, tmp_path):
     (images / 'broken.png').write_bytes(b'no image')
-    code, _, err = _call(run, detector, images, '--out', tmp_path / 'out', '--format', 'masks,csv')
+    code, printed, err = _call(run, detector, images, '--out', tmp_path / 'out', '--format', 'masks,csv')
     assert code == 2
+    first, second, *_ = printed.splitlines()
+    assert first.startswith('1 of 4 images could not be predicted; ')
+    assert ' in 3 images' in second
     assert err.count('\n') == 1
     assert '1 of 4 images' in err
     assert 'broken.png' in err
