@@ -43,6 +43,26 @@ def test_what_needs_no_torch_imports_none(package):
     assert not set(HEAVY) & set(modules)
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'said', 'unneeded'),
+    [
+        (['compare', '--networks', 'acm', 'madnet_nan'], "'madnet_nan': no config", HEAVY),
+        (['compare', '--networks', 'acm', '--datasets', 'nuua'], 'nuua', HEAVY),
+        (['compare', '--networks', 'acm', '--dry-run'], 'acm nuaa seed 42', ['matplotlib']),
+        (['predict', 'tophat', 'a.png', '--fa-budget', '1e-5'], 'nothing is known yet', HEAVY),
+        (['test', 'madnet_nano', '--dataset', 'nuaa'], 'NUAA-SIRST not found', HEAVY),
+    ],
+)
+def test_what_can_be_said_at_once_imports_little(tmp_path, monkeypatch, arguments, said, unneeded):
+    (tmp_path / 'a.png').write_bytes(encode_png(synth_scene(0, 0, 64).image))
+    monkeypatch.setenv('MADNET_DATA_ROOT', str(tmp_path))
+    code = f'import sys\nfrom madnet.cli import main\nmain({arguments})\nprint(*sys.modules)\n'
+    printed = fresh(code, cwd=tmp_path)
+    assert said in printed
+    modules = next(line for line in printed.splitlines() if line.startswith('sys ')).split()
+    assert not set(unneeded) & set(modules)
+
+
 def test_a_prediction_imports_no_more_than_it_needs(tmp_path):
     """By which the first result of one frame is there within five seconds."""
     (tmp_path / 'frame.png').write_bytes(encode_png(synth_scene(0, 0, 64).image))

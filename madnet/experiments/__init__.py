@@ -42,7 +42,6 @@ def compare(
         SystemExit: Runs failed; the others are done.
     """
     from madnet.experiments.background import start
-    from madnet.experiments.cost import measure_costs
     from madnet.experiments.running import run_all
     from madnet.experiments.state import state_of
     from madnet.experiments.summary import summarise
@@ -66,6 +65,8 @@ def compare(
     failed, outstanding = _unfinished(runs)
     last = not dry_run and (table or not outstanding)
     if last and cost:
+        from madnet.experiments.cost import measure_costs
+
         measure_costs(runs, wanted.size)
     summary = summarise(wanted, runs)
     if json:

@@ -152,11 +152,13 @@ class Plan:
                 raise UserError(
                     f'datasets: {dataset}: another one is called {short!r} too; compare them apart.'
                 )
+        # each is found before the first is read, which takes PyTorch to check it
+        found = [(entry, *self._config_of(entry)) for entry in self._entries()]
         return [
             run
             for dataset in self.datasets
-            for entry in self._entries()
-            for run in self._runs_of(entry, None if dataset == OWN else dataset)
+            for entry in found
+            for run in self._runs_of(*entry, None if dataset == OWN else dataset)
         ]
 
     def _entries(self) -> list[dict]:
@@ -179,11 +181,10 @@ class Plan:
                 written.append(entry)
         return written
 
-    def _runs_of(self, entry: Mapping, dataset: str | None) -> list[Run]:
+    def _runs_of(self, entry: Mapping, config: Path, options: dict, dataset: str | None) -> list[Run]:
         from madnet.engine.training_free import is_training_free
 
         name, short = entry['name'], short_name(dataset)
-        config, options = self._config_of(entry)
         checkpoint = entry.get('checkpoint') and entry['checkpoint'].replace('{dataset}', short)
         if checkpoint and not Path(checkpoint).is_file():
             raise UserError(f'networks: {name}: checkpoint {checkpoint}: no such file.')
@@ -191,7 +192,11 @@ class Plan:
         if train_on == OTHERS:
             train_on = [other for other in self.datasets if other != dataset]
         test_on = (dataset, *self.also_test_on) if self.also_test_on else ()
-        options |= _data_options(dataset, train_on, bool(test_on)) | (entry.get('options') or {})
+        options = {
+            **options,
+            **_data_options(dataset, train_on, bool(test_on)),
+            **(entry.get('options') or {}),
+        }
         settings = read_settings(config, options)
         has_network = not is_training_free(settings)
         if entry.get('starts_anew') and settings.get('load_from'):

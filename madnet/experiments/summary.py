@@ -25,8 +25,6 @@ from madnet.records import (
     Spread,
     slug,
 )
-from madnet.visualization.cost_plot import draw_cost
-from madnet.visualization.figure import save_figure
 
 _METRICS = (*SHORT, 'precision', 'recall', 'AUC', 'targets', 'false_per_image')
 
@@ -94,6 +92,9 @@ def _spreads(results: Iterable[Mapping[str, float | None]]) -> dict[str, Spread]
 def write_summary(summary: Comparison, folder: Path) -> list[Path]:
     """Write ``comparison.json``, ``comparison.md`` with all tables and plots, ``tables/`` and ``figures/``;
     returns the paths of the page and of the JSON."""
+    from madnet.visualization.cost_plot import draw_cost  # imports matplotlib
+    from madnet.visualization.figure import save_figure
+
     page = ['# Comparison', '']
     for table, stem in tables_of(summary):
         table.write(folder / 'tables', stem)
