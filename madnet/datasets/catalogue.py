@@ -138,6 +138,15 @@ def get_entry(name: str) -> Entry:
 
 
 @functools.cache
+def about_lists(name: str | None, split_set: str | None) -> str:
+    """Whose the lists of a data set are, in a sentence; empty where that is not known."""
+    entry = find_entry(name) if name else None
+    lists = entry.split_sets.get(split_set or '') if entry else None
+    if lists is not None:
+        return f'Split {lists.name}: {lists.about}'
+    return 'Split hashed: parts drawn by a hash of the image ids.' if split_set == 'hashed' else ''
+
+
 def published_lists(name: str, split_set: str) -> dict[str, tuple[str, ...]]:
     """Part → sorted ids, from the packaged files: ``trainval``, ``test``, maybe ``train`` and ``val``.
 

@@ -135,7 +135,7 @@ _TABLE = (
     Protocol(
         name='native',
         extended=True,
-        reproduces='the default: native resolution, one-to-one matching, false alarms by component identity',
+        reproduces='native resolution, one-to-one matching, false alarms by component identity',
     ),
     # The metric code of ACM (Dai et al., WACV 2021) that most repositories copied: masks go through ToTensor
     # and an integer cast, so 254 becomes background; IoU compares logits with 0, nIoU sigmoids with 0.5; an

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from madnet.datasets.catalogue import about_lists
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
 from madnet.experiments.plan import Plan, Run
@@ -124,7 +125,10 @@ def tables_of(summary: Comparison) -> list[tuple[ResultTable, str]]:
                 for row in rows
                 if protocol in row.results
             }
-            table = ResultTable(caption, protocol, lines, (*SHORT, *COST), head='network')
+            meaning = PROTOCOLS[protocol].reproduces
+            about = about_lists(rows[0].dataset.name, rows[0].dataset.split_set)
+            notes = [f'{meaning[:1].upper()}{meaning[1:]}.', about]
+            table = ResultTable(caption, protocol, lines, (*SHORT, *COST), head='network', notes=notes)
             tables.append((table, slug(f'{rows[0].dataset.name}_{protocol}')))
     return tables
 
@@ -143,12 +147,16 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
         budget = ' to '.join(map(str, epochs if len(epochs) < 2 else (epochs[0], epochs[-1])))
         budget += ' epoch' if epochs == [1] else ' epochs'
         parts += [
-            f'recipe "{plan.recipe}", {budget}',
+            f'{plan.recipe} recipe, {budget}',
             ', '.join(sorted({row.chosen for row in trained if row.chosen})),
         ]
-        others = [o for o in _pairs(plan.options or {}) if not re.search(r'max_epochs=|_workers=', o)]
+        others = [
+            _option_in_words(o)
+            for o in _pairs(plan.options or {})
+            if not re.search(r'max_epochs=|_workers=', o)
+        ]
         if others:
-            parts.append(f'with {", ".join(others)}')
+            parts.append(', '.join(others))
         parts.append(
             f'mean ± standard deviation over seeds {", ".join(map(str, plan.seeds))}'
             if len(plan.seeds) > 1
@@ -166,6 +174,12 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
         if cost.latency:
             parts[-1] += f', latency of it on {cost.device}'
     return '; '.join(parts)
+
+
+def _option_in_words(option: str) -> str:
+    """``batch size 4`` for ``train_dataloader.batch_size=4``."""
+    key, _, value = option.partition('=')
+    return f'{key.rpartition(".")[2].replace("_", " ")} {value}'
 
 
 def _pairs(options: Mapping | Sequence[str]) -> list[str]:

@@ -124,7 +124,7 @@ class ResultTable:
         ``\\ref``."""
         marks = ('{}', r'\textbf{{{}}}', r'\underline{{{}}}')
         wide = '*' if len(self.columns) > MOST_OF_ONE_COLUMN else ''
-        caption = latex_escape(' '.join([self.title, *self.notes, *self._legend()]))
+        caption = latex_escape(' '.join(filter(None, [self.title, *self.notes, *self._legend()])))
         lines = [
             r'% needs \usepackage{booktabs}',
             *([r'% table* spans both columns of a page; --columns IoU,nIoU,F1 fits one'] if wide else []),
@@ -154,7 +154,7 @@ class ResultTable:
             if 1 in ranks
             else []
         )
-        spread = any(' ± ' in cell.text for cell in cells)
+        spread = any(' ± ' in cell.text for cell in cells) and '±' not in self.caption
         return bold + (['±: sample standard deviation over training runs.'] if spread else [])
 
     def write(self, folder: Path, stem: str | None = None) -> str:
@@ -216,7 +216,8 @@ def latex_escape(text: str) -> str:
     special = {c: '\\' + c for c in '&%$#_{}'}
     special |= {'\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}'}
     special |= {'–': '--', '×': r'$\times$', '≥': r'$\geq$', '≤': r'$\leq$', '±': r'$\pm$'}
-    return ''.join(special.get(c, c) for c in printable(text))
+    quoted = re.sub(r'"([^"]*)"', r"``\1''", printable(text))
+    return ''.join(special.get(c, c) for c in quoted)
 
 
 def slug(text: str) -> str:

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from madnet.datasets.catalogue import find_entry
+from madnet.config_files import SHIPPED
+from madnet.datasets.catalogue import about_lists
 from madnet.errors import UserError
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
@@ -20,7 +21,6 @@ from madnet.records import (
     COST,
     HEADLINE,
     CheckpointInfo,
-    DatasetInfo,
     MetricsFile,
     ResultTable,
     TrainingInfo,
@@ -230,18 +230,30 @@ def _protocols(runs: Sequence[_Run]) -> dict[str, str]:
     return dict(sorted(used.items(), key=lambda item: item[0] != 'native'))
 
 
+def _config_name(path: str | None) -> str | None:
+    """A config's path, or only its name where it comes with the package."""
+    if path and SHIPPED.resolve() in Path(path).resolve().parents:
+        return Path(path).stem
+    return path
+
+
 def _describe(run: _Run) -> dict:
     report = run.report
     checkpoint, training = report.checkpoint or CheckpointInfo(), report.training or TrainingInfo()
+    detector = report.detector
     facts = {
         'data': run.result.dataset if run.result.report else 'not tested yet',
-        'config': report.config,
+        'config': _config_name(report.config),
         'predictions': report.predictions,
         'checkpoint': checkpoint.path,
         'sha256': (checkpoint.sha256 or '')[:12],
         'seed': None if training.seed is None else str(training.seed),
         'recipe': training.recipe,
         'epoch': training.epoch,
+        'detector': '{title}; {formula} (rule {rule})'.format(**detector) if detector else None,
+        'protocols': ', '.join(report.results),
+        'threshold': report.threshold_text or (None if detector else "the protocols' own"),
+        'views': str(report.views or 1),
         'versions': ', '.join(f'{k} {v}' for k, v in report.versions.items()),
     }
     return {'label': run.label, 'facts': {k: v for k, v in facts.items() if v}}
@@ -264,7 +276,7 @@ def _describe_set(dataset: str, runs: Sequence[_Run], columns: Sequence[str], fo
         tables.append(ResultTable(caption, '', rows, columns, ranked=False))
     return {
         'name': dataset,
-        'about': _about_lists(runs[0].report.dataset),
+        'about': about_lists(runs[0].report.dataset.name, runs[0].report.dataset.split_set),
         'protocol': protocol,
         'verdict': '' if unlike else verdict(protocol, _methods(runs, protocol)),
         'warnings': unlike + _differently_made(runs),
@@ -284,7 +296,8 @@ def _methods(runs: Sequence[_Run], protocol: str) -> dict[str, list[RunResult]]:
 def _table(
     dataset: str, protocol: str, runs: Sequence[_Run], columns: Sequence[str], comparable: bool
 ) -> ResultTable:
-    meaning = _protocols(runs)[protocol]
+    meaning, tested = _protocols(runs)[protocol], runs[0].report.dataset
+    about = about_lists(tested.name, tested.split_set)
     rows = {m: _mean(found, protocol) | _cost(found) for m, found in _methods(runs, protocol).items()}
     return ResultTable(
         dataset,
@@ -293,15 +306,23 @@ def _table(
         columns,
         intervals={r.label: r.result.details(protocol).intervals or {} for r in runs},
         ranked=comparable,
-        notes=[f'{meaning[:1].upper()}{meaning[1:]}.'],
+        notes=[f'{meaning[:1].upper()}{meaning[1:]}.', about, *_how_made([r.report for r in runs])],
     )
 
 
-def _about_lists(tested: DatasetInfo) -> str:
-    """Whose split lists the images are of, where the catalogue knows; empty where it does not."""
-    entry = find_entry(tested.name) if tested.name else None
-    lists = entry.split_sets.get(tested.split_set or '') if entry else None
-    return f'Split {lists.name}: {lists.about}' if lists else ''
+def _how_made(reports: Sequence[MetricsFile]) -> list[str]:
+    """What a caption says of trainings that are alike, and of thresholds of training-free detectors."""
+    trained = [r.training for r in reports if r.training]
+    notes = []
+    choices = {(t.epoch or '').partition(', ')[2].replace('chosen by nothing', 'the last') for t in trained}
+    for head, said in (('Training', {t.recipe for t in trained}), ('Epoch', choices)):
+        if len(said) == 1 and (text := said.pop()):
+            notes.append(f'{head}: {text}.')
+    if seeds := sorted({t.seed for t in trained if t.seed is not None}):
+        notes.append(f'Seed{"" if len(seeds) == 1 else "s"} {", ".join(map(str, seeds))}.')
+    if rules := sorted({r.detector['rule'] for r in reports if r.detector}):
+        notes.append(f'Training-free detectors: {" or ".join(rules)} of each score map.')
+    return notes
 
 
 def _unlike(runs: Sequence[_Run]) -> list[str]:

@@ -90,6 +90,15 @@ def test_many_columns_take_both_columns_of_a_page():
     assert '\\caption{x. Protocol: native. Said once.}' in text
 
 
+def test_a_caption_has_quotes_for_latex_and_says_nothing_twice():
+    rows = {'a': {'IoU': (0.5, 0.1, 3)}}
+    text = ResultTable(
+        'x; mean ± standard deviation over "seeds" 1, 2', 'native', rows, notes=('', 'Once.')
+    ).latex()
+    assert "deviation over ``seeds'' 1, 2. Protocol: native. Once.}" in text
+    assert text.count('standard deviation') == 1
+
+
 def test_a_table_of_several_protocols_has_no_column_for_one():
     table = ResultTable('All protocols', '', {'a, abc': {'IoU': 0.5}}, ('IoU',))
     assert table.title == 'All protocols.'

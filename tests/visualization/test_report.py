@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from madnet.config_files import SHIPPED
 from madnet.errors import UserError
 from madnet.records import MetricsFile, write_results
 from madnet.visualization.gallery import rank_images
@@ -58,6 +59,31 @@ def test_tables_name_protocols_and_agree_with_metrics_json(report, run_folder):
     assert 'made_up test, 6 images: every protocol, not comparable with each other.' in html
     for ending in ('md', 'csv', 'tex'):
         assert len(list((page.parent / 'tables').glob(f'*.{ending}'))) == 3
+
+
+def test_captions_and_the_page_say_how_each_was_made(run_folder, tmp_path):
+    ways = {
+        'a': {'training': {'seed': 3, 'recipe': '3 epochs', 'epoch': 'epoch 3 of 3, chosen by nothing'}},
+        'b': {'detector': {'title': 'B of 2020', 'rule': 'mean+12std', 'formula': 'score > mean + 12 std'}},
+    }
+    for method, way in ways.items():
+        record = json.loads((run_folder / method / 'metrics.json').read_text())
+        record['config'] = str(SHIPPED / 'acm' / 'acm.py')
+        (tmp_path / method).mkdir()
+        (tmp_path / method / 'metrics.json').write_text(json.dumps(record | way))
+    page = build_report(load_results([str(tmp_path / method) for method in ways]), tmp_path / 'report')
+    text = (page.parent / 'tables/made_up_test_6_images_native.tex').read_text()
+    assert 'Native resolution, one-to-one matching, false alarms by component identity.' in text
+    assert 'Training: 3 epochs. Epoch: the last. Seed 3. ' in text
+    assert 'Training-free detectors: mean+12std of each score map.' in text
+    tested = page.read_text(encoding='utf-8').partition('id="runs"')[2].partition('</section>')[0]
+    for said in (
+        '<dd>acm</dd>',
+        'score &gt; mean + 12 std (rule mean+12std)',
+        'native, abc',
+        "protocols' own",
+    ):
+        assert said in tested.replace('&#39;', "'"), said
 
 
 def test_figures_lie_beside_the_page(report):
