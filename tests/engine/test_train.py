@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -145,6 +146,16 @@ def test_load_from_starts_at_the_first_epoch_with_the_weights(
     for key, value in read_checkpoint(folder / 'best.pth')['state_dict'].items():
         if key in tuned:
             assert torch.equal(tuned[key], value), key
+
+
+def test_the_line_of_an_epoch_has_the_rate_that_the_log_has(tiny_config, tmp_path, capsys):
+    train(str(tiny_config), work_dir=str(tmp_path))
+    lines = re.findall(r'^epoch (\d+)/.*  lr (\S+)', capsys.readouterr().err, re.MULTILINE)
+    [scalars] = tmp_path.rglob('scalars.json')
+    records = [json.loads(line) for line in scalars.read_text().splitlines()]
+    logged = {str(r['epoch']): f'{r["lr"]:.2e}' for r in records if 'lr' in r}
+    assert len(set(logged.values())) > 1
+    assert dict(lines) == logged
 
 
 def test_best_pth_cannot_be_resumed_from(uninterrupted, tiny_config):

@@ -29,6 +29,7 @@ class ProgressHook(Hook):
         self.score = score
         self._bar: tqdm | None = None
         self._losses: list = []
+        self._rate = 0.0
         self._shown_at = 0.0
 
     def _open(self, total: int, initial: int, what: str, unit: str) -> None:
@@ -43,6 +44,11 @@ class ProgressHook(Hook):
     def before_train(self, runner) -> None:
         """Open the bar at the batch where training starts or goes on."""
         self._open(runner.max_iters, runner.iter, 'train', 'batch')
+        self.before_train_iter(runner, 0)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Keep the learning rate of the step, before the schedules go on to the next one's."""
+        self._rate = runner.optim_wrapper.get_lr()['lr'][0]
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Move the bar."""
@@ -57,7 +63,7 @@ class ProgressHook(Hook):
         self._shown_at = time.monotonic()
         self._bar.total = runner.max_iters  # an estimate where training goes by minutes
         self._bar.set_description(f'epoch {runner.epoch + 1}/{runner.max_epochs}', refresh=False)
-        shown = {'loss': f'{self._losses[-1].item():.3f}', 'lr': f'{self._lr(runner):.1e}'}
+        shown = {'loss': f'{self._losses[-1].item():.3f}', 'lr': f'{self._rate:.1e}'}
         best = runner.message_hub.runtime_info.get('best_score')
         if best is not None:
             shown[f'best {self.score}'] = f'{100 * best:.2f}'
@@ -77,7 +83,7 @@ class ProgressHook(Hook):
         if self._bar is None:
             return
         # an epoch's mean, not its last batch: with eight images a batch, one loss says little
-        line = [f'epoch {epoch}/{runner.max_epochs}', f'lr {self._lr(runner):.2e}']
+        line = [f'epoch {epoch}/{runner.max_epochs}', f'lr {self._rate:.2e}']
         if self._losses:
             line.insert(1, f'loss {torch.stack(self._losses).mean().item():.4f}')
         self._losses.clear()
@@ -89,10 +95,6 @@ class ProgressHook(Hook):
             line.append('best so far')
         tqdm.write('  '.join(line), file=sys.stderr)
         sys.stderr.flush()
-
-    @staticmethod
-    def _lr(runner) -> float:
-        return runner.optim_wrapper.get_lr()['lr'][0]
 
     def after_train(self, runner, metrics: dict | None = None) -> None:
         """Close the bar."""
