@@ -66,6 +66,7 @@ def content_of(sets: Mapping[str, ScoredSet]) -> dict[str, Any]:
         'split': splits.pop() if len(splits) == 1 else None,
         'images': len(every),
         'split_sha256': ids_sha256(every.names),
+        'trained_on': sum(one.dataset.get('trained_on') or 0 for one in sets.values()) or None,
     }
     return {'dataset': dataset, 'results': every.compute(), 'details': every.details(), 'sets': parts}
 

@@ -18,6 +18,7 @@ from mmseg.registry import DATASETS, METRICS
 
 import madnet
 from madnet.config_files import find_config_file
+from madnet.datasets.seen import CHOSEN, SCORED, TrainedPart, images_of, look_for_seen
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import load_weights, recorded_statistics
@@ -37,9 +38,9 @@ from madnet.engine.several_sets import (
     results_text,
 )
 from madnet.engine.training_free import is_training_free
-from madnet.engine.training_record import trained_on, training_of
+from madnet.engine.training_record import trained_on, training_of, training_parts
 from madnet.errors import UserError
-from madnet.evaluation import get_protocols
+from madnet.evaluation import Evaluator, get_protocols
 from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.thresholds import choose_operating_point
 from madnet.files import plain, sha256_of
@@ -148,12 +149,19 @@ def run_test(
             made.test_cfg.fp16 = True
         return {label: _score(one, weights, checkpoint) for label, one in configs_by_set(made, hooks).items()}
 
+    trained = training_parts(checkpoint, weights)
+
+    def to_choose(part: str) -> Evaluator:
+        found = score(part, ['native'])
+        _look_for_seen(f'the choice on {part!r}', found, trained, CHOSEN)
+        return everything(_counted(found))
+
     point = choose_operating_point(
         protocols_of(cfg, config) if protocols is None else protocols,
         threshold,
         fa_budget,
         [d.get('split') if split is None else split for d in _test_sets(cfg)],
-        lambda part: everything(_counted(score(part, ['native']))),
+        to_choose,
     )
     hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
     if save_scores:
@@ -162,6 +170,8 @@ def run_test(
         _refuse_test_part(split, cfg)
         hooks.append({'type': 'NegativesHook', 'threshold': point.threshold.get('threshold', 0.5)})
     sets = score(split, point.protocols, hooks)
+    if not save_negatives:  # which are for a training, and of training images
+        _look_for_seen('this test', sets, trained, SCORED)
     full = report(score(split, point.protocols, half=False), config, checkpoint) if amp else None
     said = point.said_of(everything(_counted(sets)))
     found = report(sets, config, checkpoint, training=training_of(weights or {}), **said)
@@ -178,6 +188,14 @@ def run_test(
         if show_dir is not None:
             print(f'pictures {show_dir}')
     return found
+
+
+def _look_for_seen(what: str, sets: Mapping[str, Scored], trained: Sequence[TrainedPart], so: str) -> None:
+    """Note how many images of each set were trained on, and say so."""
+    if trained and is_main_process():
+        images = [images_of(one.runner.test_dataloader.dataset) for one in sets.values()]
+        for one, seen in zip(sets.values(), look_for_seen(what, images, trained, so), strict=True):
+            one.dataset['trained_on'] = seen
 
 
 def _refuse_test_part(split: str | None, cfg: Config) -> None:

@@ -2,12 +2,18 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
+from madnet.datasets.seen import TrainedPart, part_of_config, parts_of_entry
 from madnet.datasets.sources import set_name
 from madnet.datasets.wrappers import inner_datasets
+from madnet.engine.checkpoint_file import SCHEME, find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.resuming import values_of
+from madnet.errors import UserError
+from madnet.files import sha256_of
+from madnet.records.pretrained_index import get_pretrained, registered_as
 
 #: Keys of a config that make a recipe; runs that differ in none of them differ in the seed at most.
 _RECIPE = ('model', 'train_dataloader', 'val_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
@@ -49,8 +55,39 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def trained_on(checkpoint: Mapping[str, Any]) -> list[str]:
     """Names of the data sets that a checkpoint of ours was trained on; none where it does not say."""
+    return [set_name(d) for d in _training_sets(_config_in(checkpoint))]
+
+
+def training_parts(
+    checkpoint: str | os.PathLike | None,
+    content: Mapping[str, Any] | None = None,
+    later: tuple[str, ...] = (),
+) -> list[TrainedPart]:
+    """What weights were trained on, those that their training began with too, as far as that is recorded.
+
+    Args:
+        checkpoint: A file, or a name of the registry.
+        content: As it was read; None to read it.
+        later: Checkpoints whose trainings began, one after the other, with this one.
+    """
+    name = str(checkpoint)
+    if checkpoint is None or name in later:
+        return []
+    if is_registered(name):
+        return parts_of_entry(get_pretrained(name.removeprefix(SCHEME)))
     try:
-        return [set_name(d) for d in inner_datasets(_config_in(checkpoint)['train_dataloader']['dataset'])]
+        known = registered_as(sha256_of(find_checkpoint(name)))
+        cfg = {} if known else _config_in(read_checkpoint(name) if content is None else content)
+    except (OSError, UserError):  # it is not there any more
+        return []
+    found = (part_of_config(dataset, f'the config in {name}') for dataset in _training_sets(cfg))
+    before = training_parts(cfg.get('load_from'), later=(*later, name))
+    return [*parts_of_entry(known), *filter(None, found), *before]
+
+
+def _training_sets(cfg: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    try:
+        return [d for d in inner_datasets(cfg['train_dataloader']['dataset']) if isinstance(d, Mapping)]
     except (AttributeError, KeyError, TypeError):
         return []
 

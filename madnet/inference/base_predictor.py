@@ -14,9 +14,11 @@ from typing import Any, overload
 
 import numpy as np
 
+from madnet.datasets.seen import TrainedPart, parts_of_entry
 from madnet.errors import UserError
 from madnet.images import LARGE, FrameLoader, Windows, image_size
 from madnet.overlap import ahead as read_ahead
+from madnet.records.pretrained_index import registered_as
 
 from .clip import ClipResult, follow
 from .clip_source import GivenFrames, open_clip
@@ -75,6 +77,11 @@ class BasePredictor(ABC):
     @abstractmethod
     def origin(self) -> dict[str, Any]:
         """For the record: what the detector was made from."""
+
+    @property
+    def trained(self) -> list[TrainedPart]:
+        """What it was trained on, as far as that is recorded."""
+        return parts_of_entry(registered_as(self.origin.get('sha256')))
 
     @property
     @abstractmethod

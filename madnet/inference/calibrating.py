@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from madnet.datasets.seen import CHOSEN, images_of, look_for_seen
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.sources import find_sources
 from madnet.errors import UserError
@@ -53,8 +54,10 @@ def calibrate(
     ours = hasattr(predictor.model, 'set_test_time')
     if ours:
         predictor.model.set_test_time(temperature=READING)
+    seen = look_for_seen('calibration', [*map(images_of, sets)], predictor.trained, CHOSEN)
     measured = measure(predictor, _samples(sets), READING if ours else 1.0)
-    found = measured.result({'name': predictor.name, **predictor.origin}, [_about(s) for s in sets], fit=ours)
+    about = [DatasetInfo(**s.describe(), trained_on=n) for s, n in zip(sets, seen, strict=True)]
+    found = measured.result({'name': predictor.name, **predictor.origin}, about, fit=ours)
     path = calibration_file(model, checkpoint)
     path = found.write(Path(out, path.name) if out else path)
     print(in_words(found))
@@ -69,10 +72,6 @@ def _samples(sets: list[SIRSTDataset]) -> Iterator[tuple[np.ndarray, np.ndarray]
             pixels, mask = dataset.read_sample(index)
             mask = fit_mask(mask, pixels.shape[:2], info.get('seg_map_path', ''), info['img_path'])
             yield pixels, half(mask)
-
-
-def _about(dataset: SIRSTDataset) -> DatasetInfo:
-    return DatasetInfo.from_json(dataset.describe())
 
 
 def in_words(found: Calibration) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import madnet
+from madnet.datasets.seen import CHOSEN, images_in, look_for_seen
 from madnet.errors import UserError
 from madnet.evaluation.arrays import sigmoid
 from madnet.evaluation.calibration import (
@@ -20,6 +21,7 @@ from madnet.evaluation.components import find_components
 from madnet.evaluation.matching import match_components
 from madnet.evaluation.ranking import cut_for_alarms, cut_for_budget, ranked_curve, separation
 from madnet.evaluation.targets import describe_components, logits_of
+from madnet.images.notices import say_once
 from madnet.records import Calibration, CalibrationErrors, DatasetInfo
 from madnet.records.pretrained_index import FOLDER
 from madnet.text import counted
@@ -116,7 +118,7 @@ def calibration_file(model: object, checkpoint: str | os.PathLike | None) -> Pat
 
 
 def find_calibration(model: object, checkpoint: str | os.PathLike | None) -> Calibration:
-    """What was measured of these weights.
+    """What was measured of these weights; one line says where that was on images that they were trained on.
 
     Raises:
         UserError: Nothing, or the file is damaged.
@@ -127,7 +129,14 @@ def find_calibration(model: object, checkpoint: str | os.PathLike | None) -> Cal
             f'{path}: no such file: nothing is known yet of what these scores mean; madnet calibrate '
             'measures it on validation images.'
         )
-    return Calibration.read(path)
+    found = Calibration.read(path)
+    if seen := sum(one.trained_on or 0 for one in found.sets):
+        images = sum(one.images or 0 for one in found.sets)
+        say_once(
+            f'warning: {path.name}: the network was trained on {seen} of the {images} images that this was '
+            f'measured on: {CHOSEN}.'
+        )
+    return found
 
 
 def rank_for_budget(calibration: Calibration, budget: float) -> float:
@@ -159,6 +168,8 @@ def rank_for_alarms(predictor: 'BasePredictor', background: str | os.PathLike, p
     if not 0 <= per_frame < np.inf:
         raise UserError(f'--false-alarms: found {per_frame:g}, expected 0 or more in a frame.')
     frames = list_frames(background)
+    images = images_in(dict.fromkeys(f.path for f in frames))
+    look_for_seen(f'--background {background}', [images], predictor.trained, CHOSEN)
     predictor.loader.measure([(f.path, f.number) for f in frames])
     ranks = [target.rank for prediction in predictor.stream(frames) for target in prediction.targets]
     cut = cut_for_alarms(np.array(ranks), len(frames), per_frame)

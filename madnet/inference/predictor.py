@@ -11,8 +11,10 @@ import torch
 from mmengine.config import Config
 from mmseg.structures import SegDataSample
 
+from madnet.datasets.seen import TrainedPart
 from madnet.engine.half_weights import half_type
 from madnet.engine.irstd_metric import target_probability
+from madnet.engine.training_record import training_parts
 from madnet.errors import UserError
 from madnet.evaluation.arrays import as_scores
 from madnet.images import FrameLoader, Windows
@@ -188,6 +190,10 @@ class Predictor(BasePredictor):
     @property
     def origin(self) -> dict[str, Any]:
         return self.detector.origin
+
+    @property
+    def trained(self) -> list[TrainedPart]:
+        return super().trained or training_parts(self.origin.get('checkpoint'))
 
     @property
     def loader(self) -> FrameLoader:

@@ -27,6 +27,8 @@ class DatasetInfo(Record):
         split_set: Name of the split lists that the part is of.
         images: Number of images.
         split_sha256: Of their ids.
+        trained_on: How many of them the network was trained on, by what is recorded of its training; None
+            where none are known to be.
     """
 
     name: str | None = None
@@ -34,6 +36,7 @@ class DatasetInfo(Record):
     split_set: str | None = None
     images: int | None = None
     split_sha256: str | None = field(default=None, metadata=OMITTED)
+    trained_on: int | None = field(default=None, metadata=OMITTED)
 
     @property
     def words(self) -> str:

@@ -172,6 +172,12 @@ def get_pretrained(name: str, folder: Path | None = None) -> PretrainedEntry:
     return entry_of(name, records[name], folder)
 
 
+def registered_as(sha256: str | None) -> PretrainedEntry | None:
+    """The entry of a file of weights, by the SHA-256 of its bytes; None where it is not in the registry."""
+    entries = map(get_pretrained, list_registered() if sha256 else ())
+    return next((entry for entry in entries if entry.sha256 == sha256), None)
+
+
 def entry_of(name: str, record: Any, folder: Path) -> PretrainedEntry:
     """The entry of a record of a folder's index.
 
