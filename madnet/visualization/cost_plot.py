@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from madnet.visualization.figure import new_figure, paper_style
@@ -75,6 +76,10 @@ def _widen(axes: Axes, costs: Sequence[float]) -> None:
     low, high = (low + high - spread) / 2, (low + high + spread) / 2
     axes.set_ylim(max(low - 0.08 * spread, -0.05 * spread), high + 0.2 * spread)
     axes.xaxis.set_major_formatter(lambda value, _: f'{value:g}')
+    # less than two powers of ten have too few ticks: 2 and 5 times them, in the same form
+    few = max(costs) < 100 * min(costs)
+    axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5) if few else range(2, 10)))
+    axes.xaxis.set_minor_formatter(axes.xaxis.get_major_formatter() if few else NullFormatter())
 
 
 def _draw_references(axes: Axes, references: Mapping[str, float]) -> list:

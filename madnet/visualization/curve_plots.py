@@ -51,7 +51,10 @@ def draw_roc(
         axes.set(xscale='log', ylim=(0, 1.02), title=_title('ROC of pixels', dataset, protocol))
         axes.set(xlabel='false positive rate (share of background pixels)')
         axes.set(ylabel='true positive rate\n(share of target pixels)')
-        add_legend(axes, len(curves), loc='lower right')
+        handles, labels = axes.get_legend_handles_labels()
+        handles.append(Line2D([], [], linestyle='', marker='o', markersize=2.5, color='#555555'))
+        labels.append('highest score of a background pixel')
+        add_legend(axes, len(labels), handles=handles, labels=labels, loc='lower right')
     return figure
 
 
@@ -98,7 +101,7 @@ def draw_pd_fa(
         floor = _fa_axis(axes, [fa for c in curves.values() for fa in _numbers(c['Fa']).tolist()], pixels)
         for i, (label, curve) in enumerate(curves.items()):
             fa = np.maximum(_numbers(curve['Fa']) * 1e6, floor)
-            pd = _numbers(curve['Pd'])
+            pd = 100 * _numbers(curve['Pd'])
             style = series_style(i)
             axes.plot(
                 fa, pd, label=label, clip_on=False, zorder=3, **style
@@ -107,8 +110,8 @@ def draw_pd_fa(
                 dot = -1 if at is None else int(np.argmin(np.abs(_numbers(curve['threshold']) - at)))
                 axes.plot(fa[dot], pd[dot], 'o', markersize=4, color=style['color'], clip_on=False, zorder=3)
         over = '' if at is not None else ' by rank'
-        axes.set(ylim=(0, 1.02), title=_title(f'$P_d$ against $F_a${over}', dataset, protocol))
-        axes.set(xlabel='$F_a$ (false-alarm pixels per million pixels)', ylabel='$P_d$ (share of targets)')
+        axes.set(ylim=(0, 102), title=_title(f'$P_d$ against $F_a${over}', dataset, protocol))
+        axes.set(xlabel='$F_a$ (false-alarm pixels per million pixels)', ylabel='$P_d$ (% of targets)')
         handles, labels = axes.get_legend_handles_labels()
         handles.append(Line2D([], [], linestyle='', marker='o', markersize=4, color='#555555'))
         labels.append('all detections' if at is None else f'threshold {at:g}')
@@ -231,14 +234,14 @@ def draw_training(
             for k, metric in enumerate(shown):
                 validation = [r for r in run if metric in r and 'loss' not in r]
                 epochs = [r.get('step', r.get('epoch')) for r in validation]
-                values = _numbers([r[metric] for r in validation])
+                values = 100 * _numbers([r[metric] for r in validation])
                 score.plot(epochs, values, label=metric, **series_style(k if len(runs) == 1 else i))
         if losses and max(losses) > 10 * min(losses):
             loss.set_yscale('log')
         loss.set(xlabel='epoch', ylabel='training loss')
         rate.set(xlabel='epoch', ylabel='learning rate')
-        score.set(xlabel='epoch', ylim=(0, 1.02))
-        score.set(ylabel=f'validation {shown[0]}' if len(shown) == 1 else 'validation')
+        score.set(xlabel='epoch', ylim=(0, 102))
+        score.set(ylabel=f'validation {shown[0]} (%)' if len(shown) == 1 else 'validation (%)')
         rate.ticklabel_format(axis='y', style='sci', scilimits=(-2, 2), useMathText=True)
         for axes in (loss, rate, score):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))

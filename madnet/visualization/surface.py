@@ -44,6 +44,8 @@ def draw_surfaces(
         columns = math.ceil(len(maps) / rows)
         side = min(WIDTHS[width] / columns, 2.6)
         figure = new_figure(width, rows * (side + 0.2) + (0.25 if title else 0))
+        # a height axis's label lies outside of what the layout measures
+        figure.set_layout_engine('constrained', rect=(0, 0, 1 - 0.12 / WIDTHS[width], 1))
         # halves of cells, so that a last row that is not full stands in the middle
         cells = figure.add_gridspec(rows, 2 * columns)
         for k, (name, plane) in enumerate(maps.items()):
@@ -66,7 +68,7 @@ def draw_surfaces(
             axes.tick_params(labelsize=6, pad=-3, length=0)
             axes.set_xlabel('x (px)', fontsize=6, labelpad=-6)
             axes.set_ylabel('y (px)', fontsize=6, labelpad=-6)
-            axes.set_zlabel(heights.get(name, 'score'), fontsize=6, labelpad=-10)
+            axes.set_zlabel(heights.get(name, 'score'), fontsize=6, labelpad=-7)
             axes.set_box_aspect((wide, height, 0.6 * max(wide, height)), zoom=0.8)
             axes.view_init(elev=32, azim=-60)
             for axis in (axes.xaxis, axes.yaxis, axes.zaxis):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import pytest
 from matplotlib.text import Annotation
@@ -53,6 +54,14 @@ def test_axis_and_values():
     low, high = draw_cost({'none': (1e9, 0.0, None)}, 'abc').axes[0].get_ylim()
     assert -1 < low < 0
     assert high > 1
+
+
+def test_ticks_of_a_narrow_range_are_plain_numbers():
+    figure = draw_cost({'a': (0.34e9, 0.5, None), 'b': (0.6e9, 0.7, None)}, 'abc')
+    figure.draw_without_rendering()
+    texts = [t.get_text() for t in figure.axes[0].get_xticklabels(which='both') if t.get_text()]
+    assert {'0.2', '0.5', '1'} <= set(texts)
+    assert all(re.fullmatch('[0-9.]+', text) for text in texts)
 
 
 def test_quoted_marks_are_hollow_and_their_labels_grey():

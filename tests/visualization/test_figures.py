@@ -49,7 +49,11 @@ def test_roc_is_logarithmic_and_names_its_protocol():
 def test_roc_says_what_was_scored_and_the_area():
     axes = draw_roc({'a': CURVE, 'b': CURVE}, 'abc', dataset='NUAA test', areas={'a': 0.9742}).axes[0]
     assert axes.get_title() == 'ROC of pixels\nNUAA test; protocol abc'
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == ['a (AUC 97.42 %)', 'b']
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == [
+        'a (AUC 97.42 %)',
+        'b',
+        'highest score of a background pixel',
+    ]
     # a dot where a curve begins
     dots = [line.get_xdata().tolist() for line in axes.get_lines() if line.get_marker() == 'o']
     assert dots == [[1e-3], [1e-3]]
@@ -65,7 +69,7 @@ def test_pd_fa_keeps_points_without_false_alarms_at_the_edge_and_marks_a_half():
     figure = draw_pd_fa({'a': CURVE}, 'native')
     np.testing.assert_allclose(lines(figure)['a'].get_xdata(), [0.1, 20, 1e4])
     (dot,) = [line for line in figure.axes[0].get_lines() if line.get_marker() == 'o']
-    np.testing.assert_allclose([dot.get_xdata()[0], dot.get_ydata()[0]], [20, 0.9])
+    np.testing.assert_allclose([dot.get_xdata()[0], dot.get_ydata()[0]], [20, 90])
     draw_pd_fa({'a': {'Pd': [None], 'Fa': [0]}}, 'native')
 
 
@@ -90,7 +94,7 @@ def test_ranked_marks_the_point_of_all_detections():
     ranked = {'threshold': [np.inf, 3.0, 1.0], 'Pd': [0, 0.5, 0.9], 'Fa': [0, 2e-6, 2e-5]}
     figure = draw_ranked({'a': ranked, **{str(k): ranked for k in range(4)}}, 'native', dataset='x')
     dots = [line for line in figure.axes[0].get_lines() if line.get_marker() == 'o']
-    np.testing.assert_allclose([dots[0].get_xdata()[0], dots[0].get_ydata()[0]], [20, 0.9])
+    np.testing.assert_allclose([dots[0].get_xdata()[0], dots[0].get_ydata()[0]], [20, 90])
     assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()][-1] == 'all detections'
 
 
@@ -128,6 +132,7 @@ def test_training_curves_in_epochs(run_folder):
     np.testing.assert_allclose(loss.get_lines()[0].get_ydata(), [2.5, 2, 1.5])
     np.testing.assert_allclose(rate.get_lines()[0].get_ydata(), 0.001)
     assert [line.get_label() for line in score.get_lines()] == ['nIoU', 'IoU', 'Pd']
+    assert score.get_ylabel() == 'validation (%)'
     assert len(draw_training({'a': records, 'b': records}).axes[2].get_lines()) == 2
 
 
@@ -154,6 +159,11 @@ def test_surface_keeps_the_peak_of_three_pixels():
     # the last of three stands in the middle below two
     spans = [a.get_subplotspec().colspan for a in figure.axes]
     assert [(s.start, s.stop) for s in spans] == [(0, 2), (2, 4), (1, 3)]
+    # nor is a label cut at the edge
+    square = draw_surfaces({k: np.eye(64) for k in 'abcd'})
+    square.draw_without_rendering()
+    label = square.axes[-1].zaxis.label.get_window_extent()
+    assert label.x1 < square.bbox.x1
     assert draw_surfaces({'a': plane}, heights={'a': 'grey'}).axes[0].get_zlabel() == 'grey'
 
 
