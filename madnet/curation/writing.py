@@ -15,6 +15,7 @@ from madnet.datasets.splits import ids_sha256
 from madnet.errors import UserError
 from madnet.files import what_to_do, write_json
 from madnet.images import encode_png
+from madnet.records import few_images_text
 from madnet.text import encodable
 
 #: The file that says what a data set is and how it came to be.
@@ -107,11 +108,14 @@ class NewSet:
             self.put(f'splits/{name}/{split}.txt', ''.join(f'{i}\n' for i in ids).encode())
 
     def lists_in_words(self) -> list[str]:
-        """A line for each list, with the number of images of its splits."""
+        """A line for each list, with the number of images of its splits; a warning of a small test part."""
         counts = {
             n: ', '.join(f'{s} {len(ids)}' for s, ids in parts.items()) for n, parts in self.lists.items()
         }
-        return [f'  lists {name}: {text}' for name, text in counts.items()]
+        lines = [f'  lists {name}: {text}' for name, text in counts.items()]
+        tests = [len(parts['test']) for parts in self.lists.values() if 'test' in parts]
+        few = few_images_text(min(tests, default=None))
+        return [*lines, f'  {few}'] if few else lines
 
     def finish(self, name: str, **about: Any) -> None:
         """Write :data:`RECORD`; ``about`` says where the data are from and what was done."""

@@ -28,7 +28,7 @@ from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.folders import compare_folders, score_folder
 from madnet.evaluation.thresholds import choose_operating_point
 from madnet.files import plain, write_json
-from madnet.records import MetricsFile, as_text, column, text_table, write_results
+from madnet.records import MetricsFile, as_text, column, few_images_text, text_table, write_results
 
 _SHOWN = 10
 # where ties leave more of AUC open than this, a line says so
@@ -116,6 +116,8 @@ def evaluate_folder(
     if report.threshold_text:
         print(report.threshold_text)
     print(results_text(report))
+    if few := few_images_text(report.dataset.images):
+        print(few)
     if report.budget_text:
         print(report.budget_text)
     _tell_lost_order(everything(sets), point.protocols[0].name)

@@ -44,7 +44,7 @@ from madnet.evaluation import Evaluator, get_protocols
 from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.thresholds import choose_operating_point
 from madnet.files import plain, sha256_of
-from madnet.records import MetricsFile, NegativesFile, write_results
+from madnet.records import MetricsFile, NegativesFile, few_images_text, write_results
 
 
 @dataclass(frozen=True)
@@ -397,11 +397,12 @@ def _in_words(found: MetricsFile) -> str:
         + (f', lists {one.dataset.split_set}' if one.dataset.split_set else '')
         for label, one in sets.items()
     ]
+    few = few_images_text(found.dataset.images)
     if found.detector:
         lines.append('{title}; detections where {formula} (rule {rule})'.format(**found.detector))
     if found.threshold is not None:
         lines.append(found.threshold_text)
-    return '\n'.join(filter(None, [*lines, results_text(found), found.budget_text]))
+    return '\n'.join(filter(None, [*lines, results_text(found), found.budget_text, few]))
 
 
 def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool, work_dir: str) -> None:

@@ -26,6 +26,7 @@ from madnet.records.metrics_file import (
     MetricsFile,
     SetResults,
     TrainingInfo,
+    few_images_text,
     read_per_image,
     write_results,
 )
@@ -55,7 +56,7 @@ __all__ = [
     'Cost', 'Costs', 'DatasetInfo', 'Details', 'ExportInfo', 'MetricsFile', 'NegativesFile',
     'PretrainedEntry', 'ProbeCheck', 'ProbeFile', 'ProbePoint', 'ProbeSweep', 'ResultTable', 'RunFile',
     'SetResults', 'Spread', 'TrainingInfo', 'TrainingPart', 'as_text', 'claim_rows', 'column',
-    'find_comparison', 'get_columns', 'get_pretrained', 'latex_escape', 'list_pretrained',
+    'few_images_text', 'find_comparison', 'get_columns', 'get_pretrained', 'latex_escape', 'list_pretrained',
     'list_registered', 'markdown_table', 'metrics_text', 'read_per_image', 'slug', 'text_table',
     'write_results',
 ]  # fmt: skip

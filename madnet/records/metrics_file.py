@@ -12,9 +12,20 @@ from typing import Any, ClassVar
 from madnet.errors import UserError
 from madnet.files import write_whole
 from madnet.records.reading import OMITTED, Record, RecordFile
-from madnet.text import csv_text, from_cell
+from madnet.text import counted, csv_text, from_cell
 
 Curve = dict[str, list[float | None]]
+
+#: Fewer images, of a target or two each, say nothing about the next ones: an interval over them is too short.
+FEWEST_IMAGES = 20
+
+
+def few_images_text(images: int | None) -> str:
+    """A warning where a test part is too small to measure by; empty where it is not, or its size unknown."""
+    if images is None or images >= FEWEST_IMAGES:
+        return ''
+    few = counted(images, 'image')
+    return f'warning: {few} to test on cannot measure much: one target more or less is several per cent of Pd'
 
 
 @dataclass

@@ -8,13 +8,12 @@ import numpy as np
 from madnet.evaluation.bootstrap import mean_std, paired_bootstrap
 from madnet.records import as_text, column
 from madnet.records.columns import is_known, may_lead
+from madnet.records.metrics_file import FEWEST_IMAGES
 from madnet.visualization.run_results import RunResult
 
 _OTHERS = ('nIoU', 'Pd', 'Fa')
 #: So near to each other the table's number and that of the images' counts are one.
 _SAME = 1e-6
-#: Fewer images, of a target or two each, say nothing about the next ones: an interval over them is too short.
-_FEWEST = 20
 
 
 def verdict(protocol: str, methods: Mapping[str, Sequence[RunResult]]) -> str:
@@ -55,7 +54,7 @@ def verdict(protocol: str, methods: Mapping[str, Sequence[RunResult]]) -> str:
 def _certainty(protocol: str, first: Sequence[RunResult], second: Sequence[RunResult]) -> str:
     """Whether the lead of one method over another is more than chance."""
     images = _images(protocol, first[0])
-    if images is not None and images < _FEWEST:
+    if images is not None and images < FEWEST_IMAGES:
         return f'So few images, {images}, cannot tell whether that holds for others.'
     if len(first) > 1 or len(second) > 1:
         a, b = (mean_std([run.metrics[protocol] for run in runs])['IoU'] for runs in (first, second))
@@ -138,7 +137,7 @@ def _other_leaders(
 def _tested(protocol: str, first: Sequence[RunResult], second: Sequence[RunResult], key: str) -> str:
     """Whether a lead by a metric is more than chance; empty where that is not known."""
     images = _images(protocol, first[0])
-    if len(first) > 1 or len(second) > 1 or images is None or images < _FEWEST:
+    if len(first) > 1 or len(second) > 1 or images is None or images < FEWEST_IMAGES:
         return ''
     interval = _paired_interval(protocol, first[0], second[0], key)
     if interval is None:

@@ -70,6 +70,7 @@ def test_folders_and_archives(source, archive, run, tmp_path, kind):
     assert code == 0, err
     assert '10 images with masks' in out
     assert ' of error' not in out
+    assert 'images to test on cannot measure much' in out
     record = check(tmp_path / 'data' / 'm', source)
     assert record['made']['source'] == str(given)
     assert ('archive_sha256' in record['made']) == (kind != 'folder')

@@ -54,6 +54,7 @@ def test_twelve_images_train_test_and_predict(place, run):
     code, out, err = run('test', 'common.py', folder / 'last.pth', '--dataset', 'mine')
     assert code == 0, err
     assert out.startswith('mine, test: 3 images')
+    assert 'warning: 3 images to test on cannot measure much' in out
     record = json.loads((folder / 'metrics.json').read_text())
     assert record['dataset']['images'] == 3
     arguments = ['--config', 'common.py', '--checkpoint', folder / 'last.pth', '--dataset', 'mine']
