@@ -357,7 +357,8 @@ class TestCompilation:
         for binary in found:
             assert f'.target sm_{capability}' in binary.assembly['ptx']
             assert binary.shared <= 4096
-            assert binary.spilled <= (400 if binary.kernel == 'backward_kernel' else 0)
+            # 4 bytes of a summary by Triton 3.7, none by 3.9
+            assert binary.spilled <= (400 if binary.kernel == 'backward_kernel' else 4)
 
     def test_one_binary_for_all_sizes(self):
         """Also for slices of a projection, and whether sequences are cut or not: compiling takes seconds."""
