@@ -43,15 +43,28 @@ def draw_surfaces(
         rows = math.ceil(len(maps) / columns)
         columns = math.ceil(len(maps) / rows)
         side = min(WIDTHS[width] / columns, 2.6)
-        figure = new_figure(width, rows * (side + 0.2) + (0.25 if title else 0))
-        # a height axis's label lies outside of what the layout measures
-        figure.set_layout_engine('constrained', rect=(0, 0, 1 - 0.12 / WIDTHS[width], 1))
+        above = 0.25 if title else 0  # inches
+        tall = rows * (side + 0.2) + above
+        figure = new_figure(width, tall)
+        # Before 3.11 matplotlib's layout measures surfaces wrongly and may never end.
+        figure.set_layout_engine('none')
+        right = 1 - 0.25 / WIDTHS[width]  # where the last height axis's label lies
         # halves of cells, so that a last row that is not full stands in the middle
-        cells = figure.add_gridspec(rows, 2 * columns)
+        cells = figure.add_gridspec(
+            rows,
+            2 * columns,
+            left=0,
+            right=right,
+            bottom=0,
+            top=1 - (above + 0.2) / tall,
+            wspace=0,
+            hspace=0.2 / side,
+        )
         for k, (name, plane) in enumerate(maps.items()):
             row, column = divmod(k, columns)
             left = 2 * column + (columns * rows - len(maps) if row == rows - 1 else 0)
             axes = figure.add_subplot(cells[row, left : left + 2], projection='3d')
+            axes.patch.set_visible(False)  # it would cover the label of the one before
             grid = np.clip(peak_grid(np.asarray(plane, float)), 0, 1)
             height, wide = plane.shape
             x = np.linspace(0, wide, grid.shape[1])
