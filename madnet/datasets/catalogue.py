@@ -137,7 +137,6 @@ def get_entry(name: str) -> Entry:
     return entry
 
 
-@functools.cache
 def about_lists(name: str | None, split_set: str | None) -> str:
     """Whose the lists of a data set are, in a sentence; empty where that is not known."""
     entry = find_entry(name) if name else None
@@ -147,6 +146,7 @@ def about_lists(name: str | None, split_set: str | None) -> str:
     return 'Split hashed: parts drawn by a hash of the image ids.' if split_set == 'hashed' else ''
 
 
+@functools.cache
 def published_lists(name: str, split_set: str) -> dict[str, tuple[str, ...]]:
     """Part → sorted ids, from the packaged files: ``trainval``, ``test``, maybe ``train`` and ``val``.
 

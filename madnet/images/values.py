@@ -154,7 +154,7 @@ def finite(pixels: np.ndarray, what: object) -> np.ndarray:
 
 
 def _warn_of_low_contrast(darkest: float, brightest: float, black: float, white: float, what: object) -> None:
-    low, high = (float(np.clip(bound, black, white)) for bound in (darkest, brightest))
+    low, high = (float(min(max(bound, black), white)) for bound in (darkest, brightest))
     share = (high - low) / (white - black)
     if darkest < brightest and share < LEAST_SPAN:
         say_once(

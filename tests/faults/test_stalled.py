@@ -169,8 +169,11 @@ def test_a_small_dev_shm_is_one_line(tiny_config, tmp_path, repository):
         capture_output=True,
         timeout=300,
     )
-    assert ended.returncode == USER_ERROR, ended.stderr
     assert 'Traceback' not in ended.stderr
+    if torch.__version__ < (2, 8):  # it says no more of its worker than that it has ended
+        assert 'fewer loading processes need less memory' in ended.stderr.splitlines()[-1]
+        return
+    assert ended.returncode == USER_ERROR, ended.stderr
     assert '/dev/shm is full: give it more (docker run --shm-size=8g)' in ended.stderr.splitlines()[-1]
 
 

