@@ -160,6 +160,7 @@ def test_launches_on_a_card_do_not_creep_up(name, most, data_set, monkeypatch, r
         assert sum(part.number.values()) <= limit
 
 
+@counted
 def test_the_number_of_images_does_not_count(data_set, monkeypatch, repository):
     monkeypatch.chdir(repository)
     few, many = (_step('madnet/madnet_nano', 'cpu', data_set, number=n)[0] for n in (2, 6))
