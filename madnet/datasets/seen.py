@@ -132,6 +132,8 @@ def images_in(files: Iterable[str | os.PathLike]) -> list[Keys]:
 
 def parts_of_entry(entry: PretrainedEntry | None) -> list[TrainedPart]:
     """What the registry says that weights were trained on; nothing of weights that are not in it."""
+    if entry is None:
+        return []
     return [
         TrainedPart(
             f'the registry entry of {entry.name}',
@@ -140,7 +142,7 @@ def parts_of_entry(entry: PretrainedEntry | None) -> list[TrainedPart]:
             split_set=part.split_set,
             sha256=part.sha256,
         )
-        for part in (entry.data if entry else ())
+        for part in entry.data
     ]
 
 
