@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -90,22 +91,21 @@ def test_gradients():
     assert torch.autograd.gradcheck(run, leaves)
 
 
-@pytest.mark.parametrize('modulated', [False, True])
-@pytest.mark.parametrize(('kernel', 'padding'), KERNELS)
-def test_equals_torchvision(kernel, padding, modulated):
+def test_equals_torchvision():
     try:
         importlib.import_module('torchvision.ops')
     except (ImportError, RuntimeError) as error:
         pytest.skip(f'torchvision cannot be imported here: {error}')
-    arguments = {k: v if v is None else v.float() for k, v in case(kernel, padding, modulated).items()}
-    found, expected = [], []
-    for backend, results in (('torch', found), ('torchvision', expected)):
-        leaves = {k: v if v is None else v.clone().requires_grad_() for k, v in arguments.items()}
-        y = deform_conv2d(**leaves, padding=padding, backend=backend)
-        y.square().sum().backward()
-        results += [y.detach(), *(leaf.grad for leaf in leaves.values() if leaf is not None)]
-    for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    for (kernel, padding), modulated in product(KERNELS, [False, True]):
+        arguments = {k: v if v is None else v.float() for k, v in case(kernel, padding, modulated).items()}
+        found, expected = [], []
+        for backend, results in (('torch', found), ('torchvision', expected)):
+            leaves = {k: v if v is None else v.clone().requires_grad_() for k, v in arguments.items()}
+            y = deform_conv2d(**leaves, padding=padding, backend=backend)
+            y.square().sum().backward()
+            results += [y.detach(), *(leaf.grad for leaf in leaves.values() if leaf is not None)]
+        for ours, theirs in zip(found, expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize('backend', ['torch', 'auto'])
