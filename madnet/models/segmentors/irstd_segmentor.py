@@ -216,12 +216,11 @@ class IRSTDSegmentor(EncoderDecoder):
         threshold = 0.5 if threshold is None else threshold
         for logit, sample in zip(logits, data_samples, strict=True):
             net = _undo(logit, sample.metainfo)
-            full = F.interpolate(
-                net[None],
-                size=tuple(sample.get('ori_shape', net.shape[1:]))[:2],
-                mode='bilinear',
-                align_corners=self.align_corners,
-            )[0]
+            # in one piece: where a row ends may decide the last bit of a sigmoid
+            full, size = net.contiguous(), tuple(sample.get('ori_shape', net.shape[1:]))[:2]
+            if tuple(net.shape[1:]) != size:
+                enlarged = F.interpolate(net[None], size, mode='bilinear', align_corners=self.align_corners)
+                full = enlarged[0]
             temperature = self.test_cfg.temperature
             prob = (full if temperature == 1 else full / temperature).sigmoid()
             sample.set_data(
