@@ -1,6 +1,8 @@
 """Work beside the main thread: in order, bounded, with its errors."""
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -59,6 +61,63 @@ def test_several_threads_work_at_once():
         beside.call(together.wait)
     beside.finish()
     beside.call(int)
+
+
+def test_processes_take_calls_and_give_values_back():
+    beside = InTurn(most=3, processes=1)
+    values = [beside.call(divmod, k, 3) for k in range(10)]
+    beside.finish()
+    assert [value.result() for value in values] == [divmod(k, 3) for k in range(10)]
+
+
+def test_what_ends_the_work_is_raised_before_what_calls_raise():
+    def work(end):
+        with InTurn() as beside:
+            beside.call(int, 'no number')
+            end()
+
+    with pytest.raises(ZeroDivisionError):
+        work(lambda: 1 / 0)
+    with pytest.raises(ValueError, match='no number'):
+        work(list)
+
+
+_POOLS = {
+    'spawned': 'from madnet.overlap import start_processes as start',
+    'forked': 'from madnet.classical.pool import start_pool as start',
+}
+
+
+@pytest.mark.skipif(not os.path.isdir('/proc'), reason='processes are looked for under /proc')
+@pytest.mark.parametrize('kind', _POOLS)
+def test_processes_end_with_one_that_is_killed(kind, tmp_path):
+    lines = (
+        _POOLS[kind],
+        'import os, time',
+        "if __name__ == '__main__':",
+        '    pool = start(2)',
+        '    calls = [pool.submit(time.sleep, 1) for _ in range(4)]',
+        '    [call.result() for call in calls]',
+        '    print(*pool._processes, flush=True)',
+        '    os.kill(os.getpid(), 9)',
+    )
+    with open(tmp_path / 'begun', 'w') as file:  # no pipe: those that live on would hold it open
+        done = subprocess.run([sys.executable, '-c', '\n'.join(lines)], stdout=file, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    begun = [int(word) for word in (tmp_path / 'begun').read_text().split()]
+    assert len(begun) == 2
+    until = time.monotonic() + 20
+    while alive := [pid for pid in begun if _runs(pid)]:
+        assert time.monotonic() < until, alive
+        time.sleep(0.02)
+
+
+def _runs(pid):
+    try:
+        with open(f'/proc/{pid}/stat') as file:
+            return file.read().rpartition(')')[2].split()[0] != 'Z'
+    except OSError:
+        return False
 
 
 def test_what_a_call_raises_comes_with_the_next_and_ends_all():

@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 import cv2
 
 from madnet.errors import UserError
+from madnet.overlap import end_with_parent
 
 
 def start_pool(workers: int) -> ProcessPoolExecutor:
@@ -22,6 +23,7 @@ def start_pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _start() -> None:
+    end_with_parent()
     cv2.setNumThreads(1)
     # a terminal sends Ctrl-C to all processes, and the first one ends the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)

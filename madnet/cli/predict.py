@@ -249,4 +249,4 @@ def work(args: argparse.Namespace) -> Callable:
 
     options['formats'] = options['formats'] or 'png,csv,json'
     clips_only = ('track', 'fps', 'raw')
-    return partial(predict_files, **{k: v for k, v in options.items() if k not in clips_only})
+    return partial(predict_files, processes=True, **{k: v for k, v in options.items() if k not in clips_only})

@@ -3,16 +3,14 @@
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
 from copy import copy
 from functools import partial
 from inspect import signature
 from itertools import groupby
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,7 +20,7 @@ import madnet
 from madnet.errors import UserError
 from madnet.files import CannotWrite, settle, write_whole
 from madnet.images.notices import say_once
-from madnet.overlap import InTurn
+from madnet.overlap import InTurn, handling, start_processes
 from madnet.progress import progress_bar
 from madnet.records import get_pretrained, list_pretrained, list_registered
 from madnet.text import counted, printable
@@ -37,10 +35,12 @@ from .prediction import Prediction
 
 # A record; or what is wrong with the image; or None: it was not reached.
 _Outcome: TypeAlias = dict[str, Any] | str | None
-#: Predictions that wait to be drawn and written, or are just now, and threads that do it, which wait for the
-#: disk most of the time.
+#: Predictions that wait to be drawn and written, or are just now, and threads or processes that do it.
 _WAITING = 12
 _WRITERS = 4
+#: Images from which on processes write: a thread that draws holds Python's lock, which a network of small
+#: operators wants hundreds of times an image; but a process takes a second to start.
+_MANY = 64
 #: Images that are predicted in full precision, too, to tell what half precision changes.
 _COMPARED = 4
 
@@ -56,6 +56,7 @@ def predict_files(
     options: list[str] | None = None,
     false_alarms: float | None = None,
     background: str | os.PathLike | None = None,
+    processes: bool = False,
     **how: Any,
 ) -> list[dict[str, Any]]:
     """Predict image files and write what was found.
@@ -78,6 +79,9 @@ def predict_files(
         false_alarms: Allowed false alarms in a frame, on average: detections are kept whose rank is
             above that of so many on ``background``.
         background: Folder of frames without targets.
+        processes: Whether many images may be drawn and written in processes of their own, where there are
+            cores for them. As with ``jobs``, a script has to keep what it does under
+            ``if __name__ == '__main__'`` then.
         how: Further arguments of :class:`~madnet.inference.Predictor`, or of
             :class:`~madnet.inference.OnnxPredictor` for an exported network.
 
@@ -114,25 +118,25 @@ def predict_files(
     if (false_alarms is None) != (background is None):
         raise UserError('--false-alarms and --background go together: how many, and frames without targets.')
     make = predictor_maker(model, checkpoint=checkpoint, options=options, **how)
-    # Also with several processes: what is wrong with the detector is told before they start.
-    predictor = make()
-    if threads is not None:
-        predictor.set_threads(threads)
-    if background is not None and false_alarms is not None:
-        predictor.min_rank = max(predictor.min_rank, rank_for_alarms(predictor, background, false_alarms))
-        make.keywords['min_rank'] = predictor.min_rank
-    predictor.loader.measure([(f.path, f.number) for f in frames])
-    make.keywords['value_range'] = predictor.loader.value_range
-    if how.get('amp'):
-        with suppress(UserError):  # an image that cannot be read: prediction says so
-            print(
-                _half_against_full(predictor, [f for f in frames if not _is_large(predictor, f)][:_COMPARED])
-            )
-    if jobs > 1:
-        with suppress(Exception):  # what holds for all images, such as a dark range, is said here, once
-            predictor.load(frames[0].path, frames[0].number)
-    work = list(zip(frames, names, strict=True))
-    outcomes, stopped = _predict_all(make, predictor, jobs, threads, out, kinds, work)
+    with start_writing(len(frames) if processes and jobs == 1 else 0) as writing:  # while networks are loaded
+        # Also with several processes: what is wrong with the detector is told before they start.
+        predictor = make()
+        if threads is not None:
+            predictor.set_threads(threads)
+        if background is not None and false_alarms is not None:
+            alarms_from = rank_for_alarms(predictor, background, false_alarms)
+            make.keywords['min_rank'] = predictor.min_rank = max(predictor.min_rank, alarms_from)
+        predictor.loader.measure([(f.path, f.number) for f in frames])
+        make.keywords['value_range'] = predictor.loader.value_range
+        if how.get('amp'):
+            some = [f for f in frames if not _is_large(predictor, f)][:_COMPARED]
+            with suppress(UserError):  # an image that cannot be read: prediction says so
+                print(_half_against_full(predictor, some))
+        if jobs > 1:
+            with suppress(Exception):  # what holds for all images, such as a dark range, is said here, once
+                predictor.load(frames[0].path, frames[0].number)
+        work = list(zip(frames, names, strict=True))
+        outcomes, stopped = _predict_all(make, predictor, writing, jobs, threads, out, kinds, work)
     for kind in PER_IMAGE.keys() & kinds:
         settle(out / PER_IMAGE[kind][0])
     records = [outcome for outcome in outcomes if isinstance(outcome, dict)]
@@ -231,6 +235,7 @@ def _half_against_full(predictor: BasePredictor, frames: Sequence[Frame]) -> str
 def _predict_all(
     make: partial[BasePredictor],
     predictor: BasePredictor,
+    writing: InTurn,
     jobs: int,
     threads: int | None,
     out: Path,
@@ -242,7 +247,7 @@ def _predict_all(
     try:
         with interrupted_by_sigterm():
             if jobs == 1:
-                predict_in_turn(predictor, out, kinds, work, outcomes)
+                predict_in_turn(predictor, writing, out, kinds, work, outcomes)
             else:
                 _in_processes(make, jobs, threads, out, kinds, work, outcomes)
     except KeyboardInterrupt as e:
@@ -250,7 +255,10 @@ def _predict_all(
     except UserError as e:
         reason = str(e)
     except BrokenProcessPool:
-        reason = f'--jobs {jobs}: a process was killed (out of memory?); fewer jobs, and --tile, need less.'
+        who, less = (
+            (f'--jobs {jobs}', 'fewer jobs, and --tile, need') if jobs > 1 else ('writing', '--tile needs')
+        )
+        reason = f'{who}: a process was killed (out of memory?); {less} less.'
     else:
         return outcomes, None
     if len(work) > 1:
@@ -258,8 +266,22 @@ def _predict_all(
     return outcomes, UserError(reason)
 
 
+def start_writing(images: int) -> InTurn:
+    """What draws and writes so many predictions beside the network, for :func:`predict_in_turn`."""
+    processes = min((os.cpu_count() or 1) - 1, _WRITERS) if images >= _MANY else 0
+    writing = InTurn(_WAITING, _WRITERS, processes)
+    for _ in range(processes):
+        writing.call(_import_all)
+    return writing
+
+
+def _import_all() -> None:
+    """Nothing; but whoever is to call it imports this module, and all that writing takes."""
+
+
 def predict_in_turn(
     predictor: BasePredictor,
+    writing: InTurn,
     out: Path,
     kinds: Sequence[str],
     work: list[tuple[Frame, str]],
@@ -270,9 +292,9 @@ def predict_in_turn(
     While an image is computed, the next ones are read and those before it are drawn and written.
     """
     numbers = iter(range(len(work)))
-    writing = InTurn(_WAITING, _WRITERS)
-    with _switching_quickly(), progress_bar(total=len(work), what='predict') as bar:
-        try:
+    written: dict[int, Future[_Outcome]] = {}
+    try:
+        with writing, _switching_quickly(), progress_bar(total=len(work), what='predict') as bar:
             for large, tasks in groupby(work, lambda task: _is_large(predictor, task[0])):
                 frames = (frame for frame, _ in tasks)
                 if large:
@@ -284,10 +306,18 @@ def predict_in_turn(
                 with closing(predictor.attempts(frames, READ_AHEAD)) as attempts:
                     for attempt in attempts:
                         number = next(numbers)
-                        writing.call(_write_into, outcomes, number, attempt, out, kinds, *work[number])
+                        told = _told(attempt, work[number][0]) if isinstance(attempt, Exception) else attempt
+                        written[number] = writing.call(_write, told, out, kinds, *work[number])
                         bar.update()
-        finally:
-            writing.finish()
+    finally:
+        _collect(written, outcomes)
+
+
+def _collect(futures: Mapping[int, Future[_Outcome]], outcomes: list[_Outcome]) -> None:
+    """Put what has come of each task into its place."""
+    for number, future in futures.items():
+        if future.done() and not future.cancelled() and future.exception() is None:
+            outcomes[number] = future.result()
 
 
 @contextmanager
@@ -315,35 +345,37 @@ def _predict(
     try:
         if predictor.is_large(frame):
             return predict_large(predictor, frame, out, kinds, name)
-        attempt: Prediction | Exception = predictor(frame)
+        attempt: Prediction | str = predictor(frame)
     except CannotWrite:
         raise
     except Exception as e:
-        attempt = e
+        attempt = _told(e, frame)
     return _write(attempt, out, kinds, frame, name)
 
 
-def _write_into(outcomes: list[_Outcome], number: int, *task: Any) -> None:
-    outcomes[number] = _write(*task)
-
-
 def _write(
-    attempt: Prediction | Exception, out: Path, kinds: Sequence[str], frame: Frame, name: str
+    attempt: Prediction | str, out: Path, kinds: Sequence[str], frame: Frame, name: str
 ) -> dict[str, Any] | str:
     """Write an image's files; returns its record, or what is wrong with it."""
+    if isinstance(attempt, str):
+        return attempt
     try:
-        if isinstance(attempt, Exception):
-            raise attempt
         files, found = image_files(out, kinds, attempt, name), record(attempt, name)
-    except UserError as e:
-        return str(e)
-    except MemoryError:
-        return f'{frame}: not enough memory; --tile needs less.'
-    except Exception as e:  # whatever a codec, OpenCV or torch raise: no image ends the others
-        return f'{frame}: {type(e).__name__}: {" ".join(str(e).split())[:200]}'
+    except Exception as e:
+        return _told(e, frame)
     for file, content in files:
         write_whole(file, content, settled=False)
     return found
+
+
+def _told(e: Exception, frame: Frame) -> str:
+    """What is wrong with an image, in a line."""
+    if isinstance(e, UserError):
+        return str(e)
+    if isinstance(e, MemoryError):
+        return f'{frame}: not enough memory; --tile needs less.'
+    # whatever a codec, OpenCV or torch raise: no image ends the others
+    return f'{frame}: {type(e).__name__}: {" ".join(str(e).split())[:200]}'
 
 
 def _in_processes(
@@ -361,46 +393,23 @@ def _in_processes(
     Raises:
         BrokenProcessPool: A process was killed.
     """
-    # A process that was forked after torch has started its threads may hang.
-    context = get_context('spawn')
     jobs = min(jobs, len(work))
     threads = threads or max(1, (os.cpu_count() or 1) // jobs)
-    pool = ProcessPoolExecutor(jobs, context, initializer=_start_process, initargs=(make, threads))
-    futures: list[Future] = []
+    pool = start_processes(jobs, _start_process, (make, threads))
+    futures: list[Future[_Outcome]] = []
     try:
-        with _ignoring_sigint():
-            futures += [pool.submit(_predict_in_process, (out, kinds, *task)) for task in work]
+        for task in work:  # those given out count, though a signal ends this
+            futures.append(pool.submit(_predict_in_process, (out, kinds, *task)))
         for future in progress_bar(as_completed(futures), total=len(work), what='predict'):
             future.result()
     finally:
         pool.shutdown(cancel_futures=True)
-        for number, future in enumerate(futures):
-            if not future.cancelled() and future.exception() is None:
-                outcomes[number] = future.result()
-
-
-@contextmanager
-def _handling(number: signal.Signals, handler: Any) -> Iterator[None]:
-    """Handle a signal in another way for a while, where Python lets us: in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
+        _collect(dict(enumerate(futures)), outcomes)
 
 
 def interrupted_by_sigterm():
     """SIGTERM as Ctrl-C, for a while."""
-    return _handling(signal.SIGTERM, signal.default_int_handler)
-
-
-def _ignoring_sigint():
-    # what is started meanwhile ignores it for good: a terminal sends Ctrl-C to all processes, and the first
-    # one ends the others
-    return _handling(signal.SIGINT, signal.SIG_IGN)
+    return handling(signal.SIGTERM, signal.default_int_handler)
 
 
 _predictor: BasePredictor  # of a process that shares images

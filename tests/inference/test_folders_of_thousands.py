@@ -1,5 +1,6 @@
 """One image, one name or one process does not end the prediction of a folder."""
 
+import argparse
 import json
 import os
 import signal
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 
 from madnet.classical.pool import map_in_pool, start_pool
+from madnet.cli import predict as cli
 from madnet.errors import UserError
 from madnet.images import read_image
 from madnet.inference import command
 from madnet.inference.classical_predictor import ClassicalPredictor
+from madnet.overlap import start_processes
 from madnet.text import printable
 
 
@@ -30,6 +33,20 @@ def images(tmp_path):
         with open(os.path.join(os.fsencode(folder), name), 'wb') as file:
             file.write(data)
     return folder
+
+
+def _writing_in(processes, monkeypatch):
+    """Let six images be many, and count the processes that write them."""
+    started = []
+
+    def start(number, *how):
+        started.append(number)
+        return start_processes(number, *how)
+
+    monkeypatch.setattr(command, '_MANY', 6 if processes else 64)
+    monkeypatch.setattr(command.os, 'cpu_count', lambda: 3)
+    monkeypatch.setattr('madnet.overlap.start_processes', start)
+    return started
 
 
 def _json(out):
@@ -75,6 +92,30 @@ def test_no_image_ends_the_others_and_all_that_failed_are_listed(images, tmp_pat
     assert len(found['images']) == 4
 
 
+def test_processes_that_write_change_no_file(images, tmp_path, monkeypatch):
+    (images / '1.png').write_bytes(b'no image')
+    found = {}
+    for processes in (False, True):
+        started = _writing_in(True, monkeypatch)
+        out = tmp_path / 'out'
+        with pytest.raises(UserError, match=r'1 of 6 images could not be predicted, the others are done'):
+            command.predict_files('tophat', [images], out=out, formats='all', processes=processes)
+        assert started == [2] * processes
+        found[processes] = {p.relative_to(out): p.read_bytes() for p in out.rglob('*') if p.is_file()}
+        out.rename(tmp_path / f'out_{processes}')
+    assert found[True] == found[False]
+    assert len(found[True]) > 20
+
+
+def test_a_command_may_write_in_processes_and_few_images_are_not_worth_them(images, tmp_path, monkeypatch):
+    parser = argparse.ArgumentParser()
+    cli.add_options(parser)
+    assert cli.work(cli.parse(parser, ['tophat', str(images)])).keywords['processes']
+    started = _writing_in(False, monkeypatch)
+    command.predict_files('tophat', [images], out=tmp_path / 'out', processes=True)
+    assert not started
+
+
 def test_a_first_image_that_cannot_be_measured_does_not_end_the_others(images, tmp_path, monkeypatch):
     def fail_at_first(path, frame=None):
         if path.name == '0.png':
@@ -87,8 +128,11 @@ def test_a_first_image_that_cannot_be_measured_does_not_end_the_others(images, t
     assert _json(tmp_path)['value_range'] == [60, 60.0 + 195]
 
 
+@pytest.mark.parametrize('processes', [False, True])
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_the_tables_of_what_is_done(images, tmp_path, monkeypatch, number):
+def test_a_signal_leaves_the_tables_of_what_is_done(images, tmp_path, monkeypatch, number, processes):
+    _writing_in(processes, monkeypatch)
+
     score_all = ClassicalPredictor.score_all
 
     def stop_at_the_fourth(self, pixels, shown):
@@ -102,7 +146,9 @@ def test_a_signal_leaves_the_tables_of_what_is_done(images, tmp_path, monkeypatc
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(ClassicalPredictor, 'score_all', stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
-        command.predict_files('tophat', [images], out=tmp_path / 'out', formats='csv,json')
+        command.predict_files(
+            'tophat', [images], out=tmp_path / 'out', formats='csv,json', processes=processes
+        )
     assert signal.getsignal(signal.SIGTERM) == before
     found = _json(tmp_path / 'out')
     done = len(found['images'])
@@ -125,10 +171,15 @@ def test_a_full_disk_leaves_what_was_there(images, tmp_path, monkeypatch):
     assert {p: p.read_bytes() for p in out.rglob('*') if p.is_file()} == before
 
 
-def test_a_folder_in_the_way_of_a_map_is_one_line(images, tmp_path):
+@pytest.mark.parametrize('processes', [False, True])
+def test_a_folder_in_the_way_of_a_map_is_one_line(images, tmp_path, monkeypatch, processes):
+    _writing_in(processes, monkeypatch)
     (tmp_path / 'out' / 'masks' / '1.png').mkdir(parents=True)
-    with pytest.raises(UserError, match=r'1\.png: found a folder, expected a file'):
-        command.predict_files('tophat', [images], out=tmp_path / 'out', formats='masks,csv')
+    with pytest.raises(UserError, match=r'1\.png: found a folder, expected a file') as e:
+        command.predict_files(
+            'tophat', [images], out=tmp_path / 'out', formats='masks,csv', processes=processes
+        )
+    assert '\n' not in str(e.value)
     found = _json(tmp_path / 'out')
     done = [image['name'] for image in found['images']]
     assert '0' in done
@@ -149,7 +200,9 @@ def test_a_planted_link_is_not_followed(images, tmp_path):
     assert not (tmp_path / 'out' / 'masks' / '0.png').is_symlink()
 
 
-def test_a_killed_process_is_one_line_and_leaves_tables(images, tmp_path, monkeypatch):
+@pytest.mark.parametrize('jobs', [2, 1])
+def test_a_killed_process_is_one_line_and_leaves_tables(images, tmp_path, monkeypatch, jobs):
+    _writing_in(True, monkeypatch)
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
     stop = threading.Event()
     me = os.getpid()
@@ -174,8 +227,11 @@ def test_a_killed_process_is_one_line_and_leaves_tables(images, tmp_path, monkey
     killer = threading.Thread(target=kill_a_child_after_the_first_image)
     killer.start()
     try:
-        with pytest.raises(UserError, match=r'--jobs 2: a process was killed.* not predicted') as e:
-            command.predict_files('pstnn', [images], out=tmp_path / 'out', formats='masks,csv,json', jobs=2)
+        who = '--jobs 2' if jobs == 2 else 'writing'
+        with pytest.raises(UserError, match=rf'{who}: a process was killed.* not predicted') as e:
+            command.predict_files(
+                'pstnn', [images], out=tmp_path / 'out', formats='masks,csv,json', jobs=jobs, processes=True
+            )
     finally:
         stop.set()
         killer.join()
