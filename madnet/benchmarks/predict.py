@@ -86,7 +86,7 @@ def benchmark(
 ) -> dict:
     """Measure a network's forms in turn, print a table, and return all figures.
 
-    Reading, drawing and writing go on beside the network in threads of their own: on a machine with a core
+    Reading, drawing and writing go on beside the network, as in ``madnet predict``: on a machine with a core
     more than ``threads``, prediction from file to file is nearly as quick as the bare network.
 
     Args:
@@ -165,7 +165,7 @@ def _table(rows: Sequence[dict]) -> list[list[str]]:
     head = ['size', 'form', 'network alone', 'file to file', 'share']
     head += ['CPU ms alone', 'in its thread', 'beside', 'trained / this']
     table = [head]
-    trained = {row['size']: _median(row, 'bare_cpu') for row in rows if row['form'] == 'trained'}
+    trained = {row['size']: row['rounds'] for row in rows if row['form'] == 'trained'}
     for row in rows:
         bare, cpu = _median(row, 'bare'), _median(row, 'bare_cpu')
         cells = [f'{row["frames"] / bare:.2f}/s']
@@ -179,8 +179,11 @@ def _table(rows: Sequence[dict]) -> list[list[str]]:
             cells += ['–', '–']
             times = [cpu]
         cells += [f'{1000 * t / row["frames"]:.1f}' for t in times] + ['–'] * (3 - len(times))
-        ratio = f'{trained[row["size"]] / cpu:.2f}' if row['size'] in trained else '–'
-        table.append([str(row['size']), row['form'], *cells, ratio])
+        # of one round: from round to round a machine that others share may be half as fast
+        pairs = zip(trained.get(row['size'], ()), row['rounds'], strict=False)
+        ratios = [one['bare_cpu'] / other['bare_cpu'] for one, other in pairs]
+        cells.append(f'{statistics.median(ratios):.2f}' if ratios else '–')
+        table.append([str(row['size']), row['form'], *cells])
     return table
 
 
