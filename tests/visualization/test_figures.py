@@ -5,6 +5,7 @@ import re
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
@@ -164,6 +165,9 @@ def test_surface_keeps_the_peak_of_three_pixels():
     square.draw_without_rendering()
     label = square.axes[-1].zaxis.label.get_window_extent()
     assert label.x1 < square.bbox.x1
+    # nor covered by the surface beside it; and older matplotlib's layouts never end with surfaces
+    assert not any(axes.patch.get_visible() for axes in square.axes)
+    assert isinstance(square.get_layout_engine(), PlaceHolderLayoutEngine)
     assert draw_surfaces({'a': plane}, heights={'a': 'grey'}).axes[0].get_zlabel() == 'grey'
 
 

@@ -1,0 +1,24 @@
+"""Grey values to the 0–255 scale."""
+
+import numpy as np
+import pytest
+
+from madnet.images import notices
+from madnet.images.values import LEAST_SPAN, to_channels
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'told'),
+    [
+        ((500, 1005), True),  # half of the range wide, all but 5 values of it below
+        ((1995, 2500), True),
+        ((500, 2500), False),
+        ((1000, 1000 + round(1000 * LEAST_SPAN) + 1), False),
+    ],
+)
+def test_contrast_is_that_within_the_range(pixels, told, monkeypatch):
+    monkeypatch.setattr(notices, '_said', set())
+    pixels = np.array([pixels], np.uint16)
+    found = to_channels(pixels, 1, value_range=(1000, 2000))
+    np.testing.assert_allclose(found[..., 0], (np.clip(pixels, 1000, 2000) - 1000.0) * 0.255, rtol=1e-6)
+    assert bool(notices._said) == told
