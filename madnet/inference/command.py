@@ -39,7 +39,7 @@ _Outcome: TypeAlias = dict[str, Any] | str | None
 _WAITING = 12
 _WRITERS = 4
 #: Images from which on processes write: a thread that draws holds Python's lock, which a network of small
-#: operators wants hundreds of times an image; but a process takes a second to start.
+#: operators wants hundreds of times an image; but a process takes a while to start.
 _MANY = 64
 #: Images that are predicted in full precision, too, to tell what half precision changes.
 _COMPARED = 4

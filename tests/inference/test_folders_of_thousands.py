@@ -65,16 +65,20 @@ def test_odd_names_are_done_and_shown(images, tmp_path):
     assert len(os.listdir(out / 'masks')) == len(os.listdir(out / 'overlays')) == 6
 
 
+@pytest.mark.parametrize('processes', [False, True])
 @pytest.mark.parametrize(
-    'error',
+    ('error', 'told'),
     [
-        MemoryError(),
-        cv2.error('OpenCV: bad\n  size'),
-        RuntimeError('DefaultCPUAllocator: no memory'),
-        UserError('bad.'),
+        (MemoryError(), '1.png: not enough memory; --tile needs less.'),
+        (cv2.error('OpenCV: bad\n  size'), '1.png: error: OpenCV: bad size'),
+        (RuntimeError('DefaultCPUAllocator: none'), '1.png: RuntimeError: DefaultCPUAllocator: none'),
+        (UserError('bad.'), 'bad.'),
     ],
 )
-def test_no_image_ends_the_others_and_all_that_failed_are_listed(images, tmp_path, monkeypatch, error):
+def test_no_image_ends_the_others_and_all_that_failed_are_listed(
+    images, tmp_path, monkeypatch, error, told, processes
+):
+    _writing_in(processes, monkeypatch)
     score_all = ClassicalPredictor.score_all
 
     def fail_twice(self, pixels, shown):
@@ -84,10 +88,13 @@ def test_no_image_ends_the_others_and_all_that_failed_are_listed(images, tmp_pat
 
     monkeypatch.setattr(ClassicalPredictor, 'score_all', fail_twice)
     with pytest.raises(UserError, match=r'2 of 6 images could not be predicted, the others are done') as e:
-        command.predict_files('tophat', [images], out=tmp_path / 'out', formats='masks,csv')
+        command.predict_files(
+            'tophat', [images], out=tmp_path / 'out', formats='masks,csv', processes=processes
+        )
     assert 'targets.json' in str(e.value)
     found = _json(tmp_path / 'out')
     assert [os.path.basename(u['file']) for u in found['unreadable']] == ['1.png', '5.png']
+    assert found['unreadable'][0]['reason'].endswith(told)
     assert all(u['reason'] and '\n' not in u['reason'] for u in found['unreadable'])
     assert len(found['images']) == 4
 
