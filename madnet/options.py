@@ -110,6 +110,29 @@ def add_scoring_options(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def add_least_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a component must have at least to count as a target: ``min_area``, ``min_scr``, ``min_rank``;
+    None where one is not given."""
+    parser.add_argument(
+        '--min-area',
+        type=int,
+        metavar='PIXELS',
+        help='leave out smaller components (default: 1, keeps all)',
+    )
+    parser.add_argument(
+        '--min-scr',
+        type=float,
+        metavar='RATIO',
+        help='leave out components with a lower local signal-to-clutter ratio (default: 0, keeps all)',
+    )
+    parser.add_argument(
+        '--min-rank',
+        type=float,
+        metavar='RANK',
+        help='leave out components of a lower rank: highest logit times local SCR (default: 0, keeps all)',
+    )
+
+
 def add_test_time_options(parser: argparse.ArgumentParser) -> None:
     """Add what a network predicts an image in several ways by: ``views``, ``scales``, ``merge``."""
     parser.add_argument(

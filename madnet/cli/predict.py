@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from madnet.cli import add_list
-from madnet.options import add_common_options, add_device, add_test_time_options
+from madnet.options import add_common_options, add_device, add_least_options, add_test_time_options
 
 USAGE = """%(prog)s MODEL INPUT [INPUT ...] [options]
        %(prog)s --config FILE --checkpoint FILE INPUT [INPUT ...] [options]"""
@@ -73,27 +73,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar='0-1',
         help='score above which is target (default: 0.5, or what an exported file says)',
     )
-    parser.add_argument(
-        '--min-area',
-        type=int,
-        default=1,
-        metavar='PIXELS',
-        help='drop smaller components from masks and tables (default: 1, keeps all)',
-    )
-    parser.add_argument(
-        '--min-scr',
-        type=float,
-        default=0.0,
-        metavar='RATIO',
-        help='drop components with a lower local signal-to-clutter ratio (default: 0, keeps all)',
-    )
-    parser.add_argument(
-        '--min-rank',
-        type=float,
-        default=0.0,
-        metavar='RANK',
-        help='drop components of a lower rank: highest logit times local SCR (default: 0, keeps all)',
-    )
+    add_least_options(parser)
+    parser.set_defaults(min_area=1, min_scr=0.0, min_rank=0.0)
     parser.add_argument(
         '--fa-budget',
         type=float,

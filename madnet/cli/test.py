@@ -5,7 +5,12 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from madnet.options import add_common_options, add_scoring_options, add_test_time_options
+from madnet.options import (
+    add_common_options,
+    add_least_options,
+    add_scoring_options,
+    add_test_time_options,
+)
 
 EXAMPLES = """
 examples:
@@ -38,6 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='a .pth file, such as work_dirs/madnet_nudt/best.pth; leave it out for a classical detector',
     )
     add_scoring_options(parser, "what the config's test_evaluator says, native")
+    add_least_options(parser)
     parser.add_argument(
         '--method',
         metavar='NAME',

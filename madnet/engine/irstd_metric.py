@@ -12,8 +12,10 @@ from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
 from madnet.errors import RunFailed, UserError
+from madnet.evaluation.components import find_components
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike
+from madnet.evaluation.targets import Least, describe_components
 from madnet.images import read_image
 from madnet.overlap import InTurn
 
@@ -41,11 +43,15 @@ class IRSTDMetric(BaseMetric):
         boxes: Whether to add the box view (needs pycocotools).
         extended: Whether hIoU and the strata are computed where a protocol has them; off in validation.
         scr: Whether to read each image file again for the local signal-to-clutter ratio of its targets.
+        min_area, min_scr, min_rank: As of :class:`~madnet.evaluation.targets.Least`: components of scores
+            above 0.5 that have less count as background, with their logits' signs turned; what
+            ``madnet predict`` leaves out with the same options. Protocols at a base size then score the
+            probabilities resized where the network saw the image at another size.
         prefix: Put before every logged name.
         beside: Whether a thread scores; ``'auto'``: what comes from a GPU.
 
     Raises:
-        UserError: Unknown protocol.
+        UserError: Unknown protocol, or a limit out of range.
     """
 
     default_prefix = ''
@@ -58,13 +64,17 @@ class IRSTDMetric(BaseMetric):
         boxes: bool = False,
         extended: bool = True,
         scr: bool = False,
+        min_area: int = 1,
+        min_scr: float = 0.0,
+        min_rank: float = 0.0,
         prefix: str | None = None,
         beside: bool | str = 'auto',
     ):
         super().__init__(prefix=prefix)
         self.beside = beside
         self.base_size = _pair(base_size)
-        self.scr = scr
+        self.least = Least(min_area, min_scr, min_rank)
+        self.scr = scr or self.least.looks_at_image
         self._settings: dict[str, Any] = {
             'protocols': protocols,
             'curves': curves,
@@ -112,15 +122,35 @@ class IRSTDMetric(BaseMetric):
         if np.isnan(scores).any():
             raise RunFailed(f'{name}: the scores of the model are NaN; has the training diverged?')
         net_logits = _array(sample['net_logits']) if 'net_logits' in sample else None
+        image = read_image(path) if self.scr and path and os.path.isfile(path) else None
+        if not self.least.keeps_all:
+            scores, net_logits = self._leave_out(scores, net_logits, image, name)
         self._evaluator.update(
             scores,
             _mask(sample, name),
             name,
             net_logits=net_logits,
             base_size=self.base_size or _pair(sample.get('base_size')),
-            image=read_image(path) if self.scr and path and os.path.isfile(path) else None,
+            image=image,
             key=key,
         )
+
+    def _leave_out(
+        self, scores: np.ndarray, logits: np.ndarray | None, image: np.ndarray | None, name: str
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        if self.least.looks_at_image and (image is None or image.shape[:2] != scores.shape):
+            raise UserError(
+                f'{name}: min_scr and min_rank look at the image, and there is no file of the size of its '
+                'scores; leave them out.'
+            )
+        if logits is not None and logits.shape != scores.shape:
+            logits = None
+        components = find_components(scores > 0.5)
+        surest = scores if logits is None else logits
+        rows = describe_components(surest, components, image, from_logits=logits is not None)
+        out = np.concatenate([[False], ~self.least.kept(rows)])[components.labels]
+        scores = np.where(out, 1 - scores, scores)
+        return scores, logits if logits is None else np.where(out, -logits, logits)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Gather all processes' counts, compute, and start afresh.

@@ -4,7 +4,7 @@ import copy
 import platform
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from madnet.engine.training_record import trained_on, training_of, training_part
 from madnet.errors import UserError
 from madnet.evaluation import Evaluator, get_protocols
 from madnet.evaluation.protocols import ProtocolLike
+from madnet.evaluation.targets import Least
 from madnet.evaluation.thresholds import choose_operating_point
 from madnet.files import plain, sha256_of
 from madnet.records import MetricsFile, NegativesFile, few_images_text, write_results
@@ -82,6 +83,9 @@ def run_test(
     amp: bool = False,
     fa_budget: float | None = None,
     save_negatives: bool = False,
+    min_area: int | None = None,
+    min_scr: float | None = None,
+    min_rank: float | None = None,
 ) -> MetricsFile:
     """Score a checkpoint, or a classical detector, on a part of the config's data set or sets.
 
@@ -116,6 +120,9 @@ def run_test(
             as well, and the difference is told.
         save_negatives: Whether to keep the places of false detections, in ``<out>/negatives.json``, for
             trainings that place crops around them; of the test part they are refused.
+        min_area, min_scr, min_rank: As of :class:`~madnet.evaluation.targets.Least`: what a component above
+            0.5 must have at least, as in ``madnet predict``; None for what the config's ``test_evaluator``
+            says, usually nothing.
 
     Returns:
         What ``metrics.json`` holds.
@@ -140,6 +147,14 @@ def run_test(
     folder = Path(out or (cfg.work_dir if in_work_dir else Path(str(checkpoint)).parent))
     cfg.launcher = launcher
     test_time = {'views': views, 'scales': scales, 'merge': merge}
+    limits = {'min_area': min_area, 'min_scr': min_scr, 'min_rank': min_rank}
+    least = {key: value for key, value in limits.items() if value is not None}
+    if least and threshold is not None:
+        raise UserError(
+            f'--threshold {threshold}: {", ".join("--" + key.replace("_", "-") for key in least)} tells '
+            'components apart at the threshold of 0.5; leave one of them out.'
+        )
+    _our_evaluator(cfg, config).update(least)
 
     def score(
         split: str | None, chosen: Iterable[ProtocolLike], hooks: Sequence[dict] = (), half: bool = amp
@@ -368,6 +383,7 @@ def report(sets: Mapping[str, Scored], config: str, checkpoint: str | None, **mo
         'checkpoint': checkpoint
         and {'path': str(checkpoint), 'sha256': sha256_of(find_checkpoint(checkpoint))},
         'views': getattr(getattr(model, 'test_cfg', None), 'views', 1),
+        'least': asdict(least) if (least := next(iter(sets.values())).metric.least) != Least() else None,
         **_scales_of(getattr(model, 'test_cfg', None) or {}),
         **more,
         **content_of(_counted(sets)),
@@ -400,8 +416,7 @@ def _in_words(found: MetricsFile) -> str:
     few = few_images_text(found.dataset.images)
     if found.detector:
         lines.append('{title}; detections where {formula} (rule {rule})'.format(**found.detector))
-    if found.threshold is not None:
-        lines.append(found.threshold_text)
+    lines += [found.threshold_text, found.least_text]
     return '\n'.join(filter(None, [*lines, results_text(found), found.budget_text, few]))
 
 

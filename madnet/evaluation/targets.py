@@ -1,7 +1,11 @@
 """What is known of a predicted component before anybody knows the truth: how sure, how large, how plain."""
 
+from dataclasses import dataclass
+from math import inf
+
 import numpy as np
 
+from madnet.errors import UserError
 from madnet.evaluation.components import Components
 from madnet.evaluation.strata import local_scr
 
@@ -33,6 +37,48 @@ def rank(logit: np.ndarray, scr: np.ndarray) -> np.ndarray:
     with np.errstate(invalid='ignore'):
         ranks = np.maximum(logit, 0) * scr
     return np.where(np.isnan(ranks), 0, ranks)
+
+
+@dataclass(frozen=True)
+class Least:
+    """What a component above the threshold must have at least to count as a target.
+
+    Attributes:
+        min_area: Pixels.
+        min_scr: Local signal-to-clutter ratio.
+        min_rank: Of :func:`rank`.
+
+    Raises:
+        UserError: An area below 1, or a negative or infinite ratio or rank.
+    """
+
+    min_area: int = 1
+    min_scr: float = 0.0
+    min_rank: float = 0.0
+
+    def __post_init__(self):
+        if self.min_area < 1:
+            raise UserError(f'min_area: found {self.min_area}, expected 1 pixel or more.')
+        for name in ('min_scr', 'min_rank'):
+            if not 0 <= getattr(self, name) < inf:
+                raise UserError(f'{name}: found {getattr(self, name):g}, expected 0 or more.')
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Least()
+
+    @property
+    def looks_at_image(self) -> bool:
+        """Whether :meth:`kept` needs what only the image tells."""
+        return self.min_scr > 0 or self.min_rank > 0
+
+    def kept(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) bool of rows :data:`PREDICTED`; a ratio that is not known is not enough."""
+        kept = rows['area'] >= self.min_area
+        if self.looks_at_image:
+            kept &= ~(rows['scr'] < self.min_scr) & ~(rows['rank'] < self.min_rank) & ~np.isnan(rows['scr'])
+        return kept
 
 
 def describe_components(

@@ -16,6 +16,7 @@ import numpy as np
 
 from madnet.datasets.seen import TrainedPart, parts_of_entry
 from madnet.errors import UserError
+from madnet.evaluation.targets import Least
 from madnet.images import LARGE, FrameLoader, Windows, image_size
 from madnet.overlap import ahead as read_ahead
 from madnet.records.pretrained_index import registered_as
@@ -53,14 +54,10 @@ class BasePredictor(ABC):
     ):
         if batch < 1:
             raise UserError(f'batch: found {batch}, expected 1 image or more.')
-        if min_area < 1:
-            raise UserError(f'min_area: found {min_area}, expected 1 pixel or more.')
         if not 0 <= threshold <= 1:
             raise UserError(f'threshold: found {threshold:g}, expected a score in 0–1.')
         self.threshold = threshold
-        for name, value in (('min_scr', min_scr), ('min_rank', min_rank)):
-            if not 0 <= value < math.inf:
-                raise UserError(f'{name}: found {value:g}, expected 0 or more.')
+        Least(min_area, min_scr, min_rank)  # which refuses what is out of range
         self.min_area = min_area
         self.min_scr = min_scr
         self.min_rank = min_rank

@@ -9,7 +9,7 @@ import numpy as np
 
 from madnet.evaluation.boxes import peak_scores
 from madnet.evaluation.components import Components, find_components
-from madnet.evaluation.targets import describe_components
+from madnet.evaluation.targets import Least, describe_components
 from madnet.text import counted
 
 
@@ -92,23 +92,18 @@ class Prediction:
     @cached_property
     def mask(self) -> np.ndarray:
         """(H, W) bool: where the score exceeds the threshold, without components that are left out."""
-        if self._takes_all:
+        if self._least.keeps_all:
             return self.score_map > self.threshold
         return np.concatenate([[False], self._kept])[self._above.labels]
 
     @property
-    def _takes_all(self) -> bool:
-        return self.min_area <= 1 and self.min_scr <= 0 and self.min_rank <= 0
+    def _least(self) -> Least:
+        return Least(self.min_area, self.min_scr, self.min_rank)
 
     @cached_property
     def _kept(self) -> np.ndarray:
         """(n,) bool: which components above the threshold are targets."""
-        kept = self._above.areas >= self.min_area
-        if self.min_scr > 0 or self.min_rank > 0:
-            rows = self._describe(self._above)
-            # what is not known is not enough
-            kept &= ~(rows['scr'] < self.min_scr) & ~(rows['rank'] < self.min_rank) & ~np.isnan(rows['scr'])
-        return kept
+        return self._least.kept(self._describe(self._above))
 
     def _describe(self, components: Components) -> np.ndarray:
         if self.logits is not None:
@@ -122,7 +117,7 @@ class Prediction:
     @cached_property
     def components(self) -> Components:
         """The connected components of the mask, in the order of their first pixels."""
-        return self._above if self._takes_all else find_components(self.mask)
+        return self._above if self._least.keeps_all else find_components(self.mask)
 
     @property
     def too_small(self) -> int:

@@ -131,6 +131,8 @@ class MetricsFile(RecordFile):
         views: Views of each image that a prediction averages.
         scales: At which each view was predicted, where that is not 1 alone.
         merge: What was taken of their logits, ``'mean'`` or ``'max'``.
+        least: What components above 0.5 had at least to count, where that was asked for: ``min_area``,
+            ``min_scr``, ``min_rank``.
         threshold: Probability above which is target, where it is not the protocols' own.
         threshold_chosen_on: On which images it was chosen, in words; None where it was given.
         fa_budget: Where detections were left out to keep to a budget of false alarms: ``budget``, the least
@@ -156,6 +158,7 @@ class MetricsFile(RecordFile):
     views: int | None = field(default=None, metadata=OMITTED)
     scales: list[float] | None = field(default=None, metadata=OMITTED)
     merge: str | None = field(default=None, metadata=OMITTED)
+    least: dict[str, float] | None = field(default=None, metadata=OMITTED)
     threshold: float | None = field(default=None, metadata=OMITTED)
     threshold_chosen_on: str | None = field(default=None, metadata=OMITTED)
     fa_budget: dict[str, Any] | None = field(default=None, metadata=OMITTED)
@@ -172,6 +175,13 @@ class MetricsFile(RecordFile):
             return ''
         chosen = f', chosen by IoU on {self.threshold_chosen_on}' if self.threshold_chosen_on else ''
         return f'threshold {self.threshold:.6g}{chosen}'
+
+    @property
+    def least_text(self) -> str:
+        """What components had at least to count, in words; empty where all count."""
+        kinds = {'min_area': ('area', 1), 'min_scr': ('local SCR', 0), 'min_rank': ('rank', 0)}
+        below = [f'{kinds[k][0]} below {v:g}' for k, v in (self.least or {}).items() if v > kinds[k][1]]
+        return f'left out: components with {" or ".join(below)}' if below else ''
 
     @property
     def budget_text(self) -> str:

@@ -253,6 +253,7 @@ def _describe(run: _Run) -> dict:
         'detector': '{title}; {formula} (rule {rule})'.format(**detector) if detector else None,
         'protocols': ', '.join(report.results),
         'threshold': report.threshold_text or (None if detector else "the protocols' own"),
+        'components': report.least_text,
         'views': str(report.views or 1),
         'versions': ', '.join(f'{k} {v}' for k, v in report.versions.items()),
     }

@@ -60,3 +60,16 @@ def test_without_our_metric_there_is_nothing_to_report(tiny_config):
         UserError, match=r'tiny\.py: test_evaluator: found ImageCounter, expected .*IRSTDMetric'
     ):
         config_for_test(cfg, ['native'], 'tiny.py')
+
+
+def test_limits_of_components_are_told_and_recorded(tiny_config, tmp_path, capsys):
+    model = MODELS.build(load_config(tiny_config).model)
+    torch.save(model.state_dict(), tmp_path / 'weights.pth')
+    given = str(tiny_config), str(tmp_path / 'weights.pth')
+    options = {'test_dataloader.dataset.length': 2}
+    with pytest.raises(UserError, match=r'--threshold 0\.3: --min-area tells components apart at .*0\.5'):
+        run_test(*given, threshold=0.3, min_area=4)
+    found = run_test(*given, out=str(tmp_path / 'out'), min_area=4, options=options)
+    assert found.least == {'min_area': 4, 'min_scr': 0.0, 'min_rank': 0.0}
+    assert 'left out: components with area below 4' in capsys.readouterr().out
+    assert run_test(*given, out=str(tmp_path / 'all'), options=options).least is None

@@ -1,6 +1,7 @@
 import math
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from madnet.engine import irstd_metric as metric_module
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.errors import RunFailed, UserError
 from madnet.evaluation import evaluate, evaluate_all
+from madnet.inference.prediction import Prediction
 
 from . import plain
 
@@ -178,3 +180,55 @@ def test_scr_reads_the_image(pairs, tmp_path):
     run(metric, [sample(prob, mask, 0, img_path=str(path))])
     rows = metric.details(resamples=0)['native']['strata']['scr']
     assert sum(r['targets'] for r in rows) == metric.full_results['native']['targets'] > 0
+
+
+def written(folder, pair, index):
+    """A sample whose image is a file, in which each target's brightness makes its own SCR."""
+    prob, mask = pair
+    rng = np.random.default_rng(index)
+    image = rng.normal(80, 4, prob.shape) + 60 * (prob > 0.8) + 6 * (prob > 0.5)
+    path = folder / f'{index}.png'
+    cv2.imwrite(str(path), np.clip(image, 0, 255).astype(np.uint8))
+    logits = np.log(np.clip(prob, 1e-6, 1 - 1e-6) / (1 - np.clip(prob, 1e-6, 1 - 1e-6))).astype(np.float32)
+    return sample(prob, mask, index, logits, img_path=str(path))
+
+
+@pytest.mark.parametrize('limits', [{'min_scr': 4.0}, {'min_area': 5}, {'min_rank': 12.0}])
+def test_components_are_left_out_as_in_a_prediction(pairs, tmp_path, limits):
+    samples = [written(tmp_path, pair, k) for k, pair in enumerate(pairs)]
+    predictions = [
+        Prediction(
+            '',
+            s['seg_logits']['data'][0].numpy(),
+            0.5,
+            image=cv2.imread(s['img_path'], 0)[..., None],
+            logits=s['net_logits']['data'][0].numpy(),
+            **limits,
+        )
+        for s in samples
+    ]
+    masks = [s['gt_mask']['data'][0].numpy() for s in samples]
+    kept, every = IRSTDMetric(**limits), IRSTDMetric()
+    assert run(every, samples) != run(kept, samples)
+    expected = evaluate([p.mask.astype(np.float32) for p in predictions], masks)
+    numbers = ('IoU', 'nIoU', 'Pd', 'Fa', 'false_per_image')
+    assert {n: kept.full_results['native'][n] for n in numbers} == {n: expected[n] for n in numbers}
+    dropped = sum(p.too_small for p in predictions)
+    assert 0 < dropped < sum(len(p.components) for p in predictions)
+
+
+def test_what_is_left_out_is_background_for_curves_and_ranks_too(pairs, tmp_path):
+    some = [written(tmp_path, pair, k) for k, pair in enumerate(pairs)]
+    all_out = IRSTDMetric('all', base_size=48, min_scr=1000.0)
+    run(all_out, some)
+    assert all(numbers['IoU'] == 0 for numbers in all_out.full_results.values())
+    details = all_out.details(resamples=2)['native']
+    assert details['best_threshold']['threshold'] < 0.5
+    assert not details['ranked']['threshold']  # no detection is left to put in order
+
+
+def test_a_limit_that_looks_at_the_image_needs_its_file(pairs):
+    with pytest.raises(UserError, match=r'^0: min_scr and min_rank look at the image, and there is no file'):
+        run(IRSTDMetric(min_scr=1.0), [sample(*pairs[0], 0)])
+    with pytest.raises(UserError, match='min_scr: found -1, expected 0 or more'):
+        IRSTDMetric(min_scr=-1)
