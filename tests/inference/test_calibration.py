@@ -183,7 +183,7 @@ def test_refusals_are_one_line(run, tmp_path, monkeypatch, args, words):
     assert words in err
 
 
-def test_the_test_part_is_refused(run):
-    code, _, err = run('calibrate', 'tophat', '--dataset', 'nuaa', '--split', 'test')
+def test_the_test_part_is_refused(run, make_set):
+    code, _, err = run('calibrate', 'tophat', '--dataset', make_set('own', ['a', 'b']), '--split', 'test')
     assert code == 2
     assert 'choose val' in err
