@@ -1,8 +1,14 @@
 """A moving average of the weights whose memory grows with the run."""
 
+from collections.abc import Sequence
+from copy import deepcopy
+
 import torch
 from mmengine.model import BaseAveragedModel
 from mmengine.registry import MODELS
+from torch import nn
+
+from madnet.errors import UserError
 
 
 @MODELS.register_module()
@@ -15,6 +21,9 @@ class RampedEMA(BaseAveragedModel):
     Args:
         model: The model to average; floating-point buffers (BatchNorm's statistics) are averaged too.
         decay: The share of the old average that stays in each step, 0 to 1.
+        kept: Share, below 1, of the weights that the training began with in what is averaged: a fine-tuning
+            then ends between them and its own, in the hope of what both can do (WiSE-FT: Wortsman et al.,
+            CVPR 2022). The model that is trained does not feel it.
         kwargs: As of :class:`mmengine.model.BaseAveragedModel`.
 
     Attributes:
@@ -22,12 +31,23 @@ class RampedEMA(BaseAveragedModel):
             :meth:`update_parameters`, which then does nothing: by a training step that is captured, in which
             the decay has to be a tensor.
         decay_now: That tensor, ().
+        start: The model as it was after the first step, which warms up; None where nothing of it is kept.
+
+    Raises:
+        UserError: ``kept`` is no share, or the average is without buffers or on another device.
     """
 
-    def __init__(self, model, decay: float = 0.99, **kwargs):
+    def __init__(self, model, decay: float = 0.99, kept: float = 0.0, **kwargs):
         kwargs.setdefault('update_buffers', True)
         super().__init__(model, **kwargs)
+        if not 0 <= kept < 1 or (kept and not (self.update_buffers and kwargs.get('device') is None)):
+            raise UserError(
+                f'RampedEMA: found kept={kept!r}, update_buffers={self.update_buffers} and device='
+                f"{kwargs.get('device')!r}, expected a share below 1, all buffers and the model's own device."
+            )
         self.decay = decay
+        self.kept = kept
+        self.start = deepcopy(self.module) if kept else None
         self._pairs: tuple | None = None
         self.moved_by_step = False
         self.decay_now: torch.Tensor | None = None
@@ -41,11 +61,13 @@ class RampedEMA(BaseAveragedModel):
         first_or_left_out = int(self.steps) == 0 or int(self.steps) % self.interval
         averaged, sources = self._tensors(model)
         alike = all(a.device == s.device for a, s in zip(averaged, sources, strict=True))
+        if int(self.steps) == 0:
+            self._begin(sources)
         if first_or_left_out or not self.update_buffers or not alike:
             super().update_parameters(model)
             return
         with torch.no_grad():
-            torch._foreach_lerp_(averaged, sources, 1 - self._decay_after(int(self.steps)))
+            torch._foreach_lerp_(averaged, self._between(sources), 1 - self._decay_after(int(self.steps)))
         self.steps += 1
 
     def count_step(self) -> None:
@@ -63,6 +85,9 @@ class RampedEMA(BaseAveragedModel):
     def move(self, model) -> None:
         """One step with that decay d: average ← weights + d · (average − weights)."""
         averaged, sources = self._tensors(model)
+        if self._first:
+            self._begin(sources)
+        sources = self._between(sources)
         torch._foreach_sub_(averaged, sources)
         torch._foreach_mul_(averaged, self.decay_now)
         torch._foreach_add_(averaged, sources)
@@ -71,12 +96,21 @@ class RampedEMA(BaseAveragedModel):
                 if not ours.dtype.is_floating_point:
                     ours.copy_(theirs)
 
+    @torch.no_grad()
+    def _begin(self, sources: list) -> None:
+        if self.start is not None:
+            torch._foreach_copy_(_floating(self.start), sources)
+
+    def _between(self, sources: list) -> Sequence:
+        """What is averaged: the weights, or a point between them and those that training began with."""
+        return (
+            sources if self.start is None else torch._foreach_lerp(sources, _floating(self.start), self.kept)
+        )
+
     def _tensors(self, model) -> tuple[list, list]:
         """The average's floating-point tensors and the model's, which are the same objects all along."""
         if self._pairs is None or self._pairs[0] is not model:
-            states = (m.state_dict(keep_vars=True) for m in (self.module, model))
-            floating = ([t for t in s.values() if t.dtype.is_floating_point] for s in states)
-            self._pairs = (model, *floating)
+            self._pairs = (model, _floating(self.module), _floating(model))
         return self._pairs[1:]
 
     def _decay_after(self, steps: int) -> float:
@@ -85,3 +119,7 @@ class RampedEMA(BaseAveragedModel):
     def avg_func(self, averaged_param, source_param, steps) -> None:
         """One step, in place."""
         averaged_param.lerp_(source_param, 1 - self._decay_after(int(steps)))
+
+
+def _floating(model: nn.Module) -> list[torch.Tensor]:
+    return [t for t in model.state_dict(keep_vars=True).values() if t.dtype.is_floating_point]
