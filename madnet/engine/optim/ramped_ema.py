@@ -87,10 +87,10 @@ class RampedEMA(BaseAveragedModel):
         averaged, sources = self._tensors(model)
         if self._first:
             self._begin(sources)
-        sources = self._between(sources)
-        torch._foreach_sub_(averaged, sources)
+        targets = self._between(sources)
+        torch._foreach_sub_(averaged, targets)
         torch._foreach_mul_(averaged, self.decay_now)
-        torch._foreach_add_(averaged, sources)
+        torch._foreach_add_(averaged, targets)
         if self._first:  # counters, which are copied once and never averaged
             for ours, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
                 if not ours.dtype.is_floating_point:
