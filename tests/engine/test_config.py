@@ -198,6 +198,21 @@ def test_steps_are_replaced_by_their_type(on_top):
     assert 'expected dict' in refusal(path, {'replace_steps.RandomApply': 3})
 
 
+def test_a_step_becomes_a_choice_between_two_of_its_kind(on_top):
+    path = on_top(
+        "replace_steps = dict(RandomTargetCrop=[dict(type='RandomChoice', prob=[0.6, 0.4], transforms=["
+        "[dict(type='RandomTargetCrop', size=64)], [dict(type='RandomTargetCrop', size=64, zoom=(0.5, 2)),"
+        " dict(type='ToolboxCrop', size=64)]])])"
+    )
+    cfg = load_config(path)
+    assert kinds(cfg)[2] == 'RandomChoice'
+    plain, zoomed = cfg.train_dataloader.dataset.pipeline[2].transforms
+    assert plain == [{'type': 'RandomTargetCrop', 'size': 64}]
+    # what holds for all steps of a kind holds there too
+    assert zoomed[1].pad_value == cfg.model.data_preprocessor.mean[0]
+    check_config(cfg, 'open.py')
+
+
 def test_toolbox_crop_pads_with_the_mean(on_top):
     crop = "replace_steps = dict(RandomTargetCrop=[dict(type='ToolboxCrop', size=64{})])"
     cfg = load_config(on_top(crop.format('')))

@@ -15,7 +15,7 @@ from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.sources import Source, set_name, short_names
 from madnet.datasets.statistics import folder_statistics
 from madnet.engine.checkpoint import same_statistics
-from madnet.engine.config.steps import LOADERS, pipelines, sets_of
+from madnet.engine.config.steps import LOADERS, sets_of, steps_of
 from madnet.errors import UserError, nearest
 
 #: ``selection`` → which part trains, which part chooses ``best.pth``.
@@ -125,7 +125,7 @@ def fix_value_range(cfg: Config) -> None:
         UserError: As of :class:`SIRSTDataset`.
     """
     for _, dataset in _sets(cfg):
-        steps = [s for p in pipelines(dataset) for s in p if s.get('type') == 'LoadSIRSTImage']
+        steps = [s for s in steps_of(dataset) if s.get('type') == 'LoadSIRSTImage']
         asked = [step for step in [dataset, *steps] if step.get('value_range') == 'auto']
         if asked and _is_ours(dataset) and not _is_open(dataset):
             keys = ('data_root', 'name', 'split_set', 'allow_partial', 'split', 'mask_values')
@@ -214,10 +214,9 @@ def fill_statistics(cfg: Config, where: str, trained: Mapping[str, Sequence[floa
         else:
             preprocessor.update(_statistics(sets, where, rgb))
     for _, dataset in _sets(cfg):
-        for steps in pipelines(dataset):
-            for step in steps:
-                if step.get('type') == 'ToolboxCrop' and 'pad_value' not in step:
-                    step.pad_value = _one_mean(preprocessor, where)
+        for step in steps_of(dataset):
+            if step.get('type') == 'ToolboxCrop' and 'pad_value' not in step:
+                step.pad_value = _one_mean(preprocessor, where)
 
 
 def _one_mean(preprocessor: dict, where: str) -> float:
@@ -249,7 +248,7 @@ def _statistics(sets: list[ConfigDict], where: str, rgb: bool) -> dict[str, list
 
 
 def _loader(sets: Sequence[ConfigDict]) -> dict:
-    return next((s for p in pipelines(sets[0]) for s in p if s.get('type') == 'LoadSIRSTImage'), {})
+    return next((s for s in steps_of(sets[0]) if s.get('type') == 'LoadSIRSTImage'), {})
 
 
 def _entry_of(dataset: ConfigDict) -> Entry | None:
@@ -272,9 +271,7 @@ def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image:
         }
     keys = ('data_root', 'name', 'split_set', 'allow_partial', 'value_range', 'mask_values')
     # what the loaders say of grey values and masks holds for the statistics too
-    loaders = [
-        s for p in pipelines(dataset) for s in p if s.get('type') in ('LoadSIRSTImage', 'LoadSIRSTMask')
-    ]
+    loaders = [s for s in steps_of(dataset) if s.get('type') in ('LoadSIRSTImage', 'LoadSIRSTMask')]
     training = SIRSTDataset(
         split='trainval', pipeline=loaders, **{k: dataset[k] for k in keys if k in dataset}
     )

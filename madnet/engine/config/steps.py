@@ -15,9 +15,10 @@ def sets_of(cfg: Config, loader: str) -> list[ConfigDict]:
     return inner_datasets(cfg[loader].dataset) if cfg.get(loader) else []
 
 
-def pipelines(dataset: Mapping) -> Iterator[list]:
-    """The lists of steps in the dict of a data set, those inside other steps (``transforms``) included."""
-    yield from _lists(dataset.get('pipeline') or [])
+def steps_of(dataset: Mapping) -> Iterator[ConfigDict]:
+    """The steps in the dict of a data set, those inside other steps (``transforms``) included."""
+    for steps in _lists(dataset.get('pipeline') or []):
+        yield from (step for step in steps if isinstance(step, ConfigDict))
 
 
 def _lists(steps: list) -> Iterator[list]:
@@ -34,8 +35,8 @@ def replace_steps(cfg: Config) -> None:
     Raises:
         UserError: A type that no pipeline holds; a change that is no dict, list or None.
     """
-    lists = [steps for loader in LOADERS for part in sets_of(cfg, loader) for steps in pipelines(part)]
-    present = {step.type for steps in lists for step in steps if isinstance(step, ConfigDict)}
+    parts = [part for loader in LOADERS for part in sets_of(cfg, loader)]
+    present = {step.type for part in parts for step in steps_of(part)}
     for kind, change in (cfg.get('replace_steps') or {}).items():
         if kind not in present:
             raise UserError(
@@ -47,7 +48,8 @@ def replace_steps(cfg: Config) -> None:
                 f'replace_steps.{kind}: found {change!r}, expected dict(argument=value) to change the step, '
                 'None to leave it out, or a list of steps in its place.'
             )
-        for steps in lists:
+        # all found before one changes, for what comes in may hold the same type
+        for steps in [steps for part in parts for steps in _lists(part.get('pipeline') or [])]:
             steps[:] = [new for step in steps for new in _changed(step, kind, change)]
 
 
@@ -60,8 +62,8 @@ def check_channels(cfg: Config) -> None:
     backbone = (cfg.get('model') or {}).get('backbone') or {}
     wanted = backbone.get('in_channels')
     parts = [part for loader in LOADERS for part in sets_of(cfg, loader)]
-    for step in (step for part in parts for steps in pipelines(part) for step in steps):
-        if isinstance(step, ConfigDict) and step.get('type') == 'LoadSIRSTImage' and type(wanted) is int:
+    for step in (step for part in parts for step in steps_of(part)):
+        if step.get('type') == 'LoadSIRSTImage' and type(wanted) is int:
             found = step.get('channels', 3)
             if found != wanted:
                 raise UserError(
