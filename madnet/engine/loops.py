@@ -86,9 +86,14 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.budget.look()
         if self.budget.over or self.stop_training:
             return False
-        if self._epoch and self.budget.share:
-            self._expect_epochs(max(self._epoch + 1, round(self._epoch / self.budget.share)))
+        self._estimate_epochs(self.budget)
         return True
+
+    def _estimate_epochs(self, budget: TimeBudget) -> None:
+        """For what is shown: epochs to come at the pace so far."""
+        done = self._iter / len(self.dataloader)
+        if done and budget.share:
+            self._expect_epochs(max(self._epoch + 1, round(done / budget.share)))
 
     def _expect_epochs(self, number: int) -> None:
         self._max_epochs = number
@@ -143,6 +148,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.budget.step_ended()
         self.runner.call_hook('after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
         self._iter += 1
+        if self.budget is not None and self._epoch == 0:  # from then on after each epoch
+            self._estimate_epochs(self.budget)
 
     @cached_property
     def step(self) -> EagerStep | CapturedStep:

@@ -43,6 +43,17 @@ class EndAfterSteps(Hook):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+@HOOKS.register_module()
+class EstimatesHook(Hook):
+    """Keeps what is shown as the number of epochs, after each step."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def before_train_iter(self, runner, *args, **kwargs):
+        self.epochs.append(runner.max_epochs)
+
+
 class Clock:
     """Goes on by itself when steps, validations and saving are done, as slow as a test wants; the steps do
     nothing else."""
@@ -114,6 +125,19 @@ def test_the_decay_is_finished(tiny_config, tmp_path, clock):
     seen = _rates(tmp_path / 'run')
     assert set(seen) == set(_rates(tmp_path / 'other'))  # every step of the curve, for longer
     assert seen[3:] == sorted(seen[3:], reverse=True) or max(seen) == seen[seen.index(max(seen))]
+
+
+def test_the_number_of_epochs_is_estimated_within_the_first(tiny_config, tmp_path, monkeypatch):
+    """So that what is shown to be left is no more wrong in a first epoch of an hour than after it."""
+    Clock(monkeypatch, step=0.2)
+    plain = tiny_config.read_text().replace('batch_size=4', 'batch_size=1')  # 16 steps an epoch
+    tiny_config.write_text(plain + "default_hooks = dict(kept=dict(type='EstimatesHook'))\n")
+    runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1)
+    [kept] = [hook for hook in runner.hooks if isinstance(hook, EstimatesHook)]
+    steps = len(runner.train_loop.dataloader)
+    # not yet known is what validations will take
+    assert kept.epochs[0] == runner.train_loop.planned_epochs == 3
+    assert runner.epoch / 2 < kept.epochs[steps - 1] < 2 * runner.epoch
 
 
 @pytest.mark.parametrize(('step', 'epochs'), [(0.2, (50, 75)), (3.0, (3, 5)), (30.0, (0.2, 0.6))])
