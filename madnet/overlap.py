@@ -138,7 +138,8 @@ def ahead(
     Args:
         function: Called with one item after the other.
         items: Taken from in the caller's thread.
-        number: So many values wait at most; whoever stops asking leaves so many items unused.
+        number: So many values wait at most; whoever stops asking leaves so many items unused, and one call
+            that may still be going on.
 
     Yields:
         Each item, and what gives its value or raises what ``function`` raised.
@@ -157,4 +158,6 @@ def ahead(
             yield done, value.result
         taken_to_the_end = True  # though values may not have been asked for yet
     finally:
-        pool.shutdown(cancel_futures=not taken_to_the_end)
+        # Not waiting: the garbage collector may be what ends this, in the middle of some thread's start, and
+        # the join of another would wait for that for ever.
+        pool.shutdown(wait=False, cancel_futures=not taken_to_the_end)

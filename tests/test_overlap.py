@@ -177,3 +177,19 @@ def test_values_may_be_asked_for_after_the_last_item_was_taken():
 
     pairs = list(ahead(slowly, range(5)))
     assert [value() for _, value in pairs] == [*range(5)]
+
+
+def test_nobody_waits_for_a_value_that_is_not_asked_for():
+    """Where the garbage collector ends it while a thread starts, waiting for another is waiting for ever."""
+    go_on, ended = threading.Event(), []
+
+    def until_told(value):
+        go_on.wait(20)
+        ended.append(value)
+        return value
+
+    values = ahead(until_told, range(5), 2)
+    next(values)
+    values.close()
+    assert not ended
+    go_on.set()
