@@ -93,7 +93,7 @@ def test_the_common_recipe_is_one():
         'abc',
     ]
     common += ['mshnet', 'sctransnet', 'madnet_nano', 'madnet_base', 'mim_tiny', 'mim_nano', 'memory_twice']
-    common += ['adadcm_mamba', 'mim_madnet', 'mim_mema2m']
+    common += ['adadcm_mamba', 'mim_madnet', 'mim_mema2m', 'mim_tiny_fine']
     paths = {path.stem: path for path in CONFIGS.values()}
     read = {name: load_config(paths[name], dataset='NUDT-SIRST') for name in common}
     first = read['acm']

@@ -155,6 +155,7 @@ def test_wrong_images_are_refused(shape, words):
         ({'base_channels': 6}, 'base_channels=6'),
         ({'depths': []}, r'depths=\[\]'),
         ({'depths': [2, 1], 'inner_blocks': 2}, 'inner_blocks=2'),
+        ({'fine_channels': [4]}, r'fine_channels=\[4\], expected two widths'),
     ],
 )
 def test_wrong_shapes_of_the_network_are_refused(kwargs, words):
@@ -174,6 +175,24 @@ def test_gradients_reach_every_parameter(kwargs):
     loss, _ = model.parse_losses(losses)
     loss.backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0] == []
+
+
+def test_fine_maps_come_beside_those_of_the_published_encoder():
+    plain, fine = build_mim(), build_mim(fine_channels=[4, 6], head={'deep_supervision': True})
+    missing, unexpected = fine.backbone.load_state_dict(plain.backbone.state_dict(), strict=False)
+    assert not unexpected
+    assert {key.split('.')[0] for key in missing} == {'fine'}
+    x = torch.randn(1, 3, 67, 90)
+    with torch.no_grad():
+        maps, published = fine.backbone(x), plain.backbone(x)
+        out = fine.encode_decode(x, [{}])
+    assert [tuple(m.shape[1:]) for m in maps[:2]] == [(4, 67, 90), (6, 34, 45)]
+    assert all(torch.equal(a, b) for a, b in zip(maps[2:], published, strict=True))
+    assert out.shape == (1, 1, 67, 90)
+    assert fine.decode_head.map_names == ['s2', 's3', 's4', 's5', 's6', 'out']
+    losses = fine.train()(torch.randn(2, 3, 64, 72), [sample(64, 72, seed=i) for i in range(2)], mode='loss')
+    fine.parse_losses(losses)[0].backward()
+    assert all(p.grad.abs().max() > 0 for p in fine.backbone.fine.parameters())
 
 
 def test_one_map_without_deep_supervision():

@@ -13,6 +13,7 @@ from madnet.models.layers import (
     MiMBlock,
     MiMStage,
     MiMStem,
+    ResidualBlock,
     SentenceMerge,
     UpsampleBlock,
     WordMerge,
@@ -50,6 +51,8 @@ class MiMEncoder(BaseModule):
         depths: Blocks of each stage.
         inner_blocks: How many blocks of each stage have the inner, word part: the first ones. 1 as published;
             the paper's figure suggests all.
+        fine_channels: Channels of two more maps, of strides 1 and 2, from a residual block each on the image;
+            a pixel of the published finest map, of stride 4, is larger than many targets. Empty as published.
         drop_path: Probability in 0–1 of the last block's drop path, growing linearly from 0 over the blocks.
             0 as published.
         ss2d: Further arguments of :class:`~madnet.models.layers.SS2D`, e.g. ``dict(backend='torch')``.
@@ -66,6 +69,7 @@ class MiMEncoder(BaseModule):
         word_channels: int = 4,
         depths: Sequence[int] = (2, 2, 2, 2),
         inner_blocks: int = 1,
+        fine_channels: Sequence[int] = (),
         drop_path: float = 0.0,
         ss2d: dict[str, Any] | None = None,
         init_cfg: dict | list[dict] | None = None,
@@ -79,14 +83,26 @@ class MiMEncoder(BaseModule):
                 f'MiMEncoder: depths={depths} with inner_blocks={inner_blocks}, expected at least one block '
                 'in every stage and 1 <= inner_blocks <= the smallest depth'
             )
+        if len(fine_channels) not in (0, 2):
+            raise UserError(
+                f'MiMEncoder: fine_channels={list(fine_channels)}, expected two widths, of the maps of '
+                'strides 1 and 2, or none'
+            )
         self.in_channels = in_channels
-        self.pyramid_channels = [base_channels * 2**i for i in range(len(depths))]
+        widths = [base_channels * 2**i for i in range(len(depths))]
+        self.pyramid_channels = [*fine_channels, *widths]
         self.multiple = SENTENCE_SIDE * 2 ** (len(depths) - 1)
+        self.fine = nn.ModuleList(
+            ResidualBlock(before, width, stride)
+            for before, width, stride in zip(
+                [in_channels, *fine_channels], fine_channels, (1, 2), strict=False
+            )
+        )
         self.stem = MiMStem(in_channels, base_channels, word_channels)
         self.stages = nn.ModuleList()
         done, total = 0, sum(depths)
         for i, depth in enumerate(depths):
-            wide, narrow = self.pyramid_channels[i], word_channels * 2**i
+            wide, narrow = widths[i], word_channels * 2**i
             blocks = [
                 MiMBlock(
                     wide,
@@ -102,14 +118,17 @@ class MiMEncoder(BaseModule):
             done += depth
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Image (B, in_channels, H, W) → maps (B, C·2ⁱ, ceil(H / s), ceil(W / s)), s = 4·2ⁱ, i = 0, 1, …"""
+        """Image (B, in_channels, H, W) → maps (B, C·2ⁱ, ceil(H / s), ceil(W / s)), s = 4·2ⁱ, i = 0, 1, …;
+        before them, with ``fine_channels``, those of s = 1 and 2."""
         check_image(x, self.in_channels, type(self).__name__)
         height, width = x.shape[2:]
+        maps = []
+        for block in self.fine:
+            maps.append(block(maps[-1] if maps else x))
         missing = (-height % self.multiple, -width % self.multiple)
         if any(missing):
             x = pad_reflect(x, left=0, right=missing[1], top=0, bottom=missing[0])
         words, sentences = self.stem(x)
-        maps = []
         for i, stage in enumerate(self.stages):
             words, sentences, fine = stage(words, sentences)
             stride = SENTENCE_SIDE // 2 * 2**i
