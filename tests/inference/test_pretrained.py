@@ -123,7 +123,7 @@ def test_what_may_not_ship(folder, detectors, monkeypatch):
     with pytest.raises(UserError, match='Recipe, Numbers, Cost, Limits'):
         ship_weights('tiny_one', config, checkpoint, folder.parent / 'short.md')
     monkeypatch.setattr(writing, 'MAX_BYTES', 1000)
-    with pytest.raises(UserError, match='MiB'):
+    with pytest.raises(UserError, match='MB of other shipped weights'):
         ship_weights('tiny_one', config, checkpoint, card)
     assert [p.name for p in folder.iterdir()] == [index.INDEX]
 
