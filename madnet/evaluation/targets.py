@@ -66,7 +66,7 @@ class Least:
     @property
     def keeps_all(self) -> bool:
         """Whether nothing is left out."""
-        return self == Least()
+        return self == KEEP_ALL
 
     @property
     def looks_at_image(self) -> bool:
@@ -79,6 +79,10 @@ class Least:
         if self.looks_at_image:
             kept &= ~(rows['scr'] < self.min_scr) & ~(rows['rank'] < self.min_rank) & ~np.isnan(rows['scr'])
         return kept
+
+
+#: Every component counts.
+KEEP_ALL = Least()
 
 
 def describe_components(

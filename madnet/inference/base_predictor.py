@@ -7,6 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 
 from madnet.datasets.seen import TrainedPart, parts_of_entry
 from madnet.errors import UserError
-from madnet.evaluation.targets import Least
+from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.images import LARGE, FrameLoader, Windows, image_size
 from madnet.overlap import ahead as read_ahead
 from madnet.records.pretrained_index import registered_as
@@ -36,10 +37,8 @@ class BasePredictor(ABC):
 
     Args:
         threshold: 0–1; where the score exceeds it is target.
-        min_area: Pixels; components that are smaller are no targets.
         batch: Images that are computed together.
-        min_scr: Least local signal-to-clutter ratio of a target.
-        min_rank: Least rank of a target, see :class:`~madnet.inference.Target`.
+        least: What a component above the threshold must have to be a target.
 
     Attributes:
         temperature: By which scores' logits are divided before the sigmoid.
@@ -49,18 +48,13 @@ class BasePredictor(ABC):
         UserError: An argument out of range.
     """
 
-    def __init__(
-        self, threshold: float, min_area: int, batch: int, min_scr: float = 0.0, min_rank: float = 0.0
-    ):
+    def __init__(self, threshold: float, batch: int = 1, least: Least = KEEP_ALL):
         if batch < 1:
             raise UserError(f'batch: found {batch}, expected 1 image or more.')
         if not 0 <= threshold <= 1:
             raise UserError(f'threshold: found {threshold:g}, expected a score in 0–1.')
         self.threshold = threshold
-        Least(min_area, min_scr, min_rank)  # which refuses what is out of range
-        self.min_area = min_area
-        self.min_scr = min_scr
-        self.min_rank = min_rank
+        self.least = least
         self.temperature = 1.0
         self.batch = batch
         self.tiling: Tiling | None = None
@@ -274,8 +268,12 @@ class BasePredictor(ABC):
 
     def as_prediction(self, name: str, maps: Maps, path: Path | None, pixels: np.ndarray) -> Prediction:
         """Maps (H, W), judged by this predictor's limits."""
-        limits = (self.min_area, self.min_scr, self.min_rank, self.temperature)
+        limits = (self.least, self.temperature)
         return Prediction(name, maps.scores, self.threshold, path, pixels, *limits, maps.logits)
+
+    def ask_for_rank(self, rank: float) -> None:
+        """Leave out what has a lower rank, besides what is left out already."""
+        self.least = replace(self.least, min_rank=max(self.least.min_rank, rank))
 
 
 def _value_or_error(value: Callable[[], Any]) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from madnet.classical.detectors import get_detector
 from madnet.classical.thresholds import DEFAULT_RULE, get_rule
+from madnet.evaluation.targets import Least
 from madnet.images import FrameLoader
 from madnet.images.values import ValueRange
 
@@ -39,7 +40,7 @@ class ClassicalPredictor(BasePredictor):
         min_scr: float = 0.0,
         min_rank: float = 0.0,
     ):
-        super().__init__(threshold, min_area, 1, min_scr, min_rank)
+        super().__init__(threshold, least=Least(min_area, min_scr, min_rank))
         self._detector, self._rule = get_detector(method), get_rule(DEFAULT_RULE)
         self._loader = FrameLoader(1, value_range)
 

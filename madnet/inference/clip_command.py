@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def predict_clips(
         'schema': 1,
         'detector': {'name': predictor.name, **predictor.origin},
         'threshold': predictor.threshold,
-        'min_area': predictor.min_area,
+        **asdict(predictor.least),
         'track': track,
         'versions': {'madnet': madnet.__version__},
     }

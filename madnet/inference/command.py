@@ -8,6 +8,7 @@ from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
 from copy import copy
+from dataclasses import asdict
 from functools import partial
 from inspect import signature
 from itertools import groupby
@@ -125,7 +126,8 @@ def predict_files(
             predictor.set_threads(threads)
         if background is not None and false_alarms is not None:
             alarms_from = rank_for_alarms(predictor, background, false_alarms)
-            make.keywords['min_rank'] = predictor.min_rank = max(predictor.min_rank, alarms_from)
+            predictor.ask_for_rank(alarms_from)
+            make.keywords['min_rank'] = predictor.least.min_rank
         predictor.loader.measure([(f.path, f.number) for f in frames])
         make.keywords['value_range'] = predictor.loader.value_range
         if how.get('amp'):
@@ -150,9 +152,7 @@ def predict_files(
     about = {
         'detector': {'name': predictor.name, **predictor.origin},
         'threshold': predictor.threshold,
-        'min_area': predictor.min_area,
-        'min_scr': predictor.min_scr,
-        'min_rank': predictor.min_rank,
+        **asdict(predictor.least),
         'temperature': predictor.temperature,
         'tile': how.get('tile'),
         'value_range': predictor.loader.value_range,
@@ -449,8 +449,8 @@ def _network_line(name: str) -> str:
 def _limits(predictor: BasePredictor, how: dict[str, Any], false_alarms: float | None) -> str:
     """The options that leave components out."""
     given = {
-        '--min-area': predictor.min_area > 1,
-        '--min-scr': predictor.min_scr > 0,
+        '--min-area': predictor.least.min_area > 1,
+        '--min-scr': predictor.least.min_scr > 0,
         '--min-rank': how.get('min_rank'),
         '--fa-budget': how.get('fa_budget') is not None,
         '--false-alarms': false_alarms is not None,

@@ -107,7 +107,7 @@ def predict_large(
 
 def describe(predictor: BasePredictor, windows: Windows, frame: Frame, piece: Piece) -> Target | None:
     """A component as a target, described by its own surroundings; None where the limits leave it out."""
-    if len(piece.ys) < predictor.min_area:
+    if len(piece.ys) < predictor.least.min_area:
         return None
     x0, y0, x1, y1 = piece.box
     left, top = max(0, x0 - _AROUND), max(0, y0 - _AROUND)

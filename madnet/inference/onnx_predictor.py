@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from madnet.errors import UserError
+from madnet.evaluation.targets import Least
 from madnet.images import FrameLoader
 from madnet.images.resizing import pil_resize
 from madnet.images.values import ValueRange
@@ -64,7 +65,7 @@ class OnnxPredictor(BasePredictor):
         self._session = _session(self._content, threads, provider, shown)
         self.info = _info(self._session, shown)
         threshold = self.info.threshold if threshold is None else threshold
-        super().__init__(threshold, min_area, batch, min_scr, min_rank)
+        super().__init__(threshold, batch, Least(min_area, min_scr, min_rank))
         if calibrated or fa_budget is not None:
             self._calibrate(fa_budget, shown)
         self._loader = FrameLoader(self.info.channels, value_range or _range(self.info))
@@ -82,7 +83,7 @@ class OnnxPredictor(BasePredictor):
             if budget not in known:
                 there = ', '.join(self.info.budgets) or 'none'
                 raise UserError(f'fa_budget: found {budget:g}, of the budgets in {shown}: {there}.')
-            self.min_rank = max(self.min_rank, known[budget])
+            self.ask_for_rank(known[budget])
 
     @property
     def name(self) -> str:

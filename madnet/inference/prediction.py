@@ -9,7 +9,7 @@ import numpy as np
 
 from madnet.evaluation.boxes import peak_scores
 from madnet.evaluation.components import Components, find_components
-from madnet.evaluation.targets import Least, describe_components
+from madnet.evaluation.targets import KEEP_ALL, Least, describe_components
 from madnet.text import counted
 
 
@@ -69,9 +69,7 @@ class Prediction:
         name: Of the file without its ending, or ``image_<number>`` for an array.
         score_map: (H, W) float32 in 0–1.
         threshold: In 0–1; where ``score_map`` exceeds it is target.
-        min_area: Pixels; smaller components are no targets.
-        min_scr: Least local signal-to-clutter ratio of a target.
-        min_rank: Least rank of a target.
+        least: What a component above the threshold must have to be a target.
         temperature: By which logits were divided before the sigmoid.
         logits: (H, W) float32, before that; None where only scores are known.
         path: The image's file; None for an array.
@@ -83,27 +81,21 @@ class Prediction:
     threshold: float
     path: Path | None = None
     image: np.ndarray | None = field(default=None, repr=False)
-    min_area: int = 1
-    min_scr: float = 0.0
-    min_rank: float = 0.0
+    least: Least = KEEP_ALL
     temperature: float = 1.0
     logits: np.ndarray | None = field(default=None, repr=False)
 
     @cached_property
     def mask(self) -> np.ndarray:
         """(H, W) bool: where the score exceeds the threshold, without components that are left out."""
-        if self._least.keeps_all:
+        if self.least.keeps_all:
             return self.score_map > self.threshold
         return np.concatenate([[False], self._kept])[self._above.labels]
-
-    @property
-    def _least(self) -> Least:
-        return Least(self.min_area, self.min_scr, self.min_rank)
 
     @cached_property
     def _kept(self) -> np.ndarray:
         """(n,) bool: which components above the threshold are targets."""
-        return self._least.kept(self._describe(self._above))
+        return self.least.kept(self._describe(self._above))
 
     def _describe(self, components: Components) -> np.ndarray:
         if self.logits is not None:
@@ -117,7 +109,7 @@ class Prediction:
     @cached_property
     def components(self) -> Components:
         """The connected components of the mask, in the order of their first pixels."""
-        return self._above if self._least.keeps_all else find_components(self.mask)
+        return self._above if self.least.keeps_all else find_components(self.mask)
 
     @property
     def too_small(self) -> int:

@@ -17,6 +17,7 @@ from madnet.engine.irstd_metric import target_probability
 from madnet.engine.training_record import training_parts
 from madnet.errors import UserError
 from madnet.evaluation.arrays import as_scores
+from madnet.evaluation.targets import Least
 from madnet.images import FrameLoader, Windows
 from madnet.images.values import ValueRange
 from madnet.models.deploy import fold as fold_model
@@ -124,10 +125,8 @@ class Predictor(BasePredictor):
             )
         super().__init__(
             self.detector.threshold if threshold is None else threshold,
-            min_area,
             (8 if place.type == 'cuda' else 1) if batch is None else batch,
-            min_scr,
-            min_rank,
+            Least(min_area, min_scr, min_rank),
         )
         if amp and next(self.model.parameters(), None) is None:
             raise UserError(
@@ -147,7 +146,7 @@ class Predictor(BasePredictor):
             if hasattr(self.model, 'set_test_time'):
                 self.model.set_test_time(temperature=calibration.temperature)
             if fa_budget is not None:
-                self.min_rank = max(self.min_rank, rank_for_budget(calibration, fa_budget))
+                self.ask_for_rank(rank_for_budget(calibration, fa_budget))
         self.temperature = getattr(getattr(self.model, 'test_cfg', None), 'temperature', 1.0)
         if fold:
             fold_model(self.model)

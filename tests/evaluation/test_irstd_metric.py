@@ -13,6 +13,7 @@ from madnet.engine import irstd_metric as metric_module
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.errors import RunFailed, UserError
 from madnet.evaluation import evaluate, evaluate_all
+from madnet.evaluation.targets import Least
 from madnet.inference.prediction import Prediction
 
 from . import plain
@@ -203,7 +204,7 @@ def test_components_are_left_out_as_in_a_prediction(pairs, tmp_path, limits):
             0.5,
             image=cv2.imread(s['img_path'], 0)[..., None],
             logits=s['net_logits']['data'][0].numpy(),
-            **limits,
+            least=Least(**limits),
         )
         for s in samples
     ]

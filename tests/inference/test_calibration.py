@@ -10,6 +10,7 @@ import torch
 
 from madnet.errors import UserError
 from madnet.evaluation import Evaluator
+from madnet.evaluation.targets import Least
 from madnet.inference import Predictor
 from madnet.inference.calibration import Measured, calibration_file, find_calibration, rank_for_budget
 from madnet.inference.prediction import Prediction
@@ -54,7 +55,9 @@ def test_a_budget_is_kept_on_the_images_it_was_chosen_on(found):
     false = 0
     for seed in range(20):
         image, _, logits = scene(seed)
-        prediction = Prediction('', 1 / (1 + np.exp(-logits / 4)), 0.5, None, image, 1, 0, least, 4.0)
+        prediction = Prediction(
+            '', 1 / (1 + np.exp(-logits / 4)), 0.5, None, image, Least(min_rank=least), 4.0
+        )
         for t in prediction.targets:
             assert t.rank >= least
             false += min(np.hypot(t.x - x, t.y - y) for x, y in ((13.5, 11.5), (51.5, 31.5))) > 2
@@ -68,10 +71,12 @@ def test_limits_leave_out_components_by_what_is_known_of_them():
     image, _, logits = scene(0)
     everything = Prediction('', 1 / (1 + np.exp(-logits)), 0.5, None, image)
     limits = sorted(t.scr for t in everything.targets)
-    some = Prediction('', everything.score_map, 0.5, None, image, min_scr=limits[-2])
+    some = Prediction('', everything.score_map, 0.5, None, image, Least(min_scr=limits[-2]))
     assert [t for t in everything.targets if t.scr >= limits[-2]] == list(some.targets)
     assert some.mask.sum() == sum(t.area for t in some.targets)
-    assert Prediction('', everything.score_map, 0.5, min_scr=1.0).targets == ()  # nothing known: no image
+    assert (
+        Prediction('', everything.score_map, 0.5, least=Least(min_scr=1.0)).targets == ()
+    )  # nothing known: no image
 
 
 def test_a_temperature_changes_no_decision_and_brings_logits_back():

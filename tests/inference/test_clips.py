@@ -81,9 +81,23 @@ def test_every_source(run, frames, film, folder, tmp_path, kind):
 
 
 def test_the_same_as_frame_by_frame(run, folder, tmp_path):
-    run('predict', 'tophat', folder, '--clip', '--out', tmp_path / 'clip', '--format', 'jsonl')
-    run('predict', 'tophat', folder, '--out', tmp_path / 'images', '--format', 'json')
-    images = json.loads((tmp_path / 'images/targets.json').read_text())['images']
+    run(
+        'predict',
+        'tophat',
+        folder,
+        '--clip',
+        '--out',
+        tmp_path / 'clip',
+        '--format',
+        'jsonl',
+        '--min-scr',
+        '1',
+    )
+    run('predict', 'tophat', folder, '--out', tmp_path / 'images', '--format', 'json', '--min-scr', '1')
+    as_images = json.loads((tmp_path / 'images/targets.json').read_text())
+    images, of_clip = as_images['images'], json.loads((tmp_path / 'clip/pass.json').read_text())
+    limits = ('threshold', 'min_area', 'min_scr', 'min_rank')
+    assert [of_clip[key] for key in limits] == [as_images[key] for key in limits] == [0.5, 1, 1.0, 0.0]
     lines = lines_of(tmp_path / 'clip/pass.jsonl')
     numbered = [[{'number': n, **t} for n, t in enumerate(line['targets'], 1)] for line in lines]
     assert numbered == [image['targets'] for image in images]

@@ -9,6 +9,7 @@ import tifffile
 from clutter import scene
 
 from madnet.errors import UserError
+from madnet.evaluation.targets import Least
 from madnet.files import CannotWrite
 from madnet.images import FrameLoader, loader
 from madnet.inference import Predictor, base_predictor
@@ -53,7 +54,7 @@ def frame(tmp_path):
 
 
 def predictor(min_area=1):
-    made = Bright(0.5, min_area, 1)
+    made = Bright(0.5, least=Least(min_area))
     made.tiling = Tiling((128, 160), 32)
     return made
 

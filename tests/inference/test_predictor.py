@@ -15,6 +15,7 @@ from madnet.engine.config import load_config
 from madnet.engine.hooks import SaveScoresHook
 from madnet.engine.test import run_test
 from madnet.errors import UserError
+from madnet.evaluation.targets import Least
 from madnet.inference import Prediction, Predictor
 from madnet.inference.command import predict_files
 from madnet.inference.inputs import Frame
@@ -168,10 +169,10 @@ def test_mmsegs_configs_in_a_process_that_has_set_no_scope(tmp_path):
 def test_small_components_are_left_out(tmp_path, capsys):
     score = np.zeros((64, 64), np.float32)
     score[20:23, 20:23] = score[40, 40:42] = score[55, 20] = 0.9
-    prediction = Prediction('x', score, 0.5, min_area=3)
+    prediction = Prediction('x', score, 0.5, least=Least(3))
     assert [t.area for t in prediction.targets] == [9]
     assert (prediction.mask.sum(), prediction.too_small) == (9, 2)
-    assert [t.area for t in Prediction('x', score, 0.5, min_area=2).targets] == [9, 2]
+    assert [t.area for t in Prediction('x', score, 0.5, least=Least(2)).targets] == [9, 2]
     assert Prediction('x', score, 0.5).too_small == 0
     with pytest.raises(UserError, match='min_area: found 0, expected 1 pixel or more'):
         Predictor('tophat', min_area=0)

@@ -122,7 +122,7 @@ class MiMEncoder(BaseModule):
         before them, with ``fine_channels``, those of s = 1 and 2."""
         check_image(x, self.in_channels, type(self).__name__)
         height, width = x.shape[2:]
-        maps = []
+        maps: list[Tensor] = []
         for block in self.fine:
             maps.append(block(maps[-1] if maps else x))
         missing = (-height % self.multiple, -width % self.multiple)
