@@ -78,7 +78,8 @@ def _images(protocol: str, run: RunResult) -> int | None:
 
 def _points(key: str, interval: tuple[float, float]) -> str:
     scale, unit = (1e6, 'pixels per million') if key == 'Fa' else (100, 'points')
-    return f'{scale * interval[0]:.2f} to {scale * interval[1]:.2f} {unit}'
+    low, high = (round(scale * end, 2) + 0.0 for end in interval)  # the sum has no −0.00
+    return f'{low:.2f} to {high:.2f} {unit}'
 
 
 def _paired_interval(

@@ -8,7 +8,7 @@ import pytest
 
 from madnet.records import Details, MetricsFile
 from madnet.visualization.run_results import RunResult
-from madnet.visualization.verdict import verdict
+from madnet.visualization.verdict import _points, verdict
 
 
 def run(label, hits, of=100, rows=True, **metrics):
@@ -83,6 +83,11 @@ def test_a_lead_that_may_be_chance():
     )
     text = verdict('native', {'A': [a], 'B': [b]})
     assert 'That may be chance: the interval holds 0, -' in text
+
+
+def test_nothing_is_no_less_than_nothing():
+    assert _points('Fa', (-0.0, 2e-6)) == '0.00 to 2.00 pixels per million'
+    assert _points('IoU', (-1e-6, 0.03)) == '0.00 to 3.00 points'
 
 
 def test_counts_that_are_missing_or_of_other_sums_give_no_interval():
