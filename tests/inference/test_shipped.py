@@ -17,7 +17,7 @@ NAMES = list_pretrained()
 
 
 def test_there_are_some_and_they_are_small():
-    assert {'madnet_nano', 'madnet_tiny', 'mim_tiny'} <= set(NAMES)
+    assert {'madnet_nano', 'madnet_tiny', 'mim_tiny_fine'} <= set(NAMES)
     files = list(index.FOLDER.glob('*.safetensors'))
     assert {f.stem for f in files} == set(NAMES)
     assert sum(f.stat().st_size for f in files) <= writing.MAX_BYTES

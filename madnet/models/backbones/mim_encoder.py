@@ -98,6 +98,7 @@ class MiMEncoder(BaseModule):
                 [in_channels, *fine_channels], fine_channels, (1, 2), strict=False
             )
         )
+        self.fine.keeps_norms = True  # as the stem: what is rounded here grows on the way
         self.stem = MiMStem(in_channels, base_channels, word_channels)
         self.stages = nn.ModuleList()
         done, total = 0, sum(depths)
