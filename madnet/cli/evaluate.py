@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from madnet.cli import add_list
-from madnet.options import add_scoring_options
+from madnet.options import add_least_options, add_scoring_options
 
 USAGE = """%(prog)s PRED_DIR MASK_DIR [options]
        %(prog)s PRED_DIR --dataset NAME [--split PART] [options]
@@ -24,6 +24,8 @@ examples:
       a row for each set and one over all; maps in a sub-folder each, as madnet test --save-scores writes them
   %(prog)s published_at_512 masks --protocol acm --size 512
       maps that another program wrote at the network's size: score and mask are compared at 512 x 512
+  %(prog)s results/net masks --images images --min-scr 2
+      without components that hardly stand out of their surroundings
   %(prog)s --list-protocols
       what every protocol counts, rule by rule
   %(prog)s --compare results/a results/b masks
@@ -54,7 +56,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--split', default='test', metavar='PART', help='of --dataset (default: test)')
     parser.add_argument(
-        '--images', dest='image_dir', metavar='DIR', help='the images: adds numbers by local contrast'
+        '--images',
+        dest='image_dir',
+        metavar='DIR',
+        help='the images: adds numbers by local contrast, and is what --min-scr and --min-rank look at',
     )
     parser.add_argument('--ids', metavar='FILE', help='score only the images of this list, one a line')
     parser.add_argument(
@@ -73,6 +78,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="what masks hold: the background's value, then those of targets, such as 0 1 "
         '(default: grey values above 127 are target)',
     )
+    add_least_options(parser)
+    parser.set_defaults(min_area=1, min_scr=0.0, min_rank=0.0)
     parser.add_argument('--boxes', action='store_true', help='add AP50, AP50-95 and AP by centre distance')
     parser.add_argument('--out', metavar='DIR', help='write metrics.json and per_image.csv (or compare.json)')
 
@@ -90,6 +97,9 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
         args.folders.append(None)
     if args.compare and args.threshold:
         parser.error('--threshold is not for --compare, which compares at the thresholds of the protocol')
+    limits = ('min_area', 'min_scr', 'min_rank')
+    if args.compare and any(getattr(args, name) != parser.get_default(name) for name in limits):
+        parser.error('--min-area, --min-scr and --min-rank are not for --compare')
     if len(args.folders) != expected:
         what = (
             'MASK_DIR after --compare DIR_A DIR_B' if args.compare else 'PRED_DIR and MASK_DIR (or --dataset)'
@@ -104,8 +114,10 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
 def work(args: argparse.Namespace) -> Callable:
     from madnet.datasets.splits import read_ids
     from madnet.engine.evaluate import compare, evaluate_folder
+    from madnet.evaluation.targets import Least
 
     options = vars(args)
+    limits = {name: options.pop(name) for name in ('min_area', 'min_scr', 'min_rank')}
     folders, pair, ids = (options.pop(key) for key in ('folders', 'compare', 'ids'))
 
     def run() -> None:
@@ -115,6 +127,6 @@ def work(args: argparse.Namespace) -> Callable:
             options['protocol'] = options.pop('protocols')
             compare(pair[0], pair[1], folders[0], **options)
         else:
-            evaluate_folder(*folders, **options)
+            evaluate_folder(*folders, least=Least(**limits), **options)
 
     return run

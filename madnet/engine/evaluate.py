@@ -1,7 +1,7 @@
 """What ``madnet evaluate`` does: score or compare folders, print, write."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from madnet.engine.several_sets import (
 from madnet.errors import UserError
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.folders import compare_folders, score_folder
-from madnet.evaluation.thresholds import choose_operating_point
+from madnet.evaluation.targets import KEEP_ALL, Least
+from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_beside
 from madnet.files import plain, write_json
 from madnet.records import MetricsFile, as_text, column, few_images_text, text_table, write_results
 
@@ -59,6 +60,7 @@ def evaluate_folder(
     split: str = 'test',
     threshold: str | float | None = None,
     fa_budget: float | None = None,
+    least: Least = KEEP_ALL,
     **options,
 ) -> MetricsFile:
     """Score a folder, print the table, write ``metrics.json`` and ``per_image.csv`` under ``out`` if given.
@@ -76,6 +78,7 @@ def evaluate_folder(
             one with the best IoU on the maps of that part of the data, which lie in ``pred_dir`` too.
         fa_budget: As of :func:`~madnet.engine.test.run_test`, by the maps of the validation part, which lie
             in ``pred_dir`` too.
+        least: What a component above 0.5 must have at least to count.
         **options: Of :func:`~madnet.evaluation.folders.score_folder`.
 
     Returns:
@@ -84,6 +87,9 @@ def evaluate_folder(
     Raises:
         UserError: As :func:`~madnet.evaluation.folders.score_folder`; no masks, or a threshold that is none.
     """
+    asked = {name: value for name, value in asdict(least).items() if value != getattr(KEEP_ALL, name)}
+    refuse_limits_beside(threshold, asked)
+    options['least'] = least
 
     def score(part: str, protocols=('native',)) -> tuple[dict[str, ScoredSet], tuple[str, ...]]:
         return _score(pred_dir, _choose_images(mask_dir, dataset, part, options), protocols)
@@ -104,6 +110,7 @@ def evaluate_folder(
     content = {
         'predictions': str(pred_dir),
         'masks': str(mask_dir or dataset),
+        **({'least': asdict(least)} if asked else {}),
         **point.said_of(everything(sets)),
         **content_of(sets),
         'left_out': left_out,
@@ -113,8 +120,8 @@ def evaluate_folder(
     print(f'{pred_dir}: {report.dataset.images} images' + (f', {len(left_out)} left out' if left_out else ''))
     for label, one in (report.sets or {}).items():
         print(f'{label}: {one.dataset.images} images')
-    if report.threshold_text:
-        print(report.threshold_text)
+    for line in filter(None, (report.threshold_text, report.least_text)):
+        print(line)
     print(results_text(report))
     if few := few_images_text(report.dataset.images):
         print(few)

@@ -12,10 +12,9 @@ from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
 from madnet.errors import RunFailed, UserError
-from madnet.evaluation.components import find_components
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike
-from madnet.evaluation.targets import Least, describe_components
+from madnet.evaluation.targets import Least, left_out
 from madnet.images import read_image
 from madnet.overlap import InTurn
 
@@ -138,17 +137,10 @@ class IRSTDMetric(BaseMetric):
     def _leave_out(
         self, scores: np.ndarray, logits: np.ndarray | None, image: np.ndarray | None, name: str
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        if self.least.looks_at_image and (image is None or image.shape[:2] != scores.shape):
-            raise UserError(
-                f'{name}: min_scr and min_rank look at the image, and there is no file of the size of its '
-                'scores; leave them out.'
-            )
         if logits is not None and logits.shape != scores.shape:
             logits = None
-        components = find_components(scores > 0.5)
         surest = scores if logits is None else logits
-        rows = describe_components(surest, components, image, from_logits=logits is not None)
-        out = np.concatenate([[False], ~self.least.kept(rows)])[components.labels]
+        out = left_out(scores > 0.5, surest, self.least, image, name, from_logits=logits is not None)
         scores = np.where(out, 1 - scores, scores)
         return scores, logits if logits is None else np.where(out, -logits, logits)
 

@@ -43,7 +43,7 @@ from madnet.errors import UserError
 from madnet.evaluation import Evaluator, get_protocols
 from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.targets import Least
-from madnet.evaluation.thresholds import choose_operating_point
+from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_beside
 from madnet.files import plain, sha256_of
 from madnet.records import MetricsFile, NegativesFile, few_images_text, write_results
 
@@ -149,11 +149,7 @@ def run_test(
     test_time = {'views': views, 'scales': scales, 'merge': merge}
     limits = {'min_area': min_area, 'min_scr': min_scr, 'min_rank': min_rank}
     least = {key: value for key, value in limits.items() if value is not None}
-    if least and threshold is not None:
-        raise UserError(
-            f'--threshold {threshold}: {", ".join("--" + key.replace("_", "-") for key in least)} tells '
-            'components apart at the threshold of 0.5; leave one of them out.'
-        )
+    refuse_limits_beside(threshold, least)
     _our_evaluator(cfg, config).update(least)
 
     def score(

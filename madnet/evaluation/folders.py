@@ -12,6 +12,7 @@ from madnet.errors import UserError
 from madnet.evaluation.bootstrap import paired_bootstrap
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike, get_protocols
+from madnet.evaluation.targets import KEEP_ALL, Least, left_out
 from madnet.images import EXTENSIONS, MaskRule, finite, fit_mask, image_size, read_image, read_mask
 from madnet.images.masks import MaskCensus, fits
 from madnet.images.score_maps import scores_and_peak
@@ -115,6 +116,7 @@ def score_folder(
     mask_values: Sequence[int] | None = None,
     labels: bool = False,
     mended: Mapping[str, Path] | None = None,
+    least: Least = KEEP_ALL,
 ) -> tuple[Evaluator, tuple[str, ...]]:
     """Score a folder of maps against a folder of masks.
 
@@ -130,6 +132,7 @@ def score_folder(
         mask_values: The stored value of the background in masks, then those of targets; see
             :class:`madnet.images.MaskRule`.
         labels: The predictions are labels: 0 is background, anything else target.
+        least: What a component above 0.5 (above 0 of logits) must have at least to count.
 
     Returns:
         The evaluator, ready for ``compute()``, ``details()`` and ``per_image()``; and what was left out.
@@ -143,6 +146,8 @@ def score_folder(
     any_size = size is not None and all(p.resolution != 'native' for p in chosen)
     pairs = pair_folders(pred_dir, mask_dir, ids, mended, any_size)
     _refuse(pairs.problems, allow_missing)
+    if least.looks_at_image and image_dir is None:
+        raise UserError('min_scr and min_rank look at the images: give their folder by --images (image_dir).')
     peaks = []
     images = find_maps(image_dir, 'images') if image_dir is not None else {}
     evaluator = Evaluator(chosen, boxes=boxes)
@@ -151,13 +156,18 @@ def score_folder(
         truth = read_mask(mask, rule, strict=False)
         census.add(mask, truth)
         peaks.append(peak)
+        image = finite(read_image(images[name]), images[name]) if name in images else None
+        if not least.keeps_all:
+            threshold = 0.0 if from_logits else 0.5
+            out = left_out(scores > threshold, scores, least, image, name, from_logits)
+            scores = np.where(out, 2 * threshold - scores, scores)  # as far below
         evaluator.update(
             scores,
             truth if any_size else fit_mask(truth, scores.shape, mask, pred),
             name,
             from_logits=from_logits,
             base_size=size,
-            image=finite(read_image(images[name]), images[name]) if name in images else None,
+            image=image,
         )
     where = 'the data set' if isinstance(mask_dir, Mapping) else str(mask_dir)
     census.refuse(where, rule, '--mask-values')

@@ -6,7 +6,7 @@ from math import inf
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.evaluation.components import Components
+from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.strata import local_scr
 
 #: Of a predicted component: pixels; highest and mean logit; local signal-to-clutter ratio (NaN without an
@@ -115,3 +115,32 @@ def describe_components(
         rows['scr'] = local_scr(image, components, alone=True)
         rows['rank'] = rank(rows['logit'], rows['scr'])
     return rows
+
+
+def left_out(
+    found: np.ndarray,
+    scores: np.ndarray,
+    least: Least,
+    image: np.ndarray | None,
+    name: str,
+    from_logits: bool = False,
+) -> np.ndarray:
+    """(H, W) bool: pixels of components that have less than ``least`` asks for.
+
+    Args:
+        found: (H, W) bool, what is above the threshold.
+        scores, image, from_logits: As of :func:`describe_components`.
+        name: The image, for messages.
+
+    Raises:
+        UserError: ``least`` looks at the image, and there is none of this size.
+    """
+    if least.looks_at_image and (image is None or image.shape[:2] != found.shape):
+        what = 'there is none' if image is None else f'it is {image.shape[1]} × {image.shape[0]}'
+        raise UserError(
+            f'{name}: min_scr and min_rank look at the image, and {what}, where the scores are '
+            f'{found.shape[1]} × {found.shape[0]} (width × height).'
+        )
+    components = find_components(found)
+    rows = describe_components(scores, components, image, from_logits)
+    return np.concatenate([[False], ~least.kept(rows)])[components.labels]

@@ -70,6 +70,23 @@ def choose_operating_point(
     return OperatingPoint(chosen, said, budget)
 
 
+def refuse_limits_beside(threshold: str | float | None, limits: Iterable[str]) -> None:
+    """Stop where components would be told apart at 0.5 and counted at another threshold.
+
+    Args:
+        threshold: As the user gave it; None for none.
+        limits: Names of what components must have at least, such as ``'min_scr'``.
+
+    Raises:
+        UserError: There are both.
+    """
+    if threshold is not None and (named := ['--' + name.replace('_', '-') for name in limits]):
+        raise UserError(
+            f'--threshold {threshold}: {", ".join(named)} tells components apart at the threshold of 0.5; '
+            'leave one of them out.'
+        )
+
+
 def parse_threshold(text: str | float | None) -> tuple[float | None, str | None]:
     """``0.3`` → (0.3, None); ``'best:val'`` → (None, 'val'); None → (None, None).
 

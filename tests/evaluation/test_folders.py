@@ -10,8 +10,10 @@ import pytest
 
 from madnet.errors import UserError
 from madnet.evaluation import PROTOCOLS, compare_folders, evaluate, evaluate_all, score_folder
+from madnet.evaluation.components import find_components
 from madnet.evaluation.folders import find_maps, pair_folders
 from madnet.evaluation.rules import MATCHINGS, sentence
+from madnet.evaluation.targets import Least, describe_components
 from madnet.images import read_scores
 
 from . import plain
@@ -196,6 +198,32 @@ def test_comparison_finds_the_spoiled_one(folders, tmp_path):
         compare_folders(preds, worse, masks, 'native,abc')
 
 
+@pytest.mark.parametrize(('name', 'limit'), [('area', 10), ('scr', 6.0), ('rank', 24.0)])
+def test_components_below_a_limit_do_not_count(folders, tmp_path, name, limit):
+    preds, masks, pairs = folders
+    kept, logits, images = [], tmp_path / 'logits', tmp_path / 'images'
+    logits.mkdir()
+    images.mkdir()
+    for k, (prob, _) in enumerate(pairs):
+        image = np.uint8(90 + np.indices(prob.shape).sum(0) % 5 + 40 * (prob > 0.6))
+        cv2.imwrite(str(images / f'Misc_{k}.png'), image)
+        p = np.clip(prob, 1e-6, 1 - 1e-6)
+        np.save(logits / f'Misc_{k}.npy', np.log(p / (1 - p)))
+        components = find_components(prob > 0.5)
+        enough = describe_components(prob, components, image)[name] >= limit
+        kept.append(np.isin(components.labels, 1 + np.flatnonzero(enough)))
+    truth = [mask for _, mask in pairs]
+    expected = evaluate([k.astype(np.float32) for k in kept], truth)
+    assert expected['Fa'] < evaluate([prob for prob, _ in pairs], truth)['Fa']
+    options = {'least': Least(**{f'min_{name}': limit}), 'image_dir': images}
+    for folder in (preds, logits):
+        found = score_folder(folder, masks, from_logits=folder == logits, **options)[0].compute()['native']
+        for number in ('IoU', 'nIoU', 'Pd', 'Fa', 'false_per_image'):
+            assert found[number] == expected[number]
+    with pytest.raises(UserError, match=r'look at the images: give their folder by --images'):
+        score_folder(preds, masks, least=Least(min_scr=5.0))
+
+
 def tool(*arguments):
     command = [sys.executable, ROOT / 'tools' / 'evaluate.py', *map(str, arguments)]
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
@@ -212,6 +240,13 @@ def test_the_tool(folders, tmp_path):
     assert report['results']['native']['IoU'] == pytest.approx(evaluate(*zip(*pairs, strict=True))['IoU'])
     assert report['results']['abc']['pixels'] == 6 * 32 * 32
     assert len((tmp_path / 'out' / 'per_image.csv').read_text().splitlines()) == 1 + 2 * 6
+    done = tool(preds, masks, '--min-area', 4, '--out', tmp_path / 'out')
+    assert 'left out: components with area below 4' in done.stdout
+    assert json.loads((tmp_path / 'out' / 'metrics.json').read_text())['least']['min_area'] == 4
+    assert (
+        '--threshold 0.4: --min-area tells' in tool(preds, masks, '--min-area', 4, '--threshold', 0.4).stderr
+    )
+    assert 'not for --compare' in tool('--compare', preds, preds, masks, '--min-scr', 2).stderr
 
 
 def test_the_tool_says_what_is_wrong_in_one_line(folders):

@@ -229,7 +229,7 @@ def test_what_is_left_out_is_background_for_curves_and_ranks_too(pairs, tmp_path
 
 
 def test_a_limit_that_looks_at_the_image_needs_its_file(pairs):
-    with pytest.raises(UserError, match=r'^0: min_scr and min_rank look at the image, and there is no file'):
+    with pytest.raises(UserError, match=r'^0: min_scr and min_rank look at the image, and there is none'):
         run(IRSTDMetric(min_scr=1.0), [sample(*pairs[0], 0)])
     with pytest.raises(UserError, match='min_scr: found -1, expected 0 or more'):
         IRSTDMetric(min_scr=-1)
