@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,27 @@ from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.synthetic import SyntheticSIRSTDataset
 from madnet.datasets.transforms.batched import Drawn, SampleBatch, apply_batch, draw, works_on_batches
 from madnet.datasets.transforms.formatting import PackSIRSTInputs
+from madnet.datasets.transforms.loading import LoadSIRSTImage, LoadSIRSTMask
 from madnet.datasets.transforms.maximum_scale import ScaleToMaximum
-from madnet.datasets.transforms.native_scale import RandomTargetCrop
-from madnet.datasets.transforms.sample_transform import DrawnTransform
+from madnet.datasets.transforms.native_scale import (
+    GainOffsetJitter,
+    RandomBlur,
+    RandomNoise,
+    RandomRot90,
+    RandomTargetCrop,
+)
+from madnet.datasets.transforms.published_chain import PublishedBlur, PublishedRandomCrop, PublishedTestResize
+from madnet.datasets.transforms.toolbox_crop import ToolboxCrop
 from madnet.datasets.wrappers import inner_datasets
 
 #: Share of the device's free memory that images may take.
 _SHARE = 0.5
+#: Steps that give the same for an image each time, and so may come before images are put on the device.
+_STEADY = (LoadSIRSTImage, LoadSIRSTMask, PublishedTestResize, ScaleToMaximum)
+#: Steps after which the samples of a batch have one size.
+_CROPS = (RandomTargetCrop, ToolboxCrop, PublishedRandomCrop)
+#: Steps that look further than a sample's own size, of which the rest of the canvas is no part.
+_LOOKS_FAR = (RandomRot90, RandomNoise, RandomBlur, PublishedBlur, GainOffsetJitter)
 
 
 @dataclass
@@ -79,6 +94,10 @@ class DeviceCache:
             self._parts.append(_Part(dataset, first, self.steps, labels, samples))
         self.base_size = samples[0].get('base_size')
         sizes = np.array([image.shape[:2] for image in images])
+        if len(np.unique(sizes, axis=0)) > 1:
+            self._check_steps_before_crop()
+        grey = [image.dtype == np.uint8 for image in images]
+        self.whole = torch.tensor(grey).view(-1, 1, 1, 1).to(device)
         self.size = torch.from_numpy(sizes).to(device)
         self.images = _canvas([image.transpose(2, 0, 1) for image in images], sizes.max(axis=0)).to(device)
         self.masks = _canvas(masks, sizes.max(axis=0)).to(device)
@@ -88,6 +107,15 @@ class DeviceCache:
         self._collate = partial(_collated, shapes=[f'{k}.size' for k, has in enumerate(several) if has])
         some = self._collate([self._parts[0](index) for index in range(min(2, len(samples)))])['drawn']
         self.batch({name: torch.from_numpy(value).to(device) for name, value in some.items()})
+
+    def _check_steps_before_crop(self) -> None:
+        if not any(isinstance(step, _CROPS) for step in self.steps):
+            raise ValueError('images have several sizes, and no step crops.')
+        for step in takewhile(lambda step: not isinstance(step, _CROPS), self.steps):
+            if isinstance(step, _LOOKS_FAR):
+                raise ValueError(
+                    f'{type(step).__name__} comes before the crop, and images have several sizes.'
+                )
 
     def take_over(self) -> None:
         """Let the loader's data sets draw only, from now on."""
@@ -109,12 +137,11 @@ class DeviceCache:
         index = drawn['index']
         masks = self.masks[index]
         image = self.images[index]
-        whole = torch.full((len(index), 1, 1, 1), image.dtype == torch.uint8, device=image.device)
         batch = SampleBatch(
             image.float(),
             {'gt_seg_map': (masks > 127).to(torch.uint8), 'gt_mask': masks},
             self.size[index],
-            whole,
+            self.whole[index],
             self.base_size,
         )
         for k, step in enumerate(self.steps):
@@ -157,9 +184,9 @@ def _split(dataset: TargetDataset) -> tuple[list, list]:
     """The steps of a pipeline that give the same for an image each time, and those that augment, without the
     last one, which packs."""
     steps = list(dataset.pipeline.transforms)
-    drawn = [isinstance(step, DrawnTransform | RandomFlip) for step in steps]
-    random = (k for k, step in enumerate(steps) if drawn[k] and not isinstance(step, ScaleToMaximum))
-    first = max((k + 1 for k in range(next(random, len(steps))) if not drawn[k]), default=0)
+    first = len(list(takewhile(lambda step: type(step) in _STEADY, steps)))
+    while first and isinstance(steps[first - 1], ScaleToMaximum):
+        first -= 1  # on the device, where bytes become floats
     return steps[:first], steps[first:-1]
 
 
@@ -182,7 +209,7 @@ def _load(dataset: TargetDataset, loading: Sequence[Any], indices: Sequence[int]
 
 def _canvas(maps: list[np.ndarray], size: np.ndarray) -> Tensor:
     """Maps (…, Hᵢ, Wᵢ) in the upper left of (N, …, H, W)."""
-    canvas = np.zeros((len(maps), *maps[0].shape[:-2], *size), maps[0].dtype)
+    canvas = np.zeros((len(maps), *maps[0].shape[:-2], *size), np.result_type(*{each.dtype for each in maps}))
     for place, each in zip(canvas, maps, strict=True):
         place[..., : each.shape[-2], : each.shape[-1]] = each
     return torch.from_numpy(canvas)

@@ -1,5 +1,7 @@
 """Images on the device give the batches that the loader gives."""
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler, pseudo_collate
@@ -59,3 +61,67 @@ def test_batches_are_the_loaders(pipeline, sides, stored):
             truth = sample['data_samples']
             assert torch.equal(batch['gt_sem_seg'][k], truth.gt_sem_seg.data.long())
             assert torch.equal(batch['gt_mask'][k], truth.gt_mask.data)
+
+
+def _loader(pipeline, **dataset):
+    init_default_scope('mmseg')
+    made = DATASETS.build({**dataset, 'pipeline': pipeline})
+    return DataLoader(made, 2, sampler=DefaultSampler(made), collate_fn=pseudo_collate)
+
+
+CROP, PACK = dict(type='RandomTargetCrop', size=32), dict(type='PackSIRSTInputs')
+
+
+@pytest.mark.parametrize(
+    'step',
+    [
+        dict(type='RandomChoice', transforms=[[CROP], [dict(CROP, zoom=(0.5, 2.0))]]),
+        dict(type='RandomApply', transforms=[dict(type='RandomBlur')]),
+        dict(type='RandomResize', scale=(64, 64), ratio_range=(0.5, 2.0)),
+    ],
+)
+def test_what_draws_anew_each_time_is_not_taken_for_loading(step):
+    loader = _loader([*LOAD, step, CROP, PACK], type='SyntheticSIRSTDataset', split='train', length=2)
+    assert why_not_cached(loader, torch.device('cpu')) == f'{step["type"]} has no form for batches.'
+
+
+def _folder(tmp_path, images):
+    for folder in ('images', 'masks'):
+        (tmp_path / folder).mkdir()
+    for k, image in enumerate(images):
+        cv2.imwrite(str(tmp_path / f'images/{k}.png'), image)
+        mask = np.zeros(image.shape, np.uint8)
+        mask[20:23, 30:33] = 255
+        cv2.imwrite(str(tmp_path / f'masks/{k}.png'), mask)
+    return {'type': 'SIRSTDataset', 'data_root': str(tmp_path), 'split': 'all'}
+
+
+@pytest.mark.parametrize(
+    ('steps', 'why'),
+    [
+        ([dict(type='RandomRot90'), CROP], 'RandomRot90 comes before the crop'),
+        ([dict(type='GainOffsetJitter', pivot='mean'), CROP], 'GainOffsetJitter comes before the crop'),
+        ([dict(type='RandomNoise'), CROP], 'RandomNoise comes before the crop'),
+        ([dict(type='RandomFlip', prob=0.5)], 'no step crops'),
+    ],
+)
+def test_steps_that_see_the_rest_of_the_canvas_are_refused(tmp_path, steps, why):
+    images = [np.full(size, 90, np.uint8) for size in ((64, 64), (48, 64))]
+    loader = _loader([*LOAD, *steps, PACK], **_folder(tmp_path, images))
+    with pytest.raises(ValueError, match=why):
+        DeviceCache(loader, torch.device('cpu'))
+
+
+def test_images_of_8_and_of_16_bits_keep_their_values(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (64, 64), np.uint8), rng.integers(0, 65535, (64, 64), np.uint16)]
+    loader = _loader([*LOAD, CROP, dict(type='GainOffsetJitter'), PACK], **_folder(tmp_path, images))
+    made = loader.dataset
+    made.set_epoch(0)
+    expected = [made[k]['inputs'].float() for k in range(2)]
+    cache = DeviceCache(loader, torch.device('cpu'))
+    cache.take_over()
+    drawn = loader.collate_fn([made[k] for k in range(2)])['drawn']
+    batch = cache.batch({name: torch.from_numpy(values) for name, values in drawn.items()})
+    for found, sample in zip(batch['inputs'], expected, strict=True):
+        torch.testing.assert_close(found, sample, rtol=0, atol=1e-3)
