@@ -2,7 +2,7 @@
 
 from madnet import _quiet_import  # noqa: F401  # isort: skip
 from madnet import models, pretrained
-from madnet.datasets import sirst_dataset, synthetic, transforms
+from madnet.datasets import repeat_dataset, sirst_dataset, synthetic, transforms
 from madnet.engine import hooks, irstd_metric, loops, optim, runner, upstream_reading
 from madnet.visualization import local_backend, visualizer
 
@@ -14,6 +14,7 @@ __all__ = [
     'models',
     'optim',
     'pretrained',
+    'repeat_dataset',
     'runner',
     'sirst_dataset',
     'synthetic',

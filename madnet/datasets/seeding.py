@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from mmengine.dist import get_rank
 
 
 @contextlib.contextmanager
@@ -31,26 +32,45 @@ def seeded(*key: int) -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
+#: Instead of an epoch, until one is told.
+_UNTOLD = -1
+
+
 class SeededSamples:
     """Mix-in for mmengine datasets: the pipeline of a sample is seeded from (seed, epoch, index).
 
     So a run can be repeated with any number of workers, persistent or not, no two epochs show a sample alike,
-    and the process's own random state is never touched. Stands before the dataset class among the bases.
+    and the process's own random state is never touched. Where nobody calls :meth:`set_epoch`, as in other
+    programs' training loops, each visit of a sample counts as an epoch of it. Stands before the dataset class
+    among the bases.
 
     Attributes:
         seed: Of the augmentations; may be set until the data loader's workers start.
+        repeat: Which time in this epoch (:class:`~madnet.datasets.repeat_dataset.RepeatDataset`).
     """
+
+    repeat = 0
 
     def init_seeding(self, seed: int) -> None:
         """Call before the dataset's own ``__init__``."""
         self.seed = int(seed)
         # Shared, because persistent workers hold a copy of the dataset from before the first epoch.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._epoch = torch.full((), _UNTOLD, dtype=torch.int64).share_memory_()
+        self._visits: torch.Tensor | None = None
+        self._visit = 0
+        self._rank = 0
+
+    def full_init(self) -> None:
+        """As mmengine's; what counts visits is shared as well, by number of the sample."""
+        super().full_init()  # type: ignore[misc]
+        if self._visits is None:
+            self._visits = torch.zeros(len(self), dtype=torch.int64).share_memory_()  # type: ignore[arg-type]
+            self._rank = get_rank()  # each process counts for itself
 
     @property
     def epoch(self) -> int:
         """The epoch from which augmentations are drawn, as the workers see it."""
-        return int(self._epoch)
+        return self._visit if self._epoch == _UNTOLD else int(self._epoch)
 
     def set_epoch(self, epoch: int, max_epochs: int | None = None) -> None:
         """Say which epoch begins (≥ 0), before the data loader is iterated; ``max_epochs`` plays no part."""
@@ -58,5 +78,10 @@ class SeededSamples:
 
     def __getitem__(self, index: int) -> dict:
         index = int(index)
-        with seeded(self.seed, self.epoch, index % len(self)):  # type: ignore[arg-type] # of a mix-in
+        place, more = index % len(self), self.repeat  # type: ignore[arg-type] # of a mix-in
+        if self._epoch == _UNTOLD:
+            assert self._visits is not None  # len() has filled the data set
+            self._visit, more = int(self._visits[place]), self._rank
+            self._visits[place] += 1
+        with seeded(self.seed, self.epoch, place, *([more] if more else [])):
             return super().__getitem__(index)  # type: ignore[misc]

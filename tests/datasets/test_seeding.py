@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmseg.registry import DATASETS
 from torch.utils.data import DataLoader
 
 from madnet.datasets import SIRSTDataset, SyntheticSIRSTDataset
@@ -78,7 +79,30 @@ def test_no_epoch_and_no_image_repeats(dataset):
     assert len({img.tobytes() for img in seen.values()}) == len(seen)
 
 
+def test_other_programs_loops_which_tell_no_epoch_see_new_draws_in_each_pass(dataset):
+    passes = {}
+    for workers in (0, 2):
+        fresh = SIRSTDataset(dataset.data_root, 'all', pipeline=dataset.pipeline.transforms, seed=5)
+        loader = DataLoader(fresh, num_workers=workers, collate_fn=first)
+        seen = passes[workers] = [[s['inputs'].numpy().tobytes() for s in loader] for _ in range(3)]
+        assert len({image for each in seen for image in each}) == 3 * len(IDS)
+    assert passes[0] == passes[2]
+    dataset.set_epoch(0)
+    assert [dataset[k]['inputs'].numpy().tobytes() for k in range(len(IDS))] == passes[0][0]
+
+
+def test_repeats_within_an_epoch_are_drawn_each_for_itself(dataset):
+    repeated = DATASETS.build({'type': 'RepeatDataset', 'times': 3, 'dataset': dataset})
+    dataset.set_epoch(1)
+    seen = [[s['inputs'].numpy().tobytes() for s in map(repeated.__getitem__, range(len(repeated)))] for _ in range(2)]
+    assert seen[0] == seen[1]
+    assert len(set(seen[0])) == 3 * len(IDS)
+    dataset.repeat = 0
+    assert [dataset[k]['inputs'].numpy().tobytes() for k in range(len(IDS))] == seen[0][: len(IDS)]
+
+
 def test_seed_matters_and_may_be_set_later(dataset):
+    dataset.set_epoch(0)
     before = dataset[2]['inputs']
     dataset.seed = 6
     assert not torch.equal(dataset[2]['inputs'], before)

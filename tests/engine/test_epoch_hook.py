@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.runner import IterBasedTrainLoop
 from mmseg.registry import DATASETS, HOOKS, MODELS
 
 import madnet  # noqa: F401
@@ -153,6 +154,29 @@ def test_every_module_and_data_set_that_asks_is_told():
     Runner.epoch = 3
     hook.before_train_epoch(Runner)
     assert [each.epochs for each in told] == [(3, 9)] * 4
+
+
+def test_a_loop_that_counts_iterations_tells_modules_of_each_pass_and_data_sets_of_none():
+    class Told(torch.nn.Module):
+        def set_epoch(self, *epochs):
+            self.epochs = epochs
+
+    class Loader(list):
+        dataset = Told()
+
+    class Runner:
+        model, seed, epoch, max_epochs, max_iters, iter = Told(), 5, 0, 1, 10, 0
+        train_loop = object.__new__(IterBasedTrainLoop)
+        train_dataloader = Loader(range(4))
+
+    hook = EpochHook()
+    hook.before_train(Runner)
+    seen = []
+    for Runner.iter in range(10):
+        hook.before_train_iter(Runner, Runner.iter)
+        seen.append(Runner.model.epochs)
+    assert seen == [(0, 3)] * 4 + [(1, 3)] * 4 + [(2, 3)] * 2
+    assert not hasattr(Runner.train_dataloader.dataset, 'epochs')
 
 
 def test_inner_data_sets_of_configs():

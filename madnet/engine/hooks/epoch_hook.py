@@ -1,6 +1,7 @@
 """Says to the model and to the training data which epoch it is."""
 
 from mmengine.hooks import Hook
+from mmengine.runner import IterBasedTrainLoop
 from mmseg.registry import HOOKS
 
 from madnet.datasets.wrappers import inner_datasets
@@ -18,7 +19,9 @@ class EpochHook(Hook):
     that goes on inside an epoch, or with the validation of one, is in the same state as one that was never
     stopped. No component asks for the epoch in another way.
 
-    The data sets get the run's seed as well (``seed``), and augment by seed and epoch alone.
+    The data sets get the run's seed as well (``seed``), and augment by seed and epoch alone. Where mmengine's
+    loop counts iterations, as many as there are batches are an epoch for the modules, and data sets are not
+    told, since their loader is ahead: they count visits.
     """
 
     def before_train(self, runner) -> None:
@@ -33,10 +36,25 @@ class EpochHook(Hook):
         """Pass the epoch that begins."""
         self._set(runner, runner.epoch)
 
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Pass the epoch where a loop that counts iterations has come to the next."""
+        if self._counts_iterations(runner) and runner.iter % len(runner.train_dataloader) == 0:
+            self._set(runner, runner.epoch)
+
+    @staticmethod
+    def _counts_iterations(runner) -> bool:
+        return isinstance(runner.train_loop, IterBasedTrainLoop)
+
     def _set(self, runner, epoch: int) -> None:
-        modules = [m for m in runner.model.modules() if hasattr(m, 'set_epoch')]
-        for each in [*modules, *self._datasets(runner)]:
-            each.set_epoch(epoch, runner.max_epochs)
+        told = [m for m in runner.model.modules() if hasattr(m, 'set_epoch')]
+        last = runner.max_epochs
+        if self._counts_iterations(runner):
+            batches = len(runner.train_dataloader)
+            epoch, last = runner.iter // batches, -(-runner.max_iters // batches)
+        else:
+            told += self._datasets(runner)
+        for each in told:
+            each.set_epoch(epoch, last)
 
     @staticmethod
     def _datasets(runner) -> list:
