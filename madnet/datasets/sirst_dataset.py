@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
+from mmengine.registry import DefaultScope
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 
@@ -44,9 +45,12 @@ class TargetDataset(SeededSamples, BaseSegDataset):
 
     def __init__(self, pipeline: Sequence[dict | Callable], seed: int, **kwargs):
         self.init_seeding(seed)
+        # Built here: without a Runner no default scope tells mmengine where to look for their names, nor for
+        # those of steps inside RandomChoice and the like.
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            steps = [TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline]
         super().__init__(
-            # Built here: without a Runner no default scope tells mmengine where to look for their names.
-            pipeline=[TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline],
+            pipeline=steps,
             # Some thousand short records need no serialising; its garbage collection takes 0.3 s.
             serialize_data=False,
             **kwargs,
