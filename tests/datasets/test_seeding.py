@@ -94,7 +94,10 @@ def test_other_programs_loops_which_tell_no_epoch_see_new_draws_in_each_pass(dat
 def test_repeats_within_an_epoch_are_drawn_each_for_itself(dataset):
     repeated = DATASETS.build({'type': 'RepeatDataset', 'times': 3, 'dataset': dataset})
     dataset.set_epoch(1)
-    seen = [[s['inputs'].numpy().tobytes() for s in map(repeated.__getitem__, range(len(repeated)))] for _ in range(2)]
+    seen = [
+        [s['inputs'].numpy().tobytes() for s in map(repeated.__getitem__, range(len(repeated)))]
+        for _ in range(2)
+    ]
     assert seen[0] == seen[1]
     assert len(set(seen[0])) == 3 * len(IDS)
     dataset.repeat = 0

@@ -154,6 +154,37 @@ def test_a_file_beats_what_its_base_says_of_a_data_set(on_top):
     assert load_config(on_top(both), dataset='nudt').train_cfg.max_epochs == 6
 
 
+STEPS = 'train_dataloader = dict(dataset=dict(pipeline={}))'
+
+
+@pytest.mark.parametrize(
+    ('text', 'epochs', 'size'),
+    [
+        ('replace_steps = dict(RandomTargetCrop=None)', 7, None),
+        ("replace_steps = dict(RandomTargetCrop=[dict(type='RandomBlur')])", 7, None),
+        (STEPS.format("[dict(type='RandomTargetCrop', size=64), dict(type='PackSIRSTInputs')]"), 7, 64),
+        ('_mine = dict(max_epochs=5)\ntrain_cfg = _mine', 5, 32),
+        ('train_cfg: dict = dict(max_epochs=5)', 5, 32),
+        ('if True:\n    train_cfg = dict(max_epochs=5)', 5, 32),
+        ('_mine = dict(max_epochs=5)\ntrain_cfg = dict(**_mine)', 5, 32),
+        ('train_cfg = dict(dict(max_epochs=5))', 5, 32),
+        ("train_cfg = dict()\ntrain_cfg['max_epochs'] = 5", 5, 32),
+        ('train_cfg = dict(val_interval=2)', 7, 32),
+    ],
+)
+def test_however_a_file_says_it_it_beats_its_base(config, text, epochs, size):
+    """A whole that is put in another's place, or a value that is not written out where the key is."""
+    base = config.with_name('steps.py')
+    more = 'replace_steps=dict(RandomTargetCrop=dict(size=32)), train_cfg=dict(max_epochs=7)'
+    base.write_text(f"_base_ = 'open.py'\nper_dataset = {{'nudt': dict({more})}}\n")
+    path = config.with_name('mine.py')
+    path.write_text(f"_base_ = 'steps.py'\n{text}\n")
+    cfg = load_config(path, dataset='nudt')
+    assert cfg.train_cfg.max_epochs == epochs
+    crops = [step for step in cfg.train_dataloader.dataset.pipeline if step.type == 'RandomTargetCrop']
+    assert [crop.size for crop in crops] == ([] if size is None else [size])
+
+
 def test_an_option_without_effect_is_refused(config):
     """``optimizer`` is a helper variable in configs of mmseg; as an option it would change nothing."""
     assert "Did you mean 'optim_wrapper'" in refusal(config, {'optimizer.lr': 1e-3})
