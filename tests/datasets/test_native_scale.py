@@ -189,6 +189,12 @@ def scene_with_target(channels, level=100, contrast=50):
     return {'img': img, 'gt_mask': mask, 'gt_seg_map': mask // 255, 'seg_fields': ['gt_seg_map', 'gt_mask']}
 
 
+@pytest.mark.parametrize('ring', [0, 1])
+def test_a_ring_that_may_hold_no_background_is_refused(ring):
+    with pytest.raises(UserError, match=f'ring: found {ring}, expected 2 or more'):
+        CopyPasteTargets(ring=ring)
+
+
 @pytest.mark.parametrize('channels', [1, 3])
 def test_copies_bring_contrast_and_mask(channels):
     areas = set()

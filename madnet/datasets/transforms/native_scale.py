@@ -313,7 +313,7 @@ class CopyPasteTargets(DrawnTransform):
         prob: Share of the samples.
         copies: (fewest, most) copies, drawn uniformly.
         contrast: (lowest, highest) factor on the copy's contrast, drawn uniformly.
-        ring: Pixels around the target's box that are taken along.
+        ring: Pixels around the target's box that are taken along, 2 or more.
         max_size: Targets whose box is larger, in pixels, are not copied.
         group: (fewest, most) targets of a formation: each copy is followed by more of the same target, on a
             line of random direction. 1 is the copy alone, (2, 2) are pairs.
@@ -330,6 +330,13 @@ class CopyPasteTargets(DrawnTransform):
     gap: tuple[float, float] = (1.0, 8.0)
 
     looks_at_labels = geometric = True
+
+    def __post_init__(self):
+        if self.ring < 2:
+            raise UserError(
+                f'CopyPasteTargets.ring: found {self.ring}, expected 2 or more: the pixel next to a target '
+                'is no part of what its contrast is measured against.'
+            )
 
     def draw(self, sample: dict) -> dict:
         most = self.copies[1] * self.group[1]
