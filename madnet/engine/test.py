@@ -3,6 +3,7 @@
 import copy
 import platform
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import madnet
 from madnet.config_files import find_config_file
 from madnet.datasets.seen import CHOSEN, SCORED, TrainedPart, images_of, look_for_seen
 from madnet.datasets.sirst_dataset import TargetDataset
+from madnet.datasets.splits import few
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, is_registered, read_checkpoint
@@ -221,7 +223,12 @@ def _negatives(sets: Mapping[str, Scored], config: str, checkpoint: str | None) 
     points: dict[str, dict] = {}
     for one in sets.values():
         [hook] = [hook for hook in one.runner.hooks if isinstance(hook, NegativesHook)]
-        points[one.dataset['name']] = hook.points
+        name = one.dataset['name']
+        if name in points:
+            raise UserError(
+                f'--save-negatives: two data sets are called {name}; take the negatives of each alone.'
+            )
+        points[name] = hook.points
     return NegativesFile(points, {'config': str(config)} | ({'checkpoint': checkpoint} if checkpoint else {}))
 
 
@@ -249,8 +256,21 @@ def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
         runner = build_runner(cfg)
         if weights is not None:
             load_weights(runner.bare_model, weights, checkpoint)
+        if cfg.custom_hooks:
+            _refuse_repeated_ids(runner.test_dataloader.dataset)
         runner.test()
     return Scored(runner, _describe(runner.test_dataloader.dataset), find_metric(runner))
+
+
+def _refuse_repeated_ids(dataset: Any) -> None:
+    """Stop where what is kept by an image's id would be lost to another image."""
+    ids = getattr(dataset, 'image_ids', [])
+    twice = [name for name, times in Counter(ids).items() if times > 1]
+    if twice:
+        raise UserError(
+            f'{dataset.dataset_name}, {dataset.split!r}: {len(twice)} ids stand for several images each '
+            f'({few(twice)}), and pictures, score maps and negatives are kept by id; test each part alone.'
+        )
 
 
 def _counted(sets: Mapping[str, Scored]) -> dict[str, ScoredSet]:

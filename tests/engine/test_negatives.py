@@ -31,6 +31,20 @@ def clutter_set(tmp_path):
     return root
 
 
+def test_ids_that_two_parts_have_in_common_are_refused(clutter_set, repository, tmp_path):
+    (clutter_set / 'test').rename(clutter_set / 'val')
+    for kind in ('images', 'masks'):
+        (clutter_set / 'val' / kind / 'a3.png').rename(clutter_set / 'val' / kind / 'a1.png')
+    classical = str(repository / 'configs' / 'classical' / 'classical.py')
+    options = {'dataset': str(clutter_set), 'split': 'all', 'out': str(tmp_path / 'out')}
+    assert run_test(classical, None, **options).dataset.images == 4
+    for more in ({'save_negatives': True}, {'save_scores': True}, {'show_dir': str(tmp_path / 'show')}):
+        if 'save_negatives' in more:
+            options['split'] = 'trainval'
+        with pytest.raises(UserError, match=r'1 ids stand for several images each \(a1\)'):
+            run_test(classical, None, **options, **more)
+
+
 def test_false_detections_highest_first():
     scores, truth = np.zeros((30, 40)), np.zeros((30, 40), np.uint8)
     truth[5:8, 5:8] = 1
