@@ -260,7 +260,8 @@ def _entry_of(dataset: ConfigDict) -> Entry | None:
 def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image: bool) -> dict:
     """``mean`` and ``std`` (RGB order) of a set's training images, and how many they are."""
     entry = find_entry(dataset.get('name') or name_of(Path(dataset.data_root)))
-    if entry and entry.statistics and not dataset.get('value_range'):
+    read = [dataset, *(s for s in steps_of(dataset) if s.get('type') == 'LoadSIRSTImage')]
+    if entry and entry.statistics and not any(each.get('value_range') for each in read):
         split_set = dataset.get('split_set')
         record = get_split_set(entry, split_set if split_set in entry.split_sets else None)
         left_out = len(record.near_test or ()) if dataset.get('exclude_near_test') else 0
