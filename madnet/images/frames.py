@@ -18,7 +18,7 @@ from PIL import Image
 
 from madnet.errors import UserError
 from madnet.files import expect_file
-from madnet.images.tiff import MAGIC, Page, PageWindows, has_parts, read_pages
+from madnet.images.tiff import MAGIC, Page, PageWindows, has_parts, is_deep_with_alpha, read_pages
 
 #: Endings of image files, in the order in which one is preferred to another of the same stem.
 EXTENSIONS = (
@@ -307,6 +307,11 @@ def _image_frame(path: Path, frame: int | None) -> np.ndarray:
     index = _index(frame, header.frames, path)
     page = _tiff_pages(io.BytesIO(data))[index] if data[:4] in MAGIC else None
     number = index if page is None else page.number
+    if page is not None and is_deep_with_alpha(page):
+        raise UserError(
+            f'{path}: a TIFF of more than 8 bits with an alpha channel (or CMYK), which no reader here keeps '
+            'whole; save it without alpha, or as PNG.'
+        )
     if data[:4] == b'GIF8' or (header.frames > 1 if page is None else header.mode == 'RGBA'):
         # OpenCV multiplies a TIFF's colours by its alpha; Pillow leaves them alone.
         return _pillow_frame(path, path.stat().st_mtime_ns, number)

@@ -99,6 +99,12 @@ def _read_directory(
     return tags, following
 
 
+def is_deep_with_alpha(page: Page) -> bool:
+    """Whether a page has two or four samples of more than 8 bits: OpenCV multiplies what it shows by its
+    alpha, Pillow cuts it to 8 bits."""
+    return page.first(_SAMPLES, 1) in (2, 4) and max(page.tags.get(_BITS, (1,))) > 8
+
+
 def has_parts(page: Page) -> bool:
     """Whether windows of a page are read strip by strip, or tile by tile, as the whole page is read: grey or
     RGB of 8 to 64 bits, upright, samples together."""

@@ -129,9 +129,10 @@ def _on_scale(
             )
         low, high = value_range
         _warn_of_low_contrast(darkest, brightest, low, high, what)
-        if pixels.dtype.kind == 'i' or pixels.dtype.itemsize > 4:
-            pixels = pixels.astype(np.float64)  # large whole numbers lose their last digits in float32
-        return np.clip((pixels.astype(np.float32, copy=False) - low) * np.float32(255 / (high - low)), 0, 255)
+        # large numbers lose their last digits in float32, so the range is taken off them before
+        wide = pixels.dtype.itemsize > 2 and pixels.dtype != np.float32
+        above = (pixels.astype(np.float64 if wide else np.float32, copy=False) - low).astype(np.float32)
+        return np.clip(above * np.float32(255 / (high - low)), 0, 255)
     if pixels.dtype == np.uint16:
         full = 2**bit_depth - 1
         _warn_of_low_contrast(darkest, brightest, 0, full, what)

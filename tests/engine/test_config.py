@@ -444,7 +444,7 @@ def test_lists_that_do_not_exist_are_refused_with_those_that_do(repository, data
 
 
 def test_a_range_of_the_loading_step_measures_anew_as_one_of_the_data_set(repository, data_root):
-    config = repository / 'configs' / 'madnet_nuaa.py'
+    config = repository / 'configs' / 'madnet' / 'madnet_nano.py'
     found = [
         load_config(config, options).model.data_preprocessor.mean
         for options in ({'value_range': [0, 128]}, {'replace_steps.LoadSIRSTImage.value_range': [0, 128]}, {})

@@ -159,3 +159,12 @@ def test_enlarged_pictures_are_the_same_in_less():
     for file in files:
         np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR), picture)
     assert len(files[1]) < 0.8 * len(files[0]) or not hasattr(cv2, 'IMWRITE_PNG_FILTER')
+
+
+def test_a_deep_tiff_with_alpha_is_refused_where_readers_would_cut_it(tmp_path):
+    deep = RNG.integers(0, 65535, (12, 17, 4), dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / 'deep.tiff'), deep)
+    with pytest.raises(UserError, match='more than 8 bits with an alpha channel'):
+        read_image(tmp_path / 'deep.tiff')
+    cv2.imwrite(str(tmp_path / 'deep.png'), deep)
+    np.testing.assert_array_equal(read_image(tmp_path / 'deep.png'), deep[..., :3])

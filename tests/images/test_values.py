@@ -22,3 +22,11 @@ def test_contrast_is_that_within_the_range(pixels, told, monkeypatch):
     found = to_channels(pixels, 1, value_range=(1000, 2000))
     np.testing.assert_allclose(found[..., 0], (np.clip(pixels, 1000, 2000) - 1000.0) * 0.255, rtol=1e-6)
     assert bool(notices._said) == told
+
+
+@pytest.mark.parametrize('kind', [np.uint32, np.int32, np.int64, np.float64])
+def test_large_numbers_keep_their_last_digits(kind):
+    pixels = np.arange(256, dtype=kind)[None] + 300_000_000
+    found = to_channels(pixels, 1, value_range=(300_000_000, 300_000_255))
+    np.testing.assert_allclose(found[0, :, 0], np.arange(256), atol=1e-4)
+    assert found.dtype == np.float32
