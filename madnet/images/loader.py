@@ -85,6 +85,17 @@ class FrameLoader:
             low, high = self.value_range = measure_range([_checked(image)])
             say_once(f'value range {low:g} to {high:g}, by the first frame.')
 
+    def as_taken(self, frame: np.ndarray) -> np.ndarray:
+        """A frame that was made on the whole scale of its type (of floats: 0–255), as a camera of this range
+        or depth would give it: a call brings it to the same place of 0–255."""
+        full = np.iinfo(frame.dtype).max if frame.dtype.kind == 'u' else 255
+        if isinstance(self.value_range, tuple):
+            low, high = self.value_range
+            return (low + frame * ((high - low) / full)).astype(np.float64)
+        if frame.dtype == np.uint16:
+            return np.rint(frame * ((2**self.bit_depth - 1) / full)).astype(np.uint16)
+        return frame
+
     def __call__(self, image: str | os.PathLike | np.ndarray, frame: int | None = None) -> np.ndarray:
         """
         Args:

@@ -154,7 +154,7 @@ class Demo:
         with self._lock:
             predictor = self.predictor(model, budget=budget)
             self._set_test_time(predictor, model, views, scales)
-            found = list(predictor.stream(images))
+            found = list(predictor.stream(predictor.loader.as_taken(image) for image in images))
         return [replace(one, name=f'{name}, frame {k}' if count > 1 else name) for k, one in enumerate(found)]
 
     def _frames(self, files: Sequence[Path]) -> list[Frame]:

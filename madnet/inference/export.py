@@ -231,7 +231,8 @@ def _scenes(predictor: BasePredictor) -> list[np.ndarray]:
     elif isinstance(predictor, OnnxPredictor):
         bound = predictor.info.largest
     sizes = [(min(height, bound or height), min(width, bound or width)) for height, width in SIZES]
-    return [synth_scene(0, number, size).image for number, size in enumerate(sizes)]
+    scenes = (synth_scene(0, number, size).image for number, size in enumerate(sizes))
+    return [predictor.loader.as_taken(scene) for scene in scenes]
 
 
 def _largest(model: nn.Module) -> int | None:

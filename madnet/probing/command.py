@@ -7,6 +7,7 @@ from typing import Any
 import madnet
 from madnet.errors import UserError, nearest
 from madnet.files import write_whole
+from madnet.images.values import ValueRange
 from madnet.inference.predictor import Predictor
 from madnet.probing.changes import CHANGES
 from madnet.probing.checks import check
@@ -66,7 +67,7 @@ def probe_detector(
         if name not in earlier
     }
     count = (QUICK if quick else FRAMES) if frames is None else frames
-    material = _material(dataset, split, count, seed)
+    material = _material(dataset, split, count, seed, predictor.loader.value_range)
     described = {
         'name': material.name,
         'split': material.split,
@@ -99,9 +100,9 @@ def _sweep(key: str):
     return SWEEPS[key]
 
 
-def _material(dataset: str | None, split: str, frames: int, seed: int) -> Material:
+def _material(dataset: str | None, split: str, frames: int, seed: int, value_range: ValueRange) -> Material:
     if dataset is not None:
-        return load_material(dataset, split, frames, seed)
+        return load_material(dataset, split, frames, seed, value_range)
     try:
         return load_material('nuaa', split, frames, seed)
     except UserError as reason:
@@ -112,7 +113,8 @@ def _material(dataset: str | None, split: str, frames: int, seed: int) -> Materi
 def _probe(
     predictor: Predictor, sweeps: Sequence, material: Material, described: dict[str, Any], quick: bool
 ) -> tuple[ProbeFile, list[Swept]]:
-    swept = run_sweeps(predictor, sweeps, material)
+    loader = predictor.loader
+    swept = run_sweeps(lambda image: predictor(loader.as_taken(image)), sweeps, material)
     probe = ProbeFile(
         detector={'name': predictor.name, **predictor.origin},
         threshold=predictor.threshold,

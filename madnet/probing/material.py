@@ -14,6 +14,7 @@ from madnet.errors import UserError
 from madnet.evaluation.components import Components, find_components
 from madnet.images import EXTENSIONS, FrameLoader
 from madnet.images.notices import say_once
+from madnet.images.values import ValueRange
 from madnet.inference.inputs import list_images
 
 #: Frames are cut to this many pixels a side, around their first target.
@@ -68,7 +69,9 @@ class Material:
         return np.random.default_rng([self.seed, *what])
 
 
-def load_material(dataset: str, split: str, count: int, seed: int) -> Material:
+def load_material(
+    dataset: str, split: str, count: int, seed: int, value_range: ValueRange = None
+) -> Material:
     """Frames of a data set, evenly spread over its part, or synthetic scenes.
 
     Args:
@@ -77,6 +80,7 @@ def load_material(dataset: str, split: str, count: int, seed: int) -> Material:
         split: Which part of it; without meaning for synthetic scenes.
         count: At most this many frames.
         seed: Of synthetic scenes and of the places.
+        value_range: By which a folder's frames are read, as the detector reads them.
 
     Raises:
         UserError: The data set is not found, or a file cannot be read.
@@ -92,9 +96,9 @@ def load_material(dataset: str, split: str, count: int, seed: int) -> Material:
         ]
         return Material(SYNTHETIC, split, _frames(cut, seed), seed)
     try:
-        (part,) = open_parts([dataset], [split])
+        (part,) = open_parts([dataset], [split], value_range=_typed(value_range))
     except UserError:
-        cut = _without_masks(Path(dataset), count)
+        cut = _without_masks(Path(dataset), count, value_range)
         if not cut:
             raise
         say_once(f'{dataset}: frames without masks: every detection in them counts as a false alarm.')
@@ -108,13 +112,20 @@ def load_material(dataset: str, split: str, count: int, seed: int) -> Material:
     return Material(part.set_name, split, _frames(cut, seed), seed)
 
 
-def _without_masks(folder: Path, count: int) -> list[tuple[str, np.ndarray, Components]]:
+def _typed(value_range: ValueRange) -> list | None:
+    return [value_range] if isinstance(value_range, str) else value_range and list(value_range)
+
+
+def _without_masks(
+    folder: Path, count: int, value_range: ValueRange
+) -> list[tuple[str, np.ndarray, Components]]:
     """Images that lie in a folder, evenly chosen, as frames without targets; none where there is none."""
     if not folder.is_dir() or not any(p.suffix.lower() in EXTENSIONS for p in folder.iterdir()):
         return []
-    files = list_images(folder)
+    files, loader = list_images(folder), FrameLoader(1, value_range)
+    loader.measure([(file, None) for file in files])
     chosen = np.unique(np.linspace(0, len(files) - 1, count).round().astype(int)).tolist()
-    frames = [(files[k].stem, FrameLoader(1)(files[k])[..., 0].astype(np.float32)) for k in chosen]
+    frames = [(files[k].stem, loader(files[k])[..., 0].astype(np.float32)) for k in chosen]
     return [(name, *_cut(grey, find_components(np.zeros(grey.shape, bool)))) for name, grey in frames]
 
 

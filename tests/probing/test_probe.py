@@ -10,12 +10,12 @@ import pytest
 from madnet.datasets import synth_scene
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
-from madnet.images import encode_png
+from madnet.images import FrameLoader, encode_png
 from madnet.inference.prediction import Prediction
 from madnet.probing.case import as_camera
 from madnet.probing.changes import CHANGES
 from madnet.probing.checks import check
-from madnet.probing.command import SWEEPS
+from madnet.probing.command import SWEEPS, probe_detector
 from madnet.probing.material import Frame, Material, around, load_material
 from madnet.probing.plants import BRIGHT
 from madnet.probing.running import crossing, run_sweeps
@@ -197,6 +197,23 @@ def test_refusals_are_one_line(run, args, words):
     assert code == 2
     assert words in err
     assert err.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    'how', [{'value_range': (0, 16383)}, {'value_range': (20000.0, 24000.0)}, {'bit_depth': 14}]
+)
+def test_made_frames_are_shown_as_the_detectors_camera_gives_them(how):
+    grey = np.arange(256, dtype=np.uint8)[None].repeat(2, 0)
+    loader = FrameLoader(1, **how)
+    for frame in (grey, (257 * grey.astype(np.uint16))):
+        np.testing.assert_allclose(loader(loader.as_taken(frame))[..., 0], grey, atol=0.02)
+
+
+def test_a_probe_is_the_same_whatever_range_the_detector_reads(tmp_path):
+    args = {'dataset': 'synthetic', 'frames': 1, 'only': 'size', 'out': str(tmp_path)}
+    found = [probe_detector('tophat', **args, value_range=r).sweeps[0].points for r in (None, (0, 16383))]
+    assert found[0] == found[1]
+    assert any(point.found for point in found[0])
 
 
 def test_frames_without_masks_have_no_targets(tmp_path, caplog):
