@@ -98,7 +98,10 @@ def predict_files(
     frames = [f for i in inputs for f in list_frames(i)]
     paths = list(dict.fromkeys(f.path for f in frames))
     firsts = [f.path for f in frames if not f.number]  # a file given twice is told of
-    stems = dict(zip(paths, unique_names(firsts), strict=True))
+    suffixes: dict[Path, list[str]] = {}
+    for f in frames:
+        suffixes.setdefault(f.path, []).append(f.suffix)
+    stems = dict(zip(paths, unique_names(firsts, [suffixes[p] for p in paths]), strict=True))
     names = [stems[f.path] + f.suffix for f in frames]
     out = Path(out)
     if out.exists() and not out.is_dir():

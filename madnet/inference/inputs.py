@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -118,8 +118,12 @@ def list_images(path: str | os.PathLike) -> list[Path]:
     return [path]
 
 
-def unique_names(paths: list[Path]) -> list[str]:
+def unique_names(paths: list[Path], suffixes: Sequence[Sequence[str]] | None = None) -> list[str]:
     """A name for each file, for results to be filed under: its stem, with as much more as tells them apart.
+
+    Args:
+        paths: The files.
+        suffixes: Of each file, what its results have behind its name, one for each frame; default: nothing.
 
     Raises:
         UserError: A file is given twice.
@@ -134,9 +138,15 @@ def unique_names(paths: list[Path]) -> list[str]:
         [f'{p.resolve().parent.name}_{p.stem}' for p in paths],
         [f'{p.stem}_{number}' for number, p in enumerate(paths)],
     )
-    count = Counter(stems)
+    suffixes = suffixes or [('',)] * len(paths)
+
+    def filed(names: Sequence[str]) -> Counter[str]:
+        return Counter(name + suffix for name, each in zip(names, suffixes, strict=True) for suffix in each)
+
+    count = filed(stems)
+    clashes = [any(count[s + end] > 1 for end in each) for s, each in zip(stems, suffixes, strict=True)]
     for form in forms:
-        names = [long if count[stem] > 1 else stem for stem, long in zip(stems, form, strict=True)]
-        if len(set(names)) == len(names):
+        names = [long if clash else stem for stem, long, clash in zip(stems, form, clashes, strict=True)]
+        if max(filed(names).values(), default=1) == 1:
             return names
     return [f'{number}_{stem}' for number, stem in enumerate(stems)]

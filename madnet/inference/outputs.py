@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -130,8 +131,13 @@ def coco_json(records: Sequence[dict], about: dict) -> bytes:
     ``score``. Serves as labels and, its ``annotations`` alone, as results."""
     images: list[dict] = []
     annotations: list[dict] = []
-    for number, image in enumerate(records, 1):
-        file = Path(image['file'] or image['name']).name
+    files = [image['file'] or image['name'] for image in records]
+    whole, last = Counter(files), Counter(Path(file).name for file in files)
+    for number, (image, file) in enumerate(zip(records, files, strict=True), 1):
+        if last[Path(file).name] == 1:
+            file = Path(file).name
+        elif whole[file] > 1:  # a frame of several
+            file = image['name']
         images.append({'id': number, 'file_name': file, 'width': image['width'], 'height': image['height']})
         for t in image['targets']:
             x0, y0, x1, y1 = t['box']

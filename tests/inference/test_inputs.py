@@ -22,6 +22,12 @@ def test_names_tell_files_apart(paths, names):
     assert unique_names([Path(p) for p in paths]) == names
 
 
+def test_names_of_frames_keep_off_those_of_files():
+    paths, pages = [Path('x/pass.tif'), Path('x/pass_0001.png')], ('_0000', '_0001')
+    assert unique_names(paths, [pages, ('',)]) == ['pass_tif', 'pass_0001_png']
+    assert unique_names(paths, [('_0000',), ('',)]) == ['pass', 'pass_0001']
+
+
 def test_a_file_given_twice():
     with pytest.raises(UserError, match='more than once'):
         unique_names([Path('x/a.png'), Path('x/../x/a.png')])
