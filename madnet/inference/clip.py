@@ -117,6 +117,7 @@ def follow(predictor: FramePredictor, source: ClipSource, track: bool = False) -
     Raises:
         UserError: The clip ends before its end.
     """
+    predictor.loader.measure([])  # 'auto' is of this clip alone
     reading = _Reading(source)
     ending: BaseException | None = None
     waiting: dict[int, ClipResult] = {}
@@ -134,6 +135,7 @@ def follow(predictor: FramePredictor, source: ClipSource, track: bool = False) -
         ending = e
     finally:
         reading.close()
+        predictor.loader.measure([])
     if tracker is not None:
         for settled in tracker.finish():
             yield from _with_tracks(waiting, settled)

@@ -64,8 +64,8 @@ def predict_clips(
     folder = None if str(out) == '-' else Path(out)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UserError(f'--out {out}: is a file, expected a folder.')
-    if fps is not None and not 0 < fps < 1e5:
-        raise UserError(f'--fps: found {fps:g}, expected frames a second above 0.')
+    if fps is not None and not 0 < fps <= 65535:
+        raise UserError(f'--fps: found {fps:g}, expected frames a second, above 0 and at most 65,535.')
     predictor = predictor_maker(model, checkpoint=checkpoint, options=options, **how)()
     if threads is not None:
         predictor.set_threads(threads)

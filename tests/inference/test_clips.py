@@ -281,6 +281,17 @@ def test_from_python(frames, folder):
     assert results[0].prediction.score_map.shape == (SIZE, SIZE)
 
 
+def test_each_clip_has_a_range_of_its_own(frames):
+    """``'auto'`` is what the first frame of a clip says, also of the second clip."""
+    clips = [[(level + 10.0 * image).astype(np.float32) for image in frames[:4]] for level in (8000, 20000)]
+    predictor = Predictor('tophat', value_range='auto')
+    alone = [len(r.targets) for r in Predictor('tophat', value_range='auto').clip(iter(clips[1]))]
+    together = [[len(r.targets) for r in predictor.clip(iter(clip))] for clip in clips]
+    assert together == [alone, alone]
+    assert sum(alone)
+    assert predictor.loader.value_range == 'auto'
+
+
 def test_frames_that_a_program_gives(frames, folder):
     given = list(Predictor('tophat').clip((frame for frame in frames), fps=50, track=True))
     read = list(Predictor('tophat').clip(folder, fps=50, track=True))
