@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.images import encode_webp, read_image
 from madnet.text import counted
-from madnet.visualization.material import detect, read_score_map
+from madnet.visualization.material import THRESHOLD, detect, read_score_map
 from madnet.visualization.overlay import draw_overlay
 from madnet.visualization.run_results import RunResult
 
@@ -53,8 +54,9 @@ def has_picture(result: RunResult, image_id: str) -> bool:
 
 
 def can_draw(result: RunResult, image_id: str) -> bool:
-    """Whether image, mask and score map are at hand."""
-    return image_id in result.scores and image_id in result.material
+    """Whether image, mask and score map are at hand, and tell what counted as a target."""
+    by_rank = result.report is not None and (result.report.least or {}).get('min_rank')
+    return not by_rank and image_id in result.scores and image_id in result.material
 
 
 def _picture(result: RunResult, row: Mapping, most: int) -> Picture:
@@ -62,7 +64,8 @@ def _picture(result: RunResult, row: Mapping, most: int) -> Picture:
     if can_draw(result, name):
         image, truth = result.material.read(name)
         score = read_score_map(result.scores[name], image.shape[:2])
-        pixels = draw_overlay(image, truth, *detect(score, truth), score, title=name, max_insets=4)[..., ::-1]
+        marks = detect(score, truth, *_counted_by(result), image)
+        pixels = draw_overlay(image, truth, *marks, score, title=name, max_insets=4)[..., ::-1]
     else:
         pixels = read_image(result.overlays[name])
     parts = [f'IoU {100 * row["IoU"]:.1f} %']
@@ -70,6 +73,12 @@ def _picture(result: RunResult, row: Mapping, most: int) -> Picture:
         parts.append(f'{row["matched"]:.0f} of {row["targets"]:.0f} targets')
         parts.append(counted(round(row['false_pixels']), 'false-alarm pixel'))
     return Picture(name, ', '.join(parts), encode_webp(pixels, most))
+
+
+def _counted_by(result: RunResult) -> tuple[float, Least]:
+    """Threshold, and what components had at least."""
+    threshold, least = (result.report.threshold, result.report.least) if result.report else (None, None)
+    return THRESHOLD if threshold is None else threshold, Least(**least) if least else KEEP_ALL
 
 
 def _number(row: Mapping, key: str) -> float:

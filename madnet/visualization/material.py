@@ -15,9 +15,12 @@ from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.folders import find_maps
 from madnet.evaluation.matching import Match, match_components
 from madnet.evaluation.rules import half
+from madnet.evaluation.targets import KEEP_ALL, Least, left_out
 from madnet.images import fit_mask, read_image, read_mask, read_scores
 
 THRESHOLD = 0.5
+#: How far scores may be outside of 0–1 and still be scores.
+_OVERSHOOT = 0.2
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Material:
 
 
 def read_score_map(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """A score map as (H, W) float32 in 0–1; values outside of that range are taken for logits.
+    """A score map as (H, W) float32 in 0–1; values far outside of that range are taken for logits.
 
     Raises:
         UserError: Not readable, or of another size than ``shape``.
@@ -73,12 +76,23 @@ def read_score_map(path: Path, shape: tuple[int, int]) -> np.ndarray:
             f'{path}: the score map is {score.shape[1]}x{score.shape[0]}, '
             f'its image {shape[1]}x{shape[0]} (width x height)'
         )
-    if np.nanmin(score) < 0 or np.nanmax(score) > 1:
+    # resizing by cubic splines leaves the range by a tenth at most
+    if np.nanmin(score) < -_OVERSHOOT or np.nanmax(score) > 1 + _OVERSHOOT:
         score = sigmoid(score)
-    return np.nan_to_num(score)
+    return np.clip(np.nan_to_num(score), 0, 1)
 
 
-def detect(score: np.ndarray, truth: Components, threshold: float = THRESHOLD) -> tuple[Components, Match]:
-    """Components of a score map above a threshold, and which targets they hit: what a picture marks."""
-    pred = find_components(score > threshold)
+def detect(
+    score: np.ndarray,
+    truth: Components,
+    threshold: float = THRESHOLD,
+    least: Least = KEEP_ALL,
+    image: np.ndarray | None = None,
+) -> tuple[Components, Match]:
+    """Components of a score map above a threshold that have what they need at least, and which targets they
+    hit: what a picture marks."""
+    found = score > threshold
+    if not least.keeps_all:
+        found &= ~left_out(found, score, least, image, 'picture')
+    pred = find_components(found)
     return pred, match_components(truth, pred)

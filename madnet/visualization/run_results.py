@@ -59,9 +59,9 @@ class RunResult:
         # madnet evaluate knows its data by the folder of masks: the folder above says more
         name = '/'.join(parts[-2:]) if len(parts) > 2 else parts[-1]
         images = f', {known.images} images' if known.images else ''
-        # numbers at another threshold stand in a table of their own
-        threshold = f', {self.report.threshold_text}' if self.report and self.report.threshold_text else ''
-        return replace(known, name=name).words + images + threshold
+        # numbers at another threshold, or without some components, stand in a table of their own
+        how = (self.report.threshold_text, self.report.least_text) if self.report else ()
+        return replace(known, name=name).words + images + ''.join(f', {each}' for each in how if each)
 
     def rows(self, protocol: str) -> list[Mapping]:
         """The rows of one protocol that have an IoU."""

@@ -6,6 +6,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,10 +14,12 @@ import pytest
 
 from madnet.config_files import SHIPPED
 from madnet.errors import UserError
+from madnet.evaluation.components import find_components
+from madnet.evaluation.targets import Least
 from madnet.records import MetricsFile, write_results
-from madnet.visualization.gallery import rank_images
+from madnet.visualization.gallery import can_draw, rank_images
 from madnet.visualization.grid import build_grid, parse_methods
-from madnet.visualization.material import read_score_map
+from madnet.visualization.material import detect, read_score_map
 from madnet.visualization.report import build_report
 from madnet.visualization.run_results import RunResult, load_result, load_results
 
@@ -250,6 +253,8 @@ def test_score_maps_of_logits_and_of_wrong_size(tmp_path):
     np.save(tmp_path / 'a.npy', np.array([[-3.0, 0.0], [3.0, np.nan]], np.float32))
     score = read_score_map(tmp_path / 'a.npy', (2, 2))
     np.testing.assert_allclose(score, [[1 / (1 + np.exp(3)), 0.5], [1 / (1 + np.exp(-3)), 0]], rtol=1e-5)
+    np.save(tmp_path / 'b.npy', np.array([[-0.02, 0.3], [1.0001, 0.9]], np.float32))
+    np.testing.assert_allclose(read_score_map(tmp_path / 'b.npy', (2, 2)), [[0, 0.3], [1, 0.9]], rtol=1e-5)
     with pytest.raises(UserError, match='2x2, its image 4x3'):
         read_score_map(tmp_path / 'a.npy', (3, 4))
 
@@ -339,6 +344,21 @@ def test_another_threshold_has_a_table_of_its_own(tmp_path):
     runs = [result('A', tmp_path), result('A', tmp_path, threshold=0.25)]
     assert [r.dataset for r in runs] == ['made_up test, 6 images', 'made_up test, 6 images, threshold 0.25']
     assert '(2 runs)' not in build_report(runs, tmp_path / 'out').read_text()
+
+
+def test_left_out_components_have_a_table_of_their_own_and_are_not_drawn(tmp_path, run_folder):
+    least = {'min_area': 9, 'min_scr': 0.0, 'min_rank': 0.0}
+    runs = [result('A', tmp_path), result('A', tmp_path, least=least)]
+    assert runs[1].dataset == 'made_up test, 6 images, left out: components with area below 9'
+    assert '(2 runs)' not in build_report(runs, tmp_path / 'out').read_text()
+    score = np.zeros((20, 20), np.float32)
+    score[2:4, 2:4] = score[10:14, 10:14] = 0.9
+    none = find_components(np.zeros((20, 20), bool))
+    assert [len(detect(score, none, *how)[0]) for how in ((), (0.95,), (0.5, Least(**least)))] == [2, 0, 1]
+    whole = load_result(run_folder / 'a', images=run_folder / 'images', masks=run_folder / 'masks')
+    some = replace(whole, report=replace(whole.report, least={**least, 'min_rank': 3.0}))
+    name = whole.per_image[0]['name']
+    assert (can_draw(whole, name), can_draw(some, name)) == (True, False)  # what counted is not known
 
 
 def test_a_test_of_several_sets_is_a_result_for_each_and_one_over_all(tmp_path):
