@@ -10,6 +10,9 @@ EXAMPLES = """
 examples:
   %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --dataset nudt
       a network of your own, on the validation part: writes work_dirs/madnet_nudt/best.calibration.json
+  %(prog)s madnet_nano --dataset my_frames
+      shipped weights on frames of your own: writes madnet_nano.calibration.json here, which goes before the
+      file that they ship with wherever it lies in the working folder
   %(prog)s pstnn --dataset nuaa --out .
       a classical method: its ranks, so that --fa-budget can be asked for
 
@@ -28,7 +31,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='whose images: nuaa, nudt, irstd1k, sirstaug, or folders',
     )
     parser.add_argument('--split', default='val', help='part of the data sets, never test (default: val)')
-    parser.add_argument('--out', metavar='DIR', help='folder for the file (default: where the weights lie)')
+    parser.add_argument(
+        '--out',
+        metavar='DIR',
+        help='folder for the file (default: where the weights lie; of shipped ones the working folder)',
+    )
 
 
 def work(args: argparse.Namespace) -> Callable:

@@ -39,7 +39,7 @@ def calibrate(
         checkpoint: Its weights.
         dataset: Names of the catalogue, or folders, with commas.
         split: Which part of each; not the test part.
-        out: Folder; default where the weights lie.
+        out: Folder; default where the weights lie, of shipped ones the working folder.
         how: Further arguments of :class:`~madnet.inference.Predictor`.
 
     Raises:

@@ -21,6 +21,7 @@ from madnet.evaluation.components import find_components
 from madnet.evaluation.matching import match_components
 from madnet.evaluation.ranking import cut_for_alarms, cut_for_budget, ranked_curve, separation
 from madnet.evaluation.targets import describe_components, logits_of
+from madnet.files import sha256_of
 from madnet.images.notices import say_once
 from madnet.records import Calibration, CalibrationErrors, DatasetInfo
 from madnet.records.pretrained_index import FOLDER
@@ -104,32 +105,52 @@ def _errors(logits: np.ndarray, truth: np.ndarray, temperature: float) -> Calibr
 
 
 def calibration_file(model: object, checkpoint: str | os.PathLike | None) -> Path:
-    """Where the calibration of weights is kept: beside them, under their name.
+    """Where one's own calibration of weights is kept: beside them, under their name; of shipped weights and
+    of training-free methods in the working folder.
 
     Args:
         model: A shipped name, a training-free method's, or a config.
         checkpoint: The file or the shipped name of a config's weights.
     """
     name = str(checkpoint or model)
-    shipped = FOLDER / f'{name}{SUFFIX}'
-    if Path(name).name == name and not os.path.lexists(name) and (FOLDER / f'{name}.safetensors').is_file():
-        return shipped
     return Path(name).with_suffix(SUFFIX) if Path(name).suffix else Path(f'{name}{SUFFIX}')
 
 
+def _shipped(name: str) -> Path | None:
+    """The file of shipped weights of that name."""
+    weights = FOLDER / f'{name}.safetensors'
+    shipped = Path(name).name == name and not os.path.lexists(name) and weights.is_file()
+    return weights if shipped else None
+
+
 def find_calibration(model: object, checkpoint: str | os.PathLike | None) -> Calibration:
-    """What was measured of these weights; one line says where that was on images that they were trained on.
+    """What was measured of these weights, of shipped ones by a user or else before they shipped; one line
+    says where that was on images that they were trained on.
 
     Raises:
-        UserError: Nothing, or the file is damaged.
+        UserError: Nothing, the file is damaged, or it is of other weights.
     """
-    path = calibration_file(model, checkpoint)
+    name = str(checkpoint or model)
+    path, weights = calibration_file(model, checkpoint), _shipped(name)
+    if weights is not None:
+        if path.is_file():
+            say_once(f'{path}: taken in place of the calibration that {name} ships with.')
+        else:
+            path = weights.with_name(path.name)
+    elif checkpoint is not None and Path(name).is_file():
+        weights = Path(name)
     if not path.is_file():
         raise UserError(
             f'{path}: no such file: nothing is known yet of what these scores mean; madnet calibrate '
             'measures it on validation images.'
         )
     found = Calibration.read(path)
+    of = found.detector.get('sha256')
+    if of and weights is not None and of != sha256_of(weights):
+        raise UserError(
+            f'{path}: was measured on other weights than those of {weights.name}, which have changed since; '
+            'run madnet calibrate again.'
+        )
     if seen := sum(one.trained_on or 0 for one in found.sets):
         images = sum(one.images or 0 for one in found.sets)
         say_once(
@@ -173,6 +194,12 @@ def rank_for_alarms(predictor: 'BasePredictor', background: str | os.PathLike, p
     predictor.loader.measure([(f.path, f.number) for f in frames])
     ranks = [target.rank for prediction in predictor.stream(frames) for target in prediction.targets]
     cut = cut_for_alarms(np.array(ranks), len(frames), per_frame)
+    if cut == np.inf:
+        raise UserError(
+            f'--false-alarms {per_frame:g}: more detections than that on {background} stand out of a '
+            'surrounding without any noise, so no rank keeps them out (hot pixels in black?). Allow more, or '
+            'take such frames away.'
+        )
     print(
         f'{background}: {counted(len(ranks), "detection")} on {counted(len(frames), "frame")} without '
         'targets; ' + (f'those of a rank above {cut:.4g} are kept' if np.isfinite(cut) else 'all are kept')

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -117,10 +118,46 @@ def test_logits_and_ranks_are_on_one_scale():
 
 def test_where_a_calibration_is_kept(tmp_path):
     assert calibration_file('my.py', tmp_path / 'best.pth') == tmp_path / 'best.calibration.json'
-    assert calibration_file('madnet_nano', None) == FOLDER / 'madnet_nano.calibration.json'
-    assert calibration_file('my.py', 'madnet_nano') == FOLDER / 'madnet_nano.calibration.json'
+    assert calibration_file('my.py', 'madnet_nano') == Path('madnet_nano.calibration.json')
     with pytest.raises(UserError, match='madnet calibrate measures it'):
         find_calibration('my.py', tmp_path / 'best.pth')
+
+
+def test_shipped_weights_keep_their_calibration_and_a_users_goes_first(run, make_set, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = FOLDER / 'madnet_nano.calibration.json'
+    before, own = shipped.read_bytes(), find_calibration('madnet_nano', None)
+    data = make_set('mine', ['a', 'b'])
+    code, out, err = run('calibrate', 'madnet_nano', '--dataset', data, '--split', 'trainval')
+    assert code == 0, err
+    assert 'written madnet_nano.calibration.json' in out
+    assert shipped.read_bytes() == before
+    assert find_calibration('madnet_nano', None).sets != own.sets
+    Path('madnet_nano.calibration.json').unlink()
+    assert find_calibration('my.py', 'madnet_nano').sets == own.sets
+
+
+def test_a_calibration_of_other_weights_is_refused(run, detector):
+    config, checkpoint, data = detector
+    assert run('calibrate', config, checkpoint, '--dataset', data, '--split', 'trainval')[0] == 0
+    assert find_calibration(config, checkpoint).sets
+    state = torch.load(checkpoint, weights_only=True)
+    next(iter(state['state_dict'].values())).add_(1)
+    torch.save(state, checkpoint)
+    with pytest.raises(UserError, match=r'measured on other weights than those of best\.pth'):
+        find_calibration(config, checkpoint)
+
+
+def test_false_alarms_that_no_rank_keeps_out_are_refused(run, tmp_path):
+    background = tmp_path / 'background'
+    background.mkdir()
+    frame = np.zeros((64, 64), np.uint8)
+    frame[30, 30] = 255
+    cv2.imwrite(str(background / 'a.png'), frame)
+    args = ('--false-alarms', 0, '--background', background, '--out', tmp_path / 'out')
+    code, _, err = run('predict', 'tophat', background, *args)
+    assert code == 2
+    assert 'so no rank keeps them out' in err
 
 
 def test_from_calibrate_to_predict(run, detector, tmp_path):
