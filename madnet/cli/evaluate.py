@@ -95,11 +95,13 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
     expected = 1 if args.compare else 2
     if args.dataset and len(args.folders) == expected - 1:
         args.folders.append(None)
-    if args.compare and args.threshold:
-        parser.error('--threshold is not for --compare, which compares at the thresholds of the protocol')
-    limits = ('min_area', 'min_scr', 'min_rank')
-    if args.compare and any(getattr(args, name) != parser.get_default(name) for name in limits):
-        parser.error('--min-area, --min-scr and --min-rank are not for --compare')
+    choices = ('threshold', 'fa_budget', 'min_area', 'min_scr', 'min_rank')
+    given = [name for name in choices if getattr(args, name) != parser.get_default(name)]
+    if args.compare and given:
+        parser.error(
+            f'--{given[0].replace("_", "-")} is not for --compare, which counts all at the thresholds of the '
+            'protocol'
+        )
     if len(args.folders) != expected:
         what = (
             'MASK_DIR after --compare DIR_A DIR_B' if args.compare else 'PRED_DIR and MASK_DIR (or --dataset)'

@@ -32,6 +32,11 @@ from madnet.files import plain, write_json
 from madnet.records import MetricsFile, as_text, column, few_images_text, text_table, write_results
 
 _SHOWN = 10
+#: Where ranks come of scores in files.
+SATURATED = (
+    'ranks: of scores, whose logits end at 16.6 (of 16-bit files at 11.1): those above come out lower than '
+    'madnet test has them; its cuts, and those of cards, hold for maps of logits (--logits).'
+)
 # where ties leave more of AUC open than this, a line says so
 _OPEN = 0.005
 
@@ -90,15 +95,17 @@ def evaluate_folder(
     asked = {name: value for name, value in asdict(least).items() if value != getattr(KEEP_ALL, name)}
     refuse_limits_beside(threshold, asked)
     options['least'] = least
+    if least.min_rank and not options.get('from_logits'):
+        print(SATURATED)
 
-    def score(part: str, protocols=('native',)) -> tuple[dict[str, ScoredSet], tuple[str, ...]]:
-        return _score(pred_dir, _choose_images(mask_dir, dataset, part, options), protocols)
+    def score(part: str, protocols=('native',), **more) -> tuple[dict[str, ScoredSet], tuple[str, ...]]:
+        return _score(pred_dir, _choose_images(mask_dir, dataset, part, {**options, **more}), protocols)
 
     def counted(part: str) -> Evaluator:
         if dataset is None:
             raise UserError(f'a choice on {part!r} needs --dataset, which says what images these are.')
         try:
-            return everything(score(part)[0])
+            return everything(score(part, ids=None)[0])  # which name images that are scored, not these
         except UserError as e:
             raise UserError(
                 f'a choice on {part!r} needs the score maps of that part in {pred_dir} too (madnet test … '

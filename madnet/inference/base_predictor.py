@@ -19,6 +19,7 @@ from madnet.datasets.seen import TrainedPart, parts_of_entry
 from madnet.errors import UserError
 from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.images import LARGE, FrameLoader, Windows, image_size
+from madnet.images.notices import say_once
 from madnet.overlap import ahead as read_ahead
 from madnet.records.pretrained_index import registered_as
 
@@ -257,6 +258,11 @@ class BasePredictor(ABC):
     def _whole_or_tiled(self, pixels: np.ndarray, shown: str) -> Maps:
         if self.tiling is None:
             return self.score_all([pixels], [shown])[0]
+        if self.least.min_rank and self.temperature == 1:
+            say_once(
+                'min_rank: tiles give scores alone, whose logits end at 16.6, so that ranks above come out '
+                'lower than in whole frames.'
+            )
         return Maps(self.tiling.apply(lambda part: self.score(part, shown), pixels))
 
     def _prediction(

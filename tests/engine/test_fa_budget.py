@@ -55,6 +55,21 @@ def test_the_rank_is_chosen_on_val_and_told_of_test(run, scored, tmp_path):
     assert found['details']['native']['ranked']['Fa'][-1] == native['Fa']
 
 
+def test_a_choice_is_made_on_its_own_images_whatever_is_scored(run, scored, tmp_path):
+    root, scores = scored
+    (tmp_path / 'ids.txt').write_text('i8\ni9\n')
+    args = (scores, '--dataset', root, '--ids', tmp_path / 'ids.txt', '--allow-missing')
+    for more in (('--threshold', 'best:val'), ('--fa-budget', '1e-5')):
+        code, out, err = run('evaluate', *args, *more)
+        assert code == 0, err
+        assert "'val', 2 images" not in out
+        whole = run('evaluate', *args[:3], '--allow-missing', *more)[1]
+        chosen = [line.partition(';')[0] for line in (out + whole).splitlines() if "on 'val'" in line]
+        assert len(chosen) == 2
+        assert chosen[0] == chosen[1]
+    assert 'logits end at 16.6' in run('evaluate', *args, '--min-rank', 2)[1]
+
+
 @pytest.mark.parametrize(
     ('more', 'words'),
     [
