@@ -29,12 +29,17 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         help='grey values of your own images that become black and white, or auto, measured; for floats and '
         'for sensors that do not use all 16 bits',
     )
+    add_mask_values(parser)
+
+
+def add_mask_values(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--mask-values',
         type=int,
         nargs='+',
         metavar='VALUE',
-        help="what your own masks hold: the background's value, then those of targets, such as 0 1",
+        help="what your own masks hold: the background's value, then those of targets, such as 0 1 "
+        '(default: grey values above 127 are target)',
     )
 
 

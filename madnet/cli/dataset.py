@@ -5,7 +5,7 @@ import importlib
 from collections.abc import Callable
 from functools import partial
 
-from madnet.options import add_reading_options
+from madnet.options import add_mask_values, add_reading_options
 
 EXAMPLES = """
 examples:
@@ -93,6 +93,7 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--to', required=True, choices=['madnet', 'coco', 'yolo', 'voc'], help='the form')
     parser.add_argument('--out', required=True, metavar='DIR', help='the new folder')
     parser.add_argument('--split-set', metavar='LISTS', help='whose parts, for a set with masks')
+    add_mask_values(parser)
     parser.add_argument(
         '--classes',
         type=lambda text: [name.strip() for name in text.split(',')],

@@ -15,7 +15,8 @@ from madnet.datasets.selection import select
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.evaluation.rules import half
-from madnet.images import fit_mask, read_image, read_mask
+from madnet.images import MaskRule, fit_mask, read_image, read_mask
+from madnet.images.masks import MaskCensus
 from madnet.progress import progress_bar
 
 _READERS: tuple[tuple[str, Callable, Callable], ...] = (
@@ -33,6 +34,7 @@ def convert(
     split_set: str | None = None,
     classes: Sequence[str] | None = None,
     level: float = LEVEL,
+    mask_values: Sequence[int] | None = None,
 ) -> str:
     """Write a data set in another form; ``dataset.json`` says how it came to be.
 
@@ -43,6 +45,8 @@ def convert(
         split_set: Whose parts, for a set with masks.
         classes: Take these only.
         level: See :func:`~madnet.curation.labels.mask_of`.
+        mask_values: What masks hold, of a set that is not of the catalogue; see
+            :class:`~madnet.images.MaskRule`.
 
     Returns:
         What was done, as text.
@@ -52,7 +56,7 @@ def convert(
     """
     if not 0 < level <= 1:
         raise UserError(f'--level {level:g}: expected a share above 0, up to 1.')
-    form, name, parts = _read(source, split_set, classes)
+    form, name, parts = _read(source, split_set, classes, MaskRule(mask_values))
     if not any(parts.values()):
         raise UserError(f'{source}: no image in it ({form}).')
     marks = sum(len(labelled.shapes) for images in parts.values() for labelled in images)
@@ -79,7 +83,7 @@ def convert(
 
 
 def _read(
-    source: str, split_set: str | None, classes: Sequence[str] | None
+    source: str, split_set: str | None, classes: Sequence[str] | None, masks: MaskRule
 ) -> tuple[str, str, dict[str, list[Labelled]]]:
     path = Path(source).expanduser()
     if source and path.exists():
@@ -89,7 +93,7 @@ def _read(
         if path.is_file():
             raise UserError(f"{source}: not COCO's JSON; give the folder of the data set.")
     try:
-        return 'masks', *_read_masks(source, split_set)
+        return 'masks', *_read_masks(source, split_set, masks)
     except UserError as error:
         if path.is_dir() and 'not found' in str(error):
             raise UserError(
@@ -99,7 +103,7 @@ def _read(
         raise
 
 
-def _read_masks(source: str, split_set: str | None) -> tuple[str, dict[str, list[Labelled]]]:
+def _read_masks(source: str, split_set: str | None, rule: MaskRule) -> tuple[str, dict[str, list[Labelled]]]:
     folder, entry, name = locate_source(source)
     if folder.by_part or folder.lists or (entry and entry.split_sets):
         wanted = {}
@@ -111,15 +115,19 @@ def _read_masks(source: str, split_set: str | None) -> tuple[str, dict[str, list
         {i for pairs in folder.pairs.values() for i in pairs}
     )
     parts: dict[str, list[Labelled]] = {}
+    census = MaskCensus()
     for split, pairs in wanted.items():
         parts[split] = []
         for image_id, pair in progress_bar(pairs, what=f'read {split}'):
             shape = read_image(pair.image).shape[:2]
-            mask = half(fit_mask(read_mask(pair.mask, strict=False), shape, pair.mask, pair.image))
+            grey = read_mask(pair.mask, rule, strict=False)
+            census.add(pair.mask, grey)
+            mask = half(fit_mask(grey, shape, pair.mask, pair.image))
             # parts that number their images each from zero
             before = f'{"test" if split == "test" else "train"}_' if several else ''
             shapes = [Shape.of_mask(mask)] if mask.any() else []
             parts[split].append(Labelled(before + image_id, pair.image, shapes, shape[::-1]))
+    census.refuse(name, rule, '--mask-values')
     return name, parts
 
 

@@ -59,6 +59,26 @@ def test_masks_to_coco_and_back_is_exact(masks, run, tmp_path):
     assert record['done']['masks as they are'] == record['marks'] == targets
 
 
+@pytest.mark.parametrize(
+    ('bright', 'words'), [(1, '--mask-values 0 1'), (100, '--mask-values 0 100'), (None, 'inverted')]
+)
+def test_masks_of_other_values_are_refused_unless_told(masks, run, tmp_path, bright, words):
+    before = all_boxes(masks)
+    for path in (masks / 'masks').rglob('*.png'):
+        target = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) > 127
+        stored = np.where(target, 0, 255) if bright is None else target * bright
+        path.write_bytes(encode_png(stored.astype(np.uint8)))
+    args = ('dataset', 'convert', masks, '--to', 'coco', '--out', tmp_path / 'coco')
+    code, _, err = run(*args)
+    assert code == 2
+    assert words in err
+    assert not (tmp_path / 'coco').exists()
+    told = ('255', '0') if bright is None else ('0', bright)
+    assert run(*args, '--mask-values', *told)[0] == 0
+    assert run('dataset', 'convert', tmp_path / 'coco', '--to', 'madnet', '--out', tmp_path / 'back')[0] == 0
+    assert all_boxes(tmp_path / 'back') == before
+
+
 def test_coco_is_what_its_own_library_reads(masks, run, tmp_path):
     coco = pytest.importorskip('pycocotools.coco')
     assert run('dataset', 'convert', masks, '--to', 'coco', '--out', tmp_path / 'coco')[0] == 0
