@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Callable
 
+from madnet.options import add_mask_values
+
 EXAMPLES = """
 examples:
   %(prog)s data/images data/masks Top-hat=results/tophat MAD-Net=results/madnet --out grid
@@ -23,6 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', required=True, metavar='PATH', help='the figure, without .pdf or .png')
     parser.add_argument('--ids', metavar='ID[,ID...]', help='the images to show')
     parser.add_argument('--count', type=int, default=4, metavar='N', help='how many images (default: 4)')
+    add_mask_values(parser)
     parser.add_argument('--insets', type=int, default=2, metavar='N', help='zooms per image (default: 2)')
     parser.add_argument(
         '--threshold', type=float, default=0.5, help='scores above it are detections (default: 0.5)'

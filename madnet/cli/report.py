@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Callable
 
+from madnet.options import add_mask_values
+
 EXAMPLES = """
 examples:
   %(prog)s work_dirs/madnet_nuaa --out report
@@ -29,6 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', required=True, metavar='DIR', help='where the report goes')
     parser.add_argument('--images', metavar='DIR', help='the images, for pictures')
     parser.add_argument('--masks', metavar='DIR', help='the masks, for pictures')
+    add_mask_values(parser)
     parser.add_argument('--title', default='Infrared small target detection: results', help='of the page')
     parser.add_argument(
         '--columns',
@@ -51,7 +54,7 @@ def work(args: argparse.Namespace) -> Callable:
     from madnet.visualization.run_results import load_results
 
     def run() -> str:
-        results = load_results(args.results, args.images, args.masks)
+        results = load_results(args.results, args.images, args.masks, args.mask_values)
         columns = {'columns': get_columns(args.columns)} if args.columns is not None else {}
         page = build_report(results, args.out, title=args.title, gallery=args.gallery, **columns)
         return f'page     {page}\ntables   {page.parent / "tables"}\nfigures  {page.parent / "figures"}'

@@ -62,6 +62,7 @@ def build_grid(
     width: str = 'double',
     show: str = 'scores',
     serif: bool = False,
+    mask_values: Sequence[int] | None = None,
 ) -> tuple[Path, Path]:
     """Draw the grid of several methods' score maps as PDF and PNG, and return the two paths.
 
@@ -71,11 +72,12 @@ def build_grid(
         out: Path without ending.
         ids: The images to show; default ``count`` of those that all folders have, spread over them.
         insets, width, show, threshold, serif: See :func:`~madnet.visualization.panels.draw_grid`.
+        mask_values: What masks hold; see :class:`~madnet.images.MaskRule`.
 
     Raises:
         UserError: A folder or file is missing or can't be read, or an id is unknown.
     """
-    material = Material.from_folders(image_dir, mask_dir)
+    material = Material.from_folders(image_dir, mask_dir, mask_values)
     maps = {method: find_maps(folder, method) for method, folder in methods.items()}
     common = [i for i in material.images if i in material and all(i in files for files in maps.values())]
     if not common:
@@ -91,6 +93,7 @@ def build_grid(
             known = image_id in material
             what = f'has no map of {", ".join(lacking)}' if known else 'has no image or no mask'
             raise UserError(f'{image_id!r} {what}.{nearest(image_id, common)}')
+    material.check_masks(ids, str(mask_dir))
     rows = grid_rows(material, maps, ids, threshold)
     figure = draw_grid(rows, insets, width, show, threshold, serif)
     return save_figure(figure, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from madnet.evaluation.folders import find_maps
 from madnet.evaluation.matching import Match, match_components
 from madnet.evaluation.rules import half
 from madnet.evaluation.targets import KEEP_ALL, Least, left_out
-from madnet.images import fit_mask, read_image, read_mask, read_scores
+from madnet.images import MaskRule, fit_mask, read_image, read_mask, read_scores
+from madnet.images.masks import MaskCensus
 
 THRESHOLD = 0.5
 #: How far scores may be outside of 0–1 and still be scores.
@@ -25,19 +27,22 @@ _OVERSHOOT = 0.2
 
 @dataclass(frozen=True)
 class Material:
-    """Files of images and masks by id."""
+    """Files of images and masks by id, and how masks are read."""
 
     images: dict[str, Path] = field(default_factory=dict)
     masks: dict[str, Path] = field(default_factory=dict)
+    rule: MaskRule = field(default_factory=MaskRule)
 
     @classmethod
-    def from_folders(cls, images: str | os.PathLike, masks: str | os.PathLike) -> Material:
+    def from_folders(
+        cls, images: str | os.PathLike, masks: str | os.PathLike, mask_values: Sequence[int] | None = None
+    ) -> Material:
         """All files of two folders; ids are stems without suffixes such as ``_pixels0``.
 
         Raises:
             UserError: A folder is missing or empty.
         """
-        return cls(find_maps(images, 'images'), find_maps(masks, 'masks'))
+        return cls(find_maps(images, 'images'), find_maps(masks, 'masks'), MaskRule(mask_values))
 
     @classmethod
     def from_dataset(cls, name: str) -> Material:
@@ -59,9 +64,20 @@ class Material:
             UserError: A file can't be read, or the mask has another shape than the image.
         """
         image = read_image(self.images[image_id])
-        mask = read_mask(self.masks[image_id])
+        mask = read_mask(self.masks[image_id], self.rule)
         mask = fit_mask(mask, image.shape[:2], self.masks[image_id], self.images[image_id])
         return image, find_components(half(mask))
+
+    def check_masks(self, ids: Sequence[str], where: str) -> None:
+        """Stop where the masks of these images do not fit the rule that they are read by.
+
+        Raises:
+            UserError: As of :meth:`~madnet.images.masks.MaskCensus.refuse`.
+        """
+        census = MaskCensus()
+        for image_id in ids:
+            census.add(self.masks[image_id], read_mask(self.masks[image_id], self.rule, strict=False))
+        census.refuse(where, self.rule, '--mask-values')
 
 
 def read_score_map(path: Path, shape: tuple[int, int]) -> np.ndarray:

@@ -77,6 +77,7 @@ def load_result(
     label: str | None = None,
     images: str | os.PathLike | None = None,
     masks: str | os.PathLike | None = None,
+    mask_values: Sequence[int] | None = None,
 ) -> RunResult:
     """Read one result and find what pictures can be drawn from.
 
@@ -89,6 +90,7 @@ def load_result(
         path: A ``metrics.json``, or the folder that holds it.
         label: Default: the folder's name.
         images, masks: Folders; default where the data set of ``metrics.json`` lies.
+        mask_values: What masks of one's own hold; see :class:`~madnet.images.MaskRule`.
 
     Raises:
         UserError: There is no result, or it can't be read.
@@ -111,7 +113,7 @@ def load_result(
     if images is not None or masks is not None:
         if images is None or (masks is None and not Path(name).is_dir()):
             raise UserError('--images and --masks go together: give both folders')
-        material = Material.from_folders(images, masks or name)
+        material = Material.from_folders(images, masks or name, mask_values)
     else:
         material = Material.from_dataset(name) if name and not of_several else Material()
     return RunResult(
@@ -128,7 +130,10 @@ def load_result(
 
 
 def load_results(
-    specs: Sequence[str], images: str | os.PathLike | None = None, masks: str | os.PathLike | None = None
+    specs: Sequence[str],
+    images: str | os.PathLike | None = None,
+    masks: str | os.PathLike | None = None,
+    mask_values: Sequence[int] | None = None,
 ) -> list[RunResult]:
     """Read several results, each ``PATH`` or ``LABEL=PATH``.
 
@@ -144,7 +149,7 @@ def load_results(
         label, _, path = spec.rpartition('=')
         if label and Path(spec).exists():
             label, path = '', spec
-        results.append((bool(label), load_result(path, label or None, images, masks)))
+        results.append((bool(label), load_result(path, label or None, images, masks, mask_values)))
     results = [(given, part) for given, result in results for part in _by_set(result)]
     own = [r.label for given, r in results if not given]
     loaded = []

@@ -243,6 +243,14 @@ def test_grid_from_folders(run_folder, tmp_path):
         build_grid(*folders, methods, tmp_path / 'grid', ids=['scene_22'])
     with pytest.raises(UserError, match='no folder'):
         build_grid(*folders, {'A': run_folder / 'nowhere'}, tmp_path / 'grid')
+    ones = tmp_path / 'ones'
+    ones.mkdir()
+    for path in folders[1].iterdir():
+        cv2.imwrite(str(ones / path.name), (cv2.imread(str(path), 0) > 127).astype(np.uint8))
+    with pytest.raises(UserError, match='--mask-values 0 1'):
+        build_grid(folders[0], ones, methods, tmp_path / 'grid', ids=['scene_0'])
+    build_grid(folders[0], ones, methods, tmp_path / 'told', ids=['scene_2', 'scene_0'], mask_values=[0, 1])
+    assert (tmp_path / 'told.png').read_bytes() == png.read_bytes()
     with pytest.raises(UserError, match='METHOD=DIR'):
         parse_methods(['A'])
     with pytest.raises(UserError, match='twice'):
