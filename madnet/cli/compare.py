@@ -114,7 +114,4 @@ def work(args: argparse.Namespace) -> Callable:
 
     from madnet.experiments import compare
 
-    options = vars(args)
-    if minutes := options.pop('minutes'):
-        options['options'] = [*(options['options'] or []), f'train_cfg.minutes={minutes}']
-    return partial(compare, **options)
+    return partial(compare, **vars(args))

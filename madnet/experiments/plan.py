@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from madnet.classical.detectors import DETECTORS
 from madnet.config_files import find_config_file
 from madnet.datasets.sources import find_sources
 from madnet.errors import UserError, nearest
+from madnet.evaluation.protocols import get_protocols
 from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
 from madnet.files import read_text
 from madnet.plain_yaml import read_yaml
@@ -284,20 +286,20 @@ def _filled(value: Any, here: Mapping[str, str]) -> Any:
     return value
 
 
-def read_plan(path: str | os.PathLike | None = None, **given) -> Plan:
+def read_plan(path: str | os.PathLike | None = None, minutes: float | None = None, **given) -> Plan:
     """A plan from a YAML file and from what the command line gives, which wins.
 
     Args:
         path: A YAML file whose keys are the attributes of :class:`Plan`; None starts from nothing.
-        given: Attributes; None leaves one alone.
+        minutes: Train each network for so long, instead of for epochs.
+        given: Attributes; None leaves one alone. Of ``options`` only the same keys give way.
 
     Raises:
         UserError: The file can't be read, has an unknown key or a value of the wrong kind; no network.
     """
-    from madnet.engine.cli import parse_options
-
     where = 'the command line' if path is None else str(path)
     content = {} if path is None else _read_file(Path(path))
+    own = _options(content.get('options'), where)
     content |= {k: v for k, v in given.items() if v is not None}
     keys = Plan.__dataclass_fields__
     for key, value in content.items():
@@ -305,14 +307,22 @@ def read_plan(path: str | os.PathLike | None = None, **given) -> Plan:
             raise UserError(f'{where}: no key {key!r}, expected {", ".join(keys)}.{nearest(str(key), keys)}')
         if key in ('networks', 'datasets', 'also_test_on', 'seeds', 'protocols', 'views'):
             content[key] = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-    options = content.get('options', {})
-    if isinstance(options, (list, tuple)) and all(isinstance(pair, str) for pair in options):
-        content['options'] = parse_options(list(options))
-    elif not _has_text_keys(options):
-        raise UserError(f'{where}: options: found {options!r}, expected keys and values.')
+    content['options'] = {**own, **_options(given.get('options'), where)}
+    if minutes is not None:
+        content['options']['train_cfg.minutes'] = minutes
     plan = Plan(**content)
     _check(plan, where)
     return plan
+
+
+def _options(options: Any, where: str) -> dict:
+    from madnet.engine.cli import parse_options
+
+    if isinstance(options, (list, tuple)) and all(isinstance(pair, str) for pair in options):
+        return parse_options(list(options))
+    if options is not None and not _has_text_keys(options):
+        raise UserError(f'{where}: options: found {options!r}, expected keys and values.')
+    return dict(options or {})
 
 
 def _read_file(path: Path) -> dict:
@@ -381,6 +391,11 @@ def _check(plan: Plan, where: str) -> None:
         )
     for entry in plan.networks:
         _check_network(entry, plan, f'{where}: networks')
+    for key in ('datasets', 'also_test_on', 'seeds', 'protocols', 'views'):
+        twice = [value for value, times in Counter(getattr(plan, key) or ()).items() if times > 1]
+        if twice:
+            raise UserError(f'{where}: {key}: found {twice[0]!r} more than once.')
+    get_protocols(plan.protocols)
     for seed in plan.seeds:
         if not isinstance(seed, int) or seed < 0:
             raise UserError(f'{where}: seeds: found {seed!r}, expected whole numbers from 0.')

@@ -175,12 +175,26 @@ def test_given_weights_are_tested_not_trained(configs, tmp_path):
         ({'networks': [{'name': 'acm', 'train_on': 'nuaa'}]}, 'train_on as a list'),
         ({'networks': ['acm'], 'datasets': ['nuaa', 'NUAA-SIRST']}, "is called 'nuaa' too"),
         ({'networks': ['acm'], 'views': [1, 3]}, 'views: found 3, expected some of'),
+        ({'networks': ['acm'], 'seeds': [1, 1]}, 'seeds: found 1 more than once'),
+        ({'networks': ['acm'], 'protocols': ['native', 'nope']}, "unknown protocol 'nope'"),
         ({}, 'no networks'),
     ],
 )
 def test_errors(configs, given, words):
     with pytest.raises(UserError, match=words):
         read_plan(**given).runs()
+
+
+def test_options_of_the_command_line_and_minutes_join_those_of_the_file(tmp_path):
+    path = tmp_path / 'plan.yaml'
+    path.write_text('networks: [acm]\noptions: {train_dataloader.batch_size: 2, selection: last}\n')
+    assert read_plan(path, minutes=0.5).options == {
+        'train_dataloader.batch_size': 2,
+        'selection': 'last',
+        'train_cfg.minutes': 0.5,
+    }
+    given = read_plan(path, options=['selection=val', 'train_cfg.max_epochs=3'])
+    assert given.options == {'train_dataloader.batch_size': 2, 'selection': 'val', 'train_cfg.max_epochs': 3}
 
 
 def test_errors_of_the_file(tmp_path):
