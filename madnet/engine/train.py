@@ -25,7 +25,7 @@ from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
 from madnet.models.losses import check_losses
-from madnet.records import metrics_text
+from madnet.records import MetricsFile, metrics_text
 from madnet.text import counted
 
 #: What NumPy's and torch's generators take.
@@ -76,7 +76,7 @@ def _train(cfg: Config, resume: bool, trust_checkpoint: bool, began: float) -> M
     start = time.time()
     first_line = heading(runner, cfg)
     if not resume:
-        _put_aside(Path(cfg.work_dir))
+        _put_aside(Path(cfg.work_dir), runner.timestamp)
     if is_main_process():
         print(first_line, flush=True)
         loops = [runner.train_loop, *([runner.val_loop] if cfg.get('val_cfg') else [])]
@@ -218,16 +218,24 @@ def set_amp(cfg: Config, amp: str) -> None:
         raise UserError('--amp fp16: needs a GPU, none is found. On a CPU, --amp bf16 works.')
 
 
-def _put_aside(work_dir: Path) -> None:
-    """Keep an earlier run's checkpoints when a new run starts in its folder."""
-    old = [p for name in (LAST, PREVIOUS, BEST) if (p := work_dir / name).exists()]
-    if not old or not is_main_process():
+#: What training and testing leave in a folder; logs are in folders named by the time.
+_OF_A_RUN = (
+    *(LAST, PREVIOUS, BEST, '*.calibration.json', MetricsFile.FILE, 'per_image.csv', 'detections.csv'),
+    *('scores', 'overlays', '[0-9]' * 8 + '_' + '[0-9]' * 6),
+)
+
+
+def _put_aside(work_dir: Path, timestamp: str) -> None:
+    """Keep what an earlier run has left when a new run starts in its folder: nothing of it is taken for the
+    new one's."""
+    if not any((work_dir / name).exists() for name in (LAST, PREVIOUS, BEST)) or not is_main_process():
         return
+    old = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != timestamp]
     aside = work_dir / time.strftime('before_%Y%m%d_%H%M%S')
     aside.mkdir()
     for path in old:
         path.rename(aside / path.name)
-    print(f'{work_dir} held a run (--resume would have gone on with it); its checkpoints are kept in {aside}')
+    print(f'{work_dir} held a run (--resume would have gone on with it); what it left is kept in {aside}')
 
 
 _RANK = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}

@@ -122,9 +122,17 @@ def test_a_damaged_last_checkpoint_loses_one_epoch_only(uninterrupted, tiny_conf
 def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, tiny_config):
     folder = uninterrupted
     old = (folder / 'best.pth').read_bytes()
+    of_the_run = ('metrics.json', 'per_image.csv', 'best.calibration.json', 'scores/a.png')
+    for name in of_the_run:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text('{}')
+    logs = {p.parents[1].name for p in folder.glob('*/vis_data/scalars.json')}
     train(str(tiny_config), work_dir=str(folder), options=['train_cfg.max_epochs=1'], seed=1)
     [aside] = folder.glob('before_*')
     assert (aside / 'best.pth').read_bytes() == old
+    assert all((aside / name).is_file() and not (folder / name).exists() for name in of_the_run)
+    assert logs == {p.parents[1].name for p in aside.glob('*/vis_data/scalars.json')}
+    assert len([*folder.glob('*/vis_data/scalars.json')]) == 1
     assert read_checkpoint(folder / LAST)['meta']['seed'] == 1
 
 
