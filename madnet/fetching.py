@@ -5,6 +5,7 @@ import http.client
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,6 +58,9 @@ def fetch(url: str, folder: Path, sha256: str | None = None, name: str | None = 
     target = folder / (name or _name_of(url))
     part = target.with_name(target.name + '.part')
     try:
+        if _is_kept(target, sha256) and sha256 is None:
+            since = time.strftime('%Y-%m-%d', time.localtime(target.stat().st_mtime))
+            print(f'{url}: taken from {target}, of {since}; remove it to download anew', file=sys.stderr)
         if not _is_kept(target, sha256):
             folder.mkdir(parents=True, exist_ok=True)
             with _alone(part, target):

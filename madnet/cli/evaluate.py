@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from madnet.cli import add_list
-from madnet.options import add_least_options, add_scoring_options
+from madnet.options import add_least_options, add_mask_values, add_scoring_options
 
 USAGE = """%(prog)s PRED_DIR MASK_DIR [options]
        %(prog)s PRED_DIR --dataset NAME [--split PART] [options]
@@ -70,14 +70,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--labels', action='store_true', help='the maps hold labels: 0 is background, anything else target'
     )
-    parser.add_argument(
-        '--mask-values',
-        type=int,
-        nargs='+',
-        metavar='VALUE',
-        help="what masks hold: the background's value, then those of targets, such as 0 1 "
-        '(default: grey values above 127 are target)',
-    )
+    add_mask_values(parser)
     add_least_options(parser)
     parser.set_defaults(min_area=1, min_scr=0.0, min_rank=0.0)
     parser.add_argument('--boxes', action='store_true', help='add AP50, AP50-95 and AP by centre distance')
@@ -95,13 +88,13 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
     expected = 1 if args.compare else 2
     if args.dataset and len(args.folders) == expected - 1:
         args.folders.append(None)
-    choices = ('threshold', 'fa_budget', 'min_area', 'min_scr', 'min_rank')
+    choices = ('threshold', 'fa_budget', 'min_area', 'min_scr', 'min_rank', 'boxes', 'image_dir')
     given = [name for name in choices if getattr(args, name) != parser.get_default(name)]
     if args.compare and given:
-        parser.error(
-            f'--{given[0].replace("_", "-")} is not for --compare, which counts all at the thresholds of the '
-            'protocol'
-        )
+        option = given[0].replace('image_dir', 'images').replace('_', '-')
+        parser.error(f'--{option} is not for --compare, which counts all at the thresholds of the protocol')
+    if args.from_logits and args.labels:
+        parser.error('--logits and --labels: maps hold one or the other')
     if len(args.folders) != expected:
         what = (
             'MASK_DIR after --compare DIR_A DIR_B' if args.compare else 'PRED_DIR and MASK_DIR (or --dataset)'

@@ -246,7 +246,8 @@ def test_the_tool(folders, tmp_path):
     assert (
         '--threshold 0.4: --min-area tells' in tool(preds, masks, '--min-area', 4, '--threshold', 0.4).stderr
     )
-    assert 'not for --compare' in tool('--compare', preds, preds, masks, '--min-scr', 2).stderr
+    for more in (('--min-scr', 2), ('--fa-budget', 1e-5), ('--boxes',), ('--images', preds)):
+        assert f'{more[0]} is not for --compare' in tool('--compare', preds, preds, masks, *more).stderr
 
 
 def test_the_tool_says_what_is_wrong_in_one_line(folders):
