@@ -130,6 +130,10 @@ def evaluate_folder(
     for line in filter(None, (report.threshold_text, report.least_text)):
         print(line)
     print(results_text(report))
+    if options.get('boxes'):
+        for protocol, values in report.results.items():
+            found = (f'{key} {as_text(key, values[key])}' for key in ('AP50', 'AP50-95', 'AP_centre'))
+            print(f'{protocol}: {", ".join(found)}')
     if few := few_images_text(report.dataset.images):
         print(few)
     if report.budget_text:

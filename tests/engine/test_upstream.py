@@ -15,7 +15,7 @@ import pytest
 import torch
 from mmcv.transforms import RandomFlip
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset, DefaultSampler
+from mmengine.dataset import BaseDataset, DefaultSampler, RepeatDataset
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import EMAHook, Hook, ParamSchedulerHook
 from mmengine.logging import HistoryBuffer, MessageHub
@@ -500,6 +500,16 @@ def test_the_page_has_one_row_for_each_of_these_tests(repository):
 
 
 _THIS = 'test_the_page_has_one_row_for_each_of_these_tests'
+
+
+def test_repeat_dataset_takes_the_rest_of_a_division():
+    class Samples(BaseDataset):
+        def load_data_list(self):
+            return [{'number': n} for n in range(3)]
+
+    repeated = RepeatDataset(Samples(), times=2)
+    assert repeated._ori_len == 3
+    assert [repeated[n]['number'] for n in range(6)] == [0, 1, 2] * 2
 
 
 def test_a_training_step_is_four_calls():
