@@ -122,6 +122,7 @@ def work(args: argparse.Namespace) -> Callable:
             options['protocol'] = options.pop('protocols')
             compare(pair[0], pair[1], folders[0], **options)
         else:
-            evaluate_folder(*folders, least=Least(**limits), **options)
+            options['least'] = Least(**limits)
+            evaluate_folder(*folders, **options)
 
     return run

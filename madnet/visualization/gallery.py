@@ -77,8 +77,9 @@ def _picture(result: RunResult, row: Mapping, most: int) -> Picture:
 
 def _counted_by(result: RunResult) -> tuple[float, Least]:
     """Threshold, and what components had at least."""
-    threshold, least = (result.report.threshold, result.report.least) if result.report else (None, None)
-    return THRESHOLD if threshold is None else threshold, Least(**least) if least else KEEP_ALL
+    threshold, asked = (result.report.threshold, result.report.least) if result.report else (None, None)
+    least = Least(int(asked['min_area']), asked['min_scr'], asked['min_rank']) if asked else KEEP_ALL
+    return THRESHOLD if threshold is None else threshold, least
 
 
 def _number(row: Mapping, key: str) -> float:

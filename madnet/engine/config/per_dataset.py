@@ -88,7 +88,8 @@ def _target(target: ast.expr) -> list[str]:
     if isinstance(target, ast.Name):
         return [target.id]
     if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
-        return [f'{outer}.{target.slice.value}' for outer in _target(target.value)]
+        key = str(target.slice.value)
+        return [f'{outer}.{key}' for outer in _target(target.value)]
     return []
 
 
