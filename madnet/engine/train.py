@@ -303,5 +303,7 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
         lines += [metrics_text(rows, 'validation, native')]
     if (folder / BEST).exists():
         lines.append(f'best epoch  {folder / BEST}')
+    elif 'best_metrics' in info:
+        lines.append(f'best epoch  {BEST} of the run that this one went on from, in its folder')
     lines += [f'last epoch  {folder / LAST}', f'log, curves {runner.log_dir}']
     return '\n'.join(lines)
