@@ -170,19 +170,44 @@ STEPS = 'train_dataloader = dict(dataset=dict(pipeline={}))'
         ('train_cfg = dict(dict(max_epochs=5))', 5, 32),
         ("train_cfg = dict()\ntrain_cfg['max_epochs'] = 5", 5, 32),
         ('train_cfg = dict(val_interval=2)', 7, 32),
+        ('_mine = dict(train_cfg=dict(val_interval=2))\ntrain_cfg = _mine["train_cfg"]', 7, 32),
+        ('train_cfg = dict()\ntrain_cfg |= dict(max_epochs=5)', 5, 32),
+        ("_more = {n: dict(train_cfg=dict(max_epochs=9)) for n in ['nudt']}\nper_dataset = _more", 9, 32),
+        (
+            "_set = dict(pipeline=[dict(type='RandomTargetCrop', size=64)])\n"
+            'train_dataloader = dict(dataset=_set)',
+            7,
+            64,
+        ),
     ],
 )
 def test_however_a_file_says_it_it_beats_its_base(config, text, epochs, size):
     """A whole that is put in another's place, or a value that is not written out where the key is."""
     base = config.with_name('steps.py')
-    more = 'replace_steps=dict(RandomTargetCrop=dict(size=32)), train_cfg=dict(max_epochs=7)'
+    steps = 'RandomTargetCrop=dict(size=32), LoadSIRSTImage=dict(bit_depth=14)'
+    more = f'replace_steps=dict({steps}), train_cfg=dict(max_epochs=7)'
     base.write_text(f"_base_ = 'open.py'\nper_dataset = {{'nudt': dict({more})}}\n")
     path = config.with_name('mine.py')
     path.write_text(f"_base_ = 'steps.py'\n{text}\n")
     cfg = load_config(path, dataset='nudt')
     assert cfg.train_cfg.max_epochs == epochs
+    assert {step.bit_depth for step in cfg.test_dataloader.dataset.pipeline if 'channels' in step} == {14}
     crops = [step for step in cfg.train_dataloader.dataset.pipeline if step.type == 'RandomTargetCrop']
     assert [crop.size for crop in crops] == ([] if size is None else [size])
+
+
+def test_a_part_of_another_kind_takes_nothing_from_its_bases_data_set(config):
+    path = config.with_name('mine.py')
+    for kind, inherited in (('AmpOptimWrapper', False), ('OptimWrapper', True)):
+        wrapper = f"dict(_delete_=True, type='{kind}', optimizer=dict(type='SGD', lr=0.1))"
+        path.write_text(f"_base_ = 'open.py'\noptim_wrapper = {wrapper}\n")
+        assert ('clip_grad' in load_config(path, dataset='nudt').optim_wrapper) == inherited
+
+
+@pytest.mark.parametrize('name', ['acm', 'isnet', 'rdian', 'alcnet_basic'])
+def test_values_by_helpers_leave_what_they_do_not_hold_to_the_data_set(name, data_root):
+    plain = load_config(f'{name}_toolbox', dataset='nudt').model.data_preprocessor
+    assert (plain.mean, plain.std) == ([107.8091], [33.0227])
 
 
 def test_an_option_without_effect_is_refused(config):

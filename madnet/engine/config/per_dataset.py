@@ -1,96 +1,131 @@
 """What a config says of one data set, and what of it a config built on that one has changed."""
 
 import ast
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 
 from madnet.config_files import find_base
+from madnet.datasets.wrappers import inner_datasets
+from madnet.engine.config.steps import LOADERS, steps_of
 
-#: What a file says where it writes the steps of training itself.
-_PIPELINE = re.compile(r'train_dataloader\.(.*\.)?pipeline$')
+_NOTHING = object()
 
 
-def changes_for(name: str, changes: Mapping, path: Path) -> ConfigDict:
+@dataclass(frozen=True)
+class _Layer:
+    """A config file, or the bases of the layer before.
+
+    Attributes:
+        values: All that they come to, with their own bases.
+        said: The dotted keys of the values that are written out in them.
+    """
+
+    values: Mapping
+    said: frozenset[str]
+
+
+def changes_for(name: str, cfg: Config, path: Path, read: Callable[[Path], Config]) -> ConfigDict:
     """The part of ``per_dataset[name]`` that holds for a config file.
 
     A base's ``per_dataset`` must not beat what a file built on that base says itself: of each value the file
-    nearest to ``path`` decides, and within one file ``per_dataset``.
+    nearest to ``path`` decides, and within one file ``per_dataset``. A file says a value where it is written
+    out, and, however it is brought about, where it is not what the bases come to.
 
     Args:
         name: The data set, as ``per_dataset`` names it.
-        changes: ``per_dataset[name]`` of the whole config.
-        path: The config file.
+        cfg: The whole config.
+        path: Its file.
+        read: Reads a config file.
 
     Returns:
-        ``changes`` without the values that a file between says itself.
+        ``per_dataset[name]`` without the values that a file between says itself.
     """
-    layers = list(_layers(path))
-    return _kept(ConfigDict(changes), '', f'per_dataset.{name}.', layers)
+    layers = list(_layers(cfg, path, read))
+    return _kept(ConfigDict(cfg.per_dataset[name]), [], name, layers)
 
 
-def _kept(changes: Mapping, prefix: str, inside: str, layers: list[set[str]]) -> ConfigDict:
+def _kept(changes: Mapping, above: list[str], name: str, layers: Sequence[_Layer]) -> ConfigDict:
     kept = ConfigDict()
     for key, value in changes.items():
-        dotted = f'{prefix}{key}'
+        keys = [*above, key]
         if isinstance(value, Mapping):
-            inner = _kept(value, f'{dotted}.', inside, layers)
+            inner = _kept(value, keys, name, layers)
             if inner:  # an empty dict in the place of None or a list would be something else
                 kept[key] = inner
-        elif not _said_above(dotted, inside, layers):
+        elif not _said_above(keys, value, name, layers):
             kept[key] = value
     return kept
 
 
-def _said_above(key: str, inside: str, layers: list[set[str]]) -> bool:
-    """Whether a file says the value, or a whole that holds it, before one says it in ``per_dataset``."""
-    parts = key.split('.')
-    wholes = {'.'.join(parts[:n]) for n in range(1, len(parts) + 1)}
-    for said in layers:
-        if any(f'{inside}{whole}' in said for whole in wholes):
-            return False
-        own_steps = parts[0] == 'replace_steps' and any(_PIPELINE.match(each) for each in said)
-        if own_steps or wholes & said:
+def _said_above(keys: list[str], value: Any, name: str, layers: Sequence[_Layer]) -> bool:
+    """Whether a file says a value that a base of it has in ``per_dataset``."""
+    there = 0
+    while there + 1 < len(layers) and _at(layers[there + 1].values, ['per_dataset', name, *keys]) == value:
+        there += 1
+    if any('.'.join(keys) in layer.said for layer in layers[:there]):
+        return True
+    return there > 0 and _differ(layers[0].values, layers[there].values, keys)
+
+
+def _differ(values: Mapping, base: Mapping, keys: list[str]) -> bool:
+    """Whether a config has another value than its bases, another part around it, or another such step."""
+    for n in range(1, len(keys)):
+        one, other = _at(values, keys[:n]), _at(base, keys[:n])
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            if one.get('type') != other.get('type'):
+                return True
+        elif one != other and not all(v is _NOTHING or isinstance(v, Mapping) for v in (one, other)):
             return True
-    return False
+    if keys[0] == 'replace_steps' and len(keys) > 1:
+        # what tests share with the training, such as how images are read, is not the training's own
+        shared, drawn = LOADERS[1:], LOADERS[:1]
+        loaders = shared if _steps(base, keys[1], shared) else drawn
+        if _steps(values, keys[1], loaders) != _steps(base, keys[1], loaders):
+            return True
+    return _at(values, keys) != _at(base, keys)
 
 
-def _layers(path: Path) -> Iterator[set[str]]:
-    """The dotted keys that a config file says itself, then those of its bases, and so on down."""
-    level = [path]
+def _at(values: Any, keys: Sequence[str]) -> Any:
+    for key in keys:
+        if not isinstance(values, Mapping) or key not in values:
+            return _NOTHING
+        values = values[key]
+    return values
+
+
+def _steps(values: Mapping, kind: str, loaders: Sequence[str]) -> list:
+    found = (_at(values, [loader, 'dataset']) for loader in loaders)
+    sets = [each for dataset in found if isinstance(dataset, Mapping) for each in inner_datasets(dataset)]
+    return [step for each in sets for step in steps_of(each) if step.get('type') == kind]
+
+
+def _layers(cfg: Config, path: Path, read: Callable[[Path], Config]) -> Iterator[_Layer]:
+    """The config file, then its bases, then theirs, and so on down."""
+    values, level = cfg._cfg_dict, [path]
     while level:
-        read = [(p, list(_assignments(p))) for p in level if p.suffix == '.py' and p.is_file()]
-        yield {key for _, said in read for name, value in said for key in _keys(name, value)}
-        bases = [
-            (p, base)
-            for p, said in read
-            for name, value in said
-            if name == '_base_'
-            for base in _strings(value)
-        ]
-        level = [find_base(base, p.parent) for p, base in bases]
+        trees = [(p, _assignments(p)) for p in level if p.suffix == '.py' and p.is_file()]
+        yield _Layer(
+            values, frozenset(k for _, tree in trees for name, v in tree.items() for k in _keys(name, v))
+        )
+        level = [find_base(base, p.parent) for p, tree in trees for base in _strings(tree.get('_base_'))]
+        values = ConfigDict()
+        for base in level:
+            values.merge(read(base)._cfg_dict)
 
 
-def _assignments(path: Path) -> Iterator[tuple[str, ast.expr]]:
-    """(Dotted key, value) of each assignment, those under ``if`` and the like included."""
-    for statement in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-        if isinstance(statement, ast.Assign):
-            for target in statement.targets:
-                yield from ((key, statement.value) for key in _target(target))
-        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-            yield from ((key, statement.value) for key in _target(statement.target))
-
-
-def _target(target: ast.expr) -> list[str]:
-    """The dotted key of ``name`` or ``name['key']['key']``, in a list; none of anything else."""
-    if isinstance(target, ast.Name):
-        return [target.id]
-    if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
-        key = str(target.slice.value)
-        return [f'{outer}.{key}' for outer in _target(target.value)]
-    return []
+def _assignments(path: Path) -> dict[str, ast.expr]:
+    statements = ast.parse(path.read_text(encoding='utf-8')).body
+    return {
+        target.id: s.value
+        for s in statements
+        if isinstance(s, ast.Assign)
+        for target in s.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def _strings(value: ast.expr | None) -> list[str]:
@@ -99,19 +134,16 @@ def _strings(value: ast.expr | None) -> list[str]:
 
 
 def _keys(prefix: str, value: ast.expr) -> Iterator[str]:
-    """The dotted keys of the values in a dict that is written out; else ``prefix`` as a whole."""
-    whole = False
-    items: list[tuple[str, ast.expr]] = []
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == 'dict':
-        whole = bool(value.args) or any(k.arg is None for k in value.keywords)
         items = [(k.arg, k.value) for k in value.keywords if k.arg]
     elif isinstance(value, ast.Dict):
-        named = list(zip(value.keys, value.values, strict=True))
-        whole = not all(isinstance(k, ast.Constant) for k, _ in named)
-        items = [(str(k.value), v) for k, v in named if isinstance(k, ast.Constant)]
+        items = [
+            (str(k.value), v)
+            for k, v in zip(value.keys, value.values, strict=True)
+            if isinstance(k, ast.Constant)
+        ]
     else:
-        whole = True
-    if whole:
+        items = []
         yield prefix
     for key, inner in items:
         yield from _keys(f'{prefix}.{key}', inner)

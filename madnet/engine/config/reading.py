@@ -107,9 +107,9 @@ def load_config(
     if is_registered(path) and not sources:
         raise UserError(f'{path}: shipped weights; say on which data, such as --dataset nudt or a folder.')
     if len(sources) == 1:
-        for name, changes in (cfg.get('per_dataset') or {}).items():
+        for name in cfg.get('per_dataset') or {}:
             if get_entry(name) is sources[0].entry:
-                cfg._cfg_dict.merge(changes_for(name, changes, Path(path)))
+                cfg._cfg_dict.merge(changes_for(name, cfg, Path(path), _read))
     before = set(cfg)
     _refuse_copied(options, before)
     _merge(cfg, options)
