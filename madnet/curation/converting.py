@@ -45,8 +45,7 @@ def convert(
         split_set: Whose parts, for a set with masks.
         classes: Take these only.
         level: See :func:`~madnet.curation.labels.mask_of`.
-        mask_values: What masks hold, of a set that is not of the catalogue; see
-            :class:`~madnet.images.MaskRule`.
+        mask_values: What masks of one's own hold; see :class:`~madnet.images.MaskRule`.
 
     Returns:
         What was done, as text.
@@ -57,6 +56,8 @@ def convert(
     if not 0 < level <= 1:
         raise UserError(f'--level {level:g}: expected a share above 0, up to 1.')
     form, name, parts = _read(source, split_set, classes, MaskRule(mask_values))
+    if mask_values and form != 'masks':
+        raise UserError(f'--mask-values: {source} is {form}, which has no masks.')
     if not any(parts.values()):
         raise UserError(f'{source}: no image in it ({form}).')
     marks = sum(len(labelled.shapes) for images in parts.values() for labelled in images)

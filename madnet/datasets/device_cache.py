@@ -112,7 +112,8 @@ class DeviceCache:
         if not any(isinstance(step, _CROPS) for step in self.steps):
             raise ValueError('images have several sizes, and no step crops.')
         for step in takewhile(lambda step: not isinstance(step, _CROPS), self.steps):
-            if isinstance(step, _LOOKS_FAR):
+            from_black = isinstance(step, GainOffsetJitter) and step.pivot == 'black'
+            if isinstance(step, _LOOKS_FAR) and not from_black:
                 raise ValueError(
                     f'{type(step).__name__} comes before the crop, and images have several sizes.'
                 )

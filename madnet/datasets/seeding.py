@@ -69,7 +69,12 @@ class SeededSamples:
 
     @property
     def epoch(self) -> int:
-        """The epoch from which augmentations are drawn, as the workers see it."""
+        """The epoch that was told, as the workers see it; 0 until then."""
+        return max(int(self._epoch), 0)
+
+    @property
+    def pass_number(self) -> int:
+        """The epoch that was told; until then, how often the sample that is being read was read before."""
         return self._visit if self._epoch == _UNTOLD else int(self._epoch)
 
     def set_epoch(self, epoch: int, max_epochs: int | None = None) -> None:
@@ -83,5 +88,5 @@ class SeededSamples:
             assert self._visits is not None  # len() has filled the data set
             self._visit, more = int(self._visits[place]), self._rank
             self._visits[place] += 1
-        with seeded(self.seed, self.epoch, place, *([more] if more else [])):
+        with seeded(self.seed, self.pass_number, place, *([more] if more else [])):
             return super().__getitem__(index)  # type: ignore[misc]

@@ -85,7 +85,7 @@ class SyntheticSIRSTDataset(TargetDataset):
 
     def scene(self, index: int):
         """The :class:`~madnet.datasets.scenes.Scene` at an index, in this epoch."""
-        number = index + self.epoch * self.length if self.fresh else index
+        number = index + self.pass_number * self.length if self.fresh else index
         return synth_scene(self.scene_seed, _FIRST_INDEX[self.split] + number, self.size)
 
     def read_sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:

@@ -34,8 +34,8 @@ from madnet.records import MetricsFile, as_text, column, few_images_text, text_t
 _SHOWN = 10
 #: Where ranks come of scores in files.
 SATURATED = (
-    'ranks: of scores, whose logits end at 16.6 (of 16-bit files at 11.1): those above come out lower than '
-    'madnet test has them; its cuts, and those of cards, hold for maps of logits (--logits).'
+    'ranks come of the stored scores: a logit above 16 (in 16-bit files above 11) is rounded, and its rank '
+    'is not that of madnet test, whose cuts, like those of model cards, hold for maps of logits (--logits).'
 )
 # where ties leave more of AUC open than this, a line says so
 _OPEN = 0.005

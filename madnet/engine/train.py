@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.runner import BaseLoop
 
 from madnet.config_files import config_names, find_config_file
@@ -25,7 +25,7 @@ from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
 from madnet.models.losses import check_losses
-from madnet.records import MetricsFile, metrics_text
+from madnet.records import MetricsFile, NegativesFile, metrics_text
 from madnet.text import counted
 
 #: What NumPy's and torch's generators take.
@@ -76,7 +76,7 @@ def _train(cfg: Config, resume: bool, trust_checkpoint: bool, began: float) -> M
     start = time.time()
     first_line = heading(runner, cfg)
     if not resume:
-        _put_aside(Path(cfg.work_dir), runner.timestamp)
+        _put_aside(runner, Path(cfg.work_dir))
     if is_main_process():
         print(first_line, flush=True)
         loops = [runner.train_loop, *([runner.val_loop] if cfg.get('val_cfg') else [])]
@@ -221,21 +221,27 @@ def set_amp(cfg: Config, amp: str) -> None:
 #: What training and testing leave in a folder; logs are in folders named by the time.
 _OF_A_RUN = (
     *(LAST, PREVIOUS, BEST, '*.calibration.json', MetricsFile.FILE, 'per_image.csv', 'detections.csv'),
-    *('scores', 'overlays', '[0-9]' * 8 + '_' + '[0-9]' * 6),
+    *(NegativesFile.FILE, 'scores', 'overlays', 'views*', '[0-9]' * 8 + '_' + '[0-9]' * 6),
 )
 
 
-def _put_aside(work_dir: Path, timestamp: str) -> None:
+def _put_aside(runner: MadnetRunner, work_dir: Path) -> None:
     """Keep what an earlier run has left when a new run starts in its folder: nothing of it is taken for the
-    new one's."""
-    if not any((work_dir / name).exists() for name in (LAST, PREVIOUS, BEST)) or not is_main_process():
-        return
-    old = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != timestamp]
-    aside = work_dir / time.strftime('before_%Y%m%d_%H%M%S')
-    aside.mkdir()
-    for path in old:
-        path.rename(aside / path.name)
-    print(f'{work_dir} held a run (--resume would have gone on with it); what it left is kept in {aside}')
+    new one's. Weights of it that the new run starts from are found where they lie then."""
+    aside = work_dir / f'before_{runner.timestamp}'
+    old = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != runner.timestamp]
+    if runner._load_from and Path(runner._load_from).resolve() in {p.resolve() for p in old}:
+        runner._load_from = str(aside / Path(runner._load_from).name)
+    barrier()  # all processes have looked
+    if old and is_main_process():
+        aside.mkdir()
+        for path in old:
+            path.rename(aside / path.name)
+        print(
+            f'{work_dir} held an earlier run (--resume would have gone on with it); what it left is kept in '
+            f'{aside}'
+        )
+    barrier()
 
 
 _RANK = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}

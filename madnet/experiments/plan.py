@@ -391,10 +391,6 @@ def _check(plan: Plan, where: str) -> None:
         )
     for entry in plan.networks:
         _check_network(entry, plan, f'{where}: networks')
-    for key in ('datasets', 'also_test_on', 'seeds', 'protocols', 'views'):
-        twice = [value for value, times in Counter(getattr(plan, key) or ()).items() if times > 1]
-        if twice:
-            raise UserError(f'{where}: {key}: found {twice[0]!r} more than once.')
     get_protocols(plan.protocols)
     for seed in plan.seeds:
         if not isinstance(seed, int) or seed < 0:
@@ -410,3 +406,7 @@ def _check(plan: Plan, where: str) -> None:
         for views in plan.views:
             if views not in VIEWS:
                 raise UserError(f'{where}: views: found {views!r}, expected some of {list(VIEWS)}.')
+    for key in ('datasets', 'also_test_on', 'seeds', 'protocols', 'views'):
+        twice = [value for value, times in Counter(getattr(plan, key) or ()).items() if times > 1]
+        if twice:
+            raise UserError(f'{where}: {key}: found {twice[0]!r} more than once.')

@@ -231,7 +231,8 @@ def _scenes(predictor: BasePredictor) -> list[np.ndarray]:
     elif isinstance(predictor, OnnxPredictor):
         bound = predictor.info.largest
     sizes = [(min(height, bound or height), min(width, bound or width)) for height, width in SIZES]
-    scenes = (synth_scene(0, number, size).image for number, size in enumerate(sizes))
+    scenes = [synth_scene(0, number, size).image for number, size in enumerate(sizes)]
+    scenes[-1] = 257 * scenes[-1].astype(np.uint16)
     return [predictor.loader.as_taken(scene) for scene in scenes]
 
 
@@ -263,6 +264,7 @@ def _describe(detector: LoadedDetector, threshold: float, half: bool, licence: s
         size=list(resized) if pipeline.resizes else None,
         align_corners=model.align_corners,
         value_range=pipeline.value_range,
+        bit_depth=pipeline.loader.bit_depth,
         smallest=MIN_SIZE,
         largest=_largest(model),
         dtype='float16' if half else 'float32',

@@ -68,7 +68,7 @@ class OnnxPredictor(BasePredictor):
         super().__init__(threshold, batch, Least(min_area, min_scr, min_rank))
         if calibrated or fa_budget is not None:
             self._calibrate(fa_budget, shown)
-        self._loader = FrameLoader(self.info.channels, value_range or _range(self.info))
+        self._loader = FrameLoader(self.info.channels, value_range or _range(self.info), self.info.bit_depth)
         self.tiling = self._fitted(tile, overlap, aligned=self.info.size is None)
 
     def _calibrate(self, budget: float | None, shown: str) -> None:

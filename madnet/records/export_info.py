@@ -27,6 +27,7 @@ class ExportInfo(Record):
             None for the frame's own size.
         align_corners: Whether logits are resized with their corners kept, not by half-pixel centres.
         value_range: Grey values that become 0 and 255; see :func:`~madnet.images.to_channels`.
+        bit_depth: Bits in use of 16-bit frames where there is no range.
         smallest: Pixels that a side of a frame must have.
         largest: Pixels that a side may have; None for no bound.
         classes: Names of what is scored.
@@ -49,6 +50,7 @@ class ExportInfo(Record):
     size: list[int] | None = None
     align_corners: bool = False
     value_range: Any = None
+    bit_depth: int = 16
     smallest: int = 1
     largest: int | None = None
     classes: list[str] = field(default_factory=lambda: ['target'])

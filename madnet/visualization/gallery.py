@@ -64,7 +64,7 @@ def _picture(result: RunResult, row: Mapping, most: int) -> Picture:
     if can_draw(result, name):
         image, truth = result.material.read(name)
         score = read_score_map(result.scores[name], image.shape[:2])
-        marks = detect(score, truth, *_counted_by(result), image)
+        marks = detect(score, truth, *counted_by(result), image)
         pixels = draw_overlay(image, truth, *marks, score, title=name, max_insets=4)[..., ::-1]
     else:
         pixels = read_image(result.overlays[name])
@@ -75,7 +75,7 @@ def _picture(result: RunResult, row: Mapping, most: int) -> Picture:
     return Picture(name, ', '.join(parts), encode_webp(pixels, most))
 
 
-def _counted_by(result: RunResult) -> tuple[float, Least]:
+def counted_by(result: RunResult) -> tuple[float, Least]:
     """Threshold, and what components had at least."""
     threshold, asked = (result.report.threshold, result.report.least) if result.report else (None, None)
     least = Least(int(asked['min_area']), asked['min_scr'], asked['min_rank']) if asked else KEEP_ALL

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from madnet.errors import UserError, nearest
 from madnet.evaluation.folders import find_maps
+from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.visualization.figure import save_figure
 from madnet.visualization.material import THRESHOLD, Material, detect, read_score_map
 from madnet.visualization.panels import GridRow, MethodResult, draw_grid
@@ -33,8 +34,15 @@ def grid_rows(
     maps: Mapping[str, Mapping[str, Path]],
     ids: Sequence[str],
     threshold: float = THRESHOLD,
+    counted_by: Mapping[str, tuple[float, Least]] | None = None,
 ) -> list[GridRow]:
     """Read what a grid shows of the images with these ids; ``maps`` is method → id → score map.
+
+    Args:
+        material: Images and masks.
+        maps, ids: As above.
+        threshold: Above which a score is a detection.
+        counted_by: Method → threshold and what components need at least, where that was another.
 
     Raises:
         UserError: A file can't be read, or its size is another than the image's.
@@ -45,7 +53,8 @@ def grid_rows(
         methods = {}
         for method, files in maps.items():
             score = read_score_map(files[image_id], image.shape[:2])
-            methods[method] = MethodResult(score, *detect(score, truth, threshold))
+            how = (counted_by or {}).get(method, (threshold, KEEP_ALL))
+            methods[method] = MethodResult(score, *detect(score, truth, *how, image))
         rows.append(GridRow(image_id, image, truth, methods))
     return rows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from madnet.datasets.locate import locate
+from madnet.datasets.selection import select
 from madnet.errors import UserError
 from madnet.evaluation.arrays import sigmoid
 from madnet.evaluation.components import Components, find_components
@@ -19,6 +21,7 @@ from madnet.evaluation.rules import half
 from madnet.evaluation.targets import KEEP_ALL, Least, left_out
 from madnet.images import MaskRule, fit_mask, read_image, read_mask, read_scores
 from madnet.images.masks import MaskCensus
+from madnet.records import DatasetInfo
 
 THRESHOLD = 0.5
 #: How far scores may be outside of 0–1 and still be scores.
@@ -45,13 +48,18 @@ class Material:
         return cls(find_maps(images, 'images'), find_maps(masks, 'masks'), MaskRule(mask_values))
 
     @classmethod
-    def from_dataset(cls, name: str) -> Material:
-        """All files of a data set, by its name in ``metrics.json``; empty where it is not at hand."""
+    def from_dataset(cls, dataset: DatasetInfo) -> Material:
+        """The files of what ``metrics.json`` says was scored; empty where it is not at hand."""
         try:
-            folder, _, _ = locate(None, name)
+            folder, entry, name = locate(None, dataset.name)
+            if dataset.split:
+                pairs = dict(select(folder, entry, name, dataset.split, dataset.split_set).pairs)
+            else:
+                parts = [pair for part in folder.pairs.values() for pair in part.items()]
+                several = Counter(i for i, _ in parts)  # images that have a number in common
+                pairs = {i: pair for i, pair in parts if several[i] == 1}
         except UserError:
             return cls()
-        pairs = {i: pair for part in folder.pairs.values() for i, pair in part.items()}
         return cls({i: p.image for i, p in pairs.items()}, {i: p.mask for i, p in pairs.items() if p.mask})
 
     def __contains__(self, image_id: str) -> bool:

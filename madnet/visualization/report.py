@@ -36,7 +36,7 @@ from madnet.visualization.curve_plots import (
     draw_training,
 )
 from madnet.visualization.figure import save_figure
-from madnet.visualization.gallery import can_draw, draw_gallery, rank_images
+from madnet.visualization.gallery import can_draw, counted_by, draw_gallery, rank_images
 from madnet.visualization.grid import grid_rows
 from madnet.visualization.material import THRESHOLD, read_score_map
 from madnet.visualization.page import render_page
@@ -459,11 +459,13 @@ def _grid(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[_S
     maps = {r.label: r.result.scores for r in runs}
     caption = (
         f'{dataset}: images with the lowest and the highest mean IoU of these methods. Above, the image '
-        f'(contrast stretched) with hits, misses and false alarms of each method at threshold {THRESHOLD:g}; '
+        f'(contrast stretched) with hits, misses and false alarms of each method as it was scored; '
         'below, the places framed and lettered in the first picture, with a contrast of their own; full '
         'line: truth, dashed: prediction.'
     )
-    rows = grid_rows(runs[0].result.material, maps, ids)
+    rows = grid_rows(
+        runs[0].result.material, maps, ids, counted_by={r.label: counted_by(r.result) for r in runs}
+    )
     return [figures.add(draw_grid(rows, show='image', threshold=THRESHOLD), f'grid {dataset}', caption)]
 
 

@@ -113,9 +113,16 @@ def load_result(
     if images is not None or masks is not None:
         if images is None or (masks is None and not Path(name).is_dir()):
             raise UserError('--images and --masks go together: give both folders')
+        if of_several:
+            raise UserError(
+                f'{metrics}: of several data sets, while --images and --masks are folders of one.'
+            )
         material = Material.from_folders(images, masks or name, mask_values)
+        material.check_masks([i for i in material.images if i in material], str(masks or name))
+    elif mask_values:
+        raise UserError('--mask-values: tells how those of --masks are read; give --images and --masks.')
     else:
-        material = Material.from_dataset(name) if name and not of_several else Material()
+        material = Material.from_dataset(report.dataset) if report and name and not of_several else Material()
     return RunResult(
         label=printable(label or folder.resolve().name),
         path=metrics if report else folder,
@@ -176,7 +183,7 @@ def _by_set(result: RunResult) -> list[RunResult]:
                 per_image=[row for row in result.per_image if row.get('dataset') == name],
                 scores=_maps_in(result.path.parent / 'scores' / name),
                 overlays={},
-                material=Material.from_dataset(one.dataset.name) if one.dataset.name else Material(),
+                material=Material.from_dataset(one.dataset) if one.dataset.name else Material(),
             )
         )
     return [*parts, replace(result, per_image=(), scores={}, overlays={})] if parts else [result]

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
 from torch.utils.data import DataLoader
 
@@ -91,6 +92,14 @@ def test_other_programs_loops_which_tell_no_epoch_see_new_draws_in_each_pass(dat
     assert [dataset[k]['inputs'].numpy().tobytes() for k in range(len(IDS))] == passes[0][0]
 
 
+def test_sizes_that_take_turns_stay_alike_within_a_batch_where_no_epoch_is_told(dataset):
+    steps = [*PIPELINE[:2], {'type': 'RandomTargetCrop', 'size': [16, 24]}, PIPELINE[-1]]
+    fresh = SIRSTDataset(dataset.data_root, 'all', pipeline=steps, seed=5)
+    loader = DataLoader(fresh, 2, shuffle=True, drop_last=True, collate_fn=list)
+    sizes = {sample['inputs'].shape[-1] for _ in range(3) for batch in loader for sample in batch}
+    assert sizes == {16}
+
+
 def test_repeats_within_an_epoch_are_drawn_each_for_itself(dataset):
     repeated = DATASETS.build({'type': 'RepeatDataset', 'times': 3, 'dataset': dataset})
     dataset.set_epoch(1)
@@ -100,6 +109,10 @@ def test_repeats_within_an_epoch_are_drawn_each_for_itself(dataset):
     ]
     assert seen[0] == seen[1]
     assert len(set(seen[0])) == 3 * len(IDS)
+    inner = {'type': 'RepeatDataset', 'times': 3, 'dataset': dataset}
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        twice = DATASETS.build({'type': 'RepeatDataset', 'times': 2, 'dataset': inner})
+    assert len({twice[k]['inputs'].numpy().tobytes() for k in range(len(twice))}) == 6 * len(IDS)
     dataset.repeat = 0
     assert [dataset[k]['inputs'].numpy().tobytes() for k in range(len(IDS))] == seen[0][: len(IDS)]
 

@@ -162,7 +162,7 @@ def test_a_loop_that_counts_iterations_tells_modules_of_each_pass_and_data_sets_
             self.epochs = epochs
 
     class Loader(list):
-        dataset = Told()
+        dataset, sampler = Told(), None
 
     class Runner:
         model, seed, epoch, max_epochs, max_iters, iter = Told(), 5, 0, 1, 10, 0
@@ -177,6 +177,9 @@ def test_a_loop_that_counts_iterations_tells_modules_of_each_pass_and_data_sets_
         seen.append(Runner.model.epochs)
     assert seen == [(0, 3)] * 4 + [(1, 3)] * 4 + [(2, 3)] * 2
     assert not hasattr(Runner.train_dataloader.dataset, 'epochs')
+    Runner.train_dataloader.clear()  # an endless sampler of fewer images than a batch
+    hook.before_train_iter(Runner, 9)
+    assert Runner.model.epochs == (9, 10)
 
 
 def test_inner_data_sets_of_configs():

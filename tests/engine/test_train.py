@@ -134,6 +134,12 @@ def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, t
     assert logs == {p.parents[1].name for p in aside.glob('*/vis_data/scalars.json')}
     assert len([*folder.glob('*/vis_data/scalars.json')]) == 1
     assert read_checkpoint(folder / LAST)['meta']['seed'] == 1
+    weights = folder / LAST  # moved out of the way before they are read
+    runner = train(
+        str(tiny_config), work_dir=str(folder), load_from=str(weights), options=['train_cfg.max_epochs=1']
+    )
+    assert Path(runner._load_from).parent.name.startswith('before_')
+    assert Path(runner._load_from).is_file()
 
 
 @pytest.mark.parametrize('by_config', [False, True])

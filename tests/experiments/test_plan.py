@@ -176,6 +176,7 @@ def test_given_weights_are_tested_not_trained(configs, tmp_path):
         ({'networks': ['acm'], 'datasets': ['nuaa', 'NUAA-SIRST']}, "is called 'nuaa' too"),
         ({'networks': ['acm'], 'views': [1, 3]}, 'views: found 3, expected some of'),
         ({'networks': ['acm'], 'seeds': [1, 1]}, 'seeds: found 1 more than once'),
+        ({'networks': ['acm'], 'seeds': [[1]]}, r'seeds: found \[1\]'),
         ({'networks': ['acm'], 'protocols': ['native', 'nope']}, "unknown protocol 'nope'"),
         ({}, 'no networks'),
     ],

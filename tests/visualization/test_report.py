@@ -16,10 +16,10 @@ from madnet.config_files import SHIPPED
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.evaluation.targets import Least
-from madnet.records import MetricsFile, write_results
+from madnet.records import DatasetInfo, MetricsFile, write_results
 from madnet.visualization.gallery import can_draw, rank_images
 from madnet.visualization.grid import build_grid, parse_methods
-from madnet.visualization.material import detect, read_score_map
+from madnet.visualization.material import Material, detect, read_score_map
 from madnet.visualization.report import build_report
 from madnet.visualization.run_results import RunResult, load_result, load_results
 
@@ -190,6 +190,21 @@ def test_a_bare_metrics_json_is_enough(bare_folder, tmp_path):
     html = build_report([load_result(bare_folder)], tmp_path / 'out').read_text()
     assert re.findall(r'<section id="(\w+)"', html) == ['summary', 'runs', 'tables']
     assert 'bare: IoU ' in html
+
+
+def test_pictures_are_of_the_part_that_was_scored(make_set, monkeypatch):
+    """Ids may be those of other images in another part, as where each part is numbered from one."""
+    root = make_set('mine', ['train/a', 'test/a', 'test/b'])
+    for kind in ('images', 'masks'):
+        for part in ('train', 'test'):
+            (root / part).mkdir(exist_ok=True)
+            (root / kind / part).rename(root / part / kind)
+        (root / kind).rmdir()
+    monkeypatch.setenv('MADNET_DATA_ROOT', str(root.parent))
+    for split in ('train', 'test'):
+        material = Material.from_dataset(DatasetInfo('mine', split, 'folder'))
+        assert material.images['a'].parts[-3] == split
+    assert [*Material.from_dataset(DatasetInfo('mine')).images] == ['b']
 
 
 def test_overlays_drawn_before_serve_where_score_maps_lack(bare_folder, run_folder, tmp_path):

@@ -1,5 +1,7 @@
 """Says to the model and to the training data which epoch it is."""
 
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 from mmseg.registry import HOOKS
@@ -38,7 +40,7 @@ class EpochHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Pass the epoch where a loop that counts iterations has come to the next."""
-        if self._counts_iterations(runner) and runner.iter % len(runner.train_dataloader) == 0:
+        if self._counts_iterations(runner) and runner.iter % _batches(runner) == 0:
             self._set(runner, runner.epoch)
 
     @staticmethod
@@ -49,7 +51,7 @@ class EpochHook(Hook):
         told = [m for m in runner.model.modules() if hasattr(m, 'set_epoch')]
         last = runner.max_epochs
         if self._counts_iterations(runner):
-            batches = len(runner.train_dataloader)
+            batches = _batches(runner)
             epoch, last = runner.iter // batches, -(-runner.max_iters // batches)
         else:
             told += self._datasets(runner)
@@ -59,3 +61,11 @@ class EpochHook(Hook):
     @staticmethod
     def _datasets(runner) -> list:
         return [d for d in inner_datasets(runner.train_dataloader.dataset) if hasattr(d, 'set_epoch')]
+
+
+def _batches(runner) -> int:
+    """Batches of this process in a pass over the data, of a loader that may never end."""
+    loader = runner.train_dataloader
+    # the length of an endless sampler is that of the data set, of which each process takes its share
+    share = get_world_size() if isinstance(loader.sampler, InfiniteSampler) else 1
+    return max(1, len(loader) // share)
