@@ -28,7 +28,7 @@ from madnet.engine.checkpoint import (
 from madnet.engine.checkpoint_file import read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
 from madnet.engine.half_weights import half_type
-from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes
+from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes, values_of
 from madnet.engine.speed import batch_for_gpu, make_fast, tuning_for
 from madnet.engine.watch import Watch
 from madnet.engine.workers import keep_workers_until_saved
@@ -262,6 +262,8 @@ class MadnetRunner(Runner):
             _check_complete(checkpoint, filename)
             meta = checkpoint['meta']
             self._resumed_length = length_of(meta)
+            # what the run began with, not the checkpoint that it goes on from, is for the record
+            self.cfg.load_from = values_of(meta['cfg']).get('load_from') if 'cfg' in meta else None
             refuse_changes(meta, self.cfg, len(self.train_dataloader), self.world_size, str(filename))
         checkpoint.setdefault('state_dict', state_dict_of(checkpoint, filename))
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
@@ -282,6 +284,12 @@ class MadnetRunner(Runner):
                 f'checkpoint {filename}: its optimiser state does not fit ({e}). Resume with the '
                 'config that wrote it, or start a new run from its weights with --load-from.'
             ) from None
+        counts = getattr(self.optim_wrapper, '_accumulative_counts', 1)
+        if self.iter % counts:
+            self.logger.warning(
+                f'{filename}: written after {self.iter} steps, within an accumulation over {counts}, of '
+                'which no gradient is kept: the next update has fewer batches.'
+            )
         before = self._resumed_length
         if before is None or before == self.max_epochs or not self.param_schedulers:
             return

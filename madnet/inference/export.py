@@ -253,6 +253,16 @@ def _describe(detector: LoadedDetector, threshold: float, half: bool, licence: s
             f'{detector.name}: averages views or scales, which an export does not; '
             'export it with model.test_cfg.views=1 model.test_cfg.scales=(1,).'
         )
+    if model.test_cfg.mode != 'whole' and _largest(model) is None:
+        raise UserError(
+            f'{detector.name}: tests by tiles (model.test_cfg.mode={model.test_cfg.mode!r}), which an export '
+            "does not; export it with model.test_cfg.mode='whole', and cut large frames by --tile."
+        )
+    if model.test_cfg.temperature != 1:
+        raise UserError(
+            f'{detector.name}: model.test_cfg.temperature is {model.test_cfg.temperature:g}; leave it at 1: '
+            'what madnet calibrate found goes into the file by itself.'
+        )
     preprocessor = model.data_preprocessor
     resized = pipeline.prepare(np.zeros((64, 80, pipeline.loader.channels), np.uint8))['inputs'].shape[1:]
     return ExportInfo(

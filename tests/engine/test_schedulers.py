@@ -39,6 +39,13 @@ def test_published_cosine_against_the_formula():
     assert curve[12:] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize('scheduler_class', [PublishedPolyLR, PublishedCosineLR])
+def test_published_curves_without_warm_up_begin_at_the_rate(scheduler_class):
+    curve = _curve(scheduler_class, 2.0, 20, warmup=0, end=20)
+    assert curve[0] == 2.0
+    assert curve == sorted(curve, reverse=True)
+
+
 def test_warmup_cosine_against_the_formula():
     curve = _curve(WarmupCosineLR, 2.0, 100, warmup_steps=10, eta_min_ratio=0.1, end=100, by_epoch=False)
     for step, value in enumerate(curve):

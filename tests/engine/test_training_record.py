@@ -2,8 +2,10 @@
 
 import pytest
 
+from madnet.engine.checkpoint_file import read_checkpoint
 from madnet.engine.config import load_config
-from madnet.engine.training_record import trained_on, training_of
+from madnet.engine.train import train
+from madnet.engine.training_record import _config_in, trained_on, training_of
 from madnet.records import TrainingInfo
 
 
@@ -35,6 +37,19 @@ def test_what_it_was_trained_on_is_named_before_it_is_tested_elsewhere(repositor
     first, second = capsys.readouterr().err.splitlines()
     assert first == 'trained on NUAA-SIRST, NUDT-SIRST, tested on IRSTD-1K'
     assert second.startswith("normalised by the checkpoint's mean")
+
+
+def test_what_a_run_began_with_is_kept_where_it_goes_on(tiny_config, tmp_path):
+    short = ['train_cfg.max_epochs=1']
+    train(str(tiny_config), work_dir=str(tmp_path / 'first'), options=short)
+    weights, run = str(tmp_path / 'first' / 'last.pth'), tmp_path / 'tuned'
+    train(str(tiny_config), work_dir=str(run), load_from=weights, options=short)
+    for resume, began in ((True, weights), (str(tmp_path / 'first' / 'last.pth'), None)):
+        folder = run if resume is True else tmp_path / 'goes_on'
+        train(str(tiny_config), work_dir=str(folder), resume=resume, options=['train_cfg.max_epochs=2'])
+        content = read_checkpoint(folder / 'last.pth')
+        assert _config_in(content).get('load_from') == began
+        assert training_of(content)['recipe'].endswith('from given weights') == (began is not None)
 
 
 def test_digests_tell_the_recipe_and_nothing_else(tiny_config):

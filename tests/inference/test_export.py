@@ -259,6 +259,23 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        (
+            {'mode': 'slide', 'crop_size': (512, 512), 'stride': (384, 384)},
+            "tests by tiles .*'slide'.*--tile",
+        ),
+        ({'temperature': 2.0}, 'temperature is 2; leave it at 1'),
+    ],
+)
+def test_what_an_export_does_not_do_is_refused(tmp_path, options, words):
+    predictor = Predictor('madnet_nano', device='cpu')
+    predictor.model.test_cfg.update(options)
+    refused(words, export.export_network, predictor, tmp_path / 'x.onnx')
+    assert not (tmp_path / 'x.onnx').exists()
+
+
 def test_a_form_that_differs_is_not_written(tmp_path, monkeypatch):
     predictor = Predictor('madnet_nano', device='cpu')
     monkeypatch.setitem(export.TOLERANCE, 'float32', 0.0)

@@ -53,6 +53,30 @@ def test_images_of_one_size_go_together():
     assert_alike(together, alone)
 
 
+def test_tiles_are_padded_one_by_one_also_together():
+    tiles = {'mode': 'slide', 'crop_size': (48, 48), 'stride': (32, 32)}
+    model = build_madnet(test_cfg=tiles)
+    model.backbone.padded_size = lambda height, width: (-(-height // 24) * 24, -(-width // 24) * 24)
+    inputs = images((75, 91), (75, 91))
+    alone, _ = predict(model, inputs, False)
+    together, seen = predict(model, inputs, True)
+    assert {size[0] for size in shapes(seen)} == {2}
+    assert_alike(together, alone)
+
+
+def test_images_of_several_sizes_that_are_padded_for_a_test_go_in_one_batch():
+    model = build_madnet()
+    model.data_preprocessor.test_cfg = {'size_divisor': 32}
+    inputs = images((40, 53), (64, 70), (40, 53))
+    single = [predict(model, [image], False)[0][0] for image in inputs]
+    batch, seen = predict(model, inputs, False)
+    assert shapes(seen) == [(1, 64, 64), (1, 64, 96), (1, 64, 64)]
+    assert_alike(batch, single)
+    with torch.no_grad():
+        bare = model.test_step({'inputs': inputs})
+    assert_alike(bare, single)
+
+
 def test_views_and_scales_go_together():
     model = build_madnet()
     model.set_test_time(views=8, scales=(1, 0.5))

@@ -73,7 +73,7 @@ class PublishedPolyLR(_FactorScheduler):
 
     def factor(self, step: int) -> float:
         """The curve at ``step`` (from 0), as a share of the base rate."""
-        if step <= self.warmup:
+        if self.warmup and step <= self.warmup:
             return max(step, 1) / self.warmup
         return (1 - (step - self.warmup) / self.epochs) ** self.power
 
@@ -97,9 +97,9 @@ class PublishedCosineLR(_FactorScheduler):
 
     def factor(self, step: int) -> float:
         """The curve at ``step`` (from 0), as a share of the base rate."""
-        if step <= self.warmup:
+        if self.warmup and step <= self.warmup:
             return step / self.warmup
-        progress = (step - self.warmup - 1) / (self.epochs - self.warmup)
+        progress = max(step - self.warmup - 1, 0) / (self.epochs - self.warmup)
         return self.eta_min_ratio + (1 - self.eta_min_ratio) * (1 + math.cos(math.pi * progress)) / 2
 
 

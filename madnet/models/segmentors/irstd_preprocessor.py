@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from madnet.errors import UserError
@@ -83,10 +84,21 @@ class IRSTDPreProcessor(SegDataPreProcessor):
                     'data_samples': _with_shapes(data['data_samples'], inputs),
                 }
             return self._pad_masks(super().forward(data, training=True))
-        if self.test_cfg or len({image.shape for image in inputs}) == 1:
+        if self.test_cfg and samples is None:
+            samples = [SegDataSample() for _ in inputs]  # for how each is padded
+            data = {**data, 'data_samples': samples}
+        if len({image.shape for image in inputs}) == 1:
             return super().forward(data, training=False)
-        alone = [super(IRSTDPreProcessor, self).forward({'inputs': [image]})['inputs'][0] for image in inputs]
-        return {'inputs': alone, 'data_samples': samples}
+        parts = [
+            super(IRSTDPreProcessor, self).forward(
+                {'inputs': [image], 'data_samples': samples and samples[k : k + 1]}, training=False
+            )
+            for k, image in enumerate(inputs)
+        ]
+        return {
+            'inputs': [part['inputs'][0] for part in parts],
+            'data_samples': samples and [part['data_samples'][0] for part in parts],
+        }
 
     def _levelled(self, image: Tensor) -> Tensor:
         """An image (C, H, W) with the median and the spread that ``mean`` and ``std`` stand for."""

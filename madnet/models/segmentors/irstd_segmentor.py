@@ -202,7 +202,9 @@ class IRSTDSegmentor(EncoderDecoder):
 
     def _infer(self, images: Sequence[Tensor], metas: Sequence[dict]) -> list[Tensor]:
         """Logits (1, K, Hᵢ, Wᵢ) of images (1, C, Hᵢ, Wᵢ) of which the network sees one size."""
-        seen = images[0] if len(images) == 1 else torch.cat([self._pad(image) for image in images])
+        # of tiles each is padded by itself, and a single image when it is encoded
+        padded = self.test_cfg.mode == 'whole' and len(images) > 1
+        seen = torch.cat([self._pad(image) if padded else image for image in images])
         size = tuple(seen.shape[2:])
         logits = self.inference(seen, [{**meta, 'ori_shape': size, 'img_shape': size} for meta in metas])
         return [logits[k : k + 1, :, : image.shape[2], : image.shape[3]] for k, image in enumerate(images)]
@@ -211,7 +213,7 @@ class IRSTDSegmentor(EncoderDecoder):
         self, seg_logits: Tensor, data_samples: list[SegDataSample]
     ) -> list[SegDataSample]:
         """Writes the results of logits (B, 1 or 2, h, w) into the data samples; see :meth:`predict`."""
-        logits = _target_logits(seg_logits)
+        logits = _target_logits(seg_logits).float()  # half a precision has some hundred scores only
         threshold = self.decode_head.threshold
         threshold = 0.5 if threshold is None else threshold
         for logit, sample in zip(logits, data_samples, strict=True):
