@@ -69,3 +69,8 @@ def markdown_text(text: str) -> str:
     for special, shown in (('&', '&amp;'), ('<', '&lt;'), ('>', '&gt;')):
         text = text.replace(special, shown)
     return printable(text)
+
+
+def natural(name: str) -> list:
+    """A key that sorts numbers in names by their value: ``frame_2`` before ``frame_10``."""
+    return [(0, int(part), '') if part.isdecimal() else (1, 0, part) for part in re.split(r'(\d+)', name)]

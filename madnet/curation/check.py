@@ -15,6 +15,7 @@ def check(
     found = inspect(source, split_set)
     print(json_text(as_record(found)) if json else as_text(found, examples), end='' if json else '\n')
     if fix:
-        print(mend(found, fix))
-        return 0
+        done = mend(found, fix)
+        print(done)
+        return int('NOT mended' in done)
     return int(any(f.severity == 'error' for f in found.findings))

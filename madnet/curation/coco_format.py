@@ -35,8 +35,9 @@ def read_coco(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
     """
     found: dict[str, list[Labelled]] = {}
     for path in find_coco(root):
-        words = f'{path.parent.name} {path.stem}'.lower()
-        split = next((s for s in ('trainval', 'train', 'val', 'test') if s in words), '')
+        # the file's own name, or that of its folder; the folder of the whole set says nothing
+        words = [path.stem, path.parent.name if path.parent != root else '']
+        split = next((s for w in words for s in ('trainval', 'train', 'val', 'test') if s in w.lower()), '')
         try:
             found.setdefault(split, []).extend(_read_one(path, classes))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:

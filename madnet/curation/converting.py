@@ -125,7 +125,10 @@ def _read_masks(source: str, split_set: str | None, rule: MaskRule) -> tuple[str
             census.add(pair.mask, grey)
             mask = half(fit_mask(grey, shape, pair.mask, pair.image))
             # parts that number their images each from zero
-            before = f'{"test" if split == "test" else "train"}_' if several else ''
+            own = split == 'test' or (
+                split == 'val' and 'val' in folder.pairs
+            )  # else cut from the training part
+            before = f'{split if own else "train"}_' if several else ''
             shapes = [Shape.of_mask(mask)] if mask.any() else []
             parts[split].append(Labelled(before + image_id, pair.image, shapes, shape[::-1]))
     census.refuse(name, rule, '--mask-values')

@@ -179,7 +179,8 @@ def _from_point(grey: np.ndarray, x: float, y: float, level: float) -> tuple[np.
 
 
 def _inside(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """Pixels whose centre is inside of an odd number of outlines; of an outline without any, its middle."""
+    """Pixels whose centre is inside of an outline (by the odd-even rule where it crosses itself); of an
+    outline without any, its middle. Several outlines are one object in parts, as in COCO."""
     mask = np.zeros(shape, bool)
     for outline in outlines:
         x, y = np.asarray(outline, float).T
@@ -196,7 +197,7 @@ def _inside(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarra
                     odd ^= crosses & (cx < (bx - ax) * (cy - ay) / (by - ay) + ax)
         if not odd.any():
             odd[min(int(y.mean()) - y0, y1 - y0 - 1), min(int(x.mean()) - x0, x1 - x0 - 1)] = True
-        mask[y0:y1, x0:x1] ^= odd
+        mask[y0:y1, x0:x1] |= odd
     return mask
 
 

@@ -62,7 +62,7 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
             continue
         kept.append(key)
         image, suffix = facts.pair.image.read_bytes(), facts.pair.image.suffix.lower()
-        if facts.channels == 3 and facts.colour == 0:
+        if facts.channels == 3 and facts.colour == 0 and facts.dtype in ('uint8', 'uint16'):
             image, suffix = encode_png(np.ascontiguousarray(read_image(facts.pair.image)[..., 0])), '.png'
             done['three equal channels stored as one'].append(label(key))
         mask, changes = _mended_mask(facts)
@@ -85,8 +85,13 @@ def _mended_mask(facts: Facts) -> tuple[np.ndarray, list[str]]:
     mask, changes = fit_mask(raw, size[::-1], path, facts.pair.image), []
     if mask.shape != raw.shape:
         changes.append("mask brought to its image's size")
-    if facts.above_zero and not facts.areas and facts.n_values <= 2:
-        return mask > 0, [*changes, 'mask of two low values: the higher is target']
+    if facts.above_zero and not facts.areas and facts.n_values == 2:
+        higher = mask == mask.max()
+        if higher.mean() > SURELY_INVERTED:
+            return ~higher, [*changes, 'inverted mask of two low values turned round']
+        if higher.mean() > INVERTED:
+            changes.append('NOT mended, look at it: of two low values most pixels have the higher')
+        return higher, [*changes, 'mask of two low values: the higher is target']
     if facts.share > SURELY_INVERTED:
         return ~half(mask), [*changes, 'inverted mask turned round']
     if facts.share > INVERTED:
@@ -114,6 +119,12 @@ def _write_lists(
         new.add_lists(name, lists)
     if not found.splits and test_share:
         train, test = cut_validation([i for _, i in sorted(kept)], share=test_share)
+        digests = {i: found.facts[part, i].digest for part, i in kept}
+        seen = {digests[i] for i in test}
+        same = [i for i in train if digests[i] in seen]
+        if same:
+            done['out of the training part, because it is in the test part'] += same
+            train = tuple(i for i in train if digests[i] not in seen)
         new.add_lists('hashed', {'trainval': train, 'test': test})
         why = f'no lists say what the parts are: {test_share:.0%} became the test part, by a hash of the id'
         done[why] += test

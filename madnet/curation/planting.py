@@ -21,8 +21,9 @@ from madnet.datasets.splits import cut_validation
 from madnet.errors import UserError
 from madnet.files import json_text
 from madnet.images import EXTENSIONS, encode_png, read_image
+from madnet.images.notices import say_once
 from madnet.progress import progress_bar
-from madnet.text import counted
+from madnet.text import counted, natural
 
 #: The file of targets and tracks.
 TRACKS = 'tracks.json'
@@ -202,16 +203,27 @@ class _Backgrounds:
         if plan.backgrounds is None:
             return
         root = Path(plan.backgrounds)
-        files = sorted(p for p in root.rglob('*') if p.suffix.lower() in EXTENSIONS) if root.is_dir() else []
+        files = [p for p in root.rglob('*') if p.suffix.lower() in EXTENSIONS] if root.is_dir() else []
+        files.sort(key=lambda p: (natural(p.as_posix()), p))
         if not files:
             raise UserError(f'--backgrounds {root}: no folder with images ({", ".join(EXTENSIONS)}).')
         length = plan.sequence or 1
         if plan.sequence:
-            for folder in sorted({p.parent for p in files} - {root}):
+            folders = sorted({p.parent for p in files} - {root})
+            longest, short = 0, 0
+            for folder in folders:
                 frames = [p for p in files if p.parent == folder]
+                longest, short = max(longest, len(frames)), short + (len(frames) < length)
                 for begin in range(0, len(frames) - length + 1, length):
                     name = frames[begin].relative_to(root).as_posix()
                     self.items.append((name, frames[begin : begin + length]))
+            if folders and not self.items:
+                raise UserError(
+                    f'--sequence {length}: the longest sequence in {root} has {longest} frames; ask for so '
+                    'many at most, or put all frames into one folder for backgrounds that stand still.'
+                )
+            if short:
+                say_once(f'{root}: {short} of {len(folders)} sequences are shorter than {length} frames.')
         # without sequences among them: every frame stands still
         self.items = self.items or [(p.relative_to(root).as_posix(), [p] * length) for p in files]
 

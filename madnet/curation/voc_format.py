@@ -93,13 +93,16 @@ def _shape(target: ElementTree.Element, path: Path) -> Shape:
 
 def write_voc(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
     """Write ``JPEGImages/``, ``Annotations/`` and ``ImageSets/Main/``; every target as a box."""
+    lists: dict[str, str] = {}
     for split, images in parts.items():
         for labelled in images:
             name = f'{labelled.image_id}{labelled.image.suffix.lower()}'
             if new.copy(f'JPEGImages/{name}', labelled.image):
                 new.put(f'Annotations/{labelled.image_id}.xml', _xml(labelled, name).encode())
         ids = ''.join(f'{labelled.image_id}\n' for labelled in images)
-        new.put(f'ImageSets/Main/{split or "trainval"}.txt', ids.encode())
+        lists[split or 'trainval'] = lists.get(split or 'trainval', '') + ids
+    for split, ids in lists.items():
+        new.put(f'ImageSets/Main/{split}.txt', ids.encode())
 
 
 def _xml(labelled: Labelled, name: str) -> str:

@@ -72,6 +72,11 @@ class NewSet:
             raise UserError(
                 f'{name!r}: not a name in UTF-8, as lists of a data set need it; rename the file.'
             )
+        if path.suffix.lower() == '.raw':
+            raise UserError(
+                f'{name}: raw pixels, of which a copy would be nothing without their description; turn them '
+                'into PNG, TIFF or .npy first.'
+            )
         if name in self.files:
             raise UserError(f'{name}: two images of the data set have this name.')
         target = self.folder / name

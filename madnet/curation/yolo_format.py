@@ -1,6 +1,7 @@
 """Data sets in YOLO's form: a text file of classes, boxes, outlines or points for each image, in shares."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from madnet.curation.writing import NewSet
 from madnet.errors import UserError
 from madnet.images import EXTENSIONS, image_size
 
-_SPLITS = ('train', 'val', 'test')
+#: Split → the names its folder goes by.
+_SPLITS = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
 
 
 def is_yolo(root: Path) -> bool:
@@ -20,11 +22,12 @@ def is_yolo(root: Path) -> bool:
 
 def _folders(root: Path) -> list[tuple[str, Path, Path]]:
     """(split, images, labels)."""
-    found = []
-    for split in _SPLITS:
-        for images, labels in (('images/{}', 'labels/{}'), ('{}/images', '{}/labels')):
-            pair = root / images.format(split), root / labels.format(split)
-            found += [(split, *pair)] if all(p.is_dir() for p in pair) else []
+    found: list[tuple[str, Path, Path]] = []
+    for split, names in _SPLITS.items():
+        for name, places in product(names, (('images/{}', 'labels/{}'), ('{}/images', '{}/labels'))):
+            images, labels = (root / place.format(name) for place in places)
+            if images.is_dir() and labels.is_dir():
+                found.append((split, images, labels))
     whole = root / 'images', root / 'labels'
     return found or ([('', *whole)] if all(p.is_dir() for p in whole) else [])
 
@@ -84,8 +87,10 @@ def _read_text(
 
 def write_yolo(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
     """Write ``images/<split>/``, ``labels/<split>/`` and ``data.yaml``; every target as a box of class 0."""
-    parts = {split or 'train': images for split, images in parts.items()}
+    merged: dict[str, list[Labelled]] = {}
     for split, images in parts.items():
+        merged.setdefault(split or 'train', []).extend(images)
+    for split, images in merged.items():
         for labelled in images:
             w, h = labelled.size
             lines = [
@@ -95,5 +100,5 @@ def write_yolo(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
             name = f'{labelled.image_id}{labelled.image.suffix.lower()}'
             new.copy(f'images/{split}/{name}', labelled.image)
             new.put(f'labels/{split}/{labelled.image_id}.txt', ''.join(lines).encode())
-    folders = ''.join(f'{split}: images/{split}\n' for split in parts)
+    folders = ''.join(f'{split}: images/{split}\n' for split in merged)
     new.put('data.yaml', f'path: .\n{folders}names:\n  0: target\n'.encode())

@@ -63,7 +63,7 @@ LAYOUTS = (
 #: folder stands beside it.
 PARTS = {
     'trainval': ('trainval', 'train', 'training'),
-    'val': ('val', 'validation'),
+    'val': ('val', 'valid', 'validation'),
     'test': ('test', 'testing'),
 }
 

@@ -121,6 +121,9 @@ class MadnetRunner(Runner):
     _has_loaded: bool  # mmengine's, as are the next two
     _resume: bool
     _load_from: str | None
+    #: Whether resuming goes on from the newest checkpoint of the work folder, and only where there is none
+    #: starts from ``load_from``; None: where no checkpoint is named.
+    looks_for_last: bool | None = None
 
     def build_logger(self, log_level='INFO', log_file=None, **kwargs):
         """mmengine's logger, whose console part is left to the progress bar and to warnings."""
@@ -232,13 +235,14 @@ class MadnetRunner(Runner):
         """
         if self._has_loaded:
             return
-        if self._resume and self._load_from is None:
+        looks = self._load_from is None if self.looks_for_last is None else self.looks_for_last
+        if self._resume and looks:
             found = find_whole_checkpoint(self.work_dir, self.logger.warning, self.trust_checkpoint)
             if found is None:
                 self.logger.warning(f'{self.work_dir}: no checkpoint to resume from, starting anew.')
                 self._resume = False
-                return
-            self._load_from = str(found[0])
+            else:
+                self._load_from = str(found[0])
         super().load_or_resume()
 
     def load_checkpoint(self, filename, map_location='cpu', strict=False, revise_keys=None):

@@ -64,11 +64,12 @@ def train(
     cfg = training_config(config, work_dir, resume, **how)
     _check_launcher(cfg.launcher)
     with own_folder(cfg.work_dir) if _is_first_process(cfg.launcher) else nullcontext():
-        return _train(cfg, bool(resume), trust_checkpoint, start if began is None else began)
+        return _train(cfg, resume, trust_checkpoint, start if began is None else began)
 
 
-def _train(cfg: Config, resume: bool, trust_checkpoint: bool, began: float) -> MadnetRunner:
+def _train(cfg: Config, resume: bool | str, trust_checkpoint: bool, began: float) -> MadnetRunner:
     runner = build_runner(cfg, trust_checkpoint)
+    runner.looks_for_last = resume is True
     if runner.train_loop.budget is not None:
         runner.train_loop.budget.begin(began)
     check_losses(runner.bare_model)
@@ -174,8 +175,8 @@ def training_config(
         raise UserError(
             '--resume and --load-from exclude each other: the first goes on, the second starts anew.'
         )
-    if resume:  # the whole state of a run, over which no other weights may come
-        cfg.load_from = resume if isinstance(resume, str) else None
+    if isinstance(resume, str):  # the whole state of a run, over which no other weights may come
+        cfg.load_from = resume
     elif load_from:
         cfg.load_from = load_from
     return cfg
@@ -221,7 +222,7 @@ def set_amp(cfg: Config, amp: str) -> None:
 #: What training and testing leave in a folder; logs are in folders named by the time.
 _OF_A_RUN = (
     *(LAST, PREVIOUS, BEST, '*.calibration.json', MetricsFile.FILE, 'per_image.csv', 'detections.csv'),
-    *(NegativesFile.FILE, 'scores', 'overlays', 'views*', '[0-9]' * 8 + '_' + '[0-9]' * 6),
+    *(NegativesFile.FILE, 'scores', 'overlays', 'views[0-9]*', '[0-9]' * 8 + '_' + '[0-9]' * 6),
 )
 
 
@@ -230,17 +231,18 @@ def _put_aside(runner: MadnetRunner, work_dir: Path) -> None:
     new one's. Weights of it that the new run starts from are found where they lie then."""
     aside = work_dir / f'before_{runner.timestamp}'
     old = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != runner.timestamp]
-    if runner._load_from and Path(runner._load_from).resolve() in {p.resolve() for p in old}:
-        runner._load_from = str(aside / Path(runner._load_from).name)
+    start = Path(runner._load_from).resolve() if runner._load_from else None
+    for path in old:
+        if path.resolve() == start:
+            runner._load_from = runner.cfg.load_from = str(aside / path.name)
+    went_on = any(path.name in (LAST, PREVIOUS) for path in old)
     barrier()  # all processes have looked
     if old and is_main_process():
         aside.mkdir()
         for path in old:
             path.rename(aside / path.name)
-        print(
-            f'{work_dir} held an earlier run (--resume would have gone on with it); what it left is kept in '
-            f'{aside}'
-        )
+        hint = ' (--resume would have gone on with it)' if went_on else ''
+        print(f'{work_dir} held an earlier run{hint}; what it left is kept in {aside}')
     barrier()
 
 

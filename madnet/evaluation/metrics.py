@@ -1,6 +1,5 @@
 """From the counts of a set's images to its numbers: pure functions."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import fsum, nan
@@ -19,6 +18,7 @@ from madnet.evaluation.protocols import Protocol
 from madnet.evaluation.ranking import BUDGETS, ranked_curve, separation, within_budget
 from madnet.evaluation.strata import TARGET, by_count, by_scr, by_size
 from madnet.evaluation.targets import PREDICTED
+from madnet.text import natural
 
 #: The counts of an image that are one number.
 COUNTS = tuple(field.name for field in fields(ImageCounts) if field.type in (int, float))
@@ -142,7 +142,7 @@ def image_rows(counted: SetCounts) -> list[dict[str, float | int | str]]:
     :meth:`~madnet.evaluation.evaluator.Evaluator.per_image`."""
     ious = counted.columns()['IoU']
     rows: list[dict[str, float | int | str]] = []
-    for i in sorted(range(len(counted.names)), key=lambda i: _natural(counted.names[i])):
+    for i in sorted(range(len(counted.names)), key=lambda i: natural(counted.names[i])):
         image = counted.images[i]
         rows.append(
             {
@@ -190,7 +190,3 @@ def _eleven(images: Sequence[ImageCounts], protocol: Protocol) -> dict[str, list
         'tpr': recall.tolist(),
         'fpr': (fp / (negative + recall_epsilon)).tolist(),
     }
-
-
-def _natural(name: str) -> list:
-    return [(0, int(part), '') if part.isdigit() else (1, 0, part) for part in re.split(r'(\d+)', name)]

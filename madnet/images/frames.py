@@ -145,8 +145,10 @@ def encode_png(pixels: np.ndarray, enlarged: bool = False) -> bytes:
         enlarged: Whether most pixels were enlarged to squares: a fifth of the size, and quicker.
 
     Raises:
-        ValueError: OpenCV cannot encode them.
+        ValueError: OpenCV cannot encode them, or would change them.
     """
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f'a picture of type {pixels.dtype}, which a PNG cannot hold')
     done, data = cv2.imencode('.png', np.ascontiguousarray(pixels), _ENLARGED if enlarged else [])
     if not done:
         raise ValueError(f'a picture of shape {pixels.shape} and type {pixels.dtype} cannot be encoded')

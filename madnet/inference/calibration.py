@@ -104,6 +104,10 @@ def _errors(logits: np.ndarray, truth: np.ndarray, temperature: float) -> Calibr
     return CalibrationErrors(len(logits), ece(before), ece(after), before, after)
 
 
+class NotCalibrated(UserError):
+    """Nobody has measured these weights yet."""
+
+
 def calibration_file(model: object, checkpoint: str | os.PathLike | None) -> Path:
     """Where one's own calibration of weights is kept: beside them, under their name; of shipped weights and
     of training-free methods in the working folder.
@@ -128,7 +132,8 @@ def find_calibration(model: object, checkpoint: str | os.PathLike | None) -> Cal
     says where that was on images that they were trained on.
 
     Raises:
-        UserError: Nothing, the file is damaged, or it is of other weights.
+        NotCalibrated: Nothing.
+        UserError: The file is damaged, or it is of other weights.
     """
     name = str(checkpoint or model)
     path, weights = calibration_file(model, checkpoint), _shipped(name)
@@ -140,7 +145,7 @@ def find_calibration(model: object, checkpoint: str | os.PathLike | None) -> Cal
     elif checkpoint is not None and Path(name).is_file():
         weights = Path(name)
     if not path.is_file():
-        raise UserError(
+        raise NotCalibrated(
             f'{path}: no such file: nothing is known yet of what these scores mean; madnet calibrate '
             'measures it on validation images.'
         )
@@ -149,7 +154,7 @@ def find_calibration(model: object, checkpoint: str | os.PathLike | None) -> Cal
     if of and weights is not None and of != sha256_of(weights):
         raise UserError(
             f'{path}: was measured on other weights than those of {weights.name}, which have changed since; '
-            'run madnet calibrate again.'
+            'run madnet calibrate again, or remove it.'
         )
     if seen := sum(one.trained_on or 0 for one in found.sets):
         images = sum(one.images or 0 for one in found.sets)

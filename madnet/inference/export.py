@@ -32,7 +32,7 @@ from madnet.records import Calibration, ExportInfo, get_pretrained, list_registe
 from madnet.records.export_info import KEY
 
 from .base_predictor import BasePredictor
-from .calibration import find_calibration, rank_for_budget
+from .calibration import NotCalibrated, find_calibration, rank_for_budget
 from .detector import LoadedDetector, load_exported
 from .inputs import Source, iterate
 from .onnx_predictor import OnnxPredictor
@@ -159,7 +159,7 @@ def export_network(
     detector = predictor.detector
     info = _describe(detector, predictor.threshold, half, licence)
     if not isinstance(predictor.made_from[0], LoadedDetector):
-        with suppress(UserError):  # nobody has calibrated it
+        with suppress(NotCalibrated):
             calibration = find_calibration(*predictor.made_from)
             info.temperature, info.budgets = calibration.temperature, _budgets(calibration)
     if format == 'onnx':

@@ -13,6 +13,7 @@ from madnet.errors import UserError, nearest
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS, count_frames
 from madnet.images.frames import RAW_DESCRIPTION
 from madnet.images.notices import say_once
+from madnet.text import natural
 
 _KNOWN = (*EXTENSIONS, *VIDEO_EXTENSIONS)
 
@@ -90,7 +91,7 @@ def list_frames(path: str | os.PathLike) -> list[Frame]:
 
 
 def list_images(path: str | os.PathLike) -> list[Path]:
-    """A file itself; of a folder the image files in it, not below it, sorted by name.
+    """A file itself; of a folder the image files in it, not below it, sorted by name, numbers by their value.
 
     How many other files a folder holds is told once.
 
@@ -99,7 +100,8 @@ def list_images(path: str | os.PathLike) -> list[Path]:
     """
     path = Path(path)
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.is_file() and not _is_no_content(p))
+        files = [p for p in path.iterdir() if p.is_file() and not _is_no_content(p)]
+        files.sort(key=lambda p: (natural(p.name), p.name))
         found = [p for p in files if p.suffix.lower() in _KNOWN]
         if not found:
             below = sorted({p.parent.name for t in _KNOWN for p in path.glob(f'*/*{t}')})

@@ -52,12 +52,12 @@ class Material:
         """The files of what ``metrics.json`` says was scored; empty where it is not at hand."""
         try:
             folder, entry, name = locate(None, dataset.name)
-            if dataset.split:
-                pairs = dict(select(folder, entry, name, dataset.split, dataset.split_set).pairs)
-            else:
+            if dataset.split in (None, 'all'):
                 parts = [pair for part in folder.pairs.values() for pair in part.items()]
-                several = Counter(i for i, _ in parts)  # images that have a number in common
-                pairs = {i: pair for i, pair in parts if several[i] == 1}
+            else:
+                parts = [*select(folder, entry, name, dataset.split, dataset.split_set).pairs]
+            several = Counter(i for i, _ in parts)  # images that have a number in common
+            pairs = {i: pair for i, pair in parts if several[i] == 1}
         except UserError:
             return cls()
         return cls({i: p.image for i, p in pairs.items()}, {i: p.mask for i, p in pairs.items() if p.mask})

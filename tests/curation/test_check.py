@@ -144,6 +144,50 @@ def test_masks_of_0_and_1_are_an_error_and_mended(sound, tmp_path, run):
     assert inspect(str(tmp_path / 'good')).targets == 6
 
 
+@pytest.mark.parametrize(
+    ('change', 'said', 'rc', 'right'),
+    [
+        (lambda m: np.where(m > 127, 2, 1), 'of two low values: the higher is target', 0, True),
+        (lambda m: np.where(m > 127, 0, 1), 'inverted mask of two low values turned round', 0, True),
+        (lambda m: np.full_like(m, 3), 'NOT mended, look at it: no value above 127', 1, None),
+    ],
+)
+def test_low_values_are_told_apart_as_they_are(sound, tmp_path, run, change, said, rc, right):
+    before = {p.name: read(p) > 127 for p in (sound / 'masks').iterdir()}
+    for path in (sound / 'masks').iterdir():
+        write(path, change(read(path)).astype(np.uint8))
+    code, out, _ = run('dataset', 'check', sound, '--fix', tmp_path / 'good')
+    assert (code, said in out) == (rc, True)
+    after = {p.name: read(p) > 127 for p in (tmp_path / 'good/masks').iterdir()}
+    if right:
+        assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_colours_that_a_png_cannot_hold_stay_as_they_are(make_set, tmp_path, run):
+    root = make_set('mine', IDS, lists=LISTS)
+    for path in list((root / 'images').iterdir()):
+        warm = read(path).astype(np.float32)[..., None].repeat(3, 2) / 9 + 280
+        np.save(path.with_suffix('.npy'), warm)
+        path.unlink()
+    run('dataset', 'check', root, '--fix', tmp_path / 'good')
+    for name in IDS:
+        kept = np.load(tmp_path / 'good/images' / f'{name}.npy')
+        np.testing.assert_array_equal(kept, np.load(root / 'images' / f'{name}.npy'))
+
+
+def test_raw_frames_are_not_copied_without_their_description(make_set, tmp_path, run):
+    root = make_set('mine', IDS, lists=LISTS)
+    for path in list((root / 'images').iterdir()):
+        pixels = read(path)
+        pixels.tofile(path.with_suffix('.raw'))
+        path.unlink()
+    shape = {'height': pixels.shape[0], 'width': pixels.shape[1], 'dtype': 'uint8'}
+    (root / 'images/raw.json').write_text(json.dumps(shape))
+    code, _, err = run('dataset', 'check', root, '--fix', tmp_path / 'good')
+    assert (code, 'nothing without their description' in err) == (2, True)
+    assert not (tmp_path / 'good').exists()
+
+
 def test_near_duplicates_and_lists(make_set):
     lists = {
         'A/train.txt': IDS[:4],

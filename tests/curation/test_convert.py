@@ -1,4 +1,5 @@
 import json
+import shutil
 import xml.etree.ElementTree as ElementTree
 
 import cv2
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from madnet.curation import labels
-from madnet.curation.labels import decode_rle, encode_rle, from_box, mask_of
+from madnet.curation.labels import Shape, decode_rle, encode_rle, from_box, mask_of
 from madnet.datasets import SIRSTDataset
 from madnet.evaluation.components import find_components
 from madnet.images import encode_png
@@ -117,6 +118,30 @@ def test_voc_lists_that_hold_an_image_twice(masks, run, tmp_path):
     assert code == 0, err
     assert '9 images (train 4, val 2, trainval 6, test 3)' in out
     assert (tmp_path / 'again/ImageSets/Main/trainval.txt').read_text() == both
+
+
+def test_parts_by_other_names_and_in_other_folders(masks, run, tmp_path):
+    code, _, err = run('dataset', 'convert', masks, '--to', 'yolo', '--out', tmp_path / 'training_yolo')
+    assert code == 0, err
+    for kind in ('images', 'labels'):
+        (tmp_path / 'training_yolo' / kind / 'val').rename(tmp_path / 'training_yolo' / kind / 'valid')
+    out = run('dataset', 'convert', tmp_path / 'training_yolo', '--to', 'coco', '--out', tmp_path / 'c')[1]
+    assert 'train 4, val 2, test 3' in out
+    root = tmp_path / 'training_coco'
+    shutil.copytree(tmp_path / 'c', root)
+    for path in (root / 'annotations').iterdir():
+        path.rename(root / path.name)
+    (root / 'instances_val.json').rename(root / 'more.json')
+    out = run('dataset', 'convert', root, '--to', 'yolo', '--out', tmp_path / 'merged')[1]
+    assert '9 images' in out
+    assert len([*(tmp_path / 'merged/images/train').rglob('*.png')]) == 6  # what names no part is trained on, too
+    assert run('dataset', 'convert', root, '--to', 'voc', '--out', tmp_path / 'voc')[0] == 0
+
+
+def test_outlines_of_one_object_add_up():
+    square = np.array([[1, 1], [7, 1], [7, 7], [1, 7]], float)
+    for outlines, area in (((square, square), 36), ((square, square + 3), 63)):
+        assert mask_of([Shape('outline', outlines)], np.zeros((12, 12), np.uint8), {}, 0.25).sum() == area
 
 
 def test_run_lengths():

@@ -348,3 +348,17 @@ def test_a_full_disk_is_not_called_a_damaged_archive(run, make_set, tmp_path, mo
         f'error: {tmp_path}/out: cannot be written (No space left on device). Free some space'
     )
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_test_part_that_is_drawn_shares_no_image_with_the_training(make_set, tmp_path, run):
+    ids = [f'{kind}{n}' for kind in 'ab' for n in range(10)]
+    source = make_set('twice', ids)
+    for n in range(10):  # each image is stored twice
+        shutil.copy(source / f'images/a{n}.png', source / f'images/b{n}.png')
+    code, out, err = run('dataset', 'prepare', 'twice', source, '--out', tmp_path / 'out')
+    assert code == 0, err
+    assert 'out of the training part, because it is in the test part' in out
+    pixels = {i: (tmp_path / f'out/images/{i}.png').read_bytes() for i in ids}
+    parts = [{pixels[i] for i in SIRSTDataset(tmp_path / 'out', s).image_ids} for s in ('trainval', 'test')]
+    assert parts[1]
+    assert not parts[0] & parts[1]

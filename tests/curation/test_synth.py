@@ -134,6 +134,20 @@ def test_sequences_on_frames_of_ones_own(run, tmp_path, frames):
             assert (image == theirs).mean() > 0.9
 
 
+def test_frames_of_a_sequence_come_by_number(run, tmp_path):
+    for n in range(12):
+        path = tmp_path / 'mine/s' / f'{n}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_png(np.full((96, 96), 60 + 5 * n, np.uint8)))
+    arguments = ['--n', '1', '--backgrounds', tmp_path / 'mine', '--sequence']
+    assert run('dataset', 'synth', '--out', tmp_path / 'a', *arguments, '12')[0] == 0
+    (item,) = tracks(tmp_path / 'a')
+    levels = [np.median(read_image(tmp_path / 'a/images' / f'{f}.png')) for f in item['frames']]
+    assert levels == [60 + 5 * n for n in range(12)]
+    code, _, err = run('dataset', 'synth', '--out', tmp_path / 'b', *arguments, '20')
+    assert (code, 'the longest sequence' in err and 'has 12 frames' in err) == (2, True)
+
+
 def test_made_scenes_are_as_soft_and_quiet_as_public_sets(run, tmp_path):
     """Fine texture and noise of the backgrounds (median): 0.4 to 1.0 grey levels in public sets, 2.7 in the
     scenes that networks are trained on, which ``--noise 1 --softness 0`` gives."""

@@ -13,7 +13,8 @@ from PIL import Image
 
 from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets, split_ids
 from madnet.engine.config import check_config, load_config, selection_of
-from madnet.engine.config.reading import OURS
+from madnet.engine.config.per_dataset import changes_for
+from madnet.engine.config.reading import OURS, _read
 from madnet.engine.test import config_for_test, configs_by_set
 from madnet.engine.train import training_config
 from madnet.errors import UserError
@@ -202,6 +203,36 @@ def test_a_part_of_another_kind_takes_nothing_from_its_bases_data_set(config):
         wrapper = f"dict(_delete_=True, type='{kind}', optimizer=dict(type='SGD', lr=0.1))"
         path.write_text(f"_base_ = 'open.py'\noptim_wrapper = {wrapper}\n")
         assert ('clip_grad' in load_config(path, dataset='nudt').optim_wrapper) == inherited
+
+
+@pytest.mark.parametrize(
+    ('base', 'text', 'kept'),
+    [
+        (
+            'abc/abc_published.py',
+            "optim_wrapper = dict(type='AmpOptimWrapper')",
+            'optim_wrapper.optimizer.lr',
+        ),
+        ('acm/acm_toolbox.py', "model = dict(type='MySegmentor')", 'model.data_preprocessor.mean'),
+    ],
+)
+def test_a_part_of_another_kind_around_leaves_what_parts_inside_take(repository, tmp_path, base, text, kept):
+    path = tmp_path / 'mine.py'
+    path.write_text(f"_base_ = '{base}'\n{text}\n")
+    cfg = _read(path)
+    name = next(n for n in cfg.per_dataset if get_entry(n).short == 'nuaa')
+    found = changes_for(name, cfg, path, _read)
+    for key in kept.split('.'):
+        found = found[key]
+    assert found
+
+
+def test_in_one_file_the_data_set_counts_whatever_its_base_says_of_it(config):
+    path = config.with_name('mine.py')
+    for epochs in (7, 8):  # 7 is the base's, too
+        own = f"per_dataset = {{'nudt': dict(train_cfg=dict(max_epochs={epochs}))}}"
+        path.write_text(f"_base_ = 'open.py'\ntrain_cfg = dict(max_epochs=5)\n{own}\n")
+        assert load_config(path, dataset='nudt').train_cfg.max_epochs == epochs
 
 
 @pytest.mark.parametrize('name', ['acm', 'isnet', 'rdian', 'alcnet_basic'])

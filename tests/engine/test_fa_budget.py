@@ -67,7 +67,7 @@ def test_a_choice_is_made_on_its_own_images_whatever_is_scored(run, scored, tmp_
         chosen = [line.partition(';')[0] for line in (out + whole).splitlines() if "on 'val'" in line]
         assert len(chosen) == 2
         assert chosen[0] == chosen[1]
-    assert 'it is rounded' in run('evaluate', *args, '--min-rank', 2)[1]
+    assert 'is rounded, and its rank is not' in run('evaluate', *args, '--min-rank', 2)[1]
 
 
 @pytest.mark.parametrize(

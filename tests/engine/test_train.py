@@ -14,6 +14,7 @@ from mmseg.registry import HOOKS
 
 import madnet  # noqa: F401
 from madnet.engine.checkpoint import LAST, PREVIOUS, read_checkpoint
+from madnet.engine.resuming import values_of
 from madnet.engine.train import train
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
@@ -140,6 +141,27 @@ def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, t
     )
     assert Path(runner._load_from).parent.name.startswith('before_')
     assert Path(runner._load_from).is_file()
+    assert values_of(read_checkpoint(folder / LAST)['meta']['cfg'])['load_from'] == runner._load_from
+
+
+def test_where_there_is_nothing_to_resume_a_run_starts_from_its_configs_weights(
+    uninterrupted, tiny_config, tmp_path
+):
+    options = [
+        'train_cfg.max_epochs=1',
+        'optim_wrapper.optimizer.lr=0.0',
+        f'load_from={uninterrupted / LAST}',
+    ]
+    folder = tmp_path / 'tuned'
+    runner = train(str(tiny_config), work_dir=str(folder), resume=True, options=options)
+    before = read_checkpoint(uninterrupted / LAST)['state_dict']
+    for key, value in runner.bare_model.named_parameters():
+        assert torch.equal(value, before[key]), key
+    again = train(
+        str(tiny_config), work_dir=str(folder), resume=True, options=[*options, 'train_cfg.max_epochs=2']
+    )
+    assert again.epoch == 2
+    assert values_of(read_checkpoint(folder / LAST)['meta']['cfg'])['load_from'] == str(uninterrupted / LAST)
 
 
 @pytest.mark.parametrize('by_config', [False, True])

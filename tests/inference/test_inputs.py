@@ -33,6 +33,12 @@ def test_a_file_given_twice():
         unique_names([Path('x/a.png'), Path('x/../x/a.png')])
 
 
+def test_numbers_in_names_count_by_their_value(tmp_path):
+    for n in (10, 9, 0, 1, 2, 11):
+        (tmp_path / f'{n}.png').touch()
+    assert [p.stem for p in list_images(tmp_path)] == ['0', '1', '2', '9', '10', '11']
+
+
 def test_folders(tmp_path):
     for name in ('b.PNG', 'a.tif', 'notes.txt', 'below/c.png'):
         (tmp_path / name).parent.mkdir(exist_ok=True)

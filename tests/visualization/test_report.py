@@ -204,7 +204,8 @@ def test_pictures_are_of_the_part_that_was_scored(make_set, monkeypatch):
     for split in ('train', 'test'):
         material = Material.from_dataset(DatasetInfo('mine', split, 'folder'))
         assert material.images['a'].parts[-3] == split
-    assert [*Material.from_dataset(DatasetInfo('mine')).images] == ['b']
+    for split, lists in ((None, None), ('all', 'all')):
+        assert [*Material.from_dataset(DatasetInfo('mine', split, lists)).images] == ['b']
 
 
 def test_overlays_drawn_before_serve_where_score_maps_lack(bare_folder, run_folder, tmp_path):

@@ -63,8 +63,10 @@ def _kept(changes: Mapping, above: list[str], name: str, layers: Sequence[_Layer
 
 def _said_above(keys: list[str], value: Any, name: str, layers: Sequence[_Layer]) -> bool:
     """Whether a file says a value that a base of it has in ``per_dataset``."""
-    there = 0
-    while there + 1 < len(layers) and _at(layers[there + 1].values, ['per_dataset', name, *keys]) == value:
+    inside, there = ['per_dataset', name, *keys], 0
+    while '.'.join(inside) not in layers[there].said:
+        if there + 1 == len(layers) or _at(layers[there + 1].values, inside) != value:
+            break
         there += 1
     if any('.'.join(keys) in layer.said for layer in layers[:there]):
         return True
@@ -73,13 +75,15 @@ def _said_above(keys: list[str], value: Any, name: str, layers: Sequence[_Layer]
 
 def _differ(values: Mapping, base: Mapping, keys: list[str]) -> bool:
     """Whether a config has another value than its bases, another part around it, or another such step."""
+    kinds: tuple = (None, None)  # of the innermost part around it
     for n in range(1, len(keys)):
-        one, other = _at(values, keys[:n]), _at(base, keys[:n])
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            if one.get('type') != other.get('type'):
-                return True
-        elif one != other and not all(v is _NOTHING or isinstance(v, Mapping) for v in (one, other)):
+        pair = _at(values, keys[:n]), _at(base, keys[:n])
+        if all(isinstance(each, Mapping) for each in pair):
+            kinds = kinds if 'type' not in pair[0] else tuple(each.get('type') for each in pair)
+        elif pair[0] != pair[1] and not all(v is _NOTHING or isinstance(v, Mapping) for v in pair):
             return True
+    if kinds[0] != kinds[1]:
+        return True
     if keys[0] == 'replace_steps' and len(keys) > 1:
         # what tests share with the training, such as how images are read, is not the training's own
         shared, drawn = LOADERS[1:], LOADERS[:1]
@@ -113,6 +117,7 @@ def _layers(cfg: Config, path: Path, read: Callable[[Path], Config]) -> Iterator
         )
         level = [find_base(base, p.parent) for p, tree in trees for base in _strings(tree.get('_base_'))]
         values = ConfigDict()
+        level = [base for base in level if base.is_file()]  # not those of another package
         for base in level:
             values.merge(read(base)._cfg_dict)
 
