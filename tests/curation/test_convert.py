@@ -134,7 +134,8 @@ def test_parts_by_other_names_and_in_other_folders(masks, run, tmp_path):
     (root / 'instances_val.json').rename(root / 'more.json')
     out = run('dataset', 'convert', root, '--to', 'yolo', '--out', tmp_path / 'merged')[1]
     assert '9 images' in out
-    assert len([*(tmp_path / 'merged/images/train').rglob('*.png')]) == 6  # what names no part is trained on, too
+    # what names no part is trained on, too
+    assert len([*(tmp_path / 'merged/images/train').rglob('*.png')]) == 6
     assert run('dataset', 'convert', root, '--to', 'voc', '--out', tmp_path / 'voc')[0] == 0
 
 
