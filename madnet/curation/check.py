@@ -9,7 +9,8 @@ from madnet.files import json_text
 def check(
     source: str, fix: str | None = None, split_set: str | None = None, examples: int = 4, json: bool = False
 ) -> int:
-    """Print the findings, mend a copy; returns 1 where there are errors that are not mended, else 0."""
+    """Print the findings, mend a copy; returns 1 where there are errors, or with ``fix`` where the copy
+    still has what only a person can judge, else 0."""
     if examples < 1:
         raise UserError(f'--examples: found {examples}, expected 1 or more.')
     found = inspect(source, split_set)

@@ -1,5 +1,6 @@
 """Data sets in COCO's form: one JSON of boxes, outlines, run lengths or key points for each part."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,9 @@ def read_coco(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
     found: dict[str, list[Labelled]] = {}
     for path in find_coco(root):
         # the file's own name, or that of its folder; the folder of the whole set says nothing
-        words = [path.stem, path.parent.name if path.parent != root else '']
-        split = next((s for w in words for s in ('trainval', 'train', 'val', 'test') if s in w.lower()), '')
+        names = [path.stem, path.parent.name if path.parent != root else '']
+        words = [word for name in names for word in re.split('[^a-z]+', name.lower())]
+        split = next((s for w in words for s in ('trainval', 'train', 'val', 'test') if w.startswith(s)), '')
         try:
             found.setdefault(split, []).extend(_read_one(path, classes))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -66,7 +68,7 @@ def _read_one(path: Path, classes: Sequence[str] | None) -> list[Labelled]:
 
 def _image_of(path: Path, name: Path) -> Path:
     places = [path.parent, path.parent / 'images', path.parent.parent, path.parent.parent / 'images']
-    places += [place / part for place in places for part in ('train', 'val', 'test')]
+    places += [place / part for place in places for part in ('train', 'val', 'valid', 'test')]
     for place in places:
         if (place / name).is_file():
             return place / name

@@ -1,6 +1,6 @@
 """What people mark targets with: exact masks, outlines, boxes and points; and how each becomes the other."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,6 +199,14 @@ def _inside(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarra
             odd[min(int(y.mean()) - y0, y1 - y0 - 1), min(int(x.mean()) - x0, x1 - x0 - 1)] = True
         mask[y0:y1, x0:x1] |= odd
     return mask
+
+
+def with_parts_alone(parts: Mapping[str, Sequence[Labelled]], whole: str) -> dict[str, list[Labelled]]:
+    """Split → images, where what belongs to no part goes to ``whole``, less what a part has already."""
+    named = {split: list(images) for split, images in parts.items() if split}
+    taken = {(each.image_id, each.image) for images in named.values() for each in images}
+    rest = [each for each in parts.get('', ()) if (each.image_id, each.image) not in taken]
+    return {**named, whole: [*named.get(whole, []), *rest]} if rest else named
 
 
 def refuse_unknown(classes: Sequence[str] | None, known: Iterable[str], where: object) -> None:

@@ -122,7 +122,7 @@ def _write_lists(
         digests = {i: found.facts[part, i].digest for part, i in kept}
         seen = {digests[i] for i in test}
         same = [i for i in train if digests[i] in seen]
-        if same:
+        if 0 < len(same) < len(train):  # else nothing would be left to train on
             done['out of the training part, because it is in the test part'] += same
             train = tuple(i for i in train if digests[i] not in seen)
         new.add_lists('hashed', {'trainval': train, 'test': test})

@@ -217,13 +217,16 @@ class _Backgrounds:
                 for begin in range(0, len(frames) - length + 1, length):
                     name = frames[begin].relative_to(root).as_posix()
                     self.items.append((name, frames[begin : begin + length]))
-            if folders and not self.items:
+            if folders and not self.items and all(p.parent != root for p in files):
                 raise UserError(
                     f'--sequence {length}: the longest sequence in {root} has {longest} frames; ask for so '
-                    'many at most, or put all frames into one folder for backgrounds that stand still.'
+                    'many at most, or name the folder in which frames lie, for backgrounds that stand still.'
                 )
             if short:
-                say_once(f'{root}: {short} of {len(folders)} sequences are shorter than {length} frames.')
+                say_once(
+                    f'{root}: {short} of {len(folders)} sequences are shorter than {length} frames and are '
+                    'left out.'
+                )
         # without sequences among them: every frame stands still
         self.items = self.items or [(p.relative_to(root).as_posix(), [p] * length) for p in files]
 

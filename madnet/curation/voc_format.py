@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from madnet.curation.labels import Labelled, Shape, boxes_of, refuse_unknown
+from madnet.curation.labels import Labelled, Shape, boxes_of, refuse_unknown, with_parts_alone
 from madnet.curation.writing import NewSet
 from madnet.datasets.splits import read_ids
 from madnet.errors import UserError
@@ -93,15 +93,12 @@ def _shape(target: ElementTree.Element, path: Path) -> Shape:
 
 def write_voc(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
     """Write ``JPEGImages/``, ``Annotations/`` and ``ImageSets/Main/``; every target as a box."""
-    lists: dict[str, str] = {}
-    for split, images in parts.items():
+    for split, images in with_parts_alone(parts, 'trainval').items():
         for labelled in images:
             name = f'{labelled.image_id}{labelled.image.suffix.lower()}'
             if new.copy(f'JPEGImages/{name}', labelled.image):
                 new.put(f'Annotations/{labelled.image_id}.xml', _xml(labelled, name).encode())
         ids = ''.join(f'{labelled.image_id}\n' for labelled in images)
-        lists[split or 'trainval'] = lists.get(split or 'trainval', '') + ids
-    for split, ids in lists.items():
         new.put(f'ImageSets/Main/{split}.txt', ids.encode())
 
 

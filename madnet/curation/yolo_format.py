@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from madnet.curation.labels import Labelled, Shape, boxes_of, refuse_unknown
+from madnet.curation.labels import Labelled, Shape, boxes_of, refuse_unknown, with_parts_alone
 from madnet.curation.writing import NewSet
 from madnet.errors import UserError
 from madnet.images import EXTENSIONS, image_size
@@ -87,9 +87,7 @@ def _read_text(
 
 def write_yolo(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
     """Write ``images/<split>/``, ``labels/<split>/`` and ``data.yaml``; every target as a box of class 0."""
-    merged: dict[str, list[Labelled]] = {}
-    for split, images in parts.items():
-        merged.setdefault(split or 'train', []).extend(images)
+    merged = with_parts_alone(parts, 'train')
     for split, images in merged.items():
         for labelled in images:
             w, h = labelled.size

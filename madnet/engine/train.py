@@ -175,8 +175,12 @@ def training_config(
         raise UserError(
             '--resume and --load-from exclude each other: the first goes on, the second starts anew.'
         )
-    if isinstance(resume, str):  # the whole state of a run, over which no other weights may come
-        cfg.load_from = resume
+    if resume == '':
+        raise UserError(
+            "--resume '': expected a checkpoint, or --resume alone for the newest of the work folder."
+        )
+    if resume and resume is not True:  # the whole state of a run, over which no other weights may come
+        cfg.load_from = str(resume)
     elif load_from:
         cfg.load_from = load_from
     return cfg

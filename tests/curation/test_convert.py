@@ -139,6 +139,27 @@ def test_parts_by_other_names_and_in_other_folders(masks, run, tmp_path):
     assert run('dataset', 'convert', root, '--to', 'voc', '--out', tmp_path / 'voc')[0] == 0
 
 
+def test_a_whole_beside_parts_adds_what_they_lack(masks, run, tmp_path):
+    """One JSON of everything, and those of parts: no test image is trained on, none is in two lists."""
+    assert run('dataset', 'convert', masks, '--to', 'coco', '--out', tmp_path / 'c')[0] == 0
+    files = [tmp_path / f'c/annotations/instances_{split}.json' for split in ('train', 'val', 'test')]
+    parts = [json.loads(path.read_text()) for path in files]
+    whole: dict = {'images': [], 'annotations': [], 'categories': parts[0]['categories']}
+    for n, part in enumerate(parts):
+        whole['images'] += [{**i, 'id': 100 * n + i['id']} for i in part['images']]
+        whole['annotations'] += [{**a, 'image_id': 100 * n + a['image_id']} for a in part['annotations']]
+    files[0].with_name('latest.json').write_text(json.dumps(whole))  # a name with "test" in it
+    files[1].unlink()
+    for form, lists in (('yolo', 'images/train'), ('voc', 'ImageSets/Main')):
+        code, _, err = run('dataset', 'convert', tmp_path / 'c', '--to', form, '--out', tmp_path / form)
+        assert code == 0, err
+        if form == 'yolo':
+            assert len([*(tmp_path / form / lists).rglob('*.png')]) == 6  # four of train, two of no part
+        else:
+            ids = [i for p in (tmp_path / form / lists).iterdir() for i in p.read_text().split()]
+            assert sorted(ids) == sorted(IDS)
+
+
 def test_outlines_of_one_object_add_up():
     square = np.array([[1, 1], [7, 1], [7, 7], [1, 7]], float)
     for outlines, area in (((square, square), 36), ((square, square + 3), 63)):

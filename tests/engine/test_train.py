@@ -15,7 +15,7 @@ from mmseg.registry import HOOKS
 import madnet  # noqa: F401
 from madnet.engine.checkpoint import LAST, PREVIOUS, read_checkpoint
 from madnet.engine.resuming import values_of
-from madnet.engine.train import train
+from madnet.engine.train import train, training_config
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
 
@@ -142,6 +142,12 @@ def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, t
     assert Path(runner._load_from).parent.name.startswith('before_')
     assert Path(runner._load_from).is_file()
     assert values_of(read_checkpoint(folder / LAST)['meta']['cfg'])['load_from'] == runner._load_from
+
+
+def test_an_empty_checkpoint_is_no_checkpoint(tiny_config):
+    """As of a variable of the shell that is not set."""
+    with pytest.raises(UserError, match="--resume '': expected a checkpoint"):
+        training_config(str(tiny_config), resume='')
 
 
 def test_where_there_is_nothing_to_resume_a_run_starts_from_its_configs_weights(
