@@ -66,9 +66,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def _run(self):
         self.step  # noqa: B018  (made before hooks get ready, some of which ask for it)
-        if (
-            self.budget is not None
-        ):  # nobody knows how many steps there will be, of which the last would be due
+        if self.budget is not None:
+            # gradients are accumulated as if there were no last step, since nobody knows which that will be
             self.runner.optim_wrapper.initialize_count_status(self.runner.model, self._iter, -1)
         self.runner.call_hook('before_train')
         if self.validation_due:
