@@ -125,9 +125,8 @@ def _read_masks(source: str, split_set: str | None, rule: MaskRule) -> tuple[str
             census.add(pair.mask, grey)
             mask = half(fit_mask(grey, shape, pair.mask, pair.image))
             # parts that number their images each from zero
-            own = split == 'test' or (
-                split == 'val' and 'val' in folder.pairs
-            )  # else cut from the training part
+            # a validation part that has no folder is cut from the training part
+            own = split == 'test' or (split == 'val' and 'val' in folder.pairs)
             before = f'{split if own else "train"}_' if several else ''
             shapes = [Shape.of_mask(mask)] if mask.any() else []
             parts[split].append(Labelled(before + image_id, pair.image, shapes, shape[::-1]))
