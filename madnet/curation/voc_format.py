@@ -1,5 +1,6 @@
 """Data sets in Pascal VOC's form: an XML of boxes or points for each image, corners counted from 1."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ from madnet.datasets.splits import read_ids
 from madnet.errors import UserError
 from madnet.files import expect_file
 from madnet.images import EXTENSIONS, image_size
+from madnet.text import counted
 
 _IMAGES = ('JPEGImages', 'PNGImages', 'images', '.')
 
@@ -42,7 +44,25 @@ def read_voc(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labell
             if lacking:
                 raise UserError(f'{path}: {lacking[0]} has no XML in {labels}.')
             found[split] = [images[i] for i in ids]
+    if not found:
+        _name_unlabelled(root, images)
     return found or {'': list(images.values())}
+
+
+def _name_unlabelled(root: Path, images: Mapping[str, Labelled]) -> None:
+    """labelImg writes no XML for an image without targets: it looks like one that nobody has seen yet."""
+    taken = {labelled.image for labelled in images.values()}
+    folders = {file.parent for file in taken}
+    rest = sorted(
+        p for folder in folders for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and p not in taken
+    )
+    rest = [p for p in rest if p.stem not in images]
+    if rest:
+        print(
+            f'{rest[0]}: {counted(len(rest), "image")} without an XML in {root / "Annotations"}, left out; '
+            'give an XML without objects to those that show no target.',
+            file=sys.stderr,
+        )
 
 
 def _read_xml(

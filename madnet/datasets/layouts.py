@@ -67,8 +67,11 @@ PARTS = {
     'test': ('test', 'testing'),
 }
 
+#: Other names of a list → its own.
+_SPLITS = {'training': 'train', 'valid': 'val', 'validation': 'val', 'testing': 'test'}
+
 _LIST_FIELDS = {
-    '{split}': '(?P<split>trainval|train|val|test)',
+    '{split}': '(?P<split>trainval|training|train|validation|valid|val|testing|test)',
     '{set}': '(?P<set>[^/]+)',
     '{tail}': '(?P<tail>[^/]+)',
 }
@@ -194,7 +197,7 @@ def _lists(root: Path, layout: Layout) -> dict[str, dict[str, Path]]:
             if match:
                 groups = match.groupdict()
                 key = '/'.join(groups[k] for k in ('set', 'tail') if groups.get(k)) or 'lists'
-                found.setdefault(key, {}).setdefault(groups['split'], path)
+                found.setdefault(key, {}).setdefault(_SPLITS.get(groups['split'], groups['split']), path)
     return found
 
 

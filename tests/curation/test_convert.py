@@ -402,3 +402,15 @@ def test_boxes_of_200_real_targets(data_root, name, least):
         if len(scores) >= 200:
             break
     assert np.mean(scores[:200]) > least
+
+
+def test_voc_images_without_an_xml_are_named(masks, run, tmp_path):
+    assert run('dataset', 'convert', masks, '--to', 'voc', '--out', tmp_path / 'voc')[0] == 0
+    shutil.rmtree(tmp_path / 'voc/ImageSets')
+    lost = sorted((tmp_path / 'voc/Annotations').rglob('*.xml'))[:2]
+    for path in lost:
+        path.unlink()
+    code, out, err = run('dataset', 'convert', tmp_path / 'voc', '--to', 'yolo', '--out', tmp_path / 'yolo')
+    assert code == 0, err
+    assert '7 images' in out
+    assert f'{lost[0].stem}.png: 2 images without an XML' in err

@@ -193,6 +193,14 @@ def test_lists_of_several_authors_must_be_named(make_set):
         SIRSTDataset(root, 'test', split_set='C')
 
 
+def test_lists_by_other_names(make_set):
+    lists = {'training.txt': IDS[:3], 'valid.txt': IDS[3:4], 'testing.txt': IDS[4:]}
+    root = make_set('mine', IDS, lists=lists)
+    assert SIRSTDataset(root, 'fit').image_ids == IDS[:3]
+    assert SIRSTDataset(root, 'val').image_ids == IDS[3:4]
+    assert SIRSTDataset(root, 'test').image_ids == IDS[4:]
+
+
 def test_lists_in_the_wild(tmp_path):
     """CRLF, no final newline, byte-order mark, blank lines, ids with or without an extension."""
     path = tmp_path / 'test.txt'
