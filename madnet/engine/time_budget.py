@@ -23,14 +23,15 @@ _MARGIN = 1.1
 class TimeBudget:
     """How much of a training's time is spent, over all the processes that have had a part in it.
 
-    The clock is read by :meth:`look` alone, once a step; all else goes by what was read, so that everyone
-    decides alike, several processes too.
+    Clocks are read by :meth:`look` alone, once a step, and what the first process read holds for all: all
+    else goes by that, so that several processes decide alike.
 
     Args:
         minutes: For all of it: reading data, training, validation, saving.
 
     Attributes:
         spent: Seconds, at the last look.
+        end: When training has to end for its validation and its checkpoint to fit in, in seconds.
         set_up: Seconds that were spent when steps began to be timed, in the first process.
         validation, checkpoint: Seconds that one takes, as far as is known.
         over: Whether training has ended; then its share is 1.
@@ -42,7 +43,9 @@ class TimeBudget:
         self._before = 0.0
         self._steps: deque[float] = deque(maxlen=20)
         self._warm_up = _WARM_UP
+        self._last_steps: deque[torch.cuda.Event] = deque()
         self.spent = 0.0
+        self.end = 60 * minutes
         self.set_up: float | None = None
         self.validation = self.checkpoint = 0.0
         self._validated = self._saved = 0.0  # seconds in all; when the last checkpoint was written
@@ -53,17 +56,24 @@ class TimeBudget:
         self._began = began
 
     def look(self) -> None:
-        """Read the clock."""
+        """Read the clocks."""
         spent = self._before + time.monotonic() - self._began
-        if get_world_size() > 1:  # the first process's clock holds
-            shared = torch.tensor([spent], dtype=torch.float64, device=get_device())
+        # longer on a machine that others use, by as much as all has taken longer so far
+        crowded = (time.monotonic() - self._began) / max(1e-9, time.process_time())
+        found = (spent, crowded, self.validation, self._validated, self.checkpoint)
+        if get_world_size() > 1:
+            shared = torch.tensor(found, dtype=torch.float64, device=get_device())
             broadcast(shared)
-            spent = shared.item()
+            found = tuple(shared.tolist())
+        spent, crowded, self.validation, self._validated, self.checkpoint = found
         self.spent = max(self.spent, spent)
+        leaving = _LEAVING * min(8.0, max(1.0, crowded))
+        self.end = 60 * self.minutes - self.validation - self.checkpoint - leaving
 
     def step_ended(self) -> None:
-        """Look at the clock, as a step is done."""
+        """Look at the clocks, as a step is done."""
         before = self.spent
+        self._wait_for_the_device()
         self.look()
         if self._warm_up:
             self._warm_up -= 1
@@ -72,13 +82,14 @@ class TimeBudget:
         if not self._warm_up and self.set_up is None:
             self.set_up = self.spent
 
-    @property
-    def _end(self) -> float:
-        """When training has to end for its validation and its checkpoint to fit in."""
-        # longer on a machine that others use, by as much as all has taken longer so far
-        crowded = (time.monotonic() - self._began) / max(1e-9, time.process_time())
-        leaving = _LEAVING * min(8.0, max(1.0, crowded))
-        return 60 * self.minutes - self.validation - self.checkpoint - leaving
+    def _wait_for_the_device(self) -> None:
+        """Let it be two steps behind at most: steps are asked for long before they are done."""
+        if torch.cuda.is_available():
+            event = torch.cuda.Event()
+            event.record()
+            self._last_steps.append(event)
+            if len(self._last_steps) > 2:
+                self._last_steps.popleft().synchronize()
 
     @property
     def share(self) -> float:
@@ -87,17 +98,17 @@ class TimeBudget:
             return 1.0
         if self.set_up is None:
             return 0.0
-        return min(1.0, (self.spent - self.set_up) / max(1e-9, self._end - self.set_up))
+        return min(1.0, (self.spent - self.set_up) / max(1e-9, self.end - self.set_up))
 
     def has_room_for_a_step(self) -> bool:
         """Whether another step ends nearer to the end of the time than none would."""
         step = statistics.median(self._steps) if self._steps else 0.0
-        return self.spent + step / 2 < self._end
+        return self.spent + step / 2 < self.end
 
     def has_room_for_a_validation(self) -> bool:
         """Whether validations on the way have taken little so far, and the decay is not cut short by one."""
         little = self._validated + self.validation <= _VALIDATING * self.spent
-        return little and self.spent + self.validation < self._end - 0.1 * 60 * self.minutes
+        return little and self.spent + self.validation < self.end - 0.1 * 60 * self.minutes
 
     def has_room_for_a_checkpoint(self) -> bool:
         """Whether the last one is long enough ago."""
@@ -108,12 +119,12 @@ class TimeBudget:
         self.validation = self.validation or _MARGIN * seconds
 
     def has_validated(self, seconds: float) -> None:
-        """Say how long one took."""
+        """Say how long one took; known to all at the next look."""
         self.validation = seconds
         self._validated += seconds
 
     def has_saved(self, seconds: float) -> None:
-        """Say how long a checkpoint took."""
+        """Say how long a checkpoint took; known to all at the next look."""
         self.checkpoint = max(seconds, self.checkpoint)
         self._saved = self.spent
 

@@ -231,7 +231,7 @@ def test_an_impossible_time_is_refused(tiny_config, tmp_path, minutes):
         train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=minutes)
 
 
-def test_milestones_keep_their_share(monkeypatch):
+def test_milestones_keep_their_share():
     """Of schedulers that go by epochs, mmengine's too."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = MultiStepLR(optimizer, milestones=[200, 300], gamma=0.1, end=400)
@@ -239,14 +239,33 @@ def test_milestones_keep_their_share(monkeypatch):
     loop = SimpleNamespace(planned_epochs=400, dataloader=[None] * 7, budget=budget)
     runner = SimpleNamespace(train_loop=loop, param_schedulers=[scheduler])
     budget.set_up = 0.0
-    monkeypatch.setattr(time, 'process_time', time.monotonic)  # a machine of one's own
-    end = 60 - time_budget._LEAVING
     seen = []
     for share in (0.0, 0.4, 0.51, 0.76, 0.99, 0.5):
-        budget.spent = share * end
+        budget.spent = share * budget.end
         TimedScheduleHook().after_train_iter(runner, 0)
         seen.append(round(optimizer.param_groups[0]['lr'], 4))
     assert seen == [1.0, 1.0, 0.1, 0.01, 0.01, 0.01]
+
+
+def test_what_the_first_process_read_holds_for_all(monkeypatch):
+    """Processes whose clocks, validations and checkpoints differ decide alike."""
+    budgets = [TimeBudget(1), TimeBudget(1)]
+    for budget, began, validation, checkpoint in zip(budgets, (50, 40), (2.0, 3.5), (1.0, 0.0), strict=True):
+        budget.begin(time.monotonic() - began)
+        budget.has_validated(validation)
+        budget.has_saved(checkpoint)
+    monkeypatch.setattr(time_budget, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(time_budget, 'get_device', lambda: 'cpu')
+    first: list = []
+    monkeypatch.setattr(time_budget, 'broadcast', lambda t: t.copy_(first[0]) if first else first.append(t))
+    for budget in budgets:
+        budget.look()
+    known = [(b.spent, b.end, b.validation, b.checkpoint, b.has_room_for_a_step()) for b in budgets]
+    assert known[0] == known[1]
+    assert known[0][2:4] == (2.0, 1.0)
+    time.sleep(0.01)
+    assert budgets[0].has_room_for_a_validation() == budgets[1].has_room_for_a_validation()
+    assert [b.end for b in budgets] == [known[0][1]] * 2  # nobody reads a clock between two looks
 
 
 @pytest.mark.slow
