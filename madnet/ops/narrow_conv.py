@@ -72,7 +72,8 @@ def _conv(x: Tensor, weight: Tensor, bias: Tensor | None, out: int, turned: bool
     batch, height, width, channels = x.shape
     y = x.new_empty(batch, height, width, out)
     pixels = _pixels(width)
-    conv_kernel[(-(-width // pixels), batch * height)](
+    # rows on the first axis, since the others end at 65,535
+    conv_kernel[(batch * height, -(-width // pixels))](
         x, weight, weight if bias is None else bias, y, height, width,
         HAS_BIAS=bias is not None, TURNED=turned, **_constants(channels, out, pixels),
     )  # fmt: skip

@@ -16,12 +16,12 @@ def conv_kernel(
 ):  # fmt: skip
     """``PIXELS`` pixels of one row of a map, all channels out.
 
-    Program (tile of the row, batch · height). Reads x (B, H, W, C_IN) and weight (C_OUT, 3, 3, C_IN), or
+    Program (batch · height, tile of the row). Reads x (B, H, W, C_IN) and weight (C_OUT, 3, 3, C_IN), or
     where ``TURNED``, for the gradient, (C_IN, 3, 3, C_OUT) from the last tap to the first; writes y
     (B, H, W, C_OUT). ``TAPS`` and ``OUT`` are 3 · C_IN and C_OUT, brought to a power of two of at least 16.
     """
-    row = tl.program_id(1).to(tl.int64)
-    column = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * PIXELS + tl.arange(0, PIXELS)
     above = (row % height - 1 + column * 0)[:, None]
     tap = tl.arange(0, TAPS)
     out = tl.arange(0, OUT)
