@@ -1,7 +1,7 @@
 """Bilinear enlargement that keeps maps of odd sizes aligned."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +53,7 @@ def _by_products(x: Tensor, factor: int) -> Tensor:
     return (columns @ high).permute(0, 3, 1, 2)
 
 
-@lru_cache
+@cache  # for good: captured graphs read them
 def _weights(length: int, factor: int, kind: torch.dtype, device: torch.device) -> Tensor:
     """What each of the given pixels of an axis adds to each enlarged one, (length · factor, length)."""
     with torch.no_grad():
