@@ -1,6 +1,5 @@
 """The GPU backend: Triton kernels behind the common interface, fused over the four directions of a map."""
 
-import importlib.util
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,9 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from madnet.ops.half_training import HAS_TRITON, why_no_launch
+
 from .backend import Backend, ScanGradients, ScanInputs, ScanShape, pixel_stride, shape_of, shape_of_2d
 
-HAS_TRITON = importlib.util.find_spec('triton') is not None
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 
 STEPS = 16  # to a tile; also the distance of the states that are kept
@@ -54,8 +54,10 @@ class TritonBackend(Backend):
     def why_not(self, device: torch.device, dtype: torch.dtype) -> str | None:
         if not HAS_TRITON:
             return 'the triton package is not installed'
-        if device.type != 'cuda' and not INTERPRETED:
+        if (device.type != 'cuda' or torch.version.hip is not None) and not INTERPRETED:
             return f'it takes tensors on an NVIDIA GPU, these are on {device}'
+        if device.type == 'cuda' and (reason := why_no_launch()):
+            return reason
         if dtype == torch.float64:
             return 'it computes in float32, these tensors are float64'
         return None

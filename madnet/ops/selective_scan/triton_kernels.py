@@ -257,11 +257,11 @@ def forward_kernel(
     h = _handed_on(
         ends, spans, rate, sequence, tl.num_programs(2), segment, n, c, channels, is_nc, is_c, N, False
     )
-    u_row = u + (batch * u_b + group * u_g)
-    d_row = delta + (batch * d_b + group * d_g)
+    u_row = u + (batch * u_b + group.to(tl.int64) * u_g)
+    d_row = delta + (batch * d_b + group.to(tl.int64) * d_g)
     y_row = y + (batch * y_b + group.to(tl.int64) * y_g)
-    B_row = B + (batch * B_b + group * B_g)
-    C_row = C + (batch * C_b + group * C_g)
+    B_row = B + (batch * B_b + group.to(tl.int64) * B_g)
+    C_row = C + (batch * C_b + group.to(tl.int64) * C_g)
     chunks = tl.cdiv(length, T)
     first = segment * segment_chunks
     t = first * T + step
@@ -319,9 +319,9 @@ def summary_kernel(
     shift = _per_channel(bias, row, is_c, HAS_BIAS)
     h = tl.zeros((N_PADDED, BLOCK), tl.float32)
     span = tl.zeros((BLOCK,), tl.float32)
-    x_row = x + (batch * x_b + group * x_g)
-    d_row = delta + (batch * d_b + group * d_g)
-    M_row = M + (batch * M_b + group * M_g)
+    x_row = x + (batch * x_b + group.to(tl.int64) * x_g)
+    d_row = delta + (batch * d_b + group.to(tl.int64) * d_g)
+    M_row = M + (batch * M_b + group.to(tl.int64) * M_g)
     first = segment * segment_chunks
     count = tl.minimum(segment_chunks, tl.cdiv(length, T) - first)
     t = first * T + step
@@ -488,9 +488,15 @@ def backward_kernel(
             arriving_m = _handed_on(
                 ends, spans, A_m * LOG2E, sequence, segments, behind, m, c, channels, is_mc, is_c, N, True
             )
-        u_row, g_row = u + (batch * u_b + group * u_g), g + (batch * g_b + group * g_g)
-        d_row = delta + (batch * d_b + group * d_g)
-        B_row, C_row = B + (batch * B_b + group * B_g), C + (batch * C_b + group * C_g)
+        u_row, g_row = (
+            u + (batch * u_b + group.to(tl.int64) * u_g),
+            g + (batch * g_b + group.to(tl.int64) * g_g),
+        )
+        d_row = delta + (batch * d_b + group.to(tl.int64) * d_g)
+        B_row, C_row = (
+            B + (batch * B_b + group.to(tl.int64) * B_g),
+            C + (batch * C_b + group.to(tl.int64) * C_g),
+        )
         first = segment * segment_chunks
         count = tl.minimum(segment_chunks, chunks - first)
         for back in range(0, count):
@@ -502,7 +508,7 @@ def backward_kernel(
             is_tc = (t < length)[:, None] & is_c[None, :]
             dt, slope = _steps(raw, shift, is_tc, SOFTPLUS)
             saved = states + (sequence * (chunks - 1) + chunk - 1) * N * channels
-            own = block * dB_s + batch * dB_b + group * dB_g
+            own = block * dB_s + batch * dB_b + group.to(tl.int64) * dB_g
             beta, pull, arriving_n, sum_n = _states_back(
                 A_n, arriving_n, sum_n, x, grad, dt, saved, B_row, C_row, dB + own, dC + own, n,
                 c, is_c, t, chunk, channels, length, group, height, width,
@@ -521,7 +527,7 @@ def backward_kernel(
             sum_bias += tl.sum(slope, 0)
             at = _place(tl.minimum(t, length - 1), group, height, width, MAPS, WIDE)[:, None]
             du_at = du + (batch * du_b + group.to(tl.int64) * du_g) + (at * du_t + c[None, :] * du_c)
-            dd_at = ddelta + (batch * dd_b + group * dd_g) + (at * dd_t + c[None, :] * dd_c)
+            dd_at = ddelta + (batch * dd_b + group.to(tl.int64) * dd_g) + (at * dd_t + c[None, :] * dd_c)
             tl.store(du_at, direct[None, :] * grad + dt * beta, mask=is_tc)
             tl.store(dd_at, slope, mask=is_tc)
     own = worker.to(tl.int64) * groups * channels + row
