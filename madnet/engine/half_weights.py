@@ -9,7 +9,8 @@ from torch.utils.hooks import RemovableHandle
 from madnet.engine.speed import NarrowConv2d
 from madnet.ops import takes_float32
 
-_USERS = nn.Linear | nn.Conv1d | nn.Conv2d
+#: Layers whose weights autocast casts; their subclasses may cast otherwise, as a deformable convolution does.
+_USERS = (nn.Linear, nn.Conv1d, nn.Conv2d, NarrowConv2d)
 
 
 class HalfWeights:
@@ -32,7 +33,7 @@ class HalfWeights:
         self._handles: list[RemovableHandle] = [
             module.register_forward_pre_hook(self._note)
             for module in model.modules()
-            if isinstance(module, _USERS)
+            if type(module) in _USERS
         ]
 
     def _note(self, layer: nn.Module, given: tuple) -> None:
