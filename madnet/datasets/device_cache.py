@@ -96,6 +96,11 @@ class DeviceCache:
         sizes = np.array([image.shape[:2] for image in images])
         if len(np.unique(sizes, axis=0)) > 1:
             self._check_steps_before_crop()
+        # the largest image decides on all
+        itemsize = np.result_type(*{image.dtype for image in images}).itemsize
+        each = int(sizes.max(axis=0).prod()) * (images[0].shape[2] * itemsize + 1)
+        if reason := _too_large(len(images) * each, device):
+            raise ValueError(reason)
         grey = [image.dtype == np.uint8 for image in images]
         self.whole = torch.tensor(grey).view(-1, 1, 1, 1).to(device)
         self.size = torch.from_numpy(sizes).to(device)
@@ -175,6 +180,11 @@ def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
         needed += len(dataset) * _load(dataset, loading, [0])[0]['img'].nbytes * 2
     if len(pipelines) > 1:
         return 'its data sets have different pipelines.'
+    return _too_large(needed, device)
+
+
+def _too_large(needed: int, device: torch.device) -> str | None:
+    """Why a device has no room for this many bytes; None where it has."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else None
     if free is not None and needed > _SHARE * free:
         return f'about {needed >> 20} MiB of images do not fit into half of {free >> 20} MiB that are free.'

@@ -12,6 +12,7 @@ from mmseg.registry import DATASETS
 from torch.utils.data import DataLoader
 
 import madnet  # noqa: F401
+from madnet.datasets import device_cache
 from madnet.datasets.device_cache import DeviceCache, why_not_cached
 
 LOAD = [dict(type='LoadSIRSTImage', channels=3), dict(type='LoadSIRSTMask')]
@@ -128,3 +129,16 @@ def test_images_of_8_and_of_16_bits_keep_their_values(tmp_path):
     batch = cache.batch({name: torch.from_numpy(values) for name, values in drawn.items()})
     for found, sample in zip(batch['inputs'], expected, strict=True):
         torch.testing.assert_close(found, sample, rtol=0, atol=1e-3)
+
+
+def test_one_large_image_is_what_all_take(tmp_path, monkeypatch):
+    """Images share a canvas: what they take is known before it is made."""
+    images = [np.full(size, 90, np.uint8) for size in [(64, 64)] * 3 + [(640, 64)]]
+    loader = _loader([*LOAD, CROP, PACK], **_folder(tmp_path, images))
+    asked = []
+    monkeypatch.setattr(
+        device_cache, '_too_large', lambda needed, device: asked.append(needed) or 'too large.'
+    )
+    with pytest.raises(ValueError, match='too large'):
+        DeviceCache(loader, torch.device('cpu'))
+    assert asked == [4 * 640 * 64 * (images[0].itemsize * 3 + 1)]
