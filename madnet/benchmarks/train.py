@@ -14,6 +14,7 @@ from mmseg.registry import LOOPS, MODELS
 from torch.nn.functional import interpolate
 
 from madnet.datasets.wrappers import inner_datasets
+from madnet.engine.captured_step import WARM_UP
 from madnet.engine.cli import parse_options
 from madnet.engine.loops import ResumableTrainLoop
 from madnet.engine.random_state import preserved_random_state
@@ -213,8 +214,8 @@ def benchmark(
 
     Returns:
         ``ours`` and ``published``: ``wall`` and ``cpu``, seconds of a step in every round, ``parts``, the
-        median seconds of each, and ``images_per_second``; ``ratio``: of the shortest steps, of the median
-        ones, and the median of the rounds' ratios.
+        median seconds of each (None of those that a captured step does as one), and ``images_per_second``;
+        ``ratio``: of the shortest steps, of the median ones, and the median of the rounds' ratios.
 
     Raises:
         UserError: The config can't be trained, or there are too few images for a batch.
@@ -241,7 +242,8 @@ def benchmark(
 
 def _measure(forms: Mapping[str, Step], steps: int, repeats: int) -> dict:
     for step in forms.values():
-        step.time(2)  # caches, the allocator, the compiler
+        # caches, the allocator, the compiler; on a GPU the step is captured by then
+        step.time(WARM_UP + 1 if step.device.type == 'cuda' else 2)
     report: dict[str, Any] = {
         name: {'wall': [], 'cpu': [], 'parts': {part: [] for part in PARTS}} for name in forms
     }
@@ -252,7 +254,10 @@ def _measure(forms: Mapping[str, Step], steps: int, repeats: int) -> dict:
             for part, seconds in step.time_parts().items():
                 report[name]['parts'][part].append(seconds)
     for name in forms:
-        report[name]['parts'] = {part: median(seconds) for part, seconds in report[name]['parts'].items()}
+        # a captured step has no parts but its loading, and what comes after
+        report[name]['parts'] = {
+            part: median(seconds) if seconds else None for part, seconds in report[name]['parts'].items()
+        }
     ours, plain = report.values()
     report['ratio'] = {
         'shortest': min(plain['wall']) / min(ours['wall']),
@@ -268,7 +273,8 @@ def _print(report: dict) -> None:
     for form, name in (('ours', OurStep.name), ('published', PlainStep.name)):
         found = report[form]
         figures = [median(found['cpu']), min(found['wall']), median(found['wall']), *found['parts'].values()]
-        rows.append([name, *(f'{1e3 * s:.1f}' for s in figures), f'{found["images_per_second"]:.2f}'])
+        shown = ('–' if s is None else f'{1e3 * s:.1f}' for s in figures)
+        rows.append([name, *shown, f'{found["images_per_second"]:.2f}'])
     print(text_table(rows))
     ratio = report['ratio']
     print(

@@ -56,6 +56,28 @@ def test_our_step_is_that_of_a_training(small):
     np.testing.assert_allclose(stepped.found, trained.found, rtol=1e-6)
 
 
+class Replayed(train.Step):
+    """A step whose forward and backward pass nobody sees."""
+
+    def __init__(self):
+        self.device = torch.device('cpu')
+
+    def run(self):
+        self.mark('data')
+        self.mark('optimiser')
+
+
+def test_a_captured_step_has_no_parts(capsys):
+    report = train._measure({'ours': Replayed(), 'published': Replayed()}, steps=1, repeats=2)
+    parts = report['ours']['parts']
+    assert parts['forward'] is None
+    assert parts['optimiser'] >= 0
+    for form in ('ours', 'published'):
+        report[form]['images_per_second'] = 1.0
+    train._print(report)
+    assert '–' in capsys.readouterr().out
+
+
 def test_the_plain_step_trains(small):
     step = train.PlainStep(small('plain'))
     before = [p.detach().clone() for p in step.model.parameters()]
