@@ -14,6 +14,7 @@ from mmseg.structures import SegDataSample
 from madnet.datasets.seen import TrainedPart
 from madnet.engine.half_weights import half_type
 from madnet.engine.irstd_metric import target_probability
+from madnet.engine.speed import exact_convolutions
 from madnet.engine.training_record import training_parts
 from madnet.errors import UserError
 from madnet.evaluation.arrays import as_scores
@@ -221,7 +222,7 @@ class Predictor(BasePredictor):
     @torch.no_grad()
     def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[Maps]:
         samples = [self.detector.pipeline.prepare(*one) for one in zip(pixels, shown, strict=True)]
-        with self._mixed_precision() if self.amp else nullcontext():
+        with exact_convolutions(), self._mixed_precision() if self.amp else nullcontext():
             results = self.model.test_step({key: [s[key] for s in samples] for key in samples[0]})
         return [_maps(result, name) for result, name in zip(results, shown, strict=True)]
 
