@@ -148,7 +148,7 @@ def step(config: str, width: int | None, form: str, until: float, write: Write) 
             'seconds before the first': time.monotonic() - began,
         }
         if isinstance(measured, OurStep):
-            record['captured'] = measured.loop.step.captured
+            record['captured'] = measured.loop.step.replays
         walls: list[float] = []
         while len(walls) < 5 or (time.monotonic() < until - 10 and len(walls) < 30):
             walls.append(measured.time(10 if on_gpu else 1)[0])

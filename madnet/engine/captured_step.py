@@ -24,7 +24,7 @@ from torch.func import functional_call
 from torch.nn.utils import get_total_norm
 
 from madnet.datasets.device_cache import DeviceCache, why_not_cached
-from madnet.engine.cuda_graph import CUDAGraph, PlainCall
+from madnet.engine.cuda_graph import CUDAGraph, PlainCall, side_stream
 from madnet.engine.half_weights import HalfWeights, type_of_autocast
 from madnet.engine.optim.ramped_ema import RampedEMA
 from madnet.engine.random_state import preserved_random_state
@@ -46,10 +46,12 @@ class EagerStep:
     """The step as mmengine takes it.
 
     Attributes:
-        captured: Whether losses come with the gradient's norm, and the average of the weights is moved.
+        moves_averages: Whether losses come with the gradient's norm, and the average of the weights is moved.
+        replays: Whether a graph does the work.
     """
 
-    captured = False
+    moves_averages = False
+    replays = False
 
     def __init__(self, runner, cache: DeviceCache | None = None):
         self._runner, self._cache = runner, cache
@@ -99,6 +101,8 @@ def training_step(runner) -> 'EagerStep | CapturedStep':
     if wanted == 'auto':
         wanted = on_gpu
     cache = device_cache(runner)
+    if wanted is True and not on_gpu:
+        runner.logger.warning('The step is not captured: capture_step=True needs a GPU.')
     if not wanted or (wanted != 'emulate' and not on_gpu):
         return EagerStep(runner, cache)
     if reason := why_not(runner):
@@ -117,6 +121,14 @@ def why_not(runner) -> str | None:
     if not isinstance(wrapper.optimizer, _FUSED):
         names = ', '.join(kind.__name__ for kind in _FUSED)
         return f'{type(wrapper.optimizer).__name__} is none of {names}.'
+    scaler = getattr(wrapper, 'loss_scaler', None)
+    if (
+        scaler is not None
+        and scaler.is_enabled()
+        and any(g.get('momentum') for g in wrapper.optimizer.param_groups)
+    ):
+        # PyTorch's fused SGD takes up momentum from memory that a step left out has not filled
+        return 'SGD with momentum and scaled gradients (fp16) loses its momentum where a step is left out.'
     schedulers = runner.param_schedulers or []
     if other := {s.param_name for s in schedulers} - {'lr'}:
         return f'param_scheduler changes {", ".join(sorted(other))}.'
@@ -169,7 +181,7 @@ class CapturedStep:
         cache: The training images, if they lie on the device: batches are cut from them in the graph.
     """
 
-    captured = True
+    moves_averages = True
 
     def __init__(self, runner, graph: Callable[[Callable[[], None]], Any], cache: DeviceCache | None = None):
         self._graph: Any = graph  # None once it is given up
@@ -177,7 +189,7 @@ class CapturedStep:
         self._model = runner.bare_model
         self._wrapper = runner.optim_wrapper
         self._device = next(self._model.parameters()).device
-        self._stream = torch.cuda.Stream() if self._device.type == 'cuda' else None
+        self._stream = side_stream() if self._device.type == 'cuda' else None
         self._averages = [h.ema_model for h in runner.hooks if isinstance(h, EMAHook)]
         for average in self._averages:
             average.moved_by_step = True
@@ -204,6 +216,13 @@ class CapturedStep:
     def __call__(self, batch: dict) -> dict[str, Tensor]:
         """Train on a batch of the loader; losses and, unless gradients are scaled, ``grad_norm``, all to be
         read within an epoch's steps."""
+        if self._eager is None and self._cache is None and (sizes := _several_sizes(batch)):
+            if _processes() > 1:  # the others go on to exchange gradients in this way
+                raise RunFailed(
+                    f'Images of one batch have several sizes, {sizes}, which several processes train on with '
+                    '--cfg-options capture_step=False only; or crop them (RandomTargetCrop).'
+                )
+            self._go_eager(f'images of one batch have several sizes, {sizes}.')
         if self._eager is not None:
             return self._eager_step(batch)
         tensors = stacked(batch) if self._cache is None else _tensors(batch['drawn'])
@@ -221,6 +240,11 @@ class CapturedStep:
             self._warm_up(phase)
         phase.steps += 1
         return self._outputs()
+
+    @property
+    def replays(self) -> bool:
+        """Whether a graph does the work of batches that came often enough."""
+        return any(phase.captured is not None for phase in self._phases.values())
 
     def _phase_of(self, tensors: Batch) -> '_Phase':
         values = tuple(
@@ -268,13 +292,21 @@ class CapturedStep:
         before.restore()
         for parameter in set(optimizer.state) - known:
             del optimizer.state[parameter]
-        optimizer._step_supports_amp_scaling = self._scaled_by_optimizer
+        self._go_eager(reason)
+        for average in self._averages:
+            average.steps -= 1
+        return False
+
+    def _go_eager(self, reason: str) -> None:
+        """Leave all further steps to mmengine."""
         self._give_up(reason)
+        self._wrapper.optimizer._step_supports_amp_scaling = self._scaled_by_optimizer
+        for state in self._wrapper.optimizer.state.values():
+            if isinstance(state.get('step'), Tensor):
+                state['step'] = state['step'].to(self._counters_at)
         for average in self._averages:
             average.moved_by_step = False
-            average.steps -= 1
         self._eager = EagerStep(self._runner, self._cache)
-        return False
 
     def _eager_step(self, batch: dict) -> dict[str, Tensor]:
         self._norm = None
@@ -445,6 +477,8 @@ class CapturedStep:
     def _prepare_optimizer(self) -> None:
         optimizer = self._wrapper.optimizer
         self._scaled_by_optimizer = getattr(optimizer, '_step_supports_amp_scaling', False)
+        on_device = any(group.get('fused') or group.get('capturable') for group in self._groups)
+        self._counters_at = self._device if on_device else torch.device('cpu')
         optimizer._step_supports_amp_scaling = True  # so that a scaler of gradients reads nothing
         optimizer._warned_capturable_if_run_uncaptured = True  # as it does while warming up
         for state in optimizer.state.values():
@@ -473,6 +507,15 @@ class CapturedStep:
 
         vars(clip_and_note).update(recorded=True, plain=clip)  # the norm comes with the losses
         return clip_and_note
+
+
+def _several_sizes(batch: dict) -> str | None:
+    """The first two sizes of a batch's images, where they differ."""
+    height, width = batch['inputs'][0].shape[-2:]
+    for image in batch['inputs']:
+        if image.shape[-2:] != (height, width):
+            return f'{height} × {width} and {image.shape[-2]} × {image.shape[-1]}'
+    return None
 
 
 def _tensors(drawn: dict[str, np.ndarray]) -> Batch:

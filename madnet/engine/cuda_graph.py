@@ -3,9 +3,20 @@
 import gc
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from weakref import WeakSet
 
 import torch
+
+
+@cache
+def side_stream() -> torch.cuda.Stream:
+    """The stream of this process's device on which steps are warmed up and captured.
+
+    A distributed wrapper that is to be captured has to be made on it: gradients are accumulated on the stream
+    that was in use when it was made, and a capture may not wait for the default one.
+    """
+    return torch.cuda.Stream()
 
 
 class PlainCall:
@@ -40,11 +51,16 @@ class CUDAGraph:
         gc.collect()
         gc.disable()  # what is freed in the middle may have to wait for the device
         try:
-            # the outer one: where the end of a capture fails, torch does not leave its stream
             with (
+                # the outer one: where the end of a capture fails, torch does not leave its stream
                 torch.cuda.stream(torch.cuda.current_stream()),
-                # other threads, such as the one that pins batches, go on using the device
-                torch.cuda.graph(self._graph, pool=self._pool, capture_error_mode='thread_local'),
+                torch.cuda.graph(
+                    self._graph,
+                    pool=self._pool,
+                    stream=side_stream(),
+                    # other threads, such as the one that pins batches, go on using the device
+                    capture_error_mode='thread_local',
+                ),
             ):
                 body()
         except BaseException:

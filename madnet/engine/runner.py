@@ -27,6 +27,7 @@ from madnet.engine.checkpoint import (
 )
 from madnet.engine.checkpoint_file import read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
+from madnet.engine.cuda_graph import side_stream
 from madnet.engine.half_weights import half_type
 from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes, values_of
 from madnet.engine.speed import batch_for_gpu, make_fast, tuning_for
@@ -180,7 +181,14 @@ class MadnetRunner(Runner):
         make_fast(model)
         if self.distributed and not torch.cuda.is_available():
             return MMDistributedDataParallel(module=model, broadcast_buffers=False)
-        return super().wrap_model(model_wrapper_cfg, model)
+        if not (self.distributed and self.cfg.get('capture_step', 'auto')):
+            return super().wrap_model(model_wrapper_cfg, model)
+        stream = side_stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            wrapped = super().wrap_model(model_wrapper_cfg, model)
+        torch.cuda.current_stream().wait_stream(stream)
+        return wrapped
 
     def _maybe_compile(self, target: str) -> None:
         """Compile backbone, neck and head for training, where the config has ``compile=True``, or

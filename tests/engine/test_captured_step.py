@@ -24,6 +24,7 @@ from madnet.datasets.device_cache import DeviceCache
 from madnet.engine import captured_step
 from madnet.engine.checkpoint import LAST, read_checkpoint
 from madnet.engine.faults import translate
+from madnet.engine.half_weights import HalfWeights
 from madnet.engine.optim import schedulers
 from madnet.engine.optim.ramped_ema import RampedEMA
 from madnet.engine.runner import build_runner
@@ -128,7 +129,7 @@ def plain_run(tmp_path_factory, tiny_text, rounded_rates):
     folder = tmp_path_factory.mktemp('plain')
     (folder / 'tiny.py').write_text(tiny_text)
     runner, history = run(folder / 'tiny.py', folder / 'plain', False)
-    assert not runner.train_loop.step.captured
+    assert not runner.train_loop.step.replays
     return folder / 'plain', history
 
 
@@ -147,7 +148,7 @@ def test_fifty_steps_are_those_of_the_plain_way(tiny_config, tmp_path, plain_run
     if frozen:
         monkeypatch.setattr(captured_step, 'PlainCall', RecordedGraph)
     runner, ours = run(tiny_config, tmp_path / 'ours', 'emulate')
-    assert runner.train_loop.step.captured
+    assert runner.train_loop.step.replays
     assert_alike(ours, plain, 1e-5)
     assert len(ours['train/loss']) == 50
     begins = ours['train/decode.loss_bce_out']
@@ -309,6 +310,7 @@ def test_a_graph_that_fails_or_does_otherwise_is_not_used(
     assert_alike(found, expected, 1e-4)
     [line] = [line for line in next(runner_log(runner)).splitlines() if 'not captured' in line]
     assert re.search(words, line)
+    assert not runner.train_loop.step.replays
     for ours, theirs in zip(runner.model.parameters(), plain.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
@@ -348,6 +350,16 @@ def test_half_precision_is_the_same(tiny_config, tmp_path, monkeypatch, rounded_
     names = step._halves.found()
     assert 'backbone.stages.0.conv_in.weight' in names
     assert not any('differential' in name for name in names)  # they are mixed in full precision
+
+
+def test_layers_that_cast_their_weights_otherwise_keep_them():
+    class Own(torch.nn.Conv2d):
+        """As a deformable convolution, which computes in single precision."""
+
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), Own(2, 2, 3))
+    halves = HalfWeights(model)
+    model(torch.zeros(1, 1, 8, 8))
+    assert sorted(halves.found()) == ['0.bias', '0.weight']
 
 
 def test_a_scaler_of_gradients_is_part_of_the_graph(tiny_config, tmp_path, monkeypatch, rounded_rates):
@@ -433,9 +445,16 @@ def test_what_a_card_does_to_a_run_is_one_line():
         ('optim_wrapper = dict(accumulative_counts=2)', 'accumulative_counts adds'),
         ('default_hooks = dict(finite=dict(skip=1))', '--skip-nonfinite looks'),
         ("custom_hooks = [dict(type='EMAHook')]", 'ExponentialMovingAverage is no RampedEMA'),
+        (
+            "optim_wrapper = dict(type='AmpOptimWrapper', loss_scale=8.0, "
+            "optimizer=dict(_delete_=True, type='SGD', lr=0.1, momentum=0.9, weight_decay=0.0))",
+            'SGD with momentum and scaled gradients',
+        ),
     ],
 )
-def test_settings_that_cannot_be_captured_are_named(tiny_config, tmp_path, line, reason):
+def test_settings_that_cannot_be_captured_are_named(tiny_config, tmp_path, line, reason, monkeypatch):
+    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
+    monkeypatch.setattr(amp_optimizer_wrapper, 'GradScaler', partial(torch.amp.GradScaler, 'cpu'))
     tiny_config.write_text(f'{tiny_config.read_text()}{line}\n')
     cfg = training_config(str(tiny_config), str(tmp_path / 'run'))
     runner = build_runner(cfg)
@@ -449,10 +468,16 @@ def test_settings_that_cannot_be_captured_are_named(tiny_config, tmp_path, line,
 class TestOnAGPU:
     """The same with a graph; for whoever has a card."""
 
+    @pytest.mark.parametrize('amp', [None, 'bf16', 'fp16'])
+    def test_the_step_is_captured(self, tiny_config, tmp_path, amp):
+        runner, _ = run(tiny_config, tmp_path / 'run', True, more_options=SHORT, amp=amp)
+        assert runner.train_loop.step.replays
+        assert 'not captured' not in next(runner_log(runner))
+
     def test_losses_are_those_of_the_plain_way(self, tiny_config, tmp_path, plain_run):
         _, plain = plain_run
         runner, ours = run(tiny_config, tmp_path / 'ours', True)
-        assert runner.train_loop.step.captured
+        assert runner.train_loop.step.replays
         # cuDNN adds up in one order or another, which training amplifies
         for steps, tolerance in ((3, 1e-4), (10, 1e-3)):
             losses = ({'loss': history['train/loss'][:steps]} for history in (ours, plain))
@@ -485,6 +510,20 @@ train_dataloader = dict(
 )
 replace_steps = dict(RandomTargetCrop=dict(size=64))
 """
+
+
+def test_images_of_several_sizes_go_mmengines_way(tiny_config, tmp_path):
+    """Which pads them to the largest of their batch."""
+    without_crop = TWO_SETS.format(workers=0).replace('RandomTargetCrop=dict(size=64)', 'RandomTargetCrop=[]')
+    tiny_config.write_text(tiny_config.read_text() + without_crop)
+    options = {'model.backbone.base_channels': 2, 'train_cfg.max_epochs': 1}
+    plain, emulated = (
+        train(str(tiny_config), work_dir=str(tmp_path / str(step)), options={**options, 'capture_step': step})
+        for step in (False, 'emulate')
+    )
+    assert 'not captured: images of one batch have several sizes, ' in next(runner_log(emulated))
+    for ours, theirs in zip(emulated.model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(('step', 'workers'), [(False, 0), ('emulate', 2)])

@@ -75,7 +75,7 @@ class NonFiniteHook(Hook):
         wrapper = runner.optim_wrapper
         scaler = getattr(wrapper, 'loss_scaler', None)
         if isinstance(wrapper, OptimWrapper) and (scaler is None or not scaler.is_enabled()):
-            self._norm_comes = runner.train_loop.step.captured
+            self._norm_comes = runner.train_loop.step.moves_averages
             if not self._norm_comes:
                 wrapper.optimizer.register_step_pre_hook(self._before_step)
 
