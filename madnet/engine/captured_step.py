@@ -33,6 +33,9 @@ from madnet.errors import RunFailed, UserError
 
 #: Steps of a phase that are taken operator by operator, before its graph is captured: they count as steps.
 WARM_UP = 3
+#: Steps of a state of the network after which several processes capture what they have, all at once: batches
+#: of theirs may differ in shape, and each capture exchanges gradients.
+_TOGETHER = frozenset((WARM_UP, 10, 30, 100, 300, 1000, 3000))
 #: Optimisers that take their learning rate from a tensor on the device, in one call for all parameters.
 _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 #: How far a replay may be from the plain step: losses and norm, each; the way that all weights go, where a
@@ -206,6 +209,7 @@ class CapturedStep:
         self._halves = HalfWeights(self._model)
         self._norm: Tensor | None = None
         self._values: tuple = ()
+        self._since = 0  # steps since they were others
         self._eager: Any = None
         self._phases: dict[tuple, _Phase] = {}
         self._names: list[str] = []
@@ -232,14 +236,20 @@ class CapturedStep:
         self._set_numbers()
         if self._count == 0 and not self._first_step_works(phase):
             return self._eager_step(batch)
-        if self._graph is not None and phase.captured is None and phase.steps >= WARM_UP:
+        if self._graph is not None and self._is_due(phase):
             self._capture(phase)
         if phase.captured is not None:
             phase.captured.replay()
         elif self._count:
             self._warm_up(phase)
         phase.steps += 1
+        self._since += 1
         return self._outputs()
+
+    def _is_due(self, phase: '_Phase') -> bool:
+        if _processes() > 1:
+            return self._since in _TOGETHER
+        return phase.captured is None and phase.steps >= WARM_UP
 
     @property
     def replays(self) -> bool:
@@ -255,6 +265,7 @@ class CapturedStep:
         )
         if values != self._values:  # what is past does not come back
             self._values = values
+            self._since = 0
             if self._stream is not None:
                 torch.cuda.synchronize()  # the last replay may still run
             self._phases.clear()
@@ -343,13 +354,19 @@ class CapturedStep:
         torch.cuda.current_stream().wait_stream(self._stream)
 
     def _capture(self, phase: '_Phase') -> None:
-        """Give a phase its graph, if that can be had and does what it should; the batch is still to come."""
+        """Give a phase its graph, if that can be had and does what it should; the batch is still to come.
+
+        Of several processes, one that has a graph already, or has not seen such a batch yet, takes part with
+        what it has.
+        """
         before = Snapshot(self._changing())
-        graph: Any = None
+        body = partial(self._body, phase.buffers)
+        graph: Any = phase.captured
 
         def capture() -> None:
             nonlocal graph
-            graph = self._graph(partial(self._body, phase.buffers))
+            if graph is None:
+                graph = self._graph(body) if phase.steps else PlainCall(body)
 
         for attempt in (capture, lambda: self._difference(graph, phase)):
             try:
@@ -361,7 +378,8 @@ class CapturedStep:
             if reason := _reason_of_any(reason, self._device):
                 self._give_up(reason)
                 return
-        phase.captured = graph
+        if phase.steps:
+            phase.captured = graph
 
     def _difference(self, graph: Any, phase: '_Phase') -> str | None:
         """What a replay does otherwise than the plain step from the same weights; None if nothing."""
