@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from madnet.benchmarks.scan import DIRECTIONS, STATES, Shape, machine_limits, make_inputs, shapes_at
+from madnet.engine.cuda_graph import CUDAGraph
 from madnet.ops import selective_scan_2d
 from madnet.ops.selective_scan.directions import from_sequences, to_sequences
 
@@ -172,10 +173,8 @@ def _passing(run: Callable[[], object], wait: Callable[[], object]) -> float:
 
 def _in_a_graph(run: Callable[[], object], repeats: int) -> float | None:
     """Seconds of a replay, of the shortest of ``repeats`` series; None where it cannot be captured."""
-    graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph):
-            run()
+        graph = CUDAGraph(run)
     except RuntimeError:
         return None
     times, series = [], 10

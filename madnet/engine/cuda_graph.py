@@ -22,7 +22,7 @@ def side_stream() -> torch.cuda.Stream:
 class PlainCall:
     """Stands in a graph's place: calls the function."""
 
-    def __init__(self, body: Callable[[], None]):
+    def __init__(self, body: Callable[[], object]):
         self.replay = body
 
 
@@ -41,7 +41,7 @@ class CUDAGraph:
     _pool = None
     _alive: WeakSet = WeakSet()
 
-    def __init__(self, body: Callable[[], None]):
+    def __init__(self, body: Callable[[], object]):
         self._graph = torch.cuda.CUDAGraph()
         if not self._alive:
             CUDAGraph._pool = torch.cuda.graph_pool_handle()
