@@ -1,7 +1,6 @@
 """From finished runs to tables, a plot, and ``comparison.json``."""
 
 import platform
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -151,9 +150,9 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
             ', '.join(sorted({row.chosen for row in trained if row.chosen})),
         ]
         others = [
-            _option_in_words(o)
-            for o in _pairs(plan.options or {})
-            if not re.search(r'max_epochs=|_workers=', o)
+            f'{key.rpartition(".")[2].replace("_", " ")} {value}'  # as in "batch size 4"
+            for key, value in plan.options.items()
+            if not key.endswith(('max_epochs', '_workers'))
         ]
         if others:
             parts.append(', '.join(others))
@@ -174,14 +173,3 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
         if cost.latency:
             parts[-1] += f', latency of it on {cost.device}'
     return '; '.join(parts)
-
-
-def _option_in_words(option: str) -> str:
-    """``batch size 4`` for ``train_dataloader.batch_size=4``."""
-    key, _, value = option.partition('=')
-    return f'{key.rpartition(".")[2].replace("_", " ")} {value}'
-
-
-def _pairs(options: Mapping | Sequence[str]) -> list[str]:
-    """``KEY=VALUE`` for each option; older files hold a list of those."""
-    return [f'{k}={v}' for k, v in options.items()] if isinstance(options, Mapping) else list(options)

@@ -16,7 +16,7 @@ from madnet.records.columns import (
     column,
     get_columns,
 )
-from madnet.records.comparison import Comparison, ComparisonPlan, ComparisonRow, find_comparison
+from madnet.records.comparison import Comparison, ComparisonPlan, ComparisonRow
 from madnet.records.costs import Cost, Costs
 from madnet.records.export_info import ExportInfo
 from madnet.records.metrics_file import (
@@ -56,7 +56,7 @@ __all__ = [
     'Cost', 'Costs', 'DatasetInfo', 'Details', 'ExportInfo', 'MetricsFile', 'NegativesFile',
     'PretrainedEntry', 'ProbeCheck', 'ProbeFile', 'ProbePoint', 'ProbeSweep', 'ResultTable', 'RunFile',
     'SetResults', 'Spread', 'TrainingInfo', 'TrainingPart', 'as_text', 'claim_rows', 'column',
-    'few_images_text', 'find_comparison', 'get_columns', 'get_pretrained', 'latex_escape', 'list_pretrained',
+    'few_images_text', 'get_columns', 'get_pretrained', 'latex_escape', 'list_pretrained',
     'list_registered', 'markdown_table', 'metrics_text', 'read_per_image', 'slug', 'text_table',
     'write_results',
 ]  # fmt: skip

@@ -1,7 +1,6 @@
 """``comparison.json``: many networks, data sets and seeds, trained and tested alike."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from madnet.records.columns import Spread
@@ -9,19 +8,16 @@ from madnet.records.costs import Cost
 from madnet.records.metrics_file import DatasetInfo
 from madnet.records.reading import Record, RecordFile
 
-#: Names under which a comparison is found in its folder, the present one first.
-FILES = ('comparison.json', 'zoo.json')
-
 
 @dataclass
 class ComparisonPlan(Record):
-    """The parts of the plan that tables speak of; ``options`` as pairs or as a list of ``KEY=VALUE``."""
+    """The parts of the plan that tables speak of."""
 
     datasets: list[str]
     seeds: list[int]
     recipe: str | None = None
     protocols: Any = ()
-    options: Any = ()
+    options: dict[str, Any] = field(default_factory=dict)
     views: list[int] = field(default_factory=list)
     amp: str | None = None
     size: int = 256
@@ -79,10 +75,10 @@ class Comparison(RecordFile):
         machine: In words.
         versions: Package → version.
         failed: Run → error.
-        kind: ``'comparison'``; ``'zoo'`` in older files.
+        kind: ``'comparison'``.
     """
 
-    FILE: ClassVar[str] = FILES[0]
+    FILE: ClassVar[str] = 'comparison.json'
     WRITER: ClassVar[str] = 'madnet compare'
 
     plan: ComparisonPlan
@@ -91,9 +87,4 @@ class Comparison(RecordFile):
     machine: str = ''
     versions: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str | None] = field(default_factory=dict)
-    kind: Literal['comparison', 'zoo'] = 'comparison'
-
-
-def find_comparison(folder: Path) -> Path | None:
-    """The file of a comparison in its folder; None where there is none."""
-    return next((folder / name for name in FILES if (folder / name).is_file()), None)
+    kind: Literal['comparison'] = 'comparison'

@@ -120,7 +120,6 @@ def decode(kind: Any, value: Any, path: str, key: str = '') -> Any:
         _check(isinstance(value, dict), path, key, value, 'an object')
         return kind(**{f.name: _field(f, hint, value, path, key) for f, hint in _hints(kind) if f.init})
     if origin is dict:
-        value = {} if value == [] else value  # some of schema 1 have a list where they have nothing
         _check(isinstance(value, dict), path, key, value, 'an object')
         return {k: decode(inner[1], v, path, f'{key}.{k}'.lstrip('.')) for k, v in value.items()}
     if origin is list:

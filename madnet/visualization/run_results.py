@@ -15,7 +15,6 @@ from madnet.records import (
     DatasetInfo,
     Details,
     MetricsFile,
-    find_comparison,
     read_per_image,
 )
 from madnet.records.scalars import merge_scalars, read_scalars
@@ -190,8 +189,8 @@ def _by_set(result: RunResult) -> list[RunResult]:
 
 
 def _expand(spec: str) -> list[str]:
-    listing = find_comparison(Path(spec))
-    if listing is None:
+    listing = Path(spec) / Comparison.FILE
+    if not listing.is_file():
         return [spec]
     rows = Comparison.read(listing).rows
     return [f'{row.label}={listing.parent / folder}' for row in rows for folder in row.folders]

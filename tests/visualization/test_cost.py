@@ -90,8 +90,8 @@ def test_a_report_shows_cost_beside_accuracy(tmp_path):
         {'network': 's', 'label': 'Small', 'folders': ['small/seed0', 'small/seed1'], **shared},
         {'network': 'l', 'label': 'Large', 'folders': ['large/seed0'], **shared},
     ]
-    content = {'kind': 'zoo', 'plan': {'datasets': ['x'], 'seeds': [0, 1]}, 'rows': rows}
-    (tmp_path / 'zoo.json').write_text(json.dumps(content))
+    content = {'kind': 'comparison', 'plan': {'datasets': ['x'], 'seeds': [0, 1]}, 'rows': rows}
+    (tmp_path / 'comparison.json').write_text(json.dumps(content))
     page = build_report(load_results([str(tmp_path)]), tmp_path / 'report')
     text = page.read_text()
     assert 'id="cost"' in text
