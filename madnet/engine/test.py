@@ -51,18 +51,14 @@ from madnet.records import MetricsFile, NegativesFile, few_images_text, write_re
 
 
 @dataclass(frozen=True)
-class Scored:
+class Scored(ScoredSet):
     """One data set after its test.
 
     Attributes:
         runner: As the test left it.
-        dataset: What the data set says of itself.
-        metric: With the counts.
     """
 
     runner: MadnetRunner
-    dataset: dict
-    metric: IRSTDMetric
 
 
 def run_test(
@@ -167,7 +163,7 @@ def run_test(
     def to_choose(part: str) -> Evaluator:
         found = score(part, ['native'])
         _look_for_seen(f'the choice on {part!r}', found, trained, CHOSEN)
-        return everything(_counted(found))
+        return everything(found)
 
     point = choose_operating_point(
         protocols_of(cfg, config) if protocols is None else protocols,
@@ -186,10 +182,10 @@ def run_test(
     if not save_negatives:  # which are for a training, and of training images
         _look_for_seen('this test', sets, trained, SCORED)
     full = report(score(split, point.protocols, half=False), config, checkpoint) if amp else None
-    said = point.said_of(everything(_counted(sets)))
+    said = point.said_of(everything(sets))
     found = report(sets, config, checkpoint, training=training_of(weights or {}), **said)
     if is_main_process():
-        write_results(folder, found, per_image_of(_counted(sets)), detections_of(_counted(sets)))
+        write_results(folder, found, per_image_of(sets), detections_of(sets))
         print(_in_words(found))
         if full is not None:
             print(f'half precision changes {_difference(found, full)}')
@@ -259,7 +255,7 @@ def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
         if cfg.custom_hooks:
             _refuse_repeated_ids(runner.test_dataloader.dataset)
         runner.test()
-    return Scored(runner, _describe(runner.test_dataloader.dataset), find_metric(runner))
+    return Scored(_describe(runner.test_dataloader.dataset), find_metric(runner).evaluator, runner)
 
 
 def _refuse_repeated_ids(dataset: Any) -> None:
@@ -271,10 +267,6 @@ def _refuse_repeated_ids(dataset: Any) -> None:
             f'{dataset.dataset_name}, {dataset.split!r}: {len(twice)} ids stand for several images each '
             f'({few(twice)}), and pictures, score maps and negatives are kept by id; test each part alone.'
         )
-
-
-def _counted(sets: Mapping[str, Scored]) -> dict[str, ScoredSet]:
-    return {label: ScoredSet(one.dataset, one.metric.evaluator) for label, one in sets.items()}
 
 
 def _describe(dataset: Any) -> dict:
@@ -393,16 +385,17 @@ def report(sets: Mapping[str, Scored], config: str, checkpoint: str | None, **mo
         checkpoint: Path of the weights, None for a training-free detector.
         more: ``training``; ``threshold`` and ``threshold_chosen_on`` where it is not the protocols' own.
     """
-    model = next(iter(sets.values())).runner.bare_model
+    runner = next(iter(sets.values())).runner
+    model, least = runner.bare_model, find_metric(runner).least
     content = {
         'config': str(config),
         'checkpoint': checkpoint
         and {'path': str(checkpoint), 'sha256': sha256_of(find_checkpoint(checkpoint))},
         'views': getattr(getattr(model, 'test_cfg', None), 'views', 1),
-        'least': asdict(least) if (least := next(iter(sets.values())).metric.least) != Least() else None,
+        'least': asdict(least) if least != Least() else None,
         **_scales_of(getattr(model, 'test_cfg', None) or {}),
         **more,
-        **content_of(_counted(sets)),
+        **content_of(sets),
         'versions': {
             'madnet': madnet.__version__,
             'torch': torch.__version__,
