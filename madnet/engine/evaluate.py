@@ -29,7 +29,7 @@ from madnet.evaluation.folders import compare_folders, score_folder
 from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_beside
 from madnet.files import plain, write_json
-from madnet.records import MetricsFile, as_text, column, few_images_text, text_table, write_results
+from madnet.records import MetricsFile, as_text, column, text_table, write_results
 
 _SHOWN = 10
 #: Where ranks come of scores in files.
@@ -127,17 +127,11 @@ def evaluate_folder(
     print(f'{pred_dir}: {report.dataset.images} images' + (f', {len(left_out)} left out' if left_out else ''))
     for label, one in (report.sets or {}).items():
         print(f'{label}: {one.dataset.images} images')
-    for line in filter(None, (report.threshold_text, report.least_text)):
-        print(line)
     print(results_text(report))
     if options.get('boxes'):
         for protocol, values in report.results.items():
             found = (f'{key} {as_text(key, values[key])}' for key in ('AP50', 'AP50-95', 'AP_centre'))
             print(f'{protocol}: {", ".join(found)}')
-    if few := few_images_text(report.dataset.images):
-        print(few)
-    if report.budget_text:
-        print(report.budget_text)
     _tell_lost_order(everything(sets), point.protocols[0].name)
     if out:
         for path in write_results(out, report, per_image_of(sets), detections_of(sets)):

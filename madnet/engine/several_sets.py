@@ -7,7 +7,7 @@ from typing import Any
 from madnet.datasets.sources import set_name
 from madnet.datasets.splits import ids_sha256
 from madnet.evaluation.evaluator import Evaluator, joined
-from madnet.records import MetricsFile, metrics_text
+from madnet.records import MetricsFile, few_images_text, metrics_text
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,19 @@ def detections_of(sets: Mapping[str, ScoredSet]) -> list[dict[str, Any]]:
 
 
 def results_text(found: MetricsFile) -> str:
-    """A table of one set; of several, a table a protocol with a row for each set and one for all."""
-    if not found.sets:
-        return metrics_text(found.results)
-    return '\n'.join(
-        metrics_text(
-            {**{label: one.results[protocol] for label, one in found.sets.items()}, 'all': everything},
-            f'protocol {protocol}',
-        )
-        for protocol, everything in found.results.items()
-    )
+    """The numbers as the terminal shows them, with what they were counted by and what to mind.
+
+    One set has one table; several have one a protocol, with a row for each set and one for all.
+    """
+    if found.sets is None:
+        tables = [metrics_text(found.results)]
+    else:
+        tables = [
+            metrics_text(
+                {**{label: one.results[protocol] for label, one in found.sets.items()}, 'all': everything},
+                f'protocol {protocol}',
+            )
+            for protocol, everything in found.results.items()
+        ]
+    about = (found.budget_text, few_images_text(found.dataset.images))
+    return '\n'.join(filter(None, (found.threshold_text, found.least_text, *tables, *about)))

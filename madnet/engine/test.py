@@ -47,7 +47,7 @@ from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.targets import Least
 from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_beside
 from madnet.files import plain, sha256_of
-from madnet.records import MetricsFile, NegativesFile, few_images_text, write_results
+from madnet.records import MetricsFile, NegativesFile, write_results
 
 
 @dataclass(frozen=True)
@@ -422,11 +422,9 @@ def _in_words(found: MetricsFile) -> str:
         + (f', lists {one.dataset.split_set}' if one.dataset.split_set else '')
         for label, one in sets.items()
     ]
-    few = few_images_text(found.dataset.images)
     if found.detector:
         lines.append('{title}; detections where {formula} (rule {rule})'.format(**found.detector))
-    lines += [found.threshold_text, found.least_text]
-    return '\n'.join(filter(None, [*lines, results_text(found), found.budget_text, few]))
+    return '\n'.join([*lines, results_text(found)])
 
 
 def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool, work_dir: str) -> None:
