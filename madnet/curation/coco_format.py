@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from madnet.curation.labels import Labelled, Shape, boxes_of, decode_rle, encode_rle, refuse_unknown
+from madnet.curation.labels import Labelled, Shape, boxes_of, decode_rle, refuse_unknown
 from madnet.curation.writing import NewSet
 from madnet.errors import UserError
-from madnet.evaluation.components import find_components
+from madnet.evaluation.components import find_components, run_lengths
 from madnet.files import json_text, read_json
 
 
@@ -125,9 +125,9 @@ def _marks(labelled: Labelled) -> list[tuple[tuple, dict]]:
         boxes = boxes_of([shape], labelled.size)
         if shape.kind == 'mask':
             components = find_components(shape.whole((h, w)))
-            for n, box in enumerate(boxes):
-                rle = {'size': [h, w], 'counts': encode_rle(components.labels == n + 1)}
-                marks.append((box, {'segmentation': rle, 'area': int(components.areas[n])}))
+            for box, (ys, xs) in zip(boxes, components.pixels(), strict=True):
+                rle = {'size': [h, w], 'counts': run_lengths(ys, xs, (h, w))}
+                marks.append((box, {'segmentation': rle, 'area': len(ys)}))
         elif shape.kind == 'outline':
             marks += [(box, {'segmentation': [np.ravel(o).tolist() for o in shape.data]}) for box in boxes]
         else:

@@ -249,14 +249,6 @@ def as_grey(pixels: np.ndarray) -> np.ndarray:
     return grey @ np.array((0.114, 0.587, 0.299), np.float32) if grey.ndim == 3 else grey
 
 
-def encode_rle(mask: np.ndarray) -> list[int]:
-    """COCO's uncompressed run lengths of a mask, down the columns, zeros first."""
-    flat = mask.T.ravel().astype(np.int8)
-    ends = np.flatnonzero(np.diff(flat)) + 1
-    runs = np.diff(np.concatenate([[0], ends, [flat.size]])).tolist()
-    return [0, *runs] if flat.size and flat[0] else runs
-
-
 def decode_rle(counts: Sequence[int] | str, size: tuple[int, int]) -> np.ndarray | None:
     """A mask from COCO's run lengths, compressed or not; None where they do not fill (H, W)."""
     if isinstance(counts, (str, bytes)):

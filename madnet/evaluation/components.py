@@ -84,6 +84,21 @@ def _raster_order(labels: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(first[1:])
 
 
+def run_lengths(ys: np.ndarray, xs: np.ndarray, shape: tuple[int, int]) -> list[int]:
+    """COCO's uncompressed run lengths of a mask: zeros and ones by turns, zeros first, by columns.
+
+    Args:
+        ys, xs: (n,) rows and columns of its pixels.
+        shape: (H, W) of the mask.
+    """
+    height, width = shape
+    places = np.sort(xs.astype(np.int64) * height + ys)
+    starts = places[np.diff(places, prepend=-2) > 1]
+    ends = places[np.diff(places, append=height * width + 1) > 1] + 1
+    counts = np.diff([0, *np.stack([starts, ends], 1).ravel(), height * width]).tolist()
+    return counts if counts[-1] else counts[:-1]
+
+
 def centroid_distances(truth: np.ndarray, pred: np.ndarray) -> np.ndarray:
     """Euclidean distances in pixels between centroids (n, 2) and (m, 2), as (n, m)."""
     distance = np.subtract.outer(truth[:, 0], pred[:, 0]) ** 2

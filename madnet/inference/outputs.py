@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from madnet.errors import UserError, nearest
+from madnet.evaluation.components import run_lengths
 from madnet.files import json_text, write_whole
 from madnet.images import encode_png
 from madnet.text import csv_text
@@ -207,18 +208,3 @@ def write_tables(out: Path, kinds: Iterable[str], records: Sequence[dict], about
             paths.append(out / name)
             write_whole(paths[-1], content(records, about))
     return paths
-
-
-def run_lengths(ys: np.ndarray, xs: np.ndarray, shape: tuple[int, int]) -> list[int]:
-    """COCO's uncompressed run lengths of a mask: zeros and ones by turns, zeros first, by columns.
-
-    Args:
-        ys, xs: (n,) rows and columns of its pixels, at least one.
-        shape: (H, W) of the mask.
-    """
-    height, width = shape
-    places = np.sort(xs.astype(np.int64) * height + ys)
-    breaks = np.flatnonzero(np.diff(places) != 1)
-    starts, ends = places[[0, *(breaks + 1)]], places[[*breaks, -1]] + 1
-    counts = np.diff([0, *np.stack([starts, ends], 1).ravel(), height * width]).tolist()
-    return counts if counts[-1] else counts[:-1]
