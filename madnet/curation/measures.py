@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from madnet.curation.sources import Sample
-from madnet.evaluation.components import Components
+from madnet.evaluation.components import Components, grown
 from madnet.evaluation.strata import local_contrast
 
 
@@ -85,6 +85,7 @@ FREQUENCY_EDGES = np.geomspace(1 / 128, 0.5, 25)
 FREQUENCIES = np.sqrt(FREQUENCY_EDGES[1:] * FREQUENCY_EDGES[:-1])
 _FIT = (FREQUENCIES > 1 / 64) & (FREQUENCIES < 1 / 4)
 _FINE = 0.25  # cycles per pixel
+_MARGIN = 2  # pixels around a target that are filled with it
 
 
 @dataclass(frozen=True)
@@ -169,12 +170,11 @@ def _elongation(targets: Components, index: int) -> float:
     return float(np.sqrt(large / small))
 
 
-def without_targets(grey: np.ndarray, targets: Components, margin: int = 2) -> np.ndarray:
-    """An image whose targets, and ``margin`` pixels around each, are filled from their surroundings."""
+def without_targets(grey: np.ndarray, targets: Components) -> np.ndarray:
+    """An image whose targets, and ``_MARGIN`` pixels around each, are filled from their surroundings."""
     if not len(targets):
         return grey
-    hole = cv2.dilate((targets.labels > 0).astype(np.uint8), np.ones((2 * margin + 1,) * 2, np.uint8))
-    return cv2.inpaint(grey, hole, 3, cv2.INPAINT_NS)
+    return cv2.inpaint(grey, grown(targets.labels, _MARGIN).view(np.uint8), 3, cv2.INPAINT_NS)
 
 
 def background_spectrum(grey: np.ndarray) -> tuple[np.ndarray, float]:

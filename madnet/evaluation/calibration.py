@@ -5,7 +5,6 @@ Guo et al., "On calibration of modern neural networks", ICML 2017.
 
 from math import nan
 
-import cv2
 import numpy as np
 
 #: Bins of a reliability diagram, of equal width.
@@ -56,9 +55,3 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
 
     bounds = tuple(np.log(RANGE))
     return float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method='bounded').x))
-
-
-def near_targets(mask: np.ndarray, radius: int = NEAR) -> np.ndarray:
-    """(H, W) bool: the pixels of a mask (H, W) bool, and those within a square of ``radius`` around them."""
-    side = 2 * radius + 1
-    return cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0

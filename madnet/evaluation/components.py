@@ -84,6 +84,12 @@ def _raster_order(labels: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(first[1:])
 
 
+def grown(mask: np.ndarray, radius: int) -> np.ndarray:
+    """(H, W) bool: pixels of a mask (H, W) that are not 0, and those within a square of ``radius`` around."""
+    side = 2 * radius + 1
+    return cv2.dilate((mask != 0).view(np.uint8), np.ones((side, side), np.uint8)) > 0
+
+
 def run_lengths(ys: np.ndarray, xs: np.ndarray, shape: tuple[int, int]) -> list[int]:
     """COCO's uncompressed run lengths of a mask: zeros and ones by turns, zeros first, by columns.
 

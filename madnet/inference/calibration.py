@@ -12,12 +12,12 @@ from madnet.datasets.seen import CHOSEN, images_in, look_for_seen
 from madnet.errors import UserError
 from madnet.evaluation.arrays import sigmoid
 from madnet.evaluation.calibration import (
+    NEAR,
     expected_calibration_error,
     fit_temperature,
-    near_targets,
     reliability,
 )
-from madnet.evaluation.components import find_components
+from madnet.evaluation.components import find_components, grown
 from madnet.evaluation.matching import match_components
 from madnet.evaluation.ranking import cut_for_alarms, cut_for_budget, ranked_curve, separation
 from madnet.evaluation.targets import describe_components, logits_of
@@ -59,7 +59,7 @@ class Measured:
             truth: (H, W) bool.
             image: (H, W, C) grey values.
         """
-        near = near_targets(truth)
+        near = grown(truth, NEAR)
         self._logits.append(logits_of(scores[near], self.temperature))
         self._truth.append(truth[near])
         targets, found = find_components(truth), find_components(scores > 0.5)

@@ -7,8 +7,9 @@ import numpy as np
 
 from madnet.datasets.scenes import synth_background
 from madnet.datasets.transforms.native_scale import GainOffsetJitter
+from madnet.evaluation.components import grown
 from madnet.probing.case import Case, as_camera, sweep
-from madnet.probing.material import Frame, Material, around
+from madnet.probing.material import Frame, Material
 
 #: Bad pixels and lines stay this far from targets, whose light they would hide, pixels.
 CLEARANCE = 8
@@ -112,7 +113,7 @@ def bits(material: Material, value: float) -> Iterator[Case]:
 def hot_pixels(material: Material, value: float) -> Iterator[Case]:
     """Single pixels at {HOT}, {CLEARANCE} pixels and more from a target."""
     for number, frame in enumerate(material.frames):
-        rows, columns = np.nonzero(~around(frame.targets, CLEARANCE))
+        rows, columns = np.nonzero(~grown(frame.targets.labels, CLEARANCE))
         chosen = material.rng(2, number).permutation(len(rows))[: int(value)]
         rows, columns = rows[chosen], columns[chosen]
         image = as_camera(frame.grey)

@@ -11,7 +11,7 @@ from madnet.curation.measures import without_targets
 from madnet.curation.sources import open_parts, read
 from madnet.datasets.scenes import CLUTTER_RADIUS, synth_scene
 from madnet.errors import UserError
-from madnet.evaluation.components import Components, find_components
+from madnet.evaluation.components import Components, find_components, grown
 from madnet.images import EXTENSIONS, FrameLoader
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
@@ -129,12 +129,6 @@ def _without_masks(
     return [(name, *_cut(grey, find_components(np.zeros(grey.shape, bool)))) for name, grey in frames]
 
 
-def around(targets: Components, radius: int) -> np.ndarray:
-    """(H, W) bool: targets, and ``radius`` pixels around each."""
-    side = 2 * radius + 1
-    return cv2.dilate((targets.labels > 0).astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-
-
 def _cut(grey: np.ndarray, targets: Components) -> tuple[np.ndarray, Components]:
     height, width = grey.shape
     if max(height, width) <= MOST_SIDE:
@@ -163,7 +157,7 @@ def _free(empty: np.ndarray, targets: Components) -> np.ndarray:
     """(H, W) bool: where a target may be planted: not at the border, not near another, not in the white."""
     free = np.zeros(empty.shape, bool)
     free[MARGIN:-MARGIN, MARGIN:-MARGIN] = True
-    return free & ~around(targets, MARGIN) & (cv2.blur(empty, (9, 9)) <= 255 - HEADROOM)
+    return free & ~grown(targets.labels, MARGIN) & (cv2.blur(empty, (9, 9)) <= 255 - HEADROOM)
 
 
 def _clutter(grey: np.ndarray) -> np.ndarray:

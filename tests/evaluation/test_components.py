@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from madnet.evaluation.components import find_components
+from madnet.evaluation.components import find_components, grown
 from madnet.evaluation.matching import match_components
 from madnet.evaluation.rules import MATCHINGS
 
@@ -122,3 +122,12 @@ def test_equal_distances_take_the_larger_component_whatever_the_orientation():
         p = find_components(np.rot90(pred, turns))
         match = match_components(find_components(np.rot90(truth, turns)), p)
         assert p.areas[match.false].tolist() == [1]
+
+
+def test_grown_is_a_square_around_each_pixel():
+    mask = np.zeros((20, 30), bool)
+    mask[10, 12] = True
+    near = grown(mask, 3)
+    assert near.sum() == 49
+    assert near[7, 9]
+    assert not near[6, 12]

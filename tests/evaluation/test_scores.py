@@ -8,7 +8,6 @@ from madnet.evaluation import Evaluator
 from madnet.evaluation.calibration import (
     expected_calibration_error,
     fit_temperature,
-    near_targets,
     reliability,
 )
 from madnet.evaluation.components import find_components
@@ -131,15 +130,6 @@ def test_the_temperature_is_found_that_was_put_in():
     assert fit_temperature(5 * logits, truth) == pytest.approx(5, rel=0.05)
     before, after = (reliability(1 / (1 + np.exp(-x)), truth) for x in (5 * logits, logits))
     assert expected_calibration_error(after) < expected_calibration_error(before) / 5
-
-
-def test_near_targets_are_pixels_at_that_distance():
-    mask = np.zeros((20, 30), bool)
-    mask[10, 12] = True
-    near = near_targets(mask, 3)
-    assert near.sum() == 49
-    assert near[7, 9]
-    assert not near[6, 12]
 
 
 def test_enhancement_by_hand():

@@ -9,14 +9,14 @@ import pytest
 
 from madnet.datasets import synth_scene
 from madnet.errors import UserError
-from madnet.evaluation.components import find_components
+from madnet.evaluation.components import find_components, grown
 from madnet.images import FrameLoader, encode_png
 from madnet.inference.prediction import Prediction
 from madnet.probing.case import as_camera
 from madnet.probing.changes import CHANGES
 from madnet.probing.checks import check
 from madnet.probing.command import SWEEPS, probe_detector
-from madnet.probing.material import Frame, Material, around, load_material
+from madnet.probing.material import Frame, Material, load_material
 from madnet.probing.plants import BRIGHT
 from madnet.probing.running import crossing, run_sweeps
 from madnet.records import ProbeFile
@@ -127,7 +127,7 @@ def test_defects_are_counted_where_they_alarm(flat):
     assert (found[10].defects, found[0].defects) == (20, None)
     assert 0 < found[10].false_components <= 20
     assert found[10].defects_alarmed == 20
-    near = around(flat.frames[0].targets, 8)
+    near = grown(flat.frames[0].targets.labels, 8)
     for case in SWEEPS['hot_pixels'].cases(flat, 100):
         assert not near[case.image == 255].any()
     _, found = points('hot_pixels', flat, lambda image: brighter_than(200)(cv2.blur(image, (3, 3))))
@@ -156,7 +156,7 @@ def test_synthetic_material_is_the_same_again():
         assert (x.grey == y.grey).all()
         assert (x.quiet == y.quiet).all()
     for frame in a.frames:
-        near = around(frame.targets, 20)
+        near = grown(frame.targets.labels, 20)
         assert not any(near[y, x] for y, x in (*frame.quiet, *frame.anywhere))
 
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
 from madnet.datasets.transforms.native_scale import inside, to_type
 from madnet.datasets.transforms.sample_transform import DrawnTransform, size_of
+from madnet.evaluation.components import grown
 
 
 @TRANSFORMS.register_module()
@@ -68,8 +68,7 @@ class SensorDefects(DrawnTransform):
     def _near_targets(self, sample: dict) -> np.ndarray | None:
         if 'gt_seg_map' not in sample:
             return None
-        side = 2 * self.clearance + 1
-        return cv2.dilate(sample['gt_seg_map'], np.ones((side, side), np.uint8))
+        return grown(sample['gt_seg_map'], self.clearance)
 
     def apply(self, sample: dict, drawn: dict) -> dict:
         img = sample['img']

@@ -1,12 +1,11 @@
 """Collects where a test found targets that are none."""
 
-import cv2
 import numpy as np
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from madnet.evaluation.components import find_components
+from madnet.evaluation.components import find_components, grown
 
 
 @HOOKS.register_module()
@@ -51,7 +50,7 @@ def false_points(
         truth: (H, W), not 0 where a target is.
         threshold, margin, most: As of :class:`NegativesHook`.
     """
-    near = cv2.dilate((truth != 0).astype(np.uint8), np.ones((2 * margin + 1,) * 2, np.uint8)) > 0
+    near = grown(truth, margin)
     peaks = []
     for rows, columns in find_components(scores > threshold).pixels():
         if not near[rows, columns].any():
