@@ -29,7 +29,6 @@ def measure_scan(
     sizes: Sequence[int] = (256, 512, 1024, 2048),
     batches: Sequence[int] = (1, 16),
     device: str = 'cuda',
-    dtype: torch.dtype = torch.float32,
     repeats: int = 20,
     until: float = math.inf,
     write: Callable[[dict], object] = lambda report: None,
@@ -40,7 +39,6 @@ def measure_scan(
         sizes: Sides of the input image in pixels, multiples of 64.
         batches: Images at a time.
         device: ``cuda``, or ``cpu`` for a try: there is no kernel time then.
-        dtype: Of u, delta, B and C.
         repeats: Runs of each measurement, of which the shortest counts.
         until: ``time.monotonic()`` after which no further scan is begun.
         write: Called with the report whenever a scan is done.
@@ -55,7 +53,7 @@ def measure_scan(
     """
     report: dict = {
         'card': torch.cuda.get_device_name() if device == 'cuda' else 'CPU',
-        'dtype': str(dtype)[6:],
+        'dtype': 'float32',
         'limits': _limits(device),
         'whole': False,
         'scans': [],
@@ -67,10 +65,10 @@ def measure_scan(
                     return report
                 shape = shape._replace(batch=batch * shape.batch)
                 bound = {
-                    'bytes': bytes_over_maps(shape, dtype.itemsize) / report['limits']['bytes'],
+                    'bytes': bytes_over_maps(shape) / report['limits']['bytes'],
                     'exponentials': shape.exponentials / report['limits']['exponentials'],
                 }
-                found = _measure(shape, device, dtype, repeats)
+                found = _measure(shape, device, repeats)
                 report['scans'].append({'size': size, 'batch': batch, 'bound': bound, **found})
                 write(report)
     report['whole'] = True
@@ -78,10 +76,10 @@ def measure_scan(
     return report
 
 
-def bytes_over_maps(shape: Shape, itemsize: int = 4) -> int:
-    """The least that a forward pass over maps moves: u, delta, B, C and y, each once."""
+def bytes_over_maps(shape: Shape) -> int:
+    """The least that a forward pass over maps of float32 moves: u, delta, B, C and y, each once."""
     values = shape.channels + DIRECTIONS * (shape.channels + 2 * STATES) + shape.channels
-    return itemsize * shape.batch * shape.length * values
+    return 4 * shape.batch * shape.length * values
 
 
 def _limits(device: str) -> dict[str, float]:
@@ -94,8 +92,8 @@ def _limits(device: str) -> dict[str, float]:
     return {'exponentials': math.inf, **limits}
 
 
-def _measure(shape: Shape, device: str, dtype: torch.dtype, repeats: int) -> dict:
-    tensors = _over_maps(shape, device, dtype)
+def _measure(shape: Shape, device: str, repeats: int) -> dict:
+    tensors = _over_maps(shape, device)
     ways: dict[str, tuple[Callable[..., Tensor], list[Tensor]]] = {
         name: (_ours(name), tensors) for name in (['triton', 'torch'] if device == 'cuda' else ['torch'])
     }
@@ -106,8 +104,7 @@ def _measure(shape: Shape, device: str, dtype: torch.dtype, repeats: int) -> dic
         found['measured']['mamba_ssm'] = {'failed': f'cannot be imported ({type(e).__name__}: {e})'[:200]}
     else:
         side = tensors[0].shape[1:3]
-        large = (0, 1, 3, 4)
-        sequences = [t.to(dtype) if i in large else t for i, t in enumerate(make_inputs(shape, device))]
+        sequences = make_inputs(shape, device)
         ways['mamba_ssm'] = (lambda *t: theirs(*t[:6], None, t[6], True), sequences)
         ways['mamba_ssm with copies'] = (lambda *t: _published(theirs, side, *t), tensors)
     for name, (scan, inputs) in ways.items():
@@ -121,14 +118,14 @@ def _measure(shape: Shape, device: str, dtype: torch.dtype, repeats: int) -> dic
     return found
 
 
-def _over_maps(shape: Shape, device: str, dtype: torch.dtype) -> list[Tensor]:
+def _over_maps(shape: Shape, device: str) -> list[Tensor]:
     """x (batch, H, W, d), delta, A, B, C, D, delta_bias; B and C are slices, as from one projection."""
     side = math.isqrt(shape.length)
     u, delta, A, B, C, D, bias = make_inputs(shape, device)
     pixels = (shape.batch, DIRECTIONS, -1, side, side)
-    x = u[:, : shape.channels].view(shape.batch, -1, side, side).permute(0, 2, 3, 1).to(dtype).contiguous()
-    delta = delta.view(pixels).permute(0, 3, 4, 1, 2).to(dtype).contiguous()
-    mixed = torch.cat([t.view(pixels).permute(0, 3, 4, 1, 2) for t in (B, C)], -1).to(dtype).contiguous()
+    x = u[:, : shape.channels].view(shape.batch, -1, side, side).permute(0, 2, 3, 1).contiguous()
+    delta = delta.view(pixels).permute(0, 3, 4, 1, 2).contiguous()
+    mixed = torch.cat([t.view(pixels).permute(0, 3, 4, 1, 2) for t in (B, C)], -1)
     return [x, delta, A, mixed[..., :STATES], mixed[..., STATES:], D, bias]
 
 

@@ -17,6 +17,7 @@ from madnet.progress import progress_bar
 RATIO, FREE = 200, 1 << 28
 MAX_FILES = 2_000_000
 _BLOCK = 1 << 20
+_DEPTH = 4  # levels of folders below the first that are searched
 #: What an archive's own names and offsets can lead to; any other error that has a number is the system's.
 _OF_THE_ARCHIVE = {None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL}
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError, ValueError)
@@ -141,16 +142,15 @@ def _refuse_link(archive: Path, name: str) -> None:
     )
 
 
-def find_root(folder: Path, fits: Callable[[Path], bool], depth: int = 4) -> list[Path]:
-    """The folders at the least depth that hold a data set.
+def find_root(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
+    """The folders at the least depth, of four at most, that hold a data set.
 
     Args:
         folder: Searched from here; a lone sub-folder, as archives have, is stepped into first.
         fits: Whether a folder holds one.
-        depth: Levels that are searched.
     """
     level = [folder]
-    for _ in range(depth + 1):
+    for _ in range(_DEPTH + 1):
         inner = [_subfolders(path) for path in level]
         if len(level) == 1 and len(inner[0]) == 1 and not fits(level[0]):
             level = inner[0]

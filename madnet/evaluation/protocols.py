@@ -246,10 +246,10 @@ def get_protocol(protocol: ProtocolLike) -> Protocol:
     return PROTOCOLS[protocol]
 
 
-def protocols_text(protocols: ProtocolLike | Iterable[ProtocolLike] = 'all') -> str:
-    """Protocols for people: what each reproduces, and its parts, rules by their functions' docstrings."""
+def protocols_text() -> str:
+    """All protocols for people: what each reproduces, and its parts, rules by their functions' docstrings."""
     lines = []
-    for protocol in get_protocols(protocols):
+    for protocol in PROTOCOLS.values():
         words = protocol.describe()
         lines += [f'{words.pop("name")}: {words.pop("reproduces")}']
         lines += [f'    {part:<18} {text}' for part, text in words.items()]

@@ -155,14 +155,13 @@ def encode_png(pixels: np.ndarray, enlarged: bool = False) -> bytes:
     return data.tobytes()
 
 
-def encode_jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
+def encode_jpeg(pixels: np.ndarray) -> bytes:
     """The bytes of a JPEG file with colours at full resolution, so that thin outlines stay.
 
     Args:
         pixels: (H, W), or (H, W, 3) in BGR order; uint8.
-        quality: 0 to 100.
     """
-    options = (cv2.IMWRITE_JPEG_QUALITY, quality)
+    options = (cv2.IMWRITE_JPEG_QUALITY, 88)
     sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
     return cv2.imencode('.jpg', np.ascontiguousarray(pixels), (*options, *sampling))[1].tobytes()
 

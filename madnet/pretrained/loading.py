@@ -1,7 +1,5 @@
 """From a name to a network with its weights and its preprocessing."""
 
-from pathlib import Path
-
 import torch
 from torch import nn
 
@@ -16,7 +14,6 @@ from madnet.records import get_pretrained
 def load_pretrained(
     name: str,
     device: str | torch.device = 'cpu',
-    folder: Path | None = None,
     value_range: ValueRange = None,
 ) -> tuple[nn.Module, ImagePipeline]:
     """A network of the registry, ready to predict or to be trained further.
@@ -24,7 +21,6 @@ def load_pretrained(
     Args:
         name: One of :func:`list_pretrained`, or of others that are fetched.
         device: Where to put it.
-        folder: Another registry; None for the package's own.
         value_range: Grey values that become black and white; see
             :class:`~madnet.datasets.image_pipeline.ImagePipeline`.
 
@@ -40,7 +36,7 @@ def load_pretrained(
     Raises:
         UserError: An unknown name, or a file that is missing, cannot be fetched or is not the registered one.
     """
-    entry = get_pretrained(name, folder)
+    entry = get_pretrained(name)
     model, pipeline = build_network(read_json(entry.config), value_range)
     model.load_state_dict(read_registered(entry))
     return model.to(device), pipeline

@@ -1,7 +1,7 @@
 """Curves of results and of training.
 
-Figures have a ``width`` of ``'single'`` or ``'double'`` columns; the ``protocol`` under which numbers were
-made, and the ``dataset`` that was scored, in words, stand in the title.
+The ``protocol`` under which numbers were made, and the ``dataset`` that was scored, in words, stand in the
+title.
 """
 
 import math
@@ -19,12 +19,13 @@ from madnet.visualization.palette import SERIES
 
 #: Columns of numbers; None, as JSON has it in the place of NaN, is not drawn.
 Curve = Mapping[str, Sequence[float | None]]
+#: Validation metrics whose course is drawn.
+_VALIDATED = ('nIoU', 'IoU', 'Pd')
 
 
 def draw_roc(
     curves: Mapping[str, Curve],
     protocol: str,
-    width: str = 'single',
     dataset: str = '',
     areas: Mapping[str, float | None] | None = None,
 ) -> Figure:
@@ -39,7 +40,7 @@ def draw_roc(
     """
     areas = areas or {}
     with paper_style():
-        figure = new_figure(width)
+        figure = new_figure('single')
         axes = figure.add_subplot()
         for i, (label, curve) in enumerate(curves.items()):
             fpr, tpr = _numbers(curve['fpr']), _numbers(curve['tpr'])
@@ -58,10 +59,10 @@ def draw_roc(
     return figure
 
 
-def draw_pr(curves: Mapping[str, Curve], protocol: str, width: str = 'single', dataset: str = '') -> Figure:
+def draw_pr(curves: Mapping[str, Curve], protocol: str, dataset: str = '') -> Figure:
     """Precision against recall of pixels, over lines of equal F1, of label → ``{'recall', 'precision'}``."""
     with paper_style():
-        figure = new_figure(width)
+        figure = new_figure('single')
         axes = figure.add_subplot()
         axes.grid(False)
         for f1 in (0.2, 0.4, 0.6, 0.8):
@@ -80,7 +81,6 @@ def draw_pr(curves: Mapping[str, Curve], protocol: str, width: str = 'single', d
 def draw_pd_fa(
     curves: Mapping[str, Curve],
     protocol: str,
-    width: str = 'single',
     dataset: str = '',
     at: float | None = 0.5,
     pixels: float | None = None,
@@ -96,7 +96,7 @@ def draw_pd_fa(
         pixels: Of all images as scored, from which the left edge follows; None takes 0.1 pixels per million.
     """
     with paper_style():
-        figure = new_figure(width)
+        figure = new_figure('single')
         axes = figure.add_subplot()
         floor = _fa_axis(axes, [fa for c in curves.values() for fa in _numbers(c['Fa']).tolist()], pixels)
         for i, (label, curve) in enumerate(curves.items()):
@@ -147,7 +147,6 @@ def draw_strata(
     protocol: str,
     what: str = 'target size',
     keys: Sequence[str] = ('Pd', 'IoU'),
-    width: str = 'single',
     dataset: str = '',
 ) -> Figure:
     """Metrics by class of targets in percent, a panel each, one below another.
@@ -160,7 +159,7 @@ def draw_strata(
     """
     words = {'Pd': '$P_d$ (%)', 'IoU': 'IoU of hits (%)', 'recall': 'recall of pixels (%)'}
     with paper_style():
-        figure = new_figure(width, 1.35 * len(keys) + 0.75)
+        figure = new_figure('single', 1.35 * len(keys) + 0.75)
         first = next(iter(strata.values()))
         shown = [k for k, row in enumerate(first) if row['targets']]
         names = [f'{_short(first[k]["stratum"])}\nn = {first[k]["targets"]}' for k in shown]
@@ -178,8 +177,7 @@ def draw_strata(
         panels[0].set_title(_title(f'By {what}', dataset, protocol))
         if len(strata) > 1:
             handles, labels = panels[0].get_legend_handles_labels()
-            columns = 2 if width == 'single' else 4
-            figure.legend(handles, labels, loc='outside lower center', ncols=min(columns, len(labels)))
+            figure.legend(handles, labels, loc='outside lower center', ncols=2)
     return figure
 
 
@@ -206,26 +204,20 @@ def _title(what: str, dataset: str, protocol: str) -> str:
     return f'{what}\n{dataset}; protocol {protocol}' if dataset else f'{what}, protocol {protocol}'
 
 
-def draw_training(
-    runs: Mapping[str, Sequence[Mapping]],
-    metrics: Sequence[str] = ('nIoU', 'IoU', 'Pd'),
-    width: str = 'double',
-) -> Figure:
-    """Loss, learning rate and validation metrics over epochs.
+def draw_training(runs: Mapping[str, Sequence[Mapping]]) -> Figure:
+    """Loss, learning rate and validation metrics over epochs; of several runs only the first of these metrics.
 
     Args:
         runs: Label → records of ``scalars.json``. Records with a ``loss`` are of training, those with one of
-            ``metrics`` of validation, whose ``step`` is the epoch.
-        metrics: Validation metrics to show, those that any run has; of several runs only the first of them.
+            :data:`_VALIDATED` of validation, whose ``step`` is the epoch.
     """
-    shown = [m for m in metrics if any(m in r for run in runs.values() for r in run)]
+    shown = [m for m in _VALIDATED if any(m in r for run in runs.values() for r in run)]
     # colours tell runs apart, or metrics where there is one run: never both at once
     shown = shown[: 1 if len(runs) > 1 else len(shown)]
     losses = [r['loss'] for run in runs.values() for r in run if r.get('loss', 0) > 0]
     with paper_style():
-        figure = new_figure(width, 2.3 if width == 'double' else 5.5)
-        shape = (1, 3) if width == 'double' else (3, 1)
-        loss, rate, score = (figure.add_subplot(*shape, k + 1) for k in range(3))
+        figure = new_figure('double', 2.3)
+        loss, rate, score = figure.subplots(1, 3)
         for i, (label, run) in enumerate(runs.items()):
             training = [r for r in run if 'loss' in r]
             x, style = _epochs(training), series_style(i)

@@ -119,11 +119,12 @@ def draw_spectrum(groups: Sequence[tuple[np.ndarray, Line]], frequencies: np.nda
     return figure
 
 
-def draw_positions(across: np.ndarray, down: np.ndarray, bins: int = 8) -> Figure:
-    """Where targets lie in their images: density over that of an even spread, by bins of each side.
+def draw_positions(across: np.ndarray, down: np.ndarray) -> Figure:
+    """Where targets lie in their images: density over that of an even spread, by eighths of each side.
 
     ``across`` (n,) is in image widths from the left, ``down`` (n,) in image heights from the top.
     """
+    bins = 8
     count, _, _ = np.histogram2d(down, across, bins, ((0, 1), (0, 1)))
     with page_style():
         figure = new_figure('single', 1.75)

@@ -38,10 +38,10 @@ def inner_ring(mask: np.ndarray) -> np.ndarray:
     return (cv2.erode(mask, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0) < mask).astype(bool)
 
 
-def draw_dashed(canvas: np.ndarray, line: np.ndarray, light: RGB = INK, dark: RGB = PAPER) -> None:
+def draw_dashed(canvas: np.ndarray, line: np.ndarray, light: RGB = INK) -> None:
     """Draw the pixels of ``line`` (H, W) bool as alternating light and dark dashes, seen on any grey."""
     y, x = np.nonzero(line)
-    canvas[y, x] = np.array([light, dark], np.uint8)[(x + y) // 3 % 2]
+    canvas[y, x] = np.array([light, PAPER], np.uint8)[(x + y) // 3 % 2]
 
 
 def draw_text(

@@ -35,6 +35,7 @@ HEADER = 3 * LINE + 6
 SMALL = 16
 CAPTION = 2 * (SMALL + 5)
 MIN_WIDTH = 520
+MAX_INSETS = 6
 _LEGEND_REACH = {'brackets': (5, 5), 'circle': (4, 4), 'diamond': (3, 3)}
 #: Side of an inset's crop in pixels of the image, and its magnifications, the most welcome first.
 INSET_SIZE, _ZOOMS = 32, (5, 6, 4)
@@ -54,7 +55,7 @@ def draw_overlay(
     *,
     notes: Sequence[str] | None = None,
     title: str = '',
-    max_insets: int = 6,
+    max_insets: int = MAX_INSETS,
     view_size: int = 768,
 ) -> np.ndarray:
     """Draw hits, misses and false alarms over an image, with a strip of zoomed insets below it.
@@ -129,7 +130,6 @@ def draw_overview(
     *,
     notes: Sequence[str] | None = None,
     title: str = '',
-    max_insets: int = 6,
 ) -> np.ndarray:
     """The picture of :func:`draw_overlay` for a frame that is too large for one: a reduced copy with marks,
     and insets from the frame itself.
@@ -138,13 +138,13 @@ def draw_overview(
         image: (H, W), the reduced copy.
         pred: Detections: ``areas`` in pixels of the frame, all else on the reduced copy.
         closeup: Gives the inset (side, side, 3) RGB uint8 of a finding; ``pred`` of it counts the detections.
-        notes, title, max_insets: As of :func:`draw_overlay`.
+        notes, title: As of :func:`draw_overlay`.
 
     Returns:
         (H', W', 3) RGB uint8.
     """
     findings = list_findings(None, pred)
-    shown = first_findings(findings, max_insets)
+    shown = first_findings(findings, MAX_INSETS)
     main = draw_findings(stretch(image), None, pred, findings, numbered=len(shown))
     insets = [(finding, [closeup(finding)], _caption(finding, None, notes)) for finding in shown]
     return _sheet(main, title, findings, insets, False, True, 'reduced')

@@ -206,8 +206,8 @@ def _centre(finding: Finding) -> np.ndarray:
     return np.array([(x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2])
 
 
-def _near(a: Finding, b: Finding, distance: float = 12) -> bool:
-    return bool(np.abs(_centre(a) - _centre(b)).max() < distance)
+def _near(a: Finding, b: Finding) -> bool:
+    return bool(np.abs(_centre(a) - _centre(b)).max() < 12)
 
 
 def _kind_at(place: Finding, marks: list[Finding]) -> Kind | None:

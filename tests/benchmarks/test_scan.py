@@ -117,7 +117,7 @@ class TestOnAGpu:
     def test_all_ways_compute_the_same(self):
         """The published network's copies around a scan over sequences, and ours over maps."""
         shape = scan.shapes_at(64)[1]
-        tensors = scan_gpu._over_maps(shape, 'cpu', torch.float32)
+        tensors = scan_gpu._over_maps(shape, 'cpu')
         plain = lambda u, d, A, B, C, D, z, bias, s: selective_scan(u, d, A, B, C, D, bias, s)  # noqa: E731
         theirs = scan_gpu._published(plain, tensors[0].shape[1:3], *tensors)
         torch.testing.assert_close(theirs, scan_gpu._ours('torch')(*tensors))

@@ -108,7 +108,7 @@ def key_differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor])
     return f'of {len(expected)} keys {"; ".join(parts)}' if parts else ''
 
 
-def first_keys(keys: Iterable[str], n: int = 3) -> str:
-    """The first ``n`` keys for a message."""
+def first_keys(keys: Iterable[str]) -> str:
+    """The first three keys for a message."""
     keys = list(keys)
-    return ', '.join(keys[:n]) + (' …' if len(keys) > n else '') if keys else 'none'
+    return ', '.join(keys[:3]) + (' …' if len(keys) > 3 else '') if keys else 'none'
