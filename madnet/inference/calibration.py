@@ -174,7 +174,7 @@ def rank_for_budget(calibration: Calibration, budget: float) -> float:
     if not 0 < budget <= 1:
         raise UserError(f'fa_budget: found {budget:g}, expected false pixels over all pixels, such as 1e-5.')
     curve = {
-        name: np.array([first, *(np.nan if v is None else v for v in calibration.ranked[name])])
+        name: np.array([first, *calibration.ranked[name]], float)  # None becomes NaN
         for name, first in (('threshold', np.inf), ('Pd', 0.0), ('Fa', 0.0))
     }
     least = cut_for_budget(curve, budget)

@@ -205,7 +205,7 @@ def _title(what: str, dataset: str, protocol: str) -> str:
 
 
 def draw_training(runs: Mapping[str, Sequence[Mapping]]) -> Figure:
-    """Loss, learning rate and validation metrics over epochs; of several runs only the first of these metrics.
+    """Loss, learning rate and validation metrics over epochs; of several runs only the first metric.
 
     Args:
         runs: Label → records of ``scalars.json``. Records with a ``loss`` are of training, those with one of
@@ -257,4 +257,4 @@ def _epochs(records: Sequence[Mapping]) -> np.ndarray:
 
 def _numbers(values: Sequence) -> np.ndarray:
     """Values as floats; None (JSON has no NaN) becomes NaN."""
-    return np.array([np.nan if v is None else v for v in values], float)
+    return np.array(values, float)

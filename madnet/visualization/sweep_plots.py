@@ -32,7 +32,7 @@ def draw_sweep(sweeps: Mapping[str, ProbeSweep]) -> Figure:
         for number, sweep in enumerate(sweeps.values()):
             values = [p.value for p in sweep.points]
             style = {**series_style(number), 'marker': 'o', 'markersize': 2.5}
-            detected.plot(values, [np.nan if p.pd is None else p.pd for p in sweep.points], **style)
+            detected.plot(values, np.array([p.pd for p in sweep.points], float), **style)
             if sweep.half is not None:
                 detected.plot(sweep.half, 0.5, 'D', color=style['color'], markersize=4, clip_on=False)
             alarms.plot(values, [p.alarms for p in sweep.points], **style)

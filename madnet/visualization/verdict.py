@@ -176,7 +176,7 @@ def _ranked(protocol: str, runs: Sequence[RunResult]) -> tuple[np.ndarray, np.nd
     curve = runs[0].details(protocol).ranked
     if len(runs) > 1 or not curve:
         return None
-    fa, pd = (np.array([np.nan if v is None else v for v in curve[key]], float) for key in ('Fa', 'Pd'))
+    fa, pd = (np.array(curve[key], float) for key in ('Fa', 'Pd'))
     known = ~np.isnan(fa) & ~np.isnan(pd)
     return (fa[known], pd[known]) if known.any() else None
 
