@@ -327,8 +327,6 @@ _KINDS = {
     b'II*\x00': 'a TIFF image',
     b'MM\x00*': 'a TIFF image',
     b'%PDF': 'a PDF document',
-    b'\x12\x01\x00\x00\x00\x00\x00\x00': 'a parameter file of MXNet (.params), which is to be converted to '
-    'PyTorch first',
     b'\x89HDF': 'an HDF5 file, such as Keras writes',
     b'\x93NUMPY': 'a NumPy array (.npy)',
     b'\x1f\x8b': 'a gzip archive, which is to be unpacked first',

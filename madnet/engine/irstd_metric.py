@@ -84,8 +84,6 @@ class IRSTDMetric(BaseMetric):
         self._seen = 0  # images, though they may not be scored yet
         self._thread = InTurn()
         self._last: Evaluator | None = None
-        #: Numbers of the last evaluation by protocol, as ``Evaluator.compute`` gives them.
-        self.full_results: dict[str, dict[str, float]] = {}
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Score one batch.
@@ -177,9 +175,8 @@ class IRSTDMetric(BaseMetric):
 
     def _publish(self, evaluator: Evaluator) -> dict[str, float]:
         self._last = evaluator
-        self.full_results = evaluator.compute()
         flat = {}
-        for number, (name, numbers) in enumerate(self.full_results.items()):
+        for number, (name, numbers) in enumerate(evaluator.compute().items()):
             for metric, value in numbers.items():
                 flat[metric if number == 0 else f'{name}/{metric}'] = value
         return {f'{self.prefix}/{k}': v for k, v in flat.items()} if self.prefix else flat
@@ -188,15 +185,6 @@ class IRSTDMetric(BaseMetric):
     def evaluator(self) -> Evaluator:
         """The counts of the last evaluation."""
         return self._last or self._evaluator
-
-    @property
-    def per_image(self) -> list[dict]:
-        """Rows of the last evaluation, see ``Evaluator.per_image``."""
-        return self._last.per_image() if self._last else []
-
-    def details(self, **options) -> dict[str, dict]:
-        """Curves, strata and intervals of the last evaluation, see ``Evaluator.details``."""
-        return self._last.details(**options) if self._last else {}
 
 
 def _pair(size: int | Sequence[int] | None) -> tuple[int, int] | None:

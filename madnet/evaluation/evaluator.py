@@ -16,7 +16,6 @@ from madnet.evaluation.counts import ImageCounts, count_image
 from madnet.evaluation.curves import ScoreHistogram
 from madnet.evaluation.metrics import SetCounts, image_rows, set_details, set_metrics
 from madnet.evaluation.protocols import Protocol, ProtocolLike, get_protocols
-from madnet.evaluation.strata import TARGET
 from madnet.evaluation.targets import PREDICTED
 from madnet.evaluation.view import View
 
@@ -267,11 +266,6 @@ class Evaluator:
         """Columns :data:`~madnet.evaluation.targets.PREDICTED` of an ``extended`` protocol's detections, and
         ``image``, which indexes ``names``."""
         return self.counted(protocol).rows('predicted_rows', PREDICTED)
-
-    def targets(self, protocol: str) -> dict[str, np.ndarray]:
-        """Columns :data:`~madnet.evaluation.strata.TARGET` of an ``extended`` protocol's targets, and
-        ``image``, which indexes ``names``."""
-        return self.counted(protocol).rows('target_rows', TARGET)
 
 
 def joined(sets: Mapping[str, Evaluator]) -> Evaluator:

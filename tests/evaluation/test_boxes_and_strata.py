@@ -119,7 +119,7 @@ def test_target_rows_hold_what_happened_to_each():
     cv2.rectangle(prob, (5, 5), (8, 6), 1.0, -1)
     evaluator = Evaluator('native')
     evaluator.update(prob, mask)
-    targets = evaluator.targets('native')
+    targets = evaluator.counted('native').rows('target_rows', TARGET)
     assert targets['matched'].tolist() == [1, 0]
     assert targets['area'].tolist() == [16, 4]
     assert targets['recall'].tolist() == [0.5, 0]

@@ -48,11 +48,11 @@ def test_equals_evaluate_for_any_batch_size(pairs):
     samples = [sample(*pair, k) for k, pair in enumerate(pairs)]
     flat = run(metric, samples)
     expected = evaluate_all(*zip(*pairs, strict=True), ('native', 'basicirstd'))
-    assert str(metric.full_results) == str(expected)
+    assert str(metric.evaluator.compute()) == str(expected)
     assert flat['nIoU'] == expected['native']['nIoU']
     assert flat['basicirstd/Pd'] == expected['basicirstd']['Pd']
-    assert [row['name'] for row in metric.per_image[:7]] == list('0123456')
-    assert metric.details(resamples=5)['native']['pd_fa']['Pd']
+    assert [row['name'] for row in metric.evaluator.per_image()[:7]] == list('0123456')
+    assert metric.evaluator.details(resamples=5)['native']['pd_fa']['Pd']
     assert str(run(metric, samples, batch=4)) == str(flat), 'the second epoch must not remember the first'
 
 
@@ -61,7 +61,7 @@ def test_scored_beside_it_is_the_same(pairs):
     metric, plainly = (IRSTDMetric('all', base_size=48, beside=beside) for beside in (True, False))
     for _ in range(2):
         assert str(run(metric, samples, batch=3)) == str(run(plainly, samples))
-        assert metric.per_image == plainly.per_image
+        assert str(metric.evaluator.per_image()) == str(plainly.evaluator.per_image())
     broken = sample(np.full_like(pairs[0][0], np.nan), pairs[0][1], 8)
     with pytest.raises(RunFailed, match='8: the scores of the model are NaN'):
         run(metric, [samples[0], broken, *samples[1:]])
@@ -76,9 +76,9 @@ def test_base_protocols_take_the_logits_of_the_network(pairs):
 
     masks = [resize_mask(mask, (64, 64)) for _, mask in pairs]
     expected = evaluate(logits, masks, 'abc', from_logits=True)
-    assert metric.full_results['abc'] == expected
-    assert metric.full_results['dnanet']['pixels'] == len(pairs) * 256**2
-    assert metric.full_results['native'] == evaluate(*zip(*pairs, strict=True), 'native')
+    assert metric.evaluator.compute()['abc'] == expected
+    assert metric.evaluator.compute()['dnanet']['pixels'] == len(pairs) * 256**2
+    assert metric.evaluator.compute()['native'] == evaluate(*zip(*pairs, strict=True), 'native')
 
 
 def test_base_size_from_argument_sample_or_network(pairs):
@@ -93,7 +93,7 @@ def test_base_size_from_argument_sample_or_network(pairs):
     ):
         metric = IRSTDMetric('abc', base_size=argument)
         run(metric, [sample(prob, mask, 0, net, **meta)])
-        assert metric.full_results['abc']['pixels'] == expected
+        assert metric.evaluator.compute()['abc']['pixels'] == expected
 
 
 def test_processes_with_unequal_shares_and_a_repeated_image(pairs, monkeypatch):
@@ -145,7 +145,7 @@ def test_falls_back_on_the_binary_mask(pairs):
     del data['gt_mask']
     metric = IRSTDMetric()
     run(metric, [data])
-    assert metric.full_results['native'] == evaluate([pairs[0][0]], [pairs[0][1]])
+    assert metric.evaluator.compute()['native'] == evaluate([pairs[0][0]], [pairs[0][1]])
     del data['gt_sem_seg']
     with pytest.raises(UserError, match='no mask'):
         metric.process({}, [data])
@@ -179,8 +179,8 @@ def test_scr_reads_the_image(pairs, tmp_path):
     cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (*mask.shape, 3), dtype=np.uint8))
     metric = IRSTDMetric(scr=True)
     run(metric, [sample(prob, mask, 0, img_path=str(path))])
-    rows = metric.details(resamples=0)['native']['strata']['scr']
-    assert sum(r['targets'] for r in rows) == metric.full_results['native']['targets'] > 0
+    rows = metric.evaluator.details(resamples=0)['native']['strata']['scr']
+    assert sum(r['targets'] for r in rows) == metric.evaluator.compute()['native']['targets'] > 0
 
 
 def written(folder, pair, index):
@@ -213,7 +213,7 @@ def test_components_are_left_out_as_in_a_prediction(pairs, tmp_path, limits):
     assert run(every, samples) != run(kept, samples)
     expected = evaluate([p.mask.astype(np.float32) for p in predictions], masks)
     numbers = ('IoU', 'nIoU', 'Pd', 'Fa', 'false_per_image')
-    assert {n: kept.full_results['native'][n] for n in numbers} == {n: expected[n] for n in numbers}
+    assert {n: kept.evaluator.compute()['native'][n] for n in numbers} == {n: expected[n] for n in numbers}
     dropped = sum(p.too_small for p in predictions)
     assert 0 < dropped < sum(len(p.components) for p in predictions)
 
@@ -222,8 +222,8 @@ def test_what_is_left_out_is_background_for_curves_and_ranks_too(pairs, tmp_path
     some = [written(tmp_path, pair, k) for k, pair in enumerate(pairs)]
     all_out = IRSTDMetric('all', base_size=48, min_scr=1000.0)
     run(all_out, some)
-    assert all(numbers['IoU'] == 0 for numbers in all_out.full_results.values())
-    details = all_out.details(resamples=2)['native']
+    assert all(numbers['IoU'] == 0 for numbers in all_out.evaluator.compute().values())
+    details = all_out.evaluator.details(resamples=2)['native']
     assert details['best_threshold']['threshold'] < 0.5
     assert not details['ranked']['threshold']  # no detection is left to put in order
 

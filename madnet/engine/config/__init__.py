@@ -13,7 +13,7 @@ leaves none of them in what it gives:
 """
 
 from madnet.engine.config.checking import check_config
-from madnet.engine.config.dataset import SELECTIONS, selection_of
+from madnet.engine.config.dataset import SELECTIONS
 from madnet.engine.config.reading import load_config, require_parts
 
-__all__ = ['SELECTIONS', 'check_config', 'load_config', 'require_parts', 'selection_of']
+__all__ = ['SELECTIONS', 'check_config', 'load_config', 'require_parts']

@@ -181,13 +181,6 @@ def _choose_part(dataset: ConfigDict, loader: str, split: str, selection: str) -
         )
 
 
-def selection_of(cfg: Config) -> str:
-    """The ``selection`` by which a resolved config chooses its best epoch."""
-    if not cfg.get('val_dataloader'):
-        return 'last'
-    return 'test' if any(d.get('split') == 'test' for d in sets_of(cfg, 'val_dataloader')) else 'val'
-
-
 def fill_statistics(cfg: Config, where: str, trained: Mapping[str, Sequence[float]] | None = None) -> None:
     """Give the preprocessor mean and deviation of the training images, where the config does not, and
     ``ToolboxCrop`` the mean to pad with.
