@@ -112,7 +112,7 @@ def test_processes_with_unequal_shares_and_a_repeated_image(pairs, monkeypatch):
     first = IRSTDMetric('all', base_size=48)
     first.process({}, [samples[k] for k in shares[0]])
     assert str(first.evaluate(7)) == str(expected)
-    assert str(first.per_image) == str(whole.per_image)
+    assert str(first.evaluator.per_image()) == str(whole.evaluator.per_image())
 
 
 def _worker(rank, folder, port):
