@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapper
 from mmengine.structures import PixelData
@@ -296,7 +296,7 @@ class CapturedStep:
         except (UserError, RunFailed):
             raise
         except Exception as e:  # if it has nothing to do with this way, mmengine's fails as well
-            if _processes() > 1:  # the others go on to exchange gradients in this way
+            if get_world_size() > 1:  # the others go on to exchange gradients in this way
                 raise
             reason = in_one_line(e)
         self._clean_up()
@@ -454,7 +454,7 @@ class CapturedStep:
         loss, shown = self._model.parse_losses(losses)
         wrapper.backward(loss)
         gradients = [p.grad for g in self._groups for p in g['params'] if p.grad is not None]
-        if _processes() > 1:
+        if get_world_size() > 1:
             _average(gradients)
         self._norm = None
         with self._tensor_rates():
@@ -540,13 +540,9 @@ def _tensors(drawn: dict[str, np.ndarray]) -> Batch:
     return {name: torch.from_numpy(values) for name, values in drawn.items()}
 
 
-def _processes() -> int:
-    return distributed.get_world_size() if distributed.is_initialized() else 1
-
-
 def _reason_of_any(reason: str | None, device: torch.device) -> str | None:
     """A reason of one process holds for all, or they would exchange gradients in different ways."""
-    if _processes() == 1:
+    if get_world_size() == 1:
         return reason
     found = torch.tensor(float(reason is not None), device=device)
     distributed.all_reduce(found, distributed.ReduceOp.MAX)
@@ -557,7 +553,7 @@ def _average(gradients: list[Tensor]) -> None:
     """The mean over all processes, by one exchange."""
     every = torch.cat([g.reshape(-1) for g in gradients])
     distributed.all_reduce(every)
-    every /= distributed.get_world_size()
+    every /= get_world_size()
     parts = every.split([g.numel() for g in gradients])
     torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
 
