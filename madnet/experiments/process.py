@@ -15,6 +15,7 @@ from madnet.experiments.plan import Run
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import read_record
 from madnet.files import not_following
+from madnet.overlap import handling
 from madnet.records import RunFile
 
 CONSOLE = 'console.log'
@@ -139,9 +140,5 @@ def _forwarding_signals(active: Mapping[Run, subprocess.Popen]) -> Iterator[list
             if child.poll() is None:
                 child.send_signal(number)
 
-    former = {n: signal.signal(n, forward) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(signal.SIGINT, forward), handling(signal.SIGTERM, forward):
         yield received
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
