@@ -74,7 +74,7 @@ class Column:
 
 def is_known(value: Value) -> bool:
     """Whether there is a finite number."""
-    number = value[0] if isinstance(value, (tuple, list)) else value
+    number = mean_of(value)
     return number is not None and math.isfinite(number)
 
 
@@ -167,8 +167,7 @@ def present(keys: Sequence[str], rows: Sequence) -> list[Column]:
 
 def has_no_target(row: Mapping[str, Value]) -> bool:
     """Whether a row's numbers are of a set that holds no target."""
-    targets = row.get('targets')
-    return (targets[0] if isinstance(targets, (tuple, list)) else targets) == 0
+    return mean_of(row.get('targets')) == 0
 
 
 def may_lead(row: Mapping[str, Value], key: str) -> bool:

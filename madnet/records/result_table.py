@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from madnet.files import write_whole
-from madnet.records.columns import HEADLINE, Column, Value, is_known, may_lead, present, value_of
+from madnet.records.columns import HEADLINE, Column, Value, is_known, may_lead, mean_of, present, value_of
 from madnet.text import csv_text, markdown_text, printable
 
 #: So many numbers beside the method fit one column of a paper of two.
@@ -234,4 +234,4 @@ def _printed(c: Column, value: Value) -> float | None:
     """The value as a reader sees it, to compare by."""
     if not is_known(value):
         return None
-    return float(c.text(value[0] if isinstance(value, (tuple, list)) else value))
+    return float(c.text(mean_of(value)))
