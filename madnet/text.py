@@ -2,6 +2,7 @@
 encode and to put into tables."""
 
 import csv
+import html
 import io
 import re
 from collections.abc import Iterable, Sequence
@@ -64,11 +65,8 @@ def counted(n: int, one: str, many: str | None = None) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """A plain text as a cell of a Markdown table: its HTML, bars and control characters are shown, not
-    obeyed."""
-    for special, shown in (('&', '&amp;'), ('<', '&lt;'), ('>', '&gt;')):
-        text = text.replace(special, shown)
-    return printable(text)
+    """A plain text as Markdown: its HTML and control characters are shown, not obeyed."""
+    return printable(html.escape(text, quote=False))
 
 
 def natural(name: str) -> list:
