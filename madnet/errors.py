@@ -29,6 +29,11 @@ class RunFailed(_OneLine):
     """
 
 
+def in_brief(error: BaseException) -> str:
+    """What an error of another package says, in one line of 200 characters at most."""
+    return ' '.join(str(error).split())[:200]
+
+
 def nearest(name: str, candidates: Iterable[str], n: int = 3) -> str:
     """The hint to append to an error about an unknown name.
 

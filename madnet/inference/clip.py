@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from madnet.errors import UserError
+from madnet.errors import UserError, in_brief
 from madnet.images import FrameLoader
 
 from .clip_source import ClipFrame, ClipSource
@@ -190,7 +190,7 @@ def _usable(frame: ClipFrame, predictor: FramePredictor) -> ClipFrame:
 def _reason(problem: Exception) -> str:
     if isinstance(problem, UserError):
         return str(problem)
-    return f'{type(problem).__name__}: {" ".join(str(problem).split())[:200]}'
+    return f'{type(problem).__name__}: {in_brief(problem)}'
 
 
 def _with_tracks(waiting: dict[int, ClipResult], settled: Tracked) -> Iterator[ClipResult]:

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import cv2
 
 import madnet
-from madnet.errors import UserError
+from madnet.errors import UserError, in_brief
 from madnet.files import CannotWrite, settle, write_whole
 from madnet.images.notices import say_once
 from madnet.overlap import InTurn, handling, start_processes
@@ -378,7 +378,7 @@ def _told(e: Exception, frame: Frame) -> str:
     if isinstance(e, MemoryError):
         return f'{frame}: not enough memory; --tile needs less.'
     # whatever a codec, OpenCV or torch raise: no image ends the others
-    return f'{frame}: {type(e).__name__}: {" ".join(str(e).split())[:200]}'
+    return f'{frame}: {type(e).__name__}: {in_brief(e)}'
 
 
 def _in_processes(

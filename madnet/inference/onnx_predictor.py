@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from madnet.errors import UserError
+from madnet.errors import UserError, in_brief
 from madnet.evaluation.targets import Least
 from madnet.images import FrameLoader
 from madnet.images.resizing import pil_resize
@@ -184,8 +184,7 @@ def _session(content: bytes, threads: int | None, provider: str, shown: str):
         # From memory: a model that names other files cannot reach them.
         return onnxruntime.InferenceSession(content, options, providers=[provider])
     except Exception as e:  # ONNX Runtime has a type of its own for each reason
-        reason = ' '.join(str(e).split())[:200]
-        raise UserError(f'{shown}: not a network that ONNX Runtime can run ({reason}).') from None
+        raise UserError(f'{shown}: not a network that ONNX Runtime can run ({in_brief(e)}).') from None
 
 
 def _info(session: Any, shown: str) -> ExportInfo:

@@ -13,7 +13,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from madnet.datasets.image_pipeline import ImagePipeline, pipeline_settings, with_range
-from madnet.errors import UserError
+from madnet.errors import UserError, in_brief
 from madnet.images.values import ValueRange
 from madnet.models.deploy import fold
 from madnet.records.export_info import KEY, ExportInfo
@@ -86,7 +86,7 @@ def load_network_file(
         model, pipeline = build_network(info.network or {}, value_range)
         model.load_state_dict(state)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as e:
-        raise UserError(f'{shown}: damaged, export it again ({" ".join(str(e).split())[:200]}).') from None
+        raise UserError(f'{shown}: damaged, export it again ({in_brief(e)}).') from None
     return model.to(device), pipeline, info
 
 
