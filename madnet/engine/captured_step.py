@@ -27,6 +27,7 @@ from madnet.datasets.device_cache import DeviceCache, why_not_cached
 from madnet.engine.cuda_graph import CUDAGraph, PlainCall, side_stream
 from madnet.engine.half_weights import HalfWeights, type_of_autocast
 from madnet.engine.optim.ramped_ema import RampedEMA
+from madnet.engine.optim.schedulers import schedulers_of
 from madnet.engine.random_state import preserved_random_state
 from madnet.engine.step_checks import Snapshot, Watched, far_apart, flat, in_one_line, plain_values
 from madnet.errors import RunFailed, UserError
@@ -132,8 +133,7 @@ def why_not(runner) -> str | None:
     ):
         # PyTorch's fused SGD takes up momentum from memory that a step left out has not filled
         return 'SGD with momentum and scaled gradients (fp16) loses its momentum where a step is left out.'
-    schedulers = runner.param_schedulers or []
-    if other := {s.param_name for s in schedulers} - {'lr'}:
+    if other := {s.param_name for s in schedulers_of(runner)} - {'lr'}:
         return f'param_scheduler changes {", ".join(sorted(other))}.'
     for hook in runner.hooks:
         if reason := getattr(hook, 'why_not_captured', None):
@@ -221,7 +221,7 @@ class CapturedStep:
         """Train on a batch of the loader; losses and, unless gradients are scaled, ``grad_norm``, all to be
         read within an epoch's steps."""
         if self._eager is None and self._cache is None and (sizes := _several_sizes(batch)):
-            if _processes() > 1:  # the others go on to exchange gradients in this way
+            if get_world_size() > 1:  # the others go on to exchange gradients in this way
                 raise RunFailed(
                     f'Images of one batch have several sizes, {sizes}, which several processes train on with '
                     '--cfg-options capture_step=False only; or crop them (RandomTargetCrop).'
@@ -247,7 +247,7 @@ class CapturedStep:
         return self._outputs()
 
     def _is_due(self, phase: '_Phase') -> bool:
-        if _processes() > 1:
+        if get_world_size() > 1:
             return self._since in _TOGETHER
         return phase.captured is None and phase.steps >= WARM_UP
 

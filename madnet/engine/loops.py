@@ -10,7 +10,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import LOOPS
 
 from madnet.engine.captured_step import CapturedStep, EagerStep, training_step
-from madnet.engine.optim.schedulers import longer_than_run
+from madnet.engine.optim.schedulers import longer_than_run, schedulers_of
 from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
 from madnet.engine.resumable_sampler import ResumableSampler
 from madnet.engine.speed import tuning_for
@@ -103,10 +103,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._max_iters = number * len(self.dataloader)
 
     def _tell_what_is_too_long(self) -> None:
-        schedulers = self.runner.param_schedulers or []
-        if isinstance(schedulers, dict):
-            schedulers = [each for several in schedulers.values() for each in several]
-        for line in longer_than_run(schedulers, self._max_epochs, len(self.dataloader)):
+        for line in longer_than_run(schedulers_of(self.runner), self._max_epochs, len(self.dataloader)):
             self.runner.logger.warning(line)
 
     def validates_after(self, epoch: int) -> bool:

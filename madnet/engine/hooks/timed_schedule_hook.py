@@ -3,6 +3,8 @@
 from mmengine.hooks import ParamSchedulerHook
 from mmseg.registry import HOOKS
 
+from madnet.engine.optim.schedulers import schedulers_of
+
 
 @HOOKS.register_module()
 class TimedScheduleHook(ParamSchedulerHook):
@@ -25,10 +27,7 @@ class TimedScheduleHook(ParamSchedulerHook):
     @staticmethod
     def _follow(runner) -> None:
         loop = runner.train_loop
-        schedulers = runner.param_schedulers or []
-        if isinstance(schedulers, dict):
-            schedulers = [each for several in schedulers.values() for each in several]
-        for scheduler in schedulers:
+        for scheduler in schedulers_of(runner):
             length = loop.planned_epochs * (1 if scheduler.by_epoch else len(loop.dataloader))
             # counted from 0: the last step of N has the number N − 1
             place = min(length - 1, int(loop.budget.share * length))
