@@ -261,11 +261,13 @@ def test_a_live_source_is_not_waited_for(monkeypatch):
             for number in range(60):
                 time.sleep(0.005)
                 yield ClipFrame(number, number / 200, np.zeros((4, 4), np.uint8))
+            over.set()
 
+    over = threading.Event()
     camera = Camera('camera', 200)
     reading = clip._Reading(camera)
     first = next(iter(reading))
-    time.sleep(2.5)
+    assert over.wait(60)
     rest = list(reading)
     numbers = [first.number, *(frame.number for frame in rest)]
     assert numbers == sorted(set(numbers))
