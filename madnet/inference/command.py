@@ -96,25 +96,9 @@ def predict_files(
     """
     kinds = parse_formats(formats)
     frames = [f for i in inputs for f in list_frames(i)]
-    paths = list(dict.fromkeys(f.path for f in frames))
-    firsts = [f.path for f in frames if not f.number]  # a file given twice is told of
-    suffixes: dict[Path, list[str]] = {}
-    for f in frames:
-        suffixes.setdefault(f.path, []).append(f.suffix)
-    stems = dict(zip(paths, unique_names(firsts, [suffixes[p] for p in paths]), strict=True))
-    names = [stems[f.path] + f.suffix for f in frames]
+    work = list(zip(frames, _names_of(frames), strict=True))
     out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise UserError(f'--out {out}: is a file, expected a folder.')
-    if earlier := [
-        name
-        for name in (*(f for f, *_ in PER_IMAGE.values()), *(f for f, _ in TABLES.values()))
-        if (out / name).exists()
-    ]:
-        say_once(
-            f'{out}: holds results of an earlier run ({", ".join(earlier)}): those of the same names are '
-            'replaced, all others stay.'
-        )
+    _check_folder(out)
     if jobs < 1:
         raise UserError(f'--jobs: found {jobs}, expected one process or more.')
     if threads is not None and threads < 1:
@@ -128,8 +112,7 @@ def predict_files(
         if threads is not None:
             predictor.set_threads(threads)
         if background is not None and false_alarms is not None:
-            alarms_from = rank_for_alarms(predictor, background, false_alarms)
-            predictor.ask_for_rank(alarms_from)
+            predictor.ask_for_rank(rank_for_alarms(predictor, background, false_alarms))
             make.keywords['min_rank'] = predictor.least.min_rank
         predictor.loader.measure([(f.path, f.number) for f in frames])
         make.keywords['value_range'] = predictor.loader.value_range
@@ -140,18 +123,9 @@ def predict_files(
         if jobs > 1:
             with suppress(Exception):  # what holds for all images, such as a dark range, is said here, once
                 predictor.load(frames[0].path, frames[0].number)
-        work = list(zip(frames, names, strict=True))
         outcomes, stopped = _predict_all(make, predictor, writing, jobs, threads, out, kinds, work)
     for kind in PER_IMAGE.keys() & kinds:
         settle(out / PER_IMAGE[kind][0])
-    records = [outcome for outcome in outcomes if isinstance(outcome, dict)]
-    unreadable = [
-        {'file': str(frame), 'reason': outcome}
-        for frame, outcome in zip(frames, outcomes, strict=True)
-        if isinstance(outcome, str)
-    ]
-    if unreadable and len(frames) == 1:
-        raise UserError(unreadable[0]['reason'])
     about = {
         'detector': {'name': predictor.name, **predictor.origin},
         'threshold': predictor.threshold,
@@ -160,8 +134,64 @@ def predict_files(
         'tile': how.get('tile'),
         'value_range': predictor.loader.value_range,
         'versions': {'madnet': madnet.__version__},
-        'unreadable': unreadable,
     }
+    limits = _limits(predictor, how, false_alarms)
+    return _conclude(frames, outcomes, stopped, out, kinds, about, limits)
+
+
+def _names_of(frames: Sequence[Frame]) -> list[str]:
+    """What the files of each frame are called."""
+    paths = list(dict.fromkeys(f.path for f in frames))
+    firsts = [f.path for f in frames if not f.number]  # a file given twice is reported
+    suffixes: dict[Path, list[str]] = {}
+    for f in frames:
+        suffixes.setdefault(f.path, []).append(f.suffix)
+    stems = dict(zip(paths, unique_names(firsts, [suffixes[p] for p in paths]), strict=True))
+    return [stems[f.path] + f.suffix for f in frames]
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a file in the place of the folder for results, and say what of an earlier run is in it."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f'--out {out}: is a file, expected a folder.')
+    names = (*(f for f, *_ in PER_IMAGE.values()), *(f for f, _ in TABLES.values()))
+    if earlier := [name for name in names if (out / name).exists()]:
+        say_once(
+            f'{out}: holds results of an earlier run ({", ".join(earlier)}): those of the same names are '
+            'replaced, all others stay.'
+        )
+
+
+def _conclude(
+    frames: Sequence[Frame],
+    outcomes: Sequence[_Outcome],
+    stopped: BaseException | None,
+    out: Path,
+    kinds: Sequence[str],
+    about: dict[str, Any],
+    limits: str,
+) -> list[dict[str, Any]]:
+    """Write the tables and print the summary, as far as the work came; returns the records.
+
+    Args:
+        frames, outcomes: As many each.
+        stopped: What ended the work before its time, which is raised.
+        out, kinds: As of :func:`write_tables`.
+        about: What the tables say of the detector.
+        limits: Of :func:`_limits`.
+
+    Raises:
+        UserError: An image could not be predicted, or a table not be written.
+    """
+    records = [outcome for outcome in outcomes if isinstance(outcome, dict)]
+    unreadable = [
+        {'file': str(frame), 'reason': outcome}
+        for frame, outcome in zip(frames, outcomes, strict=True)
+        if isinstance(outcome, str)
+    ]
+    if unreadable and len(frames) == 1:
+        raise UserError(unreadable[0]['reason'])
+    about = {**about, 'unreadable': unreadable}
     if stopped is not None:
         about['not_done'] = [str(f) for f, outcome in zip(frames, outcomes, strict=True) if outcome is None]
     if (unreadable or stopped is not None) and 'json' not in kinds:
@@ -172,7 +202,7 @@ def predict_files(
             if unreadable:  # first, lest what follows look like success
                 reasons = out / TABLES['json'][0]
                 print(f'{len(unreadable)} of {len(frames)} images could not be predicted; {reasons} says why')
-            print(_summary(records, out, kinds, tables, predictor, _limits(predictor, how, false_alarms)))
+            print(_summary(records, out, kinds, tables, about['threshold'], limits))
         except UserError:
             # a disk that was too full for an image is so for the tables: the first reason is told
             if stopped is None:
@@ -466,7 +496,7 @@ def _summary(
     out: Path,
     kinds: Sequence[str],
     tables: list[Path],
-    predictor: BasePredictor,
+    threshold: float,
     limits: str,
 ) -> str:
     found = sum(len(r['targets']) for r in records)
@@ -477,7 +507,7 @@ def _summary(
     too_small = sum(r['too_small'] for r in records)
     if records and not found and not too_small:
         highest = max(r['highest_score'] for r in records)
-        lines.append(f'the highest score of all is {highest:.3f}, the threshold {predictor.threshold:g}')
+        lines.append(f'the highest score of all is {highest:.3f}, the threshold {threshold:g}')
     if too_small:
         lines.append(f'{counted(too_small, "component")} above the threshold left out by {limits}')
     lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]
