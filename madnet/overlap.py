@@ -21,7 +21,7 @@ _Value = TypeVar('_Value')
 
 class InTurn:
     """Calls functions beside the caller, in the order in which they are given: in one thread, one after the
-    other; in several, so many at once.
+    other; in several, as many at once.
 
     What one of them raises is raised by the next :meth:`call`, or by :meth:`finish`; those after it may have
     run by then. As a context manager it finishes; what ended the work before its time is raised then, not
@@ -83,7 +83,7 @@ def start_processes(
     """Fresh processes that share work, and begin to start at once.
 
     Ctrl-C is the caller's alone to answer: a terminal sends it to all. They end when the caller does, however
-    it ends; those of a bare pool wait for ever for one that was killed.
+    it ends; those of a bare pool wait forever for one that was killed.
 
     Args:
         number: Of processes.
@@ -138,7 +138,7 @@ def ahead(
     Args:
         function: Called with one item after the other.
         items: Taken from in the caller's thread.
-        number: So many values wait at most; whoever stops asking leaves so many items unused, and one call
+        number: Of values that wait at most; whoever stops asking leaves as many items unused, and one call
             that may still be going on.
 
     Yields:
@@ -159,5 +159,5 @@ def ahead(
         taken_to_the_end = True  # though values may not have been asked for yet
     finally:
         # Not waiting: the garbage collector may be what ends this, in the middle of some thread's start, and
-        # the join of another would wait for that for ever.
+        # the join of another would wait for that forever.
         pool.shutdown(wait=False, cancel_futures=not taken_to_the_end)

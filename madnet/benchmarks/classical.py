@@ -33,7 +33,7 @@ def benchmark(
         data: Name of a data set, found under ``$MADNET_DATA_ROOT``, or its folder.
         split: Part of it.
         methods: Names of :data:`~madnet.classical.detectors.DETECTORS`; None for all.
-        images: So many, spread over the part; None for all.
+        images: How many, spread over the part; None for all.
         threads: Of OpenCV.
 
     Returns:

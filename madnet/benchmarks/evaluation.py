@@ -138,7 +138,7 @@ def benchmark(
         data: A data set, see :func:`load_pairs`.
         images: Pairs that our own evaluation runs over.
         size: Their side in pixels.
-        slow_images: The slow ones run over so many of them; times are compared per image.
+        slow_images: The slow ones run over this many of them; times are compared per image.
         threads: Of OpenCV.
 
     Returns:

@@ -165,7 +165,7 @@ def step(config: str, width: int | None, form: str, until: float, write: Write) 
 
 
 def _busy(work: Callable[[], object], steps: int = 1) -> dict:
-    """Kernels of each of so many steps of some work, and the share of its time that one of them ran."""
+    """Kernels of each of ``steps`` steps of some work, and the share of its time that one of them ran."""
     from torch.profiler import ProfilerActivity, profile
 
     began = time.perf_counter()
@@ -453,7 +453,7 @@ def _against_mamba(which: str) -> Callable[[Mapping[str, dict]], float]:
 
 
 def _share_of_the_bound(figures: Mapping[str, dict]) -> float:
-    """Of the forward scans at 1024², all taken together: the least time possible over theirs."""
+    """The least time possible over that of the forward scans at 1024², all taken together."""
     scans = [scan for scan in figures['scan, speed']['scans'] if scan['size'] == 1024]
     least = sum(scan['times'] * max(scan['bound'].values()) for scan in scans)
     return least / sum(scan['times'] * scan['measured']['triton']['forward']['kernel'] for scan in scans)

@@ -43,7 +43,7 @@ def _scan_flops(u: torch.Size, delta: torch.Size, A: torch.Size, B: torch.Size, 
 
 
 def multiply_adds(model: nn.Module, images: Tensor) -> dict[str, int]:
-    """Of a forward pass: ``dense``, convolutions and matrix products, and ``scan``, selective scans."""
+    """Those of a forward pass: ``dense``, convolutions and matrix products, and ``scan``, selective scans."""
     scan_op = torch.ops.madnet.selective_scan
     with (
         torch.no_grad(),
@@ -200,7 +200,7 @@ def benchmark(
     if device == 'cuda' and not torch.cuda.is_available():
         raise UserError('--device cuda: torch sees no GPU here')
     for config in configs:
-        # a mistake is told before minutes of measuring
+        # a mistake is reported before minutes of measuring
         load_config(find_config_file(config), parse_options(cfg_options))
     torch.set_num_threads(threads)
     networks = [measure_network(c, cfg_options, sizes, device, batch, budget) for c in configs]

@@ -215,7 +215,7 @@ def _measure(size: int, names: list[str], forward_only: bool, device: str) -> di
 
 
 def _total(rows: list[dict], name: str, kind: str) -> float | None:
-    """Of all twelve scans; ``None`` where one of them is missing."""
+    """The time of all twelve scans; ``None`` where one of them is missing."""
     if any(kind not in row[name] for row in rows):
         return None
     return sum(row['times'] * row[name][kind] for row in rows)

@@ -14,7 +14,7 @@ from madnet.overlap import end_with_parent
 
 def start_pool(workers: int) -> ProcessPoolExecutor:
     """Processes for detectors, each with one thread of OpenCV."""
-    # before the fork: a process that thinks it has the threads of the one before waits for them for ever
+    # before the fork: a process that thinks it has the threads of the one before waits for them forever
     cv2.setNumThreads(1)
     # forked where that exists: a fresh interpreter would take seconds to import torch
     methods = multiprocessing.get_all_start_methods()

@@ -113,9 +113,9 @@ def run_test(
         threshold: Probability above which is target, in place of the protocols' own; ``'best:val'`` for the
             one with the best IoU on that part of the data.
         fa_budget: False-alarm pixels over all pixels, such as 1e-5: the least rank of detections that keeps
-            to it is chosen on the validation part, and Pd and Fa at it are told beside the numbers.
+            to it is chosen on the validation part, and Pd and Fa at it are reported beside the numbers.
         amp: In half precision (bfloat16; float16 on a GPU that lacks it); then it is tested in full precision
-            as well, and the difference is told.
+            as well, and the difference is reported.
         save_negatives: Whether to keep the places of false detections, in ``<out>/negatives.json``, for
             trainings that place crops around them; of the test part they are refused.
         min_area, min_scr, min_rank: As of :class:`~madnet.evaluation.targets.Least`: what a component above

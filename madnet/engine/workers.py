@@ -24,7 +24,7 @@ def keep_workers_until_saved(loader: DataLoader) -> DataLoader:
     sender (macOS, Windows), SIGTERM is left alone.
 
     Batches are sent through /dev/shm. Where it is full, multiprocessing prints the error in the loading
-    process, and the training would wait for the batch for ever.
+    process, and the training would wait for the batch forever.
 
     Nor do they print a traceback when the training has been killed while it took a batch over.
 

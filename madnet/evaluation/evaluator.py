@@ -205,7 +205,7 @@ class Evaluator:
             'AP', …}, …}`` as fractions, and ``false_per_image``, components; NaN for what a protocol does not
             define, and for Pd without targets.
             ``extended`` protocols add hIoU with its error shares, ``Sp`` of LimitIRSTD, ``Pd@1e-4``,
-            ``Pd@1e-5`` and ``Pd@1e-6`` (the highest Pd at an Fa of at most so much, detections being ranked),
+            ``Pd@1e-5`` and ``Pd@1e-6`` (the highest Pd at an Fa of at most that, detections being ranked),
             ``AUC_rank`` (how well the rank tells hits from false alarms) and, with ``boxes``, ``AP50``,
             ``AP50-95`` and ``AP_centre``.
 

@@ -63,7 +63,7 @@ class BasePredictor(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """Of the detector."""
+        """The detector's name."""
 
     @property
     @abstractmethod
@@ -162,7 +162,7 @@ class BasePredictor(ABC):
 
         Args:
             images: Frames and arrays.
-            ahead: So many of them are read while those before are computed, besides those of a batch.
+            ahead: How many of them are read while those before are computed, besides those of a batch.
         """
         batch = 1 if self.tiling else self.batch
         read = read_ahead(self._read, enumerate(images), ahead + batch - 1)

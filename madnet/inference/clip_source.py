@@ -21,7 +21,7 @@ from .inputs import Frame, list_frames
 
 #: Frames a second where the source does not say.
 FPS = 25.0
-#: A video may hold so many frames less than its header says: some containers only estimate.
+#: A video may hold this many frames less than its header says: some containers only estimate.
 _ESTIMATE = 2
 
 
@@ -46,7 +46,7 @@ class ClipSource(ABC):
     Attributes:
         name: For the results to be filed under.
         live: Whether frames come whether or not they are taken.
-        ahead: So many frames may be waited for before the one before them is predicted.
+        ahead: How many frames may be waited for before the one before them is predicted.
         length: How many there are; None where nobody knows.
         fps: Frames a second.
         left_out: Frames that were not taken in time.
@@ -188,7 +188,7 @@ class _Pipe(ClipSource):
             raise UserError('standard input: no frame.')
 
     def _read(self, size: int) -> bytes:
-        """So many bytes, or what is left."""
+        """This many bytes, or what is left."""
         parts, missing = [], size
         while missing and (part := self._file.read(missing)):
             parts.append(part)

@@ -77,8 +77,8 @@ def predict_files(
         jobs: Processes among which the images are shared out.
         threads: Threads that compute, in each process; None: one a core, shared out among the processes.
         options: ``KEY=VALUE`` pairs that override the config.
-        false_alarms: Allowed false alarms in a frame, on average: detections are kept whose rank is
-            above that of so many on ``background``.
+        false_alarms: Allowed false alarms in a frame, on average: detections are kept above the
+            rank that no more than these exceed on ``background``.
         background: Folder of frames without targets.
         processes: Whether many images may be drawn and written in processes of their own, where there are
             cores for them. As with ``jobs``, a script has to keep what it does under
@@ -107,7 +107,7 @@ def predict_files(
         raise UserError('--false-alarms and --background go together: how many, and frames without targets.')
     make = predictor_maker(model, checkpoint=checkpoint, options=options, **how)
     with start_writing(len(frames) if processes and jobs == 1 else 0) as writing:  # while networks are loaded
-        # Also with several processes: what is wrong with the detector is told before they start.
+        # Also with several processes: what is wrong with the detector is reported before they start.
         predictor = make()
         if threads is not None:
             predictor.set_threads(threads)
@@ -204,7 +204,7 @@ def _conclude(
                 print(f'{len(unreadable)} of {len(frames)} images could not be predicted; {reasons} says why')
             print(_summary(records, out, kinds, tables, about['threshold'], limits))
         except UserError:
-            # a disk that was too full for an image is so for the tables: the first reason is told
+            # a disk that was too full for an image is so for the tables: the first reason is reported
             if stopped is None:
                 raise
     if stopped is not None:
@@ -257,7 +257,7 @@ def _half_against_full(predictor: BasePredictor, frames: Sequence[Frame]) -> str
     full.amp = False
     found = compare(full, predictor, frames) if frames else []
     if not found:
-        return 'half precision: what it changes is not told of frames this large'
+        return 'half precision: what it changes is not reported for frames this large'
     return (
         f'half precision changes scores of the first {counted(len(found), "image")} by up to '
         f'{max(d.score for d in found):.2g}, and {counted(sum(d.differing for d in found), "pixel")} of '
@@ -300,7 +300,7 @@ def _predict_all(
 
 
 def start_writing(images: int) -> InTurn:
-    """What draws and writes so many predictions beside the network, for :func:`predict_in_turn`."""
+    """What draws and writes this many predictions beside the network, for :func:`predict_in_turn`."""
     processes = min((os.cpu_count() or 1) - 1, _WRITERS) if images >= _MANY else 0
     writing = InTurn(_WAITING, _WRITERS, processes)
     for _ in range(processes):

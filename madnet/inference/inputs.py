@@ -93,7 +93,7 @@ def list_frames(path: str | os.PathLike) -> list[Frame]:
 def list_images(path: str | os.PathLike) -> list[Path]:
     """A file itself; of a folder the image files in it, not below it, sorted by name, numbers by their value.
 
-    How many other files a folder holds is told once.
+    How many other files a folder holds is reported once.
 
     Raises:
         UserError: No such path (the nearest names are offered), or a folder without images.

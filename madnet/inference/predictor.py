@@ -63,7 +63,7 @@ class Predictor(BasePredictor):
             the whole range of their type, such as (0, 16383) for 14 bits; needed for floats that are not on
             the 0–255 scale. ``'auto'``: percentiles, measured once over all images of a folder or file, and
             for each array and each item of a list. None: what the config says.
-        views: Mirrored and turned views of an image whose logits a network averages: 1, 2, 4 or 8, at so many
+        views: Mirrored and turned views of an image whose logits a network averages: 1, 2, 4 or 8, at as many
             times the cost; None for what the config says, usually 1.
         scales: At which a network predicts, such as (1, 0.7, 0.5), each with all views; the cost grows with
             the sum of their squares. None for what the config says, usually 1 alone. A tile is scaled alone.

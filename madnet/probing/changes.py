@@ -99,7 +99,7 @@ def _turned(frame: Frame, degrees: float) -> Case:
 
 @sweep('Bits', 'bits a pixel', (3, 4, 5, 6, 7, 8, 16), unchanged=8)
 def bits(material: Material, value: float) -> Iterator[Case]:
-    """Grey levels are rounded to so many bits; 16: the same frame as a file of 16 bits."""
+    """Grey levels are rounded to this many bits; 16: the same frame as a file of 16 bits."""
     for frame in material.frames:
         if value > 8:
             image = np.rint(frame.grey * 257).astype(np.uint16)

@@ -23,7 +23,7 @@ class CheckedClaim(Record):
         measured: All metrics under that protocol.
         intervals: Metric → [low, high] of its 95 % interval over the images.
         native: All metrics under protocol ``native``.
-        native_intervals: Likewise.
+        native_intervals: Their 95 % intervals.
         views: Views of each image that were averaged.
         source: Where the claim stands.
         note: What else is to be known of it.

@@ -211,7 +211,7 @@ def write_results(
         folder: Where to.
         report: NaN and infinity, which JSON has no word for, become null.
         per_image: Rows with equal keys; NaN becomes an empty cell.
-        detections: Likewise, one for each predicted component.
+        detections: Rows as well, one for each predicted component.
 
     Returns:
         The paths.

@@ -93,8 +93,8 @@ class ProbeCheck(Record):
     """One thing that a user may expect.
 
     Attributes:
-        expected: In words.
-        found: Likewise.
+        expected: What, in words.
+        found: What was found, in words.
         holds: Whether it is so; None where the frames do not say.
     """
 

@@ -9,7 +9,7 @@ from madnet.files import write_whole
 from madnet.records.columns import HEADLINE, Column, Value, is_known, may_lead, mean_of, present, value_of
 from madnet.text import csv_text, markdown_text, printable
 
-#: So many numbers beside the method fit one column of a paper of two.
+#: This many numbers beside the method fit one column of a paper of two.
 MOST_OF_ONE_COLUMN = 4
 
 

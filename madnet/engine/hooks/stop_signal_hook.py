@@ -21,7 +21,7 @@ class StopSignalHook(Hook):
     A second signal stops at once, without saving. Resuming goes on at the very next batch. SIGHUP, which a
     closed terminal sends, counts too unless it is ignored, as under nohup.
 
-    Where no batch comes any more, nothing waits for ever: after the signal's line training is saved by force
+    Where no batch comes any more, nothing waits forever: after the signal's line training is saved by force
     when ``patience`` seconds have passed without a batch; and without a signal it is saved and ends after the
     config's ``loader_timeout`` (seconds, 120 by default, None for never) with what is likely to be wrong. So
     it does, unsaved, where several processes train and a step takes that much longer than any before: one of

@@ -58,7 +58,7 @@ class Kernels:
             raise MemoryError('selective_scan: no memory left for the buffers of the cpu backend')
 
     def exponentials(self, count: int) -> float:
-        """Compute so many exponentials from registers on one thread: a bound of the scan, for benchmarks."""
+        """Compute this many exponentials from registers in one thread: a bound of the scan, in benchmarks."""
         return self._probe(count)
 
 

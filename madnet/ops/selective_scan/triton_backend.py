@@ -89,7 +89,7 @@ class TritonBackend(Backend):
 
 
 def _states_shape(shape: ScanShape) -> tuple[int, ...]:
-    """Of the states before the tiles but the first, which begins with 0."""
+    """The shape of the states before the tiles but the first, which begins with 0."""
     return (shape.batch, shape.groups, -(-shape.length // STEPS) - 1, shape.states, shape.channels)
 
 
@@ -121,7 +121,7 @@ class _Launch:
 
     @property
     def _side(self) -> int:
-        """Of square maps; 0 for others."""
+        """The side of square maps; 0 for others."""
         height, width = self.inputs.u.shape[1:3]
         return height if height == width else 0
 
@@ -260,20 +260,20 @@ class _Launch:
         return [self._strides(u), self._strides(delta), self._mixed_strides(B), self._mixed_strides(C)]
 
     def _strides(self, x: Tensor) -> tuple[int | None, ...]:
-        """Of (batch, K·d, L), (batch, H, W, d) or (batch, H, W, 4, d): (batch, group, channel, step)."""
+        """(batch, group, channel, step) of (batch, K·d, L), (batch, H, W, d) or (batch, H, W, 4, d)."""
         stride = x.stride()
         if not self.maps:
             return stride[0], stride[1] * self.shape.channels, stride[1], stride[2]
         return stride[0], stride[3] if len(stride) == 5 else 0, stride[-1], pixel_stride(x)
 
     def _out_strides(self, out: Tensor) -> tuple[int | None, ...]:
-        """Of what each group writes: of :meth:`_directions`, or of (batch, K·d, L)."""
+        """Those of what each group writes: of :meth:`_directions`, or of (batch, K·d, L)."""
         if not self.maps:
             return self._strides(out)
         return out.stride(1), out.stride(0), 1, out.shape[-1]
 
     def _mixed_strides(self, x: Tensor) -> tuple[int | None, ...]:
-        """Of (batch, K, N, L) or (batch, H, W, 4, N): (batch, group, state, step)."""
+        """(batch, group, state, step) of (batch, K, N, L) or (batch, H, W, 4, N)."""
         stride = x.stride()
         return (stride[0], stride[3], stride[4], pixel_stride(x)) if self.maps else stride
 
