@@ -171,7 +171,7 @@ def _elongation(targets: Components, index: int) -> float:
 
 
 def without_targets(grey: np.ndarray, targets: Components) -> np.ndarray:
-    """An image whose targets, and ``_MARGIN`` pixels around each, are filled from their surroundings."""
+    """An image whose targets, and two pixels around each, are filled from their surroundings."""
     if not len(targets):
         return grey
     return cv2.inpaint(grey, grown(targets.labels, _MARGIN).view(np.uint8), 3, cv2.INPAINT_NS)

@@ -209,7 +209,7 @@ def draw_training(runs: Mapping[str, Sequence[Mapping]]) -> Figure:
 
     Args:
         runs: Label → records of ``scalars.json``. Records with a ``loss`` are of training, those with one of
-            :data:`_VALIDATED` of validation, whose ``step`` is the epoch.
+            nIoU, IoU or Pd of validation, whose ``step`` is the epoch.
     """
     shown = [m for m in _VALIDATED if any(m in r for run in runs.values() for r in run)]
     # colours tell runs apart, or metrics where there is one run: never both at once
