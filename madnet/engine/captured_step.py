@@ -236,7 +236,7 @@ class CapturedStep:
         self._set_numbers()
         if self._count == 0 and not self._first_step_works(phase):
             return self._eager_step(batch)
-        if self._graph is not None and self._is_due(phase):
+        if self._is_due(phase):
             self._capture(phase)
         if phase.captured is not None:
             phase.captured.replay()
@@ -249,7 +249,7 @@ class CapturedStep:
     def _is_due(self, phase: '_Phase') -> bool:
         if get_world_size() > 1:
             return self._since in _TOGETHER
-        return phase.captured is None and phase.steps >= WARM_UP
+        return self._graph is not None and phase.captured is None and phase.steps >= WARM_UP
 
     @property
     def replays(self) -> bool:
@@ -357,16 +357,19 @@ class CapturedStep:
         """Give a phase its graph, if that can be had and does what it should; the batch is still to come.
 
         Of several processes, one that has a graph already, or has not seen such a batch yet, takes part with
-        what it has.
+        what it has; one that has given up lets all do so.
         """
         before = Snapshot(self._changing())
         body = partial(self._body, phase.buffers)
         graph: Any = phase.captured
 
-        def capture() -> None:
+        def capture() -> str | None:
             nonlocal graph
+            if self._graph is None:
+                return 'given up before.'
             if graph is None:
                 graph = self._graph(body) if phase.steps else PlainCall(body)
+            return None
 
         for attempt in (capture, lambda: self._difference(graph, phase)):
             try:
