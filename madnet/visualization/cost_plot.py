@@ -50,7 +50,8 @@ def draw_cost(
                 macs / 1e9,
                 100 * value,
                 yerr=100 * std if std is not None and math.isfinite(std) else None,
-                fmt=_MARKERS[i % len(_MARKERS)],
+                # from the ninth on the colours come again with other marks
+                fmt=_MARKERS[(i + i // len(SERIES)) % len(_MARKERS)],
                 color=SERIES[i % len(SERIES)],
                 markersize=2 * _MARK_RADIUS * 0.7,
                 elinewidth=0.8,

@@ -5,6 +5,7 @@ title.
 """
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -14,8 +15,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from madnet.visualization.figure import add_legend, new_figure, paper_style, series_style
-from madnet.visualization.palette import SERIES
+from madnet.visualization.figure import (
+    add_legend,
+    add_legend_below,
+    bar_style,
+    new_figure,
+    paper_style,
+    series_style,
+)
 
 #: Columns of numbers; None, as JSON has it in the place of NaN, is not drawn.
 Curve = Mapping[str, Sequence[float | None]]
@@ -55,7 +62,7 @@ def draw_roc(
         handles, labels = axes.get_legend_handles_labels()
         handles.append(Line2D([], [], linestyle='', marker='o', markersize=2.5, color='#555555'))
         labels.append('highest score of a background pixel')
-        add_legend(axes, len(labels), handles=handles, labels=labels, loc='lower right')
+        add_legend(axes, handles, labels)
     return figure
 
 
@@ -74,7 +81,7 @@ def draw_pr(curves: Mapping[str, Curve], protocol: str, dataset: str = '') -> Fi
         title = _title('Precision and recall of pixels', dataset, protocol)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), title=title)
         axes.set(xlabel='recall (share of target pixels)', ylabel='precision\n(share of predicted pixels)')
-        add_legend(axes, len(curves), loc='lower left')
+        add_legend(axes, *axes.get_legend_handles_labels())
     return figure
 
 
@@ -115,7 +122,7 @@ def draw_pd_fa(
         handles, labels = axes.get_legend_handles_labels()
         handles.append(Line2D([], [], linestyle='', marker='o', markersize=4, color='#555555'))
         labels.append('all detections' if at is None else f'threshold {at:g}')
-        add_legend(axes, len(labels), handles=handles, labels=labels, loc='lower right')
+        add_legend(axes, handles, labels)
     return figure
 
 
@@ -176,8 +183,7 @@ def draw_strata(
         panels[-1].set_xlabel(f'{what} (n: number of targets)')
         panels[0].set_title(_title(f'By {what}', dataset, protocol))
         if len(strata) > 1:
-            handles, labels = panels[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc='outside lower center', ncols=2)
+            add_legend_below(figure, *panels[0].get_legend_handles_labels())
     return figure
 
 
@@ -193,15 +199,17 @@ def _bars(
     bar = 0.8 / count
     x = np.arange(len(values)) - 0.4 + bar * (index + 0.5)
     percent = 100 * _numbers(values)
-    axes.bar(x, percent, 0.9 * bar, label=label, color=SERIES[index % len(SERIES)])
+    axes.bar(x, percent, 0.9 * bar, label=label, **bar_style(index))
     for at, value in zip(x, percent, strict=True) if numbered else ():
         text, y = (f'{value:.0f}', value) if np.isfinite(value) else ('–', 0)
         axes.text(at, y + 1, text, ha='center', va='bottom', fontsize=6)
 
 
 def _title(what: str, dataset: str, protocol: str) -> str:
-    """Two lines that say what a figure shows without its caption."""
-    return f'{what}\n{dataset}; protocol {protocol}' if dataset else f'{what}, protocol {protocol}'
+    """Lines that say what a figure of one column shows without its caption."""
+    if not dataset:
+        return f'{what}, protocol {protocol}'
+    return f'{what}\n{textwrap.fill(f"{dataset}; protocol {protocol}", 50)}'
 
 
 def draw_training(runs: Mapping[str, Sequence[Mapping]]) -> Figure:
@@ -240,8 +248,7 @@ def draw_training(runs: Mapping[str, Sequence[Mapping]]) -> Figure:
         if len(shown) > 1:
             score.legend(loc='lower right')
         if len(runs) > 1:
-            handles, labels = loss.get_legend_handles_labels()
-            figure.legend(handles, labels, loc='outside lower center', ncols=min(4, len(labels)))
+            add_legend_below(figure, *loss.get_legend_handles_labels())
     return figure
 
 

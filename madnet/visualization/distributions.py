@@ -23,8 +23,10 @@ class Line:
 
     @classmethod
     def of(cls, set_index: int, part_index: int) -> Line:
-        """The line of a data set's part, by their numbers."""
-        return cls(SERIES[set_index % len(SERIES)], LINE_STYLES[part_index % len(LINE_STYLES)])
+        """The line of a data set's part, by their numbers; from the ninth set on the colours come again with
+        other dashes."""
+        again, colour = divmod(set_index, len(SERIES))
+        return cls(SERIES[colour], LINE_STYLES[(part_index + 3 * again) % len(LINE_STYLES)])
 
     @property
     def style(self) -> dict[str, Any]:

@@ -1,17 +1,21 @@
 """Figures at the size that papers print, without any state shared between them."""
 
 import io
+import math
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from madnet.files import write_whole
-from madnet.visualization.palette import LINE_STYLES, SERIES
+from madnet.visualization.palette import HATCHES, LINE_STYLES, SERIES
 
 #: Widths in inches of one and of two columns (IEEE transactions).
 WIDTHS = {'single': 3.5, 'double': 7.16}
@@ -78,17 +82,64 @@ def new_figure(width: str = 'single', height: float | None = None) -> Figure:
 
 
 def series_style(index: int) -> dict:
-    """Colour and line style of the ``index``-th method, so that a grey print tells them apart too."""
-    return {'color': SERIES[index % len(SERIES)], 'linestyle': LINE_STYLES[index % len(LINE_STYLES)]}
+    """Colour and line style of the ``index``-th method, so that a grey print tells them apart too; from the
+    ninth on the colours come again with other styles."""
+    again, colour = divmod(index, len(SERIES))
+    return {'color': SERIES[colour], 'linestyle': LINE_STYLES[(colour + again) % len(LINE_STYLES)]}
 
 
-def add_legend(axes: Axes, count: int, **kwargs) -> None:
-    """A legend inside of the axes, or below them where it has many entries."""
-    if count <= 4:
-        axes.legend(**kwargs)
-    else:
-        columns = 2 if count <= 8 else 3
-        axes.legend(**{**kwargs, 'loc': 'upper center'}, bbox_to_anchor=(0.5, -0.2), ncols=columns)
+def bar_style(index: int) -> dict:
+    """Colour and hatch of the ``index``-th method's bars, which have no line style."""
+    again, colour = divmod(index, len(SERIES))
+    hatch = HATCHES[again % len(HATCHES)]
+    return {'facecolor': SERIES[colour], 'hatch': hatch, 'edgecolor': 'white', 'linewidth': 0}
+
+
+def add_legend(axes: Axes, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    """A legend inside of the axes where it hides least, or below them where it has many or long entries."""
+    if len(labels) <= 4:
+        legend = axes.legend(handles, labels, loc='best')
+        if legend.get_window_extent().width <= 0.7 * axes.get_window_extent().width:
+            return
+        legend.remove()
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes of a figure
+    add_legend_below(figure, handles, labels)
+
+
+def add_legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    """A legend below all axes of a figure, in as many columns as there is room for; each line after the first
+    makes the figure taller, so that the axes keep their height."""
+    room = 0.97 * figure.bbox.width
+    for columns in range(min(4, len(labels)), 0, -1):
+        legend = figure.legend(handles, labels, loc='outside lower center', ncols=columns)
+        if legend.get_window_extent().width <= room or columns == 1:
+            break
+        legend.remove()
+    texts = legend.get_texts()
+    widest = max(text.get_window_extent().width for text in texts)
+    for text in texts:
+        fit_text(text, room - (legend.get_window_extent().width - widest))
+    line = 1.6 * texts[0].get_fontsize() / 72
+    figure.set_figheight(figure.get_figheight() + (math.ceil(len(labels) / columns) - 1) * line)
+
+
+def fit_text(text: Text, room: float, smallest: float = 5) -> None:
+    """Make a text no longer than ``room`` pixels: by smaller letters, down to ``smallest`` points, then by
+    leaving out the middle of its longest line, since names often differ at their ends."""
+
+    def length() -> float:
+        box = text.get_window_extent()
+        return box.height if text.get_rotation() == 90 else box.width
+
+    if length() > room:
+        text.set_fontsize(max(smallest, text.get_fontsize() * room / length()))
+    lines = text.get_text().split('\n')
+    while length() > room and max(map(len, lines)) > 3:
+        k = max(range(len(lines)), key=lambda i: len(lines[i]))
+        half = (len(lines[k]) - 1) // 2
+        lines[k] = f'{lines[k][:half].removesuffix("…")}…{lines[k][-half + 1 :].removeprefix("…")}'
+        text.set_text('\n'.join(lines))
 
 
 def save_figure(figure: Figure, stem: str | os.PathLike) -> tuple[Path, Path]:

@@ -43,3 +43,4 @@ QUIET: RGB = (150, 156, 164)
 # Okabe and Ito's set without its yellow, too light for thin lines on white paper.
 SERIES = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#000000', '#7f7f7f')
 LINE_STYLES = ('-', '--', '-.', ':', (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)), (0, (3, 4)))
+HATCHES = ('', '////', '....', 'xxxx')

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from madnet.records import ProbeSweep
 from madnet.visualization.distributions import plain_ticks
-from madnet.visualization.figure import new_figure, page_style, series_style
+from madnet.visualization.figure import bar_style, new_figure, page_style, series_style
 
 #: False components in a million pixels up to which the axis is linear; above it is logarithmic.
 _LINEAR = 1.0
@@ -59,7 +59,7 @@ def _draw_bars(sweeps: Mapping[str, ProbeSweep]) -> Figure:
     width = 0.8 / len(sweeps)
     for number, sweep in enumerate(sweeps.values()):
         places = np.arange(len(sweep.points)) + width * (number - (len(sweeps) - 1) / 2)
-        axes.bar(places, [p.alarms for p in sweep.points], 0.9 * width, color=series_style(number)['color'])
+        axes.bar(places, [p.alarms for p in sweep.points], 0.9 * width, **bar_style(number))
     labels = [str(p.label).replace(' ', '\n') for p in next(iter(sweeps.values())).points]
     axes.set_xticks(range(len(labels)), labels)
     axes.set(ylabel='false per Mpx')

@@ -1,6 +1,8 @@
 """Curves, surfaces and grids."""
 
+import itertools
 import re
+import warnings
 
 import matplotlib
 import numpy as np
@@ -11,6 +13,7 @@ from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.evaluation.matching import match_components
 from madnet.records.scalars import read_scalars
+from madnet.visualization.cost_plot import draw_cost
 from madnet.visualization.curve_plots import (
     draw_pd_fa,
     draw_pr,
@@ -19,7 +22,15 @@ from madnet.visualization.curve_plots import (
     draw_strata,
     draw_training,
 )
-from madnet.visualization.figure import WIDTHS, new_figure, save_figure, svg_text
+from madnet.visualization.distributions import Line
+from madnet.visualization.figure import (
+    WIDTHS,
+    bar_style,
+    new_figure,
+    save_figure,
+    series_style,
+    svg_text,
+)
 from madnet.visualization.panels import GridRow, MethodResult, draw_grid
 from madnet.visualization.surface import draw_surfaces, peak_grid
 
@@ -48,9 +59,10 @@ def test_roc_is_logarithmic_and_names_its_protocol():
 
 
 def test_roc_says_what_was_scored_and_the_area():
-    axes = draw_roc({'a': CURVE, 'b': CURVE}, 'abc', dataset='NUAA test', areas={'a': 0.9742}).axes[0]
+    figure = draw_roc({'a': CURVE, 'b': CURVE}, 'abc', dataset='NUAA test', areas={'a': 0.9742})
+    axes = figure.axes[0]
     assert axes.get_title() == 'ROC of pixels\nNUAA test; protocol abc'
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == [
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == [
         'a (AUC 97.42 %)',
         'b',
         'highest score of a background pixel',
@@ -96,7 +108,40 @@ def test_ranked_marks_the_point_of_all_detections():
     figure = draw_ranked({'a': ranked, **{str(k): ranked for k in range(4)}}, 'native', dataset='x')
     dots = [line for line in figure.axes[0].get_lines() if line.get_marker() == 'o']
     np.testing.assert_allclose([dots[0].get_xdata()[0], dots[0].get_ydata()[0]], [20, 90])
-    assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()][-1] == 'all detections'
+    assert [t.get_text() for t in figure.legends[0].get_texts()][-1] == 'all detections'
+
+
+@pytest.mark.parametrize('draw', [draw_roc, draw_pr, draw_pd_fa, draw_strata, draw_training])
+@pytest.mark.parametrize(('count', 'name'), [(4, 'a' * 80), (8, 'published-with-wide-loss'), (12, 'net')])
+def test_many_methods_leave_the_axes_their_room(draw, count, name):
+    rows = [{'stratum': f'class {k}', 'targets': 4, 'Pd': 0.5, 'IoU': 0.5} for k in range(3)]
+    records = [{'loss': 1.0, 'lr': 0.1, 'step': 1, 'epoch': 1}, {'nIoU': 0.5, 'step': 1}]
+    data = {draw_strata: rows, draw_training: records}.get(draw, CURVE)
+    where = () if draw is draw_training else ('native',)
+    figure = draw({f'{name} {k}': data for k in range(count)}, *where)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        figure.draw_without_rendering()
+    places = [a.get_position() for a in figure.axes]
+    assert sum(p.width for p in places if p.y0 == places[0].y0) > 0.6
+    assert min(p.height for p in places) * figure.get_figheight() > 0.8
+    legend = [t.get_window_extent() for t in figure.legends[0].get_texts()]
+    assert all(figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1 for box in legend)
+    axes = [t for a in figure.axes for t in (a.title, a.xaxis.label, a.yaxis.label) if t.get_text()]
+    boxes = legend + [t.get_window_extent() for t in axes]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+def test_the_ninth_method_looks_like_no_other():
+    styles = [tuple(series_style(k).values()) for k in range(32)]
+    assert len(set(styles)) == len(styles)
+    bars = [(s['facecolor'], s['hatch']) for s in map(bar_style, range(32))]
+    assert len(set(bars)) == len(bars)
+    parts = [Line.of(k, part) for k in range(16) for part in range(3)]
+    assert len(set(parts)) == len(parts)
+    points = {str(k): (1e9 * (k + 1), 0.5, None) for k in range(16)}
+    marks = [(m[0].get_marker(), m[0].get_color()) for m in draw_cost(points, 'abc').axes[0].containers]
+    assert len(set(marks)) == len(marks)
 
 
 def test_strata_say_how_many_targets():
