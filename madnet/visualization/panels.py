@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Polygon, Rectangle
 from matplotlib.patheffects import withStroke
 
-from madnet.visualization.figure import WIDTHS, new_figure, paper_style
+from madnet.visualization.figure import WIDTHS, fit_text, new_figure, paper_style
 from madnet.visualization.findings import Finding, list_findings
 from madnet.visualization.insets import InsetPainter, crop_window
-from madnet.visualization.palette import FALSE_ALARM, HIT, MISSED, Kind
+from madnet.visualization.palette import FALSE_ALARM, HIT, MISSED, TARGET, Kind
 from madnet.visualization.stretch import stretch
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ _NOTE: dict[str, Any] = {
     'color': 'white',
     'path_effects': [withStroke(linewidth=1.6, foreground='#181a1e')],
 }
+#: The frame of what an inset shows, in the image and in the legend on white paper.
+_PLACE: dict[str, Any] = {'linewidth': 0.6, 'path_effects': [withStroke(linewidth=1.4, foreground='#181a1e')]}
+#: Height over width of a panel; an image beyond lies in the middle of one of these.
+_FLATTEST, _TALLEST = 1 / 3, 2.0
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,18 @@ def draw_grid(
     if any(list(row.methods) != methods for row in rows):
         raise ValueError('all rows of a grid need the same methods in the same order')
     columns = len(methods) + (2 if show == 'scores' else 1)
-    gap, left, top, bottom = 0.04, 0.32, 0.2, 0.36
+    gap, left, top, bottom = 0.04, 0.32, 0.2, 0.36 if width == 'double' else 0.5
     cell = (WIDTHS[width] - left) / columns - gap
     strip = (cell - gap * (insets - 1)) / insets if insets > 1 else cell / 2
-    heights = [cell * row.image.shape[0] / row.image.shape[1] for row in rows]
+    findings = [
+        {m: list_findings(row.truth, v.pred, v.match) for m, v in row.methods.items()} for row in rows
+    ]
+    places = [_places(row, found, insets) for row, found in zip(rows, findings, strict=True)]
+    heights = [cell * min(max(row.image.shape[0] / row.image.shape[1], _FLATTEST), _TALLEST) for row in rows]
+    # panels and insets, if there is anything to zoom on
+    tall = [h + gap + (strip + gap if spots else 0) for h, spots in zip(heights, places, strict=True)]
     with paper_style(serif):
-        total = top + bottom + sum(heights) + len(rows) * (strip + 3 * gap)
+        total = top + bottom + sum(tall) + len(rows) * gap
         figure = new_figure(width, total)
         # cells of one size that touch: no layout engine does that
         figure.set_layout_engine('none')
@@ -106,32 +117,39 @@ def draw_grid(
             _frame(axes, None)
             return axes
 
-        y = top
-        for row, height in zip(rows, heights, strict=True):
-            findings = {m: list_findings(row.truth, v.pred, v.match) for m, v in row.methods.items()}
-            places = _places(row, findings, insets)
-            for c, (head, grey, marks, painter) in enumerate(_cells(row, findings, show)):
+        y, heads = top, []
+        for row, found, spots, height, full in zip(rows, findings, places, heights, tall, strict=True):
+            for c, (head, grey, marks, painter) in enumerate(_cells(row, found, show)):
                 x = left + c * (cell + gap)
                 axes = place(x, y, cell, height)
                 axes.imshow(grey, cmap='gray', vmin=0, vmax=255, interpolation='nearest', aspect='auto')
-                axes.set(xlim=(-0.5, grey.shape[1] - 0.5), ylim=(grey.shape[0] - 0.5, -0.5))
+                _centre_image(axes, height / cell)
                 for finding in marks:
                     _mark(axes, finding)
                 if y == top:
                     axes.set_title(head, fontsize=8, pad=3)
+                    fit_text(axes.title, cell * figure.dpi)
+                    heads.append(axes.title)
                 if c == 0:
-                    tall, wide = row.image.shape[:2]
-                    axes.set_ylabel(f'{row.name}\n{wide} × {tall} px', fontsize=7, labelpad=2)
-                for k, spot in enumerate(places):
+                    high, wide = row.image.shape[:2]
+                    # beside the insets, too
+                    middle = 1 - full / 2 / height
+                    axes.set_ylabel(f'{row.name}\n{wide} × {high} px', fontsize=7, labelpad=2, y=middle)
+                    fit_text(axes.yaxis.label, full * figure.dpi)
+                for k, spot in enumerate(spots):
                     zoom = place(x + k * (strip + gap), y + height + gap, strip, strip)
                     zoom.imshow(painter.image_crop(spot), interpolation='nearest')
                     _frame(zoom, _kind_at(spot, marks))
                     window = crop_window(spot.box, row.image.shape[:2], painter.size)
+                    note = zoom.text(0.03, 0.97, LETTERS[k], transform=zoom.transAxes, va='top', **_NOTE)
                     if c == 0:
                         _frame_place(axes, window, LETTERS[k])
-                    side = f', {window[2] - window[0]} px' if c == 0 else ''
-                    zoom.text(0.03, 0.97, LETTERS[k] + side, transform=zoom.transAxes, va='top', **_NOTE)
-            y += height + strip + 3 * gap
+                        note.set_text(f'{LETTERS[k]}, {window[2] - window[0]} px')
+                        if note.get_window_extent().width > 0.94 * zoom.bbox.width:
+                            note.set_text(LETTERS[k])
+            y += full + gap
+        for title in heads:
+            title.set_fontsize(min(head.get_fontsize() for head in heads))
         _legend(figure, threshold)
     return figure
 
@@ -175,30 +193,40 @@ def _places(row: GridRow, findings: Mapping[str, list[Finding]], insets: int) ->
     return places
 
 
+def _centre_image(axes: Axes, ratio: float) -> None:
+    """Lay an image with square pixels in the middle of axes that are ``ratio`` times as high as wide."""
+    height, width = axes.get_images()[0].get_size()
+    x, y = max(width, height / ratio) / 2, max(height, width * ratio) / 2
+    across, down = (width - 1) / 2, (height - 1) / 2
+    axes.set(xlim=(across - x, across + x), ylim=(down + y, down - y))
+
+
+def _view(axes: Axes) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a panel in pixels of its image."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    return left, top, right, bottom
+
+
 def _frame_place(axes: Axes, window: tuple[int, int, int, int], letter: str) -> None:
-    """Frame in the image what an inset shows, with the inset's letter beside it."""
-    x0, y0, x1, y1 = window
-    look: dict[str, Any] = {'fill': False, 'edgecolor': '#ffffff', 'linewidth': 0.6}
-    axes.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, **look))
+    """Frame in the image what an inset shows, with the inset's letter beside it; both within the panel."""
+    left, top, right, bottom = _view(axes)
+    point = (bottom - top) / axes.bbox.height * axes.figure.dpi / 72  # in pixels of the image
+    half = 0.5 * point  # of the line with its dark edges, which would lie outside of a panel's border
+    x0, x1 = (min(max(x - 0.5, left + half), right - half) for x in window[::2])
+    y0, y1 = (min(max(y - 0.5, top + half), bottom - half) for y in window[1::2])
+    axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor='white', **_PLACE))
     # over the frame's own left end, so that frames that overlap keep their letters; inside of one as tall as
-    # the image
-    height = _shape(axes)[0]
-    above, below = y0 > 0.1 * height, y1 < 0.9 * height
+    # the panel
+    letters = 8 * point
+    above, below = y0 - letters > top, y1 + letters < bottom
     axes.annotate(
         letter,
-        (x0, y1 if below and not above else y0),
+        (min(x0, right - letters), y0 if above or not below else y1),
         xytext=(0, 1 if above else -1),
         textcoords='offset points',
         va='bottom' if above else 'top',
         **_NOTE,
     )
-
-
-def _shape(axes: Axes) -> tuple[int, int]:
-    pixels = axes.get_images()[0].get_array()
-    assert pixels is not None  # an image was drawn
-    height, width = pixels.shape[:2]
-    return height, width
 
 
 def _centre(finding: Finding) -> np.ndarray:
@@ -232,22 +260,24 @@ def _mark(axes: Axes, finding: Finding) -> None:
     """The mark of :func:`~madnet.visualization.marks.draw_mark` in points instead of pixels; at a border it
     moves inwards, so that it stays whole, and one that is too large for that becomes a frame."""
     x0, y0, x1, y1 = finding.box
-    height, width = _shape(axes)
+    left, top, right, bottom = _view(axes)
     # a mark must stay visible where an image is printed an inch wide
-    margin = 0.02 * max(height, width)
+    margin = 0.02 * max(right - left, bottom - top)
     rx, ry = (x1 - x0) / 2 + margin, (y1 - y0) / 2 + margin
     if finding.kind.mark in ('circle', 'diamond'):
         rx = ry = float(np.hypot(rx, ry)) if finding.kind.mark == 'circle' else rx + ry
     look: dict[str, Any] = {'fill': False, 'edgecolor': finding.kind.hex, 'linewidth': 0.8}
-    if 2 * rx > width or 2 * ry > height:
-        left, top = max(x0 - margin, 0), max(y0 - margin, 0)
-        right, bottom = min(x1 - 1 + margin, width - 1), min(y1 - 1 + margin, height - 1)
-        axes.add_patch(Rectangle((left, top), right - left, bottom - top, **look))
+    if 2 * rx > right - left or 2 * ry > bottom - top:
+        corner = max(x0 - margin, left + 0.5), max(y0 - margin, top + 0.5)
+        end = min(x1 - 1 + margin, right - 0.5), min(y1 - 1 + margin, bottom - 0.5)
+        axes.add_patch(Rectangle(corner, end[0] - corner[0], end[1] - corner[1], **look))
         return
     look['clip_on'] = False  # a line along the border, in its full width
     x, y = (
-        min(max(centre, reach - 0.5), max(side - 0.5 - reach, 0))
-        for centre, side, reach in zip(_centre(finding), (width, height), (rx, ry), strict=True)
+        min(max(centre, low + reach), high - reach)
+        for centre, low, high, reach in zip(
+            _centre(finding), (left, top), (right, bottom), (rx, ry), strict=True
+        )
     )
     if finding.kind.mark == 'circle':
         axes.add_patch(Circle((x, y), rx, **look))
@@ -260,20 +290,25 @@ def _mark(axes: Axes, finding: Finding) -> None:
 
 def _legend(figure: Figure, threshold: float | None) -> None:
     shapes = {'brackets': 's', 'circle': 'o', 'diamond': 'D'}
-    handles = [
+    handles: list[Any] = [
         Line2D([], [], linestyle='', marker=shapes[k.mark], markersize=6, markerfacecolor='none',
-               markeredgecolor=k.hex, markeredgewidth=1.4, label=k.one)
+               markeredgecolor=k.hex, markeredgewidth=1.4)
         for k in (HIT, MISSED, FALSE_ALARM)
     ]  # fmt: skip
-    handles.append(Line2D([], [], color='#555555', linewidth=1.2, label='truth'))
-    handles.append(Line2D([], [], color='#555555', linewidth=1.2, linestyle=(0, (2, 1)), label='prediction'))
+    # outlines have the colour of what a method made of the target
+    handles.append(tuple(Line2D([], [], color=k.hex, linewidth=1.6) for k in (TARGET, HIT, MISSED)))
+    handles.append(Line2D([], [], color='#555555', linewidth=1.2, linestyle=(0, (2, 1))))
     handles.append(
-        Line2D([], [], linestyle='', marker='s', markersize=6, markerfacecolor='#808080',
-               markeredgecolor='white', label='place of an inset'),
+        Line2D([], [], linestyle='', marker='s', markersize=6, markerfacecolor='none',
+               markeredgecolor='white', markeredgewidth=_PLACE['linewidth'],
+               path_effects=_PLACE['path_effects']),
     )  # fmt: skip
+    labels = [HIT.one, MISSED.one, FALSE_ALARM.one, 'truth', 'prediction', 'place of an inset']
     if threshold is not None:
-        handles.append(Line2D([], [], linestyle='', label=f'threshold {threshold:g}'))
-    columns = len(handles) if figure.get_figwidth() > WIDTHS['single'] else 4
+        handles.append(Line2D([], [], linestyle=''))
+        labels.append(f'threshold {threshold:g}')
+    columns = len(handles) if figure.get_figwidth() > WIDTHS['single'] else 3
     figure.legend(
-        handles=handles, loc='lower center', ncols=columns, fontsize=7, columnspacing=1.2, handletextpad=0.5
-    )
+        handles, labels, loc='lower center', ncols=columns, fontsize=7, columnspacing=1.2, handletextpad=0.5,
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
+    )  # fmt: skip

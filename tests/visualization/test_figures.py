@@ -278,7 +278,71 @@ def test_a_mark_larger_than_its_panel_is_a_frame_in_it(shape, box):
     assert box[3] - 2 < y1 < shape[0] - 0.5
     # the letter of its inset, too
     (letter,) = figure.axes[0].texts
-    assert 0 <= letter.xy[1] < 0.9 * shape[0]
+    assert -0.5 <= letter.xy[1] < 0.9 * shape[0]
+
+
+def test_a_grid_of_many_methods_keeps_its_words_apart(example):
+    result = MethodResult(example.score, example.pred, example.match)
+    methods = {f'published-with-wide-loss-{k}': result for k in range(10)}
+    row = GridRow('a_name_as_long_as_some_sets_have_them', example.image, example.truth, methods)
+    figure = draw_grid([row], show='image')
+    heads = [a.title for a in figure.axes if a.get_title()]
+    boxes = [t.get_window_extent() for t in heads]
+    assert len(boxes) == 11
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert min(t.get_fontsize() for t in heads) == max(t.get_fontsize() for t in heads) >= 5
+    label = figure.axes[0].yaxis.label.get_window_extent()
+    assert figure.axes[1].bbox.y0 - 1 < label.y0 < label.y1 < figure.axes[0].bbox.y1 + 1
+    # no side of the inset in pixels where there is no room for it
+    assert [a.texts[0].get_text() for a in figure.axes[1:3]] == ['a', 'b']
+
+
+def grid_row(shape, box=None):
+    """An image with one missed target."""
+    mask = np.zeros(shape, bool)
+    if box:
+        mask[box[1] : box[3], box[0] : box[2]] = True
+    truth, pred = find_components(mask), find_components(np.zeros(shape, bool))
+    result = MethodResult(mask * 0.0, pred, match_components(truth, pred))
+    return GridRow('x', np.zeros(shape, np.uint8), truth, {'A': result})
+
+
+@pytest.mark.parametrize(('shape', 'ratio'), [((1600, 48), 2), ((40, 2000), 1 / 3), ((100, 100), 1)])
+def test_an_odd_frame_lies_in_a_panel_of_common_shape(shape, ratio):
+    figure = draw_grid([grid_row(shape, (shape[1] - 3, 0, shape[1], 3))], 1)
+    image = figure.axes[0]
+    assert image.bbox.height / image.bbox.width == pytest.approx(ratio)
+    (x0, x1), (y1, y0) = image.get_xlim(), image.get_ylim()
+    assert (y1 - y0) / (x1 - x0) == pytest.approx(ratio)  # its pixels are squares
+    assert x0 <= -0.5 < shape[1] - 0.5 <= x1
+    assert y0 <= -0.5 < shape[0] - 0.5 <= y1
+    # a frame at the border keeps its sides, and its letter is in the panel
+    (frame,), (letter,) = image.patches, image.texts
+    box, seen = frame.get_bbox(), letter.get_window_extent()
+    assert x0 < box.x0 < box.x1 < x1
+    assert y0 < box.y0 < box.y1 < y1
+    panel = image.bbox.padded(1)
+    assert panel.contains(seen.x0, seen.y0)
+    assert panel.contains(seen.x1, seen.y1)
+
+
+def test_an_image_with_nothing_to_zoom_on_has_no_strip():
+    with_target, without = grid_row((100, 100), (50, 50, 53, 53)), grid_row((100, 100))
+    one, two = draw_grid([with_target]), draw_grid([with_target, without])
+    panel = two.axes[-1].bbox.height
+    assert two.bbox.height - one.bbox.height < 1.1 * panel
+
+
+def test_the_legend_of_a_grid_lies_within_a_column():
+    figure = draw_grid([grid_row((100, 100), (50, 50, 53, 53))], 1, 'single', threshold=0.5)
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert box.y1 <= min(a.bbox.y0 for a in figure.axes)
+    # what has a white line in the picture has a dark edge on white paper
+    place = legend.legend_handles[-2]
+    assert place.get_markerfacecolor() == 'none'
+    assert place.get_path_effects()
 
 
 def test_files_at_paper_size_and_no_traces_in_matplotlib(tmp_path):
