@@ -47,15 +47,16 @@ def verdict(protocol: str, methods: Mapping[str, Sequence[RunResult]]) -> str:
             f'{100 * lead:.2f} points more than {second}. '
             + _certainty(protocol, methods[first], methods[second])
         )
-    others = _other_leaders(protocol, methods, means, first)
-    return ' '.join(part for part in (said.strip(), others, _by_rank(protocol, methods, first)) if part)
+    parts = [said.strip()]
+    if not _too_few(protocol, methods[first][0]):
+        parts += [_other_leaders(protocol, methods, means, first), _by_rank(protocol, methods, first)]
+    return ' '.join(filter(None, parts))
 
 
 def _certainty(protocol: str, first: Sequence[RunResult], second: Sequence[RunResult]) -> str:
     """Whether the lead of one method over another is more than chance."""
-    images = _images(protocol, first[0])
-    if images is not None and images < FEWEST_IMAGES:
-        return f'So few images, {images}, cannot tell whether that holds for others.'
+    if _too_few(protocol, first[0]):
+        return f'So few images, {_images(protocol, first[0])}, cannot tell whether that holds for others.'
     if len(first) > 1 or len(second) > 1:
         a, b = (mean_std([run.metrics[protocol] for run in runs])['IoU'] for runs in (first, second))
         spread = math.sqrt(sum(s**2 for _, s, n in (a, b) if n > 1))
@@ -74,6 +75,12 @@ def _certainty(protocol: str, first: Sequence[RunResult], second: Sequence[RunRe
 def _images(protocol: str, run: RunResult) -> int | None:
     """How many were scored, as far as it is known."""
     return run.metrics[protocol].get('images') or len(run.rows(protocol)) or None
+
+
+def _too_few(protocol: str, run: RunResult) -> bool:
+    """Whether so few images were scored that a lead says nothing."""
+    images = _images(protocol, run)
+    return images is not None and images < FEWEST_IMAGES
 
 
 def _points(key: str, interval: tuple[float, float]) -> str:
@@ -137,8 +144,7 @@ def _other_leaders(
 
 def _tested(protocol: str, first: Sequence[RunResult], second: Sequence[RunResult], key: str) -> str:
     """Whether a lead by a metric is more than chance; empty where that is not known."""
-    images = _images(protocol, first[0])
-    if len(first) > 1 or len(second) > 1 or images is None or images < FEWEST_IMAGES:
+    if len(first) > 1 or len(second) > 1:
         return ''
     interval = _paired_interval(protocol, first[0], second[0], key)
     if interval is None:
@@ -148,9 +154,10 @@ def _tested(protocol: str, first: Sequence[RunResult], second: Sequence[RunResul
 
 
 def _by_rank(protocol: str, methods: Mapping[str, Sequence[RunResult]], first: str) -> str:
-    """Who finds more targets than the first by IoU at some smaller Fa, over the rank of detections."""
+    """Who finds more targets than the first by IoU at some smaller Fa, over the rank of detections: the three
+    that are ahead by most."""
     mine = _ranked(protocol, methods[first])
-    parts = []
+    leads = []
     for label, runs in methods.items():
         theirs = _ranked(protocol, runs)
         if label == first or mine is None or theirs is None:
@@ -162,13 +169,14 @@ def _by_rank(protocol: str, methods: Mapping[str, Sequence[RunResult]], first: s
         if not len(budgets) or (b - a).max() <= 0:
             continue
         k = int(np.argmax(b - a))
-        parts.append(
-            f'{label} ({100 * b[k]:.2f} to {100 * a[k]:.2f} % of targets at Fa up to '
-            f'{1e6 * budgets[k]:.2f} pixels per million)'
-        )
-    if not parts:
+        fa = f'at Fa up to {1e6 * budgets[k]:.2f} pixels per million'
+        limit = fa if budgets[k] else 'without a false alarm'
+        words = f'{label} finds {100 * b[k]:.2f} % of targets {limit}, {first} {100 * a[k]:.2f} %'
+        leads.append((a[k] - b[k], words))
+    if not leads:
         return ''
-    return f'With fewer false alarms, over the rank of detections, ahead of {first}: {", ".join(parts)}.'
+    said = '; '.join(words for _, words in sorted(leads)[:3])
+    return f'With fewer false alarms, over the rank of detections: {said}.'
 
 
 def _ranked(protocol: str, runs: Sequence[RunResult]) -> tuple[np.ndarray, np.ndarray] | None:

@@ -51,7 +51,7 @@ def test_a_lead_by_pd_is_tested_too():
 
 
 def test_few_images_tell_nothing():
-    few = {'A': [run('A', [80] * 19)], 'B': [run('B', [60] * 19)]}
+    few = {'A': [run('A', [80] * 19, Fa=1e-5)], 'B': [run('B', [60] * 19)]}
     text = verdict('native', few)
     assert text.endswith(
         '20.00 points more than B. So few images, 19, cannot tell whether that holds for others.'
@@ -68,9 +68,15 @@ def test_who_is_ahead_at_few_false_alarms_is_said():
     b = ranked(CLEAR[1], threshold=[3, 2, 1], Fa=[0, 4e-6, 1e-4], Pd=[0.1, 0.7, 0.8])
     text = verdict('native', {'A': [a], 'B': [b]})
     assert text.endswith(
-        'With fewer false alarms, over the rank of detections, ahead of A: '
-        'B (70.00 to 10.00 % of targets at Fa up to 4.00 pixels per million).'
+        'With fewer false alarms, over the rank of detections: '
+        'B finds 70.00 % of targets at Fa up to 4.00 pixels per million, A 10.00 %.'
     )
+    others = {
+        f'B{k}': ranked(CLEAR[1], threshold=[2, 1], Fa=[0, 1e-4], Pd=[k / 10, 0.8]) for k in range(3, 8)
+    }
+    text = verdict('native', {'A': [a], **{k: [v] for k, v in others.items()}})
+    assert 'detections: B7 finds 70.00 % of targets without a false alarm, A 10.00 %; B6 finds ' in text
+    assert text.count(' finds ') == 3
     assert 'over the rank' not in verdict('native', {'A': [a], 'B': [CLEAR[1]]})
 
 
