@@ -6,6 +6,7 @@ from PIL import Image
 
 from madnet.errors import UserError
 from madnet.images.resizing import pil_resize
+from madnet.text import counted
 
 
 def as_map(array: np.ndarray, what: str) -> np.ndarray:
@@ -31,7 +32,7 @@ def as_scores(array: np.ndarray, what: str = 'score map', from_logits: bool = Fa
     scores = as_map(array, what).astype(np.float32, copy=False)
     low, high = scores.min(), scores.max()
     if np.isnan(low):
-        share = 'all NaN' if np.isnan(scores).all() else f'{np.isnan(scores).sum()} NaN values'
+        share = 'all NaN' if np.isnan(scores).all() else counted(int(np.isnan(scores).sum()), 'NaN value')
         raise UserError(f'{what}: {share}, expected numbers')
     if not from_logits and (low < 0 or high > 1):
         raise UserError(

@@ -13,7 +13,7 @@ import numpy as np
 from madnet.datasets.locate import locate
 from madnet.datasets.selection import select
 from madnet.errors import UserError
-from madnet.evaluation.arrays import sigmoid
+from madnet.evaluation.arrays import as_scores, sigmoid
 from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.folders import find_maps
 from madnet.evaluation.matching import Match, match_components
@@ -92,18 +92,18 @@ def read_score_map(path: Path, shape: tuple[int, int]) -> np.ndarray:
     """A score map as (H, W) float32 in 0–1; values far outside of that range are taken for logits.
 
     Raises:
-        UserError: Not readable, or of another size than ``shape``.
+        UserError: Not readable, with NaN, or of another size than ``shape``.
     """
-    score = read_scores(path)
+    score = as_scores(read_scores(path), str(path), from_logits=True)
     if score.shape != tuple(shape):
         raise UserError(
             f'{path}: the score map is {score.shape[1]}x{score.shape[0]}, '
             f'its image {shape[1]}x{shape[0]} (width x height)'
         )
     # resizing by cubic splines leaves the range by a tenth at most
-    if np.nanmin(score) < -_OVERSHOOT or np.nanmax(score) > 1 + _OVERSHOOT:
+    if score.min() < -_OVERSHOOT or score.max() > 1 + _OVERSHOOT:
         score = sigmoid(score)
-    return np.clip(np.nan_to_num(score), 0, 1)
+    return np.clip(score, 0, 1)
 
 
 def detect(

@@ -274,13 +274,17 @@ def test_grid_from_folders(run_folder, tmp_path):
 
 
 def test_score_maps_of_logits_and_of_wrong_size(tmp_path):
-    np.save(tmp_path / 'a.npy', np.array([[-3.0, 0.0], [3.0, np.nan]], np.float32))
+    np.save(tmp_path / 'a.npy', np.array([[-3.0, 0.0], [3.0, -200.0]], np.float32))
     score = read_score_map(tmp_path / 'a.npy', (2, 2))
     np.testing.assert_allclose(score, [[1 / (1 + np.exp(3)), 0.5], [1 / (1 + np.exp(-3)), 0]], rtol=1e-5)
     np.save(tmp_path / 'b.npy', np.array([[-0.02, 0.3], [1.0001, 0.9]], np.float32))
     np.testing.assert_allclose(read_score_map(tmp_path / 'b.npy', (2, 2)), [[0, 0.3], [1, 0.9]], rtol=1e-5)
     with pytest.raises(UserError, match='2x2, its image 4x3'):
         read_score_map(tmp_path / 'a.npy', (3, 4))
+    # as the evaluation does
+    np.save(tmp_path / 'c.npy', np.array([[0.0, np.nan]], np.float32))
+    with pytest.raises(UserError, match=r'c\.npy: 1 NaN value, expected numbers'):
+        read_score_map(tmp_path / 'c.npy', (1, 2))
 
 
 @pytest.mark.parametrize(
