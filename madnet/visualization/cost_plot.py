@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from madnet.visualization.figure import new_figure, paper_style
+from madnet.visualization.figure import drawable, new_figure, paper_style
 from madnet.visualization.palette import SERIES
 
 _MARKERS = 'osD^vPX*'
@@ -44,7 +44,7 @@ def draw_cost(
         axes = figure.add_subplot()
         axes.set(xscale='log', xlabel='multiply-accumulates of one image (G)', ylabel=f'{metric} (%)')
         where = f'{dataset}; ' if dataset else ''
-        axes.set(title=f'{metric} and cost: {where}protocol {protocol}')
+        axes.set(title=drawable(f'{metric} and cost: {where}protocol {protocol}'))
         for i, (macs, value, std) in enumerate(points.values()):
             axes.errorbar(
                 macs / 1e9,
@@ -89,7 +89,7 @@ def _draw_references(axes: Axes, references: Mapping[str, float]) -> list:
     for name, macs in references.items():
         axes.axvline(macs / 1e9, color='#aaaaaa', linewidth=0.7, linestyle=(0, (2, 2)), zorder=0)
         text = axes.annotate(
-            name,
+            drawable(name),
             (macs / 1e9, 1),
             xycoords=('data', 'axes fraction'),
             xytext=(-2, -2),
@@ -143,7 +143,7 @@ def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted
         label = list(points)[i]
         x, y = marks[label]
         text = axes.annotate(
-            label,
+            drawable(label),
             (x, y),
             xycoords='figure pixels',
             xytext=(0, 0),

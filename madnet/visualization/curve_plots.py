@@ -19,6 +19,7 @@ from madnet.visualization.figure import (
     add_legend,
     add_legend_below,
     bar_style,
+    drawable,
     new_figure,
     paper_style,
     series_style,
@@ -208,8 +209,8 @@ def _bars(
 def _title(what: str, dataset: str, protocol: str) -> str:
     """Lines that say what a figure of one column shows without its caption."""
     if not dataset:
-        return f'{what}, protocol {protocol}'
-    return f'{what}\n{textwrap.fill(f"{dataset}; protocol {protocol}", 50)}'
+        return f'{what}, protocol {drawable(protocol)}'
+    return f'{what}\n{textwrap.fill(drawable(f"{dataset}; protocol {protocol}"), 50)}'
 
 
 def draw_training(runs: Mapping[str, Sequence[Mapping]]) -> Figure:

@@ -1,5 +1,6 @@
 """Figures at the size that papers print, without any state shared between them."""
 
+import functools
 import io
 import math
 import os
@@ -7,11 +8,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParams
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
 
 from madnet.files import write_whole
@@ -97,6 +99,7 @@ def bar_style(index: int) -> dict:
 
 def add_legend(axes: Axes, handles: Sequence[Artist], labels: Sequence[str]) -> None:
     """A legend inside of the axes where it hides least, or below them where it has many or long entries."""
+    labels = [*map(drawable, labels)]
     if len(labels) <= 4:
         legend = axes.legend(handles, labels, loc='best')
         if legend.get_window_extent().width <= 0.7 * axes.get_window_extent().width:
@@ -110,6 +113,7 @@ def add_legend(axes: Axes, handles: Sequence[Artist], labels: Sequence[str]) -> 
 def add_legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
     """A legend below all axes of a figure, in as many columns as there is room for; each line after the first
     makes the figure taller, so that the axes keep their height."""
+    labels = [*map(drawable, labels)]
     room = 0.97 * figure.bbox.width
     for columns in range(min(4, len(labels)), 0, -1):
         legend = figure.legend(handles, labels, loc='outside lower center', ncols=columns)
@@ -122,6 +126,18 @@ def add_legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence
         fit_text(text, room - (legend.get_window_extent().width - widest))
     line = 1.6 * texts[0].get_fontsize() / 72
     figure.set_figheight(figure.get_figheight() + (math.ceil(len(labels) / columns) - 1) * line)
+
+
+def drawable(text: str) -> str:
+    """A text with ``?`` for what a figure's font lacks, of which matplotlib would draw boxes, and warn."""
+    known = _characters(tuple(rcParams['font.family']))
+    return ''.join(c if c == '\n' or ord(c) in known else '?' for c in text)
+
+
+@functools.cache
+def _characters(families: tuple[str, ...]) -> frozenset[int]:
+    fonts = (get_font(findfont(FontProperties(family=[family]))) for family in families)
+    return frozenset(character for font in fonts for character in font.get_charmap())
 
 
 def fit_text(text: Text, room: float, smallest: float = 5) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import cv2
@@ -71,24 +72,37 @@ def draw_text(
 @functools.lru_cache(1024)  # legends and captions come again in every picture
 def text_width(text: str, size: int = TEXT) -> int:
     """Width of a line in pixels."""
-    return math.ceil(_font(size).getlength(_ascii(text)))
+    shown, font = _typeset(text, size)
+    return math.ceil(font.getlength(shown))
 
 
 @functools.lru_cache(256)
 def _written(text: str, size: int) -> np.ndarray:
     """(1.4·size, width + 4) uint8 coverage of a line, whose base line is ``size`` below the top."""
     picture = Image.new('L', (text_width(text, size) + 4, round(1.4 * size)))
-    ImageDraw.Draw(picture).text((2, size), _ascii(text), 255, _font(size), 'ls')
+    shown, font = _typeset(text, size)
+    ImageDraw.Draw(picture).text((2, size), shown, 255, font, 'ls')
     return np.asarray(picture)
 
 
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def _typeset(text: str, size: int) -> tuple[str, _Font]:
+    """A text with ``?`` for what its font lacks, and that font."""
+    font = _font(size, text.isascii())
+    lacking = bytes(font.getmask('\uffff'))  # no character: what a font draws for those that it lacks
+    return ''.join(c if c.isascii() or bytes(font.getmask(c)) != lacking else '?' for c in text), font
+
+
 @functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int, plain: bool) -> _Font:
+    """Pillow's own font, which has hardly more than ASCII; for other texts matplotlib's, if there is one."""
+    if not plain and find_spec('matplotlib'):
+        import matplotlib
+
+        return ImageFont.truetype(f'{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf', 0.9 * size)
     return ImageFont.load_default(size)
-
-
-def _ascii(text: str) -> str:
-    return text.encode('ascii', 'replace').decode()
 
 
 def _blend(part: np.ndarray, coverage: np.ndarray, colour: RGB) -> None:

@@ -36,6 +36,8 @@ SMALL = 16
 CAPTION = 2 * (SMALL + 5)
 MIN_WIDTH = 520
 MAX_INSETS = 6
+#: Width of the empty place beside a tall, narrow image from which on insets go there, and not below it.
+_BESIDE = 270
 _LEGEND_REACH = {'brackets': (5, 5), 'circle': (4, 4), 'diamond': (3, 3)}
 #: Side of an inset's crop in pixels of the image, and its magnifications, the most welcome first.
 INSET_SIZE, _ZOOMS = 32, (5, 6, 4)
@@ -62,8 +64,9 @@ def draw_overlay(
 
     From top to bottom: a header with the title, the counts, the legend and what was done to the image; the
     image, stretched and enlarged by a whole factor, with thin outlines and a mark around each object; one
-    inset for each target and false alarm, numbered as in the image, and a line on how they are shown. In
-    the image, nothing covers a pixel of a target or of a false alarm smaller than a quarter of it.
+    inset for each target and false alarm, numbered as in the image, and a line on how they are shown. Beside
+    a narrow image the insets stand to its right. In the image, nothing covers a pixel of a target or of a
+    false alarm smaller than a quarter of it.
 
     Args:
         image: (H, W) or (H, W, C), any numeric type.
@@ -102,7 +105,7 @@ def draw_overlay(
     insets = []
     if shown:
         side = INSET_SIZE * (1 if score is None else 2)
-        zoom = _fitting_zoom(max(main.shape[1], MIN_WIDTH), len(shown), side)
+        zoom = _fitting_zoom(_inset_width(main), len(shown), side)
         painter = InsetPainter(image, truth, pred, findings, INSET_SIZE, zoom)
         for finding in shown:
             pictures = [painter.image_crop(finding)]
@@ -162,14 +165,28 @@ def _sheet(
     """Header, image and insets (finding, pictures, caption), from top to bottom; ``done`` is
     what was done to the image's size, in words."""
     width = max(main.shape[1], MIN_WIDTH)
-    rows = [_header(width, title, findings, with_truth, with_pred, done), _widen(main, width)]
+    rows = [_header(width, title, findings, with_truth, with_pred, done)]
+    parts = [main]
     if insets:
-        two = ', right: scores, black 0 to yellow 1' if len(insets[0][1]) > 1 else ''
-        rows.append(_line(width, f'insets: own contrast{two}'))
-        rows += _strip([_cell(*inset) for inset in insets], width)
+        room = _inset_width(main)
+        told = ['insets: own contrast'] + ['right: scores, black 0 to yellow 1'] * (len(insets[0][1]) > 1)
+        lines = [', '.join(told)] if room == width else told
+        cells = [_cell(*inset) for inset in insets]
+        parts.append(np.concatenate([*(_line(room, line) for line in lines), *_strip(cells, room)]))
+    if len(parts) > 1 and parts[1].shape[1] < width:
+        height = max(len(part) for part in parts)
+        rows.append(np.concatenate([_grow(part, height, part.shape[1]) for part in parts], axis=1))
+    else:
+        rows += [_grow(part, len(part), width) for part in parts]
     if len(findings) > len(insets):
         rows.append(_more(width, findings[len(insets) :]))
     return np.concatenate(rows)
+
+
+def _inset_width(main: np.ndarray) -> int:
+    """How wide the strip of insets is, beside a narrow image or below another."""
+    free = MIN_WIDTH - main.shape[1]
+    return free if free >= _BESIDE else max(main.shape[1], MIN_WIDTH)
 
 
 def _blank(height: int, width: int, colour: RGB = PAPER) -> np.ndarray:
@@ -179,11 +196,9 @@ def _blank(height: int, width: int, colour: RGB = PAPER) -> np.ndarray:
     return out
 
 
-def _widen(picture: np.ndarray, width: int) -> np.ndarray:
-    if picture.shape[1] == width:
-        return picture
-    out = _blank(picture.shape[0], width)
-    out[:, : picture.shape[1]] = picture
+def _grow(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    out = _blank(height, width)
+    out[: picture.shape[0], : picture.shape[1]] = picture
     return out
 
 

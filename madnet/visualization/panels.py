@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Polygon, Rectangle
 from matplotlib.patheffects import withStroke
 
-from madnet.visualization.figure import WIDTHS, fit_text, new_figure, paper_style
+from madnet.visualization.figure import WIDTHS, drawable, fit_text, new_figure, paper_style
 from madnet.visualization.findings import Finding, list_findings
 from madnet.visualization.insets import InsetPainter, crop_window
 from madnet.visualization.palette import FALSE_ALARM, HIT, MISSED, TARGET, Kind
@@ -34,7 +34,7 @@ _NOTE: dict[str, Any] = {
     'path_effects': [withStroke(linewidth=1.6, foreground='#181a1e')],
 }
 #: The frame of what an inset shows, in the image and in the legend on white paper.
-_PLACE: dict[str, Any] = {'linewidth': 0.6, 'path_effects': [withStroke(linewidth=1.4, foreground='#181a1e')]}
+_PLACE: dict[str, Any] = {'linewidth': 0.7, 'path_effects': [withStroke(linewidth=1.9, foreground='#181a1e')]}
 #: Height over width of a panel; an image beyond lies in the middle of one of these.
 _FLATTEST, _TALLEST = 1 / 3, 2.0
 
@@ -127,14 +127,15 @@ def draw_grid(
                 for finding in marks:
                     _mark(axes, finding)
                 if y == top:
-                    axes.set_title(head, fontsize=8, pad=3)
+                    axes.set_title(drawable(head), fontsize=8, pad=3)
                     fit_text(axes.title, cell * figure.dpi)
                     heads.append(axes.title)
                 if c == 0:
                     high, wide = row.image.shape[:2]
                     # beside the insets, too
                     middle = 1 - full / 2 / height
-                    axes.set_ylabel(f'{row.name}\n{wide} × {high} px', fontsize=7, labelpad=2, y=middle)
+                    label = drawable(f'{row.name}\n{wide} × {high} px')
+                    axes.set_ylabel(label, fontsize=7, labelpad=2, y=middle)
                     fit_text(axes.yaxis.label, full * figure.dpi)
                 for k, spot in enumerate(spots):
                     zoom = place(x + k * (strip + gap), y + height + gap, strip, strip)
@@ -211,7 +212,7 @@ def _frame_place(axes: Axes, window: tuple[int, int, int, int], letter: str) -> 
     """Frame in the image what an inset shows, with the inset's letter beside it; both within the panel."""
     left, top, right, bottom = _view(axes)
     point = (bottom - top) / axes.bbox.height * axes.figure.dpi / 72  # in pixels of the image
-    half = 0.5 * point  # of the line with its dark edges, which would lie outside of a panel's border
+    half = 0.7 * point  # of the line with its dark edges, which would lie outside of a panel's border
     x0, x1 = (min(max(x - 0.5, left + half), right - half) for x in window[::2])
     y0, y1 = (min(max(y - 0.5, top + half), bottom - half) for y in window[1::2])
     axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor='white', **_PLACE))

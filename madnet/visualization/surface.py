@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from madnet.visualization.figure import WIDTHS, new_figure, paper_style
+from madnet.visualization.figure import WIDTHS, drawable, fit_text, new_figure, paper_style
 
 
 def peak_grid(plane: np.ndarray, cells: int = 96) -> np.ndarray:
@@ -87,7 +87,8 @@ def draw_surfaces(
             for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
                 axis.pane.set_facecolor('#f4f4f4')
                 axis.pane.set_edgecolor('#cccccc')
-            axes.set_title(name, fontsize=8, pad=0)
+            axes.set_title(drawable(name), fontsize=8, pad=0)
+            fit_text(axes.title, side * figure.dpi)
         if title:
-            figure.suptitle(title, fontsize=8)
+            figure.suptitle(drawable(title), fontsize=8)
     return figure

@@ -3,11 +3,13 @@
 import itertools
 import re
 import warnings
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
+from matplotlib.text import Text
 
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
@@ -343,6 +345,21 @@ def test_the_legend_of_a_grid_lies_within_a_column():
     place = legend.legend_handles[-2]
     assert place.get_markerfacecolor() == 'none'
     assert place.get_path_effects()
+
+
+def test_what_a_font_lacks_is_a_question_mark_and_no_warning():
+    name = '目标 é Ω'
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for figure in (
+            draw_roc({name: CURVE}, 'native', dataset=name),
+            draw_cost({name: (1e9, 0.5, None)}, 'native', references={name: 1e9}, dataset=name),
+            draw_surfaces({name: np.eye(9)}, name),
+            draw_grid([replace(grid_row((99, 99)), name=name)], serif=True),
+            draw_training({name: [{'loss': 1.0, 'step': 1}], 'b': [{'loss': 1.0, 'step': 1}]}),
+        ):
+            figure.draw_without_rendering()
+            assert [t for t in figure.findobj(Text) if '?? é Ω' in t.get_text()]
 
 
 def test_files_at_paper_size_and_no_traces_in_matplotlib(tmp_path):

@@ -12,7 +12,7 @@ from madnet.visualization import draw_overlay, marks, overlay
 from madnet.visualization.findings import list_findings
 from madnet.visualization.insets import crop_window
 from madnet.visualization.marks import draw_findings, draw_mark, draw_text, text_width
-from madnet.visualization.overlay import CAPTION, GAP, HEADER, LINE, view_factor
+from madnet.visualization.overlay import CAPTION, GAP, HEADER, LINE, MIN_WIDTH, view_factor
 from madnet.visualization.palette import DETECTION, FALSE_ALARM, HIT, MISSED, TARGET
 from madnet.visualization.stretch import stretch
 
@@ -142,6 +142,27 @@ def test_insets_use_the_width(example):
     below = picture[HEADER + 512 + LINE :]
     used = np.nonzero((below == np.uint8(DETECTION.colour)).all(-1).any(0))[0]
     assert used.max() - used.min() > 0.8 * 640
+
+
+@pytest.mark.parametrize('with_scores', [False, True])
+def test_insets_of_a_narrow_image_stand_beside_it(with_scores):
+    mask = np.zeros((1600, 48), bool)
+    mask[100:103, 5:8] = mask[900:903, 20:23] = True
+    found = find_components(mask)
+    picture = draw_overlay(mask * 255, pred=found, score=mask * 1.0 if with_scores else None)
+    assert picture.shape == (HEADER + 1600, MIN_WIDTH, 3)
+    assert count(picture[:, 48:], DETECTION.colour) > 500
+
+
+def test_letters_beyond_ascii():
+    def shape(text):
+        canvas = np.zeros((30, 60, 3), np.uint8)
+        draw_text(canvas, text, (2, 22))
+        return canvas.tobytes()
+
+    assert len({shape(text) for text in ('\xfc', '\u03a9', '\xe9', '\u2013', '\xfc?')}) == 5
+    # no font for these
+    assert shape('\xfc\u76ee') == shape('\xfc?')
 
 
 def test_text_is_legible_and_keeps_to_the_canvas():
