@@ -214,7 +214,8 @@ def _title(what: str, dataset: str, protocol: str) -> str:
 
 
 def draw_training(runs: Mapping[str, Sequence[Mapping]]) -> Figure:
-    """Loss, learning rate and validation metrics over epochs; of several runs only the first metric.
+    """Loss, learning rate and, where there are any, validation metrics over epochs; of several runs only the
+    first metric.
 
     Args:
         runs: Label → records of ``scalars.json``. Records with a ``loss`` are of training, those with one of
@@ -225,8 +226,10 @@ def draw_training(runs: Mapping[str, Sequence[Mapping]]) -> Figure:
     shown = shown[: 1 if len(runs) > 1 else len(shown)]
     losses = [r['loss'] for run in runs.values() for r in run if r.get('loss', 0) > 0]
     with paper_style():
+        count = 3 if shown else 2
         figure = new_figure('double', 2.3)
-        loss, rate, score = figure.subplots(1, 3)
+        panels = figure.subplots(1, count)
+        loss, rate = panels[:2]
         for i, (label, run) in enumerate(runs.items()):
             training = [r for r in run if 'loss' in r]
             x, style = _epochs(training), series_style(i)
@@ -236,18 +239,19 @@ def draw_training(runs: Mapping[str, Sequence[Mapping]]) -> Figure:
                 validation = [r for r in run if metric in r and 'loss' not in r]
                 epochs = [r.get('step', r.get('epoch')) for r in validation]
                 values = 100 * _numbers([r[metric] for r in validation])
-                score.plot(epochs, values, label=metric, **series_style(k if len(runs) == 1 else i))
+                panels[2].plot(epochs, values, label=metric, **series_style(k if len(runs) == 1 else i))
         if losses and max(losses) > 10 * min(losses):
             loss.set_yscale('log')
         loss.set(xlabel='epoch', ylabel='training loss')
         rate.set(xlabel='epoch', ylabel='learning rate')
-        score.set(xlabel='epoch', ylim=(0, 102))
-        score.set(ylabel=f'validation {shown[0]} (%)' if len(shown) == 1 else 'validation (%)')
+        for score in panels[2:]:
+            score.set(xlabel='epoch', ylim=(0, 102))
+            score.set(ylabel=f'validation {shown[0]} (%)' if len(shown) == 1 else 'validation (%)')
+            if len(shown) > 1:
+                score.legend(loc='lower right')
         rate.ticklabel_format(axis='y', style='sci', scilimits=(-2, 2), useMathText=True)
-        for axes in (loss, rate, score):
+        for axes in panels:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        if len(shown) > 1:
-            score.legend(loc='lower right')
         if len(runs) > 1:
             add_legend_below(figure, *loss.get_legend_handles_labels())
     return figure

@@ -14,6 +14,7 @@ from matplotlib.text import Text
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.evaluation.matching import match_components
+from madnet.records import ProbePoint, ProbeSweep
 from madnet.records.scalars import read_scalars
 from madnet.visualization.cost_plot import draw_cost
 from madnet.visualization.curve_plots import (
@@ -35,6 +36,7 @@ from madnet.visualization.figure import (
 )
 from madnet.visualization.panels import GridRow, MethodResult, draw_grid
 from madnet.visualization.surface import draw_surfaces, peak_grid
+from madnet.visualization.sweep_plots import draw_sweep
 
 CURVE = {
     'threshold': [1, 0.5, 0],
@@ -182,6 +184,21 @@ def test_training_curves_in_epochs(run_folder):
     assert [line.get_label() for line in score.get_lines()] == ['nIoU', 'IoU', 'Pd']
     assert score.get_ylabel() == 'validation (%)'
     assert len(draw_training({'a': records, 'b': records}).axes[2].get_lines()) == 2
+    # no panel for what there is none of
+    assert len(draw_training({'a': [r for r in records if 'loss' in r]}).axes) == 2
+
+
+@pytest.mark.parametrize('most', [0, 2.4, 19, 20, 25, 100, 5000])
+@pytest.mark.parametrize('label', [None, 'grey frame'])
+def test_false_alarms_of_a_sweep_lie_below_a_tick(most, label):
+    points = [ProbePoint(k, 1, 10_000_000, 1, 1, round(10 * a), 0, label) for k, a in enumerate((0, 1, most))]
+    axes = draw_sweep({'a': ProbeSweep('k', '', 'gain', '', points)}).axes[0]
+    ticks = axes.get_yticks()
+    assert max(ticks) > most
+    assert len(ticks) >= 3 or most <= 1
+    assert axes.get_ylim() == (0, max(ticks))
+    # up to a few the axis can be read as a ruler
+    assert axes.get_yscale() == ('linear' if most <= 20 else 'symlog')
 
 
 def test_scalars_that_are_none(tmp_path):

@@ -58,8 +58,11 @@ def test_tables_name_protocols_and_agree_with_metrics_json(report, run_folder):
     for protocol in ('native', 'abc'):
         text = (page.parent / f'tables/made_up_test_6_images_{protocol}.csv').read_text()
         assert f'Net A,{protocol},{100 * results[protocol]["IoU"]:.2f},' in text
-        assert f'Protocol: {protocol}.' in html
-    assert 'made_up test, 6 images: every protocol, not comparable with each other.' in html
+        assert re.search(f'id="tables-made_up_test_6_images_{protocol}">Protocol {protocol}<', html)
+    assert '>All protocols in one table, not comparable with each other<' in html
+    # said once, above the tables of these images
+    tables = html.partition('<section id="tables">')[2].partition('</section>')[0]
+    assert tables.count('made_up test, 6 images') == 1
     for ending in ('md', 'csv', 'tex'):
         assert len(list((page.parent / 'tables').glob(f'*.{ending}'))) == 3
 
