@@ -1,10 +1,12 @@
 """Who imports whom: only rooms below one's own, nothing in circles, and blocks of a network for it alone."""
 
 import ast
+import runpy
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import madnet
 
@@ -108,6 +110,13 @@ def test_the_rooms_themselves_make_no_circle():
     assert set(order) == set(ROOMS)
     folders = {path.parent.name for path in ROOT.glob('*/__init__.py')}
     assert folders == set(ROOMS)
+
+
+def test_the_picture_of_the_rooms_is_todays(repository):
+    rooms = runpy.run_path(str(repository / 'docs' / 'build' / 'rooms.py'))
+    shown = Image.open(repository / 'docs' / 'images' / 'rooms.png').text['Description']
+    assert shown == rooms['told'](rooms['read_rooms'](ROOT)), 'run python docs/build/rooms.py'
+    assert {room.partition(':')[0] for room in shown.split('; ')} == set(ROOMS)
 
 
 @pytest.mark.parametrize('room', ROOMS)
