@@ -104,7 +104,7 @@ def draw(rooms: dict[str, set[str]]) -> Figure:
     axes.axis('off')
     colour = '#8a939c'
     for room, others in arrows.items():
-        for other in others:
+        for other in sorted(others):
             passed = [place[room, other, str(n)] for n in range(level[room] - 1, level[other], -1)]
             way = [(x, y + end) for x, y in passed for end in (HEIGHT / 2, -HEIGHT / 2)]
             way.insert(0, (place[(room,)][0], place[(room,)][1] - HEIGHT / 2))

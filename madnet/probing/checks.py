@@ -37,7 +37,8 @@ def _gain(probe: ProbeFile) -> ProbeCheck | None:
     if not changes:
         return None
     worst = max(changes, key=lambda gain: abs(changes[gain]))
-    found = f'at most {changes[worst]:+.1f} points, at {worst:g}'
+    change = f'{changes[worst]:+.1f}'.replace('-', '−')
+    found = f'largest change {change} points, at gain {worst:g}' if changes[worst] else 'no change'
     return ProbeCheck('a gain of 0.5 to 2 changes Pd by less than 2 points', found, abs(changes[worst]) < 2)
 
 
