@@ -14,6 +14,10 @@ from madnet.visualization.palette import SERIES
 _MARKERS = 'osD^vPX*'
 _MARK_RADIUS = 4.0  # points
 _QUOTED = '#777777'
+#: Pixels from a mark from which on a line leads to its label.
+_FAR = 17
+#: How much worse it is that such a line crosses a label than that labels cover as much of each other.
+_CROSSED = 20
 
 
 def draw_cost(
@@ -64,8 +68,9 @@ def draw_cost(
         names = _draw_references(axes, references)
         figure.draw_without_rendering()  # the layout, from which positions in pixels follow
         taken = [text.get_window_extent().padded(2) for text in names]
-        taken += _line_boxes(axes, references)
-        _place_labels(axes, {**points, **{k: (*p, None) for k, p in quoted.items()}}, taken, set(quoted))
+        lines = _line_boxes(axes, references)
+        every = {**points, **{k: (*p, None) for k, p in quoted.items()}}
+        _place_labels(axes, every, taken, lines, set(quoted))
     return figure
 
 
@@ -115,13 +120,16 @@ def _line_boxes(axes: Axes, references: Mapping[str, float]) -> list[Bbox]:
 def _candidates() -> Iterator[tuple[float, float]]:
     """Offsets in points from near to far; to the right first, where the eye looks for a label."""
     for radius in (7, 11, 16, 23, 32, 44):
-        for angle in (0, 45, -45, 90, -90, 180, 135, -135, 22, -22, 158, -158):
+        for angle in (0, 45, -45, 90, -90, 180, 135, -135, 22, -22, 158, -158, 70, -70, 110, -110):
             yield radius * math.cos(math.radians(angle)), radius * math.sin(math.radians(angle))
 
 
-def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted: Set[str]) -> None:
-    """Write each label where it covers no mark, no error bar and no other label, or covers least; those of
-    ``quoted`` in grey."""
+def _place_labels(
+    axes: Axes, points: Mapping, obstacles: Sequence[Bbox], lines: Sequence[Bbox], quoted: Set[str]
+) -> None:
+    """Write each label where it covers no mark, no error bar and no other label, and the line to its mark
+    crosses none, or where that is least; ``lines`` it covers not, but may cross. Those of ``quoted`` are
+    grey."""
     pixel = axes.figure.dpi / 72
     taken = list(obstacles)
     marks = {}
@@ -139,6 +147,7 @@ def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted
         for a, p in marks.items()
     }
     inside = axes.get_window_extent()
+    leaders: list[Bbox] = []
     for i in sorted(range(len(points)), key=lambda k: -crowd[list(points)[k]]):
         label = list(points)[i]
         x, y = marks[label]
@@ -156,8 +165,15 @@ def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted
         for dx, dy in _candidates():
             _move(text, dx, dy)
             box = text.get_window_extent().padded(pixel)
-            covered = sum(_common_area(box, other) for other in taken)
+            covered = sum(_common_area(box, other) for other in (*taken, *lines))
             covered += box.width * box.height - _common_area(box, inside)
+            covered += _CROSSED * sum(_common_area(box, part) for part in leaders)
+            covered += _CROSSED * sum(
+                _common_area(part, other)
+                for part in _leader(x, y, dx * pixel, dy * pixel)
+                for other in (*taken, *leaders)
+                if not other.contains(x, y)
+            )
             if covered < best[0] - 1e-6:
                 best = (covered, (dx, dy))
             if covered <= 1e-6:
@@ -167,12 +183,24 @@ def _place_labels(axes: Axes, points: Mapping, obstacles: Sequence[Bbox], quoted
         # bound to the data, so that a figure saved at another resolution keeps the label at its mark
         macs, value, _ = points[label]
         text.xy, text.xycoords = (macs / 1e9, 100 * value), 'data'
+        leader = _leader(x, y, dx * pixel, dy * pixel)
         taken.append(text.get_window_extent())
-        if math.hypot(dx, dy) > 12:
+        leaders += leader
+        if leader:
             line = {'arrowstyle': '-', 'linewidth': 0.4, 'color': '#999999', 'shrinkA': 0, 'shrinkB': 3}
             axes.annotate(
                 '', text.xy, xytext=(0.8 * dx, 0.8 * dy), textcoords='offset points', arrowprops=line
             ).set_in_layout(False)
+
+
+def _leader(x: float, y: float, dx: float, dy: float) -> list[Bbox]:
+    """The line from a mark to a label that is far from it, as boxes of two pixels; none to a near one."""
+    length = math.hypot(dx, dy)
+    if length <= _FAR:
+        return []
+    steps = math.ceil(length / 2)
+    places = [(x + 0.8 * dx * k / steps, y + 0.8 * dy * k / steps) for k in range(1, steps + 1)]
+    return [Bbox([[px - 1, py - 1], [px + 1, py + 1]]) for px, py in places]
 
 
 def _move(text, dx: float, dy: float) -> None:

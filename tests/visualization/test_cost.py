@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import runpy
 
 import pytest
 from matplotlib.text import Annotation
@@ -41,6 +42,20 @@ def test_labels_cover_neither_each_other_nor_marks(width, tmp_path):
     inside = axes.get_window_extent(renderer)
     for label, box in boxes.items():
         assert inside.x0 <= box.x0 <= box.x1 <= inside.x1, label
+
+
+def test_lines_to_labels_cross_no_other_label(repository):
+    family = runpy.run_path(str(repository / 'docs' / 'build' / 'family.py'))
+    shown, quoted = family['points'](), family['quoted_points']('README of MAD-Net')
+    figure = draw_cost(shown, 'native', 'IoU', family['cost_lines'](shown), quoted=quoted)
+    figure.draw_without_rendering()
+    boxes = {t.xy: t.get_window_extent() for t in labels_of(figure)}
+    leaders = [t for t in figure.axes[0].texts if t.arrow_patch is not None]
+    assert leaders
+    for leader in leaders:
+        path = leader.arrow_patch.get_transform().transform_path(leader.arrow_patch.get_path())
+        for at, box in boxes.items():
+            assert at == leader.xy or not path.intersects_bbox(box, filled=False)
 
 
 def test_axis_and_values():
