@@ -89,9 +89,9 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
 
 def work(args: argparse.Namespace) -> Callable:
     if args.command == 'list':
-        from madnet.inference.command import detectors_text
+        from madnet.inference.command import networks_text
 
-        return detectors_text
+        return networks_text
     if args.command == 'save':
         from madnet.inference.saving import save_pretrained
 

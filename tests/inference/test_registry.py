@@ -18,11 +18,21 @@ from madnet.engine.checkpoint_file import fetch_weights, find_checkpoint, read_c
 from madnet.engine.test import run_test
 from madnet.errors import UserError
 from madnet.inference import Predictor
+from madnet.inference.command import detectors_text, networks_text
 from madnet.inference.saving import save_pretrained
 from madnet.pretrained.verify import verify_weights
 from madnet.pretrained.writing import register_weights, ship_weights
 from madnet.records import ClaimsFile, get_pretrained, list_pretrained, list_registered
 from madnet.records import pretrained_index as index
+
+
+def test_lists_say_whose_file_is_fetched_and_whose_must_be_brought():
+    shipped, fetched, brought = re.split('networks .*:\n', networks_text())
+    assert 'madnet_nano ' in shipped
+    assert 'rdian_authors ' in fetched
+    assert 'repisd_authors ' in brought
+    assert 'tophat' not in brought
+    assert detectors_text().startswith(networks_text() + '\nclassical:\n  tophat ')
 
 
 @pytest.fixture
