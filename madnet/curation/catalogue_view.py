@@ -55,6 +55,7 @@ def _row(entry: Entry) -> dict:
     return {
         **{key: getattr(entry, key) for key in _KEYS},
         'split_sets': {key: record.counts for key, record in entry.split_sets.items()},
+        'about': {key: record.about for key, record in entry.split_sets.items()},
         'default_split_set': entry.default_split_set,
         'found': found,
     }
@@ -86,7 +87,7 @@ def _paragraph(row: dict) -> str:
     for key, counts in row['split_sets'].items():
         default = ' (default)' if key == row['default_split_set'] and len(row['split_sets']) > 1 else ''
         parts = ', '.join(f'{part} {count}' for part, count in counts.items())
-        lines.append(f'  lists       {key}{default}: {parts}')
+        lines.append(f'  lists       {key}{default}: {parts}. {row["about"][key]}')
     if not row['split_sets']:
         lines.append('  lists       none packaged; those in its folder count')
     for found in row['found']:

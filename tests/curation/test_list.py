@@ -12,6 +12,7 @@ def test_the_catalogue_and_what_is_here(run, make_set, monkeypatch):
     assert code == 0
     for entry in known_datasets().values():
         assert all(word in out for word in (entry.name, entry.source, entry.citation, entry.licence))
+    assert "idx_320: train 160, val 64, trainval 224, test 96. The release's earlier lists" in out
     assert f'{root}: 3 images, 1 without mask (MDvsFA)' in out
     assert f'{root.parent / "nudt"}, in no layout that can be read' in out
     assert f'2 of {len(known_datasets())} found under {root.parent}' in out
