@@ -4,11 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-DATASET_HELP = (
-    'the data set: nuaa, nudt, irstd1k, sirstaug, found under $MADNET_DATA_ROOT (default: datasets/), or the '
-    'folder of your own; several, with commas, are trained on together and tested one by one (default: what '
-    'the config says)'
+_DATASET = (
+    'the data set: nuaa, nudt, irstd1k, sirstaug or another of madnet dataset list, found under '
+    '$MADNET_DATA_ROOT (default: datasets/), or the folder of your own'
 )
+_CONFIGS = ' (default: what the config says)'
+DATASET_HELP = f'{_DATASET}; several, with commas, are trained on together and tested one by one{_CONFIGS}'
 
 
 def shown_program(command: str) -> str:
@@ -69,7 +70,9 @@ def add_common_options(parser: argparse.ArgumentParser, launcher: bool = True) -
         parser: Of the tool.
         launcher: Whether the tool can run as several processes, one a GPU.
     """
-    parser.add_argument('--dataset', metavar='NAME|FOLDER', help=DATASET_HELP)
+    # what runs as several processes trains or tests
+    about = DATASET_HELP if launcher else _DATASET + _CONFIGS
+    parser.add_argument('--dataset', metavar='NAME|FOLDER', help=about)
     parser.add_argument(
         '--cfg-options',
         dest='options',

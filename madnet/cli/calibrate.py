@@ -11,8 +11,8 @@ examples:
   %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --dataset nudt
       a network of your own, on the validation part: writes work_dirs/madnet_nudt/best.calibration.json
   %(prog)s madnet_nano --dataset my_frames
-      shipped weights on frames of your own: writes madnet_nano.calibration.json here, which goes before the
-      file that they ship with wherever it lies in the working folder
+      shipped weights on frames of your own: writes madnet_nano.calibration.json in the working folder,
+      where it takes precedence over the calibration they ship with
   %(prog)s pstnn --dataset nuaa --out .
       a classical method: its ranks, so that --fa-budget can be asked for
 
@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out',
         metavar='DIR',
-        help='folder for the file (default: where the weights lie; of shipped ones the working folder)',
+        help='folder for the file (default: where the weights lie; for shipped weights the working folder)',
     )
 
 

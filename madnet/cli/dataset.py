@@ -116,7 +116,7 @@ def add_synth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--backgrounds',
         metavar='DIR',
-        help='plant on these frames (8 or 16 bit, without targets of their own) instead of on made scenes',
+        help='plant on these frames (8 or 16 bit, without targets of their own) instead of synthetic ones',
     )
     parser.add_argument(
         '--sequence',
@@ -126,14 +126,14 @@ def add_synth(parser: argparse.ArgumentParser) -> None:
         'are taken as sequences, single frames stand still',
     )
     parser.add_argument(
-        '--size', type=int, default=256, metavar='PIXELS', help='side of made scenes (default: 256)'
+        '--size', type=int, default=256, metavar='PIXELS', help='side of synthetic scenes (default: 256)'
     )
     parser.add_argument(
         '--noise',
         type=float,
         default=0.25,
         metavar='SHARE',
-        help='sensor noise of made scenes: 1 as raw as in training on synthetic scenes, a quarter as in '
+        help='sensor noise of synthetic scenes: 1 as raw as in training on synthetic scenes, a quarter as in '
         'public sets (default: 0.25)',
     )
     parser.add_argument(
@@ -141,7 +141,7 @@ def add_synth(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar='SIGMA',
-        help='blur of made scenes beside that of their optics, pixels: public sets were resized and '
+        help='blur of synthetic scenes beside that of their optics, pixels: public sets were resized and '
         'compressed (default: 1)',
     )
     parser.add_argument(

@@ -53,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--licence', help="of the weights, kept in the file (default: the registry's)")
     parser.add_argument(
-        '--frames', nargs='+', default=[], metavar='IMAGE', help='compare on these, not on made scenes'
+        '--frames', nargs='+', default=[], metavar='IMAGE', help='compare on these, not on synthetic scenes'
     )
     parser.add_argument('--force', action='store_true', help='replace a file that is there')
     add_common_options(parser, launcher=False)

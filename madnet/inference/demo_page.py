@@ -215,7 +215,7 @@ def make_page(shown: Demo) -> gr.Blocks:
         def show_example(name):
             def predict_example(model, views, scales, budget):
                 asked = (name, model, views, _SCALES[scales], _BUDGETS[budget])
-                return _began(_clearly(shown.example, *asked), 'A made scene.')
+                return _began(_clearly(shown.example, *asked), 'A synthetic scene.')
 
             return predict_example
 
