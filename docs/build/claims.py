@@ -48,6 +48,11 @@ def _section(found: ClaimsFile) -> Iterator[str]:
         for claim in found.claims
         if claim.source or claim.note
     )
+    for claim in entry.claims:
+        if isinstance(claim.protocol, dict):
+            others = {k: v for k, v in claim.protocol.items() if k not in ('base', 'name')}
+            parts = ', '.join(f'`{key}={value}`' for key, value in others.items())
+            yield f'Protocol `{claim.protocol["name"]}`: `{claim.protocol["base"]}` with {parts}.\n'
     if notes:
         yield f'Claimed in {"; ".join(notes)}.\n'
     rows = [
