@@ -19,7 +19,7 @@ from madnet.probing.command import SWEEPS, probe_detector
 from madnet.probing.material import Frame, Material, load_material
 from madnet.probing.plants import BRIGHT
 from madnet.probing.running import crossing, run_sweeps
-from madnet.records import ProbeFile
+from madnet.records import ProbeFile, ProbePoint, ProbeSweep
 
 LEVEL = 60.0
 
@@ -148,6 +148,16 @@ def test_where_a_share_crosses_a_half():
     assert crossing([1, 10, 100], [0.0, 0.0, 1.0], log=True) == pytest.approx(10**1.5)
     assert crossing([1, 2], [0.6, 0.9]) is None
     assert crossing([1, 2, 3], [0.4, None, 0.6]) == 2
+
+
+@pytest.mark.parametrize(
+    ('found', 'words'), [(7, 'largest change −22.2 points, at gain 0.5'), (9, 'no change')]
+)
+def test_a_change_is_told_with_its_sign(found, words):
+    points = [ProbePoint(gain, 1, 100, 9, n, 0, 0) for gain, n in ((0.5, found), (1, 9), (2, 9))]
+    sweep = ProbeSweep('gain', '', 'gain', '', points, unchanged=1)
+    [told] = check(ProbeFile({}, 0.5, {}, 0, [sweep]))
+    assert told.found == words
 
 
 def test_synthetic_material_is_the_same_again():
