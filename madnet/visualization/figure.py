@@ -124,7 +124,7 @@ def add_legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence
     widest = max(text.get_window_extent().width for text in texts)
     for text in texts:
         fit_text(text, room - (legend.get_window_extent().width - widest))
-    line = 1.6 * texts[0].get_fontsize() / 72
+    line = 1.6 * float(texts[0].get_fontsize()) / 72
     figure.set_figheight(figure.get_figheight() + (math.ceil(len(labels) / columns) - 1) * line)
 
 
@@ -149,7 +149,7 @@ def fit_text(text: Text, room: float, smallest: float = 5) -> None:
         return box.height if text.get_rotation() == 90 else box.width
 
     if length() > room:
-        text.set_fontsize(max(smallest, text.get_fontsize() * room / length()))
+        text.set_fontsize(max(smallest, float(text.get_fontsize()) * room / length()))
     lines = text.get_text().split('\n')
     while length() > room and max(map(len, lines)) > 3:
         k = max(range(len(lines)), key=lambda i: len(lines[i]))

@@ -132,11 +132,13 @@ def draw_grid(
                     heads.append(axes.title)
                 if c == 0:
                     high, wide = row.image.shape[:2]
-                    # beside the insets, too
-                    middle = 1 - full / 2 / height
-                    label = drawable(f'{row.name}\n{wide} × {high} px')
-                    axes.set_ylabel(label, fontsize=7, labelpad=2, y=middle)
-                    fit_text(axes.yaxis.label, full * figure.dpi)
+                    # beside the insets, too; rather no size than half of its digits
+                    for size in (f'\n{wide} × {high} px', ''):
+                        label = axes.set_ylabel(drawable(row.name) + size, fontsize=7, labelpad=2)
+                        label.set_y(1 - (full - gap) / 2 / height)
+                        fit_text(label, (full + gap) * figure.dpi)
+                        if label.get_text().endswith(size):
+                            break
                 for k, spot in enumerate(spots):
                     zoom = place(x + k * (strip + gap), y + height + gap, strip, strip)
                     zoom.imshow(painter.image_crop(spot), interpolation='nearest')

@@ -72,11 +72,11 @@ def _scale_alarms(axes: Axes, sweeps: Mapping[str, ProbeSweep]) -> None:
     """From 0 to a tick above all numbers."""
     most = max(max(p.alarms for p in sweep.points) for sweep in sweeps.values())
     if most <= _LINEAR:
-        ticks = MaxNLocator(3, steps=(1, 2, 5, 10)).tick_values(0, max(1.02 * most, 1))
+        ticks = list(MaxNLocator(3, steps=(1, 2, 5, 10)).tick_values(0, max(1.02 * most, 1)))
     else:
         axes.set_yscale('symlog', linthresh=_LINEAR)
         highest = max(math.ceil(math.log10(1.02 * most)), 2)
-        ticks = np.array([0, _LINEAR, *10.0 ** np.arange(2, highest + 1)])
+        ticks = [0, _LINEAR, *(10.0**k for k in range(2, highest + 1))]
     axes.set_yticks(ticks)
     axes.set_ylim(0, ticks[-1])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))

@@ -311,7 +311,12 @@ def test_a_grid_of_many_methods_keeps_its_words_apart(example):
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     assert min(t.get_fontsize() for t in heads) == max(t.get_fontsize() for t in heads) >= 5
     label = figure.axes[0].yaxis.label.get_window_extent()
-    assert figure.axes[1].bbox.y0 - 1 < label.y0 < label.y1 < figure.axes[0].bbox.y1 + 1
+    assert (
+        figure.axes[1].bbox.y0 - 0.04 * figure.dpi - 1
+        < label.y0
+        < label.y1
+        < figure.axes[0].bbox.y1 + 0.04 * figure.dpi + 1
+    )
     # no side of the inset in pixels where there is no room for it
     assert [a.texts[0].get_text() for a in figure.axes[1:3]] == ['a', 'b']
 
@@ -350,6 +355,12 @@ def test_an_image_with_nothing_to_zoom_on_has_no_strip():
     one, two = draw_grid([with_target]), draw_grid([with_target, without])
     panel = two.axes[-1].bbox.height
     assert two.bbox.height - one.bbox.height < 1.1 * panel
+
+
+def test_a_size_is_written_whole_or_not():
+    result = next(iter(grid_row((40, 20000)).methods.values()))
+    row = replace(grid_row((40, 20000), (90, 20, 93, 23)), methods={str(k): result for k in range(12)})
+    assert draw_grid([row]).axes[0].get_ylabel() == 'x'
 
 
 def test_the_legend_of_a_grid_lies_within_a_column():
