@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--dataset',
         required=True,
         metavar='NAME[,NAME...]',
-        help='whose images: nuaa, nudt, irstd1k, sirstaug, or folders',
+        help='whose images: nuaa, nudt, irstd1k, sirstaug or others of madnet dataset list, or folders',
     )
     parser.add_argument('--split', default='val', help='part of the data sets, never test (default: val)')
     parser.add_argument(

@@ -39,8 +39,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--dataset',
         metavar='NAME|FOLDER',
-        help='whose frames: nuaa, nudt, irstd1k, sirstaug, a folder, or synthetic (default: nuaa where it is '
-        'found, else synthetic)',
+        help='whose frames: nuaa, nudt, irstd1k, sirstaug or another of madnet dataset list, a folder, or '
+        'synthetic (default: nuaa where it is found, else synthetic)',
     )
     parser.add_argument('--split', default='test', help='part of the data set (default: test)')
     parser.add_argument(
