@@ -18,6 +18,8 @@ _QUOTED = '#777777'
 _FAR = 17
 #: How much worse it is that such a line crosses a label than that labels cover as much of each other.
 _CROSSED = 20
+#: What it costs a label that another mark is as near to it as its own, in pixels covered.
+_NEARER = 100
 
 
 def draw_cost(
@@ -168,12 +170,17 @@ def _place_labels(
             covered = sum(_common_area(box, other) for other in (*taken, *lines))
             covered += box.width * box.height - _common_area(box, inside)
             covered += _CROSSED * sum(_common_area(box, part) for part in leaders)
+            leader = _leader(x, y, dx * pixel, dy * pixel)
             covered += _CROSSED * sum(
                 _common_area(part, other)
-                for part in _leader(x, y, dx * pixel, dy * pixel)
+                for part in leader
                 for other in (*taken, *leaders)
                 if not other.contains(x, y)
             )
+            if not leader:  # no line says whose it is
+                own = _away(box, x, y)
+                others = (mark for other, mark in marks.items() if other != label)
+                covered += _NEARER * sum(_away(box, *mark) < 1.5 * own for mark in others)
             if covered < best[0] - 1e-6:
                 best = (covered, (dx, dy))
             if covered <= 1e-6:
@@ -191,6 +198,11 @@ def _place_labels(
             axes.annotate(
                 '', text.xy, xytext=(0.8 * dx, 0.8 * dy), textcoords='offset points', arrowprops=line
             ).set_in_layout(False)
+
+
+def _away(box: Bbox, x: float, y: float) -> float:
+    """From a label to a place, in pixels."""
+    return math.hypot(max(box.x0 - x, 0, x - box.x1), max(box.y0 - y, 0, y - box.y1))
 
 
 def _leader(x: float, y: float, dx: float, dy: float) -> list[Bbox]:
