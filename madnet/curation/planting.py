@@ -44,14 +44,14 @@ class Plan:
 
     Attributes:
         n: Images, or sequences.
-        backgrounds: Folder of frames; None for made scenes.
+        backgrounds: Folder of frames; None for synthetic scenes.
         sequence: Frames of a sequence; None for single images.
-        size: Side of made scenes, pixels.
-        noise: Of made scenes, 1 for those of :func:`~madnet.datasets.scenes.synth_scene`, which are as raw as
-            an uncooled sensor gives them. Frames of public sets were averaged, resized and compressed: with
-            the defaults for ``noise`` and ``softness`` made scenes have 0.7 grey levels of fine texture and
+        size: Side of synthetic scenes, pixels.
+        noise: Of synthetic scenes, 1 for those of :func:`~madnet.datasets.scenes.synth_scene`, as raw as an
+            uncooled sensor gives them. Frames of public sets were averaged, resized and compressed: with the
+            defaults for ``noise`` and ``softness`` synthetic scenes have 0.7 grey levels of fine texture and
             noise (median) as those have 0.4 to 1.0, instead of 2.7, and a spectral slope of 3.2 (2.7 to 3.4).
-        softness: Of made scenes, a blur beside that of the optics, standard deviation, pixels.
+        softness: Of synthetic scenes, a blur beside that of the optics, standard deviation, pixels.
         scr: Mean signal over the mask over the standard deviation of the background in the square of
             :data:`~madnet.datasets.scenes.CLUTTER_RADIUS` pixels around; of a track: over its frames' median.
         psf: Standard deviation of the point spread, pixels.

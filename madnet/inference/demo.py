@@ -39,7 +39,7 @@ from .prediction import Prediction
 ENDINGS = (*(e for e in EXTENSIONS if e != '.raw'), *VIDEO_EXTENSIONS)
 #: Rows of the table; the JSON has all targets.
 _ROWS = 50
-#: Example → height, width and number of frames of a made scene; frames are windows that move by
+#: Example → height, width and number of frames of a synthetic scene; frames are windows that move by
 #: :data:`_STEP` pixels, as if the camera turned.
 EXAMPLES = {'cloud': (256, 256, 1), 'ground': (256, 320, 1), 'wide': (360, 640, 1), 'clip': (192, 256, 12)}
 _STEP = 4
@@ -147,7 +147,7 @@ class Demo:
         scales: Sequence[float] = (1,),
         budget: float | None = None,
     ) -> list[Prediction]:
-        """Predict made scenes, one of :data:`EXAMPLES`."""
+        """Predict synthetic scenes, one of :data:`EXAMPLES`."""
         height, width, count = EXAMPLES[name]
         scene = synth_scene(2, list(EXAMPLES).index(name), (height, width + _STEP * (count - 1))).image
         images = [np.ascontiguousarray(scene[:, _STEP * k : _STEP * k + width]) for k in range(count)]

@@ -147,7 +147,7 @@ def export_network(
             config.
         half: Weights, and with ``'onnx'`` the computing, in half precision.
         licence: Of the weights, for the file's metadata.
-        frames: Images to compare on; none for made scenes of :data:`SIZES`.
+        frames: Images to compare on; none for synthetic scenes of :data:`SIZES`.
 
     Returns:
         How the file differs from the network, on each frame.
@@ -191,7 +191,7 @@ def _budgets(calibration: Calibration) -> dict[str, float]:
 def compare(
     predictor: BasePredictor, other: BasePredictor, frames: Sequence[Source] = ()
 ) -> list[Difference]:
-    """Run two predictors on the same frames; none for made scenes of :data:`SIZES`."""
+    """Run two predictors on the same frames; none for synthetic scenes of :data:`SIZES`."""
     found = []
     for image in iterate(frames or _scenes(predictor)):
         a, b = predictor(image), other(image)

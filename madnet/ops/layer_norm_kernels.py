@@ -48,7 +48,7 @@ def gradient_kernel(
     x, weight, grad, of_x, parts, rows, eps,
     CHANNELS: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of x in every so many-th tile, and sums for weight and bias over them, a row of ``parts``
+    """The gradient of x in every n-th tile, and sums for weight and bias over them, a row of ``parts``
     (programs, 2, CHANNELS)."""
     factor = _of_channels(weight, CHANNELS, WIDTH)
     of_weight = tl.zeros((WIDTH,), tl.float32)

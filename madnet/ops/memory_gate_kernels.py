@@ -63,7 +63,7 @@ def gradient_kernel(
     C: tl.constexpr, K: tl.constexpr, S: tl.constexpr,
     C_PADDED: tl.constexpr, K_PADDED: tl.constexpr, S_PADDED: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of every so many-th mean, and sums for the weights over them: a row of ``parts``
+    """The gradient of every n-th mean, and sums for the weights over them: a row of ``parts``
     (programs, K · C + K + K · S + C · K + C)."""
     c, k, s = tl.arange(0, C_PADDED), tl.arange(0, K_PADDED), tl.arange(0, S_PADDED)
     at_kc, is_kc, reducing = _matrix(reduce, k, c, K, C)

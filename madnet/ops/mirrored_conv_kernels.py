@@ -98,7 +98,7 @@ def weight_kernel(
     x, grad, parts, rows, tiles, height, width, channels,
     SIDE: tl.constexpr, SIDE_PADDED: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of one row of the kernel, and of the bias, over every so many-th tile.
+    """The gradients of one row of the kernel, and of the bias, over every n-th tile.
 
     Program (of the tiles, row of the kernel, block of channels). Writes into a row of ``parts`` (programs,
     channels · SIDE² + channels), float32; they are added up over the programs afterwards.

@@ -56,7 +56,7 @@ def weight_kernel(
     x, grad, parts, rows, height, width, tiles,
     C_IN: tl.constexpr, C_OUT: tl.constexpr, TAPS: tl.constexpr, OUT: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of weight and bias, over every so many-th tile of all rows.
+    """The gradients of weight and bias, over every n-th tile of all rows.
 
     Writes a row of ``parts`` (programs, C_OUT · 9 · C_IN + C_OUT), float32: weights as (C_OUT, 3, 3, C_IN),
     then biases; they are added up over the programs afterwards.

@@ -55,7 +55,7 @@ def draw_roc(
             seen, style = fpr > 0, series_style(i)
             area = areas.get(label)
             label = label if area is None else f'{label} (AUC {100 * area:.2f} %)'
-            axes.plot(fpr[seen], tpr[seen], label=label, **style)
+            axes.plot(fpr[seen], tpr[seen], label=_entry(label), **style)
             axes.plot(fpr[seen][:1], tpr[seen][:1], 'o', markersize=2.5, color=style['color'], clip_on=False)
         axes.set(xscale='log', ylim=(0, 1.02), title=_title('ROC of pixels', dataset, protocol))
         axes.set(xlabel='false positive rate (share of background pixels)')
@@ -78,7 +78,12 @@ def draw_pr(curves: Mapping[str, Curve], protocol: str, dataset: str = '') -> Fi
             axes.plot(recall, f1 * recall / (2 * recall - f1), color='#cccccc', linewidth=0.5, zorder=0)
             axes.text(1.01, f1 / (2 - f1), f'$F_1$ {f1:g}', fontsize=6, va='center', color='#888888')
         for i, (label, curve) in enumerate(curves.items()):
-            axes.plot(_numbers(curve['recall']), _numbers(curve['precision']), label=label, **series_style(i))
+            axes.plot(
+                _numbers(curve['recall']),
+                _numbers(curve['precision']),
+                label=_entry(label),
+                **series_style(i),
+            )
         title = _title('Precision and recall of pixels', dataset, protocol)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), title=title)
         axes.set(xlabel='recall (share of target pixels)', ylabel='precision\n(share of predicted pixels)')
@@ -112,7 +117,7 @@ def draw_pd_fa(
             pd = 100 * _numbers(curve['Pd'])
             style = series_style(i)
             axes.plot(
-                fa, pd, label=label, clip_on=False, zorder=3, **style
+                fa, pd, label=_entry(label), clip_on=False, zorder=3, **style
             )  # whole, over the edge's line, too
             if 'threshold' in curve and len(fa):
                 dot = -1 if at is None else int(np.argmin(np.abs(_numbers(curve['threshold']) - at)))
@@ -200,10 +205,15 @@ def _bars(
     bar = 0.8 / count
     x = np.arange(len(values)) - 0.4 + bar * (index + 0.5)
     percent = 100 * _numbers(values)
-    axes.bar(x, percent, 0.9 * bar, label=label, **bar_style(index))
+    axes.bar(x, percent, 0.9 * bar, label=_entry(label), **bar_style(index))
     for at, value in zip(x, percent, strict=True) if numbered else ():
         text, y = (f'{value:.0f}', value) if np.isfinite(value) else ('–', 0)
         axes.text(at, y + 1, text, ha='center', va='bottom', fontsize=6)
+
+
+def _entry(label: str) -> str:
+    """A label that matplotlib's legends have, which leave out what begins with an underscore."""
+    return f' {label}' if label.startswith('_') else label
 
 
 def _title(what: str, dataset: str, protocol: str) -> str:
@@ -233,8 +243,8 @@ def draw_training(runs: Mapping[str, Sequence[Mapping]]) -> Figure:
         for i, (label, run) in enumerate(runs.items()):
             training = [r for r in run if 'loss' in r]
             x, style = _epochs(training), series_style(i)
-            loss.plot(x, _numbers([r['loss'] for r in training]), label=label, **style)
-            rate.plot(x, _numbers([r.get('lr') for r in training]), label=label, **style)
+            loss.plot(x, _numbers([r['loss'] for r in training]), label=_entry(label), **style)
+            rate.plot(x, _numbers([r.get('lr') for r in training]), label=_entry(label), **style)
             for k, metric in enumerate(shown):
                 validation = [r for r in run if metric in r and 'loss' not in r]
                 epochs = [r.get('step', r.get('epoch')) for r in validation]

@@ -113,6 +113,8 @@ def add_legend(axes: Axes, handles: Sequence[Artist], labels: Sequence[str]) -> 
 def add_legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
     """A legend below all axes of a figure, in as many columns as there is room for; each line after the first
     makes the figure taller, so that the axes keep their height."""
+    if not labels:
+        return
     labels = [*map(drawable, labels)]
     room = 0.97 * figure.bbox.width
     for columns in range(min(4, len(labels)), 0, -1):
@@ -154,7 +156,9 @@ def fit_text(text: Text, room: float, smallest: float = 5) -> None:
     while length() > room and max(map(len, lines)) > 3:
         k = max(range(len(lines)), key=lambda i: len(lines[i]))
         half = (len(lines[k]) - 1) // 2
-        lines[k] = f'{lines[k][:half].removesuffix("…")}…{lines[k][-half + 1 :].removeprefix("…")}'
+        lines[k] = (
+            f'{lines[k][:half].removesuffix("…")}…{lines[k][len(lines[k]) - half + 1 :].removeprefix("…")}'
+        )
         text.set_text('\n'.join(lines))
 
 

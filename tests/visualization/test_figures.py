@@ -417,3 +417,9 @@ def test_letters_keep_their_size_in_pages():
     shapes = re.findall(r'<path id="DejaVuSans-.*?transform="(.*?)"', text, re.DOTALL)
     assert set(shapes) == {'scale(0.015625)'}
     assert not re.search(r'translate\([^)]*\.\d{3}', text)
+
+
+def test_names_that_begin_with_an_underscore_have_their_entries():
+    runs = {name: [{'step': k, 'loss': 1.0, 'epoch': 1} for k in range(3)] for name in ('_a', 'b')}
+    [legend] = draw_training(runs).legends
+    assert [text.get_text().strip() for text in legend.get_texts()] == ['_a', 'b']
