@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -215,14 +215,18 @@ class Predictor(BasePredictor):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return digest.digest()
 
-    def _mixed_precision(self) -> torch.autocast:
-        kind = next(self.model.parameters()).device.type
-        return torch.autocast(kind, half_type(kind))
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        parameter = next(self.model.parameters(), None)
+        kind = 'cpu' if parameter is None else parameter.device.type
+        half = torch.autocast(kind, half_type(kind)) if self.amp else nullcontext()
+        with exact_convolutions() if kind == 'cuda' else nullcontext(), half:
+            yield
 
     @torch.no_grad()
     def score_all(self, pixels: Sequence[np.ndarray], shown: Sequence[str]) -> list[Maps]:
         samples = [self.detector.pipeline.prepare(*one) for one in zip(pixels, shown, strict=True)]
-        with exact_convolutions(), self._mixed_precision() if self.amp else nullcontext():
+        with self._precision():
             results = self.model.test_step({key: [s[key] for s in samples] for key in samples[0]})
         return [_maps(result, name) for result, name in zip(results, shown, strict=True)]
 

@@ -1,13 +1,21 @@
 """Layers that are put in the place of PyTorch's, and batches for a GPU."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 from torch import nn
 
-from madnet.engine.speed import HalfLayerNorm, NarrowConv2d, UncountedBatchNorm2d, batch_for_gpu, make_fast
+from madnet.engine.speed import (
+    HalfLayerNorm,
+    NarrowConv2d,
+    UncountedBatchNorm2d,
+    batch_for_gpu,
+    exact_convolutions,
+    make_fast,
+)
 
 
 def test_making_a_model_fast_changes_plain_layers_only():
@@ -55,3 +63,19 @@ def test_a_gpu_has_several_images_at_once_unless_the_config_says_how_many(model,
     batch_for_gpu(cfg)
     assert [cfg.val_dataloader.batch_size, cfg.test_dataloader.batch_size] == sizes
     batch_for_gpu(Config({'model': model, 'val_dataloader': None}))
+
+
+def test_convolutions_are_exact_for_a_while(monkeypatch):
+    """By the setting that PyTorch goes by, old or new, which is as it was afterwards."""
+    cudnn = torch.backends.cudnn
+    with exact_convolutions(tuned=False):
+        assert not cudnn.enabled
+        if hasattr(cudnn, 'conv'):
+            assert cudnn.conv.fp32_precision == 'ieee'
+    assert cudnn.enabled
+    assert cudnn.allow_tf32
+    old = SimpleNamespace(enabled=True, allow_tf32=True)
+    monkeypatch.setattr(torch.backends, 'cudnn', old)
+    with exact_convolutions():
+        assert (old.enabled, old.allow_tf32) == (True, False)
+    assert old.allow_tf32
