@@ -69,6 +69,10 @@ class _Part:
         return drawn
 
 
+class DoesNotFit(ValueError):
+    """The device has no room for the images; the message says how much they take."""
+
+
 class DeviceCache:
     """The images of a training loader on a device, as they are once loaded: (N, C, H, W), the smaller ones in
     the upper left of a common canvas, with their masks.
@@ -100,7 +104,7 @@ class DeviceCache:
         itemsize = np.result_type(*{image.dtype for image in images}).itemsize
         each = int(sizes.max(axis=0).prod()) * (images[0].shape[2] * itemsize + 1)
         if reason := _too_large(len(images) * each, device):
-            raise ValueError(reason)
+            raise DoesNotFit(reason)
         grey = [image.dtype == np.uint8 for image in images]
         self.whole = torch.tensor(grey).view(-1, 1, 1, 1).to(device)
         self.size = torch.from_numpy(sizes).to(device)

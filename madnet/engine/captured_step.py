@@ -23,7 +23,7 @@ from torch import Tensor, distributed
 from torch.func import functional_call
 from torch.nn.utils import get_total_norm
 
-from madnet.datasets.device_cache import DeviceCache, why_not_cached
+from madnet.datasets.device_cache import DeviceCache, DoesNotFit, why_not_cached
 from madnet.engine.cuda_graph import CUDAGraph, PlainCall, side_stream
 from madnet.engine.half_weights import HalfWeights, type_of_autocast
 from madnet.engine.optim.ramped_ema import RampedEMA
@@ -83,6 +83,8 @@ def device_cache(runner) -> DeviceCache | None:
                 cache = DeviceCache(runner.train_dataloader, device)
         except UserError:
             raise
+        except DoesNotFit as e:
+            reason = str(e)
         except Exception as e:  # whatever a device has against it, the loader does without
             reason = in_one_line(e)
     if reason is not None:
@@ -111,8 +113,16 @@ def training_step(runner) -> 'EagerStep | CapturedStep':
         return EagerStep(runner, cache)
     if reason := why_not(runner):
         runner.logger.warning(f'The step is not captured: {reason}')
+        _let_streams_differ()
         return EagerStep(runner, cache)
     return CapturedStep(runner, PlainCall if wanted == 'emulate' else CUDAGraph, cache)
+
+
+def _let_streams_differ() -> None:
+    """A distributed wrapper was made on the stream of the capture, and is used on another: PyTorch waits for
+    both where it has to, and need not warn of it."""
+    if warn := getattr(torch.autograd.graph, 'set_warn_on_accumulate_grad_stream_mismatch', None):
+        warn(False)
 
 
 def why_not(runner) -> str | None:
@@ -311,13 +321,21 @@ class CapturedStep:
     def _go_eager(self, reason: str) -> None:
         """Leave all further steps to mmengine."""
         self._give_up(reason)
+        _let_streams_differ()
         self._wrapper.optimizer._step_supports_amp_scaling = self._scaled_by_optimizer
         for state in self._wrapper.optimizer.state.values():
             if isinstance(state.get('step'), Tensor):
                 state['step'] = state['step'].to(self._counters_at)
         for average in self._averages:
             average.moved_by_step = False
+        scaler = getattr(self._wrapper, 'loss_scaler', None)
+        if not self._wrapper.clip_grad_kwargs and (scaler is None or not scaler.is_enabled()):
+            self._wrapper.optimizer.register_step_pre_hook(self._note_the_norm)
         self._eager = EagerStep(self._runner, self._cache)
+
+    def _note_the_norm(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+        gradients = (p.grad for group in optimizer.param_groups for p in group['params'])
+        self._norm = get_total_norm([g for g in gradients if g is not None])
 
     def _eager_step(self, batch: dict) -> dict[str, Tensor]:
         self._norm = None

@@ -517,12 +517,13 @@ def test_images_of_several_sizes_go_mmengines_way(tiny_config, tmp_path):
     """Which pads them to the largest of their batch."""
     without_crop = TWO_SETS.format(workers=0).replace('RandomTargetCrop=dict(size=64)', 'RandomTargetCrop=[]')
     tiny_config.write_text(tiny_config.read_text() + without_crop)
-    options = {'model.backbone.base_channels': 2, 'train_cfg.max_epochs': 1}
+    options = {'model.backbone.base_channels': 2, 'train_cfg.max_epochs': 1, 'optim_wrapper.clip_grad': None}
     plain, emulated = (
         train(str(tiny_config), work_dir=str(tmp_path / str(step)), options={**options, 'capture_step': step})
         for step in (False, 'emulate')
     )
     assert 'not captured: images of one batch have several sizes, ' in next(runner_log(emulated))
+    assert len(emulated.message_hub.log_scalars['train/grad_norm'].data[0]) == emulated.iter
     for ours, theirs in zip(emulated.model.parameters(), plain.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
