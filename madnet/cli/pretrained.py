@@ -1,4 +1,4 @@
-"""List, fetch and describe weights that are known by name, add others, save a folder for a model hub."""
+"""List, fetch and describe weights that are known by name, add, widen and save others."""
 
 import argparse
 from collections.abc import Callable
@@ -19,6 +19,9 @@ examples:
       download what does not ship, as predict and test do when they first need it
   %(prog)s save madnet_nano hub/madnet_nano
       model.safetensors, config.json and README.md, as a model hub takes them; Predictor takes the folder
+  %(prog)s widen madnet_nano madnet_tiny wide.pth
+      the network twice as wide that computes the same, to train on from: madnet train madnet_tiny
+      --load-from wide.pth
 
 A file of facts is JSON with some of: about, licence, data (dataset, split_set, split, images, sha256 of each
 part trained on), claims (dataset, split_set, split, protocol, views, values in percent and 1e-6, source,
@@ -28,7 +31,7 @@ note), address, converter (one of those of madnet convert --list), origin (repos
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(
-        dest='command', required=True, metavar='{list,card,add,register,fetch,save}'
+        dest='command', required=True, metavar='{list,card,add,register,fetch,save,widen}'
     )
     commands.add_parser('list', help='names, sizes, and what each is')
     card = commands.add_parser('card', help='print a model card')
@@ -72,7 +75,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     save.add_argument('arguments', nargs='+', metavar='[CHECKPOINT] FOLDER', help='its weights; the folder')
     save.add_argument('--card', metavar='FILE', help='the card of a network that has none in the registry')
     save.add_argument('--dataset', metavar='NAME|FOLDER', help="whose statistics a config's network takes")
-    add_trust(add)
+    widen = commands.add_parser('widen', help='begin a wider network as a trained narrower one')
+    widen.add_argument(
+        'model', metavar='MODEL|CONFIG', help='the narrower: a name of the registry, or a config'
+    )
+    widen.add_argument('config', help="the wider network's config")
+    widen.add_argument('out', help='the checkpoint to write')
+    widen.add_argument('--checkpoint', metavar='FILE', help="the narrower network's weights, for a config")
+    widen.add_argument(
+        '--cfg-options',
+        dest='options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help="override the wider one's config",
+    )
+    for each in (add, widen):
+        add_trust(each)
 
 
 def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
@@ -105,9 +123,14 @@ def work(args: argparse.Namespace) -> Callable:
         from madnet.records import get_pretrained
 
         return lambda: str(fetch_weights(get_pretrained(args.name)))
+    options = vars(args)
+    if args.command == 'widen':
+        from madnet.pretrained.widening import write_widened
+
+        del options['command']
+        return lambda: write_widened(**options)
     from madnet.pretrained.writing import register_weights, ship_weights
 
-    options = vars(args)
     write = ship_weights if options.pop('command') == 'add' else register_weights
 
     def run() -> str:

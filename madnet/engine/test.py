@@ -21,6 +21,7 @@ import madnet
 from madnet.config_files import find_config_file
 from madnet.datasets.seen import CHOSEN, SCORED, TrainedPart, images_of, look_for_seen
 from madnet.datasets.sirst_dataset import TargetDataset
+from madnet.datasets.sources import set_name
 from madnet.datasets.splits import few
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import load_weights, recorded_statistics
@@ -177,6 +178,7 @@ def run_test(
         hooks.append({'type': 'SaveScoresHook', 'folder': str(folder / 'scores')})
     if save_negatives:
         _refuse_test_part(split, cfg)
+        _refuse_one_name(map(set_name, _test_sets(cfg)))
         hooks.append({'type': 'NegativesHook', 'threshold': point.threshold.get('threshold', 0.5)})
     sets = score(split, point.protocols, hooks)
     if not save_negatives:  # which are for a training, and of training images
@@ -215,16 +217,20 @@ def _refuse_test_part(split: str | None, cfg: Config) -> None:
         )
 
 
+def _refuse_one_name(names: Iterable[str]) -> None:
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise UserError(
+                f'--save-negatives: {times} data sets are called {name}; take the negatives of each alone.'
+            )
+
+
 def _negatives(sets: Mapping[str, Scored], config: str, checkpoint: str | None) -> NegativesFile:
+    _refuse_one_name(one.dataset['name'] for one in sets.values())
     points: dict[str, dict] = {}
     for one in sets.values():
         [hook] = [hook for hook in one.runner.hooks if isinstance(hook, NegativesHook)]
-        name = one.dataset['name']
-        if name in points:
-            raise UserError(
-                f'--save-negatives: two data sets are called {name}; take the negatives of each alone.'
-            )
-        points[name] = hook.points
+        points[one.dataset['name']] = hook.points
     return NegativesFile(points, {'config': str(config)} | ({'checkpoint': checkpoint} if checkpoint else {}))
 
 

@@ -1,11 +1,14 @@
 """Hard negatives: mined from the images that are trained on, and put into crops."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 
 from madnet.datasets import SIRSTDataset
 from madnet.datasets.transforms import RandomTargetCrop
+from madnet.engine import test as test_module
 from madnet.engine.hooks.negatives_hook import false_points
 from madnet.engine.test import run_test
 from madnet.errors import UserError
@@ -93,6 +96,15 @@ def test_test_images_are_refused(clutter_set, repository):
                 save_negatives=True,
                 options={'model.method': 'tophat'},
             )
+
+
+def test_two_sets_of_one_name_are_refused_before_they_are_tested(clutter_set, repository, monkeypatch):
+    classical = str(repository / 'configs' / 'classical' / 'classical.py')
+    other = clutter_set.parent / 'other' / clutter_set.name
+    shutil.copytree(clutter_set, other)
+    monkeypatch.setattr(test_module, '_score', None)
+    with pytest.raises(UserError, match='2 data sets are called mine'):
+        run_test(classical, dataset=f'{clutter_set},{other}', split='trainval', save_negatives=True)
 
 
 def test_without_negatives_the_same_numbers_are_drawn(tmp_path):
