@@ -26,11 +26,11 @@ SHOWN = {
         'MAD-Net nano, joint and tuned over batches, 8 views': 'MAD-Net nano, 8 views',
     },
     'joint_gpu': {'MAD-Net nano, joint, on a GPU': 'MAD-Net nano, on a GPU'},
-    'recipe2': {
-        'MAD-Net tiny, recipe 2': 'MAD-Net tiny',
-        'MAD-Net small, recipe 2': 'MAD-Net small',
-        'MiM-ISTD tiny with fine masks, recipe 2': 'MiM-ISTD tiny, fine masks',
+    'widened': {
+        'MAD-Net tiny, widened': 'MAD-Net tiny',
+        'MAD-Net small, widened': 'MAD-Net small',
     },
+    'recipe2': {'MiM-ISTD tiny with fine masks, recipe 2': 'MiM-ISTD tiny, fine masks'},
     'small_comparison': {
         'MAD-Net nano': 'MAD-Net nano, 30 epochs',
         'MiM-ISTD tiny + MAD-Net head': 'hybrid: MiM encoder, MAD-Net head, 30 epochs',

@@ -180,7 +180,7 @@ def _place_labels(
             if not leader:  # no line says whose it is
                 own = _away(box, x, y)
                 others = (mark for other, mark in marks.items() if other != label)
-                covered += _NEARER * sum(_away(box, *mark) < 1.5 * own for mark in others)
+                covered += _NEARER * sum(_away(box, *mark) <= own for mark in others)
             if covered < best[0] - 1e-6:
                 best = (covered, (dx, dy))
             if covered <= 1e-6:
