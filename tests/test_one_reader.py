@@ -17,6 +17,7 @@ from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.datasets.statistics import measure_statistics
 from madnet.errors import UserError
 from madnet.evaluation import score_folder
+from madnet.evaluation.strata import TARGET
 from madnet.images import MaskRule, read_mask
 
 LOAD = [{'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'LoadSIRSTMask'}]
@@ -128,7 +129,8 @@ def by_evaluation(folder, **options):
     """The numbers of a perfect map, and the local SCR of the target."""
     np.save(folder / 'scores' / 'x.npy', TRUTH.astype(np.float32))
     evaluator, _ = score_folder(folder / 'scores', folder / 'masks', **options)
-    return evaluator.compute()['native']['IoU'], evaluator.targets('native')['scr'].tolist()
+    targets = evaluator.counted('native').rows('target_rows', TARGET)
+    return evaluator.compute()['native']['IoU'], targets['scr'].tolist()
 
 
 def of_image(folder, name, value_range):

@@ -19,6 +19,7 @@ import madnet  # noqa: F401
 from madnet.engine.config import load_config
 from madnet.engine.half_weights import HalfWeights
 from madnet.engine.speed import make_fast
+from madnet.ops import half_training
 
 #: Operators that launch nothing: they only say how memory is looked at.
 VIEWS = {
@@ -80,6 +81,7 @@ def as_on_a_card():
     with (
         mock.patch.object(Tensor, 'is_cuda', True, create=True),
         mock.patch.object(torch.cuda, 'get_device_capability', return_value=(9, 0)),
+        mock.patch.object(half_training, 'why_no_launch', return_value=None),
         mock.patch.object(jit.JITFunction, '__getitem__', launch),
     ):
         yield
