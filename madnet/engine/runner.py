@@ -19,7 +19,6 @@ from mmengine.runner import Runner
 from torch import distributed
 
 from madnet.engine.checkpoint import (
-    compare_statistics,
     find_whole_checkpoint,
     from_plain,
     load_weights,
@@ -278,11 +277,10 @@ class MadnetRunner(Runner):
             self.cfg.load_from = values_of(meta['cfg']).get('load_from') if 'cfg' in meta else None
             refuse_changes(meta, self.cfg, len(self.train_dataloader), self.world_size, str(filename))
         checkpoint.setdefault('state_dict', state_dict_of(checkpoint, filename))
+        if not self._resume:
+            checkpoint['state_dict'] = self._what_fits(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        if self._resume:
-            load_weights(self.bare_model, checkpoint, filename)
-        else:
-            self._load_what_fits(checkpoint, filename)
+        load_weights(self.bare_model, checkpoint, filename)
         self._has_loaded = True
         self.logger.info(f'Loaded {filename}')
         return checkpoint
@@ -314,19 +312,22 @@ class MadnetRunner(Runner):
             f'learning rate of {rates[1]:.3g} instead of {rates[0]:.3g}.'
         )
 
-    def _load_what_fits(self, checkpoint: dict, filename: str) -> None:
+    def _what_fits(self, checkpoint: dict, filename: str) -> dict[str, torch.Tensor]:
+        """The model's state with what of a checkpoint's fits; what does not is said in one line."""
         own = self.bare_model.state_dict()
         state = state_dict_of(checkpoint, filename)
         fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
         if not fitting:
             load_weights(self.bare_model, checkpoint, filename)  # says which keys differ
+            return dict(state)  # of the deployed form
         if len(fitting) < len(own) or len(fitting) < len(state):
+            of_one_kind = ' madnet pretrained widen begins a wider network as a narrower one.'
             self.logger.warning(
                 f'{filename}: {len(fitting)} of its {len(state)} tensors fit the model, '
                 f'{len(own) - len(fitting)} of the model keep their initial values.'
+                + (of_one_kind if own.keys() == state.keys() else '')
             )
-        self.bare_model.load_state_dict(fitting, strict=False)
-        compare_statistics(self.bare_model, checkpoint, filename)
+        return own | fitting
 
 
 @contextmanager

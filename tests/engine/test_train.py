@@ -190,6 +190,27 @@ def test_load_from_starts_at_the_first_epoch_with_the_weights(
             assert torch.equal(tuned[key], value), key
 
 
+def test_what_of_given_weights_does_not_fit_is_one_line(uninterrupted, tiny_config, tmp_path, capfd):
+    before = read_checkpoint(uninterrupted / LAST)['state_dict']
+    options = ['train_cfg.max_epochs=1', 'optim_wrapper.optimizer.lr=0.0', 'model.backbone.base_channels=8']
+    runner = train(
+        str(tiny_config),
+        work_dir=str(tmp_path / 'wide'),
+        load_from=str(uninterrupted / LAST),
+        options=options,
+    )
+    said = ''.join(capfd.readouterr())
+    assert 'size mismatch' not in said
+    assert re.search(
+        r'last\.pth: \d+ of its \d+ tensors fit the model, .* madnet pretrained widen begins', said
+    )
+    [average] = [hook.ema_model.module for hook in runner.hooks if hasattr(hook, 'ema_model')]
+    for name, value in runner.bare_model.named_parameters():
+        torch.testing.assert_close(dict(average.named_parameters())[name], value, rtol=1e-6, atol=1e-7)
+        if value.shape == before[name].shape:
+            assert torch.equal(value, before[name]), name
+
+
 def test_the_line_of_an_epoch_has_the_rate_that_the_log_has(tiny_config, tmp_path, capsys):
     train(str(tiny_config), work_dir=str(tmp_path))
     lines = re.findall(r'^epoch (\d+)/.*  lr (\S+)', capsys.readouterr().err, re.MULTILINE)
