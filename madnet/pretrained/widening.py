@@ -55,7 +55,7 @@ def write_widened(
         narrow = MODELS.build(cfg.model)
         load_weights(narrow, saved, checkpoint)
     statistics = statistics_of(narrow)
-    channels = len(statistics.get('mean', ()))
+    channels = narrow.backbone.in_channels
     cfg = load_config(find_config_file(config), parse_options(options), statistics=statistics)
     if cfg.model.get('backbone', {}).get('in_channels', channels) != channels:
         raise UserError(
@@ -65,12 +65,11 @@ def write_widened(
     wide = MODELS.build(cfg.model)
     state = widen(narrow, wide)
     wide.load_state_dict(state)
-    apart = _apart(narrow, wide)
+    apart = _apart(narrow, wide, channels)
     if not apart <= _APART:
         raise UserError(
             f'{config}: widened from {model} it computes something else (by {apart:.0e} of the largest '
-            'logit): '
-            'networks of this kind cannot be widened by copies of their channels.'
+            'logit): networks of this kind cannot be widened by copies of their channels.'
         )
     file = io.BytesIO()
     # what it was trained on is found by where it began
@@ -135,9 +134,8 @@ def _copied(name: str, value: Tensor, shape: torch.Size, generator: torch.Genera
 
 
 @torch.no_grad()
-def _apart(narrow: nn.Module, wide: nn.Module) -> float:
+def _apart(narrow: nn.Module, wide: nn.Module, channels: int) -> float:
     """The largest difference of their logits over the largest logit, on noise."""
-    channels = next(narrow.parameters()).shape[1]
     noise = torch.randn(1, channels, 96, 80, generator=torch.Generator().manual_seed(0))
     ours, theirs = (model.eval()(noise, mode='tensor') for model in (narrow, wide))
     ours, theirs = (maps[0] if isinstance(maps, list | tuple) else maps for maps in (ours, theirs))

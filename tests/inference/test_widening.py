@@ -55,8 +55,8 @@ def test_another_result_is_seen():
     torch.manual_seed(0)
     narrow, wide = Peaked(2), Peaked(4)
     wide.load_state_dict(widen(narrow, wide))
-    assert widening._apart(narrow, narrow) == 0
-    assert widening._apart(narrow, wide) > 0.1
+    assert widening._apart(narrow, narrow, 1) == 0
+    assert widening._apart(narrow, wide, 1) > 0.1
 
 
 def test_the_command(tmp_path, capsys):
