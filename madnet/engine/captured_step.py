@@ -12,23 +12,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from mmengine.dist import get_world_size, is_main_process
+from mmengine.dist import get_world_size
 from mmengine.hooks import EMAHook
-from mmengine.optim import OptimWrapper
-from mmengine.structures import PixelData
-from mmseg.structures import SegDataSample
 from torch import Tensor, distributed
 from torch.func import functional_call
-from torch.nn.utils import get_total_norm
 
-from madnet.datasets.device_cache import DeviceCache, DoesNotFit, why_not_cached
-from madnet.engine.cuda_graph import CUDAGraph, PlainCall, side_stream
+from madnet.datasets.device_cache import DeviceCache
+from madnet.engine.cuda_graph import PlainCall, let_streams_differ, side_stream
+from madnet.engine.device_optimizer import DeviceOptimizer
+from madnet.engine.eager_step import EagerStep
 from madnet.engine.half_weights import HalfWeights, type_of_autocast
-from madnet.engine.optim.ramped_ema import RampedEMA
-from madnet.engine.optim.schedulers import schedulers_of
-from madnet.engine.random_state import preserved_random_state
+from madnet.engine.step_batches import Batch, several_sizes, stacked, tensors_of, unstacked
 from madnet.engine.step_checks import Snapshot, Watched, far_apart, flat, in_one_line, plain_values
 from madnet.errors import RunFailed, UserError
 
@@ -37,124 +32,9 @@ WARM_UP = 3
 #: Steps of a state of the network after which several processes capture what they have, all at once: batches
 #: of theirs may differ in shape, and each capture exchanges gradients.
 _TOGETHER = frozenset((WARM_UP, 10, 30, 100, 300, 1000, 3000))
-#: Optimisers that take their learning rate from a tensor on the device, in one call for all parameters.
-_FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 #: How far a replay may be from the plain step: losses and norm, each; the way that all weights go, where a
 #: weight without a gradient, such as a bias before a normalisation, follows rounding; and their average's.
 _APART = {'values': 0.02, 'weights': 0.5, 'average': 0.2}
-
-Batch = dict[str, Tensor]
-
-
-class EagerStep:
-    """The step as mmengine takes it.
-
-    Attributes:
-        moves_averages: Whether losses come with the gradient's norm, and the average of the weights is moved.
-        replays: Whether a graph does the work.
-    """
-
-    moves_averages = False
-    replays = False
-
-    def __init__(self, runner, cache: DeviceCache | None = None):
-        self._runner, self._cache = runner, cache
-
-    def __call__(self, batch: dict) -> dict[str, Tensor]:
-        """Train on a batch of the loader; the losses, by name."""
-        if self._cache is not None:
-            device = self._cache.images.device
-            drawn = _tensors(batch['drawn']).items()
-            batch = unstacked(self._cache.batch({name: t.to(device, non_blocking=True) for name, t in drawn}))
-        return self._runner.model.train_step(batch, optim_wrapper=self._runner.optim_wrapper)
-
-
-def device_cache(runner) -> DeviceCache | None:
-    """The training images on the device, where a run's ``device_cache`` asks for it: ``False``, ``True``, or
-    ``'auto'`` (True on a GPU, if they fit). One line says what became of it."""
-    wanted = runner.cfg.get('device_cache', 'auto')
-    device = next(runner.model.parameters()).device
-    if not wanted or (wanted == 'auto' and device.type != 'cuda'):
-        return None
-    reason = why_not_cached(runner.train_dataloader, device)
-    if reason is None:
-        try:
-            with preserved_random_state():
-                cache = DeviceCache(runner.train_dataloader, device)
-        except UserError:
-            raise
-        except DoesNotFit as e:
-            reason = str(e)
-        except Exception as e:  # whatever a device has against it, the loader does without
-            reason = in_one_line(e)
-    if reason is not None:
-        runner.logger.warning(f'Training images are not kept on {device}: {reason}')
-        return None
-    cache.take_over()
-    if is_main_process():
-        print(f'{len(cache.images)} training images on {device}: {cache.bytes / 2**20:.0f} MiB', flush=True)
-    return cache
-
-
-def training_step(runner) -> 'EagerStep | CapturedStep':
-    """The step that a run's ``capture_step`` asks for: ``False``, ``True``, ``'auto'`` (True on a GPU), or
-    ``'emulate'``: all as if captured, with a plain call in the graph's place.
-
-    Where the run cannot be captured, one line says why, and the step is mmengine's.
-    """
-    wanted = runner.cfg.get('capture_step', 'auto')
-    on_gpu = next(runner.model.parameters()).is_cuda
-    if wanted == 'auto':
-        wanted = on_gpu
-    cache = device_cache(runner)
-    if wanted is True and not on_gpu:
-        runner.logger.warning('The step is not captured: capture_step=True needs a GPU.')
-    if not wanted or (wanted != 'emulate' and not on_gpu):
-        return EagerStep(runner, cache)
-    if reason := why_not(runner):
-        runner.logger.warning(f'The step is not captured: {reason}')
-        _let_streams_differ()
-        return EagerStep(runner, cache)
-    return CapturedStep(runner, PlainCall if wanted == 'emulate' else CUDAGraph, cache)
-
-
-def _let_streams_differ() -> None:
-    """A distributed wrapper was made on the stream of the capture, and is used on another: PyTorch waits for
-    both where it has to, and need not warn of it."""
-    if warn := getattr(torch.autograd.graph, 'set_warn_on_accumulate_grad_stream_mismatch', None):
-        warn(False)
-
-
-def why_not(runner) -> str | None:
-    """What of a run's settings changes from step to step by other means than tensors; None if nothing."""
-    wrapper = runner.optim_wrapper
-    if not isinstance(wrapper, OptimWrapper):
-        return 'it has several optimisers.'
-    if wrapper._accumulative_counts != 1:
-        return 'optim_wrapper.accumulative_counts adds gradients up over several steps.'
-    if not isinstance(wrapper.optimizer, _FUSED):
-        names = ', '.join(kind.__name__ for kind in _FUSED)
-        return f'{type(wrapper.optimizer).__name__} is none of {names}.'
-    scaler = getattr(wrapper, 'loss_scaler', None)
-    if (
-        scaler is not None
-        and scaler.is_enabled()
-        and any(g.get('momentum') for g in wrapper.optimizer.param_groups)
-    ):
-        # PyTorch's fused SGD takes up momentum from memory that a step left out has not filled
-        return 'SGD with momentum and scaled gradients (fp16) loses its momentum where a step is left out.'
-    if other := {s.param_name for s in schedulers_of(runner)} - {'lr'}:
-        return f'param_scheduler changes {", ".join(sorted(other))}.'
-    for hook in runner.hooks:
-        if reason := getattr(hook, 'why_not_captured', None):
-            return reason
-        if isinstance(hook, EMAHook):
-            average = hook.ema_model
-            if type(average) is not RampedEMA or average.interval != 1 or not average.update_buffers:
-                return f'the average {type(average).__name__} is no RampedEMA of every step and all buffers.'
-            if hook.begin_iter or hook.begin_epoch:
-                return 'EMAHook begins later than training.'
-    return None
 
 
 @dataclass
@@ -208,16 +88,9 @@ class CapturedStep:
             average.moved_by_step = True
         self._modules = [(n, m) for n, m in self._model.named_modules() if hasattr(m, 'set_epoch')]
         self._heads = [m for m in self._model.modules() if hasattr(m, 'peaks')]
-        self._groups = self._wrapper.optimizer.param_groups
-        self._rates = [torch.tensor(float(g['lr']), device=self._device) for g in self._groups]
-        self._shown = [float(g['lr']) for g in self._groups]
-        self._prepare_optimizer()
-        if self._wrapper.clip_grad_kwargs:
-            plain = getattr(self._wrapper.clip_func, 'plain', None) or self._wrapper.clip_func
-            self._wrapper.clip_func = self._noting_the_norm(plain)
+        self._optimizer = DeviceOptimizer(self._wrapper, self._device)
         self._compiled = any('forward' in vars(part) for part in self._model.children())
         self._halves = HalfWeights(self._model)
-        self._norm: Tensor | None = None
         self._values: tuple = ()
         self._since = 0  # steps since they were others
         self._eager: Any = None
@@ -230,7 +103,7 @@ class CapturedStep:
     def __call__(self, batch: dict) -> dict[str, Tensor]:
         """Train on a batch of the loader; losses and, unless gradients are scaled, ``grad_norm``, all to be
         read within an epoch's steps."""
-        if self._eager is None and self._cache is None and (sizes := _several_sizes(batch)):
+        if self._eager is None and self._cache is None and (sizes := several_sizes(batch)):
             if get_world_size() > 1:  # the others go on to exchange gradients in this way
                 raise RunFailed(
                     f'Images of one batch have several sizes, {sizes}, which several processes train on with '
@@ -239,7 +112,7 @@ class CapturedStep:
             self._go_eager(f'images of one batch have several sizes, {sizes}.')
         if self._eager is not None:
             return self._eager_step(batch)
-        tensors = stacked(batch) if self._cache is None else _tensors(batch['drawn'])
+        tensors = stacked(batch) if self._cache is None else tensors_of(batch['drawn'])
         phase = self._phase_of(tensors)
         for name, tensor in tensors.items():
             phase.buffers[name].copy_(tensor, non_blocking=True)
@@ -286,10 +159,7 @@ class CapturedStep:
         return self._phases[shapes]
 
     def _set_numbers(self) -> None:
-        for k, group in enumerate(self._groups):
-            if group['lr'] != self._shown[k]:
-                self._rates[k].fill_(group['lr'])
-                self._shown[k] = group['lr']
+        self._optimizer.follow_schedulers()
         for average in self._averages:
             average.count_step()
         if self._table is not None:
@@ -309,7 +179,7 @@ class CapturedStep:
             if get_world_size() > 1:  # the others go on to exchange gradients in this way
                 raise
             reason = in_one_line(e)
-        self._clean_up()
+        self._optimizer.clean_up()
         before.restore()
         for parameter in set(optimizer.state) - known:
             del optimizer.state[parameter]
@@ -321,26 +191,17 @@ class CapturedStep:
     def _go_eager(self, reason: str) -> None:
         """Leave all further steps to mmengine."""
         self._give_up(reason)
-        _let_streams_differ()
-        self._wrapper.optimizer._step_supports_amp_scaling = self._scaled_by_optimizer
-        for state in self._wrapper.optimizer.state.values():
-            if isinstance(state.get('step'), Tensor):
-                state['step'] = state['step'].to(self._counters_at)
+        let_streams_differ()
+        self._optimizer.hand_back()
         for average in self._averages:
             average.moved_by_step = False
-        scaler = getattr(self._wrapper, 'loss_scaler', None)
-        if not self._wrapper.clip_grad_kwargs and (scaler is None or not scaler.is_enabled()):
-            self._wrapper.optimizer.register_step_pre_hook(self._note_the_norm)
         self._eager = EagerStep(self._runner, self._cache)
 
-    def _note_the_norm(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
-        gradients = (p.grad for group in optimizer.param_groups for p in group['params'])
-        self._norm = get_total_norm([g for g in gradients if g is not None])
-
     def _eager_step(self, batch: dict) -> dict[str, Tensor]:
-        self._norm = None
+        self._optimizer.norm = None
         losses = self._eager(batch)
-        return losses if self._norm is None else {**losses, 'grad_norm': self._norm}
+        norm = self._optimizer.norm
+        return losses if norm is None else {**losses, 'grad_norm': norm}
 
     def _warm_up(self, phase: '_Phase') -> None:
         watch = self._graph is not None and phase.steps == 0 and not self._compiled
@@ -394,7 +255,7 @@ class CapturedStep:
                 reason = attempt()
             except Exception as e:  # torch's and the driver's, of whatever may not be captured or replayed
                 reason = in_one_line(e)
-                self._clean_up()
+                self._optimizer.clean_up()
             before.restore()  # a stand-in for a graph has done the step
             if reason := _reason_of_any(reason, self._device):
                 self._give_up(reason)
@@ -431,9 +292,10 @@ class CapturedStep:
     def _other_numbers(self) -> Iterator[None]:
         """Numbers that differ from those of a capture, so that one that was frozen shows."""
         decays = [average.decay_now for average in self._averages]
-        numbers = [*self._rates, *decays]
+        rates = self._optimizer.rates
+        numbers = [*rates, *decays]
         before = torch.stack(numbers)
-        torch._foreach_mul_(numbers, [0.5] * len(self._rates) + [0.0] * len(decays))
+        torch._foreach_mul_(numbers, [0.5] * len(rates) + [0.0] * len(decays))
         try:
             yield
         finally:
@@ -444,19 +306,7 @@ class CapturedStep:
         for module in (self._model, *(average.module for average in self._averages)):
             yield from module.parameters()
             yield from module.buffers()
-        for state in self._wrapper.optimizer.state.values():
-            yield from (value for value in state.values() if isinstance(value, Tensor))
-        scaler = getattr(self._wrapper, 'loss_scaler', None)
-        for name in ('_scale', '_growth_tracker'):
-            if isinstance(getattr(scaler, name, None), Tensor):
-                yield getattr(scaler, name)
-
-    def _clean_up(self) -> None:
-        """Forget what a step that broke off has left."""
-        self._wrapper.zero_grad()
-        scaler = getattr(self._wrapper, 'loss_scaler', None)
-        if scaler is not None:  # it would take the gradients to be divided already
-            scaler._per_optimizer_states.clear()
+        yield from self._optimizer.changing()
 
     def _give_up(self, reason: str) -> None:
         if self._graph is not None:
@@ -467,26 +317,16 @@ class CapturedStep:
 
     def _body(self, buffers: Batch) -> None:
         """All of a step, from a batch to a row of ``_table``."""
-        wrapper = self._wrapper
         batch = unstacked(buffers if self._cache is None else self._cache.batch(buffers))
-        with wrapper.optim_context(self._model):
+        with self._wrapper.optim_context(self._model):
             data = self._model.data_preprocessor(batch, True)
             losses = self._forward({**data, 'mode': 'loss'})
         loss, shown = self._model.parse_losses(losses)
-        wrapper.backward(loss)
-        gradients = [p.grad for g in self._groups for p in g['params'] if p.grad is not None]
-        if get_world_size() > 1:
-            _average(gradients)
-        self._norm = None
-        with self._tensor_rates():
-            wrapper.step()
-        scaler = getattr(wrapper, 'loss_scaler', None)
-        if self._norm is None and (scaler is None or not scaler.is_enabled()):
-            self._norm = get_total_norm(gradients)
-        wrapper.zero_grad()
+        self._optimizer.step(loss)
         for average in self._averages:
             average.move(self._model)
-        values = shown if self._norm is None else {**shown, 'grad_norm': self._norm}
+        norm = self._optimizer.norm
+        values = shown if norm is None else {**shown, 'grad_norm': norm}
         for k, head in enumerate(self._heads):
             values |= {f'{k} {name}': peak for name, peak in head.peaks.items()}
         self._write(values)
@@ -513,53 +353,6 @@ class CapturedStep:
             head.peaks = {name: row.pop(f'{k} {name}') for name in head.peaks}
         return row
 
-    def _prepare_optimizer(self) -> None:
-        optimizer = self._wrapper.optimizer
-        self._scaled_by_optimizer = getattr(optimizer, '_step_supports_amp_scaling', False)
-        on_device = any(group.get('fused') or group.get('capturable') for group in self._groups)
-        self._counters_at = self._device if on_device else torch.device('cpu')
-        optimizer._step_supports_amp_scaling = True  # so that a scaler of gradients reads nothing
-        optimizer._warned_capturable_if_run_uncaptured = True  # as it does while warming up
-        for state in optimizer.state.values():
-            if isinstance(state.get('step'), Tensor):
-                state['step'] = state['step'].to(self._device, torch.float32)
-
-    @contextmanager
-    def _tensor_rates(self) -> Iterator[None]:
-        """Learning rates on the device and fused updates, for the optimiser alone: schedulers, logs and
-        checkpoints keep what they know."""
-        before = [dict(group) for group in self._groups]
-        for group, rate in zip(self._groups, self._rates, strict=True):
-            group.update(lr=rate, fused=True, foreach=False)
-            if 'capturable' in group:
-                group['capturable'] = True
-        try:
-            yield
-        finally:
-            for group, values in zip(self._groups, before, strict=True):
-                group.update(values)
-
-    def _noting_the_norm(self, clip: Callable) -> Callable:
-        def clip_and_note(*args, **kwargs) -> None:
-            self._norm = clip(*args, **kwargs)
-            # None, or mmengine would read the number at once
-
-        vars(clip_and_note).update(recorded=True, plain=clip)  # the norm comes with the losses
-        return clip_and_note
-
-
-def _several_sizes(batch: dict) -> str | None:
-    """The first two sizes of a batch's images, where they differ."""
-    height, width = batch['inputs'][0].shape[-2:]
-    for image in batch['inputs']:
-        if image.shape[-2:] != (height, width):
-            return f'{height} × {width} and {image.shape[-2]} × {image.shape[-1]}'
-    return None
-
-
-def _tensors(drawn: dict[str, np.ndarray]) -> Batch:
-    return {name: torch.from_numpy(values) for name, values in drawn.items()}
-
 
 def _reason_of_any(reason: str | None, device: torch.device) -> str | None:
     """A reason of one process holds for all, or they would exchange gradients in different ways."""
@@ -568,35 +361,3 @@ def _reason_of_any(reason: str | None, device: torch.device) -> str | None:
     found = torch.tensor(float(reason is not None), device=device)
     distributed.all_reduce(found, distributed.ReduceOp.MAX)
     return reason or ('another process cannot.' if found.item() else None)
-
-
-def _average(gradients: list[Tensor]) -> None:
-    """The mean over all processes, by one exchange."""
-    every = torch.cat([g.reshape(-1) for g in gradients])
-    distributed.all_reduce(every)
-    every /= get_world_size()
-    parts = every.split([g.numel() for g in gradients])
-    torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
-
-
-def stacked(batch: dict) -> Batch:
-    """A loader's batch as tensors (B, …): ``inputs``, and the masks of its samples by name.
-
-    Args:
-        batch: Images of one size.
-    """
-    samples = batch['data_samples']
-    names = [name for name in samples[0].all_keys() if isinstance(samples[0].get(name), PixelData)]
-    masks = {name: torch.stack([s.get(name).data for s in samples]) for name in names}
-    return {'inputs': torch.stack(list(batch['inputs'])), **masks}
-
-
-def unstacked(tensors: Batch) -> dict:
-    """The inverse of :func:`stacked`, without metainfo; the images stay together."""
-    masks = {name: value.unbind() for name, value in tensors.items() if name != 'inputs'}
-    samples = []
-    for k in range(len(tensors['inputs'])):
-        sample = SegDataSample()
-        sample.set_data({name: PixelData(data=values[k]) for name, values in masks.items()})
-        samples.append(sample)
-    return {'inputs': tensors['inputs'], 'data_samples': samples}

@@ -19,6 +19,15 @@ def side_stream() -> torch.cuda.Stream:
     return torch.cuda.Stream()
 
 
+def let_streams_differ() -> None:
+    """Let a distributed wrapper that was made on :func:`side_stream` be used on another one.
+
+    PyTorch waits for both where it has to, and need not warn of it.
+    """
+    if warn := getattr(torch.autograd.graph, 'set_warn_on_accumulate_grad_stream_mismatch', None):
+        warn(False)
+
+
 class PlainCall:
     """Stands in a graph's place: calls the function."""
 

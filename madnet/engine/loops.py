@@ -9,12 +9,14 @@ from mmengine.dist import broadcast, get_world_size
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import LOOPS
 
-from madnet.engine.captured_step import CapturedStep, EagerStep, training_step
+from madnet.engine.captured_step import CapturedStep
+from madnet.engine.eager_step import EagerStep
 from madnet.engine.optim.schedulers import longer_than_run, schedulers_of
 from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
 from madnet.engine.resumable_sampler import ResumableSampler
 from madnet.engine.speed import tuning_for
 from madnet.engine.time_budget import TimeBudget
+from madnet.engine.training_step import training_step
 from madnet.errors import UserError
 
 

@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_flatten
 
 import madnet  # noqa: F401
 from madnet.datasets.device_cache import DeviceCache
-from madnet.engine import captured_step
+from madnet.engine import device_optimizer, training_step
 from madnet.engine.checkpoint import LAST, read_checkpoint
 from madnet.engine.faults import translate
 from madnet.engine.half_weights import HalfWeights
@@ -147,7 +147,7 @@ def test_fifty_steps_are_those_of_the_plain_way(tiny_config, tmp_path, plain_run
     """Warm-up, decay, clipping, average, a loss that begins in mid-run, two validations."""
     folder, plain = plain_run
     if frozen:
-        monkeypatch.setattr(captured_step, 'PlainCall', RecordedGraph)
+        monkeypatch.setattr(training_step, 'PlainCall', RecordedGraph)
     runner, ours = run(tiny_config, tmp_path / 'ours', 'emulate')
     assert runner.train_loop.step.replays
     assert_alike(ours, plain, 1e-5)
@@ -257,7 +257,7 @@ class Frozen:
 class FrozenRates(Frozen):
     @staticmethod
     def of(step):
-        return step._rates
+        return step._optimizer.rates
 
 
 class FrozenDecay(Frozen):
@@ -306,7 +306,7 @@ def test_a_graph_that_fails_or_does_otherwise_is_not_used(
 ):
     """And training is what it would have been without."""
     plain, expected = plain_epoch
-    monkeypatch.setattr(captured_step, 'PlainCall', graph)
+    monkeypatch.setattr(training_step, 'PlainCall', graph)
     runner, found = run(tiny_config, tmp_path / 'run', 'emulate', more_options=SHORT)
     assert_alike(found, expected, 1e-4)
     [line] = [line for line in next(runner_log(runner)).splitlines() if 'not captured' in line]
@@ -343,7 +343,7 @@ def test_half_precision_is_the_same(tiny_config, tmp_path, monkeypatch, rounded_
     """Where weights are cast all at once."""
     _, expected = run(tiny_config, tmp_path / 'plain', False, more_options=SHORT, amp='bf16')
     if frozen:
-        monkeypatch.setattr(captured_step, 'PlainCall', RecordedGraph)
+        monkeypatch.setattr(training_step, 'PlainCall', RecordedGraph)
     runner, found = run(tiny_config, tmp_path / 'run', 'emulate', more_options=SHORT, amp='bf16')
     step = runner.train_loop.step
     assert 'not captured' not in next(runner_log(runner))
@@ -376,7 +376,7 @@ def test_a_scaler_of_gradients_is_part_of_the_graph(tiny_config, tmp_path, monke
         'model.decode_head.loss_weights': [20.0] * 6,
     }
     plain, expected = run(tiny_config, tmp_path / 'plain', False, more_options=options)
-    monkeypatch.setattr(captured_step, 'PlainCall', RecordedGraph)
+    monkeypatch.setattr(training_step, 'PlainCall', RecordedGraph)
     runner, found = run(tiny_config, tmp_path / 'run', 'emulate', more_options=options)
     assert 'not captured' not in next(runner_log(runner))
     assert_alike(found, expected, 1e-4)
@@ -462,7 +462,7 @@ def test_settings_that_cannot_be_captured_are_named(tiny_config, tmp_path, line,
     runner.param_schedulers = []
     runner.optim_wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
     runner.call_hook('before_run')
-    assert reason in captured_step.why_not(runner)
+    assert reason in training_step.why_not(runner)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
@@ -563,7 +563,7 @@ def _average_in(rank, folder, port):
         'gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2
     )
     gradients = [torch.full((2, 3), 1.0 + rank), torch.arange(4.0) * (1 - 2 * rank)]
-    captured_step._average(gradients)
+    device_optimizer._average(gradients)
     torch.save(gradients, folder / f'{rank}.pth')
 
 

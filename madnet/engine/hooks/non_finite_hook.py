@@ -65,7 +65,7 @@ class NonFiniteHook(Hook):
 
     @property
     def why_not_captured(self) -> str | None:
-        """Why the step cannot be a CUDA graph (see :mod:`madnet.engine.captured_step`)."""
+        """Why the step cannot be a CUDA graph (see :func:`madnet.engine.training_step.why_not`)."""
         return '--skip-nonfinite looks at every gradient before the weights move.' if self.skip else None
 
     def before_train(self, runner) -> None:
