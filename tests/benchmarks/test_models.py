@@ -39,7 +39,7 @@ def folder(tmp_path, repository):
     base = repository / 'configs/_base_/models'
     narrow = "_base_ = '{}'\nmodel = dict(backbone=dict({}))\n"
     (tmp_path / 'small.py').write_text(narrow.format(base / 'madnet.py', 'base_channels=2'))
-    (tmp_path / 'mamba.py').write_text(narrow.format(base / 'mim.py', 'base_channels=8, word_channels=1'))
+    (tmp_path / 'mamba.py').write_text(narrow.format(base / 'mim.py', 'base_channels=8, word_channels=2'))
     (tmp_path / 'schedule.py').write_text('train_cfg = dict(max_epochs=3)\n')
     return tmp_path
 

@@ -155,6 +155,7 @@ def test_wrong_images_are_refused(shape, words):
         ({'base_channels': 6}, 'base_channels=6'),
         ({'depths': []}, r'depths=\[\]'),
         ({'depths': [2, 1], 'inner_blocks': 2}, 'inner_blocks=2'),
+        ({'word_channels': 1}, 'word_channels=1, expected 2 or more'),
         ({'fine_channels': [4]}, r'fine_channels=\[4\], expected two widths'),
     ],
 )

@@ -11,7 +11,7 @@ from madnet.models.checkpoints.mim import convert_mim, export_mim, published_mim
 
 @pytest.fixture(scope='module')
 def model():
-    return build_mim(base_channels=4, word_channels=1, in_channels=1)
+    return build_mim(base_channels=4, word_channels=2, in_channels=1)
 
 
 @pytest.fixture(scope='module')
@@ -45,17 +45,17 @@ def test_round_trip(model, published, form):
     elif form == 'other containers':
         published = other_containers(published)
     shape = published_mim_shape(published)
-    assert (shape.in_channels, shape.base_channels, shape.word_channels) == (1, 4, 1)
+    assert (shape.in_channels, shape.base_channels, shape.word_channels) == (1, 4, 2)
     assert (shape.depths, shape.inner_blocks, shape.head_blocks) == ((2, 2, 2, 2), 1, 2)
     ours = convert_mim(published)
     assert equal(ours, model.state_dict())
-    build_mim(base_channels=4, word_channels=1, in_channels=1, seed=1).load_state_dict(ours)
+    build_mim(base_channels=4, word_channels=2, in_channels=1, seed=1).load_state_dict(ours)
     # With the published checkpoint as a template, nothing of it is missing on the way back.
     assert equal(export_mim(ours, like=published), published.get('state_dict', published))
 
 
 def test_the_order_of_keys_and_two_digits_do_not_matter():
-    model = build_mim(base_channels=4, word_channels=1, depths=(12, 2), inner_blocks=2, head={'blocks': 3})
+    model = build_mim(base_channels=4, word_channels=2, depths=(12, 2), inner_blocks=2, head={'blocks': 3})
     published = export_mim(model.state_dict())
     backwards = dict(sorted(published.items(), reverse=True))
     assert published_mim_shape(backwards).depths == (12, 2)
@@ -80,7 +80,7 @@ def test_published_names(published):
 
 
 def test_deep_supervision_is_left_out(model, published):
-    other = build_mim(base_channels=4, word_channels=1, in_channels=1, head={'deep_supervision': True})
+    other = build_mim(base_channels=4, word_channels=2, in_channels=1, head={'deep_supervision': True})
     assert set(export_mim(other.state_dict(), like=published)) == set(published)
 
 
@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_named(published):
         convert_mim(short)
     with pytest.raises(UserError, match=r'1 unknown: extra\.weight$'):
         convert_mim({**published, 'extra.weight': torch.zeros(1)})
-    with pytest.raises(UserError, match=r'proj\.weight \(4, 9\) instead of \(4, 16\)'):
+    with pytest.raises(UserError, match=r'proj\.weight \(4, 9\) instead of \(4, 32\)'):
         convert_mim({**published, 'stages.0.blocks.0.proj.weight': torch.zeros(4, 9)})
     without = {key: value for key, value in published.items() if not key.startswith('deconv2')}
     with pytest.raises(UserError, match=r'3 missing: deconv2\.expand\.weight'):
@@ -104,7 +104,7 @@ def test_what_does_not_fit_is_named(published):
         convert_mim(blocks)
     with pytest.raises(UserError, match='not a state dict of our MiM-ISTD'):
         export_mim({'layer.weight': torch.zeros(2, 2)})
-    wider = build_mim(base_channels=8, word_channels=1).state_dict()
+    wider = build_mim(base_channels=8, word_channels=2).state_dict()
     with pytest.raises(UserError, match='base_channels=4'):
         export_mim(wider, like=published)
 

@@ -9,6 +9,7 @@ from small_models import sample
 from madnet.engine.config import load_config
 from madnet.models.layers import SS2D
 
+CONFIGS = ['mim_nano', 'mim_tiny', 'mim_tiny_fine', 'mim_small', 'mim_base', 'mim_published']
 HYBRIDS = ['hybrids/mim_mema2m', 'hybrids/mim_madnet', 'hybrids/adadcm_mamba']
 
 
@@ -49,6 +50,24 @@ def test_one_step_of_training(repository, name):
     model.eval()
     with torch.no_grad():
         assert model.encode_decode(torch.zeros(1, channels, 33, 50), [{}]).shape == (1, 1, 33, 50)
+
+
+def test_every_config_is_looked_at(repository):
+    assert {path.stem for path in (repository / 'configs/mim').glob('*.py')} == set(CONFIGS)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_the_words_of_every_stage_depend_on_the_image(repository, name):
+    torch.manual_seed(0)
+    encoder = MODELS.build(load_config(repository / 'configs/mim' / f'{name}.py').model.backbone)
+    words = []
+    for stage in encoder.stages[1:]:
+        stage.word_merge.register_forward_hook(lambda _, __, merged: words.append(merged))
+    with torch.no_grad():  # in training, where normalised words of fresh weights differ most
+        encoder(torch.randn(2, encoder.in_channels, 64, 64))
+    assert len(words) == 3
+    for first, second in words:
+        assert (first - second).abs().amax() > 0.01 * first.abs().amax()
 
 
 def test_what_the_hybrids_are_made_of(repository):

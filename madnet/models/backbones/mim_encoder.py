@@ -47,7 +47,7 @@ class MiMEncoder(BaseModule):
             published checkpoints; equal to the published network where that is defined, on square images with
             sides that are multiples of 64.
         base_channels: Channels C of a sentence in the first stage, a multiple of 4; doubled by every stage.
-        word_channels: Channels k of a word in the first stage; doubled by every stage.
+        word_channels: Channels k of a word in the first stage, 2 or more; doubled by every stage.
         depths: Blocks of each stage.
         inner_blocks: How many blocks of each stage have the inner, word part: the first ones. 1 as published;
             the paper's figure suggests all.
@@ -78,6 +78,11 @@ class MiMEncoder(BaseModule):
         depths = list(depths)
         if base_channels < 4 or base_channels % 4:
             raise UserError(f'MiMEncoder: base_channels={base_channels}, expected a multiple of 4')
+        if word_channels < (2 if len(depths) > 1 else 1):
+            raise UserError(
+                f'MiMEncoder: word_channels={word_channels}, expected 2 or more: the normalisation between '
+                'stages would leave nothing of a single channel'
+            )
         if not depths or not 1 <= inner_blocks <= min(depths):
             raise UserError(
                 f'MiMEncoder: depths={depths} with inner_blocks={inner_blocks}, expected at least one block '
