@@ -3,10 +3,10 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from madnet.datasets import SyntheticSIRSTDataset
-from madnet.datasets.sample_view import outline_truth
 from madnet.datasets.seeding import seeded
 from madnet.datasets.transforms import (
     CopyPasteTargets,
@@ -42,8 +42,12 @@ def scene() -> dict[str, np.ndarray]:
 
 
 def view(sample: dict, zoom: int = 2) -> np.ndarray:
-    """The sample with its targets outlined, (H, W, 3) RGB."""
-    return outline_truth(sample['img'], sample['gt_seg_map'], zoom)
+    """The sample with its targets outlined, (H, W, 3) RGB; their own pixels stay visible."""
+    grey = np.clip(np.rint(sample['img']), 0, 255).astype(np.uint8)
+    rgb = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    rgb, target = (m.repeat(zoom, 0).repeat(zoom, 1) for m in (rgb, np.uint8(sample['gt_seg_map'] > 0)))
+    rgb[cv2.dilate(target, np.ones((3, 3), np.uint8)) > target] = (255, 200, 0)
+    return rgb
 
 
 def main() -> None:

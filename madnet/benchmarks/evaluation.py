@@ -37,7 +37,7 @@ def load_pairs(data: str, count: int, size: int) -> list[Pair]:
     dataset = SIRSTDataset(**where, split='all', pipeline=[{'type': 'LoadSIRSTImage', 'channels': 1}])
     pairs: list[Pair] = []
     for k in range(min(count, len(dataset))):
-        mask = cv2.resize(dataset.read_sample(k)[1], (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+        mask = cv2.resize(dataset.read_fitted(k)[1], (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
         image = cv2.resize(dataset[k]['img'], (size, size), interpolation=cv2.INTER_AREA)
         smooth = cv2.GaussianBlur(image, (3, 3), 0)
         tophat = cv2.morphologyEx(smooth, cv2.MORPH_TOPHAT, np.ones((9, 9), np.uint8)).astype(np.float32)

@@ -13,7 +13,7 @@ from madnet.datasets.synthetic import SyntheticSIRSTDataset
 from madnet.errors import UserError
 from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.rules import half
-from madnet.images import check_value_range, fit_mask, to_channels
+from madnet.images import check_value_range, to_channels
 from madnet.progress import progress_bar
 
 SYNTHETIC_SIZE = 256
@@ -124,8 +124,7 @@ def walk(part: Part, limit: int | None = None) -> Iterator[Sample]:
 def read(dataset: TargetDataset, index: int) -> Sample:
     """The sample at an index; see :func:`walk`."""
     info = dataset.get_data_info(index)
-    pixels, mask = dataset.read_sample(index)
-    mask = fit_mask(mask, pixels.shape[:2], info.get('seg_map_path', ''), info['img_path'])
+    pixels, mask = dataset.read_fitted(index)
     grey = to_channels(pixels, 1, value_range=dataset.value_range, what=info['img_path'])
     grey = grey[..., 0].astype(np.float32)
     return Sample(info['img_id'], pixels, grey, find_components(half(mask)))

@@ -12,8 +12,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from madnet.errors import UserError
-from madnet.evaluation.rules import half
-from madnet.images import MaskRule, check_value_range, measure_range, read_image, read_mask, to_channels
+from madnet.images import MaskRule, check_value_range, fit_mask, measure_range, read_image, read_mask
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
 
@@ -21,7 +20,6 @@ from .catalogue import check_split_name
 from .checks import kept, look_at, say_what_is_skipped
 from .duplicates import find_near_duplicates
 from .locate import locate
-from .sample_view import outline_truth
 from .seeding import SeededSamples
 from .selection import Selection, select
 from .splits import few, ids_sha256
@@ -32,7 +30,7 @@ _MEASURED = 32
 
 
 class TargetDataset(SeededSamples, BaseSegDataset):
-    """What the datasets here share: two classes, seeded samples, a description for the record, and a view."""
+    """What the datasets here share: two classes, seeded samples, a description for the record."""
 
     METAINFO = {'classes': ('background', 'target'), 'palette': [[0, 0, 0], [255, 200, 0]]}
 
@@ -80,11 +78,15 @@ class TargetDataset(SeededSamples, BaseSegDataset):
         """Image (H, W) or (H, W, 3) BGR, and grey mask (H, W), as they are before the pipeline."""
         raise NotImplementedError
 
-    def plot(self, index: int, zoom: int = 1) -> np.ndarray:
-        """The image with its targets outlined, before the pipeline: (H · zoom, W · zoom, 3) uint8, RGB."""
+    def read_fitted(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image as :meth:`read_sample` gives it, and grey mask (H, W) at its size.
+
+        Raises:
+            UserError: A file cannot be read, or the mask does not fit its image.
+        """
+        info = self.get_data_info(index)
         image, mask = self.read_sample(index)
-        image = to_channels(image, 3, value_range=self.value_range, what=f'image {index}')
-        return outline_truth(image, half(mask), zoom)
+        return image, fit_mask(mask, image.shape[:2], info.get('seg_map_path', ''), info.get('img_path'))
 
 
 @DATASETS.register_module()

@@ -12,7 +12,6 @@ from madnet.datasets.sources import find_sources
 from madnet.errors import UserError
 from madnet.evaluation.ranking import BUDGETS
 from madnet.evaluation.rules import half
-from madnet.images import fit_mask
 from madnet.progress import progress_bar
 from madnet.records import Calibration, DatasetInfo, text_table
 from madnet.text import counted
@@ -68,9 +67,7 @@ def calibrate(
 def _samples(sets: list[SIRSTDataset]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for dataset in sets:
         for index in progress_bar(range(len(dataset)), what=dataset.dataset_name):
-            info = dataset.get_data_info(index)
-            pixels, mask = dataset.read_sample(index)
-            mask = fit_mask(mask, pixels.shape[:2], info.get('seg_map_path', ''), info['img_path'])
+            pixels, mask = dataset.read_fitted(index)
             yield pixels, half(mask)
 
 

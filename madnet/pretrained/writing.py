@@ -234,7 +234,7 @@ def _check_half(
         if precision == 'half':
             model.load_state_dict(halved)
         for dataset, found in zip(sets, checked, strict=True):
-            samples = [dataset.read_sample(i) for i in range(len(dataset))]
+            samples = [dataset.read_fitted(i) for i in range(len(dataset))]
             numbers = evaluate(
                 [_score(model, pipeline(image)) for image, _ in samples], [m for _, m in samples]
             )

@@ -209,17 +209,13 @@ def test_base_size_of_an_unknown_set(make_set):
     assert SIRSTDataset(root, 'all', pipeline=resize, base_size=64)[0]['img'].shape == (64, 64, 1)
 
 
-def test_plot_outlines_the_target_and_leaves_it_visible(make_set):
+def test_masks_of_twice_the_size_are_read_at_their_images_size(make_set):
     root = make_set('mine', ['a'])
-    dataset = SIRSTDataset(root, 'all')
-    view = dataset.plot(0)
-    image, mask = dataset.read_sample(0)
-    assert view.shape == (32, 40, 3)
-    assert view.dtype == np.uint8
-    np.testing.assert_array_equal(view[mask > 127], np.repeat(image[mask > 127][:, None], 3, axis=1))
-    outlined = (view == (255, 200, 0)).all(axis=2)
-    assert outlined.sum() == 16
-    assert dataset.plot(0, zoom=4).shape == (128, 160, 3)
+    image, mask = SIRSTDataset(root, 'all').read_sample(0)
+    Image.fromarray(mask.repeat(2, 0).repeat(2, 1)).save(root / 'masks/a.png')
+    found = SIRSTDataset(root, 'all').read_fitted(0)
+    for one, other in zip(found, (image, mask), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_workers_have_the_cache_and_read_no_file(make_set):

@@ -102,7 +102,3 @@ def test_described():
 def test_wrong_arguments(kwargs, message):
     with pytest.raises(UserError, match=message):
         SyntheticSIRSTDataset(**{'split': 'train', **kwargs})
-
-
-def test_plot():
-    assert SyntheticSIRSTDataset(1, 64, split='train').plot(0, zoom=2).shape == (128, 128, 3)

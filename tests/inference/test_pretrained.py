@@ -1,9 +1,11 @@
 """Weights that ship: put into a table, found by name, refused when they are not what they were."""
 
 import json
+import shutil
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import safetensors.torch
@@ -89,6 +91,24 @@ def test_half_precision_is_checked(folder, detectors, monkeypatch):
         ship_weights('tiny_lossy', config, checkpoint, folder.parent / 'card.md', half=True)
     assert (folder / index.INDEX).read_text() == before
     assert not list(folder.glob('tiny_lossy*'))
+
+
+def test_half_precision_is_checked_on_masks_of_twice_the_size(
+    tmp_path, folder, detectors, image_set, monkeypatch
+):
+    root = shutil.copytree(image_set, tmp_path / 'doubled')
+    for path in root.glob('*/masks/*'):
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), mask.repeat(2, 0).repeat(2, 1))
+    config, checkpoint = detectors['files']
+    moved = tmp_path / 'moved.py'
+    moved.write_text(config.read_text().replace(str(image_set), str(root)))
+    monkeypatch.setattr(writing, 'MAX_LOSS', 0.01)
+    found, expected = (
+        ship_weights(name, file, checkpoint, folder.parent / 'card.md', half=True)['source']['half_precision']
+        for name, file in (('tiny_doubled', moved), ('tiny_half', config))
+    )
+    assert found[0]['full'] == expected[0]['full']
 
 
 def test_changed_weights_are_refused(folder, detectors):
