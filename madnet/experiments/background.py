@@ -31,7 +31,8 @@ def start(folder: str | os.PathLike) -> int:
     """
     with own_folder(folder):
         pass  # what stands in the way is said here rather than in the log
-    arguments = [a for a in sys.argv if a != '--background']
+    # which argparse takes shortened too
+    arguments = [a for a in sys.argv if not (len(a) > 2 and '--background'.startswith(a))]
     with open(Path(folder, LOG), 'a', encoding='utf-8', opener=not_following) as log:
         process = subprocess.Popen(
             [sys.executable, '-m', __name__, str(folder), *arguments],

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from madnet.errors import UserError
-from madnet.experiments import compare
+from madnet.experiments import background, compare
 from madnet.experiments.plan import read_plan
 from madnet.experiments.process import _environment
 from madnet.experiments.running import _headline, run_all
@@ -333,6 +334,15 @@ def test_in_the_background(plan_file, tmp_path, repository):
         time.sleep(0.2)
     record = json.loads((folder / 'narrow' / 'own' / 'seed5' / 'run.json').read_text())
     assert (record['state'], record['trained']) == ('stopped', False)
+
+
+@pytest.mark.parametrize('word', ['--background', '--backgr'])
+def test_what_runs_in_the_background_does_not_start_itself_again(word, tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(sys, 'argv', ['compare', 'plan.yaml', word, '--jobs', '2'])
+    monkeypatch.setattr(subprocess, 'Popen', lambda command, **_: started.append(command) or Mock(pid=1))
+    background.start(tmp_path)
+    assert started[0][-4:] == ['compare', 'plan.yaml', '--jobs', '2']
 
 
 def children_of(process):
