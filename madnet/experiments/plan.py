@@ -116,8 +116,8 @@ class Plan:
         recipe: ``'common'`` (one recipe for all), ``'published'`` (each network's own) or ``'toolbox'``
             (BasicIRSTD's).
         protocols: How to score.
-        options: Dotted keys and values that override every config that trains. In these, in a network's own
-            and in ``checkpoint``, ``{dataset}`` and ``{seed}`` stand for those of the run.
+        options: Dotted keys and values that override every config that trains. In these, and in a network's
+            own, ``{dataset}`` and ``{seed}`` stand for those of the run; ``checkpoint`` takes ``{dataset}``.
         views: Mirrored and turned views (1, 2, 4, 8) to test every network with, a line of the table each;
             none tests as the configs say, usually with one.
         amp: Mixed precision of every training.
@@ -359,6 +359,11 @@ def _check_network(entry: object, plan: Plan, where: str) -> None:
             raise UserError(f'{where}: no key {key!r}.{nearest(str(key), known)}')
         if key in known[:4] and not isinstance(value, str):
             raise UserError(f'{where}: {key}: found {value!r}, expected a text.')
+    if '{seed}' in entry.get('checkpoint', ''):
+        raise UserError(
+            f'{where}: checkpoint: found {{seed}}, expected one file, or one for each {{dataset}}: '
+            'given weights are tested once. Name a network for each seed.'
+        )
     train_on = entry.get('train_on', [])
     if not _has_text_keys(entry.get('options', {})) or not (isinstance(train_on, list) or train_on == OTHERS):
         raise UserError(f'{where}: expected options as a mapping, train_on as a list or {OTHERS!r}.')
@@ -376,6 +381,7 @@ def _check(plan: Plan, where: str) -> None:
         **dict.fromkeys(('amp', 'configs'), ((str, type(None)), 'a text')),
         'save_scores': (bool, 'true or false'),
         'size': (int, 'a whole number'),
+        'views': (int, 'whole numbers'),
     }
     for key, (kind, words) in kinds.items():
         value = getattr(plan, key)

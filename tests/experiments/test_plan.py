@@ -175,6 +175,11 @@ def test_given_weights_are_tested_not_trained(configs, tmp_path):
         ({'networks': [{'name': 'acm', 'train_on': 'nuaa'}]}, 'train_on as a list'),
         ({'networks': ['acm'], 'datasets': ['nuaa', 'NUAA-SIRST']}, "is called 'nuaa' too"),
         ({'networks': ['acm'], 'views': [1, 3]}, 'views: found 3, expected some of'),
+        ({'networks': ['acm'], 'views': [[1, 8]]}, r'views: found \[1, 8\], expected whole numbers'),
+        (
+            {'networks': [{'name': 'acm', 'checkpoint': 'acm_{seed}.pth'}]},
+            'networks: acm: checkpoint: found {seed}, expected one file',
+        ),
         ({'networks': ['acm'], 'seeds': [1, 1]}, 'seeds: found 1 more than once'),
         ({'networks': ['acm'], 'seeds': [[1]]}, r'seeds: found \[1\]'),
         ({'networks': ['acm'], 'protocols': ['native', 'nope']}, "unknown protocol 'nope'"),
