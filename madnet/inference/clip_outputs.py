@@ -15,13 +15,12 @@ from madnet.text import counted, csv_text
 from madnet.visualization.clip_view import ClipView
 
 from .clip import ClipResult
-from .outputs import COLUMNS
+from .outputs import TARGET_COLUMNS, target_cells
 from .prediction import Prediction
 
 #: What words of ``--format`` mean for a clip: ending.
 CLIP_FORMATS = {'video': '.mp4', 'jsonl': '.jsonl', 'csv': '.csv'}
-# of a frame, whose targets have the numbers of tracks, if any
-_COLUMNS = tuple(column for column in COLUMNS if column not in ('image', 'number'))
+_COLUMNS = ('frame', 'time', 'track', *TARGET_COLUMNS)
 
 
 def parse_clip_formats(words: str | None) -> tuple[str, ...]:
@@ -66,7 +65,7 @@ class ClipOutputs:
         if out is None or 'jsonl' in self.paths:
             self._json = _Lines(self.paths.get('jsonl'))
         if 'csv' in self.paths:
-            self._csv = _Lines(self.paths['csv'], csv_text([('frame', 'time', 'track', *_COLUMNS)]))
+            self._csv = _Lines(self.paths['csv'], csv_text([_COLUMNS]))
         if 'video' in self.paths:
             self._video = _Video(self.paths['video'], fps)
 
@@ -86,11 +85,8 @@ class ClipOutputs:
                 content['error'] = result.error
             self._json.add(json_text(content, indent=None))
         if self._csv is not None:
-            rows = []
-            for track, t in targets:
-                values = {**t, **dict(zip(('x0', 'y0', 'x1', 'y1'), t['box'], strict=True))}
-                row = (_rounded(values[column]) for column in _COLUMNS)
-                rows.append((result.number, f'{result.time:.6f}', '' if track is None else track, *row))
+            frame = result.number, f'{result.time:.6f}'
+            rows = ((*frame, '' if track is None else track, *target_cells(t)) for track, t in targets)
             self._csv.add(csv_text(rows))
         if self._video is not None and result.prediction is not None:
             self._video.add(result)
@@ -111,10 +107,6 @@ class ClipOutputs:
             self._video.close()
         if self.paths:
             write_json(self.paths['record'], record)
-
-
-def _rounded(value: object) -> object:
-    return f'{value:.5f}' if isinstance(value, float) else value
 
 
 class _Lines:

@@ -3,7 +3,7 @@
 import io
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from madnet.visualization.overlay import draw_overlay
 from .prediction import Prediction, Target
 
 _KNOWN = ('logit', 'mean_logit', 'scr', 'rank')
+#: What tables in CSV have of a target, as :func:`target_cells` gives it.
+TARGET_COLUMNS = ('x', 'y', 'x0', 'y0', 'x1', 'y1', 'area', 'peak', 'mean', *_KNOWN)
 #: Columns of ``targets.csv``.
-COLUMNS = ('image', 'number', 'x', 'y', 'x0', 'y0', 'x1', 'y1', 'area', 'peak', 'mean', *_KNOWN)
+COLUMNS = ('image', 'number', *TARGET_COLUMNS)
 
 
 def _scores_png(prediction: Prediction) -> bytes:
@@ -104,17 +106,18 @@ def target_row(number: int, target: Target, ys: np.ndarray, xs: np.ndarray, shap
     return {'number': number, **target.to_dict(), 'rle': run_lengths(ys, xs, shape)}
 
 
+def target_cells(target: Mapping[str, Any]) -> list:
+    """Columns :data:`TARGET_COLUMNS` of a target's :meth:`~madnet.inference.prediction.Target.to_dict`; empty
+    where a number is not known."""
+    place, scores = (f'{target[key]:.3f}' for key in 'xy'), (f'{target[key]:.5f}' for key in ('peak', 'mean'))
+    known = ('' if math.isnan(target[key]) else f'{target[key]:.3f}' for key in _KNOWN)
+    return [*place, *target['box'], target['area'], *scores, *known]
+
+
 def targets_csv(records: Sequence[dict], about: dict) -> bytes:
     """One row for each target, columns :data:`COLUMNS`."""
-    rows = [COLUMNS]
-    for image in records:
-        for t in image['targets']:
-            numbers = (f'{t["x"]:.3f}', f'{t["y"]:.3f}', *t['box'], t['area'])
-            known = ('' if math.isnan(t[key]) else f'{t[key]:.3f}' for key in _KNOWN)
-            rows.append(
-                (image['name'], t['number'], *numbers, f'{t["peak"]:.5f}', f'{t["mean"]:.5f}', *known)
-            )
-    return csv_text(rows).encode()
+    cells = ((image['name'], t['number'], *target_cells(t)) for image in records for t in image['targets'])
+    return csv_text([COLUMNS, *cells]).encode()
 
 
 def targets_json(records: Sequence[dict], about: dict) -> bytes:

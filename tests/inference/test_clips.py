@@ -80,6 +80,14 @@ def test_every_source(run, frames, film, folder, tmp_path, kind):
     assert sorted(p.name for p in out.iterdir()) == [f'pass.{end}' for end in ('csv', 'json', 'jsonl', 'mp4')]
 
 
+def test_the_columns_of_targets_csv_as_images_have_them(run, folder, tmp_path):
+    run('predict', 'tophat', folder, '--clip', '--out', tmp_path / 'clip', '--format', 'csv')
+    run('predict', 'tophat', folder, '--out', tmp_path / 'images', '--format', 'csv')
+    of_clip = [row[3:] for row in csv.reader((tmp_path / 'clip/pass.csv').open())]
+    assert of_clip == [row[2:] for row in csv.reader((tmp_path / 'images/targets.csv').open())]
+    assert len(of_clip) > 10
+
+
 def test_the_same_as_frame_by_frame(run, folder, tmp_path):
     run(
         'predict',
