@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from madnet.benchmarks import gpu
-from madnet.benchmarks.gpu import Part, as_markdown, judge
+from madnet.benchmarks.gpu import Part
+from madnet.benchmarks.gpu_report import as_markdown, judge
 from madnet.errors import UserError
 
 FIGURES = {
