@@ -15,10 +15,10 @@ from madnet.datasets.scenes import synth_scene
 from madnet.errors import UserError, nearest
 from madnet.inference import OnnxPredictor, Predictor
 from madnet.inference.base_predictor import BasePredictor
-from madnet.inference.command import _import_all, predict_in_turn, start_writing
 from madnet.inference.export import export_network
 from madnet.inference.inputs import Frame
 from madnet.inference.outputs import parse_formats
+from madnet.inference.sharing import predict_in_turn, start_writing, warm_up
 from madnet.records import text_table
 from madnet.text import counted
 
@@ -149,7 +149,7 @@ def _measure(form: Form, frames: Sequence[Frame], out: Path, kinds: Sequence[str
     if form.predictor is not None:
         outcomes: list = [None] * len(frames)
         writing = start_writing(len(frames))
-        writing.call(_import_all).result()  # a network takes longer to load than they to start
+        writing.call(warm_up).result()  # a network takes longer to load than they to start
         wall, cpu, own = time.perf_counter(), time.process_time(), time.thread_time()
         predict_in_turn(form.predictor, writing, out, kinds, [(f, f.path.stem) for f in frames], outcomes)
         seconds['files'] = time.perf_counter() - wall

@@ -163,7 +163,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _models() -> str:
-    from madnet.inference.command import detectors_text
+    from madnet.inference.listing import detectors_text
 
     return detectors_text()
 

@@ -107,7 +107,7 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
 
 def work(args: argparse.Namespace) -> Callable:
     if args.command == 'list':
-        from madnet.inference.command import networks_text
+        from madnet.inference.listing import networks_text
 
         return networks_text
     if args.command == 'save':

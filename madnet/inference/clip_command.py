@@ -19,7 +19,8 @@ from .base_predictor import BasePredictor
 from .clip import follow
 from .clip_outputs import ClipOutputs, parse_clip_formats
 from .clip_source import ClipSource, open_clip
-from .command import interrupted_by_sigterm, predictor_maker
+from .command import predictor_maker
+from .sharing import interrupted_by_sigterm
 
 #: Frames that wait to be drawn and written.
 _WAITING = 8

@@ -1,47 +1,28 @@
 """Prediction as a command: images in, files out."""
 
 import os
-import signal
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import asdict
 from functools import partial
 from inspect import signature
-from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import cv2
+from typing import Any
 
 import madnet
-from madnet.errors import UserError, in_brief
-from madnet.files import CannotWrite, settle, write_whole
+from madnet.errors import UserError
+from madnet.files import settle
 from madnet.images.notices import say_once
-from madnet.overlap import InTurn, handling, start_processes
-from madnet.progress import progress_bar
-from madnet.records import get_pretrained, list_pretrained, list_registered
 from madnet.text import counted, printable
 
-from .base_predictor import READ_AHEAD, BasePredictor
+from .base_predictor import BasePredictor
 from .calibration import find_calibration, rank_for_alarms
 from .inputs import Frame, list_frames, unique_names
-from .large_frame import predict_large
 from .onnx_predictor import OnnxPredictor
-from .outputs import PER_IMAGE, TABLES, image_files, parse_formats, record, write_tables
-from .prediction import Prediction
+from .outputs import PER_IMAGE, TABLES, parse_formats, write_tables
+from .sharing import Outcome, is_large, predict_all, start_writing
 
-# A record; or what is wrong with the image; or None: it was not reached.
-_Outcome: TypeAlias = dict[str, Any] | str | None
-#: Predictions that wait to be drawn and written, or are just now, and threads or processes that do it.
-_WAITING = 12
-_WRITERS = 4
-#: Images from which on processes write: a thread that draws holds Python's lock, which a network of small
-#: operators wants hundreds of times an image; but a process takes a while to start.
-_MANY = 64
 #: Images that are predicted in full precision, too, to tell what half precision changes.
 _COMPARED = 4
 
@@ -117,13 +98,13 @@ def predict_files(
         predictor.loader.measure([(f.path, f.number) for f in frames])
         make.keywords['value_range'] = predictor.loader.value_range
         if how.get('amp'):
-            some = [f for f in frames if not _is_large(predictor, f)][:_COMPARED]
+            some = [f for f in frames if not is_large(predictor, f)][:_COMPARED]
             with suppress(UserError):  # an image that cannot be read: prediction says so
                 print(_half_against_full(predictor, some))
         if jobs > 1:
             with suppress(Exception):  # what holds for all images, such as a dark range, is said here, once
                 predictor.load(frames[0].path, frames[0].number)
-        outcomes, stopped = _predict_all(make, predictor, writing, jobs, threads, out, kinds, work)
+        outcomes, stopped = predict_all(make, predictor, writing, jobs, threads, out, kinds, work)
     for kind in PER_IMAGE.keys() & kinds:
         settle(out / PER_IMAGE[kind][0])
     about = {
@@ -164,7 +145,7 @@ def _check_folder(out: Path) -> None:
 
 def _conclude(
     frames: Sequence[Frame],
-    outcomes: Sequence[_Outcome],
+    outcomes: Sequence[Outcome],
     stopped: BaseException | None,
     out: Path,
     kinds: Sequence[str],
@@ -263,229 +244,6 @@ def _half_against_full(predictor: BasePredictor, frames: Sequence[Frame]) -> str
         f'{max(d.score for d in found):.2g}, and {counted(sum(d.differing for d in found), "pixel")} of '
         f'{counted(sum(d.targets for d in found), "target")}'
     )
-
-
-def _predict_all(
-    make: partial[BasePredictor],
-    predictor: BasePredictor,
-    writing: InTurn,
-    jobs: int,
-    threads: int | None,
-    out: Path,
-    kinds: Sequence[str],
-    work: list[tuple[Frame, str]],
-) -> tuple[list[_Outcome], BaseException | None]:
-    """The outcome of :func:`_predict` for each task, and what ended the work before its time."""
-    outcomes: list[_Outcome] = [None] * len(work)
-    try:
-        with interrupted_by_sigterm():
-            if jobs == 1:
-                predict_in_turn(predictor, writing, out, kinds, work, outcomes)
-            else:
-                _in_processes(make, jobs, threads, out, kinds, work, outcomes)
-    except KeyboardInterrupt as e:
-        return outcomes, e
-    except UserError as e:
-        reason = str(e)
-    except BrokenProcessPool:
-        who, less = (
-            (f'--jobs {jobs}', 'fewer jobs, and --tile, need') if jobs > 1 else ('writing', '--tile needs')
-        )
-        reason = f'{who}: a process was killed (out of memory?); {less} less.'
-    else:
-        return outcomes, None
-    if len(work) > 1:
-        reason += f' {outcomes.count(None)} of {len(work)} images were not predicted.'
-    return outcomes, UserError(reason)
-
-
-def start_writing(images: int) -> InTurn:
-    """What draws and writes this many predictions beside the network, for :func:`predict_in_turn`."""
-    processes = min((os.cpu_count() or 1) - 1, _WRITERS) if images >= _MANY else 0
-    writing = InTurn(_WAITING, _WRITERS, processes)
-    for _ in range(processes):
-        writing.call(_import_all)
-    return writing
-
-
-def _import_all() -> None:
-    """Nothing; but whoever is to call it imports this module, and all that writing takes."""
-
-
-def predict_in_turn(
-    predictor: BasePredictor,
-    writing: InTurn,
-    out: Path,
-    kinds: Sequence[str],
-    work: list[tuple[Frame, str]],
-    outcomes: list[_Outcome],
-) -> None:
-    """Put the outcome for each task of ``work`` into its place, as far as it was reached, whatever ends it.
-
-    While an image is computed, the next ones are read and those before it are drawn and written.
-    """
-    numbers = iter(range(len(work)))
-    written: dict[int, Future[_Outcome]] = {}
-    try:
-        with writing, _switching_quickly(), progress_bar(total=len(work), what='predict') as bar:
-            for large, tasks in groupby(work, lambda task: _is_large(predictor, task[0])):
-                frames = (frame for frame, _ in tasks)
-                if large:
-                    for _ in frames:
-                        number = next(numbers)
-                        outcomes[number] = _predict(predictor, out, kinds, *work[number])
-                        bar.update()
-                    continue
-                with closing(predictor.attempts(frames, READ_AHEAD)) as attempts:
-                    for attempt in attempts:
-                        number = next(numbers)
-                        told = _told(attempt, work[number][0]) if isinstance(attempt, Exception) else attempt
-                        written[number] = writing.call(_write, told, out, kinds, *work[number])
-                        bar.update()
-    finally:
-        _collect(written, outcomes)
-
-
-def _collect(futures: Mapping[int, Future[_Outcome]], outcomes: list[_Outcome]) -> None:
-    """Put what has come of each task into its place."""
-    for number, future in futures.items():
-        if future.done() and not future.cancelled() and future.exception() is None:
-            outcomes[number] = future.result()
-
-
-@contextmanager
-def _switching_quickly() -> Iterator[None]:
-    """A network of small operators gives Python's lock away and wants it back hundreds of times an image; a
-    thread that draws keeps it for a whole switch interval each time, 5 ms unless told otherwise."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(0.0005)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
-def _is_large(predictor: BasePredictor, frame: Frame) -> bool:
-    with suppress(UserError):  # which reading it will raise again
-        return predictor.is_large(frame)
-    return False
-
-
-def _predict(
-    predictor: BasePredictor, out: Path, kinds: Sequence[str], frame: Frame, name: str
-) -> dict[str, Any] | str:
-    """Predict an image and write its files; returns its record, or what is wrong with it."""
-    try:
-        if predictor.is_large(frame):
-            return predict_large(predictor, frame, out, kinds, name)
-        attempt: Prediction | str = predictor(frame)
-    except CannotWrite:
-        raise
-    except Exception as e:
-        attempt = _told(e, frame)
-    return _write(attempt, out, kinds, frame, name)
-
-
-def _write(
-    attempt: Prediction | str, out: Path, kinds: Sequence[str], frame: Frame, name: str
-) -> dict[str, Any] | str:
-    """Write an image's files; returns its record, or what is wrong with it."""
-    if isinstance(attempt, str):
-        return attempt
-    try:
-        files, found = image_files(out, kinds, attempt, name), record(attempt, name)
-    except Exception as e:
-        return _told(e, frame)
-    for file, content in files:
-        write_whole(file, content, settled=False)
-    return found
-
-
-def _told(e: Exception, frame: Frame) -> str:
-    """What is wrong with an image, in a line."""
-    if isinstance(e, UserError):
-        return str(e)
-    if isinstance(e, MemoryError):
-        return f'{frame}: not enough memory; --tile needs less.'
-    # whatever a codec, OpenCV or torch raise: no image ends the others
-    return f'{frame}: {type(e).__name__}: {in_brief(e)}'
-
-
-def _in_processes(
-    make: partial[BasePredictor],
-    jobs: int,
-    threads: int | None,
-    out: Path,
-    kinds: Sequence[str],
-    work: list[tuple[Frame, str]],
-    outcomes: list[_Outcome],
-) -> None:
-    """Put the outcome of :func:`_predict` for each task of ``work`` into its place, as far as it was reached,
-    whatever ends it.
-
-    Raises:
-        BrokenProcessPool: A process was killed.
-    """
-    jobs = min(jobs, len(work))
-    threads = threads or max(1, (os.cpu_count() or 1) // jobs)
-    pool = start_processes(jobs, _start_process, (make, threads))
-    futures: list[Future[_Outcome]] = []
-    try:
-        for task in work:  # those given out count, though a signal ends this
-            futures.append(pool.submit(_predict_in_process, (out, kinds, *task)))
-        for future in progress_bar(as_completed(futures), total=len(work), what='predict'):
-            future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        _collect(dict(enumerate(futures)), outcomes)
-
-
-def interrupted_by_sigterm():
-    """SIGTERM as Ctrl-C, for a while."""
-    return handling(signal.SIGTERM, signal.default_int_handler)
-
-
-_predictor: BasePredictor  # of a process that shares images
-
-
-def _start_process(make: partial, threads: int) -> None:
-    global _predictor
-    cv2.setNumThreads(threads)
-    _predictor = make()
-    _predictor.set_threads(threads)
-
-
-def _predict_in_process(task: tuple) -> dict[str, Any] | str:
-    return _predict(_predictor, *task)
-
-
-def detectors_text() -> str:
-    """The detectors that need no config, one a line, for people."""
-    from madnet.classical.detectors import DETECTORS
-
-    classical = [f'  {d.name:16} {d.title}, {d.paper}' for d in DETECTORS.values()]
-    return '\n'.join([networks_text(), 'classical:', *classical])
-
-
-def networks_text() -> str:
-    """The networks whose weights are known, one a line, for people."""
-    shipped = list_pretrained()
-    lines = ['shipped networks:', *map(_network_line, shipped)]
-    if not shipped:
-        lines.append('  none with this version')
-    others = [name for name in list_registered() if name not in shipped]
-    for head, with_address in (
-        ('networks that are fetched when they are first used:', True),
-        ('networks whose file you must bring:', False),
-    ):
-        if names := [name for name in others if bool(get_pretrained(name).address) is with_address]:
-            lines += [head, *map(_network_line, names)]
-    return '\n'.join(lines)
-
-
-def _network_line(name: str) -> str:
-    entry = get_pretrained(name)
-    return f'  {name:16} {entry.parameters:>9,} weights  {entry.about}'
 
 
 def _limits(predictor: BasePredictor, how: dict[str, Any], false_alarms: float | None) -> str:

@@ -15,7 +15,7 @@ from madnet.classical.pool import map_in_pool, start_pool
 from madnet.cli import predict as cli
 from madnet.errors import UserError
 from madnet.images import read_image
-from madnet.inference import command
+from madnet.inference import command, sharing
 from madnet.inference.classical_predictor import ClassicalPredictor
 from madnet.overlap import start_processes
 from madnet.text import printable
@@ -43,8 +43,8 @@ def _writing_in(processes, monkeypatch):
         started.append(number)
         return start_processes(number, *how)
 
-    monkeypatch.setattr(command, '_MANY', 6 if processes else 64)
-    monkeypatch.setattr(command.os, 'cpu_count', lambda: 3)
+    monkeypatch.setattr(sharing, '_MANY', 6 if processes else 64)
+    monkeypatch.setattr(sharing.os, 'cpu_count', lambda: 3)
     monkeypatch.setattr('madnet.overlap.start_processes', start)
     return started
 

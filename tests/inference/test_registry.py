@@ -18,7 +18,7 @@ from madnet.engine.checkpoint_file import fetch_weights, find_checkpoint, read_c
 from madnet.engine.test import run_test
 from madnet.errors import UserError
 from madnet.inference import Predictor
-from madnet.inference.command import detectors_text, networks_text
+from madnet.inference.listing import detectors_text, networks_text
 from madnet.inference.saving import save_pretrained
 from madnet.pretrained.verify import verify_weights
 from madnet.pretrained.writing import register_weights, ship_weights
