@@ -76,26 +76,15 @@ class ISNetHead(FCNSegHead):
         """Maps (B, C₀, H, W) and (B, Cᵢ, hᵢ, wᵢ), i = 1, …, n → logits (B, 1, H, W), or two of them
         in training."""
         edges, *skips = self._transform_inputs(inputs)
-        decoded = self._decode(skips)
+        decoded = self.decode(skips, self._join)
         edge = self._edge(edges, decoded)
         raised = resize_like(decoded[0], edges)
         out = self.classify(raised + raised * edge.sigmoid())
         return [edge, out] if self.training else out
 
-    def _decode(self, skips: list[Tensor]) -> list[Tensor]:
-        """The pyramid decoded, finest first, its deepest map as it came."""
-        decoded = [skips[-1]]
-        for skip, up, attention, decoder in zip(
-            reversed(skips[:-1]),
-            reversed(self.ups),
-            reversed(self.attentions),
-            reversed(self.decoders),
-            strict=True,
-        ):
-            self.check_halved(skip, decoded[0])
-            raised = up(decoded[0])[..., : skip.shape[2], : skip.shape[3]]
-            decoded.insert(0, decoder(attention(raised, skip)))
-        return decoded
+    def _join(self, level: int, skip: Tensor, below: Tensor) -> Tensor:
+        raised = self.ups[level](below)[..., : skip.shape[2], : skip.shape[3]]
+        return self.decoders[level](self.attentions[level](raised, skip))
 
     def _edge(self, edges: Tensor, decoded: list[Tensor]) -> Tensor:
         """Logits of the edges (B, 1, H, W)."""

@@ -58,15 +58,12 @@ class MiMHead(FCNSegHead):
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
         """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or, in training, several."""
-        skips = self._transform_inputs(inputs)
-        decoded = [skips[-1]]
-        for skip, up, decoder in zip(
-            reversed(skips[:-1]), reversed(self.ups), reversed(self.decoders), strict=True
-        ):
-            self.check_halved(skip, decoded[0])
-            raised = up(decoded[0])[..., : skip.shape[2], : skip.shape[3]]
-            decoded.insert(0, decoder(raised + skip))
+        decoded = self.decode(self._transform_inputs(inputs), self._join)
         out = self.classify(decoded[0])
         if not (self.training and self.deep_supervision):
             return out
         return [*(side(features) for side, features in zip(self.sides, decoded[1:], strict=True)), out]
+
+    def _join(self, level: int, skip: Tensor, below: Tensor) -> Tensor:
+        raised = self.ups[level](below)[..., : skip.shape[2], : skip.shape[3]]
+        return self.decoders[level](raised + skip)

@@ -1,6 +1,6 @@
 """What heads over a pyramid share: their inputs, and losses on one logit map or several."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -81,7 +81,24 @@ class PyramidHead(BaseDecodeHead):
         super().init_weights()
         check_losses(self)
 
-    def check_halved(self, fine: Tensor, coarse: Tensor) -> None:
+    def decode(self, skips: Sequence[Tensor], join: Callable[[int, Tensor, Tensor], Tensor]) -> list[Tensor]:
+        """The pyramid decoded from its deepest map upward, finest first; the deepest as it came.
+
+        Args:
+            skips: The encoder's maps, finest first.
+            join: Takes a level (0 is the finest), its map of ``skips`` and the decoded one below it, and
+                gives the level's decoded map.
+
+        Raises:
+            UserError: A map is not half as large as the one before.
+        """
+        decoded = [skips[-1]]
+        for level in reversed(range(len(skips) - 1)):
+            self._check_halved(skips[level], decoded[0])
+            decoded.insert(0, join(level, skips[level], decoded[0]))
+        return decoded
+
+    def _check_halved(self, fine: Tensor, coarse: Tensor) -> None:
         """Raises :class:`~madnet.errors.UserError` unless ``coarse`` is half as large, rounded up."""
         (height, width), found = fine.shape[2:], tuple(coarse.shape[2:])
         expected = (-(-height // 2), -(-width // 2))

@@ -58,15 +58,7 @@ class SCTransNetHead(PyramidHead):
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
         """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or, in training, several."""
-        skips = self._transform_inputs(inputs)
-        decoded = [skips[-1]]
-        for skip, gate, decoder in zip(
-            reversed(skips[:-1]), reversed(self.gates), reversed(self.decoders), strict=True
-        ):
-            self.check_halved(skip, decoded[0])
-            raised = F.interpolate(decoded[0], scale_factor=2, mode='nearest')
-            raised = raised[..., : skip.shape[2], : skip.shape[3]]
-            decoded.insert(0, decoder(torch.cat([gate(skip, raised), raised], dim=1)))
+        decoded = self.decode(self._transform_inputs(inputs), self._join)
         out = self.cls_seg(decoded[0])
         if not (self.training and self.deep_supervision):
             return out
@@ -75,3 +67,7 @@ class SCTransNetHead(PyramidHead):
             for side, x in zip(self.sides, decoded[1:], strict=True)
         ]
         return [*reversed(sides), self.fuse(torch.cat([*sides, out], dim=1)), out]
+
+    def _join(self, level: int, skip: Tensor, below: Tensor) -> Tensor:
+        raised = F.interpolate(below, scale_factor=2, mode='nearest')[..., : skip.shape[2], : skip.shape[3]]
+        return self.decoders[level](torch.cat([self.gates[level](skip, raised), raised], dim=1))

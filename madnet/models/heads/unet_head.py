@@ -52,16 +52,13 @@ class UNetHead(PyramidHead):
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
         """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or, in training, several."""
-        skips = self._transform_inputs(inputs)
-        decoded = [skips[-1]]
-        for skip, up, decoder in zip(
-            reversed(skips[:-1]), reversed(self.ups), reversed(self.decoders), strict=True
-        ):
-            self.check_halved(skip, decoded[0])
-            raised = up(decoded[0], size=skip.shape[2:])
-            decoded.insert(0, decoder(torch.cat([skip, raised], dim=1)))
+        decoded = self.decode(self._transform_inputs(inputs), self._join)
         out = self.cls_seg(decoded[0])
         if not (self.training and self.deep_supervision):
             return out
         sides = (side(features) for side, features in zip(self.sides, decoded, strict=True))
         return [*(enlarge(logits, 2**i, out.shape[2:]) for i, logits in enumerate(sides)), out]
+
+    def _join(self, level: int, skip: Tensor, below: Tensor) -> Tensor:
+        raised = self.ups[level](below, size=skip.shape[2:])
+        return self.decoders[level](torch.cat([skip, raised], dim=1))
