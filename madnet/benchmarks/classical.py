@@ -7,13 +7,12 @@ import itertools
 import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import cv2
 
 from madnet.classical.detectors import DETECTORS, get_detector
 from madnet.datasets import SIRSTDataset
+from madnet.datasets.sources import find_sources
 from madnet.errors import UserError
 from madnet.records import text_table
 
@@ -46,8 +45,7 @@ def benchmark(
     detectors = [get_detector(name) for name in methods or DETECTORS]
     if images is not None and images < 1:
         raise UserError(f'--images {images}: expected 1 or more')
-    where: dict[str, Any] = {'data_root': data} if Path(data).is_dir() else {'name': data}
-    dataset = SIRSTDataset(**where, split=split, pipeline=_LOAD)
+    dataset = SIRSTDataset(**find_sources([data])[0].arguments, split=split, pipeline=_LOAD)
     step = 1 if images is None else max(1, len(dataset) // images)
     chosen = [dataset[i]['img'] for i in itertools.islice(range(0, len(dataset), step), images)]
     cv2.setNumThreads(threads)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from madnet.datasets import SIRSTDataset
+from madnet.datasets.sources import find_sources
 from madnet.evaluation import Evaluator
 from madnet.evaluation.arrays import sigmoid
 from madnet.evaluation.curves import PD_FA_THRESHOLDS
@@ -33,8 +33,9 @@ def load_pairs(data: str, count: int, size: int) -> list[Pair]:
     Raises:
         UserError: No such data set.
     """
-    where: dict[str, Any] = {'data_root': data} if Path(data).is_dir() else {'name': data}
-    dataset = SIRSTDataset(**where, split='all', pipeline=[{'type': 'LoadSIRSTImage', 'channels': 1}])
+    dataset = SIRSTDataset(
+        **find_sources([data])[0].arguments, split='all', pipeline=[{'type': 'LoadSIRSTImage', 'channels': 1}]
+    )
     pairs: list[Pair] = []
     for k in range(min(count, len(dataset))):
         mask = cv2.resize(dataset.read_fitted(k)[1], (size, size), interpolation=cv2.INTER_NEAREST_EXACT)

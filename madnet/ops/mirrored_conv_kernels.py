@@ -47,7 +47,7 @@ def mirrored_kernel(
 
 
 @triton.jit
-def _shows(place, size, which, HALF: tl.constexpr):
+def _shows(place, size, which):
     """The ``which``-th place that shows a place of an axis: itself, or one beyond either end; and whether it
     does."""
     beyond = tl.where(which == 0, place, tl.where(which == 1, -place, 2 * (size - 1) - place))
@@ -66,10 +66,10 @@ def gradient_kernel(
     begin = tl.program_id(1) * PIXELS
     total = tl.zeros((PIXELS, BLOCK), tl.float32)
     for which_row in range(3):
-        line, shown = _shows(row % height, height, which_row, HALF)
+        line, shown = _shows(row % height, height, which_row)
         shown = shown & (line >= -HALF) & (line < height + HALF)
         for which_column in range(3):
-            across, seen = _shows(column, width, which_column, HALF)
+            across, seen = _shows(column, width, which_column)
             border = (which_column == 1) & (begin <= HALF)
             border = border | ((which_column == 2) & (begin + PIXELS >= width - HALF))
             if shown & ((which_column == 0) | border):

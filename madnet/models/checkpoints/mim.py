@@ -13,6 +13,7 @@ from madnet.models.checkpoints.conversion import Converter, to_ours, to_publishe
 from madnet.models.checkpoints.fitting import first_keys, unwrap
 from madnet.models.checkpoints.renaming import Names, nest
 from madnet.models.checkpoints.template import template
+from madnet.text import natural
 
 PUBLISHED = 'not a checkpoint of the published MiM-ISTD'
 OURS = 'not a state dict of our MiM-ISTD'
@@ -220,7 +221,7 @@ def _find_parts(state: Mapping[str, Tensor]) -> dict[str, list[tuple[int, str]]]
                     found[kind].setdefault(prefix.removesuffix('.'), value.shape[axis])
     return {
         kind: sorted(
-            ((width, prefix) for prefix, width in units.items()), key=lambda u: (u[0], _natural(u[1]))
+            ((width, prefix) for prefix, width in units.items()), key=lambda u: (u[0], natural(u[1]))
         )
         for kind, units in found.items()
     }
@@ -228,10 +229,6 @@ def _find_parts(state: Mapping[str, Tensor]) -> dict[str, list[tuple[int, str]]]
 
 def _at_root(ours: str, names: Names) -> Names:
     return {f'{ours}.{a}': b for a, b in names.items()}
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), '') if part.isdigit() else (-1, part) for part in re.split(r'(\d+)', name)]
 
 
 def _dead(state: Mapping[str, Tensor], shape: MiMShape) -> list[str]:
