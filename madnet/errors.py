@@ -34,19 +34,18 @@ def in_brief(error: BaseException) -> str:
     return ' '.join(str(error).split())[:200]
 
 
-def nearest(name: str, candidates: Iterable[str], n: int = 3) -> str:
+def nearest(name: str, candidates: Iterable[str]) -> str:
     """The hint to append to an error about an unknown name.
 
     Args:
         name: What the user wrote.
         candidates: The names that would have been right.
-        n: The largest number of names to offer.
 
     Returns:
-        ``" Did you mean 'a' or 'b'?"``, or an empty string where nothing comes near.
+        ``" Did you mean 'a' or 'b'?"``, of three names at most, or an empty string where nothing comes near.
     """
     by_lower = {c.lower(): c for c in candidates}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=n, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
     if not close:
         return ''
     return ' Did you mean ' + ' or '.join(repr(by_lower[c]) for c in close) + '?'

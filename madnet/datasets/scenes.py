@@ -30,6 +30,7 @@ TARGETS_PER_SCENE = (0.06, 0.50, 0.24, 0.12, 0.08)
 
 #: Side of the window that holds a target; an 80-pixel bar of aspect 4 is 18 long.
 PATCH = 33
+_SUB = 4  # samples a pixel and axis that a target is drawn with
 _GAP = 6  # least distance, in pixels, between two targets' masks
 _FAINTEST, _HEADROOM = 10.0, 250.0  # grey levels: below, rounding to 8 bit shows; above, the sensor saturates
 
@@ -425,9 +426,9 @@ def _target_signal(rng: np.random.Generator, blur: float) -> tuple[str, np.ndarr
 
 
 def render_target(
-    shape: str, area: float, aspect: float, angle: float, centre: np.ndarray, blur: float, sub: int = 4
+    shape: str, area: float, aspect: float, angle: float, centre: np.ndarray, blur: float
 ) -> np.ndarray:
-    """Signal of a shape of ``area`` pixels or so, drawn ``sub`` times finer, blurred, summed over pixels.
+    """Signal of a shape of ``area`` pixels or so, drawn four times finer, blurred, summed over pixels.
 
     Args:
         shape: ``'point'`` (a Gaussian that covers the area at half of its peak; ``blur`` plays no part),
@@ -437,19 +438,18 @@ def render_target(
         angle: Radians.
         centre: (y, x) in pixels; (0, 0) is the patch's corner.
         blur: Standard deviation of the point spread, pixels.
-        sub: Samples a pixel and axis.
 
     Returns:
         (PATCH, PATCH) float32 of peak 1.
     """
-    grid = (np.arange(PATCH * sub, dtype=np.float32) + 0.5) / sub
+    grid = (np.arange(PATCH * _SUB, dtype=np.float32) + 0.5) / _SUB
     y, x = grid[:, None] - np.float32(centre[0]), grid[None] - np.float32(centre[1])
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     if shape == 'point':
         # At half of its peak a Gaussian covers 2 π ln 2 · σ_along · σ_across.
         sigma = max(np.sqrt(area / (2 * np.pi * np.log(2))), 0.6)
         a, b = sigma * np.sqrt(aspect), sigma / np.sqrt(aspect)
-        return _binned(np.exp(-((along / a) ** 2 + (across / b) ** 2) / 2), sub)
+        return _binned(np.exp(-((along / a) ** 2 + (across / b) ** 2) / 2))
     if shape == 'ellipse':
         half = np.sqrt(area / np.pi)
         fine = (along / (half * np.sqrt(aspect))) ** 2 + (across * np.sqrt(aspect) / half) ** 2 <= 1
@@ -462,10 +462,10 @@ def render_target(
         wide = half / aspect
         body = (np.abs(along) <= half) & (np.abs(across) <= wide)
         fine = body | ((np.abs(along - 0.2 * half) <= 0.8 * wide) & (np.abs(across) <= 0.8 * half + wide))
-    return _binned(cv2.GaussianBlur(fine.astype(np.float32), (0, 0), blur * sub), sub)
+    return _binned(cv2.GaussianBlur(fine.astype(np.float32), (0, 0), blur * _SUB))
 
 
-def _binned(fine: np.ndarray, sub: int) -> np.ndarray:
+def _binned(fine: np.ndarray) -> np.ndarray:
     """Means over the samples of each pixel, brought to a peak of 1."""
-    signal = fine.reshape(PATCH, sub, PATCH, sub).mean(axis=(1, 3))
+    signal = fine.reshape(PATCH, _SUB, PATCH, _SUB).mean(axis=(1, 3))
     return (signal / signal.max()).astype(np.float32)

@@ -11,6 +11,7 @@ from madnet.evaluation.pixel import ratio
 
 #: hIoU looks at every pair of a target and a prediction; this many take 0.8 GB and half a minute.
 MOST_PAIRS = 100_000_000
+_ALIKE = 0.5  # least IoU of a pair that is matched whatever its distance
 
 
 class HierarchyCounts(NamedTuple):
@@ -33,12 +34,10 @@ class HierarchyCounts(NamedTuple):
     loc_split: float
 
 
-def hierarchy_counts(
-    truth: Components, pred: Components, overlap_threshold: float = 0.5, radius: float = 3.0
-) -> HierarchyCounts:
+def hierarchy_counts(truth: Components, pred: Components, radius: float = 3.0) -> HierarchyCounts:
     """Match with overlap priority and distance compensation, and sort every error by its cause.
 
-    First the assignment of least total centroid distance keeps its pairs with IoU ≥ ``overlap_threshold``;
+    First the assignment of least total centroid distance keeps its pairs with IoU ≥ 0.5;
     then the components left over are assigned again, keeping pairs nearer than ``radius`` pixels.
 
     An image without targets or without predictions has none that could stay unmatched. (The authors' package
@@ -57,7 +56,7 @@ def hierarchy_counts(
         return truth.areas[t] + pred.areas[p] - overlaps.of(t, p)
 
     t, p = _assign(truth.centroids, pred.centroids)
-    alike = overlaps.of(t, p) / union(t, p) >= overlap_threshold
+    alike = overlaps.of(t, p) / union(t, p) >= _ALIKE
     t, p = t[alike], p[alike]
     rows, columns = np.setdiff1d(np.arange(n), t), np.setdiff1d(np.arange(m), p)
     if len(rows) and len(columns):
@@ -69,7 +68,7 @@ def hierarchy_counts(
     hit, pair_union = overlaps.of(t, p), union(t, p)
     on_any_target = on_any_target[p]
     near, _ = near_pairs(truth.centroids, pred.centroids, radius)
-    alike = overlaps.pixels / union(*overlaps.pairs.T) >= overlap_threshold
+    alike = overlaps.pixels / union(*overlaps.pairs.T) >= _ALIKE
     candidates = np.concatenate([near, overlaps.pairs[alike]])
     alone_truth, alone_pred = n - len(np.unique(candidates[:, 0])), m - len(np.unique(candidates[:, 1]))
     unmatched_pred, unmatched_truth = m - len(p), n - len(t)

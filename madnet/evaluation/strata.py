@@ -13,6 +13,8 @@ from madnet.text import counted
 SIZE_CLASSES = (9, 25, 80)
 #: Lower ends (inclusive) of the classes of local signal-to-clutter ratio.
 SCR_CLASSES = (0.0, 1.0, 2.0, 4.0, 8.0)
+#: How far around a target its background reaches, in pixels.
+MARGIN = 20
 #: Images with this many targets; the last class is open.
 COUNT_CLASSES = (0, 1, 2, 3)
 _TARGET_COLUMNS = 'x y x0 y0 x1 y1 area scr matched distance IoU recall'
@@ -41,26 +43,23 @@ def target_rows(targets: Components, pred: Components, match: Match | None, scr:
     return rows
 
 
-def local_scr(image: np.ndarray, targets: Components, margin: int = 20, alone: bool = False) -> np.ndarray:
+def local_scr(image: np.ndarray, targets: Components, alone: bool = False) -> np.ndarray:
     """Local signal-to-clutter ratio |μ_target − μ_background| / σ_background of every target, (n,) float64,
     by :func:`local_contrast`: infinite on a constant background, NaN where no background is left."""
-    contrast, clutter = local_contrast(image, targets, margin, alone).T
+    contrast, clutter = local_contrast(image, targets, alone).T
     with np.errstate(divide='ignore', invalid='ignore'):
         return abs(contrast) / clutter
 
 
-def local_contrast(
-    image: np.ndarray, targets: Components, margin: int = 20, alone: bool = False
-) -> np.ndarray:
+def local_contrast(image: np.ndarray, targets: Components, alone: bool = False) -> np.ndarray:
     """Contrast μ_target − μ_background and clutter σ_background of every target.
 
-    The background is the target's bounding box widened by ``margin`` pixels on each side (d = 20 as in Gao et
+    The background is the target's bounding box widened by :data:`MARGIN` pixels on each side (as in Gao et
     al., "Infrared patch-image model", TIP 2013), less every target's pixels.
 
     Args:
         image: (H, W) or (H, W, C) grey values on any scale.
         targets: Components of the mask, of the image's size.
-        margin: Pixels.
         alone: Whether a target's own pixels alone are taken out of its background, not those of others: of
             detections, whose ratio then does not depend on what else is detected.
 
@@ -71,7 +70,7 @@ def local_contrast(
         image = image.mean(2)
     found = np.full((len(targets), 2), np.nan)
     for i, (x0, y0, x1, y1) in enumerate(targets.boxes):
-        window = np.s_[max(y0 - margin, 0) : y1 + margin, max(x0 - margin, 0) : x1 + margin]
+        window = np.s_[max(y0 - MARGIN, 0) : y1 + MARGIN, max(x0 - MARGIN, 0) : x1 + MARGIN]
         pixels, labels = image[window].astype(np.float64), targets.labels[window]
         background = pixels[labels != i + 1 if alone else labels == 0]
         if background.size:

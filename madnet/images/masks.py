@@ -209,10 +209,10 @@ def _asked(option: str, *values: int) -> str:
     return f'{option}=[{",".join(map(str, values))}]'
 
 
-def some(values: Iterable, n: int = 6) -> str:
-    """The first ``n`` values, for a message of one line."""
+def some(values: Iterable) -> str:
+    """The first six values, and the last, for a message of one line."""
     values = [f'{v:g}' for v in values]
-    return ', '.join(values[:n]) + (f' … {values[-1]}' if len(values) > n else '')
+    return ', '.join(values[:6]) + (f' … {values[-1]}' if len(values) > 6 else '')
 
 
 def fits(size: Sequence[int], mask_size: Sequence[int]) -> bool:

@@ -134,19 +134,18 @@ def read_index(folder: Path) -> dict[str, dict]:
     return index['models']
 
 
-def list_registered(folder: Path | None = None) -> tuple[str, ...]:
-    """The names of all known weights, those that ship first.
+def list_registered() -> tuple[str, ...]:
+    """The names of all known weights, those that ship first."""
+    shipped = list_pretrained()
+    return (*shipped, *(name for name in read_index(FOLDER) if name not in shipped))
+
+
+def list_pretrained(folder: Path | None = None) -> tuple[str, ...]:
+    """The names of the networks that ship with their weights.
 
     Args:
         folder: Another folder with an ``index.json``; None for the package's own.
     """
-    folder = folder or FOLDER
-    shipped = list_pretrained(folder)
-    return (*shipped, *(name for name in read_index(folder) if name not in shipped))
-
-
-def list_pretrained(folder: Path | None = None) -> tuple[str, ...]:
-    """The names of the networks that ship with their weights; see :func:`list_registered`."""
     records = read_index(folder or FOLDER)
     return tuple(name for name, record in records.items() if _ships(record))
 

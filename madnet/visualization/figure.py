@@ -142,8 +142,8 @@ def _characters(families: tuple[str, ...]) -> frozenset[int]:
     return frozenset(character for font in fonts for character in font.get_charmap())
 
 
-def fit_text(text: Text, room: float, smallest: float = 5) -> None:
-    """Make a text no longer than ``room`` pixels: by smaller letters, down to ``smallest`` points, then by
+def fit_text(text: Text, room: float) -> None:
+    """Make a text no longer than ``room`` pixels: by smaller letters, down to five points, then by
     leaving out the middle of its longest line, since names often differ at their ends."""
 
     def length() -> float:
@@ -151,7 +151,7 @@ def fit_text(text: Text, room: float, smallest: float = 5) -> None:
         return box.height if text.get_rotation() == 90 else box.width
 
     if length() > room:
-        text.set_fontsize(max(smallest, float(text.get_fontsize()) * room / length()))
+        text.set_fontsize(max(5, float(text.get_fontsize()) * room / length()))
     lines = text.get_text().split('\n')
     while length() > room and max(map(len, lines)) > 3:
         k = max(range(len(lines)), key=lambda i: len(lines[i]))

@@ -65,10 +65,9 @@ class CBAMBlock(nn.Module):
 
     Args:
         in_channels: Channels of the input; where they differ from the output's, the shortcut is BN Conv1×1.
-        reduction: See :class:`ChannelGate`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, reduction: int = 16):
+    def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
@@ -77,7 +76,7 @@ class CBAMBlock(nn.Module):
             nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1),
             nn.BatchNorm2d(out_channels),
         )
-        self.channel_gate = ChannelGate(out_channels, reduction)
+        self.channel_gate = ChannelGate(out_channels)
         self.spatial_gate = SpatialGate()
         self.shortcut = (
             nn.Identity()

@@ -110,7 +110,6 @@ class DeformConv2d(nn.Conv2d):
         out_channels: O.
         kernel_size: (kh, kw), both odd; zero padding keeps the size.
         modulated: Version 2, whose taps have a weight in 0–1 as well.
-        backend: See :func:`deform_conv2d`.
 
     Shape:
         (B, C, H, W) → (B, O, H, W).
@@ -122,12 +121,10 @@ class DeformConv2d(nn.Conv2d):
         out_channels: int,
         kernel_size: tuple[int, int],
         modulated: bool = False,
-        backend: str = 'auto',
     ):
         height, width = kernel_size
         super().__init__(in_channels, out_channels, kernel_size, padding=(height // 2, width // 2))
         self.modulated = modulated
-        self.backend = backend
         self.taps = height * width
         shifts_and_weights = (3 if modulated else 2) * self.taps
         self.offset = nn.Conv2d(in_channels, shifts_and_weights, kernel_size, padding=self.padding)
@@ -138,4 +135,4 @@ class DeformConv2d(nn.Conv2d):
         predicted = self.offset(x)
         mask = predicted[:, 2 * self.taps :].sigmoid() if self.modulated else None
         offset = predicted[:, : 2 * self.taps]
-        return deform_conv2d(x, offset, self.weight, self.bias, self.padding, mask, self.backend)
+        return deform_conv2d(x, offset, self.weight, self.bias, self.padding, mask)

@@ -30,19 +30,18 @@ class AsymmetricFusion(nn.Module):
         channels: Channels of ``low`` and of the output.
         high_channels: Channels of ``high``; where it is given, a Conv1×1 → BN → ReLU first brings them to
             ``channels``. None for maps of equal channels and no such convolution.
-        reduction: Ratio of the gates' bottleneck.
 
     Raises:
         UserError: In training on a single image: the top-down gate is normalised over the batch alone.
     """
 
-    def __init__(self, channels: int, high_channels: int | None = None, reduction: int = 4):
+    def __init__(self, channels: int, high_channels: int | None = None):
         super().__init__()
         self.reduce_high = None
         if high_channels is not None:
             self.reduce_high = ConvBNReLU(high_channels, channels, kernel_size=1)
-        self.top_down = bottleneck(channels, reduction)
-        self.bottom_up = bottleneck(channels, reduction)
+        self.top_down = bottleneck(channels, reduction=4)
+        self.bottom_up = bottleneck(channels, reduction=4)
         self.post = ConvBNReLU(channels, channels)
 
     def forward(self, high: Tensor, low: Tensor) -> Tensor:

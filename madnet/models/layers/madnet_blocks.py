@@ -156,7 +156,7 @@ class AdaDCM(nn.Module):
 class MemoryAttention(nn.Module):
     """Gates the channels of a window by what a learnable memory bank answers to the window's mean.
 
-    With window tokens w (L, C), bank M (K, slots), K = C // reduction::
+    With window tokens w (L, C), bank M (K, slots), K = C // 8::
 
         ℓ = Linear(mean(w));  a = softmax(ℓ M / √K);  g = σ(Linear(a Mᵀ));  y = Linear(w ⊙ g)
 
@@ -167,12 +167,11 @@ class MemoryAttention(nn.Module):
     Args:
         channels: C of the tokens.
         slots: Columns of the bank.
-        reduction: C // K.
     """
 
-    def __init__(self, channels: int, slots: int = 128, reduction: int = 8):
+    def __init__(self, channels: int, slots: int = 128):
         super().__init__()
-        width = max(1, channels // reduction)
+        width = max(1, channels // 8)
         self.bank = nn.Parameter(torch.randn(width, slots))
         self.bank._no_weight_decay = True
         self.proj = nn.Linear(channels, channels)

@@ -16,15 +16,14 @@ class InvertedResidualFFN(nn.Module):
 
     Args:
         channels: C.
-        expand: Inner channels over C.
 
     Shape:
         (B, C, H, W) → (B, C, H, W).
     """
 
-    def __init__(self, channels: int, expand: int = 2):
+    def __init__(self, channels: int):
         super().__init__()
-        inner = expand * channels
+        inner = 2 * channels
         self.widen = nn.Sequential(nn.Conv2d(channels, inner, 1), nn.GELU(), nn.BatchNorm2d(inner))
         self.depthwise = nn.Sequential(
             nn.Conv2d(inner, inner, 3, padding=1, groups=inner), nn.GELU(), nn.BatchNorm2d(inner)

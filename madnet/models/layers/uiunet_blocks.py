@@ -76,17 +76,16 @@ class InteractiveCrossAttention(nn.Module):
     Args:
         channels: C, channels of ``low``; the output has twice as many.
         high_channels: Channels of ``high``; C by default.
-        reduction: Ratio of the bottleneck in both gates.
 
     Raises:
         UserError: In training on a single image: the gate of channels is normalised over the batch alone.
     """
 
-    def __init__(self, channels: int, high_channels: int | None = None, reduction: int = 4):
+    def __init__(self, channels: int, high_channels: int | None = None):
         super().__init__()
         self.reduce_high = ConvBNReLU(high_channels or channels, channels, kernel_size=1)
-        self.top_down = bottleneck(channels, reduction)
-        self.squeeze = ConvBNReLU(channels, max(1, channels // reduction), kernel_size=1)
+        self.top_down = bottleneck(channels, reduction=4)
+        self.squeeze = ConvBNReLU(channels, max(1, channels // 4), kernel_size=1)
         self.spatial_gate = SpatialGate(kernel_size=3)
         self.post = ConvBNReLU(channels, channels)
 
