@@ -157,6 +157,29 @@ def count_gmacs(model, in_channels=3, size=(256, 256), every_map=False):
     return counter.get_total_flops() / 2e9
 
 
+def assert_published(golden_dir, name, model, stages, parameters, gmacs):
+    """A model under the goldens' weights gives their logits and stages, and costs what it is said to.
+
+    Args:
+        stages: Submodule → the golden's name of what it returns, which not all goldens have.
+        gmacs: As of :func:`count_gmacs`; None where it is not known.
+    """
+    runs = load_golden(golden_dir, name)['runs']
+    assert '256x256' in runs
+    for size, golden in runs.items():
+        known = stages if 'stage_stats' in golden else {}
+        x = golden_input(golden_dir, model.backbone.in_channels, *(int(n) for n in size.split('x')))
+        with record(model, known) as found, torch.no_grad():
+            logits = model.encode_decode(x)
+        # the toolbox's ends in a sigmoid
+        assert_golden(logits, golden.get('logits', golden['outputs'])[0])
+        for ours, theirs in known.items():
+            assert_golden(found[ours][0], golden['stage_stats'][theirs][0])
+    assert count_parameters(model) == parameters
+    if gmacs:
+        assert count_gmacs(model) == pytest.approx(gmacs, rel=0.01)
+
+
 # -- sizes and learning --------------------------------------------------------------------------------------
 
 

@@ -57,21 +57,8 @@ def test_equals_the_published_network(golden_dir, name):
     parameters, gmacs, tensors = FORMS[name]
     assert len(published) == tensors
     model = build_like(published)
-    channels = model.backbone.in_channels
     stages = STAGES | (UNET_STAGES if 'unet' in name else FPN_STAGES)
-    runs = checks.load_golden(golden_dir, name)['runs']
-    assert '256x256' in runs
-    for size, golden in runs.items():
-        x = checks.golden_input(golden_dir, channels, *(int(n) for n in size.split('x')))
-        with checks.record(model, stages) as found, torch.no_grad():
-            logits = model.encode_decode(x)
-        # the toolbox's ends in a sigmoid
-        checks.assert_golden(logits, golden.get('logits', golden['outputs'])[0])
-        for ours, theirs in stages.items() if 'stage_stats' in golden else ():
-            checks.assert_golden(found[ours][0], golden['stage_stats'][theirs][0])
-    assert checks.count_parameters(model) == parameters
-    if gmacs:
-        assert checks.count_gmacs(model) == pytest.approx(gmacs, rel=0.01)
+    checks.assert_published(golden_dir, name, model, stages, parameters, gmacs)
 
     exported = export_acm(model.state_dict())
     assert set(exported) == set(published)

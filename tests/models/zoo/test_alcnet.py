@@ -54,20 +54,7 @@ def test_equals_the_published_network(golden_dir, name):
     channels = parts['backbone'].pop('in_channels')
     model = checks.build(parts['backbone'], parts['decode_head'], channels, neck=parts['neck'])
     model.load_state_dict(convert_alcnet(published))
-    runs = checks.load_golden(golden_dir, name)['runs']
-    assert '256x256' in runs
-    for size, golden in runs.items():
-        stages = STAGES if 'stage_stats' in golden else {}
-        x = checks.golden_input(golden_dir, channels, *(int(n) for n in size.split('x')))
-        with checks.record(model, stages) as found, torch.no_grad():
-            logits = model.encode_decode(x)
-        # the toolbox's ends in a sigmoid
-        checks.assert_golden(logits, golden.get('logits', golden['outputs'])[0])
-        for ours, theirs in stages.items():
-            checks.assert_golden(found[ours][0], golden['stage_stats'][theirs][0])
-    assert checks.count_parameters(model) == parameters
-    if gmacs:
-        assert checks.count_gmacs(model) == pytest.approx(gmacs, rel=0.01)
+    checks.assert_published(golden_dir, name, model, STAGES, parameters, gmacs)
 
     exported = export_alcnet(model.state_dict())
     dead = {key for key in published if key.startswith('uplayer')}
