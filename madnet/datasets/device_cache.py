@@ -26,7 +26,13 @@ from madnet.datasets.transforms.native_scale import (
     RandomRot90,
     RandomTargetCrop,
 )
-from madnet.datasets.transforms.published_chain import PublishedBlur, PublishedRandomCrop, PublishedTestResize
+from madnet.datasets.transforms.published_chain import (
+    PublishedBlur,
+    PublishedFlip,
+    PublishedRandomCrop,
+    PublishedRandomScale,
+    PublishedTestResize,
+)
 from madnet.datasets.transforms.toolbox_crop import ToolboxCrop
 from madnet.datasets.wrappers import inner_datasets
 
@@ -177,6 +183,12 @@ def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
         for step in steps:
             if not works_on_batches(step):
                 return f'{type(step).__name__} has no form for batches.'
+        for k, step in enumerate(steps):
+            # on the device nothing is scaled before the crop, which makes only what it shows
+            later = (each for each in steps[k + 1 :] if not isinstance(each, RandomFlip | PublishedFlip))
+            next_one = next(later, None)
+            if isinstance(step, PublishedRandomScale) and not isinstance(next_one, PublishedRandomCrop):
+                return 'after PublishedRandomScale comes another step than PublishedRandomCrop.'
         if not steps or not isinstance(dataset.pipeline.transforms[-1], PackSIRSTInputs):
             return 'the pipeline does not crop, or does not end with PackSIRSTInputs.'
         pipelines.add(repr(steps))
