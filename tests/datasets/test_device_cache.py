@@ -32,11 +32,18 @@ SCALED = [
     dict(type='RandomTargetCrop', size=32),
     dict(type='PackSIRSTInputs'),
 ]
+#: No step after the copies looks at labels, which are followed no further.
+COPIED = [*SIZES[:-1], dict(type='CopyPasteTargets', prob=1.0), SIZES[-1]]
 
 
 @pytest.mark.parametrize(
     ('pipeline', 'sides', 'stored'),
-    [(RESIZED, [48, 48], torch.float32), (SIZES, [32, 48], torch.uint8), (SCALED, [32, 32], torch.uint8)],
+    [
+        (RESIZED, [48, 48], torch.float32),
+        (SIZES, [32, 48], torch.uint8),
+        (SCALED, [32, 32], torch.uint8),
+        (COPIED, [32, 48], torch.uint8),
+    ],
 )
 def test_batches_are_the_loaders(pipeline, sides, stored):
     init_default_scope('mmseg')
@@ -86,6 +93,17 @@ CROP, PACK = dict(type='RandomTargetCrop', size=32), dict(type='PackSIRSTInputs'
 def test_what_draws_anew_each_time_is_not_taken_for_loading(step):
     loader = _loader([*LOAD, step, CROP, PACK], type='SyntheticSIRSTDataset', split='train', length=2)
     assert why_not_cached(loader, torch.device('cpu')) == f'{step["type"]} has no form for batches.'
+
+
+@pytest.mark.parametrize('after', [[], [dict(type='RandomRot90'), dict(type='PublishedRandomCrop')], [CROP]])
+def test_a_scale_is_for_the_published_crop(after):
+    steps = [*LOAD, dict(type='PublishedRandomScale', base_size=64), dict(type='PublishedFlip')]
+    loaders = [
+        _loader([*steps, *more, PACK], type='SyntheticSIRSTDataset', split='train', length=2)
+        for more in (after, [dict(type='PublishedRandomCrop', size=32)])
+    ]
+    told = 'after PublishedRandomScale comes another step than PublishedRandomCrop.'
+    assert [why_not_cached(each, torch.device('cpu')) for each in loaders] == [told, None]
 
 
 def _folder(tmp_path, images):

@@ -393,9 +393,10 @@ class CopyPasteTargets(DrawnTransform):
         return corners
 
     def apply(self, sample: dict, drawn: dict) -> dict:
-        if not drawn['placed'].any():
-            return sample
         before = {key: sample[key] for key in fields_of(sample)}
+        # where only numbers are drawn, masks are not followed once no later step looks at them
+        if not drawn['placed'].any() or 'gt_seg_map' not in before:
+            return sample
         after = {key: np.copy(field) for key, field in before.items()}
         if 'img' in before:
             after['img'] = before['img'].astype(np.float32)
