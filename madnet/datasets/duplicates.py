@@ -17,7 +17,8 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
     Args:
         pixels: (H, W) or (H, W, 3) BGR, of any type.
     """
-    value_range = None if pixels.dtype == np.uint8 else (pixels.min(), pixels.max() + 1)
+    # as floats, for 65535 + 1 is no uint16
+    value_range = None if pixels.dtype == np.uint8 else (float(pixels.min()), float(pixels.max()) + 1)
     grey = to_channels(pixels, 1, value_range=value_range)[..., 0].astype(np.float32)
     small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).ravel()
     small -= small.mean()

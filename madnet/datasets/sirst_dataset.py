@@ -250,7 +250,7 @@ class SIRSTDataset(TargetDataset):
             pairs = find_near_duplicates(map(read_image, images), map(read_image, tested))
             return {'near': sorted({ids[k] for k, *_ in pairs})}
 
-        near = kept('near_test', len(images), [*images, *tested], measure)[0]['near']
+        near = kept('near_test', (len(images), 1), [*images, *tested], measure)[0]['near']
         if near:
             say_once(
                 f'{self.dataset_name}, {self.split}: {len(near)} of {len(images)} images nearly show a test '

@@ -30,9 +30,10 @@ def test_gain_offset_depth_colour_and_a_small_target_hide_nothing(images):
     changed = (images[2] * 0.5 + 40).astype(np.uint8)
     changed[10:12, 20:22] = 180
     deep = images[4].astype(np.uint16) * 257
+    full = (images[3].astype(float) - images[3].min()) / np.ptp(images[3]) * 65535
     colour = np.repeat(images[5][..., None], 3, axis=2)
-    found = find_near_duplicates(images, [changed, deep, colour])
-    assert [(i, j) for i, j, _ in found] == [(2, 0), (4, 1), (5, 2)]
+    found = find_near_duplicates(images, [changed, deep, colour, full.astype(np.uint16)])
+    assert [(i, j) for i, j, _ in found] == [(2, 0), (3, 3), (4, 1), (5, 2)]
 
 
 def test_an_image_of_one_grey_level_and_no_image(images):
