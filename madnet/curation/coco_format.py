@@ -37,18 +37,23 @@ def read_coco(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
     found: dict[str, list[Labelled]] = {}
     for path in find_coco(root):
         # the file's own name, or that of its folder; the folder of the whole set says nothing
-        names = [path.stem, path.parent.name if path.parent != root else '']
-        words = [word for name in names for word in re.split('[^a-z]+', name.lower())]
-        split = next((s for w in words for s in ('trainval', 'train', 'val', 'test') if w.startswith(s)), '')
+        split = _split_in(path.stem) or (_split_in(path.parent.name) if path.parent != root else '')
         try:
-            found.setdefault(split, []).extend(_read_one(path, classes))
+            found.setdefault(split, []).extend(_read_one(path, split, classes))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise UserError(f"{path}: not in COCO's form ({type(error).__name__}: {error}).") from None
     return found
 
 
-def _read_one(path: Path, classes: Sequence[str] | None) -> list[Labelled]:
+def _split_in(name: str) -> str:
+    """The split that a file or folder is named after, such as val2017; '' where none is."""
+    words = re.split('[^a-z]+', name.lower())
+    return next((s for w in words for s in ('trainval', 'train', 'val', 'test') if w.startswith(s)), '')
+
+
+def _read_one(path: Path, split: str, classes: Sequence[str] | None) -> list[Labelled]:
     content = read_json(path)
+    folders = _image_folders(path, split)
     names = {c['id']: str(c['name']) for c in content.get('categories', ())}
     refuse_unknown(classes, names.values(), path)
     images: dict[Any, Labelled] = {}
@@ -57,7 +62,8 @@ def _read_one(path: Path, classes: Sequence[str] | None) -> list[Labelled]:
         if name.is_absolute() or '..' in name.parts:
             raise UserError(f'{path}: file_name {str(name)!r} leads out of the folder.')
         size = (int(image['width']), int(image['height']))
-        images[image['id']] = Labelled(name.with_suffix('').as_posix(), _image_of(path, name), [], size)
+        file = _image_of(path, name, *folders)
+        images[image['id']] = Labelled(name.with_suffix('').as_posix(), file, [], size)
     for annotation in content['annotations']:
         if classes and names.get(annotation['category_id']) not in classes:
             continue
@@ -66,13 +72,31 @@ def _read_one(path: Path, classes: Sequence[str] | None) -> list[Labelled]:
     return list(images.values())
 
 
-def _image_of(path: Path, name: Path) -> Path:
-    places = [path.parent, path.parent / 'images', path.parent.parent, path.parent.parent / 'images']
-    places += [place / part for place in places for part in ('train', 'val', 'valid', 'test')]
-    for place in places:
-        if (place / name).is_file():
-            return place / name
-    raise UserError(f'{path}: image {name} is not in {", ".join(str(p) for p in places[:4])}.')
+def _image_folders(path: Path, split: str) -> tuple[list[Path], list[Path]]:
+    """Where the images of a JSON may lie, the nearest first; and the folders of other parts there."""
+    own: list[Path] = []
+    others: list[Path] = []
+    above = path.parent.parent
+    for place in dict.fromkeys((path.parent, path.parent / 'images', above, above / 'images')):
+        for sub in sorted(place.iterdir() if place.is_dir() else ()):
+            if sub.is_dir() and re.fullmatch(r'(train|val|test)[a-z]*\d*', sub.name.lower()):
+                (own if _split_in(sub.name) == split else others).append(sub)
+        own.append(place)
+    return own, others
+
+
+def _image_of(path: Path, name: Path, own: Sequence[Path], others: Sequence[Path]) -> Path:
+    """The image of a file name; in folders of other parts only where no two have it."""
+    first = next((place / name for place in own if (place / name).is_file()), None)
+    there = [first] if first else [place / name for place in others if (place / name).is_file()]
+    if not there:
+        raise UserError(f'{path}: image {name} is not in {", ".join(map(str, own))}.')
+    if len(there) > 1:
+        raise UserError(
+            f'{path}: image {name} may be {there[0]} or {there[1]}; name the JSON after its part, such as '
+            'instances_train.json.'
+        )
+    return there[0]
 
 
 def _shape(annotation: Mapping, labelled: Labelled, path: Path) -> Shape:

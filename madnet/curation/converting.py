@@ -1,6 +1,7 @@
 """One form of a data set from another."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from madnet import __version__
@@ -60,6 +61,8 @@ def convert(
         raise UserError(f'--mask-values: {source} is {form}, which has no masks.')
     if not any(parts.values()):
         raise UserError(f'{source}: no image in it ({form}).')
+    if to != 'yolo':  # where each part has its folder
+        parts = _apart(parts)
     marks = sum(len(labelled.shapes) for images in parts.values() for labelled in images)
     with fresh_folder(out) as folder:
         new = NewSet(folder)
@@ -112,9 +115,6 @@ def _read_masks(source: str, split_set: str | None, rule: MaskRule) -> tuple[str
             wanted[split] = select(folder, entry, name, ours, split_set, True).pairs
     else:
         wanted = {'': select(folder, entry, name, 'all').pairs}
-    several = folder.by_part and sum(map(len, folder.pairs.values())) > len(
-        {i for pairs in folder.pairs.values() for i in pairs}
-    )
     parts: dict[str, list[Labelled]] = {}
     census = MaskCensus()
     for split, pairs in wanted.items():
@@ -124,14 +124,26 @@ def _read_masks(source: str, split_set: str | None, rule: MaskRule) -> tuple[str
             grey = read_mask(pair.mask, rule, strict=False)
             census.add(pair.mask, grey)
             mask = half(fit_mask(grey, shape, pair.mask, pair.image))
-            # parts that number their images each from zero
-            # a validation part that has no folder is cut from the training part
-            own = split == 'test' or (split == 'val' and 'val' in folder.pairs)
-            before = f'{split if own else "train"}_' if several else ''
             shapes = [Shape.of_mask(mask)] if mask.any() else []
-            parts[split].append(Labelled(before + image_id, pair.image, shapes, shape[::-1]))
+            parts[split].append(Labelled(image_id, pair.image, shapes, shape[::-1]))
     census.refuse(name, rule, '--mask-values')
     return name, parts
+
+
+def _apart(parts: dict[str, list[Labelled]]) -> dict[str, list[Labelled]]:
+    """The same, with ids that begin with the part's name where parts number their images alike."""
+    homes = {each.image: split for split in reversed(parts) for each in parts[split]}
+    first: dict[str, str] = {}
+    if all(
+        first.setdefault(each.image_id, homes[each.image]) == homes[each.image]
+        for images in parts.values()
+        for each in images
+    ):
+        return parts
+    return {
+        split: [replace(i, image_id=f'{homes[i.image] or "all"}_{i.image_id}') for i in images]
+        for split, images in parts.items()
+    }
 
 
 def _write_masks(new: NewSet, parts: dict[str, list[Labelled]], counts: dict[str, int], level: float) -> int:

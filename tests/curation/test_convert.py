@@ -92,21 +92,29 @@ def test_coco_is_what_its_own_library_reads(masks, run, tmp_path):
         assert sum(a['area'] for a in found) == mask.sum()
 
 
-def test_images_of_one_name_in_two_parts_are_not_taken_for_one(run, tmp_path):
-    for part, grey in (('train', 40), ('val', 90)):
-        folder = tmp_path / 'parts' / part
-        folder.mkdir(parents=True)
-        (folder / 'a.png').write_bytes(encode_png(np.full((20, 20), grey, np.uint8)))
+@pytest.mark.parametrize('folder', ['{}', '{}2017', 'images/{}'])
+def test_images_of_one_name_in_two_parts_are_not_taken_for_one(run, tmp_path, folder):
+    greys, root = {'train': 40, 'test': 90}, tmp_path / 'parts'
+    (root / 'annotations').mkdir(parents=True)
+    for part, grey in greys.items():
+        (root / folder.format(part)).mkdir(parents=True)
+        (root / folder.format(part) / 'a.png').write_bytes(encode_png(np.full((20, 20), grey, np.uint8)))
         image = {'id': 1, 'file_name': 'a.png', 'width': 20, 'height': 20}
         content = {'images': [image], 'annotations': [], 'categories': [{'id': 1, 'name': 'target'}]}
-        (folder / f'{part}.json').write_text(json.dumps(content))
-    for form in ('coco', 'voc', 'madnet'):
-        code, _, err = run('dataset', 'convert', tmp_path / 'parts', '--to', form, '--out', tmp_path / form)
-        assert code == 2, form
-        assert 'two images of the data set have this name' in err
-    yolo = tmp_path / 'yolo'
-    assert run('dataset', 'convert', tmp_path / 'parts', '--to', 'yolo', '--out', yolo)[0] == 0
-    assert [cv2.imread(str(yolo / f'images/{p}/a.png'), 0)[0, 0] for p in ('train', 'val')] == [40, 90]
+        (root / f'annotations/instances_{part}.json').write_text(json.dumps(content))
+    for form, name in (
+        ('yolo', 'images/{0}/a'),
+        ('coco', 'images/{0}_a'),
+        ('voc', 'JPEGImages/{0}_a'),
+        ('madnet', 'images/{0}_a'),
+    ):
+        code, _, err = run('dataset', 'convert', root, '--to', form, '--out', tmp_path / form)
+        assert code == 0, err
+        found = {part: cv2.imread(str(tmp_path / form / f'{name.format(part)}.png'), 0) for part in greys}
+        assert {part: image[0, 0] for part, image in found.items()} == greys
+    (root / 'annotations/instances_test.json').rename(root / 'annotations/instances.json')
+    code, _, err = run('dataset', 'convert', root, '--to', 'voc', '--out', tmp_path / 'unsure')
+    assert (code, 'name the JSON after its part' in err) == (2, True), err
 
 
 def test_voc_lists_that_hold_an_image_twice(masks, run, tmp_path):
