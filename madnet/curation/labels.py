@@ -196,7 +196,8 @@ def _inside(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarra
                 with np.errstate(over='ignore', invalid='ignore'):  # of corners far outside
                     odd ^= crosses & (cx < (bx - ax) * (cy - ay) / (by - ay) + ax)
         if not odd.any():
-            odd[min(int(y.mean()) - y0, y1 - y0 - 1), min(int(x.mean()) - x0, x1 - x0 - 1)] = True
+            middle = (np.clip(int(m.mean()), a, b - 1) - a for m, a, b in ((y, y0, y1), (x, x0, x1)))
+            odd[tuple(middle)] = True
         mask[y0:y1, x0:x1] |= odd
     return mask
 

@@ -285,6 +285,10 @@ def test_outlines_take_the_pixels_whose_centre_is_inside():
     assert mask[2:6, 3:9].all()
     assert mask[20, 20]
     assert mask.sum() == 25
+    beyond = np.array([(-9, 5.1), (-9, 5.3), (0.4, 5.3), (0.4, 5.1)])  # its middle is not in the image
+    for outline, pixel in ((beyond, [5, 0]), (beyond[:, ::-1], [0, 5])):
+        mask = mask_of([labels.Shape('outline', (outline,))], np.zeros((30, 30), np.uint8), {})
+        assert np.argwhere(mask).tolist() == [pixel]
     rng = np.random.default_rng(1)
     y, x = np.mgrid[:30, :30] + 0.5
     hull = cv2.convexHull(rng.uniform(2, 28, (7, 2)).astype(np.float32))[:, 0]
