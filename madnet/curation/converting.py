@@ -13,6 +13,7 @@ from madnet.curation.yolo_format import is_yolo, read_yolo, write_yolo
 from madnet.datasets.layouts import layouts_in_words
 from madnet.datasets.locate import locate_source, name_of
 from madnet.datasets.selection import select
+from madnet.datasets.splits import refuse_overlap
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.evaluation.rules import half
@@ -148,11 +149,12 @@ def _apart(parts: dict[str, list[Labelled]]) -> dict[str, list[Labelled]]:
 
 def _write_masks(new: NewSet, parts: dict[str, list[Labelled]], counts: dict[str, int], level: float) -> int:
     components = 0
-    seen: dict[str, Path] = {}
+    seen: set[tuple[str, Path]] = set()
+    ids = {split: [i.image_id for i in images] for split, images in parts.items() if split}
+    refuse_overlap(ids, 'the lists of the data set')
     for split, images in parts.items():
         for labelled in progress_bar(images, what=f'write {split}'):
-            # train and val together
-            if split == 'trainval' and seen.get(labelled.image_id) == labelled.image:
+            if (labelled.image_id, labelled.image) in seen:  # train and trainval together
                 continue
             pixels = read_image(labelled.image)
             if labelled.size != pixels.shape[1::-1]:
@@ -163,8 +165,7 @@ def _write_masks(new: NewSet, parts: dict[str, list[Labelled]], counts: dict[str
             mask = mask_of(labelled.shapes, pixels, counts, level)
             components += len(find_components(mask))
             new.add(labelled.image_id, labelled.image.read_bytes(), labelled.image.suffix.lower(), mask)
-            seen[labelled.image_id] = labelled.image
-    if set(parts) != {''}:
-        ids = {split: [i.image_id for i in images] for split, images in parts.items() if split}
+        seen |= {(labelled.image_id, labelled.image) for labelled in images}
+    if ids:
         new.add_lists('converted', ids)
     return components

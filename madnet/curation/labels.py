@@ -202,12 +202,17 @@ def _inside(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarra
     return mask
 
 
-def with_parts_alone(parts: Mapping[str, Sequence[Labelled]], whole: str) -> dict[str, list[Labelled]]:
-    """Split → images, where what belongs to no part goes to ``whole``, less what a part has already."""
-    named = {split: list(images) for split, images in parts.items() if split}
+def with_parts_alone(
+    parts: Mapping[str, Sequence[Labelled]], whole: str, loose: Sequence[str] = ('',)
+) -> dict[str, list[Labelled]]:
+    """Split → images, where those of the ``loose`` splits go to ``whole``, less what a part has already."""
+    named = {split: list(images) for split, images in parts.items() if split not in loose}
     taken = {(each.image_id, each.image) for images in named.values() for each in images}
-    rest = [each for each in parts.get('', ()) if (each.image_id, each.image) not in taken]
-    return {**named, whole: [*named.get(whole, []), *rest]} if rest else named
+    more: list[Labelled] = []
+    for split in loose:
+        more += [each for each in parts.get(split, ()) if (each.image_id, each.image) not in taken]
+        taken |= {(each.image_id, each.image) for each in more}
+    return {**named, whole: [*named.get(whole, []), *more]} if more else named
 
 
 def refuse_unknown(classes: Sequence[str] | None, known: Iterable[str], where: object) -> None:

@@ -11,8 +11,8 @@ from madnet.curation.writing import NewSet
 from madnet.errors import UserError
 from madnet.images import EXTENSIONS, image_size
 
-#: Split → the names its folder goes by.
-_SPLITS = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
+#: Split → the names its folder goes by, of which the first is taken.
+_SPLITS = {'train': ('train', 'training', 'trainval'), 'val': ('val', 'valid'), 'test': ('test',)}
 
 
 def is_yolo(root: Path) -> bool:
@@ -28,6 +28,7 @@ def _folders(root: Path) -> list[tuple[str, Path, Path]]:
             images, labels = (root / place.format(name) for place in places)
             if images.is_dir() and labels.is_dir():
                 found.append((split, images, labels))
+                break
     whole = root / 'images', root / 'labels'
     return found or ([('', *whole)] if all(p.is_dir() for p in whole) else [])
 
@@ -87,7 +88,7 @@ def _read_text(
 
 def write_yolo(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
     """Write ``images/<split>/``, ``labels/<split>/`` and ``data.yaml``; every target as a box of class 0."""
-    merged = with_parts_alone(parts, 'train')
+    merged = with_parts_alone(parts, 'train', ('', 'trainval'))
     for split, images in merged.items():
         for labelled in images:
             w, h = labelled.size

@@ -126,6 +126,23 @@ def test_voc_lists_that_hold_an_image_twice(masks, run, tmp_path):
     assert code == 0, err
     assert '9 images (train 4, val 2, trainval 6, test 3)' in out
     assert (tmp_path / 'again/ImageSets/Main/trainval.txt').read_text() == both
+    places = [tmp_path / name for name in ('coco', 'back', 'yolo', 'alone', 'read')]
+    assert run('dataset', 'convert', tmp_path / 'voc', '--to', 'coco', '--out', places[0])[0] == 0
+    assert run('dataset', 'convert', places[0], '--to', 'madnet', '--out', places[1])[0] == 0
+    assert SIRSTDataset(places[1], 'val').image_ids == IDS[4:6]
+    assert run('dataset', 'convert', tmp_path / 'voc', '--to', 'yolo', '--out', places[2])[0] == 0
+    assert sorted(p.name for p in (places[2] / 'images').iterdir()) == ['test', 'train', 'val']
+    # a list of both alone is what YOLO calls train
+    for name in ('train', 'val'):
+        (lists / f'{name}.txt').unlink()
+    assert run('dataset', 'convert', tmp_path / 'voc', '--to', 'yolo', '--out', places[3])[0] == 0
+    for kind in ('images', 'labels'):
+        (places[3] / kind / 'train').rename(places[3] / kind / 'trainval')
+    out = run('dataset', 'convert', places[3], '--to', 'coco', '--out', places[4])[1]
+    assert '9 images (train 6, test 3)' in out
+    (lists / 'trainval.txt').write_text(both + IDS[8])
+    code, _, err = run('dataset', 'convert', tmp_path / 'voc', '--to', 'madnet', '--out', tmp_path / 'leak')
+    assert (code, "in both 'trainval' and 'test'" in err) == (2, True), err
 
 
 def test_parts_by_other_names_and_in_other_folders(masks, run, tmp_path):
