@@ -99,6 +99,16 @@ class Inspection:
         """8-connected targets with mask above 127."""
         return sum(len(f.areas) for f in self.facts.values())
 
+    @property
+    def faint(self) -> list[Key]:
+        """Images whose masks are not all 0, and have no value above 127."""
+        return [k for k, f in self.facts.items() if f.usable and f.above_zero and not f.areas]
+
+    @property
+    def mostly_faint(self) -> bool:
+        """Whether most masks that are not all 0 have no value above 127: another value stands for target."""
+        return 2 * len(self.faint) > sum(f.usable and f.above_zero > 0 for f in self.facts.values())
+
     def add(self, severity: str, kind: str, what: str, which: Iterable[str]) -> None:
         """Note a finding, if it has any image."""
         which = tuple(which)
@@ -225,10 +235,10 @@ def _find_strays(found: Inspection) -> None:
 
 def _find_mask_values(found: Inspection) -> None:
     read = {k: f for k, f in found.facts.items() if f.usable}
-    faint = [k for k, f in read.items() if f.above_zero and not f.areas]
+    faint = found.faint
     values = sorted({v for k in faint for v in found.facts[k].values})[:8]
     found.add(
-        'error' if len(faint) > len(read) / 2 else 'warning',
+        'error' if found.mostly_faint else 'warning',
         'mask without a value above 127',
         f'values {", ".join(map(str, values))}: read as empty; 255 is to stand for target',
         map(label, faint),

@@ -56,6 +56,7 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
     """
     done: dict[str, list[str]] = defaultdict(list)
     kept: list[Key] = []
+    faint = found.mostly_faint
     for key, facts in progress_bar(found.facts.items(), total=len(found.facts), what='write'):
         if not facts.usable:
             done[f'left out: {", ".join(facts.trouble)}'].append(label(key))
@@ -65,7 +66,7 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
         if facts.channels == 3 and facts.colour == 0 and facts.dtype in ('uint8', 'uint16'):
             image, suffix = encode_png(np.ascontiguousarray(read_image(facts.pair.image)[..., 0])), '.png'
             done['three equal channels stored as one'].append(label(key))
-        mask, changes = _mended_mask(facts)
+        mask, changes = _mended_mask(facts, faint)
         for change in changes:
             done[change].append(label(key))
         new.add(key[1], image, suffix, mask, part=key[0])
@@ -76,8 +77,9 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
     return dict(done)
 
 
-def _mended_mask(facts: Facts) -> tuple[np.ndarray, list[str]]:
-    """(H, W) bool, and what was changed."""
+def _mended_mask(facts: Facts, faint: bool) -> tuple[np.ndarray, list[str]]:
+    """(H, W) bool, and what was changed; ``faint`` where most masks of the set have low values only, so that
+    they stand for target, and for noise elsewhere."""
     path, size = facts.pair.mask, facts.size
     assert path is not None, facts  # a pair without a mask, or that cannot be read, is not kept
     assert size is not None, facts
@@ -85,7 +87,7 @@ def _mended_mask(facts: Facts) -> tuple[np.ndarray, list[str]]:
     mask, changes = fit_mask(raw, size[::-1], path, facts.pair.image), []
     if mask.shape != raw.shape:
         changes.append("mask brought to its image's size")
-    if facts.above_zero and not facts.areas and facts.n_values == 2:
+    if faint and facts.above_zero and not facts.areas and facts.n_values == 2:
         higher = mask == mask.max()
         if higher.mean() > SURELY_INVERTED:
             return ~higher, [*changes, 'inverted mask of two low values turned round']

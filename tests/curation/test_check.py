@@ -102,7 +102,8 @@ def test_every_kind(damaged, run):
 def test_what_is_safe_is_mended_in_a_copy(damaged, run, tmp_path):
     before = sorted(p.stat().st_mtime_ns for p in damaged.rglob('*'))
     code, out, _ = run('dataset', 'check', damaged, '--fix', tmp_path / 'good')
-    assert code == 0
+    assert code == 1
+    assert '1 × NOT mended, look at it: no value above 127: a03' in out  # the others have 255
     assert '1 × inverted mask turned round: a04' in out
     assert before == sorted(p.stat().st_mtime_ns for p in damaged.rglob('*'))
     again = kinds(inspect(str(tmp_path / 'good')))
@@ -114,7 +115,8 @@ def test_what_is_safe_is_mended_in_a_copy(damaged, run, tmp_path):
     data = SIRSTDataset(tmp_path / 'good', 'all')
     assert data.image_ids == [f'a{n:02d}' for n in range(14) if n > 2]
     true = read(damaged / 'masks/a10.png')
-    for i in ('a03', 'a04', 'a05', 'a09'):
+    assert not data.read_sample(data.image_ids.index('a03'))[1].any()
+    for i in ('a04', 'a05', 'a09'):
         np.testing.assert_array_equal(data.read_sample(data.image_ids.index(i))[1], true)
     train, test = (SIRSTDataset(tmp_path / 'good', split).image_ids for split in ('trainval', 'test'))
     assert train == ['a03', 'a04', 'a05', 'a06']
