@@ -1,5 +1,7 @@
 """All that is wrong with a data set, by severity."""
 
+import sys
+
 from madnet.curation.inspection import as_record, as_text, inspect
 from madnet.curation.mending import mend
 from madnet.errors import UserError
@@ -17,6 +19,6 @@ def check(
     print(json_text(as_record(found)) if json else as_text(found, examples), end='' if json else '\n')
     if fix:
         done = mend(found, fix)
-        print(done)
+        print(done, file=sys.stderr if json else sys.stdout)  # which holds nothing but JSON then
         return int('NOT mended' in done)
     return int(any(f.severity == 'error' for f in found.findings))
