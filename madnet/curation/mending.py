@@ -57,9 +57,13 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
     done: dict[str, list[str]] = defaultdict(list)
     kept: list[Key] = []
     faint = found.mostly_faint
+    tested = {f.digest for key, f in found.facts.items() if key[0] == 'test' and f.usable}
     for key, facts in progress_bar(found.facts.items(), total=len(found.facts), what='write'):
         if not facts.usable:
             done[f'left out: {", ".join(facts.trouble)}'].append(label(key))
+            continue
+        if key[0] not in ('', 'test') and facts.digest in tested:
+            done['out of the training part, because it is in the test part'].append(label(key))
             continue
         kept.append(key)
         image, suffix = facts.pair.image.read_bytes(), facts.pair.image.suffix.lower()

@@ -131,6 +131,19 @@ def test_what_is_safe_is_mended_in_a_copy(damaged, run, tmp_path):
     assert 'is there already' in err
 
 
+def test_a_copy_in_folders_of_parts_trains_on_no_test_image(make_set, tmp_path, run):
+    for part in ('train', 'test'):
+        root = make_set('parts', IDS[:3], f'{part}/images/{{}}.png', f'{part}/masks/{{}}.png')
+    write(root / 'test/images/a1.png', read(root / 'train/images/a2.png'))
+    write(root / 'train/images/a0.png', 255 - read(root / 'train/images/a0.png'))
+    code, out, err = run('dataset', 'check', root, '--json', '--fix', tmp_path / 'good')
+    assert code == 0, err
+    assert json.loads(out)['images'] == 6
+    assert '1 × out of the training part, because it is in the test part: trainval/a2' in err
+    assert SIRSTDataset(tmp_path / 'good', 'trainval').image_ids == ['a0', 'a1']
+    assert SIRSTDataset(tmp_path / 'good', 'test').image_ids == IDS[:3]
+
+
 def test_a_copy_that_fails_leaves_nothing(damaged, tmp_path, monkeypatch, run):
     monkeypatch.setattr('madnet.curation.mending._write_lists', lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -263,6 +263,8 @@ def test_sets_without_lists_are_cut(make_set, run, tmp_path):
     # parts by folder stay so
     for part in ('train', 'test'):
         root = make_set('parts', IDS[:3], f'{part}/images/{{}}.png', f'{part}/masks/{{}}.png')
+    for n, path in enumerate((root / 'test/images').iterdir()):
+        path.write_bytes(encode_png(np.random.default_rng(9 + n).integers(0, 99, (32, 40), np.uint8)))
     assert run('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'two')[0] == 0
     assert len(SIRSTDataset(tmp_path / 'two', 'trainval')) == len(SIRSTDataset(tmp_path / 'two', 'test')) == 3
 
