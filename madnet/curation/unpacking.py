@@ -92,7 +92,7 @@ def _place(archive: Path, folder: Path, name: str) -> Path:
     """Where a member goes; refuses what would be outside."""
     path = PurePosixPath(name)
     bad = path.is_absolute() or '..' in path.parts or '\\' in name or ':' in name or '\0' in name
-    if bad or not path.parts:
+    if bad:
         raise UserError(f'{archive}: holds {name!r}, which would be written outside of the folder.')
     return folder.joinpath(*path.parts)
 
