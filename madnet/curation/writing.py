@@ -4,14 +4,14 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from madnet.datasets.splits import ids_sha256
+from madnet.datasets.splits import clean_id, ids_sha256
 from madnet.errors import UserError
 from madnet.files import what_to_do, write_json
 from madnet.images import encode_png
@@ -105,8 +105,18 @@ class NewSet:
         self.put(f'{before}masks/{image_id}.png', encode_png(np.where(mask, 255, 0).astype(np.uint8)))
         self.images += 1
 
-    def add_lists(self, name: str, lists: Mapping[str, Iterable[str]]) -> None:
-        """Write lists of ids: split → ids."""
+    def add_lists(self, name: str, lists: Mapping[str, Sequence[str]]) -> None:
+        """Write lists of ids: split → ids.
+
+        Raises:
+            UserError: An id that nobody would read from a list as it is.
+        """
+        bad = next((i for ids in lists.values() for i in ids if clean_id(i) != i), None)
+        if bad is not None:
+            raise UserError(
+                f'{bad!r}: not an id that a list can hold; rename the image and its mask, without spaces at '
+                'the ends and with one ending.'
+            )
         name = name.replace('/', '_')
         self.lists[name] = {split: list(ids) for split, ids in lists.items()}
         for split, ids in self.lists[name].items():

@@ -47,6 +47,22 @@ def archive(source, tmp_path):
     return make
 
 
+def test_a_tar_of_the_folder_itself(source, run, tmp_path):
+    """As ``tar czf x.tar.gz -C theirs .`` makes it."""
+    with tarfile.open(tmp_path / 'x.tar.gz', 'w:gz') as opened:
+        opened.add(source, '.')
+    code, _, err = run('dataset', 'prepare', 'mine', tmp_path / 'x.tar.gz', '--out', tmp_path / 'out')
+    assert code == 0, err
+    check(tmp_path / 'out', source)
+
+
+@pytest.mark.parametrize('name', ['x.png', ' a'])
+def test_an_id_that_no_list_can_hold_is_one_line(make_set, run, tmp_path, name):
+    root = make_set('theirs', [name, *IDS])
+    code, _, err = run('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'out')
+    assert (code, err.count('\n'), 'not an id that a list can hold' in err) == (2, 1, True), err
+
+
 def check(out, source):
     train, test = (SIRSTDataset(out, split) for split in ('trainval', 'test'))
     assert (train.image_ids, test.image_ids) == (IDS[:7], IDS[7:])
