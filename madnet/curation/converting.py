@@ -58,8 +58,13 @@ def convert(
     if not 0 < level <= 1:
         raise UserError(f'--level {level:g}: expected a share above 0, up to 1.')
     form, name, parts = _read(source, split_set, classes, MaskRule(mask_values))
-    if mask_values and form != 'masks':
-        raise UserError(f'--mask-values: {source} is {form}, which has no masks.')
+    for option, value, fits, what in (
+        ('--classes', classes, form != 'masks', 'classes'),
+        ('--mask-values', mask_values, form == 'masks', 'masks'),
+        ('--split-set', split_set, form == 'masks', 'lists of several authors'),
+    ):
+        if value and not fits:
+            raise UserError(f'{option}: {source} ({form}) has no {what}.')
     if not any(parts.values()):
         raise UserError(f'{source}: no image in it ({form}).')
     if to != 'yolo':  # where each part has its folder
