@@ -12,7 +12,7 @@ from madnet.curation.writing import NewSet, fresh_folder
 from madnet.curation.yolo_format import is_yolo, read_yolo, write_yolo
 from madnet.datasets.layouts import layouts_in_words
 from madnet.datasets.locate import locate_source, name_of
-from madnet.datasets.selection import select
+from madnet.datasets.selection import NoSuchPart, select
 from madnet.datasets.splits import refuse_overlap
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
@@ -116,9 +116,14 @@ def _read(
 def _read_masks(source: str, split_set: str | None, rule: MaskRule) -> tuple[str, dict[str, list[Labelled]]]:
     folder, entry, name = locate_source(source)
     if folder.by_part or folder.lists or (entry and entry.split_sets):
-        wanted = {}
+        wanted, lacking = {}, []
         for split, ours in (('train', 'fit'), ('val', 'val'), ('test', 'test')):
-            wanted[split] = select(folder, entry, name, ours, split_set, True).pairs
+            try:
+                wanted[split] = select(folder, entry, name, ours, split_set, True).pairs
+            except NoSuchPart as reason:
+                lacking.append(reason)
+        if not wanted:
+            raise lacking[0]
     else:
         wanted = {'': select(folder, entry, name, 'all').pairs}
     parts: dict[str, list[Labelled]] = {}

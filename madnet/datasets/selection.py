@@ -11,6 +11,10 @@ from .layouts import Folder, Pair
 from .splits import cut_validation, few, read_ids, refuse_overlap, split_of
 
 
+class NoSuchPart(UserError):
+    """A data set has no images of a split, and nothing else is wrong with it."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """The images of one split, in the order of their ids.
@@ -48,6 +52,7 @@ def select(
             SIRST-AUG's 8525 images only, of which a sample is a usual thing to have.
 
     Raises:
+        NoSuchPart: No images of this split.
         UserError: Unknown split or set, lists that overlap, images or masks that are not there.
     """
     check_split_name(split)
@@ -79,7 +84,7 @@ def select(
         split_set, pairs = _by_folder(folder, entry, where, split, split_set, bool(allow_partial))
     if not pairs:
         few_images = ', since the training part is too small to take a fifth of it; use selection=last'
-        raise UserError(
+        raise NoSuchPart(
             f'{where}: no images of split {split!r}' + (few_images if split in ('fit', 'val') else '') + '.'
         )
     bare = [i for i, pair in pairs if pair.mask is None]
@@ -118,13 +123,13 @@ def _by_folder(
     ids = split_of(lists, split)
     if ids is None and key is None:
         known = "'all' is" if entry else "'all' and the training part are"
-        raise UserError(
+        raise NoSuchPart(
             f'{where}: no lists of ids there ({folder.layout.title}), so only {known} known; '
             'put train.txt and test.txt there (madnet dataset prepare makes them), or sort the images into '
             'trainval/ and test/.'
         )
     if ids is None:
-        raise UserError(f'{where}: no split {split!r}; lists {key!r} have {", ".join(sorted(lists))}.')
+        raise NoSuchPart(f'{where}: no split {split!r}; lists {key!r} have {", ".join(sorted(lists))}.')
     key = key or 'folder'
     partial = allow_partial and split != 'test'
     return key, _find(folder, [(None, i) for i in ids], where, split, key, partial, None)
@@ -148,7 +153,7 @@ def _by_parts(folder: Folder, entry: Entry | None, where: str, split: str) -> li
         ids = cut_validation([i for i, _ in pairs], group)[split == 'val']
         pairs = [(i, folder.pairs['trainval'][i]) for i in ids]
     if not pairs:
-        raise UserError(f'{where}: no images of split {split!r}; the folder has {", ".join(folder.pairs)}.')
+        raise NoSuchPart(f'{where}: no images of split {split!r}; the folder has {", ".join(folder.pairs)}.')
     return pairs
 
 

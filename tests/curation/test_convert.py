@@ -117,6 +117,34 @@ def test_images_of_one_name_in_two_parts_are_not_taken_for_one(run, tmp_path, fo
     assert (code, 'name the JSON after its part' in err) == (2, True), err
 
 
+@pytest.mark.parametrize(
+    ('lists', 'part', 'sizes'),
+    [
+        ({'train.txt': IDS}, '', 'train 7, val 2'),
+        ({'trainval.txt': IDS[:2], 'test.txt': IDS[2:4]}, '', 'train 2, test 2'),
+        (None, 'train/', 'train 7, val 2'),
+        (None, 'test/', 'test 9'),
+    ],
+)
+def test_a_part_that_is_not_there_is_left_out(make_set, run, tmp_path, lists, part, sizes):
+    ids = [i.replace('/', '') for i in IDS]
+    lists = lists and {name: [i.replace('/', '') for i in listed] for name, listed in lists.items()}
+    root = make_set('mine', ids, f'{part}images/{{}}.png', f'{part}masks/{{}}.png', lists)
+    code, out, err = run('dataset', 'convert', root, '--to', 'coco', '--out', tmp_path / 'coco')
+    assert (code, f'({sizes})' in out) == (0, True), (out, err)
+
+
+def test_options_that_a_form_knows_nothing_of_are_refused(masks, run, tmp_path):
+    assert run('dataset', 'convert', masks, '--to', 'yolo', '--out', tmp_path / 'yolo')[0] == 0
+    for root, option, what in (
+        (masks, ('--classes', '0'), '(masks) has no classes'),
+        (tmp_path / 'yolo', ('--split-set', '0'), '(yolo) has no lists of several authors'),
+        (tmp_path / 'yolo', ('--mask-values', '0', '1'), '(yolo) has no masks'),
+    ):
+        code, _, err = run('dataset', 'convert', root, '--to', 'coco', '--out', tmp_path / 'no', *option)
+        assert (code, f'{option[0]}: {root} {what}.' in err) == (2, True), err
+
+
 def test_voc_lists_that_hold_an_image_twice(masks, run, tmp_path):
     assert run('dataset', 'convert', masks, '--to', 'voc', '--out', tmp_path / 'voc')[0] == 0
     lists = tmp_path / 'voc/ImageSets/Main'
