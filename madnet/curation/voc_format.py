@@ -31,8 +31,9 @@ def read_voc(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labell
     labels = root / 'Annotations'
     images: dict[str, Labelled] = {}
     seen: dict[str, None] = {}
+    files = _image_files(root)
     for path in sorted(labels.rglob('*.xml')):
-        labelled = _read_xml(path, path.relative_to(labels).with_suffix('').as_posix(), root, classes, seen)
+        labelled = _read_xml(path, path.relative_to(labels).with_suffix('').as_posix(), files, classes, seen)
         images[labelled.image_id] = labelled
     refuse_unknown(classes, seen, root)
     found: dict[str, list[Labelled]] = {}
@@ -47,6 +48,16 @@ def read_voc(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labell
     if not found:
         _name_unlabelled(root, images)
     return found or {'': list(images.values())}
+
+
+def _image_files(root: Path) -> dict[str, Path]:
+    """Id → its image, in the first folder, and of the first ending, that has one."""
+    found: dict[str, Path] = {}
+    for folder in (root / name for name in _IMAGES):
+        files = [path for path in folder.rglob('*') if path.suffix.lower() in EXTENSIONS]
+        for path in sorted(files, key=lambda path: (EXTENSIONS.index(path.suffix.lower()), path)):
+            found.setdefault(path.relative_to(folder).with_suffix('').as_posix(), path)
+    return found
 
 
 def _name_unlabelled(root: Path, images: Mapping[str, Labelled]) -> None:
@@ -66,7 +77,7 @@ def _name_unlabelled(root: Path, images: Mapping[str, Labelled]) -> None:
 
 
 def _read_xml(
-    path: Path, image_id: str, root: Path, classes: Sequence[str] | None, seen: dict[str, None]
+    path: Path, image_id: str, files: Mapping[str, Path], classes: Sequence[str] | None, seen: dict[str, None]
 ) -> Labelled:
     try:
         expect_file(path)
@@ -76,15 +87,7 @@ def _read_xml(
         tree = ElementTree.fromstring(data)
     except (OSError, ElementTree.ParseError, ValueError) as error:
         raise UserError(f'{path}: not readable as XML ({error}).') from None
-    image = next(
-        (
-            file
-            for folder in _IMAGES
-            for extension in EXTENSIONS
-            if (file := root / folder / f'{image_id}{extension}').is_file()
-        ),
-        None,
-    )
+    image = files.get(image_id)
     if image is None:
         raise UserError(f'{path}: no image {image_id} in {", ".join(_IMAGES[:3])} beside Annotations.')
     labelled = Labelled(image_id, image, [], image_size(image))

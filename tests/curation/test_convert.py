@@ -267,6 +267,9 @@ def test_boxes_in_rounded_shares_give_the_masks_of_exact_ones(masks, run, tmp_pa
 def test_voc_and_yolo_as_their_readers_expect(masks, run, tmp_path):
     for form in ('voc', 'yolo'):
         assert run('dataset', 'convert', masks, '--to', form, '--out', tmp_path / form)[0] == 0
+    path = tmp_path / 'voc/JPEGImages/s0/f0.png'
+    path.rename(path.with_suffix('.PNG'))
+    assert run('dataset', 'convert', tmp_path / 'voc', '--to', 'coco', '--out', tmp_path / 'coco')[0] == 0
     (x0, y0, x1, y1), *_ = find_components(all_masks(masks)['s0/f0']).boxes.tolist()
     box = ElementTree.parse(tmp_path / 'voc/Annotations/s0/f0.xml').find('object/bndbox')
     assert [int(box.findtext(k)) for k in ('xmin', 'ymin', 'xmax', 'ymax')] == [x0 + 1, y0 + 1, x1, y1]
