@@ -12,6 +12,7 @@ from madnet.curation.writing import NewSet
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components, run_lengths
 from madnet.files import json_text, read_json
+from madnet.images import image_size
 
 
 def find_coco(root: Path) -> list[Path]:
@@ -36,8 +37,8 @@ def read_coco(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
     """
     found: dict[str, list[Labelled]] = {}
     for path in find_coco(root):
-        # the file's own name, or that of its folder; the folder of the whole set says nothing
-        split = _split_in(path.stem) or (_split_in(path.parent.name) if path.parent != root else '')
+        folder = path.parent.name if root not in (path, path.parent) else ''  # in the set
+        split = _split_in(path.stem) or _split_in(folder)
         try:
             found.setdefault(split, []).extend(_read_one(path, split, classes))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -63,12 +64,14 @@ def _read_one(path: Path, split: str, classes: Sequence[str] | None) -> list[Lab
             raise UserError(f'{path}: file_name {str(name)!r} leads out of the folder.')
         size = (int(image['width']), int(image['height']))
         file = _image_of(path, name, *folders)
+        if size != (there := image_size(file)):
+            raise UserError('{}: {} × {} pixels, its labels say {} × {}.'.format(file, *there, *size))
         images[image['id']] = Labelled(name.with_suffix('').as_posix(), file, [], size)
     for annotation in content['annotations']:
         if classes and names.get(annotation['category_id']) not in classes:
             continue
         labelled = images[annotation['image_id']]
-        labelled.shapes.append(_shape(annotation, labelled, path))
+        labelled.shapes += _shapes(annotation, labelled, path)
     return list(images.values())
 
 
@@ -99,7 +102,7 @@ def _image_of(path: Path, name: Path, own: Sequence[Path], others: Sequence[Path
     return there[0]
 
 
-def _shape(annotation: Mapping, labelled: Labelled, path: Path) -> Shape:
+def _shapes(annotation: Mapping, labelled: Labelled, path: Path) -> list[Shape]:
     outline = annotation.get('segmentation')
     if isinstance(outline, Mapping):
         height, width = outline['size']
@@ -108,15 +111,16 @@ def _shape(annotation: Mapping, labelled: Labelled, path: Path) -> Shape:
             raise UserError(
                 f'{path}: run lengths of {labelled.image_id} do not fill its {labelled.size} pixels.'
             )
-        return Shape.of_mask(mask)
+        return [Shape.of_mask(mask)]
     if outline and len(outline[0]) >= 6:
-        return Shape('outline', tuple(np.reshape(o, (-1, 2)).astype(float) for o in outline))
+        return [Shape('outline', tuple(np.reshape(o, (-1, 2)).astype(float) for o in outline))]
     box = annotation.get('bbox')
     if box and box[2] > 0 and box[3] > 0:
         x, y, w, h = map(float, box)
-        return Shape('box', (x, y, x + w, y + h))
-    x, y = map(float, (annotation.get('keypoints') or box or ())[:2])
-    return Shape('point', (x, y))
+        return [Shape('box', (x, y, x + w, y + h))]
+    # of key points x, y and whether they are labelled at all; else a box without a size
+    points = annotation.get('keypoints') or [*(box or ())[:2], 1]
+    return [Shape('point', (float(x), float(y))) for x, y, shown in np.reshape(points, (-1, 3)) if shown > 0]
 
 
 def write_coco(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:
@@ -153,7 +157,14 @@ def _marks(labelled: Labelled) -> list[tuple[tuple, dict]]:
                 rle = {'size': [h, w], 'counts': run_lengths(ys, xs, (h, w))}
                 marks.append((box, {'segmentation': rle, 'area': len(ys)}))
         elif shape.kind == 'outline':
-            marks += [(box, {'segmentation': [np.ravel(o).tolist() for o in shape.data]}) for box in boxes]
+            more = {'segmentation': [np.ravel(o).tolist() for o in shape.data]}
+            marks += [(box, {**more, 'area': sum(map(_area, shape.data))}) for box in boxes]
         else:
             marks += [(box, {}) for box in boxes]
     return marks
+
+
+def _area(outline: np.ndarray) -> float:
+    """What an outline (n, 2) of x, y encloses, pixels²."""
+    x, y = np.asarray(outline, float).T
+    return float(abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2)

@@ -167,11 +167,6 @@ def _write_masks(new: NewSet, parts: dict[str, list[Labelled]], counts: dict[str
             if (labelled.image_id, labelled.image) in seen:  # train and trainval together
                 continue
             pixels = read_image(labelled.image)
-            if labelled.size != pixels.shape[1::-1]:
-                raise UserError(
-                    f'{labelled.image}: {pixels.shape[1]} × {pixels.shape[0]} pixels, its labels say '
-                    '{} × {}.'.format(*labelled.size)
-                )
             mask = mask_of(labelled.shapes, pixels, counts, level)
             components += len(find_components(mask))
             new.add(labelled.image_id, labelled.image.read_bytes(), labelled.image.suffix.lower(), mask)

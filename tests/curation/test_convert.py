@@ -376,10 +376,24 @@ def coco(tmp_path, **changes):
 )
 def test_wrong_coco_is_one_line(run, tmp_path, changes, message):
     root = coco(tmp_path, **changes)
-    code, _, err = run('dataset', 'convert', root, '--to', 'madnet', '--out', tmp_path / 'out')
-    assert code == 2
-    assert message in err
-    assert not (tmp_path / 'out').exists()
+    for form in ('madnet', 'voc'):
+        code, _, err = run('dataset', 'convert', root, '--to', form, '--out', tmp_path / 'out')
+        assert code == 2
+        assert message in err
+        assert not (tmp_path / 'out').exists()
+
+
+def test_key_points_outlines_and_the_name_of_a_single_file(run, tmp_path):
+    points = {'keypoints': [0, 0, 0, 5.5, 4.5, 2, 20.5, 9.5, 1], 'bbox': [0, 0, 0, 0]}
+    triangle = {'segmentation': [[10, 10, 20, 10, 10, 18]]}
+    common = {'image_id': 1, 'category_id': 1}
+    root = coco(tmp_path, annotations=[common | points, common | triangle]).rename(tmp_path / 'test_frames')
+    out = tmp_path / 'out'
+    code, _, err = run('dataset', 'convert', root / 'all.json', '--to', 'coco', '--out', out)
+    assert code == 0, err
+    marks = json.loads((out / 'annotations/instances_all.json').read_text())['annotations']
+    assert [m['bbox'][:2] for m in marks] == [[4, 3], [19, 8], [10, 10]]
+    assert marks[2]['area'] == 40
 
 
 def test_classes_and_wrong_arguments(run, tmp_path):
