@@ -43,10 +43,11 @@ def replace_steps(cfg: Config) -> None:
                 f'replace_steps.{kind}: no pipeline of the config has such a step, only '
                 f'{", ".join(sorted(present))}.{nearest(kind, present)}'
             )
-        if change is not None and not isinstance(change, (dict, list)):
+        steps = change if isinstance(change, list) else [change or {}]
+        if not all(isinstance(step, dict) for step in steps):
             raise UserError(
                 f'replace_steps.{kind}: found {change!r}, expected dict(argument=value) to change the step, '
-                'None to leave it out, or a list of steps in its place.'
+                'None to leave it out, or a list of steps (dicts, in a config file) in its place.'
             )
         # all found before one changes, for what comes in may hold the same type
         for steps in [steps for part in parts for steps in _lists(part.get('pipeline') or [])]:
