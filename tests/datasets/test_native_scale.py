@@ -8,10 +8,12 @@ from madnet.datasets import SyntheticSIRSTDataset
 from madnet.datasets.transforms import (
     CopyPasteTargets,
     GainOffsetJitter,
+    PublishedRandomScale,
     RandomBlur,
     RandomNoise,
     RandomRot90,
     RandomTargetCrop,
+    SensorDefects,
 )
 from madnet.datasets.transforms.native_scale import shrunk_labels
 from madnet.errors import UserError
@@ -26,6 +28,25 @@ def sample(h=300, w=400, channels=1, target=(250, 30), dtype=np.uint8):
         mask[target[0] : target[0] + 2, target[1] : target[1] + 2] = 255
         img[mask > 0] = 7
     return {'img': img, 'gt_mask': mask, 'gt_seg_map': mask // 255, 'seg_fields': ['gt_seg_map', 'gt_mask']}
+
+
+@pytest.mark.parametrize(
+    ('transform', 'argument', 'value'),
+    [
+        *((RandomTargetCrop, 'size', value) for value in (0, -64, [], [64, 0], 64.0, None)),
+        *((RandomTargetCrop, 'zoom', value) for value in (2.0, (0, 1), (2.0, 0.5))),
+        *((GainOffsetJitter, 'gamma', value) for value in (1.2, (0, 1))),
+        *((RandomBlur, 'sigma', value) for value in (1.0, (1.5, 0.3), (-1, 1), ('a', 'b'))),
+        *((RandomNoise, name, 5.0) for name in ('std', 'stripes')),
+        *((CopyPasteTargets, 'copies', value) for value in (3, (3, 1), (0.5, 2))),
+        *((CopyPasteTargets, name, (0.0, -1.0)) for name in ('group', 'gap', 'contrast')),
+        *((SensorDefects, 'pixels', value) for value in ((4, 0), 4, (0, 1, 2))),
+        (PublishedRandomScale, 'ratio_range', (2.0, 0.5)),
+    ],
+)
+def test_a_wrong_argument_is_one_line(transform, argument, value):
+    with pytest.raises(UserError, match=rf'^{transform.__name__}\.{argument}: found .*, expected '):
+        transform(**{argument: value})
 
 
 @pytest.mark.parametrize('channels', [1, 3])

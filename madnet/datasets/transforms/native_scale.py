@@ -12,7 +12,13 @@ import cv2
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
-from madnet.datasets.transforms.sample_transform import DrawnTransform, fields_of, reflected, size_of
+from madnet.datasets.transforms.sample_transform import (
+    DrawnTransform,
+    fields_of,
+    range_of,
+    reflected,
+    size_of,
+)
 from madnet.errors import UserError
 from madnet.records import NegativesFile
 
@@ -42,9 +48,10 @@ class RandomTargetCrop(DrawnTransform):
             a uniform crop.
 
     Raises:
-        UserError: ``zoom`` is not two positive numbers, the smaller first; the two shares add up to more than
-            1, or one of ``negatives`` and ``negative_prob`` is given alone; several sizes for a data set that
-            gives samples without their ``epoch``; hard negatives of other images than those.
+        UserError: ``zoom`` is not two positive numbers, the smaller first; ``size`` is empty; the two shares
+            add up to more than 1, or one of ``negatives`` and ``negative_prob`` is given alone; several sizes
+            for a data set that gives samples without their ``epoch``; hard negatives of other images than
+            those.
     """
 
     size: int | Sequence[int] = 256
@@ -57,7 +64,10 @@ class RandomTargetCrop(DrawnTransform):
     looks_at_labels = geometric = True
 
     def __post_init__(self):
-        self.zoom = _range('RandomTargetCrop.zoom', self.zoom)
+        self.zoom = range_of('RandomTargetCrop.zoom', self.zoom, None)
+        sizes = self.size if isinstance(self.size, Sequence) else [self.size]
+        if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise UserError(f'RandomTargetCrop.size: found {self.size!r}, expected pixels, 1 or more.')
         shares = self.target_prob + self.negative_prob
         if (self.negatives is None) != (self.negative_prob == 0) or not 0 <= shares <= 1:
             raise UserError(
@@ -204,8 +214,8 @@ class GainOffsetJitter(DrawnTransform):
 
     def __post_init__(self):
         if not isinstance(self.gain, (int, float)):
-            self.gain = _range('GainOffsetJitter.gain', self.gain)
-        self.gamma = _range('GainOffsetJitter.gamma', self.gamma)
+            self.gain = range_of('GainOffsetJitter.gain', self.gain, None)
+        self.gamma = range_of('GainOffsetJitter.gamma', self.gamma, None)
         if self.pivot not in ('black', 'mean'):
             raise UserError(f"GainOffsetJitter.pivot: found {self.pivot!r}, expected 'black' or 'mean'.")
 
@@ -229,13 +239,6 @@ class GainOffsetJitter(DrawnTransform):
         return sample
 
 
-def _range(name: str, values: tuple[float, float]) -> tuple[float, float]:
-    low, high = values
-    if not 0 < low <= high:
-        raise UserError(f'{name}: found {values}, expected two positive numbers, the smaller first.')
-    return low, high
-
-
 def _log_uniform(values: tuple[float, float]) -> float:
     """A number from a range; nothing is drawn where the range is one number."""
     low, high = values
@@ -252,11 +255,18 @@ class RandomNoise(DrawnTransform):
         std: (lowest, highest) standard deviation of white Gaussian noise in grey levels, drawn uniformly.
         stripes: The same of what all pixels of a column, or of a row, have in common: amplifiers that are not
             quite alike (fixed-pattern noise).
+
+    Raises:
+        UserError: A range is not two numbers from 0 on, the smaller first.
     """
 
     prob: float = 0.5
     std: tuple[float, float] = (0.0, 4.0)
     stripes: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self):
+        self.std = range_of('RandomNoise.std', self.std)
+        self.stripes = range_of('RandomNoise.stripes', self.stripes)
 
     def draw(self, sample: dict) -> dict:
         on, (h, w) = np.random.rand() < self.prob, size_of(sample)
@@ -283,10 +293,16 @@ class RandomBlur(DrawnTransform):
         prob: Share of the samples.
         sigma: (lowest, highest) standard deviation in pixels, drawn uniformly. Much above 1 a target of three
             pixels drowns while its mask stays.
+
+    Raises:
+        UserError: ``sigma`` is not two numbers from 0 on, the smaller first.
     """
 
     prob: float = 0.3
     sigma: tuple[float, float] = (0.3, 1.0)
+
+    def __post_init__(self):
+        self.sigma = range_of('RandomBlur.sigma', self.sigma)
 
     def draw(self, sample: dict) -> dict:
         return {'sigma': np.random.uniform(*self.sigma) if np.random.rand() < self.prob else 0.0}
@@ -319,6 +335,9 @@ class CopyPasteTargets(DrawnTransform):
             line of random direction. 1 is the copy alone, (2, 2) are pairs.
         gap: (lowest, highest) distance between the boxes of two that follow each other, in pixels, drawn
             uniformly; at least one pixel of background stays between them.
+
+    Raises:
+        UserError: A range is not two such numbers, the smaller first; ``ring`` is below 2.
     """
 
     prob: float = 0.5
@@ -337,6 +356,10 @@ class CopyPasteTargets(DrawnTransform):
                 f'CopyPasteTargets.ring: found {self.ring}, expected 2 or more: the pixel next to a target '
                 'is no part of what its contrast is measured against.'
             )
+        self.copies = range_of('CopyPasteTargets.copies', self.copies, whole=True)
+        self.group = range_of('CopyPasteTargets.group', self.group, 1, whole=True)
+        self.contrast = range_of('CopyPasteTargets.contrast', self.contrast)
+        self.gap = range_of('CopyPasteTargets.gap', self.gap)
 
     def draw(self, sample: dict) -> dict:
         most = self.copies[1] * self.group[1]

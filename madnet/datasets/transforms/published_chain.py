@@ -14,7 +14,13 @@ import numpy as np
 from mmseg.registry import TRANSFORMS
 from PIL import Image, ImageFilter
 
-from madnet.datasets.transforms.sample_transform import DrawnTransform, SampleTransform, fields_of, size_of
+from madnet.datasets.transforms.sample_transform import (
+    DrawnTransform,
+    SampleTransform,
+    fields_of,
+    range_of,
+    size_of,
+)
 from madnet.errors import UserError
 from madnet.images.resizing import pil_resize
 
@@ -72,12 +78,18 @@ class PublishedRandomScale(DrawnTransform):
     Args:
         ratio_range: (lo, hi).
         base_size: In pixels; None for the sample's.
+
+    Raises:
+        UserError: ``ratio_range`` is not two positive numbers, the smaller first.
     """
 
     ratio_range: tuple[float, float] = (0.5, 2.0)
     base_size: int | None = None
 
     geometric = True
+
+    def __post_init__(self):
+        self.ratio_range = range_of('PublishedRandomScale.ratio_range', self.ratio_range, None)
 
     def draw(self, sample: dict) -> dict:
         h, w = size_of(sample)

@@ -1,10 +1,14 @@
 """What the transforms of a sample have in common."""
 
 import inspect
+import math
 from abc import ABC, abstractmethod
+from numbers import Integral, Real
 from typing import Any
 
 from mmcv.transforms import BaseTransform
+
+from madnet.errors import UserError
 
 
 class SampleTransform(BaseTransform):
@@ -55,3 +59,29 @@ def reflected(position, length):
     not repeated; of numbers, arrays or tensors."""
     period = 2 * length - 2 + (length == 1)
     return length - 1 - abs(length - 1 - position % period)
+
+
+def range_of(name: str, values: Any, least: float | None = 0, whole: bool = False) -> tuple:
+    """(lowest, highest) of what a transform draws.
+
+    Args:
+        name: The argument, for the message.
+        values: As the user gave them.
+        least: What the lowest may be; None for anything above 0.
+        whole: Whether both are whole numbers.
+
+    Raises:
+        UserError: ``values`` are not two such numbers, the smaller first.
+    """
+    bound = 0 if least is None else least
+    try:
+        low, high = values
+        good = all(isinstance(v, Integral if whole else Real) for v in (low, high))
+        good = good and bound <= low <= high < math.inf and (least is not None or low > 0)
+    except (TypeError, ValueError):  # not two
+        good = False
+    if not good:
+        kind = 'whole numbers' if whole else 'numbers'
+        limits = f'positive {kind}' if least is None else f'{kind} from {least:g} on'
+        raise UserError(f'{name}: found {values!r}, expected two {limits}, the smaller first.')
+    return low, high

@@ -6,7 +6,7 @@ import numpy as np
 from mmseg.registry import TRANSFORMS
 
 from madnet.datasets.transforms.native_scale import inside, to_type
-from madnet.datasets.transforms.sample_transform import DrawnTransform, size_of
+from madnet.datasets.transforms.sample_transform import DrawnTransform, range_of, size_of
 from madnet.evaluation.components import grown
 
 
@@ -26,6 +26,9 @@ class SensorDefects(DrawnTransform):
         specks: (fewest, most) specks of 1 × 1, 1 × 2 or 2 × 1 pixels, brighter than what lies there.
         contrast: (lowest, highest) grey levels that a speck adds, drawn uniformly.
         clearance: In pixels.
+
+    Raises:
+        UserError: A range is not two such numbers from 0 on, the smaller first.
     """
 
     prob: float = 0.5
@@ -36,6 +39,11 @@ class SensorDefects(DrawnTransform):
     clearance: int = 4
 
     looks_at_labels = True
+
+    def __post_init__(self):
+        for name in ('pixels', 'lines', 'specks', 'contrast'):
+            values = range_of(f'SensorDefects.{name}', getattr(self, name), whole=name != 'contrast')
+            setattr(self, name, values)
 
     def draw(self, sample: dict) -> dict:
         most = self.pixels[1] + self.lines[1] + self.specks[1]
