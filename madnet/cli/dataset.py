@@ -149,7 +149,7 @@ def add_synth(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.7,
         metavar='SIGMA',
-        help='standard deviation of the point spread, pixels, 0.3 to 4 (default: 0.7)',
+        help='standard deviation of the point spread, pixels, 0.6 to 4 (default: 0.7)',
     )
     for name, default, metavar, what in (
         ('scr', [5.0, 30.0], 'SCR', 'signal-to-clutter ratio'),

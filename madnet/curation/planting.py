@@ -88,7 +88,7 @@ class Plan:
                     f'--{name} {" ".join(map(str, values))}: expected one value, or the least and the '
                     f'largest, from {low:g} to {high:g}.'
                 )
-        single = {'n': (1, 10**6), 'size': (48, 8192), 'psf': (0.3, 4), 'noise': (0, 4)}
+        single = {'n': (1, 10**6), 'size': (48, 8192), 'psf': (0.6, 4), 'noise': (0, 4)}
         single |= {'softness': (0, 4), 'seed': (0, 2**63), 'sequence': (2, 10**5)}
         for name, (low, high) in single.items():
             value = getattr(self, name)

@@ -175,7 +175,8 @@ def test_what_cannot_be_had_is_told(run, tmp_path, frames):
     assert 'left out' in out
     for arguments, message in (
         (['--scr', '9', '3'], '--scr 9.0 3.0'),
-        (['--psf', '9'], '--psf 9.0: expected 0.3 to 4'),
+        (['--psf', '9'], '--psf 9.0: expected 0.6 to 4'),
+        (['--psf', '0.5'], '--psf 0.5: expected 0.6 to 4'),  # finer points all come out alike
         (['--n', '0'], '--n 0'),
         (['--backgrounds', tmp_path / 'nowhere'], 'no folder with images'),
         (['--out', tmp_path / 'a'], 'is there already'),
