@@ -9,6 +9,7 @@ import numpy as np
 
 from madnet import __version__
 from madnet.curation.writing import NewSet, fresh_folder
+from madnet.datasets.layouts import read_folder
 from madnet.datasets.scenes import (
     PATCH,
     VERSION,
@@ -203,7 +204,7 @@ class _Backgrounds:
         if plan.backgrounds is None:
             return
         root = Path(plan.backgrounds)
-        files = [p for p in root.rglob('*') if p.suffix.lower() in EXTENSIONS] if root.is_dir() else []
+        files = _frames_in(root)
         files.sort(key=lambda p: (natural(p.as_posix()), p))
         if not files:
             raise UserError(f'--backgrounds {root}: no folder with images ({", ".join(EXTENSIONS)}).')
@@ -235,7 +236,10 @@ class _Backgrounds:
         if self.items:
             name, paths = self.items[number % len(self.items)]
             still = _grey(paths[0])
-            return name, [still if path == paths[0] else _grey(path) for path in paths]
+            frames = [still if path == paths[0] else _grey(path) for path in paths]
+            if odd := next((p for p, f in zip(paths, frames, strict=True) if f.dtype != still.dtype), None):
+                raise UserError(f'{odd}: of another depth than {paths[0]}; expected one in a sequence.')
+            return name, frames
         size = self.plan.size
         side = size + 2 * DRIFT if self.plan.sequence else size
         kind, _, wide = synth_background(rng, side, side, self.plan.noise, self.plan.softness)
@@ -249,6 +253,15 @@ class _Backgrounds:
             noise = FRESH_NOISE * self.plan.noise * rng.standard_normal(view.shape, dtype=np.float32)
             frames.append(np.clip(view + noise, 0, 255))
         return f'{kind} {number}', frames
+
+
+def _frames_in(root: Path) -> list[Path]:
+    """The images in a folder and below it; of a data set its images only, not its masks."""
+    known = read_folder(root)
+    if known and known.layout.images != known.layout.masks:  # else names alone tell them, and may not mean it
+        return [pair.image for part in known.pairs.values() for pair in part.values()]
+    files = (p for p in root.rglob('*') if p.suffix.lower() in EXTENSIONS)
+    return [p for p in files if not any(part.startswith('.') for part in p.relative_to(root).parts)]
 
 
 def _grey(path: Path) -> np.ndarray:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -91,6 +92,25 @@ def test_planted_targets_have_the_ratio_that_was_asked_for(run, tmp_path, frames
         changed = np.argwhere(image.astype(float) != background)
         centres = np.array([[t['points'][0]['y'], t['points'][0]['x']] for t in item['tracks']])
         assert np.abs(changed[:, None] - centres).max(-1).min(1).max() < 8
+
+
+def test_masks_and_hidden_files_are_no_backgrounds(run, tmp_path, frames):
+    frames('set/masks')
+    (frames('set/images') / '._f0.png').write_bytes(b'no image')
+    (frames('plain') / '._f0.png').write_bytes(b'no image')
+    for name, before in (('set', 'images/'), ('plain', '')):
+        arguments = ['--out', tmp_path / f'{name}_out', '--n', '6', '--backgrounds', tmp_path / name]
+        code, _, err = run('dataset', 'synth', *arguments)
+        assert code == 0, err
+        used = {item['background'] for item in tracks(tmp_path / f'{name}_out')}
+        assert used == {f'{before}f{k}.png' for k in range(3)}
+
+
+def test_frames_of_two_depths_are_no_sequence(run, tmp_path, frames):
+    shutil.copy(frames('deep', 1, deep=True) / 'f0.png', frames('all/a') / 'f1.png')
+    arguments = ['--out', tmp_path / 'out', '--n', '1', '--backgrounds', tmp_path / 'all', '--sequence', '3']
+    code, _, err = run('dataset', 'synth', *arguments)
+    assert (code, 'f1.png: of another depth than' in err) == (2, True), err
 
 
 def test_parts_share_no_background(run, tmp_path, frames):
