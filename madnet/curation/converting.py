@@ -11,8 +11,9 @@ from madnet.curation.voc_format import is_voc, read_voc, write_voc
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.curation.yolo_format import is_yolo, read_yolo, write_yolo
 from madnet.datasets.layouts import layouts_in_words
-from madnet.datasets.locate import locate_source, name_of
+from madnet.datasets.locate import name_of
 from madnet.datasets.selection import NoSuchPart, select
+from madnet.datasets.sources import find_sources, locate_source
 from madnet.datasets.splits import refuse_overlap
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
@@ -96,16 +97,18 @@ def _read(
     source: str, split_set: str | None, classes: Sequence[str] | None, masks: MaskRule
 ) -> tuple[str, str, dict[str, list[Labelled]]]:
     path = Path(source).expanduser()
-    if source and path.exists():
+    if path.is_file():
+        return 'coco', name_of(path.parent), read_coco(path, classes)
+    root = find_sources([source])[0].arguments.get('data_root')
+    if root:
+        path = Path(root)
         for form, fits, read in _READERS:
-            if (path.is_dir() or form == 'coco') and fits(path):
-                return form, name_of(path if path.is_dir() else path.parent), read(path, classes)
-        if path.is_file():
-            raise UserError(f"{source}: not COCO's JSON; give the folder of the data set.")
+            if fits(path):
+                return form, name_of(path), read(path, classes)
     try:
         return 'masks', *_read_masks(source, split_set, masks)
     except UserError as error:
-        if path.is_dir() and 'not found' in str(error):
+        if root and 'not found' in str(error):
             raise UserError(
                 f'{source}: neither COCO (*.json), nor YOLO (images/, labels/), nor VOC (Annotations/*.xml), '
                 f'nor masks: {layouts_in_words()}.'

@@ -13,8 +13,8 @@ import numpy as np
 from madnet.datasets.catalogue import Entry, published_lists
 from madnet.datasets.duplicates import thumbnail
 from madnet.datasets.layouts import Folder, Pair, read_folder
-from madnet.datasets.locate import locate_source
 from madnet.datasets.selection import folders_of
+from madnet.datasets.sources import locate_source
 from madnet.datasets.splits import ids_sha256, read_ids, split_of
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components

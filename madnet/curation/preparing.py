@@ -65,7 +65,7 @@ def prepare(
         elif sha256:
             raise UserError(f'--sha256 is of an archive; {source} is a folder.')
         root = _root(unpacked if path.is_file() else path, name, source)
-        found = inspect(str(root), split_set, name)
+        found = inspect(str(root.absolute()), split_set, name)
         _refuse_several(found)
         new = NewSet(folder)
         changes = write_mended(found, new, test_share)

@@ -60,14 +60,6 @@ def _mend_masks(folder: Folder, entry: Entry) -> None:
                 pairs[image_id] = replace(pairs[image_id], mask=folder.root / fix)
 
 
-def locate_source(source: str, name: str | None = None) -> tuple[Folder, Entry | None, str]:
-    """:func:`locate` for what a command line names: a set's own folder, or a name."""
-    if not source.strip():  # the current folder, as a path
-        raise UserError('data set: found an empty name, expected a folder or a name of the catalogue.')
-    path = Path(source).expanduser()
-    return locate(path, name) if path.is_dir() else locate(None, source)
-
-
 def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folder, Entry | None, str]:
     """Find and index a data set.
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from madnet.datasets.catalogue import Entry, find_entry, known_datasets
-from madnet.datasets.locate import data_home, name_of
+from madnet.datasets.layouts import Folder
+from madnet.datasets.locate import data_home, locate, name_of
 from madnet.errors import UserError, nearest
 
 
@@ -34,6 +35,12 @@ def find_sources(value: str | Sequence[str] | None) -> list[Source]:
     """
     values = str(value).split(',') if isinstance(value, (str, os.PathLike)) else value or []
     return [_find_source(str(v)) for v in values]
+
+
+def locate_source(source: str, name: str | None = None) -> tuple[Folder, Entry | None, str]:
+    """:func:`~madnet.datasets.locate.locate` for what a command line names: a name, or a set's own folder."""
+    arguments = _find_source(source).arguments
+    return locate(arguments.get('data_root'), name or arguments.get('name'))
 
 
 def short_names() -> list[str]:

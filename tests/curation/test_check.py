@@ -253,6 +253,20 @@ def test_values_of_other_types(sound):
     assert any('values 250 to 313.95' in f.what for f in inspection.findings)
 
 
+def test_a_name_means_the_same_to_every_command(make_set, run, tmp_path, monkeypatch):
+    """The set of the catalogue, as in training; a folder of that name is told by a slash."""
+    monkeypatch.setenv('MADNET_DATA_ROOT', str(tmp_path / 'home'))
+    known = make_set('home/NUAA-SIRST', IDS, lists=LISTS)
+    make_set('here/nuaa', IDS[:2])
+    monkeypatch.chdir(tmp_path / 'here')
+    assert f'NUAA-SIRST: {known}' in run('dataset', 'check', 'nuaa')[1]
+    assert '2 images' in run('dataset', 'check', './nuaa')[1]
+    arguments = ('--to', 'coco', '--out', tmp_path / 'out')
+    assert '6 images' in run('dataset', 'convert', 'nuaa', '--split-set', 'folder', *arguments)[1]
+    code, out, _ = run('dataset', 'prepare', 'nuaa', 'nuaa', '--out', tmp_path / 'mine')
+    assert (code, '2 images with masks' in out) == (0, True)
+
+
 def test_bad_sources(run, tmp_path):
     for command in ('check', 'stats', 'browse'):
         code, _, err = run('dataset', command, '')  # not the current folder
