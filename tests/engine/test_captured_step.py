@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from functools import partial
@@ -22,7 +21,7 @@ from torch.utils._pytree import tree_flatten
 
 import madnet  # noqa: F401
 from madnet.datasets.device_cache import DeviceCache
-from madnet.engine import device_optimizer, training_step
+from madnet.engine import training_step
 from madnet.engine.checkpoint import LAST, read_checkpoint
 from madnet.engine.faults import translate
 from madnet.engine.half_weights import HalfWeights
@@ -556,26 +555,6 @@ def test_images_that_are_new_in_every_epoch_stay_with_the_loader(tiny_config, tm
 def runner_log(runner):
     for path in Path(runner.log_dir).glob('*.log'):
         yield path.read_text()
-
-
-def _average_in(rank, folder, port):
-    torch.distributed.init_process_group(
-        'gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2
-    )
-    gradients = [torch.full((2, 3), 1.0 + rank), torch.arange(4.0) * (1 - 2 * rank)]
-    device_optimizer._average(gradients)
-    torch.save(gradients, folder / f'{rank}.pth')
-
-
-def test_processes_share_their_gradients_in_one_exchange(tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_average_in, (tmp_path, port), nprocs=2)
-    for rank in range(2):
-        first, second = torch.load(tmp_path / f'{rank}.pth')
-        assert torch.equal(first, torch.full((2, 3), 1.5))
-        assert torch.equal(second, torch.zeros(4))
 
 
 @pytest.mark.slow
