@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from madnet.visualization.findings import Finding
-from madnet.visualization.palette import DETECTION, FALSE_ALARM, INK, PAPER, RGB, Kind
+from madnet.visualization.palette import DETECTION, FALSE_ALARM, INK, MISSED, PAPER, RGB, Kind
 
 if TYPE_CHECKING:
     from madnet.evaluation.components import Components
@@ -185,7 +185,7 @@ def draw_findings(
 
     Every pixel that belongs to a true target, to a false alarm or to a detection keeps its grey value:
     outlines run outside of them, and marks and numbers give way. Over a false alarm or detection of more than
-    a quarter of the image they are drawn, or nothing would be.
+    a quarter of the image they are drawn, or nothing would be; those of a miss over any false alarm.
 
     Args:
         grey: (H, W) uint8.
@@ -205,19 +205,35 @@ def draw_findings(
     matched = [f.pred for f in findings if f.truth is not None and f.pred is not None]
     if matched:
         draw_dashed(canvas, outer_ring(enlarge(_region(pred, matched), factor)))
-    for kind, region in kind_regions(truth, pred, findings).items():
+    regions = kind_regions(truth, pred, findings)
+    for kind, region in regions.items():
         canvas[outer_ring(enlarge(region, factor))] = kind.colour
         kept |= _small(region, pred) if kind in (FALSE_ALARM, DETECTION) else region
 
     kept = enlarge(kept, factor)
+    missed = [f for f in findings if f.kind is MISSED]
+    numbers = findings[:numbered]
+    if missed:
+        shown = np.zeros_like(canvas)  # what is drawn of misses, where false alarms give way
+        shown[outer_ring(enlarge(regions[MISSED], factor))] = MISSED.colour
+        _draw_marks(shown, missed, [f for f in missed if f in numbers], factor, kept)
+        true = _region(truth, [f.truth for f in findings if f.truth is not None])
+        kept[(shown > 0).any(-1) & (enlarge(true, factor) == 0)] = 0
+    _draw_marks(canvas, findings, numbers, factor, kept)
+    cv2.copyTo(plain, kept, canvas)
+    return canvas
+
+
+def _draw_marks(
+    canvas: np.ndarray, findings: Sequence[Finding], numbers: Sequence[Finding], factor: int, kept: np.ndarray
+) -> None:
+    """Draw the marks of findings, and the numbers of some of them, where these hide little of ``kept``."""
     # the least important is drawn first, so that a crowd of false alarms never buries a miss
     for finding in reversed(findings):
         draw_mark(canvas, finding.kind.mark, *_place(finding, factor), finding.kind.colour)
     busy = kept.copy()
-    for finding in findings[:numbered]:
+    for finding in numbers:
         _draw_number(canvas, str(finding.number), finding, factor, busy)
-    cv2.copyTo(plain, kept, canvas)
-    return canvas
 
 
 def _small(region: np.ndarray, pred: Components | None) -> np.ndarray:

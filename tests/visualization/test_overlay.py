@@ -259,6 +259,22 @@ def test_no_loop_over_pixels():
     assert 0 < lines_run(1024) <= 1.05 * lines_run(256)
 
 
+def test_a_miss_within_a_false_alarm_keeps_its_outline_mark_and_number():
+    mask, wrong = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    mask[30, 24:27] = True
+    wrong[16:46, 16:44] = True
+    truth, pred = find_components(mask), find_components(wrong)
+    findings = list_findings(truth, pred, match_components(truth, pred))
+    assert [f.kind for f in findings] == [MISSED, FALSE_ALARM]
+    drawn = draw_findings(np.full((64, 64), 100, np.uint8), truth, pred, findings, 4, numbered=2)
+    ring = marks.outer_ring(marks.enlarge(np.uint8(mask), 4))
+    assert (drawn[ring] == np.uint8(MISSED.colour)).all()
+    circle = drawn[..., 0].astype(int) - drawn[..., 1] > 60
+    assert circle.sum() > ring.sum() + 40
+    assert count(drawn, marks.PAPER) > 250  # the plates of both numbers
+    assert (drawn[np.kron(mask, np.ones((4, 4), bool))] == 100).all()
+
+
 @pytest.mark.parametrize('mark', ['brackets', 'circle', 'diamond'])
 def test_a_mark_at_a_border_stays_whole(mark):
     def pixels(centre):
