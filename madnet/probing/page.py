@@ -37,7 +37,8 @@ def probe_page(probes: Mapping[str, ProbeFile], strips: Mapping[str, np.ndarray]
         strips: Sweep → pictures of the first, (H, W, 3), BGR.
     """
     (label, first), *_ = probes.items()
-    lines = [Line(style['color'], style['linestyle']) for style in map(series_style, range(len(probes)))]
+    styles = map(series_style, range(len(probes)))
+    lines = [(name, Line(s['color'], s['linestyle'])) for name, s in zip(probes, styles, strict=True)]
     rows = [
         row
         for sweep in first.sweeps
@@ -48,9 +49,8 @@ def probe_page(probes: Mapping[str, ProbeFile], strips: Mapping[str, np.ndarray]
         'probe.html',
         f'How {label} behaves',
         scheme=colour_scheme(':root'),
-        expectations=[
-            (name, line, probe.checks) for (name, probe), line in zip(probes.items(), lines, strict=True)
-        ],
+        lines=lines,
+        expectations=[(name, line, probes[name].checks) for name, line in lines if probes[name].checks],
         rows=rows,
         figures=[_shown(sweep, probes, strips[sweep.key]) for sweep in first.sweeps],
         facts=_facts(first),

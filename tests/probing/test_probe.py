@@ -192,6 +192,13 @@ def test_the_tool_writes_page_and_record(run, tmp_path):
     assert again['material'] == json.loads((tmp_path / 'a/probe.json').read_text())['material']
 
 
+def test_a_page_without_expectations_has_no_section_for_them(run, tmp_path):
+    args = ('--dataset', 'synthetic', '--frames', 1, '--only', 'contrast', '--out', tmp_path)
+    assert run('probe', 'tophat', *args)[0] == 0
+    assert 'What to expect' not in (html := (tmp_path / 'index.html').read_text())
+    assert 'one target of tophat at' in html
+
+
 @pytest.mark.parametrize(
     ('args', 'words'),
     [
