@@ -87,7 +87,8 @@ def draw_pr(curves: Mapping[str, Curve], protocol: str, dataset: str = '') -> Fi
         title = _title('Precision and recall of pixels', dataset, protocol)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), title=title)
         axes.set(xlabel='recall (share of target pixels)', ylabel='precision\n(share of predicted pixels)')
-        add_legend(axes, *axes.get_legend_handles_labels())
+        # within the axes it would cover a curve near precision 1, or the ends of all
+        add_legend_below(figure, *axes.get_legend_handles_labels())
     return figure
 
 

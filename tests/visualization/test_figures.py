@@ -82,6 +82,13 @@ def test_pr_draws_the_numbers_it_was_given():
     np.testing.assert_allclose(line.get_ydata(), CURVE['precision'])
 
 
+def test_the_legend_of_pr_covers_no_curve():
+    figure = draw_pr({'a': CURVE, 'b': {'recall': [0, 0.9, 1], 'precision': [1, 1, 0.9]}}, 'native')
+    assert figure.axes[0].get_legend() is None
+    figure.canvas.draw()
+    assert figure.legends[0].get_window_extent().y1 < figure.axes[0].get_window_extent().y0
+
+
 def test_pd_fa_keeps_points_without_false_alarms_at_the_edge_and_marks_a_half():
     figure = draw_pd_fa({'a': CURVE}, 'native')
     np.testing.assert_allclose(lines(figure)['a'].get_xdata(), [0.1, 20, 1e4])
