@@ -49,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def work(args: argparse.Namespace) -> Callable:
+    from madnet.datasets.splits import few
     from madnet.records import get_columns
     from madnet.visualization.report import build_report
     from madnet.visualization.run_results import load_results
@@ -57,6 +58,9 @@ def work(args: argparse.Namespace) -> Callable:
         results = load_results(args.results, args.images, args.masks, args.mask_values)
         columns = {'columns': get_columns(args.columns)} if args.columns is not None else {}
         page = build_report(results, args.out, title=args.title, gallery=args.gallery, **columns)
+        without = [r.label for r in results if r.scores and not r.material.images and not r.overlays]
+        if without:
+            print(f'no pictures of {few(without)}: give --images, the folder of the images that were scored')
         return f'page     {page}\ntables   {page.parent / "tables"}\nfigures  {page.parent / "figures"}'
 
     return run

@@ -315,6 +315,16 @@ def test_tool_makes_the_report(repository, bare_folder, tmp_path, monkeypatch, c
     assert '| Net |' in (tmp_path / 'out/tables/made_up_test_6_images_abc.md').read_text()
 
 
+def test_the_command_says_what_pictures_need(run, run_folder, tmp_path):
+    metrics = json.loads((run_folder / 'a/metrics.json').read_text())
+    metrics['dataset'] = {'name': str(run_folder / 'masks')}
+    shutil.copytree(run_folder / 'a', tmp_path / 'a')
+    (tmp_path / 'a/metrics.json').write_text(json.dumps(metrics))
+    args = ('report', f'Net={tmp_path / "a"}', '--gallery', 1, '--out', tmp_path / 'out')
+    assert 'no pictures of Net: give --images' in run(*args)[1]
+    assert 'no pictures' not in run(*args, '--images', run_folder / 'images')[1]
+
+
 def test_help_imports_nothing_heavy(repository):
     code = (
         'import runpy, sys\n'
