@@ -37,8 +37,8 @@ SATURATED = (
     'ranks come of the stored scores: a logit above 16 (in 16-bit files above 11) is rounded, and its rank '
     'is not that of madnet test, whose cuts, like those of model cards, hold for maps of logits (--logits).'
 )
-# where ties leave more of AUC open than this, a line says so
-_OPEN = 0.005
+# where ties leave more of AUC open than this, a line says so; and than that, AUC is no number to show
+_OPEN, _WIDE = 0.005, 0.05
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def evaluate_folder(
         'masks': str(mask_dir or dataset),
         **({'least': asdict(least)} if asked else {}),
         **point.said_of(everything(sets)),
-        **content_of(sets),
+        **_without_open_auc(content_of(sets), sets),
         'left_out': left_out,
         'versions': {'madnet': madnet.__version__, 'numpy': np.__version__},
     }
@@ -139,14 +139,30 @@ def evaluate_folder(
     return report
 
 
+def _without_open_auc(content: dict[str, Any], sets: Mapping[str, ScoredSet]) -> dict[str, Any]:
+    """What ``content_of`` says, with None for AUC where ties leave it open by several points."""
+    parts = [(content, everything(sets))]
+    parts += [(part, sets[label].evaluator) for label, part in content.get('sets', {}).items()]
+    for part, evaluator in parts:
+        for protocol, values in part['results'].items():
+            low, high = _possible_auc(evaluator, protocol)
+            if high - low > _WIDE:
+                values['AUC'] = None
+    return content
+
+
+def _possible_auc(evaluator: Evaluator, protocol: str) -> tuple[float, float]:
+    histogram = evaluator.counted(protocol).histogram
+    return histogram.lost_order() if histogram else (nan, nan)
+
+
 def _tell_lost_order(evaluator: Evaluator, protocol: str) -> None:
     """Say where rounded scores leave it open how large AUC is."""
-    histogram = evaluator.counted(protocol).histogram
-    low, high = histogram.lost_order() if histogram else (nan, nan)
+    low, high = _possible_auc(evaluator, protocol)
     if high - low > _OPEN:
         print(
-            f'AUC: many pixels of these maps share the lowest score; unrounded scores (.npy) would give '
-            f'{as_text("AUC", low)} to {as_text("AUC", high)}'
+            f'AUC{" left out" if high - low > _WIDE else ""}: many pixels of these maps share the lowest '
+            f'score; unrounded scores (.npy) would give {as_text("AUC", low)} to {as_text("AUC", high)}'
         )
 
 
