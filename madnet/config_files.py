@@ -59,4 +59,4 @@ def find_config_file(path: str | os.PathLike) -> Path:
         return names[path.name]
     files = {str(p) for p in [*names.values(), *path.parent.glob('*.py')] if not p.is_relative_to(SHIPPED)}
     hint = (path.suffix and nearest(str(path), files)) or nearest(path.stem, names)
-    raise UserError(f'config {path}: no such file, and no name of one.{hint}')
+    raise UserError(f'config {path}: no such file, and no name of one (madnet train --list has all).{hint}')

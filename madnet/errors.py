@@ -42,10 +42,16 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
         candidates: The names that would have been right.
 
     Returns:
-        ``" Did you mean 'a' or 'b'?"``, of three names at most, or an empty string where nothing comes near.
+        ``" Did you mean 'a' or 'b'?"``, of three names at most, those that hold ``name`` first, or an empty
+        string where nothing comes near.
     """
     by_lower = {c.lower(): c for c in candidates}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    word = name.lower()
+    holding = [c for c in by_lower if word in c] if len(word) > 2 else []
+    close = [
+        *difflib.get_close_matches(word, holding, n=3, cutoff=0),
+        *difflib.get_close_matches(word, by_lower.keys() - holding, n=3, cutoff=0.5),
+    ][:3]
     if not close:
         return ''
     return ' Did you mean ' + ' or '.join(repr(by_lower[c]) for c in close) + '?'

@@ -1,4 +1,5 @@
-# MAD-Net of width 4 for one grey channel, narrow enough for a CPU: 1/15 of the published cost.
+# MAD-Net of width 4 by the common recipe, for one grey channel and narrow enough for a CPU: 1/15 of the
+# published cost.
 _base_ = [
     '../_base_/models/madnet.py',
     '../_base_/data/common.py',

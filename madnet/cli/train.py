@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 
+from madnet.cli import add_list
 from madnet.options import add_common_options
 from madnet.starting import BEGAN
 
@@ -31,7 +32,7 @@ best.pth, last.pth, logs and TensorBoard curves go to work_dirs/<name of the con
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('config', help='a config file, or the name of one, such as madnet_nudt')
+    parser.add_argument('config', help='a config file, or the name of one (--list has all)')
     parser.add_argument(
         '--work-dir',
         help='where checkpoints and logs go (default: work_dirs/<name of the config>_<data set>)',
@@ -77,6 +78,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='print the whole config, as any mmengine Runner takes it, and stop',
     )
     add_common_options(parser)
+    add_list(parser, _configs, 'the configs that go by name')
+
+
+def _configs() -> str:
+    from madnet.experiments.networks import configs_text
+
+    return configs_text()
 
 
 def work(args: argparse.Namespace) -> Callable:

@@ -1,11 +1,12 @@
 """Which config file a network's name stands for, and how tables call it: the layout of ``configs/``."""
 
 import functools
+import itertools
 import os
 from pathlib import Path
 
 from madnet.classical.detectors import DETECTORS
-from madnet.config_files import config_folders, find_config_file
+from madnet.config_files import config_folders, config_names, find_config_file
 from madnet.errors import UserError, nearest
 from madnet.plain_yaml import read_yaml
 
@@ -86,3 +87,19 @@ def read_metafile(folder: Path) -> dict:
     """The content of ``metafile.yaml`` in a network's folder of configs; {} where there is none."""
     path = folder / 'metafile.yaml'
     return read_yaml(path.read_text(encoding='utf-8')) if path.is_file() else {}
+
+
+def configs_text() -> str:
+    """A line for each config: its name, its network's parameters as far as they are known, and the first
+    sentence of the comment that it begins with."""
+    found = config_names()
+    models = [m for f in {p.parent for p in found.values()} for m in read_metafile(f).get('Models', ())]
+    parameters = {m['Name']: m.get('Metadata', {}).get('Parameters') for m in models}
+    lines = [f'{"config":26} {"parameters":>10}  network and recipe']
+    for name, path in found.items():
+        text = path.read_text(encoding='utf-8', errors='replace').splitlines()
+        comment = itertools.takewhile(lambda line: line.startswith('#'), text)
+        about = ' '.join(line.strip('# ') for line in comment).partition('. ')[0].removesuffix('.')
+        size = parameters.get(name)
+        lines.append(f'{name:26} {f"{size:,}" if size else "–":>10}  {about}'.rstrip())
+    return '\n'.join(lines)

@@ -1,6 +1,7 @@
 """The command ``madnet``: light where nothing is computed, and one line for what is wrong or missing."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import requires
@@ -49,6 +50,7 @@ def test_help_of_all_is_quick_and_needs_no_extra():
     'command',
     [
         ['predict', '--list'],
+        ['train', '--list'],
         ['predict', 'tophat', 'scene.png', '--out', 'found'],
         ['evaluate', '--list-protocols'],
         ['evaluate', 'maps', 'masks'],
@@ -115,6 +117,8 @@ def test_configs_by_name(tmp_path, monkeypatch):
     assert find_config_file('configs/acm/acm.py') == SHIPPED / 'acm' / 'acm.py'
     with pytest.raises(UserError, match="'madnet_nudt'"):
         find_config_file('madnet_nutd')
+    with pytest.raises(UserError, match="'mim_nano' or 'madnet_nano'"):  # not dnanet, as near a spelling
+        find_config_file('nano')
     (tmp_path / 'configs').mkdir()
     mine = tmp_path / 'configs' / 'madnet_nudt.py'
     mine.write_text('')
@@ -124,6 +128,16 @@ def test_configs_by_name(tmp_path, monkeypatch):
     assert find_config_file('acm') == SHIPPED / 'acm' / 'acm.py'
     with pytest.raises(UserError, match='is a folder'):
         find_config_file(tmp_path)
+
+
+def test_configs_are_listed_with_size_and_recipe(run):
+    code, out, _ = run('train', '--list')
+    assert code == 0
+    for line in (
+        r'madnet_nano +243,686  MAD-Net of width 4 by the common recipe, .*: 1/15 of the published cost',
+        r'madnet_nudt +–  MAD-Net on NUDT-SIRST by the published recipe',
+    ):
+        assert re.search(rf'^{line}$', out, re.MULTILINE)
 
 
 def test_names_of_configs_are_told_apart():
