@@ -79,7 +79,8 @@ def predict_files(
     frames = [f for i in inputs for f in list_frames(i)]
     work = list(zip(frames, _names_of(frames), strict=True))
     out = Path(out)
-    _check_folder(out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f'--out {out}: is a file, expected a folder.')
     if jobs < 1:
         raise UserError(f'--jobs: found {jobs}, expected one process or more.')
     if threads is not None and threads < 1:
@@ -104,6 +105,7 @@ def predict_files(
         if jobs > 1:
             with suppress(Exception):  # what holds for all images, such as a dark range, is said here, once
                 predictor.load(frames[0].path, frames[0].number)
+        _tell_earlier(out)  # no error stands in the way of replacing them any more
         outcomes, stopped = predict_all(make, predictor, writing, jobs, threads, out, kinds, work)
     for kind in PER_IMAGE.keys() & kinds:
         settle(out / PER_IMAGE[kind][0])
@@ -131,10 +133,8 @@ def _names_of(frames: Sequence[Frame]) -> list[str]:
     return [stems[f.path] + f.suffix for f in frames]
 
 
-def _check_folder(out: Path) -> None:
-    """Refuse a file in the place of the folder for results, and say what of an earlier run is in it."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f'--out {out}: is a file, expected a folder.')
+def _tell_earlier(out: Path) -> None:
+    """Say what of an earlier run is in the folder for results."""
     names = (*(f for f, *_ in PER_IMAGE.values()), *(f for f, _ in TABLES.values()))
     if earlier := [name for name in names if (out / name).exists()]:
         say_once(

@@ -258,9 +258,11 @@ def test_threshold_and_fold(detectors, image_set):
 
 def test_a_folder_with_results_is_told_of(detectors, image_set, tmp_path, caplog):
     for number in range(2):
-        predict_files(
-            'tophat', [image_set / 'test' / 'images' / f'test{number}.png'], out=tmp_path, formats='csv'
-        )
+        images = [image_set / 'test' / 'images' / f'test{number}.png']
+        with pytest.raises(UserError, match='no detector of this name'):
+            predict_files('tophatt', images, out=tmp_path)
+        assert not caplog.text  # nothing is replaced where an error comes first
+        predict_files('tophat', images, out=tmp_path, formats='csv')
         assert ('results of an earlier run (targets.csv)' in caplog.text) == bool(number)
 
 
