@@ -9,6 +9,8 @@ from madnet.errors import UserError, nearest
 SHIPPED = Path(__file__).parent / 'configs'
 if not SHIPPED.is_dir():
     SHIPPED = SHIPPED.parents[1] / 'configs'
+#: What files of weights that belong to a config end with.
+WEIGHTS = ('.pth', '.pt', '.tar', '.ckpt')
 
 
 def config_folders() -> list[Path]:
@@ -60,3 +62,33 @@ def find_config_file(path: str | os.PathLike) -> Path:
     files = {str(p) for p in [*names.values(), *path.parent.glob('*.py')] if not p.is_relative_to(SHIPPED)}
     hint = (path.suffix and nearest(str(path), files)) or nearest(path.stem, names)
     raise UserError(f'config {path}: no such file, and no name of one (madnet train --list has all).{hint}')
+
+
+def config_and_weights(config: str, checkpoint: str | None = None) -> tuple[str, str | None]:
+    """A config and its weights, where a training's folder, or weights beside their config, stand for both.
+
+    Args:
+        config: A folder: the one config in it and, without a ``checkpoint``, its ``best.pth``, or else its
+            ``last.pth``. A file of :data:`WEIGHTS`: the one config beside it. Anything else is left as it is.
+        checkpoint: The weights, where they are named.
+
+    Raises:
+        UserError: Beside the weights there is not exactly one config, or ``checkpoint`` names others.
+    """
+    path = Path(config)
+    if path.suffix.lower() in WEIGHTS and path.is_file():
+        weights, what = [path], 'these are weights'
+        if checkpoint is not None:
+            raise UserError(f'{config}: these are weights, expected a config before {checkpoint}.')
+    else:
+        weights, what = [p for p in (path / 'best.pth', path / 'last.pth') if p.is_file()], 'is a folder'
+    if not weights or config in config_names():
+        return config, checkpoint
+    found = sorted(weights[0].parent.glob('*.py'))
+    if len(found) != 1:
+        names = f' ({", ".join(p.name for p in found)})' if found else ''
+        raise UserError(
+            f'{config}: {what}; beside weights expected one config, found {len(found)}{names}; name the '
+            f'config first: CONFIG {weights[0]}'
+        )
+    return str(found[0]), str(weights[0]) if checkpoint is None else checkpoint

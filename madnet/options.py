@@ -46,7 +46,10 @@ def add_mask_values(parser: argparse.ArgumentParser) -> None:
 
 def add_detector_options(parser: argparse.ArgumentParser) -> None:
     """Add what tools take that look at one detector, of whatever kind."""
-    parser.add_argument('model', help='a shipped name, a classical method, or a config file')
+    parser.add_argument(
+        'model',
+        help='a shipped name, a classical method, a config file, or the folder of a training',
+    )
     parser.add_argument('checkpoint', nargs='?', help="the weights of a config's network")
     add_device(parser)
     add_test_time_options(parser)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from types import ModuleType
 
-from madnet.config_files import config_names
+from madnet.config_files import config_and_weights, config_names
 from madnet.errors import nearest
 from madnet.options import shown_program
 from madnet.requirements import how_to_install
@@ -27,6 +27,8 @@ COMMANDS = (
 )
 #: Those that cannot do without the images of their ``--dataset``.
 _WANT_IMAGES = ('train', 'test', 'calibrate', 'probe')
+#: Those that take a config and its weights, or the folder in which a training left both.
+_WANT_WEIGHTS = ('test', 'predict', 'export', 'calibrate', 'probe')
 USAGE_ERROR = 2
 _MORE = """
 madnet COMMAND --help says more of each, with examples. For completion in bash and zsh:
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         name, *rest = arguments
         try:
             args = parse(name, rest)
-            if name in _WANT_IMAGES and (code := _look_for(args)):
+            if code := _look_for(name, args):
                 return code
             work = _module(name).work(args)
 
@@ -128,9 +130,13 @@ def add_list(
     )
 
 
-def _look_for(args: argparse.Namespace) -> int:
-    """The exit code where a data set that was named is not there, which is known before much is imported."""
-    if args.dataset in (None, 'synthetic') or getattr(args, 'print_config', False):
+def _look_for(name: str, args: argparse.Namespace) -> int:
+    """Find config and weights in a folder of both. The exit code where they, or a data set that was named,
+    are not there, which is known before much is imported."""
+    key = 'config' if 'config' in args else 'model'
+    wants_weights = name in _WANT_WEIGHTS and os.path.exists(getattr(args, key))
+    wants_images = name in _WANT_IMAGES and args.dataset not in (None, 'synthetic')
+    if not wants_weights and (not wants_images or getattr(args, 'print_config', False)):
         return 0
 
     from madnet.datasets.locate import locate
@@ -138,7 +144,10 @@ def _look_for(args: argparse.Namespace) -> int:
     from madnet.engine.cli import run_tool
 
     def look() -> None:
-        for source in find_sources(args.dataset):
+        if wants_weights:
+            config, args.checkpoint = config_and_weights(getattr(args, key), args.checkpoint)
+            setattr(args, key, config)
+        for source in find_sources(args.dataset) if wants_images else ():
             locate(source.arguments.get('data_root'), source.arguments.get('name'))
 
     try:

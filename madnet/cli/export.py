@@ -34,7 +34,9 @@ Exit code 0: written; 2: wrong input, or a network that cannot be exported.
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('model', metavar='MODEL|CONFIG', help='a shipped name, or a config file')
+    parser.add_argument(
+        'model', metavar='MODEL|CONFIG', help='a shipped name, a config file, or the folder of a training'
+    )
     parser.add_argument(
         'checkpoint', metavar='CHECKPOINT', nargs='?', help='the weights that belong to a config file'
     )

@@ -34,8 +34,8 @@ metrics.json and per_image.csv go to the checkpoint's folder or to --out.
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'config',
-        help='the config that the checkpoint was trained with; or a shipped name, such as madnet_nano, which '
-        'brings config and weights: give --dataset',
+        help='the config that the checkpoint was trained with; or what brings config and weights: the folder '
+        'of a training, or a shipped name, such as madnet_nano, with --dataset',
     )
     parser.add_argument(
         'checkpoint',

@@ -9,7 +9,7 @@ from importlib.metadata import requires
 import pytest
 
 from madnet.cli import COMMANDS, main
-from madnet.config_files import SHIPPED, config_names, find_config_file
+from madnet.config_files import SHIPPED, config_and_weights, config_names, find_config_file
 from madnet.errors import UserError
 from madnet.requirements import EXTRAS, how_to_install, requirements
 
@@ -128,6 +128,27 @@ def test_configs_by_name(tmp_path, monkeypatch):
     assert find_config_file('acm') == SHIPPED / 'acm' / 'acm.py'
     with pytest.raises(UserError, match='is a folder'):
         find_config_file(tmp_path)
+
+
+def test_a_folder_of_a_training_is_config_and_weights(tmp_path, run):
+    (tmp_path / 'net.py').write_text('')
+    assert config_and_weights(str(tmp_path)) == (str(tmp_path), None)
+    for name in ('last.pth', 'best.pth'):
+        (tmp_path / name).write_bytes(b'')
+        assert config_and_weights(str(tmp_path)) == (str(tmp_path / 'net.py'), str(tmp_path / name))
+    pair = str(tmp_path / 'net.py'), str(tmp_path / 'last.pth')
+    assert config_and_weights(pair[1]) == config_and_weights(str(tmp_path), pair[1]) == pair
+    assert config_and_weights(*pair) == pair
+    assert config_and_weights('madnet_nano') == ('madnet_nano', None)
+    with pytest.raises(UserError, match=r'expected a config before other\.pth'):
+        config_and_weights(pair[1], 'other.pth')
+    (tmp_path / 'net.py').unlink()
+    more = {'predict': [tmp_path], 'calibrate': ['--dataset', '.']}
+    for command in ('test', 'predict', 'export', 'probe', 'calibrate'):
+        code, _, err = run(command, pair[1], *more.get(command, []))
+        assert code == 2
+        assert err.startswith(f'error: {pair[1]}: these are weights; beside weights expected one config,')
+        assert err.count('\n') == 1
 
 
 def test_configs_are_listed_with_size_and_recipe(run):
