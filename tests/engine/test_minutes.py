@@ -1,6 +1,7 @@
 """Training for minutes instead of epochs."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -157,7 +158,10 @@ def test_any_speed_will_do(tiny_config, tmp_path, monkeypatch, capsys, step, epo
     runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), minutes=1)
     assert clock.now - began == pytest.approx(59, abs=1 + step / 2)
     assert epochs[0] <= runner.iter / 4 <= epochs[1]
-    assert ('cannot teach a network anything' in capsys.readouterr().out) == (step > 1)
+    said = capsys.readouterr()
+    assert ('cannot teach a network anything' in said.out) == (step > 1)
+    assert re.search(r'^epoch 1, \d\.\d of 1 min  loss', said.err, re.MULTILINE)
+    assert 'epoch 1/' not in said.err  # the number of epochs is not known
     assert runner.param_schedulers[0].last_step == 11
 
 

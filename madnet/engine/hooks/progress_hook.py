@@ -62,7 +62,7 @@ class ProgressHook(Hook):
             return
         self._shown_at = time.monotonic()
         self._bar.total = runner.max_iters  # an estimate where training goes by minutes
-        self._bar.set_description(f'epoch {runner.epoch + 1}/{runner.max_epochs}', refresh=False)
+        self._bar.set_description(_place(runner, runner.epoch + 1), refresh=False)
         shown = {'loss': f'{self._losses[-1].item():.3f}', 'lr': f'{self._rate:.1e}'}
         best = runner.message_hub.runtime_info.get('best_score')
         if best is not None:
@@ -83,7 +83,7 @@ class ProgressHook(Hook):
         if self._bar is None:
             return
         # an epoch's mean, not its last batch: with eight images a batch, one loss says little
-        line = [f'epoch {epoch}/{runner.max_epochs}', f'lr {self._rate:.2e}']
+        line = [_place(runner, epoch), f'lr {self._rate:.2e}']
         if self._losses:
             line.insert(1, f'loss {torch.stack(self._losses).mean().item():.4f}')
         self._losses.clear()
@@ -110,3 +110,11 @@ class ProgressHook(Hook):
         """Move the bar by the images of the batch."""
         if self._bar is not None:
             self._bar.update(len(outputs))
+
+
+def _place(runner, epoch: int) -> str:
+    """Where a training is: of so many epochs or, where nobody knows their number before the end, minutes."""
+    budget = getattr(runner.train_loop, 'budget', None)
+    if budget is None:
+        return f'epoch {epoch}/{runner.max_epochs}'
+    return f'epoch {epoch}, {budget.spent / 60:.1f} of {budget.minutes:g} min'
