@@ -90,8 +90,12 @@ def build_grid(
     maps = {method: find_maps(folder, method) for method, folder in methods.items()}
     common = [i for i in material.images if i in material and all(i in files for files in maps.values())]
     if not common:
+        firsts = {'an image': material.images, 'a mask': material.masks}
+        firsts |= {f'a map of {method}': files for method, files in maps.items()}
+        named = ', '.join(f'{next(iter(files))!r} is {what}' for what, files in firsts.items())
         raise UserError(
-            f'no image of {image_dir} has a mask in {mask_dir} and a map of every method: names must agree'
+            f'no image of {image_dir} has a mask in {mask_dir} and a map of every method: names must agree, '
+            f'but {named}'
         )
     if ids is None:
         count = min(count, len(common))

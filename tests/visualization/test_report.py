@@ -262,6 +262,9 @@ def test_grid_from_folders(run_folder, tmp_path):
         build_grid(*folders, methods, tmp_path / 'grid', ids=['scene_22'])
     with pytest.raises(UserError, match='no folder'):
         build_grid(*folders, {'A': run_folder / 'nowhere'}, tmp_path / 'grid')
+    cv2.imwrite(str(tmp_path / 'frame.png'), np.zeros((4, 4), np.uint8))
+    with pytest.raises(UserError, match=r"agree, but 'frame' is an image, 'scene_0' is a mask, .* map of A"):
+        build_grid(tmp_path, folders[1], methods, tmp_path / 'grid')
     ones = tmp_path / 'ones'
     ones.mkdir()
     for path in folders[1].iterdir():
