@@ -414,7 +414,8 @@ def _note_the_rest(found: Inspection) -> None:
     grey = those(lambda f: f.channels == 3 and f.colour == 0)
     found.add('note', 'grey stored as colour', 'three equal channels', grey)
     deep = those(lambda f: f.dtype == 'uint16')
-    found.add('note', '16 bit', f'values {_range(found, "uint16")}; see value_range', deep)
+    what = f'values {_range(found, "uint16")}; see --value-range auto (train: value_range=auto)'
+    found.add('note', '16 bit', what, deep)
     odd = those(lambda f: f.size and f.dtype not in ('uint8', 'uint16'))
     what = f'values {_range(found)}, of no 8 or 16 bits: say by value_range which are black and white'
     found.add('warning', 'values of no fixed range', what, odd)
