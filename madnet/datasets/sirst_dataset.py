@@ -220,7 +220,8 @@ class SIRSTDataset(TargetDataset):
         chosen = files[:: max(1, len(files) // _MEASURED)]
         low, high = measure_range(read_image(f) for f in chosen)
         say_once(
-            f"{self.folder.root}: value_range='auto' is ({low:g}, {high:g}), by {len(chosen)} of its images."
+            f"{self.folder.root}: value_range='auto' is ({low:g}, {high:g}), by {len(chosen)} images of all "
+            'its parts.'
         )
         return low, high
 
