@@ -27,11 +27,14 @@ def _bin_thresholds() -> np.ndarray:
     below[0] = -1
     # A float32 probability above 1 − 2^-25 can only be 1.
     above = np.minimum(1 - edges[:0:-1].astype(np.float64), np.nextafter(np.float32(1), np.float32(0)))
-    return np.concatenate([below, above])
+    exact = np.concatenate([below, above])
+    # rounded down to what float32 holds: a probability, compared in float32, exceeds both or neither
+    held = exact.astype(np.float32)
+    return np.where(held > exact, np.nextafter(held, np.float32(-1)), held).astype(np.float64)
 
 
-#: (BINS,) thresholds: a probability lies in bin k or above exactly where it is greater than
-#: ``THRESHOLDS[k]``.
+#: (BINS,) thresholds, as float32 holds them: a probability lies in bin k or above exactly where it is greater
+#: than ``THRESHOLDS[k]``.
 THRESHOLDS = _bin_thresholds()
 
 #: Thresholds of the Pd-Fa curve: steps of 0.025, and one nearer to each end.

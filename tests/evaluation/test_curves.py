@@ -49,6 +49,12 @@ def test_thresholds_rise_and_eight_bit_levels_stay_apart():
     assert 0.5 in THRESHOLDS
 
 
+def test_a_threshold_near_one_keeps_the_scores_that_it_was_found_by():
+    scores = (1 - np.arange(1, 600, dtype=np.float32) * np.float32(2.0**-24)).astype(np.float32)
+    own = THRESHOLDS[score_bins(scores[None])[0]]
+    assert all((scores[i : i + 1] > float(threshold)).all() for i, threshold in enumerate(own))
+
+
 def rounded_scene(seed):
     """A scene on 8-bit levels, where bins lose nothing, so that curves must be exact."""
     prob, mask = plain.scene(np.random.default_rng(seed), noise=0.15)
