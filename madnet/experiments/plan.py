@@ -7,13 +7,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from madnet.classical.detectors import DETECTORS
 from madnet.config_files import find_config_file
-from madnet.datasets.sources import find_sources
+from madnet.datasets.sources import find_sources, set_name
 from madnet.errors import UserError, nearest
 from madnet.evaluation.protocols import get_protocols
 from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
@@ -69,9 +69,16 @@ class Run:
         return {n: folder if n == 1 else folder / f'views{n}' for n in self.views} or {None: folder}
 
     def sets_to_test(self) -> list[str]:
-        """Names of the data sets in ``test_on``, as ``metrics.json`` has them."""
-        sources = [where for value in self.test_on for where in find_sources(value)]
-        return [w.arguments.get('name') or Path(w.arguments['data_root']).name for w in sources]
+        """Names of the data sets in ``test_on``, as ``metrics.json`` has them.
+
+        Raises:
+            UserError: One does not exist, or two have one name.
+        """
+        names = [set_name(where.arguments) for where in find_sources(self.test_on)]
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise UserError(f'also_test_on: two of the data sets are called {twice[0]!r}; test them apart.')
+        return names
 
     def training(self) -> dict:
         """How the tested epoch was chosen (``chosen``) and of how many (``epochs``); of a detector, its
@@ -156,12 +163,21 @@ class Plan:
                 )
         # each is found before the first is read, which takes PyTorch to check it
         found = [(entry, *self._config_of(entry)) for entry in self._entries()]
-        return [
+        runs = [
             run
             for dataset in self.datasets
             for entry in found
             for run in self._runs_of(*entry, None if dataset == OWN else dataset)
         ]
+        called: dict[str, str] = {}
+        for run in runs:
+            other = called.setdefault(run.label, run.network)
+            if other != run.network:
+                raise UserError(
+                    f'networks: tables call both {other} and {run.network} {run.label!r}; give one a label '
+                    'of its own.'
+                )
+        return runs
 
     def _entries(self) -> list[dict]:
         """A mapping for each network, the groups ``all`` and ``classical`` written out."""
@@ -229,7 +245,7 @@ class Plan:
                     folder=str(Path(self.work_dir, name, short, f'seed{seed}' if trains else 'test')),
                     views=self.views if has_network else (),
                     save_scores=self.save_scores,
-                    test_on=tuple(_filled(test_on, here)),
+                    test_on=tuple(dict.fromkeys(_filled(test_on, here))),
                 )
             )
         return runs
@@ -312,7 +328,7 @@ def read_plan(path: str | os.PathLike | None = None, minutes: float | None = Non
         content['options']['train_cfg.minutes'] = minutes
     plan = Plan(**content)
     _check(plan, where)
-    return plan
+    return replace(plan, protocols=tuple(p.name for p in get_protocols(plan.protocols)))
 
 
 def _options(options: Any, where: str) -> dict:

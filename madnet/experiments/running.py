@@ -69,6 +69,7 @@ def do_run(run: Run) -> None:
         TrainingStopped: A signal asked to stop; all is saved.
     """
     with _recording(run) as record:
+        run.sets_to_test()  # that one is missing is said before the training
         if run.seed is not None and not record.trained:
             _train(run)
             record.trained = True
@@ -102,7 +103,6 @@ def _train(run: Run) -> None:
     from madnet.engine.train import train
 
     _check_start(run)
-    run.sets_to_test()  # that one is missing is said before the training
     train(
         run.config,
         work_dir=run.folder,

@@ -2,14 +2,20 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
+from madnet.datasets.catalogue import find_entry
+from madnet.datasets.locate import name_of
+from madnet.datasets.sources import find_sources
+from madnet.datasets.wrappers import inner_datasets
 from madnet.errors import UserError
+from madnet.evaluation.targets import Least
 from madnet.experiments.plan import Run
 from madnet.files import sha256_of
-from madnet.records import MetricsFile, RunFile
+from madnet.records import DatasetInfo, MetricsFile, RunFile
 from madnet.records.reading import RecordFile
 
 SCORES = 'scores'
@@ -47,8 +53,8 @@ def weights_of(run: Run) -> Path | None:
 def read_metrics(run: Run) -> dict[int | None, MetricsFile]:
     """Number of views (None: the config's) → ``metrics.json``, for those of a run's tests that are done.
 
-    A test of other weights than the run's, such as those of an earlier epoch, is none; where the weights are
-    gone, any will do.
+    A test of other weights than the run's, such as those of an earlier epoch, is none (where the weights are
+    gone, any will do), nor is one that was made otherwise than the plan says, as by hand in the run's folder.
     """
     record = read_record(run.folder)
     if run.seed is not None and record and not record.trained:
@@ -56,17 +62,54 @@ def read_metrics(run: Run) -> dict[int | None, MetricsFile]:
     weights = weights_of(run)
     digest = _digest(str(weights), weights.stat().st_mtime_ns) if weights and weights.is_file() else None
     found = {views: read_if_whole(MetricsFile, f / MetricsFile.FILE) for views, f in run.tests().items()}
-    wanted = set(run.protocols.split(','))
-    sets = set(run.sets_to_test()) if any(found.values()) else set()
     return {
         views: report
         for views, report in found.items()
         if report
-        and wanted <= set(report.results)
-        and sets <= set(report.sets or {})
-        and views in (None, report.views)
+        and _as_planned(run, views, report)
         and digest in (None, report.checkpoint and report.checkpoint.sha256)
     }
+
+
+def _as_planned(run: Run, views: int | None, report: MetricsFile) -> bool:
+    """Whether a test scored what the plan asks for, on those images, and nothing was changed for it."""
+    how = run.settings['model'].get('test_cfg') or {}
+    evaluators = run.settings['test_evaluator']
+    given = evaluators if isinstance(evaluators, list) else [evaluators]
+    least = {k: v for each in given for k, v in each.items() if k in Least.__dataclass_fields__}
+    return (
+        set(run.protocols.split(',')) <= set(report.results)
+        and (report.views or 1) == (views or how.get('views', 1))
+        and (report.scales or [1]) == list(how.get('scales', [1]))
+        and (report.merge or 'mean') == how.get('merge', 'mean')
+        and {**asdict(Least()), **(report.least or {})} == {**asdict(Least()), **least}
+        and report.threshold is report.fa_budget is None
+        and _on_its_sets(run, report)
+    )
+
+
+def _on_its_sets(run: Run, report: MetricsFile) -> bool:
+    wanted = inner_datasets(run.settings['test_dataloader']['dataset'])
+    if run.test_on:
+        part = {key: wanted[0].get(key) for key in ('type', 'split', 'split_set')}
+        wanted = [{**part, **where.arguments} for where in find_sources(run.test_on)]
+    found = [one.dataset for one in report.sets.values()] if report.sets else [report.dataset]
+    return len(wanted) == len(found) and all(map(_is_set, wanted, found))
+
+
+def _is_set(wanted: Mapping, found: DatasetInfo) -> bool:
+    """Whether these are the images of a config's data set; of other packages' sets no more is known."""
+    if wanted.get('type') != 'SIRSTDataset':
+        return True
+    name = wanted.get('name') or name_of(Path(wanted['data_root']))
+    entry, lists = find_entry(name), wanted.get('split_set')
+    if entry and lists is None and found.split_set in entry.split_sets:
+        lists = entry.default_split_set
+    return (
+        found.name == (entry.name if entry else name)
+        and found.split == wanted.get('split')
+        and lists in (None, 'folder', found.split_set)
+    )
 
 
 def outstanding_tests(run: Run) -> dict[int | None, Path]:

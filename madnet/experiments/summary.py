@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from madnet.datasets.catalogue import about_lists
+from madnet.datasets.sources import set_name
+from madnet.datasets.wrappers import inner_datasets
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
 from madnet.experiments.plan import Plan, Run
@@ -68,7 +70,7 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
     return [
         ComparisonRow(
             network=first.network,
-            label=first.label + with_views(averaged),
+            label=first.label + with_views(averaged) + _trained_on(plan, first),
             dataset=scored[0].dataset,
             config=first.config,
             results={p: _spreads(one.results[p] for one in scored) for p in first.protocols.split(',')},
@@ -82,6 +84,16 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
         )
         for scored in by_set
     ]
+
+
+def _trained_on(plan: Plan, run: Run) -> str:
+    """What tells apart a network's runs on several data sets where all of them are tested on further ones."""
+    if not run.test_on or len(plan.datasets) < 2 or (run.seed is None and run.checkpoint is None):
+        return ''
+    if run.seed is None:
+        return f', weights for {Path(run.folder).parent.name}'
+    trained = inner_datasets(run.settings['train_dataloader']['dataset'])
+    return f', trained on {" + ".join(map(set_name, trained))}'
 
 
 def _spreads(results: Iterable[Mapping[str, float | None]]) -> dict[str, Spread]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -18,7 +19,10 @@ from madnet.experiments.plan import read_plan
 from madnet.experiments.process import _environment
 from madnet.experiments.running import _headline, run_all
 from madnet.experiments.shard import Shard
-from madnet.experiments.state import state_of
+from madnet.experiments.state import _is_set, state_of
+from madnet.experiments.summary import summarise, tables_of
+from madnet.records import DatasetInfo, MetricsFile
+from madnet.records.metrics_file import SetResults
 from madnet.visualization.run_results import load_results
 
 
@@ -391,3 +395,55 @@ def test_left_out_sets_are_rows_of_their_own(repository, make_set, tmp_path):
     folder = tmp_path / 'comparison' / 'nano' / 'a' / 'seed1'
     assert "found 'gone'" in json.loads((folder / 'run.json').read_text())['error']
     assert not (folder / 'last.pth').exists()
+
+
+def test_a_test_that_was_made_otherwise_than_planned_does_not_count(make_set, tmp_path, repository):
+    ids = [f'i{n}' for n in range(4)]
+    make_set('a', ids, lists={'train.txt': ids[:2], 'test.txt': ids[2:]})
+    plan = read_plan(networks=['tophat'], datasets=[f'{tmp_path}/a'], work_dir=str(tmp_path / 'c'))
+    run_all(plan.runs(), Shard(), in_process=True)
+    assert states(plan) == ['done']
+    written = tmp_path / 'c/tophat/a/test/metrics.json'
+    kept = json.loads(written.read_text())
+    for changed in (
+        {'threshold': 0.3},
+        {'least': {'min_area': 3}},
+        {'fa_budget': {'budget': 1e-5}},
+        {'scales': [1, 0.5], 'merge': 'mean'},
+        {'views': 8},
+        {'dataset': kept['dataset'] | {'name': 'b'}},
+        {'dataset': kept['dataset'] | {'split': 'train'}},
+        {'sets': {n: {'results': {}, 'dataset': kept['dataset']} for n in 'ab'}},
+    ):
+        written.write_text(json.dumps(kept | changed))
+        assert states(plan) != ['done'], changed
+    wanted = {'type': 'SIRSTDataset', 'name': 'NUAA-SIRST', 'split': 'test'}
+    for lists, fits in ((None, True), ('idx_427', True), ('basicirstd', False)):
+        assert _is_set({**wanted, 'split_set': lists}, DatasetInfo('NUAA-SIRST', 'test', 'idx_427')) is fits
+    assert not _is_set(wanted, DatasetInfo('NUAA-SIRST', 'test', 'basicirstd'))
+
+
+def test_a_network_that_was_trained_on_two_sets_has_two_rows_on_a_third(make_set, tmp_path, repository):
+    for name in 'abc':
+        make_set(name, ['i', 'j'], lists={'train.txt': ['i'], 'test.txt': ['j']})
+    plan = read_plan(
+        networks=[{'name': 'nano', 'config': f'{repository}/configs/madnet/madnet_nano.py'}],
+        datasets=[f'{tmp_path}/a', f'{tmp_path}/b'],
+        also_test_on=[f'{tmp_path}/b', f'{tmp_path}/c'],
+        options={'selection': 'last'},
+        protocols='native, acm',
+        work_dir=str(tmp_path / 'w'),
+    )
+    assert plan.protocols == ('native', 'acm')
+    numbers = {p: {'IoU': 0.5} for p in plan.protocols}
+    for run in plan.runs():
+        sets = {n: SetResults(numbers, DatasetInfo(n, 'test', 'folder')) for n in run.sets_to_test()}
+        MetricsFile(numbers, sets=sets).write(Path(run.folder, 'metrics.json'))
+    assert [run.sets_to_test() for run in plan.runs()] == [['a', 'b', 'c'], ['b', 'c']]
+    tables = [table for table, _ in tables_of(summarise(plan, plan.runs()))]
+    assert [[*t.rows] for t in tables if 'c folder' in t.caption] == 2 * [
+        ['nano, trained on a', 'nano, trained on b']
+    ]
+    # one set fewer is no longer this plan's test
+    fewer = replace(plan, also_test_on=(f'{tmp_path}/c',))
+    assert states(fewer)[0] != 'done'

@@ -183,6 +183,7 @@ def test_given_weights_are_tested_not_trained(configs, tmp_path):
         ({'networks': ['acm'], 'seeds': [1, 1]}, 'seeds: found 1 more than once'),
         ({'networks': ['acm'], 'seeds': [[1]]}, r'seeds: found \[1\]'),
         ({'networks': ['acm'], 'protocols': ['native', 'nope']}, "unknown protocol 'nope'"),
+        ({'networks': [{'name': n, 'config': 'acm', 'label': 'x'} for n in 'ab']}, "call both a and b 'x'"),
         ({}, 'no networks'),
     ],
 )
@@ -251,6 +252,10 @@ def test_each_set_is_left_out_once(repository, monkeypatch, tmp_path):
     [run] = read_plan(networks=['acm'], also_test_on=[f'{tmp_path}/{{dataset}}_free']).runs()
     assert run.test_on == ('nuaa', str(free))
     assert run.sets_to_test() == ['NUAA-SIRST', 'nuaa_free']
+    [run] = read_plan(networks=['acm'], also_test_on=['nuaa', 'NUAA-SIRST']).runs()
+    assert run.test_on == ('nuaa', 'NUAA-SIRST')
+    with pytest.raises(UserError, match="two of the data sets are called 'NUAA-SIRST'"):
+        run.sets_to_test()
     for datasets in (['nuaa'], ['own', 'nuaa']):
         with pytest.raises(UserError, match="train_on 'others': found datasets"):
             read_plan(networks=[nano], datasets=datasets)
