@@ -95,7 +95,7 @@ class ResultTable:
         """Label → (MACs, value of a metric, its standard deviation if known) of the rows that have both."""
         points = {}
         for label, row in self.rows.items():
-            value, macs = row.get(key), row.get('MACs')
+            value, macs = value_of(row, key), row.get('MACs')
             mean, std = value[:2] if isinstance(value, (tuple, list)) else (value, None)
             if isinstance(macs, (int, float)) and macs and isinstance(mean, (int, float)) and is_known(mean):
                 points[label] = (macs, mean, std)

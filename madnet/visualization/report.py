@@ -328,9 +328,16 @@ def _how_made(reports: Sequence[MetricsFile]) -> list[str]:
 
 def _unlike(runs: Sequence[_Run]) -> list[str]:
     """Why rows of one table must not be compared; empty where they may."""
-    lists = {r.report.dataset.split_sha256 for r in runs} - {None}
-    if len(lists) > 1:
-        return ['Not comparable: the runs were not tested on the same images, so nothing is marked as best.']
+    found = [{r.report.dataset.split_sha256 for r in runs}]
+    # sets of one's own may share a folder's name and ids
+    for protocol in _protocols(runs):
+        numbers = [r.result.metrics.get(protocol, {}) for r in runs]
+        found += [{n.get('targets') for n in numbers}, {n.get('pixels') for n in numbers}]
+    if any(len(each - {None}) > 1 for each in found):
+        return [
+            'Not comparable: the runs were not tested on the same images at the same size, so nothing is '
+            'marked as best.'
+        ]
     return []
 
 

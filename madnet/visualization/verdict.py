@@ -7,7 +7,7 @@ import numpy as np
 
 from madnet.evaluation.bootstrap import mean_std, paired_bootstrap
 from madnet.records import as_text, column
-from madnet.records.columns import is_known, may_lead
+from madnet.records.columns import is_known, may_lead, mean_of, value_of
 from madnet.records.metrics_file import FEWEST_IMAGES
 from madnet.visualization.run_results import RunResult
 
@@ -200,8 +200,8 @@ def _others(metrics: Mapping) -> str:
 
 
 def _value(metrics: Mapping, key: str) -> float | None:
-    value = metrics.get(key)
-    return value[0] if value and is_known(value) else None
+    value = value_of(metrics, key)
+    return mean_of(value) if is_known(value) else None
 
 
 def _text(metrics: Mapping, key: str) -> str:

@@ -80,6 +80,8 @@ def test_ranks():
     assert ranks(0.5, float('nan')) == [0, 0]
     assert ranks(5, 7, key='targets') == [0, 0]
     assert ranks(0.5, 0.4, ranked=False) == [0, 0]
+    rows = {'A': {'IoU': 0.0, 'targets': 0, 'MACs': 1.0}, 'B': {'IoU': 0.5, 'targets': 2, 'MACs': 1.0}}
+    assert [*ResultTable('', 'native', rows).cost_points('IoU')] == ['B']
 
 
 def test_many_columns_take_both_columns_of_a_page():

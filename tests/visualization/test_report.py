@@ -134,9 +134,15 @@ def test_other_images_under_one_name_are_not_compared(tmp_path):
         result(label, tmp_path, dataset={'name': 'x', 'split': 'test', 'images': 6, 'split_sha256': label})
         for label in 'AB'
     ]
-    html = build_report(runs, tmp_path / 'out').read_text()
-    assert 'not tested on the same images' in html
-    assert 'highest IoU' not in html
+    # two sets of one's own with one folder name and ids
+    more = [
+        result(label, tmp_path, results={'native': {'IoU': 0.5, 'targets': targets, 'pixels': 100}})
+        for label, targets in (('A', 3), ('B', 4))
+    ]
+    for pair in (runs, more):
+        html = build_report(pair, tmp_path / 'out').read_text()
+        assert 'not tested on the same images' in html
+        assert 'highest IoU' not in html
 
 
 def test_several_sets_are_said_not_to_compare(tmp_path):

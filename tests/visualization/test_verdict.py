@@ -126,3 +126,6 @@ def test_other_leaders_ties_and_one_alone():
         'A: IoU 80.00 %. nIoU 80.00 %, Pd 100.00 %, Fa 0.00 pixels per million.'
     )
     assert verdict('native', {'A': [run('A', [1], IoU=None)]}) == ''
+    # an IoU says nothing where there is no target
+    free = {label: [run(label, [iou] * 20, targets=0)] for label, iou in (('A', 0), ('B', 50))}
+    assert verdict('native', free) == ''
