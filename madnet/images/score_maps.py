@@ -30,6 +30,11 @@ def read_scores(path: str | os.PathLike, from_logits: bool = False, labels: bool
     return scores_and_peak(path, from_logits, labels)[0]
 
 
+def sixteen_bits(scores: np.ndarray) -> np.ndarray:
+    """Scores 0–1 as uint16 0–65535, as files keep them: above 0.5 there where they are above 0.5 here."""
+    return np.round(scores * 65535).astype(np.uint16) - (scores == 0.5)  # which lies between two of them
+
+
 def scores_and_peak(
     path: str | os.PathLike, from_logits: bool = False, labels: bool = False
 ) -> tuple[np.ndarray, int | None]:

@@ -13,6 +13,7 @@ from madnet.evaluation.components import Components, find_components
 from madnet.files import replacing, write_whole
 from madnet.images import Windows, encode_png
 from madnet.images.png_rows import PngRows
+from madnet.images.score_maps import sixteen_bits
 from madnet.progress import progress_bar
 from madnet.visualization.findings import Finding, list_findings
 from madnet.visualization.insets import InsetPainter, crop_window
@@ -150,7 +151,7 @@ class _ScoreRows(_Rows):
         self._png.finish()
 
     def add(self, scores: np.ndarray) -> None:
-        self._png.add(np.round(scores * 65535).astype(np.uint16))
+        self._png.add(sixteen_bits(scores))
 
 
 class _ArrayRows(_Rows):

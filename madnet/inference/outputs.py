@@ -14,6 +14,7 @@ from madnet.errors import UserError, nearest
 from madnet.evaluation.components import run_lengths
 from madnet.files import json_text, write_whole
 from madnet.images import encode_png
+from madnet.images.score_maps import sixteen_bits
 from madnet.text import csv_text
 from madnet.visualization.overlay import draw_overlay
 
@@ -27,7 +28,7 @@ COLUMNS = ('image', 'number', *TARGET_COLUMNS)
 
 
 def _scores_png(prediction: Prediction) -> bytes:
-    return encode_png(np.round(prediction.score_map * 65535).astype(np.uint16))
+    return encode_png(sixteen_bits(prediction.score_map))
 
 
 def _mask_png(prediction: Prediction) -> bytes:

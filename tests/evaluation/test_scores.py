@@ -16,6 +16,7 @@ from madnet.evaluation.enhancement import enhancement
 from madnet.evaluation.ranking import cut_for_alarms, cut_for_budget, ranked_curve, separation, within_budget
 from madnet.evaluation.strata import local_scr
 from madnet.evaluation.targets import describe_components, logits_of, rank
+from madnet.images.score_maps import sixteen_bits
 
 
 def blobs(seed, size=64, count=7):
@@ -203,3 +204,12 @@ def test_an_evaluation_ranks_by_logits_that_a_sigmoid_has_rounded_to_one():
     without = Evaluator()
     without.update(probabilities, truth)
     assert without.compute()['native']['Pd@1e-6'] == 0  # both are 1: they go together
+
+
+def test_a_score_of_one_half_stays_background_in_a_file():
+    half = np.float32(0.5)
+    scores = np.array([0, 0.25, np.nextafter(half, 0), half, np.nextafter(half, 1), 1], np.float32)
+    kept = sixteen_bits(scores)
+    assert kept.dtype == np.uint16
+    assert ((kept / 65535 > 0.5) == (scores > 0.5)).all()
+    assert (kept[0], kept[-1]) == (0, 65535)

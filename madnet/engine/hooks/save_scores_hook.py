@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from madnet.files import write_whole
 from madnet.images import encode_png
+from madnet.images.score_maps import sixteen_bits
 
 
 @HOOKS.register_module()
@@ -26,4 +26,4 @@ class SaveScoresHook(Hook):
         for i, sample in enumerate(outputs):
             name = sample.metainfo.get('img_id') or f'{batch_idx}_{i}'
             score = sample.seg_logits.data.squeeze(0).float().cpu().numpy()
-            write_whole(self.folder / f'{name}.png', encode_png(np.round(score * 65535).astype(np.uint16)))
+            write_whole(self.folder / f'{name}.png', encode_png(sixteen_bits(score)))
