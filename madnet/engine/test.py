@@ -210,7 +210,8 @@ def _look_for_seen(what: str, sets: Mapping[str, Scored], trained: Sequence[Trai
 
 
 def _refuse_test_part(split: str | None, cfg: Config) -> None:
-    if 'test' in {dataset.get('split') if split is None else split for dataset in _test_sets(cfg)}:
+    asked = {dataset.get('split') if split is None else split for dataset in _test_sets(cfg)}
+    if asked & {'test', 'all'}:
         raise UserError(
             '--save-negatives: a training that saw places of test images would know them; give --split '
             'trainval or fit.'

@@ -44,9 +44,10 @@ def calibrate(
     Raises:
         UserError: The test part was asked for, or something is not found.
     """
-    if split == 'test':
+    if split in ('test', 'all'):
         raise UserError(
-            '--split test: a choice made on the images that are reported flatters the numbers; choose val.'
+            f'--split {split}: holds the test part; a choice made on the images that are reported flatters '
+            'the numbers; choose val.'
         )
     sets = [SIRSTDataset(split=split, **source.arguments) for source in find_sources(dataset)]
     predictor = Predictor(model, checkpoint, **how)

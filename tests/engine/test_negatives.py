@@ -87,7 +87,7 @@ def test_mined_and_cropped_around(clutter_set, repository, tmp_path, run):
 
 def test_test_images_are_refused(clutter_set, repository):
     classical = str(repository / 'configs' / 'classical' / 'classical.py')
-    for split in (None, 'test'):
+    for split in (None, 'test', 'all'):
         with pytest.raises(UserError, match='--split trainval'):
             run_test(
                 classical,

@@ -226,6 +226,8 @@ def test_refusals_are_one_line(run, tmp_path, monkeypatch, args, words):
 
 
 def test_the_test_part_is_refused(run, make_set):
-    code, _, err = run('calibrate', 'tophat', '--dataset', make_set('own', ['a', 'b']), '--split', 'test')
-    assert code == 2
-    assert 'choose val' in err
+    root = make_set('own', ['a', 'b'])
+    for part in ('test', 'all'):
+        code, _, err = run('calibrate', 'tophat', '--dataset', root, '--split', part)
+        assert code == 2
+        assert 'choose val' in err
