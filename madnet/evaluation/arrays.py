@@ -46,17 +46,21 @@ def as_mask(array: np.ndarray, what: str = 'mask') -> np.ndarray:
     """A mask as (H, W) uint8 grey values 0–255.
 
     Accepted are uint8 grey values as read from a file, 16-bit grey values (scaled by 255/65535), bool (True
-    is 255), and floats in 0–1 as ``ToTensor`` makes them (scaled by 255).
+    is 255), and floats: in 0–1 as ``ToTensor`` makes them (scaled by 255), or grey values; they are rounded.
 
     Raises:
-        UserError: More than one channel, or values outside those ranges.
+        UserError: More than one channel, NaN, or values outside those ranges.
     """
     mask = as_map(array, what)
     if mask.dtype == bool:
         return mask.astype(np.uint8) * np.uint8(255)
     low, high = mask.min(), mask.max()
-    if mask.dtype.kind == 'f' and high <= 1:
-        mask, high = np.round(mask * 255), high * 255
+    if np.isnan(low):
+        number = counted(int(np.isnan(mask).sum()), 'NaN value')
+        raise UserError(f'{what}: {number}, expected grey values 0–255')
+    if mask.dtype.kind == 'f':
+        mask = np.round(mask * 255 if high <= 1 else mask)
+        low, high = mask.min(), mask.max()
     elif mask.dtype == np.uint16 and high > 255:
         mask, high = np.round(mask / 257.0), high / 257
     if low < 0 or high > 255:

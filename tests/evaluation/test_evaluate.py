@@ -326,5 +326,8 @@ def test_kinds_of_masks():
         truth * np.float32(1),
         truth * np.uint16(65535),
         truth[None] * 255,
+        truth * np.float32(254.7),  # grey values that a resizing left, rounded as in a file
     ):
         assert evaluate([prob], [mask], 'abc')['IoU'] == 1
+    with pytest.raises(UserError, match='32 NaN values, expected grey values'):
+        evaluate([prob], [np.where(truth, 255, np.nan)])
