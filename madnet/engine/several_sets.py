@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, isnan
 from typing import Any
 
 from madnet.datasets.sources import set_name
@@ -93,7 +94,8 @@ def detections_of(sets: Mapping[str, ScoredSet]) -> list[dict[str, Any]]:
             row = {'name': name, **dict(zip(columns, values, strict=True))}
             row |= {'area': int(row['area']), 'matched': int(row['matched'])}
             rows.append({'dataset': label, **row} if len(sets) > 1 else row)
-    return sorted(rows, key=lambda row: (-row['rank'], -row['logit']))
+    # a rank that is not known (NaN) comes last
+    return sorted(rows, key=lambda row: (inf if isnan(row['rank']) else -row['rank'], -row['logit']))
 
 
 def results_text(found: MetricsFile) -> str:

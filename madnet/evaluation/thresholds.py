@@ -58,14 +58,14 @@ def choose_operating_point(
     said: dict[str, Any] = {}
     value, part = parse_threshold(threshold)
     if part is not None:
-        refuse_same_part(part, scored)
+        refuse_same_part(f'--threshold best:{part}', part, scored)
         value, said['threshold_chosen_on'] = choose_threshold(score(part), part)
     if value is not None:
         said['threshold'] = value
         chosen = get_protocols([at_threshold(p, value) for p in chosen])
     if fa_budget is not None:
         refuse_without_native(chosen)
-        refuse_same_part('val', scored)
+        refuse_same_part(f'--fa-budget {fa_budget:g}', 'val', scored)
         budget = choose_rank(score('val'), fa_budget, 'val')
     return OperatingPoint(chosen, said, budget)
 
@@ -110,13 +110,13 @@ def parse_threshold(text: str | float | None) -> tuple[float | None, str | None]
     return value, None
 
 
-def refuse_same_part(chosen_on: str, scored: Iterable[str | None]) -> None:
-    """Raise a UserError where a threshold would be chosen on images that it is then scored on."""
+def refuse_same_part(option: str, chosen_on: str, scored: Iterable[str | None]) -> None:
+    """Raise a UserError where what an option asks for would be chosen on images that are then scored."""
     apart = [{'fit', 'val'}, *({'test', part} for part in ('train', 'val', 'trainval', 'fit'))]
     if any({chosen_on, part} not in apart for part in scored if part is not None):
         raise UserError(
-            f'--threshold best:{chosen_on}: these images are scored too, and a threshold that was chosen on '
-            'them flatters the numbers; choose it on another part, such as best:val.'
+            f'{option}: is chosen on {chosen_on!r}, whose images are scored too, which flatters the numbers; '
+            'choose on one part, such as val, and score another, such as test.'
         )
 
 

@@ -11,9 +11,10 @@ from mmseg.registry import MODELS
 import madnet  # noqa: F401
 from madnet.datasets import SyntheticSIRSTDataset
 from madnet.engine.config import load_config
+from madnet.engine.several_sets import ScoredSet, detections_of
 from madnet.engine.test import run_test
 from madnet.errors import UserError
-from madnet.evaluation import evaluate, make_protocol
+from madnet.evaluation import Evaluator, evaluate, make_protocol
 from madnet.evaluation.thresholds import parse_threshold, refuse_same_part
 from madnet.files import read_json
 from madnet.images import read_scores
@@ -124,11 +125,24 @@ def test_what_is_no_threshold(text):
 
 
 def test_a_threshold_is_not_chosen_on_what_it_is_scored_on():
-    refuse_same_part('val', {'test'})
-    refuse_same_part('val', {'fit', None})
+    refuse_same_part('--x', 'val', {'test'})
+    refuse_same_part('--x', 'val', {'fit', None})
     for part in ('val', 'trainval', 'all', 'train'):
         with pytest.raises(UserError, match='flatters'):
-            refuse_same_part('val', {part})
+            refuse_same_part('--x', 'val', {part})
+
+
+def test_detections_without_a_rank_come_last():
+    evaluator = Evaluator()
+    score = np.zeros((64, 64), np.float32)
+    for y, value in ((5, 0.7), (25, 0.9), (45, 0.8)):
+        score[y : y + 3, 20:23] = value
+    image = np.where(score > 0, 200, 90 + np.indices(score.shape).sum(0) % 5).astype(np.uint8)
+    for name, given in (('bare', None), ('whole', image), ('last', None)):
+        evaluator.update(score, np.zeros_like(score, np.uint8), name, image=given)
+    rows = detections_of({'x': ScoredSet({}, evaluator)})
+    assert [row['name'] for row in rows[:3]] == ['whole'] * 3
+    assert [round(row['logit'], 1) for row in rows[3:]] == [2.2, 2.2, 1.4, 1.4, 0.8, 0.8]
 
 
 def test_a_set_without_targets_says_its_false_alarms():
