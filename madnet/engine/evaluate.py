@@ -26,6 +26,7 @@ from madnet.engine.several_sets import (
 from madnet.errors import UserError
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.folders import compare_folders, score_folder
+from madnet.evaluation.protocols import get_protocols
 from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_beside
 from madnet.files import plain, write_json
@@ -37,6 +38,8 @@ SATURATED = (
     'ranks come of the stored scores: a logit above 16 (in 16-bit files above 11) is rounded, and its rank '
     'is not that of madnet test, whose cuts, like those of model cards, hold for maps of logits (--logits).'
 )
+# the highest logit that scores of 16 bits tell from its neighbours
+_ROUNDED = 11
 # where ties leave more of AUC open than this, a line says so; and than that, AUC is no number to show
 _OPEN, _WIDE = 0.005, 0.05
 
@@ -95,8 +98,8 @@ def evaluate_folder(
     asked = {name: value for name, value in asdict(least).items() if value != getattr(KEEP_ALL, name)}
     refuse_limits_beside(threshold, asked)
     options['least'] = least
-    if least.min_rank and not options.get('from_logits'):
-        print(SATURATED)
+    if options.get('boxes') and not any(p.extended for p in get_protocols(protocols)):
+        raise UserError(f'--boxes: found protocol {protocols}, expected native among them, which adds boxes.')
 
     def score(part: str, protocols=('native',), **more) -> tuple[dict[str, ScoredSet], tuple[str, ...]]:
         return _score(pred_dir, _choose_images(mask_dir, dataset, part, {**options, **more}), protocols)
@@ -130,9 +133,13 @@ def evaluate_folder(
     print(results_text(report))
     if options.get('boxes'):
         for protocol, values in report.results.items():
-            found = (f'{key} {as_text(key, values[key])}' for key in ('AP50', 'AP50-95', 'AP_centre'))
-            print(f'{protocol}: {", ".join(found)}')
+            found = [f'{k} {as_text(k, values[k])}' for k in ('AP50', 'AP50-95', 'AP_centre') if k in values]
+            if found:
+                print(f'{protocol}: {", ".join(found)}')
     _tell_lost_order(everything(sets), point.protocols[0].name)
+    asked_rank = least.min_rank or fa_budget is not None
+    if not (options.get('from_logits') or options.get('labels')) and (asked_rank or _saturated(sets)):
+        print(SATURATED)
     if out:
         for path in write_results(out, report, per_image_of(sets), detections_of(sets)):
             print(f'written {path}')
@@ -162,8 +169,14 @@ def _tell_lost_order(evaluator: Evaluator, protocol: str) -> None:
     if high - low > _OPEN:
         print(
             f'AUC{" left out" if high - low > _WIDE else ""}: many pixels of these maps share the lowest '
-            f'score; unrounded scores (.npy) would give {as_text("AUC", low)} to {as_text("AUC", high)}'
+            f'score; maps that tell them apart, such as logits in .npy, would give {as_text("AUC", low)} to '
+            f'{as_text("AUC", high)}'
         )
+
+
+def _saturated(sets: Mapping[str, ScoredSet]) -> bool:
+    """Whether the score of a detection by ``native`` is one that files round."""
+    return any(row['logit'] > _ROUNDED for row in detections_of(sets))
 
 
 def _score(

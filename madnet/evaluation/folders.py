@@ -126,7 +126,7 @@ def score_folder(
         from_logits: Whether the maps hold raw logits.
         size: (h, w) for protocols at a base size. Where all are such, maps of any size are resized to it, as
             those of programs that never go back to the image's own.
-        image_dir: The images, for the local signal-to-clutter ratio of targets; optional.
+        image_dir: The images, one for each map, for the local signal-to-clutter ratio of targets; optional.
         allow_missing: Score what is complete although some files are missing, extra or mis-sized.
         boxes: Whether to add the box view (needs pycocotools).
         mask_values: The stored value of the background in masks, then those of targets; see
@@ -145,13 +145,18 @@ def score_folder(
     rule, census = MaskRule(mask_values), MaskCensus()
     any_size = size is not None and all(p.resolution != 'native' for p in chosen)
     pairs = pair_folders(pred_dir, mask_dir, ids, mended, any_size)
-    _refuse(pairs.problems, allow_missing)
+    images = find_maps(image_dir, 'images') if image_dir is not None else {}
+    # one without its image would take the ranks of all others down to logits
+    bare = {name for name, *_ in pairs.found if image_dir is not None and name not in images}
+    problems = (*pairs.problems, *(f'{name} has no image' for name in sorted(bare)))
+    _refuse(problems, allow_missing)
     if least.looks_at_image and image_dir is None:
         raise UserError('min_scr and min_rank look at the images: give their folder by --images (image_dir).')
     peaks = []
-    images = find_maps(image_dir, 'images') if image_dir is not None else {}
     evaluator = Evaluator(chosen, boxes=boxes)
     for name, pred, mask in pairs.found:
+        if name in bare:
+            continue
         scores, peak = _scores(pred, from_logits, labels)
         truth = read_mask(mask, rule, strict=False)
         census.add(mask, truth)
@@ -177,8 +182,9 @@ def score_folder(
             'of almost 0; if 1 is target, say so by --labels (labels=True).'
         )
     if not len(evaluator):
-        raise UserError(f'no prediction in {pred_dir} belongs to a mask in {where}')
-    return evaluator, pairs.problems
+        also = f' and an image in {image_dir}' if bare else ''
+        raise UserError(f'no prediction in {pred_dir} belongs to a mask in {where}{also}')
+    return evaluator, problems
 
 
 def compare_folders(
@@ -219,6 +225,7 @@ def compare_folders(
     options['ids'] = common
     evaluators = [score_folder(folder, mask_dir, protocol, **options)[0] for folder in (dir_a, dir_b)]
     name = evaluators[0].protocols[0].name
+    results = {side: e.compute()[name] for side, e in zip('AB', evaluators, strict=True)}
     a, b = (evaluator.images(name) for evaluator in evaluators)
     rows: list[dict[str, Any]] = [
         {'name': image, 'a': float(x), 'b': float(y), 'difference': float(y - x)}
@@ -227,10 +234,15 @@ def compare_folders(
     rows.sort(key=lambda row: (-abs(row['difference']), row['name']))
     return {
         'protocol': name,
-        'metrics': paired_bootstrap(a, b, resamples=resamples),
+        # those that the protocol knows
+        'metrics': {
+            metric: numbers
+            for metric, numbers in paired_bootstrap(a, b, resamples=resamples).items()
+            if not np.isnan(results['A'][metric])
+        },
         'images': rows,
         'left_out': left_out,
-        'results': {side: e.compute()[name] for side, e in zip('AB', evaluators, strict=True)},
+        'results': results,
     }
 
 

@@ -134,6 +134,17 @@ def test_the_shipped_lists_serve_beside_other_masks(data_root, tmp_path):
         evaluate_folder(str(maps), str(tmp_path), 'native', None, dataset='unknown')
 
 
+def test_boxes_belong_to_native(mine, capsys):
+    root, maps = mine
+    options = {'out': None, 'dataset': str(root), 'boxes': True}
+    evaluate_folder(str(maps), None, 'native,basicirstd', **options)
+    printed = capsys.readouterr().out
+    assert 'native: AP50 ' in printed
+    assert 'basicirstd: AP50' not in printed
+    with pytest.raises(UserError, match='--boxes: found protocol basicirstd, expected native'):
+        evaluate_folder(str(maps), None, 'basicirstd', **options)
+
+
 def test_thresholds(mine, tmp_path, capsys):
     root, maps = mine
     names = [str(k) for k in range(8, 12)]

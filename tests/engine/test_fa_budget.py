@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -67,13 +68,39 @@ def test_a_choice_is_made_on_its_own_images_whatever_is_scored(run, scored, tmp_
         chosen = [line.partition(';')[0] for line in (out + whole).splitlines() if "on 'val'" in line]
         assert len(chosen) == 2
         assert chosen[0] == chosen[1]
-    assert 'is rounded, and its rank is not' in run('evaluate', *args, '--min-rank', 2)[1]
+    for more in ((), ('--min-rank', 2), ('--fa-budget', '1e-5')):
+        told = 'is rounded, and its rank is not' in run('evaluate', *args, *more)[1]
+        assert told == bool(more), more  # of scores up to 0.999, which 16 bits hold
+
+
+def test_a_saturated_score_is_told(run, scored):
+    root, scores = scored
+    args = (scores, '--dataset', root, '--allow-missing')
+    score = cv2.imread(str(scores / 'i8.png'), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(scores / 'i8.png'), np.where(score == score.max(), 65535, score).astype(np.uint16))
+    assert 'is rounded, and its rank is not' in run('evaluate', *args)[1]
+
+
+def test_a_map_without_its_image_is_left_out_and_a_rank_stays_a_rank(run, scored, tmp_path):
+    root, scores = scored
+    (tmp_path / 'some').mkdir()
+    for n in range(9):
+        shutil.copy(root / f'images/i{n}.png', tmp_path / 'some')
+    args = ('evaluate', scores, '--dataset', root, '--images', tmp_path / 'some', '--fa-budget', '1e-5')
+    code, _, err = run(*args)
+    assert (code, 'i9 has no image' in err) == (2, True)
+    code, out, err = run(*args, '--allow-missing')
+    assert code == 0, err
+    assert 'here Pd 100.00 %, Fa 0.00e-6' in out
+    assert '3 images, 1 left out' in out
+    code, _, err = run('evaluate', scores, root / 'masks', '--images', scores.parent / 'masks')
+    assert code == 2
 
 
 @pytest.mark.parametrize(
     ('more', 'words'),
     [
-        (['--split', 'val'], 'chosen on'),
+        (['--split', 'val'], "--fa-budget 1e-05: is chosen on 'val'"),
         (['--protocol', 'basicirstd'], 'by protocol native'),
         (['--fa-budget', '-1'], 'expected a share'),
     ],

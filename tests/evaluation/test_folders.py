@@ -194,6 +194,8 @@ def test_comparison_finds_the_spoiled_one(folders, tmp_path):
         compare_folders(preds, worse, masks)
     report = compare_folders(preds, worse, masks, allow_missing=True)
     assert len(report['images']) == 5
+    # a protocol without an nIoU has none to compare
+    assert [*compare_folders(preds, preds, masks, 'dnanet')['metrics']] == ['IoU', 'Pd', 'Fa']
     with pytest.raises(UserError, match='one protocol'):
         compare_folders(preds, worse, masks, 'native,abc')
 
