@@ -60,7 +60,9 @@ def compare(
     elif not table:
         run_all(share, mine, in_process, jobs)
     if background:
-        start(wanted.work_dir)
+        # shares of one plan may run beside each other
+        part = f'share_{mine.rank + 1}_of_{mine.count}' if mine.count > 1 else ''
+        start(Path(wanted.work_dir, part))
         return summarise(wanted, runs)
     failed, outstanding = _unfinished(runs)
     last = not dry_run and (table or not outstanding)

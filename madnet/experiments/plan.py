@@ -306,7 +306,8 @@ def read_plan(path: str | os.PathLike | None = None, minutes: float | None = Non
     """A plan from a YAML file and from what the command line gives, which wins.
 
     Args:
-        path: A YAML file whose keys are the attributes of :class:`Plan`; None starts from nothing.
+        path: A YAML file whose keys are the attributes of :class:`Plan`, and ``minutes``; None starts from
+            nothing.
         minutes: Train each network for so long, instead of for epochs.
         given: Attributes; None leaves one alone. Of ``options`` only the same keys give way.
 
@@ -316,15 +317,22 @@ def read_plan(path: str | os.PathLike | None = None, minutes: float | None = Non
     where = 'the command line' if path is None else str(path)
     content = {} if path is None else _read_file(Path(path))
     own = _options(content.get('options'), where)
+    in_file = content.pop('minutes', None)
+    minutes = in_file if minutes is None else minutes
     content |= {k: v for k, v in given.items() if v is not None}
     keys = Plan.__dataclass_fields__
     for key, value in content.items():
         if key not in keys:
-            raise UserError(f'{where}: no key {key!r}, expected {", ".join(keys)}.{nearest(str(key), keys)}')
+            raise UserError(
+                f'{where}: no key {key!r}, expected {", ".join((*keys, "minutes"))}.'
+                + nearest(str(key), (*keys, 'minutes'))
+            )
         if key in ('networks', 'datasets', 'also_test_on', 'seeds', 'protocols', 'views'):
             content[key] = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     content['options'] = {**own, **_options(given.get('options'), where)}
     if minutes is not None:
+        if not isinstance(minutes, (int, float)) or not minutes > 0:
+            raise UserError(f'{where}: minutes: found {minutes!r}, expected a number above 0.')
         content['options']['train_cfg.minutes'] = minutes
     plan = Plan(**content)
     _check(plan, where)
@@ -406,6 +414,13 @@ def _check(plan: Plan, where: str) -> None:
                 raise UserError(f'{where}: {key}: found {each!r}, expected {words}.')
     if not plan.networks:
         raise UserError(f'{where}: no networks; name some, such as acm and madnet_nano, or all.')
+    for key in ('datasets', 'seeds'):
+        if not getattr(plan, key):
+            raise UserError(f'{where}: {key}: found none, expected one or more.')
+    if plan.amp not in (None, 'auto', 'fp16', 'bf16'):
+        raise UserError(f'{where}: amp: found {plan.amp!r}, expected auto, fp16 or bf16.')
+    if plan.size < 1:
+        raise UserError(f'{where}: size: found {plan.size}, expected 1 pixel or more.')
     if plan.recipe not in RECIPES:
         raise UserError(
             f'{where}: recipe: found {plan.recipe!r}, expected one of {", ".join(map(repr, RECIPES))}.'

@@ -184,6 +184,11 @@ def test_given_weights_are_tested_not_trained(configs, tmp_path):
         ({'networks': ['acm'], 'seeds': [[1]]}, r'seeds: found \[1\]'),
         ({'networks': ['acm'], 'protocols': ['native', 'nope']}, "unknown protocol 'nope'"),
         ({'networks': [{'name': n, 'config': 'acm', 'label': 'x'} for n in 'ab']}, "call both a and b 'x'"),
+        ({'networks': ['acm'], 'seeds': []}, 'seeds: found none'),
+        ({'networks': ['acm'], 'datasets': []}, 'datasets: found none'),
+        ({'networks': ['acm'], 'amp': 'fp8'}, "amp: found 'fp8', expected auto"),
+        ({'networks': ['acm'], 'size': 0}, 'size: found 0'),
+        ({'networks': ['acm'], 'minutes': 0}, 'minutes: found 0'),
         ({}, 'no networks'),
     ],
 )
@@ -200,6 +205,11 @@ def test_options_of_the_command_line_and_minutes_join_those_of_the_file(tmp_path
         'selection': 'last',
         'train_cfg.minutes': 0.5,
     }
+    assert read_plan(path, minutes=2).options['train_cfg.minutes'] == 2
+    path.write_text(path.read_text() + 'minutes: 3\n')
+    assert read_plan(path).options['train_cfg.minutes'] == 3
+    assert read_plan(path, minutes=2).options['train_cfg.minutes'] == 2
+    path.write_text(path.read_text().replace('minutes: 3\n', ''))
     given = read_plan(path, options=['selection=val', 'train_cfg.max_epochs=3'])
     assert given.options == {'train_dataloader.batch_size': 2, 'selection': 'val', 'train_cfg.max_epochs': 3}
 
