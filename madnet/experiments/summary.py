@@ -27,6 +27,7 @@ from madnet.records import (
     Spread,
     slug,
 )
+from madnet.records.result_table import unused
 
 _METRICS = (*SHORT, 'precision', 'recall', 'AUC', 'targets', 'false_per_image')
 
@@ -74,7 +75,7 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
             dataset=scored[0].dataset,
             config=first.config,
             results={p: _spreads(one.results[p] for one in scored) for p in first.protocols.split(',')},
-            cost=cost.of_views(averaged),
+            cost=cost.of_views(averaged, reports[0].scales),
             views=averaged,
             recipe=plan.recipe if first.seed is not None else None,
             **first.training(),
@@ -127,7 +128,7 @@ def tables_of(summary: Comparison) -> list[tuple[ResultTable, str]]:
     groups: dict[tuple, list[ComparisonRow]] = {}
     for row in summary.rows:
         groups.setdefault((row.dataset.words, row.dataset.images), []).append(row)
-    tables = []
+    tables, taken = [], set[str]()
     for (words, images), rows in groups.items():
         caption = f'{words}, {images} images; {_how(summary, rows)}'
         for protocol in sorted({p for r in rows for p in r.results}, key=list(PROTOCOLS).index):
@@ -140,7 +141,7 @@ def tables_of(summary: Comparison) -> list[tuple[ResultTable, str]]:
             about = about_lists(rows[0].dataset.name, rows[0].dataset.split_set)
             notes = [f'{meaning[:1].upper()}{meaning[1:]}.', about]
             table = ResultTable(caption, protocol, lines, (*SHORT, *COST), head='network', notes=notes)
-            tables.append((table, slug(f'{rows[0].dataset.name}_{protocol}')))
+            tables.append((table, unused(slug(f'{words} {protocol}'), taken)))
     return tables
 
 
@@ -152,11 +153,13 @@ def _line_label(row: ComparisonRow, summary: Comparison) -> str:
 def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
     """How these numbers came about, in one clause each."""
     plan, parts = summary.plan, []
-    trained = [row for row in rows if row.epochs]
+    trained = [row for row in rows if row.recipe]
     if trained:
-        epochs = sorted({row.epochs or 0 for row in trained})
+        epochs = sorted({row.epochs for row in trained if row.epochs})
         budget = ' to '.join(map(str, epochs if len(epochs) < 2 else (epochs[0], epochs[-1])))
         budget += ' epoch' if epochs == [1] else ' epochs'
+        if not epochs:
+            budget = f'{plan.options.get("train_cfg.minutes", "some")} minutes each'
         parts += [
             f'{plan.recipe} recipe, {budget}',
             ', '.join(sorted({row.chosen for row in trained if row.chosen})),
@@ -164,7 +167,7 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
         others = [
             f'{key.rpartition(".")[2].replace("_", " ")} {value}'  # as in "batch size 4"
             for key, value in plan.options.items()
-            if not key.endswith(('max_epochs', '_workers'))
+            if not key.endswith(('max_epochs', '_workers', '.minutes'))
         ]
         if others:
             parts.append(', '.join(others))

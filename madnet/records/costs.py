@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -36,11 +37,13 @@ class Cost(RecordFile):
         """The columns :data:`~madnet.records.columns.COST` of a table that are known."""
         return {k: getattr(self, k) for k in COST if getattr(self, k) is not None}
 
-    def of_views(self, views: int | None) -> Cost:
-        """What averaging several views costs, whose latency is not known from that of one."""
-        if views in (None, 1):
+    def of_views(self, views: int | None, scales: Sequence[float] | None = None) -> Cost:
+        """What averaging several views, each at several scales, costs; MACs are taken to grow with the
+        pixels, and latency is not known from that of one."""
+        factor = (views or 1) * sum(scale * scale for scale in scales or (1,))
+        if factor == 1:
             return self
-        return replace(self, MACs=self.MACs and self.MACs * views, latency=None, device=None)
+        return replace(self, MACs=self.MACs and round(self.MACs * factor), latency=None, device=None)
 
 
 @dataclass

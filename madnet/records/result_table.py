@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from madnet.files import write_whole
@@ -157,21 +158,14 @@ class ResultTable:
         spread = any(' ± ' in cell.text for cell in cells) and '±' not in self.caption
         return bold + (['±: sample standard deviation over training runs.'] if spread else [])
 
-    def write(self, folder: Path, stem: str | None = None) -> str:
-        """Write ``<stem>.md``, ``.csv`` and ``.tex`` under a folder; returns the stem.
-
-        Args:
-            folder: Made where it is missing.
-            stem: Default: caption and protocol, in small letters, digits and underscores.
-        """
-        stem = stem or slug(f'{self.caption} {self.protocol}')
+    def write(self, folder: Path, stem: str) -> None:
+        """Write ``<stem>.md``, ``.csv`` and ``.tex`` under a folder, made where it is missing."""
         for ending, text in (
             ('md', self.markdown()),
             ('csv', self.csv()),
             ('tex', self.latex(f'tab:{stem}')),
         ):
             write_whole(folder / f'{stem}.{ending}', text)
-        return stem
 
 
 def metrics_text(results: Mapping[str, Mapping[str, Value]], head: str = 'protocol') -> str:
@@ -221,8 +215,15 @@ def latex_escape(text: str) -> str:
 
 
 def slug(text: str) -> str:
-    """A text as a file name: small letters, digits and underscores."""
-    return re.sub(r'[^a-z0-9]+', '_', text.lower()).strip('_')
+    """A text as a file name: small letters of any script, digits and underscores."""
+    return re.sub(r'[\W_]+', '_', text.lower()).strip('_')
+
+
+def unused(stem: str, taken: set[str]) -> str:
+    """A stem, numbered where it is taken already; it is taken from then on."""
+    name = next(n for k in count(1) if (n := stem if k == 1 else f'{stem}_{k}') not in taken)
+    taken.add(name)
+    return name
 
 
 def _latex_head(c: Column) -> str:

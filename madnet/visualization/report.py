@@ -26,6 +26,7 @@ from madnet.records import (
     TrainingInfo,
     slug,
 )
+from madnet.records.result_table import unused
 from madnet.visualization.cost_plot import draw_cost
 from madnet.visualization.curve_plots import (
     draw_pd_fa,
@@ -128,7 +129,8 @@ def build_report(
     runs = _numbered(results)
     sets = _by_dataset(runs)
     figures = _FigureFolder(out)
-    scored = [_describe_set(name, group, columns, out / 'tables') for name, group in sets.items()]
+    stems: set[str] = set()
+    scored = [_describe_set(name, group, columns, out / 'tables', stems) for name, group in sets.items()]
     page = {
         'sets': scored,
         'runs': [_describe(r) for r in runs],
@@ -149,9 +151,10 @@ class _FigureFolder:
 
     def __init__(self, out: Path):
         self.out = out
+        self.taken: set[str] = set()
 
     def add(self, figure: Figure, stem: str, caption: str) -> _Shown:
-        stem = f'figures/{slug(stem)}'
+        stem = f'figures/{unused(slug(stem), self.taken)}'
         _, png = save_figure(figure, self.out / stem)
         pixels = read_image(png)
         # a print has 300 dots an inch, a page two thirds of that
@@ -208,6 +211,7 @@ def _differences(a: MetricsFile, b: MetricsFile) -> list[str]:
         names = [Path(r.config).name for r in (a, b) if r.config]
         found = [f'config ({", ".join(names)})'] if len(set(names)) > 1 else []
     found += [f'views ({a.views}, {b.views})'] if (a.views or 1) != (b.views or 1) else []
+    found += [f'scales ({a.scales_text}; {b.scales_text})'] if a.scales_text != b.scales_text else []
     return found + (['detector'] if a.detector != b.detector else [])
 
 
@@ -255,13 +259,17 @@ def _describe(run: _Run) -> dict:
         'threshold': report.threshold_text or (None if detector else "the protocols' own"),
         'components': report.least_text,
         'views': str(report.views or 1),
+        'scales': report.scales_text,
         'versions': ', '.join(f'{k} {v}' for k, v in report.versions.items()),
     }
     return {'label': run.label, 'facts': {k: v for k, v in facts.items() if v}}
 
 
-def _describe_set(dataset: str, runs: Sequence[_Run], columns: Sequence[str], folder: Path) -> dict:
-    """What the page says about the methods that were tested on one set of images, with tables as files."""
+def _describe_set(
+    dataset: str, runs: Sequence[_Run], columns: Sequence[str], folder: Path, taken: set[str]
+) -> dict:
+    """What the page says about the methods that were tested on one set of images, with tables as files under
+    stems that are not ``taken``."""
     unlike = _unlike(runs)
     tables = [_table(dataset, protocol, runs, columns, not unlike) for protocol in _protocols(runs)]
     protocol = next(iter(_protocols(runs)))
@@ -281,8 +289,14 @@ def _describe_set(dataset: str, runs: Sequence[_Run], columns: Sequence[str], fo
         'protocol': protocol,
         'verdict': '' if unlike else verdict(protocol, _methods(runs, protocol)),
         'warnings': unlike + _differently_made(runs),
-        'tables': [{'table': t, 'stem': f'tables/{t.write(folder)}'} for t in tables],
+        'tables': [{'table': t, 'stem': f'tables/{_write(t, folder, taken)}'} for t in tables],
     }
+
+
+def _write(table: ResultTable, folder: Path, taken: set[str]) -> str:
+    stem = unused(slug(f'{table.caption} {table.protocol}'), taken)
+    table.write(folder, stem)
+    return stem
 
 
 def _methods(runs: Sequence[_Run], protocol: str) -> dict[str, list[RunResult]]:
@@ -345,8 +359,8 @@ def _differently_made(runs: Sequence[_Run]) -> list[str]:
     """What else than the method differs between rows that may be compared."""
     reports = [r.report for r in runs]
     found = []
-    if len({r.views or 1 for r in reports}) > 1:
-        found.append('Some rows average several views of each image, at as many times the cost.')
+    if len({(r.views or 1, r.scales_text) for r in reports}) > 1:
+        found.append('Some rows look at each image in several views or scales, at as many times the cost.')
     if len({r.training.recipe for r in reports if r.training and r.training.recipe}) > 1:
         found.append(
             'The networks were not trained by one recipe: the table compares network and training together.'

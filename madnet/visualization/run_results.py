@@ -131,7 +131,7 @@ def load_result(
         scores={} if of_several else _maps_in(predictions),
         overlays={p.stem: p for p in sorted((folder / 'overlays').glob('*.png'))},
         material=material,
-        cost=_read_cost(folder).of_views(report.views if report else None),
+        cost=_read_cost(folder).of_views(report.views, report.scales) if report else _read_cost(folder),
     )
 
 
@@ -151,11 +151,13 @@ def load_results(
         UserError: As :func:`load_result`.
     """
     results = []
-    for spec in chain.from_iterable(map(_expand, specs)):
-        label, _, path = spec.rpartition('=')
-        if label and Path(spec).exists():
-            label, path = '', spec
-        results.append((bool(label), load_result(path, label or None, images, masks, mask_values)))
+    seen = set()
+    for label, path in chain.from_iterable(map(_expand, specs)):
+        result = load_result(path, label or None, images, masks, mask_values)
+        if (result.label, result.path.resolve()) in seen:
+            raise UserError(f'{result.path}: given twice as {result.label!r}, which would count as two runs.')
+        seen.add((result.label, result.path.resolve()))
+        results.append((bool(label), result))
     results = [(given, part) for given, result in results for part in _by_set(result)]
     own = [r.label for given, r in results if not given]
     loaded = []
@@ -188,12 +190,19 @@ def _by_set(result: RunResult) -> list[RunResult]:
     return [*parts, replace(result, per_image=(), scores={}, overlays={})] if parts else [result]
 
 
-def _expand(spec: str) -> list[str]:
-    listing = Path(spec) / Comparison.FILE
-    if not listing.is_file():
-        return [spec]
+def _expand(spec: str) -> list[tuple[str, Path]]:
+    """(label, path) of each result that ``PATH`` or ``LABEL=PATH`` stands for; '' for no label."""
+    label, path = '', spec
+    if not Path(spec).exists():
+        # both may hold a '=': the path is the longest that exists
+        splits = [(spec[:i], spec[i + 1 :]) for i, c in enumerate(spec) if c == '=']
+        label, path = next((s for s in splits if s[1] and Path(s[1]).exists()), (splits or [('', spec)])[0])
+    listing = Path(path) / Comparison.FILE
+    if label or not listing.is_file():
+        return [(label, Path(path))]
     rows = Comparison.read(listing).rows
-    return [f'{row.label}={listing.parent / folder}' for row in rows for folder in row.folders]
+    # a test of several sets has a row for each of them
+    return [*dict.fromkeys((row.label, listing.parent / folder) for row in rows for folder in row.folders)]
 
 
 def _read_cost(folder: Path) -> Cost:

@@ -21,7 +21,7 @@ from madnet.experiments.running import _headline, run_all
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import _is_set, state_of
 from madnet.experiments.summary import summarise, tables_of
-from madnet.records import DatasetInfo, MetricsFile
+from madnet.records import Comparison, ComparisonPlan, ComparisonRow, DatasetInfo, MetricsFile, Spread
 from madnet.records.metrics_file import SetResults
 from madnet.visualization.run_results import load_results
 
@@ -444,6 +444,33 @@ def test_a_network_that_was_trained_on_two_sets_has_two_rows_on_a_third(make_set
     assert [[*t.rows] for t in tables if 'c folder' in t.caption] == 2 * [
         ['nano, trained on a', 'nano, trained on b']
     ]
+    summarise(plan, plan.runs()).write(tmp_path / 'w' / 'comparison.json')
+    shown = [(r.label, r.report.dataset.name) for r in load_results([f'{tmp_path}/w'])]
+    assert len(shown) == len(set(shown)) == 7  # each set once, and all of a run's together
     # one set fewer is no longer this plan's test
     fewer = replace(plan, also_test_on=(f'{tmp_path}/c',))
     assert states(fewer)[0] != 'done'
+
+
+def test_tables_of_two_parts_have_two_names_and_say_how_long_was_trained():
+    rows = [
+        ComparisonRow(
+            'a', 'A', DatasetInfo('x', part, images=3), 'a.py', {'native': {'IoU': Spread(0.5, None, 1)}},
+            recipe='common', chosen='best epoch on the TEST images, as published', seeds=[1],
+        )
+        for part in ('test', 'val')
+    ]  # fmt: skip
+    plan = ComparisonPlan(['x'], [1], 'common', options={'train_cfg.minutes': 5})
+    tables = tables_of(Comparison(plan, rows))
+    assert [stem for _, stem in tables] == ['x_test_native', 'x_val_native']
+    how = 'common recipe, 5 minutes each; best epoch on the TEST images, as published; one seed (1)'
+    assert tables[0][0].caption == f'x test, 3 images; {how}'
+
+
+def test_shares_in_the_background_lie_beside_each_other(plan_file, tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr('madnet.experiments.background.start', started.append)
+    for shard in (None, '1/2', '2/2'):
+        compare(str(plan_file), shard=shard, background=True)
+    folder = tmp_path / 'comparison'
+    assert started == [folder, folder / 'share_1_of_2', folder / 'share_2_of_2']

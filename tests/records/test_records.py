@@ -177,6 +177,7 @@ def test_cost_of_several_views():
     assert cost.of_views(1) is cost
     assert cost.of_views(8) == Cost(size=256, parameters=10, MACs=800)
     assert cost.of_views(8).columns() == {'parameters': 10, 'MACs': 800}
+    assert cost.of_views(2, [1, 0.5]) == Cost(size=256, parameters=10, MACs=250)
     assert Cost().of_views(8) == Cost()
     assert Cost().to_json() == {}
 

@@ -6,6 +6,7 @@ import pytest
 
 from madnet.errors import UserError
 from madnet.records import ResultTable, get_columns, latex_escape, metrics_text
+from madnet.records.result_table import slug, unused
 
 ROWS = {
     'A_1': {'IoU': 0.7612, 'Pd': 0.98, 'Fa': 1.2e-5, 'targets': 20},
@@ -130,6 +131,12 @@ def test_terminal_table_has_units_and_every_row():
     head, row = metrics_text({'native': {'IoU': 0.5, 'Fa': 2e-6}}).splitlines()
     assert head.split() == ['protocol', 'IoU', '%', 'Fa', '×1e-6']
     assert row.split() == ['native', '50.00', '2.00']
+
+
+def test_file_names_keep_letters_of_any_script_and_stay_apart():
+    assert [*map(slug, ('红外 test', '弱小 test', 'A–b_C!'))] == ['红外_test', '弱小_test', 'a_b_c']
+    taken = set()
+    assert [unused(stem, taken) for stem in ('a', 'b', 'a', 'a')] == ['a', 'b', 'a_2', 'a_3']
 
 
 def test_latex_escape():

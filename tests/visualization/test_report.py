@@ -367,6 +367,7 @@ def training(**changes):
     [
         ({'config': 'x/nano.py'}, {'config': 'tiny.py'}, 'config (nano.py, tiny.py)'),
         ({'views': 1}, {'views': 8}, 'views (1, 8)'),
+        ({}, {'scales': [1, 0.5], 'merge': 'max'}, 'scales (; max of 1, 0.5)'),
         ({'training': training()}, {'training': training(optim_wrapper='c')}, 'seed: optim_wrapper.'),
         ({'detector': {'method': 'tophat'}}, {'detector': {'method': 'pstnn'}}, 'detector'),
     ],
@@ -430,3 +431,14 @@ def test_a_test_of_several_sets_is_a_result_for_each_and_one_over_all(tmp_path):
     assert [r.scores['x'].parent.name for r in found[:2]] == ['one', 'two']
     html = build_report(found, tmp_path / 'out').read_text()
     assert 'one + two, 6 images' in html
+
+
+def test_a_path_may_hold_the_sign_that_ends_a_label(tmp_path, bare_folder):
+    odd = tmp_path / 'lr=1' / 'run'
+    shutil.copytree(bare_folder, odd)
+    for spec, label in ((odd, 'run'), (f'A={odd}', 'A'), (f'{odd}/metrics.json', 'run')):
+        assert [r.label for r in load_results([str(spec)])] == [label]
+    with pytest.raises(UserError, match=r"given twice as 'A'"):
+        load_results([f'A={odd}', f'A={odd}/metrics.json'])
+    with pytest.raises(UserError, match=r'^gone: no such file'):
+        load_results(['A=gone'])
