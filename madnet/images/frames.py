@@ -4,13 +4,13 @@ import io
 import json
 import math
 import os
+import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -18,7 +18,16 @@ from PIL import Image
 
 from madnet.errors import UserError
 from madnet.files import expect_file
-from madnet.images.tiff import MAGIC, Page, PageWindows, has_parts, is_deep_with_alpha, read_pages
+from madnet.images.tiff import (
+    MAGIC,
+    Page,
+    PageWindows,
+    black_as_zero,
+    has_alpha,
+    has_parts,
+    read_pages,
+    why_not_read,
+)
 
 #: Endings of image files, in the order in which one is preferred to another of the same stem.
 EXTENSIONS = (
@@ -104,13 +113,18 @@ def count_frames(path: str | os.PathLike) -> int:
     return read_header(path).frames
 
 
-def image_size(path: str | os.PathLike) -> tuple[int, int]:
-    """(width, height) of a file's first frame, from its header.
+def image_size(path: str | os.PathLike, frame: int | None = None) -> tuple[int, int]:
+    """(width, height) of a frame of a file, of the first for None, from its header.
 
     Raises:
         UserError: As :func:`read_image`.
     """
-    header = read_header(path)
+    header, path = read_header(path), Path(path)
+    if frame:
+        with one_line(path):  # pages of a TIFF have sizes of their own
+            if (page := tiff_page(path, frame)) is not None:
+                _check_size(page.width, page.height, path)
+                return page.width, page.height
     return header.width, header.height
 
 
@@ -127,7 +141,7 @@ def read_header(path: str | os.PathLike) -> Header:
         if path.suffix.lower() == '.raw':
             return _raw_header(path)[0]
         if path.suffix.lower() in VIDEO_EXTENSIONS:
-            return _video(path, path.stat().st_mtime_ns).header
+            return _last_opened.open(_Video, path).header
         with path.open('rb') as file:
             return _image_header(file, path)
 
@@ -308,14 +322,14 @@ def _image_frame(path: Path, frame: int | None) -> np.ndarray:
     index = _index(frame, header.frames, path)
     page = _tiff_pages(io.BytesIO(data))[index] if data[:4] in MAGIC else None
     number = index if page is None else page.number
-    if page is not None and is_deep_with_alpha(page):
+    if page is not None and (reason := why_not_read(page)):
         raise UserError(
-            f'{path}: a TIFF of more than 8 bits with an alpha channel (or CMYK), which no reader here keeps '
-            'whole; save it without alpha, or as PNG.'
+            f'{path}: a TIFF of more than 8 bits {reason}, which no reader here keeps whole; save it as '
+            'plain grey or RGB, or as PNG.'
         )
-    if data[:4] == b'GIF8' or (header.frames > 1 if page is None else header.mode == 'RGBA'):
+    if data[:4] == b'GIF8' or (header.frames > 1 if page is None else has_alpha(page)):
         # OpenCV multiplies a TIFF's colours by its alpha; Pillow leaves them alone.
-        return _pillow_frame(path, path.stat().st_mtime_ns, number)
+        return _pillow_frame(path, number)
     if page is not None and number > 0:
         read, pages = cv2.imreadmulti(str(path), number, 1, None, cv2.IMREAD_UNCHANGED)
         pixels = pages[0] if read and len(pages) else None
@@ -324,20 +338,33 @@ def _image_frame(path: Path, frame: int | None) -> np.ndarray:
     if pixels is None and page is not None and has_parts(page):
         # such as tiles of 48 × 32 pixels of 8 bits, which OpenCV reads one by one but not together
         pixels = PageWindows(path, page).read(slice(0, page.height), slice(0, page.width))
+    elif pixels is not None and page is not None:
+        pixels = black_as_zero(pixels, page)
     if pixels is None:
         raise _no_image(path, len(data))
     _check_size(pixels.shape[1], pixels.shape[0], path)
     return pixels
 
 
-@lru_cache(maxsize=1)
-def _opened(path: Path, stamp: int) -> Image.Image:
-    """The file that frames were last taken from: a GIF's can only be decoded one after the other."""
-    return Image.open(path)
+class _LastOpened(threading.local):
+    """The file that a thread last took a frame from, where frames can only be decoded one after the other;
+    threads that shared one would move it under each other's hands."""
+
+    key: tuple[object, ...] = ()
+    file: Any = None
+
+    def open(self, opened_by: Callable[[Path], Any], path: Path) -> Any:
+        key = opened_by, path, path.stat().st_mtime_ns
+        if key != self.key:
+            self.file, self.key = opened_by(path), key
+        return self.file
 
 
-def _pillow_frame(path: Path, stamp: int, index: int) -> np.ndarray:
-    image = _opened(path, stamp)
+_last_opened = _LastOpened()
+
+
+def _pillow_frame(path: Path, index: int) -> np.ndarray:
+    image: Image.Image = _last_opened.open(Image.open, path)
     image.seek(index)
     _check_size(*image.size, path)
     rgb = np.asarray(image.convert('RGB'))
@@ -390,7 +417,7 @@ def _npy_header(file) -> tuple[tuple[int, ...], np.dtype]:
 
 def _per_frame(shape: tuple[int, ...], path: Path) -> tuple[int, tuple[int, ...]]:
     """How many frames an array of this shape holds, and the shape of one."""
-    channels = 1 if len(shape) > 2 and shape[-1] in (1, 3, 4) else 0
+    channels = 1 if len(shape) > 2 and shape[-1] in (1, 2, 3, 4) else 0
     leading = len(shape) - 2 - channels
     if leading < 0 or not math.prod(shape):
         raise UserError(f'{path}: found an array of shape {shape}, expected (H, W), (H, W, 3) or (N, H, W).')
@@ -480,11 +507,6 @@ class _Video:
         return pixels
 
 
-@lru_cache(maxsize=1)
-def _video(path: Path, stamp: int) -> _Video:
-    return _Video(path)
-
-
 def _video_frame(path: Path, frame: int | None) -> np.ndarray:
-    video = _video(path, path.stat().st_mtime_ns)
+    video = _last_opened.open(_Video, path)
     return video.read(_index(frame, video.header.frames, path))

@@ -24,7 +24,7 @@ def _readable(
     """The images that can be read and measured, one at a time, and their paths into ``read``."""
     for path, frame in images:
         try:
-            large = np.prod(image_size(path)) > LARGE
+            large = np.prod(image_size(path, frame)) > LARGE
             pixels = FrameWindows(path, frame) if large else read_image(path, frame)
             measure_range([pixels])
         except Exception:  # whoever predicts it will say what is wrong with it

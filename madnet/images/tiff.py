@@ -18,7 +18,8 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258,
 _SUBFILE, _STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 254, 273, 274, 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
 #: What a decoder must know of a strip beside its size: predictor, kind of numbers, tables of JPEG.
-_KEPT = (_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, 317, 338, 339, 347)
+_EXTRA = 338  # what samples beyond the colours are: 1 and 2 for alpha
+_KEPT = (_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, 317, _EXTRA, 339, 347)
 _FORMATS = {1: 'B', 3: 'H', 4: 'I', 7: 'B', 13: 'I', 16: 'Q', 18: 'Q'}
 _BLACK_OR_WHITE_IS_ZERO, _RGB = (0, 1), 2
 #: Reduced copies of a page (the levels of a pyramid) and masks of transparency are no frames.
@@ -99,10 +100,28 @@ def _read_directory(
     return tags, following
 
 
-def is_deep_with_alpha(page: Page) -> bool:
-    """Whether a page has two or four samples of more than 8 bits: OpenCV multiplies what it shows by its
-    alpha, Pillow cuts it to 8 bits."""
-    return page.first(_SAMPLES, 1) in (2, 4) and max(page.tags.get(_BITS, (1,))) > 8
+def why_not_read(page: Page) -> str | None:
+    """What of a page no reader here keeps whole; None where all is well."""
+    samples = page.first(_SAMPLES, 1)
+    if max(page.tags.get(_BITS, (1,))) <= 8 or samples == 1:
+        return None
+    if samples in (2, 4):  # OpenCV multiplies what it shows by its alpha, Pillow cuts it to 8 bits
+        return 'with an alpha channel (or CMYK)'
+    if page.first(_PLANAR, 1) == 2:  # OpenCV takes the first plane's rows for pixels
+        return "whose channels lie apart (planarconfig='separate')"
+    return None
+
+
+def has_alpha(page: Page) -> bool:
+    """Whether a page is RGB with alpha, of 8 bits."""
+    colour = page.first(_PHOTOMETRIC, -1) == _RGB and page.first(_SAMPLES, 1) == 4
+    return colour and page.first(_BITS, 8) == 8 and page.first(_EXTRA, 2) in (1, 2)
+
+
+def black_as_zero(pixels: np.ndarray, page: Page) -> np.ndarray:
+    """Decoded pixels of a page, turned where white is 0: OpenCV turns those of 8 bits alone."""
+    deep = pixels.dtype.kind == 'u' and pixels.dtype.itemsize > 1
+    return np.invert(pixels) if deep and page.first(_PHOTOMETRIC, 1) == 0 else pixels
 
 
 def has_parts(page: Page) -> bool:
@@ -209,6 +228,7 @@ class PageWindows:
             kind = 'tile' if self._tiled else 'strip'
             where = f'the {kind} at row {down * self.part[0]}, column {across * width}'
             raise UserError(f'{self.path}: {where} cannot be decoded.')
+        pixels = black_as_zero(pixels, self.page)
         self._decoded[number] = pixels
         self._bytes += pixels.nbytes
         while self._bytes > _CACHE and len(self._decoded) > self._across:

@@ -181,7 +181,7 @@ class BasePredictor(ABC):
     def is_large(self, frame: Frame) -> bool:
         """Whether a frame is to be predicted in bands: it is cut into tiles, and has more pixels than
         :data:`~madnet.images.loader.LARGE`."""
-        return self.tiling is not None and math.prod(image_size(frame.path)) > LARGE
+        return self.tiling is not None and math.prod(image_size(frame.path, frame.number)) > LARGE
 
     def windows(self, frame: Frame) -> Windows:
         """Windows of a frame, as :meth:`load` gives the whole of it."""

@@ -171,21 +171,22 @@ class Demo:
                 )
             if file.stat().st_size > limits.megabytes * 2**20:
                 raise UserError(f'{file.name}: larger than the {limits.megabytes} MB that are taken.')
-            try:
-                width, height = image_size(file)
-            except UserError as e:
-                raise UserError(_without_folder(str(e), file)) from None
-            if width * height > limits.pixels:
-                raise UserError(
-                    f'{file.name}: {width} × {height} pixels, more than the {limits.pixels:,} that this page '
-                    'takes; madnet predict has no such limit.'
-                )
-            frames += list_frames(file)
+            frames += (pages := list_frames(file))
             if len(frames) > limits.frames:
                 raise UserError(
                     f'{file.name}: {len(frames)} frames, more than the {limits.frames} that this page takes; '
                     'madnet predict has no such limit.'
                 )
+            for page in pages:
+                try:
+                    width, height = image_size(file, page.number)
+                except UserError as e:
+                    raise UserError(_without_folder(str(e), file)) from None
+                if width * height > limits.pixels:
+                    raise UserError(
+                        f'{file.name}: {width} × {height} pixels, more than the {limits.pixels:,} that this '
+                        'page takes; madnet predict has no such limit.'
+                    )
         return frames
 
     @staticmethod

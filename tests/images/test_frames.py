@@ -1,10 +1,12 @@
 """Files of every kind to the same pixels; what is damaged, or claims to be huge, is one line."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from madnet.errors import UserError
@@ -89,7 +91,16 @@ def test_frames_in_any_order(tmp_path, kind):
         read_image(path, 4)
 
 
-@pytest.mark.parametrize('shape', [(7,), (0, 4), (2, 3, 4, 5, 7, 2), (5, 5, 2)])
+@pytest.mark.parametrize('kind', ['.gif', '.avi'])
+def test_threads_do_not_share_what_decodes_one_frame_after_the_other(tmp_path, kind):
+    path = several(tmp_path, kind)
+    expected = [read_image(path, k) for k in range(4)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda k: read_image(path, k), [k % 4 for k in range(200)]))
+    assert all(np.array_equal(one, expected[k % 4]) for k, one in enumerate(found))
+
+
+@pytest.mark.parametrize('shape', [(7,), (0, 4), (2, 3, 4, 5, 7, 2)])
 def test_arrays_that_are_no_image(tmp_path, shape):
     np.save(tmp_path / 'x.npy', np.zeros(shape, np.uint8))
     with pytest.raises(UserError):
@@ -159,6 +170,31 @@ def test_enlarged_pictures_are_the_same_in_less():
     for file in files:
         np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR), picture)
     assert len(files[1]) < 0.8 * len(files[0]) or not hasattr(cv2, 'IMWRITE_PNG_FILTER')
+
+
+def test_grey_with_alpha_in_an_array_is_one_frame(tmp_path):
+    np.save(tmp_path / 'x.npy', np.dstack([GREY, GREY // 2]))
+    np.testing.assert_array_equal(read_image(tmp_path / 'x.npy'), GREY)
+
+
+def test_each_page_of_a_tiff_is_of_its_own_kind(tmp_path):
+    path, deep = tmp_path / 'x.tif', RNG.integers(0, 65535, (30, 20), dtype=np.uint16)
+    colours = RNG.integers(0, 255, (12, 17, 4), dtype=np.uint8)
+    with tifffile.TiffWriter(path) as file:
+        file.write(colours, photometric='rgb', extrasamples=['unassalpha'])
+        file.write(deep, photometric='minisblack')
+        file.write(colours, photometric='rgb', extrasamples=['unassalpha'])
+    np.testing.assert_array_equal(read_image(path, 1), deep)
+    for k in (0, 2):
+        np.testing.assert_array_equal(read_image(path, k), colours[..., 2::-1])
+    assert [image_size(path, k) for k in range(3)] == [(17, 12), (20, 30), (17, 12)]
+
+
+def test_a_deep_tiff_whose_channels_lie_apart_is_refused(tmp_path):
+    planes = RNG.integers(0, 65535, (3, 12, 17), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / 'x.tif', planes, photometric='rgb', planarconfig='separate')
+    with pytest.raises(UserError, match='more than 8 bits whose channels lie apart'):
+        read_image(tmp_path / 'x.tif')
 
 
 def test_a_deep_tiff_with_alpha_is_refused_where_readers_would_cut_it(tmp_path):

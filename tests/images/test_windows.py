@@ -82,8 +82,12 @@ def test_colours(tmp_path, compression, dtype):
 @pytest.mark.parametrize('photometric', ['minisblack', 'miniswhite'])
 def test_white_may_be_zero(tmp_path, photometric):
     path = tmp_path / 'x.tif'
-    tifffile.imwrite(path, pixels_of('uint8'), tile=(32, 32), photometric=photometric)
-    check(path)
+    for dtype in ('uint8', 'uint16'):
+        pixels = pixels_of(dtype)
+        tifffile.imwrite(path, pixels, tile=(32, 32), photometric=photometric)
+        check(path)
+        expected = np.invert(pixels) if photometric == 'miniswhite' else pixels
+        np.testing.assert_array_equal(read_image(path), expected)
 
 
 def test_jpeg_in_a_tiff(tmp_path):

@@ -134,6 +134,9 @@ def test_what_is_too_much_or_no_image_is_refused(shown, file, clip, tmp_path):
     refused('5 frames, more than the 4', small.find, [clip], 'tophat')
     cv2.imwrite(str(tmp_path / 'wide.png'), scene(80, 97))
     refused(r'97 × 80 pixels, more than the 7,680', small.find, [tmp_path / 'wide.png'], 'tophat')
+    pages = [Image.fromarray(scene(80, width)) for width in (70, 97)]
+    pages[0].save(tmp_path / 'pages.tif', save_all=True, append_images=pages[1:])
+    refused(r'97 × 80 pixels, more than the 7,680', small.find, [tmp_path / 'pages.tif'], 'tophat')
     (tmp_path / 'big.png').write_bytes(bytes(2**20 + 1))
     refused('larger than the 1 MB', small.find, [tmp_path / 'big.png'], 'tophat')
     (tmp_path / 'tool.exe').write_bytes(b'MZ')
