@@ -81,6 +81,7 @@ def predict_files(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise UserError(f'--out {out}: is a file, expected a folder.')
+    _check_places(out, kinds, work)
     if jobs < 1:
         raise UserError(f'--jobs: found {jobs}, expected one process or more.')
     if threads is not None and threads < 1:
@@ -131,6 +132,22 @@ def _names_of(frames: Sequence[Frame]) -> list[str]:
         suffixes.setdefault(f.path, []).append(f.suffix)
     stems = dict(zip(paths, unique_names(firsts, [suffixes[p] for p in paths]), strict=True))
     return [stems[f.path] + f.suffix for f in frames]
+
+
+def _check_places(out: Path, kinds: Sequence[str], work: Sequence[tuple[Frame, str]]) -> None:
+    """Refuse to write over what is to be predicted; and, unless there are tables of an earlier run, over
+    anything at all, for it may be no result."""
+    again = any((out / name).exists() for name, _ in TABLES.values())
+    inputs = {frame.path.resolve() for frame, _ in work}
+    folders = [PER_IMAGE[kind][:2] for kind in PER_IMAGE.keys() & kinds]
+    for path in (out / folder / f'{name}{ending}' for folder, ending in folders for _, name in work):
+        if path.resolve() in inputs:
+            raise UserError(f'{path}: is to be predicted, and would be written over; give another --out.')
+        if not again and path.exists():
+            raise UserError(
+                f'{path}: is there already, and no table of an earlier run, whose result it could be; remove '
+                'it, or give another --out.'
+            )
 
 
 def _tell_earlier(out: Path) -> None:

@@ -1,5 +1,6 @@
 """A prediction is what madnet test scores, from every kind of input."""
 
+import shutil
 import subprocess
 import sys
 
@@ -264,6 +265,19 @@ def test_a_folder_with_results_is_told_of(detectors, image_set, tmp_path, caplog
         assert not caplog.text  # nothing is replaced where an error comes first
         predict_files('tophat', images, out=tmp_path, formats='csv')
         assert ('results of an earlier run (targets.csv)' in caplog.text) == bool(number)
+
+
+def test_what_is_no_result_is_not_written_over(image_set, tmp_path):
+    data = shutil.copytree(image_set / 'test', tmp_path / 'data')
+    shutil.copytree(data / 'images', data / 'scores')
+    before = {file: file.read_bytes() for file in data.rglob('*.png')}
+    with pytest.raises(UserError, match='no table of an earlier run'):
+        predict_files('tophat', [data / 'scores'], out=data, formats='masks')
+    (data / 'targets.csv').touch()
+    with pytest.raises(UserError, match='is to be predicted, and would be written over'):
+        predict_files('tophat', [data / 'scores'], out=data, formats='scores')
+    assert before == {file: file.read_bytes() for file in data.rglob('*.png')}
+    predict_files('tophat', [data / 'images'], out=data, formats='masks')  # results of an earlier run
 
 
 def test_names_are_refused_before_torch_is_imported(image_set):
