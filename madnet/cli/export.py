@@ -44,7 +44,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', metavar='FILE', help='default: the name of the network, in this folder')
     parser.add_argument('--half', action='store_true', help='half precision: half the size')
     parser.add_argument(
-        '--threshold', type=float, default=0.5, metavar='0-1', help='kept in the file (default: 0.5)'
+        '--threshold',
+        type=float,
+        metavar='0-1',
+        help="kept in the file (default: an exported MODEL's, else 0.5)",
     )
     parser.add_argument(
         '--value-range',
@@ -53,7 +56,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar=('LOW', 'HIGH'),
         help="a sensor's grey values that become 0 and 255, kept in the file, such as 0 16383 for 14 bits",
     )
-    parser.add_argument('--licence', help="of the weights, kept in the file (default: the registry's)")
+    parser.add_argument(
+        '--licence', help="of the weights, kept in the file (default: the registry's, or an exported MODEL's)"
+    )
     parser.add_argument(
         '--frames', nargs='+', default=[], metavar='IMAGE', help='compare on these, not on synthetic scenes'
     )

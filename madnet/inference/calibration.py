@@ -21,9 +21,8 @@ from madnet.evaluation.components import find_components, grown
 from madnet.evaluation.matching import match_components
 from madnet.evaluation.ranking import cut_for_alarms, cut_for_budget, ranked_curve, separation
 from madnet.evaluation.targets import describe_components, logits_of
-from madnet.files import sha256_of
 from madnet.images.notices import say_once
-from madnet.records import Calibration, CalibrationErrors, DatasetInfo
+from madnet.records import Calibration, CalibrationErrors, DatasetInfo, list_registered
 from madnet.records.pretrained_index import FOLDER
 from madnet.text import counted
 
@@ -110,13 +109,16 @@ class NotCalibrated(UserError):
 
 def calibration_file(model: object, checkpoint: str | os.PathLike | None) -> Path:
     """Where one's own calibration of weights is kept: beside them, under their name; of shipped weights and
-    of training-free methods in the working folder.
+    of training-free methods in the working folder; of a folder of
+    :func:`~madnet.inference.saving.save_pretrained` in it.
 
     Args:
         model: A shipped name, a training-free method's, or a config.
         checkpoint: The file or the shipped name of a config's weights.
     """
     name = str(checkpoint or model)
+    if checkpoint is None and name not in list_registered() and Path(name).is_dir():
+        return Path(name, f'model{SUFFIX}')
     return Path(name).with_suffix(SUFFIX) if Path(name).suffix else Path(f'{name}{SUFFIX}')
 
 
@@ -127,9 +129,15 @@ def _shipped(name: str) -> Path | None:
     return weights if shipped else None
 
 
-def find_calibration(model: object, checkpoint: str | os.PathLike | None) -> Calibration:
+def find_calibration(
+    model: object, checkpoint: str | os.PathLike | None, sha256: str | None = None
+) -> Calibration:
     """What was measured of these weights, of shipped ones by a user or else before they shipped; one line
     says where that was on images that they were trained on.
+
+    Args:
+        model, checkpoint: As of :func:`calibration_file`.
+        sha256: Of the weights, or of those that an exported file was made from; None where nobody knows yet.
 
     Raises:
         NotCalibrated: Nothing.
@@ -142,8 +150,6 @@ def find_calibration(model: object, checkpoint: str | os.PathLike | None) -> Cal
             say_once(f'{path}: taken in place of the calibration that {name} ships with.')
         else:
             path = weights.with_name(path.name)
-    elif checkpoint is not None and Path(name).is_file():
-        weights = Path(name)
     if not path.is_file():
         raise NotCalibrated(
             f'{path}: no such file: nothing is known yet of what these scores mean; madnet calibrate '
@@ -151,10 +157,10 @@ def find_calibration(model: object, checkpoint: str | os.PathLike | None) -> Cal
         )
     found = Calibration.read(path)
     of = found.detector.get('sha256')
-    if of and weights is not None and of != sha256_of(weights):
+    if of and sha256 and of != sha256:
         raise UserError(
-            f'{path}: was measured on other weights than those of {weights.name}, which have changed since; '
-            'run madnet calibrate again, or remove it.'
+            f'{path}: was measured on other weights than those of {Path(name).name}, which have changed '
+            'since; run madnet calibrate again, or remove it.'
         )
     if seen := sum(one.trained_on or 0 for one in found.sets):
         images = sum(one.images or 0 for one in found.sets)

@@ -232,7 +232,8 @@ def predictor_maker(model: str, **how: Any) -> partial:
         from .naming import check_name
 
         check_name(model, how.get('checkpoint'))
-        if how.get('calibrated') or how.get('fa_budget') is not None:
+        exported = Path(model).suffix.lower() == '.safetensors' or Path(model).is_dir()  # may say it itself
+        if not exported and (how.get('calibrated') or how.get('fa_budget') is not None):
             find_calibration(model, how.get('checkpoint'))  # said before PyTorch is imported
         from madnet.engine.cli import parse_options
 

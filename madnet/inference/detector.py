@@ -23,6 +23,7 @@ from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS
 from madnet.images.values import ValueRange
 from madnet.pretrained import get_pretrained, list_registered, load_pretrained
 from madnet.pretrained.network_file import describe_network, load_network_file
+from madnet.records import ExportInfo
 
 from .naming import known_detectors
 
@@ -41,7 +42,7 @@ class LoadedDetector:
         pipeline: Image file or array → input.
         origin: For the record: ``config``, ``checkpoint`` and ``sha256`` as far as there are such.
         description: What it is built from, as :func:`~madnet.pretrained.network_file.describe_network` says.
-        threshold: Score above which is target, 0–1.
+        info: What an exported file says of itself; None for what is no such file.
     """
 
     name: str
@@ -49,7 +50,12 @@ class LoadedDetector:
     pipeline: ImagePipeline
     origin: dict[str, Any] = field(default_factory=dict)
     description: dict[str, Any] | None = None
-    threshold: float = 0.5
+    info: ExportInfo | None = None
+
+    @property
+    def threshold(self) -> float:
+        """Score above which is target, 0–1."""
+        return 0.5 if self.info is None else self.info.threshold
 
 
 def load_detector(
@@ -159,7 +165,7 @@ def load_exported(
     """
     content = Path(file).read_bytes() if content is None else content
     model, pipeline, info = load_network_file(content, str(file), device, value_range)
-    return LoadedDetector(info.name, model, pipeline, info.origin, info.network, info.threshold)
+    return LoadedDetector(info.name, model, pipeline, info.origin, info.network, info)
 
 
 def _no_downloads(model: Mapping) -> dict[str, None]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import madnet
+from madnet.datasets.image_pipeline import with_range
 from madnet.datasets.scenes import synth_scene
 from madnet.engine.cli import parse_options
 from madnet.errors import UserError
@@ -78,7 +79,7 @@ def export_file(
     out: str | os.PathLike | None = None,
     format: str = 'onnx',
     half: bool = False,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     licence: str | None = None,
     frames: Sequence[str | os.PathLike] = (),
     force: bool = False,
@@ -93,8 +94,7 @@ def export_file(
         model, checkpoint, threshold, dataset, trust_checkpoint, value_range: As in
             :class:`~madnet.inference.Predictor`.
         out: The file to write; None for the network's name in the working folder.
-        format, half, frames: As in :func:`export_network`.
-        licence: As there; None for what the registry says of a network.
+        format, half, licence, frames: As in :func:`export_network`.
         force: Whether to replace a file that is there.
         options: ``KEY=VALUE`` pairs that override the config.
 
@@ -119,9 +119,6 @@ def export_file(
         raise UserError(f'--out {out}: found the ending {out.suffix!r}, expected {FORMATS[format]}.')
     if out.exists() and not force:
         raise UserError(f'--out {out}: is there already; --force replaces it.')
-    if licence is None:
-        known = checkpoint is None and model in list_registered()
-        licence = get_pretrained(model).licence if known else 'not stated'
     differences = export_network(predictor, out, format, half, licence, frames)
     print(report(differences))
     print(f'written: {out} ({out.stat().st_size / 2**20:.1f} MiB)')
@@ -133,7 +130,7 @@ def export_network(
     out: str | os.PathLike,
     format: str = 'onnx',
     half: bool = False,
-    licence: str = 'not stated',
+    licence: str | None = None,
     frames: Sequence[str | os.PathLike] = (),
 ) -> list[Difference]:
     """Write a network in another form.
@@ -146,7 +143,7 @@ def export_network(
             ``'torch'``, the same as it was trained. The last two are safetensors files that hold their
             config.
         half: Weights, and with ``'onnx'`` the computing, in half precision.
-        licence: Of the weights, for the file's metadata.
+        licence: Of the weights, for the file's metadata; None for what :func:`licence_of` says.
         frames: Images to compare on; none for synthetic scenes of :data:`SIZES`.
 
     Returns:
@@ -157,16 +154,21 @@ def export_network(
             network by more than :data:`TOLERANCE`, in which case nothing is written.
     """
     detector = predictor.detector
-    info = _describe(detector, predictor.threshold, half, licence)
+    info = _describe(detector, predictor.threshold, half, licence or licence_of(predictor))
+    if detector.info is not None:
+        info.temperature, info.budgets = detector.info.temperature, detector.info.budgets
     if not isinstance(predictor.made_from[0], LoadedDetector):
         with suppress(NotCalibrated):
-            calibration = find_calibration(*predictor.made_from)
+            calibration = find_calibration(*predictor.made_from, predictor.origin.get('sha256'))
             info.temperature, info.budgets = calibration.temperature, _budgets(calibration)
     if format == 'onnx':
         content = _onnx(detector, info)
         exported: BasePredictor = OnnxPredictor(content, threads=torch.get_num_threads())
     else:
-        content = network_bytes(detector.model, detector.description or {}, info, folded=format == 'folded')
+        description = detector.description or {}
+        pipeline = with_range(description['pipeline'], detector.pipeline.value_range)
+        description = {**description, 'pipeline': pipeline}
+        content = network_bytes(detector.model, description, info, folded=format == 'folded')
         exported = Predictor(load_exported(out, content=content))
     differences = compare(predictor, exported, frames)
     limit = TOLERANCE[info.dtype]
@@ -178,6 +180,15 @@ def export_network(
         )
     write_whole(out, content)
     return differences
+
+
+def licence_of(predictor: Predictor) -> str:
+    """What is known of the licence of a network's weights: what the registry says, or the exported file."""
+    model, checkpoint = predictor.made_from
+    if checkpoint is None and str(model) in list_registered():
+        return get_pretrained(str(model)).licence
+    info = predictor.detector.info
+    return 'not stated' if info is None else info.licence
 
 
 def _budgets(calibration: Calibration) -> dict[str, float]:

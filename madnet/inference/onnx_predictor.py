@@ -79,11 +79,7 @@ class OnnxPredictor(BasePredictor):
             )
         self.temperature = self.info.temperature
         if budget is not None:
-            known = {float(text): rank for text, rank in self.info.budgets.items()}
-            if budget not in known:
-                there = ', '.join(self.info.budgets) or 'none'
-                raise UserError(f'fa_budget: found {budget:g}, of the budgets in {shown}: {there}.')
-            self.ask_for_rank(known[budget])
+            self.ask_for_rank(self.info.rank_for_budget(budget))
 
     @property
     def name(self) -> str:

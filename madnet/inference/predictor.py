@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from madnet.images.values import ValueRange
 from madnet.models.deploy import fold as fold_model
 
 from .base_predictor import BasePredictor
-from .calibration import find_calibration, rank_for_budget
+from .calibration import NotCalibrated, find_calibration, rank_for_budget
 from .detector import LoadedDetector, load_detector
 from .inputs import Frame
 from .prediction import Maps
@@ -143,11 +144,7 @@ class Predictor(BasePredictor):
         if given:
             self.model.set_test_time(**given)
         if calibrated or fa_budget is not None:
-            calibration = find_calibration(config_or_name, checkpoint)
-            if hasattr(self.model, 'set_test_time'):
-                self.model.set_test_time(temperature=calibration.temperature)
-            if fa_budget is not None:
-                self.ask_for_rank(rank_for_budget(calibration, fa_budget))
+            self._calibrate(fa_budget)
         self.temperature = getattr(getattr(self.model, 'test_cfg', None), 'temperature', 1.0)
         if fold:
             fold_model(self.model)
@@ -164,6 +161,21 @@ class Predictor(BasePredictor):
                 "images (statistics='image'), which a tile lacks; leave the tiles out."
             )
         self.tiling = self._fitted(tile, overlap, aligned=not self.detector.pipeline.resizes)
+
+    def _calibrate(self, budget: float | None) -> None:
+        info = self.detector.info
+        rank_for: Callable[[float], float]
+        try:
+            found = find_calibration(*self.made_from, self.origin.get('sha256'))
+            temperature, rank_for = found.temperature, partial(rank_for_budget, found)
+        except NotCalibrated:
+            if info is None or info.temperature is None:
+                raise
+            temperature, rank_for = info.temperature, info.rank_for_budget
+        if hasattr(self.model, 'set_test_time'):
+            self.model.set_test_time(temperature=temperature)
+        if budget is not None:
+            self.ask_for_rank(rank_for(budget))
 
     def _lay_out(self, folded: bool) -> None:
         """Weights in the layout of memory in which convolutions are quickest.

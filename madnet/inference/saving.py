@@ -11,7 +11,7 @@ from madnet.files import write_json, write_whole
 from madnet.pretrained import get_pretrained, list_registered
 from madnet.records import PretrainedEntry
 
-from .export import export_network
+from .export import export_network, licence_of
 from .predictor import Predictor
 
 #: The files of such a folder, by the names that hubs know.
@@ -38,7 +38,7 @@ def save_pretrained(
         checkpoint: The weights that belong to a config file.
         card: Markdown; None for the registry's, or for one that says what is known.
         dataset: As of :class:`~madnet.inference.Predictor`, for a config file.
-        licence: Of the weights; None for what the registry says.
+        licence: Of the weights; None for what :func:`~madnet.inference.export.licence_of` says.
 
     Returns:
         The folder.
@@ -50,7 +50,7 @@ def save_pretrained(
     predictor = Predictor(model, checkpoint, device='cpu', dataset=dataset)
     if predictor.detector.description is None:
         raise UserError(f'{model}: has no weights, so there is nothing to save.')
-    licence = licence or (entry.licence if entry else 'not stated')
+    licence = licence or licence_of(predictor)
     text = _card_text(predictor.name, entry, card)
     folder = Path(folder)
     export_network(predictor, folder / WEIGHTS, 'torch', licence=licence)

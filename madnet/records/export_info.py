@@ -76,6 +76,20 @@ class ExportInfo(Record):
         except ValueError:
             raise UserError(f'{shown}: its metadata {KEY!r} are damaged; export it again.') from None
 
+    def rank_for_budget(self, budget: float) -> float:
+        """The least rank with which a detection kept to ``Fa <= budget`` on validation images.
+
+        Raises:
+            UserError: The file says nothing of this budget.
+        """
+        known = {float(text): rank for text, rank in self.budgets.items()}
+        if budget not in known:
+            there = ', '.join(self.budgets) or 'none'
+            raise UserError(
+                f'fa_budget: found {budget:g}, of the budgets in the file of {self.name}: {there}.'
+            )
+        return known[budget]
+
     def as_text(self) -> str:
         """What :meth:`of_file` reads."""
         return json.dumps(self.to_json())

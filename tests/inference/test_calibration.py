@@ -15,6 +15,7 @@ from madnet.evaluation.targets import Least
 from madnet.inference import Predictor
 from madnet.inference.calibration import Measured, calibration_file, find_calibration, rank_for_budget
 from madnet.inference.prediction import Prediction
+from madnet.inference.saving import save_pretrained
 from madnet.records import Calibration, DatasetInfo
 from madnet.records.pretrained_index import FOLDER
 
@@ -145,7 +146,27 @@ def test_a_calibration_of_other_weights_is_refused(run, detector):
     next(iter(state['state_dict'].values())).add_(1)
     torch.save(state, checkpoint)
     with pytest.raises(UserError, match=r'measured on other weights than those of best\.pth'):
-        find_calibration(config, checkpoint)
+        Predictor(config, checkpoint, calibrated=True)
+
+
+def test_a_folder_for_a_hub_keeps_its_own_calibration_of_its_own_weights(run, make_set, tmp_path):
+    folders = [tmp_path / 'hub', tmp_path / 'hub.v2']
+    for folder, name in zip(folders, ('madnet_nano', 'madnet_tiny'), strict=True):
+        save_pretrained(name, folder)
+    code, _, err = run(
+        'calibrate', folders[0], '--dataset', make_set('mine', ['a', 'b']), '--split', 'trainval'
+    )
+    assert code == 0, err
+    written = folders[0] / 'model.calibration.json'
+    before = Predictor('madnet_nano', calibrated=True).temperature
+    assert (
+        Predictor(folders[0], calibrated=True).temperature == Calibration.read(written).temperature != before
+    )
+    assert Predictor(folders[1], calibrated=True).temperature  # what its file says
+    written.replace(folders[1] / written.name)
+    assert Predictor(folders[0], calibrated=True).temperature == before
+    with pytest.raises(UserError, match=r'measured on other weights than those of hub\.v2'):
+        Predictor(folders[1], calibrated=True)
 
 
 def test_false_alarms_that_no_rank_keeps_out_are_refused(run, tmp_path):

@@ -159,6 +159,24 @@ def test_what_a_file_says_of_itself(tmp_path):
     assert OnnxPredictor(tmp_path / 'nano.onnx', threshold=0.6, value_range=(0, 1)).threshold == 0.6
 
 
+@pytest.mark.parametrize('format', ['folded', 'torch'])
+def test_a_file_made_from_a_file_says_the_same(format, run, tmp_path):
+    files = [tmp_path / f'{k}.safetensors' for k in range(2)]
+    predictor = Predictor('madnet_nano', device='cpu', threshold=0.3, value_range=(0, 16383))
+    export.export_network(predictor, files[0], 'torch')
+    code, _, err = run('export', files[0], '--format', format, '--out', files[1])
+    assert code == 0, err
+    infos = [Predictor(file).detector.info for file in files]
+    for key in ('threshold', 'licence', 'temperature', 'budgets', 'value_range', 'origin'):
+        assert getattr(infos[0], key) == getattr(infos[1], key)
+    expected = Predictor('madnet_nano', device='cpu', fa_budget=1e-5)
+    found = Predictor(files[1], fa_budget=1e-5)
+    assert (found.temperature, found.least) == (expected.temperature, expected.least)
+    raw = scene(64, 64).astype(np.uint16) * 60  # a 14-bit sensor's
+    np.testing.assert_allclose(Predictor(files[1])(raw).score_map, predictor(raw).score_map, atol=1e-4)
+    refused('1e-05', Predictor, files[1], fa_budget=3e-5)
+
+
 def test_what_calibration_says_travels_in_the_file(tmp_path, predictor_of):
     file = export.export_file('madnet_nano', out=tmp_path / 'network.onnx', value_range=(0, 255))
     image = scene(64, 96)
