@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 
@@ -28,6 +28,10 @@ from .clip_source import GivenFrames, open_clip
 from .inputs import Frame, Source, is_single, iterate, list_frames
 from .prediction import Maps, Prediction
 from .tiling import Tiling, make_tiling
+
+#: An image, and the frames on which ``'auto'`` is measured before it is read: none for the image alone; None
+#: to leave the range as it is.
+_Measured: TypeAlias = tuple[Frame | np.ndarray, Sequence[Frame] | None]
 
 #: Images that are read while others are computed.
 READ_AHEAD = 4
@@ -121,17 +125,14 @@ class BasePredictor(ABC):
         Raises:
             UserError: No such file, no image, or an array that is none.
         """
-        files = list_frames(source) if isinstance(source, str | os.PathLike) else ()
-        if not isinstance(source, Frame):  # whoever deals them out has measured them all
-            self.loader.measure([(f.path, f.number) for f in files])
-        found = _or_raise(self.attempts(iterate(source), ahead=READ_AHEAD))
+        found = _or_raise(self._attempts(_measured(source), READ_AHEAD))
         return next(found) if is_single(source) else list(found)
 
     def stream(self, source: Source | Iterable[Source]) -> Iterator[Prediction]:
         """Predictions one by one, for what does not fit into memory; ``source`` may be a generator, such as
         the frames of a camera, of which none is taken before the one before it is predicted (with a ``batch``
         of one)."""
-        return _or_raise(self.attempts(iterate(source)))
+        return _or_raise(self._attempts(_measured(source)))
 
     def clip(
         self,
@@ -164,12 +165,17 @@ class BasePredictor(ABC):
             images: Frames and arrays.
             ahead: How many of them are read while those before are computed, besides those of a batch.
         """
+        return self._attempts(((image, None) for image in images), ahead)
+
+    def _attempts(
+        self, images: Iterable[_Measured], ahead: int = 0
+    ) -> Generator[Prediction | Exception, None, None]:
         batch = 1 if self.tiling else self.batch
         read = read_ahead(self._read, enumerate(images), ahead + batch - 1)
         while group := list(islice(read, batch)):
             loaded = [_value_or_error(value) for _, value in group]
             scores = iter(self._scored([one for one in loaded if not isinstance(one, Exception)]))
-            for ((number, image), _), one in zip(group, loaded, strict=True):
+            for ((number, (image, _)), _), one in zip(group, loaded, strict=True):
                 if isinstance(one, Exception):
                     yield one
                     continue
@@ -242,9 +248,11 @@ class BasePredictor(ABC):
         """What tells this network from others; None where nothing does."""
         return None
 
-    def _read(self, numbered: tuple[int, Frame | np.ndarray]) -> tuple[np.ndarray, str]:
+    def _read(self, numbered: tuple[int, _Measured]) -> tuple[np.ndarray, str]:
         """Pixels of an image, and how messages call it."""
-        number, image = numbered
+        number, (image, frames) = numbered
+        if frames is not None:
+            self.loader.measure([(f.path, f.number) for f in frames])
         if isinstance(image, Frame):
             return self.load(image.path, image.number), str(image)
         return self.load(image), f'image_{number}'
@@ -280,6 +288,21 @@ class BasePredictor(ABC):
     def ask_for_rank(self, rank: float) -> None:
         """Leave out what has a lower rank, besides what is left out already."""
         self.least = replace(self.least, min_rank=max(self.least.min_rank, rank))
+
+
+def _measured(source: Source | Iterable[Source]) -> Iterator[_Measured]:
+    """The images that a source stands for; ``'auto'`` means one range for all frames of a path, and that of
+    each array. Whoever deals out frames has measured them."""
+    if isinstance(source, str | os.PathLike):
+        frames = list_frames(source)
+        for number, frame in enumerate(frames):
+            yield frame, None if number else frames if len(frames) > 1 else []
+    elif isinstance(source, Iterable) and not hasattr(source, '__array__'):
+        for part in source:
+            yield from _measured(part)
+    else:
+        for image in iterate(source):
+            yield image, None if isinstance(image, Frame) else []
 
 
 def _value_or_error(value: Callable[[], Any]) -> Any:

@@ -227,6 +227,27 @@ def test_value_range(detectors, image_set, tmp_path):
         np.testing.assert_allclose(sensor(source).score_map, expected, atol=1e-4)
 
 
+def test_a_range_is_measured_for_each_folder_and_each_array(tmp_path):
+    frames = {}
+    for name, level in (('a', 1000), ('b', 20000)):
+        (tmp_path / name).mkdir()
+        for k in range(2):
+            frames[name, k] = level + np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * (k + 1)
+            cv2.imwrite(str(tmp_path / name / f'{k}.png'), frames[name, k])
+
+    def seen(found):
+        return [p.image.mean() for p in found]
+
+    predictor = Predictor('tophat', value_range='auto')
+    a, b = (seen(predictor(tmp_path / name)) for name in 'ab')
+    np.testing.assert_allclose(a, [64, 127], atol=1)
+    np.testing.assert_allclose(a, b, atol=1)
+    for source in ([tmp_path / 'a', tmp_path / 'b', frames['a', 0], tmp_path / 'b'], [frames['b', 0]]):
+        expected = [*a, *b, 127.5, *b] if len(source) > 1 else [127.5]
+        for found in (predictor(source), predictor.stream(iter(source))):
+            np.testing.assert_allclose(seen(found), expected, atol=1)
+
+
 def test_targets_against_a_plain_reading():
     scores = np.full((20, 30), 0.1, np.float32)
     scores[2:4, 5:9] = 0.75
