@@ -35,7 +35,7 @@ class ImagePipeline:
             published configs do.
         value_range: (low, high) grey values that become 0 and 255, for sensors that do not use the whole
             range of their type; what lies outside is clipped. ``'auto'``: percentiles, measured on the images
-            that :meth:`measure` is given, else on each image. None: what the pipeline's loader says.
+            that the loader's ``measure`` is given, else on each image. None: what the pipeline's loader says.
 
     Raises:
         UserError: ``value_range`` is empty or reversed.
@@ -78,10 +78,6 @@ class ImagePipeline:
     def value_range(self) -> ValueRange:
         """Grey values that become 0 and 255; see :func:`~madnet.images.to_channels`."""
         return self.loader.value_range
-
-    def measure(self, images: Sequence[tuple[Path, int | None]]) -> None:
-        """As :meth:`~madnet.images.FrameLoader.measure`."""
-        self.loader.measure(images)
 
     def __call__(self, image: str | os.PathLike | np.ndarray) -> dict[str, Any]:
         """File or array (see :meth:`load`) → ``inputs`` (C, h, w) and ``data_samples``."""

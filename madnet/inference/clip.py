@@ -135,7 +135,6 @@ def follow(predictor: FramePredictor, source: ClipSource, track: bool = False) -
         ending = e
     finally:
         reading.close()
-        predictor.loader.measure([])
     if tracker is not None:
         for settled in tracker.finish():
             yield from _with_tracks(waiting, settled)

@@ -75,6 +75,7 @@ def predict_clips(
         'detector': {'name': predictor.name, **predictor.origin},
         'threshold': predictor.threshold,
         **asdict(predictor.least),
+        'temperature': predictor.temperature,
         'track': track,
         'versions': {'madnet': madnet.__version__},
     }
@@ -91,7 +92,8 @@ def predict_clips(
             done.append(record)
             try:
                 clip = open_clip(str(source), fps, raw)
-                clip.name += f'_{number}' if clip.name in names else ''
+                while clip.name in names:
+                    clip.name += f'_{number}'
                 record['name'] = clip.name
                 _predict_clip(
                     predictor, clip, ClipOutputs(folder, clip.name, kinds, clip.fps), track, record, about

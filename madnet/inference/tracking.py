@@ -69,12 +69,10 @@ class Tracked:
     Attributes:
         frame: Its number.
         targets: Those that were found in two frames at least, with the number of their track.
-        dropped: How many were not.
     """
 
     frame: int
     targets: list[tuple[int, Target]] = field(default_factory=list)
-    dropped: int = 0
 
 
 class Tracker:
@@ -157,4 +155,4 @@ class Tracker:
     @staticmethod
     def _settled(frame: int, targets: Sequence[Target], tracks: list[_Track]) -> Tracked:
         kept = [(track.number, target) for track, target in zip(tracks, targets, strict=True) if track.number]
-        return Tracked(frame, kept, len(targets) - len(kept))
+        return Tracked(frame, kept)

@@ -299,7 +299,22 @@ def test_each_clip_has_a_range_of_its_own(frames):
     together = [[len(r.targets) for r in predictor.clip(iter(clip))] for clip in clips]
     assert together == [alone, alone]
     assert sum(alone)
-    assert predictor.loader.value_range == 'auto'
+    predictor(clips[0][0])
+    assert predictor.loader.value_range == 'auto'  # nor is it of an image after it
+
+
+def test_the_record_says_range_and_temperature_of_clips_whose_names_differ(run, frames, tmp_path):
+    for name in ('x_2', 'x', 'other/x'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        np.save(tmp_path / f'{name}.npy', np.stack(frames[:3]) * np.uint16(100))
+    paths = [tmp_path / f'{name}.npy' for name in ('x_2', 'x', 'other/x')]
+    how = ('--track', '--value-range', 'auto', '--out', tmp_path / 'out', '--format', 'jsonl')
+    code, _, err = run('predict', 'tophat', *paths, *how)
+    assert code == 0, err
+    for name in ('x_2', 'x', 'x_2_2'):
+        record = json.loads((tmp_path / f'out/{name}.json').read_text())
+        assert record['value_range'][1] > record['value_range'][0] > 0
+        assert record['temperature'] == 1
 
 
 def test_frames_that_a_program_gives(frames, folder):

@@ -27,7 +27,7 @@ def tracked(frames):
     assert [f.frame for f in found] == list(frames)
     return (
         {f.frame: [(i, t.centroid) for i, t in f.targets] for f in found},
-        {f.frame: f.dropped for f in found},
+        {f.frame: len(frames[f.frame]) - len(f.targets) for f in found},
     )
 
 
