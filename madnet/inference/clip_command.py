@@ -137,6 +137,7 @@ def _predict_clip(
                     record['unreadable'] += 1
                     first_problem = first_problem or result.error
                 bar.update()
+            writing.finish()
     except UserError as e:
         record['problem'] = str(e)
         raise

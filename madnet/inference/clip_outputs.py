@@ -74,6 +74,7 @@ class ClipOutputs:
 
         Raises:
             CannotWrite: A line or a picture does not reach its file.
+            UserError: There is no video of this size, or of as many frames a second.
         """
         tracks = result.tracks or (None,) * len(result.targets)
         targets = [(track, t.to_dict()) for track, t in zip(tracks, result.targets, strict=True)]
@@ -103,10 +104,12 @@ class ClipOutputs:
         for lines in (self._json, self._csv):
             if lines is not None:
                 lines.close()
-        if self._video is not None:
-            self._video.close()
-        if self.paths:
-            write_json(self.paths['record'], record)
+        try:
+            if self._video is not None:
+                self._video.close()
+        finally:
+            if self.paths:
+                write_json(self.paths['record'], record)
 
 
 class _Lines:
@@ -193,6 +196,15 @@ class _Video:
             self._writer = cv2.VideoWriter(
                 str(self._temporary), cv2.VideoWriter.fourcc(*'mp4v'), self._fps, self._size
             )
+            if not self._writer.isOpened():
+                width, height = self._size
+                problem = UserError(
+                    f'{self._path}: MPEG-4 has no video of {width} × {height} pixels at {self._fps:g} frames '
+                    'a second; leave video out of --format, or give another --fps.'
+                )
+                self._writer = None
+                self._replacing.__exit__(UserError, problem, None)
+                raise problem
         if picture.shape[1::-1] != self._size:
             picture = cv2.resize(picture, self._size)
         self._writer.write(picture[..., ::-1])

@@ -218,6 +218,22 @@ def test_a_full_disk_is_one_line(run, film, tmp_path, monkeypatch):
     assert err.count('\n') == 1
     assert 'pass.mp4: cannot be written whole' in err
     assert not any(p.suffix == '.mp4' for p in (tmp_path / 'out').iterdir())
+    assert (tmp_path / 'out/pass.json').is_file()
+
+
+def test_a_clip_that_no_video_holds_ends_alone(run, film, tmp_path):
+    np.save(tmp_path / 'wide.npy', np.zeros((2, 32, 8200), np.uint8))
+    out = tmp_path / 'out'
+    code, _, err = run('predict', 'tophat', tmp_path / 'wide.npy', film, '--clip', '--out', out)
+    assert code == 2
+    assert 'wide.mp4: MPEG-4 has no video of 8200 × 32 pixels at 25 frames a second' in err
+    assert 'no video of' in json.loads((out / 'wide.json').read_text())['problem']
+    assert (out / 'pass.mp4').is_file()
+    assert sorted(p.name for p in out.iterdir() if 'wide' in p.name) == [
+        'wide.csv',
+        'wide.json',
+        'wide.jsonl',
+    ]
 
 
 @pytest.mark.skipif(
