@@ -1,7 +1,10 @@
 """Errors that a user can cause, in one line."""
 
 import difflib
+import operator
 from collections.abc import Iterable
+from numbers import Real
+from typing import Any
 
 from madnet.text import printable
 
@@ -27,6 +30,29 @@ class RunFailed(_OneLine):
     The message is one line that says what happened, what is kept, and what to do. The tools print it as
     ``failed: <message>`` on standard error and exit with code 1.
     """
+
+
+def expect_number(value: Any, name: str) -> float:
+    """A number that a program gives, of Python's or NumPy's types.
+
+    Raises:
+        UserError: It is none; ``name`` is what the message calls it.
+    """
+    if not isinstance(value, Real):
+        raise UserError(f'{name}: found {value!r}, expected a number.')
+    return float(value)
+
+
+def expect_whole(value: Any, name: str) -> int:
+    """A whole number that a program gives, of Python's or NumPy's types.
+
+    Raises:
+        UserError: It is none; ``name`` is what the message calls it.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UserError(f'{name}: found {value!r}, expected a whole number.') from None
 
 
 def in_brief(error: BaseException) -> str:

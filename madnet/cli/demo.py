@@ -1,9 +1,10 @@
 """Serve a page to try detectors on: drop a frame or a short clip, then move the threshold."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
+from madnet.errors import UserError
 from madnet.options import add_common_options, add_device
 
 EXAMPLES = """
@@ -45,7 +46,17 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
     args = parser.parse_args(arguments)
     if (args.config is None) != (args.checkpoint is None):
         parser.error('--config and --checkpoint belong together')
+    if args.config is None and (args.dataset or args.options or args.trust_checkpoint):
+        parser.error('--dataset, --cfg-options and --trust-checkpoint are of a network that --config names')
     return args
+
+
+def _shown(name: str, others: Container[str]) -> str:
+    """What visitors call a model: the name of its file, with that of its folder where there is another."""
+    for shown in (Path(name).name, '/'.join(Path(name).parts[-2:])):
+        if shown not in others:
+            return shown
+    raise UserError(f'{name}: there is another {shown}; rename one.')
 
 
 def work(args: argparse.Namespace) -> Callable:
@@ -67,7 +78,7 @@ def work(args: argparse.Namespace) -> Callable:
             )
         for name in args.models or ([] if args.config else [*list_pretrained(), *_METHODS]):
             given = {} if name in _METHODS or name.endswith('.onnx') else {'device': args.device}
-            models[Path(name).name] = predictor_maker(name, **given)
+            models[_shown(name, models)] = predictor_maker(name, **given)
         serve(models, args.host, args.port, Limits(megabytes=args.megabytes, seconds=args.seconds))
 
     return run

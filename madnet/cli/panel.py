@@ -1,7 +1,9 @@
 """Draw the qualitative grid of a paper: image, truth, and methods side by side, with zoomed insets."""
 
 import argparse
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from madnet.options import add_mask_values
 
@@ -52,6 +54,10 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
     args = parser.parse_args(arguments)
     if args.count < 1 or not 1 <= args.insets <= 6:
         parser.error('--count must be 1 or more, --insets 1 to 6')
+    if not 0 <= args.threshold <= 1:
+        parser.error('--threshold must be a score in 0-1')
+    if not Path(args.out).name or args.out.endswith(('/', os.sep)):
+        parser.error(f'--out {args.out}: is a folder, expected a name for the figure behind it')
     return args
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from madnet.datasets.seen import TrainedPart, parts_of_entry
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number, expect_whole
 from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.images import LARGE, FrameLoader, Windows, image_size
 from madnet.images.notices import say_once
@@ -54,9 +54,9 @@ class BasePredictor(ABC):
     """
 
     def __init__(self, threshold: float, batch: int = 1, least: Least = KEEP_ALL):
-        if batch < 1:
+        if expect_whole(batch, 'batch') < 1:
             raise UserError(f'batch: found {batch}, expected 1 image or more.')
-        if not 0 <= threshold <= 1:
+        if not 0 <= expect_number(threshold, 'threshold') <= 1:
             raise UserError(f'threshold: found {threshold:g}, expected a score in 0–1.')
         self.threshold = threshold
         self.least = least
@@ -223,14 +223,15 @@ class BasePredictor(ABC):
     ) -> Tiling | None:
         """The tiling that a user asks for; unless ``overlap`` is a number, it is measured."""
         insist = overlap == 'auto'
-        tiling = make_tiling(tile, overlap if isinstance(overlap, int) else None, aligned)
+        pixels = None if overlap is None or insist else expect_whole(overlap, 'overlap')
+        tiling = make_tiling(tile, pixels, aligned)
         if tiling is None:
             if insist:
                 raise UserError("overlap: found 'auto' without a tile; give the size of the tiles too.")
             return None
         if insist and not aligned:
             raise UserError("overlap: found 'auto' where every tile is resized; give pixels.")
-        if isinstance(overlap, int) or not aligned:
+        if pixels is not None or not aligned:
             return tiling
         from .halo import fit_tiling
 

@@ -9,7 +9,7 @@ import numpy as np
 
 import madnet
 from madnet.datasets.seen import CHOSEN, images_in, look_for_seen
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number
 from madnet.evaluation.arrays import sigmoid
 from madnet.evaluation.calibration import (
     NEAR,
@@ -177,7 +177,7 @@ def rank_for_budget(calibration: Calibration, budget: float) -> float:
     Raises:
         UserError: The budget is no share, or no detection was left.
     """
-    if not 0 < budget <= 1:
+    if not 0 < expect_number(budget, 'fa_budget') <= 1:
         raise UserError(f'fa_budget: found {budget:g}, expected false pixels over all pixels, such as 1e-5.')
     curve = {
         name: np.array([first, *calibration.ranked[name]], float)  # None becomes NaN

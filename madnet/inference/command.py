@@ -84,6 +84,8 @@ def predict_files(
     _check_places(out, kinds, work)
     if jobs < 1:
         raise UserError(f'--jobs: found {jobs}, expected one process or more.')
+    if jobs > 1 and (how.get('batch') or 1) > 1:
+        raise UserError('--batch: the processes of --jobs take one image at a time; give one of the two.')
     if threads is not None and threads < 1:
         raise UserError(f'--threads: found {threads}, expected 1 or more.')
     if (false_alarms is None) != (background is None):

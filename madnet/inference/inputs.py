@@ -130,7 +130,8 @@ def unique_names(paths: list[Path], suffixes: Sequence[Sequence[str]] | None = N
     Raises:
         UserError: A file is given twice.
     """
-    repeated = [p for p, n in Counter(p.resolve() for p in paths).items() if n > 1]
+    # not resolved: a link is a file of its own, as in a folder beside what it names
+    repeated = [p for p, n in Counter(map(os.path.abspath, paths)).items() if n > 1]
     if repeated:
         raise UserError(f'{repeated[0]}: given more than once.')
     stems = [p.stem for p in paths]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_whole
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,8 @@ def make_tiling(
         if overlap is not None:
             raise UserError(f'overlap: found {overlap} without a tile; give the size of the tiles too.')
         return None
-    height, width = (tile, tile) if isinstance(tile, int) else tile
-    size = (height, width)
+    sides = tuple(tile) if isinstance(tile, tuple | list) else (tile, tile)
+    if len(sides) != 2:
+        raise UserError(f'tile: found {tile!r}, expected a side or (height, width) in pixels.')
+    size = expect_whole(sides[0], 'tile'), expect_whole(sides[1], 'tile')
     return Tiling(size, min(size) // 4 if overlap is None else overlap, align=32 if aligned else 1)

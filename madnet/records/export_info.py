@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number
 from madnet.records.reading import Record
 
 #: Under which name files keep it.
@@ -83,7 +83,7 @@ class ExportInfo(Record):
             UserError: The file says nothing of this budget.
         """
         known = {float(text): rank for text, rank in self.budgets.items()}
-        if budget not in known:
+        if expect_number(budget, 'fa_budget') not in known:
             there = ', '.join(self.budgets) or 'none'
             raise UserError(
                 f'fa_budget: found {budget:g}, of the budgets in the file of {self.name}: {there}.'

@@ -9,6 +9,7 @@ from importlib.metadata import requires
 import pytest
 
 from madnet.cli import COMMANDS, main
+from madnet.cli.demo import _shown
 from madnet.config_files import SHIPPED, config_and_weights, config_names, find_config_file
 from madnet.errors import UserError
 from madnet.requirements import EXTRAS, how_to_install, requirements
@@ -44,6 +45,31 @@ def test_help_of_all_is_quick_and_needs_no_extra():
     assert done.returncode == 0, done.stderr
     for command in COMMANDS:
         assert f'usage: madnet {command} ' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['demo', 'tophat', '--dataset', 'nuaa'], 'are of a network that --config names'),
+        (['panel', 'x', 'y', 'A=z', '--out', 'sub/dir/'], '--out sub/dir/: is a folder'),
+        (['panel', 'x', 'y', 'A=z', '--out', 'grid', '--threshold', '5'], '--threshold must be a score'),
+        (['predict', 'tophat', 'tests', '--jobs', '2', '--batch', '4'], 'take one image at a time'),
+    ],
+)
+def test_options_without_sense_or_effect(arguments, words, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'tests').mkdir()
+    (tmp_path / 'tests/a.png').touch()
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert words in err
+
+
+def test_models_of_one_name_are_told_apart():
+    assert _shown('a/best.onnx', ['tophat']) == 'best.onnx'
+    assert _shown('b/best.onnx', ['best.onnx']) == 'b/best.onnx'
+    with pytest.raises(UserError, match='there is another b/best'):
+        _shown('c/b/best.onnx', ['best.onnx', 'b/best.onnx'])
 
 
 @pytest.mark.parametrize(

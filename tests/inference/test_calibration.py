@@ -69,6 +69,12 @@ def test_a_budget_is_kept_on_the_images_it_was_chosen_on(found):
         rank_for_budget(found, -1)
 
 
+def test_a_budget_is_a_number():
+    for budget in ('1e-5', [1e-5]):
+        with pytest.raises(UserError, match=r'fa_budget: found .* expected a number'):
+            Predictor('madnet_nano', fa_budget=budget)
+
+
 def test_limits_leave_out_components_by_what_is_known_of_them():
     image, _, logits = scene(0)
     everything = Prediction('', 1 / (1 + np.exp(-logits)), 0.5, None, image)

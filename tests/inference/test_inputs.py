@@ -33,6 +33,12 @@ def test_a_file_given_twice():
         unique_names([Path('x/a.png'), Path('x/../x/a.png')])
 
 
+def test_a_link_is_a_file_of_its_own(tmp_path):
+    (tmp_path / 'a.png').touch()
+    (tmp_path / 'b.png').symlink_to('a.png')
+    assert unique_names(list_images(tmp_path)) == ['a', 'b']
+
+
 def test_numbers_in_names_count_by_their_value(tmp_path):
     for n in (10, 9, 0, 1, 2, 11):
         (tmp_path / f'{n}.png').touch()

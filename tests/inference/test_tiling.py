@@ -96,6 +96,14 @@ def test_refused():
     for size, overlap in (((64, 64), 64), ((64, 64), -1), ((20, 64), 0)):
         with pytest.raises(UserError, match='overlap'):
             Tiling(size, overlap)
+    for how in ({'overlap': '32'}, {'overlap': 32.0}, {'tile': '160'}, {'tile': (64,)}, {'threshold': '0.3'}):
+        with pytest.raises(UserError, match=f'^{next(iter(how))}: found '):
+            Predictor('madnet_nano', device='cpu', **{'tile': 160, 'overlap': 32, **how})
+
+
+def test_numbers_of_numpy():
+    tiling = Predictor('madnet_nano', device='cpu', tile=np.int64(160), overlap=np.uint8(32)).tiling
+    assert (tiling.size, tiling.overlap) == ((160, 160), 32)
 
 
 @pytest.mark.parametrize(('size', 'overlap'), [((64, 96), 32), ((128, 128), 0), ((64, 64), 16)])
