@@ -145,7 +145,7 @@ def _check_places(out: Path, kinds: Sequence[str], work: Sequence[tuple[Frame, s
     for path in (out / folder / f'{name}{ending}' for folder, ending in folders for _, name in work):
         if path.resolve() in inputs:
             raise UserError(f'{path}: is to be predicted, and would be written over; give another --out.')
-        if not again and path.exists():
+        if not again and path.is_file():
             raise UserError(
                 f'{path}: is there already, and no table of an earlier run, whose result it could be; remove '
                 'it, or give another --out.'
