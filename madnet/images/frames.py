@@ -270,13 +270,19 @@ def plain_pixels(pixels: np.ndarray, path: Path) -> np.ndarray:
 
 
 @contextmanager
-def _pillow(file: BinaryIO) -> Iterator[Image.Image]:
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is asked instead
+def _of_any_size() -> Iterator[None]:
+    """Pillow without its limit on pixels: ours is asked instead."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with Image.open(file) as image:
-            yield image
+        yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextmanager
+def _pillow(file: BinaryIO) -> Iterator[Image.Image]:
+    with _of_any_size(), Image.open(file) as image:
+        yield image
 
 
 def _image_header(file: BinaryIO, path: Path) -> Header:
@@ -364,10 +370,11 @@ _last_opened = _LastOpened()
 
 
 def _pillow_frame(path: Path, index: int) -> np.ndarray:
-    image: Image.Image = _last_opened.open(Image.open, path)
-    image.seek(index)
-    _check_size(*image.size, path)
-    rgb = np.asarray(image.convert('RGB'))
+    with _of_any_size():
+        image: Image.Image = _last_opened.open(Image.open, path)
+        image.seek(index)
+        _check_size(*image.size, path)
+        rgb = np.asarray(image.convert('RGB'))
     grey = rgb[..., 0]
     return grey if (rgb == grey[..., None]).all() else rgb[..., ::-1]
 

@@ -140,6 +140,13 @@ def test_a_limit_on_pixels(tmp_path, kind, monkeypatch):
     assert read_image(path).shape == (100, 200)
 
 
+@pytest.mark.parametrize(('kind', 'channels'), [('gif', 1), ('tif', 4)])
+def test_the_limit_is_ours_not_pillows(tmp_path, kind, channels, monkeypatch):
+    Image.fromarray(np.zeros((100, 200, channels), np.uint8).squeeze()).save(tmp_path / f'x.{kind}')
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    assert read_image(tmp_path / f'x.{kind}').shape[:2] == (100, 200)
+
+
 def test_a_header_that_claims_more_than_the_file_holds(tmp_path):
     path = tmp_path / 'x.npy'
     np.save(path, GREY)
