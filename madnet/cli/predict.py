@@ -5,9 +5,10 @@ from collections.abc import Callable
 from functools import partial
 
 from madnet.cli import add_list
+from madnet.config_files import WEIGHTS
 from madnet.options import add_common_options, add_device, add_least_options, add_test_time_options
 
-USAGE = """%(prog)s MODEL INPUT [INPUT ...] [options]
+USAGE = """%(prog)s MODEL [CHECKPOINT] INPUT [INPUT ...] [options]
        %(prog)s --config FILE --checkpoint FILE INPUT [INPUT ...] [options]"""
 EXAMPLES = """
 examples:
@@ -15,8 +16,8 @@ examples:
       the detectors that need no config: networks shipped with their weights, classical methods
   %(prog)s madnet_nano scene.png more_scenes/ --out found
       a shipped network on a file and on all images of a folder
-  %(prog)s --config madnet_nudt --checkpoint work_dirs/madnet_nudt/best.pth scenes/
-      a network of your own
+  %(prog)s madnet_nudt work_dirs/madnet_nudt/best.pth scenes/
+      a network of your own, by its config and its weights
   %(prog)s madnet_nano panorama.tif --tile 512 --value-range 0 16383
       a large image of a 14-bit sensor, in tiles of 512 pixels
   %(prog)s madnet_nano.onnx scenes/
@@ -51,15 +52,18 @@ them. A pixel's centre has whole coordinates; the top left pixel is (0, 0). File
 Exit code 0: done; 2: wrong input, such as images that cannot be read (the others are done).
 """
 
+#: What no image's name ends with.
+_WEIGHTS = (*WEIGHTS, '.safetensors')
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.usage = USAGE
     parser.add_argument(
         'inputs',
         nargs='*',
-        metavar='MODEL INPUT',
-        help='a shipped name, a training-free method or an exported file (not with --config), then image '
-        'files and folders',
+        metavar='MODEL [CHECKPOINT] INPUT',
+        help='a shipped name, a training-free method, an exported file, the folder of a training, or a '
+        'config and its weights (not with --config), then image files and folders',
     )
     parser.add_argument('--config', metavar='FILE', help='the config of a network of your own')
     parser.add_argument('--checkpoint', metavar='FILE', help='its weights: a file, or a shipped name')
@@ -174,6 +178,8 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
         if not args.inputs:
             parser.error('expected MODEL and INPUT; --list says which models there are')
         args.config, *args.inputs = args.inputs
+    if args.checkpoint is None and args.inputs and args.inputs[0].lower().endswith(_WEIGHTS):
+        args.checkpoint = args.inputs.pop(0)
     if not args.inputs:
         parser.error(f'expected an image file or a folder after {args.config}')
     if args.value_range == ['auto', 'auto']:

@@ -109,6 +109,8 @@ def load_detector(
         return LoadedDetector(name, network, pipeline, {'sha256': entry.sha256}, read_json(entry.config))
     saved = Path(model, 'model.safetensors') if Path(model).is_dir() else Path(model)  # of save_pretrained
     if saved.suffix.lower() == '.safetensors' and saved.is_file():
+        if checkpoint is not None:
+            raise UserError(f'{name}: holds its weights, so takes no checkpoint; leave {checkpoint} out.')
         return load_exported(saved, device, value_range)
     if suffix in (*EXTENSIONS, *VIDEO_EXTENSIONS):
         raise UserError(f'{name}: found an image where a detector is expected. {known_detectors(name)}')

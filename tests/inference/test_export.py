@@ -259,6 +259,7 @@ def test_a_model_cannot_name_other_files(tmp_path):
 def test_a_damaged_file_is_refused(tmp_path):
     export.export_network(Predictor('madnet_nano', device='cpu'), tmp_path / 'nano.safetensors', 'folded')
     content = (tmp_path / 'nano.safetensors').read_bytes()
+    refused('takes no checkpoint; leave b.pth out', Predictor, tmp_path / 'nano.safetensors', 'b.pth')
     (tmp_path / 'short.safetensors').write_bytes(content[:-100])
     refused('damaged', Predictor, tmp_path / 'short.safetensors')
 

@@ -1,5 +1,6 @@
 """A prediction is what madnet test scores, from every kind of input."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -276,6 +277,21 @@ def test_threshold_and_fold(detectors, image_set):
     folded = Predictor(*detectors['files'], fold=True)
     assert len(folded.model.state_dict()) < len(Predictor(*detectors['files']).model.state_dict())
     np.testing.assert_allclose(folded(path).score_map, plain.score_map, atol=1e-4)
+
+
+def test_a_checkpoint_may_stand_before_the_images(detectors, image_set, tmp_path, run):
+    config, checkpoint = detectors['files']
+    image = image_set / 'test' / 'images' / 'test0.png'
+    code, _, err = run('predict', config, checkpoint, image, '--out', tmp_path, '--format', 'json')
+    assert code == 0, err
+    about = json.loads((tmp_path / 'targets.json').read_text())
+    assert str(checkpoint) in json.dumps(about)
+    assert len(about['images']) == 1
+    for model in ('tophat', 'madnet_nano.onnx', 'madnet_nano'):  # none, within, of another width
+        code, _, err = run('predict', model, checkpoint, image, '--out', tmp_path / 'none')
+        assert code == 2
+        assert 'checkpoint' in err.splitlines()[-1]
+    assert 'expected an image file or a folder' in run('predict', config, checkpoint)[2]
 
 
 def test_a_folder_with_results_is_told_of(detectors, image_set, tmp_path, caplog):
