@@ -246,3 +246,11 @@ def test_what_has_no_form_for_batches_is_told():
     assert not works_on_batches(step)
     with pytest.raises(NotImplementedError, match='PhotoMetricDistortion has no form for batches'):
         batched.apply_batch(step, None, {})
+
+
+def test_a_transform_that_is_derived_is_not_taken_for_its_base():
+    class Flip(type(TRANSFORMS.build(dict(type='PublishedFlip')))):
+        def apply(self, sample, numbers):
+            return sample
+
+    assert not works_on_batches(Flip())

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmcv.transforms import RandomFlip
+from mmseg.datasets.transforms import RandomFlip as MMSegFlip
 from torch import Tensor
 
 from madnet.datasets.transforms.maximum_scale import ScaleToMaximum
@@ -82,8 +83,9 @@ def apply_batch(step: Any, batch: SampleBatch, drawn: Drawn) -> None:
 
 
 def works_on_batches(step: Any) -> bool:
-    """Whether a transform is among these."""
-    return apply_batch.dispatch(type(step)) is not apply_batch.dispatch(object)
+    """Whether a transform is among these; a class derived from one of them may apply itself otherwise, and
+    is registered on its own."""
+    return type(step) in apply_batch.registry
 
 
 def _each(values: Tensor) -> Tensor:
@@ -128,7 +130,8 @@ def _flip(batch: SampleBatch, rows: Tensor, columns: Tensor) -> None:
     _take_all(batch, *places)
 
 
-@apply_batch.register
+@apply_batch.register(RandomFlip)
+@apply_batch.register(MMSegFlip)
 def _(step: RandomFlip, batch: SampleBatch, drawn: Drawn) -> None:
     _flip(batch, drawn['rows'], drawn['columns'])
 
