@@ -58,7 +58,8 @@ class CapturedStep:
     """Forward pass, losses, backward pass, clipping, optimiser and average of weights, as a graph.
 
     The first steps of every phase are taken operator by operator, on a stream of their own; then the phase is
-    captured. A phase is what modules with ``set_epoch`` keep as plain values, and the shapes of a batch.
+    captured. A phase is what modules with ``set_epoch`` keep as plain values, what a hook may change before
+    an epoch (frozen parameters, modules that evaluate, numbers of the optimiser), and the shapes of a batch.
 
     A graph is used if its first replay does what the plain step does, with other learning rates and another
     decay than those with which it was captured, from the same weights. Whatever speaks against it, before,
@@ -92,6 +93,8 @@ class CapturedStep:
         self._compiled = any('forward' in vars(part) for part in self._model.children())
         self._halves = HalfWeights(self._model)
         self._values: tuple = ()
+        self._settings: tuple = ()
+        self._settings_of: int | None = None  # the epoch
         self._since = 0  # steps since they were others
         self._eager: Any = None
         self._phases: dict[tuple, _Phase] = {}
@@ -146,6 +149,7 @@ class CapturedStep:
             for key, value in vars(module).items()
             if isinstance(value, bool | int | float | str) and not key.startswith('_')
         )
+        values += self._settings_of_epoch()
         if values != self._values:  # what is past does not come back
             self._values = values
             self._since = 0
@@ -157,6 +161,18 @@ class CapturedStep:
             buffers = {n: torch.empty_like(t, device=self._device) for n, t in tensors.items()}
             self._phases[shapes] = _Phase(buffers)
         return self._phases[shapes]
+
+    def _settings_of_epoch(self) -> tuple:
+        """What Python says of parameters, modules and groups in the step; looked at once an epoch, as there
+        are some hundred of them."""
+        if self._settings_of != self._runner.epoch:
+            self._settings_of = self._runner.epoch
+            self._settings = (
+                *(p.requires_grad for p in self._model.parameters()),
+                *(m.training for m in self._model.modules()),
+                *self._optimizer.fixed_numbers(),
+            )
+        return self._settings
 
     def _set_numbers(self) -> None:
         self._optimizer.follow_schedulers()

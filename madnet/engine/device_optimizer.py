@@ -17,6 +17,8 @@ def why_not_on_device(wrapper: OptimWrapper) -> str | None:
     """What of an optimiser's settings cannot be served by :class:`DeviceOptimizer`; None if nothing."""
     if not isinstance(wrapper, OptimWrapper):
         return 'it has several optimisers.'
+    if type(wrapper).update_params is not OptimWrapper.update_params:
+        return f'{type(wrapper).__name__} has an update_params of its own.'
     if wrapper._accumulative_counts != 1:
         return 'optim_wrapper.accumulative_counts adds gradients up over several steps.'
     if not isinstance(wrapper.optimizer, _FUSED):
@@ -76,6 +78,11 @@ class DeviceOptimizer:
             if group['lr'] != self._shown[k]:
                 self.rates[k].fill_(group['lr'])
                 self._shown[k] = group['lr']
+
+    def fixed_numbers(self) -> Iterator[bool | int | float | tuple]:
+        """What its groups say beside the learning rate, such as the decay, which a graph would keep."""
+        others = (v for group in self._groups for key, v in group.items() if key != 'lr')
+        yield from (v for v in others if isinstance(v, bool | int | float | tuple))
 
     def step(self, loss: Tensor) -> None:
         """Backward pass of a loss (,), clipping and update, by the gradients of all processes."""

@@ -2,6 +2,7 @@
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook
+from mmengine.model import BaseModel
 
 from madnet.datasets.device_cache import DeviceCache, DoesNotFit, why_not_cached
 from madnet.engine.captured_step import CapturedStep
@@ -68,6 +69,9 @@ def why_not(runner) -> str | None:
     """What of a run's settings changes from step to step by other means than tensors; None if nothing."""
     if reason := why_not_on_device(runner.optim_wrapper):
         return reason
+    kind = type(runner.bare_model)
+    if kind.train_step is not BaseModel.train_step:
+        return f'{kind.__name__} has a train_step of its own.'
     if other := {s.param_name for s in schedulers_of(runner)} - {'lr'}:
         return f'param_scheduler changes {", ".join(sorted(other))}.'
     for hook in runner.hooks:

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
-from mmseg.registry import HOOKS, MODELS
+from mmseg.registry import HOOKS, MODELS, OPTIM_WRAPPERS
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
@@ -31,6 +32,7 @@ from madnet.engine.runner import build_runner
 from madnet.engine.train import train, training_config
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.models.losses import SoftIoULoss
+from madnet.models.segmentors import IRSTDSegmentor
 
 
 class Recording(TorchDispatchMode):
@@ -83,6 +85,28 @@ class StopAfter(Hook):
     def after_train_iter(self, runner, *args, **kwargs):
         if runner.iter + 1 == self.steps:
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+@HOOKS.register_module()
+class FreezesLater(Hook):
+    """Freezes the backbone after an epoch."""
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == 1:
+            runner.bare_model.backbone.requires_grad_(False)
+            self.then = [p.clone() for p in runner.bare_model.backbone.parameters()]
+
+
+@MODELS.register_module()
+class OwnStep(IRSTDSegmentor):
+    def train_step(self, data, optim_wrapper):
+        return super().train_step(data, optim_wrapper)
+
+
+@OPTIM_WRAPPERS.register_module()
+class OwnUpdate(OptimWrapper):
+    def update_params(self, loss, **kwargs):
+        super().update_params(loss, **kwargs)
 
 
 OPTIONS = {
@@ -162,6 +186,15 @@ def test_fifty_steps_are_those_of_the_plain_way(tiny_config, tmp_path, plain_run
         last['optimizer']['param_groups'], expected['optimizer']['param_groups'], strict=True
     ):
         assert group == other
+
+
+def test_what_a_hook_freezes_after_an_epoch_stays(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_step, 'PlainCall', RecordedGraph)
+    tiny_config.write_text(f"{tiny_config.read_text()}custom_hooks = [dict(type='FreezesLater')]\n")
+    runner, _ = run(tiny_config, tmp_path / 'run', 'emulate', more_options={'train_cfg.max_epochs': 4})
+    assert runner.train_loop.step.replays
+    [hook] = [hook for hook in runner.hooks if isinstance(hook, FreezesLater)]
+    assert all(map(torch.equal, runner.bare_model.backbone.parameters(), hook.then))
 
 
 def test_a_resumed_run_is_the_same_to_the_bit(tiny_config, tmp_path):
@@ -450,6 +483,8 @@ def test_what_a_card_does_to_a_run_is_one_line():
             "optimizer=dict(_delete_=True, type='SGD', lr=0.1, momentum=0.9, weight_decay=0.0))",
             'SGD with momentum and scaled gradients',
         ),
+        ("model = dict(type='OwnStep')", 'OwnStep has a train_step of its own'),
+        ("optim_wrapper = dict(type='OwnUpdate')", 'OwnUpdate has an update_params of its own'),
     ],
 )
 def test_settings_that_cannot_be_captured_are_named(tiny_config, tmp_path, line, reason, monkeypatch):
