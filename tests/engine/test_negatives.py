@@ -1,14 +1,19 @@
 """Hard negatives: mined from the images that are trained on, and put into crops."""
 
 import shutil
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 
 from madnet.datasets import SIRSTDataset
 from madnet.datasets.transforms import RandomTargetCrop
 from madnet.engine import test as test_module
+from madnet.engine.hooks import NegativesHook, SaveScoresHook, ShowHook
 from madnet.engine.hooks.negatives_hook import false_points
 from madnet.engine.test import run_test
 from madnet.errors import UserError
@@ -46,6 +51,29 @@ def test_ids_that_two_parts_have_in_common_are_refused(clutter_set, repository, 
             options['split'] = 'trainval'
         with pytest.raises(UserError, match=r'1 ids stand for several images each \(a1\)'):
             run_test(classical, None, **options, **more)
+
+
+def test_networks_of_two_channels_of_mmseg_keep_maps_pictures_and_negatives(tmp_path):
+    """Named after the files, as such samples have no id; two in a batch."""
+    logits = torch.zeros(2, 8, 9)
+    logits[0, :, :] = 9.0
+    logits[1, 4, 5] = 99.0
+    samples = []
+    for name in ('a', 'b'):
+        sample = SegDataSample(metainfo={'img_path': f'/there/{name}.png'})
+        sample.set_data({'seg_logits': PixelData(data=logits)})
+        sample.set_data({'gt_sem_seg': PixelData(data=torch.zeros(1, 8, 9, dtype=torch.uint8))})
+        samples.append(sample)
+    batch = {'inputs': [torch.zeros(3, 8, 9, dtype=torch.uint8)] * 2}
+    runner = SimpleNamespace(
+        visualizer=SimpleNamespace(add_datasample=lambda *args, **kwargs: shown.append(args))
+    )
+    shown, negatives = [], NegativesHook()
+    for hook in (negatives, SaveScoresHook(str(tmp_path)), ShowHook(str(tmp_path))):
+        hook.after_test_iter(runner, 0, batch, samples)
+    assert negatives.points == {'a': [[4, 5]], 'b': [[4, 5]]}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['a.png', 'b.png']
+    assert [args[0] for args in shown] == ['a', 'b']
 
 
 def test_false_detections_highest_first():

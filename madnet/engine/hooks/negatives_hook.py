@@ -5,6 +5,8 @@ from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
+from madnet.engine.hooks.sample_names import name_of
+from madnet.engine.irstd_metric import target_probability
 from madnet.evaluation.components import find_components, grown
 
 
@@ -30,9 +32,10 @@ class NegativesHook(Hook):
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Find them in the images of a batch."""
         for sample in outputs:
-            scores = sample.seg_logits.data.squeeze(0).float().cpu().numpy()
+            scores = target_probability(sample.seg_logits.data)
             truth = sample.gt_sem_seg.data.squeeze(0).cpu().numpy()
-            self.points[sample.img_id] = false_points(scores, truth, self.threshold, self.margin, self.most)
+            found = false_points(scores, truth, self.threshold, self.margin, self.most)
+            self.points[name_of(sample)] = found
 
     def after_test_epoch(self, runner, metrics=None) -> None:
         """Bring together what several processes found."""

@@ -5,6 +5,8 @@ from pathlib import Path
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
+from madnet.engine.hooks.sample_names import name_of
+from madnet.engine.irstd_metric import target_probability
 from madnet.files import write_whole
 from madnet.images import encode_png
 from madnet.images.score_maps import sixteen_bits
@@ -23,7 +25,6 @@ class SaveScoresHook(Hook):
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Write the maps of a batch."""
-        for i, sample in enumerate(outputs):
-            name = sample.metainfo.get('img_id') or f'{batch_idx}_{i}'
-            score = sample.seg_logits.data.squeeze(0).float().cpu().numpy()
-            write_whole(self.folder / f'{name}.png', encode_png(sixteen_bits(score)))
+        for sample in outputs:
+            pixels = sixteen_bits(target_probability(sample.seg_logits.data))
+            write_whole(self.folder / f'{name_of(sample)}.png', encode_png(pixels))

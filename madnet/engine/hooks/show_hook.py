@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from madnet.engine.hooks.overlay_hook import to_rgb
+from madnet.engine.hooks.sample_names import name_of
 
 
 @HOOKS.register_module()
@@ -22,10 +23,10 @@ class ShowHook(Hook):
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Draw the images of a batch."""
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
-            name = sample.metainfo.get('img_id') or f'{batch_idx}'
+            name = name_of(sample)
             runner.visualizer.add_datasample(
                 name,
                 to_rgb(image),
                 data_sample=sample,
-                out_file=str(self.show_dir / f'{str(name).replace("/", "_")}.png'),
+                out_file=str(self.show_dir / f'{name.replace("/", "_")}.png'),
             )
