@@ -19,6 +19,7 @@ from torch import Tensor, distributed
 from torch.func import functional_call
 
 from madnet.datasets.device_cache import DeviceCache
+from madnet.engine.bare_model import bare
 from madnet.engine.cuda_graph import PlainCall, let_streams_differ, side_stream
 from madnet.engine.device_optimizer import DeviceOptimizer
 from madnet.engine.eager_step import EagerStep
@@ -80,7 +81,7 @@ class CapturedStep:
     def __init__(self, runner, graph: Callable[[Callable[[], None]], Any], cache: DeviceCache | None = None):
         self._graph: Any = graph  # None once it is given up
         self._runner, self._cache = runner, cache
-        self._model = runner.bare_model
+        self._model = bare(runner.model)
         self._wrapper = runner.optim_wrapper
         self._device = next(self._model.parameters()).device
         self._stream = side_stream() if self._device.type == 'cuda' else None

@@ -5,6 +5,7 @@ from mmengine.hooks import EMAHook
 from mmengine.model import BaseModel
 
 from madnet.datasets.device_cache import DeviceCache, DoesNotFit, why_not_cached
+from madnet.engine.bare_model import bare
 from madnet.engine.captured_step import CapturedStep
 from madnet.engine.cuda_graph import CUDAGraph, PlainCall, let_streams_differ
 from madnet.engine.device_optimizer import why_not_on_device
@@ -69,7 +70,7 @@ def why_not(runner) -> str | None:
     """What of a run's settings changes from step to step by other means than tensors; None if nothing."""
     if reason := why_not_on_device(runner.optim_wrapper):
         return reason
-    kind = type(runner.bare_model)
+    kind = type(bare(runner.model))
     if kind.train_step is not BaseModel.train_step:
         return f'{kind.__name__} has a train_step of its own.'
     if other := {s.param_name for s in schedulers_of(runner)} - {'lr'}:

@@ -4,10 +4,10 @@ from collections import defaultdict
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
+from madnet.engine.bare_model import bare
 from madnet.models.losses import MaskBCELoss
 
 BLACK = (
@@ -66,8 +66,7 @@ class CollapseHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
         """Keep the highest logit of each map, on the device; of a hundred steps one remains."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        for name, peak in getattr(getattr(model, 'decode_head', None), 'peaks', {}).items():
+        for name, peak in getattr(getattr(bare(runner.model), 'decode_head', None), 'peaks', {}).items():
             self._peaks[name].append(peak)
             if len(self._peaks[name]) == 100:
                 self._peaks[name] = [torch.stack(self._peaks[name]).amax()]
