@@ -16,14 +16,14 @@ from madnet.progress import progress_bar
 class ProgressHook(Hook):
     """One bar over the whole training, one over a test; a line an epoch that stays.
 
-    The bar shows epoch, loss, learning rate and the best validation score so far; tqdm adds speed and ETA.
+    The bar shows epoch, loss, learning rate and the score of the best epoch so far; tqdm adds speed and ETA.
     Where standard error is no terminal, the bar is left out and only the lines are printed.
 
     Args:
         score: The validation metric to show.
     """
 
-    priority = 'LOW'
+    priority = 'LOWEST'  # the checkpoint's hook says which epoch is the best
 
     def __init__(self, score: str = 'nIoU'):
         self.score = score
@@ -64,7 +64,7 @@ class ProgressHook(Hook):
         self._bar.total = runner.max_iters  # an estimate where training goes by minutes
         self._bar.set_description(_place(runner, runner.epoch + 1), refresh=False)
         shown = {'loss': f'{self._losses[-1].item():.3f}', 'lr': f'{self._rate:.1e}'}
-        best = runner.message_hub.runtime_info.get('best_score')
+        best = runner.message_hub.runtime_info.get('best_metrics', {}).get(self.score)
         if best is not None:
             shown[f'best {self.score}'] = f'{100 * best:.2f}'
         self._bar.set_postfix(shown, refresh=False)
@@ -89,9 +89,7 @@ class ProgressHook(Hook):
         self._losses.clear()
         line += [f'{k} {100 * metrics[k]:.2f}' for k in ('IoU', 'nIoU', 'Pd') if k in metrics]
         line += [f'Fa {1e6 * metrics["Fa"]:.1f}e-6'] if 'Fa' in metrics else []
-        best = runner.message_hub.runtime_info.get('best_score')
-        before = -1.0 if best is None else best
-        if self.score in metrics and metrics[self.score] > before:
+        if metrics and runner.message_hub.runtime_info.get('best_epoch') == epoch:
             line.append('best so far')
         tqdm.write('  '.join(line), file=sys.stderr)
         sys.stderr.flush()

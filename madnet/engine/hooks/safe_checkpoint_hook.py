@@ -8,6 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
+from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, not_finite, statistics_of, to_plain
 from madnet.engine.loops import ResumableTrainLoop
 from madnet.errors import RunFailed, UserError, nearest
@@ -64,7 +65,7 @@ class SafeCheckpointHook(Hook):
             RunFailed: Weights are not finite.
         """
         for key in ('state_dict', 'ema_state_dict'):
-            if broken := not_finite(runner.bare_model, checkpoint.get(key, {})):
+            if broken := not_finite(bare(runner.model), checkpoint.get(key, {})):
                 raise RunFailed(
                     f'epoch {runner.epoch}, iteration {runner.iter}: {len(broken)} tensors of the network '
                     f'hold NaN or infinity, such as {broken[0]}. Nothing was saved; the checkpoints in '
@@ -80,7 +81,7 @@ class SafeCheckpointHook(Hook):
         else:
             checkpoint.pop('ema_state_dict', None)  # the weights as trained serve resuming only
             checkpoint.pop('message_hub', None)
-        checkpoint['meta']['data_preprocessor'] = statistics_of(runner.bare_model)
+        checkpoint['meta']['data_preprocessor'] = statistics_of(bare(runner.model))
         for key, value in checkpoint.items():
             checkpoint[key] = to_plain(value)
 
@@ -147,7 +148,7 @@ class SafeCheckpointHook(Hook):
         score = float(metrics[self.save_best])
         info = runner.message_hub.runtime_info
         worst = -math.inf if self.rule == 'greater' else math.inf
-        best = info.get('best_score', worst)
+        best = info.get('best_metrics', {}).get(self.save_best, worst)
         if info.get('best_epoch', 0) <= self.best_from * runner.max_epochs < runner.epoch:
             best = worst
         if score > best if self.rule == 'greater' else score < best:
