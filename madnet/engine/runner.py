@@ -13,12 +13,14 @@ from typing import Any, TextIO
 import torch
 from mmengine.config import Config
 from mmengine.dist import master_only
-from mmengine.model import MMDistributedDataParallel, is_model_wrapper
+from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import distributed
 
+from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import (
+    LAST,
     find_whole_checkpoint,
     from_plain,
     load_weights,
@@ -205,7 +207,7 @@ class MadnetRunner(Runner):
     @property
     def bare_model(self):
         """The model without a distributed wrapper."""
-        return self.model.module if is_model_wrapper(self.model) else self.model
+        return bare(self.model)
 
     def build_optim_wrapper(self, optim_wrapper):
         """As mmengine's; a value that the optimiser does not take is the config's fault."""
@@ -246,7 +248,9 @@ class MadnetRunner(Runner):
         if self._resume and looks:
             found = find_whole_checkpoint(self.work_dir, self.logger.warning, self.trust_checkpoint)
             if found is None:
-                self.logger.warning(f'{self.work_dir}: no checkpoint to resume from, starting anew.')
+                aside = sorted(Path(self.work_dir).glob(f'before_*/{LAST}'))
+                hint = f' An earlier run lies in {aside[-1]}: --resume {aside[-1]}' if aside else ''
+                self.logger.warning(f'{self.work_dir}: no checkpoint to resume from, starting anew.{hint}')
                 self._resume = False
             else:
                 self._load_from = str(found[0])
@@ -286,7 +290,10 @@ class MadnetRunner(Runner):
         return checkpoint
 
     def resume(self, filename, resume_optimizer=True, resume_param_scheduler=True, map_location='default'):
-        """As mmengine's; in a run of another length, the schedule is laid anew over all of it."""
+        """As mmengine's; a sampler that went by the run's seed goes on by the resumed one, and in a run of
+        another length, the schedule is laid anew over all of it."""
+        sampler: Any = self.train_dataloader.sampler
+        by_seed = getattr(sampler, 'seed', None) == self.seed
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
         except ValueError as e:  # torch's, of groups that differ in number or length
@@ -294,6 +301,8 @@ class MadnetRunner(Runner):
                 f'checkpoint {filename}: its optimiser state does not fit ({e}). Resume with the '
                 'config that wrote it, or start a new run from its weights with --load-from.'
             ) from None
+        if by_seed:
+            sampler.seed = self.seed
         counts = getattr(self.optim_wrapper, '_accumulative_counts', 1)
         if self.iter % counts:
             self.logger.warning(

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
 from madnet.config_files import config_names, find_config_file
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
-from madnet.engine.checkpoint_file import is_registered
+from madnet.engine.checkpoint_file import find_checkpoint, is_registered
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
 from madnet.engine.folder_lock import own_folder
@@ -62,6 +63,8 @@ def train(
     """
     start = time.monotonic()
     cfg = training_config(config, work_dir, resume, **how)
+    if cfg.resume and not resume:  # as mmengine takes it
+        resume = cfg.get('load_from') or True
     _check_launcher(cfg.launcher)
     with own_folder(cfg.work_dir) if _is_first_process(cfg.launcher) else nullcontext():
         return _train(cfg, resume, trust_checkpoint, start if began is None else began)
@@ -76,8 +79,11 @@ def _train(cfg: Config, resume: bool | str, trust_checkpoint: bool, began: float
     _refuse_no_targets(runner)
     start = time.time()
     first_line = heading(runner, cfg)
-    if not resume:
-        _put_aside(runner, Path(cfg.work_dir))
+    elsewhere = isinstance(resume, str) and (
+        find_checkpoint(resume).resolve().parent != Path(cfg.work_dir).resolve()
+    )
+    if elsewhere or not resume:
+        runner.register_hook(_PutAside())
     if is_main_process():
         print(first_line, flush=True)
         loops = [runner.train_loop, *([runner.val_loop] if cfg.get('val_cfg') else [])]
@@ -170,8 +176,10 @@ def training_config(
         cfg.train_cfg.minutes = minutes
     if cfg.train_cfg.get('minutes') is not None:
         cfg.default_hooks.param_scheduler = dict(type='TimedScheduleHook')
-    cfg.resume = bool(resume)
-    if resume and load_from:
+    if not isinstance(cfg.get('resume', False), bool):
+        raise UserError(f'resume: found {cfg.resume!r}, expected True or False.')
+    cfg.resume = bool(resume) or cfg.get('resume', False)
+    if cfg.resume and load_from:
         raise UserError(
             '--resume and --load-from exclude each other: the first goes on, the second starts anew.'
         )
@@ -212,6 +220,9 @@ def set_amp(cfg: Config, amp: str) -> None:
     gpu = torch.cuda.is_available()
     if amp == 'auto':  # without a scaler of gradients where the card can: a fifth faster on an H200
         amp = 'bf16' if half_type('cuda' if gpu else 'cpu') == torch.bfloat16 else 'fp16'
+    cfg.optim_wrapper.pop('dtype', None)
+    if not gpu or not (cfg.optim_wrapper.get('loss_scale') or {}).get('enabled', True):  # of another --amp
+        cfg.optim_wrapper.pop('loss_scale', None)
     if gpu:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.dtype = {'fp16': 'float16', 'bf16': 'bfloat16'}[amp]
@@ -230,24 +241,30 @@ _OF_A_RUN = (
 )
 
 
-def _put_aside(runner: MadnetRunner, work_dir: Path) -> None:
-    """Keep what an earlier run has left when a new run starts in its folder: nothing of it is taken for the
-    new one's. Weights of it that the new run starts from are found where they lie then."""
-    aside = work_dir / f'before_{runner.timestamp}'
-    old = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != runner.timestamp]
-    start = Path(runner._load_from).resolve() if runner._load_from else None
-    for path in old:
-        if path.resolve() == start:
-            runner._load_from = runner.cfg.load_from = str(aside / path.name)
-    went_on = any(path.name in (LAST, PREVIOUS) for path in old)
-    barrier()  # all processes have looked
-    if old and is_main_process():
-        aside.mkdir()
+class _PutAside(Hook):
+    """Keeps what an earlier run has left when a new run starts in its folder, once all is built and read:
+    nothing of it is taken for the new one's. Where weights lie then that the new run starts from is recorded.
+    """
+
+    priority = 'HIGHEST'
+
+    def before_train(self, runner) -> None:
+        work_dir = Path(runner.work_dir)
+        aside = work_dir / f'before_{runner.timestamp}'
+        old = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != runner.timestamp]
+        start = find_checkpoint(runner._load_from).resolve() if runner._load_from else None
         for path in old:
-            path.rename(aside / path.name)
-        hint = ' (--resume would have gone on with it)' if went_on else ''
-        print(f'{work_dir} held an earlier run{hint}; what it left is kept in {aside}')
-    barrier()
+            if path.resolve() == start:
+                runner._load_from = runner.cfg.load_from = str(aside / path.name)
+        went_on = any(path.name in (LAST, PREVIOUS) for path in old)
+        barrier()  # all processes have looked
+        if old and is_main_process():
+            aside.mkdir()
+            for path in old:
+                path.rename(aside / path.name)
+            hint = ' (--resume would have gone on with it)' if went_on else ''
+            print(f'{work_dir} held an earlier run{hint}; what it left is kept in {aside}')
+        barrier()
 
 
 _RANK = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}

@@ -6,14 +6,18 @@ import re
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 import madnet  # noqa: F401
 from madnet.engine.checkpoint import LAST, PREVIOUS, read_checkpoint
+from madnet.engine.hooks import SafeCheckpointHook
 from madnet.engine.resuming import values_of
 from madnet.engine.train import train, training_config
 from madnet.engine.training_stopped import TrainingStopped
@@ -120,7 +124,7 @@ def test_a_damaged_last_checkpoint_loses_one_epoch_only(uninterrupted, tiny_conf
     _assert_same(_weights(folder), expected)
 
 
-def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, tiny_config):
+def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, tiny_config, monkeypatch):
     folder = uninterrupted
     old = (folder / 'best.pth').read_bytes()
     of_the_run = ('metrics.json', 'per_image.csv', 'best.calibration.json', 'scores/a.png')
@@ -135,9 +139,10 @@ def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, t
     assert logs == {p.parents[1].name for p in aside.glob('*/vis_data/scalars.json')}
     assert len([*folder.glob('*/vis_data/scalars.json')]) == 1
     assert read_checkpoint(folder / LAST)['meta']['seed'] == 1
-    weights = folder / LAST  # moved out of the way before they are read
+    monkeypatch.setenv('RUN', str(folder))
+    weights = f'$RUN/{LAST}'  # moved out of the way once they are read
     runner = train(
-        str(tiny_config), work_dir=str(folder), load_from=str(weights), options=['train_cfg.max_epochs=1']
+        str(tiny_config), work_dir=str(folder), load_from=weights, options=['train_cfg.max_epochs=1']
     )
     assert Path(runner._load_from).parent.name.startswith('before_')
     assert Path(runner._load_from).is_file()
@@ -283,10 +288,72 @@ def test_stopped_at_an_epochs_last_batch_and_killed_in_the_next(uninterrupted, t
     _assert_same(_weights(folder), _weights(uninterrupted))
 
 
-def test_a_failed_start_leaves_an_earlier_run_in_place(uninterrupted, tiny_config):
+@pytest.mark.parametrize('option', ['model.neck.type=Nothing', 'load_from=nowhere.pth'])
+def test_a_failed_start_leaves_an_earlier_run_in_place(uninterrupted, tiny_config, option):
     with pytest.raises(UserError):
-        train(str(tiny_config), work_dir=str(uninterrupted), options=['model.neck.type=Nothing'])
+        train(str(tiny_config), work_dir=str(uninterrupted), options=[option])
     assert (uninterrupted / LAST).exists()
+
+
+def test_going_on_with_the_run_of_another_folder_keeps_this_ones(uninterrupted, tiny_config, tmp_path):
+    other = tmp_path / 'other'
+    train(str(tiny_config), work_dir=str(other), seed=7, options=['train_cfg.max_epochs=1'])
+    runner = train(
+        str(tiny_config),
+        work_dir=str(uninterrupted),
+        resume=str(other / LAST),
+        options=['train_cfg.max_epochs=2', 'train_cfg.val_interval=9'],
+    )
+    assert runner.train_dataloader.sampler.seed == runner.seed == 7
+    [aside] = uninterrupted.glob('before_*')
+    assert (aside / 'best.pth').is_file()
+
+
+def test_a_config_that_says_resume_goes_on(uninterrupted, tiny_config):
+    """As mmengine takes it."""
+    options = ['resume=True', 'train_cfg.max_epochs=4']
+    runner = train(str(tiny_config), work_dir=str(uninterrupted), options=options)
+    assert (runner.epoch, runner.iter) == (4, 16)
+    assert len(runner.message_hub.log_scalars['train/loss'].data[0]) == 16
+    assert not [*uninterrupted.glob('before_*')]
+
+
+def test_the_best_is_marked_by_the_metric_that_chooses_it(tiny_config, tmp_path, capsys):
+    options = [f'default_hooks.checkpoint.{key}' for key in ('save_best=Fa', 'rule=less', 'best_from=0.0')]
+    train(str(tiny_config), work_dir=str(tmp_path), options=options)
+    lines = re.findall(r'Fa (\S+)e-6(.*)', capsys.readouterr().err)
+    values = [float(value) for value, _ in lines]
+    best = [value < min(values[:k], default=1e6) for k, value in enumerate(values)]
+    assert ['best so far' in mark for _, mark in lines] == best
+
+
+def test_another_metric_that_chooses_the_best_is_compared_with_itself(monkeypatch):
+    hook = SafeCheckpointHook(save_best='Fa', rule='less')
+    monkeypatch.setattr(hook, '_write', lambda *args, **kwargs: pytest.fail('0.2 is taken for less than 0.1'))
+    info = {'best_score': 0.5, 'best_epoch': 1, 'best_metrics': {'nIoU': 0.5, 'Fa': 0.1}}
+    runner = SimpleNamespace(message_hub=SimpleNamespace(runtime_info=info), epoch=2, max_epochs=3)
+    hook._save_if_best(runner, {'nIoU': 0.6, 'Fa': 0.2})
+
+
+def test_a_printed_config_trains_under_mmengines_own_runner(tiny_config, tmp_path):
+    options = {'train_cfg.max_epochs': 1, 'experiment_name': 'plain', 'capture_step': 'emulate'}
+    printed = tmp_path / 'printed.py'
+    printed.write_text(training_config(str(tiny_config), str(tmp_path / 'run'), options=options).pretty_text)
+    runner = Runner.from_cfg(Config.fromfile(printed))
+    runner.train()
+    assert (tmp_path / 'run' / LAST).is_file()
+
+
+@pytest.mark.parametrize(('gpu', 'first', 'then'), [(True, 'bf16', 'fp16'), (False, 'bf16', 'bf16')])
+def test_a_printed_config_takes_another_precision(tiny_config, tmp_path, monkeypatch, gpu, first, then):
+    printed = tmp_path / 'printed.py'
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, 'is_available', lambda: True)
+        printed.write_text(training_config(str(tiny_config), amp=first).pretty_text)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    found = training_config(str(printed), amp=then).optim_wrapper
+    assert 'loss_scale' not in found
+    assert found.get('dtype') == ('float16' if gpu else None)
 
 
 def test_a_launcher_without_its_starter(tiny_config, tmp_path, monkeypatch):
