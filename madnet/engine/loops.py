@@ -5,6 +5,7 @@ import time
 from functools import cached_property
 
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import broadcast, get_world_size
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import LOOPS
@@ -38,12 +39,17 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         planned_epochs: The config's ``max_epochs``.
 
     Raises:
-        UserError: ``minutes`` is not a positive number.
+        UserError: ``minutes`` is not a positive number, or the sampler never ends.
     """
 
     def __init__(self, *args, minutes: float | None = None, **kwargs):
         super().__init__(*args, **kwargs)
-        if minutes is not None and not 0 < minutes < float('inf'):
+        if isinstance(self.dataloader.sampler, InfiniteSampler):
+            raise UserError(
+                'train_dataloader.sampler: found InfiniteSampler, of which an epoch never ends, expected '
+                'ResumableSampler.'
+            )
+        if minutes is not None and not (isinstance(minutes, int | float) and 0 < minutes < float('inf')):
             raise UserError(f'train_cfg.minutes: found {minutes!r}, expected a number above 0.')
         self.budget = None if minutes is None else TimeBudget(minutes)
         self.planned_epochs = self._max_epochs
@@ -125,8 +131,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         if done:
             sampler = self.dataloader.sampler
             if not isinstance(sampler, ResumableSampler):
-                raise TypeError(
-                    f'resuming inside an epoch needs a ResumableSampler, found {type(sampler).__name__}'
+                raise UserError(
+                    f'--resume: train_dataloader.sampler: found {type(sampler).__name__}, expected '
+                    'ResumableSampler, which draws as DefaultSampler does: the run stopped inside an epoch.'
                 )
             sampler.skip = done * self.dataloader.batch_size
         with preserved_random_state():

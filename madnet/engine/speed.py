@@ -7,10 +7,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.datasets.transforms import PublishedTestResize
 from madnet.datasets.wrappers import inner_datasets
+from madnet.engine.kinds import is_kind
 from madnet.models.segmentors import IRSTDSegmentor
 from madnet.ops import conv3x3, layer_norm
 
@@ -24,8 +26,8 @@ def batch_for_gpu(cfg: Config) -> None:
     ``IRSTDSegmentor`` runs those of one size together; networks of other types keep what the config says.
     """
     model = cfg.get('model') or {}
-    name = getattr(model.get('type'), '__name__', model.get('type'))
-    if name != IRSTDSegmentor.__name__ or (model.get('test_cfg') or {}).get('together') is False:
+    ours = is_kind(model.get('type'), MODELS, IRSTDSegmentor)
+    if not ours or (model.get('test_cfg') or {}).get('together') is False:
         return
     for loader in (cfg.get('val_dataloader'), cfg.get('test_dataloader')):
         if loader and loader.get('batch_size') == 1:

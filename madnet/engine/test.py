@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
-from mmseg.registry import DATASETS, METRICS
+from mmseg.registry import DATASETS, METRICS, MODELS
 
 import madnet
 from madnet.config_files import find_config_file
@@ -30,6 +30,7 @@ from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
 from madnet.engine.hooks.negatives_hook import NegativesHook
 from madnet.engine.irstd_metric import IRSTDMetric
+from madnet.engine.kinds import is_kind
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.several_sets import (
     ScoredSet,
@@ -48,6 +49,7 @@ from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.targets import Least
 from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_beside
 from madnet.files import plain, sha256_of
+from madnet.models.segmentors import IRSTDSegmentor
 from madnet.records import MetricsFile, NegativesFile, write_results
 
 
@@ -339,7 +341,7 @@ def config_for_test(
         _share_images(cfg, workers)
     _set_test_time(cfg, name, {k: v for k, v in test_time.items() if v is not None})
     for dataset in _test_sets(cfg):
-        if _has_parts(dataset.type):
+        if is_kind(dataset.type, DATASETS, TargetDataset):
             dataset.split = split or dataset.get('split', 'test')
         elif split is not None:
             raise UserError(f'--split {split}: config {name}: a {dataset.type} has no parts to choose from.')
@@ -355,14 +357,9 @@ def config_for_test(
     return cfg
 
 
-def _has_parts(kind: str | type) -> bool:
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-    return isinstance(kind, type) and issubclass(kind, TargetDataset)
-
-
 def _our_evaluator(cfg: Config, name: str) -> ConfigDict:
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    ours = [each for each in evaluators if _is_irstd_metric(each['type'])]
+    ours = [each for each in evaluators if is_kind(each['type'], METRICS, IRSTDMetric)]
     if not ours:
         kinds = ', '.join(str(each['type']) for each in evaluators)
         raise UserError(
@@ -371,11 +368,6 @@ def _our_evaluator(cfg: Config, name: str) -> ConfigDict:
             'background.'
         )
     return ours[0]
-
-
-def _is_irstd_metric(kind: str | type) -> bool:
-    kind = METRICS.get(kind) if isinstance(kind, str) else kind
-    return isinstance(kind, type) and issubclass(kind, IRSTDMetric)
 
 
 def find_metric(runner: Runner) -> IRSTDMetric:
@@ -448,7 +440,7 @@ def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool, 
 
 
 def _set_test_time(cfg: Config, config: str, given: Mapping[str, Any]) -> None:
-    if given and cfg.model.type != 'IRSTDSegmentor':
+    if given and not is_kind(cfg.model.type, MODELS, IRSTDSegmentor):
         option, value = next(iter(given.items()))
         raise UserError(
             f'--{option} {value}: config {config} is of type {cfg.model.type}; only IRSTDSegmentor, the type '

@@ -163,7 +163,7 @@ def training_config(
     if work_dir is not None:
         cfg.work_dir = work_dir
     if seed is not None:
-        cfg.randomness.seed = seed
+        cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
     seed = cfg.get('randomness', {}).get('seed')
     # a range looks for anything but an int in each of its numbers
     if seed is not None and not (isinstance(seed, int) and seed in _SEEDS):

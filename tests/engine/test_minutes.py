@@ -251,6 +251,11 @@ def test_milestones_keep_their_share():
         TimedScheduleHook().after_train_iter(runner, 0)
         seen.append(round(optimizer.param_groups[0]['lr'], 4))
     assert seen == [1.0, 1.0, 0.1, 0.01, 0.01, 0.01]
+    runner.train_loop.budget = None  # minutes were taken out of a printed config: as mmengine's
+    before = runner.param_schedulers[0]._global_step
+    TimedScheduleHook().after_train_iter(runner, 0)
+    TimedScheduleHook().after_train_epoch(runner)
+    assert runner.param_schedulers[0]._global_step == before + 1
 
 
 def test_what_the_first_process_read_holds_for_all(monkeypatch):

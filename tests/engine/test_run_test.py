@@ -9,8 +9,10 @@ from mmseg.registry import METRICS, MODELS
 
 import madnet  # noqa: F401
 from madnet.engine.config import load_config
+from madnet.engine.speed import batch_for_gpu
 from madnet.engine.test import config_for_test, run_test
 from madnet.errors import UserError
+from madnet.models.segmentors import IRSTDSegmentor
 
 
 @METRICS.register_module()
@@ -51,6 +53,17 @@ def test_nothing_of_the_training_is_left_in_a_tests_config(tiny_config):
     assert made.model.test_cfg.views == 4
     assert made.custom_hooks == hooks
     assert made.train_dataloader is made.val_dataloader is made.optim_wrapper is made.load_from is None
+
+
+def test_a_network_derived_from_ours_averages_views(tiny_config):
+    @MODELS.register_module(force=True)
+    class Derived(IRSTDSegmentor):
+        pass
+
+    cfg = load_config(tiny_config, {'model.type': 'Derived'})
+    assert config_for_test(cfg, ['abc'], 'tiny.py', views=4).model.test_cfg.views == 4
+    batch_for_gpu(cfg)
+    assert cfg.test_dataloader.batch_size == 16
 
 
 def test_without_our_metric_there_is_nothing_to_report(tiny_config):

@@ -258,6 +258,9 @@ def test_bf16_on_a_cpu(tiny_config, tmp_path):
         (['train_dataloader.sampler.type=ResumableSample'], "Did you mean 'ResumableSampler'"),
         (['train_dataloader.batch_size=99'], 'train_dataloader.batch_size: found 99, expected at most 16'),
         (['selection'], 'expected KEY=VALUE'),
+        (['train_dataloader.sampler.type=InfiniteSampler'], 'of which an epoch never ends'),
+        (['selection=last', 'default_hooks.checkpoint=None'], 'checkpoints by none'),
+        (['selection=last', 'default_hooks=None'], 'checkpoints by none'),
     ],
 )
 def test_a_wrong_config_is_told_in_one_line(tiny_config, tmp_path, options, said):
@@ -342,6 +345,24 @@ def test_a_printed_config_trains_under_mmengines_own_runner(tiny_config, tmp_pat
     runner = Runner.from_cfg(Config.fromfile(printed))
     runner.train()
     assert (tmp_path / 'run' / LAST).is_file()
+
+
+def test_a_config_without_randomness_takes_a_seed(tiny_config, tmp_path):
+    printed = tmp_path / 'printed.py'
+    text = training_config(str(tiny_config)).pretty_text
+    printed.write_text(re.sub(r'randomness = .*\n', '', text))
+    assert training_config(str(printed), seed=5).randomness.seed == 5
+
+
+def test_inside_an_epoch_mmengines_sampler_cannot_go_on(tiny_config, tmp_path):
+    text = tiny_config.read_text()
+    hook = "custom_hooks = [dict(type='InterruptAt', stage='train', count={})]\n"
+    for count, resume, error in ((2, False, TrainingStopped), (9, True, UserError)):
+        tiny_config.write_text(text + hook.format(count))
+        options = ['train_dataloader.sampler.type=DefaultSampler']
+        with pytest.raises(error) as e:
+            train(str(tiny_config), work_dir=str(tmp_path / 'w'), options=options, resume=resume)
+    assert 'found DefaultSampler, expected ResumableSampler' in str(e.value)
 
 
 @pytest.mark.parametrize(('gpu', 'first', 'then'), [(True, 'bf16', 'fp16'), (False, 'bf16', 'bf16')])

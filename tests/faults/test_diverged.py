@@ -95,6 +95,12 @@ def test_steps_may_be_left_out_up_to_a_number(tiny_config, tmp_path, gradient_on
         train(str(tiny_config), str(tmp_path / 'v'), options=options, skip_nonfinite=1)
 
 
+def test_a_loss_that_others_were_added_to_counts_once(tiny_config, tmp_path):
+    options = {**_options([3]), 'optim_wrapper.accumulative_counts': 2}
+    train(str(tiny_config), str(tmp_path / 'w'), options=options, skip_nonfinite=1)
+    assert _all_finite(tmp_path / 'w' / LAST)
+
+
 def _deferred(hook, loss, iteration=0, batch=0):
     """A runner on whose device the hook does not look at once."""
     runner = SimpleNamespace(

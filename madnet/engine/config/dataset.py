@@ -159,7 +159,8 @@ def choose_parts(cfg: Config) -> None:
     if val is None:
         for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
             cfg[key] = None
-        cfg.default_hooks.checkpoint.save_best = None
+        if saver := (cfg.get('default_hooks') or {}).get('checkpoint'):
+            saver.save_best = None
     else:
         for dataset in sets_of(cfg, 'val_dataloader'):
             _choose_part(dataset, 'val_dataloader', val, selection)

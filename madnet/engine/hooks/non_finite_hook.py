@@ -58,6 +58,7 @@ class NonFiniteHook(Hook):
         self.skip = skip
         self.interval = interval
         self._skipped = 0
+        self._accumulated = False  # a loss that was not finite, into a gradient that no update has taken
         self._waiting: list[_Step] = []
         self._norm: Tensor | None = None
         self._buffers: list[Tensor] = []
@@ -125,11 +126,12 @@ class NonFiniteHook(Hook):
         values = [v.float() for s in steps for v in (s.loss, s.loss if s.norm is None else s.norm)]
         finite = torch.stack(values).isfinite().reshape(-1, 2).tolist()
         for step, (loss, gradient) in zip(steps, finite, strict=True):
-            if not (loss and gradient):
+            if not loss or not (gradient or self._accumulated):
                 what = f'the loss is {step.loss.item()}'
                 if loss and step.norm is not None:
                     what = f"the gradient's norm is {step.norm.item()}"
                 self._count(runner, step, what)
+            self._accumulated = step.norm is None and (self._accumulated or not loss)
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
         if scaler is not None and scaler.is_enabled() and scaler.get_scale() < _SMALLEST_SCALE:
             raise RunFailed(

@@ -13,16 +13,22 @@ class TimedScheduleHook(ParamSchedulerHook):
     A curve over N steps, or epochs, is at its step ⌊share · N⌋: warm-up, decay and milestones keep their
     shares of the run, whatever its length, and the curve ends when the time does. It never goes back.
 
-    For a :class:`~madnet.engine.loops.ResumableTrainLoop` with ``minutes``.
+    For a :class:`~madnet.engine.loops.ResumableTrainLoop` with ``minutes``; without them it is mmengine's.
     """
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
         """Follow the time."""
-        self._follow(runner)
+        if runner.train_loop.budget is None:
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        else:
+            self._follow(runner)
 
     def after_train_epoch(self, runner) -> None:
         """Follow the time, to the end of the curve after the last step."""
-        self._follow(runner)
+        if runner.train_loop.budget is None:
+            super().after_train_epoch(runner)
+        else:
+            self._follow(runner)
 
     @staticmethod
     def _follow(runner) -> None:
