@@ -173,8 +173,17 @@ class IRSTDMetric(BaseMetric):
         self._thread.finish()
         return self._publish(self._evaluator)
 
+    def names(self) -> list[str]:
+        """The names of the numbers, known before any image is scored."""
+        blank = Evaluator(**self._settings)
+        blank.update(np.zeros((8, 8), np.float32), np.zeros((8, 8), np.uint8), base_size=(8, 8))
+        return list(self._flat(blank))
+
     def _publish(self, evaluator: Evaluator) -> dict[str, float]:
         self._last = evaluator
+        return self._flat(evaluator)
+
+    def _flat(self, evaluator: Evaluator) -> dict[str, float]:
         flat = {}
         for number, (name, numbers) in enumerate(evaluator.compute().items()):
             for metric, value in numbers.items():

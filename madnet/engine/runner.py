@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,12 +29,14 @@ from madnet.engine.checkpoint import (
 from madnet.engine.checkpoint_file import read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
 from madnet.engine.cuda_graph import side_stream
+from madnet.engine.faults import translate
 from madnet.engine.half_weights import half_type
 from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes, values_of
 from madnet.engine.speed import batch_for_gpu, make_fast, tuning_for
+from madnet.engine.step_checks import place_of
 from madnet.engine.watch import Watch
 from madnet.engine.workers import keep_workers_until_saved
-from madnet.errors import RunFailed, UserError
+from madnet.errors import RunFailed, UserError, in_brief
 from madnet.files import replacing
 
 
@@ -156,7 +158,8 @@ class MadnetRunner(Runner):
         if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
             of_processes = ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context')
             dataloader = {k: v for k, v in dataloader.items() if k not in of_processes}
-        loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        with _values_told('data loader'):
+            loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         return loader if loader is dataloader else keep_workers_until_saved(loader)
 
     def setup_env(self, env_cfg):
@@ -201,13 +204,19 @@ class MadnetRunner(Runner):
         options = {} if chosen is True else dict(chosen)
         if target != 'train_step' or options.pop('disable', False):
             return
-        compile_parts(self.bare_model, options)
+        with _values_told('compile'):
+            compile_parts(self.bare_model, options)
         self.logger.info('Backbone, neck and head are compiled: the first batch takes long.')
 
     @property
     def bare_model(self):
         """The model without a distributed wrapper."""
         return bare(self.model)
+
+    def call_hook(self, fn_name: str, **kwargs) -> None:
+        """As mmengine's; a value that a hook does not take when it gets ready is the config's fault."""
+        with _values_told('hooks') if fn_name == 'before_run' else nullcontext():
+            super().call_hook(fn_name, **kwargs)
 
     def build_optim_wrapper(self, optim_wrapper):
         """As mmengine's; a value that the optimiser does not take is the config's fault."""
@@ -341,10 +350,14 @@ class MadnetRunner(Runner):
 
 @contextmanager
 def _values_told(key: str) -> Iterator[None]:
+    """Say a value that a component does not take in one line, with the line of code that found it: the
+    component may be the user's own. What the machine does to a run is left alone."""
     try:
         yield
-    except (AssertionError, TypeError, ValueError) as e:
-        raise UserError(f'config: {key}: {" ".join(str(e).split()) or type(e).__name__}.') from None
+    except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as e:
+        if translate(e) is not None:
+            raise
+        raise UserError(f'config: {key}: {in_brief(e) or type(e).__name__} ({place_of(e)}).') from e
 
 
 def _check_complete(checkpoint: dict, filename: str) -> None:
@@ -364,7 +377,7 @@ def build_runner(cfg: Config, trust_checkpoint: bool = False) -> MadnetRunner:
     """A runner from a loaded config, whose tests take batches on a GPU."""
     if torch.cuda.is_available():
         batch_for_gpu(cfg)
-    with trusting(trust_checkpoint):
+    with trusting(trust_checkpoint), _values_told('cannot be built'):
         runner = MadnetRunner.from_cfg(cfg)
     runner.trust_checkpoint = trust_checkpoint
     return runner

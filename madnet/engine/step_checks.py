@@ -45,11 +45,20 @@ def in_one_line(error: BaseException) -> str:
 
     Where the end of a capture fails as well, as it does after an error inside, the error inside is meant.
     """
-    first = error
-    while first.__context__ is not None:
-        first = first.__context__
+    first = _first(error)
     said = (str(first).strip() or type(first).__name__).splitlines()[0]
     return f'{said} ({_place(first)})'
+
+
+def place_of(error: BaseException) -> str:
+    """The line of code that an error came from."""
+    return _place(_first(error))
+
+
+def _first(error: BaseException) -> BaseException:
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def _place(error: BaseException | None = None) -> str:

@@ -45,7 +45,7 @@ per_dataset = {{
         train_cfg=dict(max_epochs=7),
         split_set='irsam',
         selection='last',
-        optim_wrapper=dict(clip_grad=dict(_delete_=True, max_value=1.0)),
+        optim_wrapper=dict(clip_grad=dict(_delete_=True, type='value', clip_value=1.0)),
     )
 }}
 """
@@ -251,7 +251,7 @@ def test_per_dataset_stands_between_the_file_and_the_options(on_top):
     assert (cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (7, 3)
     assert cfg.train_dataloader.dataset.split_set == 'irsam'
     assert cfg.val_dataloader is None
-    assert cfg.optim_wrapper.clip_grad == {'max_value': 1.0}
+    assert cfg.optim_wrapper.clip_grad == {'type': 'value', 'clip_value': 1.0}
     assert load_config(path, {'train_cfg.max_epochs': 5}, 'nudt').train_cfg.max_epochs == 5
     assert load_config(path, dataset='nuaa').train_cfg.max_epochs == 2
     assert load_config(path, dataset=['nuaa', 'nudt']).train_cfg.max_epochs == 2
@@ -573,6 +573,39 @@ def test_the_file_itself_gives_a_plain_runner_no_data(repository):
     cfg = Config.fromfile(repository / 'configs' / 'madnet_nudt.py')
     with pytest.raises(UserError, match='no split is named'):
         DATASETS.build(cfg.train_dataloader.dataset)
+
+
+@pytest.mark.parametrize(
+    ('option', 'said'),
+    [
+        ({'optim_wrapper.paramwise_cfg.bias_decay_mul': 0}, "Did you mean 'bias_decay_mult'"),
+        ({'optim_wrapper.paramwise_cfg.custom_keys.backbone': 0.1}, r'expected dict\(lr_mult='),
+        ({'optim_wrapper.constructor': 'Foo'}, "'Foo' is no registered optimizer wrapper constructor"),
+        ({'optim_wrapper.clip_grad.max_nrm': 1}, "Did you mean 'max_norm'"),
+        ({'optim_wrapper.clip_grad.max_norm': 'abc'}, "max_norm: found 'abc', expected a number"),
+        ({'optim_wrapper.clip_grad.type': 'norn'}, "expected 'norm' or 'value'"),
+        ({'model.test_cfg.viewz': 4}, "Did you mean 'views'"),
+        ({'model.test_cfg.mode': 'slide'}, "mode='slide' needs crop_size and stride"),
+        ({'env_cfg.cudnn_benchmak': True}, "Did you mean 'cudnn_benchmark'"),
+        ({'log_processor.window_sise': 5}, "Did you mean 'window_size'"),
+        ({'log_processor.window_size': 'abc'}, 'expected a whole number from 1 on'),
+        ({'log_level': 'INFOO'}, 'expected one of DEBUG, INFO'),
+        ({'custom_hooks.0.decy': 0.9}, "RampedEMA takes no such argument. Did you mean 'decay'"),
+        ({'custom_hooks.0.ema_type': 'Foo'}, "'Foo' is no registered model"),
+        ({'custom_hooks.0.interval': 0}, 'custom_hooks.0.interval: found 0'),
+        ({'custom_hooks.0.priority': 'HIGHISH'}, "priority: found 'HIGHISH'"),
+        ({'default_hooks.overlay.interval': 0}, 'expected a whole number from 1 on'),
+        ({'default_hooks.collapse.after': 'abc'}, 'expected a whole number from 0 on'),
+        ({'compile': 'inductor'}, "compile: found 'inductor'"),
+        ({'train_cfg': 5}, 'train_cfg: found 5, expected a dict'),
+        ({'efficient_conv_bn_eval': True}, "expected names of the model's parts"),
+        ({'custom_imports.imports': ['mine']}, 'only the config file itself says custom_imports'),
+        ({'runner_type': 'Runner'}, 'only the config file itself says runner_type'),
+    ],
+)
+def test_what_would_be_passed_over_or_fail_later_is_refused(tiny_config, option, said):
+    with pytest.raises(UserError, match=said):
+        load_config(tiny_config, option)
 
 
 @pytest.mark.parametrize('option', ['train_pipeline.0.size', 'test_pipeline', 'vis_backends'])

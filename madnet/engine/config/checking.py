@@ -8,15 +8,23 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import Registry
-from mmengine.runner import Runner
+from mmengine.hooks import EMAHook
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, Registry
+from mmengine.runner import LogProcessor, Runner
+from mmengine.runner.priority import get_priority
 from mmseg import registry
 from torch import compile as torch_compile
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 from madnet.engine.config.steps import LOADERS
+from madnet.engine.kinds import is_kind
+from madnet.engine.optim import GroupedOptimWrapperConstructor
 from madnet.errors import UserError, nearest
 from madnet.models.layers import SS2D, MemA2M
+from madnet.models.segmentors import IRSTDSegmentor
+from madnet.models.segmentors.test_time import DEFAULTS
 from madnet.postponed import real
 
 #: Top-level key → registry of its component, or of each in a list or a dict of them.
@@ -60,14 +68,26 @@ _BUILDERS = {
     'vis_backend': ((), {'save_dir'}),
     'loop': ((), {'runner', 'dataloader', 'evaluator'}),
     'data sampler': ((), {'dataset', 'sampler', 'batch_size'}),
-    'model': ((), {'in_channels'}),  # IRSTDSegmentor gives them to neck and head
+    'model': ((), {'in_channels', 'model'}),  # IRSTDSegmentor and EMAHook give them
 }
 
 #: Argument of a component that is a dict of arguments → what takes them.
 _PASSED_ON = {'mema2m': MemA2M, 'ss2d': SS2D}
 
 #: Plain arguments: top-level key → what takes them.
-_FUNCTIONS = {'randomness': Runner.set_randomness, 'compile': torch_compile}
+_FUNCTIONS = {
+    'randomness': Runner.set_randomness,
+    'compile': torch_compile,
+    'log_processor': LogProcessor,
+}
+
+#: Dicts of which mmengine and mmseg read these names and pass over all others.
+_ENVIRONMENT = {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'}
+_PARAMWISE = {
+    *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'dwconv_decay_mult'),
+    *('flat_decay_mult', 'bypass_duplicate', 'dcn_offset_lr_mult'),
+}
+_TEST_TIME = {'mode', 'crop_size', 'stride', 'fp16', 'together', *DEFAULTS}
 
 
 #: Dotted key → the least value; all are whole numbers.
@@ -80,6 +100,10 @@ _LEAST = {
     'train_cfg.val_begin': 1,
     'default_hooks.checkpoint.interval': 1,
     'default_hooks.logger.interval': 1,
+    'default_hooks.overlay.interval': 1,
+    'default_hooks.collapse.patience': 1,
+    'default_hooks.collapse.after': 0,
+    'log_processor.window_size': 1,
     'optim_wrapper.accumulative_counts': 1,
     'loader_timeout': 1,
 }
@@ -102,6 +126,7 @@ def check_config(cfg: Mapping, where: str, written: str | None = None) -> None:
     try:
         _check_numbers(cfg)
         _check_kinds(cfg)
+        _check_values(cfg)
         for key, value in cfg.items():
             if key in LOADERS and value:
                 _check_loader(value, key)
@@ -140,11 +165,86 @@ def _check_numbers(cfg: Mapping) -> None:
 
 
 def _check_kinds(cfg: Mapping) -> None:
-    for key in ('randomness', 'env_cfg', 'default_hooks', 'custom_hooks'):
+    for key in ('randomness', 'env_cfg', 'train_cfg', 'default_hooks', 'custom_hooks'):
         kind, said = (list, 'a list') if key == 'custom_hooks' else (Mapping, 'a dict')
-        may_be_none = key.endswith('hooks')
+        may_be_none = key.endswith(('hooks', '_cfg')) and key != 'env_cfg'
         if key in cfg and not isinstance(cfg[key], kind) and not (may_be_none and cfg[key] is None):
             raise UserError(f'{key}: found {cfg[key]!r}, expected {said}.')
+
+
+def _check_values(cfg: Mapping) -> None:
+    """Look at what is handed on to where a wrong value would be passed over, or found out only later."""
+    _refuse_unknown(cfg.get('env_cfg', {}), _ENVIRONMENT, 'env_cfg', 'env_cfg')
+    level, levels = cfg.get('log_level', 'INFO'), ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
+    if not isinstance(level, int) and level not in levels:
+        raise UserError(f'log_level: found {level!r}, expected one of {", ".join(levels)}.')
+    compiling = cfg.get('compile')
+    if not (compiling is None or isinstance(compiling, bool | Mapping)):
+        raise UserError(
+            f"compile: found {compiling!r}, expected True or a dict of torch.compile's arguments."
+        )
+    for key in ('activation_checkpointing', 'efficient_conv_bn_eval'):
+        if not isinstance(cfg.get(key, []), (list, str)):
+            raise UserError(f"{key}: found {cfg[key]!r}, expected names of the model's parts.")
+    model = cfg.get('model') or {}
+    if is_kind(model.get('type'), registry.MODELS, IRSTDSegmentor):
+        test = model.get('test_cfg') or {}
+        _refuse_unknown(test, _TEST_TIME, 'model.test_cfg', 'IRSTDSegmentor')
+        if test.get('mode') == 'slide':
+            _refuse_missing(test, {'crop_size', 'stride'}, 'model.test_cfg', "mode='slide'")
+    wrapper = cfg.get('optim_wrapper')
+    if isinstance(wrapper, Mapping):
+        _check_clipping(wrapper.get('clip_grad'))
+        _check_paramwise(wrapper)
+
+
+def _check_clipping(clip: Any) -> None:
+    if not isinstance(clip, Mapping):
+        return
+    clips = {'norm': clip_grad_norm_, 'value': clip_grad_value_}.get(clip.get('type', 'norm'))
+    if clips is None:
+        raise UserError(
+            f"optim_wrapper.clip_grad.type: found {clip.get('type')!r}, expected 'norm' or 'value'."
+        )
+    accepted, required = _arguments(clips)
+    names = (accepted or frozenset()) - {'parameters'}
+    _refuse_unknown(clip, names, 'optim_wrapper.clip_grad', clips.__name__)
+    _refuse_missing(clip, required - {'parameters'}, 'optim_wrapper.clip_grad', clips.__name__)
+    for name in ('max_norm', 'norm_type', 'clip_value'):
+        if not isinstance(clip.get(name, 1.0), int | float):
+            raise UserError(f'optim_wrapper.clip_grad.{name}: found {clip[name]!r}, expected a number.')
+
+
+def _check_paramwise(wrapper: Mapping) -> None:
+    key = 'optim_wrapper.paramwise_cfg'
+    name = wrapper.get('constructor', DefaultOptimWrapperConstructor)
+    constructor = _find(name, 'optim_wrapper.constructor', OPTIM_WRAPPER_CONSTRUCTORS)
+    settings = wrapper.get('paramwise_cfg') or {}
+    if constructor not in (DefaultOptimWrapperConstructor, GroupedOptimWrapperConstructor):
+        return  # has names of its own
+    _refuse_unknown(settings, _PARAMWISE, key, 'paramwise_cfg')
+    for part, factors in (settings.get('custom_keys') or {}).items():
+        if not isinstance(factors, Mapping):
+            raise UserError(f'{key}.custom_keys.{part}: found {factors!r}, expected dict(lr_mult=…).')
+        _refuse_unknown(factors, {'lr_mult', 'decay_mult'}, f'{key}.custom_keys.{part}', 'custom_keys')
+
+
+def _check_hook(hook: Mapping, component: Callable | None, key: str) -> None:
+    try:
+        get_priority(hook.get('priority', 'NORMAL'))
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            f'{key}.priority: found {hook["priority"]!r}, expected 0 to 100, or a name such as LOW.'
+        ) from None
+    if component is EMAHook:  # hands all else on to the average
+        own = {'ema_type', 'strict_load', 'begin_iter', 'begin_epoch', 'type', 'priority'}
+        average = {k: v for k, v in hook.items() if k not in own}
+        _check_component(
+            {'type': hook.get('ema_type', 'ExponentialMovingAverage'), **average}, key, registry.MODELS
+        )
+        every = hook.get('interval', 1)
+        if type(every) is not int or every < 1:
+            raise UserError(f'{key}.interval: found {every!r}, expected a whole number from 1 on.')
 
 
 def _check_loader(loader: Mapping, key: str) -> None:
@@ -182,7 +282,7 @@ def _check_inside(value: Any, key: str) -> None:
             raise UserError(f'{key}.pipeline: found None, expected a list of transforms.')
         if name in _WITHIN:
             _check(item, f'{key}.{name}', _WITHIN[name])
-        elif isinstance(item, (Mapping, list, tuple)) and name != 'paramwise_cfg':
+        elif isinstance(item, (Mapping, list, tuple)) and name not in ('paramwise_cfg', 'clip_grad'):
             if name in _PASSED_ON and isinstance(item, Mapping):
                 accepted, placed = _arguments(_PASSED_ON[name])
                 _refuse_unknown(
@@ -222,6 +322,8 @@ def _check_component(value: Mapping, key: str, kind: Registry) -> None:
     if accepted is not None:
         _refuse_unknown(value, {*accepted, *by_builder}, key, name)
     _refuse_missing(value, {*required} - {*added}, key, name)
+    if kind is registry.HOOKS:
+        _check_hook(value, component, key)
 
 
 def _refuse_unknown(value: Mapping, accepted: Iterable[str], key: str, name: str) -> None:

@@ -254,6 +254,8 @@ def _refuse_copied(options: dict[str, Any], there: set[str]) -> None:
     """Refuse options on what a file copies into other keys when it is read: they would have no effect."""
     for option in options:
         key = option.partition('.')[0]
+        if key in ('custom_imports', 'runner_type'):
+            raise UserError(f'--cfg-options {option}: only the config file itself says {key}; set it there.')
         if key.endswith('_pipeline'):
             raise UserError(
                 f'--cfg-options {option}: no data set reads {key}, only the config file itself. One step: '

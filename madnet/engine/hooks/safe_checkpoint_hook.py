@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -10,6 +11,7 @@ from mmseg.registry import HOOKS
 
 from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, not_finite, statistics_of, to_plain
+from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.loops import ResumableTrainLoop
 from madnet.errors import RunFailed, UserError, nearest
 from madnet.files import remove_leftovers, replacing
@@ -48,7 +50,7 @@ class SafeCheckpointHook(Hook):
     ):
         if rule not in ('greater', 'less'):
             raise UserError(f"default_hooks.checkpoint.rule: found {rule!r}, expected 'greater' or 'less'.")
-        if not 0 <= best_from < 1:
+        if not isinstance(best_from, int | float) or not 0 <= best_from < 1:
             raise UserError(
                 f'default_hooks.checkpoint.best_from: found {best_from!r}, expected a share of the run, '
                 'from 0 to below 1.'
@@ -84,6 +86,23 @@ class SafeCheckpointHook(Hook):
         checkpoint['meta']['data_preprocessor'] = statistics_of(bare(runner.model))
         for key, value in checkpoint.items():
             checkpoint[key] = to_plain(value)
+
+    def before_run(self, runner) -> None:
+        """Look for the metric of the best epoch among those that the validation will give.
+
+        Raises:
+            UserError: It gives no such metric.
+        """
+        metrics = runner.val_evaluator.metrics if runner.val_loop is not None else []
+        if self.save_best is not None and metrics and all(isinstance(m, IRSTDMetric) for m in metrics):
+            self._refuse_unknown([name for metric in metrics for name in metric.names()])
+
+    def _refuse_unknown(self, metrics: Collection[str]) -> None:
+        if self.save_best not in metrics:
+            raise UserError(
+                f'default_hooks.checkpoint.save_best: found {self.save_best!r}, expected one of '
+                f'{", ".join(sorted(metrics))}.' + nearest(str(self.save_best), metrics)
+            )
 
     def before_train(self, runner) -> None:
         """Remove what a kill in the middle of a writing left."""
@@ -140,11 +159,7 @@ class SafeCheckpointHook(Hook):
             self.save_now(runner, epoch)
 
     def _save_if_best(self, runner, metrics: dict) -> None:
-        if self.save_best not in metrics:
-            raise UserError(
-                f'default_hooks.checkpoint.save_best: found {self.save_best!r}, expected one of '
-                f'{", ".join(sorted(metrics))}.' + nearest(str(self.save_best), metrics)
-            )
+        self._refuse_unknown(metrics)
         score = float(metrics[self.save_best])
         info = runner.message_hub.runtime_info
         worst = -math.inf if self.rule == 'greater' else math.inf

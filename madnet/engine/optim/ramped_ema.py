@@ -24,7 +24,7 @@ class RampedEMA(BaseAveragedModel):
         kept: Share, below 1, of the weights that the training began with in what is averaged: a fine-tuning
             then ends between them and its own, in the hope of what both can do (WiSE-FT: Wortsman et al.,
             CVPR 2022). The model that is trained does not feel it.
-        kwargs: As of :class:`mmengine.model.BaseAveragedModel`.
+        interval, device, update_buffers: As of :class:`mmengine.model.BaseAveragedModel`.
 
     Attributes:
         moved_by_step: Whether :meth:`count_step` and :meth:`move` are called instead of
@@ -34,16 +34,25 @@ class RampedEMA(BaseAveragedModel):
         start: The model as it was after the first step, which warms up; None where nothing of it is kept.
 
     Raises:
-        UserError: ``kept`` is no share, or the average is without buffers or on another device.
+        UserError: ``decay`` or ``kept`` is no share, or the average is without buffers or on another device.
     """
 
-    def __init__(self, model, decay: float = 0.99, kept: float = 0.0, **kwargs):
-        kwargs.setdefault('update_buffers', True)
-        super().__init__(model, **kwargs)
-        if not 0 <= kept < 1 or (kept and not (self.update_buffers and kwargs.get('device') is None)):
+    def __init__(
+        self,
+        model,
+        decay: float = 0.99,
+        kept: float = 0.0,
+        interval: int = 1,
+        device: torch.device | None = None,
+        update_buffers: bool = True,
+    ):
+        super().__init__(model, interval, device, update_buffers)
+        if not isinstance(decay, int | float) or not 0 <= decay <= 1:
+            raise UserError(f'RampedEMA: found decay={decay!r}, expected a share, from 0 to 1.')
+        if not 0 <= kept < 1 or (kept and not (update_buffers and device is None)):
             raise UserError(
-                f'RampedEMA: found kept={kept!r}, update_buffers={self.update_buffers} and device='
-                f"{kwargs.get('device')!r}, expected a share below 1, all buffers and the model's own device."
+                f'RampedEMA: found kept={kept!r}, update_buffers={update_buffers} and device='
+                f"{device!r}, expected a share below 1, all buffers and the model's own device."
             )
         self.decay = decay
         self.kept = kept
