@@ -249,6 +249,12 @@ def _recognise(root: Path, nested: bool) -> Folder | None:
     return None
 
 
+def count_images(root: Path) -> int:
+    """How many image files lie in a folder and below it."""
+    names = (name for _, _, names in os.walk(root) for name in names)
+    return sum(os.path.splitext(name)[1].lower() in EXTENSIONS for name in names)
+
+
 def _shares_folders(layout: Layout) -> bool:
     return sum((layout.images, layout.masks) == (other.images, other.masks) for other in LAYOUTS) > 1
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from madnet.errors import UserError, nearest
 from madnet.files import read_json
+from madnet.text import counted
 
 from .catalogue import Entry, find_entry, known_datasets
-from .layouts import Folder, layouts_in_words, read_folder
+from .layouts import Folder, count_images, layouts_in_words, read_folder
 
 
 def data_home() -> Path:
@@ -43,6 +44,15 @@ def _missing(name: str | None, looked: list[Path]) -> UserError:
         get = f'Get it from {entry.source}'
     else:
         get = 'Known sets: ' + ', '.join(f'{e.name} ({e.source})' for e in known_datasets().values())
+    own = (f for f in looked if f.is_dir() and (f.name == name or (entry and find_entry(f.name) is entry)))
+    there = next(own, None)
+    if there is not None:
+        return UserError(
+            f'{there}: holds {counted(count_images(there), "image")}, but no masks beside them in a layout '
+            'that is known; expected for example images/X.png + masks/X.png (layouts: datasets/README.md). '
+            'For frames without masks there are madnet predict and madnet dataset synth --backgrounds.'
+            + (f' {get}.' if entry else '')
+        )
     hint = nearest(name, known_datasets()) if name and not entry else ''
     return UserError(
         f'data set {name or "folder"} not found: looked for a readable folder with images and masks at '

@@ -81,6 +81,12 @@ def test_missing_set_says_all_that_helps(tmp_path, monkeypatch):
         SIRSTDataset(name='NUDT-SIRTS', split='test')
     with pytest.raises(UserError, match=str(tmp_path / 'nowhere')):
         SIRSTDataset(tmp_path / 'nowhere', 'test')
+    (tmp_path / 'frames').mkdir()
+    for n in range(3):
+        (tmp_path / 'frames' / f'{n}.png').touch()
+    with pytest.raises(UserError, match=r'frames: holds 3 images, but no masks .*madnet predict') as error:
+        SIRSTDataset(tmp_path / 'frames', 'all')
+    assert 'http' not in str(error.value)
     with pytest.raises(UserError, match='needs name'):
         SIRSTDataset(split='test')
 
