@@ -1,5 +1,6 @@
 """Which images a network was trained on, by what is recorded of its training."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,14 @@ from .locate import locate
 from .selection import select
 from .splits import ids_sha256
 
-#: What an image is known by: (data set, id) where the catalogue has the set, and ('', path of the file).
+#: What an image is known by: (data set, id) where the catalogue has the set, ('', path of the file), and
+#: (CONTENT, hash of the file), by which a copy is known in whatever folder.
 Keys = frozenset[tuple[str, str]]
+
+#: Takes the place of a data set in keys of what files hold; no set can be called so.
+CONTENT = '/content'
+#: Hexadecimal digits of a file's hash: of a million images, two are alike by chance once in 500 times.
+DIGITS = 12
 
 #: What it means that images were trained on, and what to do, where something is chosen on them; …
 CHOSEN = (
@@ -41,6 +48,7 @@ class TrainedPart:
         name, data_root, split_set, indices: As of :class:`~madnet.datasets.sirst_dataset.SIRSTDataset`.
         exclude_near_test: As there; of a set that the catalogue does not know, the few images that it leaves
             out count as trained on.
+        contents: Keys of what its files hold, where the record has them.
         sha256: Of its ids, where the record has it: then the lists that come with the package say which
             images these were. Else its folder does, as far as it is still there.
     """
@@ -52,6 +60,7 @@ class TrainedPart:
     split_set: str | None = None
     exclude_near_test: bool = False
     indices: int | Sequence[int] | None = None
+    contents: Keys = frozenset()
     sha256: str | None = None
 
     @property
@@ -63,10 +72,10 @@ class TrainedPart:
     def keys(self) -> Keys:
         """Those of all its images; none where nobody can say any more which these were."""
         try:
-            return self._packaged() if self.sha256 else self._in_folder()
+            return self.contents | (self._packaged() if self.sha256 else self._in_folder())
         except (AttributeError, OSError, TypeError, UserError, ValueError):
             # the folder is gone, other lists lie in it, or the config was of another kind
-            return frozenset()
+            return self.contents
 
     def _in_folder(self) -> Keys:
         try:
@@ -111,13 +120,41 @@ def keys_of(entry: Entry | None, split: str, image_id: str, path: str | os.PathL
     return frozenset(found)
 
 
-def images_of(dataset: Any) -> list[Keys]:
-    """The images of a data set; of one that has no files, none."""
+def hashes_of(dataset: Any) -> str:
+    """What the image files of a data set hold, as training records it: the :data:`DIGITS` digits of each, one
+    after the other; empty for a set without files."""
+    return ''.join(hash_of(row['img_path']) for row in _rows_of(dataset))
+
+
+def contents_of(hashes: object) -> Keys:
+    """The keys that :func:`hashes_of` stands for; none for anything else, as of records without them."""
+    text = hashes if isinstance(hashes, str) else ''
+    return frozenset((CONTENT, text[k : k + DIGITS]) for k in range(0, len(text), DIGITS))
+
+
+def hash_of(path: str | os.PathLike) -> str:
+    """A short hash of a file's bytes; empty where it cannot be read, which whoever opens it says."""
+    try:
+        return hashlib.blake2b(Path(path).read_bytes(), digest_size=DIGITS // 2).hexdigest()
+    except OSError:
+        return ''
+
+
+def _rows_of(dataset: Any) -> list[Mapping[str, Any]]:
     if not hasattr(dataset, 'get_data_info'):
         return []
+    rows = (dataset.get_data_info(index) for index in range(len(dataset)))
+    return [row for row in rows if row.get('img_path')]
+
+
+def images_of(dataset: Any) -> list[Keys]:
+    """The images of a data set; of one that has no files, none."""
     entry, split = getattr(dataset, 'entry', None), getattr(dataset, 'split', '')
-    rows = [dataset.get_data_info(index) for index in range(len(dataset))]
-    return [keys_of(entry, split, r.get('img_id', ''), r['img_path']) for r in rows if r.get('img_path')]
+    rows = _rows_of(dataset)
+    return [
+        keys_of(entry, split, r.get('img_id', ''), r['img_path']) | contents_of(hash_of(r['img_path']))
+        for r in rows
+    ]
 
 
 def images_in(files: Iterable[str | os.PathLike]) -> list[Keys]:
@@ -126,7 +163,8 @@ def images_in(files: Iterable[str | os.PathLike]) -> list[Keys]:
     for path in map(Path, files):
         above = (find_entry(folder.name) for folder in list(path.resolve().parents)[:3])
         part = 'test' if 'test' in path.parts[-3:] else ''
-        found.append(keys_of(next(filter(None, above), None), part, path.stem, path))
+        entry = next(filter(None, above), None)
+        found.append(keys_of(entry, part, path.stem, path) | contents_of(hash_of(path)))
     return found
 
 
@@ -146,12 +184,14 @@ def parts_of_entry(entry: PretrainedEntry | None) -> list[TrainedPart]:
     ]
 
 
-def part_of_config(dataset: Mapping[str, Any], record: str) -> TrainedPart | None:
-    """What a data set in a training's config stands for; None where it is of another type or has no split."""
+def part_of_config(dataset: Mapping[str, Any], record: str, hashes: object = None) -> TrainedPart | None:
+    """What a data set in a training's config stands for, with its :func:`hashes_of`, where they are recorded;
+    None where it is of another type or has no split."""
     if str(dataset.get('type')).rpartition('.')[2] != 'SIRSTDataset' or not dataset.get('split'):
         return None
     keys = ('split', 'name', 'data_root', 'split_set', 'exclude_near_test', 'indices')
-    return TrainedPart(record, **{key: dataset[key] for key in keys if key in dataset})
+    given = {key: dataset[key] for key in keys if key in dataset}
+    return TrainedPart(record, **given, contents=contents_of(hashes))
 
 
 def look_for_seen(
@@ -172,11 +212,10 @@ def look_for_seen(
     known = frozenset().union(*(part.keys for part in used))
     counts = [sum(not known.isdisjoint(image) for image in images) for images in sets]
     if used:
-        how = 'ids' if any(find_entry(part.name or '') for part in used) else 'files'
         parts = ', '.join(dict.fromkeys(part.words for part in used))
         records = ' and '.join(dict.fromkeys(part.record for part in used))
         say_once(
             f'warning: {what}: the network was trained on {sum(counts)} of these {sum(map(len, sets))} '
-            f'images (recognised by their {how}: {parts}, by {records}): {so}.'
+            f'images ({parts}, by {records}): {so}.'
         )
     return [count or None for count in counts]

@@ -20,6 +20,9 @@ from madnet.models.deploy import switch_to_deploy
 LAST = 'last.pth'
 PREVIOUS = 'previous.pth'
 BEST = 'best.pth'
+#: Where the meta of a checkpoint says what its training images hold: a text of each set's, see
+#: :func:`~madnet.datasets.seen.hashes_of`.
+HASHES = 'image hashes'
 
 _BUFFER_MARK = '__history_buffer__'
 

@@ -9,6 +9,7 @@ from typing import Any
 from madnet.datasets.seen import TrainedPart, part_of_config, parts_of_entry
 from madnet.datasets.sources import set_name
 from madnet.datasets.wrappers import inner_datasets
+from madnet.engine.checkpoint import HASHES
 from madnet.engine.checkpoint_file import SCHEME, find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.resuming import values_of
 from madnet.errors import UserError
@@ -77,10 +78,13 @@ def training_parts(
         return parts_of_entry(get_pretrained(name.removeprefix(SCHEME)))
     try:
         known = registered_as(sha256_of(find_checkpoint(name)))
-        cfg = {} if known else _config_in(read_checkpoint(name) if content is None else content)
+        content = {} if known else read_checkpoint(name) if content is None else content
     except (OSError, UserError):  # it is not there any more
         return []
-    found = (part_of_config(dataset, f'the config in {name}') for dataset in _training_sets(cfg))
+    cfg, sets = _config_in(content), _training_sets(_config_in(content))
+    hashes = _meta_of(content).get(HASHES)
+    each = hashes if isinstance(hashes, list) and len(hashes) == len(sets) else [None] * len(sets)
+    found = (part_of_config(s, f'the config in {name}', h) for s, h in zip(sets, each, strict=True))
     before = training_parts(cfg.get('load_from'), later=(*later, name))
     return [*parts_of_entry(known), *filter(None, found), *before]
 
@@ -94,12 +98,16 @@ def _training_sets(cfg: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _config_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """The config that training wrote into a checkpoint; empty where there is none that can be read."""
-    meta = checkpoint.get('meta')
-    text = meta.get('cfg') if isinstance(meta, Mapping) else None
+    text = _meta_of(checkpoint).get('cfg')
     try:
         return values_of(text) if isinstance(text, str) else {}
     except (RecursionError, SyntaxError, TypeError, ValueError):
         return {}
+
+
+def _meta_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    meta = checkpoint.get('meta')
+    return meta if isinstance(meta, Mapping) else {}
 
 
 def _choice(cfg: Mapping, meta: Mapping, epochs: int | None) -> str:

@@ -1,6 +1,7 @@
 """Images that a network was trained on: what its record says, and where a line says so."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -9,8 +10,18 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
+from madnet.datasets import SIRSTDataset
 from madnet.datasets.catalogue import get_entry, get_split_set, split_ids
-from madnet.datasets.seen import SCORED, TrainedPart, images_in, keys_of, look_for_seen, parts_of_entry
+from madnet.datasets.seen import (
+    SCORED,
+    TrainedPart,
+    hashes_of,
+    images_in,
+    keys_of,
+    look_for_seen,
+    parts_of_entry,
+)
+from madnet.engine.checkpoint import HASHES
 from madnet.engine.config import load_config
 from madnet.engine.training_record import training_parts
 from madnet.files import sha256_of
@@ -48,7 +59,7 @@ def test_images_of_shipped_weights_are_known_by_their_ids(said):
     assert found == [85, 133 - len(near)]
     [line] = said
     assert line.startswith(f'warning: x: the network was trained on {sum(found)} of these 218 images')
-    assert 'their ids: NUAA-SIRST idx_427 trainval, NUDT-SIRST basicirstd trainval, by the registry' in line
+    assert '(NUAA-SIRST idx_427 trainval, NUDT-SIRST basicirstd trainval, by the registry' in line
     both = set(split_ids('nuaa', 'test', 'basicirstd')) & set(split_ids('nuaa', 'trainval', 'idx_427'))
     assert count(NANO, images('nuaa', 'test', 'basicirstd')) == [len(both)]  # of other authors' lists
 
@@ -80,6 +91,21 @@ def test_files_are_known_by_their_place_and_by_the_folder_above(make_set, monkey
     names = [split_ids('nuaa', part)[0] for part in ('val', 'test')]
     assert count(NANO, images_in(f'NUAA_SIRST/images/{name}.png' for name in names)) == [1]
     assert count(NANO, images_in(f'elsewhere/images/{name}.png' for name in names)) == [None]
+
+
+def test_copies_are_known_by_what_they_hold(make_set, tmp_path):
+    root = make_set('mine', ['a', 'b', 'c'], lists={'train.txt': ['a', 'b'], 'test.txt': ['c']})
+    hashes = hashes_of(SIRSTDataset(root, 'trainval'))
+    config = f"type='SIRSTDataset', data_root={str(root)!r}, split='trainval'"
+    config = f'train_dataloader = dict(dataset=dict({config}))'
+    content = {'state_dict': {}, 'meta': {'cfg': config, HASHES: [hashes]}}
+    torch.save(content, tmp_path / 'w.pth')
+    torch.save({**content, 'meta': {'cfg': config}}, tmp_path / 'older.pth')
+    root.rename(tmp_path / 'gone')
+    copies = tmp_path / 'copied'
+    shutil.copytree(tmp_path / 'gone/images', copies)
+    assert count(training_parts(tmp_path / 'w.pth'), images_in(sorted(copies.iterdir()))) == [2]
+    assert count(training_parts(tmp_path / 'older.pth'), images_in(sorted(copies.iterdir()))) == [None]
 
 
 def test_shipped_calibrations_say_what_they_were_measured_on():
@@ -149,7 +175,7 @@ def test_a_threshold_and_a_test_on_images_of_the_training(run, trained, said, tm
     assert code == 0, err
     [line] = warnings(said)
     assert line.startswith("warning: the choice on 'val': the network was trained on 1 of these 1 images")
-    assert f'their files: {data} trainval, by the config in {tmp_path / "w.pth"}): it finds more' in line
+    assert f'({data} trainval, by the config in {tmp_path / "w.pth"}): it finds more' in line
     assert MetricsFile.read(tmp_path / 'out/metrics.json').dataset.trained_on is None
     code, _, err = run('test', *test, '--split', 'trainval')
     assert code == 0, err

@@ -9,8 +9,11 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
+from madnet.datasets.seen import hashes_of
+from madnet.datasets.sirst_dataset import SIRSTDataset
+from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.bare_model import bare
-from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, not_finite, statistics_of, to_plain
+from madnet.engine.checkpoint import BEST, HASHES, LAST, PREVIOUS, not_finite, statistics_of, to_plain
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.loops import ResumableTrainLoop
 from madnet.errors import RunFailed, UserError, nearest
@@ -59,6 +62,7 @@ class SafeCheckpointHook(Hook):
         self.save_best = save_best
         self.rule = rule
         self.best_from = best_from
+        self._hashes: list[str] = []
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Make the content plain and complete; runs after EMA has put its weights in.
@@ -83,6 +87,7 @@ class SafeCheckpointHook(Hook):
         else:
             checkpoint.pop('ema_state_dict', None)  # the weights as trained serve resuming only
             checkpoint.pop('message_hub', None)
+        checkpoint['meta'][HASHES] = self._hashes
         checkpoint['meta']['data_preprocessor'] = statistics_of(bare(runner.model))
         for key, value in checkpoint.items():
             checkpoint[key] = to_plain(value)
@@ -105,9 +110,11 @@ class SafeCheckpointHook(Hook):
             )
 
     def before_train(self, runner) -> None:
-        """Remove what a kill in the middle of a writing left."""
+        """Remove what a kill in the middle of a writing left, and note what the training images hold."""
         if is_main_process():
             remove_leftovers(runner.work_dir)
+            sets = inner_datasets(runner.train_dataloader.dataset)
+            self._hashes = [hashes_of(d) if isinstance(d, SIRSTDataset) else '' for d in sets]
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Hand a resumed training its random state, and whether it begins with a validation."""
