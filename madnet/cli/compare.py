@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from functools import partial
 
+from madnet.options import add_reading
+
 EXAMPLES = """
 examples:
   %(prog)s --networks acm madnet_nano pstnn --datasets nuaa nudt --seeds 1 2 3
@@ -32,6 +34,7 @@ A file (experiments/*/plan.yaml are some):
   seeds: [42, 43, 44]
   protocols: [native, abc]
   options: {train_cfg.max_epochs: 30}                # for every config that trains
+  value_range: auto                                  # or [20000, 22550]; of 16-bit frames, for every run
 """
 
 
@@ -78,6 +81,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--protocols', nargs='+', metavar='NAME', help='how to score (default: native)')
     parser.add_argument('--options', nargs='+', metavar='KEY=VALUE', help='override every config that trains')
+    add_reading(parser)
     parser.add_argument(
         '--views',
         nargs='+',

@@ -122,11 +122,14 @@ def _by_folder(
             )
     ids = split_of(lists, split)
     if ids is None and key is None:
+        retrain = (
+            '' if entry else ' Train on its training part then: a network of the whole folder has seen all.'
+        )
         known = "'all' is" if entry else "'all' and the training part are"
         raise NoSuchPart(
             f'{where}: no lists of ids there ({folder.layout.title}), so only {known} known; '
             'put train.txt and test.txt there (madnet dataset prepare makes them), or sort the images into '
-            'trainval/ and test/.'
+            'trainval/ and test/.' + retrain
         )
     if ids is None:
         raise NoSuchPart(f'{where}: no split {split!r}; lists {key!r} have {", ".join(sorted(lists))}.')

@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,8 @@ class Plan:
         protocols: How to score.
         options: Dotted keys and values that override every config that trains. In these, and in a network's
             own, ``{dataset}`` and ``{seed}`` stand for those of the run; ``checkpoint`` takes ``{dataset}``.
+        value_range, mask_values: As of :class:`~madnet.datasets.SIRSTDataset`, for every run: trained, given
+            weights and training-free detectors alike. Among ``options`` they mean the same.
         views: Mirrored and turned views (1, 2, 4, 8) to test every network with, a line of the table each;
             none tests as the configs say, usually with one.
         amp: Mixed precision of every training.
@@ -141,6 +144,8 @@ class Plan:
     recipe: str = 'common'
     protocols: tuple[str, ...] = ('native',)
     options: Mapping = field(default_factory=dict)
+    value_range: Sequence[float] | str | None = None
+    mask_values: Sequence[int] | None = None
     views: tuple[int, ...] = ()
     amp: str | None = None
     save_scores: bool = False
@@ -177,6 +182,7 @@ class Plan:
                     f'networks: tables call both {other} and {run.network} {run.label!r}; give one a label '
                     'of its own.'
                 )
+        _look_for_test_parts(runs)
         return runs
 
     def _entries(self) -> list[dict]:
@@ -210,8 +216,10 @@ class Plan:
         if train_on == OTHERS:
             train_on = [other for other in self.datasets if other != dataset]
         test_on = (dataset, *self.also_test_on) if self.also_test_on else ()
+        reading = {'value_range': self.value_range, 'mask_values': self.mask_values}
         options = {
             **options,
+            **{key: value for key, value in reading.items() if value is not None},
             **_data_options(dataset, train_on, bool(test_on)),
             **(entry.get('options') or {}),
         }
@@ -276,6 +284,29 @@ def read_settings(config: Path, options: Mapping) -> dict:
     return settings
 
 
+def _look_for_test_parts(runs: Sequence[Run]) -> None:
+    """Refuse folders without the part that is tested, before anything trains.
+
+    Sets that are not there, which a plan may be read without, are said by the runs that need them.
+    """
+    from madnet.datasets.locate import locate
+    from madnet.datasets.sirst_dataset import SIRSTDataset
+    from madnet.datasets.wrappers import inner_datasets
+
+    keys = ('data_root', 'name', 'split_set', 'split')
+    asked = [s for run in runs for s in inner_datasets(run.settings['test_dataloader']['dataset'])]
+    for value in {value for run in runs for value in run.test_on}:
+        with suppress(UserError):
+            asked += [{**where.arguments, 'split': 'test'} for where in find_sources(value)]
+    parts = {tuple(each.get(key) for key in keys) for each in asked if each.get('data_root')}
+    for part in sorted(parts, key=str):
+        try:
+            locate(*part[:2])
+        except UserError:
+            continue
+        SIRSTDataset(**dict(zip(keys, part, strict=True)), lazy_init=True).load_data_list()
+
+
 def short_name(dataset: str | None) -> str:
     """The name of a data set in folders: ``'nuaa'``, the last part of a folder's path, or ``'own'``."""
     return OWN if dataset is None else find_sources(dataset)[0].short
@@ -330,6 +361,9 @@ def read_plan(path: str | os.PathLike | None = None, minutes: float | None = Non
         if key in ('networks', 'datasets', 'also_test_on', 'seeds', 'protocols', 'views'):
             content[key] = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     content['options'] = {**own, **_options(given.get('options'), where)}
+    for key in ('value_range', 'mask_values'):  # not of trainings alone
+        if key in content['options']:
+            content.setdefault(key, content['options'].pop(key))
     if minutes is not None:
         if not isinstance(minutes, (int, float)) or not minutes > 0:
             raise UserError(f'{where}: minutes: found {minutes!r}, expected a number above 0.')

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmseg.registry import MODELS, TRANSFORMS
+from PIL import Image
 
 from madnet.classical.detectors import DETECTORS
 from madnet.errors import UserError
@@ -127,6 +129,35 @@ def test_one_part_begins_from_the_weights_of_another(configs):
     for before, after in zip(runs[:2], runs[2:], strict=True):
         assert after.options['load_from'] == f'{before.folder}/last.pth'
         assert after.settings['load_from'] == after.options['load_from']
+
+
+def test_a_folder_without_a_test_part_is_refused_before_anything_trains(configs, make_set):
+    mine, other = make_set('mine', [*'abcde']), make_set('other', [*'abcde'], lists={'test.txt': [*'ab']})
+    for given in ({'datasets': [str(mine)]}, {'datasets': [str(other)], 'also_test_on': [str(mine)]}):
+        with pytest.raises(UserError, match=r'mine.*no lists of ids .*has seen all'):
+            compare(networks=['tophat'], dry_run=True, **given)
+
+
+@pytest.mark.parametrize(
+    'given',
+    [
+        {'value_range': (5, 200), 'mask_values': [0, 1]},
+        {'options': ['value_range=[5,200]', 'mask_values=0,1']},
+    ],
+)
+def test_how_images_are_read_holds_for_every_run(configs, make_set, tmp_path, given):
+    (tmp_path / 'w.pth').touch()
+    mine = make_set('mine', [*'abcdefghij'], lists={'train.txt': [*'abcdefg'], 'test.txt': [*'hij']})
+    for mask in (mine / 'masks').iterdir():
+        Image.fromarray(np.array(Image.open(mask)) // 255).save(mask)
+    weights = {'name': 'given', 'config': 'configs/madnet/madnet_nano.py', 'checkpoint': f'{tmp_path}/w.pth'}
+    runs = read_plan(networks=['madnet_nano', 'tophat', weights], datasets=[str(mine)], **given).runs()
+    for run in runs:
+        tested = run.settings['test_dataloader']['dataset']
+        assert ([*tested['value_range']], [*tested['mask_values']]) == ([5, 200], [0, 1])
+        assert {'value_range', 'mask_values'} <= set(run.options)
+    with pytest.raises(UserError, match='low < high'):
+        read_plan(networks=['tophat'], value_range=(9, 1)).runs()
 
 
 def test_views_are_tested_one_after_the_other(configs):
