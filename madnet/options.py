@@ -2,8 +2,11 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+VALUE_RANGE = '--value-range'
 _DATASET = (
     'the data set: nuaa, nudt, irstd1k, sirstaug or another of madnet dataset list, found under '
     '$MADNET_DATA_ROOT (default: datasets/), or the folder of your own'
@@ -23,14 +26,47 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--split-set', metavar='LISTS', help="whose parts: a name of the catalogue, 'folder', or of its lists"
     )
-    parser.add_argument(
-        '--value-range',
-        nargs='+',
-        metavar='LOW HIGH',
-        help='grey values of your own images that become black and white, or auto, measured; for floats and '
-        'for sensors that do not use all 16 bits',
-    )
+    add_reading(parser)
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add how images and masks are read: ``value_range`` and ``mask_values``; None where not given."""
+    add_value_range(parser)
     add_mask_values(parser)
+
+
+def add_value_range(parser: argparse.ArgumentParser) -> None:
+    """Add ``value_range``: two numbers, ``'auto'``, or None; see :func:`as_words`."""
+    parser.add_argument(
+        VALUE_RANGE,
+        nargs=2,
+        type=_bound,
+        action=_ValueRange,
+        metavar=('LOW', 'HIGH'),
+        help='grey values that become black and white, such as 0 16383 for 14 bits in 16-bit files; auto, '
+        'alone, measures them once over all images',
+    )
+
+
+def as_words(arguments: Sequence[str]) -> list[str]:
+    """Arguments with ``--value-range auto`` as the two words that argparse expects."""
+    words = [w for a in arguments for w in (a.split('=') if a.startswith(f'{VALUE_RANGE}=') else [a])]
+    for i in range(len(words) - 1, 0, -1):
+        if words[i - 1 : i + 1] == [VALUE_RANGE, 'auto']:
+            words.insert(i, 'auto')
+    return words
+
+
+def _bound(text: str) -> float | str:
+    try:
+        return text if text == 'auto' else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'found {text!r}, expected two numbers, or auto') from None
+
+
+class _ValueRange(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, *_) -> None:
+        setattr(namespace, self.dest, 'auto' if values == ['auto', 'auto'] else tuple(values))
 
 
 def add_mask_values(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from types import ModuleType
 
 from madnet.config_files import config_and_weights, config_names
 from madnet.errors import nearest
-from madnet.options import shown_program
+from madnet.options import as_words, shown_program
 from madnet.requirements import how_to_install
 from madnet.starting import end_on_interrupt
 
@@ -101,7 +101,7 @@ def parse(name: str, arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         SystemExit: As of :func:`main`.
     """
-    module = _module(name)
+    module, arguments = _module(name), as_words(arguments)
     parser = argparse.ArgumentParser(
         prog=shown_program(name),
         description=module.__doc__,

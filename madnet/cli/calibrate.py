@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
-from madnet.options import add_detector_options
+from madnet.options import add_detector_options, add_reading
 
 EXAMPLES = """
 examples:
@@ -36,6 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar='DIR',
         help='folder for the file (default: where the weights lie; for shipped weights the working folder)',
     )
+    add_reading(parser)
 
 
 def work(args: argparse.Namespace) -> Callable:

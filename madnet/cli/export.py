@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from madnet.errors import UserError
-from madnet.options import add_common_options
+from madnet.options import add_common_options, add_value_range
 
 EXAMPLES = """
 examples:
@@ -49,13 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar='0-1',
         help="kept in the file (default: an exported MODEL's, else 0.5)",
     )
-    parser.add_argument(
-        '--value-range',
-        nargs=2,
-        type=float,
-        metavar=('LOW', 'HIGH'),
-        help="a sensor's grey values that become 0 and 255, kept in the file, such as 0 16383 for 14 bits",
-    )
+    add_value_range(parser)
     parser.add_argument(
         '--licence', help="of the weights, kept in the file (default: the registry's, or an exported MODEL's)"
     )

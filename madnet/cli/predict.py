@@ -6,7 +6,13 @@ from functools import partial
 
 from madnet.cli import add_list
 from madnet.config_files import WEIGHTS
-from madnet.options import add_common_options, add_device, add_least_options, add_test_time_options
+from madnet.options import (
+    add_common_options,
+    add_device,
+    add_least_options,
+    add_test_time_options,
+    add_value_range,
+)
 
 USAGE = """%(prog)s MODEL [CHECKPOINT] INPUT [INPUT ...] [options]
        %(prog)s --config FILE --checkpoint FILE INPUT [INPUT ...] [options]"""
@@ -112,13 +118,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='how much tiles share (default: what the network needs, measured once; where tiles are too '
         'small for that, a quarter of them, with a warning; auto: refuse instead)',
     )
-    parser.add_argument(
-        '--value-range',
-        nargs=2,
-        metavar=('LOW', 'HIGH'),
-        help='grey values that become black and white, such as 0 16383 for 14 bits in 16-bit files; auto, '
-        'alone, measures them once over all images',
-    )
+    add_value_range(parser)
     add_device(parser)
     add_test_time_options(parser)
     parser.add_argument(
@@ -173,7 +173,7 @@ def _models() -> str:
 
 
 def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    args = parser.parse_intermixed_args(_as_words(arguments))
+    args = parser.parse_intermixed_args(arguments)
     if args.config is None:
         if not args.inputs:
             parser.error('expected MODEL and INPUT; --list says which models there are')
@@ -182,8 +182,6 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
         args.checkpoint = args.inputs.pop(0)
     if not args.inputs:
         parser.error(f'expected an image file or a folder after {args.config}')
-    if args.value_range == ['auto', 'auto']:
-        args.value_range = 'auto'
     _check_clip(parser, args)
     return args
 
@@ -199,15 +197,6 @@ def _check_clip(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
         parser.error('--jobs: the frames of a clip are predicted one after the other')
     elif args.false_alarms is not None or args.background is not None:
         parser.error('--false-alarms: is for images; --min-rank takes the rank that it prints')
-
-
-def _as_words(arguments: list[str]) -> list[str]:
-    """The arguments, ``--value-range auto`` as the two words that argparse expects."""
-    words = [w for a in arguments for w in (a.split('=') if a.startswith('--value-range=') else [a])]
-    for i in range(len(words) - 1, 0, -1):
-        if words[i - 1 : i + 1] == ['--value-range', 'auto']:
-            words.insert(i, 'auto')
-    return words
 
 
 def _sides(text: str) -> tuple[int, int]:

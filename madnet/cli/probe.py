@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
-from madnet.options import add_detector_options
+from madnet.options import add_detector_options, add_reading
 
 EXAMPLES = """
 examples:
@@ -63,6 +63,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar='0-1',
         help='score above which is target (default: 0.5)',
     )
+    add_reading(parser)
 
 
 def work(args: argparse.Namespace) -> Callable:

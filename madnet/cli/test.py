@@ -8,6 +8,7 @@ from functools import partial
 from madnet.options import (
     add_common_options,
     add_least_options,
+    add_reading,
     add_scoring_options,
     add_test_time_options,
 )
@@ -82,6 +83,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--workers', type=int, default=1, help='processes, for a classical detector (default: 1)'
     )
+    add_reading(parser)
     add_common_options(parser)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from madnet.cli import add_list
-from madnet.options import add_common_options
+from madnet.options import add_common_options, add_reading
 from madnet.starting import BEGAN
 
 EXAMPLES = """
@@ -77,6 +77,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='print the whole config, as any mmengine Runner takes it, and stop',
     )
+    add_reading(parser)
     add_common_options(parser)
     add_list(parser, _configs, 'the configs that go by name')
 

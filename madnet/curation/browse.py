@@ -1,6 +1,7 @@
 """A gallery of images with a zoom on their targets; what a network will see."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmseg.registry import DATASETS
@@ -47,19 +48,14 @@ def browse(
             raise UserError('--epochs and --cfg-options say how a config is shown: add --config CONFIG.')
         title, about, cards = _images(source, split, images, Path(out), **reading)
     else:
-        given = [key for key, value in reading.items() if value is not None]
-        if given:
-            raise UserError(
-                f'--{given[0].replace("_", "-")}: with --config, the config says it; change it by '
-                f'--cfg-options {given[0]}=...'
-            )
         if split is not None:
             raise UserError(
                 '--split: with --config, the config chooses its training part; '
                 'change it by --cfg-options selection=last or test.'
             )
         count = images or CONFIG_IMAGES
-        title, about, cards = _samples(config, source, cfg_options, count, epochs or CONFIG_EPOCHS, Path(out))
+        options = parse_options(cfg_options, **reading)
+        title, about, cards = _samples(config, source, options, count, epochs or CONFIG_EPOCHS, Path(out))
     page = write_whole(Path(out, PAGE), render_page('browse.html', title, about=about, cards=cards))
     print(f'{len(cards):,} pictures\npage  {page}')
 
@@ -79,10 +75,10 @@ def _images(
 
 
 def _samples(
-    config: str, source: str | None, options: list[str] | None, count: int, epochs: int, out: Path
+    config: str, source: str | None, options: dict[str, Any], count: int, epochs: int, out: Path
 ) -> tuple[str, str, list[dict]]:
     """Title, a sentence, and the cards of samples as a config's training pipeline gives them."""
-    cfg = load_config(find_config_file(config), parse_options(options), source)
+    cfg = load_config(find_config_file(config), options, source)
     if not cfg.get('train_dataloader'):
         raise UserError(f'config {config}: has no training data (train_dataloader), so nothing to show.')
     for inner in inner_datasets(cfg.train_dataloader.dataset):

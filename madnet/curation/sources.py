@@ -14,6 +14,7 @@ from madnet.errors import UserError
 from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.rules import half
 from madnet.images import check_value_range, to_channels
+from madnet.images.values import ValueRange
 from madnet.progress import progress_bar
 
 SYNTHETIC_SIZE = 256
@@ -47,7 +48,7 @@ def open_parts(
     values: Sequence[str],
     splits: Sequence[str] = (),
     split_set: str | None = None,
-    value_range: Sequence[str] | None = None,
+    value_range: ValueRange = None,
     mask_values: Sequence[int] | None = None,
 ) -> list[Part]:
     """The parts of some data sets.
@@ -56,16 +57,15 @@ def open_parts(
         values: Names of the catalogue, or folders.
         splits: Those wanted; none for ``trainval`` and ``test``, or for ``all`` where a set has neither.
         split_set: Whose parts; None for each set's default.
-        value_range: Two numbers, or ``auto``, as typed; for sets that are not of the catalogue, like
-            ``mask_values``. See :class:`~madnet.datasets.SIRSTDataset`.
+        value_range: For sets that are not of the catalogue, like ``mask_values``; see
+            :class:`~madnet.datasets.SIRSTDataset`.
         mask_values: Stored values of the background, and of targets.
 
     Raises:
         UserError: A set is not found, or has no such split.
     """
     parts: list[Part] = []
-    given = value_range[0] if value_range and len(value_range) == 1 else value_range
-    grey = check_value_range(given, '--value-range')
+    grey = check_value_range(value_range, '--value-range')
     for value in values:
         (source,) = find_sources([value])
         reading: dict[str, Any] = {'split_set': split_set}

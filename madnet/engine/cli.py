@@ -103,15 +103,20 @@ def _discard_output_without_reader() -> bool:
     return left
 
 
-def parse_options(pairs: Sequence[str] | Mapping[str, Any] | None) -> dict[str, Any]:
+def parse_options(pairs: Sequence[str] | Mapping[str, Any] | None, **given: Any) -> dict[str, Any]:
     """``key.sub=value`` pairs of ``--cfg-options`` as a dict; values as Python literals where they are such.
 
     Args:
         pairs: Such pairs, or the dict itself.
+        given: Keys that have options of their own, which win; None leaves one alone.
 
     Raises:
         UserError: A pair without ``=``.
     """
+    return {**_parsed(pairs), **{key: value for key, value in given.items() if value is not None}}
+
+
+def _parsed(pairs: Sequence[str] | Mapping[str, Any] | None) -> dict[str, Any]:
     from mmengine.config import DictAction
 
     if isinstance(pairs, Mapping):

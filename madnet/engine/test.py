@@ -49,6 +49,7 @@ from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.targets import Least
 from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_beside
 from madnet.files import plain, sha256_of
+from madnet.images.values import ValueRange
 from madnet.models.segmentors import IRSTDSegmentor
 from madnet.records import MetricsFile, NegativesFile, write_results
 
@@ -87,6 +88,8 @@ def run_test(
     min_area: int | None = None,
     min_scr: float | None = None,
     min_rank: float | None = None,
+    value_range: ValueRange = None,
+    mask_values: Sequence[int] | None = None,
 ) -> MetricsFile:
     """Score a checkpoint, or a classical detector, on a part of the config's data set or sets.
 
@@ -124,6 +127,7 @@ def run_test(
         min_area, min_scr, min_rank: As of :class:`~madnet.evaluation.targets.Least`: what a component above
             0.5 must have at least, as in ``madnet predict``; None for what the config's ``test_evaluator``
             says, usually nothing.
+        value_range, mask_values: As of :func:`~madnet.engine.train.training_config`.
 
     Returns:
         What ``metrics.json`` holds.
@@ -139,9 +143,8 @@ def run_test(
     elif not (is_registered(config) and is_registered(checkpoint or '')):
         config = str(find_config_file(config))
     weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
-    cfg = load_config(
-        config, parse_options(options), dataset, recorded_statistics(weights), trained_on(weights or {})
-    )
+    options = parse_options(options, value_range=value_range, mask_values=mask_values)
+    cfg = load_config(config, options, dataset, recorded_statistics(weights), trained_on(weights or {}))
     require_parts(cfg, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), config, 'a test')
     _check_checkpoint(config, checkpoint, is_training_free(cfg), cfg.work_dir)
     in_work_dir = checkpoint is None or is_registered(checkpoint)

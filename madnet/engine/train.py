@@ -25,6 +25,7 @@ from madnet.engine.half_weights import half_type
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
+from madnet.images.values import ValueRange
 from madnet.models.losses import check_losses
 from madnet.records import MetricsFile, NegativesFile, metrics_text
 from madnet.text import counted
@@ -125,6 +126,8 @@ def training_config(
     dataset: str | None = None,
     skip_nonfinite: int = 0,
     minutes: float | None = None,
+    value_range: ValueRange = None,
+    mask_values: Sequence[int] | None = None,
 ) -> Config:
     """The whole config that :func:`train` trains by.
 
@@ -141,6 +144,8 @@ def training_config(
         skip_nonfinite: Number of steps with an infinite loss or gradient, or NaN, that may be left out.
         minutes: Train for this long, all included, with the schedules of the config laid over the time;
             resuming, what earlier processes have spent counts.
+        value_range, mask_values: As of :class:`SIRSTDataset`, for every set of the config; they win over what
+            the config says.
 
     Raises:
         UserError: The config is not as it should be, or the arguments exclude each other.
@@ -150,7 +155,8 @@ def training_config(
             f'config {config}: shipped weights, for prediction and tests. To train from them, take the '
             f'config of their network and --load-from {config}.'
         )
-    cfg = load_config(find_config_file(config), parse_options(options), dataset)
+    reading = {'value_range': value_range, 'mask_values': mask_values}
+    cfg = load_config(find_config_file(config), parse_options(options, **reading), dataset)
     require_parts(cfg, ('model',), config, 'a training')
     if is_training_free(cfg):
         raise UserError(

@@ -128,7 +128,7 @@ def _on_scale(
                 f"{what}: value_range='auto' measures each image; here it is {_typed(*value_range)}.", 'auto'
             )
         low, high = value_range
-        _warn_of_low_contrast(darkest, brightest, low, high, what)
+        _warn_of_low_contrast(darkest, brightest, low, high, what, given=True)
         # large numbers lose their last digits in float32, so the range is taken off them before
         wide = pixels.dtype.itemsize > 2 and pixels.dtype != np.float32
         above = (pixels.astype(np.float64 if wide else np.float32, copy=False) - low).astype(np.float32)
@@ -154,19 +154,23 @@ def finite(pixels: np.ndarray, what: object) -> np.ndarray:
     return pixels
 
 
-def _warn_of_low_contrast(darkest: float, brightest: float, black: float, white: float, what: object) -> None:
+def _warn_of_low_contrast(
+    darkest: float, brightest: float, black: float, white: float, what: object, given: bool = False
+) -> None:
     low, high = (float(min(max(bound, black), white)) for bound in (darkest, brightest))
     share = (high - low) / (white - black)
     if darkest < brightest and share < LEAST_SPAN:
+        advice = (
+            '' if given else f'; if the sensor counts that way, give {_typed(darkest, brightest)}, or auto'
+        )
         say_once(
             f'{what}: grey values {darkest:g} to {brightest:g} span {share:.0%} of {black:g} to '
-            f'{white:g}, which leaves little contrast; if the sensor counts that way, give '
-            f'{_typed(darkest, brightest)}, or auto (said for the first such image only).',
+            f'{white:g}, which leaves little contrast{advice} (said for the first such image only).',
             'low contrast',
         )
 
 
 def _typed(low: float, high: float) -> str:
-    """A range as a config or ``--cfg-options`` takes it, and as ``madnet predict`` does."""
+    """A range as a config takes it, and as the commands do."""
     high = high if high > low else low + 1
     return f'value_range=[{low:.6g},{high:.6g}] (--value-range {low:.6g} {high:.6g})'

@@ -1,6 +1,6 @@
 """``madnet calibrate``: a detector over validation images, a table, and a file beside the weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from madnet.datasets.sources import find_sources
 from madnet.errors import UserError
 from madnet.evaluation.ranking import BUDGETS
 from madnet.evaluation.rules import half
+from madnet.images import FrameLoader
 from madnet.progress import progress_bar
 from madnet.records import Calibration, DatasetInfo, text_table
 from madnet.text import counted
@@ -29,6 +30,7 @@ def calibrate(
     dataset: str = 'nuaa',
     split: str = 'val',
     out: str | None = None,
+    mask_values: Sequence[int] | None = None,
     **how: Any,
 ) -> Calibration:
     """Measure a detector, write ``<weights>.calibration.json``, print what was found.
@@ -39,6 +41,7 @@ def calibrate(
         dataset: Names of the catalogue, or folders, with commas.
         split: Which part of each; not the test part.
         out: Folder; default where the weights lie, of shipped ones the working folder.
+        mask_values: What masks hold; see :class:`~madnet.images.MaskRule`.
         how: Further arguments of :class:`~madnet.inference.Predictor`.
 
     Raises:
@@ -49,13 +52,19 @@ def calibrate(
             f'--split {split}: holds the test part; a choice made on the images that are reported flatters '
             'the numbers; choose val.'
         )
-    sets = [SIRSTDataset(split=split, **source.arguments) for source in find_sources(dataset)]
+    sources = find_sources(dataset)
     predictor = Predictor(model, checkpoint, **how)
+    reading = {'bit_depth': predictor.loader.bit_depth, 'value_range': predictor.loader.value_range}
+    as_predicted = [{'type': 'LoadSIRSTImage', **reading}]
+    sets = [
+        SIRSTDataset(split=split, pipeline=as_predicted, mask_values=mask_values, **source.arguments)
+        for source in sources
+    ]
     ours = hasattr(predictor.model, 'set_test_time')
     if ours:
         predictor.model.set_test_time(temperature=READING)
     seen = look_for_seen('calibration', [*map(images_of, sets)], predictor.trained, CHOSEN)
-    measured = measure(predictor, _samples(sets), READING if ours else 1.0)
+    measured = measure(predictor, _samples(sets, predictor.loader), READING if ours else 1.0)
     about = [DatasetInfo(**s.describe(), trained_on=n) for s, n in zip(sets, seen, strict=True)]
     found = measured.result({'name': predictor.name, **predictor.origin}, about, fit=ours)
     path = calibration_file(model, checkpoint)
@@ -65,8 +74,9 @@ def calibrate(
     return found
 
 
-def _samples(sets: list[SIRSTDataset]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _samples(sets: Sequence[SIRSTDataset], loader: FrameLoader) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for dataset in sets:
+        loader.value_range = dataset.value_range  # what 'auto' means of this set, as in its training
         for index in progress_bar(range(len(dataset)), what=dataset.dataset_name):
             pixels, mask = dataset.read_fitted(index)
             yield pixels, half(mask)

@@ -77,11 +77,17 @@ class Measured:
             fit: Whether to look for a temperature; else it is 1.
 
         Raises:
-            UserError: There is no target in them.
+            UserError: There is no target in them, or nothing was detected.
         """
         if not self.targets:
             raise UserError('calibration: found no target in these images, which a temperature needs.')
         logits, truth, rows = map(np.concatenate, (self._logits, self._truth, self._rows))
+        if not len(rows):
+            raise UserError(
+                f'calibration: found no detection in {counted(len(self._rows), "image")} with '
+                f'{counted(self.targets, "target")}, expected some to measure; look at what '
+                'it finds (madnet predict), with --value-range where a sensor uses a part of its scale only.'
+            )
         temperature = fit_temperature(logits, truth) if fit else 1.0
         hits = rows['matched'] > 0
         curve = ranked_curve(rows['rank'], rows['area'], hits, self.targets, self.pixels)
@@ -171,8 +177,13 @@ def find_calibration(
     return found
 
 
-def rank_for_budget(calibration: Calibration, budget: float) -> float:
+def rank_for_budget(calibration: Calibration, budget: float, file: object = 'the calibration') -> float:
     """The least rank with which the validation images kept to ``Fa <= budget``.
+
+    Args:
+        calibration: Of the weights.
+        budget: False-alarm pixels over all pixels.
+        file: The file that says so, for messages.
 
     Raises:
         UserError: The budget is no share, or no detection was left.
@@ -186,7 +197,8 @@ def rank_for_budget(calibration: Calibration, budget: float) -> float:
     least = cut_for_budget(curve, budget)
     if not np.isfinite(least):
         raise UserError(
-            f'fa_budget: no detection on the validation images keeps to Fa <= {budget:g}; allow more.'
+            f'fa_budget: by {file}, no detection on the validation images keeps to Fa <= {budget:g}; allow '
+            'more, or run madnet calibrate again.'
         )
     return least
 

@@ -25,7 +25,7 @@ from madnet.images.values import ValueRange
 from madnet.models.deploy import fold as fold_model
 
 from .base_predictor import BasePredictor
-from .calibration import NotCalibrated, find_calibration, rank_for_budget
+from .calibration import NotCalibrated, calibration_file, find_calibration, rank_for_budget
 from .detector import LoadedDetector, load_detector
 from .inputs import Frame
 from .prediction import Maps
@@ -167,7 +167,8 @@ class Predictor(BasePredictor):
         rank_for: Callable[[float], float]
         try:
             found = find_calibration(*self.made_from, self.origin.get('sha256'))
-            temperature, rank_for = found.temperature, partial(rank_for_budget, found)
+            rank_for = partial(rank_for_budget, found, file=calibration_file(*self.made_from))
+            temperature = found.temperature
         except NotCalibrated:
             if info is None or info.temperature is None:
                 raise

@@ -34,6 +34,7 @@ def probe_detector(
     seed: int = 0,
     only: str | None = None,
     beside: Sequence[str] = (),
+    mask_values: Sequence[int] | None = None,
     **how: Any,
 ) -> ProbeFile:
     """Probe a detector, write ``index.html`` and ``probe.json``, print the table.
@@ -51,6 +52,7 @@ def probe_detector(
         only: Sweeps with commas; None for all.
         beside: Other detectors on the same page: names as ``model``, or ``probe.json`` files of the same
             frames.
+        mask_values: What a folder's masks hold; see :class:`~madnet.images.MaskRule`.
         how: Further arguments of :class:`~madnet.inference.Predictor`.
 
     Raises:
@@ -67,13 +69,17 @@ def probe_detector(
         if name not in earlier
     }
     count = (QUICK if quick else FRAMES) if frames is None else frames
-    material = _material(dataset, split, count, seed, predictor.loader.value_range)
+    material = _material(dataset, split, count, seed, predictor.loader.value_range, mask_values)
     described = {
         'name': material.name,
         'split': material.split,
         'frames': len(material.frames),
         'names': [frame.name for frame in material.frames],
     }
+    if predictor.loader.value_range == 'auto':  # of each changed frame anew it would undo the changes
+        predictor.loader.value_range = material.value_range or (0, 255)
+    if material.value_range is not None:
+        described['value_range'] = list(material.value_range)
     for path, probe in earlier.items():
         if (probe.material, probe.seed) != (described, seed):
             raise UserError(
@@ -100,9 +106,16 @@ def _sweep(key: str):
     return SWEEPS[key]
 
 
-def _material(dataset: str | None, split: str, frames: int, seed: int, value_range: ValueRange) -> Material:
+def _material(
+    dataset: str | None,
+    split: str,
+    frames: int,
+    seed: int,
+    value_range: ValueRange,
+    mask_values: Sequence[int] | None,
+) -> Material:
     if dataset is not None:
-        return load_material(dataset, split, frames, seed, value_range)
+        return load_material(dataset, split, frames, seed, value_range, mask_values)
     try:
         return load_material('nuaa', split, frames, seed)
     except UserError as reason:

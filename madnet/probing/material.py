@@ -57,12 +57,14 @@ class Material:
         split: Its part.
         frames: In order.
         seed: Of all draws.
+        value_range: By which a folder's frames were read, measured or given; None: by their type.
     """
 
     name: str
     split: str
     frames: tuple[Frame, ...]
     seed: int
+    value_range: ValueRange = None
 
     def rng(self, *what: int) -> np.random.Generator:
         """The draws of one thing, the same in every run."""
@@ -70,7 +72,12 @@ class Material:
 
 
 def load_material(
-    dataset: str, split: str, count: int, seed: int, value_range: ValueRange = None
+    dataset: str,
+    split: str,
+    count: int,
+    seed: int,
+    value_range: ValueRange = None,
+    mask_values: Sequence[int] | None = None,
 ) -> Material:
     """Frames of a data set, evenly spread over its part, or synthetic scenes.
 
@@ -81,6 +88,7 @@ def load_material(
         count: At most this many frames.
         seed: Of synthetic scenes and of the places.
         value_range: By which a folder's frames are read, as the detector reads them.
+        mask_values: What a folder's masks hold; see :class:`~madnet.images.MaskRule`.
 
     Raises:
         UserError: The data set is not found, or a file cannot be read.
@@ -96,33 +104,29 @@ def load_material(
         ]
         return Material(SYNTHETIC, split, _frames(cut, seed), seed)
     try:
-        (part,) = open_parts([dataset], [split], value_range=_typed(value_range))
+        (part,) = open_parts([dataset], [split], value_range=value_range, mask_values=mask_values)
     except UserError:
-        cut = _without_masks(Path(dataset), count, value_range)
+        loader = FrameLoader(1, value_range)
+        cut = _without_masks(Path(dataset), count, loader)
         if not cut:
             raise
         say_once(f'{dataset}: frames without masks: every detection in them counts as a false alarm.')
-        return Material(Path(dataset).name, 'frames without masks', _frames(cut, seed), seed)
+        kind = 'frames without masks'
+        return Material(Path(dataset).name, kind, _frames(cut, seed), seed, loader.value_range)
     chosen = np.unique(np.linspace(0, len(part.dataset) - 1, count).round().astype(int))
     samples = [read(part.dataset, index) for index in chosen.tolist()]
     cut = [(s.image_id, *_cut(s.grey, s.targets)) for s in samples]
     smallest = min(min(grey.shape) for _, grey, _ in cut)
     if smallest < 2 * MARGIN + 1:
         raise UserError(f'{part.name}: a frame with a side of {smallest} pixels; expected {2 * MARGIN + 1}.')
-    return Material(part.set_name, split, _frames(cut, seed), seed)
+    return Material(part.set_name, split, _frames(cut, seed), seed, part.dataset.value_range)
 
 
-def _typed(value_range: ValueRange) -> list | None:
-    return [value_range] if isinstance(value_range, str) else value_range and list(value_range)
-
-
-def _without_masks(
-    folder: Path, count: int, value_range: ValueRange
-) -> list[tuple[str, np.ndarray, Components]]:
+def _without_masks(folder: Path, count: int, loader: FrameLoader) -> list[tuple[str, np.ndarray, Components]]:
     """Images that lie in a folder, evenly chosen, as frames without targets; none where there is none."""
     if not folder.is_dir() or not any(p.suffix.lower() in EXTENSIONS for p in folder.iterdir()):
         return []
-    files, loader = list_images(folder), FrameLoader(1, value_range)
+    files = list_images(folder)
     loader.measure([(file, None) for file in files])
     chosen = np.unique(np.linspace(0, len(files) - 1, count).round().astype(int)).tolist()
     frames = [(files[k].stem, loader(files[k])[..., 0].astype(np.float32)) for k in chosen]

@@ -120,8 +120,10 @@ def _facts(probe: ProbeFile) -> list[tuple[str, str]]:
     material = probe.material
     origin = ', '.join(f'{k} {v}' for k, v in probe.detector.items() if k != 'name')
     split = '' if material['name'] == 'synthetic' else f' {material["split"]}'
+    given = material.get('value_range')
     return [
         ('detector', f'{probe.detector["name"]}{f" ({origin})" if origin else ""}'),
         ('threshold', f'{probe.threshold:g}'),
         ('frames', f'{material["frames"]} of {material["name"]}{split}, seed {probe.seed}'),
+        ('value range', '{:g} to {:g}'.format(*given) if given else 'by the type of the files'),
     ]

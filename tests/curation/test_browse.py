@@ -88,7 +88,7 @@ def test_a_card_marks_targets_and_shows_three_of_them():
         ([], 'found no data set'),
         (['{set}', '--epochs', '2'], 'add --config'),
         (['{set}', '--config', 'x.py', '--split', 'test'], '--split: with --config'),
-        (['{set}', '--config', 'x.py', '--value-range', 'auto'], '--value-range: with --config'),
+        (['{set}', '--config', 'madnet_nano', '--value-range', '9', '1'], 'low < high'),
         (['{set}', '--images', '0'], '--images: found 0'),
         (['{set}', '--config', 'configs/madnet/madnet_nan.py'], 'madnet_nano.py'),
         (['nowhere'], "found 'nowhere'"),

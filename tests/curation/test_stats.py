@@ -120,7 +120,8 @@ def test_sets_are_read_as_a_training_would_be_told_to(stats, two_sets, tmp_path)
         for key in ('mean', 'contrast', 'clutter', 'area', 'scr'):
             assert mine['quantiles'][key] == pytest.approx(theirs['quantiles'][key], rel=1e-3)
     assert stats(deep, '--mask-values', '0', '1', '--value-range', 'auto')[0] == 0
-    assert '(low, high)' in stats(deep, '--value-range', '5')[2]
+    assert 'expected 2 arguments' in stats(deep, '--value-range', '5')[2]
+    assert 'found' in stats(deep, '--value-range', '5', 'nought')[2]
     assert 'nope' in stats(deep, '--mask-values', '0', '1', '--split-set', 'nope')[2]
 
 

@@ -126,6 +126,11 @@ def test_deep_frames_of_little_contrast(folder, caplog):
     counts(folder)
     assert np.ptp(opened(folder)[0]['img']) < 15
     assert any('--value-range 20' in m for m in caplog.messages)
+    notices._said.discard('low contrast')
+    caplog.clear()
+    opened(folder, value_range=(0, 65000))
+    [line] = caplog.messages
+    assert 'which leaves little contrast (said' in line  # no advice where a range was given
     told = opened(folder, value_range=(20000, 22550))
     grey = np.array(Image.open(folder / 'images' / '000.png')).astype(float)
     np.testing.assert_allclose(told[0]['img'][..., 0], (grey - 20000) / 10, atol=1e-3)

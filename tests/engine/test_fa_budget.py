@@ -7,8 +7,80 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
 
+from madnet.images import notices
 from madnet.records import MetricsFile
+
+
+@pytest.fixture
+def deep(make_set):
+    """A data set of a camera that counts from 20000 to 22550, with masks of 0 and 1."""
+    ids = [f'i{n}' for n in range(10)]
+    root = make_set('mine', ids, lists={'trainval.txt': ids[:6], 'test.txt': ids[6:]})
+    for n, i in enumerate(ids):
+        image = np.random.default_rng(n).normal(90, 3, (64, 64))
+        image[20:23, 30:33] += 80
+        mask = np.zeros((64, 64), np.uint8)
+        mask[20:23, 30:33] = 1
+        cv2.imwrite(str(root / 'images' / f'{i}.png'), (20000 + 10 * image).astype(np.uint16))
+        cv2.imwrite(str(root / 'masks' / f'{i}.png'), mask)
+    return root
+
+
+MASKS = ('--mask-values', 0, 1)
+
+
+@pytest.mark.parametrize('value_range', [(20000, 22550), ('auto',)])
+def test_a_cameras_range_and_masks_are_said_alike_everywhere(
+    run, deep, tmp_path, value_range, monkeypatch, caplog
+):
+    """Train, test, calibrate and predict; nothing is said of contrast then."""
+    monkeypatch.setattr(notices, '_said', set())
+    monkeypatch.chdir(tmp_path)
+    reading = ('--value-range', *value_range, *MASKS)
+    code, out, err = run('train', 'madnet_nano', '--dataset', deep, *reading, '--print-config')
+    assert code == 0, err
+    (tmp_path / 'read.py').write_text(out)
+    sets = [Config.fromfile('read.py')[f'{part}_dataloader'].dataset for part in ('train', 'test')]
+    for each in sets:
+        assert each.mask_values == [0, 1]
+        assert value_range == ('auto',) or tuple(each.value_range) == value_range
+        assert 20000 <= each.value_range[0] < each.value_range[1] <= 22550
+    code, out, err = run(
+        'test', 'classical', '--method', 'tophat', '--dataset', deep, *reading, '--out', 'tested'
+    )
+    assert code == 0, err
+    assert MetricsFile.read('tested/metrics.json').results['native']['Pd'] == 1
+    code, out, err = run(
+        'calibrate', 'tophat', '--dataset', deep, '--split', 'trainval', *reading, '--out', '.'
+    )
+    assert code == 0, err
+    assert 'Fa <= 1e-05: Pd 100' in out
+    code, out, err = run('predict', 'tophat', deep / 'images', *reading[:-3], '--fa-budget', '1e-5')
+    assert code == 0, err
+    assert 'contrast' not in caplog.text
+
+
+def test_an_option_wins_over_the_range_of_a_trained_config(run, deep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    printed = ('--print-config', '--value-range')
+    code, out, err = run('train', 'madnet_nano', '--dataset', deep, *MASKS, *printed, 20000, 22550)
+    (tmp_path / 'read.py').write_text(out)
+    code, out, err = run('train', 'read.py', *printed, 19000, 23000)
+    assert code == 0, err
+    (tmp_path / 'other.py').write_text(out)
+    assert tuple(Config.fromfile('other.py').test_dataloader.dataset.value_range) == (19000, 23000)
+
+
+def test_a_calibration_of_nothing_is_not_written(run, deep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for image in (deep / 'images').iterdir():
+        cv2.imwrite(str(image), np.full((64, 64), 20000, np.uint16))
+    code, _, err = run('calibrate', 'tophat', '--dataset', deep, '--split', 'trainval', *MASKS, '--out', '.')
+    assert code == 2
+    assert 'found no detection in 6 images with 6 targets' in err
+    assert not [*tmp_path.glob('*.json')]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -67,6 +68,8 @@ def test_a_budget_is_kept_on_the_images_it_was_chosen_on(found):
     assert false == 0
     with pytest.raises(UserError, match='expected false pixels over all pixels'):
         rank_for_budget(found, -1)
+    with pytest.raises(UserError, match=r'by best\.calibration\.json, no detection'):
+        rank_for_budget(replace(found, ranked={k: [] for k in found.ranked}), 1e-6, 'best.calibration.json')
 
 
 def test_a_budget_is_a_number():
@@ -135,6 +138,10 @@ def test_shipped_weights_keep_their_calibration_and_a_users_goes_first(run, make
     shipped = FOLDER / 'madnet_nano.calibration.json'
     before, own = shipped.read_bytes(), find_calibration('madnet_nano', None)
     data = make_set('mine', ['a', 'b'])
+    for seed, name in enumerate(('a.png', 'b.png')):
+        image, truth, _ = scene(seed)
+        cv2.imwrite(str(data / 'images' / name), image)
+        cv2.imwrite(str(data / 'masks' / name), 255 * truth.astype(np.uint8))
     code, out, err = run('calibrate', 'madnet_nano', '--dataset', data, '--split', 'trainval')
     assert code == 0, err
     assert 'written madnet_nano.calibration.json' in out

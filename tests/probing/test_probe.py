@@ -233,6 +233,22 @@ def test_a_probe_is_the_same_whatever_range_the_detector_reads(tmp_path):
     assert any(point.found for point in found[0])
 
 
+def test_a_measured_range_is_one_for_all_frames_and_stands_on_the_page(tmp_path):
+    """Of each changed frame anew, it would undo the change."""
+    frames = tmp_path / 'frames'
+    frames.mkdir()
+    for number in range(2):
+        image = 20000 + 10 * synth_scene(0, number, 96).image.astype(np.uint16)
+        (frames / f'{number}.png').write_bytes(encode_png(image))
+    args = {'dataset': str(frames), 'only': 'gain', 'out': str(tmp_path / 'out')}
+    measured = probe_detector('tophat', **args, value_range='auto')
+    low, high = measured.material['value_range']
+    assert 20000 <= low < high <= 22550
+    again = probe_detector('tophat', **args, value_range=(low, high))
+    assert measured.sweeps == again.sweeps
+    assert f'{low:g} to {high:g}' in (tmp_path / 'out/index.html').read_text()
+
+
 def test_frames_without_masks_have_no_targets(tmp_path, caplog):
     for number in range(3):
         (tmp_path / f'{number}.png').write_bytes(encode_png(synth_scene(0, number, 96).image))

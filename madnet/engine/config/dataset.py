@@ -1,7 +1,7 @@
 """The data set of a config: a name or a folder becomes sets, parts, and mean and deviation."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from madnet.datasets.statistics import folder_statistics
 from madnet.engine.checkpoint import same_statistics
 from madnet.engine.config.steps import LOADERS, sets_of, steps_of
 from madnet.errors import UserError, nearest
+from madnet.images import MaskRule, check_value_range
 
 #: ``selection`` → which part trains, which part chooses ``best.pth``.
 SELECTIONS = {
@@ -110,12 +111,19 @@ def _filled(dataset: ConfigDict, source: Source, cfg: Config) -> ConfigDict:
     return ConfigDict({**known, **deepcopy(dataset), **source.arguments})
 
 
-def fill_reading(cfg: Config) -> None:
-    """Give each ``SIRSTDataset`` the ``value_range`` and ``mask_values`` of the config, where it has none."""
+def fill_reading(cfg: Config, given: Container[str]) -> None:
+    """Give each ``SIRSTDataset`` the ``value_range`` and ``mask_values`` of the config, where it has none
+    or they are ``given`` as options.
+
+    Raises:
+        UserError: They are none.
+    """
+    check_value_range(cfg.get('value_range'))
+    MaskRule(cfg.get('mask_values'))
     for _, dataset in _sets(cfg):
         for key in ('value_range', 'mask_values'):
-            if cfg.get(key) is not None and _is_ours(dataset):
-                dataset.setdefault(key, cfg[key])
+            if cfg.get(key) is not None and _is_ours(dataset) and (key in given or key not in dataset):
+                dataset[key] = cfg[key]
 
 
 def fix_value_range(cfg: Config) -> None:

@@ -118,7 +118,7 @@ def load_config(
     _leave_hooks_out(cfg)
     replace_steps(cfg)
     filled = fill_sets(cfg, sources)
-    fill_reading(cfg)
+    fill_reading(cfg, options)
     choose_parts(cfg)
     for loader in ('val_dataloader', 'test_dataloader'):
         if cfg.get(loader):  # each image once, which mmengine wants said
