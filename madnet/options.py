@@ -84,9 +84,12 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
     """Add what tools take that look at one detector, of whatever kind."""
     parser.add_argument(
         'model',
-        help='a shipped name, a classical method, a config file, or the folder of a training',
+        metavar='MODEL|CONFIG',
+        help='a shipped name, a classical method, a config, or the folder of a training',
     )
-    parser.add_argument('checkpoint', nargs='?', help="the weights of a config's network")
+    parser.add_argument(
+        'checkpoint', metavar='CHECKPOINT', nargs='?', help='the weights that belong to a config'
+    )
     add_device(parser)
     add_test_time_options(parser)
     add_trust(parser)

@@ -21,14 +21,18 @@ examples:
       everything that a GPU is to do fast, with a report; a part that fails does not end the others
   %(prog)s predict madnet_nano --sizes 256 512
       frames per second from file to file, beside the bare network: PyTorch, folded, compiled, ONNX Runtime
-  %(prog)s classical --data NUAA-SIRST --methods tophat pstnn
+  %(prog)s classical --dataset nuaa --methods tophat pstnn
       seconds per image of classical detectors
 """
 
 
 def _add_data(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
-        '--data', default=default, metavar='NAME', help='data set or its folder (default: %(default)s)'
+        '--dataset',
+        dest='data',
+        default=default,
+        metavar='NAME|FOLDER',
+        help='data set or its folder (default: %(default)s)',
     )
 
 

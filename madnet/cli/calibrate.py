@@ -8,7 +8,7 @@ from madnet.options import add_detector_options, add_reading
 
 EXAMPLES = """
 examples:
-  %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --dataset nudt
+  %(prog)s madnet_nudt work_dirs/madnet_nudt/best.pth --dataset nudt
       a network of your own, on the validation part: writes work_dirs/madnet_nudt/best.calibration.json
   %(prog)s madnet_nano --dataset my_frames
       shipped weights on frames of your own: writes madnet_nano.calibration.json in the working folder,
@@ -23,13 +23,13 @@ the rank of detections. Afterwards madnet predict takes --calibrated and --fa-bu
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    add_detector_options(parser)
     parser.add_argument(
         '--dataset',
         required=True,
         metavar='NAME[,NAME...]',
         help='whose images: nuaa, nudt, irstd1k, sirstaug or others of madnet dataset list, or folders',
     )
+    add_detector_options(parser)
     parser.add_argument('--split', default='val', help='part of the data sets, never test (default: val)')
     parser.add_argument(
         '--out',

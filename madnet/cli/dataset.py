@@ -24,6 +24,45 @@ examples:
   %(prog)s browse nuaa --config madnet_nano
       a gallery of what the network will train on; without --config, of all images
 """
+LIST_EXAMPLES = """
+examples:
+  %(prog)s
+      every set, and whether it lies under $MADNET_DATA_ROOT
+  %(prog)s nudt --json
+      one of them, for a program
+"""
+CHECK_EXAMPLES = """
+examples:
+  %(prog)s path/to/frames
+      a folder of your own, with images/ and masks/ or in another layout
+  %(prog)s nuaa --split-set idx_427 --examples 20
+      a public set, by one author's lists, with more images named
+  %(prog)s path/to/frames --fix datasets/mended
+      a copy, in which what is safe to mend is mended
+"""
+PREPARE_EXAMPLES = """
+examples:
+  %(prog)s mine path/to/frames --out datasets/mine
+      your own images and masks, a fifth set aside for tests; then madnet train CONFIG --dataset datasets/mine
+  %(prog)s nuaa sirst-master.zip --out datasets/NUAA-SIRST
+      an archive of a public set; then --dataset nuaa
+"""
+CONVERT_EXAMPLES = """
+examples:
+  %(prog)s boxes_in_coco --to madnet --out datasets/mine
+      boxes or points become masks
+  %(prog)s nuaa --to yolo --out nuaa_in_yolo
+      masks become boxes
+"""
+SYNTH_EXAMPLES = """
+examples:
+  %(prog)s --n 8 --out scenes
+      eight synthetic scenes
+  %(prog)s --n 200 --backgrounds frames --scr 3 8 --psf 1 --out planted
+      targets on frames of your own
+  %(prog)s --n 4 --sequence 50 --out moving
+      four sequences of 50 frames, with tracks.json
+"""
 STATS_EXAMPLES = """
 examples:
   %(prog)s nuaa
@@ -44,12 +83,18 @@ examples:
 """
 
 
+def _show(parser: argparse.ArgumentParser, examples: str) -> None:
+    parser.epilog, parser.formatter_class = examples, argparse.RawDescriptionHelpFormatter
+
+
 def add_list(parser: argparse.ArgumentParser) -> None:
+    _show(parser, LIST_EXAMPLES)
     parser.add_argument('name', nargs='?', help='one of them only')
     parser.add_argument('--json', action='store_true', help='print JSON instead of text')
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
+    _show(parser, CHECK_EXAMPLES)
     parser.add_argument('source', metavar='PATH|NAME', help='its folder, or a name of the catalogue')
     parser.add_argument(
         '--fix', metavar='OUT', help='write a copy in which everything that is safe to mend is mended'
@@ -62,6 +107,7 @@ def add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def add_prepare(parser: argparse.ArgumentParser) -> None:
+    _show(parser, PREPARE_EXAMPLES)
     parser.add_argument('name', metavar='NAME', help='of the catalogue (see list), or your own name for it')
     parser.add_argument('source', metavar='SOURCE', help='a folder, a zip or tar file, or an http(s) address')
     parser.add_argument('--out', required=True, metavar='DIR', help='the new folder, such as datasets/mine')
@@ -85,6 +131,7 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
 
 
 def add_convert(parser: argparse.ArgumentParser) -> None:
+    _show(parser, CONVERT_EXAMPLES)
     parser.add_argument(
         'source',
         metavar='PATH|NAME',
@@ -111,6 +158,7 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
 
 
 def add_synth(parser: argparse.ArgumentParser) -> None:
+    _show(parser, SYNTH_EXAMPLES)
     parser.add_argument('--out', required=True, metavar='DIR', help='the new folder')
     parser.add_argument('--n', type=int, required=True, metavar='N', help='images (or sequences)')
     parser.add_argument(
@@ -195,7 +243,7 @@ def add_browse(parser: argparse.ArgumentParser) -> None:
 
 def _add_page_options(parser: argparse.ArgumentParser, out: str, examples: str) -> None:
     """What pages on the images of data sets take."""
-    parser.epilog, parser.formatter_class = examples, argparse.RawDescriptionHelpFormatter
+    _show(parser, examples)
     parser.add_argument(
         '--split',
         metavar='SPLIT[,SPLIT]',

@@ -13,7 +13,7 @@ examples:
       every shipped network and a few classical methods, on http://127.0.0.1:7860
   %(prog)s madnet_nano nudt.onnx
       these two: names as in madnet predict --list, or exported files
-  %(prog)s --config configs/madnet_nudt.py --checkpoint work_dirs/madnet_nudt/best.pth
+  %(prog)s --config madnet_nudt --checkpoint work_dirs/madnet_nudt/best.pth
       a network of your own
 
 The page is served to this machine only, unless --host says otherwise. It loads nothing from the internet,

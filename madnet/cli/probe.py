@@ -12,7 +12,7 @@ examples:
       a shipped network, on test frames of NUAA-SIRST, or on synthetic scenes where that set is not found
   %(prog)s madnet_nano --quick --beside tophat pstnn
       a first look at six frames, with two classical detectors on the same page
-  %(prog)s configs/madnet_nudt.py work_dirs/madnet_nudt/best.pth --dataset nudt
+  %(prog)s madnet_nudt work_dirs/madnet_nudt/best.pth --dataset nudt
       a network of your own
   %(prog)s pstnn --only contrast,size,empty --dataset synthetic
       three of the changes below

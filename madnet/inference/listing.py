@@ -8,7 +8,9 @@ def detectors_text() -> str:
     from madnet.classical.detectors import DETECTORS
 
     classical = [f'  {d.name:16} {d.title}, {d.paper}' for d in DETECTORS.values()]
-    return '\n'.join([networks_text(), 'classical:', *classical])
+    methods = {name.partition('_')[0] for name in DETECTORS}
+    head = f'classical: {len(methods)} methods, in {len(DETECTORS)} settings:'
+    return '\n'.join([networks_text(), head, *classical])
 
 
 def networks_text() -> str:

@@ -32,7 +32,8 @@ def test_lists_say_whose_file_is_fetched_and_whose_must_be_brought():
     assert 'rdian_authors ' in fetched
     assert 'repisd_authors ' in brought
     assert 'tophat' not in brought
-    assert detectors_text().startswith(networks_text() + '\nclassical:\n  tophat ')
+    text = detectors_text()
+    assert text.startswith(networks_text() + '\nclassical: 20 methods, in 27 settings:\n  tophat ')
 
 
 @pytest.fixture
