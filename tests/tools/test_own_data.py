@@ -65,6 +65,15 @@ def test_twelve_images_train_test_and_predict(place, run):
     assert code == 0, err
     again = json.loads((place / 'again' / 'metrics.json').read_text())
     assert again['results'] == record['results']
+    # images of the training are known in a copy too, set up anew under other names
+    for kind in ('images', 'masks'):
+        (place / 'copy' / kind).mkdir(parents=True)
+        for path in (place / 'mine/trainval' / kind).iterdir():
+            (place / 'copy' / kind / f'new_{path.name}').write_bytes(path.read_bytes())
+    arguments = ['--dataset', 'copy', '--split', 'all', '--out', 'copied']
+    code, out, err = run('test', 'common.py', folder / 'last.pth', *arguments)
+    assert code == 0, err
+    assert json.loads((place / 'copied' / 'metrics.json').read_text())['dataset']['trained_on'] == 7
 
 
 def test_print_config_prints_a_config_and_nothing_else(place, run):
