@@ -35,6 +35,15 @@ def scene(seed):
     return np.clip(image, 0, 255).astype(np.uint8), truth, (4 * logits).astype(np.float32)
 
 
+def with_targets(data):
+    """A data set of ``make_set``, its images and masks those of scenes in which something is found."""
+    for seed, path in enumerate(sorted((data / 'images').iterdir())):
+        image, truth, _ = scene(seed)
+        cv2.imwrite(str(path), image)
+        cv2.imwrite(str(data / 'masks' / path.name), 255 * truth.astype(np.uint8))
+    return data
+
+
 @pytest.fixture(scope='module')
 def found():
     measured = Measured(8.0)
@@ -137,11 +146,7 @@ def test_shipped_weights_keep_their_calibration_and_a_users_goes_first(run, make
     monkeypatch.chdir(tmp_path)
     shipped = FOLDER / 'madnet_nano.calibration.json'
     before, own = shipped.read_bytes(), find_calibration('madnet_nano', None)
-    data = make_set('mine', ['a', 'b'])
-    for seed, name in enumerate(('a.png', 'b.png')):
-        image, truth, _ = scene(seed)
-        cv2.imwrite(str(data / 'images' / name), image)
-        cv2.imwrite(str(data / 'masks' / name), 255 * truth.astype(np.uint8))
+    data = with_targets(make_set('mine', ['a', 'b']))
     code, out, err = run('calibrate', 'madnet_nano', '--dataset', data, '--split', 'trainval')
     assert code == 0, err
     assert 'written madnet_nano.calibration.json' in out
@@ -167,7 +172,12 @@ def test_a_folder_for_a_hub_keeps_its_own_calibration_of_its_own_weights(run, ma
     for folder, name in zip(folders, ('madnet_nano', 'madnet_tiny'), strict=True):
         save_pretrained(name, folder)
     code, _, err = run(
-        'calibrate', folders[0], '--dataset', make_set('mine', ['a', 'b']), '--split', 'trainval'
+        'calibrate',
+        folders[0],
+        '--dataset',
+        with_targets(make_set('mine', ['a', 'b'])),
+        '--split',
+        'trainval',
     )
     assert code == 0, err
     written = folders[0] / 'model.calibration.json'
