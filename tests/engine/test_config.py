@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmseg.registry import MODELS
 from PIL import Image
 
 from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets, split_ids
@@ -18,6 +19,7 @@ from madnet.engine.config.reading import OURS, _read
 from madnet.engine.test import config_for_test, configs_by_set
 from madnet.engine.train import training_config
 from madnet.errors import UserError
+from madnet.models.segmentors import IRSTDSegmentor
 
 #: A network for any data set, as the common configs are.
 OPEN = """
@@ -281,7 +283,7 @@ def test_steps_are_replaced_by_their_type(on_top):
     said = refusal(path, {'replace_steps.RandomTragetCrop.size': 48})
     assert 'replace_steps.RandomTragetCrop: no pipeline' in said
     assert "Did you mean 'RandomTargetCrop'" in said
-    for change in (3, ['dict(type=RandomApply)']):  # as --cfg-options gives them
+    for change in (3, 0, False, ['dict(type=RandomApply)']):  # as --cfg-options gives them
         assert 'expected dict' in refusal(path, {'replace_steps.RandomApply': change})
 
 
@@ -580,6 +582,7 @@ def test_the_file_itself_gives_a_plain_runner_no_data(repository):
     [
         ({'optim_wrapper.paramwise_cfg.bias_decay_mul': 0}, "Did you mean 'bias_decay_mult'"),
         ({'optim_wrapper.paramwise_cfg.custom_keys.backbone': 0.1}, r'expected dict\(lr_mult='),
+        ({'optim_wrapper.paramwise_cfg.custom_keys.backbone': {'lr_mul': 2}}, "Did you mean 'lr_mult'"),
         ({'optim_wrapper.constructor': 'Foo'}, "'Foo' is no registered optimizer wrapper constructor"),
         ({'optim_wrapper.clip_grad.max_nrm': 1}, "Did you mean 'max_norm'"),
         ({'optim_wrapper.clip_grad.max_norm': 'abc'}, "max_norm: found 'abc', expected a number"),
@@ -606,6 +609,26 @@ def test_the_file_itself_gives_a_plain_runner_no_data(repository):
 def test_what_would_be_passed_over_or_fail_later_is_refused(tiny_config, option, said):
     with pytest.raises(UserError, match=said):
         load_config(tiny_config, option)
+
+
+@MODELS.register_module()
+class OwnSegmentor(IRSTDSegmentor):
+    pass
+
+
+@pytest.mark.parametrize(
+    'option',
+    [
+        {'optim_wrapper.paramwise_cfg.custom_keys.backbone': {'betas': (0.8, 0.9), 'weight_decay': 0.0}},
+        {'optim_wrapper.clip_grad.norm_type': 'inf'},
+        {'model.type': 'OwnSegmentor', 'model.test_cfg.of_my_own': 4},
+        {'log_level': 'WARN'},
+        {'log_level': 'NOTSET'},
+        {'activation_checkpointing': None, 'efficient_conv_bn_eval': None},
+    ],
+)
+def test_what_works_is_not_refused(tiny_config, option):
+    load_config(tiny_config, option)
 
 
 @pytest.mark.parametrize('option', ['train_pipeline.0.size', 'test_pipeline', 'vis_backends'])

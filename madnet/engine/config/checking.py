@@ -3,6 +3,7 @@
 import ast
 import functools
 import inspect
+import logging
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -175,21 +176,27 @@ def _check_kinds(cfg: Mapping) -> None:
 def _check_values(cfg: Mapping) -> None:
     """Look at what is handed on to where a wrong value would be passed over, or found out only later."""
     _refuse_unknown(cfg.get('env_cfg', {}), _ENVIRONMENT, 'env_cfg', 'env_cfg')
-    level, levels = cfg.get('log_level', 'INFO'), ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
-    if not isinstance(level, int) and level not in levels:
-        raise UserError(f'log_level: found {level!r}, expected one of {", ".join(levels)}.')
+    level = cfg.get('log_level', 'INFO')
+    # logging gives the number of a name
+    if not isinstance(level, int) and not (
+        isinstance(level, str) and isinstance(logging.getLevelName(level), int)
+    ):
+        raise UserError(
+            f'log_level: found {level!r}, expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL, NOTSET.'
+        )
     compiling = cfg.get('compile')
     if not (compiling is None or isinstance(compiling, bool | Mapping)):
         raise UserError(
             f"compile: found {compiling!r}, expected True or a dict of torch.compile's arguments."
         )
     for key in ('activation_checkpointing', 'efficient_conv_bn_eval'):
-        if not isinstance(cfg.get(key, []), (list, str)):
+        if not isinstance(cfg.get(key), (list, str, type(None))):
             raise UserError(f"{key}: found {cfg[key]!r}, expected names of the model's parts.")
     model = cfg.get('model') or {}
     if is_kind(model.get('type'), registry.MODELS, IRSTDSegmentor):
         test = model.get('test_cfg') or {}
-        _refuse_unknown(test, _TEST_TIME, 'model.test_cfg', 'IRSTDSegmentor')
+        if _find(model['type'], 'model', registry.MODELS) is IRSTDSegmentor:  # others may read more
+            _refuse_unknown(test, _TEST_TIME, 'model.test_cfg', 'IRSTDSegmentor')
         if test.get('mode') == 'slide':
             _refuse_missing(test, {'crop_size', 'stride'}, 'model.test_cfg', "mode='slide'")
     wrapper = cfg.get('optim_wrapper')
@@ -211,8 +218,12 @@ def _check_clipping(clip: Any) -> None:
     _refuse_unknown(clip, names, 'optim_wrapper.clip_grad', clips.__name__)
     _refuse_missing(clip, required - {'parameters'}, 'optim_wrapper.clip_grad', clips.__name__)
     for name in ('max_norm', 'norm_type', 'clip_value'):
-        if not isinstance(clip.get(name, 1.0), int | float):
-            raise UserError(f'optim_wrapper.clip_grad.{name}: found {clip[name]!r}, expected a number.')
+        try:
+            float(clip.get(name, 1.0))  # as torch does: 'inf' is a norm
+        except (TypeError, ValueError):
+            raise UserError(
+                f'optim_wrapper.clip_grad.{name}: found {clip[name]!r}, expected a number.'
+            ) from None
 
 
 def _check_paramwise(wrapper: Mapping) -> None:
@@ -223,10 +234,15 @@ def _check_paramwise(wrapper: Mapping) -> None:
     if constructor not in (DefaultOptimWrapperConstructor, GroupedOptimWrapperConstructor):
         return  # has names of its own
     _refuse_unknown(settings, _PARAMWISE, key, 'paramwise_cfg')
+    optimizer, taken = wrapper.get('optimizer'), None
+    if isinstance(optimizer, Mapping) and 'type' in optimizer:
+        taken, _ = _arguments(_find(optimizer['type'], 'optim_wrapper.optimizer', registry.OPTIMIZERS))
     for part, factors in (settings.get('custom_keys') or {}).items():
         if not isinstance(factors, Mapping):
             raise UserError(f'{key}.custom_keys.{part}: found {factors!r}, expected dict(lr_mult=…).')
-        _refuse_unknown(factors, {'lr_mult', 'decay_mult'}, f'{key}.custom_keys.{part}', 'custom_keys')
+        if taken is not None:  # what is said of a part goes into its group of parameters
+            names = {'lr_mult', 'decay_mult', *taken} - {'params'}
+            _refuse_unknown(factors, names, f'{key}.custom_keys.{part}', 'custom_keys')
 
 
 def _check_hook(hook: Mapping, component: Callable | None, key: str) -> None:

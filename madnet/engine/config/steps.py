@@ -43,7 +43,7 @@ def replace_steps(cfg: Config) -> None:
                 f'replace_steps.{kind}: no pipeline of the config has such a step, only '
                 f'{", ".join(sorted(present))}.{nearest(kind, present)}'
             )
-        steps = change if isinstance(change, list) else [change or {}]
+        steps = change if isinstance(change, list) else [{} if change is None else change]
         if not all(isinstance(step, dict) for step in steps):
             raise UserError(
                 f'replace_steps.{kind}: found {change!r}, expected dict(argument=value) to change the step, '
