@@ -83,7 +83,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self._validate()
         elif self.budget and self.runner.val_loop is not None and not self.budget.over:
             self._time_validation(self.budget)
-        while self._goes_on():
+        while self.goes_on():
             self.run_epoch()
             self._decide_current_val_interval()
             if self.validates_after(self._epoch):
@@ -91,7 +91,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('after_train')
         return self.runner.model
 
-    def _goes_on(self) -> bool:
+    def goes_on(self) -> bool:
+        """Whether an epoch is left to train."""
         if self.budget is None:
             return self._epoch < self._max_epochs and not self.stop_training
         self.budget.look()

@@ -125,9 +125,7 @@ class MadnetRunner(Runner):
     _has_loaded: bool  # mmengine's, as are the next two
     _resume: bool
     _load_from: str | None
-    #: Whether resuming goes on from the newest checkpoint of the work folder, and only where there is none
-    #: starts from ``load_from``; None: where no checkpoint is named.
-    looks_for_last: bool | None = None
+    _looks_for_last: bool | None = None  # None: where no checkpoint is named
 
     def build_logger(self, log_level='INFO', log_file=None, **kwargs):
         """mmengine's logger, whose console part is left to the progress bar and to warnings."""
@@ -148,6 +146,13 @@ class MadnetRunner(Runner):
         name = os.path.basename(self.cfg.filename or f'{self.timestamp}.py')
         with replacing(Path(self.work_dir, name)) as temporary:
             self.cfg.dump(temporary)
+
+    def goes_on_from(self, checkpoint: str | bool) -> None:
+        """Let the training resume: from the file, or (True) from the newest whole checkpoint of the work
+        folder, and only where there is none start from ``load_from``."""
+        self._resume, self._looks_for_last = True, checkpoint is True
+        if isinstance(checkpoint, str):
+            self._load_from = checkpoint
 
     @staticmethod
     def build_dataloader(dataloader, seed=None, diff_rank_seed=False):
@@ -253,7 +258,7 @@ class MadnetRunner(Runner):
         """
         if self._has_loaded:
             return
-        looks = self._load_from is None if self.looks_for_last is None else self.looks_for_last
+        looks = self._load_from is None if self._looks_for_last is None else self._looks_for_last
         if self._resume and looks:
             found = find_whole_checkpoint(self.work_dir, self.logger.warning, self.trust_checkpoint)
             if found is None:
@@ -289,6 +294,7 @@ class MadnetRunner(Runner):
             # what the run began with, not the checkpoint that it goes on from, is for the record
             self.cfg.load_from = values_of(meta['cfg']).get('load_from') if 'cfg' in meta else None
             refuse_changes(meta, self.cfg, len(self.train_dataloader), self.world_size, str(filename))
+            self.dump_config()
         checkpoint.setdefault('state_dict', state_dict_of(checkpoint, filename))
         if not self._resume:
             checkpoint['state_dict'] = self._what_fits(checkpoint, filename)

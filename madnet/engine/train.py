@@ -72,8 +72,13 @@ def train(
 
 
 def _train(cfg: Config, resume: bool | str, trust_checkpoint: bool, began: float) -> MadnetRunner:
+    # its record says what it began from: one that resumes would train nothing again
+    cfg.resume = False
+    if isinstance(resume, str):
+        cfg.load_from = None
     runner = build_runner(cfg, trust_checkpoint)
-    runner.looks_for_last = resume is True
+    if resume:
+        runner.goes_on_from(resume)
     if runner.train_loop.budget is not None:
         runner.train_loop.budget.begin(began)
     check_losses(runner.bare_model)
@@ -184,8 +189,8 @@ def training_config(
         cfg.default_hooks.param_scheduler = dict(type='TimedScheduleHook')
     if not isinstance(cfg.get('resume', False), bool):
         raise UserError(f'resume: found {cfg.resume!r}, expected True or False.')
-    cfg.resume = bool(resume) or cfg.get('resume', False)
-    if cfg.resume and load_from:
+    cfg.resume = bool(resume) or (cfg.get('resume', False) and not load_from)
+    if resume and load_from:
         raise UserError(
             '--resume and --load-from exclude each other: the first goes on, the second starts anew.'
         )
@@ -227,7 +232,8 @@ def set_amp(cfg: Config, amp: str) -> None:
     if amp == 'auto':  # without a scaler of gradients where the card can: a fifth faster on an H200
         amp = 'bf16' if half_type('cuda' if gpu else 'cpu') == torch.bfloat16 else 'fp16'
     cfg.optim_wrapper.pop('dtype', None)
-    if not gpu or not (cfg.optim_wrapper.get('loss_scale') or {}).get('enabled', True):  # of another --amp
+    scale = cfg.optim_wrapper.get('loss_scale')
+    if not gpu or (isinstance(scale, Mapping) and not scale.get('enabled', True)):  # of another --amp
         cfg.optim_wrapper.pop('loss_scale', None)
     if gpu:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -255,6 +261,8 @@ class _PutAside(Hook):
     priority = 'HIGHEST'
 
     def before_train(self, runner) -> None:
+        if not (runner.train_loop.validation_due or runner.train_loop.goes_on()):
+            return  # resumed from a whole run: nothing new comes
         work_dir = Path(runner.work_dir)
         aside = work_dir / f'before_{runner.timestamp}'
         old = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != runner.timestamp]
@@ -340,5 +348,7 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
         lines.append(f'best epoch  {folder / BEST}')
     elif 'best_metrics' in info:
         lines.append(f'best epoch  {BEST} of the run that this one went on from, in its folder')
-    lines += [f'last epoch  {folder / LAST}', f'log, curves {runner.log_dir}']
+    if (folder / LAST).exists():
+        lines.append(f'last epoch  {folder / LAST}')
+    lines.append(f'log, curves {runner.log_dir}')
     return '\n'.join(lines)

@@ -19,7 +19,7 @@ import madnet  # noqa: F401
 from madnet.engine.checkpoint import LAST, PREVIOUS, read_checkpoint
 from madnet.engine.hooks import SafeCheckpointHook
 from madnet.engine.resuming import values_of
-from madnet.engine.train import train, training_config
+from madnet.engine.train import set_amp, train, training_config
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
 
@@ -318,6 +318,41 @@ def test_going_on_with_the_run_of_another_folder_keeps_this_ones(uninterrupted, 
     assert runner.train_dataloader.sampler.seed == runner.seed == 7
     [aside] = uninterrupted.glob('before_*')
     assert (aside / 'best.pth').is_file()
+    # training by the record trains, instead of going on with what is complete
+    for record in (uninterrupted / 'tiny.py', *uninterrupted.glob('2*/vis_data/config.py')):
+        cfg = Config.fromfile(record)
+        assert (cfg.resume, cfg.load_from) == (False, None), record
+
+
+def test_going_on_with_a_whole_run_of_another_folder_does_nothing(
+    uninterrupted, tiny_config, tmp_path, capfd
+):
+    folder = tmp_path / 'other'
+    folder.mkdir()
+    (folder / 'best.pth').write_bytes(b'of an earlier run')
+    train(str(tiny_config), work_dir=str(folder), resume=str(uninterrupted / LAST))
+    assert 'last epoch' not in capfd.readouterr().out
+    assert (folder / 'best.pth').exists()
+
+
+def test_typed_weights_win_over_a_config_that_resumes(tiny_config):
+    cfg = training_config(str(tiny_config), load_from='a.pth', options=['resume=True', 'load_from=b.pth'])
+    assert (cfg.resume, cfg.load_from) == (False, 'a.pth')
+    with pytest.raises(UserError, match='exclude each other'):
+        training_config(str(tiny_config), load_from='a.pth', resume=True)
+
+
+@pytest.mark.parametrize('scale', ['dynamic', 512.0, {'enabled': False}])
+def test_amp_takes_every_scale_of_losses(monkeypatch, scale):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    cfg = Config({'optim_wrapper': {'type': 'AmpOptimWrapper', 'loss_scale': scale}})
+    set_amp(cfg, 'fp16')
+    assert cfg.optim_wrapper.get('loss_scale') == (None if isinstance(scale, dict) else scale)
+
+
+def test_a_test_builds_no_validation():
+    runner = SimpleNamespace(_val_loop={'type': 'ValLoop'})  # val_loop would build it
+    SafeCheckpointHook().before_run(runner)
 
 
 def test_a_config_that_says_resume_goes_on(uninterrupted, tiny_config):

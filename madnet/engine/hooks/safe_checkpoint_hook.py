@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop
 from mmseg.registry import HOOKS
 
 from madnet.datasets.seen import hashes_of
@@ -98,7 +99,9 @@ class SafeCheckpointHook(Hook):
         Raises:
             UserError: It gives no such metric.
         """
-        metrics = runner.val_evaluator.metrics if runner.val_loop is not None else []
+        # to ask for val_loop would build it, in a test too
+        loop = runner._val_loop
+        metrics = loop.evaluator.metrics if isinstance(loop, BaseLoop) else []
         if self.save_best is not None and metrics and all(isinstance(m, IRSTDMetric) for m in metrics):
             self._refuse_unknown([name for metric in metrics for name in metric.names()])
 
