@@ -1,7 +1,7 @@
 """Data sets in YOLO's form: a text file of classes, boxes, outlines or points for each image, in shares."""
 
+import filecmp
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,15 @@ from madnet.curation.writing import NewSet
 from madnet.errors import UserError
 from madnet.images import EXTENSIONS, image_size
 
-#: Split → the names its folder goes by, of which the first is taken.
-_SPLITS = {'train': ('train', 'training', 'trainval'), 'val': ('val', 'valid'), 'test': ('test',)}
+#: Name of a folder → its split. What holds others comes last, of which only what they lack is read.
+_SPLITS = {
+    'train': 'train',
+    'val': 'val',
+    'valid': 'val',
+    'test': 'test',
+    'training': 'train',
+    'trainval': 'train',
+}
 
 
 def is_yolo(root: Path) -> bool:
@@ -21,14 +28,13 @@ def is_yolo(root: Path) -> bool:
 
 
 def _folders(root: Path) -> list[tuple[str, Path, Path]]:
-    """(split, images, labels)."""
+    """(name in :data:`_SPLITS` or '', images, labels)."""
     found: list[tuple[str, Path, Path]] = []
-    for split, names in _SPLITS.items():
-        for name, places in product(names, (('images/{}', 'labels/{}'), ('{}/images', '{}/labels'))):
+    for name in _SPLITS:
+        for places in (('images/{}', 'labels/{}'), ('{}/images', '{}/labels')):
             images, labels = (root / place.format(name) for place in places)
             if images.is_dir() and labels.is_dir():
-                found.append((split, images, labels))
-                break
+                found.append((name, images, labels))
     whole = root / 'images', root / 'labels'
     return found or ([('', *whole)] if all(p.is_dir() for p in whole) else [])
 
@@ -41,15 +47,21 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
     """
     found: dict[str, list[Labelled]] = {}
     seen: dict[str, None] = {}
-    for split, images, labels in _folders(root):
+    read: dict[str, Path] = {}
+    for folder, images, labels in _folders(root):
+        split = _SPLITS.get(folder, '')
+        again = split in found or folder == 'trainval'
         for path in sorted(p for p in images.rglob('*') if p.suffix.lower() in EXTENSIONS):
             name = path.relative_to(images).with_suffix('')
+            before = read.setdefault(name.as_posix(), path)
+            if again and before != path and filecmp.cmp(before, path, shallow=False):
+                continue
             size = image_size(path)
             text = labels / f'{name.as_posix()}.txt'
             shapes = _read_text(text, size, classes, seen) if text.is_file() else []
             found.setdefault(split, []).append(Labelled(name.as_posix(), path, shapes, size))
     refuse_unknown(classes, seen, root)
-    return found
+    return {split: found[split] for split in ('', 'train', 'val', 'test') if split in found}
 
 
 def _read_text(

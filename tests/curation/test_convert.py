@@ -180,6 +180,16 @@ def test_parts_by_other_names_and_in_other_folders(masks, run, tmp_path):
         (tmp_path / 'training_yolo' / kind / 'val').rename(tmp_path / 'training_yolo' / kind / 'valid')
     out = run('dataset', 'convert', tmp_path / 'training_yolo', '--to', 'coco', '--out', tmp_path / 'c')[1]
     assert 'train 4, val 2, test 3' in out
+    # beside it val/ of other images, and trainval/ of both with one more: none is lost, none comes twice
+    for kind in ('images', 'labels'):
+        at = tmp_path / 'training_yolo' / kind
+        shutil.copytree(at / 'train', at / 'trainval')
+        shutil.copytree(at / 'valid', at / 'trainval', dirs_exist_ok=True)
+        (at / 'val').mkdir()
+    for name in ('images/val/v.png', 'images/trainval/more.png'):
+        (tmp_path / 'training_yolo' / name).write_bytes(encode_png(np.full((48, 60), len(name), np.uint8)))
+    out = run('dataset', 'convert', tmp_path / 'training_yolo', '--to', 'coco', '--out', tmp_path / 'all')[1]
+    assert 'train 5, val 3, test 3' in out
     root = tmp_path / 'training_coco'
     shutil.copytree(tmp_path / 'c', root)
     for path in (root / 'annotations').iterdir():
