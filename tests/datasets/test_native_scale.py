@@ -140,6 +140,13 @@ def test_an_impossible_zoom_is_refused(zoom):
         RandomTargetCrop(zoom=zoom)
 
 
+def test_sizes_are_whole_numbers_of_any_type():
+    assert RandomTargetCrop(size=np.int64(48))(sample())['img'].shape == (48, 48, 1)
+    for size in (True, 48.0, [48, 0], []):
+        with pytest.raises(UserError, match='size: found'):
+            RandomTargetCrop(size=size)
+
+
 def test_quarter_turns_move_masks_along():
     seen = set()
     for _ in range(60):

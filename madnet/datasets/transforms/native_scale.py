@@ -7,6 +7,7 @@ take one channel or three, uint8 or float32 on the 0–255 scale.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import cv2
 import numpy as np
@@ -66,7 +67,8 @@ class RandomTargetCrop(DrawnTransform):
     def __post_init__(self):
         self.zoom = range_of('RandomTargetCrop.zoom', self.zoom, None)
         sizes = self.size if isinstance(self.size, Sequence) else [self.size]
-        if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+        whole = (isinstance(size, Integral) and not isinstance(size, bool) for size in sizes)
+        if not sizes or not all(whole) or min(sizes) < 1:
             raise UserError(f'RandomTargetCrop.size: found {self.size!r}, expected pixels, 1 or more.')
         shares = self.target_prob + self.negative_prob
         if (self.negatives is None) != (self.negative_prob == 0) or not 0 <= shares <= 1:
@@ -112,7 +114,7 @@ class RandomTargetCrop(DrawnTransform):
         return sample
 
     def _size_of_epoch(self, sample: dict) -> int:
-        if isinstance(self.size, int):
+        if not isinstance(self.size, Sequence):
             return self.size
         if 'epoch' not in sample:
             raise UserError(
