@@ -258,10 +258,18 @@ class _Backgrounds:
 def _frames_in(root: Path) -> list[Path]:
     """The images in a folder and below it; of a data set its images only, not its masks."""
     known = read_folder(root)
+    files = [p for p in root.rglob('*') if p.suffix.lower() in EXTENSIONS]
+    files = [p for p in files if not any(part.startswith('.') for part in p.relative_to(root).parts)]
     if known and known.layout.images != known.layout.masks:  # else names alone tell them, and may not mean it
-        return [pair.image for part in known.pairs.values() for pair in part.values()]
-    files = (p for p in root.rglob('*') if p.suffix.lower() in EXTENSIONS)
-    return [p for p in files if not any(part.startswith('.') for part in p.relative_to(root).parts)]
+        frames = [pair.image for part in known.pairs.values() for pair in part.values()]
+        rest = {*files} - {*frames} - {p.mask for part in known.pairs.values() for p in part.values()}
+        if rest:
+            say_once(
+                f'{root}: a data set, of which {counted(len(frames), "image")} with masks are taken, and '
+                f'{counted(len(rest), "picture")} elsewhere in it left out, such as {min(rest)}.'
+            )
+        return frames
+    return files
 
 
 def _grey(path: Path) -> np.ndarray:

@@ -94,7 +94,7 @@ def test_planted_targets_have_the_ratio_that_was_asked_for(run, tmp_path, frames
         assert np.abs(changed[:, None] - centres).max(-1).min(1).max() < 8
 
 
-def test_masks_and_hidden_files_are_no_backgrounds(run, tmp_path, frames):
+def test_masks_and_hidden_files_are_no_backgrounds(run, tmp_path, frames, caplog):
     frames('set/masks')
     (frames('set/images') / '._f0.png').write_bytes(b'no image')
     (frames('plain') / '._f0.png').write_bytes(b'no image')
@@ -104,6 +104,9 @@ def test_masks_and_hidden_files_are_no_backgrounds(run, tmp_path, frames):
         assert code == 0, err
         used = {item['background'] for item in tracks(tmp_path / f'{name}_out')}
         assert used == {f'{before}f{k}.png' for k in range(3)}
+    frames('set/night', 2)
+    run('dataset', 'synth', '--out', tmp_path / 'o', '--n', '1', '--backgrounds', tmp_path / 'set')
+    assert '3 images with masks are taken, and 2 pictures elsewhere in it left out' in caplog.text
 
 
 def test_frames_of_two_depths_are_no_sequence(run, tmp_path, frames):
