@@ -11,7 +11,7 @@ from madnet.curation.voc_format import is_voc, read_voc, write_voc
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.curation.yolo_format import is_yolo, read_yolo, write_yolo
 from madnet.datasets.layouts import layouts_in_words
-from madnet.datasets.locate import name_of
+from madnet.datasets.locate import NoSuchSet, name_of
 from madnet.datasets.selection import NoSuchPart, select
 from madnet.datasets.sources import find_sources, locate_source
 from madnet.datasets.splits import refuse_overlap
@@ -98,6 +98,8 @@ def _read(
 ) -> tuple[str, str, dict[str, list[Labelled]]]:
     path = Path(source).expanduser()
     if path.is_file():
+        if path.suffix.lower() != '.json':
+            raise UserError(f"{source}: not COCO's JSON; give the folder of the data set, unpacked.")
         return 'coco', name_of(path.parent), read_coco(path, classes)
     root = find_sources([source])[0].arguments.get('data_root')
     if root:
@@ -107,8 +109,8 @@ def _read(
                 return form, name_of(path), read(path, classes)
     try:
         return 'masks', *_read_masks(source, split_set, masks)
-    except UserError as error:
-        if root and 'not found' in str(error):
+    except NoSuchSet:
+        if root:
             raise UserError(
                 f'{source}: neither COCO (*.json), nor YOLO (images/, labels/), nor VOC (Annotations/*.xml), '
                 f'nor masks: {layouts_in_words()}.'

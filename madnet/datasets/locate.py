@@ -13,6 +13,10 @@ from .catalogue import Entry, find_entry, known_datasets
 from .layouts import Folder, count_images, layouts_in_words, read_folder
 
 
+class NoSuchSet(UserError):
+    """There is no data set in a layout that can be read."""
+
+
 def data_home() -> Path:
     """The folder that holds the data sets: ``$MADNET_DATA_ROOT``, by default ``datasets/``."""
     return Path(os.environ.get('MADNET_DATA_ROOT') or 'datasets')
@@ -37,7 +41,7 @@ def folders_named(home: Path, name: str) -> list[Path]:
     return sorted((p for p in named if p.is_dir()), key=lambda p: (p.name != wanted, p))
 
 
-def _missing(name: str | None, looked: list[Path]) -> UserError:
+def _missing(name: str | None, looked: list[Path]) -> NoSuchSet:
     entry = find_entry(name) if name else None
     places = ', '.join(str(p) for p in looked)
     if entry:
@@ -47,14 +51,14 @@ def _missing(name: str | None, looked: list[Path]) -> UserError:
     own = (f for f in looked if f.is_dir() and (f.name == name or (entry and find_entry(f.name) is entry)))
     there = next(own, None)
     if there is not None:
-        return UserError(
+        return NoSuchSet(
             f'{there}: holds {counted(count_images(there), "image")}, but no masks beside them in a layout '
             'that is known; expected for example images/X.png + masks/X.png (layouts: datasets/README.md). '
             'For frames without masks there are madnet predict and madnet dataset synth --backgrounds.'
             + (f' {get}.' if entry else '')
         )
     hint = nearest(name, known_datasets()) if name and not entry else ''
-    return UserError(
+    return NoSuchSet(
         f'data set {name or "folder"} not found: looked for a readable folder with images and masks at '
         f'{places}.{hint} Put it under $MADNET_DATA_ROOT (default datasets/), or give its folder: --dataset '
         f'FOLDER. {get}. Config madnet_synthetic needs none. Layouts that would do (X is an image id): '

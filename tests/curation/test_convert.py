@@ -425,6 +425,9 @@ def test_classes_and_wrong_arguments(run, tmp_path):
     code, _, err = run('dataset', 'convert', tmp_path / 'nothing', '--to', 'coco', '--out', tmp_path / 'four')
     assert code == 2
     assert 'neither COCO' in err
+    (tmp_path / 'a.zip').write_bytes(b'PK\x03\x04\xff')
+    code, _, err = run('dataset', 'convert', tmp_path / 'a.zip', '--to', 'coco', '--out', tmp_path / 'four')
+    assert (code, "a.zip: not COCO's JSON; give the folder" in err) == (2, True), err
 
 
 def test_yolo_and_voc_that_are_wrong(run, tmp_path):
