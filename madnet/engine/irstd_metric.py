@@ -11,6 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
+from madnet.engine.sample_names import name_of
 from madnet.errors import RunFailed, UserError
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike
@@ -111,7 +112,7 @@ class IRSTDMetric(BaseMetric):
 
     def _score(self, sample: dict, number: int) -> None:
         path = sample.get('img_path')
-        name = str(sample.get('img_id') or path or sample.get('sample_idx', number))
+        name = name_of(sample) or str(sample.get('sample_idx', number))
         key: tuple = (path, sample.get('img_id'), sample.get('sample_idx'))
         if key == (None, None, None):
             key = (get_rank(), number)

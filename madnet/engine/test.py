@@ -32,6 +32,7 @@ from madnet.engine.hooks.negatives_hook import NegativesHook
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.kinds import is_kind
 from madnet.engine.runner import MadnetRunner, build_runner
+from madnet.engine.sample_names import name_of
 from madnet.engine.several_sets import (
     ScoredSet,
     content_of,
@@ -272,11 +273,12 @@ def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
 
 def _refuse_repeated_ids(dataset: Any) -> None:
     """Stop where what is kept by an image's id would be lost to another image."""
-    ids = getattr(dataset, 'image_ids', [])
-    twice = [name for name, times in Counter(ids).items() if times > 1]
+    names = Counter(name_of(dataset.get_data_info(k)) for k in range(len(dataset)))
+    twice = [name for name, times in names.items() if times > 1]
     if twice:
+        whose = getattr(dataset, 'dataset_name', type(dataset).__name__)
         raise UserError(
-            f'{dataset.dataset_name}, {dataset.split!r}: {len(twice)} ids stand for several images each '
+            f'{whose}, {getattr(dataset, "split", "all")!r}: {len(twice)} ids stand for several images each '
             f'({few(twice)}), and pictures, score maps and negatives are kept by id; test each part alone.'
         )
 

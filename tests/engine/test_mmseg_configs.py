@@ -1,5 +1,7 @@
 """Plain configs of mmseg in our tools: they work, or a sentence says why not."""
 
+import csv
+
 import cv2
 import numpy as np
 import pytest
@@ -70,6 +72,8 @@ def test_a_config_of_mmseg_is_tested(foreign, out, tmp_path):
     config, checkpoint = foreign(out)
     found = run_test(config, checkpoint, out=str(tmp_path / 'out'), threshold=0.4)
     assert (found.dataset.images, found.results['native']['targets']) == (2, 2)
+    with open(tmp_path / 'out/per_image.csv', newline='') as file:  # named as maps and pictures are
+        assert [row['name'] for row in csv.DictReader(file)] == ['a', 'b']
     predictions = Predictor(config, checkpoint)(tmp_path / 'images')
     false = sum((p.score_map > 0.4).sum() for p in predictions)
     numbers = found.results['native']

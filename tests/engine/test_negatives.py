@@ -52,6 +52,13 @@ def test_ids_that_two_parts_have_in_common_are_refused(clutter_set, repository, 
         with pytest.raises(UserError, match=r'1 ids stand for several images each \(a1\)'):
             run_test(classical, None, **options, **more)
 
+    # of another package's, which have no ids
+    class Foreign(list):
+        get_data_info = list.__getitem__
+
+    with pytest.raises(UserError, match=r'Foreign.* 1 ids stand for several images each \(0001\)'):
+        test_module._refuse_repeated_ids(Foreign({'img_path': f'/there/{part}/0001.png'} for part in 'ab'))
+
 
 def test_networks_of_two_channels_of_mmseg_keep_maps_pictures_and_negatives(tmp_path):
     """Named after the files, as such samples have no id; two in a batch."""

@@ -5,8 +5,8 @@ from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from madnet.engine.hooks.sample_names import name_of
 from madnet.engine.irstd_metric import target_probability
+from madnet.engine.sample_names import name_of
 from madnet.evaluation.components import find_components, grown
 
 
@@ -35,7 +35,7 @@ class NegativesHook(Hook):
             scores = target_probability(sample.seg_logits.data)
             truth = sample.gt_sem_seg.data.squeeze(0).cpu().numpy()
             found = false_points(scores, truth, self.threshold, self.margin, self.most)
-            self.points[name_of(sample)] = found
+            self.points[name_of(sample.metainfo)] = found
 
     def after_test_epoch(self, runner, metrics=None) -> None:
         """Bring together what several processes found."""

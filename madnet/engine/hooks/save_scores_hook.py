@@ -5,8 +5,8 @@ from pathlib import Path
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from madnet.engine.hooks.sample_names import name_of
 from madnet.engine.irstd_metric import target_probability
+from madnet.engine.sample_names import name_of
 from madnet.files import write_whole
 from madnet.images import encode_png
 from madnet.images.score_maps import sixteen_bits
@@ -27,4 +27,4 @@ class SaveScoresHook(Hook):
         """Write the maps of a batch."""
         for sample in outputs:
             pixels = sixteen_bits(target_probability(sample.seg_logits.data))
-            write_whole(self.folder / f'{name_of(sample)}.png', encode_png(pixels))
+            write_whole(self.folder / f'{name_of(sample.metainfo)}.png', encode_png(pixels))

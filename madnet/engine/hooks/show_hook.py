@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from madnet.engine.hooks.overlay_hook import to_rgb
-from madnet.engine.hooks.sample_names import name_of
+from madnet.engine.sample_names import name_of
 
 
 @HOOKS.register_module()
@@ -23,7 +23,7 @@ class ShowHook(Hook):
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Draw the images of a batch."""
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
-            name = name_of(sample)
+            name = name_of(sample.metainfo)
             runner.visualizer.add_datasample(
                 name,
                 to_rgb(image),
