@@ -210,13 +210,8 @@ class MadnetRunner(Runner):
         if target != 'train_step' or options.pop('disable', False):
             return
         with _values_told('compile'):
-            compile_parts(self.bare_model, options)
+            compile_parts(bare(self.model), options)
         self.logger.info('Backbone, neck and head are compiled: the first batch takes long.')
-
-    @property
-    def bare_model(self):
-        """The model without a distributed wrapper."""
-        return bare(self.model)
 
     def call_hook(self, fn_name: str, **kwargs) -> None:
         """As mmengine's; a value that a hook does not take when it gets ready is the config's fault."""
@@ -299,7 +294,7 @@ class MadnetRunner(Runner):
         if not self._resume:
             checkpoint['state_dict'] = self._what_fits(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        load_weights(self.bare_model, checkpoint, filename)
+        load_weights(bare(self.model), checkpoint, filename)
         self._has_loaded = True
         self.logger.info(f'Loaded {filename}')
         return checkpoint
@@ -338,11 +333,11 @@ class MadnetRunner(Runner):
 
     def _what_fits(self, checkpoint: dict, filename: str) -> dict[str, torch.Tensor]:
         """The model's state with what of a checkpoint's fits; what does not is said in one line."""
-        own = self.bare_model.state_dict()
+        own = bare(self.model).state_dict()
         state = state_dict_of(checkpoint, filename)
         fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
         if not fitting:
-            load_weights(self.bare_model, checkpoint, filename)  # says which keys differ
+            load_weights(bare(self.model), checkpoint, filename)  # says which keys differ
             return dict(state)  # of the deployed form
         if len(fitting) < len(own) or len(fitting) < len(state):
             of_one_kind = ' madnet pretrained widen begins a wider network as a narrower one.'

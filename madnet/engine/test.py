@@ -24,6 +24,7 @@ from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.sources import set_name
 from madnet.datasets.splits import few
 from madnet.datasets.wrappers import inner_datasets
+from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.cli import parse_options
@@ -264,7 +265,7 @@ def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
         cfg.experiment_name = Path(folder).name  # one's own, though the runs of several sets share a second
         runner = build_runner(cfg)
         if weights is not None:
-            load_weights(runner.bare_model, weights, checkpoint)
+            load_weights(bare(runner.model), weights, checkpoint)
         if cfg.custom_hooks:
             _refuse_repeated_ids(runner.test_dataloader.dataset)
         runner.test()
@@ -390,7 +391,7 @@ def report(sets: Mapping[str, Scored], config: str, checkpoint: str | None, **mo
         more: ``training``; ``threshold`` and ``threshold_chosen_on`` where it is not the protocols' own.
     """
     runner = next(iter(sets.values())).runner
-    model, least = runner.bare_model, find_metric(runner).least
+    model, least = bare(runner.model), find_metric(runner).least
     content = {
         'config': str(config),
         'checkpoint': checkpoint

@@ -16,6 +16,7 @@ from mmengine.runner import BaseLoop
 from madnet.config_files import config_names, find_config_file
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.wrappers import inner_datasets
+from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
 from madnet.engine.checkpoint_file import find_checkpoint, is_registered
 from madnet.engine.cli import parse_options
@@ -81,7 +82,7 @@ def _train(cfg: Config, resume: bool | str, trust_checkpoint: bool, began: float
         runner.goes_on_from(resume)
     if runner.train_loop.budget is not None:
         runner.train_loop.budget.begin(began)
-    check_losses(runner.bare_model)
+    check_losses(bare(runner.model))
     _refuse_no_targets(runner)
     start = time.time()
     first_line = heading(runner, cfg)
@@ -312,13 +313,13 @@ def heading(runner: MadnetRunner, cfg: Config) -> str:
             'images to choose the best epoch by): no whole batch is left. '
             f'Add --cfg-options train_dataloader.batch_size={images}'
         )
-    parameters = sum(p.numel() for p in runner.bare_model.parameters() if p.requires_grad)
+    parameters = sum(p.numel() for p in bare(runner.model).parameters() if p.requires_grad)
     minutes = cfg.train_cfg.get('minutes')
     length = f'{cfg.train_cfg.max_epochs} epochs' if minutes is None else f'{minutes:g} min, in epochs'
     return (
         f'{runner.experiment_name.rsplit("_", 2)[0]}: {parameters:,} parameters, '
         f'{images} training images, {length} of {batches} batches, '
-        f'on {next(runner.bare_model.parameters()).device}'
+        f'on {next(bare(runner.model).parameters()).device}'
     )
 
 

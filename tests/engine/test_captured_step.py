@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_flatten
 import madnet  # noqa: F401
 from madnet.datasets.device_cache import DeviceCache
 from madnet.engine import training_step
+from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import LAST, read_checkpoint
 from madnet.engine.faults import translate
 from madnet.engine.half_weights import HalfWeights
@@ -93,8 +94,8 @@ class FreezesLater(Hook):
 
     def before_train_epoch(self, runner):
         if runner.epoch == 1:
-            runner.bare_model.backbone.requires_grad_(False)
-            self.then = [p.clone() for p in runner.bare_model.backbone.parameters()]
+            bare(runner.model).backbone.requires_grad_(False)
+            self.then = [p.clone() for p in bare(runner.model).backbone.parameters()]
 
 
 @MODELS.register_module()
@@ -194,7 +195,7 @@ def test_what_a_hook_freezes_after_an_epoch_stays(tiny_config, tmp_path, monkeyp
     runner, _ = run(tiny_config, tmp_path / 'run', 'emulate', more_options={'train_cfg.max_epochs': 4})
     assert runner.train_loop.step.replays
     [hook] = [hook for hook in runner.hooks if isinstance(hook, FreezesLater)]
-    assert all(map(torch.equal, runner.bare_model.backbone.parameters(), hook.then))
+    assert all(map(torch.equal, bare(runner.model).backbone.parameters(), hook.then))
 
 
 def test_a_resumed_run_is_the_same_to_the_bit(tiny_config, tmp_path):

@@ -13,6 +13,7 @@ from mmseg.registry import DATASETS, HOOKS, MODELS
 import madnet  # noqa: F401
 from madnet.datasets import SyntheticSIRSTDataset
 from madnet.datasets.wrappers import inner_datasets
+from madnet.engine.bare_model import bare
 from madnet.engine.hooks import EpochHook
 from madnet.engine.train import train
 from madnet.engine.training_stopped import TrainingStopped
@@ -52,7 +53,7 @@ class Observer(Hook):
         self.left, self.stage = stop_after, stage
 
     def _see(self, runner, stage, epoch_of_data):
-        loss = runner.bare_model.decode_head.loss_decode
+        loss = bare(runner.model).decode_head.loss_decode
         SEEN.append((stage, *loss.epochs, epoch_of_data))
         if stage == self.stage and self.left is not None:
             self.left -= 1
@@ -103,7 +104,7 @@ def whole_run(tmp_path_factory, tiny_text):
     SEEN.clear()
     runner = train(_config(folder, tiny_text, 'whole'), work_dir=str(folder / 'run'))
     assert SEEN == EXPECTED
-    return runner.bare_model.state_dict()
+    return bare(runner.model).state_dict()
 
 
 # two batches an epoch, four images a validation
@@ -122,7 +123,7 @@ def test_loss_and_persistent_workers_see_the_epoch_in_a_resumed_run_too(
     repeated = 2 if stage == 'val' else 0  # a validation that was stopped begins again
     assert SEEN[:before] == EXPECTED[:before]
     assert SEEN[before:] == EXPECTED[before - repeated :]
-    state = runner.bare_model.state_dict()
+    state = bare(runner.model).state_dict()
     assert all(torch.equal(state[key], whole_run[key]) for key in state)
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 import madnet  # noqa: F401
+from madnet.engine.bare_model import bare
 from madnet.engine.config import load_config
 from madnet.engine.runner import build_runner
 from madnet.engine.train import train
@@ -62,5 +63,5 @@ def test_a_joint_run_goes_on_where_it_was_stopped(tmp_path, tiny_config):
     whole = train(str(path), work_dir=str(tmp_path / 'whole'), options=twice)
     train(str(path), work_dir=str(tmp_path / 'parts'), options=once)
     parts = train(str(path), work_dir=str(tmp_path / 'parts'), options=twice, resume=True)
-    a, b = (runner.bare_model.state_dict() for runner in (whole, parts))
+    a, b = (bare(runner.model).state_dict() for runner in (whole, parts))
     assert all(a[key].equal(b[key]) for key in a)

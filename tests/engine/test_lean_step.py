@@ -11,6 +11,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
 import madnet  # noqa: F401
+from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import LAST, read_checkpoint
 from madnet.engine.compiling import compile_parts
 from madnet.engine.hooks import LeanRuntimeInfoHook, SafeCheckpointHook
@@ -203,15 +204,15 @@ def test_a_compiled_run_can_be_resumed_without_compiling(tiny_config, tmp_path):
     options = ['train_cfg.max_epochs=1', 'param_scheduler.0.warmup_steps=1']
     compiled = ['compile.disable=False', 'compile.backend=eager']
     runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), options=[*options, *compiled])
-    names = list(runner.bare_model.state_dict())
+    names = list(bare(runner.model).state_dict())
     assert list(read_checkpoint(tmp_path / 'run' / LAST)['state_dict']) == names
 
     images = torch.randn(2, 1, 64, 64)
-    model = copy.deepcopy(runner.bare_model)
+    model = copy.deepcopy(bare(runner.model))
     for part in (model.backbone, model.neck, model.decode_head):
         del part.forward  # what compile_parts put in its place
     maps = []
-    for each in (runner.bare_model.train(), model.train()):
+    for each in (bare(runner.model).train(), model.train()):
         torch.manual_seed(0)
         maps.append(torch.cat(each.decode_head.forward(each.extract_feat(images)), dim=1))
     torch.testing.assert_close(*maps, rtol=1e-3, atol=1e-3)
@@ -219,4 +220,4 @@ def test_a_compiled_run_can_be_resumed_without_compiling(tiny_config, tmp_path):
     options = ['train_cfg.max_epochs=2', *options[1:]]
     runner = train(str(tiny_config), work_dir=str(tmp_path / 'run'), resume=True, options=options)
     assert runner.epoch == 2
-    assert list(runner.bare_model.state_dict()) == names
+    assert list(bare(runner.model).state_dict()) == names

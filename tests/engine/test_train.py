@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 import madnet  # noqa: F401
+from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import LAST, PREVIOUS, read_checkpoint
 from madnet.engine.hooks import SafeCheckpointHook
 from madnet.engine.resuming import values_of
@@ -166,7 +167,7 @@ def test_where_there_is_nothing_to_resume_a_run_starts_from_its_configs_weights(
     folder = tmp_path / 'tuned'
     runner = train(str(tiny_config), work_dir=str(folder), resume=True, options=options)
     before = read_checkpoint(uninterrupted / LAST)['state_dict']
-    for key, value in runner.bare_model.named_parameters():
+    for key, value in bare(runner.model).named_parameters():
         assert torch.equal(value, before[key]), key
     again = train(
         str(tiny_config), work_dir=str(folder), resume=True, options=[*options, 'train_cfg.max_epochs=2']
@@ -189,7 +190,7 @@ def test_load_from_starts_at_the_first_epoch_with_the_weights(
         options=[*options, f'load_from={weights}'] if by_config else options,
     )
     assert runner.epoch == 1
-    tuned = dict(runner.bare_model.named_parameters())
+    tuned = dict(bare(runner.model).named_parameters())
     for key, value in read_checkpoint(folder / 'best.pth')['state_dict'].items():
         if key in tuned:
             assert torch.equal(tuned[key], value), key
@@ -210,7 +211,7 @@ def test_what_of_given_weights_does_not_fit_is_one_line(uninterrupted, tiny_conf
         r'last\.pth: \d+ of its \d+ tensors fit the model, .* madnet pretrained widen begins', said
     )
     [average] = [hook.ema_model.module for hook in runner.hooks if hasattr(hook, 'ema_model')]
-    for name, value in runner.bare_model.named_parameters():
+    for name, value in bare(runner.model).named_parameters():
         torch.testing.assert_close(dict(average.named_parameters())[name], value, rtol=1e-6, atol=1e-7)
         if value.shape == before[name].shape:
             assert torch.equal(value, before[name]), name
