@@ -228,8 +228,15 @@ def test_groups_keep_initial_values():
 
 
 def test_no_training_loop_outside_of_training(tmp_path):
-    runner = Runner(Toy(), str(tmp_path), experiment_name=f'idle_{tmp_path.name}', default_scope='mmseg')
+    validation = {'val_dataloader': {'dataset': ToyData()}, 'val_evaluator': [], 'val_cfg': {}}
+    runner = Runner(
+        *(Toy(), str(tmp_path)),
+        experiment_name=f'idle_{tmp_path.name}',
+        default_scope='mmseg',
+        **validation,
+    )
     assert runner._train_loop is None
+    assert runner._val_loop == {}
 
 
 def test_loader_starts_its_workers_by_a_function_that_can_be_wrapped():
