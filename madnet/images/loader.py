@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,14 @@ class FrameLoader:
             return
         self.value_range = (low, high)
         say_once(f'value range {low:g} to {high:g}, by {len(read)} of {len(images)} images.')
+
+    def measured(self, images: Sequence[tuple[Path, int | None]]) -> FrameLoader:
+        """A loader for these images alone, see :meth:`measure`; this one where there is no ``'auto'``."""
+        if not self._auto:
+            return self
+        loader = copy(self)
+        loader.measure(images)
+        return loader
 
     def measure_first(self, image: np.ndarray) -> None:
         """Let ``'auto'`` mean the range of this image, the first of a sequence, from now on; without meaning

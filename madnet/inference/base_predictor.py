@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, overload
@@ -29,9 +29,8 @@ from .inputs import Frame, Source, is_single, iterate, list_frames
 from .prediction import Maps, Prediction
 from .tiling import Tiling, make_tiling
 
-#: An image, and the frames on which ``'auto'`` is measured before it is read: none for the image alone; None
-#: to leave the range as it is.
-_Measured: TypeAlias = tuple[Frame | np.ndarray, Sequence[Frame] | None]
+#: An image, and what gives the loader for it, in which ``'auto'`` is measured; None for the predictor's own.
+_Measured: TypeAlias = tuple[Frame | np.ndarray, Callable[[], FrameLoader] | None]
 
 #: Images that are read while others are computed.
 READ_AHEAD = 4
@@ -125,14 +124,14 @@ class BasePredictor(ABC):
         Raises:
             UserError: No such file, no image, or an array that is none.
         """
-        found = _or_raise(self._attempts(_measured(source), READ_AHEAD))
+        found = _or_raise(self._attempts(self._measured(source), READ_AHEAD))
         return next(found) if is_single(source) else list(found)
 
     def stream(self, source: Source | Iterable[Source]) -> Iterator[Prediction]:
         """Predictions one by one, for what does not fit into memory; ``source`` may be a generator, such as
         the frames of a camera, of which none is taken before the one before it is predicted (with a ``batch``
         of one)."""
-        return _or_raise(self._attempts(_measured(source)))
+        return _or_raise(self._attempts(self._measured(source)))
 
     def clip(
         self,
@@ -157,15 +156,32 @@ class BasePredictor(ABC):
         return follow(self, GivenFrames(source, fps), track)
 
     def attempts(
-        self, images: Iterable[Frame | np.ndarray], ahead: int = 0
+        self, images: Iterable[Frame | np.ndarray], ahead: int = 0, loader: FrameLoader | None = None
     ) -> Generator[Prediction | Exception, None, None]:
         """What comes of each image, in order: a prediction, or what was raised.
 
         Args:
             images: Frames and arrays.
             ahead: How many of them are read while those before are computed, besides those of a batch.
+            loader: Of them; None for the predictor's own.
         """
-        return self._attempts(((image, None) for image in images), ahead)
+        own = None if loader is None else lambda: loader
+        return self._attempts(((image, own) for image in images), ahead)
+
+    def _measured(self, source: Source | Iterable[Source]) -> Iterator[_Measured]:
+        """The images that a source stands for; ``'auto'`` means one range for all frames of a path, and that
+        of each array. Whoever deals out frames has measured them."""
+        if isinstance(source, str | os.PathLike):
+            frames = list_frames(source)
+            together = [(f.path, f.number) for f in frames] if len(frames) > 1 else []
+            own = cache(partial(self.loader.measured, together))
+            yield from ((frame, own) for frame in frames)
+        elif isinstance(source, Iterable) and not hasattr(source, '__array__'):
+            for part in source:
+                yield from self._measured(part)
+        else:
+            for image in iterate(source):
+                yield image, None if isinstance(image, Frame) else partial(self.loader.measured, [])
 
     def _attempts(
         self, images: Iterable[_Measured], ahead: int = 0
@@ -251,12 +267,12 @@ class BasePredictor(ABC):
 
     def _read(self, numbered: tuple[int, _Measured]) -> tuple[np.ndarray, str]:
         """Pixels of an image, and how messages call it."""
-        number, (image, frames) = numbered
-        if frames is not None:
-            self.loader.measure([(f.path, f.number) for f in frames])
+        number, (image, own) = numbered
+        loader = self.loader if own is None else own()
+        load = self.load if loader is self.loader else loader  # mmseg's own loaders know no 'auto'
         if isinstance(image, Frame):
-            return self.load(image.path, image.number), str(image)
-        return self.load(image), f'image_{number}'
+            return load(image.path, image.number), str(image)
+        return load(image), f'image_{number}'
 
     def _scored(self, loaded: Sequence[tuple[np.ndarray, str]]) -> Sequence[Maps | Exception]:
         if len(loaded) > 1:
@@ -289,21 +305,6 @@ class BasePredictor(ABC):
     def ask_for_rank(self, rank: float) -> None:
         """Leave out what has a lower rank, besides what is left out already."""
         self.least = replace(self.least, min_rank=max(self.least.min_rank, rank))
-
-
-def _measured(source: Source | Iterable[Source]) -> Iterator[_Measured]:
-    """The images that a source stands for; ``'auto'`` means one range for all frames of a path, and that of
-    each array. Whoever deals out frames has measured them."""
-    if isinstance(source, str | os.PathLike):
-        frames = list_frames(source)
-        for number, frame in enumerate(frames):
-            yield frame, None if number else frames if len(frames) > 1 else []
-    elif isinstance(source, Iterable) and not hasattr(source, '__array__'):
-        for part in source:
-            yield from _measured(part)
-    else:
-        for image in iterate(source):
-            yield image, None if isinstance(image, Frame) else []
 
 
 def _value_or_error(value: Callable[[], Any]) -> Any:

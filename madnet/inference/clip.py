@@ -28,7 +28,7 @@ class FramePredictor(Protocol):
     def loader(self) -> FrameLoader: ...
 
     def attempts(
-        self, images: Iterable[np.ndarray], ahead: int = 0
+        self, images: Iterable[np.ndarray], ahead: int = 0, loader: FrameLoader | None = None
     ) -> Generator[Prediction | Exception, None, None]: ...
 
 
@@ -117,7 +117,6 @@ def follow(predictor: FramePredictor, source: ClipSource, track: bool = False) -
     Raises:
         UserError: The clip ends before its end.
     """
-    predictor.loader.measure([])  # 'auto' is of this clip alone
     reading = _Reading(source)
     ending: BaseException | None = None
     waiting: dict[int, ClipResult] = {}
@@ -146,13 +145,15 @@ def follow(predictor: FramePredictor, source: ClipSource, track: bool = False) -
 def _predicted(predictor: FramePredictor, source: ClipSource, reading: _Reading) -> Iterator[ClipResult]:
     """Results without tracks."""
     frames: deque[ClipFrame] = deque()
+    loader = predictor.loader.measured([])  # 'auto' is of this clip alone
     ending: BaseException | None = None
 
     def images() -> Iterator[np.ndarray]:
         nonlocal ending
         try:
             for frame in reading:
-                frames.append(_usable(frame, predictor))
+                frames.append(_usable(frame, loader))
+                source.value_range = loader.value_range
                 if not isinstance(image := frames[-1].image, UserError):
                     yield image
         except (KeyboardInterrupt, UserError) as e:  # raised when all frames before it are done
@@ -163,7 +164,7 @@ def _predicted(predictor: FramePredictor, source: ClipSource, reading: _Reading)
             frame = frames.popleft()
             yield ClipResult(frame.number, frame.time, error=str(frame.image))
 
-    with closing(predictor.attempts(images(), source.ahead)) as attempts:
+    with closing(predictor.attempts(images(), source.ahead, loader)) as attempts:
         for attempt in attempts:
             yield from unreadable()
             frame = frames.popleft()
@@ -176,11 +177,11 @@ def _predicted(predictor: FramePredictor, source: ClipSource, reading: _Reading)
         raise ending
 
 
-def _usable(frame: ClipFrame, predictor: FramePredictor) -> ClipFrame:
+def _usable(frame: ClipFrame, loader: FrameLoader) -> ClipFrame:
     """The frame, or what is wrong with it where it is the first one and its range cannot be measured."""
     if not isinstance(frame.image, UserError):
         try:
-            predictor.loader.measure_first(frame.image)
+            loader.measure_first(frame.image)
         except UserError as e:
             return replace(frame, image=e)
     return frame

@@ -146,7 +146,8 @@ def _predict_clip(
             writing.finish()
         finally:
             record['left_out'] = clip.left_out
-            outputs.close({**about, 'value_range': predictor.loader.value_range, **record})
+            value_range = clip.value_range or predictor.loader.value_range
+            outputs.close({**about, 'value_range': value_range, **record})
     if outputs.paths:
         print(_summary(record, track, outputs))
     if first_problem is not None:

@@ -16,6 +16,7 @@ from madnet.errors import UserError
 from madnet.images import VIDEO_EXTENSIONS, read_image
 from madnet.images.frames import pixel_limit
 from madnet.images.notices import say_once
+from madnet.images.values import ValueRange
 
 from .inputs import Frame, list_frames
 
@@ -50,12 +51,14 @@ class ClipSource(ABC):
         length: How many there are; None where nobody knows.
         fps: Frames a second.
         left_out: Frames that were not taken in time.
+        value_range: In which its frames are read; whoever predicts them says it.
     """
 
     live = False
     ahead = 2
     length: int | None = None
     left_out = 0
+    value_range: ValueRange = None
 
     def __init__(self, name: str, fps: float):
         self.name, self.fps = name, fps

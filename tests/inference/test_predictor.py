@@ -247,6 +247,9 @@ def test_a_range_is_measured_for_each_folder_and_each_array(tmp_path):
         expected = [*a, *b, 127.5, *b] if len(source) > 1 else [127.5]
         for found in (predictor(source), predictor.stream(iter(source))):
             np.testing.assert_allclose(seen(found), expected, atol=1)
+    side_by_side = zip(*(predictor.stream(tmp_path / name) for name in 'ab'), strict=True)
+    for found, expected in zip(zip(*side_by_side, strict=True), (a, b), strict=True):
+        np.testing.assert_allclose(seen(found), expected, atol=1)
 
 
 def test_targets_against_a_plain_reading():
