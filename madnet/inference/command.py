@@ -1,7 +1,7 @@
 """Prediction as a command: images in, files out."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from typing import Any
 
 import madnet
 from madnet.errors import UserError
-from madnet.files import settle
+from madnet.files import CannotWrite, read_text, settle, write_whole
 from madnet.images.notices import say_once
 from madnet.text import counted, printable
 
@@ -25,6 +25,10 @@ from .sharing import Outcome, is_large, predict_all, start_writing
 
 #: Images that are predicted in full precision, too, to tell what half precision changes.
 _COMPARED = 4
+#: In a folder for results: says which folders in it hold results, one a line.
+_OWN = '.madnet'
+#: What stands at the beginning of each table.
+_BEGINNINGS = {'csv': b'image,', 'json': b'"detector"', 'coco': b'"detector"'}
 
 
 def predict_files(
@@ -81,7 +85,8 @@ def predict_files(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise UserError(f'--out {out}: is a file, expected a folder.')
-    _check_places(out, kinds, work)
+    own = _own_folders(out, kinds)
+    _check_places(out, kinds, work, own)
     if jobs < 1:
         raise UserError(f'--jobs: found {jobs}, expected one process or more.')
     if jobs > 1 and (how.get('batch') or 1) > 1:
@@ -108,7 +113,9 @@ def predict_files(
         if jobs > 1:
             with suppress(Exception):  # what holds for all images, such as a dark range, is said here, once
                 predictor.load(frames[0].path, frames[0].number)
-        _tell_earlier(out)  # no error stands in the way of replacing them any more
+        _tell_earlier(out, own)  # no error stands in the way of replacing them any more
+        with suppress(CannotWrite):  # then the results cannot either, which says it
+            write_whole(out / _OWN, ''.join(f'{folder}\n' for folder in sorted(own)))
         outcomes, stopped = predict_all(make, predictor, writing, jobs, threads, out, kinds, work)
     for kind in PER_IMAGE.keys() & kinds:
         settle(out / PER_IMAGE[kind][0])
@@ -136,25 +143,42 @@ def _names_of(frames: Sequence[Frame]) -> list[str]:
     return [stems[f.path] + f.suffix for f in frames]
 
 
-def _check_places(out: Path, kinds: Sequence[str], work: Sequence[tuple[Frame, str]]) -> None:
-    """Refuse to write over what is to be predicted; and, unless there are tables of an earlier run, over
-    anything at all, for it may be no result."""
-    again = any((out / name).exists() for name, _ in TABLES.values())
+def _own_folders(out: Path, kinds: Sequence[str]) -> set[str]:
+    """The folders in ``out`` that hold nothing but results: those that an earlier run has listed, beside
+    tables of a version without a list all of them; and those that are still empty."""
+    folders = {kind: folder for kind, (folder, *_) in PER_IMAGE.items()}
+    empty = {folders[kind] for kind in folders.keys() & kinds if not any((out / folders[kind]).glob('*'))}
+    with suppress(OSError, UnicodeDecodeError):
+        return {*read_text(out / _OWN).split(), *empty}
+    has_table = any(_begins(out / name, _BEGINNINGS[kind]) for kind, (name, _) in TABLES.items())
+    return {*folders.values()} if has_table else empty
+
+
+def _begins(path: Path, beginning: bytes) -> bool:
+    with suppress(OSError), open(path, 'rb') as file:
+        return beginning in file.read(64)
+    return False
+
+
+def _check_places(
+    out: Path, kinds: Sequence[str], work: Sequence[tuple[Frame, str]], own: Collection[str]
+) -> None:
+    """Refuse to write over what is to be predicted, and over files in folders that are not our ``own``."""
     inputs = {frame.path.resolve() for frame, _ in work}
-    folders = [PER_IMAGE[kind][:2] for kind in PER_IMAGE.keys() & kinds]
-    for path in (out / folder / f'{name}{ending}' for folder, ending in folders for _, name in work):
-        if path.resolve() in inputs:
-            raise UserError(f'{path}: is to be predicted, and would be written over; give another --out.')
-        if not again and path.is_file():
-            raise UserError(
-                f'{path}: is there already, and no table of an earlier run, whose result it could be; remove '
-                'it, or give another --out.'
-            )
+    for folder, ending in (PER_IMAGE[kind][:2] for kind in PER_IMAGE.keys() & kinds):
+        for path in (out / folder / f'{name}{ending}' for _, name in work):
+            if path.resolve() in inputs:
+                raise UserError(f'{path}: is to be predicted, and would be written over; give another --out.')
+            if folder not in own and path.is_file():
+                raise UserError(
+                    f'{out / folder}: holds {path.name}, which no earlier run is known to have written, and '
+                    'which would be replaced; give another --out, or move that folder away.'
+                )
 
 
-def _tell_earlier(out: Path) -> None:
+def _tell_earlier(out: Path, own: Collection[str]) -> None:
     """Say what of an earlier run is in the folder for results."""
-    names = (*(f for f, *_ in PER_IMAGE.values()), *(f for f, _ in TABLES.values()))
+    names = (*(f for f, *_ in PER_IMAGE.values() if f in own), *(f for f, _ in TABLES.values()))
     if earlier := [name for name in names if (out / name).exists()]:
         say_once(
             f'{out}: holds results of an earlier run ({", ".join(earlier)}): those of the same names are '

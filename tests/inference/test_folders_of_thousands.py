@@ -198,12 +198,12 @@ def test_a_folder_in_the_way_of_a_map_is_one_line(images, tmp_path, monkeypatch,
 
 def test_a_planted_link_is_not_followed(images, tmp_path):
     victim = tmp_path / 'victim'
-    victim.write_text('mine')
+    victim.write_text('image,mine')
     (tmp_path / 'out' / 'masks').mkdir(parents=True)
     for name in ('masks/0.png', 'masks/.0.png.writing', 'targets.csv'):
         (tmp_path / 'out' / name).symlink_to(victim)
     command.predict_files('tophat', [images], out=tmp_path / 'out', formats='masks,csv')
-    assert victim.read_text() == 'mine'
+    assert victim.read_text() == 'image,mine'
     assert not (tmp_path / 'out' / 'masks' / '0.png').is_symlink()
 
 

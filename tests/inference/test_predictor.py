@@ -18,7 +18,7 @@ from madnet.engine.hooks import SaveScoresHook
 from madnet.engine.test import run_test
 from madnet.errors import UserError
 from madnet.evaluation.targets import Least
-from madnet.inference import Prediction, Predictor
+from madnet.inference import Prediction, Predictor, command
 from madnet.inference.command import predict_files
 from madnet.inference.inputs import Frame
 from madnet.text import counted
@@ -311,13 +311,33 @@ def test_what_is_no_result_is_not_written_over(image_set, tmp_path):
     data = shutil.copytree(image_set / 'test', tmp_path / 'data')
     shutil.copytree(data / 'images', data / 'scores')
     before = {file: file.read_bytes() for file in data.rglob('*.png')}
-    with pytest.raises(UserError, match='no table of an earlier run'):
+    with pytest.raises(UserError, match='masks: holds test'):
         predict_files('tophat', [data / 'scores'], out=data, formats='masks')
-    (data / 'targets.csv').touch()
+    predict_files('tophat', [data / 'images'], out=data, formats='csv,npy')  # which says nothing of masks
+    with pytest.raises(UserError, match='masks: holds test0'):
+        predict_files('tophat', [data / 'images'], out=data, formats='masks')
     with pytest.raises(UserError, match='is to be predicted, and would be written over'):
         predict_files('tophat', [data / 'scores'], out=data, formats='scores')
     assert before == {file: file.read_bytes() for file in data.rglob('*.png')}
-    predict_files('tophat', [data / 'images'], out=data, formats='masks')  # results of an earlier run
+    (data / '.madnet').unlink()  # as versions that wrote none left it
+    predict_files('tophat', [data / 'images'], out=data, formats='masks')
+
+
+def test_the_same_again_is_no_other_data(image_set, tmp_path, monkeypatch):
+    images = [image_set / 'test' / 'images']
+
+    def is_killed(make, predictor, writing, jobs, threads, out, kinds, work):
+        (out / 'masks').mkdir()
+        (out / 'masks' / 'test0.png').touch()
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(command, 'predict_all', is_killed)
+        with pytest.raises(MemoryError):
+            predict_files('tophat', images, out=tmp_path, formats='masks')
+    for formats in ('masks', 'npy', 'npy,masks'):
+        predict_files('tophat', images, out=tmp_path, formats=formats)
+    assert (tmp_path / 'masks' / 'test0.png').stat().st_size
 
 
 def test_names_are_refused_before_torch_is_imported(image_set):
