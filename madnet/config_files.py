@@ -64,7 +64,9 @@ def find_config_file(path: str | os.PathLike) -> Path:
     raise UserError(f'config {path}: no such file, and no name of one (madnet train --list has all).{hint}')
 
 
-def config_and_weights(config: str, checkpoint: str | None = None) -> tuple[str, str | None]:
+def config_and_weights(
+    config: str | os.PathLike, checkpoint: str | os.PathLike | None = None
+) -> tuple[str, str | os.PathLike | None]:
     """A config and its weights, where a training's folder, or weights beside their config, stand for both.
 
     Args:
@@ -75,7 +77,7 @@ def config_and_weights(config: str, checkpoint: str | None = None) -> tuple[str,
     Raises:
         UserError: Beside the weights there is not exactly one config, or ``checkpoint`` names others.
     """
-    path = Path(config)
+    config, path = str(config), Path(config)
     if path.suffix.lower() in WEIGHTS and path.is_file():
         weights, what = [path], 'these are weights'
         if checkpoint is not None:

@@ -1,6 +1,7 @@
 """Find targets in images: score maps, masks, pictures, and tables of targets."""
 
 import argparse
+import os
 from collections.abc import Callable
 from functools import partial
 
@@ -178,12 +179,20 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
         if not args.inputs:
             parser.error('expected MODEL and INPUT; --list says which models there are')
         args.config, *args.inputs = args.inputs
-    if args.checkpoint is None and args.inputs and args.inputs[0].lower().endswith(_WEIGHTS):
+    if args.checkpoint is None and args.inputs and _are_weights(*args.inputs):
         args.checkpoint = args.inputs.pop(0)
     if not args.inputs:
         parser.error(f'expected an image file or a folder after {args.config}')
     _check_clip(parser, args)
     return args
+
+
+def _are_weights(first: str, *others: str) -> bool:
+    """Whether the first of what follows the model is no image: a file of weights, or a shipped name."""
+    from madnet.records import list_registered
+
+    named = others and first in list_registered() and not os.path.exists(first)
+    return first.lower().endswith(_WEIGHTS) or bool(named)
 
 
 def _check_clip(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmseg.structures import SegDataSample
 
+from madnet.config_files import config_and_weights
 from madnet.datasets.seen import TrainedPart
 from madnet.engine.half_weights import half_type
 from madnet.engine.irstd_metric import target_probability
@@ -45,8 +46,8 @@ class Predictor(BasePredictor):
 
     Args:
         config_or_name: A shipped name (``madnet.pretrained.list_pretrained()``), the name of a training-free
-            method, a config file of ours or of mmseg, a config, or a ``.safetensors`` file of
-            ``madnet export``.
+            method, a config file of ours or of mmseg, a config, a ``.safetensors`` file of
+            ``madnet export``, or the folder of a training, or weights in it.
         checkpoint: The weights for a config with a network.
         device: Such as ``'cpu'`` or ``'cuda:0'``; None for a GPU where there is one.
         threshold: 0–1; where the score exceeds it is target. None: what an exported file says, else the 0.5
@@ -117,6 +118,8 @@ class Predictor(BasePredictor):
         amp: bool = False,
     ):
         place = _device(device)
+        if isinstance(config_or_name, str | os.PathLike):
+            config_or_name, checkpoint = config_and_weights(config_or_name, checkpoint)
         #: What it was made from, name or config, and the checkpoint.
         self.made_from = config_or_name, checkpoint
         if isinstance(config_or_name, LoadedDetector):

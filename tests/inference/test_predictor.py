@@ -295,6 +295,22 @@ def test_a_checkpoint_may_stand_before_the_images(detectors, image_set, tmp_path
         assert code == 2
         assert 'checkpoint' in err.splitlines()[-1]
     assert 'expected an image file or a folder' in run('predict', config, checkpoint)[2]
+    code, _, err = run(
+        'predict', 'madnet_nano_joint', 'madnet_nano', image, '--out', tmp_path, '--format', 'json'
+    )
+    assert code == 0, err
+    assert json.loads((tmp_path / 'targets.json').read_text())['detector']['checkpoint'] == 'madnet_nano'
+
+
+def test_a_training_stands_for_its_config_and_weights(detectors, image_set, tmp_path):
+    image = image_set / 'test' / 'images' / 'test0.png'
+    shutil.copy(detectors['files'][0], tmp_path / 'net.py')
+    shutil.copy(detectors['files'][1], tmp_path / 'best.pth')
+    expected = Predictor(*detectors['files'])(image).score_map
+    for training in (tmp_path, tmp_path / 'best.pth'):
+        predictor = Predictor(training)
+        assert predictor.made_from == (str(tmp_path / 'net.py'), str(tmp_path / 'best.pth'))
+        np.testing.assert_array_equal(predictor(image).score_map, expected)
 
 
 def test_a_folder_with_results_is_told_of(detectors, image_set, tmp_path, caplog):
