@@ -59,13 +59,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--images',
         dest='image_dir',
         metavar='DIR',
-        help='the images: adds numbers by local contrast, and is what --min-scr and --min-rank look at',
+        help='the images, one for each map: adds numbers by local contrast, and is what --min-scr and '
+        '--min-rank look at',
     )
     parser.add_argument('--ids', metavar='FILE', help='score only the images of this list, one a line')
     parser.add_argument(
         '--allow-missing',
         action='store_true',
-        help='score the images that are complete, and leave out the rest',
+        help='score the images that are complete, and leave out the rest: maps without a mask or, with '
+        '--images, without an image, and masks without a map',
     )
     parser.add_argument(
         '--labels', action='store_true', help='the maps hold labels: 0 is background, anything else target'
