@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,13 +83,12 @@ class ExportInfo(Record):
         Raises:
             UserError: The file says nothing of this budget.
         """
-        known = {float(text): rank for text, rank in self.budgets.items()}
-        if expect_number(budget, 'fa_budget') not in known:
-            there = ', '.join(self.budgets) or 'none'
-            raise UserError(
-                f'fa_budget: found {budget:g}, of the budgets in the file of {self.name}: {there}.'
-            )
-        return known[budget]
+        budget = expect_number(budget, 'fa_budget')
+        for text, rank in self.budgets.items():
+            if math.isclose(budget, float(text), rel_tol=1e-6):  # also as float32 has it
+                return rank
+        there = ', '.join(self.budgets) or 'none'
+        raise UserError(f'fa_budget: found {budget:g}, of the budgets in the file of {self.name}: {there}.')
 
     def as_text(self) -> str:
         """What :meth:`of_file` reads."""

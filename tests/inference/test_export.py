@@ -170,7 +170,7 @@ def test_a_file_made_from_a_file_says_the_same(format, run, tmp_path):
     for key in ('threshold', 'licence', 'temperature', 'budgets', 'value_range', 'origin'):
         assert getattr(infos[0], key) == getattr(infos[1], key)
     expected = Predictor('madnet_nano', device='cpu', fa_budget=1e-5)
-    found = Predictor(files[1], fa_budget=1e-5)
+    found = Predictor(files[1], fa_budget=np.float32(1e-5))
     assert (found.temperature, found.least) == (expected.temperature, expected.least)
     raw = scene(64, 64).astype(np.uint16) * 60  # a 14-bit sensor's
     np.testing.assert_allclose(Predictor(files[1])(raw).score_map, predictor(raw).score_map, atol=1e-4)
