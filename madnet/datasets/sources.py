@@ -69,4 +69,5 @@ def _find_source(value: str) -> Source:
 
 def set_name(dataset: Mapping) -> str:
     """What to call the data set of a resolved config."""
-    return str(dataset.get('name') or Path(str(dataset.get('data_root') or dataset.get('type'))).name)
+    root = dataset.get('data_root')
+    return str(dataset.get('name') or (name_of(Path(root)) if root else dataset.get('type')))

@@ -69,17 +69,12 @@ class Run:
         folder = Path(self.folder)
         return {n: folder if n == 1 else folder / f'views{n}' for n in self.views} or {None: folder}
 
-    def sets_to_test(self) -> list[str]:
-        """Names of the data sets in ``test_on``, as ``metrics.json`` has them.
-
-        Raises:
-            UserError: One does not exist, or two have one name.
-        """
+    def check_sets_to_test(self) -> None:
+        """Raise a UserError where a data set of ``test_on`` does not exist, or two have one name."""
         names = [set_name(where.arguments) for where in find_sources(self.test_on)]
         twice = [name for name, times in Counter(names).items() if times > 1]
         if twice:
             raise UserError(f'also_test_on: two of the data sets are called {twice[0]!r}; test them apart.')
-        return names
 
     def training(self) -> dict:
         """How the tested epoch was chosen (``chosen``) and of how many (``epochs``); of a detector, its

@@ -69,7 +69,7 @@ def do_run(run: Run) -> None:
         TrainingStopped: A signal asked to stop; all is saved.
     """
     with _recording(run) as record:
-        run.sets_to_test()  # that one is missing is said before the training
+        run.check_sets_to_test()  # that one is missing is said before the training
         if run.seed is not None and not record.trained:
             _train(run)
             record.trained = True

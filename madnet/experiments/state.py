@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from madnet.datasets.catalogue import find_entry
-from madnet.datasets.locate import name_of
-from madnet.datasets.sources import find_sources
+from madnet.datasets.sources import find_sources, set_name
 from madnet.datasets.wrappers import inner_datasets
 from madnet.errors import UserError
 from madnet.evaluation.targets import Least
@@ -101,7 +100,7 @@ def _is_set(wanted: Mapping, found: DatasetInfo) -> bool:
     """Whether these are the images of a config's data set; of other packages' sets no more is known."""
     if wanted.get('type') != 'SIRSTDataset':
         return True
-    name = wanted.get('name') or name_of(Path(wanted['data_root']))
+    name = set_name(wanted)
     entry, lists = find_entry(name), wanted.get('split_set')
     if entry and lists is None and found.split_set in entry.split_sets:
         lists = entry.default_split_set

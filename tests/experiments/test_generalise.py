@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from madnet.datasets.sources import find_sources, set_name
 from madnet.experiments.plan import read_plan
 from madnet.records import MetricsFile, RunFile
 
@@ -49,7 +50,7 @@ def record(run, iou, false_per_image):
     numbers = {'IoU': iou, 'nIoU': iou + 0.1, 'Pd': 0.9, 'Fa': 2e-5, 'false_per_image': false_per_image}
     sets = {
         name: {'results': {'native': numbers}, 'dataset': {'name': name, 'split': 'test'}}
-        for name in run.sets_to_test()
+        for name in [set_name(source.arguments) for source in find_sources(run.test_on)]
     }
     content = {
         'results': {'native': numbers},

@@ -285,18 +285,21 @@ def test_each_set_is_left_out_once(repository, monkeypatch, tmp_path):
     trained = [[d['name'] for d in run.settings['train_dataloader']['dataset']['datasets']] for run in runs]
     assert trained == [['NUDT-SIRST', 'IRSTD-1K'], ['NUAA-SIRST', 'IRSTD-1K'], ['NUAA-SIRST', 'NUDT-SIRST']]
     assert [run.test_on for run in runs] == [(d, 'sirstaug') for d in ('nuaa', 'nudt', 'irstd1k')]
-    assert runs[0].sets_to_test() == ['NUAA-SIRST', 'SIRST-AUG']
+    runs[0].check_sets_to_test()
     assert Run.from_json(runs[0].as_json()).test_on == ('nuaa', 'sirstaug')
 
     free = tmp_path / 'nuaa_free'
     free.mkdir()
     [run] = read_plan(networks=['acm'], also_test_on=[f'{tmp_path}/{{dataset}}_free']).runs()
     assert run.test_on == ('nuaa', str(free))
-    assert run.sets_to_test() == ['NUAA-SIRST', 'nuaa_free']
+    run.check_sets_to_test()
+    (free / 'dataset.json').write_text('{"name": "NUAA-SIRST"}')
+    with pytest.raises(UserError, match="two of the data sets are called 'NUAA-SIRST'"):
+        run.check_sets_to_test()
     [run] = read_plan(networks=['acm'], also_test_on=['nuaa', 'NUAA-SIRST']).runs()
     assert run.test_on == ('nuaa', 'NUAA-SIRST')
     with pytest.raises(UserError, match="two of the data sets are called 'NUAA-SIRST'"):
-        run.sets_to_test()
+        run.check_sets_to_test()
     for datasets in (['nuaa'], ['own', 'nuaa']):
         with pytest.raises(UserError, match="train_on 'others': found datasets"):
             read_plan(networks=[nano], datasets=datasets)

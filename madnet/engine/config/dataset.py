@@ -3,13 +3,12 @@
 import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from copy import deepcopy
-from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.catalogue import Entry, find_entry, get_split_set
-from madnet.datasets.locate import locate, name_of
+from madnet.datasets.locate import locate
 from madnet.datasets.selection import lists_named
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.sources import Source, set_name, short_names
@@ -254,14 +253,12 @@ def _loader(sets: Sequence[ConfigDict]) -> dict:
 
 
 def _entry_of(dataset: ConfigDict) -> Entry | None:
-    root = dataset.get('data_root')
-    name = dataset.get('name') or (Path(root).resolve().name if root else None)
-    return find_entry(name) if name else None
+    return find_entry(set_name(dataset))
 
 
 def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image: bool) -> dict:
     """``mean`` and ``std`` (RGB order) of a set's training images, and how many they are."""
-    entry = find_entry(dataset.get('name') or name_of(Path(dataset.data_root)))
+    entry = find_entry(set_name(dataset))
     read = [dataset, *(s for s in steps_of(dataset) if s.get('type') == 'LoadSIRSTImage')]
     if entry and entry.statistics and not any(each.get('value_range') for each in read):
         split_set = dataset.get('split_set')
