@@ -54,7 +54,7 @@ class FrameLoader:
     def __init__(self, channels: int, value_range: ValueRange = None, bit_depth: int = 16):
         self.channels = channels
         self.bit_depth = bit_depth
-        self.value_range = check_value_range(value_range)
+        self.value_range: ValueRange = check_value_range(value_range)
         self._auto = self.value_range == 'auto'
 
     def measure(self, images: Sequence[tuple[Path, int | None]]) -> None:
@@ -74,6 +74,11 @@ class FrameLoader:
             return
         self.value_range = (low, high)
         say_once(f'value range {low:g} to {high:g}, by {len(read)} of {len(images)} images.')
+
+    def fix(self, value_range: ValueRange) -> None:
+        """Load by this range from now on, that somebody else has measured, whatever ``'auto'`` meant."""
+        self.value_range = check_value_range(value_range)
+        self._auto = self.value_range == 'auto'
 
     def measured(self, images: Sequence[tuple[Path, int | None]]) -> FrameLoader:
         """A loader for these images alone, see :meth:`measure`; this one where there is no ``'auto'``."""

@@ -76,7 +76,7 @@ def calibrate(
 
 def _samples(sets: Sequence[SIRSTDataset], loader: FrameLoader) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for dataset in sets:
-        loader.value_range = dataset.value_range  # what 'auto' means of this set, as in its training
+        loader.fix(dataset.value_range)  # what 'auto' means of this set, as in its training
         for index in progress_bar(range(len(dataset)), what=dataset.dataset_name):
             pixels, mask = dataset.read_fitted(index)
             yield pixels, half(mask)

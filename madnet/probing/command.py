@@ -77,7 +77,7 @@ def probe_detector(
         'names': [frame.name for frame in material.frames],
     }
     if predictor.loader.value_range == 'auto':  # of each changed frame anew it would undo the changes
-        predictor.loader.value_range = material.value_range or (0, 255)
+        predictor.loader.fix(material.value_range or (0, 255))
     if material.value_range is not None:
         described['value_range'] = list(material.value_range)
     for path, probe in earlier.items():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from madnet.images import notices
+from madnet.images import FrameLoader, notices
 from madnet.records import MetricsFile
 
 
@@ -38,6 +38,11 @@ def test_a_cameras_range_and_masks_are_said_alike_everywhere(
     """Train, test, calibrate and predict; nothing is said of contrast then."""
     monkeypatch.setattr(notices, '_said', set())
     monkeypatch.chdir(tmp_path)
+    ranges = set()
+    load = FrameLoader.__call__
+    monkeypatch.setattr(
+        FrameLoader, '__call__', lambda self, *a: (ranges.add(self.value_range), load(self, *a))[1]
+    )
     reading = ('--value-range', *value_range, *MASKS)
     code, out, err = run('train', 'madnet_nano', '--dataset', deep, *reading, '--print-config')
     assert code == 0, err
@@ -57,6 +62,8 @@ def test_a_cameras_range_and_masks_are_said_alike_everywhere(
     )
     assert code == 0, err
     assert 'Fa <= 1e-05: Pd 100' in out
+    assert len(ranges) == 1, 'one for all images of a set'
+    assert ranges != {'auto'}
     code, out, err = run('predict', 'tophat', deep / 'images', *reading[:-3], '--fa-budget', '1e-5')
     assert code == 0, err
     assert 'contrast' not in caplog.text

@@ -233,8 +233,13 @@ def test_a_probe_is_the_same_whatever_range_the_detector_reads(tmp_path):
     assert any(point.found for point in found[0])
 
 
-def test_a_measured_range_is_one_for_all_frames_and_stands_on_the_page(tmp_path):
+def test_a_measured_range_is_one_for_all_frames_and_stands_on_the_page(tmp_path, monkeypatch):
     """Of each changed frame anew, it would undo the change."""
+    ranges = set()
+    load = FrameLoader.__call__
+    monkeypatch.setattr(
+        FrameLoader, '__call__', lambda self, *a: (ranges.add(self.value_range), load(self, *a))[1]
+    )
     frames = tmp_path / 'frames'
     frames.mkdir()
     for number in range(2):
@@ -246,6 +251,7 @@ def test_a_measured_range_is_one_for_all_frames_and_stands_on_the_page(tmp_path)
     assert 20000 <= low < high <= 22550
     again = probe_detector('tophat', **args, value_range=(low, high))
     assert measured.sweeps == again.sweeps
+    assert ranges == {(low, high)}
     assert f'{low:g} to {high:g}' in (tmp_path / 'out/index.html').read_text()
 
 
