@@ -289,7 +289,13 @@ def _look_for_test_parts(runs: Sequence[Run]) -> None:
     from madnet.datasets.wrappers import inner_datasets
 
     keys = ('data_root', 'name', 'split_set', 'split')
-    asked = [s for run in runs for s in inner_datasets(run.settings['test_dataloader']['dataset'])]
+    asked = [
+        each
+        for run in runs
+        if not run.test_on
+        for each in inner_datasets((run.settings.get('test_dataloader') or {}).get('dataset') or {})
+        if each.get('type') == 'SIRSTDataset'
+    ]
     for value in {value for run in runs for value in run.test_on}:
         with suppress(UserError):
             asked += [{**where.arguments, 'split': 'test'} for where in find_sources(value)]

@@ -136,6 +136,10 @@ def test_a_folder_without_a_test_part_is_refused_before_anything_trains(configs,
     for given in ({'datasets': [str(mine)]}, {'datasets': [str(other)], 'also_test_on': [str(mine)]}):
         with pytest.raises(UserError, match=r'mine.*no lists of ids .*has seen all'):
             compare(networks=['tophat'], dry_run=True, **given)
+    # what is trained on only needs no test part
+    network = {'name': 'madnet_nano', 'train_on': [str(mine)]}
+    runs = read_plan(networks=[network], datasets=[str(other)], also_test_on=[str(other)]).runs()
+    assert [run.test_on for run in runs] == [(str(other),)]
 
 
 @pytest.mark.parametrize(
