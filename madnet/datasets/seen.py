@@ -134,10 +134,14 @@ def contents_of(hashes: object) -> Keys:
 
 def hash_of(path: str | os.PathLike) -> str:
     """A short hash of a file's bytes; empty where it cannot be read, which whoever opens it says."""
+    digest = hashlib.blake2b(digest_size=DIGITS // 2)
     try:
-        return hashlib.blake2b(Path(path).read_bytes(), digest_size=DIGITS // 2).hexdigest()
+        with open(path, 'rb') as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     except OSError:
         return ''
+    return digest.hexdigest()
 
 
 def _rows_of(dataset: Any) -> list[Mapping[str, Any]]:

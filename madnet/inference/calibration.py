@@ -212,8 +212,9 @@ def rank_for_alarms(predictor: 'BasePredictor', background: str | os.PathLike, p
     if not 0 <= per_frame < np.inf:
         raise UserError(f'--false-alarms: found {per_frame:g}, expected 0 or more in a frame.')
     frames = list_frames(background)
-    images = images_in(dict.fromkeys(f.path for f in frames))
-    look_for_seen(f'--background {background}', [images], predictor.trained, CHOSEN)
+    if predictor.trained:
+        images = images_in(dict.fromkeys(f.path for f in frames))
+        look_for_seen(f'--background {background}', [images], predictor.trained, CHOSEN)
     predictor.loader.measure([(f.path, f.number) for f in frames])
     ranks = [target.rank for prediction in predictor.stream(frames) for target in prediction.targets]
     cut = cut_for_alarms(np.array(ranks), len(frames), per_frame)
