@@ -54,8 +54,12 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
         for path in sorted(p for p in images.rglob('*') if p.suffix.lower() in EXTENSIONS):
             name = path.relative_to(images).with_suffix('')
             before = read.setdefault(name.as_posix(), path)
-            if again and before != path and filecmp.cmp(before, path, shallow=False):
-                continue
+            if again and before != path:
+                if folder == 'trainval' or filecmp.cmp(before, path, shallow=False):
+                    continue
+                raise UserError(
+                    f'{before} and {path}: two images of one name, in folders of one part; rename one.'
+                )
             size = image_size(path)
             text = labels / f'{name.as_posix()}.txt'
             shapes = _read_text(text, size, classes, seen) if text.is_file() else []

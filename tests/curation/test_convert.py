@@ -190,6 +190,15 @@ def test_parts_by_other_names_and_in_other_folders(masks, run, tmp_path):
         (tmp_path / 'training_yolo' / name).write_bytes(encode_png(np.full((48, 60), len(name), np.uint8)))
     out = run('dataset', 'convert', tmp_path / 'training_yolo', '--to', 'coco', '--out', tmp_path / 'all')[1]
     assert 'train 5, val 3, test 3' in out
+    for kind in ('images', 'labels'):
+        shutil.copytree(
+            tmp_path / 'training_yolo' / kind / 'train', tmp_path / 'training_yolo' / kind / 'training'
+        )
+    twice = next((tmp_path / 'training_yolo/images/training').rglob('*.png'))
+    twice.write_bytes(encode_png(np.zeros((48, 60), np.uint8)))
+    err = run('dataset', 'convert', tmp_path / 'training_yolo', '--to', 'coco', '--out', tmp_path / 'no')[2]
+    assert str(twice) in err
+    assert 'two images of one name, in folders of one part' in err
     root = tmp_path / 'training_coco'
     shutil.copytree(tmp_path / 'c', root)
     for path in (root / 'annotations').iterdir():
