@@ -169,11 +169,11 @@ def _check_places(
         for path in (out / folder / f'{name}{ending}' for _, name in work):
             if path.resolve() in inputs:
                 raise UserError(f'{path}: is to be predicted, and would be written over; give another --out.')
-            if folder not in own and path.is_file():
-                raise UserError(
-                    f'{out / folder}: holds {path.name}, which no earlier run is known to have written, and '
-                    'which would be replaced; give another --out, or move that folder away.'
-                )
+        if folder not in own:
+            raise UserError(
+                f'{out / folder}: holds files that no earlier run is known to have written; give another '
+                '--out, or move that folder away.'
+            )
 
 
 def _tell_earlier(out: Path, own: Collection[str]) -> None:

@@ -327,14 +327,18 @@ def test_what_is_no_result_is_not_written_over(image_set, tmp_path):
     data = shutil.copytree(image_set / 'test', tmp_path / 'data')
     shutil.copytree(data / 'images', data / 'scores')
     before = {file: file.read_bytes() for file in data.rglob('*.png')}
-    with pytest.raises(UserError, match='masks: holds test'):
+    with pytest.raises(UserError, match='masks: holds files'):
         predict_files('tophat', [data / 'scores'], out=data, formats='masks')
     predict_files('tophat', [data / 'images'], out=data, formats='csv,npy')  # which says nothing of masks
-    with pytest.raises(UserError, match='masks: holds test0'):
+    with pytest.raises(UserError, match='masks: holds files'):
         predict_files('tophat', [data / 'images'], out=data, formats='masks')
     with pytest.raises(UserError, match='is to be predicted, and would be written over'):
         predict_files('tophat', [data / 'scores'], out=data, formats='scores')
     assert before == {file: file.read_bytes() for file in data.rglob('*.png')}
+    (tmp_path / 'out/masks').mkdir(parents=True)
+    (tmp_path / 'out/masks/other.png').touch()  # the first run is refused, not the second
+    with pytest.raises(UserError, match='masks: holds files'):
+        predict_files('tophat', [data / 'images'], out=tmp_path / 'out', formats='masks')
     (data / '.madnet').unlink()  # as versions that wrote none left it
     predict_files('tophat', [data / 'images'], out=data, formats='masks')
 
