@@ -35,16 +35,17 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     add_mask_values(parser)
 
 
-def add_value_range(parser: argparse.ArgumentParser) -> None:
-    """Add ``value_range``: two numbers, ``'auto'``, or None; see :func:`as_words`."""
+def add_value_range(
+    parser: argparse.ArgumentParser, after: str = '; auto, alone, measures them once over all images'
+) -> None:
+    """Add ``value_range``: two numbers, ``'auto'``, or None (:func:`as_words`); ``after`` ends its help."""
     parser.add_argument(
         VALUE_RANGE,
         nargs=2,
         type=_bound,
         action=_ValueRange,
         metavar=('LOW', 'HIGH'),
-        help='grey values that become black and white, such as 0 16383 for 14 bits in 16-bit files; auto, '
-        'alone, measures them once over all images',
+        help='grey values that become black and white, such as 0 16383 for 14 bits in 16-bit files' + after,
     )
 
 

@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar='0-1',
         help="kept in the file (default: an exported MODEL's, else 0.5)",
     )
-    add_value_range(parser)
+    add_value_range(parser, after='; kept in the file')
     parser.add_argument(
         '--licence', help="of the weights, kept in the file (default: the registry's, or an exported MODEL's)"
     )
@@ -65,6 +65,10 @@ def work(args: argparse.Namespace) -> Callable:
 
 
 def _export(model: str, out: str | None, format: str, force: bool, **how: Any) -> None:
+    if how['value_range'] == 'auto':
+        raise UserError(
+            '--value-range auto: a file keeps two numbers; madnet dataset stats FRAMES measures them.'
+        )
     ending = '.onnx' if format == 'onnx' else '.safetensors'
     path = Path(out or Path(model).stem + ending)
     if path.exists() and not force:  # said before PyTorch is imported

@@ -151,7 +151,7 @@ def training_config(
         minutes: Train for this long, all included, with the schedules of the config laid over the time;
             resuming, what earlier processes have spent counts.
         value_range, mask_values: As of :class:`SIRSTDataset`, for every set of the config; they win over what
-            the config says.
+            the config says of it, and may not meet a range in a step that loads.
 
     Raises:
         UserError: The config is not as it should be, or the arguments exclude each other.

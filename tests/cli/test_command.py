@@ -210,3 +210,8 @@ def test_completion():
     )
     assert 'madnet_nuaa' in done.stdout
     assert 'madnet_nudt' in done.stdout
+
+
+def test_an_exported_file_keeps_two_numbers(capsys):
+    assert main(['export', 'madnet_nano', '--value-range', 'auto', '--out', 'x.onnx']) == 2
+    assert 'dataset stats FRAMES measures them' in capsys.readouterr().err
