@@ -138,7 +138,6 @@ def of_image(folder, name, value_range):
     path = folder / 'images' / f'x.{name.rpartition(".")[2]}'
     IMAGES[name](path)
     Image.fromarray(WHITE).save(folder / 'masks' / 'x.png')
-    typed = None if value_range is None else [value_range] if value_range == 'auto' else value_range
 
     def mean(pixels):
         assert pixels.shape == (24, 30, 1)
@@ -147,7 +146,7 @@ def of_image(folder, name, value_range):
     def dataset():
         return mean(SIRSTDataset(folder, 'train', pipeline=LOAD, value_range=value_range)[0]['img'])
 
-    stats = outcome(lambda: by_stats(folder, value_range=typed))
+    stats = outcome(lambda: by_stats(folder, value_range=value_range))
     return {
         'data set': outcome(dataset),
         'predict.py': outcome(lambda: mean(ImagePipeline([LOAD[0]], value_range=value_range).load(path))),

@@ -50,9 +50,9 @@ def _missing(name: str | None, looked: list[Path]) -> NoSuchSet:
         get = 'Known sets: ' + ', '.join(f'{e.name} ({e.source})' for e in known_datasets().values())
     own = (f for f in looked if f.is_dir() and (f.name == name or (entry and find_entry(f.name) is entry)))
     there = next(own, None)
-    if there is not None:
+    if there is not None and (count := count_images(there)):
         return NoSuchSet(
-            f'{there}: holds {counted(count_images(there), "image")}, but no masks beside them in a layout '
+            f'{there}: holds {counted(count, "image")}, but no masks beside them in a layout '
             'that is known; expected for example images/X.png + masks/X.png (layouts: datasets/README.md). '
             'For frames without masks there are madnet predict and madnet dataset synth --backgrounds.'
             + (f' {get}.' if entry else '')

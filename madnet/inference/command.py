@@ -114,6 +114,7 @@ def predict_files(
             with suppress(Exception):  # what holds for all images, such as a dark range, is said here, once
                 predictor.load(frames[0].path, frames[0].number)
         _tell_earlier(out, own)  # no error stands in the way of replacing them any more
+        new = not out.exists()
         with suppress(CannotWrite):  # then the results cannot either, which says it
             write_whole(out / _OWN, ''.join(f'{folder}\n' for folder in sorted(own)))
         outcomes, stopped = predict_all(make, predictor, writing, jobs, threads, out, kinds, work)
@@ -129,7 +130,19 @@ def predict_files(
         'versions': {'madnet': madnet.__version__},
     }
     limits = _limits(predictor, how, false_alarms)
-    return _conclude(frames, outcomes, stopped, out, kinds, about, limits)
+    try:
+        return _conclude(frames, outcomes, stopped, out, kinds, about, limits)
+    finally:
+        if new:
+            _leave_nothing(out)
+
+
+def _leave_nothing(out: Path) -> None:
+    """Take a folder away that holds no results."""
+    with suppress(OSError):
+        if [path.name for path in out.iterdir()] == [_OWN]:
+            (out / _OWN).unlink()
+            out.rmdir()
 
 
 def _names_of(frames: Sequence[Frame]) -> list[str]:

@@ -86,7 +86,7 @@ def test_every_format(run, detector, images, tmp_path):
             assert (kind, score) == (0, pytest.approx(t.peak, abs=1e-5))
     _check_coco(out / 'coco.json', predictions)
     left = [p.name for p in out.rglob('*') if p.name.startswith('.')]
-    assert left == []
+    assert left == ['.madnet']
 
 
 def _check_coco(path, predictions):
@@ -109,7 +109,7 @@ def test_scores_can_be_scored(run, detector, images, tmp_path):
     out = tmp_path / 'out'
     code, _, err = _call(run, detector, images, '--out', out, '--format', 'scores,masks')
     assert code == 0, err
-    assert sorted(p.name for p in out.iterdir()) == ['masks', 'scores']
+    assert sorted(p.name for p in out.iterdir()) == ['.madnet', 'masks', 'scores']
     # random weights find targets everywhere: masks that look inverted unless one says that they are not
     code, _, err = run('evaluate', out / 'scores', out / 'masks', '--mask-values', '0', '255')
     assert code == 0, err
