@@ -160,7 +160,8 @@ def _own_folders(out: Path, kinds: Sequence[str]) -> set[str]:
     """The folders in ``out`` that hold nothing but results: those that an earlier run has listed, beside
     tables of a version without a list all of them; and those that are still empty."""
     folders = {kind: folder for kind, (folder, *_) in PER_IMAGE.items()}
-    empty = {folders[kind] for kind in folders.keys() & kinds if not any((out / folders[kind]).glob('*'))}
+    here = {folders[kind] for kind in folders.keys() & kinds}
+    empty = {folder for folder in here if not any(path.is_file() for path in (out / folder).glob('*'))}
     with suppress(OSError, UnicodeDecodeError):
         return {*read_text(out / _OWN).split(), *empty}
     has_table = any(_begins(out / name, _BEGINNINGS[kind]) for kind, (name, _) in TABLES.items())
