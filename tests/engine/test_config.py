@@ -638,6 +638,18 @@ def test_options_on_what_is_copied_are_refused(repository, option):
         load_config(repository / 'configs/madnet_synthetic.py', {option: 96})
 
 
+@pytest.mark.parametrize('option', ['train_dataloader.num_workers', 'train_cfg.max_epochs'])
+def test_single_values_of_a_training_that_is_not_there_are_refused(make_set, option):
+    with pytest.raises(UserError, match=f'--cfg-options {option}: the config has no {option.split(".")[0]}'):
+        load_config('madnet_nano', {option: 2}, dataset=str(make_set('own', ['a', 'b'])))
+
+
+def test_a_deterministic_test_of_shipped_weights_needs_no_seed(make_set):
+    options = {'randomness.deterministic': True}
+    cfg = load_config('madnet_nano', options, dataset=str(make_set('own', ['a', 'b'])))
+    assert cfg.randomness == {'deterministic': True, 'seed': None}
+
+
 @pytest.mark.parametrize('base', ["['./madnet/madnet_nano.py']", "'madnet_nano'"])
 def test_a_config_inherits_from_the_package_wherever_it_lies(tmp_path, monkeypatch, base):
     """The example of the README, and ``per_dataset`` of the base below what the file says."""

@@ -50,6 +50,11 @@ RUNNERS = {
 #: Default hooks of mmengine, which it leaves out where a config sets them to None.
 _MMENGINES_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
+#: What single values alone do not make.
+_IN_WHOLE = {
+    *('train_dataloader', 'val_dataloader', 'test_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg'),
+}
+
 #: Helper variables in customary use in mmseg's own config files.
 CUSTOMARY = {
     *('crop_size', 'img_scale', 'img_ratios', 'img_norm_cfg', 'norm_cfg', 'dataset_type'),
@@ -111,11 +116,13 @@ def load_config(
             if get_entry(name) is sources[0].entry:
                 cfg._cfg_dict.merge(changes_for(name, cfg, Path(path), _read))
     before = set(cfg)
-    _refuse_copied(options, before)
+    _refuse_without_effect(options, before)
     _merge(cfg, options)
     _check_shape(cfg, str(path))
     _check_keys(cfg, options, before, str(path))
     _leave_hooks_out(cfg)
+    if cfg.get('randomness'):
+        cfg.randomness.setdefault('seed', None)  # which mmengine wants said
     replace_steps(cfg)
     filled = fill_sets(cfg, sources)
     fill_reading(cfg, options)
@@ -250,8 +257,9 @@ def require_parts(cfg: Config, keys: Iterable[str], where: str, purpose: str) ->
         )
 
 
-def _refuse_copied(options: dict[str, Any], there: set[str]) -> None:
-    """Refuse options on what a file copies into other keys when it is read: they would have no effect."""
+def _refuse_without_effect(options: dict[str, Any], there: set[str]) -> None:
+    """Refuse options on what a file copies into other keys when it is read, and on single values of what a
+    config without a training lacks altogether."""
     for option in options:
         key = option.partition('.')[0]
         if key in ('custom_imports', 'runner_type'):
@@ -264,6 +272,8 @@ def _refuse_copied(options: dict[str, Any], there: set[str]) -> None:
             )
         if key in CUSTOMARY and key in there:
             raise UserError(f'--cfg-options {option}: only the config file itself reads {key}; set it there.')
+        if key in _IN_WHOLE and '.' in option and key not in there:
+            raise UserError(f'--cfg-options {option}: the config has no {key} of which this is a part.')
 
 
 def _check_keys(cfg: Config, options: dict[str, Any], before: set[str], where: str) -> None:
