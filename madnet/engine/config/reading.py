@@ -52,7 +52,8 @@ _MMENGINES_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_sc
 
 #: What single values alone do not make.
 _IN_WHOLE = {
-    *('train_dataloader', 'val_dataloader', 'test_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg'),
+    *('train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg'),
+    *('optim_wrapper', 'param_scheduler'),
 }
 
 #: Helper variables in customary use in mmseg's own config files.
