@@ -330,7 +330,7 @@ def _find(name: Any, key: str, kind: Registry, others: Iterable[Registry] = ()) 
 
 def _check_component(value: Mapping, key: str, kind: Registry) -> None:
     if 'type' not in value:
-        raise UserError(f'{key}: found no type of a {kind.name}, beside {list(value)}.')
+        raise UserError(f'{key}: found no type ({kind.name}), beside {list(value)}.')
     component = _find(value['type'], key, kind)
     accepted, required = _arguments(component)
     by_builder, added = _BUILDERS.get(kind.name, ((), ()))
