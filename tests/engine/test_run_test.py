@@ -1,6 +1,7 @@
 """Testing a config: what is made of it, and what is said of the result."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from mmseg.registry import METRICS, MODELS
 
 import madnet  # noqa: F401
 from madnet.engine.config import load_config
+from madnet.engine.hooks.show_hook import ShowHook
 from madnet.engine.speed import batch_for_gpu
 from madnet.engine.test import config_for_test, run_test
 from madnet.errors import UserError
@@ -53,6 +55,16 @@ def test_nothing_of_the_training_is_left_in_a_tests_config(tiny_config):
     assert made.model.test_cfg.views == 4
     assert made.custom_hooks == hooks
     assert made.train_dataloader is made.val_dataloader is made.optim_wrapper is made.load_from is None
+
+
+def test_pictures_of_ids_with_folders_lie_in_folders_as_score_maps_do(tmp_path):
+    """``a/1`` and ``a_1`` are two images."""
+    drawn = []
+    visualizer = SimpleNamespace(add_datasample=lambda *_, out_file, **__: drawn.append(out_file))
+    samples = [SimpleNamespace(metainfo={'img_id': name}) for name in ('a/1', 'a_1')]
+    batch = {'inputs': torch.zeros(2, 1, 8, 8)}
+    ShowHook(str(tmp_path)).after_test_iter(SimpleNamespace(visualizer=visualizer), 0, batch, samples)
+    assert drawn == [str(tmp_path / 'a' / '1.png'), str(tmp_path / 'a_1.png')]
 
 
 def test_a_network_derived_from_ours_averages_views(tiny_config):

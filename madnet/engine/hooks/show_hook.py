@@ -14,7 +14,7 @@ class ShowHook(Hook):
     """Draws each tested image with its hits, misses and false alarms into a folder.
 
     Args:
-        show_dir: The folder; one PNG an image, named after the image.
+        show_dir: Gets one ``<image>.png`` for each image; an id with folders in it comes to lie in those.
     """
 
     def __init__(self, show_dir: str):
@@ -28,5 +28,5 @@ class ShowHook(Hook):
                 name,
                 to_rgb(image),
                 data_sample=sample,
-                out_file=str(self.show_dir / f'{name.replace("/", "_")}.png'),
+                out_file=str(self.show_dir / f'{name}.png'),
             )
