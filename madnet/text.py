@@ -59,6 +59,12 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def score_text(score: float) -> str:
+    """A score in 0–1 in six digits, or by what it lacks of 1 where they would say 1: ``1 − 3e-08``."""
+    text = f'{score:.6g}'
+    return f'1 − {1 - score:.2g}' if text == '1' and score < 1 else text
+
+
 def counted(n: int, one: str, many: str | None = None) -> str:
     """A number with its noun: ``1 image``, ``3 images``; ``many`` where the plural is not ``one`` + s."""
     return f'{n} {one if n == 1 else many or f"{one}s"}'

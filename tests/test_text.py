@@ -10,7 +10,7 @@ import pytest
 from madnet.errors import UserError
 from madnet.files import json_text, write_whole
 from madnet.records import MetricsFile, ResultTable, read_per_image, text_table, write_results
-from madnet.text import counted, csv_text, encodable, from_cell, printable
+from madnet.text import counted, csv_text, encodable, from_cell, printable, score_text
 
 LATIN = os.fsdecode(b'raw\xff.png')
 EVIL = ['=HYPERLINK("http://x","y")', '+1+1', '-2+3', '@SUM(A1)', "'=1", "it's", '-5', '1e-3', 'plain', 'é']
@@ -57,3 +57,11 @@ def test_labels_are_only_text_in_every_form(label):
 def test_numbers_and_their_nouns():
     assert [counted(n, 'image') for n in (0, 1, 2)] == ['0 images', '1 image', '2 images']
     assert counted(2, 'kind of error', 'kinds of error') == '2 kinds of error'
+
+
+@pytest.mark.parametrize(
+    ('score', 'said'),
+    [(0.5, '0.5'), (1.0, '1'), (0.9999, '0.9999'), (1 - 3e-8, '1 − 3e-08')],
+)
+def test_a_score_is_called_1_only_where_it_is(score, said):
+    assert score_text(score) == said

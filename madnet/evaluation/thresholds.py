@@ -10,6 +10,7 @@ from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.metrics import detections_curve
 from madnet.evaluation.protocols import Protocol, ProtocolLike, get_protocol, get_protocols
 from madnet.evaluation.ranking import cut_for_budget, within_budget
+from madnet.text import score_text
 
 _PARTS = ('prediction', 'niou_prediction', 'f1_prediction', 'target_prediction')
 
@@ -180,5 +181,5 @@ def at_threshold(protocol: ProtocolLike, threshold: float) -> dict[str, object]:
     Its name stays: results say the threshold beside it.
     """
     protocol = get_protocol(protocol)
-    about = f'{protocol.reproduces}; threshold {threshold:g} in place of its own'
+    about = f'{protocol.reproduces}; threshold {score_text(threshold)} in place of its own'
     return {**asdict(protocol), **dict.fromkeys(_PARTS, threshold), 'reproduces': about.lstrip('; ')}

@@ -14,7 +14,7 @@ import madnet
 from madnet.errors import UserError
 from madnet.files import CannotWrite, read_text, settle, write_whole
 from madnet.images.notices import say_once
-from madnet.text import counted, printable
+from madnet.text import counted, printable, score_text
 
 from .base_predictor import BasePredictor
 from .calibration import find_calibration, rank_for_alarms
@@ -331,8 +331,8 @@ def _summary(
         lines[0] += f', none in {empty} of them'
     too_small = sum(r['too_small'] for r in records)
     if records and not found and not too_small:
-        highest = max(r['highest_score'] for r in records)
-        lines.append(f'the highest score of all is {highest:.3f}, the threshold {threshold:g}')
+        highest = score_text(max(r['highest_score'] for r in records))
+        lines.append(f'the highest score of all is {highest}, the threshold {score_text(threshold)}')
     if too_small:
         lines.append(f'{counted(too_small, "component")} above the threshold left out by {limits}')
     lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]

@@ -23,7 +23,7 @@ import madnet
 from madnet.datasets.scenes import synth_scene
 from madnet.errors import UserError
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS, encode_png, image_size
-from madnet.text import counted
+from madnet.text import counted, score_text
 from madnet.visualization.findings import first_findings, list_findings
 from madnet.visualization.insets import InsetPainter
 from madnet.visualization.marks import draw_findings, enlarge
@@ -258,7 +258,8 @@ def targets_table(prediction: Prediction) -> str:
     if not findings:
         highest = float(prediction.score_map.max())
         return (
-            f'<p>No target: the highest score is {highest:.3f}, the threshold {prediction.threshold:g}.</p>'
+            f'<p>No target: the highest score is {score_text(highest)}, '
+            f'the threshold {score_text(prediction.threshold)}.</p>'
         )
     assert prediction.image is not None
     painter = InsetPainter(prediction.image, None, prediction.components, findings)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from madnet.errors import UserError
 from madnet.files import write_whole
 from madnet.records.reading import OMITTED, Record, RecordFile
-from madnet.text import counted, csv_text, from_cell
+from madnet.text import counted, csv_text, from_cell, score_text
 
 Curve = dict[str, list[float | None]]
 
@@ -174,7 +174,7 @@ class MetricsFile(RecordFile):
         if self.threshold is None:
             return ''
         chosen = f', chosen by IoU on {self.threshold_chosen_on}' if self.threshold_chosen_on else ''
-        return f'threshold {self.threshold:.6g}{chosen}'
+        return f'threshold {score_text(self.threshold)}{chosen}'
 
     @property
     def scales_text(self) -> str:

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Polygon, Rectangle
 from matplotlib.patheffects import withStroke
 
+from madnet.text import score_text
 from madnet.visualization.figure import WIDTHS, drawable, fit_text, new_figure, paper_style
 from madnet.visualization.findings import Finding, list_findings
 from madnet.visualization.insets import InsetPainter, crop_window
@@ -309,7 +310,7 @@ def _legend(figure: Figure, threshold: float | None) -> None:
     labels = [HIT.one, MISSED.one, FALSE_ALARM.one, 'truth', 'prediction', 'place of an inset']
     if threshold is not None:
         handles.append(Line2D([], [], linestyle=''))
-        labels.append(f'threshold {threshold:g}')
+        labels.append(f'threshold {score_text(threshold)}')
     columns = len(handles) if figure.get_figwidth() > WIDTHS['single'] else 3
     figure.legend(
         handles, labels, loc='lower center', ncols=columns, fontsize=7, columnspacing=1.2, handletextpad=0.5,
