@@ -66,7 +66,7 @@ def calibrate(
     seen = look_for_seen('calibration', [*map(images_of, sets)], predictor.trained, CHOSEN)
     measured = measure(predictor, _samples(sets, predictor.loader), READING if ours else 1.0)
     about = [DatasetInfo(**s.describe(), trained_on=n) for s, n in zip(sets, seen, strict=True)]
-    found = measured.result({'name': predictor.name, **predictor.origin}, about, fit=ours)
+    found = measured.result({'name': predictor.name, **predictor.origin}, about, None if ours else 1.0)
     path = calibration_file(model, checkpoint)
     path = found.write(Path(out, path.name) if out else path)
     print(in_words(found))

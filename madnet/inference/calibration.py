@@ -68,13 +68,15 @@ class Measured:
         self.pixels += truth.size
         self.targets += len(targets)
 
-    def result(self, detector: dict[str, Any], sets: list[DatasetInfo], fit: bool = True) -> Calibration:
+    def result(
+        self, detector: dict[str, Any], sets: list[DatasetInfo], temperature: float | None = None
+    ) -> Calibration:
         """What the images say.
 
         Args:
             detector: Its name and origin.
             sets: Which images these were.
-            fit: Whether to look for a temperature; else it is 1.
+            temperature: To measure with; None to look for the one that suits the images.
 
         Raises:
             UserError: There is no target in them, or nothing was detected.
@@ -88,7 +90,8 @@ class Measured:
                 f'{counted(self.targets, "target")}, expected some to measure; look at what '
                 'it finds (madnet predict), with --value-range where a sensor uses a part of its scale only.'
             )
-        temperature = fit_temperature(logits, truth) if fit else 1.0
+        if temperature is None:
+            temperature = fit_temperature(logits, truth)
         hits = rows['matched'] > 0
         curve = ranked_curve(rows['rank'], rows['area'], hits, self.targets, self.pixels)
         return Calibration(
