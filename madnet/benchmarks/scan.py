@@ -55,11 +55,11 @@ def shapes_at(size: int) -> list[Shape]:
 
 def make_inputs(shape: Shape, device: str) -> list[Tensor]:
     """u, delta, A, B, C, D, delta_bias as they are after Mamba's initialisation."""
-    g = torch.Generator().manual_seed(0)
+    g = torch.Generator(device).manual_seed(0)  # a card draws as fast as it writes
     rows = DIRECTIONS * shape.channels
 
     def draw(*size: int) -> Tensor:
-        return torch.randn(*size, generator=g)
+        return torch.randn(*size, generator=g, device=device)
 
     tensors = [
         draw(shape.batch, rows, shape.length),

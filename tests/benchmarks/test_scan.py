@@ -87,7 +87,7 @@ class TestOnAGpu:
         seen = []
         report = measure_scan([64], [1, 2], 'cpu', repeats=1, write=lambda r: seen.append(len(r['scans'])))
         assert report['whole']
-        assert seen == [*range(1, 17), 16]
+        assert seen == [*range(1, 17), *[16] * 17]
         first = report['scans'][0]
         assert (first['size'], first['batch'], first['scan'], first['times']) == (64, 1, 'inner 0', 1)
         assert first['measured']['torch']['forward']['wall'] > 0
@@ -99,6 +99,50 @@ class TestOnAGpu:
         report = measure_scan([64], [1], 'cpu', repeats=1, until=0.0)
         assert not report['whole']
         assert report['scans'] == []
+
+    def test_torch_comes_last(self, monkeypatch):
+        """It is the slowest, and no goal asks for it."""
+        ways = []
+        monkeypatch.setattr(scan_gpu, '_measured', lambda w, *_, **how: ways.append(list(w)) or {})
+        report = measure_scan([64], [1], 'cpu')
+        assert report['whole']
+        assert ways[8:] == [['torch']] * 8
+        assert not any('torch' in names for names in ways[:8])
+        ways.clear()
+        over = iter([False] * 8)
+        monkeypatch.setattr(scan_gpu.time, 'monotonic', lambda: 0.0 if next(over, None) is False else 2.0)
+        assert measure_scan([64], [1], 'cpu', until=1.0)['whole']
+        assert len(ways) == 8
+
+    def test_what_takes_long_is_not_repeated(self, monkeypatch):
+        now = [0.0]
+        monkeypatch.setattr(scan_gpu.time, 'monotonic', lambda: now[0])
+        taken = []
+
+        def measurement(seconds):
+            taken.append(seconds)
+            now[0] += seconds
+            return seconds
+
+        for seconds, number in ((0.001, 20), (0.14, 3), (30.0, 1)):
+            taken.clear()
+            assert scan_gpu._shortest(lambda s=seconds: measurement(s), 20) == seconds
+            assert len(taken) == number
+
+    def test_inputs_are_drawn_on_their_device(self, monkeypatch):
+        """On a card; there are billions of numbers."""
+        drawn = []
+        monkeypatch.setattr(
+            scan.torch, 'Generator', lambda device: SimpleNamespace(manual_seed=lambda n: None)
+        )
+        randn = torch.randn
+        monkeypatch.setattr(
+            scan.torch,
+            'randn',
+            lambda *s, generator, device: drawn.append(device) or randn(*s),
+        )
+        assert all(t.device.type == 'meta' for t in scan.make_inputs(scan.shapes_at(64)[0], 'meta'))
+        assert set(drawn) == {'meta'}
 
     def test_what_fails_is_said_and_the_others_are_measured(self, monkeypatch):
         def mamba_scan(u, delta, A, B, C, D, z, bias, softplus):
