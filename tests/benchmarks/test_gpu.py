@@ -1,6 +1,7 @@
 """The measurements of a graphics card, where there is none: parts, report, a run of what a CPU can do."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -68,6 +69,25 @@ def test_parts_that_need_a_card_say_so():
         assert with_card[f'step, width {width}, captured'] is None
     for name in ('MiM', 'MiM nano', 'MiM small'):
         assert with_card[f'step, {name}, captured'] is None
+
+
+@pytest.mark.parametrize(('codes', 'begun'), [((1, 0), 2), ((0, 1), 2), ((130, 0), 1), ((2, 0), 1)])
+def test_the_table_goes_on_after_runs_that_failed(codes, begun, repository, tmp_path):
+    """Which madnet compare tells by a code of 1; the published recipes come first."""
+    fake = tmp_path / 'madnet'
+    said = tmp_path / 'said.txt'
+    fake.write_text(
+        f'#!/bin/sh\necho "$@" >> {said}\n[ $(wc -l < {said}) = 1 ] && exit {codes[0]}\nexit {codes[1]}\n'
+    )
+    fake.chmod(0o755)
+    environment = {**os.environ, 'PATH': f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'}
+    script = repository / 'experiments' / 'gpu_table' / 'run.sh'
+    done = subprocess.run(['sh', str(script), '--jobs', '4'], env=environment)
+    lines = said.read_text().splitlines()
+    assert len(lines) == begun
+    assert 'plan_published.yaml' in lines[0]
+    assert lines[0].endswith('--jobs 4')
+    assert done.returncode == max(codes)
 
 
 def test_a_part_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch):
