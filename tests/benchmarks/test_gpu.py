@@ -15,14 +15,17 @@ from madnet.errors import UserError
 
 FIGURES = {
     'step, width 16, published': {'state': 'done', 'ms': 50.0},
-    'step, width 16, captured': {'state': 'done', 'ms': 8.0, 'images/s': 2000.0},
+    'step, width 16, captured': {'state': 'done', 'ms': 8.0, 'images/s': 2000.0, 'captured': True},
     'step, width 16, captured, compiled': {'state': 'ended after its time'},
     'step, width 4, captured': {'state': 'done', 'ms': 4.0, 'images/s': 4000.0},
     'whole training': {'state': 'failed: out of memory'},
     'test, nuaa': {'state': 'done', 'seconds, fp32': 10.0},
-    'same losses': {'state': 'done', 'of the first ten': 1e-7},
+    'same losses': {'state': 'done', 'largest relative difference': 1e-7, 'resumed to the bit': True},
+    'step, published recipe on NUDT-SIRST, captured': {'state': 'done', 'ms': 5.0},
+    'scan, correctness': {'state': 'done', 'whole': True, 'differences': {'inner 0, triton': 1e-6}},
     'scan, speed': {
         'state': 'done',
+        'whole': True,
         'scans': [
             {
                 'scan': f'{kind} 0',
@@ -40,24 +43,74 @@ FIGURES = {
 }
 
 
+def judged(figures):
+    """Value and verdict by goal."""
+    return {g['goal']: (g['found'], g['met']) for g in judge(figures)}
+
+
+def page_of(figures):
+    return as_markdown({'machine': {'torch': '2'}, 'minutes': 3.0, 'parts': figures, 'goals': judge(figures)})
+
+
 def test_goals_are_judged_by_what_was_measured():
-    found = {name: value for name, _, value in judge(FIGURES)}
+    found = {goal: value for goal, (value, _) in judged(FIGURES).items()}
     assert found['width 16: times as fast as the published form'] == 6.25
     assert found['width 4: crops a second'] == 4000
     assert found['scan: times as fast as mamba_ssm, worst shape'] == 1.5
     assert found['scan, inner: times as fast as mamba_ssm, worst shape'] == pytest.approx(3)
     assert found['scan at 1024²: share of the binding limit'] == 0.5
-    assert all(value is None for _, _, value in judge({'scan, speed': {'state': 'failed: no', 'scans': []}}))
+    assert found['scan: digits that every way shares with the plain loop'] == pytest.approx(6)
+    assert all(goal['found'] is None for goal in judge({'scan, speed': {'state': 'failed: no', 'scans': []}}))
     assert found['MiM: times as fast as the published form'] is None
     assert found['share of the bare step in a step of the whole tool'] is None
-    assert found['digits that eager and captured losses share, first ten steps'] == pytest.approx(7)
-    goals = [{'goal': n, 'least': least, 'found': v} for n, least, v in judge(FIGURES)]
-    page = as_markdown({'machine': {'torch': '2'}, 'minutes': 3.0, 'parts': FIGURES, 'goals': goals})
+    assert found['digits that eager and captured losses share, fifty steps'] == pytest.approx(7)
+    recipe = next(value for goal, value in found.items() if '124,000' in goal)
+    assert recipe == pytest.approx(20 / (124_000 * 5e-3 / 60))
+    page = page_of(FIGURES)
     row = next(line for line in page.splitlines() if line.startswith('| width 16: crops'))
     assert [cell.strip() for cell in row.strip('|').split('|')][1:] == ['1500', '2000', 'yes']
     assert 'not measured' in page
     assert '| no |' in page
     assert 'failed: out of memory' in page
+
+
+def test_a_scan_that_is_wrong_fails_its_goal():
+    goal = 'scan: digits that every way shares with the plain loop'
+    for wrong, shown in ((0.7, '0.7'), ('out of memory', 'out of memory'), (float('nan'), '')):
+        part = {
+            'state': 'done',
+            'whole': True,
+            'differences': {'inner 0, torch': 1e-6, 'outer 1, triton': wrong},
+        }
+        assert judged({'scan, correctness': part})[goal][1] == 'no'
+        assert (
+            f'largest difference (outer 1, triton) {shown}' in page_of({'scan, correctness': part})
+            or not shown
+        )
+    part = {'state': 'done', 'whole': False, 'differences': {'inner 0, torch': 1e-6}}
+    assert judged({'scan, correctness': part})[goal] == (None, 'not measured whole')
+
+
+def test_a_step_that_was_not_captured_meets_no_goal_of_captured_ones():
+    figures = FIGURES | {
+        name: {'state': 'done', 'ms': 4.0, 'images/s': 9000.0, 'captured': False}
+        for name in ('step, width 16, captured', 'step, width 4, captured')
+    }
+    figures['step, width 16, captured, compiled'] = {'state': 'done', 'ms': 1.0, 'captured': False}
+    steps = {goal: met for goal, (_, met) in judged(figures).items() if goal.startswith('width')}
+    assert set(steps.values()) == {'no, not captured'}
+    assert len(steps) == 3
+
+
+def test_a_scan_list_that_was_cut_off_is_not_judged():
+    """But for sizes that are all there."""
+    part = FIGURES['scan, speed'] | {'whole': False}
+    goals = [f'scan{kind}: times as fast as mamba_ssm, worst shape' for kind in ('', ', inner')]
+    of_1024 = 'scan at 1024²: share of the binding limit'
+    verdicts = judged({'scan, speed': part})
+    assert {verdicts[goal] for goal in (*goals, of_1024)} == {(None, 'not measured whole')}
+    larger = part['scans'][0] | {'size': 2048}
+    assert judged({'scan, speed': part | {'scans': [*part['scans'], larger]}})[of_1024] == (0.5, 'yes')
 
 
 def test_parts_that_need_a_card_say_so():
