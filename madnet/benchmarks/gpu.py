@@ -7,6 +7,7 @@ something run on the CPU, small, and the others say why they do not.
 
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -18,17 +19,20 @@ from typing import Any
 import torch
 
 from madnet.benchmarks import gpu_parts
-from madnet.benchmarks.gpu_parts import CPU_FORMS, FORMS, no_data
+from madnet.benchmarks.gpu_parts import CPU_FORMS
 from madnet.benchmarks.gpu_report import write_report
 from madnet.errors import UserError
 from madnet.files import read_json, write_json, write_whole
 
-WIDTHS = (4, 8, 16, 32)
-#: Forms of MiM-ISTD's steps, by config.
-MIM = {
-    'mim_published': FORMS,
-    'mim_nano': ('published', 'captured', 'captured, compiled'),
-    'mim_small': ('published', 'captured', 'captured, compiled'),
+#: Networks whose steps are measured: config and width; goals are set for the first three.
+NETWORKS: dict[str, tuple[str, int | None]] = {
+    'width 16': ('configs/madnet/madnet_nano.py', 16),
+    'width 4': ('configs/madnet/madnet_nano.py', 4),
+    'MiM': ('configs/mim/mim_published.py', None),
+    'width 8': ('configs/madnet/madnet_nano.py', 8),
+    'width 32': ('configs/madnet/madnet_nano.py', 32),
+    'MiM nano': ('configs/mim/mim_nano.py', None),
+    'MiM small': ('configs/mim/mim_small.py', None),
 }
 
 
@@ -52,36 +56,40 @@ class Part:
 
 
 def parts(on_gpu: bool) -> list[Part]:
-    """All parts, in order."""
+    """All parts, in the order in which they are begun, as time may be over before the last: what has a goal,
+    then the rest, and what takes long to compile last."""
     needs = None if on_gpu else 'needs a GPU'
-    found = [
+    goals, rest = list(NETWORKS)[:3], list(NETWORKS)[3:]
+    recipe = {'config': 'configs/madnet_nudt.py', 'width': None, 'forms': ('captured',), 'batch': 8}
+    return [
         Part('scan, correctness', 'scan_values', 1),
-        Part('scan, speed', 'scan_speed', 4),
+        Part('scan, speed', 'scan_speed', 8),
+        *([] if on_gpu else [_steps('width 4', tuple(CPU_FORMS))]),
+        *(_steps(name, ('published', 'captured'), needs) for name in goals),
+        Part('same losses', 'same_losses', 2),
+        Part('step, published recipe on NUDT-SIRST', 'step', 1, recipe, needs),
+        *(Part(f'test, {name}', 'test', 1, {'dataset': name}, needs) for name in ('nuaa', 'nudt')),
+        Part('whole training', 'whole_training', 3, {}, needs),
+        *(_steps(name, ('published', 'captured'), needs) for name in rest),
+        Part('predict', 'predict', 1),
+        *(_steps(name, ('eager, loader', 'eager, device'), needs) for name in [*goals, *rest[:2]]),
+        *(_steps(name, ('captured, compiled',), needs) for name in NETWORKS),
     ]
-    widths, forms = (WIDTHS, FORMS) if on_gpu else (WIDTHS[:1], CPU_FORMS)
-    for width in widths:
-        for form in forms:
-            about = {'config': 'configs/madnet/madnet_nano.py', 'width': width, 'form': form}
-            found.append(Part(f'step, width {width}, {form}', 'step', 2 if 'compiled' in form else 1, about))
-    for name, mim_forms in MIM.items():
-        for form in mim_forms:
-            about = {'config': f'configs/mim/{name}.py', 'width': None, 'form': form}
-            label = {'mim_published': 'MiM'}.get(name, name.replace('mim_', 'MiM '))
-            found.append(Part(f'step, {label}, {form}', 'step', 2 if 'compiled' in form else 1, about, needs))
-    found.append(Part('same losses', 'same_losses', 1))
-    for dataset in ('nuaa', 'nudt'):
-        why = no_data(dataset) or needs
-        found.append(Part(f'test, {dataset}', 'test', 1, {'dataset': dataset}, why))
-    found.append(Part('predict', 'predict', 1))
-    found.append(Part('whole training', 'whole_training', 1, {}, needs))
-    return found
+
+
+def _steps(network: str, forms: tuple[str, ...], why_not: str | None = None) -> Part:
+    config, width = NETWORKS[network]
+    name = f'step, {network}: {" and ".join(form.replace(", ", " ") for form in forms)}'
+    share = 2 if 'captured, compiled' in forms else len(forms)
+    return Part(name, 'step', share, {'config': config, 'width': width, 'forms': forms}, why_not)
 
 
 def benchmark(minutes: float, out: str) -> dict:
     """Measure everything, and write ``report.json``, ``report.md`` and ``steps.png``.
 
     Args:
-        minutes: For all of it; every part has its share as a limit.
+        minutes: For all of it; every part has its share as a limit. When they are over, no part is begun, and
+            one that still runs has twenty seconds to end.
         out: Where to.
 
     Returns:
@@ -102,35 +110,50 @@ def benchmark(minutes: float, out: str) -> dict:
         if part.why_not is not None:
             report['parts'][part.name] = {'state': f'left out: {part.why_not}'}
             continue
-        seconds = max(5.0, (end - time.monotonic()) * part.share / whole)
+        now = time.monotonic()
+        if now > end:
+            print(f'{part.name} left out: the time is over')
+            report['parts'][part.name] = {'state': 'left out: the time is over'}
+            continue
+        seconds = max(5.0, (end - now) * part.share / whole)
         whole -= part.share
         print(f'{part.name} (at most {seconds:.0f} s) …', flush=True)
-        report['parts'][part.name] = _in_process(part, seconds, folder / 'parts')
+        # what cannot look at the clock, such as compiling, may take some more
+        timeout = min(1.5 * seconds + 60, end + 20 - now)
+        report['parts'] |= _in_process(part, seconds, timeout, folder / 'parts')
         write_report(report, folder)
     write_report(report, folder)
     print(f'written {folder / "report.md"}')
     return report
 
 
-def _in_process(part: Part, seconds: float, folder: Path) -> dict:
-    """What a part has found, and how it ended."""
-    file = folder / f'{part.name.replace(", ", "_").replace(" ", "_")}.json'
+def _in_process(part: Part, seconds: float, timeout: float, folder: Path) -> dict[str, dict]:
+    """What a part has found, and how it ended: of steps, by form.
+
+    Args:
+        seconds: After which the part stops by itself, the start of Python counted.
+        timeout: Seconds after which it is ended.
+    """
+    file = folder / f'{re.sub("[^0-9A-Za-z]+", "_", part.name)}.json'
     write_json(file, {})
     write_json(file.with_suffix('.part'), {'kind': part.kind, 'arguments': part.arguments})
-    command = [sys.executable, '-m', gpu_parts.__name__, str(file), str(seconds)]
+    command = [sys.executable, '-m', gpu_parts.__name__, str(file), str(time.time() + seconds)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     try:
-        # importing takes some seconds; a part stops by itself when its time is over
-        said, _ = process.communicate(timeout=1.5 * seconds + 60)
+        said, _ = process.communicate(timeout=timeout)
         state = 'done' if process.returncode == 0 else f'failed: {_last_line(said)}'
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         said, _ = process.communicate()
         state = 'ended after its time'
     write_whole(file.with_suffix('.txt'), said)
-    return {'state': state, **read_json(file)}
+    found = read_json(file)
+    if 'forms' not in part.arguments:
+        return {part.name: {'state': state, **found}}
+    network = part.name.split(':')[0]
+    return {f'{network}, {form}': {'state': state, **found.get(form, {})} for form in part.arguments['forms']}
 
 
 def _last_line(text: str) -> str:

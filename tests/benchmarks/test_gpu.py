@@ -4,11 +4,16 @@ import json
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from madnet.benchmarks import gpu
+from madnet.benchmarks import gpu, gpu_parts
 from madnet.benchmarks.gpu import Part
 from madnet.benchmarks.gpu_report import as_markdown, judge
 from madnet.errors import UserError
@@ -115,13 +120,115 @@ def test_a_scan_list_that_was_cut_off_is_not_judged():
 
 def test_parts_that_need_a_card_say_so():
     without = gpu.parts(on_gpu=False)
-    assert {p.name for p in without if p.why_not is None} >= {'scan, correctness', 'step, width 4, emulated'}
+    forms = {form for p in without if p.why_not is None for form in p.arguments.get('forms', [p.name])}
+    assert forms >= {'scan, correctness', 'published', 'emulated'}
     assert all(p.why_not == 'needs a GPU' for p in without if 'MiM' in p.name)
-    with_card = {p.name: p.why_not for p in gpu.parts(on_gpu=True)}
-    for width in (4, 8, 16, 32):
-        assert with_card[f'step, width {width}, captured'] is None
-    for name in ('MiM', 'MiM nano', 'MiM small'):
-        assert with_card[f'step, {name}, captured'] is None
+
+
+def test_what_has_a_goal_comes_first_and_what_compiles_last():
+    with_card = gpu.parts(on_gpu=True)
+    assert all(part.why_not is None for part in with_card)
+    names = [part.name for part in with_card]
+    assert len(set(names)) == len(names)
+    for name in ('width 4', 'width 8', 'width 16', 'width 32', 'MiM', 'MiM nano', 'MiM small'):
+        assert f'step, {name}: published and captured' in names
+    last_goal = names.index('whole training')
+    assert last_goal < names.index('step, width 8: published and captured')
+    assert all(last_goal > names.index(f'test, {name}') for name in ('nuaa', 'nudt'))
+    assert all('compiled' in name for name in names[-7:])
+    assert not any('compiled' in name for name in names[:-7])
+
+
+@pytest.mark.parametrize(('start', 'setup', 'compiling'), [(10, 8, 60), (10, 5, 30), (3, 5, 15), (0, 0, 0)])
+def test_ends_in_time_with_all_that_has_a_goal(start, setup, compiling, monkeypatch, tmp_path):
+    """Where a process starts for some seconds, and then does not look at the clock for some more."""
+    now, shown = [0.0], []
+
+    def run(part, seconds, timeout, folder):
+        forms = part.arguments.get('forms', [''])
+        blind = start + len(forms) * (setup + compiling * ('captured, compiled' in forms))
+        needed = max(seconds, blind)
+        now[0] += min(needed, timeout)
+        return {part.name: {'state': 'done' if needed <= timeout else 'ended after its time'}}
+
+    everything = gpu.parts(on_gpu=True)
+    monkeypatch.setattr(gpu, 'parts', lambda on_gpu: everything)
+    monkeypatch.setattr(gpu, '_in_process', run)
+    monkeypatch.setattr(gpu, 'write_report', lambda report, folder: shown.append(report))
+    monkeypatch.setattr(gpu.time, 'monotonic', lambda: now[0])
+    states = {name: content['state'] for name, content in gpu.benchmark(10, str(tmp_path))['parts'].items()}
+    assert now[0] <= 620
+    names = list(states)
+    assert names == [part.name for part in everything]
+    assert {states[name] for name in names[: names.index('whole training') + 1]} == {'done'}
+    lost = [name for name in names if states[name] != 'done']
+    assert lost == names[len(names) - len(lost) :]
+    if start == 10 and compiling == 60:
+        assert states[names[-1]] == 'left out: the time is over'
+
+
+def test_a_form_that_fails_does_not_end_the_next(monkeypatch):
+    def measure(config, width, form, batch, until, record, keep):
+        record['ms'] = 3.0
+        if form == 'published':
+            raise RuntimeError('CUDA out of memory')
+
+    monkeypatch.setattr(gpu_parts, '_step', measure)
+    found = {}
+    gpu_parts.step('some', 4, ('published', 'captured'), 0.0, found.update)
+    assert found['published'] == {'ms': 3.0, 'state': found['published']['state']}
+    assert found['published']['state'].startswith('failed: CUDA out of memory')
+    assert found['captured'] == {'ms': 3.0, 'state': 'done'}
+
+
+def test_losses_are_compared_where_cudnn_adds_up_in_one_order(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, 'deterministic', False)
+    monkeypatch.setattr(gpu_parts.torch.cuda, 'is_available', lambda: True)
+    losses = [np.ones(54), np.ones(54)]
+    losses[1][[49, 50]] = 1.1, 2  # the last of the fifty, and one after it
+
+    def run(config, work_dir, options, dataset, resume=False):
+        assert torch.backends.cudnn.deterministic
+        assert options['env_cfg.cudnn_benchmark'] is False
+        history = SimpleNamespace(get_scalar=lambda name: SimpleNamespace(data=[losses.pop(0)]))
+        step = SimpleNamespace(replays=options['capture_step'])
+        model = torch.nn.Linear(1, 1)
+        torch.nn.init.constant_(model.weight, 2 if resume else 1)
+        torch.nn.init.zeros_(model.bias)
+        return SimpleNamespace(message_hub=history, train_loop=SimpleNamespace(step=step), model=model)
+
+    monkeypatch.setattr(gpu_parts, 'train', run)
+    found = {}
+    gpu_parts.same_losses(time.monotonic() + 60, found.update)
+    expected = {'steps': 50, 'captured': True, 'largest relative difference': pytest.approx(0.1)}
+    assert found == {**expected, 'resumed to the bit': False}
+
+
+def test_without_data_sets_scenes_of_as_many_sizes_are_tested(monkeypatch):
+    sizes = set()
+
+    def run_test(config, dataset, out, options):
+        sizes.update(sizes_of(Path(dataset, 'test', 'images')))
+        return SimpleNamespace(dataset=SimpleNamespace(images=86), results={'native': {'nIoU': 0.5}})
+
+    monkeypatch.setattr(gpu_parts, 'no_data', lambda name: 'not here')
+    monkeypatch.setattr(gpu_parts, 'run_test', run_test)
+    found = {}
+    gpu_parts.test('nuaa', 0.0, found.update)
+    assert len(sizes) == 86
+    assert 'data synthetic' in page_of({'test, nuaa': {'state': 'done', **found}})
+
+
+def sizes_of(folder):
+    return {Image.open(path).size for path in folder.iterdir()}
+
+
+def test_an_epoch_of_synthetic_scenes_has_forty_steps_on_a_card(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu_parts, 'no_data', lambda name: 'not here')
+    monkeypatch.setattr(gpu_parts.torch.cuda, 'is_available', lambda: True)
+    folder = Path(gpu_parts._images(tmp_path, 64), 'trainval')
+    assert len(list((folder / 'images').iterdir())) >= 40 * 16
+    assert len(list((folder / 'masks').iterdir())) >= 40 * 16
 
 
 @pytest.mark.parametrize(('codes', 'begun'), [((1, 0), 2), ((0, 1), 2), ((130, 0), 1), ((2, 0), 1)])
@@ -144,17 +251,18 @@ def test_the_table_goes_on_after_runs_that_failed(codes, begun, repository, tmp_
 
 
 def test_a_part_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch):
-    failed = gpu._in_process(Part('nothing, of that kind', 'no_such_kind', 1), 1, tmp_path)
-    assert failed['state'].startswith("failed: KeyError: 'no_such_kind'")
-    sleeper = 'import sys, time; open(sys.argv[-2], "w").write(\'{"ms": 3.0}\'); time.sleep(60)'
+    failed = gpu._in_process(Part('nothing, of that kind', 'no_such_kind', 1), 1, 60, tmp_path)
+    assert failed['nothing, of that kind']['state'].startswith("failed: KeyError: 'no_such_kind'")
+    sleeper = 'import sys, time; open(sys.argv[-2], "w").write(\'{"a": {"ms": 3.0}}\'); time.sleep(60)'
     started = subprocess.Popen
     monkeypatch.setattr(
         gpu.subprocess,
         'Popen',
         lambda command, **how: started([command[0], '-c', sleeper, *command[3:]], **how),
     )
-    hung = gpu._in_process(Part('a, sleeper', 'step', 1), -38, tmp_path)  # -38 · 1.5 + 60: three seconds
-    assert hung == {'state': 'ended after its time', 'ms': 3.0}
+    hung = gpu._in_process(Part('a sleeper: a and b', 'step', 1, {'forms': ('a', 'b')}), 1, 3, tmp_path)
+    ended = {'state': 'ended after its time'}
+    assert hung == {'a sleeper, a': {**ended, 'ms': 3.0}, 'a sleeper, b': ended}
 
 
 @pytest.mark.parametrize('minutes', [0, float('nan')])
@@ -166,13 +274,14 @@ def test_an_impossible_time_is_refused(minutes, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason='small here, for CPUs')
 def test_a_whole_run_without_a_card(repository, tmp_path):
-    command = [sys.executable, 'tools/benchmark.py', 'gpu', '--minutes', '1', '--out', str(tmp_path)]
+    command = [sys.executable, 'tools/benchmark.py', 'gpu', '--minutes', '2', '--out', str(tmp_path)]
     subprocess.run(command, cwd=repository, check=True)
     report = json.loads((tmp_path / 'report.json').read_text())
     states = {name: content['state'] for name, content in report['parts'].items()}
     assert states['step, width 4, emulated'] == 'done'
     assert report['parts']['step, width 4, emulated']['captured']
-    assert report['parts']['same losses']['of the first ten'] < 1e-4
+    assert report['parts']['same losses']['largest relative difference'] < 1e-4
+    assert report['parts']['same losses']['resumed to the bit']
     worst = max(
         v for v in report['parts']['scan, correctness']['differences'].values() if not isinstance(v, str)
     )
