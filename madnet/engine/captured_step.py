@@ -59,8 +59,8 @@ class CapturedStep:
     """Forward pass, losses, backward pass, clipping, optimiser and average of weights, as a graph.
 
     The first steps of every phase are taken operator by operator, on a stream of their own; then the phase is
-    captured. A phase is what modules with ``set_epoch`` keep as plain values, what a hook may change before
-    an epoch (frozen parameters, modules that evaluate, numbers of the optimiser), and the shapes of a batch.
+    captured. A phase is what ``set_epoch`` and hooks may change before an epoch (plain values of modules,
+    such as the weight of a loss, frozen parameters, numbers of the optimiser), and the shapes of a batch.
 
     A graph is used if its first replay does what the plain step does, with other learning rates and another
     decay than those with which it was captured, from the same weights. Whatever speaks against it, before,
@@ -88,12 +88,10 @@ class CapturedStep:
         self._averages = [h.ema_model for h in runner.hooks if isinstance(h, EMAHook)]
         for average in self._averages:
             average.moved_by_step = True
-        self._modules = [(n, m) for n, m in self._model.named_modules() if hasattr(m, 'set_epoch')]
         self._heads = [m for m in self._model.modules() if hasattr(m, 'peaks')]
         self._optimizer = DeviceOptimizer(self._wrapper, self._device)
         self._compiled = any('forward' in vars(part) for part in self._model.children())
         self._halves = HalfWeights(self._model)
-        self._values: tuple = ()
         self._settings: tuple = ()
         self._settings_of: int | None = None  # the epoch
         self._since = 0  # steps since they were others
@@ -144,36 +142,28 @@ class CapturedStep:
         return any(phase.captured is not None for phase in self._phases.values())
 
     def _phase_of(self, tensors: Batch) -> '_Phase':
-        values = tuple(
-            (name, key, value)
-            for name, module in self._modules
-            for key, value in vars(module).items()
-            if isinstance(value, bool | int | float | str) and not key.startswith('_')
-        )
-        values += self._settings_of_epoch()
-        if values != self._values:  # what is past does not come back
-            self._values = values
-            self._since = 0
-            if self._stream is not None:
-                torch.cuda.synchronize()  # the last replay may still run
-            self._phases.clear()
+        if self._settings_of != self._runner.epoch:  # once an epoch, as there are some thousand of them
+            self._settings_of = self._runner.epoch
+            self._follow_settings()
         shapes = tuple((name, tensor.shape, tensor.dtype) for name, tensor in tensors.items())
         if shapes not in self._phases:
             buffers = {n: torch.empty_like(t, device=self._device) for n, t in tensors.items()}
             self._phases[shapes] = _Phase(buffers)
         return self._phases[shapes]
 
-    def _settings_of_epoch(self) -> tuple:
-        """What Python says of parameters, modules and groups in the step; looked at once an epoch, as there
-        are some hundred of them."""
-        if self._settings_of != self._runner.epoch:
-            self._settings_of = self._runner.epoch
-            self._settings = (
-                *(p.requires_grad for p in self._model.parameters()),
-                *(m.training for m in self._model.modules()),
-                *self._optimizer.fixed_numbers(),
-            )
-        return self._settings
+    def _follow_settings(self) -> None:
+        """Forget all phases if what Python says of parameters, modules and groups in the step has changed."""
+        settings = (
+            plain_values(self._model.named_modules()),
+            [p.requires_grad for p in self._model.parameters()],
+            list(self._optimizer.fixed_numbers()),
+        )
+        if _of_any(settings != self._settings, self._device):  # what is past does not come back
+            self._since = 0
+            if self._stream is not None:
+                torch.cuda.synchronize()  # the last replay may still run
+            self._phases.clear()
+        self._settings = settings
 
     def _set_numbers(self) -> None:
         self._optimizer.follow_schedulers()
@@ -233,8 +223,8 @@ class CapturedStep:
         """See to it that no module counts steps, or keeps of them what a graph would not know."""
         kept = plain_values(self._model.named_modules())
         if phase.kept is not None and kept != phase.kept:
-            name, key = next(k for k in kept if kept[k] != phase.kept.get(k))
-            before, now = phase.kept.get((name, key)), kept[name, key]
+            name, key = next(k for k in phase.kept | kept if kept.get(k) != phase.kept.get(k))
+            before, now = (values.get((name, key)) for values in (phase.kept, kept))
             self._give_up(
                 f'{name or type(self._model).__name__}.{key} changes from step to step ({before}, {now}).'
             )
@@ -373,8 +363,14 @@ class CapturedStep:
 
 def _reason_of_any(reason: str | None, device: torch.device) -> str | None:
     """A reason of one process holds for all, or they would exchange gradients in different ways."""
+    found = _of_any(reason is not None, device)
+    return reason or ('another process cannot.' if found else None)
+
+
+def _of_any(found: bool, device: torch.device) -> bool:
+    """Whether any process has found it; asked by all at once."""
     if get_world_size() == 1:
-        return reason
-    found = torch.tensor(float(reason is not None), device=device)
-    distributed.all_reduce(found, distributed.ReduceOp.MAX)
-    return reason or ('another process cannot.' if found.item() else None)
+        return found
+    number = torch.tensor(float(found), device=device)
+    distributed.all_reduce(number, distributed.ReduceOp.MAX)
+    return bool(number.item())

@@ -79,8 +79,10 @@ class DeviceOptimizer:
                 self.rates[k].fill_(group['lr'])
                 self._shown[k] = group['lr']
 
-    def fixed_numbers(self) -> Iterator[bool | int | float | tuple]:
-        """What its groups say beside the learning rate, such as the decay, which a graph would keep."""
+    def fixed_numbers(self) -> Iterator[bool | int | float | tuple | str]:
+        """What its groups say beside the learning rate, such as the decay, and how gradients are clipped,
+        which a graph would keep."""
+        yield repr(self._wrapper.clip_grad_kwargs)
         others = (v for group in self._groups for key, v in group.items() if key != 'lr')
         yield from (v for v in others if isinstance(v, bool | int | float | tuple))
 

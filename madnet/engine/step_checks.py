@@ -1,7 +1,9 @@
 """What keeps a training step from being a graph: seen before it is captured, while, and afterwards."""
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from numbers import Number
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,14 +71,23 @@ def _place(error: BaseException | None = None) -> str:
     return f'{"/".join(last.filename.split("/")[-3:])}, line {last.lineno}, in {last.name}'
 
 
-def plain_values(modules: Iterable[tuple[str, nn.Module]]) -> dict[tuple[str, str], bool | int | float | str]:
-    """What modules keep as plain values of Python, which a graph would keep as they are."""
-    return {
-        (name, key): value
-        for name, module in modules
-        for key, value in vars(module).items()
-        if isinstance(value, bool | int | float | str)
-    }
+def plain_values(modules: Iterable[tuple[str, nn.Module]]) -> dict[tuple[str, str], Number | str]:
+    """What modules keep as plain values of Python, also inside lists, tuples and dictionaries, which a graph
+    would keep as they are; by the name of the module and that of the value, such as ``loss_weights.0``."""
+    return {(name, key): value for name, module in modules for key, value in _plain_leaves(vars(module))}
+
+
+def _plain_leaves(value: Any, path: str = '') -> Iterator[tuple[str, Number | str]]:
+    if isinstance(value, Number | str):
+        yield path, value
+        return
+    inner: Iterable = ()
+    if isinstance(value, Mapping):
+        inner = value.items()
+    elif isinstance(value, list | tuple):
+        inner = enumerate(value)
+    for key, each in inner:
+        yield from _plain_leaves(each, f'{path}.{key}' if path else str(key))
 
 
 class Snapshot:

@@ -98,6 +98,24 @@ class FreezesLater(Hook):
             self.then = [p.clone() for p in bare(runner.model).backbone.parameters()]
 
 
+@HOOKS.register_module()
+class Changes(Hook):
+    """Changes something else before every epoch."""
+
+    def before_train_epoch(self, runner):
+        model = bare(runner.model)
+        if runner.epoch == 1:
+            model.decode_head.loss_weights[-1] = 3.0
+        elif runner.epoch == 2:
+            for loss in model.decode_head.loss_decode:
+                loss.settings['smooth'] = 50.0
+        elif runner.epoch == 3:
+            runner.optim_wrapper.clip_grad_kwargs['max_norm'] = 1e-3
+        elif runner.epoch == 4:
+            for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+                norm.momentum = 0.9
+
+
 @MODELS.register_module()
 class OwnStep(IRSTDSegmentor):
     def train_step(self, data, optim_wrapper):
@@ -196,6 +214,19 @@ def test_what_a_hook_freezes_after_an_epoch_stays(tiny_config, tmp_path, monkeyp
     assert runner.train_loop.step.replays
     [hook] = [hook for hook in runner.hooks if isinstance(hook, FreezesLater)]
     assert all(map(torch.equal, bare(runner.model).backbone.parameters(), hook.then))
+
+
+def test_what_a_hook_changes_before_an_epoch_holds(tiny_config, tmp_path, monkeypatch, rounded_rates):
+    """Items of lists and dictionaries, numbers of modules and of clipping."""
+    tiny_config.write_text(f"{tiny_config.read_text()}custom_hooks = [dict(type='Changes')]\n")
+    options = {'train_cfg.max_epochs': 5, 'model.decode_head.loss_decode': [dict(type='SoftIoULoss')]}
+    plain, expected = run(tiny_config, tmp_path / 'plain', False, more_options=options)
+    monkeypatch.setattr(training_step, 'PlainCall', RecordedGraph)
+    runner, found = run(tiny_config, tmp_path / 'run', 'emulate', more_options=options)
+    assert runner.train_loop.step.replays
+    assert_alike(found, expected, 1e-4)
+    for name, value in plain.model.state_dict().items():
+        torch.testing.assert_close(runner.model.state_dict()[name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_a_resumed_run_is_the_same_to_the_bit(tiny_config, tmp_path):
