@@ -1,6 +1,6 @@
 """Training images on the device, where their batches are cut and augmented; loaders only draw the numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -55,9 +55,14 @@ class _Part:
     steps: Sequence[Any]
     labels: list[np.ndarray]
     infos: list[dict]
+    pipeline: Any
+    parts: list['_Part']
 
     def __call__(self, index: int) -> dict:
-        """The sample's number among all, and what its transforms drew, by ``<place of the step>.<name>``."""
+        """The sample's number among all, and what its transforms drew, by ``<place of the step>.<name>``; the
+        sample itself once a hook has given one of the data sets another pipeline."""
+        if any(part.dataset.pipeline is not part.pipeline for part in self.parts):
+            return type(self.dataset).prepare_data(self.dataset, index)
         sample = {**self.infos[index], 'gt_seg_map': self.labels[index], 'seg_fields': ['gt_seg_map']}
         sample['epoch'] = self.dataset.epoch
         drawn = {'index': self.first + index, 'img_path': sample.get('img_path', '?')}
@@ -84,8 +89,11 @@ class DeviceCache:
     the upper left of a common canvas, with their masks.
 
     After :meth:`take_over` the loader gives ``drawn``, arrays (B, …) of what the transforms drew for a
-    batch, and ``img_path``; :meth:`batch` makes images and masks of them. One batch is tried at once, so that
-    what does not work on a device fails before anything has changed; random numbers are drawn for it.
+    batch, and ``img_path``; :meth:`batch` makes images and masks of them. Once a hook replaces a data set's
+    pipeline, by one that augments less, say, the loader gives batches as before.
+
+    One batch is tried at once, so that what does not work on a device fails before anything has changed;
+    random numbers are drawn for it.
     """
 
     def __init__(self, loader: DataLoader, device: torch.device):
@@ -101,7 +109,8 @@ class DeviceCache:
             images += [sample.pop('img') for sample in samples]
             masks += [sample.pop('gt_mask') for sample in samples]
             labels = [sample.pop('gt_seg_map') for sample in samples]
-            self._parts.append(_Part(dataset, first, self.steps, labels, samples))
+            part = _Part(dataset, first, self.steps, labels, samples, dataset.pipeline, self._parts)
+            self._parts.append(part)
         self.base_size = samples[0].get('base_size')
         sizes = np.array([image.shape[:2] for image in images])
         if len(np.unique(sizes, axis=0)) > 1:
@@ -119,7 +128,8 @@ class DeviceCache:
         several = (
             isinstance(step, RandomTargetCrop) and not isinstance(step.size, int) for step in self.steps
         )
-        self._collate = partial(_collated, shapes=[f'{k}.size' for k, has in enumerate(several) if has])
+        shapes = [f'{k}.size' for k, has in enumerate(several) if has]
+        self._collate = partial(_collated, shapes=shapes, collate=loader.collate_fn)
         some = self._collate([self._parts[0](index) for index in range(min(2, len(samples)))])['drawn']
         self.batch({name: torch.from_numpy(value).to(device) for name, value in some.items()})
 
@@ -242,9 +252,12 @@ def _canvas(maps: list[np.ndarray], size: np.ndarray) -> Tensor:
     return torch.from_numpy(canvas)
 
 
-def _collated(samples: list[dict], shapes: Sequence[str]) -> dict:
+def _collated(samples: list[dict], shapes: Sequence[str], collate: Callable) -> dict:
     """A batch of what was drawn; ``shapes`` names numbers, alike in a batch, on which the sizes of maps
-    depend: n is given as (B, n), since a graph may depend on shapes, not on values."""
+    depend: n is given as (B, n), since a graph may depend on shapes, not on values. Of samples themselves,
+    what ``collate`` makes of them."""
+    if 'inputs' in samples[0]:
+        return collate(samples)
     paths = [sample.pop('img_path') for sample in samples]
     # not tensors, for each of which a loading process would open a file to share its memory
     drawn = {name: np.stack([np.asarray(sample[name]) for sample in samples]) for name in samples[0]}

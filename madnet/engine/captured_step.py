@@ -105,7 +105,7 @@ class CapturedStep:
     def __call__(self, batch: dict) -> dict[str, Tensor]:
         """Train on a batch of the loader; losses and, unless gradients are scaled, ``grad_norm``, all to be
         read within an epoch's steps."""
-        if self._eager is None and self._cache is None and (sizes := several_sizes(batch)):
+        if self._eager is None and 'drawn' not in batch and (sizes := several_sizes(batch)):
             if get_world_size() > 1:  # the others go on to exchange gradients in this way
                 raise RunFailed(
                     f'Images of one batch have several sizes, {sizes}, which several processes train on with '
@@ -114,7 +114,7 @@ class CapturedStep:
             self._go_eager(f'images of one batch have several sizes, {sizes}.')
         if self._eager is not None:
             return self._eager_step(batch)
-        tensors = stacked(batch) if self._cache is None else tensors_of(batch['drawn'])
+        tensors = tensors_of(batch['drawn']) if 'drawn' in batch else stacked(batch)
         phase = self._phase_of(tensors)
         for name, tensor in tensors.items():
             phase.buffers[name].copy_(tensor, non_blocking=True)
@@ -324,7 +324,7 @@ class CapturedStep:
 
     def _body(self, buffers: Batch) -> None:
         """All of a step, from a batch to a row of ``_table``."""
-        batch = unstacked(buffers if self._cache is None else self._cache.batch(buffers))
+        batch = unstacked(self._cache.batch(buffers) if self._cache and 'inputs' not in buffers else buffers)
         with self._wrapper.optim_context(self._model):
             data = self._model.data_preprocessor(batch, True)
             losses = self._forward({**data, 'mode': 'loss'})

@@ -22,7 +22,7 @@ class EagerStep:
 
     def __call__(self, batch: dict) -> dict[str, Tensor]:
         """Train on a batch of the loader; the losses, by name."""
-        if self._cache is not None:
+        if self._cache is not None and 'drawn' in batch:
             device = self._cache.images.device
             drawn = tensors_of(batch['drawn']).items()
             batch = unstacked(self._cache.batch({name: t.to(device, non_blocking=True) for name, t in drawn}))

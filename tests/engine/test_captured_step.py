@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import Compose
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
@@ -22,6 +23,7 @@ from torch.utils._pytree import tree_flatten
 
 import madnet  # noqa: F401
 from madnet.datasets.device_cache import DeviceCache
+from madnet.datasets.wrappers import inner_datasets
 from madnet.engine import training_step
 from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import LAST, read_checkpoint
@@ -114,6 +116,18 @@ class Changes(Hook):
         elif runner.epoch == 4:
             for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
                 norm.momentum = 0.9
+
+
+@HOOKS.register_module()
+class EndsAugmentation(Hook):
+    """Gives the last data set a pipeline that only crops, as mmdet's PipelineSwitchHook does."""
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == 4:
+            loader = runner.train_dataloader
+            dataset = inner_datasets(loader.dataset)[-1]
+            dataset.pipeline = Compose([*dataset.pipeline.transforms[:3], dataset.pipeline.transforms[-1]])
+            loader._DataLoader__initialized, loader._iterator = False, None  # its workers have the old one
 
 
 @MODELS.register_module()
@@ -596,9 +610,11 @@ def test_images_of_several_sizes_go_mmengines_way(tiny_config, tmp_path):
 
 @pytest.mark.parametrize(('step', 'workers'), [(False, 0), ('emulate', 2)])
 def test_images_on_the_device_train_as_those_of_the_loader(tiny_config, tmp_path, step, workers, capsys):
-    """Thirty steps on two sets of different sizes, stopped inside an epoch and resumed."""
+    """Thirty steps on two sets of different sizes, stopped inside an epoch and resumed; for the last ten a
+    hook replaces a pipeline."""
     options = {'train_cfg.max_epochs': 6, 'train_cfg.val_interval': 6, 'capture_step': step}
     plain_text = tiny_config.read_text() + TWO_SETS.format(workers=workers)
+    plain_text += "custom_hooks = [*_base_.custom_hooks, dict(type='EndsAugmentation')]\n"
     tiny_config.write_text(plain_text)
     plain = train(str(tiny_config), work_dir=str(tmp_path / 'plain'), options=options)
     tiny_config.write_text(plain_text + "default_hooks = dict(end=dict(type='StopAfter', steps=13))\n")
