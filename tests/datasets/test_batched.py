@@ -91,6 +91,8 @@ CASES = {
     ),
 }
 BATCH = 20
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+DEVICES = ['cpu', pytest.param('cuda', marks=needs_gpu)]
 
 
 def scenes(rng, number, channels, dtype):
@@ -157,9 +159,10 @@ def on_the_device(steps, samples, keys, device='cpu'):
     return batch
 
 
+@pytest.mark.parametrize('device', DEVICES)
 @pytest.mark.parametrize('dtype', [np.uint8, np.float32])
 @pytest.mark.parametrize('name', CASES)
-def test_batches_are_the_loaders(name, dtype):
+def test_batches_are_the_loaders(name, dtype, device):
     cfgs, levels, share = CASES[name]
     steps = [TRANSFORMS.build(cfg) for cfg in cfgs]
     assert all(map(works_on_batches, steps))
@@ -170,11 +173,13 @@ def test_batches_are_the_loaders(name, dtype):
         for sample in samples:
             sample['base_size'] = (64, 64)
         keys = [(7, number, k) for k in range(BATCH)]
-        batch = on_the_device(steps, samples, keys)
+        batch = on_the_device(steps, samples, keys, device)
+        images = batch.image.cpu()
+        masks = {field: values.cpu() for field, values in batch.masks.items()}
         for k, sample in enumerate(samples):
             expected = by_the_loader(steps, dict(sample), keys[k])
             h, w = expected['img'].shape[:2]
-            image = batch.image[k, :, :h, :w].permute(1, 2, 0).numpy()
+            image = images[k, :, :h, :w].permute(1, 2, 0).numpy()
             total += image.size
             difference = np.abs(image - expected['img'].astype(np.float32))
             if dtype == np.uint8:
@@ -183,7 +188,7 @@ def test_batches_are_the_loaders(name, dtype):
             else:
                 assert difference.max() <= (2e-2 if levels else 1e-4), k
             for field in ('gt_seg_map', 'gt_mask'):
-                found = batch.masks[field][k, :h, :w].numpy().astype(int)
+                found = masks[field][k, :h, :w].numpy().astype(int)
                 apart = np.abs(found - expected[field])
                 limit = 1 if 'zoom' in name and field == 'gt_mask' else 0
                 strange += (apart > limit).sum()

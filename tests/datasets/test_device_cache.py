@@ -1,5 +1,6 @@
 """Images on the device give the batches that the loader gives."""
 
+import shutil
 from contextlib import nullcontext
 
 import cv2
@@ -35,7 +36,26 @@ SCALED = [
 #: No step after the copies looks at labels, which are followed no further.
 COPIED = [*SIZES[:-1], dict(type='CopyPasteTargets', prob=1.0), SIZES[-1]]
 
+CROP, PACK = dict(type='RandomTargetCrop', size=32), dict(type='PackSIRSTInputs')
 
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+on_each_device = pytest.mark.parametrize('device', ['cpu', pytest.param('cuda', marks=needs_gpu)])
+
+
+def assert_batch_is(cache, loader, expected):
+    """The batch of all samples of a loader against what its pipelines gave."""
+    drawn = loader.collate_fn([loader.dataset[k] for k in range(len(expected))])['drawn']
+    device = cache.images.device
+    batch = cache.batch({name: torch.from_numpy(values).to(device) for name, values in drawn.items()})
+    batch = {name: values.cpu() for name, values in batch.items()}
+    for k, sample in enumerate(expected):
+        torch.testing.assert_close(batch['inputs'][k], sample['inputs'].float(), rtol=0, atol=1e-3)
+        truth = sample['data_samples']
+        assert torch.equal(batch['gt_sem_seg'][k], truth.gt_sem_seg.data.long())
+        assert torch.equal(batch['gt_mask'][k], truth.gt_mask.data)
+
+
+@on_each_device
 @pytest.mark.parametrize(
     ('pipeline', 'sides', 'stored'),
     [
@@ -45,7 +65,7 @@ COPIED = [*SIZES[:-1], dict(type='CopyPasteTargets', prob=1.0), SIZES[-1]]
         (COPIED, [32, 48], torch.uint8),
     ],
 )
-def test_batches_are_the_loaders(pipeline, sides, stored):
+def test_batches_are_the_loaders(pipeline, sides, stored, device):
     init_default_scope('mmseg')
     dataset = DATASETS.build(
         dict(type='SyntheticSIRSTDataset', split='train', length=6, size=(70, 90), pipeline=pipeline)
@@ -56,30 +76,43 @@ def test_batches_are_the_loaders(pipeline, sides, stored):
         dataset.set_epoch(epoch, 2)
         expected.append([dataset[k] for k in range(6)])
     loader = DataLoader(dataset, 3, sampler=DefaultSampler(dataset), collate_fn=pseudo_collate)
-    assert why_not_cached(loader, torch.device('cpu')) is None
-    cache = DeviceCache(loader, torch.device('cpu'))
+    assert why_not_cached(loader, torch.device(device)) is None
+    cache = DeviceCache(loader, torch.device(device))
     assert dataset[0]['inputs'].shape[1:] == expected[1][0]['inputs'].shape[1:]  # nothing has changed yet
     cache.take_over()
     assert cache.images.dtype == stored
     for epoch, side in enumerate(sides):
         dataset.set_epoch(epoch, 2)
-        drawn = loader.collate_fn([dataset[k] for k in range(6)])['drawn']
-        batch = cache.batch({name: torch.from_numpy(values) for name, values in drawn.items()})
-        assert batch['inputs'].shape[2:] == (side, side)
-        for k, sample in enumerate(expected[epoch]):
-            torch.testing.assert_close(batch['inputs'][k], sample['inputs'].float(), rtol=0, atol=1e-3)
-            truth = sample['data_samples']
-            assert torch.equal(batch['gt_sem_seg'][k], truth.gt_sem_seg.data.long())
-            assert torch.equal(batch['gt_mask'][k], truth.gt_mask.data)
+        assert expected[epoch][0]['inputs'].shape[1:] == (side, side)
+        assert_batch_is(cache, loader, expected[epoch])
+
+
+@on_each_device
+def test_images_that_nearly_show_a_test_image_stay_out_of_it(make_set, monkeypatch, tmp_path, device):
+    """In two sets, of which one leaves such an image out."""
+    init_default_scope('mmseg')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    root = make_set('Own', 'abcde', lists={'train.txt': ['a', 'b', 'c'], 'test.txt': ['d', 'e']})
+    shutil.copy(root / 'images' / 'd.png', root / 'images' / 'b.png')
+    own = dict(type='SIRSTDataset', data_root=str(root), split='trainval', exclude_near_test=True)
+    other = dict(type='SyntheticSIRSTDataset', split='train', length=2, size=(70, 90))
+    sets = [dict(each, pipeline=[*LOAD, CROP, PACK]) for each in (own, other)]
+    dataset = DATASETS.build(dict(type='ConcatDataset', datasets=sets))
+    for each in dataset.datasets:
+        each.set_epoch(0)
+    expected = [dataset[k] for k in range(4)]
+    assert [s['data_samples'].img_id for s in expected[:2]] == ['a', 'c']
+    loader = DataLoader(dataset, 4, sampler=DefaultSampler(dataset), collate_fn=pseudo_collate)
+    cache = DeviceCache(loader, torch.device(device))
+    cache.take_over()
+    assert len(cache.images) == 4
+    assert_batch_is(cache, loader, expected)
 
 
 def _loader(pipeline, **dataset):
     init_default_scope('mmseg')
     made = DATASETS.build({**dataset, 'pipeline': pipeline})
     return DataLoader(made, 2, sampler=DefaultSampler(made), collate_fn=pseudo_collate)
-
-
-CROP, PACK = dict(type='RandomTargetCrop', size=32), dict(type='PackSIRSTInputs')
 
 
 @pytest.mark.parametrize(
@@ -134,19 +167,17 @@ def test_steps_that_see_the_rest_of_the_canvas_are_refused(tmp_path, steps, why)
         DeviceCache(loader, torch.device('cpu'))
 
 
-def test_images_of_8_and_of_16_bits_keep_their_values(tmp_path):
+@on_each_device
+def test_images_of_8_and_of_16_bits_keep_their_values(tmp_path, device):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (64, 64), np.uint8), rng.integers(0, 65535, (64, 64), np.uint16)]
     loader = _loader([*LOAD, CROP, dict(type='GainOffsetJitter'), PACK], **_folder(tmp_path, images))
     made = loader.dataset
     made.set_epoch(0)
-    expected = [made[k]['inputs'].float() for k in range(2)]
-    cache = DeviceCache(loader, torch.device('cpu'))
+    expected = [made[k] for k in range(2)]
+    cache = DeviceCache(loader, torch.device(device))
     cache.take_over()
-    drawn = loader.collate_fn([made[k] for k in range(2)])['drawn']
-    batch = cache.batch({name: torch.from_numpy(values) for name, values in drawn.items()})
-    for found, sample in zip(batch['inputs'], expected, strict=True):
-        torch.testing.assert_close(found, sample, rtol=0, atol=1e-3)
+    assert_batch_is(cache, loader, expected)
 
 
 def test_one_large_image_is_what_all_take(tmp_path, monkeypatch):
