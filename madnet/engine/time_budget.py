@@ -16,6 +16,8 @@ _VALIDATING, _SAVING = 0.1, 0.05
 _PAUSE = 20.0
 #: Seconds of a processor that the end of a run takes beside its validation and its checkpoint; Python's own.
 _LEAVING = 1.0
+#: Seconds between two looks of several processes: to share what one read, the device has to be waited for.
+_LOOK = 0.2
 #: A validation by the time of a few of its batches: there are pictures and a record beside.
 _MARGIN = 1.1
 
@@ -23,8 +25,8 @@ _MARGIN = 1.1
 class TimeBudget:
     """How much of a training's time is spent, over all the processes that have had a part in it.
 
-    Clocks are read by :meth:`look` alone, once a step, and what the first process read holds for all: all
-    else goes by that, so that several processes decide alike.
+    Clocks are read by :meth:`look` alone, once a step, of several processes a few times a second, and what
+    the first process read holds for all: all else goes by that, so that several processes decide alike.
 
     Args:
         minutes: For all of it: reading data, training, validation, saving.
@@ -42,6 +44,7 @@ class TimeBudget:
         self._began = time.monotonic()
         self._before = 0.0
         self._steps: deque[float] = deque(maxlen=20)
+        self._unread = 0  # steps since the last look
         self._warm_up = _WARM_UP
         self._last_steps: deque[torch.cuda.Event] = deque()
         self.spent = 0.0
@@ -57,6 +60,7 @@ class TimeBudget:
 
     def look(self) -> None:
         """Read the clocks."""
+        self._unread = 0
         spent = self._before + time.monotonic() - self._began
         # longer on a machine that others use, by as much as all has taken longer so far
         crowded = (time.monotonic() - self._began) / max(1e-9, time.process_time())
@@ -71,14 +75,17 @@ class TimeBudget:
         self.end = 60 * self.minutes - self.validation - self.checkpoint - leaving
 
     def step_ended(self) -> None:
-        """Look at the clocks, as a step is done."""
-        before = self.spent
+        """Look at the clocks, as a step is done, if it is time for it."""
         self._wait_for_the_device()
+        self._unread += 1
+        steps, before = self._unread, self.spent
+        if get_world_size() > 1 and self._steps and steps * statistics.median(self._steps) < _LOOK:
+            return
         self.look()
         if self._warm_up:
             self._warm_up -= 1
         else:
-            self._steps.append(self.spent - before)
+            self._steps.append((self.spent - before) / steps)
         if not self._warm_up and self.set_up is None:
             self.set_up = self.spent
 

@@ -279,6 +279,23 @@ def test_what_the_first_process_read_holds_for_all(monkeypatch):
     assert [b.end for b in budgets] == [known[0][1]] * 2  # nobody reads a clock between two looks
 
 
+@pytest.mark.parametrize(('step', 'looks'), [(0.01, (75, 150)), (0.5, (58, 58))])
+def test_several_processes_share_their_clocks_a_few_times_a_second(monkeypatch, step, looks):
+    now = 1000.0
+    monkeypatch.setattr(time, 'monotonic', lambda: now)
+    monkeypatch.setattr(time, 'process_time', lambda: now)
+    monkeypatch.setattr(time_budget, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(time_budget, 'get_device', lambda: 'cpu')
+    shared: list = []
+    monkeypatch.setattr(time_budget, 'broadcast', shared.append)
+    budget = TimeBudget(0.5)
+    while budget.has_room_for_a_step():
+        now += step
+        budget.step_ended()
+    assert now - 1000 == pytest.approx(29, abs=0.3)
+    assert looks[0] <= len(shared) <= looks[1]
+
+
 @pytest.mark.slow
 def test_two_minutes_are_two_minutes(tiny_config, tmp_path, repository):
     """The whole tool, by the wall; the second half after a kill."""
