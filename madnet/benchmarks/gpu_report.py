@@ -77,8 +77,13 @@ def _against_mamba(which: str) -> Callable[[Mapping[str, dict]], float]:
         ratios = []
         for scan in _whole(figures, 'scan, speed', 'scans'):
             ours, theirs = (scan['measured'][name] for name in ('triton', 'mamba_ssm'))
-            if scan['scan'].startswith(which) and 'failed' not in theirs:
-                ratios += [theirs[k]['kernel'] / ours[k]['kernel'] for k in ('forward', 'with_backward')]
+            if not scan['scan'].startswith(which) or 'failed' in theirs:
+                continue
+            if 'failed' in ours:
+                return 0.0
+            for what in ('forward', 'with_backward'):
+                if theirs[what]['kernel'] is not None:
+                    ratios.append(theirs[what]['kernel'] / ours[what]['kernel'])
         return min(ratios)
 
     return ratio

@@ -81,19 +81,33 @@ def test_goals_are_judged_by_what_was_measured():
 
 def test_a_scan_that_is_wrong_fails_its_goal():
     goal = 'scan: digits that every way shares with the plain loop'
-    for wrong, shown in ((0.7, '0.7'), ('out of memory', 'out of memory'), (float('nan'), '')):
+    for wrong, shown in ((0.7, '0.7'), ('out of memory', 'out of memory'), ('not finite', 'not finite')):
         part = {
             'state': 'done',
             'whole': True,
             'differences': {'inner 0, torch': 1e-6, 'outer 1, triton': wrong},
         }
         assert judged({'scan, correctness': part})[goal][1] == 'no'
-        assert (
-            f'largest difference (outer 1, triton) {shown}' in page_of({'scan, correctness': part})
-            or not shown
-        )
+        assert f'largest difference (outer 1, triton) {shown}' in page_of({'scan, correctness': part})
     part = {'state': 'done', 'whole': False, 'differences': {'inner 0, torch': 1e-6}}
     assert judged({'scan, correctness': part})[goal] == (None, 'not measured whole')
+
+
+def test_gradients_that_are_nan_are_no_agreement(monkeypatch):
+    """Values are right, and come first: Python's max would pass over what follows."""
+    plain = gpu_parts.forward_of
+
+    def of(backend, inputs):
+        spoilt = (inputs[0].sum() * 0).sqrt if backend != 'reference' else (lambda: 0)
+        return lambda: plain(backend, inputs)() + spoilt()
+
+    monkeypatch.setattr(gpu_parts, 'forward_of', of)
+    found = {}
+    gpu_parts.scan_values(0.0, found.update)
+    assert set(found['differences'].values()) == {'not finite'}
+    assert judged({'scan, correctness': json.loads(json.dumps(found)) | {'state': 'done'}})[
+        'scan: digits that every way shares with the plain loop'
+    ] == (0, 'no')
 
 
 def test_a_step_that_was_not_captured_meets_no_goal_of_captured_ones():
