@@ -55,13 +55,13 @@ class _Part:
     steps: Sequence[Any]
     labels: list[np.ndarray]
     infos: list[dict]
-    pipeline: Any
+    transforms: list[Any]
     parts: list['_Part']
 
     def __call__(self, index: int) -> dict:
         """The sample's number among all, and what its transforms drew, by ``<place of the step>.<name>``; the
-        sample itself once a hook has given one of the data sets another pipeline."""
-        if any(part.dataset.pipeline is not part.pipeline for part in self.parts):
+        sample itself once a hook has given one of the data sets other steps."""
+        if any(getattr(p.dataset.pipeline, 'transforms', None) != p.transforms for p in self.parts):
             return type(self.dataset).prepare_data(self.dataset, index)
         sample = {**self.infos[index], 'gt_seg_map': self.labels[index], 'seg_fields': ['gt_seg_map']}
         sample['epoch'] = self.dataset.epoch
@@ -109,7 +109,8 @@ class DeviceCache:
             images += [sample.pop('img') for sample in samples]
             masks += [sample.pop('gt_mask') for sample in samples]
             labels = [sample.pop('gt_seg_map') for sample in samples]
-            part = _Part(dataset, first, self.steps, labels, samples, dataset.pipeline, self._parts)
+            transforms = list(dataset.pipeline.transforms)
+            part = _Part(dataset, first, self.steps, labels, samples, transforms, self._parts)
             self._parts.append(part)
         self.base_size = samples[0].get('base_size')
         sizes = np.array([image.shape[:2] for image in images])

@@ -144,16 +144,18 @@ class CapturedStep:
     def _phase_of(self, tensors: Batch) -> '_Phase':
         if self._settings_of != self._runner.epoch:  # once an epoch, as there are some thousand of them
             self._settings_of = self._runner.epoch
-            self._follow_settings()
+            self._follow_settings('inputs' in tensors)
         shapes = tuple((name, tensor.shape, tensor.dtype) for name, tensor in tensors.items())
         if shapes not in self._phases:
             buffers = {n: torch.empty_like(t, device=self._device) for n, t in tensors.items()}
             self._phases[shapes] = _Phase(buffers)
         return self._phases[shapes]
 
-    def _follow_settings(self) -> None:
-        """Forget all phases if what Python says of parameters, modules and groups in the step has changed."""
+    def _follow_settings(self, whole: bool) -> None:
+        """Forget all phases if what Python says of parameters, modules and groups in the step has changed, or
+        whether samples come whole."""
         settings = (
+            whole,
             plain_values(self._model.named_modules()),
             [p.requires_grad for p in self._model.parameters()],
             list(self._optimizer.fixed_numbers()),

@@ -95,7 +95,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         """Whether an epoch is left to train."""
         if self.budget is None:
             return self._epoch < self._max_epochs and not self.stop_training
-        self.budget.look()
+        self.budget.look(again=True)  # loaders start, and hooks begin an epoch
         if self.budget.over or self.stop_training:
             return False
         self._estimate_epochs(self.budget)

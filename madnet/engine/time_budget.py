@@ -45,6 +45,7 @@ class TimeBudget:
         self._before = 0.0
         self._steps: deque[float] = deque(maxlen=20)
         self._unread = 0  # steps since the last look
+        self._again = False  # whether to look at the next step, whatever it may take
         self._warm_up = _WARM_UP
         self._last_steps: deque[torch.cuda.Event] = deque()
         self.spent = 0.0
@@ -58,9 +59,9 @@ class TimeBudget:
         """Say when this process began, of ``time.monotonic()``."""
         self._began = began
 
-    def look(self) -> None:
-        """Read the clocks."""
-        self._unread = 0
+    def look(self, again: bool = False) -> None:
+        """Read the clocks; ``again``: at the next step too, before which something else takes its time."""
+        self._unread, self._again = 0, again
         spent = self._before + time.monotonic() - self._began
         # longer on a machine that others use, by as much as all has taken longer so far
         crowded = (time.monotonic() - self._began) / max(1e-9, time.process_time())
@@ -79,7 +80,8 @@ class TimeBudget:
         self._wait_for_the_device()
         self._unread += 1
         steps, before = self._unread, self.spent
-        if get_world_size() > 1 and self._steps and steps * statistics.median(self._steps) < _LOOK:
+        step = max(self._steps[-1], statistics.median(self._steps)) if self._steps else _LOOK
+        if get_world_size() > 1 and not self._again and steps * step < _LOOK:
             return
         self.look()
         if self._warm_up:

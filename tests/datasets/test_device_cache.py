@@ -115,6 +115,19 @@ def _loader(pipeline, **dataset):
     return DataLoader(made, 2, sampler=DefaultSampler(made), collate_fn=pseudo_collate)
 
 
+def test_a_step_taken_out_of_a_pipeline_is_not_drawn_any_more():
+    """The pipeline is the same object, as a hook may leave it."""
+    steps = [*LOAD, CROP, dict(type='RandomRot90'), PACK]
+    loader = _loader(steps, type='SyntheticSIRSTDataset', split='train', length=2)
+    DeviceCache(loader, torch.device('cpu')).take_over()
+    assert '1.turns' in next(iter(loader))['drawn']
+    pipeline = loader.dataset.pipeline
+    pipeline.transforms = [step for step in pipeline.transforms if type(step).__name__ != 'RandomRot90']
+    batch = next(iter(loader))
+    assert 'drawn' not in batch
+    assert len(batch['inputs']) == 2
+
+
 @pytest.mark.parametrize(
     'step',
     [

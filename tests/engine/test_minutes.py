@@ -296,6 +296,27 @@ def test_several_processes_share_their_clocks_a_few_times_a_second(monkeypatch, 
     assert looks[0] <= len(shared) <= looks[1]
 
 
+def test_several_processes_look_where_an_epoch_begins_slowly(monkeypatch):
+    """Fifteen steps of 10 ms, and 3 s before them."""
+    now = 1000.0
+    monkeypatch.setattr(time, 'monotonic', lambda: now)
+    monkeypatch.setattr(time, 'process_time', lambda: now)
+    monkeypatch.setattr(time_budget, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(time_budget, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr(time_budget, 'broadcast', lambda tensor: None)
+    budget = TimeBudget(1)
+    while not budget.over:
+        budget.look(again=True)  # what goes_on does
+        now += 3
+        for _ in range(15):
+            now += 0.01
+            budget.step_ended()
+            budget.over = not budget.has_room_for_a_step()
+            if budget.over:
+                break
+    assert 58 < now - 1000 < 61
+
+
 @pytest.mark.slow
 def test_two_minutes_are_two_minutes(tiny_config, tmp_path, repository):
     """The whole tool, by the wall; the second half after a kill."""
