@@ -92,7 +92,7 @@ def test_images_that_nearly_show_a_test_image_stay_out_of_it(make_set, monkeypat
     """In two sets, of which one leaves such an image out."""
     init_default_scope('mmseg')
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-    root = make_set('Own', 'abcde', lists={'train.txt': ['a', 'b', 'c'], 'test.txt': ['d', 'e']})
+    root = make_set('OfTheDevice', 'abcde', lists={'train.txt': ['a', 'b', 'c'], 'test.txt': ['d', 'e']})
     shutil.copy(root / 'images' / 'd.png', root / 'images' / 'b.png')
     own = dict(type='SIRSTDataset', data_root=str(root), split='trainval', exclude_near_test=True)
     other = dict(type='SyntheticSIRSTDataset', split='train', length=2, size=(70, 90))

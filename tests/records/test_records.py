@@ -17,6 +17,7 @@ from madnet.records import (
     Costs,
     Details,
     MetricsFile,
+    ProbeFile,
     RunFile,
     Spread,
     read_per_image,
@@ -51,12 +52,14 @@ def test_every_kept_file_loads_and_loses_nothing(path):
         assert equal_to_the_file(ClaimsFile.read(path).to_json(), content)
     elif content.get('kind') == 'costs':
         assert equal_to_the_file(Costs.read(path).to_json(), content)
+    elif content.get('kind') == 'probe':
+        assert equal_to_the_file(ProbeFile.read(path).to_json(), content)
     else:
         pytest.fail(f'{path} is of no known kind')
 
 
 def test_there_are_kept_files_of_each_kind():
-    assert {read_json(path).get('kind') for path in KEPT} >= {'comparison', 'costs'}
+    assert {read_json(path).get('kind') for path in KEPT} >= {'comparison', 'costs', 'probe'}
 
 
 @pytest.fixture(scope='module')
