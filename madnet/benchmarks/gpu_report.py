@@ -103,6 +103,8 @@ def _same_digits(figures: Mapping[str, dict]) -> float:
     found = figures['same losses']
     if found.get('captured') is False:
         raise NotJudged('no, not captured')
+    if found['steps'] < 50:
+        raise NotJudged(f'measured over {found["steps"]} steps')
     return _digits(found['largest relative difference'])
 
 

@@ -25,7 +25,12 @@ FIGURES = {
     'step, width 4, captured': {'state': 'done', 'ms': 4.0, 'images/s': 4000.0},
     'whole training': {'state': 'failed: out of memory'},
     'test, nuaa': {'state': 'done', 'seconds, fp32': 10.0},
-    'same losses': {'state': 'done', 'largest relative difference': 1e-7, 'resumed to the bit': True},
+    'same losses': {
+        'state': 'done',
+        'steps': 50,
+        'largest relative difference': 1e-7,
+        'resumed to the bit': True,
+    },
     'step, published recipe on NUDT-SIRST, captured': {'state': 'done', 'ms': 5.0},
     'scan, correctness': {'state': 'done', 'whole': True, 'differences': {'inner 0, triton': 1e-6}},
     'scan, speed': {
@@ -71,6 +76,8 @@ def test_goals_are_judged_by_what_was_measured():
     assert found['digits that eager and captured losses share, fifty steps'] == pytest.approx(7)
     recipe = next(value for goal, value in found.items() if '124,000' in goal)
     assert recipe == pytest.approx(20 / (124_000 * 5e-3 / 60))
+    fewer = judged({'same losses': FIGURES['same losses'] | {'steps': 12}})
+    assert fewer['digits that eager and captured losses share, fifty steps'] == (None, 'measured over 12 steps')
     page = page_of(FIGURES)
     row = next(line for line in page.splitlines() if line.startswith('| width 16: crops'))
     assert [cell.strip() for cell in row.strip('|').split('|')][1:] == ['1500', '2000', 'yes']
