@@ -77,7 +77,8 @@ def test_goals_are_judged_by_what_was_measured():
     recipe = next(value for goal, value in found.items() if '124,000' in goal)
     assert recipe == pytest.approx(20 / (124_000 * 5e-3 / 60))
     fewer = judged({'same losses': FIGURES['same losses'] | {'steps': 12}})
-    assert fewer['digits that eager and captured losses share, fifty steps'] == (None, 'measured over 12 steps')
+    told = fewer['digits that eager and captured losses share, fifty steps']
+    assert told == (None, 'measured over 12 steps')
     page = page_of(FIGURES)
     row = next(line for line in page.splitlines() if line.startswith('| width 16: crops'))
     assert [cell.strip() for cell in row.strip('|').split('|')][1:] == ['1500', '2000', 'yes']
