@@ -1,7 +1,7 @@
 """The segmentor: backbone, neck and head, and what they say about an image."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -60,7 +60,13 @@ class IRSTDSegmentor(EncoderDecoder):
             ``temperature`` divides the logits before the sigmoid, so that probabilities are what they say
             (:mod:`madnet.evaluation.calibration`); no decision at 0.5 changes, nor do ``net_logits``.
         data_preprocessor: ``type`` is ``IRSTDPreProcessor`` unless it says otherwise.
+
+    Attributes:
+        teacher: ``(inputs, data_samples)`` → data samples with other masks, which are trained towards
+            (:class:`~madnet.pretrained.teaching.TeacherHook`); None.
     """
+
+    teacher: Callable[[Tensor, list[SegDataSample]], list[SegDataSample]] | None = None
 
     def __init__(
         self,
@@ -112,6 +118,8 @@ class IRSTDSegmentor(EncoderDecoder):
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses of images (B, C, H, W) and their masks of the same size, by name."""
+        if self.teacher is not None:
+            data_samples = self.teacher(inputs, data_samples)
         padded = self._pad(inputs)
         if padded.shape != inputs.shape:
             right, bottom = padded.shape[3] - inputs.shape[3], padded.shape[2] - inputs.shape[2]
