@@ -36,7 +36,7 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 
 
 def add_value_range(
-    parser: argparse.ArgumentParser, after: str = '; auto, alone, measures them once over all images'
+    parser: argparse.ArgumentParser, after: str = '; auto, alone, measures them once'
 ) -> None:
     """Add ``value_range``: two numbers, ``'auto'``, or None (:func:`as_words`); ``after`` ends its help."""
     parser.add_argument(

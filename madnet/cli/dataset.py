@@ -5,7 +5,7 @@ import importlib
 from collections.abc import Callable
 from functools import partial
 
-from madnet.options import add_mask_values, add_reading_options
+from madnet.options import add_mask_values, add_reading_options, add_value_range
 
 EXAMPLES = """
 examples:
@@ -44,6 +44,8 @@ PREPARE_EXAMPLES = """
 examples:
   %(prog)s mine path/to/frames --out datasets/mine
       your own images and masks, a fifth set aside for tests; then madnet train CONFIG --dataset datasets/mine
+  %(prog)s mine path/to/frames --out datasets/mine --value-range auto
+      the same for frames of 16 bits of which the camera uses a part
   %(prog)s nuaa sirst-master.zip --out datasets/NUAA-SIRST
       an archive of a public set; then --dataset nuaa
 """
@@ -127,6 +129,10 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
         default=64,
         metavar='GB',
         help='the most that an archive may unpack to (default: 64)',
+    )
+    add_value_range(
+        parser,
+        '; auto, alone, measures them on training images. Kept, so that every command reads the set so',
     )
 
 

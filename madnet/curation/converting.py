@@ -11,7 +11,7 @@ from madnet.curation.voc_format import is_voc, read_voc, write_voc
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.curation.yolo_format import is_yolo, read_yolo, write_yolo
 from madnet.datasets.layouts import layouts_in_words
-from madnet.datasets.locate import NoSuchSet, name_of
+from madnet.datasets.locate import NoSuchSet, name_of, range_of_set
 from madnet.datasets.selection import NoSuchPart, select
 from madnet.datasets.sources import find_sources, locate_source
 from madnet.datasets.splits import refuse_overlap
@@ -87,7 +87,8 @@ def convert(
             'source': source,
             'from': form,
         }
-        new.finish(name, made=made, rule=how, marks=marks, done=counts)
+        grey = range_of_set(Path(source)) if Path(source).is_dir() else None
+        new.finish(name, grey, made=made, rule=how, marks=marks, done=counts)
     sizes = ', '.join(f'{split or "all"} {len(images)}' for split, images in parts.items())
     lines = [f'{out}: {new.images:,} images ({sizes}), {form} → {to}', f'  rule: {how}']
     return '\n'.join([*lines, *(f'  {n:,} × {what}' for what, n in counts.items())])

@@ -13,6 +13,7 @@ import numpy as np
 from madnet.datasets.catalogue import Entry, published_lists
 from madnet.datasets.duplicates import thumbnail
 from madnet.datasets.layouts import Folder, Pair, read_folder
+from madnet.datasets.locate import range_of_set
 from madnet.datasets.selection import folders_of
 from madnet.datasets.sources import locate_source
 from madnet.datasets.splits import ids_sha256, read_ids, split_of
@@ -414,11 +415,12 @@ def _note_the_rest(found: Inspection) -> None:
     grey = those(lambda f: f.channels == 3 and f.colour == 0)
     found.add('note', 'grey stored as colour', 'three equal channels', grey)
     deep = those(lambda f: f.dtype == 'uint16')
-    what = f'values {_range(found, "uint16")}; see --value-range auto (train: value_range=auto)'
-    found.add('note', '16 bit', what, deep)
+    own = range_of_set(found.folder.root)
+    how = 'prepare --value-range auto' if own is None else f'read by its own value range, {own}'
+    found.add('note', '16 bit', f'values {_range(found, "uint16")}; {how}', deep)
     odd = those(lambda f: f.size and f.dtype not in ('uint8', 'uint16'))
     what = f'values {_range(found)}, of no 8 or 16 bits: say by value_range which are black and white'
-    found.add('warning', 'values of no fixed range', what, odd)
+    found.add('warning', 'values of no fixed range', what, odd if own is None else ())
     flat = those(lambda f: f.size and f.grey[0] == f.grey[1])
     found.add('warning', 'flat images', 'one grey level only', flat)
     one = those(lambda f: 1 in f.areas)

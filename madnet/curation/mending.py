@@ -7,6 +7,7 @@ import numpy as np
 
 from madnet.curation.inspection import INVERTED, Facts, Inspection, Key, label
 from madnet.curation.writing import NewSet, fresh_folder
+from madnet.datasets.locate import range_of_set
 from madnet.datasets.splits import cut_validation, few
 from madnet.errors import UserError
 from madnet.evaluation.rules import half
@@ -28,7 +29,8 @@ def mend(found: Inspection, out: str | Path) -> str:
         new = NewSet(folder)
         done = write_mended(found, new)
         made = {'by': 'madnet dataset check --fix', 'source': str(found.folder.root.resolve())}
-        new.finish(found.entry.name if found.entry else found.name, made=made, changes=done)
+        name, grey = found.entry.name if found.entry else found.name, range_of_set(found.folder.root)
+        new.finish(name, grey, made=made, changes=done)
     return changes_text(new, done, out)
 
 

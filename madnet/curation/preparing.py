@@ -10,9 +10,13 @@ from madnet.curation.unpacking import find_root, unpack
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.datasets.catalogue import find_entry
 from madnet.datasets.layouts import layouts_in_words, read_folder
+from madnet.datasets.locate import range_of_set
+from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.errors import UserError
 from madnet.fetching import download_folder, fetch, is_url
 from madnet.files import sha256_of
+from madnet.images import check_value_range
+from madnet.images.values import ValueRange
 
 
 def prepare(
@@ -23,6 +27,7 @@ def prepare(
     split_set: str | None = None,
     test_share: float = 0.2,
     limit_gb: float = 64,
+    value_range: ValueRange = None,
 ) -> str:
     """Bring a data set into ``images/``, ``masks/``, ``splits/`` and ``dataset.json``, whole or not at all.
 
@@ -34,6 +39,8 @@ def prepare(
         split_set: Keep these lists only.
         test_share: See :func:`~madnet.curation.mending.write_mended`.
         limit_gb: GB that an archive may unpack to.
+        value_range: Grey values that become black and white, which every command takes from ``dataset.json``
+            then; ``'auto'`` measures them on training images; None for those of the source, if it has any.
 
     Returns:
         What was found and done, as text.
@@ -48,6 +55,7 @@ def prepare(
         )
     if not name.strip() or '/' in name or not name.isprintable():
         raise UserError(f'NAME: found {name!r}, expected a word, such as mine, or a name of the catalogue.')
+    grey = check_value_range(value_range, '--value-range')
     entry = find_entry(name)
     name = entry.name if entry else name
     with fresh_folder(out) as folder:
@@ -71,7 +79,10 @@ def prepare(
         changes = write_mended(found, new, test_share)
         if entry:
             made |= {'licence': entry.licence, 'citation': entry.citation, 'published_at': entry.source}
-        new.finish(name, made=made, changes=changes)
+        if grey == 'auto':
+            grey = SIRSTDataset(folder, 'all', name, lazy_init=True).measured_range()
+        grey = grey or range_of_set(found.folder.root)
+        new.finish(name, grey, made=made, changes=changes)
         report = as_text(found)
         if path.is_file():
             report = report.replace(str(unpacked), source)
@@ -79,7 +90,8 @@ def prepare(
                 shutil.rmtree(unpacked)
             except OSError as e:  # whose path is from the folder that it was in
                 raise OSError(e.errno, e.strerror, str(unpacked)) from None
-    return f'{report}\n\n{changes_text(new, changes, out)}'
+    said = f'\n  grey values {grey[0]:g} to {grey[1]:g} are black to white' if isinstance(grey, tuple) else ''
+    return f'{report}\n\n{changes_text(new, changes, out)}{said}'
 
 
 def _root(folder: Path, name: str, source: str) -> Path:

@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from madnet.datasets.locate import RECORD
 from madnet.datasets.splits import clean_id, ids_sha256
 from madnet.errors import UserError
 from madnet.files import what_to_do, write_json
 from madnet.images import encode_png
+from madnet.images.values import ValueRange
 from madnet.records import few_images_text
 from madnet.text import encodable
-
-#: The file that says what a data set is and how it came to be.
-RECORD = 'dataset.json'
 
 
 @contextmanager
@@ -132,11 +131,12 @@ class NewSet:
         few = few_images_text(min(tests, default=None))
         return [*lines, f'  {few}'] if few else lines
 
-    def finish(self, name: str, **about: Any) -> None:
+    def finish(self, name: str, value_range: ValueRange = None, **about: Any) -> None:
         """Write :data:`RECORD`; ``about`` says where the data are from and what was done."""
         splits = {
             lists: {s: {'images': len(ids), 'ids_sha256': ids_sha256(ids)} for s, ids in parts.items()}
             for lists, parts in self.lists.items()
         }
-        record = {'schema': 1, 'kind': 'dataset', 'name': name, 'images': self.images, **about}
+        grey = {} if value_range is None else {'value_range': value_range}
+        record = {'schema': 1, 'kind': 'dataset', 'name': name, 'images': self.images, **grey, **about}
         write_json(self.folder / RECORD, {**record, 'splits': splits, 'sha256': self.files})

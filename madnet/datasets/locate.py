@@ -4,13 +4,19 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from madnet.errors import UserError, nearest
 from madnet.files import read_json
+from madnet.images import check_value_range
+from madnet.images.values import ValueRange
 from madnet.text import counted
 
 from .catalogue import Entry, find_entry, known_datasets
 from .layouts import Folder, count_images, layouts_in_words, read_folder
+
+#: The file that says what a data set is and how it came to be.
+RECORD = 'dataset.json'
 
 
 class NoSuchSet(UserError):
@@ -25,10 +31,26 @@ def data_home() -> Path:
 def name_of(folder: Path) -> str:
     """The name of the data set in a folder: what its ``dataset.json`` says, else the folder's own name."""
     with suppress(UserError):
-        record = read_json(folder / 'dataset.json')
-        if isinstance(record, dict) and isinstance(record.get('name'), str) and record['name']:
-            return record['name']
+        name = _record_of(folder).get('name')
+        if isinstance(name, str) and name:
+            return name
     return folder.resolve().name
+
+
+def range_of_set(folder: Path) -> ValueRange:
+    """The grey values that the ``dataset.json`` of a folder says are black and white, if it does.
+
+    Raises:
+        UserError: They are none, or the file is damaged.
+    """
+    if not (folder / RECORD).is_file():
+        return None
+    return check_value_range(_record_of(folder).get('value_range'), f'{folder / RECORD}: value_range')
+
+
+def _record_of(folder: Path) -> dict[str, Any]:
+    record = read_json(folder / RECORD)
+    return record if isinstance(record, dict) else {}
 
 
 def folders_named(home: Path, name: str) -> list[Path]:

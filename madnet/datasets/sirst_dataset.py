@@ -19,7 +19,7 @@ from madnet.images.values import ValueRange
 from .catalogue import check_split_name
 from .checks import kept, look_at, say_what_is_skipped
 from .duplicates import find_near_duplicates
-from .locate import locate
+from .locate import locate, range_of_set
 from .seeding import SeededSamples
 from .selection import Selection, select
 from .splits import few, ids_sha256
@@ -113,8 +113,8 @@ class SIRSTDataset(TargetDataset):
             them for the split set, or as they are measured where it does not know the set (see
             :func:`~madnet.datasets.duplicates.find_near_duplicates`): for weights that others will test.
         value_range: (low, high) grey values that become 0 and 255, for sensors that do not use the whole
-            range of their type; ``'auto'`` for percentiles, measured once over all images of the folder; None
-            for what the pipeline's ``LoadSIRSTImage`` says.
+            range of their type; ``'auto'`` for percentiles, measured once over training images; None
+            for what the pipeline's ``LoadSIRSTImage`` says, or else the set's ``dataset.json``.
         mask_values: The stored value of the background in masks, then those of targets, such as (0, 1); None
             for what the pipeline's ``LoadSIRSTMask`` says, by default grey values above 127.
         seed: Of the augmentations (see :class:`~madnet.datasets.seeding.SeededSamples`).
@@ -211,17 +211,23 @@ class SIRSTDataset(TargetDataset):
                         f'another rule, {step!r}; give one of them.'
                     )
                 self.mask_rule = step.rule
+        if self.value_range is None:
+            self.value_range = range_of_set(self.folder.root)
         if self.value_range == 'auto':
             self.value_range = self.measured_range()
 
     def measured_range(self) -> tuple[float, float]:
-        """One range for all parts of the folder, from images evenly spread over it."""
-        files = [pair.image for part in self.folder.pairs.values() for _, pair in sorted(part.items())]
+        """One range for all parts of the folder, from images evenly spread over its training part, or over
+        all where it has none."""
+        try:
+            pairs, where = self._select('trainval').pairs, 'its training images'
+        except UserError:
+            pairs, where = self._select('all').pairs, 'its images'
+        files = [pair.image for _, pair in sorted(pairs)]
         chosen = files[:: max(1, len(files) // _MEASURED)]
         low, high = measure_range(read_image(f) for f in chosen)
         say_once(
-            f"{self.folder.root}: value_range='auto' is ({low:g}, {high:g}), by {len(chosen)} images of all "
-            'its parts.'
+            f"{self.dataset_name}: value_range='auto' is ({low:g}, {high:g}), by {len(chosen)} of {where}."
         )
         return low, high
 

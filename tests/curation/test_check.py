@@ -251,7 +251,7 @@ def test_values_of_other_types(sound):
     assert found['error', 'unreadable image'] == ('a2',)
     assert 'NaN' in inspection.facts['', 'a2'].trouble['unreadable image']
     assert any('values 250 to 313.95' in f.what for f in inspection.findings)
-    assert any('values 5000 to 6279; see --value-range auto' in f.what for f in inspection.findings)
+    assert any('values 5000 to 6279; prepare --value-range auto' in f.what for f in inspection.findings)
 
 
 def test_a_name_means_the_same_to_every_command(make_set, run, tmp_path, monkeypatch):
