@@ -122,6 +122,7 @@ def _step(
             'batch': batch,
             'size': size,
             'amp': amp,
+            'data': 'NUDT-SIRST' if data == 'nudt' else 'synthetic scenes',
             'seconds before the first': time.monotonic() - began,
         }
         if isinstance(measured, OurStep):
@@ -351,18 +352,20 @@ def whole_training(until: float, write: Write) -> None:
             'val_evaluator': None,
         }
         minutes = max(0.3, (until - time.monotonic() - 20) / 60)
+        data = _images(Path(scratch, 'data'), 256)
         runner = train(
             'configs/madnet/madnet_small.py',
             str(Path(scratch, 'run')),
             amp='bf16',
             options=options,
-            dataset=_images(Path(scratch, 'data'), 256),
+            dataset=data,
             minutes=min(minutes, 1.0),
         )
         times = runner.message_hub.get_scalar('train/time').data[0]
         write(
             {
                 'steps': runner.iter,
+                'data': 'NUDT-SIRST' if data == 'nudt' else 'synthetic scenes',
                 'ms': 1e3 * float(times[len(times) // 4 :].mean()),
                 'captured': runner.train_loop.step.replays,
             }
