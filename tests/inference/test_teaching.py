@@ -15,7 +15,7 @@ from madnet.engine.config import load_config
 from madnet.engine.train import train
 from madnet.errors import UserError
 from madnet.pretrained import TeacherHook, load_pretrained
-from madnet.pretrained.teaching import Teacher
+from madnet.pretrained.teaching import Teacher, _check_student
 
 
 def network(mean=None, std=None):
@@ -44,7 +44,7 @@ def test_masks_are_mixed_with_what_the_teacher_says_of_the_image_itself():
     labels[:, :, :5] = 255
     probabilities = torch.stack([s.seg_logits.data for s in teacher.test_step({'inputs': images})])
 
-    mixed = Teacher(teacher, 'it', student.data_preprocessor, share=0.25)
+    mixed = Teacher(teacher, 'it', student, share=0.25)
     inputs = student.data_preprocessor({'inputs': images})['inputs']
     given = samples_of(labels, grey)
     found = mixed(inputs, given)
@@ -67,7 +67,7 @@ def test_a_network_that_is_its_own_teacher_is_trained_towards_its_own_maps(soft)
     empty = torch.zeros(1, 1, 64, 64, dtype=torch.long)
     inputs = student.data_preprocessor({'inputs': images})['inputs']
     plain = student.loss(inputs, samples_of(empty, empty))
-    student.teacher = Teacher(student, 'itself', student.data_preprocessor, share=1)
+    student.teacher = Teacher(student, 'itself', student, share=1)
     taught = student.loss(inputs, samples_of(empty, empty))
     assert list(taught) == list(plain)
     assert next(iter(taught.values())) < 0.5 < next(iter(plain.values()))
@@ -97,7 +97,7 @@ def teacher(name='madnet_nano', **settings):
 
 def test_training_with_a_teacher_keeps_nothing_of_it(taught, capsys):
     alone, with_one = weights(taught('alone', [])), weights(taught('with_one', [teacher()]))
-    assert 'learns from madnet_nano, 243,686 parameters, share 0.5' in capsys.readouterr().out
+    assert 'learns from madnet_nano, 243,686 parameters, share 0.4' in capsys.readouterr().out
     assert alone.keys() == with_one.keys()
     assert any(not torch.equal(alone[key], with_one[key]) for key in alone)
 
@@ -136,9 +136,17 @@ def test_who_cannot_teach_or_learn_is_refused(run, tiny_text, tmp_path):
 
     assert 'madnet_nono' in said(name='madnet_nono')
     assert "statistics='image'" in said('model.data_preprocessor.statistics=image')
+    two = network()
+    two.decode_head.out_channels = 2
+    with pytest.raises(UserError, match='a PyramidHead of one channel'):
+        _check_student(two)
+    losses = "model.decode_head.loss_decode=[{'type':'SLSLoss'}]"
+    assert 'SLSLoss' in said(losses)
+    (tmp_path / 'weights.pth').write_bytes(b'')
+    assert 'madnet export' in said(name=tmp_path / 'weights.pth')
     damaged = tmp_path / 'damaged.safetensors'
     damaged.write_bytes(b'no weights at all')
     assert 'damaged' in said(name=damaged)
     colour = network([1, 2, 3], [1, 2, 3])
     with pytest.raises(UserError, match=r'takes images of 1 channel\(s\), the network of 3'):
-        Teacher(network(), 'it', colour.data_preprocessor, share=1)
+        Teacher(network(), 'it', colour, share=1)

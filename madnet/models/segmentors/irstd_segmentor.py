@@ -181,7 +181,7 @@ class IRSTDSegmentor(EncoderDecoder):
         logits = in_groups(self._infer, looks, self._seen_size, self._largest_group())
         for image, scalings in zip(images, scales, strict=True):
             # the larger of two channels' logits each would be a pair that the network never gave
-            maps = [_target_logits(s.undo(merged_views(logits, views), *image.shape[2:])) for s in scalings]
+            maps = [target_logits(s.undo(merged_views(logits, views), *image.shape[2:])) for s in scalings]
             yield maps[0] if len(maps) == 1 else MERGES[self.test_cfg['merge']](torch.stack(maps))
 
     def _scalings(self, meta: dict) -> list[Scaling]:
@@ -221,7 +221,7 @@ class IRSTDSegmentor(EncoderDecoder):
         self, seg_logits: Tensor, data_samples: list[SegDataSample]
     ) -> list[SegDataSample]:
         """Writes the results of logits (B, 1 or 2, h, w) into the data samples; see :meth:`predict`."""
-        logits = _target_logits(seg_logits).float()  # half a precision has some hundred scores only
+        logits = target_logits(seg_logits).float()  # half a precision has some hundred scores only
         threshold = self.decode_head.threshold
         threshold = 0.5 if threshold is None else threshold
         for logit, sample in zip(logits, data_samples, strict=True):
@@ -271,7 +271,7 @@ def _pad_truth(sample: SegDataSample, right: int, bottom: int, ignored: int) -> 
     return padded
 
 
-def _target_logits(logits: Tensor) -> Tensor:
+def target_logits(logits: Tensor) -> Tensor:
     """One logit a pixel: of two channels, softmax of the second is the sigmoid of their difference."""
     channels = logits.shape[1]
     if channels == 1:
