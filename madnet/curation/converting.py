@@ -11,7 +11,7 @@ from madnet.curation.voc_format import is_voc, read_voc, write_voc
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.curation.yolo_format import is_yolo, read_yolo, write_yolo
 from madnet.datasets.layouts import layouts_in_words
-from madnet.datasets.locate import NoSuchSet, name_of, range_of_set
+from madnet.datasets.locate import RECORD, NoSuchSet, name_of, range_of_set
 from madnet.datasets.selection import NoSuchPart, select
 from madnet.datasets.sources import find_sources, locate_source
 from madnet.datasets.splits import refuse_overlap
@@ -87,8 +87,7 @@ def convert(
             'source': source,
             'from': form,
         }
-        grey = range_of_set(Path(source)) if Path(source).is_dir() else None
-        new.finish(name, grey, made=made, rule=how, marks=marks, done=counts)
+        new.finish(name, range_of_set(_home(source, form)), made=made, rule=how, marks=marks, done=counts)
     sizes = ', '.join(f'{split or "all"} {len(images)}' for split, images in parts.items())
     lines = [f'{out}: {new.images:,} images ({sizes}), {form} → {to}', f'  rule: {how}']
     return '\n'.join([*lines, *(f'  {n:,} × {what}' for what, n in counts.items())])
@@ -117,6 +116,15 @@ def _read(
                 f'nor masks: {layouts_in_words()}.'
             ) from None
         raise
+
+
+def _home(source: str, form: str) -> Path:
+    """The folder of the set that was read."""
+    path = Path(source).expanduser()
+    if path.is_file():  # COCO's, which may lie in a folder of its own
+        return next((p for p in path.parents[:2] if (p / RECORD).is_file()), path.parent)
+    root = find_sources([source])[0].arguments.get('data_root')
+    return Path(root) if root and form != 'masks' else locate_source(source)[0].root
 
 
 def _read_masks(source: str, split_set: str | None, rule: MaskRule) -> tuple[str, dict[str, list[Labelled]]]:

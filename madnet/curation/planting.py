@@ -10,6 +10,7 @@ import numpy as np
 from madnet import __version__
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.datasets.layouts import read_folder
+from madnet.datasets.locate import range_of_set
 from madnet.datasets.scenes import (
     PATCH,
     VERSION,
@@ -165,7 +166,8 @@ def make(out: str, **options) -> str:
             new.add_lists('synth', _lists(groups, plan.test_share))
         made = {'by': 'madnet dataset synth', 'madnet': __version__, 'scenes': VERSION, 'plan': asdict(plan)}
         rule = 'target: pixels whose own signal, free of noise, is at least half of its peak'
-        new.finish(Path(out).resolve().name, made=made, rule=rule)
+        grey = range_of_set(Path(plan.backgrounds)) if plan.backgrounds else None
+        new.finish(Path(out).resolve().name, grey, made=made, rule=rule)
     return _summary(out, new, records, skipped, plan)
 
 

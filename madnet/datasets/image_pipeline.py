@@ -12,6 +12,7 @@ from mmseg.registry import TRANSFORMS
 
 from madnet.errors import UserError
 from madnet.images import ArrayWindows, FrameLoader, Windows
+from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
 
 from .catalogue import find_entry
@@ -131,7 +132,14 @@ def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
     Raises:
         UserError: The config has no test pipeline.
     """
-    dataset = inner_datasets((cfg.get('test_dataloader') or {}).get('dataset') or {})[0]
+    datasets = inner_datasets((cfg.get('test_dataloader') or {}).get('dataset') or {})
+    dataset = datasets[0]
+    ranges = list(dict.fromkeys(str(each.get('value_range')) for each in datasets))
+    if len(ranges) > 1:
+        say_once(
+            f'the data sets of the config have several value ranges, {" and ".join(ranges)}: frames are read '
+            'by the first, unless --value-range says otherwise.'
+        )
     transforms = dataset.get('pipeline', cfg.get('test_pipeline'))
     if transforms is None:
         raise UserError(

@@ -48,6 +48,15 @@ def range_of_set(folder: Path) -> ValueRange:
     return check_value_range(_record_of(folder).get('value_range'), f'{folder / RECORD}: value_range')
 
 
+def own_range(data_root: str | os.PathLike | None, name: str | None) -> ValueRange:
+    """:func:`range_of_set` of the folder that :func:`locate` finds; None where there is no such set."""
+    try:
+        folder, _, _ = locate(data_root, name)
+    except NoSuchSet:
+        return None
+    return range_of_set(folder.root)
+
+
 def _record_of(folder: Path) -> dict[str, Any]:
     record = read_json(folder / RECORD)
     return record if isinstance(record, dict) else {}

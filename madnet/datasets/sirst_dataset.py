@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
+from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import DefaultScope
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, TRANSFORMS
@@ -151,7 +152,7 @@ class SIRSTDataset(TargetDataset):
     ):
         self.split = check_split_name(split)
         self.folder, self.entry, self.dataset_name = locate(data_root, name)
-        self.split_set = split_set
+        self.split_set = self._given_lists = split_set
         if base_size is None and self.entry:
             base_size = self.entry.base_size
         self.base_size = (base_size,) * 2 if isinstance(base_size, int) else base_size
@@ -213,6 +214,12 @@ class SIRSTDataset(TargetDataset):
                 self.mask_rule = step.rule
         if self.value_range is None:
             self.value_range = range_of_set(self.folder.root)
+        others = [s for s in self.pipeline.transforms if isinstance(s, LoadImageFromFile)]
+        if self.value_range is not None and others:
+            raise UserError(
+                f'{self.dataset_name}: has the value range {self.value_range}, found a pipeline with '
+                f'{type(others[0]).__name__}, which does not apply it; expected LoadSIRSTImage.'
+            )
         if self.value_range == 'auto':
             self.value_range = self.measured_range()
 
@@ -220,14 +227,20 @@ class SIRSTDataset(TargetDataset):
         """One range for all parts of the folder, from images evenly spread over its training part, or over
         all where it has none."""
         try:
-            pairs, where = self._select('trainval').pairs, 'its training images'
-        except UserError:
-            pairs, where = self._select('all').pairs, 'its images'
-        files = [pair.image for _, pair in sorted(pairs)]
+            found = select(
+                self.folder, self.entry, self.dataset_name, 'trainval', self._given_lists, allow_partial=True
+            )
+            files, where = [pair.image for _, pair in sorted(found.pairs)], 'training images'
+        except UserError:  # there is none, or nothing of it is here
+            files = []
+        if not files:
+            parts = self.folder.pairs.values()
+            files, where = [pair.image for part in parts for _, pair in sorted(part.items())], 'images'
         chosen = files[:: max(1, len(files) // _MEASURED)]
         low, high = measure_range(read_image(f) for f in chosen)
         say_once(
-            f"{self.dataset_name}: value_range='auto' is ({low:g}, {high:g}), by {len(chosen)} of {where}."
+            f"{self.dataset_name}: value_range='auto' is ({low:g}, {high:g}), by {len(chosen)} of its "
+            f'{where}.'
         )
         return low, high
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from madnet.datasets.locate import own_range
 from madnet.datasets.seen import CHOSEN, images_of, look_for_seen
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.sources import find_sources
@@ -54,12 +55,15 @@ def calibrate(
         )
     sources = find_sources(dataset)
     predictor = Predictor(model, checkpoint, **how)
-    reading = {'bit_depth': predictor.loader.bit_depth, 'value_range': predictor.loader.value_range}
-    as_predicted = [{'type': 'LoadSIRSTImage', **reading}]
-    sets = [
-        SIRSTDataset(split=split, pipeline=as_predicted, mask_values=mask_values, **source.arguments)
-        for source in sources
-    ]
+    given, loader = how.get('value_range'), predictor.loader
+    sets = []
+    for source in sources:
+        own = given or own_range(source.arguments.get('data_root'), source.arguments.get('name'))
+        reading = {'bit_depth': loader.bit_depth, 'value_range': own or loader.value_range}
+        as_predicted = [{'type': 'LoadSIRSTImage', **reading}]
+        sets.append(
+            SIRSTDataset(split=split, pipeline=as_predicted, mask_values=mask_values, **source.arguments)
+        )
     ours = hasattr(predictor.model, 'set_test_time')
     if ours:
         predictor.model.set_test_time(temperature=READING)

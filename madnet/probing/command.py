@@ -1,10 +1,13 @@
 """``madnet probe``: a detector through all sweeps, a page, a table and ``probe.json``."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import madnet
+from madnet.datasets.locate import own_range
+from madnet.datasets.sources import find_sources
 from madnet.errors import UserError, nearest
 from madnet.files import write_whole
 from madnet.images.values import ValueRange
@@ -69,7 +72,8 @@ def probe_detector(
         if name not in earlier
     }
     count = (QUICK if quick else FRAMES) if frames is None else frames
-    material = _material(dataset, split, count, seed, predictor.loader.value_range, mask_values)
+    grey = how.get('value_range') or _own_range(dataset) or predictor.loader.value_range
+    material = _material(dataset, split, count, seed, grey, mask_values)
     described = {
         'name': material.name,
         'split': material.split,
@@ -104,6 +108,16 @@ def _sweep(key: str):
     if key not in SWEEPS:
         raise UserError(f'--only: no sweep {key!r}.{nearest(key, SWEEPS)} There are {", ".join(SWEEPS)}.')
     return SWEEPS[key]
+
+
+def _own_range(dataset: str | None) -> ValueRange:
+    """Of a data set in a folder, or under a name that the catalogue does not know."""
+    if dataset is None or dataset == SYNTHETIC:
+        return None
+    with suppress(UserError):  # of frames alone
+        (source,) = find_sources([dataset])
+        return own_range(source.arguments.get('data_root'), source.arguments.get('name'))
+    return None
 
 
 def _material(

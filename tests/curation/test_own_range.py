@@ -1,13 +1,20 @@
 """The grey values that a set's ``dataset.json`` says are black and white: copies keep, commands take them."""
 
 import json
+import os
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
 
+from madnet.config_files import find_config_file
 from madnet.datasets import SIRSTDataset
+from madnet.datasets.image_pipeline import ImagePipeline
+from madnet.datasets.locate import own_range
+from madnet.engine.config import load_config
+from madnet.errors import UserError
 from madnet.images import measure_range, notices, read_image
 from madnet.records import MetricsFile
 
@@ -136,3 +143,85 @@ def test_a_range_that_is_none_is_one_line(prepared, run, text, said):
         assert 'datasets/mine/dataset.json' in err
         assert said in err
         assert len(err.strip().splitlines()) == 1
+
+
+def test_auto_works_for_all_parts_and_for_a_test_part_alone(prepared, run):
+    folder, _ = prepared
+    expected = pytest.approx(recorded(folder))
+    assert SIRSTDataset(folder, 'all', value_range='auto').value_range == expected
+    code, _, err = run('dataset', 'stats', folder, '--split', 'all', '--value-range', 'auto', '--out', 'a')
+    assert code == 0, err
+    training = SIRSTDataset(folder, 'trainval', value_range=(0, 65535))
+    for i in range(len(training)):
+        for key in ('img_path', 'seg_map_path'):
+            os.remove(training.get_data_info(i)[key])
+    low, high = SIRSTDataset(folder, 'test', value_range='auto').value_range
+    assert 20000 <= low < high <= 22550
+
+
+def test_a_set_within_a_folder_is_read_alike_by_config_and_data_set(prepared, camera_place):
+    options = {'data_root': str(camera_place / 'datasets/mine'), 'selection': 'last'}
+    cfg = load_config(find_config_file('madnet_nano'), options)
+    own = recorded(camera_place / 'datasets/mine')
+    assert list(cfg.test_dataloader.dataset.value_range) == own
+    assert own_range(camera_place / 'datasets', 'mine') == tuple(own)
+    assert own_range(camera_place / 'nowhere', 'mine') is None
+
+
+@pytest.fixture
+def brighter(camera_place, run):
+    """Another camera of which all values are 20000 higher."""
+    for path in (camera_place / 'mine/images').iterdir():
+        cv2.imwrite(str(path), cv2.imread(str(path), -1) + np.uint16(20000))
+    words = ('--out', 'datasets/hot', '--value-range', 'auto')
+    assert run('dataset', 'prepare', 'hot', 'mine', *words)[0] == 0
+    return camera_place / 'datasets/hot'
+
+
+def test_calibration_and_probe_read_another_camera_by_its_own_range(prepared, brighter, run):
+    folder, _ = prepared
+    train = ('train', 'madnet_nano_finetune', '--dataset', folder, '--cfg-options', 'train_cfg.max_epochs=1')
+    code, _, err = run(*train, 'train_dataloader.batch_size=4', 'param_scheduler.0.warmup_steps=1')
+    assert code == 0, err
+    found = {}
+    for name in (folder, brighter):
+        words = ('work_dirs/madnet_nano_finetune_mine', '--dataset', name, '--split', 'trainval')
+        code, _, err = run('calibrate', *words, '--out', 'calibrated')
+        assert code == 0, err
+        (path,) = Path('calibrated').iterdir()
+        found[name] = json.loads(path.read_text())['temperature']
+        path.unlink()
+        code, _, err = run('probe', *words, '--quick', '--only', 'offset', '--out', 'probed')
+        assert code == 0, err
+        assert json.loads(Path('probed/probe.json').read_text())['material']['value_range'] == recorded(name)
+    assert found[folder] == pytest.approx(found[brighter], rel=1e-3)
+
+
+def test_several_ranges_are_told_where_frames_are_read(prepared, brighter, run, caplog):
+    folder, _ = prepared
+    code, out, err = run('train', 'madnet_nano', '--dataset', f'{folder},{brighter}', '--print-config')
+    assert code == 0, err
+    ImagePipeline.from_config(Config.fromstring(out, '.py'))
+    assert 'several value ranges' in caplog.text
+
+
+def test_sets_made_from_it_keep_it(prepared, run, camera_place, monkeypatch):
+    folder, _ = prepared
+    words = ('--backgrounds', folder, '--n', '2', '--scr', '8', '10', '--out', 'planted')
+    code, _, err = run('dataset', 'synth', *words)
+    assert code == 0, err
+    assert recorded(camera_place / 'planted') == recorded(folder)
+    monkeypatch.chdir('frames')
+    monkeypatch.setenv('MADNET_DATA_ROOT', str(folder.parent))
+    code, _, err = run('dataset', 'convert', 'mine', '--to', 'coco', '--out', 'coco')
+    assert code == 0, err
+    assert recorded(camera_place / 'frames/coco') == recorded(folder)
+    (file,) = Path('coco').rglob('*test*.json')
+    code, _, err = run('dataset', 'convert', file, '--to', 'madnet', '--out', 'back')
+    assert code == 0, err
+    assert recorded(camera_place / 'frames/back') == recorded(folder)
+
+
+def test_a_loader_that_does_not_apply_it_is_refused(prepared):
+    with pytest.raises(UserError, match='LoadImageFromFile'):
+        SIRSTDataset(prepared[0], 'test', pipeline=[{'type': 'LoadImageFromFile'}])

@@ -3,13 +3,12 @@
 import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from copy import deepcopy
-from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.catalogue import Entry, find_entry, get_split_set
-from madnet.datasets.locate import data_home, folders_named, locate, range_of_set
+from madnet.datasets.locate import locate, own_range
 from madnet.datasets.selection import lists_named
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.sources import Source, set_name, short_names
@@ -18,7 +17,6 @@ from madnet.engine.checkpoint import same_statistics
 from madnet.engine.config.steps import LOADERS, sets_of, steps_of
 from madnet.errors import UserError, nearest
 from madnet.images import MaskRule, check_value_range
-from madnet.images.values import ValueRange
 
 #: ``selection`` → which part trains, which part chooses ``best.pth``.
 SELECTIONS = {
@@ -139,7 +137,7 @@ def fix_value_range(cfg: Config) -> None:
             continue
         steps = [s for s in steps_of(dataset) if s.get('type') == 'LoadSIRSTImage']
         if all(step.get('value_range') is None for step in [dataset, *steps]):
-            own = _own_range(dataset)
+            own = own_range(dataset.get('data_root'), dataset.get('name'))
             if own is not None:
                 dataset['value_range'] = own
         asked = [step for step in [dataset, *steps] if step.get('value_range') == 'auto']
@@ -150,12 +148,6 @@ def fix_value_range(cfg: Config) -> None:
             )
             for step in asked:
                 step['value_range'] = found.measured_range()
-
-
-def _own_range(dataset: ConfigDict) -> ValueRange:
-    root = dataset.get('data_root')
-    folders = folders_named(data_home(), dataset['name']) if root is None else [Path(root)]
-    return range_of_set(folders[0]) if folders else None
 
 
 def choose_parts(cfg: Config) -> None:
