@@ -34,8 +34,8 @@ class TeacherHook(Hook):
 
     Args:
         teacher: A shipped network, such as ``'madnet_tiny'``, or a safetensors file of ``madnet export``.
-        share: Of the teacher in the target, above 0; 1 leaves the masks out (but for pixels that they mark as
-            ignored), so that images without masks can be learnt from.
+        share: Of the teacher in the target, above 0; 1 leaves the masks out, but for pixels that they mark as
+            ignored.
 
     Raises:
         UserError: ``share`` is not in 0–1; before training for a teacher that is not found or not of the

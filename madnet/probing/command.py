@@ -1,7 +1,6 @@
 """``madnet probe``: a detector through all sweeps, a page, a table and ``probe.json``."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +113,8 @@ def _own_range(dataset: str | None) -> ValueRange:
     """Of a data set in a folder, or under a name that the catalogue does not know."""
     if dataset is None or dataset == SYNTHETIC:
         return None
-    with suppress(UserError):  # of frames alone
-        (source,) = find_sources([dataset])
-        return own_range(source.arguments.get('data_root'), source.arguments.get('name'))
-    return None
+    (source,) = find_sources([dataset])
+    return own_range(source.arguments.get('data_root'), source.arguments.get('name'))
 
 
 def _material(
