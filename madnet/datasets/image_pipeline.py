@@ -11,7 +11,7 @@ import numpy as np
 from mmseg.registry import TRANSFORMS
 
 from madnet.errors import UserError
-from madnet.images import ArrayWindows, FrameLoader, Windows
+from madnet.images import ArrayWindows, FrameLoader, Windows, check_value_range
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
 
@@ -134,7 +134,8 @@ def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
     """
     datasets = inner_datasets((cfg.get('test_dataloader') or {}).get('dataset') or {})
     dataset = datasets[0]
-    ranges = list(dict.fromkeys(str(each.get('value_range')) for each in datasets))
+    given = [check_value_range(each.get('value_range')) for each in datasets]
+    ranges = list(dict.fromkeys(map(str, given)))
     if len(ranges) > 1:
         say_once(
             f'the data sets of the config have several value ranges, {" and ".join(ranges)}: frames are read '
@@ -155,7 +156,7 @@ def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
         'channels': _channels(cfg['model']),
         'base_size': (size, size) if isinstance(size, int) else size and tuple(size),
     }
-    return with_range(settings, dataset.get('value_range'))
+    return with_range(settings, given[0])
 
 
 def with_range(settings: Mapping[str, Any], value_range: ValueRange) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from madnet.errors import UserError
 from madnet.images import MaskRule, check_value_range, fit_mask, measure_range, read_image, read_mask
 from madnet.images.notices import say_once
-from madnet.images.values import ValueRange
+from madnet.images.values import BY_TYPE, ValueRange
 
 from .catalogue import check_split_name
 from .checks import kept, look_at, say_what_is_skipped
@@ -115,7 +115,8 @@ class SIRSTDataset(TargetDataset):
             :func:`~madnet.datasets.duplicates.find_near_duplicates`): for weights that others will test.
         value_range: (low, high) grey values that become 0 and 255, for sensors that do not use the whole
             range of their type; ``'auto'`` for percentiles, measured once over training images; None
-            for what the pipeline's ``LoadSIRSTImage`` says, or else the set's ``dataset.json``.
+            for what the pipeline's ``LoadSIRSTImage`` says, or else the set's ``dataset.json``; ``'type'``
+            for none, whatever ``dataset.json`` says.
         mask_values: The stored value of the background in masks, then those of targets, such as (0, 1); None
             for what the pipeline's ``LoadSIRSTMask`` says, by default grey values above 127.
         seed: Of the augmentations (see :class:`~madnet.datasets.seeding.SeededSamples`).
@@ -159,6 +160,7 @@ class SIRSTDataset(TargetDataset):
         self.allow_partial = allow_partial
         self.exclude_near_test = exclude_near_test
         self.value_range = check_value_range(value_range, 'SIRSTDataset: value_range')
+        self._by_type = value_range == BY_TYPE
         self.mask_rule = MaskRule(mask_values)
         self._bit_depth = 16
         self.cache = cache
@@ -212,7 +214,7 @@ class SIRSTDataset(TargetDataset):
                         f'another rule, {step!r}; give one of them.'
                     )
                 self.mask_rule = step.rule
-        if self.value_range is None:
+        if self.value_range is None and not self._by_type:
             self.value_range = range_of_set(self.folder.root)
         others = [s for s in self.pipeline.transforms if isinstance(s, LoadImageFromFile)]
         if self.value_range is not None and others:

@@ -11,9 +11,12 @@ from madnet.images.notices import say_once
 from madnet.images.percentiles import percentiles_of_parts
 from madnet.images.windows import FrameWindows
 
-#: Which grey values become 0 and 255: two numbers; ``'auto'``, measured; None, what the type says.
+#: Which grey values become 0 and 255: two numbers; ``'auto'``, measured; None, what the type says (which
+#: configs and data sets write :data:`BY_TYPE` where nothing else shall say it later).
 ValueRange: TypeAlias = tuple[float, float] | Literal['auto'] | None
 
+#: A ``value_range`` that says aloud that there is none: 8 bits stay, 16 are divided by their range.
+BY_TYPE = 'type'
 #: Percentiles of a frame that ``'auto'`` turns into black and white: neither dead pixels nor hot ones count.
 AUTO = (0.1, 99.99)
 #: A frame of 16 bits or floats that spans less of its scale than this comes out black, grey or white.
@@ -21,12 +24,12 @@ LEAST_SPAN = 0.25
 
 
 def check_value_range(value: Any, where: str = 'value_range') -> ValueRange:
-    """A ``value_range`` as a user writes it: None, ``'auto'``, or two numbers in a list or tuple.
+    """A ``value_range`` as a user writes it: None or ``'type'``, ``'auto'``, or a pair of numbers.
 
     Raises:
         UserError: Something else, or a range that is empty or reversed.
     """
-    if value is None:
+    if value is None or (isinstance(value, str) and value == BY_TYPE):
         return None
     if isinstance(value, str) and value == 'auto':
         return 'auto'

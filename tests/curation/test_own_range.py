@@ -225,3 +225,23 @@ def test_sets_made_from_it_keep_it(prepared, run, camera_place, monkeypatch):
 def test_a_loader_that_does_not_apply_it_is_refused(prepared):
     with pytest.raises(UserError, match='LoadImageFromFile'):
         SIRSTDataset(prepared[0], 'test', pipeline=[{'type': 'LoadImageFromFile'}])
+
+
+def test_a_training_without_one_keeps_to_that_whatever_the_folder_says_later(camera_place, run):
+    assert run('dataset', 'prepare', 'my_camera', 'mine', '--out', 'datasets/mine')[0] == 0
+    words = ('--cfg-options', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=4')
+    words = (*words, 'param_scheduler.0.warmup_steps=1')
+    code, _, err = run('train', 'madnet_nano_finetune', '--dataset', 'datasets/mine', *words)
+    assert code == 0, err
+    trained = Config.fromfile('work_dirs/madnet_nano_finetune_mine/madnet_nano_finetune.py')
+    assert trained.train_dataloader.dataset.value_range == 'type'
+    tested = []
+    for _ in range(2):
+        code, _, err = run('test', 'work_dirs/madnet_nano_finetune_mine', '--out', 'tested')
+        assert code == 0, err
+        tested.append(MetricsFile.read('tested/metrics.json').results['native'])
+        record = json.loads(Path('datasets/mine/dataset.json').read_text())
+        Path('datasets/mine/dataset.json').write_text(json.dumps({**record, 'value_range': [20000, 22550]}))
+    assert tested[0] == tested[1]
+    assert SIRSTDataset('datasets/mine', 'test').value_range == (20000, 22550)
+    assert SIRSTDataset('datasets/mine', 'test', value_range='type').value_range is None

@@ -17,6 +17,7 @@ from madnet.engine.checkpoint import same_statistics
 from madnet.engine.config.steps import LOADERS, sets_of, steps_of
 from madnet.errors import UserError, nearest
 from madnet.images import MaskRule, check_value_range
+from madnet.images.values import BY_TYPE
 
 #: ``selection`` → which part trains, which part chooses ``best.pth``.
 SELECTIONS = {
@@ -126,8 +127,9 @@ def fill_reading(cfg: Config, given: Container[str]) -> None:
 
 
 def fix_value_range(cfg: Config) -> None:
-    """Write down which grey values every set's own ``value_range`` and ``'auto'`` stand for, so that the
-    network is used as it was trained.
+    """Write down which grey values every set's own ``value_range`` and ``'auto'`` stand for, and of a set of
+    one's own also that it has none, so that the network is used as it was trained whatever its
+    ``dataset.json`` says later.
 
     Raises:
         UserError: As of :class:`SIRSTDataset`.
@@ -138,8 +140,8 @@ def fix_value_range(cfg: Config) -> None:
         steps = [s for s in steps_of(dataset) if s.get('type') == 'LoadSIRSTImage']
         if all(step.get('value_range') is None for step in [dataset, *steps]):
             own = own_range(dataset.get('data_root'), dataset.get('name'))
-            if own is not None:
-                dataset['value_range'] = own
+            if own is not None or _entry_of(dataset) is None:
+                dataset['value_range'] = own or BY_TYPE
         asked = [step for step in [dataset, *steps] if step.get('value_range') == 'auto']
         if asked:
             keys = ('data_root', 'name', 'split_set', 'allow_partial', 'split', 'mask_values')
