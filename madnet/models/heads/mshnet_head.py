@@ -108,7 +108,8 @@ class MSHNetHead(PyramidHead):
     def align(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Brings the target (B, H, W) to the size of the logits (B, 1, h, w) by maxima of 2×2 pixels.
 
-        A pooled pixel with a target in it is target, and otherwise counts only if all of its pixels do.
+        A pooled pixel with a target in it is target, and otherwise counts only if all of its pixels do. In a
+        soft target, 0–1, a half and more is a target.
         """
         ignored = target == self.ignore_index
         pooled = target.masked_fill(ignored, 0).float()[:, None]
@@ -117,5 +118,5 @@ class MSHNetHead(PyramidHead):
             pooled, ignored = (halve(x) for x in (pooled, ignored))
         if pooled.shape[2:] != logits.shape[2:]:
             return super().align(logits, target)
-        pooled = pooled.masked_fill((pooled == 0) & (ignored > 0), self.ignore_index)
+        pooled = pooled.masked_fill((pooled < 0.5) & (ignored > 0), self.ignore_index)
         return logits, pooled[:, 0].to(target.dtype)

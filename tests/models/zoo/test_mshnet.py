@@ -169,6 +169,11 @@ def test_pixels_that_do_not_count():
     odd = torch.zeros(1, 5, 7)
     odd[0, 4, 6] = 0.75
     assert head.align(torch.zeros(1, 1, 3, 4), odd)[1][0, 2, 3] == 0.75
+    soft = torch.full((1, 4, 6), 0.01)  # as a teacher leaves the background
+    soft[0, 0, 0] = 0.6
+    soft[target == 255] = 255
+    pooled = head.align(torch.zeros(1, 1, 2, 3), soft)[1]
+    torch.testing.assert_close(pooled, torch.tensor([[[0.6, 0.01, 0.01], [0.01, 255, 0.01]]]))
 
 
 @pytest.mark.parametrize('several', [False, True])
