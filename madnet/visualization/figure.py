@@ -17,6 +17,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
 
 from madnet.files import write_whole
+from madnet.visualization.fonts import east_asian
 from madnet.visualization.palette import HATCHES, LINE_STYLES, SERIES
 
 #: Widths in inches of one and of two columns (IEEE transactions).
@@ -65,12 +66,17 @@ _PAGE = {
 def paper_style(serif: bool = False):
     """A context in which matplotlib draws for paper; outside of it nothing changes. ``serif`` gives letters
     as Times has them, for journals that set figures in the font of their text."""
-    return rc_context(_STYLE | (_SERIF if serif else {}))
+    return rc_context(_with_fonts(_STYLE | (_SERIF if serif else {})))
 
 
 def page_style():
     """The same for figures of a page, in colours that :func:`svg_text` can turn to a dark page's."""
-    return rc_context({**_STYLE, **_PAGE})
+    return rc_context(_with_fonts({**_STYLE, **_PAGE}))
+
+
+def _with_fonts(style: dict) -> dict:
+    families = style.get('font.family', rcParams['font.family'])
+    return {**style, 'font.family': [*dict.fromkeys([*families, *east_asian()])]}
 
 
 def new_figure(width: str = 'single', height: float | None = None) -> Figure:

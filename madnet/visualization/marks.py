@@ -89,20 +89,24 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def _typeset(text: str, size: int) -> tuple[str, _Font]:
-    """A text with ``?`` for what its font lacks, and that font."""
-    font = _font(size, text.isascii())
+    """A text with ``?`` for what its font lacks, and that font: the one that lacks least."""
+    typeset = [(_known(text, font), font) for font in _fonts(size, text.isascii())]
+    return min(typeset, key=lambda one: one[0].count('?'))
+
+
+def _known(text: str, font: _Font) -> str:
     lacking = bytes(font.getmask('\uffff'))  # no character: what a font draws for those that it lacks
-    return ''.join(c if c.isascii() or bytes(font.getmask(c)) != lacking else '?' for c in text), font
+    return ''.join(c if c.isascii() or bytes(font.getmask(c)) != lacking else '?' for c in text)
 
 
 @functools.cache
-def _font(size: int, plain: bool) -> _Font:
+def _fonts(size: int, plain: bool) -> list[_Font]:
     """Pillow's own font, which has hardly more than ASCII; for other texts matplotlib's, if there is one."""
     if not plain and find_spec('matplotlib'):
-        import matplotlib
+        from madnet.visualization.fonts import font_files
 
-        return ImageFont.truetype(f'{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf', 0.9 * size)
-    return ImageFont.load_default(size)
+        return [ImageFont.truetype(file, 0.9 * size, face) for file, face in font_files()]
+    return [ImageFont.load_default(size)]
 
 
 def _blend(part: np.ndarray, coverage: np.ndarray, colour: RGB) -> None:

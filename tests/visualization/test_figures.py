@@ -16,6 +16,7 @@ from madnet.evaluation.components import find_components
 from madnet.evaluation.matching import match_components
 from madnet.records import ProbePoint, ProbeSweep
 from madnet.records.scalars import read_scalars
+from madnet.visualization import fonts, marks
 from madnet.visualization.cost_plot import draw_cost
 from madnet.visualization.curve_plots import (
     draw_pd_fa,
@@ -34,6 +35,7 @@ from madnet.visualization.figure import (
     series_style,
     svg_text,
 )
+from madnet.visualization.marks import draw_text
 from madnet.visualization.panels import GridRow, MethodResult, draw_grid
 from madnet.visualization.surface import draw_surfaces, peak_grid
 from madnet.visualization.sweep_plots import draw_sweep
@@ -382,8 +384,44 @@ def test_the_legend_of_a_grid_lies_within_a_column():
     assert place.get_path_effects()
 
 
-def test_what_a_font_lacks_is_a_question_mark_and_no_warning():
+@pytest.fixture
+def other_fonts(monkeypatch):
+    """Families that stand in for letters that a figure's own font lacks, whatever is installed here."""
+
+    def choose(*families):
+        monkeypatch.setattr(fonts, '_FAMILIES', families)
+        for kept in (fonts.east_asian, marks._fonts, marks._written, marks.text_width):
+            kept.cache_clear()
+
+    yield choose
+    monkeypatch.undo()
+    choose(*fonts._FAMILIES)
+
+
+def test_letters_that_a_font_lacks_are_of_one_that_has_them(other_fonts):
+    name = 'a\ue000é'  # the second is of no other font that comes with matplotlib
+    other_fonts('none such', 'STIXNonUnicode')
+    assert fonts.east_asian() == ('STIXNonUnicode',)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for figure in (
+            draw_roc({name: CURVE}, 'native'),
+            draw_grid([replace(grid_row((99, 99)), name=name)]),
+        ):
+            figure.draw_without_rendering()
+            assert [t for t in figure.findobj(Text) if name in t.get_text()]
+    drawn = [np.zeros((30, 80, 3), np.uint8) for _ in range(3)]
+    draw_text(drawn[0], name[:2], (5, 20))
+    other_fonts()
+    draw_text(drawn[1], name[:2], (5, 20))
+    draw_text(drawn[2], 'a?é', (5, 20))
+    assert (drawn[0] != drawn[1]).any()
+    assert (drawn[1][:, :20] == drawn[2][:, :20]).all()
+
+
+def test_what_a_font_lacks_is_a_question_mark_and_no_warning(other_fonts):
     name = '目标 é Ω'
+    other_fonts()
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         for figure in (
