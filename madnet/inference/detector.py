@@ -17,6 +17,7 @@ from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
 from madnet.engine.config import check_config, load_config
+from madnet.engine.training_record import read_as_trained
 from madnet.errors import UserError
 from madnet.files import read_json, sha256_of
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS
@@ -117,6 +118,7 @@ def load_detector(
     if is_file:
         weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
         cfg = load_config(model, options, dataset, recorded_statistics(weights))
+        read_as_trained(cfg, weights)
         return _from_config(cfg, checkpoint, device, value_range, trust_checkpoint)
     raise UserError(f'{name}: no detector of this name. {known_detectors(name)}')
 

@@ -19,6 +19,7 @@ from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint, read_registered, taking
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
+from madnet.engine.training_record import read_as_trained
 from madnet.errors import UserError, nearest
 from madnet.evaluation import evaluate
 from madnet.files import read_json, sha256_of, write_json, write_whole
@@ -81,6 +82,7 @@ def ship_weights(
     card_text = _checked_card(Path(card))
     saved = read_checkpoint(checkpoint, trust_checkpoint)
     cfg = load_config(find_config_file(config), parse_options(options), statistics=recorded_statistics(saved))
+    read_as_trained(cfg, saved)
     model = MODELS.build(cfg.model)
     load_weights(model, saved, checkpoint)
     state = {k: v.contiguous() for k, v in model.state_dict().items()}

@@ -245,3 +245,32 @@ def test_a_training_without_one_keeps_to_that_whatever_the_folder_says_later(cam
     assert tested[0] == tested[1]
     assert SIRSTDataset('datasets/mine', 'test').value_range == (20000, 22550)
     assert SIRSTDataset('datasets/mine', 'test', value_range='type').value_range is None
+
+
+def test_weights_read_as_they_were_trained_whatever_config_they_come_with(camera_place, run, caplog):
+    assert run('dataset', 'prepare', 'my_camera', 'mine', '--out', 'datasets/mine')[0] == 0
+    words = ('--value-range', '20000', '22550', '--cfg-options', 'train_cfg.max_epochs=1')
+    words = (*words, 'train_dataloader.batch_size=4', 'param_scheduler.0.warmup_steps=1')
+    assert run('train', 'madnet_nano', '--dataset', 'datasets/mine', *words)[0] == 0
+    weights, found, frame = 'work_dirs/madnet_nano_mine/last.pth', {}, 'datasets/mine/images/010.png'
+    for name, model in {
+        'config': ('madnet_nano', weights),
+        'folder': ('work_dirs/madnet_nano_mine',),
+    }.items():
+        data = () if name == 'folder' else ('--dataset', 'datasets/mine')
+        code, _, err = run('test', *model, *data, '--out', 'tested')
+        assert code == 0, err
+        found[name] = MetricsFile.read('tested/metrics.json').results['native']
+        given = model if len(model) == 1 else (model[0], '--checkpoint', weights)
+        code, _, err = run('predict', given[0], frame, *given[1:], '--out', name, '--format', 'npy')
+        assert code == 0, err
+    assert found['config'] == found['folder']
+    assert 'by the value range of the training, 20000 to 22550' in caplog.text
+    maps = [np.load(next(Path(name).rglob('*.npy'))) for name in ('config', 'folder')]
+    np.testing.assert_array_equal(*maps)
+    code, _, err = run(
+        *('test', 'madnet_nano', weights, '--dataset', 'datasets/mine', '--value-range', '0', '65535'),
+        *('--out', 'tested'),
+    )
+    assert code == 0, err
+    assert 'by the range 0 to 65535, the network was trained on them by the range 20000 to 22550' in err

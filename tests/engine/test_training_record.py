@@ -24,11 +24,11 @@ def test_seed_recipe_and_choice(tiny_config):
 
 def test_what_it_was_trained_on_is_named_before_it_is_tested_elsewhere(repository, tiny_config, capsys):
     nano = repository / 'configs' / 'madnet' / 'madnet_nano.py'
-    assert trained_on(checkpoint(nano)) == ['NUAA-SIRST']
+    assert trained_on(checkpoint(nano)) == {'NUAA-SIRST': None}
     several = trained_on(checkpoint(nano, {'dataset': ['nuaa', 'nudt']}))
-    assert several == ['NUAA-SIRST', 'NUDT-SIRST']
-    assert trained_on(checkpoint(tiny_config)) == ['SyntheticSIRSTDataset']
-    assert trained_on({}) == trained_on({'meta': {'cfg': 'x'}}) == []
+    assert several == {'NUAA-SIRST': None, 'NUDT-SIRST': None}
+    assert trained_on(checkpoint(tiny_config)) == {'SyntheticSIRSTDataset': None}
+    assert trained_on(None) == trained_on({}) == trained_on({'meta': {'cfg': 'x'}}) == {}
     capsys.readouterr()
     load_config(nano, dataset='nudt', trained_on=several)
     assert not capsys.readouterr().err

@@ -17,7 +17,7 @@ from madnet.engine.checkpoint import same_statistics
 from madnet.engine.config.steps import LOADERS, sets_of, steps_of
 from madnet.errors import UserError, nearest
 from madnet.images import MaskRule, check_value_range
-from madnet.images.values import BY_TYPE
+from madnet.images.values import BY_TYPE, ValueRange
 
 #: ``selection`` → which part trains, which part chooses ``best.pth``.
 SELECTIONS = {
@@ -72,7 +72,7 @@ def fill_sets(cfg: Config, sources: Sequence[Source]) -> bool:
     return bool(sources and left_open)
 
 
-def say_other_data(cfg: Config, trained_on: Sequence[str]) -> None:
+def say_other_data(cfg: Config, trained_on: Mapping[str, ValueRange]) -> None:
     """One line where what is tested is none of the data sets that the weights were trained on."""
     here = {set_name(dataset) for dataset in sets_of(cfg, 'test_dataloader')}
     if trained_on and not here <= set(trained_on):
@@ -126,10 +126,10 @@ def fill_reading(cfg: Config, given: Container[str]) -> None:
                 dataset[key] = cfg[key]
 
 
-def fix_value_range(cfg: Config) -> None:
+def fix_value_range(cfg: Config, trained_on: Mapping[str, ValueRange]) -> None:
     """Write down which grey values every set's own ``value_range`` and ``'auto'`` stand for, and of a set of
     one's own also that it has none, so that the network is used as it was trained whatever its
-    ``dataset.json`` says later.
+    ``dataset.json`` says later. Sets without a range that weights were ``trained_on`` are read as then.
 
     Raises:
         UserError: As of :class:`SIRSTDataset`.
@@ -140,6 +140,7 @@ def fix_value_range(cfg: Config) -> None:
         steps = [s for s in steps_of(dataset) if s.get('type') == 'LoadSIRSTImage']
         if all(step.get('value_range') is None for step in [dataset, *steps]):
             own = own_range(dataset.get('data_root'), dataset.get('name'))
+            own = own or trained_on.get(set_name(dataset))  # weights may come with another config than theirs
             if own is not None or _entry_of(dataset) is None:
                 dataset['value_range'] = own or BY_TYPE
         asked = [step for step in [dataset, *steps] if step.get('value_range') == 'auto']
@@ -150,6 +151,29 @@ def fix_value_range(cfg: Config) -> None:
             )
             for step in asked:
                 step['value_range'] = found.measured_range()
+    for dataset in sets_of(cfg, 'test_dataloader'):
+        here = value_range_of(dataset)
+        trained = trained_on.get(set_name(dataset), here)
+        if trained != here:
+            print(
+                f'{set_name(dataset)}: grey values are read {_by(here)}, the network was trained on them '
+                f'{_by(trained)}; --value-range or --cfg-options value_range={BY_TYPE} changes that',
+                file=sys.stderr,
+            )
+
+
+def value_range_of(dataset: ConfigDict) -> ValueRange:
+    """By which grey values a resolved config reads a set.
+
+    Raises:
+        UserError: By none that there are.
+    """
+    read = [dataset, *(s for s in steps_of(dataset) if s.get('type') == 'LoadSIRSTImage')]
+    return next(filter(None, (check_value_range(each.get('value_range')) for each in read)), None)
+
+
+def _by(value_range: ValueRange) -> str:
+    return 'by their type' if value_range is None else 'by the range {:g} to {:g}'.format(*value_range)
 
 
 def choose_parts(cfg: Config) -> None:
@@ -268,8 +292,7 @@ def _entry_of(dataset: ConfigDict) -> Entry | None:
 def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image: bool) -> dict:
     """``mean`` and ``std`` (RGB order) of a set's training images, and how many they are."""
     entry = find_entry(set_name(dataset))
-    read = [dataset, *(s for s in steps_of(dataset) if s.get('type') == 'LoadSIRSTImage')]
-    if entry and entry.statistics and not any(each.get('value_range') for each in read):
+    if entry and entry.statistics and value_range_of(dataset) is None:
         split_set = dataset.get('split_set')
         record = get_split_set(entry, split_set if split_set in entry.split_sets else None)
         left_out = len(record.near_test or ()) if dataset.get('exclude_near_test') else 0

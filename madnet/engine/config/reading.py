@@ -3,7 +3,7 @@
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.shipped import shipped_config
 from madnet.engine.config.steps import LOADERS, check_channels, replace_steps
 from madnet.errors import UserError, nearest
+from madnet.images.values import ValueRange
 
 #: Keys that loading understands and resolves.
 OURS = (
@@ -71,7 +72,7 @@ def load_config(
     options: Mapping[str, Any] | None = None,
     dataset: str | list[str] | None = None,
     statistics: Mapping[str, list[float]] | None = None,
-    trained_on: Sequence[str] = (),
+    trained_on: Mapping[str, ValueRange] | None = None,
 ) -> Config:
     """Read a config file and resolve all that is said in short in it.
 
@@ -85,8 +86,8 @@ def load_config(
         dataset: A name of the catalogue, a folder, or a list of those; None for the file's ``dataset``.
         statistics: ``mean`` and ``std`` that a checkpoint was trained with, which take the place of the data
             set's where the config leaves them open.
-        trained_on: Names of the data sets that it was trained on; one line names them where others are
-            tested.
+        trained_on: Names of the data sets that it was trained on, and the value range of each, by which they
+            are read again; one line says so, and names them where others are tested.
 
     Returns:
         The static config, in which every set says which it is and which part of it, with mean and deviation
@@ -135,8 +136,8 @@ def load_config(
     check_config(cfg, str(path), f'{text} {first} {options}')
     check_split_sets(cfg)
     check_channels(cfg)
-    fix_value_range(cfg)
-    say_other_data(cfg, trained_on)
+    fix_value_range(cfg, trained_on or {})
+    say_other_data(cfg, trained_on or {})
     fill_statistics(cfg, str(path), statistics)
     short = '+'.join(s.short for s in sources) if filled else ''
     # a classical detector's runs are told apart by its method, all of them have one config
