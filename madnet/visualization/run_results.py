@@ -172,8 +172,8 @@ def load_results(
 def _by_set(result: RunResult) -> list[RunResult]:
     """A test of several data sets as a result for each, and one over all."""
     whole = result.report
-    if whole is None:
-        return []
+    if whole is None:  # a training that was not tested yet
+        return [result]
     parts = []
     for name, one in (whole.sets or {}).items():
         report = replace(whole, dataset=one.dataset, results=one.results, details=one.details, sets=None)

@@ -258,6 +258,16 @@ def test_resumed_training_counts_once(run_folder, tmp_path):
     assert len(load_result(tmp_path).scalars) == 6
 
 
+def test_a_training_that_was_not_tested_is_shown(run_folder, tmp_path):
+    shutil.copytree(run_folder / 'a', tmp_path / 'trained', ignore=shutil.ignore_patterns('*.json', '*.csv'))
+    (path,) = run_folder.rglob('scalars.json')
+    shutil.copy(path, next(tmp_path.rglob('vis_data')))
+    found = load_results([f'New={tmp_path / "trained"}'])
+    html = build_report(found, tmp_path / 'out').read_text()
+    assert '<dd>not tested yet</dd>' in html
+    assert '<section id="training"' in html
+
+
 def test_grid_from_folders(run_folder, tmp_path):
     methods = parse_methods([f'{m.upper()}={run_folder / m / "scores"}' for m in 'ab'])
     folders = (run_folder / 'images', run_folder / 'masks')
