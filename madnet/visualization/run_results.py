@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -175,8 +176,12 @@ def _by_set(result: RunResult) -> list[RunResult]:
     if whole is None:  # a training that was not tested yet
         return [result]
     parts = []
-    for name, one in (whole.sets or {}).items():
-        report = replace(whole, dataset=one.dataset, results=one.results, details=one.details, sets=None)
+    sets = whole.sets or {}
+    words = Counter(one.dataset.words for one in sets.values())
+    for name, one in sets.items():
+        # sets of one name are told apart by their labels here, or they would count as two runs on one
+        dataset = one.dataset if words[one.dataset.words] == 1 else replace(one.dataset, name=name)
+        report = replace(whole, dataset=dataset, results=one.results, details=one.details, sets=None)
         parts.append(
             replace(
                 result,

@@ -443,6 +443,16 @@ def test_a_test_of_several_sets_is_a_result_for_each_and_one_over_all(tmp_path):
     assert 'one + two, 6 images' in html
 
 
+def test_two_sets_of_one_name_are_no_two_runs(tmp_path):
+    part = {'results': {'native': {'IoU': 0.4}}, 'dataset': {'name': 'own', 'split': 'test', 'images': 2}}
+    content = {'results': {'native': {'IoU': 0.4}}, 'dataset': {'name': 'own #1 + own #2', 'images': 4}}
+    MetricsFile.from_json({**content, 'sets': {'own #1': part, 'own #2': part}}).write(
+        tmp_path / 'metrics.json'
+    )
+    found = load_results([str(tmp_path)])
+    assert [r.dataset for r in found[:2]] == ['own #1 test, 2 images', 'own #2 test, 2 images']
+
+
 def test_a_path_may_hold_the_sign_that_ends_a_label(tmp_path, bare_folder):
     odd = tmp_path / 'lr=1' / 'run'
     shutil.copytree(bare_folder, odd)
