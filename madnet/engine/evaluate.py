@@ -122,6 +122,7 @@ def evaluate_folder(
     sets, left_out = score(split, point.protocols)
     content = {
         'predictions': str(pred_dir),
+        **{held: True for held in ('labels', 'from_logits') if options.get(held)},
         'masks': str(mask_dir or dataset),
         **({'least': asdict(least)} if asked else {}),
         **point.said_of(everything(sets)),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
 from madnet.errors import UserError
 from madnet.evaluation.folders import find_maps
 from madnet.records import (
@@ -20,7 +22,7 @@ from madnet.records import (
 )
 from madnet.records.scalars import merge_scalars, read_scalars
 from madnet.text import printable
-from madnet.visualization.material import Material
+from madnet.visualization.material import Material, read_score_map
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,15 @@ class RunResult:
         # numbers at another threshold, or without some components, stand in a table of their own
         how = (self.report.threshold_text, self.report.least_text) if self.report else ()
         return replace(known, name=name).words + images + ''.join(f', {each}' for each in how if each)
+
+    def score_map(self, image_id: str, shape: tuple[int, int]) -> np.ndarray:
+        """A score map as (H, W) float32 in 0–1, read as it was scored.
+
+        Raises:
+            UserError: As :func:`~madnet.visualization.material.read_score_map`.
+        """
+        held = (bool(self.report.labels), bool(self.report.from_logits)) if self.report else ()
+        return read_score_map(self.scores[image_id], shape, *held)
 
     def rows(self, protocol: str) -> list[Mapping]:
         """The rows of one protocol that have an IoU."""

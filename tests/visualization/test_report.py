@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from madnet.config_files import SHIPPED
+from madnet.engine.evaluate import evaluate_folder
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.evaluation.targets import Least
 from madnet.records import DatasetInfo, MetricsFile, write_results
-from madnet.visualization.gallery import can_draw, rank_images
-from madnet.visualization.grid import build_grid, parse_methods
+from madnet.visualization.gallery import can_draw, draw_gallery, rank_images
+from madnet.visualization.grid import build_grid, grid_rows, parse_methods
 from madnet.visualization.material import Material, detect, read_score_map
 from madnet.visualization.report import build_report
 from madnet.visualization.run_results import RunResult, load_result, load_results
@@ -307,6 +308,34 @@ def test_score_maps_of_logits_and_of_wrong_size(tmp_path):
     np.save(tmp_path / 'c.npy', np.array([[0.0, np.nan]], np.float32))
     with pytest.raises(UserError, match=r'c\.npy: 1 NaN value, expected numbers'):
         read_score_map(tmp_path / 'c.npy', (1, 2))
+
+
+@pytest.mark.parametrize('held', ['labels', 'from_logits'])
+def test_pictures_read_predictions_as_they_were_scored(run_folder, tmp_path, held):
+    store = {
+        'labels': lambda found: found.astype(np.uint8),
+        'from_logits': lambda found: np.where(found, 0.3, -0.1).astype(np.float32),  # might be scores
+        'scores': lambda found: found.astype(np.uint8) * np.uint8(255),
+    }
+    folders = {'images': str(run_folder / 'images'), 'masks': str(run_folder / 'masks')}
+    results = []
+    for kind in (held, 'scores'):
+        maps = tmp_path / kind
+        maps.mkdir()
+        for path in (run_folder / 'a' / 'scores').glob('*.png'):
+            np.save(maps / f'{path.stem}.npy', store[kind](cv2.imread(str(path), 0) > 127))
+        out = str(tmp_path / 'run' / kind)
+        evaluate_folder(str(maps), folders['masks'], 'native', out, **({held: True} if kind == held else {}))
+        results.append(load_result(out, **folders))
+    names = [row['name'] for row in results[0].rows('native')]
+    rows = grid_rows(results[0].material, dict(zip('ab', results, strict=True)), names)
+    for row in rows:
+        a, b = (row.methods[m] for m in 'ab')
+        np.testing.assert_array_equal(a.pred.labels, b.pred.labels)
+        assert len(a.pred) == 2
+    if held == 'labels':
+        pictures = [draw_gallery(r, 'native', 1) for r in results]
+        assert pictures[0] == pictures[1] != ([], [])
 
 
 @pytest.mark.parametrize(
