@@ -223,13 +223,15 @@ def split_ids(name: str, split: str, split_set: str | None = None) -> tuple[str,
     return ids
 
 
-def identify_split(ids: Iterable[str]) -> dict[str, str] | None:
-    """Which part of which known dataset these images are, judged by their ids alone, in any order:
-    ``{'name': …, 'split': …, 'split_set': …}`` of the first match, or None."""
+def identify_split(entry: Entry, ids: Iterable[str]) -> dict[str, str] | None:
+    """Which part of a known dataset these images of it are, in any order: ``{'name': …, 'split': …,
+    'split_set': …}`` of the first match, or None.
+
+    Ids alone do not tell a dataset: a changed copy has the same, and numbers from 000000 are anybody's.
+    """
     digest = ids_sha256(ids)
-    for entry in known_datasets().values():
-        for split_set in entry.split_sets.values():
-            for split, known in split_set.hashes.items():
-                if known == digest:
-                    return {'name': entry.name, 'split': split, 'split_set': split_set.name}
+    for split_set in entry.split_sets.values():
+        for split, known in split_set.hashes.items():
+            if known == digest:
+                return {'name': entry.name, 'split': split, 'split_set': split_set.name}
     return None

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import madnet
-from madnet.datasets.catalogue import find_entry, identify_split, known_datasets, split_ids
-from madnet.datasets.locate import locate
+from madnet.datasets.catalogue import Entry, find_entry, identify_split, known_datasets, split_ids
+from madnet.datasets.locate import locate, name_of
 from madnet.datasets.selection import select
 from madnet.datasets.sources import find_sources
 from madnet.datasets.splits import few, ids_sha256
@@ -49,14 +49,17 @@ class _Images:
     """The images of one set that are scored.
 
     Attributes:
-        about: What ``metrics.json`` says of the set where its ids do not tell: name, split.
+        about: What ``metrics.json`` says of the set: name, split.
         masks: Folder of the masks, or id → file.
         options: Of :func:`~madnet.evaluation.folders.score_folder`, with what the set knows.
+        entry: The known data set of which the ids may tell the part; None where the part is known, or the
+            set is not.
     """
 
     about: dict[str, str | None]
     masks: str | Mapping[str, Path]
     options: dict[str, Any]
+    entry: Entry | None = None
 
 
 def evaluate_folder(
@@ -119,6 +122,7 @@ def evaluate_folder(
     sets, left_out = score(split, point.protocols)
     content = {
         'predictions': str(pred_dir),
+        **{held: True for held in ('labels', 'from_logits') if options.get(held)},
         'masks': str(mask_dir or dataset),
         **({'least': asdict(least)} if asked else {}),
         **point.said_of(everything(sets)),
@@ -188,9 +192,9 @@ def _score(
     for label, folder in _folders_of(pred_dir, images).items():
         chosen = images[label]
         evaluator, problems = score_folder(folder, chosen.masks, protocols, **chosen.options)
-        known = identify_split(evaluator.names) or chosen.about
+        known = identify_split(chosen.entry, evaluator.names) if chosen.entry else None
         about = {'images': len(evaluator), 'split_sha256': ids_sha256(evaluator.names)}
-        sets[label] = ScoredSet({**known, **about}, evaluator)
+        sets[label] = ScoredSet({**(known or chosen.about), **about}, evaluator)
         left_out += [f'{label}: {p}' for p in problems] if len(images) > 1 else problems
     return sets, tuple(left_out)
 
@@ -219,8 +223,8 @@ def _choose_images(
     if dataset is None:
         if mask_dir is None:
             raise UserError('expected MASK_DIR, or --dataset, whose masks are used.')
-        more = {'mended': _mended(Path(mask_dir)), **options}
-        return {mask_dir: _Images({'name': mask_dir}, mask_dir, more)}
+        entry, mended = _known_by_folder(Path(mask_dir))
+        return {mask_dir: _Images({'name': mask_dir}, mask_dir, {'mended': mended, **options}, entry)}
     if mask_dir is not None:
         entry = find_entry(dataset)
         if entry is None:
@@ -229,8 +233,8 @@ def _choose_images(
                 f'({", ".join(known_datasets())}); give --ids for lists of your own.'
             )
         ids = options.get('ids') or split_ids(entry.name, split)
-        more = {'mended': _mended(Path(mask_dir)), **options, 'ids': ids}
-        return {entry.name: _Images({'name': mask_dir}, mask_dir, more)}
+        more = {'mended': _known_by_folder(Path(mask_dir))[1], **options, 'ids': ids}
+        return {entry.name: _Images({'name': mask_dir}, mask_dir, more, entry)}
     sources = [source.arguments for source in find_sources(dataset)]
     given = [f'--{k.replace("image_dir", "images")}' for k in ('ids', 'image_dir') if options.get(k)]
     if len(sources) > 1 and given:
@@ -253,17 +257,17 @@ def _images_of(arguments: dict[str, str], split: str, options: dict[str, Any]) -
     about: dict[str, str | None] = {'name': name}
     if not options.get('ids'):
         about |= {'split': split, 'split_set': selection.split_set}
-    return _Images(about, masks, {**options, **more})
+    return _Images(about, masks, {**options, **more}, entry if options.get('ids') else None)
 
 
-def _mended(mask_dir: Path) -> dict[str, Path]:
-    """Masks that the catalogue knows to be wrong in a release, where the folder is one's and the right ones
-    lie in it: what a data set reads instead."""
+def _known_by_folder(mask_dir: Path) -> tuple[Entry | None, dict[str, Path]]:
+    """The known data set that a folder above is by its name, if one is; and the masks in it that the
+    catalogue knows to be right where the release's are wrong: what a data set reads instead."""
     for root in list(mask_dir.resolve().parents)[:2]:
-        entry = find_entry(root.name)
+        entry = find_entry(name_of(root))
         if entry:
-            return {i: root / fix for i, fix in entry.mask_fixes.items() if (root / fix).is_file()}
-    return {}
+            return entry, {i: root / fix for i, fix in entry.mask_fixes.items() if (root / fix).is_file()}
+    return None, {}
 
 
 def compare(

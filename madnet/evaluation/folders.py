@@ -15,7 +15,7 @@ from madnet.evaluation.protocols import ProtocolLike, get_protocols
 from madnet.evaluation.targets import KEEP_ALL, Least, left_out
 from madnet.images import EXTENSIONS, MaskRule, finite, fit_mask, image_size, read_image, read_mask
 from madnet.images.masks import MaskCensus, fits
-from madnet.images.score_maps import scores_and_peak
+from madnet.images.score_maps import ScoreCensus, scores_and_greys
 
 # What the field's data sets and programs append to an image's name.
 _SUFFIX = re.compile(r'(_pixels0|_mask|_gt|_label|_pred|_score|_logits)$', re.IGNORECASE)
@@ -138,8 +138,9 @@ def score_folder(
         The evaluator, ready for ``compute()``, ``details()`` and ``per_image()``; and what was left out.
 
     Raises:
-        UserError: Files that do not fit, listed at once before anything is scored; or a map that is no score
-            map.
+        UserError: Files that do not fit, listed at once before anything is scored; a map that is no score
+            map; or maps that are labels or grey values of another range, see
+            :class:`~madnet.images.score_maps.ScoreCensus`.
     """
     chosen = get_protocols(protocols)
     rule, census = MaskRule(mask_values), MaskCensus()
@@ -152,15 +153,15 @@ def score_folder(
     _refuse(problems, allow_missing)
     if least.looks_at_image and image_dir is None:
         raise UserError('min_scr and min_rank look at the images: give their folder by --images (image_dir).')
-    peaks = []
+    greys = ScoreCensus()
     evaluator = Evaluator(chosen, boxes=boxes)
     for name, pred, mask in pairs.found:
         if name in bare:
             continue
-        scores, peak = _scores(pred, from_logits, labels)
+        scores, stored = _scores(pred, from_logits, labels)
         truth = read_mask(mask, rule, strict=False)
         census.add(mask, truth)
-        peaks.append(peak)
+        greys.add(stored)
         image = finite(read_image(images[name]), images[name]) if name in images else None
         if not least.keeps_all:
             threshold = 0.0 if from_logits else 0.5
@@ -176,11 +177,7 @@ def score_folder(
         )
     where = 'the data set' if isinstance(mask_dir, Mapping) else str(mask_dir)
     census.refuse(where, rule, '--mask-values')
-    if 1 in peaks and set(peaks) <= {0, 1}:
-        raise UserError(
-            f'{pred_dir}: {len(peaks)} files of whole numbers 0 and 1, which as grey values would be scores '
-            'of almost 0; if 1 is target, say so by --labels (labels=True).'
-        )
+    greys.refuse(str(pred_dir))
     if not len(evaluator):
         also = f' and an image in {image_dir}' if bare else ''
         raise UserError(f'no prediction in {pred_dir} belongs to a mask in {where}{also}')
@@ -255,11 +252,11 @@ def _refuse(problems: tuple[str, ...], allow_missing: bool) -> None:
         )
 
 
-def _scores(path: Path, from_logits: bool, labels: bool) -> tuple[np.ndarray, int | None]:
-    scores, peak = scores_and_peak(path, from_logits, labels)
+def _scores(path: Path, from_logits: bool, labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    scores, stored = scores_and_greys(path, from_logits, labels)
     low, high = np.nanmin(scores, initial=np.inf), np.nanmax(scores, initial=-np.inf)
     if not from_logits and (low < 0 or high > 1):
         raise UserError(
             f'{path}: values {low:g} to {high:g}, expected 0–1; give --logits if these are logits'
         )
-    return scores, peak
+    return scores, stored

@@ -79,17 +79,18 @@ def read_image(path: str | os.PathLike, frame: int | None = None) -> np.ndarray:
 
     Args:
         path: PNG, BMP, TIFF, JPEG, WebP or GIF; ``.npy``, or ``.npz`` with one array, of shape (H, W),
-            (H, W, C), or (frames, H, W[, C]); ``.raw`` with :data:`RAW_DESCRIPTION` beside it; a video.
+            (H, W, 3), or (frames, H, W[, 3]); ``.raw`` with :data:`RAW_DESCRIPTION` beside it; a video.
         frame: Index of a frame; None for a file's only one.
 
     Returns:
         (H, W), or (H, W, 3) in BGR order (an array's channels are taken as BGR); bool arrays and 1-bit images
         as uint8 0 and 255, else whole numbers or floats on the file's own scale. Palettes are turned into the
-        colours they stand for; alpha is dropped, for in these data sets it says nothing.
+        colours they stand for; alpha is dropped, for in these data sets it says nothing. An array has none:
+        another channel of it is something else, and not dropped.
 
     Raises:
-        UserError: No such file, no image, more pixels than :func:`pixel_limit`, or several frames and none
-            named.
+        UserError: No such file, no image, an array of another shape, more pixels than :func:`pixel_limit`, or
+            several frames and none named.
     """
     path = Path(path)
     with one_line(path):
@@ -253,10 +254,13 @@ def plain_pixels(pixels: np.ndarray, path: Path) -> np.ndarray:
     """(H, W) or (H, W, 3) of a type in the machine's byte order."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and path.suffix.lower() not in _ARRAYS:
         pixels = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
-        raise UserError(f'{path}: found an array of shape {pixels.shape}, expected (H, W) or (H, W, 3).')
+        raise UserError(
+            f'{path}: found an array of shape {pixels.shape}, expected (H, W) or (H, W, 3); of channels that '
+            'are no colours, such as classes, save the one that is meant.'
+        )
     if pixels.dtype == bool:
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype.kind not in 'uif':

@@ -27,7 +27,7 @@ def read_scores(path: str | os.PathLike, from_logits: bool = False, labels: bool
     Raises:
         UserError: Not readable, more than one channel, or whole numbers where logits were announced.
     """
-    return scores_and_peak(path, from_logits, labels)[0]
+    return scores_and_greys(path, from_logits, labels)[0]
 
 
 def sixteen_bits(scores: np.ndarray) -> np.ndarray:
@@ -35,10 +35,10 @@ def sixteen_bits(scores: np.ndarray) -> np.ndarray:
     return np.round(scores * 65535).astype(np.uint16) - (scores == 0.5)  # which lies between two of them
 
 
-def scores_and_peak(
+def scores_and_greys(
     path: str | os.PathLike, from_logits: bool = False, labels: bool = False
-) -> tuple[np.ndarray, int | None]:
-    """:func:`read_scores`, and the highest grey value in the file; None where it holds other numbers."""
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """:func:`read_scores`, and the grey values (H, W) that it divided; None where it divided none."""
     path = Path(path)
     if labels:
         return (read_mask(path, LABELS) > 0).astype(np.float32), None
@@ -50,5 +50,50 @@ def scores_and_peak(
     if array.dtype.kind == 'u' and array.dtype.itemsize <= 2:
         if from_logits:
             raise UserError(f'{path}: {array.dtype} grey values cannot be logits')
-        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max), int(array.max())
+        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max), array
     return array.astype(np.float32), None
+
+
+class ScoreCensus:
+    """What the grey values in a folder's score maps are together: no map alone shows a wrong scale.
+
+    A network that finds nothing writes low scores too, so only what would be found by another reading is
+    suspect: labels, which are two values, or grey values 0–255 in 16 bits.
+    """
+
+    def __init__(self):
+        self._maps = self._peak = self._range = 0
+        self._plain = True  # nothing but grey values, none above half of their type's range
+        self._values: set[int] | None = set()  # None where they are no two
+
+    def add(self, greys: np.ndarray | None) -> None:
+        """Count a map by the grey values that :func:`scores_and_greys` gives."""
+        self._maps += 1
+        if greys is None or not self._plain:
+            self._plain = False
+            return
+        low, high = int(greys.min()), int(greys.max())
+        self._peak, self._range = max(self._peak, high), max(self._range, np.iinfo(greys.dtype).max)
+        self._plain = 2 * high <= np.iinfo(greys.dtype).max
+        if self._values is not None and ((greys == low) | (greys == high)).all():
+            self._values |= {low, high}
+        else:
+            self._values = None
+
+    def refuse(self, where: str) -> None:
+        """Raise a UserError where the maps of a folder are no scores over the range of their type."""
+        if not (self._plain and self._maps):
+            return
+        scores = f'which as grey values would be scores of {self._peak / self._range:.2g} at most'
+        if 127 < self._peak <= 255:  # which is above half of 8 bits
+            raise UserError(
+                f'{where}: {self._maps} files of 16 bits with values up to {self._peak}, {scores}; grey '
+                'values 0–255 belong into 8 bits, or are to be multiplied by 257. Scores that low are kept '
+                'by floats (.npy).'
+            )
+        if self._values and len(self._values) == 2:
+            raise UserError(
+                f'{where}: {self._maps} files of whole numbers {min(self._values)} and {self._peak}, '
+                f'{scores}; if these are labels, say so by --labels (labels=True): 0 is background, anything '
+                'else target. Scores that low are kept by floats (.npy).'
+            )

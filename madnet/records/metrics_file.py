@@ -127,6 +127,7 @@ class MetricsFile(RecordFile):
         checkpoint: Its weights; None for a training-free detector.
         training: How they were trained, as far as the checkpoint says.
         predictions: Folder of the score maps, where folders were scored.
+        labels, from_logits: Whether these hold labels or raw logits, where they do.
         masks: Folder of the masks, likewise.
         views: Views of each image that a prediction averages.
         scales: At which each view was predicted, where that is not 1 alone.
@@ -154,6 +155,8 @@ class MetricsFile(RecordFile):
     checkpoint: CheckpointInfo | None = None
     training: TrainingInfo | None = field(default=None, metadata=OMITTED)
     predictions: str | None = field(default=None, metadata=OMITTED)
+    labels: bool | None = field(default=None, metadata=OMITTED)
+    from_logits: bool | None = field(default=None, metadata=OMITTED)
     masks: str | None = field(default=None, metadata=OMITTED)
     views: int | None = field(default=None, metadata=OMITTED)
     scales: list[float] | None = field(default=None, metadata=OMITTED)

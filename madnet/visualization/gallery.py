@@ -8,7 +8,7 @@ import numpy as np
 from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.images import encode_webp, read_image
 from madnet.text import counted
-from madnet.visualization.material import THRESHOLD, detect, read_score_map
+from madnet.visualization.material import THRESHOLD, detect
 from madnet.visualization.overlay import draw_overlay
 from madnet.visualization.run_results import RunResult
 
@@ -63,7 +63,7 @@ def _picture(result: RunResult, row: Mapping, most: int) -> Picture:
     name = row['name']
     if can_draw(result, name):
         image, truth = result.material.read(name)
-        score = read_score_map(result.scores[name], image.shape[:2])
+        score = result.score_map(name, image.shape[:2])
         marks = detect(score, truth, *counted_by(result), image)
         pixels = draw_overlay(image, truth, *marks, score, title=name, max_insets=4)[..., ::-1]
     else:
@@ -75,11 +75,11 @@ def _picture(result: RunResult, row: Mapping, most: int) -> Picture:
     return Picture(name, ', '.join(parts), encode_webp(pixels, most))
 
 
-def counted_by(result: RunResult) -> tuple[float, Least]:
-    """Threshold, and what components had at least."""
+def counted_by(result: RunResult, usual: float = THRESHOLD) -> tuple[float, Least]:
+    """Threshold, the usual one where it had no other, and what components had at least."""
     threshold, asked = (result.report.threshold, result.report.least) if result.report else (None, None)
     least = Least(int(asked['min_area']), asked['min_scr'], asked['min_rank']) if asked else KEEP_ALL
-    return THRESHOLD if threshold is None else threshold, least
+    return usual if threshold is None else threshold, least
 
 
 def _number(row: Mapping, key: str) -> float:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from madnet.errors import UserError, nearest
 from madnet.evaluation.folders import find_maps
-from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.visualization.figure import save_figure
-from madnet.visualization.material import THRESHOLD, Material, detect, read_score_map
+from madnet.visualization.gallery import counted_by
+from madnet.visualization.material import THRESHOLD, Material, detect
 from madnet.visualization.panels import GridRow, MethodResult, draw_grid
+from madnet.visualization.run_results import RunResult
 
 
 def parse_methods(specs: Sequence[str]) -> dict[str, str]:
@@ -31,18 +32,17 @@ def parse_methods(specs: Sequence[str]) -> dict[str, str]:
 
 def grid_rows(
     material: Material,
-    maps: Mapping[str, Mapping[str, Path]],
+    results: Mapping[str, RunResult],
     ids: Sequence[str],
     threshold: float = THRESHOLD,
-    counted_by: Mapping[str, tuple[float, Least]] | None = None,
 ) -> list[GridRow]:
-    """Read what a grid shows of the images with these ids; ``maps`` is method → id → score map.
+    """Read what a grid shows of the images with these ids.
 
     Args:
         material: Images and masks.
-        maps, ids: As above.
-        threshold: Above which a score is a detection.
-        counted_by: Method → threshold and what components need at least, where that was another.
+        results: Method → its score maps, and by what they were scored.
+        ids: As above.
+        threshold: Above which a score is a detection, where a result had no other.
 
     Raises:
         UserError: A file can't be read, or its size is another than the image's.
@@ -51,10 +51,10 @@ def grid_rows(
     for image_id in ids:
         image, truth = material.read(image_id)
         methods = {}
-        for method, files in maps.items():
-            score = read_score_map(files[image_id], image.shape[:2])
-            how = (counted_by or {}).get(method, (threshold, KEEP_ALL))
-            methods[method] = MethodResult(score, *detect(score, truth, *how, image))
+        for method, result in results.items():
+            score = result.score_map(image_id, image.shape[:2])
+            marks = detect(score, truth, *counted_by(result, threshold), image)
+            methods[method] = MethodResult(score, *marks)
         rows.append(GridRow(image_id, image, truth, methods))
     return rows
 
@@ -107,6 +107,7 @@ def build_grid(
             what = f'has no map of {", ".join(lacking)}' if known else 'has no image or no mask'
             raise UserError(f'{image_id!r} {what}.{nearest(image_id, common)}')
     material.check_masks(ids, str(mask_dir))
-    rows = grid_rows(material, maps, ids, threshold)
+    results = {m: RunResult(m, Path(folder), scores=maps[m]) for m, folder in methods.items()}
+    rows = grid_rows(material, results, ids, threshold)
     figure = draw_grid(rows, insets, width, show, threshold, serif)
     return save_figure(figure, out)

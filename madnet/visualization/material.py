@@ -88,20 +88,28 @@ class Material:
         census.refuse(where, self.rule, '--mask-values')
 
 
-def read_score_map(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """A score map as (H, W) float32 in 0–1; values far outside of that range are taken for logits.
+def read_score_map(
+    path: Path, shape: tuple[int, int], labels: bool = False, from_logits: bool = False
+) -> np.ndarray:
+    """A score map as (H, W) float32 in 0–1.
+
+    Args:
+        path: Its file.
+        shape: (H, W) of the image.
+        labels: It holds labels: 0 is background, anything else target.
+        from_logits: It is known to hold logits; else values far outside of 0–1 are taken for such.
 
     Raises:
         UserError: Not readable, with NaN, or of another size than ``shape``.
     """
-    score = as_scores(read_scores(path), str(path), from_logits=True)
+    score = as_scores(read_scores(path, labels=labels), str(path), from_logits=True)
     if score.shape != tuple(shape):
         raise UserError(
             f'{path}: the score map is {score.shape[1]}x{score.shape[0]}, '
             f'its image {shape[1]}x{shape[0]} (width x height)'
         )
     # resizing by cubic splines leaves the range by a tenth at most
-    if score.min() < -_OVERSHOOT or score.max() > 1 + _OVERSHOOT:
+    if from_logits or score.min() < -_OVERSHOOT or score.max() > 1 + _OVERSHOOT:
         score = sigmoid(score)
     return np.clip(score, 0, 1)
 

@@ -37,9 +37,9 @@ from madnet.visualization.curve_plots import (
     draw_training,
 )
 from madnet.visualization.figure import save_figure
-from madnet.visualization.gallery import can_draw, counted_by, draw_gallery, rank_images
+from madnet.visualization.gallery import can_draw, draw_gallery, rank_images
 from madnet.visualization.grid import grid_rows
-from madnet.visualization.material import THRESHOLD, read_score_map
+from madnet.visualization.material import THRESHOLD
 from madnet.visualization.page import render_page
 from madnet.visualization.panels import draw_grid
 from madnet.visualization.run_results import RunResult
@@ -477,16 +477,13 @@ def _grid(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[_S
     ids = _telling_images(runs, 4) if runs else []
     if not ids:
         return []
-    maps = {r.label: r.result.scores for r in runs}
     caption = (
         f'{dataset}: images with the lowest and the highest mean IoU of these methods. Above, the image '
         f'(contrast stretched) with hits, misses and false alarms of each method as it was scored; '
         'below, the places framed and lettered in the first picture, with a contrast of their own; full '
         'line: truth, dashed: prediction.'
     )
-    rows = grid_rows(
-        runs[0].result.material, maps, ids, counted_by={r.label: counted_by(r.result) for r in runs}
-    )
+    rows = grid_rows(runs[0].result.material, {r.label: r.result for r in runs}, ids)
     return [figures.add(draw_grid(rows, show='image', threshold=THRESHOLD), f'grid {dataset}', caption)]
 
 
@@ -497,7 +494,7 @@ def _surfaces(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> lis
         image, truth = runs[0].result.material.read(name)
         maps = {'image': stretch(image, 0, 100) / 255.0, 'truth': (truth.labels > 0).astype(float)}
         for run in runs:
-            maps[run.label] = read_score_map(run.result.scores[name], image.shape[:2])
+            maps[run.label] = run.result.score_map(name, image.shape[:2])
         heights = {'image': 'grey, 0–1', 'truth': 'target'}
         figure = draw_surfaces(maps, f'{dataset}: {name}', heights=heights)
         caption = (

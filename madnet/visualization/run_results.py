@@ -2,10 +2,13 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+
+import numpy as np
 
 from madnet.errors import UserError
 from madnet.evaluation.folders import find_maps
@@ -19,7 +22,7 @@ from madnet.records import (
 )
 from madnet.records.scalars import merge_scalars, read_scalars
 from madnet.text import printable
-from madnet.visualization.material import Material
+from madnet.visualization.material import Material, read_score_map
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,15 @@ class RunResult:
         # numbers at another threshold, or without some components, stand in a table of their own
         how = (self.report.threshold_text, self.report.least_text) if self.report else ()
         return replace(known, name=name).words + images + ''.join(f', {each}' for each in how if each)
+
+    def score_map(self, image_id: str, shape: tuple[int, int]) -> np.ndarray:
+        """A score map as (H, W) float32 in 0–1, read as it was scored.
+
+        Raises:
+            UserError: As :func:`~madnet.visualization.material.read_score_map`.
+        """
+        held = (bool(self.report.labels), bool(self.report.from_logits)) if self.report else ()
+        return read_score_map(self.scores[image_id], shape, *held)
 
     def rows(self, protocol: str) -> list[Mapping]:
         """The rows of one protocol that have an IoU."""
@@ -172,11 +184,15 @@ def load_results(
 def _by_set(result: RunResult) -> list[RunResult]:
     """A test of several data sets as a result for each, and one over all."""
     whole = result.report
-    if whole is None:
-        return []
+    if whole is None:  # a training that was not tested yet
+        return [result]
     parts = []
-    for name, one in (whole.sets or {}).items():
-        report = replace(whole, dataset=one.dataset, results=one.results, details=one.details, sets=None)
+    sets = whole.sets or {}
+    words = Counter(one.dataset.words for one in sets.values())
+    for name, one in sets.items():
+        # sets of one name are told apart by their labels here, or they would count as two runs on one
+        dataset = one.dataset if words[one.dataset.words] == 1 else replace(one.dataset, name=name)
+        report = replace(whole, dataset=dataset, results=one.results, details=one.details, sets=None)
         parts.append(
             replace(
                 result,

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from madnet.datasets.catalogue import split_ids
 from madnet.engine.evaluate import compare, evaluate_folder
 from madnet.errors import UserError
 from madnet.evaluation import evaluate, make_protocol, score_folder
@@ -132,6 +133,42 @@ def test_the_shipped_lists_serve_beside_other_masks(data_root, tmp_path):
         evaluate_folder(str(maps), str(data_root / 'NUAA-SIRST/masks'), 'native', None, dataset='nuaa')
     with pytest.raises(UserError, match='beside MASK_DIR expected one data set of the catalogue'):
         evaluate_folder(str(maps), str(tmp_path), 'native', None, dataset='unknown')
+
+
+@pytest.fixture
+def copy_of_nuaa(tmp_path):
+    """``home/NUAA-SIRST`` with the ids of its test part, and score maps of them."""
+    root, maps = tmp_path / 'home/NUAA-SIRST', tmp_path / 'maps'
+    for folder in (root / 'images', root / 'masks', maps):
+        folder.mkdir(parents=True)
+    ids = split_ids('NUAA-SIRST', 'test')
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:7, 4:7] = 255
+    for path in [folder / f'{i}.png' for i in ids for folder in (root / 'images', root / 'masks', maps)]:
+        cv2.imwrite(str(path), mask)
+    return root, maps, ids
+
+
+def test_a_set_has_its_own_name_whatever_its_ids_are(copy_of_nuaa, tmp_path):
+    root, maps, ids = copy_of_nuaa
+
+    def words(*where, **options):
+        return evaluate_folder(str(maps), *where, 'native', None, **options).dataset.words
+
+    known = 'NUAA-SIRST idx_427 test'
+    assert words(str(root / 'masks')) == words(None, dataset=str(root)) == known
+    assert words(None, dataset=str(root), ids=[*ids]) == known
+    assert words(str(root / 'masks'), dataset='nuaa') == known
+
+    foggy = root.rename(tmp_path / 'foggy')
+    (foggy / 'test.txt').write_text('\n'.join(ids))
+    assert words(str(foggy / 'masks')) == str(foggy / 'masks')
+    assert words(None, dataset=str(foggy)).startswith('foggy ')
+    assert words(None, dataset=str(foggy), ids=[*ids]) == 'foggy'
+    named = foggy.rename(tmp_path / 'home/NUAA-SIRST')
+    (named / 'dataset.json').write_text('{"name": "fog"}')
+    assert words(None, dataset=str(named)).startswith('fog ')
+    assert words(str(named / 'masks')) == str(named / 'masks')
 
 
 def test_boxes_belong_to_native(mine, capsys):

@@ -154,17 +154,43 @@ def test_inverted_masks_are_refused_unless_told(folders):
     assert score_folder(preds, masks, mask_values=(255, 0))[0].compute()['native']['Pd'] == expected['Pd']
 
 
-def test_predicted_labels_are_refused_unless_told(folders):
+@pytest.mark.parametrize('value', [1, 100, np.uint16(1)])
+def test_predicted_labels_are_refused_unless_told(folders, value):
     """mmseg writes 0 and 1; as grey values they would be scores of 0.004."""
     preds, masks, pairs = folders
     labels = preds.parent / 'labels'
     labels.mkdir()
     for k, (_, mask) in enumerate(pairs):
-        cv2.imwrite(str(labels / f'Misc_{k}.png'), (mask > 127).astype(np.uint8))
-    with pytest.raises(UserError, match=r'0 and 1.*--labels'):
+        cv2.imwrite(str(labels / f'Misc_{k}.png'), (mask > 127).astype(np.uint8) * value)
+    with pytest.raises(UserError, match=f'6 files of whole numbers 0 and {value},.*--labels'):
         score_folder(labels, masks)
     result = score_folder(labels, masks, labels=True)[0].compute()['native']
     assert (result['IoU'], result['Pd'], result['Fa']) == (1, 1, 0)
+
+
+def test_grey_values_of_8_bits_in_16_are_refused_and_low_scores_are_not(folders):
+    preds, masks, pairs = folders
+
+    def write(scale, dtype):
+        for k, (prob, _) in enumerate(pairs):
+            (preds / f'Misc_{k}.npy').unlink(missing_ok=True)
+            cv2.imwrite(str(preds / f'Misc_{k}.png'), np.round(prob * scale).astype(dtype))
+        return score_folder(preds, masks)[0].compute()['native']['IoU']
+
+    assert write(255, np.uint8) > 0
+    with pytest.raises(UserError, match=r'6 files of 16 bits with values up to 2[45].*multiplied by 257'):
+        write(255, np.uint16)
+    # a network that finds nothing: by no reading is anything a target
+    assert [write(100, np.uint16), write(100, np.uint8), write(3, np.uint8), write(300, np.uint16)] == [0] * 4
+    assert write(0, np.uint8) == 0
+
+
+def test_channels_of_arrays_are_not_dropped(folders):
+    preds, masks, pairs = folders
+    for k, (prob, _) in enumerate(pairs):
+        np.save(preds / f'Misc_{k}.npy', np.stack([1 - prob, prob], axis=-1))
+    with pytest.raises(UserError, match=r'Misc_0.npy: found an array of shape \(40, 30, 2\).*save the one'):
+        score_folder(preds, masks)
 
 
 def test_a_scaled_mask_is_fitted_and_a_padded_one_is_not(folders):

@@ -179,9 +179,11 @@ def test_enlarged_pictures_are_the_same_in_less():
     assert len(files[1]) < 0.8 * len(files[0]) or not hasattr(cv2, 'IMWRITE_PNG_FILTER')
 
 
-def test_grey_with_alpha_in_an_array_is_one_frame(tmp_path):
-    np.save(tmp_path / 'x.npy', np.dstack([GREY, GREY // 2]))
-    np.testing.assert_array_equal(read_image(tmp_path / 'x.npy'), GREY)
+@pytest.mark.parametrize('channels', [2, 4])
+def test_an_array_with_another_channel_is_refused(tmp_path, channels):
+    np.save(tmp_path / 'x.npy', np.dstack([GREY] * channels))
+    with pytest.raises(UserError, match=rf', {channels}\), expected \(H, W\) or \(H, W, 3\)'):
+        read_image(tmp_path / 'x.npy')
 
 
 def test_each_page_of_a_tiff_is_of_its_own_kind(tmp_path):

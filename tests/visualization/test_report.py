@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from madnet.config_files import SHIPPED
+from madnet.engine.evaluate import evaluate_folder
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.evaluation.targets import Least
 from madnet.records import DatasetInfo, MetricsFile, write_results
-from madnet.visualization.gallery import can_draw, rank_images
-from madnet.visualization.grid import build_grid, parse_methods
+from madnet.visualization.gallery import can_draw, draw_gallery, rank_images
+from madnet.visualization.grid import build_grid, grid_rows, parse_methods
 from madnet.visualization.material import Material, detect, read_score_map
 from madnet.visualization.report import build_report
 from madnet.visualization.run_results import RunResult, load_result, load_results
@@ -258,6 +259,16 @@ def test_resumed_training_counts_once(run_folder, tmp_path):
     assert len(load_result(tmp_path).scalars) == 6
 
 
+def test_a_training_that_was_not_tested_is_shown(run_folder, tmp_path):
+    shutil.copytree(run_folder / 'a', tmp_path / 'trained', ignore=shutil.ignore_patterns('*.json', '*.csv'))
+    (path,) = run_folder.rglob('scalars.json')
+    shutil.copy(path, next(tmp_path.rglob('vis_data')))
+    found = load_results([f'New={tmp_path / "trained"}'])
+    html = build_report(found, tmp_path / 'out').read_text()
+    assert '<dd>not tested yet</dd>' in html
+    assert '<section id="training"' in html
+
+
 def test_grid_from_folders(run_folder, tmp_path):
     methods = parse_methods([f'{m.upper()}={run_folder / m / "scores"}' for m in 'ab'])
     folders = (run_folder / 'images', run_folder / 'masks')
@@ -297,6 +308,34 @@ def test_score_maps_of_logits_and_of_wrong_size(tmp_path):
     np.save(tmp_path / 'c.npy', np.array([[0.0, np.nan]], np.float32))
     with pytest.raises(UserError, match=r'c\.npy: 1 NaN value, expected numbers'):
         read_score_map(tmp_path / 'c.npy', (1, 2))
+
+
+@pytest.mark.parametrize('held', ['labels', 'from_logits'])
+def test_pictures_read_predictions_as_they_were_scored(run_folder, tmp_path, held):
+    store = {
+        'labels': lambda found: found.astype(np.uint8),
+        'from_logits': lambda found: np.where(found, 0.3, -0.1).astype(np.float32),  # might be scores
+        'scores': lambda found: found.astype(np.uint8) * np.uint8(255),
+    }
+    folders = {'images': str(run_folder / 'images'), 'masks': str(run_folder / 'masks')}
+    results = []
+    for kind in (held, 'scores'):
+        maps = tmp_path / kind
+        maps.mkdir()
+        for path in (run_folder / 'a' / 'scores').glob('*.png'):
+            np.save(maps / f'{path.stem}.npy', store[kind](cv2.imread(str(path), 0) > 127))
+        out = str(tmp_path / 'run' / kind)
+        evaluate_folder(str(maps), folders['masks'], 'native', out, **({held: True} if kind == held else {}))
+        results.append(load_result(out, **folders))
+    names = [row['name'] for row in results[0].rows('native')]
+    rows = grid_rows(results[0].material, dict(zip('ab', results, strict=True)), names)
+    for row in rows:
+        a, b = (row.methods[m] for m in 'ab')
+        np.testing.assert_array_equal(a.pred.labels, b.pred.labels)
+        assert len(a.pred) == 2
+    if held == 'labels':
+        pictures = [draw_gallery(r, 'native', 1) for r in results]
+        assert pictures[0] == pictures[1] != ([], [])
 
 
 @pytest.mark.parametrize(
@@ -431,6 +470,16 @@ def test_a_test_of_several_sets_is_a_result_for_each_and_one_over_all(tmp_path):
     assert [r.scores['x'].parent.name for r in found[:2]] == ['one', 'two']
     html = build_report(found, tmp_path / 'out').read_text()
     assert 'one + two, 6 images' in html
+
+
+def test_two_sets_of_one_name_are_no_two_runs(tmp_path):
+    part = {'results': {'native': {'IoU': 0.4}}, 'dataset': {'name': 'own', 'split': 'test', 'images': 2}}
+    content = {'results': {'native': {'IoU': 0.4}}, 'dataset': {'name': 'own #1 + own #2', 'images': 4}}
+    MetricsFile.from_json({**content, 'sets': {'own #1': part, 'own #2': part}}).write(
+        tmp_path / 'metrics.json'
+    )
+    found = load_results([str(tmp_path)])
+    assert [r.dataset for r in found[:2]] == ['own #1 test, 2 images', 'own #2 test, 2 images']
 
 
 def test_a_path_may_hold_the_sign_that_ends_a_label(tmp_path, bare_folder):
