@@ -28,6 +28,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--ids', metavar='ID[,ID...]', help='the images to show')
     parser.add_argument('--count', type=int, default=4, metavar='N', help='how many images (default: 4)')
     add_mask_values(parser)
+    parser.add_argument(
+        '--labels',
+        metavar='METHOD[,METHOD...]',
+        help='methods whose files are labels: 0 is background, anything else target',
+    )
     parser.add_argument('--insets', type=int, default=2, metavar='N', help='zooms per image (default: 2)')
     parser.add_argument(
         '--threshold', type=float, default=0.5, help='scores above it are detections (default: 0.5)'
@@ -67,6 +72,7 @@ def work(args: argparse.Namespace) -> Callable:
     options = vars(args)
     options['serif'] = options.pop('font') == 'serif'
     options['ids'] = [i.strip() for i in args.ids.split(',')] if args.ids else None
+    options['labels'] = [m.strip() for m in args.labels.split(',')] if args.labels else ()
 
     def run() -> str:
         options['methods'] = parse_methods(args.methods)

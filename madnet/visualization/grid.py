@@ -6,6 +6,7 @@ from pathlib import Path
 
 from madnet.errors import UserError, nearest
 from madnet.evaluation.folders import find_maps
+from madnet.images.score_maps import ScoreCensus, scores_and_greys
 from madnet.visualization.figure import save_figure
 from madnet.visualization.gallery import counted_by
 from madnet.visualization.material import THRESHOLD, Material, detect
@@ -72,6 +73,7 @@ def build_grid(
     show: str = 'scores',
     serif: bool = False,
     mask_values: Sequence[int] | None = None,
+    labels: Sequence[str] = (),
 ) -> tuple[Path, Path]:
     """Draw the grid of several methods' score maps as PDF and PNG, and return the two paths.
 
@@ -82,9 +84,11 @@ def build_grid(
         ids: The images to show; default ``count`` of those that all folders have, spread over them.
         insets, width, show, threshold, serif: See :func:`~madnet.visualization.panels.draw_grid`.
         mask_values: What masks hold; see :class:`~madnet.images.MaskRule`.
+        labels: The methods whose maps are labels: 0 is background, anything else target.
 
     Raises:
-        UserError: A folder or file is missing or can't be read, or an id is unknown.
+        UserError: A folder or file is missing or can't be read, an id or a method is unknown, or maps are
+            labels unannounced (see :class:`~madnet.images.score_maps.ScoreCensus`).
     """
     material = Material.from_folders(image_dir, mask_dir, mask_values)
     maps = {method: find_maps(folder, method) for method, folder in methods.items()}
@@ -107,7 +111,17 @@ def build_grid(
             what = f'has no map of {", ".join(lacking)}' if known else 'has no image or no mask'
             raise UserError(f'{image_id!r} {what}.{nearest(image_id, common)}')
     material.check_masks(ids, str(mask_dir))
-    results = {m: RunResult(m, Path(folder), scores=maps[m]) for m, folder in methods.items()}
+    for method in labels:
+        if method not in methods:
+            raise UserError(f'labels: no method {method!r}.{nearest(method, methods)}')
+    for method in methods.keys() - {*labels}:
+        census = ScoreCensus()
+        for image_id in ids:
+            census.add(scores_and_greys(maps[method][image_id])[1])
+        census.refuse(str(methods[method]))
+    results = {
+        m: RunResult(m, Path(folder), scores=maps[m], labels=m in labels) for m, folder in methods.items()
+    }
     rows = grid_rows(material, results, ids, threshold)
     figure = draw_grid(rows, insets, width, show, threshold, serif)
     return save_figure(figure, out)

@@ -39,6 +39,8 @@ class RunResult:
     scalars: Sequence[Mapping] = ()
     #: Id → score map, and id → picture that was drawn already.
     scores: Mapping[str, Path] = field(default_factory=dict)
+    #: Whether these are labels, where no ``report`` says it.
+    labels: bool = False
     overlays: Mapping[str, Path] = field(default_factory=dict)
     material: Material = field(default_factory=Material)
     #: Of all views that a prediction averages, as far as it is known.
@@ -71,7 +73,7 @@ class RunResult:
         Raises:
             UserError: As :func:`~madnet.visualization.material.read_score_map`.
         """
-        held = (bool(self.report.labels), bool(self.report.from_logits)) if self.report else ()
+        held = (bool(self.report.labels), bool(self.report.from_logits)) if self.report else (self.labels,)
         return read_score_map(self.scores[image_id], shape, *held)
 
     def rows(self, protocol: str) -> list[Mapping]:

@@ -290,6 +290,16 @@ def test_grid_from_folders(run_folder, tmp_path):
         build_grid(folders[0], ones, methods, tmp_path / 'grid', ids=['scene_0'])
     build_grid(folders[0], ones, methods, tmp_path / 'told', ids=['scene_2', 'scene_0'], mask_values=[0, 1])
     assert (tmp_path / 'told.png').read_bytes() == png.read_bytes()
+    with pytest.raises(UserError, match=r'ones: 2 files of whole numbers 0 and 1, .* --labels'):
+        build_grid(*folders, {'A': ones}, tmp_path / 'unseen', ids=['scene_2', 'scene_0'])
+    with pytest.raises(UserError, match="no method 'a'"):
+        build_grid(*folders, {'A': ones}, tmp_path / 'unseen', labels=['a'])
+    assert not list(tmp_path.glob('unseen*'))
+    told = [
+        build_grid(*folders, {'A': maps}, tmp_path / 'labels', ids=['scene_2'], labels=labels)[1].read_bytes()
+        for maps, labels in ((ones, ['A']), (folders[1], ()))
+    ]
+    assert told[0] == told[1]
     with pytest.raises(UserError, match='METHOD=DIR'):
         parse_methods(['A'])
     with pytest.raises(UserError, match='twice'):
