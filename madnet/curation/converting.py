@@ -6,7 +6,7 @@ from pathlib import Path
 
 from madnet import __version__
 from madnet.curation.coco_format import find_coco, read_coco, write_coco
-from madnet.curation.labels import BOXES, LEVEL, Labelled, Shape, mask_of, rule
+from madnet.curation.labels import BOXES, LEVEL, Labelled, Shape, mask_of, name_left_out, rule
 from madnet.curation.voc_format import is_voc, read_voc, write_voc
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.curation.yolo_format import is_yolo, read_yolo, write_yolo
@@ -112,8 +112,8 @@ def _read(
     except NoSuchSet:
         if root:
             raise UserError(
-                f'{source}: neither COCO (*.json), nor YOLO (images/, labels/), nor VOC (Annotations/*.xml), '
-                f'nor masks: {layouts_in_words()}.'
+                f'{source}: neither COCO (*.json), nor YOLO (images/, labels/*.txt), nor VOC '
+                f'(Annotations/*.xml), nor masks: {layouts_in_words()}.'
             ) from None
         raise
 
@@ -140,6 +140,10 @@ def _read_masks(source: str, split_set: str | None, rule: MaskRule) -> tuple[str
             raise lacking[0]
     else:
         wanted = {'': select(folder, entry, name, 'all').pairs}
+    taken = {pair.image for pairs in wanted.values() for _, pair in pairs}
+    pairs_here = (pair for pairs in folder.pairs.values() for pair in pairs.values())
+    rest = sorted(pair.image for pair in pairs_here if pair.mask and pair.image not in taken)
+    name_left_out(rest, 'image', 'with a mask, in no list of a part, left out')
     parts: dict[str, list[Labelled]] = {}
     census = MaskCensus()
     for split, pairs in wanted.items():

@@ -307,7 +307,7 @@ def _read_splits(found: Inspection, only: str | None) -> None:
         try:
             lists = {split: folder.frames_of(read_ids(path)) for split, path in files.items()}
         except UserError as error:
-            found.add('error', 'broken list', str(error), [name])
+            found.add('error', 'broken list', str(error).rstrip('.'), [name])
             continue
         identity = _identity(lists)
         if identity in known:
@@ -316,7 +316,7 @@ def _read_splits(found: Inspection, only: str | None) -> None:
             continue
         known[identity] = name
         _take_lists(found, name, lists, False, 'error')
-    if only is not None and not found.splits:
+    if only is not None and only not in folder.lists and not found.splits:
         there = ', '.join([*(entry.split_sets if entry else ()), *folder.lists]) or 'none'
         raise UserError(f'{found.name}: no lists {only!r}; there are {there}.')
 
@@ -355,6 +355,10 @@ def _take_lists(found: Inspection, name: str, lists: dict, by_folder: bool, seve
             keys += [(homes[0], i)] if homes else []
             lacking += [] if homes else [f'{split}/{i}']
         found.splits[name][split] = keys
+        if ids and not keys and severity == 'error':  # a published list of a set that is here in part is none
+            what = f'none of the {len(ids)} ids for {split} is there (the first: {ids[0]!r})'
+            such = min(i for _, i in found.facts)
+            found.add('error', 'broken list', f'{what}; expected such as {such!r}', [name])
     found.add(severity, 'not there', f'listed in {name}, but not in the folder', lacking)
     if by_folder:
         return
@@ -478,7 +482,7 @@ def as_text(found: Inspection, examples: int = 4) -> str:
         also = f' (also {", ".join(twins)})' if twins else ''
         counts = ', '.join(f'{part} {n}' for part, n in parts.items())
         lines.append(f'  lists {name}: {counts}{also}')
-    if not record['splits']:
+    if not record['splits'] and not found.folder.lists:
         lines.append('  no lists and no folders say what its parts are')
     rows = []
     for f in found.findings:

@@ -1,5 +1,6 @@
 """What people mark targets with: exact masks, outlines, boxes and points; and how each becomes the other."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
+from madnet.text import counted
 
 #: Pixels around a box (or half the side of a point's window) in which the background is measured.
 RING = 4
@@ -33,6 +35,12 @@ def rule(level: float = LEVEL) -> str:
         "the 3 × 3 at the point, with those pixels' border as background; or else a 3 × 3 square. Outlines: "
         'pixels whose centre is inside. Masks and run lengths: as they are.'
     )
+
+
+def name_left_out(files: Sequence[Path], what: str, why: str) -> None:
+    """Say in one line how many files are not converted, the first of them, and why."""
+    if files:
+        print(f'{files[0]}: {counted(len(files), what)} {why}.', file=sys.stderr)
 
 
 @dataclass(frozen=True)

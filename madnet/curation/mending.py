@@ -54,8 +54,9 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
         What was done → to which images.
 
     Raises:
-        UserError: Nothing can be used.
+        UserError: Nothing can be used, or a list cannot: only its author knows which images it meant.
     """
+    _refuse_broken_lists(found)
     done: dict[str, list[str]] = defaultdict(list)
     kept: list[Key] = []
     faint = found.mostly_faint
@@ -81,6 +82,17 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
     if not found.folder.by_part:
         _write_lists(found, new, set(kept), done, test_share)
     return dict(done)
+
+
+def _refuse_broken_lists(found: Inspection) -> None:
+    if found.entry and found.entry.split_sets.keys() & found.splits.keys():
+        return  # its packaged lists say what the parts are
+    for finding in found.findings:
+        if finding.kind == 'broken list':
+            what = finding.what.removeprefix(f'{found.folder.root}/')
+            raise UserError(
+                f'{found.name}, lists {finding.which[0]}: {what}. Mend this list, or take it from the folder.'
+            )
 
 
 def _mended_mask(facts: Facts, faint: bool) -> tuple[np.ndarray, list[str]]:

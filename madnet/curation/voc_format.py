@@ -1,18 +1,16 @@
 """Data sets in Pascal VOC's form: an XML of boxes or points for each image, corners counted from 1."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from madnet.curation.labels import Labelled, Shape, boxes_of, refuse_unknown, with_parts_alone
+from madnet.curation.labels import Labelled, Shape, boxes_of, name_left_out, refuse_unknown, with_parts_alone
 from madnet.curation.writing import NewSet
 from madnet.datasets.splits import read_ids
 from madnet.errors import UserError
 from madnet.files import expect_file
 from madnet.images import EXTENSIONS, image_size
-from madnet.text import counted
 
 _IMAGES = ('JPEGImages', 'PNGImages', 'images', '.')
 
@@ -45,7 +43,11 @@ def read_voc(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labell
             if lacking:
                 raise UserError(f'{path}: {lacking[0]} has no XML in {labels}.')
             found[split] = [images[i] for i in ids]
-    if not found:
+    if found:
+        listed = {labelled.image for part in found.values() for labelled in part}
+        rest = [labelled.image for labelled in images.values() if labelled.image not in listed]
+        name_left_out(rest, 'labelled image', f'in no list of {root / "ImageSets" / "Main"}, left out')
+    else:
         _name_unlabelled(root, images)
     return found or {'': list(images.values())}
 
@@ -68,12 +70,8 @@ def _name_unlabelled(root: Path, images: Mapping[str, Labelled]) -> None:
         p for folder in folders for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and p not in taken
     )
     rest = [p for p in rest if p.stem not in images]
-    if rest:
-        print(
-            f'{rest[0]}: {counted(len(rest), "image")} without an XML in {root / "Annotations"}, left out; '
-            'give an XML without objects to those that show no target.',
-            file=sys.stderr,
-        )
+    give = 'give an XML without objects to those that show no target'
+    name_left_out(rest, 'image', f'without an XML in {root / "Annotations"}, left out; {give}')
 
 
 def _read_xml(

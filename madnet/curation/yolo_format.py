@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from madnet.curation.labels import Labelled, Shape, boxes_of, refuse_unknown, with_parts_alone
+from madnet.curation.labels import Labelled, Shape, boxes_of, name_left_out, refuse_unknown, with_parts_alone
 from madnet.curation.writing import NewSet
 from madnet.errors import UserError
 from madnet.images import EXTENSIONS, image_size
@@ -23,8 +23,8 @@ _SPLITS = {
 
 
 def is_yolo(root: Path) -> bool:
-    """Whether a folder holds ``images/`` and ``labels/`` (or both in a folder per part)."""
-    return bool(_folders(root))
+    """Whether a folder holds ``images/`` and ``labels/*.txt`` (or both in a folder per part)."""
+    return bool(_folders(root) and _texts(root))
 
 
 def _folders(root: Path) -> list[tuple[str, Path, Path]]:
@@ -39,12 +39,21 @@ def _folders(root: Path) -> list[tuple[str, Path, Path]]:
     return found or ([('', *whole)] if all(p.is_dir() for p in whole) else [])
 
 
+def _texts(root: Path) -> set[Path]:
+    places = {root / 'labels', *(labels for _, _, labels in _folders(root))}
+    # labelImg puts the names of its classes beside the labels
+    return {p for place in places for p in place.rglob('*.txt') if p.name != 'classes.txt'}
+
+
 def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labelled]]:
     """Split → images; an image without a text file has no target.
 
     Raises:
-        UserError: A line that is none of ``class x y``, ``class x y w h``, ``class x1 y1 x2 y2 x3 y3 …``.
+        UserError: A line that is none of ``class x y``, ``class x y w h``, ``class x1 y1 x2 y2 x3 y3 …``; no
+            text file has the name of an image.
     """
+    texts = sorted(_texts(root))
+    taken: set[Path] = set()
     found: dict[str, list[Labelled]] = {}
     seen: dict[str, None] = {}
     read: dict[str, Path] = {}
@@ -53,6 +62,8 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
         again = split in found or folder == 'trainval'
         for path in sorted(p for p in images.rglob('*') if p.suffix.lower() in EXTENSIONS):
             name = path.relative_to(images).with_suffix('')
+            text = labels / f'{name.as_posix()}.txt'
+            taken.add(text)
             before = read.setdefault(name.as_posix(), path)
             if again and before != path:
                 if folder == 'trainval' or filecmp.cmp(before, path, shallow=False):
@@ -61,9 +72,15 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
                     f'{before} and {path}: two images of one name, in folders of one part; rename one.'
                 )
             size = image_size(path)
-            text = labels / f'{name.as_posix()}.txt'
             shapes = _read_text(text, size, classes, seen) if text.is_file() else []
             found.setdefault(split, []).append(Labelled(name.as_posix(), path, shapes, size))
+    rest = [text for text in texts if text not in taken]
+    if texts and rest == texts:
+        raise UserError(
+            f'{texts[0]}: no image has this name, nor that of another label file; expected images/X.png for '
+            'labels/X.txt.'
+        )
+    name_left_out(rest, 'label file', "whose image is not there or in no part's folder, left out")
     refuse_unknown(classes, seen, root)
     return {split: found[split] for split in ('', 'train', 'val', 'test') if split in found}
 

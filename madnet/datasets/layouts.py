@@ -2,13 +2,14 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from madnet.images import EXTENSIONS
 
 from .catalogue import find_entry
+from .splits import clean_id
 
 
 @dataclass(frozen=True)
@@ -201,35 +202,53 @@ def _lists(root: Path, layout: Layout) -> dict[str, dict[str, Path]]:
     return found
 
 
+def _all_lists(root: Path, layout: Layout) -> dict[str, dict[str, Path]]:
+    """The lists of every layout with the same folders."""
+    found: dict[str, dict[str, Path]] = {}
+    listed: set[Path] = set()  # img_idx/train.txt is BasicIRSTD's, and no set named img_idx as well
+    for other in LAYOUTS:
+        if (other.images, other.masks) == (layout.images, layout.masks):
+            for key, parts in _lists(root, other).items():
+                for split, path in parts.items():
+                    if path not in listed:
+                        found.setdefault(key, {}).setdefault(split, path)
+                        listed.add(path)
+    return found
+
+
 def read_folder(root: Path) -> Folder | None:
     """Recognise a data set's layout and index its files.
 
     Returns:
-        The index, or None where no layout of :data:`LAYOUTS` fits. Only folders are read, no image is opened.
+        The index, or None where no layout of :data:`LAYOUTS` fits. Only folders are read, and lists beside
+        folders by part; no image is opened.
     """
     if not root.is_dir():
         return None
-    # Files in sub-folders are looked for only where no layout fits without: a folder per part is no sequence.
-    known = _recognise(root, nested=False) or _recognise(root, nested=True)
-    if known is None:
-        return None
-    # img_idx/train.txt is BasicIRSTD's, and no set named img_idx as well
-    listed = {path for parts in known.lists.values() for path in parts.values()}
-    for layout in LAYOUTS:
-        if (layout.images, layout.masks) == (known.layout.images, known.layout.masks):
-            for key, parts in _lists(root, layout).items():
-                for split, path in parts.items():
-                    if path not in listed:
-                        known.lists.setdefault(key, {}).setdefault(split, path)
-                        listed.add(path)
-    if known.by_part and 'val' in known.pairs and 'trainval' in known.pairs:
+    # Files in sub-folders are looked for only where no layout fits without: a folder per part is no sequence,
+    # and its name begins no id, unless lists there have ids such as train/000001: then they say the parts.
+    plain = [layout for layout in LAYOUTS if '{part}' not in layout.images]
+    by_part = [layout for layout in LAYOUTS if '{part}' in layout.images]
+    known = _recognise(root, LAYOUTS, nested=False) or _recognise(root, [*by_part, *plain], nested=True)
+    if known and known.by_part:
+        whole = _recognise(root, plain, nested=True)
+        known = whole if whole and _lists_name_ids(whole) else known
+    if known and known.by_part and 'val' in known.pairs and 'trainval' in known.pairs:
         known.pairs = {'train' if part == 'trainval' else part: pairs for part, pairs in known.pairs.items()}
     return known
 
 
-def _recognise(root: Path, nested: bool) -> Folder | None:
-    # Sequences in folders per part: a part's name is not to begin the ids.
-    for layout in sorted(LAYOUTS, key=lambda each: nested and '{part}' not in each.images):
+def _lists_name_ids(folder: Folder) -> bool:
+    for path in (path for parts in folder.lists.values() for path in parts.values()):
+        # whatever else is wrong with a list is said by whoever takes it
+        lines = path.read_text('utf-8-sig', errors='replace').splitlines() if path.is_file() else ()
+        if any(folder.find(i) for i in folder.frames_of(tuple(map(clean_id, lines)))):
+            return True
+    return False
+
+
+def _recognise(root: Path, layouts: Sequence[Layout], nested: bool) -> Folder | None:
+    for layout in layouts:
         if nested and layout.images == '.':  # every folder below would be one
             continue
         folders = list(_part_folders(root, layout))
@@ -245,7 +264,7 @@ def _recognise(root: Path, nested: bool) -> Folder | None:
         # Where images and masks share a folder, one image whose name happens to end so is no evidence.
         alone = layout.images != layout.masks
         if any(alone or pair.mask for part in found.values() for pair in part.values()):
-            return Folder(root, layout, found, lists)
+            return Folder(root, layout, found, _all_lists(root, layout))
     return None
 
 

@@ -510,3 +510,44 @@ def test_voc_images_without_an_xml_are_named(masks, run, tmp_path):
     assert code == 0, err
     assert '7 images' in out
     assert f'{lost[0].stem}.png: 2 images without an XML' in err
+
+
+def test_pictures_in_labels_are_no_yolo(masks, run, tmp_path):
+    shutil.copytree(masks / 'masks', tmp_path / 'both/masks')
+    shutil.copytree(masks / 'images', tmp_path / 'both/images')
+    (tmp_path / 'both/labels').mkdir()
+    (tmp_path / 'both/labels/classes.txt').write_text('target\n')
+    code, out, err = run('dataset', 'convert', tmp_path / 'both', '--to', 'coco', '--out', tmp_path / 'coco')
+    assert (code, 'masks → coco' in out) == (0, True), err
+    (tmp_path / 'both/labels/classes.txt').unlink()
+    (tmp_path / 'both/labels').rmdir()
+    (tmp_path / 'both/masks').rename(tmp_path / 'both/labels')
+    arguments = ('dataset', 'convert', tmp_path / 'both', '--to', 'coco', '--out', tmp_path / 'no')
+    code, _, err = run(*arguments)
+    assert (code, err.count('\n')) == (2, 1)
+    assert 'YOLO (images/, labels/*.txt)' in err
+    assert 'images/X.png + masks/X.png' in err
+    # nor do labels of other names make a set without targets
+    (tmp_path / 'both/labels/other.txt').write_text('0 0.5 0.5 0.1 0.1\n')
+    code, _, err = run(*arguments)
+    assert (code, err.count('\n')) == (2, 1)
+    assert 'other.txt: no image has this name' in err
+
+
+def test_labelled_images_in_no_part_are_named(masks, run, tmp_path):
+    for form in ('yolo', 'voc'):
+        code, _, err = run('dataset', 'convert', masks, '--to', form, '--out', tmp_path / form)
+        assert (code, 'left out' in err) == (0, False), err
+    for kind in ('images', 'labels'):
+        (tmp_path / 'yolo' / kind / 'train').rename(tmp_path / 'yolo' / kind / 'other')
+    for root in (masks, tmp_path / 'voc/ImageSets/Main'):
+        (root / 'train.txt').unlink(missing_ok=True)
+    (tmp_path / 'voc/ImageSets/Main/trainval.txt').unlink(missing_ok=True)
+    for root, first in (
+        (tmp_path / 'yolo', 'labels/other/s0/f0.txt: 4 label files whose image'),
+        (tmp_path / 'voc', 'JPEGImages/s0/f0.png: 4 labelled images in no list'),
+        (masks, 'images/s0/f0.png: 4 images with a mask, in no list'),
+    ):
+        out = tmp_path / f'{root.name}_out'
+        code, text, err = run('dataset', 'convert', root, '--to', 'coco', '--out', out)
+        assert (code, ': 5 images' in text, f'{root / first}' in err) == (0, True, True), err

@@ -285,6 +285,33 @@ def test_sets_without_lists_are_cut(make_set, run, tmp_path):
     assert len(SIRSTDataset(tmp_path / 'two', 'trainval')) == len(SIRSTDataset(tmp_path / 'two', 'test')) == 3
 
 
+@pytest.mark.parametrize(
+    ('test', 'message'),
+    [
+        (b'a7\na8\na7\n', 'test.txt: a7 listed more than once; each id may appear once'),
+        ('a7\nü8\n'.encode('latin-1'), 'test.txt: not a readable list of image ids'),
+        (
+            b'images/a7.png masks/a7.png\n',
+            "ids for test is there (the first: 'images/a7.png masks/a7'); expected such as 'a0'",
+        ),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_refused_and_not_replaced(source, run, tmp_path, test, message):
+    (source / 'test.txt').write_bytes(test)
+    for command in (
+        ('prepare', 'mine', source, '--out'),
+        ('prepare', 'mine', source, '--split-set', 'lists', '--out'),
+        ('check', source, '--fix'),
+    ):
+        code, out, err = run('dataset', *command, tmp_path / 'out')
+        assert (code, err.count('\n')) == (2, 1)
+        assert message in err
+        assert 'no lists' not in out
+        assert not (tmp_path / 'out').exists()
+    (source / 'test.txt').unlink()
+    assert run('dataset', 'prepare', 'mine', source, '--out', tmp_path / 'out')[0] == 0
+
+
 def test_lists_of_several_authors_must_be_named(make_set, run, tmp_path):
     lists = {'A/train.txt': IDS[:4], 'A/test.txt': IDS[4:], 'B/train.txt': IDS[1:], 'B/test.txt': IDS[:1]}
     root = make_set('theirs', IDS, lists=lists)

@@ -137,6 +137,34 @@ def test_sequences_in_folders_by_part(make_set, pattern):
     assert SIRSTDataset(root, 'test').image_ids == FRAMES[12:]
 
 
+@pytest.mark.parametrize(
+    ('pattern', 'listed', 'parts'),
+    [
+        ('images/{}/{}.png', 'splits/mine/{}.txt', ['train'] * 6),
+        ('images/{}/{}.png', '{}.txt', ['train', 'train', 'val', 'val', 'test', 'test']),
+        ('{}/images/{}.png', '{}.txt', ['train', 'train', 'val', 'val', 'test', 'test']),
+    ],
+)
+def test_lists_whose_ids_begin_with_the_folder_of_a_part_win(make_set, pattern, listed, parts):
+    ids = sorted(f'{part}/{i}' for part, i in zip(parts, IDS, strict=True))
+    training, test = ids[1:5], [ids[0], ids[5]]
+    lists = {listed.format('train'): training, listed.format('test'): test}
+    for i in ids:
+        image = pattern.format(*i.split('/'))
+        root = make_set('mine', [i], image, image.replace('images', 'masks'), lists)
+    assert SIRSTDataset(root, 'trainval').image_ids == training
+    assert SIRSTDataset(root, 'test').image_ids == test
+    # a list that is wrong is said, not passed over
+    path = root / listed.format('test')
+    path.write_text(f'{ids[0]}\n{ids[0]}\n')
+    with pytest.raises(UserError, match='listed more than once'):
+        SIRSTDataset(root, 'test')
+    # without lists of such ids, the names of the folders say the parts
+    path.write_text('\n'.join(IDS[:2]))
+    (root / listed.format('train')).unlink()
+    assert SIRSTDataset(root, 'trainval').split_set == 'folders'
+
+
 def test_one_sequence_is_cut_by_frames_and_two_by_sequence():
     fit, val = cut_validation(FRAMES[:3] * 1 + [f'seq_00/x{n}' for n in range(7)])
     assert (len(fit), len(val)) == (8, 2)
