@@ -237,7 +237,7 @@ def checkpoints(work: Path, out: Path, rng: random.Random) -> list:
             ['predict', '--config', config, '--checkpoint', path, frame, '--out', out],
             ['predict', '--config', config, '--checkpoint', path, frame, '--out', out],
             [
-                'convert_checkpoint',
+                'convert',
                 rng.choice(['madnet', 'mim']),
                 path,
                 out / 'new.pth',
