@@ -1,9 +1,11 @@
 """What the folder of a run says: how far it is, and the numbers that count."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +16,7 @@ from madnet.errors import UserError
 from madnet.evaluation.targets import Least
 from madnet.experiments.plan import Run
 from madnet.files import sha256_of
-from madnet.records import DatasetInfo, MetricsFile, RunFile
+from madnet.records import Cost, DatasetInfo, MetricsFile, RunFile
 from madnet.records.reading import RecordFile
 
 SCORES = 'scores'
@@ -37,6 +39,21 @@ def read_record(folder: str | os.PathLike) -> RunFile | None:
 def record_of(run: Run) -> RunFile:
     """The same of a run, empty where it did not begin."""
     return read_record(run.folder) or RunFile()
+
+
+def model_sha256(run: Run) -> str:
+    """Of the settings of a run's network without the weights that it begins from, which may be each
+    seed's own."""
+    weights = {'init_cfg', 'pretrained'}
+    model = [(k, v) for k, v in _leaves(run.settings['model']) if weights.isdisjoint(k.split('.'))]
+    return sha256(json.dumps(sorted(model, key=str)).encode()).hexdigest()
+
+
+def read_cost(run: Run) -> Cost:
+    """What the network of a run costs, by the ``cost.json`` that all its seeds share; empty where that is
+    missing, or of a network that the plan had before."""
+    known = read_if_whole(Cost, Path(run.folder).parent / Cost.FILE)
+    return known if known and known.model_sha256 == model_sha256(run) else Cost()
 
 
 def weights_of(run: Run) -> Path | None:

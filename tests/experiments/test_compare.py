@@ -19,9 +19,9 @@ from madnet.experiments.plan import read_plan
 from madnet.experiments.process import _environment
 from madnet.experiments.running import _headline, run_all
 from madnet.experiments.shard import Shard
-from madnet.experiments.state import _is_set, state_of
+from madnet.experiments.state import _is_set, model_sha256, state_of
 from madnet.experiments.summary import summarise, tables_of
-from madnet.records import Comparison, ComparisonPlan, ComparisonRow, DatasetInfo, MetricsFile, Spread
+from madnet.records import Comparison, ComparisonPlan, ComparisonRow, Cost, DatasetInfo, MetricsFile, Spread
 from madnet.records.metrics_file import SetResults
 from madnet.visualization.run_results import load_results
 
@@ -148,6 +148,34 @@ def test_another_run_is_refused_by_what_differs(plan_file, tmp_path):
     config.write_text(config.read_text().replace('base_channels=1', 'base_channels=3'))
     with pytest.raises(UserError, match=r'model\.backbone\.base_channels: 1 → 3\.'):
         compare(str(plan_file), seeds=[1], in_process=True)
+
+
+def test_the_cost_of_another_network_is_not_shown(plan_file, tmp_path):
+    """A network that is changed, as may be where nothing is lost, does not keep the cost that it had."""
+    config = tmp_path / 'narrow.py'
+    good = config.read_text()
+    config.write_text(good + "load_from = 'gone.pth'\n")
+    args = {'networks': [{'name': 'narrow', 'config': str(config)}], 'in_process': True}
+    with pytest.raises(SystemExit):
+        compare(str(plan_file), **args)
+    kept = tmp_path / 'comparison/narrow/own/cost.json'
+    before = json.loads(kept.read_text())['parameters']
+    config.write_text(good.replace('base_channels=1', 'base_channels=2'))
+    [row] = compare(str(plan_file), cost=False, **args).rows
+    assert row.cost == Cost()
+    [row] = compare(str(plan_file), **args).rows
+    assert row.cost.parameters > before
+    changed = kept.stat().st_mtime_ns
+    compare(str(plan_file), **args)
+    assert kept.stat().st_mtime_ns == changed
+
+
+def test_each_seeds_own_weights_make_no_other_network(plan_file):
+    start = {'type': 'Pretrained', 'checkpoint': '{seed}.pth'}
+    options = {f'model.backbone.init_cfg.{k}': v for k, v in start.items()}
+    a, b = read_plan(plan_file, options=options).runs()[:2]
+    assert a.settings['model'] != b.settings['model']
+    assert model_sha256(a) == model_sha256(b)
 
 
 def test_score_maps_are_kept(plan_file, tmp_path):
