@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from madnet.datasets.catalogue import find_entry
 from madnet.datasets.sources import find_sources, set_name
+from madnet.datasets.splits import ids_sha256
 from madnet.datasets.wrappers import inner_datasets
 from madnet.errors import UserError
 from madnet.evaluation.targets import Least
@@ -114,18 +115,36 @@ def _on_its_sets(run: Run, report: MetricsFile) -> bool:
 
 
 def _is_set(wanted: Mapping, found: DatasetInfo) -> bool:
-    """Whether these are the images of a config's data set; of other packages' sets no more is known."""
+    """Whether these are the images of a config's data set, by their ids too where it is at hand; of other
+    packages' sets no more is known."""
     if wanted.get('type') != 'SIRSTDataset':
         return True
     name = set_name(wanted)
     entry, lists = find_entry(name), wanted.get('split_set')
-    if entry and lists is None and found.split_set in entry.split_sets:
+    of_catalogue = entry is not None and found.split_set in entry.split_sets
+    if entry and lists is None and of_catalogue:
         lists = entry.default_split_set
     return (
         found.name == (entry.name if entry else name)
         and found.split == wanted.get('split')
         and lists in (None, 'folder', found.split_set)
+        # lists of the catalogue are the same everywhere
+        and (of_catalogue or found.split_sha256 in (None, _ids_of(wanted) or found.split_sha256))
     )
+
+
+def _ids_of(wanted: Mapping) -> str | None:
+    """The digest of the ids of a config's data set; None where it is not at hand, or cut by ``indices``."""
+    from madnet.datasets.sirst_dataset import SIRSTDataset
+
+    keys = ('data_root', 'name', 'split', 'split_set', 'allow_partial', 'exclude_near_test')
+    if wanted.get('indices') is not None:
+        return None
+    try:
+        dataset = SIRSTDataset(**{key: wanted[key] for key in keys if key in wanted}, lazy_init=True)
+        return ids_sha256(each['img_id'] for each in dataset.load_data_list())
+    except UserError:
+        return None
 
 
 def outstanding_tests(run: Run) -> dict[int | None, Path]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -449,6 +450,20 @@ def test_a_test_that_was_made_otherwise_than_planned_does_not_count(make_set, tm
     for lists, fits in ((None, True), ('idx_427', True), ('basicirstd', False)):
         assert _is_set({**wanted, 'split_set': lists}, DatasetInfo('NUAA-SIRST', 'test', 'idx_427')) is fits
     assert not _is_set(wanted, DatasetInfo('NUAA-SIRST', 'test', 'basicirstd'))
+
+
+def test_numbers_of_another_folder_of_the_same_name_do_not_count(make_set, tmp_path):
+    for place, ids in (('x', ['i', 'j']), ('y', ['i', 'k'])):
+        make_set(f'{place}/a', ids, lists={'test.txt': ids})
+    make_set('b', ['i'], lists={'test.txt': ['i']})
+    args = {'networks': ['tophat'], 'datasets': [f'{tmp_path}/b'], 'work_dir': str(tmp_path / 'c')}
+    here, there = (read_plan(**args, also_test_on=[f'{tmp_path}/{place}/a']) for place in 'xy')
+    run_all(here.runs(), Shard(), in_process=True)
+    assert (states(here), states(there)) == (['done'], ['begun'])
+    (tmp_path / 'x/a/test.txt').write_text('i')
+    assert states(here) == ['begun'], 'scored on images that the list no longer has'
+    shutil.rmtree(tmp_path / 'x/a/masks')
+    assert states(here) == ['done'], 'of what is not at hand no more is known'
 
 
 def test_a_network_that_was_trained_on_two_sets_has_two_rows_on_a_third(make_set, tmp_path, repository):
