@@ -8,16 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
+from madnet.engine.folder_lock import own_folder
 from madnet.errors import UserError
-from madnet.experiments import background, compare
+from madnet.experiments import background, compare, process, running
 from madnet.experiments.plan import read_plan
-from madnet.experiments.process import _environment
+from madnet.experiments.process import _environment, is_free
 from madnet.experiments.running import _headline, run_all
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import _is_set, model_sha256, state_of
@@ -298,6 +300,39 @@ def test_a_process_of_its_own_that_is_stopped_and_goes_on(plan_file, tmp_path, r
     run_all(plan.runs()[1:], Shard(), in_process=True)
     assert states(plan) == ['new', 'done']
     assert torch.load(work / 'last.pth', weights_only=True)['meta']['epoch'] == 40
+
+
+@pytest.mark.parametrize('how', ['in process', 'in processes', 'begun in the same moment'])
+def test_a_run_that_another_command_does_is_left_alone(plan_file, tmp_path, monkeypatch, capfd, how):
+    folder = tmp_path / 'comparison/wide/own/seed1'
+    folder.mkdir(parents=True)
+    (folder / 'run.json').write_text('{"state": "running", "wanted": {}}')
+    (folder / 'console.log').write_text('epoch 1\n')
+    if how == 'begun in the same moment':
+        known = iter([True])
+        monkeypatch.setattr(process, 'is_free', lambda run: next(known, False) or is_free(run))
+    networks = [{'name': 'wide', 'config': f'{tmp_path}/wide.py'}]
+    with ThreadPoolExecutor() as pool, own_folder(folder):  # which another thread is refused, too
+        pool.submit(
+            compare, str(plan_file), networks=networks, seeds=[1], in_process=how == 'in process'
+        ).result()
+    out, err = capfd.readouterr()
+    assert f'left to another command: {folder}: a training already runs in this folder: process' in err
+    assert '1 of 1 runs are left to others' in out
+    assert 'failed' not in out + err
+    assert json.loads((folder / 'run.json').read_text())['state'] == 'running'
+    if how != 'begun in the same moment':
+        assert (folder / 'console.log').read_text() == 'epoch 1\n'
+
+
+def test_a_run_keeps_its_folder_while_it_is_tested(plan_file, monkeypatch):
+    run = read_plan(plan_file, networks=['tophat']).runs()[0]
+    free = []
+    with ThreadPoolExecutor() as pool:
+        monkeypatch.setattr(running, '_test', lambda run: free.append(pool.submit(is_free, run).result()))
+        running.do_run(run)
+    assert free == [False]
+    assert is_free(run)
 
 
 def test_a_run_stays_one_process_on_its_gpu(monkeypatch):
