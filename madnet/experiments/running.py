@@ -129,7 +129,7 @@ def _check_start(run: Run) -> None:
 def _test(run: Run) -> None:
     from madnet.engine.test import run_test
 
-    weights = weights_of(run)
+    weights = run.checkpoint or weights_of(run)
     for views, folder in outstanding_tests(run).items():
         run_test(
             run.config,

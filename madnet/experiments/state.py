@@ -15,7 +15,7 @@ from madnet.datasets.splits import ids_sha256
 from madnet.datasets.wrappers import inner_datasets
 from madnet.errors import UserError
 from madnet.evaluation.targets import Least
-from madnet.experiments.plan import Run
+from madnet.experiments.plan import Run, given_weights
 from madnet.files import sha256_of
 from madnet.records import Cost, DatasetInfo, MetricsFile, RunFile
 from madnet.records.reading import RecordFile
@@ -62,7 +62,7 @@ def weights_of(run: Run) -> Path | None:
     from madnet.engine.checkpoint import BEST, LAST
 
     if run.seed is None:
-        return Path(run.checkpoint) if run.checkpoint else None
+        return given_weights(run.checkpoint) if run.checkpoint else None
     best, last = (Path(run.folder) / name for name in (BEST, LAST))
     return best if best.exists() else last
 
