@@ -25,8 +25,8 @@ COMMANDS = (
     'calibrate',
     *('pretrained', 'verify', 'probe', 'benchmark', 'demo', 'doctor'),
 )
-#: Those that cannot do without the images of their ``--dataset``.
-_WANT_IMAGES = ('train', 'test', 'calibrate', 'probe')
+#: Those that cannot do without the images of their ``--dataset`` and their masks.
+_WANT_IMAGES = ('train', 'test', 'calibrate')
 #: Those that take a config and its weights, or the folder in which a training left both.
 _WANT_WEIGHTS = ('test', 'predict', 'export', 'calibrate', 'probe')
 USAGE_ERROR = 2

@@ -57,20 +57,17 @@ def open_parts(
         values: Names of the catalogue, or folders.
         splits: Those wanted; none for ``trainval`` and ``test``, or for ``all`` where a set has neither.
         split_set: Whose parts; None for each set's default.
-        value_range: For sets that are not of the catalogue, like ``mask_values``; see
-            :class:`~madnet.datasets.SIRSTDataset`.
-        mask_values: Stored values of the background, and of targets.
+        value_range: Of all of them, as of :class:`~madnet.datasets.SIRSTDataset`.
+        mask_values: The same.
 
     Raises:
         UserError: A set is not found, or has no such split.
     """
     parts: list[Part] = []
     grey = check_value_range(value_range, '--value-range')
+    reading = {'split_set': split_set, 'value_range': grey, 'mask_values': mask_values}
     for value in values:
         (source,) = find_sources([value])
-        reading: dict[str, Any] = {'split_set': split_set}
-        if source.entry is None:
-            reading |= {'value_range': grey, 'mask_values': mask_values}
         found = _open({**source.arguments, **reading}, splits)
         name = found[0][1].dataset_name
         if name in {part.set_name for part in parts}:

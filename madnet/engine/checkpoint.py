@@ -142,9 +142,12 @@ def same_statistics(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 
 
 def compare_statistics(model: nn.Module, checkpoint: Mapping, path: object) -> None:
-    """Warn, in one line with both, where a model normalises otherwise than its weights were trained with."""
+    """Warn, in one line with both, where a model normalises otherwise than its weights were trained with, on
+    images of as many channels."""
     theirs, here = recorded_statistics(checkpoint), statistics_of(model)
     if not theirs or not here or same_statistics(theirs, here):
+        return
+    if any(len(theirs[key]) != len(here[key]) for key in ('mean', 'std')):
         return
 
     def in_words(of: Mapping) -> str:

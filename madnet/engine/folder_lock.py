@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 
 from madnet.errors import UserError
 
@@ -16,13 +17,18 @@ except ImportError:  # Windows
 
 LOCK = '.lock'
 
-_held: set[int] = set()
+#: Descriptor → the folder, and the thread that has it.
+_held: dict[int, tuple[Path, int]] = {}
+
+
+class FolderInUse(UserError):
+    """Another process works in a folder."""
 
 
 def _leave_to_parent() -> None:
     # A forked loading process would hold the lock for seconds after its training was killed.
     while _held:
-        os.close(_held.pop())
+        os.close(_held.popitem()[0])
 
 
 if hasattr(os, 'register_at_fork'):
@@ -31,7 +37,8 @@ if hasattr(os, 'register_at_fork'):
 
 @contextmanager
 def own_folder(folder: str | os.PathLike) -> Iterator[None]:
-    """Keep every other training out of a folder as long as this one is in the ``with`` block.
+    """Keep every other training out of a folder as long as this one is in the ``with`` block; what has the
+    folder may take it once more.
 
     The lock is ``flock``'s on a file in the folder: the system releases it however the process ends, and the
     file stays. Its content says who holds it. Where the file system has no locks (some NFS mounts), the
@@ -41,19 +48,20 @@ def own_folder(folder: str | os.PathLike) -> Iterator[None]:
         folder: The work folder; made if it is missing.
 
     Raises:
-        UserError: Another process has it; names the process.
+        FolderInUse: Another process has it; names the process.
     """
-    if fcntl is None:
+    taken = Path(folder).resolve(), get_ident()
+    if fcntl is None or taken in _held.values():
         yield
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
     descriptor = os.open(Path(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    _held.add(descriptor)
+    _held[descriptor] = taken
     try:
         _lock(descriptor, folder)
         yield
     finally:
-        _held.discard(descriptor)
+        _held.pop(descriptor, None)
         os.close(descriptor)
 
 
@@ -62,7 +70,7 @@ def _lock(descriptor: int, folder: str | os.PathLike) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.read(descriptor, 300).decode(errors='replace').strip() or 'of which nothing is known'
-        raise UserError(
+        raise FolderInUse(
             f'{folder}: a training already runs in this folder: process {holder}. Wait until it ends, stop '
             'it, or give another --work-dir.'
         ) from None

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,25 +10,27 @@ from mmseg.registry import MODELS
 
 from madnet.benchmarks.models import measure, multiply_adds
 from madnet.experiments.plan import Run
-from madnet.experiments.state import read_if_whole
+from madnet.experiments.state import model_sha256, read_cost
 from madnet.records import Cost
 from madnet.text import counted
 
 
 def measure_costs(runs: Sequence[Run], size: int) -> None:
-    """Write ``cost.json`` (``parameters``, ``MACs``, ``latency`` in seconds) where it is missing.
+    """Write ``cost.json`` (``parameters``, ``MACs``, ``latency`` in seconds) where it is missing, or of
+    another network than the plan's now.
 
     Args:
         runs: Those without a network (no weights) are passed over.
         size: Side of the square input in pixels.
     """
     for run in runs:
-        path = Path(run.folder).parent / Cost.FILE
-        known = read_if_whole(Cost, path)
-        if (run.seed is None and run.checkpoint is None) or (known and known.size == size):
+        if (run.seed is None and run.checkpoint is None) or read_cost(run).size == size:
             continue
+        path = Path(run.folder).parent / Cost.FILE
+        path.unlink(missing_ok=True)
         try:
-            measure_cost(run.settings['model'], size, budget=1).write(path)
+            cost = measure_cost(run.settings['model'], size, budget=1)
+            replace(cost, model_sha256=model_sha256(run)).write(path)
         except Exception as e:  # whatever a foreign network raises costs its columns, not the table
             print(f'{run.name}: cost not measured: {type(e).__name__}: {e}', file=sys.stderr)
 

@@ -20,6 +20,7 @@ from madnet.evaluation.protocols import get_protocols
 from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
 from madnet.files import read_text
 from madnet.plain_yaml import read_yaml
+from madnet.records import get_pretrained, list_registered
 
 #: In place of a data set: the one that each config names itself, such as synthetic scenes.
 OWN = 'own'
@@ -108,7 +109,8 @@ class Plan:
     Attributes:
         networks: Names, or mappings with ``name`` and any of ``config`` (a path), ``label``, ``train_on``
             (data sets to train on together, instead of the one to test on; ``others`` for all of ``datasets``
-            but that one), ``checkpoint`` (weights to test instead of training) and ``options``. ``all``
+            but that one), ``checkpoint`` (weights to test instead of training: a file, or a name as of
+            :func:`~madnet.engine.checkpoint_file.find_checkpoint`) and ``options``. ``all``
             stands for every network of the recipe, ``classical`` for every training-free detector. They are
             done in this order, and one that begins from another's weights waits for it:
             ``options: {load_from: "…/seed{seed}/last.pth"}``.
@@ -201,12 +203,16 @@ class Plan:
         return written
 
     def _runs_of(self, entry: Mapping, config: Path, options: dict, dataset: str | None) -> list[Run]:
+        from madnet.engine.checkpoint_file import is_registered
         from madnet.engine.training_free import is_training_free
 
         name, short = entry['name'], short_name(dataset)
         checkpoint = entry.get('checkpoint') and entry['checkpoint'].replace('{dataset}', short)
-        if checkpoint and not Path(checkpoint).is_file():
-            raise UserError(f'networks: {name}: checkpoint {checkpoint}: no such file.')
+        if checkpoint and not (given_weights(checkpoint).is_file() or is_registered(checkpoint)):
+            raise UserError(
+                f'networks: {name}: checkpoint {checkpoint}: no such file, nor weights of this name.'
+                + nearest(checkpoint, list_registered())
+            )
         train_on = entry.get('train_on')
         if train_on == OTHERS:
             train_on = [other for other in self.datasets if other != dataset]
@@ -277,6 +283,15 @@ def read_settings(config: Path, options: Mapping) -> dict:
     settings = json.loads(json.dumps(load_config(config, dict(options)).to_dict(), default=str))
     settings.pop('work_dir', None)
     return settings
+
+
+def given_weights(checkpoint: str) -> Path:
+    """The file of a run's ``checkpoint``; of registered weights, where it lies once it has been fetched."""
+    from madnet.engine.checkpoint_file import SCHEME, find_checkpoint, is_registered
+
+    if is_registered(checkpoint):
+        return get_pretrained(checkpoint.removeprefix(SCHEME)).weights
+    return find_checkpoint(checkpoint)
 
 
 def _look_for_test_parts(runs: Sequence[Run]) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from madnet.engine.cli import STOPPED
+from madnet.engine.folder_lock import FolderInUse, own_folder
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.experiments.plan import Run
 from madnet.experiments.shard import Shard
@@ -28,7 +29,8 @@ _LAUNCHER_PREFIXES = ('SLURM_', 'TORCHELASTIC_', 'MASTER_')
 def do_in_processes(runs: Iterable[Run], shard: Shard, jobs: int = 1) -> Iterator[tuple[Run, bool]]:
     """Do runs in new processes, ``jobs`` at a time, so that whatever ends one leaves the others alive.
 
-    A run that begins from another's weights waits until that one has ended.
+    A run that begins from another's weights waits until that one has ended; one that another process does is
+    left to it.
 
     Args:
         runs: Their output goes to ``console.log`` in the folder of each, or to the terminal where there is
@@ -37,7 +39,7 @@ def do_in_processes(runs: Iterable[Run], shard: Shard, jobs: int = 1) -> Iterato
         jobs: Processes at a time.
 
     Yields:
-        Each run twice: with False when it begins, with True when it has ended.
+        Each of the others twice: with False when it begins, with True when it has ended.
 
     Raises:
         TrainingStopped: A signal asked to stop; all is saved.
@@ -54,6 +56,8 @@ def do_in_processes(runs: Iterable[Run], shard: Shard, jobs: int = 1) -> Iterato
                 if run is None:
                     break
                 waiting.remove(run)
+                if not is_free(run):
+                    continue
                 yield run, False
                 active[run] = _start(run, shard, shown)
             for run in [run for run, child in active.items() if child.poll() is not None]:
@@ -64,13 +68,23 @@ def do_in_processes(runs: Iterable[Run], shard: Shard, jobs: int = 1) -> Iterato
                     stopped.append(run)
                     for other in active.values():
                         other.terminate()
-                else:
+                elif child.returncode == 0 or is_free(run):  # not begun in the same moment as another's
                     _conclude(run, child.returncode)
                     yield run, True
             time.sleep(0.1)
     if stopped or waiting:
         names = ', '.join(run.name for run in stopped) or 'between two runs'
         raise TrainingStopped(f'stopped in {names}; the same command goes on.')
+
+
+def is_free(run: Run) -> bool:
+    """Whether no other process does a run; one line says which does."""
+    try:
+        with own_folder(run.folder):
+            return True
+    except FolderInUse as e:
+        print(f'{run.name}: left to another command: {e}', file=sys.stderr, flush=True)
+        return False
 
 
 def _first_ready(waiting: Sequence[Run], active: Mapping[Run, object]) -> Run | None:
@@ -83,9 +97,7 @@ def _first_ready(waiting: Sequence[Run], active: Mapping[Run, object]) -> Run | 
 
 
 def _start(run: Run, shard: Shard, shown: bool) -> subprocess.Popen:
-    folder = Path(run.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    place = os.devnull if shown else folder / CONSOLE
+    place = os.devnull if shown else Path(run.folder, CONSOLE)
     with open(place, 'w', encoding='utf-8', opener=not_following) as log:
         return subprocess.Popen(
             [sys.executable, '-m', 'madnet.experiments.worker', run.as_json()],

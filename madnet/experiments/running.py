@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from madnet.engine.cli import message_of
+from madnet.engine.folder_lock import own_folder
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
 from madnet.experiments.plan import Run
-from madnet.experiments.process import CONSOLE, do_in_processes
+from madnet.experiments.process import CONSOLE, do_in_processes, is_free
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import (
     outstanding_tests,
@@ -66,9 +67,10 @@ def do_run(run: Run) -> None:
 
     Raises:
         UserError: As those tools.
+        FolderInUse: Another process does it.
         TrainingStopped: A signal asked to stop; all is saved.
     """
-    with _recording(run) as record:
+    with own_folder(run.folder), _recording(run) as record:
         run.check_sets_to_test()  # that one is missing is said before the training
         if run.seed is not None and not record.trained:
             _train(run)
@@ -127,7 +129,7 @@ def _check_start(run: Run) -> None:
 def _test(run: Run) -> None:
     from madnet.engine.test import run_test
 
-    weights = weights_of(run)
+    weights = run.checkpoint or weights_of(run)
     for views, folder in outstanding_tests(run).items():
         run_test(
             run.config,
@@ -143,7 +145,7 @@ def _test(run: Run) -> None:
 
 def _do_here(runs: Iterable[Run]) -> Iterator[tuple[Run, bool]]:
     """:func:`do_in_processes`, in this process."""
-    for run in runs:
+    for run in filter(is_free, runs):
         yield run, False
         try:
             do_run(run)

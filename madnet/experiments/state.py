@@ -1,20 +1,23 @@
 """What the folder of a run says: how far it is, and the numbers that count."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
 from madnet.datasets.catalogue import find_entry
 from madnet.datasets.sources import find_sources, set_name
+from madnet.datasets.splits import ids_sha256
 from madnet.datasets.wrappers import inner_datasets
 from madnet.errors import UserError
 from madnet.evaluation.targets import Least
-from madnet.experiments.plan import Run
+from madnet.experiments.plan import Run, given_weights
 from madnet.files import sha256_of
-from madnet.records import DatasetInfo, MetricsFile, RunFile
+from madnet.records import Cost, DatasetInfo, MetricsFile, RunFile
 from madnet.records.reading import RecordFile
 
 SCORES = 'scores'
@@ -39,12 +42,27 @@ def record_of(run: Run) -> RunFile:
     return read_record(run.folder) or RunFile()
 
 
+def model_sha256(run: Run) -> str:
+    """Of the settings of a run's network without the weights that it begins from, which may be each
+    seed's own."""
+    weights = {'init_cfg', 'pretrained'}
+    model = [(k, v) for k, v in _leaves(run.settings['model']) if weights.isdisjoint(k.split('.'))]
+    return sha256(json.dumps(sorted(model, key=str)).encode()).hexdigest()
+
+
+def read_cost(run: Run) -> Cost:
+    """What the network of a run costs, by the ``cost.json`` that all its seeds share; empty where that is
+    missing, or of a network that the plan had before."""
+    known = read_if_whole(Cost, Path(run.folder).parent / Cost.FILE)
+    return known if known and known.model_sha256 == model_sha256(run) else Cost()
+
+
 def weights_of(run: Run) -> Path | None:
     """The file of weights that a run tests; None where there is nothing to train."""
     from madnet.engine.checkpoint import BEST, LAST
 
     if run.seed is None:
-        return Path(run.checkpoint) if run.checkpoint else None
+        return given_weights(run.checkpoint) if run.checkpoint else None
     best, last = (Path(run.folder) / name for name in (BEST, LAST))
     return best if best.exists() else last
 
@@ -97,18 +115,36 @@ def _on_its_sets(run: Run, report: MetricsFile) -> bool:
 
 
 def _is_set(wanted: Mapping, found: DatasetInfo) -> bool:
-    """Whether these are the images of a config's data set; of other packages' sets no more is known."""
+    """Whether these are the images of a config's data set, by their ids too where it is at hand; of other
+    packages' sets no more is known."""
     if wanted.get('type') != 'SIRSTDataset':
         return True
     name = set_name(wanted)
     entry, lists = find_entry(name), wanted.get('split_set')
-    if entry and lists is None and found.split_set in entry.split_sets:
+    of_catalogue = entry is not None and found.split_set in entry.split_sets
+    if entry and lists is None and of_catalogue:
         lists = entry.default_split_set
     return (
         found.name == (entry.name if entry else name)
         and found.split == wanted.get('split')
         and lists in (None, 'folder', found.split_set)
+        # lists of the catalogue are the same everywhere
+        and (of_catalogue or found.split_sha256 in (None, _ids_of(wanted) or found.split_sha256))
     )
+
+
+def _ids_of(wanted: Mapping) -> str | None:
+    """The digest of the ids of a config's data set; None where it is not at hand, or cut by ``indices``."""
+    from madnet.datasets.sirst_dataset import SIRSTDataset
+
+    keys = ('data_root', 'name', 'split', 'split_set', 'allow_partial', 'exclude_near_test')
+    if wanted.get('indices') is not None:
+        return None
+    try:
+        dataset = SIRSTDataset(**{key: wanted[key] for key in keys if key in wanted}, lazy_init=True)
+        return ids_sha256(each['img_id'] for each in dataset.load_data_list())
+    except UserError:
+        return None
 
 
 def outstanding_tests(run: Run) -> dict[int | None, Path]:

@@ -13,7 +13,7 @@ from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
 from madnet.experiments.plan import Plan, Run
 from madnet.experiments.running import with_views
-from madnet.experiments.state import read_if_whole, read_metrics, record_of, state_of
+from madnet.experiments.state import read_cost, read_metrics, record_of, state_of
 from madnet.files import write_whole
 from madnet.records import (
     COST,
@@ -21,7 +21,6 @@ from madnet.records import (
     Comparison,
     ComparisonPlan,
     ComparisonRow,
-    Cost,
     MetricsFile,
     ResultTable,
     Spread,
@@ -64,7 +63,6 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
     """A row, or one for each of several data sets that were tested on."""
     done, reports = list(tested), list(tested.values())
     first = done[0]
-    cost = read_if_whole(Cost, Path(first.folder).parent / Cost.FILE) or Cost()
     averaged = reports[0].views or 1
     by_set: list[list] = [[(r.sets or {})[name] for r in reports] for name in reports[0].sets or ()]
     by_set = by_set or [reports]
@@ -75,7 +73,7 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
             dataset=scored[0].dataset,
             config=first.config,
             results={p: _spreads(one.results[p] for one in scored) for p in first.protocols.split(',')},
-            cost=cost.of_views(averaged, reports[0].scales),
+            cost=read_cost(first).of_views(averaged, reports[0].scales),
             views=averaged,
             recipe=plan.recipe if first.seed is not None else None,
             **first.training(),

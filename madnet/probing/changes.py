@@ -9,7 +9,7 @@ from madnet.datasets.scenes import synth_background
 from madnet.datasets.transforms.native_scale import GainOffsetJitter
 from madnet.evaluation.components import grown
 from madnet.probing.case import Case, as_camera, sweep
-from madnet.probing.material import Frame, Material
+from madnet.probing.material import LEAST_SIDE, Frame, Material
 
 #: Bad pixels and lines stay this far from targets, whose light they would hide, pixels.
 CLEARANCE = 8
@@ -49,9 +49,12 @@ def _settings(material: Material, **changed: float) -> Iterator[Case]:
 
 @sweep('Scale', 'sides of the frame, relative', (0.35, 0.5, 0.7, 1, 1.4, 2), unchanged=1, log=True)
 def scale(material: Material, value: float) -> Iterator[Case]:
-    """The frame is resized: shrunk by areas, enlarged linearly."""
+    """The frame is resized: shrunk by areas, where no side falls below {LEAST_SIDE} pixels; enlarged
+    linearly."""
     for frame in material.frames:
-        size = [max(1, round(value * side)) for side in frame.grey.shape[::-1]]
+        size = [round(value * side) for side in frame.grey.shape[::-1]]
+        if min(size) < LEAST_SIDE:
+            continue
         how = cv2.INTER_AREA if value < 1 else cv2.INTER_LINEAR
         grey = frame.grey if value == 1 else cv2.resize(frame.grey, size, interpolation=how)
         factors = np.array(size) / frame.grey.shape[::-1]

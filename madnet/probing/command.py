@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import madnet
-from madnet.datasets.locate import own_range
+from madnet.datasets.locate import NoSuchSet, own_range
 from madnet.datasets.sources import find_sources
 from madnet.errors import UserError, nearest
 from madnet.files import write_whole
@@ -54,7 +54,7 @@ def probe_detector(
         only: Sweeps with commas; None for all.
         beside: Other detectors on the same page: names as ``model``, or ``probe.json`` files of the same
             frames.
-        mask_values: What a folder's masks hold; see :class:`~madnet.images.MaskRule`.
+        mask_values: What the set's masks hold; see :class:`~madnet.images.MaskRule`.
         how: Further arguments of :class:`~madnet.inference.Predictor`.
 
     Raises:
@@ -71,7 +71,7 @@ def probe_detector(
         if name not in earlier
     }
     count = (QUICK if quick else FRAMES) if frames is None else frames
-    grey = how.get('value_range') or _own_range(dataset) or predictor.loader.value_range
+    grey = how.get('value_range') or _own_range(dataset, predictor.loader.value_range)
     material = _material(dataset, split, count, seed, grey, mask_values)
     described = {
         'name': material.name,
@@ -109,12 +109,14 @@ def _sweep(key: str):
     return SWEEPS[key]
 
 
-def _own_range(dataset: str | None) -> ValueRange:
-    """Of a data set in a folder, or under a name that the catalogue does not know."""
+def _own_range(dataset: str | None, detectors: ValueRange) -> ValueRange:
+    """That of a set's record, else of a set that the catalogue does not know the detector's: its camera is
+    not that of the sets which the catalogue knows."""
     if dataset is None or dataset == SYNTHETIC:
         return None
     (source,) = find_sources([dataset])
-    return own_range(source.arguments.get('data_root'), source.arguments.get('name'))
+    own = own_range(source.arguments.get('data_root'), source.arguments.get('name'))
+    return own or (detectors if source.entry is None else None)
 
 
 def _material(
@@ -128,8 +130,8 @@ def _material(
     if dataset is not None:
         return load_material(dataset, split, frames, seed, value_range, mask_values)
     try:
-        return load_material('nuaa', split, frames, seed)
-    except UserError as reason:
+        return load_material('nuaa', split, frames, seed, value_range, mask_values)
+    except NoSuchSet as reason:
         print(f'synthetic scenes in place of real frames ({reason})')
         return load_material(SYNTHETIC, split, frames, seed)
 

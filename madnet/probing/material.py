@@ -9,6 +9,7 @@ import numpy as np
 
 from madnet.curation.measures import without_targets
 from madnet.curation.sources import open_parts, read
+from madnet.datasets.locate import NoSuchSet
 from madnet.datasets.scenes import CLUTTER_RADIUS, synth_scene
 from madnet.errors import UserError
 from madnet.evaluation.components import Components, find_components, grown
@@ -19,6 +20,8 @@ from madnet.inference.inputs import list_images
 
 #: Frames are cut to this many pixels a side, around their first target.
 MOST_SIDE = 512
+#: Frames are not shrunk below this side, pixels, which is the least that networks take.
+LEAST_SIDE = 32
 #: What stands for frames that are made.
 SYNTHETIC = 'synthetic'
 #: Targets planted in a frame, and the least distance of two places, pixels.
@@ -57,7 +60,7 @@ class Material:
         split: Its part.
         frames: In order.
         seed: Of all draws.
-        value_range: By which a folder's frames were read, measured or given; None: by their type.
+        value_range: By which the frames were read, measured or given; None: by their type.
     """
 
     name: str
@@ -87,8 +90,8 @@ def load_material(
         split: Which part of it; without meaning for synthetic scenes.
         count: At most this many frames.
         seed: Of synthetic scenes and of the places.
-        value_range: By which a folder's frames are read, as the detector reads them.
-        mask_values: What a folder's masks hold; see :class:`~madnet.images.MaskRule`.
+        value_range: By which the frames are read; None for what the set's record says.
+        mask_values: What the masks hold; see :class:`~madnet.images.MaskRule`.
 
     Raises:
         UserError: The data set is not found, or a file cannot be read.
@@ -105,7 +108,7 @@ def load_material(
         return Material(SYNTHETIC, split, _frames(cut, seed), seed)
     try:
         (part,) = open_parts([dataset], [split], value_range=value_range, mask_values=mask_values)
-    except UserError:
+    except NoSuchSet:
         loader = FrameLoader(1, value_range)
         cut = _without_masks(Path(dataset), count, loader)
         if not cut:
@@ -116,9 +119,6 @@ def load_material(
     chosen = np.unique(np.linspace(0, len(part.dataset) - 1, count).round().astype(int))
     samples = [read(part.dataset, index) for index in chosen.tolist()]
     cut = [(s.image_id, *_cut(s.grey, s.targets)) for s in samples]
-    smallest = min(min(grey.shape) for _, grey, _ in cut)
-    if smallest < 2 * MARGIN + 1:
-        raise UserError(f'{part.name}: a frame with a side of {smallest} pixels; expected {2 * MARGIN + 1}.')
     return Material(part.set_name, split, _frames(cut, seed), seed, part.dataset.value_range)
 
 
@@ -149,6 +149,12 @@ def _cut(grey: np.ndarray, targets: Components) -> tuple[np.ndarray, Components]
 def _frames(cut: Sequence[tuple[str, np.ndarray, Components]], seed: int) -> tuple[Frame, ...]:
     made = []
     for number, (name, grey, targets) in enumerate(cut):
+        if min(grey.shape) < 2 * MARGIN + 1:
+            height, width = grey.shape
+            raise UserError(
+                f'frame {name}: found {width}×{height} pixels (width×height), expected sides of '
+                f'{2 * MARGIN + 1} or more, about a place for a target; leave such frames out.'
+            )
         rng = np.random.default_rng([seed, number])
         empty = without_targets(grey, targets)
         free = _free(empty, targets)

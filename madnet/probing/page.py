@@ -105,11 +105,11 @@ def _shown(sweep: ProbeSweep, probes: Mapping[str, ProbeFile], strip: np.ndarray
         name = f'{label}: ' if len(sweeps) > 1 else ''
         heads += [f'{name}Pd %', f'{name}of', f'{name}false']
         columns.append(
-            [(_percent(p), str(p.pairs or p.targets), str(p.false_components)) for p in one.points]
+            {p.value: (_percent(p), str(p.pairs or p.targets), str(p.false_components)) for p in one.points}
         )
     rows = [
-        [_value(point), *(cell for column in columns for cell in column[k])]
-        for k, point in enumerate(sweep.points)
+        [_value(point), *(cell for column in columns for cell in column.get(point.value, ('', '', '')))]
+        for point in sweep.points
     ]
     svg = svg_text(draw_sweep(sweeps))
     shown = [_value(sweep.points[k]) for k in shown_values(len(sweep.points))]

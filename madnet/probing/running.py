@@ -55,14 +55,15 @@ def run_sweeps(
             total.update(counts)
             if shown is None or (not len(shown[0].centres) and len(case.centres)):
                 shown = case, match
+        if shown is None:  # no frame is fit for this value
+            continue
         label = sweep.labels[int(value)] if sweep.labels else None
         points[sweep.key].append(ProbePoint(value=value, label=label, **total))
-        if shown is not None:
-            crops[sweep.key].append(_crop(*shown))
+        crops[sweep.key].append(_crop(*shown))
     return [
         Swept(_record(sweep, points[sweep.key]), _strip(crops[sweep.key]))
         for sweep in sweeps
-        if any(p.frames for p in points[sweep.key])
+        if points[sweep.key]
     ]
 
 

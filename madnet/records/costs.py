@@ -21,6 +21,7 @@ class Cost(RecordFile):
         device: What the latency was measured on, in words.
         size: Side of the square image in pixels.
         channels: Of the image.
+        model_sha256: Of the settings of the network that was measured, where a comparison did it.
     """
 
     FILE: ClassVar[str] = 'cost.json'
@@ -32,6 +33,7 @@ class Cost(RecordFile):
     MACs: int | None = field(default=None, metadata=OMITTED)
     latency: float | None = field(default=None, metadata=OMITTED)
     device: str | None = field(default=None, metadata=OMITTED)
+    model_sha256: str | None = field(default=None, metadata=OMITTED)
 
     def columns(self) -> dict[str, float]:
         """The columns :data:`~madnet.records.columns.COST` of a table that are known."""

@@ -3,25 +3,28 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
+from madnet.engine.folder_lock import own_folder
 from madnet.errors import UserError
-from madnet.experiments import background, compare
+from madnet.experiments import background, compare, process, running
 from madnet.experiments.plan import read_plan
-from madnet.experiments.process import _environment
+from madnet.experiments.process import _environment, is_free
 from madnet.experiments.running import _headline, run_all
 from madnet.experiments.shard import Shard
-from madnet.experiments.state import _is_set, state_of
+from madnet.experiments.state import _is_set, model_sha256, state_of
 from madnet.experiments.summary import summarise, tables_of
-from madnet.records import Comparison, ComparisonPlan, ComparisonRow, DatasetInfo, MetricsFile, Spread
+from madnet.records import Comparison, ComparisonPlan, ComparisonRow, Cost, DatasetInfo, MetricsFile, Spread
 from madnet.records.metrics_file import SetResults
 from madnet.visualization.run_results import load_results
 
@@ -150,6 +153,34 @@ def test_another_run_is_refused_by_what_differs(plan_file, tmp_path):
         compare(str(plan_file), seeds=[1], in_process=True)
 
 
+def test_the_cost_of_another_network_is_not_shown(plan_file, tmp_path):
+    """A network that is changed, as may be where nothing is lost, does not keep the cost that it had."""
+    config = tmp_path / 'narrow.py'
+    good = config.read_text()
+    config.write_text(good + "load_from = 'gone.pth'\n")
+    args = {'networks': [{'name': 'narrow', 'config': str(config)}], 'in_process': True}
+    with pytest.raises(SystemExit):
+        compare(str(plan_file), **args)
+    kept = tmp_path / 'comparison/narrow/own/cost.json'
+    before = json.loads(kept.read_text())['parameters']
+    config.write_text(good.replace('base_channels=1', 'base_channels=2'))
+    [row] = compare(str(plan_file), cost=False, **args).rows
+    assert row.cost == Cost()
+    [row] = compare(str(plan_file), **args).rows
+    assert row.cost.parameters > before
+    changed = kept.stat().st_mtime_ns
+    compare(str(plan_file), **args)
+    assert kept.stat().st_mtime_ns == changed
+
+
+def test_each_seeds_own_weights_make_no_other_network(plan_file):
+    start = {'type': 'Pretrained', 'checkpoint': '{seed}.pth'}
+    options = {f'model.backbone.init_cfg.{k}': v for k, v in start.items()}
+    a, b = read_plan(plan_file, options=options).runs()[:2]
+    assert a.settings['model'] != b.settings['model']
+    assert model_sha256(a) == model_sha256(b)
+
+
 def test_score_maps_are_kept(plan_file, tmp_path):
     plan = plan_file.read_text().replace('wide', 'narrow', 0)
     plan_file.write_text(plan)
@@ -269,6 +300,39 @@ def test_a_process_of_its_own_that_is_stopped_and_goes_on(plan_file, tmp_path, r
     run_all(plan.runs()[1:], Shard(), in_process=True)
     assert states(plan) == ['new', 'done']
     assert torch.load(work / 'last.pth', weights_only=True)['meta']['epoch'] == 40
+
+
+@pytest.mark.parametrize('how', ['in process', 'in processes', 'begun in the same moment'])
+def test_a_run_that_another_command_does_is_left_alone(plan_file, tmp_path, monkeypatch, capfd, how):
+    folder = tmp_path / 'comparison/wide/own/seed1'
+    folder.mkdir(parents=True)
+    (folder / 'run.json').write_text('{"state": "running", "wanted": {}}')
+    (folder / 'console.log').write_text('epoch 1\n')
+    if how == 'begun in the same moment':
+        known = iter([True])
+        monkeypatch.setattr(process, 'is_free', lambda run: next(known, False) or is_free(run))
+    networks = [{'name': 'wide', 'config': f'{tmp_path}/wide.py'}]
+    with ThreadPoolExecutor() as pool, own_folder(folder):  # which another thread is refused, too
+        pool.submit(
+            compare, str(plan_file), networks=networks, seeds=[1], in_process=how == 'in process'
+        ).result()
+    out, err = capfd.readouterr()
+    assert f'left to another command: {folder}: a training already runs in this folder: process' in err
+    assert '1 of 1 runs are left to others' in out
+    assert 'failed' not in out + err
+    assert json.loads((folder / 'run.json').read_text())['state'] == 'running'
+    if how != 'begun in the same moment':
+        assert (folder / 'console.log').read_text() == 'epoch 1\n'
+
+
+def test_a_run_keeps_its_folder_while_it_is_tested(plan_file, monkeypatch):
+    run = read_plan(plan_file, networks=['tophat']).runs()[0]
+    free = []
+    with ThreadPoolExecutor() as pool:
+        monkeypatch.setattr(running, '_test', lambda run: free.append(pool.submit(is_free, run).result()))
+        running.do_run(run)
+    assert free == [False]
+    assert is_free(run)
 
 
 def test_a_run_stays_one_process_on_its_gpu(monkeypatch):
@@ -421,6 +485,20 @@ def test_a_test_that_was_made_otherwise_than_planned_does_not_count(make_set, tm
     for lists, fits in ((None, True), ('idx_427', True), ('basicirstd', False)):
         assert _is_set({**wanted, 'split_set': lists}, DatasetInfo('NUAA-SIRST', 'test', 'idx_427')) is fits
     assert not _is_set(wanted, DatasetInfo('NUAA-SIRST', 'test', 'basicirstd'))
+
+
+def test_numbers_of_another_folder_of_the_same_name_do_not_count(make_set, tmp_path):
+    for place, ids in (('x', ['i', 'j']), ('y', ['i', 'k'])):
+        make_set(f'{place}/a', ids, lists={'test.txt': ids})
+    make_set('b', ['i'], lists={'test.txt': ['i']})
+    args = {'networks': ['tophat'], 'datasets': [f'{tmp_path}/b'], 'work_dir': str(tmp_path / 'c')}
+    here, there = (read_plan(**args, also_test_on=[f'{tmp_path}/{place}/a']) for place in 'xy')
+    run_all(here.runs(), Shard(), in_process=True)
+    assert (states(here), states(there)) == (['done'], ['begun'])
+    (tmp_path / 'x/a/test.txt').write_text('i')
+    assert states(here) == ['begun'], 'scored on images that the list no longer has'
+    shutil.rmtree(tmp_path / 'x/a/masks')
+    assert states(here) == ['done'], 'of what is not at hand no more is known'
 
 
 def test_a_network_that_was_trained_on_two_sets_has_two_rows_on_a_third(make_set, tmp_path, repository):

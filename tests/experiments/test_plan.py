@@ -13,6 +13,8 @@ from madnet.experiments import compare
 from madnet.experiments.networks import known_networks, label_of
 from madnet.experiments.plan import Run, read_plan
 from madnet.experiments.shard import find_shard
+from madnet.experiments.state import weights_of
+from madnet.records import get_pretrained
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / 'experiments'
 
@@ -190,6 +192,22 @@ def test_given_weights_are_tested_not_trained(configs, tmp_path):
     weights.touch()
     [run] = read_plan(networks=[entry], seeds=[1, 2]).runs()
     assert (run.seed, run.checkpoint) == (None, str(weights))
+
+
+def test_given_weights_go_by_a_variable_or_a_name(configs, tmp_path, monkeypatch):
+    monkeypatch.setenv('WEIGHTS', str(tmp_path))
+    (tmp_path / 'acm.pth').touch()
+    for checkpoint, file in (
+        ('$WEIGHTS/acm.pth', tmp_path / 'acm.pth'),
+        ('madnet_nano', get_pretrained('madnet_nano').weights),
+        ('madnet://madnet_nano', get_pretrained('madnet_nano').weights),
+    ):
+        [run] = read_plan(networks=[{'name': 'acm', 'checkpoint': checkpoint}]).runs()
+        assert run.checkpoint == checkpoint, 'no place of one machine in run.json'
+        assert weights_of(run) == file
+    for wrong, words in (('madnet_nanoo', "'madnet_nano'"), ('madnet://none', 'none')):
+        with pytest.raises(UserError, match=words):
+            read_plan(networks=[{'name': 'acm', 'checkpoint': wrong}]).runs()
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,6 @@ def test_weights_say_how_their_images_were_normalised(capsys):
     assert 'model.data_preprocessor.statistics=image model.data_preprocessor.floor=3.0' in line
     compare_statistics(own, {'meta': {'data_preprocessor': statistics_of(fixed)}}, 'x.pth')
     assert 'model.data_preprocessor.statistics=training' in capsys.readouterr().err
+    three = Model(mean=[1.0] * 3, std=[2.0] * 3)
+    compare_statistics(three, checkpoint, 'x.pth')
+    assert not capsys.readouterr().err, 'one number would not do for three channels'

@@ -2,26 +2,31 @@
 
 import json
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
 from madnet.datasets import synth_scene
+from madnet.datasets.catalogue import split_ids
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components, grown
 from madnet.images import FrameLoader, encode_png
 from madnet.inference.prediction import Prediction
+from madnet.models.input_check import MIN_SIZE
 from madnet.probing.case import as_camera
 from madnet.probing.changes import CHANGES
 from madnet.probing.checks import check
 from madnet.probing.command import SWEEPS, probe_detector
-from madnet.probing.material import Frame, Material, load_material
+from madnet.probing.material import LEAST_SIDE, Frame, Material, load_material
+from madnet.probing.page import probe_page
 from madnet.probing.plants import BRIGHT
 from madnet.probing.running import crossing, run_sweeps
 from madnet.records import ProbeFile, ProbePoint, ProbeSweep
 
 LEVEL = 60.0
+NONE = np.zeros((0, 2), np.int64)
 
 
 @pytest.fixture(scope='module')
@@ -263,3 +268,61 @@ def test_frames_without_masks_have_no_targets(tmp_path, caplog):
     assert 'every detection in them counts as a false alarm' in caplog.text
     with pytest.raises(UserError):
         load_material(str(tmp_path / 'none'), 'test', 2, 0)
+
+
+def test_the_tool_takes_frames_without_masks(run, tmp_path):
+    (tmp_path / 'frames').mkdir()
+    (tmp_path / 'frames/0.png').write_bytes(encode_png(synth_scene(0, 0, 96).image))
+    args = ('--dataset', tmp_path / 'frames', '--only', 'empty', '--out', tmp_path / 'out')
+    code, _, err = run('probe', 'tophat', *args)
+    assert code == 0, err
+    assert ProbeFile.read(tmp_path / 'out/probe.json').material['split'] == 'frames without masks'
+
+
+def test_what_is_wrong_with_a_set_does_not_make_it_frames_without_masks(make_set):
+    folder = make_set('mine', ['a'], images='{}.png', masks='{}_mask.png')
+    with pytest.raises(UserError, match='nothing'):
+        load_material(str(folder), 'nothing', 1, 0)
+
+
+@pytest.mark.parametrize('dataset', ['nuaa', None])
+def test_reading_options_hold_for_sets_of_the_catalogue(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv('MADNET_DATA_ROOT', str(tmp_path))
+    grey = np.full((64, 80), 50, np.uint8)
+    mask = np.zeros_like(grey)
+    mask[30:33, 40:43] = 1
+    for part, pixels in (('images', grey), ('masks', mask)):
+        (tmp_path / 'NUAA-SIRST' / part).mkdir(parents=True)
+        for image_id in split_ids('NUAA-SIRST', 'test'):
+            (tmp_path / 'NUAA-SIRST' / part / f'{image_id}.png').write_bytes(encode_png(pixels))
+    args = {'dataset': dataset, 'frames': 1, 'only': 'scale', 'out': str(tmp_path / 'out')}
+    shown = []
+    monkeypatch.setattr(
+        'madnet.probing.command.run_sweeps', lambda detect, sweeps, material: shown.append(material) or []
+    )
+    for given, level in ((None, 50), ((0, 100), 127.5)):
+        probe_detector('tophat', **args, mask_values=[0, 1], value_range=given)
+        [frame] = shown[-1].frames
+        assert (frame.grey.mean(), len(frame.targets)) == (level, 1)
+        assert shown[-1].value_range == given
+
+
+def test_frames_are_not_shrunk_below_what_networks_take(flat):
+    assert LEAST_SIDE == MIN_SIZE
+    small = Frame('small', *(getattr(flat.frames[0], k) for k in ('grey', 'targets', 'empty')), *[NONE] * 2)
+    small = replace(small, grey=small.grey[:80, :90], empty=small.empty[:80, :90])
+    record, found = points('scale', replace(flat, frames=(small,)), brighter_than(LEVEL + 40))
+    assert list(found) == [0.5, 0.7, 1, 1.4, 2]
+    _, found = points('scale', replace(flat, frames=(small, flat.frames[0])), brighter_than(LEVEL + 40))
+    assert [point.frames for point in found.values()] == [1, 2, 2, 2, 2, 2]
+    probe, other = (ProbeFile({'name': n}, 0.5, {'frames': 1, 'name': n, 'split': n}, 0, []) for n in 'ab')
+    probe.sweeps, other.sweeps = [record], [replace(record, points=record.points[1:])]
+    page = probe_page({'a': probe, 'b': other}, {'scale': np.zeros((9, 9, 3), np.uint8)})
+    assert re.findall(r'<tr>\s*<td>(0\.[57]|1)</td>', page) == ['0.5', '0.7', '1']
+
+
+def test_frames_that_are_too_small_are_refused_with_and_without_masks(make_set, tmp_path):
+    folder = make_set('mine', ['a'])
+    for place in (folder, folder / 'images'):
+        with pytest.raises(UserError, match=r'frame a: found 40×32 pixels .*sides of 49 or more'):
+            load_material(str(place), 'all', 1, 0)
