@@ -96,13 +96,17 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
 
     Raises:
         UserError: Something differs that cannot change in mid-run: network, optimiser, schedule, batch,
-            average of weights, teacher, reading of images and masks, batches of an epoch, processes,
-            or fewer epochs than are done.
+            average of weights, teacher, reading of images and masks, batches of an epoch, processes, epochs
+            that minutes are laid over, or fewer epochs than are done.
     """
+    minutes, budget = cfg.train_cfg.get('minutes'), meta.get('time budget')
     expected = _fixed(values_of(meta.get('cfg', '')))
     found = _fixed(values_of(cfg.pretty_text))
     expected.update({k: meta[k] for k in ('batches an epoch', 'processes') if k in meta})
     found.update({k: v for k, v in (('batches an epoch', batches), ('processes', processes)) if k in meta})
+    if minutes is not None and budget is not None:
+        expected['train_cfg.max_epochs'] = length_of(meta)
+        found['train_cfg.max_epochs'] = cfg.train_cfg.max_epochs
     differing = [k for k in {**expected, **found} if expected.get(k) != found.get(k)] if 'cfg' in meta else []
     if differing:
         key, more = differing[0], len(differing) - 1
@@ -111,7 +115,6 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
             f'{where}' + (f' (and {more} more differ, such as {differing[1]})' if more else '') + '. '
             f'{_ANEW} {where}.'
         )
-    minutes, budget = cfg.train_cfg.get('minutes'), meta.get('time budget')
     if (minutes is None) != (budget is None):
         had = 'goes by epochs' if budget is None else f'has {budget["minutes"]:g} minutes'
         raise UserError(

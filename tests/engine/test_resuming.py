@@ -54,6 +54,14 @@ def test_what_means_the_same_and_what_else_changes_is_taken():
         resume(config(value_range), config())
 
 
+def test_the_schedule_that_is_laid_over_minutes_stays():
+    resume(config(minutes=3.0), config(minutes=5.0), minutes=3.0)
+    with pytest.raises(UserError, match=r'train_cfg\.max_epochs: found 20, expected 4, as in the run'):
+        resume(config(minutes=3.0), config(epochs=20, minutes=3.0), minutes=3.0)
+    with pytest.raises(UserError, match='Add --minutes 3'):
+        resume(config(minutes=3.0), config(epochs=20), minutes=3.0)
+
+
 def test_the_images_stay():
     a, b, c = 'a' * 12, 'b' * 12, 'c' * 12
     refuse_other_images([a + b, ''], [a + b, ''], 'last.pth')
