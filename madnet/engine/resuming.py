@@ -68,11 +68,12 @@ def _is_reading(key: str, value: Any) -> bool:
 
 
 def leaves(value: Any, key: str = '') -> Iterator[tuple[str, Any]]:
-    """Dotted key and value of whatever is no dict, nor a list of dicts, in nested ones of these."""
-    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    """Dotted key and value of whatever is no dict, nor a list of dicts or lists, in nested ones of these."""
+    items = enumerate(value) if isinstance(value, list) else value.items()
     for name, item in items:
         dotted = f'{key}.{name}' if key else str(name)
-        if isinstance(item, Mapping) or (isinstance(item, list) and any(isinstance(i, dict) for i in item)):
+        several = isinstance(item, list) and any(isinstance(i, Mapping | list) for i in item)
+        if isinstance(item, Mapping) or several:
             yield from leaves(item, dotted)
         else:
             yield dotted, item
