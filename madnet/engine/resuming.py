@@ -2,18 +2,24 @@
 
 import ast
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import ParamSchedulerHook
 from mmengine.runner import Runner
 
+from madnet.datasets.seen import DIGITS, contents_of
 from madnet.errors import UserError
+from madnet.images.values import BY_TYPE
 
+#: Hooks that make a network what it is.
+_HOOKS = ('EMAHook', 'TeacherHook')
 #: Parts of a config that make a run what it is; its optimiser's state, its schedule and its place in an epoch
 #: hold for these alone.
-_FIXED = ('model', 'optim_wrapper', 'param_scheduler', 'train_dataloader.batch_size', 'EMAHook')
+_FIXED = ('model', 'optim_wrapper', 'param_scheduler', 'train_dataloader.batch_size', *_HOOKS)
+#: How training images and masks are read, in whatever set or step that is said.
+_READING = ('value_range', 'bit_depth', 'mask_values')
 #: What of them does not touch the training that goes on.
 _FREE = ('test_cfg', 'init_cfg', 'pretrained')
 
@@ -44,24 +50,39 @@ def _value(node: ast.expr) -> Any:
 
 def _fixed(values: dict) -> dict[str, Any]:
     """Dotted key → value of all that is to stay the same."""
-    averages = [h for h in values.get('custom_hooks') or [] if h.get('type') == 'EMAHook']
-    leaves = dict(_leaves({**values, 'EMAHook': averages}))
-    return {
-        key: value
-        for key, value in leaves.items()
-        if any(key == part or key.startswith(f'{part}.') for part in _FIXED)
-        and not any(f'.{free}.' in f'{key}.' for free in _FREE)
-    }
+    hooks = [*(values.get('custom_hooks') or []), *(values.get('default_hooks') or {}).values()]
+    kinds = {kind: [h for h in hooks if h and h.get('type') == kind] for kind in _HOOKS}
+    every = leaves({**values, **{kind: dict(enumerate(found)) for kind, found in kinds.items()}})
+    return {key: value for key, value in every if _is_part(key) or _is_reading(key, value)}
 
 
-def _leaves(value: Any, key: str = '') -> Iterator[tuple[str, Any]]:
-    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+def _is_part(key: str) -> bool:
+    within = any(key == part or key.startswith(f'{part}.') for part in _FIXED)
+    return within and not any(f'.{free}.' in f'{key}.' for free in _FREE)
+
+
+def _is_reading(key: str, value: Any) -> bool:
+    """None and ``'type'`` mean what a missing key does."""
+    of_training = key.startswith('train_dataloader.') and key.rpartition('.')[2] in _READING
+    return of_training and value not in (None, BY_TYPE)
+
+
+def leaves(value: Any, key: str = '') -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of whatever is no dict, nor a list of dicts or lists, in nested ones of these."""
+    items = enumerate(value) if isinstance(value, list) else value.items()
     for name, item in items:
         dotted = f'{key}.{name}' if key else str(name)
-        if isinstance(item, Mapping) or (isinstance(item, list) and any(isinstance(i, dict) for i in item)):
-            yield from _leaves(item, dotted)
+        several = isinstance(item, list) and any(isinstance(i, Mapping | list) for i in item)
+        if isinstance(item, Mapping) or several:
+            yield from leaves(item, dotted)
         else:
             yield dotted, item
+
+
+_ANEW = (
+    'Resuming goes on with the same network, data, optimiser, schedule and batch; start a new run from its '
+    'weights with --load-from'
+)
 
 
 def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, where: str) -> None:
@@ -76,22 +97,25 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
 
     Raises:
         UserError: Something differs that cannot change in mid-run: network, optimiser, schedule, batch,
-            average of weights, batches of an epoch, processes, or fewer epochs than are done.
+            average of weights, teacher, reading of images and masks, batches of an epoch, processes, epochs
+            that minutes are laid over, or fewer epochs than are done.
     """
+    minutes, budget = cfg.train_cfg.get('minutes'), meta.get('time budget')
     expected = _fixed(values_of(meta.get('cfg', '')))
     found = _fixed(values_of(cfg.pretty_text))
     expected.update({k: meta[k] for k in ('batches an epoch', 'processes') if k in meta})
     found.update({k: v for k, v in (('batches an epoch', batches), ('processes', processes)) if k in meta})
+    if minutes is not None and budget is not None:
+        expected['train_cfg.max_epochs'] = length_of(meta)
+        found['train_cfg.max_epochs'] = cfg.train_cfg.max_epochs
     differing = [k for k in {**expected, **found} if expected.get(k) != found.get(k)] if 'cfg' in meta else []
     if differing:
         key, more = differing[0], len(differing) - 1
         raise UserError(
             f'--resume: {key}: found {found.get(key)!r}, expected {expected.get(key)!r}, as in the run of '
             f'{where}' + (f' (and {more} more differ, such as {differing[1]})' if more else '') + '. '
-            'Resuming goes on with the same network, optimiser, schedule and batch; start a new run from its '
-            f'weights with --load-from {where}.'
+            f'{_ANEW} {where}.'
         )
-    minutes, budget = cfg.train_cfg.get('minutes'), meta.get('time budget')
     if (minutes is None) != (budget is None):
         had = 'goes by epochs' if budget is None else f'has {budget["minutes"]:g} minutes'
         raise UserError(
@@ -110,6 +134,28 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
             f'--resume: train_cfg.max_epochs: found {cfg.train_cfg.max_epochs}, expected {meta["epoch"]} or '
             f'more, as {where} has trained that many.'
         )
+
+
+def refuse_other_images(recorded: object, hashes: Sequence[str], where: object) -> None:
+    """Compare the training images of a run with those of the one that it is to go on with.
+
+    Args:
+        recorded: What the checkpoint's meta has under :data:`~madnet.engine.checkpoint.HASHES`; anything but
+            a list, as of an older run, is not compared.
+        hashes: The same of this run.
+        where: The checkpoint's path, for messages.
+
+    Raises:
+        UserError: They are others, or in another order, which is that of the draw.
+    """
+    if not isinstance(recorded, list) or recorded == list(hashes):
+        return
+    before, now = ''.join(map(str, recorded)), ''.join(hashes)
+    kept = len(contents_of(before) & contents_of(now))
+    raise UserError(
+        f'--resume: train_dataloader.dataset: found {len(now) // DIGITS} images, of which the run of {where} '
+        f'had {kept}, expected its {len(before) // DIGITS}, in the same order. {_ANEW} {where}.'
+    )
 
 
 def length_of(meta: Mapping) -> int | None:

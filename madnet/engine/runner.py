@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import distributed
 
 from madnet.engine.bare_model import bare
@@ -142,7 +142,12 @@ class MadnetRunner(Runner):
 
     @master_only
     def dump_config(self) -> None:
-        """Write the config to the work folder, whole or not at all."""
+        """Write the config of a training that begins to the work folder, whole or not at all.
+
+        mmengine asks for it as a runner is built too, when all may still be refused.
+        """
+        if not isinstance(self._train_loop, BaseLoop):
+            return
         name = os.path.basename(self.cfg.filename or f'{self.timestamp}.py')
         with replacing(Path(self.work_dir, name)) as temporary:
             self.cfg.dump(temporary)
@@ -289,7 +294,6 @@ class MadnetRunner(Runner):
             # what the run began with, not the checkpoint that it goes on from, is for the record
             self.cfg.load_from = values_of(meta['cfg']).get('load_from') if 'cfg' in meta else None
             refuse_changes(meta, self.cfg, len(self.train_dataloader), self.world_size, str(filename))
-            self.dump_config()
         checkpoint.setdefault('state_dict', state_dict_of(checkpoint, filename))
         if not self._resume:
             checkpoint['state_dict'] = self._what_fits(checkpoint, filename)

@@ -259,7 +259,7 @@ def protocols_of(cfg: Config, name: str) -> list[ProtocolLike]:
 
 
 def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
-    # mmengine always writes a config and a log into its work folder, where a training's own may lie
+    # mmengine always writes a log into its work folder, where a training's own may lie
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir = folder
         cfg.experiment_name = Path(folder).name  # one's own, though the runs of several sets share a second

@@ -23,6 +23,7 @@ from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
 from madnet.engine.folder_lock import own_folder
 from madnet.engine.half_weights import half_type
+from madnet.engine.resuming import leaves
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
@@ -89,8 +90,7 @@ def _train(cfg: Config, resume: bool | str, trust_checkpoint: bool, began: float
     elsewhere = isinstance(resume, str) and (
         find_checkpoint(resume).resolve().parent != Path(cfg.work_dir).resolve()
     )
-    if elsewhere or not resume:
-        runner.register_hook(_PutAside())
+    runner.register_hook(_TakeFolder(anew=elsewhere or not resume))
     if is_main_process():
         print(first_line, flush=True)
         loops = [runner.train_loop, *([runner.val_loop] if cfg.get('val_cfg') else [])]
@@ -254,19 +254,34 @@ _OF_A_RUN = (
 )
 
 
-class _PutAside(Hook):
-    """Keeps what an earlier run has left when a new run starts in its folder, once all is built and read:
-    nothing of it is taken for the new one's. Where weights lie then that the new run starts from is recorded.
+class _TakeFolder(Hook):
+    """Writes the config, once all is built and read: what is refused leaves the folder's as it is.
+
+    Args:
+        anew: Keep what an earlier run has left here first: nothing of it is taken for the new one's. Where
+            weights lie then that the new run starts from is recorded.
     """
 
     priority = 'HIGHEST'
 
+    def __init__(self, anew: bool):
+        self.anew = anew
+
     def before_train(self, runner) -> None:
         if not (runner.train_loop.validation_due or runner.train_loop.goes_on()):
             return  # resumed from a whole run: nothing new comes
+        if self.anew:
+            self._put_aside(runner)
+        runner.dump_config()
+
+    @staticmethod
+    def _put_aside(runner: MadnetRunner) -> None:
         work_dir = Path(runner.work_dir)
         aside = work_dir / f'before_{runner.timestamp}'
-        old = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != runner.timestamp]
+        texts = [text for _, text in leaves(runner.cfg) if isinstance(text, str)]
+        read = {Path(text).resolve() for text in texts if text.endswith(NegativesFile.FILE)}
+        found = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != runner.timestamp]
+        old = [p for p in found if p.resolve() not in read] + _configs_of_runs(work_dir, runner.timestamp)
         start = find_checkpoint(runner._load_from).resolve() if runner._load_from else None
         for path in old:
             if path.resolve() == start:
@@ -280,6 +295,18 @@ class _PutAside(Hook):
             hint = ' (--resume would have gone on with it)' if went_on else ''
             print(f'{work_dir} held an earlier run{hint}; what it left is kept in {aside}')
         barrier()
+
+
+def _configs_of_runs(work_dir: Path, now: str) -> list[Path]:
+    """The configs that earlier runs wrote into their folder, which the logs of all but the one of ``now``
+    hold too; any other is the user's own."""
+
+    def lines(path: Path) -> list[bytes]:
+        # where the weights are that a run began from may have been written down later
+        return [line for line in path.read_bytes().splitlines() if not line.startswith(b'load_from = ')]
+
+    logged = [lines(p) for p in work_dir.glob('*/vis_data/config.py') if p.parents[1].name != now]
+    return [p for p in work_dir.glob('*.py') if p.is_file() and lines(p) in logged]
 
 
 _RANK = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}

@@ -20,7 +20,7 @@ from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import LAST, PREVIOUS, read_checkpoint
 from madnet.engine.hooks import SafeCheckpointHook
 from madnet.engine.resuming import values_of
-from madnet.engine.train import set_amp, train, training_config
+from madnet.engine.train import _configs_of_runs, _TakeFolder, set_amp, train, training_config
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
 
@@ -300,11 +300,54 @@ def test_stopped_at_an_epochs_last_batch_and_killed_in_the_next(uninterrupted, t
     _assert_same(_weights(folder), _weights(uninterrupted))
 
 
-@pytest.mark.parametrize('option', ['model.neck.type=Nothing', 'load_from=nowhere.pth'])
-def test_a_failed_start_leaves_an_earlier_run_in_place(uninterrupted, tiny_config, option):
-    with pytest.raises(UserError):
-        train(str(tiny_config), work_dir=str(uninterrupted), options=[option])
-    assert (uninterrupted / LAST).exists()
+@pytest.mark.parametrize(
+    ('option', 'resume'),
+    [
+        ('model.neck.type=Nothing', False),
+        ('load_from=nowhere.pth', False),
+        ('optim_wrapper.optimizer.lr=0.5', True),
+        ('train_cfg.max_epochs=1', True),
+    ],
+)
+def test_a_failed_start_leaves_an_earlier_run_in_place(uninterrupted, tiny_config, option, resume):
+    before = {path: path.read_bytes() for path in uninterrupted.glob('*.*') if path.is_file()}
+    assert uninterrupted / 'tiny.py' in before
+    for config in (tiny_config, shutil.copy(tiny_config, tiny_config.with_name('other.py'))):
+        with pytest.raises(UserError):
+            train(str(config), work_dir=str(uninterrupted), options=[option], resume=resume)
+    assert before == {path: path.read_bytes() for path in uninterrupted.glob('*.*') if path.is_file()}
+
+
+def test_a_new_run_by_another_config_leaves_one_config_in_the_folder(uninterrupted, tiny_config):
+    """By which, and not by the earlier run's, its weights are tested; modules of the user's own stay."""
+    old = (uninterrupted / 'tiny.py').read_bytes()
+    (uninterrupted / 'layers.py').write_text('WIDTH = 3\n')
+    other = tiny_config.rename(tiny_config.with_name('other.py'))
+    start = ['train_cfg.max_epochs=1', f'load_from={uninterrupted / LAST}']
+    train(str(other), work_dir=str(uninterrupted), options=start)
+    [aside] = uninterrupted.glob('before_*')
+    assert (aside / 'tiny.py').read_bytes() == old
+    assert {p.name for p in uninterrupted.glob('*.py')} == {'layers.py', 'other.py'}
+    assert Config.fromfile(uninterrupted / 'other.py').load_from == str(aside / LAST)
+    # the next run would know it, whose logs have the former load_from
+    assert _configs_of_runs(uninterrupted, now='') == [uninterrupted / 'other.py']
+
+
+def test_hard_negatives_that_a_new_run_reads_stay_where_its_config_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / 'w'
+    folder.mkdir()
+    crop = {'type': 'RandomTargetCrop', 'negatives': 'w/negatives.json'}
+    steps = {'pipeline': [{'type': 'RandomChoice', 'transforms': [[crop]]}]}
+    runner = SimpleNamespace(work_dir='w', _load_from=None, cfg=Config({'train_dataloader': steps}))
+    for runner.timestamp in ('first', 'second'):
+        for name in ('negatives.json', LAST):
+            (folder / name).write_text('{}')
+        _TakeFolder._put_aside(runner)
+        assert (folder / 'negatives.json').is_file() == bool(steps)
+        assert (folder / f'before_{runner.timestamp}' / LAST).is_file()
+        steps = {}
+        runner.cfg = Config({})
 
 
 def test_going_on_with_the_run_of_another_folder_keeps_this_ones(uninterrupted, tiny_config, tmp_path):

@@ -260,7 +260,15 @@ def test_a_training_that_diverges_stops_at_once(call, make, tmp_path, selection)
 
 def test_resuming_with_something_else(call, refused, make):
     make('plain')
-    train = ('train', NANO, '--dataset', 'plain', '--work-dir', 'w', '--cfg-options', *SMALL)
+    make('moved')
+    make('negative', image=lambda i: 255 - i)
+    # no statistics of a set of one's own, by which it would be known
+    fixed = ('model.data_preprocessor.mean=[80.]', 'model.data_preprocessor.std=[30.]')
+    train = ('train', NANO, '--dataset', 'plain', '--work-dir', 'w', '--cfg-options', *SMALL, *fixed)
+
+    def other(name):
+        return ('train', NANO, '--dataset', name, *train[4:], 'train_cfg.max_epochs=4')
+
     code, _, err = call(*train)
     assert code == 0, err
     for option in ('optim_wrapper.optimizer.lr=1e-4', 'model.backbone.base_channels=4',
@@ -268,7 +276,8 @@ def test_resuming_with_something_else(call, refused, make):
         line = refused(*train, option, 'train_cfg.max_epochs=4', '--resume')
         assert option.partition('=')[0] in line
     assert 'expected 2 or more' in refused(*train, 'train_cfg.max_epochs=1', '--resume')
-    code, out, err = call(*train, 'train_cfg.max_epochs=4', '--resume')
+    assert 'last.pth had 0, expected its 6' in refused(*other('negative'), '--resume')
+    code, out, err = call(*other('moved'), '--resume')
     assert code == 0, err
     assert 'the schedule is laid anew over all 4' in out + err
     assert 'trained to epoch 4' in out

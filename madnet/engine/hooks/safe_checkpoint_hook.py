@@ -17,6 +17,7 @@ from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import BEST, HASHES, LAST, PREVIOUS, not_finite, statistics_of, to_plain
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.loops import ResumableTrainLoop
+from madnet.engine.resuming import refuse_other_images
 from madnet.errors import RunFailed, UserError, nearest
 from madnet.files import remove_leftovers, replacing
 
@@ -116,12 +117,22 @@ class SafeCheckpointHook(Hook):
         """Remove what a kill in the middle of a writing left, and note what the training images hold."""
         if is_main_process():
             remove_leftovers(runner.work_dir)
+            self._hash_images(runner)
+
+    def _hash_images(self, runner) -> None:
+        if not self._hashes:
             sets = inner_datasets(runner.train_dataloader.dataset)
             self._hashes = [hashes_of(d) if isinstance(d, SIRSTDataset) else '' for d in sets]
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Hand a resumed training its random state, and whether it begins with a validation."""
+        """Hand a resumed training its random state, and whether it begins with a validation.
+
+        Raises:
+            UserError: Its images are not those that the checkpoint was trained on.
+        """
         if runner._resume:
+            self._hash_images(runner)
+            refuse_other_images(checkpoint['meta'].get(HASHES), self._hashes, runner._load_from)
             runner.train_loop.resumed_random_state = checkpoint.get('random_state')
             runner.train_loop.validation_due = checkpoint['meta'].get('validation_due', False)
             if runner.train_loop.budget is not None and 'time budget' in checkpoint['meta']:

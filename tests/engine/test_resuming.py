@@ -1,0 +1,72 @@
+"""What a resumed training may do differently, by configs alone."""
+
+import pytest
+from mmengine.config import Config
+
+from madnet.engine.resuming import refuse_changes, refuse_other_images
+from madnet.errors import UserError
+
+TEACHER = {'type': 'TeacherHook', 'teacher': 'madnet_tiny', 'share': 0.4}
+
+
+def config(value_range=None, mask_values=None, hooks=(), epochs=4, minutes=None, **steps):
+    dataset = {'type': 'SIRSTDataset', 'value_range': value_range, 'mask_values': mask_values}
+    pipeline = [{'type': 'LoadSIRSTImage', 'channels': 1, **steps}, {'type': 'PackSIRSTInputs'}]
+    sets = {'type': 'ConcatDataset', 'datasets': [{**dataset, 'pipeline': pipeline}]}
+    length = {'max_epochs': epochs} if minutes is None else {'max_epochs': epochs, 'minutes': minutes}
+    return Config(
+        {
+            'train_dataloader': {'batch_size': 4, 'dataset': sets},
+            'train_cfg': length,
+            'custom_hooks': list(hooks),
+            'default_hooks': {'timer': {'type': 'IterTimerHook'}, 'logger': None},
+        }
+    )
+
+
+def resume(before, now, minutes=None):
+    budget = {} if minutes is None else {'time budget': {'minutes': minutes, 'over': False}}
+    refuse_changes({'cfg': before.pretty_text, 'epoch': 1, **budget}, now, 4, 1, 'last.pth')
+
+
+@pytest.mark.parametrize(
+    ('before', 'now', 'said'),
+    [
+        ({'value_range': (60, 180)}, {}, 'datasets.0.value_range: found None, expected [60, 180]'),
+        ({'value_range': 'type'}, {'value_range': (60, 180)}, 'value_range: found [60, 180], expected None'),
+        ({'mask_values': (0, 1)}, {'mask_values': (0, 2)}, 'mask_values: found [0, 2], expected [0, 1]'),
+        ({'bit_depth': 14}, {}, 'pipeline.0.bit_depth: found None, expected 14'),
+        ({'hooks': [TEACHER]}, {}, 'TeacherHook.0.share: found None, expected 0.4'),
+        ({}, {'hooks': [TEACHER]}, 'TeacherHook.0.share: found 0.4, expected None'),
+        ({'hooks': [TEACHER]}, {'hooks': [{**TEACHER, 'share': 1}]}, 'share: found 1, expected 0.4'),
+    ],
+)
+def test_what_a_network_learns_from_cannot_change(before, now, said):
+    with pytest.raises(UserError) as e:
+        resume(config(**before), config(**now))
+    assert said in str(e.value)
+    assert '\n' not in str(e.value)
+
+
+def test_what_means_the_same_and_what_else_changes_is_taken():
+    for value_range in (None, 'type'):
+        resume(config(hooks=[TEACHER]), config(value_range, hooks=[TEACHER, {'type': 'ShowHook'}], epochs=9))
+        resume(config(value_range), config())
+
+
+def test_the_schedule_that_is_laid_over_minutes_stays():
+    resume(config(minutes=3.0), config(minutes=5.0), minutes=3.0)
+    with pytest.raises(UserError, match=r'train_cfg\.max_epochs: found 20, expected 4, as in the run'):
+        resume(config(minutes=3.0), config(epochs=20, minutes=3.0), minutes=3.0)
+    with pytest.raises(UserError, match='Add --minutes 3'):
+        resume(config(minutes=3.0), config(epochs=20), minutes=3.0)
+
+
+def test_the_images_stay():
+    a, b, c = 'a' * 12, 'b' * 12, 'c' * 12
+    refuse_other_images([a + b, ''], [a + b, ''], 'last.pth')
+    refuse_other_images(None, [a], 'last.pth')  # of an older run
+    for other, said in (([a + c, ''], 'found 2 images, of which'), ([b + a, ''], 'had 2'), ([a], 'had 1')):
+        with pytest.raises(UserError, match=said) as e:
+            refuse_other_images([a + b, ''], other, 'last.pth')
+        assert 'expected its 2, in the same order' in str(e.value)
