@@ -274,3 +274,11 @@ def test_weights_read_as_they_were_trained_whatever_config_they_come_with(camera
     )
     assert code == 0, err
     assert 'by the range 0 to 65535, the network was trained on them by the range 20000 to 22550' in err
+
+
+def test_a_range_that_leaves_no_contrast_at_all_is_refused(prepared, run):
+    words = ('--dataset', prepared[0], '--value-range', '0', '200')
+    code, _, err = run('train', 'madnet_nano', *words)
+    assert code == 2
+    assert 'my_camera: read by the range 0 to 200, all training images are of one grey value, 255' in err
+    assert not Path('work_dirs').exists()

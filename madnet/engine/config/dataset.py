@@ -308,6 +308,12 @@ def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image:
         split='trainval', pipeline=loaders, **{k: dataset[k] for k in keys if k in dataset}
     )
     found, now = folder_statistics(training, channels, bit_depth)
+    if not all(found['std']):
+        raise UserError(
+            f'{training.dataset_name}: read {_by(training.value_range)}, all training images are of one grey '
+            f'value, {found["mean"][0]:g} of 255; say which values are black and white: --value-range '
+            'LOW HIGH, or auto.'
+        )
     if now:
         print(
             f'{training.dataset_name}: mean {found["mean"]}, deviation {found["std"]}, measured over its '
