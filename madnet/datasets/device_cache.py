@@ -183,7 +183,7 @@ class DeviceCache:
 
 def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
     """What keeps a training loader's images from being put on a device; None if nothing."""
-    pipelines = set()
+    pipelines, base_sizes = set(), set()
     needed = 0
     for dataset in inner_datasets(loader.dataset):
         if not isinstance(dataset, TargetDataset):
@@ -203,10 +203,15 @@ def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
         if not steps or not isinstance(dataset.pipeline.transforms[-1], PackSIRSTInputs):
             return 'the pipeline does not crop, or does not end with PackSIRSTInputs.'
         pipelines.add(repr(steps))
+        [sample] = _load(dataset, loading, [0])
+        if any(isinstance(step, PublishedRandomCrop) and step.size is None for step in steps):
+            base_sizes.add(sample.get('base_size'))  # which its crops have
         # whatever an image's depth, decoded it has about as many bytes as the first
-        needed += len(dataset) * _load(dataset, loading, [0])[0]['img'].nbytes * 2
+        needed += len(dataset) * sample['img'].nbytes * 2
     if len(pipelines) > 1:
         return 'its data sets have different pipelines.'
+    if len(base_sizes) > 1:
+        return 'its data sets have different base sizes.'
     return _too_large(needed, device)
 
 

@@ -111,7 +111,7 @@ def test_images_that_nearly_show_a_test_image_stay_out_of_it(make_set, monkeypat
 
 def _loader(pipeline, **dataset):
     init_default_scope('mmseg')
-    made = DATASETS.build({**dataset, 'pipeline': pipeline})
+    made = DATASETS.build({**dataset, **({'pipeline': pipeline} if pipeline else {})})
     return DataLoader(made, 2, sampler=DefaultSampler(made), collate_fn=pseudo_collate)
 
 
@@ -150,6 +150,33 @@ def test_a_scale_is_for_the_published_crop(after):
     ]
     told = 'after PublishedRandomScale comes another step than PublishedRandomCrop.'
     assert [why_not_cached(each, torch.device('cpu')) for each in loaders] == [told, None]
+
+
+PUBLISHED = [*LOAD, dict(type='PublishedRandomCrop'), PACK]
+RESIZED_FIRST = [*LOAD, dict(type='PublishedTestResize', size=64), *PUBLISHED[2:]]
+
+
+@pytest.mark.parametrize(
+    ('steps', 'sides', 'why'),
+    [
+        (PUBLISHED, (64, 48), 'its data sets have different base sizes.'),
+        (PUBLISHED, (64, 64), None),
+        (RESIZED_FIRST, (64, 48), None),
+        ([*LOAD, dict(type='PublishedRandomCrop', size=48), PACK], (64, 48), None),
+    ],
+)
+def test_sets_whose_crops_differ_stay_with_the_loader(steps, sides, why):
+    """A base size is a set's own, and what the published crop cuts unless it has a size."""
+    made = dict(type='SyntheticSIRSTDataset', split='train', length=2, pipeline=steps)
+    loader = _loader(None, type='ConcatDataset', datasets=[dict(made, size=side) for side in sides])
+    assert why_not_cached(loader, torch.device('cpu')) == why
+    if why is None:
+        for each in loader.dataset.datasets:
+            each.set_epoch(0)
+        expected = [loader.dataset[k] for k in range(4)]
+        cache = DeviceCache(loader, torch.device('cpu'))
+        cache.take_over()
+        assert_batch_is(cache, loader, expected)
 
 
 def _folder(tmp_path, images):
