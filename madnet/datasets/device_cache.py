@@ -131,7 +131,7 @@ class DeviceCache:
         )
         shapes = [f'{k}.size' for k, has in enumerate(several) if has]
         self._collate = partial(_collated, shapes=shapes, collate=loader.collate_fn)
-        some = self._collate([self._parts[0](index) for index in range(min(2, len(samples)))])['drawn']
+        some = self._collate([part(index) for index in range(min(2, len(samples)))])['drawn']
         self.batch({name: torch.from_numpy(value).to(device) for name, value in some.items()})
 
     def _check_steps_before_crop(self) -> None:

@@ -179,6 +179,12 @@ def test_sets_whose_crops_differ_stay_with_the_loader(steps, sides, why):
         assert_batch_is(cache, loader, expected)
 
 
+def test_sets_of_few_images_are_put_on_the_device():
+    made = dict(type='SyntheticSIRSTDataset', split='train', pipeline=[*LOAD, CROP, PACK])
+    loader = _loader(None, type='ConcatDataset', datasets=[dict(made, length=n) for n in (1, 3)])
+    assert len(DeviceCache(loader, torch.device('cpu')).images) == 4
+
+
 def _folder(tmp_path, images):
     for folder in ('images', 'masks'):
         (tmp_path / folder).mkdir()
