@@ -109,10 +109,11 @@ def test_images_that_nearly_show_a_test_image_stay_out_of_it(make_set, monkeypat
     assert_batch_is(cache, loader, expected)
 
 
-def _loader(pipeline, **dataset):
+def _loader(pipeline, workers=0, **dataset):
     init_default_scope('mmseg')
     made = DATASETS.build({**dataset, **({'pipeline': pipeline} if pipeline else {})})
-    return DataLoader(made, 2, sampler=DefaultSampler(made), collate_fn=pseudo_collate)
+    settings = {'num_workers': workers, 'persistent_workers': workers > 0}
+    return DataLoader(made, 2, sampler=DefaultSampler(made), collate_fn=pseudo_collate, **settings)
 
 
 def test_a_step_taken_out_of_a_pipeline_is_not_drawn_any_more():
@@ -126,6 +127,28 @@ def test_a_step_taken_out_of_a_pipeline_is_not_drawn_any_more():
     batch = next(iter(loader))
     assert 'drawn' not in batch
     assert len(batch['inputs']) == 2
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_setting_of_a_step_changed_by_a_hook_is_what_the_loader_makes_of_it(workers):
+    """Workers that live on do not hear of it; what they have drawn is applied with what they know."""
+    loaders = [
+        _loader([*LOAD, CROP, PACK], workers, type='SyntheticSIRSTDataset', split='train', length=2, size=64)
+        for _ in range(2)
+    ]
+    for each in loaders:
+        each.sampler.shuffle = False
+        each.dataset.set_epoch(0)
+    cache = DeviceCache(loaders[1], torch.device('cpu'))
+    cache.take_over()
+    for side in (32, 48):
+        for each in loaders:
+            each.dataset.pipeline.transforms[2].size = side
+        plain, ours = (next(iter(each)) for each in loaders)
+        if 'drawn' in ours:
+            ours = cache.batch({name: torch.from_numpy(v) for name, v in ours['drawn'].items()})
+        for image, expected in zip(ours['inputs'], plain['inputs'], strict=True):
+            assert torch.equal(image, expected.type_as(image))
 
 
 @pytest.mark.parametrize(
