@@ -24,7 +24,7 @@ from madnet.engine.cuda_graph import PlainCall, let_streams_differ, side_stream
 from madnet.engine.device_optimizer import DeviceOptimizer
 from madnet.engine.eager_step import EagerStep
 from madnet.engine.half_weights import HalfWeights, type_of_autocast
-from madnet.engine.step_batches import Batch, several_sizes, stacked, tensors_of, unstacked
+from madnet.engine.step_batches import Batch, stacked, tensors_of, unstacked, why_not_stacked
 from madnet.engine.step_checks import Snapshot, Watched, far_apart, flat, in_one_line, plain_values
 from madnet.errors import RunFailed, UserError
 
@@ -110,13 +110,13 @@ class CapturedStep:
     def __call__(self, batch: dict) -> dict[str, Tensor]:
         """Train on a batch of the loader; losses and, unless gradients are scaled, ``grad_norm``, all to be
         read within an epoch's steps."""
-        if self._eager is None and 'drawn' not in batch and (sizes := several_sizes(batch)):
+        if self._eager is None and 'drawn' not in batch and (reason := why_not_stacked(batch)):
             if get_world_size() > 1:  # the others go on to exchange gradients in this way
                 raise RunFailed(
-                    f'Images of one batch have several sizes, {sizes}, which several processes train on with '
-                    '--cfg-options capture_step=False only; or crop them (RandomTargetCrop).'
+                    f'{reason.capitalize()}, which several processes train on with --cfg-options '
+                    'capture_step=False only; or let all pipelines crop (RandomTargetCrop) and end alike.'
                 )
-            self._go_eager(f'images of one batch have several sizes, {sizes}.')
+            self._go_eager(f'{reason}.')
         if self._eager is not None:
             return self._eager_step(batch)
         tensors = tensors_of(batch['drawn']) if 'drawn' in batch else stacked(batch)

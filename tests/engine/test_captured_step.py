@@ -696,6 +696,21 @@ def test_images_of_several_sizes_go_mmengines_way(tiny_config, tmp_path):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_samples_of_several_masks_go_mmengines_way(tiny_config, tmp_path):
+    """One set gives no grey mask, whichever comes first in a batch."""
+    other = TWO_SETS.format(workers=0).replace('seed=3', 'pipeline=[*_base_.train_pipeline[:-1], _pack]')
+    tiny_config.write_text(f"{tiny_config.read_text()}_pack = dict(type='PackSegInputs')\n{other}")
+    options = {'model.backbone.base_channels': 2, 'train_cfg.max_epochs': 1}
+    plain, emulated = (
+        train(str(tiny_config), work_dir=str(tmp_path / str(step)), options={**options, 'capture_step': step})
+        for step in (False, 'emulate')
+    )
+    said = r'not captured: images of one batch have several masks, gt_\w+.* and gt_\w+'
+    assert re.search(said, next(runner_log(emulated)))
+    for ours, theirs in zip(emulated.model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(('step', 'workers'), [(False, 0), ('emulate', 2)])
 def test_images_on_the_device_train_as_those_of_the_loader(tiny_config, tmp_path, step, workers, capsys):
     """Thirty steps on two sets of different sizes, stopped inside an epoch and resumed; for the last ten a
