@@ -1,5 +1,6 @@
 """Training images on the device, where their batches are cut and augmented; loaders only draw the numbers."""
 
+import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -55,13 +56,13 @@ class _Part:
     steps: Sequence[Any]
     labels: list[np.ndarray]
     infos: list[dict]
-    transforms: list[Any]
+    told: list[tuple[Any, dict]]
     parts: list['_Part']
 
     def __call__(self, index: int) -> dict:
         """The sample's number among all, and what its transforms drew, by ``<place of the step>.<name>``; the
-        sample itself once a hook has given one of the data sets other steps."""
-        if any(getattr(p.dataset.pipeline, 'transforms', None) != p.transforms for p in self.parts):
+        sample itself once a hook has given one of the data sets other steps, or told one something else."""
+        if any(_told(p.dataset) != p.told for p in self.parts):
             return type(self.dataset).prepare_data(self.dataset, index)
         sample = {**self.infos[index], 'gt_seg_map': self.labels[index], 'seg_fields': ['gt_seg_map']}
         sample['epoch'] = self.dataset.epoch
@@ -89,8 +90,8 @@ class DeviceCache:
     the upper left of a common canvas, with their masks.
 
     After :meth:`take_over` the loader gives ``drawn``, arrays (B, …) of what the transforms drew for a
-    batch, and ``img_path``; :meth:`batch` makes images and masks of them. Once a hook replaces a data set's
-    pipeline, by one that augments less, say, the loader gives batches as before.
+    batch, and ``img_path``; :meth:`batch` makes images and masks of them. Once a hook changes a data set's
+    steps, to augment less, say, the loader gives batches as before.
 
     One batch is tried at once, so that what does not work on a device fails before anything has changed;
     random numbers are drawn for it.
@@ -109,9 +110,9 @@ class DeviceCache:
             images += [sample.pop('img') for sample in samples]
             masks += [sample.pop('gt_mask') for sample in samples]
             labels = [sample.pop('gt_seg_map') for sample in samples]
-            transforms = list(dataset.pipeline.transforms)
-            part = _Part(dataset, first, self.steps, labels, samples, transforms, self._parts)
+            part = _Part(dataset, first, self.steps, labels, samples, _told(dataset), self._parts)
             self._parts.append(part)
+        self.steps = copy.deepcopy(self.steps)  # a hook's changes may not reach the loading processes
         self.base_size = samples[0].get('base_size')
         sizes = np.array([image.shape[:2] for image in images])
         if len(np.unique(sizes, axis=0)) > 1:
@@ -131,7 +132,7 @@ class DeviceCache:
         )
         shapes = [f'{k}.size' for k, has in enumerate(several) if has]
         self._collate = partial(_collated, shapes=shapes, collate=loader.collate_fn)
-        some = self._collate([self._parts[0](index) for index in range(min(2, len(samples)))])['drawn']
+        some = self._collate([part(index) for index in range(min(2, len(samples)))])['drawn']
         self.batch({name: torch.from_numpy(value).to(device) for name, value in some.items()})
 
     def _check_steps_before_crop(self) -> None:
@@ -183,7 +184,7 @@ class DeviceCache:
 
 def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
     """What keeps a training loader's images from being put on a device; None if nothing."""
-    pipelines = set()
+    pipelines, base_sizes = set(), set()
     needed = 0
     for dataset in inner_datasets(loader.dataset):
         if not isinstance(dataset, TargetDataset):
@@ -203,10 +204,15 @@ def why_not_cached(loader: DataLoader, device: torch.device) -> str | None:
         if not steps or not isinstance(dataset.pipeline.transforms[-1], PackSIRSTInputs):
             return 'the pipeline does not crop, or does not end with PackSIRSTInputs.'
         pipelines.add(repr(steps))
+        [sample] = _load(dataset, loading, [0])
+        if any(isinstance(step, PublishedRandomCrop) and step.size is None for step in steps):
+            base_sizes.add(sample.get('base_size'))  # which its crops have
         # whatever an image's depth, decoded it has about as many bytes as the first
-        needed += len(dataset) * _load(dataset, loading, [0])[0]['img'].nbytes * 2
+        needed += len(dataset) * sample['img'].nbytes * 2
     if len(pipelines) > 1:
         return 'its data sets have different pipelines.'
+    if len(base_sizes) > 1:
+        return 'its data sets have different base sizes.'
     return _too_large(needed, device)
 
 
@@ -226,6 +232,12 @@ def _split(dataset: TargetDataset) -> tuple[list, list]:
     while first and isinstance(steps[first - 1], ScaleToMaximum):
         first -= 1  # on the device, where bytes become floats
     return steps[:first], steps[first:-1]
+
+
+def _told(dataset: TargetDataset) -> list[tuple[Any, dict]]:
+    """The steps of a pipeline, and their settings at this time."""
+    steps = getattr(dataset.pipeline, 'transforms', ())
+    return [(step, dict(getattr(step, '__dict__', {}))) for step in steps]
 
 
 def _load(dataset: TargetDataset, loading: Sequence[Any], indices: Sequence[int]) -> list[dict]:

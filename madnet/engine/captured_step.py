@@ -8,7 +8,7 @@ average, the batch) lies in tensors that are filled before each replay, and what
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from madnet.engine.cuda_graph import PlainCall, let_streams_differ, side_stream
 from madnet.engine.device_optimizer import DeviceOptimizer
 from madnet.engine.eager_step import EagerStep
 from madnet.engine.half_weights import HalfWeights, type_of_autocast
-from madnet.engine.step_batches import Batch, several_sizes, stacked, tensors_of, unstacked
+from madnet.engine.step_batches import Batch, stacked, tensors_of, unstacked, why_not_stacked
 from madnet.engine.step_checks import Snapshot, Watched, far_apart, flat, in_one_line, plain_values
 from madnet.errors import RunFailed, UserError
 
@@ -45,14 +45,20 @@ class _Phase:
     Attributes:
         buffers: Where a batch lies for the step.
         captured: The graph, once there is one.
+        halves: The weights that are cast at once, as its first step shows them.
         steps: How many there were.
         kept: What modules keep as plain values, after the first step.
+        names: Of what a step gives.
+        table: What its steps gave, a row each.
     """
 
     buffers: Batch
+    halves: HalfWeights
     captured: Any = None
     steps: int = 0
     kept: dict | None = None
+    names: list[str] = field(default_factory=list)
+    table: Any = None
 
 
 class CapturedStep:
@@ -64,11 +70,12 @@ class CapturedStep:
 
     A graph is used if its first replay does what the plain step does, with other learning rates and another
     decay than those with which it was captured, from the same weights. Whatever speaks against it, before,
-    while or after, is said in one line, and training goes on operator by operator: as here, or, where the
-    first step fails already, as mmengine does it.
+    while or after, is said in one line, and training goes on operator by operator: as here, or, where one of
+    the first two steps of a phase fails already (weights are cast at once from the second on), as mmengine
+    does it.
 
-    What a step gives (losses, the norm of the gradient, the peaks of the maps) is written to a row of a table
-    on the device, one for each step of an epoch, so that nobody has to read it at once.
+    What a step gives (losses, the norm of the gradient, the peaks of the maps) is written to a row of its
+    phase's table on the device, one for each step of an epoch, so that nobody has to read it at once.
 
     Args:
         runner: Whose run it is, ready to train.
@@ -91,27 +98,25 @@ class CapturedStep:
         self._heads = [m for m in self._model.modules() if hasattr(m, 'peaks')]
         self._optimizer = DeviceOptimizer(self._wrapper, self._device)
         self._compiled = any('forward' in vars(part) for part in self._model.children())
-        self._halves = HalfWeights(self._model)
         self._settings: tuple = ()
         self._settings_of: int | None = None  # the epoch
         self._since = 0  # steps since they were others
         self._eager: Any = None
         self._phases: dict[tuple, _Phase] = {}
-        self._names: list[str] = []
-        self._table: Any = None
+        self._rows = max(1, len(runner.train_dataloader))
         self._row = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._count = 0
 
     def __call__(self, batch: dict) -> dict[str, Tensor]:
         """Train on a batch of the loader; losses and, unless gradients are scaled, ``grad_norm``, all to be
         read within an epoch's steps."""
-        if self._eager is None and 'drawn' not in batch and (sizes := several_sizes(batch)):
+        if self._eager is None and 'drawn' not in batch and (reason := why_not_stacked(batch)):
             if get_world_size() > 1:  # the others go on to exchange gradients in this way
                 raise RunFailed(
-                    f'Images of one batch have several sizes, {sizes}, which several processes train on with '
-                    '--cfg-options capture_step=False only; or crop them (RandomTargetCrop).'
+                    f'{reason.capitalize()}, which several processes train on with --cfg-options '
+                    'capture_step=False only; or let all pipelines crop (RandomTargetCrop) and end alike.'
                 )
-            self._go_eager(f'images of one batch have several sizes, {sizes}.')
+            self._go_eager(f'{reason}.')
         if self._eager is not None:
             return self._eager_step(batch)
         tensors = tensors_of(batch['drawn']) if 'drawn' in batch else stacked(batch)
@@ -119,17 +124,17 @@ class CapturedStep:
         for name, tensor in tensors.items():
             phase.buffers[name].copy_(tensor, non_blocking=True)
         self._set_numbers()
-        if self._count == 0 and not self._first_step_works(phase):
-            return self._eager_step(batch)
         if self._is_due(phase):
             self._capture(phase)
         if phase.captured is not None:
             phase.captured.replay()
-        elif self._count:
+        elif phase.steps > 1:
             self._warm_up(phase)
+        elif not self._step_works(phase):
+            return self._eager_step(batch)
         phase.steps += 1
         self._since += 1
-        return self._outputs()
+        return self._outputs(phase)
 
     def _is_due(self, phase: '_Phase') -> bool:
         if get_world_size() > 1:
@@ -148,7 +153,7 @@ class CapturedStep:
         shapes = tuple((name, tensor.shape, tensor.dtype) for name, tensor in tensors.items())
         if shapes not in self._phases:
             buffers = {n: torch.empty_like(t, device=self._device) for n, t in tensors.items()}
-            self._phases[shapes] = _Phase(buffers)
+            self._phases[shapes] = _Phase(buffers, HalfWeights(self._model))
         return self._phases[shapes]
 
     def _follow_settings(self, whole: bool) -> None:
@@ -171,11 +176,10 @@ class CapturedStep:
         self._optimizer.follow_schedulers()
         for average in self._averages:
             average.count_step()
-        if self._table is not None:
-            self._row.fill_(self._count % len(self._table))
+        self._row.fill_(self._count % self._rows)
 
-    def _first_step_works(self, phase: '_Phase') -> bool:
-        """Take the first step of all; where it fails, nothing has changed, and mmengine's takes over."""
+    def _step_works(self, phase: '_Phase') -> bool:
+        """Take a step that may fail; where it does, nothing has changed, and mmengine's takes over."""
         optimizer = self._wrapper.optimizer
         known = set(optimizer.state)
         before = Snapshot(self._changing())
@@ -215,7 +219,7 @@ class CapturedStep:
     def _warm_up(self, phase: '_Phase') -> None:
         watch = self._graph is not None and phase.steps == 0 and not self._compiled
         with Watched() if watch else nullcontext() as watched:
-            self._aside(partial(self._body, phase.buffers))
+            self._aside(partial(self._body, phase))
         if watched is not None and watched.found:
             self._give_up(watched.found)
         if self._graph is not None:
@@ -248,7 +252,7 @@ class CapturedStep:
         what it has; one that has given up lets all do so.
         """
         before = Snapshot(self._changing())
-        body = partial(self._body, phase.buffers)
+        body = partial(self._body, phase)
         graph: Any = phase.captured
 
         def capture() -> str | None:
@@ -281,15 +285,15 @@ class CapturedStep:
         plain: list[Tensor] = []
         replayed: list[Tensor] = []
         with self._other_numbers():
-            for found, run in ((plain, partial(self._body, phase.buffers)), (replayed, graph.replay)):
+            for found, run in ((plain, partial(self._body, phase)), (replayed, graph.replay)):
                 self._aside(run)
-                found.append(self._table.index_select(0, self._row)[0])
+                found.append(phase.table.index_select(0, self._row)[0])
                 found += [flat(t) - s for t, s in zip((weights, averaged or weights), starts, strict=True)]
                 before.restore()
         alike = torch.isclose(
             replayed[0], plain[0], rtol=_APART['values'], atol=1e-3, equal_nan=True
         ).tolist()
-        for name, same in zip(self._names, alike, strict=True):
+        for name, same in zip(phase.names, alike, strict=True):
             if not same:
                 return f'a replay gives another {name} than the step itself.'
         for what, theirs, ours in zip(('weights', 'average'), plain[1:], replayed[1:], strict=True):
@@ -324,12 +328,13 @@ class CapturedStep:
         for phase in self._phases.values():
             phase.captured = None
 
-    def _body(self, buffers: Batch) -> None:
-        """All of a step, from a batch to a row of ``_table``."""
+    def _body(self, phase: '_Phase') -> None:
+        """All of a step, from a batch to a row of the table."""
+        buffers = phase.buffers
         batch = unstacked(self._cache.batch(buffers) if self._cache and 'inputs' not in buffers else buffers)
         with self._wrapper.optim_context(self._model):
             data = self._model.data_preprocessor(batch, True)
-            losses = self._forward({**data, 'mode': 'loss'})
+            losses = self._forward(phase, {**data, 'mode': 'loss'})
         loss, shown = self._model.parse_losses(losses)
         self._optimizer.step(loss)
         for average in self._averages:
@@ -338,28 +343,30 @@ class CapturedStep:
         values = shown if norm is None else {**shown, 'grad_norm': norm}
         for k, head in enumerate(self._heads):
             values |= {f'{k} {name}': peak for name, peak in head.peaks.items()}
-        self._write(values)
+        self._write(phase, values)
 
-    def _forward(self, data: dict) -> dict[str, Tensor]:
+    def _forward(self, phase: '_Phase', data: dict) -> dict[str, Tensor]:
         half = type_of_autocast(self._device)
-        if half is None or self._compiled or not self._count:  # the first step shows which weights are used
+        if half is None or self._compiled:
             return self._model(**data)
-        return functional_call(self._model, self._halves.cast(half), kwargs=data)
+        if not phase.steps:
+            with phase.halves:
+                return self._model(**data)
+        return functional_call(self._model, phase.halves.cast(half), kwargs=data)
 
-    def _write(self, values: dict[str, Tensor]) -> None:
+    def _write(self, phase: '_Phase', values: dict[str, Tensor]) -> None:
         row = torch.stack([v.detach().reshape(()).float() for v in values.values()])
-        if self._table is None or self._names != list(values):
-            self._names = list(values)
-            rows = max(1, len(self._runner.train_dataloader))
-            self._table = torch.zeros(rows, len(row), device=self._device)
-            self._row.fill_(self._count % rows)
-        self._table.index_copy_(0, self._row, row[None])
+        if phase.names != list(values):
+            phase.names = list(values)
+            phase.table = torch.zeros(self._rows, len(row), device=self._device)
+        phase.table.index_copy_(0, self._row, row[None])
 
-    def _outputs(self) -> dict[str, Tensor]:
-        row = dict(zip(self._names, self._table[self._count % len(self._table)].unbind(), strict=True))
+    def _outputs(self, phase: '_Phase') -> dict[str, Tensor]:
+        row = dict(zip(phase.names, phase.table[self._count % self._rows].unbind(), strict=True))
         self._count += 1
         for k, head in enumerate(self._heads):
-            head.peaks = {name: row.pop(f'{k} {name}') for name in head.peaks}
+            here = [name for name in row if name.startswith(f'{k} ')]
+            head.peaks = {name.partition(' ')[2]: row.pop(name) for name in here}
         return row
 
 

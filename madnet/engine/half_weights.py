@@ -1,58 +1,52 @@
 """Weights in half precision, all at once instead of one by one where each is used."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
-
-from madnet.engine.speed import NarrowConv2d
-from madnet.ops import takes_float32
-
-#: Layers whose weights autocast casts; their subclasses may cast otherwise, as a deformable convolution does.
-_USERS = (nn.Linear, nn.Conv1d, nn.Conv2d, NarrowConv2d)
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
-class HalfWeights:
-    """The weights and biases of a network that autocast would cast, cast in one operator.
+class HalfWeights(TorchDispatchMode):
+    """The parameters of a network that autocast would cast, cast in one operator.
 
     Autocast casts each weight of a convolution or linear layer by itself, and its gradient back by itself:
     two small operators each. Values and gradients are the same here.
 
-    Only layers that have been called count: a layer that merely holds weights for something else, as those
-    of a re-parameterised block, keeps them as they are; so does one whose kernel casts them as it reads.
+    A forward pass under autocast, inside of which this is entered, shows which they are: those that nothing
+    but such a cast takes. A weight that goes into something else as well (a sum, a layer that is left in full
+    precision, a kernel that casts as it reads) stays as it is.
 
     Args:
-        model: Whose calls are watched until :meth:`found` is asked.
+        model: Whose parameters they are.
     """
 
     def __init__(self, model: nn.Module):
-        self._called: set[nn.Module] = set()
-        self._names: dict[str, Tensor] | None = None
+        super().__init__()
         self._model = model
-        self._handles: list[RemovableHandle] = [
-            module.register_forward_pre_hook(self._note)
-            for module in model.modules()
-            if type(module) in _USERS
-        ]
+        self._uses: dict[int, set] = defaultdict(set)  # what a parameter is cast to, None for all else
+        self._names: dict[str, Tensor] | None = None
 
-    def _note(self, layer: nn.Module, given: tuple) -> None:
-        if not (isinstance(layer, NarrowConv2d) and takes_float32(given[0], layer.weight)):
-            self._called.add(layer)
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        use = kwargs.get('dtype') if func is torch.ops.aten._to_copy.default else None
+        for given in tree_leaves((args, kwargs)):
+            if isinstance(given, nn.Parameter):
+                self._uses[id(given)].add(use)
+        return func(*args, **kwargs)
 
-    def found(self) -> dict[str, Tensor]:
-        """The parameters, by name; the first call ends the watch."""
+    def found(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The parameters that autocast casts to a type, by name."""
         if self._names is None:
-            for handle in self._handles:
-                handle.remove()
-            used = {id(p) for layer in self._called for p in layer.parameters(recurse=False)}
             named = self._model.named_parameters()
-            self._names = {n: p for n, p in named if id(p) in used and p.dtype == torch.float32}
+            self._names = {n: p for n, p in named if self._uses.get(id(p)) == {dtype}}
         return self._names
 
     def cast(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Those parameters in another type, differentiable, for ``torch.func.functional_call``."""
-        names = self.found()
+        """Those parameters in that type, differentiable, for ``torch.func.functional_call``."""
+        names = self.found(dtype)
         return dict(zip(names, _Cast.apply(dtype, *names.values()), strict=True)) if names else {}
 
 

@@ -13,11 +13,10 @@ def stacked(batch: dict) -> Batch:
     """A loader's batch as tensors (B, …): ``inputs``, and the masks of its samples by name.
 
     Args:
-        batch: Images of one size.
+        batch: Of which :func:`why_not_stacked` says nothing.
     """
     samples = batch['data_samples']
-    names = [name for name in samples[0].all_keys() if isinstance(samples[0].get(name), PixelData)]
-    masks = {name: torch.stack([s.get(name).data for s in samples]) for name in names}
+    masks = {name: torch.stack([s.get(name).data for s in samples]) for name in _masks_of(samples[0])}
     return {'inputs': torch.stack(list(batch['inputs'])), **masks}
 
 
@@ -32,13 +31,18 @@ def unstacked(tensors: Batch) -> dict:
     return {'inputs': tensors['inputs'], 'data_samples': samples}
 
 
-def several_sizes(batch: dict) -> str | None:
-    """The first two sizes of a batch's images, where they differ."""
-    height, width = batch['inputs'][0].shape[-2:]
-    for image in batch['inputs']:
-        if image.shape[-2:] != (height, width):
-            return f'{height} × {width} and {image.shape[-2]} × {image.shape[-1]}'
+def why_not_stacked(batch: dict) -> str | None:
+    """In what the samples of a loader's batch differ, with the first two that do; None if in nothing."""
+    sizes = [f'{image.shape[-2]} × {image.shape[-1]}' for image in batch['inputs']]
+    masks = [' with '.join(_masks_of(sample)) or 'none' for sample in batch['data_samples']]
+    for what, values in (('sizes', sizes), ('masks', masks)):
+        if other := next((value for value in values if value != values[0]), None):
+            return f'images of one batch have several {what}, {values[0]} and {other}'
     return None
+
+
+def _masks_of(sample: SegDataSample) -> list[str]:
+    return sorted(name for name in sample.all_keys() if isinstance(sample.get(name), PixelData))
 
 
 def tensors_of(drawn: dict[str, np.ndarray]) -> Batch:

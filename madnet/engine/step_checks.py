@@ -64,9 +64,11 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _place(error: BaseException | None = None) -> str:
-    """The innermost line outside of torch and this file, in an error or on the way here."""
+    """The innermost line outside of torch, this file and what watches operators, in an error or on the way
+    here."""
     frames = traceback.extract_stack() if error is None else traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if f.filename != __file__ and '/torch/' not in f.filename]
+    ours = [f for f in ours if f.name != '__torch_dispatch__']
     last = (ours or frames)[-1]
     return f'{"/".join(last.filename.split("/")[-3:])}, line {last.lineno}, in {last.name}'
 

@@ -109,10 +109,11 @@ def test_images_that_nearly_show_a_test_image_stay_out_of_it(make_set, monkeypat
     assert_batch_is(cache, loader, expected)
 
 
-def _loader(pipeline, **dataset):
+def _loader(pipeline, workers=0, **dataset):
     init_default_scope('mmseg')
-    made = DATASETS.build({**dataset, 'pipeline': pipeline})
-    return DataLoader(made, 2, sampler=DefaultSampler(made), collate_fn=pseudo_collate)
+    made = DATASETS.build({**dataset, **({'pipeline': pipeline} if pipeline else {})})
+    settings = {'num_workers': workers, 'persistent_workers': workers > 0}
+    return DataLoader(made, 2, sampler=DefaultSampler(made), collate_fn=pseudo_collate, **settings)
 
 
 def test_a_step_taken_out_of_a_pipeline_is_not_drawn_any_more():
@@ -126,6 +127,28 @@ def test_a_step_taken_out_of_a_pipeline_is_not_drawn_any_more():
     batch = next(iter(loader))
     assert 'drawn' not in batch
     assert len(batch['inputs']) == 2
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_setting_of_a_step_changed_by_a_hook_is_what_the_loader_makes_of_it(workers):
+    """Workers that live on do not hear of it; what they have drawn is applied with what they know."""
+    loaders = [
+        _loader([*LOAD, CROP, PACK], workers, type='SyntheticSIRSTDataset', split='train', length=2, size=64)
+        for _ in range(2)
+    ]
+    for each in loaders:
+        each.sampler.shuffle = False
+        each.dataset.set_epoch(0)
+    cache = DeviceCache(loaders[1], torch.device('cpu'))
+    cache.take_over()
+    for side in (32, 48):
+        for each in loaders:
+            each.dataset.pipeline.transforms[2].size = side
+        plain, ours = (next(iter(each)) for each in loaders)
+        if 'drawn' in ours:
+            ours = cache.batch({name: torch.from_numpy(v) for name, v in ours['drawn'].items()})
+        for image, expected in zip(ours['inputs'], plain['inputs'], strict=True):
+            assert torch.equal(image, expected.type_as(image))
 
 
 @pytest.mark.parametrize(
@@ -150,6 +173,39 @@ def test_a_scale_is_for_the_published_crop(after):
     ]
     told = 'after PublishedRandomScale comes another step than PublishedRandomCrop.'
     assert [why_not_cached(each, torch.device('cpu')) for each in loaders] == [told, None]
+
+
+PUBLISHED = [*LOAD, dict(type='PublishedRandomCrop'), PACK]
+RESIZED_FIRST = [*LOAD, dict(type='PublishedTestResize', size=64), *PUBLISHED[2:]]
+
+
+@pytest.mark.parametrize(
+    ('steps', 'sides', 'why'),
+    [
+        (PUBLISHED, (64, 48), 'its data sets have different base sizes.'),
+        (PUBLISHED, (64, 64), None),
+        (RESIZED_FIRST, (64, 48), None),
+        ([*LOAD, dict(type='PublishedRandomCrop', size=48), PACK], (64, 48), None),
+    ],
+)
+def test_sets_whose_crops_differ_stay_with_the_loader(steps, sides, why):
+    """A base size is a set's own, and what the published crop cuts unless it has a size."""
+    made = dict(type='SyntheticSIRSTDataset', split='train', length=2, pipeline=steps)
+    loader = _loader(None, type='ConcatDataset', datasets=[dict(made, size=side) for side in sides])
+    assert why_not_cached(loader, torch.device('cpu')) == why
+    if why is None:
+        for each in loader.dataset.datasets:
+            each.set_epoch(0)
+        expected = [loader.dataset[k] for k in range(4)]
+        cache = DeviceCache(loader, torch.device('cpu'))
+        cache.take_over()
+        assert_batch_is(cache, loader, expected)
+
+
+def test_sets_of_few_images_are_put_on_the_device():
+    made = dict(type='SyntheticSIRSTDataset', split='train', pipeline=[*LOAD, CROP, PACK])
+    loader = _loader(None, type='ConcatDataset', datasets=[dict(made, length=n) for n in (1, 3)])
+    assert len(DeviceCache(loader, torch.device('cpu')).images) == 4
 
 
 def _folder(tmp_path, images):

@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -348,11 +350,12 @@ class OtherBatch:
     """Reads other memory than the batch's."""
 
     def __init__(self, body):
-        self.body, self.buffers = body, {name: tensor.clone() for name, tensor in body.args[0].items()}
-        self.buffers['inputs'].fill_(0)
+        [phase] = body.args
+        self.body = partial(body.func, replace(phase, buffers=dict(phase.buffers)))
+        self.body.args[0].buffers['inputs'] = torch.zeros_like(phase.buffers['inputs'])
 
     def replay(self):
-        self.body.func(self.buffers)
+        self.body()
 
 
 class FailsLater(OtherBatch):
@@ -426,19 +429,104 @@ def test_half_precision_is_the_same(tiny_config, tmp_path, monkeypatch, rounded_
     step = runner.train_loop.step
     assert 'not captured' not in next(runner_log(runner))
     assert_alike(found, expected, 1e-4)
-    names = step._halves.found()
+    [names] = [phase.halves.found(torch.bfloat16) for phase in step._phases.values() if phase.captured]
     assert 'backbone.stages.0.conv_in.weight' in names
     assert not any('differential' in name for name in names)  # they are mixed in full precision
 
 
-def test_layers_that_cast_their_weights_otherwise_keep_them():
-    class Own(torch.nn.Conv2d):
-        """As a deformable convolution, which computes in single precision."""
+class Parts(torch.nn.Module):
+    """Uses weights in many ways."""
 
-    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), Own(2, 2, 3))
+    def __init__(self):
+        super().__init__()
+        self.plain, self.summed, self.full, self.mixed = (torch.nn.Conv2d(1, 1, 3) for _ in range(4))
+        self.turned = torch.nn.ConvTranspose2d(1, 1, 3)
+        self.unused = torch.nn.Conv2d(1, 1, 3)
+
+    def forward(self, x):
+        y = self.turned(self.summed(self.plain(x))) + self.summed.weight.sum()
+        y = self.mixed(y)
+        with torch.autocast('cpu', enabled=False):
+            return self.mixed(self.full(y.float()))
+
+
+def test_only_weights_that_nothing_else_uses_are_cast():
+    """Not those of a layer in full precision, even if it is called in half as well, nor of one whose weight
+    goes into a sum."""
+    model = Parts()
     halves = HalfWeights(model)
-    model(torch.zeros(1, 1, 8, 8))
-    assert sorted(halves.found()) == ['0.bias', '0.weight']
+    with torch.autocast('cpu', torch.bfloat16), halves:
+        model(torch.zeros(1, 1, 16, 16))
+    found = {'plain.bias', 'plain.weight', 'summed.bias', 'turned.bias', 'turned.weight'}
+    assert set(halves.found(torch.bfloat16)) == found
+
+
+@MODELS.register_module()
+class FullPrecision(IRSTDSegmentor):
+    """Whose first convolution stays in full precision; in smaller images alone, if ``below`` is given."""
+
+    def __init__(self, *args, below=1000, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.first, self.below = torch.nn.Conv2d(1, 1, 1), below
+
+    def extract_feat(self, inputs):
+        small = inputs.shape[-1] < self.below
+        with torch.autocast('cpu', enabled=False) if small else nullcontext():
+            inputs = self.first(inputs.float())
+        return super().extract_feat(inputs)
+
+
+@pytest.mark.parametrize(('sizes', 'below'), [(32, 1000), ([48, 32], 48)])
+def test_a_layer_in_full_precision_stays_so(tiny_config, tmp_path, rounded_rates, sizes, below):
+    """Also where it does so in some batches only."""
+    tiny_config.write_text(
+        f"{tiny_config.read_text()}model = dict(type='FullPrecision', below={below})\n"
+        f'replace_steps = dict(RandomTargetCrop=dict(size={sizes}))\n'
+    )
+    options = {'train_cfg.max_epochs': 2}
+    _, expected = run(tiny_config, tmp_path / 'plain', False, more_options=options, amp='bf16')
+    runner, found = run(tiny_config, tmp_path / 'run', 'emulate', more_options=options, amp='bf16')
+    assert 'not captured' not in next(runner_log(runner))
+    assert_alike(found, expected, 1e-3)
+
+
+def test_a_network_that_takes_no_other_weights_goes_mmengines_way(
+    tiny_config, tmp_path, monkeypatch, rounded_rates
+):
+    """Weights are cast from the second step on."""
+    _, expected = run(tiny_config, tmp_path / 'plain', False, more_options=SHORT, amp='bf16')
+
+    def fail(halves, dtype):
+        raise TypeError('weight is no Parameter')
+
+    monkeypatch.setattr(HalfWeights, 'cast', fail)
+    runner, found = run(tiny_config, tmp_path / 'run', 'emulate', more_options=SHORT, amp='bf16')
+    assert_alike(found, expected, 1e-4)
+    [line] = [line for line in next(runner_log(runner)).splitlines() if 'not captured' in line]
+    assert 'weight is no Parameter' in line
+
+
+@MODELS.register_module()
+class OtherLosses(IRSTDSegmentor):
+    """Gives one more loss where images are large enough for it."""
+
+    def loss(self, inputs, data_samples):
+        losses = super().loss(inputs, data_samples)
+        return losses if inputs.shape[-1] < 48 else {'loss_more': sum(losses.values()) / 2, **losses}
+
+
+def test_losses_are_those_of_the_batchs_size(tiny_config, tmp_path, monkeypatch, rounded_rates):
+    """A graph for each size, in turns."""
+    monkeypatch.setattr(training_step, 'PlainCall', RecordedGraph)
+    tiny_config.write_text(
+        f"{tiny_config.read_text()}model = dict(type='OtherLosses')\n"
+        'replace_steps = dict(RandomTargetCrop=dict(size=[32, 48]))\n'
+    )
+    options = {'train_cfg.max_epochs': 4, 'model.decode_head.loss_decode': [dict(type='SoftIoULoss')]}
+    _, expected = run(tiny_config, tmp_path / 'plain', False, more_options=options)
+    runner, found = run(tiny_config, tmp_path / 'run', 'emulate', more_options=options)
+    assert len([p for p in runner.train_loop.step._phases.values() if p.captured]) == 2
+    assert_alike(found, expected, 1e-4)
 
 
 def test_a_scaler_of_gradients_is_part_of_the_graph(tiny_config, tmp_path, monkeypatch, rounded_rates):
@@ -604,6 +692,21 @@ def test_images_of_several_sizes_go_mmengines_way(tiny_config, tmp_path):
     )
     assert 'not captured: images of one batch have several sizes, ' in next(runner_log(emulated))
     assert len(emulated.message_hub.log_scalars['train/grad_norm'].data[0]) == emulated.iter
+    for ours, theirs in zip(emulated.model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_samples_of_several_masks_go_mmengines_way(tiny_config, tmp_path):
+    """One set gives no grey mask, whichever comes first in a batch."""
+    other = TWO_SETS.format(workers=0).replace('seed=3', 'pipeline=[*_base_.train_pipeline[:-1], _pack]')
+    tiny_config.write_text(f"{tiny_config.read_text()}_pack = dict(type='PackSegInputs')\n{other}")
+    options = {'model.backbone.base_channels': 2, 'train_cfg.max_epochs': 1}
+    plain, emulated = (
+        train(str(tiny_config), work_dir=str(tmp_path / str(step)), options={**options, 'capture_step': step})
+        for step in (False, 'emulate')
+    )
+    said = r'not captured: images of one batch have several masks, gt_\w+.* and gt_\w+'
+    assert re.search(said, next(runner_log(emulated)))
     for ours, theirs in zip(emulated.model.parameters(), plain.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 

@@ -119,7 +119,8 @@ def _step(name, device, data_set, size=64, number=4, half=False):
     halves = HalfWeights(model)
     with torch.autocast('cpu', torch.bfloat16, enabled=half):
         if half:
-            losses(dict)  # shows which weights are used
+            with halves:
+                losses(dict)
         with Counting() as forward:
             found = losses(partial(halves.cast, torch.bfloat16) if half else dict)
     with Counting() as more:
