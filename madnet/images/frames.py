@@ -22,9 +22,10 @@ from madnet.images.tiff import (
     MAGIC,
     Page,
     PageWindows,
-    black_as_zero,
+    as_stored,
     has_alpha,
     has_parts,
+    packed_bits,
     read_pages,
     why_not_read,
 )
@@ -126,6 +127,21 @@ def image_size(path: str | os.PathLike, frame: int | None = None) -> tuple[int, 
                 _check_size(page.width, page.height, path)
                 return page.width, page.height
     return header.width, header.height
+
+
+def bits_in_use(pixels: np.ndarray, path: str | os.PathLike, frame: int | None = None) -> int:
+    """How many of the 16 bits of pixels that :func:`read_image` gave of a file it uses by its own account: 9
+    to 15 of a TIFF that packs so many, else 16 (and of pixels of any other type).
+
+    Raises:
+        UserError: As :func:`read_image`.
+    """
+    if pixels.dtype != np.uint16:
+        return 16
+    path = Path(path)
+    with one_line(path):
+        page = tiff_page(path, frame)
+    return (page and packed_bits(page)) or 16
 
 
 def read_header(path: str | os.PathLike) -> Header:
@@ -345,7 +361,7 @@ def _image_frame(path: Path, frame: int | None) -> np.ndarray:
         # such as tiles of 48 × 32 pixels of 8 bits, which OpenCV reads one by one but not together
         pixels = PageWindows(path, page).read(slice(0, page.height), slice(0, page.width))
     elif pixels is not None and page is not None:
-        pixels = black_as_zero(pixels, page)
+        pixels = as_stored(pixels, page)
     if pixels is None:
         raise _no_image(path, len(data))
     _check_size(pixels.shape[1], pixels.shape[0], path)

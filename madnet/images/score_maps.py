@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.images.frames import read_image
+from madnet.images.frames import bits_in_use, read_image
 from madnet.images.masks import MaskRule, read_mask
 
 #: By which predicted labels are read: whatever is not 0 is target.
@@ -50,5 +50,6 @@ def scores_and_peak(
     if array.dtype.kind == 'u' and array.dtype.itemsize <= 2:
         if from_logits:
             raise UserError(f'{path}: {array.dtype} grey values cannot be logits')
-        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max), int(array.max())
+        full = 255 if array.dtype == np.uint8 else 2 ** bits_in_use(array, path) - 1
+        return array.astype(np.float32) / np.float32(full), int(array.max())
     return array.astype(np.float32), None

@@ -14,6 +14,7 @@ from madnet.errors import UserError
 from madnet.evaluation.ranking import BUDGETS
 from madnet.evaluation.rules import half
 from madnet.images import FrameLoader
+from madnet.images.frames import bits_in_use
 from madnet.progress import progress_bar
 from madnet.records import Calibration, DatasetInfo, text_table
 from madnet.text import counted
@@ -79,10 +80,12 @@ def calibrate(
 
 
 def _samples(sets: Sequence[SIRSTDataset], loader: FrameLoader) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    depth = loader.bit_depth
     for dataset in sets:
         loader.fix(dataset.value_range)  # what 'auto' means of this set, as in its training
         for index in progress_bar(range(len(dataset)), what=dataset.dataset_name):
             pixels, mask = dataset.read_fitted(index)
+            loader.bit_depth = min(depth, bits_in_use(pixels, dataset.get_data_info(index)['img_path']))
             yield pixels, half(mask)
 
 

@@ -230,6 +230,28 @@ def test_from_calibrate_to_predict(run, detector, tmp_path):
     assert 'above the threshold left out by --false-alarms\n' in out
 
 
+def test_packed_images_are_measured_on_their_whole_scale(run, detector, packed_tiff, tmp_path):
+    config, checkpoint, data = detector
+    packed, twin = tmp_path / 'packed', tmp_path / 'twin'
+    for home, kind in ((packed, 'tif'), (twin, 'png')):
+        (home / 'images').mkdir(parents=True)
+        (home / 'masks').symlink_to(data / 'masks')
+        for path in (data / 'images').iterdir():
+            deep = cv2.imread(str(path), 0).astype(np.uint16) * 64
+            if kind == 'tif':
+                packed_tiff(home / 'images' / f'{path.stem}.tif', deep[None], 14)
+            else:
+                cv2.imwrite(str(home / 'images' / path.name), deep)
+    found = []
+    for home, value_range in ((packed, ()), (twin, ('--value-range', 0, 16383))):
+        out = home / 'out'
+        where = '--dataset', home, '--split', 'trainval', '--out', out
+        code, _, err = run('calibrate', config, checkpoint, *where, *value_range)
+        assert code == 0, err
+        found.append(Calibration.read(out / 'best.calibration.json'))
+    assert found[0].pixels.before == pytest.approx(found[1].pixels.before)
+
+
 @pytest.fixture
 def detector(make_set, repository, tmp_path):
     """(config, checkpoint, data set) of a network that scores about half of noise as targets."""
