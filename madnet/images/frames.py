@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import re
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from PIL import Image
 
 from madnet.errors import UserError
 from madnet.files import expect_file
+from madnet.images.notices import say_once
 from madnet.images.tiff import (
     MAGIC,
     Page,
@@ -502,6 +504,30 @@ def _raw_header(path: Path) -> tuple[Header, np.dtype, int]:
 # Videos -----------------------------------------------------------------------------------------------------
 
 
+#: FFmpeg's and V4L2's names of pixels that are 16 bits of grey.
+_GREY_16 = (b'Y1\0\x10', b'Y16 ')
+#: And of others of more than 8 bits; where the last byte comes first, also backwards.
+_DEEP = re.compile(
+    rb'[YG][1-4].[\x09-\x11 !]|Y210|Y216|Y410|Y416|v410|RGB0|BGR0|RBA@|BRA@|@RBA|@BRA|XYZ\$', re.DOTALL
+)
+
+
+def open_video(where: str | int) -> cv2.VideoCapture:
+    """A video, camera or address, which may not have opened, of frames (H, W, 3) BGR uint8, or (H, W) uint16
+    where it holds 16 bits of grey; one line says so where OpenCV cuts other pixels to 8 bits."""
+    capture = cv2.VideoCapture(where)
+    codes = [int(capture.get(p)) for p in (cv2.CAP_PROP_CODEC_PIXEL_FORMAT, cv2.CAP_PROP_FOURCC)]
+    names = [code.to_bytes(4, 'little') for code in codes if 0 < code < 2**32]
+    if any(name in _GREY_16 for name in names) and capture.set(cv2.CAP_PROP_CONVERT_RGB, 0):
+        return capture
+    if any(_DEEP.fullmatch(order) for name in names for order in (name, name[::-1])):
+        say_once(
+            f'{where}: of more than 8 bits, of which OpenCV leaves 8; 16 bits of grey (FFmpeg: '
+            '-pix_fmt gray16le) are read whole.'
+        )
+    return capture
+
+
 class _Video:
     """An open video, read from front to back."""
 
@@ -516,10 +542,10 @@ class _Video:
         _check_size(width, height, path)
 
     def _open(self) -> None:
-        self._capture, self._next = cv2.VideoCapture(str(self.path)), 0
+        self._capture, self._next = open_video(str(self.path)), 0
 
     def read(self, index: int) -> np.ndarray:
-        """Frame (H, W, 3) in BGR order; frames behind the last one read cost a new start."""
+        """A frame, as of :func:`open_video`; frames behind the last one read cost a new start."""
         if index < self._next:
             self._open()
         while self._next <= index:
