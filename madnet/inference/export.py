@@ -297,6 +297,7 @@ def _describe(detector: LoadedDetector, threshold: float, half: bool, licence: s
         channels=pipeline.loader.channels,
         mean=preprocessor.mean.flatten().tolist(),
         std=preprocessor.std.flatten().tolist(),
+        statistics=preprocessor.statistics,
         threshold=threshold,
         size=list(resized) if pipeline.resizes else None,
         align_corners=model.align_corners,

@@ -170,12 +170,8 @@ class Predictor(BasePredictor):
                 'which a tile lacks; leave the tiles out.'
             )
         preprocessor = getattr(self.model, 'data_preprocessor', None)
-        if tile is not None and getattr(preprocessor, 'statistics', None) == 'image':
-            raise UserError(
-                f'tile: {self.detector.name} brings every image to the level and spread of the training '
-                "images (statistics='image'), which a tile lacks; leave the tiles out."
-            )
-        self.tiling = self._fitted(tile, overlap, aligned=not self.detector.pipeline.resizes)
+        statistics = getattr(preprocessor, 'statistics', 'training')
+        self.tiling = self._fitted(tile, overlap, not self.detector.pipeline.resizes, statistics)
 
     def _calibrate(self, budget: float | None) -> None:
         info = self.detector.info
