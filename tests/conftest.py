@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from madnet.cli import main
@@ -99,6 +100,28 @@ def draw(path: Path, mask: bool, size: tuple[int, int] = (40, 32), seed: int = 0
         pixels = np.zeros_like(pixels)
         pixels[10:13, 20:23] = 255
     Image.fromarray(pixels).save(path)
+
+
+def write_packed(path: Path, pages: np.ndarray, bits: int, photometric: str = 'minisblack') -> Path:
+    """Write a TIFF of pages (n, H, W) or (n, H, W, 3) whose samples take ``bits`` each, rows whole bytes."""
+    width, colours = pages.shape[2], pages.shape[3:]
+    rows = pages.reshape(*pages.shape[:2], -1, 1).astype('>u2').view(np.uint8)
+    rows = np.packbits(np.unpackbits(rows, axis=-1)[..., -bits:].reshape(*pages.shape[:2], -1), axis=-1)
+    with tifffile.TiffWriter(path) as file:
+        for page in rows:
+            bytes_of = page.reshape(len(page), -1, *colours)
+            file.write(bytes_of, photometric=photometric, metadata=None, contiguous=False)
+    with tifffile.TiffFile(path, mode='r+b') as file:
+        for page in file.pages:
+            page.tags['ImageWidth'].overwrite(width)
+            page.tags['BitsPerSample'].overwrite((bits,) * (colours[0] if colours else 1))
+    return path
+
+
+@pytest.fixture
+def packed_tiff() -> Callable[..., Path]:
+    """:func:`write_packed`."""
+    return write_packed
 
 
 @pytest.fixture

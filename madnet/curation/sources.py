@@ -14,6 +14,7 @@ from madnet.errors import UserError
 from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.rules import half
 from madnet.images import check_value_range, to_channels
+from madnet.images.frames import bits_in_use
 from madnet.images.values import ValueRange
 from madnet.progress import progress_bar
 
@@ -122,6 +123,7 @@ def read(dataset: TargetDataset, index: int) -> Sample:
     """The sample at an index; see :func:`walk`."""
     info = dataset.get_data_info(index)
     pixels, mask = dataset.read_fitted(index)
-    grey = to_channels(pixels, 1, value_range=dataset.value_range, what=info['img_path'])
+    path = info['img_path']
+    grey = to_channels(pixels, 1, bits_in_use(pixels, path), dataset.value_range, path)
     grey = grey[..., 0].astype(np.float32)
     return Sample(info['img_id'], pixels, grey, find_components(half(mask)))

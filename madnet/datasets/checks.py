@@ -14,7 +14,7 @@ import numpy as np
 from madnet.errors import UserError
 from madnet.files import read_json, write_json
 from madnet.images import EXTENSIONS, MaskRule, read_image, read_mask, to_channels
-from madnet.images.frames import RAW_DESCRIPTION, read_header
+from madnet.images.frames import RAW_DESCRIPTION, bits_in_use, read_header
 from madnet.images.masks import MaskCensus, fits, size_problem
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
@@ -150,7 +150,8 @@ def _row(image: str, mask: str, rule: MaskRule) -> list:
 def _grey_range(image: str, value_range: ValueRange, bit_depth: int) -> tuple[float, float]:
     pixels = read_image(image)
     if pixels.dtype != np.uint8 or value_range is not None:
-        to_channels(pixels, 3, bit_depth, value_range, image)  # says what is wrong with the range
+        depth = min(bit_depth, bits_in_use(pixels, image))
+        to_channels(pixels, 3, depth, value_range, image)  # says what is wrong with the range
     return float(pixels.min()), float(pixels.max())
 
 

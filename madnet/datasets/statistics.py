@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from madnet.images import read_image, to_channels
+from madnet.images.frames import bits_in_use
 from madnet.images.values import ValueRange
 
 from .checks import kept
@@ -32,7 +33,9 @@ def measure_statistics(
     """
     first = second = np.zeros(channels)
     for file in files:
-        pixels = to_channels(read_image(file), channels, bit_depth, value_range, file)
+        pixels = read_image(file)
+        depth = min(bit_depth, bits_in_use(pixels, file))
+        pixels = to_channels(pixels, channels, depth, value_range, file)
         pixels = pixels.reshape(-1, channels).astype(np.float64)
         first = first + pixels.mean(0)
         second = second + (pixels**2).mean(0)

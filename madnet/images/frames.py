@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import re
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,13 +19,15 @@ from PIL import Image
 
 from madnet.errors import UserError
 from madnet.files import expect_file
+from madnet.images.notices import say_once
 from madnet.images.tiff import (
     MAGIC,
     Page,
     PageWindows,
-    black_as_zero,
+    as_stored,
     has_alpha,
     has_parts,
+    packed_bits,
     read_pages,
     why_not_read,
 )
@@ -127,6 +130,21 @@ def image_size(path: str | os.PathLike, frame: int | None = None) -> tuple[int, 
                 _check_size(page.width, page.height, path)
                 return page.width, page.height
     return header.width, header.height
+
+
+def bits_in_use(pixels: np.ndarray, path: str | os.PathLike, frame: int | None = None) -> int:
+    """How many of the 16 bits of pixels that :func:`read_image` gave of a file it uses by its own account: 9
+    to 15 of a TIFF that packs so many, else 16 (and of pixels of any other type).
+
+    Raises:
+        UserError: As :func:`read_image`.
+    """
+    if pixels.dtype != np.uint16:
+        return 16
+    path = Path(path)
+    with one_line(path):
+        page = tiff_page(path, frame)
+    return (page and packed_bits(page)) or 16
 
 
 def read_header(path: str | os.PathLike) -> Header:
@@ -349,7 +367,7 @@ def _image_frame(path: Path, frame: int | None) -> np.ndarray:
         # such as tiles of 48 × 32 pixels of 8 bits, which OpenCV reads one by one but not together
         pixels = PageWindows(path, page).read(slice(0, page.height), slice(0, page.width))
     elif pixels is not None and page is not None:
-        pixels = black_as_zero(pixels, page)
+        pixels = as_stored(pixels, page)
     if pixels is None:
         raise _no_image(path, len(data))
     _check_size(pixels.shape[1], pixels.shape[0], path)
@@ -490,6 +508,30 @@ def _raw_header(path: Path) -> tuple[Header, np.dtype, int]:
 # Videos -----------------------------------------------------------------------------------------------------
 
 
+#: FFmpeg's and V4L2's names of pixels that are 16 bits of grey.
+_GREY_16 = (b'Y1\0\x10', b'Y16 ')
+#: And of others of more than 8 bits; where the last byte comes first, also backwards.
+_DEEP = re.compile(
+    rb'[YG][1-4].[\x09-\x11 !]|Y210|Y216|Y410|Y416|v410|RGB0|BGR0|RBA@|BRA@|@RBA|@BRA|XYZ\$', re.DOTALL
+)
+
+
+def open_video(where: str | int) -> cv2.VideoCapture:
+    """A video, camera or address, which may not have opened, of frames (H, W, 3) BGR uint8, or (H, W) uint16
+    where it holds 16 bits of grey; one line says so where OpenCV cuts other pixels to 8 bits."""
+    capture = cv2.VideoCapture(where)
+    codes = [int(capture.get(p)) for p in (cv2.CAP_PROP_CODEC_PIXEL_FORMAT, cv2.CAP_PROP_FOURCC)]
+    names = [code.to_bytes(4, 'little') for code in codes if 0 < code < 2**32]
+    if any(name in _GREY_16 for name in names) and capture.set(cv2.CAP_PROP_CONVERT_RGB, 0):
+        return capture
+    if any(_DEEP.fullmatch(order) for name in names for order in (name, name[::-1])):
+        say_once(
+            f'{where}: of more than 8 bits, of which OpenCV leaves 8; 16 bits of grey (FFmpeg: '
+            '-pix_fmt gray16le) are read whole.'
+        )
+    return capture
+
+
 class _Video:
     """An open video, read from front to back."""
 
@@ -504,10 +546,10 @@ class _Video:
         _check_size(width, height, path)
 
     def _open(self) -> None:
-        self._capture, self._next = cv2.VideoCapture(str(self.path)), 0
+        self._capture, self._next = open_video(str(self.path)), 0
 
     def read(self, index: int) -> np.ndarray:
-        """Frame (H, W, 3) in BGR order; frames behind the last one read cost a new start."""
+        """A frame, as of :func:`open_video`; frames behind the last one read cost a new start."""
         if index < self._next:
             self._open()
         while self._next <= index:

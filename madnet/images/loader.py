@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.images.frames import image_size, read_image
+from madnet.images.frames import bits_in_use, image_size, read_image
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange, check_value_range, measure_extent, measure_range, to_channels
 from madnet.images.windows import FrameWindows
@@ -42,7 +42,8 @@ class FrameLoader:
         value_range: (low, high) grey values that become 0 and 255, for sensors that do not use the whole
             range of their type; what lies outside is clipped. ``'auto'``: percentiles, measured on the images
             that :meth:`measure` is given, else on each image. None: as the type of the file says.
-        bit_depth: Bits in use of 16-bit files where there is no ``value_range``.
+        bit_depth: Bits in use of 16-bit files where there is no ``value_range``, of files that do not say
+            themselves that there are fewer.
 
     Attributes:
         value_range: The range in use, measured or given.
@@ -124,10 +125,11 @@ class FrameLoader:
             UserError: No image, or an array of another shape, type or range.
         """
         if isinstance(image, np.ndarray):
-            pixels, what = _checked(image), 'image array'
+            pixels, what, depth = _checked(image), 'image array', self.bit_depth
         else:
             pixels, what = read_image(image, frame), str(image)
-        return to_channels(pixels, self.channels, self.bit_depth, self.value_range, what)
+            depth = min(self.bit_depth, bits_in_use(pixels, image, frame))
+        return to_channels(pixels, self.channels, depth, self.value_range, what)
 
     def windows(self, path: str | os.PathLike, frame: int | None = None) -> LoadedWindows:
         """A frame of a file, of which windows are loaded as a call loads the whole of it."""
@@ -156,14 +158,14 @@ class LoadedWindows:
         self.height, self.width = frame.height, frame.width
         self._range = measure_range([frame]) if loader.value_range == 'auto' else loader.value_range
         self._extent = measure_extent(frame)
+        self._depth = min(loader.bit_depth, frame.bits_in_use())
         self.read(slice(0, 1), slice(0, 1))  # raises what would be raised of every window
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
         """(h, w, channels) of a window, uint8 or float32."""
         pixels = self._frame.read(rows, columns)
-        loader = self._loader
         return to_channels(
-            pixels, loader.channels, loader.bit_depth, self._range, self._frame.path, self._extent
+            pixels, self._loader.channels, self._depth, self._range, self._frame.path, self._extent
         )
 
 

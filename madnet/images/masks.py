@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.images.frames import read_header, read_image, read_palette
+from madnet.images.frames import bits_in_use, read_header, read_image, read_palette
 from madnet.images.notices import say_once
 
 #: A mask is taken for a scaled copy where it differs in size by at least this factor; nearer to its image it
@@ -138,7 +138,8 @@ def _grey(stored: np.ndarray, path: Path) -> np.ndarray:
     if high > 255:
         if stored.dtype != np.uint16:
             raise UserError(f'{path}: {stored.dtype} values up to {high:g}, expected grey values 0–255.')
-        return np.round(stored / 257.0).astype(np.uint8)
+        full = 2 ** bits_in_use(stored, path) - 1
+        return np.round(stored / (full / 255)).astype(np.uint8)
     return np.round(stored).astype(np.uint8)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.images.frames import read_image
+from madnet.images.frames import bits_in_use, read_image
 from madnet.images.masks import MaskRule, read_mask
 
 #: By which predicted labels are read: whatever is not 0 is target.
@@ -50,7 +50,9 @@ def scores_and_greys(
     if array.dtype.kind == 'u' and array.dtype.itemsize <= 2:
         if from_logits:
             raise UserError(f'{path}: {array.dtype} grey values cannot be logits')
-        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max), array
+        depth = 8 * array.dtype.itemsize
+        bits = min(depth, bits_in_use(array, path))
+        return array.astype(np.float32) / np.float32(2**bits - 1), array << depth - bits
     return array.astype(np.float32), None
 
 

@@ -118,10 +118,25 @@ def has_alpha(page: Page) -> bool:
     return colour and page.first(_BITS, 8) == 8 and page.first(_EXTRA, 2) in (1, 2)
 
 
-def black_as_zero(pixels: np.ndarray, page: Page) -> np.ndarray:
-    """Decoded pixels of a page, turned where white is 0: OpenCV turns those of 8 bits alone."""
-    deep = pixels.dtype.kind == 'u' and pixels.dtype.itemsize > 1
-    return np.invert(pixels) if deep and page.first(_PHOTOMETRIC, 1) == 0 else pixels
+def packed_bits(page: Page) -> int | None:
+    """Bits of a sample where a page packs 9 to 15 of them; None elsewhere."""
+    bits = page.first(_BITS, 1)
+    return bits if 8 < bits < 16 else None
+
+
+def as_stored(pixels: np.ndarray, page: Page) -> np.ndarray:
+    """Decoded pixels on the page's own scale, with black as 0.
+
+    OpenCV multiplies packed samples until they fill 16 bits, and turns those whose white is 0 where they have
+    8 bits alone.
+    """
+    if pixels.dtype.kind != 'u' or pixels.dtype.itemsize == 1:
+        return pixels
+    bits = packed_bits(page) or 8 * pixels.dtype.itemsize
+    spare = 8 * pixels.dtype.itemsize - bits
+    if spare and not (pixels & (2**spare - 1)).any():  # a decoder that does not multiply is let alone
+        pixels = pixels >> spare
+    return pixels ^ pixels.dtype.type(2**bits - 1) if page.first(_PHOTOMETRIC, 1) == 0 else pixels
 
 
 def has_parts(page: Page) -> bool:
@@ -228,7 +243,7 @@ class PageWindows:
             kind = 'tile' if self._tiled else 'strip'
             where = f'the {kind} at row {down * self.part[0]}, column {across * width}'
             raise UserError(f'{self.path}: {where} cannot be decoded.')
-        pixels = black_as_zero(pixels, self.page)
+        pixels = as_stored(pixels, self.page)
         self._decoded[number] = pixels
         self._bytes += pixels.nbytes
         while self._bytes > _CACHE and len(self._decoded) > self._across:

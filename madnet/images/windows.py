@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from madnet.images.frames import map_frame, one_line, plain_pixels, read_image, tiff_page
+from madnet.images.frames import bits_in_use, map_frame, one_line, plain_pixels, read_image, tiff_page
 from madnet.images.tiff import PageWindows, has_parts
 
 #: Pixels that :meth:`FrameWindows.bands` reads at once.
@@ -64,6 +64,10 @@ class FrameWindows:
                 assert mapped is not None, self.path  # as when it was opened
                 pixels = np.array(mapped[rows, columns])
             return plain_pixels(pixels, self.path)
+
+    def bits_in_use(self) -> int:
+        """As :func:`~madnet.images.frames.bits_in_use`."""
+        return bits_in_use(self.read(slice(0, 1), slice(0, 1)), self.path, self._frame)
 
     def bands(self) -> Iterator[tuple[slice, np.ndarray]]:
         """The whole frame from top to bottom in parts of all columns: its rows, and their pixels."""

@@ -235,9 +235,15 @@ class BasePredictor(ABC):
         return self.tiling.bands(score, windows.height, windows.width)
 
     def _fitted(
-        self, tile: int | tuple[int, int] | None, overlap: int | str | None, aligned: bool
+        self, tile: int | tuple[int, int] | None, overlap: int | str | None, aligned: bool, statistics: str
     ) -> Tiling | None:
-        """The tiling that a user asks for; unless ``overlap`` is a number, it is measured."""
+        """The tiling that a user asks for; unless ``overlap`` is a number, it is measured. ``statistics`` are
+        those of :class:`~madnet.records.ExportInfo`."""
+        if tile is not None and statistics == 'image':
+            raise UserError(
+                f'tile: {self.name} brings every image to the level and spread of the training '
+                "images (statistics='image'), which a tile lacks; leave the tiles out."
+            )
         insist = overlap == 'auto'
         pixels = None if overlap is None or insist else expect_whole(overlap, 'overlap')
         tiling = make_tiling(tile, pixels, aligned)

@@ -1,6 +1,7 @@
 """``madnet calibrate``: a detector over validation images, a table, and a file beside the weights."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from madnet.errors import UserError
 from madnet.evaluation.ranking import BUDGETS
 from madnet.evaluation.rules import half
 from madnet.images import FrameLoader
+from madnet.images.frames import bits_in_use
 from madnet.progress import progress_bar
 from madnet.records import Calibration, DatasetInfo, text_table
 from madnet.text import counted
 
-from .calibration import READING, calibration_file, measure
+from .calibration import READING, averaging_of, calibration_file, measure
 from .predictor import Predictor
 
 #: Detections from which on a cut means something.
@@ -71,6 +73,7 @@ def calibrate(
     measured = measure(predictor, _samples(sets, predictor.loader), READING if ours else 1.0)
     about = [DatasetInfo(**s.describe(), trained_on=n) for s, n in zip(sets, seen, strict=True)]
     found = measured.result({'name': predictor.name, **predictor.origin}, about, None if ours else 1.0)
+    found = replace(found, **averaging_of(predictor.model))
     path = calibration_file(model, checkpoint)
     path = found.write(Path(out, path.name) if out else path)
     print(in_words(found))
@@ -79,10 +82,12 @@ def calibrate(
 
 
 def _samples(sets: Sequence[SIRSTDataset], loader: FrameLoader) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    depth = loader.bit_depth
     for dataset in sets:
         loader.fix(dataset.value_range)  # what 'auto' means of this set, as in its training
         for index in progress_bar(range(len(dataset)), what=dataset.dataset_name):
             pixels, mask = dataset.read_fitted(index)
+            loader.bit_depth = min(depth, bits_in_use(pixels, dataset.get_data_info(index)['img_path']))
             yield pixels, half(mask)
 
 

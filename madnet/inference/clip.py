@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -145,7 +146,7 @@ def follow(predictor: FramePredictor, source: ClipSource, track: bool = False) -
 def _predicted(predictor: FramePredictor, source: ClipSource, reading: _Reading) -> Iterator[ClipResult]:
     """Results without tracks."""
     frames: deque[ClipFrame] = deque()
-    loader = predictor.loader.measured([])  # 'auto' is of this clip alone
+    loader = copy(predictor.loader.measured([]))  # 'auto', and the bits in use, are of this clip alone
     ending: BaseException | None = None
 
     def images() -> Iterator[np.ndarray]:
@@ -180,6 +181,7 @@ def _predicted(predictor: FramePredictor, source: ClipSource, reading: _Reading)
 def _usable(frame: ClipFrame, loader: FrameLoader) -> ClipFrame:
     """The frame, or what is wrong with it where it is the first one and its range cannot be measured."""
     if not isinstance(frame.image, UserError):
+        loader.bit_depth = min(loader.bit_depth, frame.bits)
         try:
             loader.measure_first(frame.image)
         except UserError as e:

@@ -14,7 +14,7 @@ import numpy as np
 
 from madnet.errors import UserError
 from madnet.images import VIDEO_EXTENSIONS, read_image
-from madnet.images.frames import pixel_limit
+from madnet.images.frames import bits_in_use, open_video, pixel_limit
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
 
@@ -34,11 +34,13 @@ class ClipFrame:
         number: From 0.
         time: Seconds since the first.
         image: (H, W) or (H, W, 3) BGR, as the source gives it; or what is wrong with it.
+        bits: How many of 16 are in use, as far as the source says.
     """
 
     number: int
     time: float
     image: np.ndarray | UserError
+    bits: int = 16
 
 
 class ClipSource(ABC):
@@ -83,11 +85,13 @@ class _Files(ClipSource):
     def frames(self) -> Generator[ClipFrame, None, None]:
         for number, frame in enumerate(self._frames):
             image: np.ndarray | UserError
+            bits = 16
             try:
                 image = read_image(frame.path, frame.number)
+                bits = bits_in_use(image, frame.path, frame.number)
             except UserError as e:
                 image = e
-            yield ClipFrame(number, number / self.fps, image)
+            yield ClipFrame(number, number / self.fps, image, bits)
 
 
 class _Video(ClipSource):
@@ -95,7 +99,7 @@ class _Video(ClipSource):
 
     def __init__(self, path: Path, fps: float | None):
         self._path = path
-        self._capture = cv2.VideoCapture(str(path))
+        self._capture = open_video(str(path))
         if not self._capture.isOpened():
             raise UserError(f'{path}: not readable as a video.')
         own = self._capture.get(cv2.CAP_PROP_FPS)
@@ -125,7 +129,7 @@ class _Camera(ClipSource):
 
     def __init__(self, where: str, fps: float | None):
         self._where = where
-        self._capture = cv2.VideoCapture(int(where) if where.isdigit() else where)
+        self._capture = open_video(int(where) if where.isdigit() else where)
         if not self._capture.isOpened():
             kind = 'camera' if where.isdigit() else 'stream'
             raise UserError(f'{where}: no {kind} that can be opened.')

@@ -79,7 +79,14 @@ class Demo:
         self._made: dict[tuple, BasePredictor] = {}
         self._lock = threading.Lock()
 
-    def predictor(self, model: str, measured: bool = False, budget: float | None = None) -> BasePredictor:
+    def predictor(
+        self,
+        model: str,
+        measured: bool = False,
+        budget: float | None = None,
+        views: int = 1,
+        scales: Sequence[float] = (1,),
+    ) -> BasePredictor:
         """One of the detectors.
 
         Args:
@@ -87,27 +94,32 @@ class Demo:
             measured: Whether black and white are percentiles of the frames.
             budget: Allowed false-alarm pixels as a share of all pixels; see
                 :class:`~madnet.inference.Predictor`.
+            views, scales: For which the budget shall hold.
 
         Raises:
-            UserError: It is not offered, or nothing is known of its false alarms.
+            UserError: It is not offered, or nothing is known of its false alarms with these views and scales.
         """
         if model not in self.models:
             raise UserError(f'model: found {model!r}, expected one of {", ".join(self.models)}.')
         make = self.models[model]
-        given = {'value_range': 'auto' if measured else None, 'fa_budget': budget}
+        takes = signature(make.func).parameters
+        given: dict[str, Any] = {'value_range': 'auto' if measured else None, 'fa_budget': budget}
+        if budget is not None and 'views' in takes:
+            given |= {'views': views, 'scales': tuple(scales)}
         given = {name: value for name, value in given.items() if value is not None}
-        if budget is not None and 'fa_budget' not in signature(make.func).parameters:
+        if budget is not None and 'fa_budget' not in takes:
             raise UserError(
                 f'{model}: nothing is known of its false alarms; only networks in PyTorch have budgets.'
             )
-        if (model, measured, budget) not in self._made:
+        key = model, *given.items()
+        if key not in self._made:
             try:
-                self._made[model, measured, budget] = make(**given)
+                self._made[key] = make(**given)
             except (
                 UserError
             ) as e:  # which of this machine's folders lacks a calibration, is no visitor's matter
                 raise UserError(re.sub(r'\S*[/\\](\S+\.calibration\.json)', r'\1', str(e))) from None
-        return self._made[model, measured, budget]
+        return self._made[key]
 
     def find(
         self,
@@ -134,7 +146,7 @@ class Demo:
         """
         frames = self._frames([Path(file) for file in files])
         with self._lock:
-            predictor = self.predictor(model, measured, budget)
+            predictor = self.predictor(model, measured, budget, views, scales)
             self._set_test_time(predictor, model, views, scales)
             predictor.loader.measure([(frame.path, frame.number) for frame in frames])
             return self._within_time(predictor, frames)
@@ -152,7 +164,7 @@ class Demo:
         scene = synth_scene(2, list(EXAMPLES).index(name), (height, width + _STEP * (count - 1))).image
         images = [np.ascontiguousarray(scene[:, _STEP * k : _STEP * k + width]) for k in range(count)]
         with self._lock:
-            predictor = self.predictor(model, budget=budget)
+            predictor = self.predictor(model, budget=budget, views=views, scales=scales)
             self._set_test_time(predictor, model, views, scales)
             found = list(predictor.stream(predictor.loader.as_taken(image) for image in images))
         return [replace(one, name=f'{name}, frame {k}' if count > 1 else name) for k, one in enumerate(found)]

@@ -24,6 +24,7 @@ from madnet.engine.cli import parse_options
 from madnet.errors import UserError
 from madnet.evaluation.ranking import BUDGETS
 from madnet.files import write_whole
+from madnet.images.notices import say_once
 from madnet.models import IRSTDSegmentor
 from madnet.models.deploy import fold
 from madnet.models.input_check import MIN_SIZE
@@ -33,7 +34,14 @@ from madnet.records import Calibration, ExportInfo, get_pretrained, list_registe
 from madnet.records.export_info import KEY
 
 from .base_predictor import BasePredictor
-from .calibration import NotCalibrated, find_calibration, rank_for_budget
+from .calibration import (
+    NotCalibrated,
+    as_options,
+    averaging_of,
+    calibration_file,
+    find_calibration,
+    rank_for_budget,
+)
 from .detector import LoadedDetector, load_exported
 from .inputs import Source, iterate
 from .onnx_predictor import OnnxPredictor
@@ -160,7 +168,15 @@ def export_network(
     if not isinstance(predictor.made_from[0], LoadedDetector):
         with suppress(NotCalibrated):
             calibration = find_calibration(*predictor.made_from, predictor.origin.get('sha256'))
-            info.temperature, info.budgets = calibration.temperature, _budgets(calibration)
+            measured = as_options(calibration.views, calibration.scales, calibration.merge)
+            if measured == as_options(**averaging_of(detector.model)):
+                info.temperature, info.budgets = calibration.temperature, _budgets(calibration)
+            else:
+                file = calibration_file(*predictor.made_from)
+                say_once(
+                    f'{file}: was measured with {measured}, which an export does not do, and is left out of '
+                    f'{out}; run madnet calibrate with {as_options()} for one that goes into it.'
+                )
     if format == 'onnx':
         content = _onnx(detector, info)
         exported: BasePredictor = OnnxPredictor(content, threads=torch.get_num_threads())
@@ -281,6 +297,7 @@ def _describe(detector: LoadedDetector, threshold: float, half: bool, licence: s
         channels=pipeline.loader.channels,
         mean=preprocessor.mean.flatten().tolist(),
         std=preprocessor.std.flatten().tolist(),
+        statistics=preprocessor.statistics,
         threshold=threshold,
         size=list(resized) if pipeline.resizes else None,
         align_corners=model.align_corners,

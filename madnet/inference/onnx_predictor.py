@@ -69,7 +69,7 @@ class OnnxPredictor(BasePredictor):
         if calibrated or fa_budget is not None:
             self._calibrate(fa_budget, shown)
         self._loader = FrameLoader(self.info.channels, value_range or _range(self.info), self.info.bit_depth)
-        self.tiling = self._fitted(tile, overlap, aligned=self.info.size is None)
+        self.tiling = self._fitted(tile, overlap, self.info.size is None, self.info.statistics)
 
     def _calibrate(self, budget: float | None, shown: str) -> None:
         if self.info.temperature is None:

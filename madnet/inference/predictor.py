@@ -26,7 +26,14 @@ from madnet.images.values import ValueRange
 from madnet.models.deploy import fold as fold_model
 
 from .base_predictor import BasePredictor
-from .calibration import NotCalibrated, calibration_file, find_calibration, rank_for_budget
+from .calibration import (
+    NotCalibrated,
+    as_options,
+    averaging_of,
+    calibration_file,
+    find_calibration,
+    rank_for_budget,
+)
 from .detector import LoadedDetector, load_detector
 from .inputs import Frame
 from .prediction import Maps
@@ -79,7 +86,8 @@ class Predictor(BasePredictor):
         min_scr: Components with a lower local signal-to-clutter ratio are no targets.
         min_rank: Components with a lower rank are no targets, see :class:`~madnet.inference.Target`.
         calibrated: Divide logits by the temperature that ``madnet calibrate`` has found for these weights,
-            so that a score of 0.8 is right eight times in ten. No decision at a threshold of 0.5 changes.
+            so that a score of 0.8 is right eight times in ten. No decision at a threshold of 0.5 changes. It
+            must have been measured with the same ``views``, ``scales`` and ``merge``.
         fa_budget: Allowed false-alarm pixels as a share of all pixels, such as 1e-5: ``min_rank`` is set to
             where the validation images of ``madnet calibrate`` kept to it. Implies ``calibrated``.
         batch: Images that are read before they are computed together, where the network does that: on a GPU.
@@ -141,6 +149,10 @@ class Predictor(BasePredictor):
         self.amp = amp
         given = {'views': views, 'scales': scales, 'merge': merge}
         given = {key: value for key, value in given.items() if value is not None}
+        if not hasattr(self.model, 'set_test_time'):
+            given = {
+                key: value for key, value in given.items() if value not in (1, [1], (1,))
+            }  # it does that
         if given and not hasattr(self.model, 'set_test_time'):
             key, value = next(iter(given.items()))
             raise UserError(f'{key}: found {value}, but only networks of this package average {key}.')
@@ -158,24 +170,28 @@ class Predictor(BasePredictor):
                 'which a tile lacks; leave the tiles out.'
             )
         preprocessor = getattr(self.model, 'data_preprocessor', None)
-        if tile is not None and getattr(preprocessor, 'statistics', None) == 'image':
-            raise UserError(
-                f'tile: {self.detector.name} brings every image to the level and spread of the training '
-                "images (statistics='image'), which a tile lacks; leave the tiles out."
-            )
-        self.tiling = self._fitted(tile, overlap, aligned=not self.detector.pipeline.resizes)
+        statistics = getattr(preprocessor, 'statistics', 'training')
+        self.tiling = self._fitted(tile, overlap, not self.detector.pipeline.resizes, statistics)
 
     def _calibrate(self, budget: float | None) -> None:
         info = self.detector.info
+        file, measured = self.name, as_options()  # an exported file holds a calibration of one view alone
         rank_for: Callable[[float], float]
         try:
             found = find_calibration(*self.made_from, self.origin.get('sha256'))
-            rank_for = partial(rank_for_budget, found, file=calibration_file(*self.made_from))
+            file = str(calibration_file(*self.made_from))
+            measured = as_options(found.views, found.scales, found.merge)
+            rank_for = partial(rank_for_budget, found, file=file)
             temperature = found.temperature
         except NotCalibrated:
             if info is None or info.temperature is None:
                 raise
             temperature, rank_for = info.temperature, info.rank_for_budget
+        if measured != (used := as_options(**averaging_of(self.model))):
+            raise UserError(
+                f'{file}: was measured with {measured}, found {used}, for which neither its budgets nor its '
+                f'temperature hold; predict with {measured}, or run madnet calibrate with {used}.'
+            )
         if hasattr(self.model, 'set_test_time'):
             self.model.set_test_time(temperature=temperature)
         if budget is not None:

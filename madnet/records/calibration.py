@@ -38,6 +38,7 @@ class Calibration(RecordFile):
         ranked: ``threshold``, ``Pd`` and ``Fa`` of detections by rank.
         separation: How well the rank tells hits from false alarms; and by logit and by area alone.
         sets: The images.
+        views, scales, merge: What was averaged in each, as of :class:`~madnet.inference.Predictor`.
         versions: Package → version.
     """
 
@@ -51,5 +52,8 @@ class Calibration(RecordFile):
     ranked: Curve
     separation: dict[str, float | None]
     sets: list[DatasetInfo]
+    views: int = 1
+    scales: list[float] = field(default_factory=lambda: [1.0])
+    merge: str = 'mean'
     versions: dict[str, str] = field(default_factory=dict)
     kind: Literal['calibration'] = 'calibration'

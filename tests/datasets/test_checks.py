@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from madnet.curation.sources import read
 from madnet.datasets import SIRSTDataset
+from madnet.datasets.statistics import folder_statistics
 from madnet.errors import UserError
 from madnet.images import notices
 
@@ -39,6 +41,21 @@ def test_facts(folder):
     assert (facts.images, facts.targets, facts.empty) == (4, 4, 0)
     assert (facts.widths, facts.heights) == ((40, 40), (32, 32))
     assert str(facts).startswith('4 images of 40 × 32 pixels, 4 targets, 0 empty masks, grey values 0–')
+
+
+def test_packed_images_fill_the_scale_wherever_a_set_is_read(folder, packed_tiff, capsys):
+    given = [np.array(Image.open(folder / 'images' / f'{i}.png')) for i in IDS]
+    expected = [image.astype(np.uint16) * 64 * (255 / 16383) for image in given]
+    for i, image in zip(IDS, given, strict=True):
+        (folder / 'images' / f'{i}.png').unlink()
+        packed_tiff(folder / 'images' / f'{i}.tif', image[None].astype(np.uint16) * 64, 14)
+    for options in ({}, {'cache': True}, {'value_range': (0, 16383)}):
+        samples = [s['img'][..., 0] for s in opened(folder, **options)]
+        np.testing.assert_allclose(samples, expected[:4], atol=1e-3)
+        found = folder_statistics(opened(folder, **options))[0]
+        assert found['mean'] == pytest.approx([np.mean(expected[:4])], abs=1e-2)
+    np.testing.assert_allclose(read(opened(folder), 0).grey, expected[0], atol=1e-3)
+    assert 'little contrast' not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('value', [1, 100])

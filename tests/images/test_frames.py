@@ -10,7 +10,9 @@ import tifffile
 from PIL import Image
 
 from madnet.errors import UserError
-from madnet.images import count_frames, encode_png, encode_webp, image_size, read_image
+from madnet.images import count_frames, encode_png, encode_webp, image_size, notices, read_image
+from madnet.images.frames import open_video
+from madnet.inference.clip_source import open_clip
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 200, (12, 17), dtype=np.uint8)
@@ -98,6 +100,58 @@ def test_threads_do_not_share_what_decodes_one_frame_after_the_other(tmp_path, k
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda k: read_image(path, k), [k % 4 for k in range(200)]))
     assert all(np.array_equal(one, expected[k % 4]) for k, one in enumerate(found))
+
+
+def sixteen_bit_video(path, frames):
+    grey = (cv2.VIDEOWRITER_PROP_DEPTH, cv2.CV_16U, cv2.VIDEOWRITER_PROP_IS_COLOR, 0)
+    size = frames[0].shape[::-1]
+    film = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*'FFV1'), 5, size, grey)
+    if not film.isOpened():
+        pytest.skip('this OpenCV writes no FFV1')
+    for frame in frames:
+        film.write(frame)
+    film.release()
+    return path
+
+
+def test_videos_of_sixteen_bits_of_grey_keep_them(tmp_path):
+    frames = RNG.integers(8000, 9000, (3, 48, 64), dtype=np.uint16)
+    path = sixteen_bit_video(tmp_path / 'x.mkv', frames)
+    for k in (2, 0, 1):
+        np.testing.assert_array_equal(read_image(path, k), frames[k])
+    found = [frame.image for frame in open_clip(str(path)).frames()]
+    np.testing.assert_array_equal(found, frames)
+
+
+@pytest.mark.parametrize(
+    ('name', 'cut'),
+    [
+        (b'Y3\x0b\n', True),  # yuv420p10le
+        (b'\x10\x001Y', True),  # gray16be
+        (b'Y1\0\x0c', True),  # gray12le
+        (b'Y12 ', True),  # of a camera
+        (b'0RGB', True),  # rgb48be
+        (b'I420', False),
+        (b'BGRA', False),
+        (b'RGB\x10', False),  # rgb565
+        (b'Y800', False),
+    ],
+)
+def test_other_deep_videos_are_told_to_be_cut(tmp_path, monkeypatch, caplog, name, cut):
+    class Capture:
+        def __init__(self, where):
+            self.changes = []
+
+        def get(self, which):
+            return float(int.from_bytes(name, 'little')) if which == cv2.CAP_PROP_CODEC_PIXEL_FORMAT else -1.0
+
+        def set(self, *change):
+            self.changes.append(change)
+
+    monkeypatch.setattr(cv2, 'VideoCapture', Capture)
+    monkeypatch.setattr(notices, '_said', set())
+    assert not open_video('x.mp4').changes
+    assert ('x.mp4: of more than 8 bits, of which OpenCV leaves 8' in caplog.text) == cut
 
 
 @pytest.mark.parametrize('shape', [(7,), (0, 4), (2, 3, 4, 5, 7, 2)])

@@ -10,7 +10,15 @@ from PIL import Image
 from test_frames import write
 
 from madnet.errors import UserError
-from madnet.images import FrameLoader, FrameWindows, count_frames, image_size, read_image
+from madnet.images import (
+    FrameLoader,
+    FrameWindows,
+    count_frames,
+    image_size,
+    read_image,
+    read_mask,
+    read_scores,
+)
 from madnet.images import windows as windows_module
 from madnet.images.percentiles import percentiles_of_parts
 from madnet.images.values import AUTO, measure_range
@@ -88,6 +96,32 @@ def test_white_may_be_zero(tmp_path, photometric):
         check(path)
         expected = np.invert(pixels) if photometric == 'miniswhite' else pixels
         np.testing.assert_array_equal(read_image(path), expected)
+
+
+@pytest.mark.parametrize('bits', [10, 12, 14])
+@pytest.mark.parametrize('photometric', ['minisblack', 'miniswhite', 'rgb'])
+def test_packed_samples_keep_their_scale(packed_tiff, tmp_path, bits, photometric):
+    shape = (HEIGHT, WIDTH + 5, *(3,) * (photometric == 'rgb'))
+    pages = RNG.integers(0, 2**bits, (2, *shape), dtype=np.uint16)
+    path = packed_tiff(tmp_path / 'x.tif', pages, bits, photometric)
+    for number, page in enumerate(pages):
+        check(path, number)
+        expected = {'minisblack': page, 'miniswhite': 2**bits - 1 - page, 'rgb': page[..., ::-1]}
+        np.testing.assert_array_equal(read_image(path, number), expected[photometric])
+
+
+def test_packed_samples_fill_the_scale_of_every_reader(packed_tiff, tmp_path):
+    pixels = np.zeros((HEIGHT, WIDTH + 5), np.uint16)
+    pixels[3, 4:8], pixels[5] = 2**14 - 1, 2**13
+    path = packed_tiff(tmp_path / 'x.tif', pixels[None], 14)
+    whole, rest = (slice(0, side) for side in pixels.shape)
+    for value_range, depth in ((None, 16), (None, 14), ((0, 2**14 - 1), 16)):
+        loader = FrameLoader(1, value_range, depth)
+        found = loader(path)
+        np.testing.assert_allclose(found[..., 0], pixels * (255 / 16383), atol=1e-3)
+        np.testing.assert_array_equal(loader.windows(path).read(whole, rest), found)
+    np.testing.assert_array_equal(read_mask(path), np.round(pixels * (255 / 16383)))
+    np.testing.assert_allclose(read_scores(path), pixels / 16383, atol=1e-6)
 
 
 def test_jpeg_in_a_tiff(tmp_path):

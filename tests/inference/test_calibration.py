@@ -13,8 +13,9 @@ import torch
 from madnet.errors import UserError
 from madnet.evaluation import Evaluator
 from madnet.evaluation.targets import Least
-from madnet.inference import Predictor
+from madnet.inference import OnnxPredictor, Predictor
 from madnet.inference.calibration import Measured, calibration_file, find_calibration, rank_for_budget
+from madnet.inference.export import export_network
 from madnet.inference.prediction import Prediction
 from madnet.inference.saving import save_pretrained
 from madnet.records import Calibration, DatasetInfo
@@ -228,6 +229,56 @@ def test_from_calibrate_to_predict(run, detector, tmp_path):
     assert code == 0, err
     assert '0 targets in 3 images' in out
     assert 'above the threshold left out by --false-alarms\n' in out
+
+
+def test_a_calibration_holds_for_what_was_averaged_when_it_was_measured(run, detector, tmp_path, caplog):
+    config, checkpoint, data = detector
+    averaged = ('--views', 2, '--scales', '1,0.5', '--merge', 'max')
+    code, _, err = run('calibrate', config, checkpoint, '--dataset', data, '--split', 'trainval', *averaged)
+    assert code == 0, err
+    file = checkpoint.with_suffix('.calibration.json')
+    found = Calibration.read(file)
+    assert (found.views, found.scales, found.merge) == (2, [1, 0.5], 'max')
+    how = {'views': 2, 'scales': (0.5, 1), 'merge': 'max'}
+    assert Predictor(config, checkpoint, calibrated=True, **how).temperature == found.temperature
+    frames = ('--config', config, '--checkpoint', checkpoint, data / 'images', '--out', tmp_path / 'out')
+    code, _, err = run('predict', *frames, '--fa-budget', 1e-3)
+    words = 'measured with --views 2 --scales 1,0.5 --merge max, found --views 1, for which'
+    assert (code, err.count('\n')) == (2, 1)
+    assert f'{file}: was {words}' in err
+    out = tmp_path / 'net.onnx'
+    export_network(Predictor(config, checkpoint, device='cpu'), out, frames=[scene(0)[0]])
+    assert f'is left out of {out}' in caplog.text
+    with pytest.raises(UserError, match='nothing was known of its false alarms'):
+        OnnxPredictor(out, calibrated=True)
+    # files of before say nothing, and were of one view
+    old = json.loads(file.read_text())
+    file.write_text(json.dumps({k: v for k, v in old.items() if k not in how}))
+    Predictor(config, checkpoint, calibrated=True)
+    with pytest.raises(UserError, match='measured with --views 1, found --views 8, '):
+        Predictor(config, checkpoint, calibrated=True, views=8)
+
+
+def test_packed_images_are_measured_on_their_whole_scale(run, detector, packed_tiff, tmp_path):
+    config, checkpoint, data = detector
+    packed, twin = tmp_path / 'packed', tmp_path / 'twin'
+    for home, kind in ((packed, 'tif'), (twin, 'png')):
+        (home / 'images').mkdir(parents=True)
+        (home / 'masks').symlink_to(data / 'masks')
+        for path in (data / 'images').iterdir():
+            deep = cv2.imread(str(path), 0).astype(np.uint16) * 64
+            if kind == 'tif':
+                packed_tiff(home / 'images' / f'{path.stem}.tif', deep[None], 14)
+            else:
+                cv2.imwrite(str(home / 'images' / path.name), deep)
+    found = []
+    for home, value_range in ((packed, ()), (twin, ('--value-range', 0, 16383))):
+        out = home / 'out'
+        where = '--dataset', home, '--split', 'trainval', '--out', out
+        code, _, err = run('calibrate', config, checkpoint, *where, *value_range)
+        assert code == 0, err
+        found.append(Calibration.read(out / 'best.calibration.json'))
+    assert found[0].pixels.before == pytest.approx(found[1].pixels.before)
 
 
 @pytest.fixture

@@ -80,6 +80,15 @@ def test_every_source(run, frames, film, folder, tmp_path, kind):
     assert sorted(p.name for p in out.iterdir()) == [f'pass.{end}' for end in ('csv', 'json', 'jsonl', 'mp4')]
 
 
+def test_packed_frames_fill_the_scale(frames, packed_tiff, tmp_path):
+    deep = np.stack(frames[:3]).astype(np.uint16) * 64
+    path = packed_tiff(tmp_path / 'packed.tif', deep, 14)
+    for value_range in (None, (0, 16383)):
+        found = Predictor('tophat', value_range=value_range).clip(path)
+        shown = [result.prediction.image[..., 0] for result in found]
+        np.testing.assert_allclose(shown, deep * (255 / 16383), atol=1e-3)
+
+
 def test_the_columns_of_targets_csv_as_images_have_them(run, folder, tmp_path):
     run('predict', 'tophat', folder, '--clip', '--out', tmp_path / 'clip', '--format', 'csv')
     run('predict', 'tophat', folder, '--out', tmp_path / 'images', '--format', 'csv')

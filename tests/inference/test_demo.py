@@ -69,10 +69,13 @@ def test_views_and_scales(shown, file):
 
 def test_a_budget_needs_what_is_known_of_the_weights(shown, file, detectors):
     config, weights = detectors['native']
+    budgeted = partial(shown.find, [file], 'madnet_nano', budget=1e-5)
     bare = Demo({'mine': predictor_maker(str(config), checkpoint=str(weights), device='cpu')})
     refused('only networks in PyTorch have budgets', shown.find, [file], 'tophat', budget=1e-5)
     said = refused('nothing is known yet', bare.find, [file], 'mine', budget=1e-5)
     assert str(weights.parent) not in said
+    refused('measured with --views 1, found --views 4 --scales 1,0.7, ', budgeted, views=4, scales=(1, 0.7))
+    assert budgeted()[0]
     given = {}
 
     def make(name, fa_budget=None):

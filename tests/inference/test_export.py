@@ -108,6 +108,7 @@ def test_normalising_by_each_images_own_statistics_is_exported(predictor_of, tmp
     np.testing.assert_allclose(
         OnnxPredictor(tmp_path / 'image.onnx')(dim).score_map, predictor(dim).score_map, atol=1e-4
     )
+    refused("statistics='image'", OnnxPredictor, tmp_path / 'image.onnx', tile=32, overlap=8)
 
 
 def test_a_network_that_resizes_is_exported_with_its_size(predictor_of, tmp_path):

@@ -9,6 +9,7 @@ from mmseg.registry import TRANSFORMS
 from madnet.datasets.transforms.sample_transform import SampleTransform
 from madnet.errors import UserError
 from madnet.images import MaskRule, check_value_range, fit_mask, read_image, read_mask, to_channels
+from madnet.images.frames import bits_in_use
 from madnet.images.values import ValueRange
 
 
@@ -22,7 +23,8 @@ class LoadSIRSTImage(SampleTransform):
 
     Args:
         channels: 1 (luma 0.299 R + 0.587 G + 0.114 B) or 3 (grey images are repeated).
-        bit_depth: Bits in use of 16-bit files; a 14-bit sensor's need 14, or they come out dark.
+        bit_depth: Bits in use of 16-bit files; a 14-bit sensor's need 14, or they come out dark (but for
+            TIFFs of 14 bits, which say so themselves).
         value_range: (low, high) grey values that become 0 and 255, or ``'auto'`` (one range for a data set,
             else each image's own); None for the sample's ``value_range``, where its data set gives one.
 
@@ -40,7 +42,7 @@ class LoadSIRSTImage(SampleTransform):
         self.value_range = check_value_range(value_range, 'LoadSIRSTImage: value_range')
 
     def transform(self, results: dict) -> dict:
-        pixels = results.pop('decoded_image', None)
+        pixels, depth = results.pop('decoded_image', None), self.bit_depth
         if pixels is None:
             pixels = results['img'] if 'img' in results else read_image(results['img_path'])
         if pixels.ndim == 3 and pixels.shape[2] == 1:
@@ -49,7 +51,9 @@ class LoadSIRSTImage(SampleTransform):
         if value_range in (None, 'auto'):  # its data set's, which 'auto' stands for
             value_range = results.get('value_range') or value_range
         what = results.get('img_path') or 'image array'
-        results['img'] = to_channels(pixels, self.channels, self.bit_depth, value_range, what)
+        if value_range is None and 'img' not in results:
+            depth = min(depth, bits_in_use(pixels, what))
+        results['img'] = to_channels(pixels, self.channels, depth, value_range, what)
         results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
         return results
 
