@@ -18,14 +18,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: What the README of MAD-Net calls by these names, in the form that toolboxes have.
 FORMS = {'ACM': 'acm_toolbox', 'ISNet': 'isnet_toolbox'}
-#: Folder → label there → label in the picture: one training of each network, by how it was trained and not by
+#: Folder, or file → label there → label in the picture: one training of each network, by how it was trained and not by
 #: what it reached.
 SHOWN = {
     'tuned': {
         'MAD-Net nano, joint and tuned over batches': 'MAD-Net nano',
         'MAD-Net nano, joint and tuned over batches, 8 views': 'MAD-Net nano, 8 views',
     },
-    'going_on': {'MAD-Net nano, gone on': 'MAD-Net nano, as it ships'},
+    'taught/ships.json': {
+        'MAD-Net nano, taught longer, half of its beginning kept': 'MAD-Net nano, as it ships'
+    },
     'widened': {
         'MAD-Net tiny, widened': 'MAD-Net tiny',
         'MAD-Net small, widened': 'MAD-Net small',
@@ -47,7 +49,8 @@ def points() -> dict[str, tuple[float, float, float | None]]:
     """Label → (MACs at 256², IoU as a fraction, its standard deviation or None), protocol native."""
     found = {}
     for folder, labels in SHOWN.items():
-        for row in Comparison.read(ROOT / 'experiments' / folder / 'comparison.json').rows:
+        path = ROOT / 'experiments' / folder
+        for row in Comparison.read(path if path.is_file() else path / 'comparison.json').rows:
             here = (row.dataset.name, row.dataset.split) == ('NUAA-SIRST', 'test')
             if here and row.label in labels:
                 mean, std, _ = row.results['native']['IoU']
