@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: What the README of MAD-Net calls by these names, in the form that toolboxes have.
 FORMS = {'ACM': 'acm_toolbox', 'ISNet': 'isnet_toolbox'}
-#: Folder, or file → label there → label in the picture: one training of each network, by how it was trained and not by
-#: what it reached.
+#: Folder, or file → label there → label in the picture: one training of each network, by how it was trained
+#: and not by what it reached.
 SHOWN = {
     'tuned': {
         'MAD-Net nano, joint and tuned over batches': 'MAD-Net nano',
