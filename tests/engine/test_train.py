@@ -322,15 +322,15 @@ def test_a_new_run_by_another_config_leaves_one_config_in_the_folder(uninterrupt
     """By which, and not by the earlier run's, its weights are tested; modules of the user's own stay."""
     old = (uninterrupted / 'tiny.py').read_bytes()
     (uninterrupted / 'layers.py').write_text('WIDTH = 3\n')
-    other = tiny_config.rename(tiny_config.with_name('other.py'))
+    other = tiny_config.rename(tiny_config.with_name('another_one.py'))
     start = ['train_cfg.max_epochs=1', f'load_from={uninterrupted / LAST}']
     train(str(other), work_dir=str(uninterrupted), options=start)
     [aside] = uninterrupted.glob('before_*')
     assert (aside / 'tiny.py').read_bytes() == old
-    assert {p.name for p in uninterrupted.glob('*.py')} == {'layers.py', 'other.py'}
-    assert Config.fromfile(uninterrupted / 'other.py').load_from == str(aside / LAST)
+    assert {p.name for p in uninterrupted.glob('*.py')} == {'layers.py', 'another_one.py'}
+    assert Config.fromfile(uninterrupted / 'another_one.py').load_from == str(aside / LAST)
     # the next run would know it, whose logs have the former load_from
-    assert _configs_of_runs(uninterrupted, now='') == [uninterrupted / 'other.py']
+    assert _configs_of_runs(uninterrupted, now='') == [uninterrupted / 'another_one.py']
 
 
 def test_hard_negatives_that_a_new_run_reads_stay_where_its_config_says(tmp_path, monkeypatch):
