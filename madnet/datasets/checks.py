@@ -14,7 +14,8 @@ import numpy as np
 from madnet.errors import UserError
 from madnet.files import read_json, write_json
 from madnet.images import EXTENSIONS, MaskRule, read_image, read_mask, to_channels
-from madnet.images.frames import RAW_DESCRIPTION, bits_in_use, read_header
+from madnet.images.arrays import RAW_DESCRIPTION
+from madnet.images.frames import bits_in_use, read_header
 from madnet.images.masks import MaskCensus, fits, size_problem
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange

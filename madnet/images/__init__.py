@@ -3,20 +3,13 @@
 Needs NumPy, OpenCV and Pillow, nothing of PyTorch.
 """
 
-from madnet.images.frames import (
-    EXTENSIONS,
-    VIDEO_EXTENSIONS,
-    count_frames,
-    encode_jpeg,
-    encode_png,
-    encode_webp,
-    image_size,
-    read_image,
-)
+from madnet.images.encoding import encode_jpeg, encode_png, encode_webp
+from madnet.images.frames import EXTENSIONS, count_frames, image_size, read_image
 from madnet.images.loader import LARGE, ArrayWindows, FrameLoader, LoadedWindows, Windows
 from madnet.images.masks import MaskRule, fit_mask, read_mask
 from madnet.images.score_maps import read_scores
 from madnet.images.values import check_value_range, finite, measure_range, to_channels
+from madnet.images.videos import VIDEO_EXTENSIONS
 from madnet.images.windows import FrameWindows
 
 __all__ = [

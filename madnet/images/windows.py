@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from madnet.images.frames import bits_in_use, map_frame, one_line, plain_pixels, read_image, tiff_page
+from madnet.images.arrays import map_frame
+from madnet.images.frames import bits_in_use, plain_pixels, read_image, tiff_page
+from madnet.images.headers import one_line
 from madnet.images.tiff import PageWindows, has_parts
 
 #: Pixels that :meth:`FrameWindows.bands` reads at once.

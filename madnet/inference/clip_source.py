@@ -14,9 +14,11 @@ import numpy as np
 
 from madnet.errors import UserError
 from madnet.images import VIDEO_EXTENSIONS, read_image
-from madnet.images.frames import bits_in_use, open_video, pixel_limit
+from madnet.images.frames import bits_in_use
+from madnet.images.headers import pixel_limit
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
+from madnet.images.videos import open_video
 
 from .inputs import Frame, list_frames
 

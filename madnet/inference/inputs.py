@@ -11,7 +11,7 @@ import numpy as np
 
 from madnet.errors import UserError, nearest
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS, count_frames
-from madnet.images.frames import RAW_DESCRIPTION
+from madnet.images.arrays import RAW_DESCRIPTION
 from madnet.images.notices import say_once
 from madnet.text import natural
 

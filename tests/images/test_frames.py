@@ -11,7 +11,7 @@ from PIL import Image
 
 from madnet.errors import UserError
 from madnet.images import count_frames, encode_png, encode_webp, image_size, notices, read_image
-from madnet.images.frames import open_video
+from madnet.images.videos import open_video
 from madnet.inference.clip_source import open_clip
 
 RNG = np.random.default_rng(0)
