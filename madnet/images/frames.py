@@ -230,6 +230,8 @@ def _pillow_frame(path: Path, index: int) -> np.ndarray:
         image: Image.Image = last_opened.open(Image.open, path)
         image.seek(index)
         check_size(*image.size, path)
+        if image.mode.startswith(('I', 'F')):  # of which a conversion would leave 8 bits
+            return np.asarray(image)
         rgb = np.asarray(image.convert('RGB'))
     grey = rgb[..., 0]
     return grey if (rgb == grey[..., None]).all() else rgb[..., ::-1]

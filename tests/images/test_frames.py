@@ -267,3 +267,13 @@ def test_a_deep_tiff_with_alpha_is_refused_where_readers_would_cut_it(tmp_path):
         read_image(tmp_path / 'deep.tiff')
     cv2.imwrite(str(tmp_path / 'deep.png'), deep)
     np.testing.assert_array_equal(read_image(tmp_path / 'deep.png'), deep[..., :3])
+
+
+def test_an_animated_png_keeps_sixteen_bits(tmp_path):
+    frames = [np.arange(80, dtype=np.uint16).reshape(8, 10) * 300 + 10_000 + k for k in range(2)]
+    first, second = map(Image.fromarray, frames)
+    first.save(tmp_path / 'x.png', save_all=True, append_images=[second])
+    for k in (1, 0):
+        read = read_image(tmp_path / 'x.png', k)
+        assert read.dtype == np.uint16
+        np.testing.assert_array_equal(read, frames[k])
