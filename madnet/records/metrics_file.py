@@ -213,7 +213,7 @@ def write_results(
     detections: Iterable[Mapping] = (),
 ) -> tuple[Path, ...]:
     """Write ``metrics.json``, ``per_image.csv`` and, if there are any, ``detections.csv`` under a folder,
-    made where it is missing.
+    made where it is missing; without any, one of former results is removed.
 
     Args:
         folder: Where to.
@@ -232,6 +232,8 @@ def write_results(
     written.append(write_whole(folder / 'per_image.csv', _table(list(per_image))))
     if rows:
         written.append(write_whole(folder / 'detections.csv', _table(rows)))
+    else:  # those of a run before would stand beside the numbers of this one
+        (folder / 'detections.csv').unlink(missing_ok=True)
     return tuple(written)
 
 

@@ -92,6 +92,13 @@ def test_metrics_json_comes_back(report, tmp_path):
     assert read_per_image(tmp_path / 'none.csv') == []
 
 
+def test_detections_of_a_former_run_do_not_stay(tmp_path):
+    write_results(tmp_path, MetricsFile(results={}), [], [{'name': 'a', 'x': 1}])
+    assert (tmp_path / 'detections.csv').read_text() == 'name,x\na,1\n'
+    write_results(tmp_path, MetricsFile(results={}), [])
+    assert not (tmp_path / 'detections.csv').exists()
+
+
 def test_an_empty_cell_is_nan_and_rubbish_is_one_line(tmp_path):
     write_results(tmp_path, MetricsFile(results={}), [{'name': 'a', 'IoU': float('nan'), 'targets': 2}])
     assert (tmp_path / 'per_image.csv').read_bytes() == b'name,IoU,targets\na,,2\n'
