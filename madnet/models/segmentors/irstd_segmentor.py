@@ -13,6 +13,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from madnet.errors import UserError
+from madnet.models.input_check import InputError
 from madnet.models.layers import pad_reflect
 from madnet.models.segmentors.groups import PIXELS_TOGETHER, in_groups
 from madnet.models.segmentors.test_time import (
@@ -214,7 +215,11 @@ class IRSTDSegmentor(EncoderDecoder):
         padded = self.test_cfg.mode == 'whole' and len(images) > 1
         seen = torch.cat([self._pad(image) if padded else image for image in images])
         size = tuple(seen.shape[2:])
-        logits = self.inference(seen, [{**meta, 'ori_shape': size, 'img_shape': size} for meta in metas])
+        try:
+            logits = self.inference(seen, [{**meta, 'ori_shape': size, 'img_shape': size} for meta in metas])
+        except InputError as e:  # which knows the network and the size, not the file
+            named = metas[0].get('img_path')
+            raise InputError(f'{named}: {e}' if named else str(e)) from None
         return [logits[k : k + 1, :, : image.shape[2], : image.shape[3]] for k, image in enumerate(images)]
 
     def postprocess_result(
