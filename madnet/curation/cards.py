@@ -9,7 +9,7 @@ import numpy as np
 from madnet.evaluation.components import Components
 from madnet.evaluation.strata import local_scr
 from madnet.files import write_whole
-from madnet.images import encode_jpeg
+from madnet.images import encode_jpeg, luma
 from madnet.visualization.findings import Finding, list_findings
 from madnet.visualization.insets import InsetPainter
 from madnet.visualization.marks import draw_mark
@@ -29,7 +29,7 @@ def draw_card(image: np.ndarray, targets: Components, as_it_is: bool = False) ->
     """
     findings = list_findings(targets, None)
     if as_it_is:
-        grey = np.clip(np.rint(image if image.ndim == 2 else image.mean(2)), 0, 255).astype(np.uint8)
+        grey = np.clip(np.rint(luma(image)), 0, 255).astype(np.uint8)
     else:
         grey = stretch(image)
     rows = [_main(grey, findings)]

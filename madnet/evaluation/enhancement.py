@@ -4,6 +4,7 @@ import numpy as np
 
 from madnet.evaluation.components import Components
 from madnet.evaluation.strata import local_contrast
+from madnet.images import luma
 
 
 def enhancement(image: np.ndarray, scores: np.ndarray, targets: Components) -> dict[str, np.ndarray | float]:
@@ -16,7 +17,7 @@ def enhancement(image: np.ndarray, scores: np.ndarray, targets: Components) -> d
     scale plays no part in SCRG; in BSF and CG it does, so both are brought to the range 0–1 first.
 
     Args:
-        image: (H, W) or (H, W, C) grey values on any scale.
+        image: (H, W) or (H, W, C) grey values or BGR on any scale.
         scores: (H, W) on any scale.
         targets: Of the mask.
 
@@ -26,7 +27,7 @@ def enhancement(image: np.ndarray, scores: np.ndarray, targets: Components) -> d
         over after, of the whole image without targets. Infinite where the map's background is constant; NaN
         where nothing can be said.
     """
-    before, after = _unit(image.mean(2) if image.ndim == 3 else image), _unit(scores)
+    before, after = _unit(luma(image)), _unit(scores)
     background = targets.labels == 0
     (con_in, clutter_in), (con_out, clutter_out) = (
         abs(local_contrast(m, targets).T) for m in (before, after)

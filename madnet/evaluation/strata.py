@@ -7,6 +7,7 @@ import numpy as np
 from madnet.evaluation.components import Components, find_overlaps
 from madnet.evaluation.matching import Match
 from madnet.evaluation.pixel import mean, ratio, whole
+from madnet.images import luma
 from madnet.text import counted
 
 #: Upper ends (inclusive) of the size classes in pixels; the last class is open.
@@ -58,7 +59,7 @@ def local_contrast(image: np.ndarray, targets: Components, alone: bool = False) 
     al., "Infrared patch-image model", TIP 2013), less every target's pixels.
 
     Args:
-        image: (H, W) or (H, W, C) grey values on any scale.
+        image: (H, W) or (H, W, C) grey values or BGR on any scale; of colours, the luma counts.
         targets: Components of the mask, of the image's size.
         alone: Whether a target's own pixels alone are taken out of its background, not those of others: of
             detections, whose ratio then does not depend on what else is detected.
@@ -66,8 +67,7 @@ def local_contrast(image: np.ndarray, targets: Components, alone: bool = False) 
     Returns:
         (n, 2) float64, on the image's scale; NaN where no background is left.
     """
-    if image.ndim == 3:
-        image = image.mean(2)
+    image = luma(image)
     found = np.full((len(targets), 2), np.nan)
     for i, (x0, y0, x1, y1) in enumerate(targets.boxes):
         window = np.s_[max(y0 - MARGIN, 0) : y1 + MARGIN, max(x0 - MARGIN, 0) : x1 + MARGIN]

@@ -8,7 +8,7 @@ from madnet.images.frames import EXTENSIONS, count_frames, image_size, read_imag
 from madnet.images.loader import LARGE, ArrayWindows, FrameLoader, LoadedWindows, Windows
 from madnet.images.masks import MaskRule, fit_mask, read_mask
 from madnet.images.score_maps import read_scores
-from madnet.images.values import check_value_range, finite, measure_range, to_channels
+from madnet.images.values import check_value_range, finite, luma, measure_range, to_channels
 from madnet.images.videos import VIDEO_EXTENSIONS
 from madnet.images.windows import FrameWindows
 
@@ -30,6 +30,7 @@ __all__ = [
     'finite',
     'fit_mask',
     'image_size',
+    'luma',
     'measure_range',
     'read_image',
     'read_mask',

@@ -91,7 +91,7 @@ def to_channels(
 
     Args:
         pixels: (H, W) or (H, W, 3) BGR, as :func:`~madnet.images.read_image` gives them.
-        channels: 1 (luma 0.299 R + 0.587 G + 0.114 B, ITU-R BT.601) or 3 (BGR).
+        channels: 1 (:func:`luma`) or 3 (BGR).
         bit_depth: Bits in use of 16-bit pixels: 2^bit_depth - 1 becomes 255. Without meaning where there is a
             ``value_range``.
         value_range: Grey values that become 0 and 255, what lies outside is clipped; ``'auto'`` measures them
@@ -109,9 +109,18 @@ def to_channels(
     """
     pixels = _on_scale(pixels, bit_depth, value_range, what, extent)
     if channels == 1:
-        grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels.copy()
-        return grey[..., None]
+        return (luma(pixels) if pixels.ndim == 3 else pixels.copy())[..., None]
     return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels.copy()
+
+
+def luma(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) of an image (H, W), (H, W, 1) or (H, W, 3) BGR: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), on
+    the image's scale."""
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        return pixels.reshape(pixels.shape[:2])
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32):  # of which OpenCV makes no grey
+        return pixels @ np.array([0.114, 0.587, 0.299])
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
 
 
 def _on_scale(

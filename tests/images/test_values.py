@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from madnet.images import notices
-from madnet.images.values import LEAST_SPAN, to_channels
+from madnet.images.values import LEAST_SPAN, luma, to_channels
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,14 @@ def test_large_numbers_keep_their_last_digits(kind):
     found = to_channels(pixels, 1, value_range=(300_000_000, 300_000_255))
     np.testing.assert_allclose(found[0, :, 0], np.arange(256), atol=1e-4)
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize('kind', [np.uint8, np.uint16, np.float32, np.float64, np.int32])
+def test_luma_is_one_for_all_types(kind):
+    blue, green, red = 10, 200, 90
+    pixels = np.tile(np.array([blue, green, red], kind), (3, 4, 1))
+    expected = 0.114 * blue + 0.587 * green + 0.299 * red
+    np.testing.assert_allclose(luma(pixels), expected, atol=0.5 if kind in (np.uint8, np.uint16) else 1e-4)
+    grey = np.repeat(np.arange(12, dtype=kind).reshape(3, 4, 1), 3, 2)
+    np.testing.assert_allclose(luma(grey), grey[..., 0], atol=1e-5)
+    np.testing.assert_array_equal(luma(grey[..., :1]), grey[..., 0])

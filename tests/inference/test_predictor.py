@@ -17,6 +17,7 @@ from madnet.engine.config import load_config
 from madnet.engine.hooks import SaveScoresHook
 from madnet.engine.test import run_test
 from madnet.errors import UserError
+from madnet.evaluation.strata import local_scr
 from madnet.evaluation.targets import Least
 from madnet.inference import Prediction, Predictor, command
 from madnet.inference.command import predict_files
@@ -166,6 +167,23 @@ def test_mmsegs_configs_in_a_process_that_has_set_no_scope(tmp_path):
     )
     done = subprocess.run([sys.executable, '-c', text], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.strip() == '(50, 75)', done.stderr
+
+
+def test_contrast_in_colours_is_that_of_evaluation(tmp_path):
+    grey = np.random.default_rng(0).normal(90, 6, (64, 64)).clip(0, 255).astype(np.uint8)
+    grey[30:33, 40:43] = 230
+    image = np.dstack([grey // 3, grey, 255 - grey // 2])
+    cv2.imwrite(str(tmp_path / 'x.png'), image)
+    prediction = Predictor('tophat')(tmp_path / 'x.png')
+    assert len(prediction.targets) > 0
+    expected = local_scr(image, prediction.components, alone=True)
+    np.testing.assert_allclose([t.scr for t in prediction.targets], expected, rtol=1e-5)
+
+
+def test_an_image_too_small_for_the_network_is_named(tmp_path):
+    cv2.imwrite(str(tmp_path / 'small.png'), np.full((4, 5), 90, np.uint8))
+    with pytest.raises(UserError, match=r'small\.png: AdaDCMEncoder got an image of 4×5 pixels'):
+        Predictor('madnet_nano')(tmp_path / 'small.png')
 
 
 def test_small_components_are_left_out(tmp_path, capsys):
