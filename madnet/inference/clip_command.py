@@ -2,11 +2,9 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import madnet
 from madnet.errors import UserError
 from madnet.files import CannotWrite
 from madnet.images import EXTENSIONS
@@ -19,7 +17,7 @@ from .base_predictor import BasePredictor
 from .clip import follow
 from .clip_outputs import ClipOutputs, parse_clip_formats
 from .clip_source import ClipSource, open_clip
-from .command import predictor_maker
+from .command import predictor_maker, what_was_run
 from .sharing import interrupted_by_sigterm
 
 #: Frames that wait to be drawn and written.
@@ -67,18 +65,11 @@ def predict_clips(
         raise UserError(f'--out {out}: is a file, expected a folder.')
     if fps is not None and not 0 < fps <= 65535:
         raise UserError(f'--fps: found {fps:g}, expected frames a second, above 0 and at most 65,535.')
-    predictor = predictor_maker(model, checkpoint=checkpoint, options=options, **how)()
+    make = predictor_maker(model, checkpoint=checkpoint, options=options, **how)
+    predictor = make()
     if threads is not None:
         predictor.set_threads(threads)
-    about = {
-        'schema': 1,
-        'detector': {'name': predictor.name, **predictor.origin},
-        'threshold': predictor.threshold,
-        **asdict(predictor.least),
-        'temperature': predictor.temperature,
-        'track': track,
-        'versions': {'madnet': madnet.__version__},
-    }
+    about = {'schema': 1, **what_was_run(predictor, {**make.keywords, 'raw': raw}), 'track': track}
     done: list[dict[str, Any]] = []
     if track and len(inputs) > 1 and all(Path(i).suffix.lower() in EXTENSIONS for i in inputs):
         say_once(

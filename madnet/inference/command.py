@@ -1,7 +1,7 @@
 """Prediction as a command: images in, files out."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import asdict
@@ -27,6 +27,8 @@ from .sharing import Outcome, is_large, predict_all, start_writing
 _COMPARED = 4
 #: In a folder for results: says which folders in it hold results, one a line.
 _OWN = '.madnet'
+#: Options of other types, such as paths and devices, are recorded as texts.
+_IN_JSON = (int, float, str, list, tuple, Mapping)
 #: What stands at the beginning of each table.
 _BEGINNINGS = {'csv': b'image,', 'json': b'"detector"', 'coco': b'"detector"'}
 
@@ -120,15 +122,8 @@ def predict_files(
         outcomes, stopped = predict_all(make, predictor, writing, jobs, threads, out, kinds, work)
     for kind in PER_IMAGE.keys() & kinds:
         settle(out / PER_IMAGE[kind][0])
-    about = {
-        'detector': {'name': predictor.name, **predictor.origin},
-        'threshold': predictor.threshold,
-        **asdict(predictor.least),
-        'temperature': predictor.temperature,
-        'tile': how.get('tile'),
-        'value_range': predictor.loader.value_range,
-        'versions': {'madnet': madnet.__version__},
-    }
+    given = {**make.keywords, 'false_alarms': false_alarms, 'background': background}
+    about = what_was_run(predictor, given)
     limits = _limits(predictor, how, false_alarms)
     try:
         return _conclude(frames, outcomes, stopped, out, kinds, about, limits)
@@ -261,7 +256,7 @@ def predictor_maker(model: str, **how: Any) -> partial:
 
     Arguments that are None, False or empty leave it the default.
     """
-    given = {name: value for name, value in how.items() if value or (value == 0 and value is not False)}
+    given = _given(how)
     if Path(model).suffix.lower() != '.onnx':
         from madnet.classical.detectors import DETECTORS  # needs SciPy, which an exported network does not
 
@@ -279,13 +274,40 @@ def predictor_maker(model: str, **how: Any) -> partial:
 
         from .predictor import Predictor
 
-        return partial(Predictor, model, **{**given, 'options': parse_options(how.get('options'))})
+        if 'options' in given:
+            given['options'] = parse_options(given['options'])
+        return partial(Predictor, model, **given)
     settled = [
         f'--{name.replace("_", "-")}' for name in given if name not in signature(OnnxPredictor).parameters
     ]
     if settled:
         raise UserError(f'{model}: an exported network takes no {" or ".join(settled)}.')
     return partial(OnnxPredictor, model, **given)
+
+
+def _given(how: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in how.items() if value or (value == 0 and value is not False)}
+
+
+def what_was_run(predictor: BasePredictor, how: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says of a prediction: the detector, every option that was given, and what holds by it.
+
+    Args:
+        predictor: After a range, a budget and the like are measured.
+        how: Options by name, such as the keywords of :func:`predictor_maker`; those that are None, False or
+            empty are left out, and so is the checkpoint, which the detector's origin has.
+    """
+    given = {name: value for name, value in _given(how).items() if name != 'checkpoint'}
+    return {
+        'detector': {'name': predictor.name, **predictor.origin},  # first: _BEGINNINGS knows a table by it
+        **{k: v if isinstance(v, _IN_JSON) else str(v) for k, v in given.items()},
+        'threshold': predictor.threshold,
+        **asdict(predictor.least),
+        'temperature': predictor.temperature,
+        'tile': how.get('tile'),
+        'value_range': predictor.loader.value_range,
+        'versions': {'madnet': madnet.__version__},
+    }
 
 
 def _half_against_full(predictor: BasePredictor, frames: Sequence[Frame]) -> str:

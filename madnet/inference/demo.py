@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-import madnet
 from madnet.datasets.scenes import synth_scene
 from madnet.errors import UserError
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS, encode_png, image_size
@@ -31,6 +30,7 @@ from madnet.visualization.overlay import view_factor
 from madnet.visualization.stretch import stretch
 
 from .base_predictor import READ_AHEAD, BasePredictor
+from .command import what_was_run
 from .inputs import Frame, list_frames
 from .outputs import PER_IMAGE, record, targets_json
 from .prediction import Prediction
@@ -62,6 +62,21 @@ class Limits:
     frames: int = 64
     pixels: int = 2048 * 2048
     seconds: float = 60
+
+
+class Found(NamedTuple):
+    """What comes of what a visitor brings.
+
+    Attributes:
+        predictions: One for each frame that could be read, at least one.
+        about: For the record: the model as the page calls it, what was asked of it, which frames could not be
+            read, and which were not reached in time.
+        words: A line on what came of all frames.
+    """
+
+    predictions: list[Prediction]
+    about: dict[str, Any]
+    words: str
 
 
 class Demo:
@@ -129,16 +144,13 @@ class Demo:
         scales: Sequence[float] = (1,),
         measured: bool = False,
         budget: float | None = None,
-    ) -> tuple[list[Prediction], str]:
+    ) -> Found:
         """Predict the frames of files.
 
         Args:
             files: On this machine, as the page stored them.
             model, measured, budget: As in :meth:`predictor`.
             views, scales: As in :class:`~madnet.inference.Predictor`.
-
-        Returns:
-            A prediction for each frame that could be read, and a line on what came of all of them.
 
         Raises:
             UserError: Too much at once, a file of another kind, no frame that can be read, or views, scales
@@ -149,7 +161,7 @@ class Demo:
             predictor = self.predictor(model, measured, budget, views, scales)
             self._set_test_time(predictor, model, views, scales)
             predictor.loader.measure([(frame.path, frame.number) for frame in frames])
-            return self._within_time(predictor, frames)
+            return self._within_time(predictor, frames, _about(predictor, model, views, scales, budget))
 
     def example(
         self,
@@ -158,7 +170,7 @@ class Demo:
         views: int = 1,
         scales: Sequence[float] = (1,),
         budget: float | None = None,
-    ) -> list[Prediction]:
+    ) -> Found:
         """Predict synthetic scenes, one of :data:`EXAMPLES`."""
         height, width, count = EXAMPLES[name]
         scene = synth_scene(2, list(EXAMPLES).index(name), (height, width + _STEP * (count - 1))).image
@@ -167,7 +179,10 @@ class Demo:
             predictor = self.predictor(model, budget=budget, views=views, scales=scales)
             self._set_test_time(predictor, model, views, scales)
             found = list(predictor.stream(predictor.loader.as_taken(image) for image in images))
-        return [replace(one, name=f'{name}, frame {k}' if count > 1 else name) for k, one in enumerate(found)]
+            about = {**_about(predictor, model, views, scales, budget), 'unreadable': []}
+        names = [f'{name}, frame {k}' if count > 1 else name for k in range(count)]
+        named = [replace(one, name=shown) for one, shown in zip(found, names, strict=True)]
+        return Found(named, about, 'A synthetic scene.')
 
     def _frames(self, files: Sequence[Path]) -> list[Frame]:
         limits = self.limits
@@ -211,26 +226,38 @@ class Demo:
                 f'{model}: takes one view and one scale; only networks in PyTorch average several.'
             )
 
-    def _within_time(self, predictor: BasePredictor, frames: list[Frame]) -> tuple[list[Prediction], str]:
+    def _within_time(self, predictor: BasePredictor, frames: list[Frame], about: dict[str, Any]) -> Found:
         began = time.monotonic()
-        found, wrong = [], []
+        found: list[Prediction] = []
+        wrong: list[dict[str, str]] = []
         for frame, attempt in zip(frames, predictor.attempts(frames, READ_AHEAD), strict=False):
             if isinstance(attempt, Exception):
-                wrong.append(_without_folder(str(attempt), frame.path))
+                told = {'file': str(frame), 'reason': str(attempt)}
+                wrong.append({key: _without_folder(text, frame.path) for key, text in told.items()})
             else:
                 found.append(replace(attempt, path=Path(frame.path.name)))
             seconds = time.monotonic() - began
             if seconds > self.limits.seconds:
                 break
         if not found:
-            raise UserError(wrong[0])
+            raise UserError(wrong[0]['reason'])
         words = f'{counted(len(found), "frame")} in {seconds:.1f} s by {predictor.name}.'
-        left = len(frames) - len(found) - len(wrong)
+        about = {**about, 'unreadable': wrong}
+        left = frames[len(found) + len(wrong) :]
         if left:
-            words += f' Stopped after {self.limits.seconds:g} s: {counted(left, "frame")} not reached.'
+            words += f' Stopped after {self.limits.seconds:g} s: {counted(len(left), "frame")} not reached.'
+            about['not_done'] = [_without_folder(str(frame), frame.path) for frame in left]
         if wrong:
-            words += f' {len(wrong)} could not be read: {wrong[0]}'
-        return found, words
+            words += f' {len(wrong)} could not be read: {wrong[0]["reason"]}'
+        return Found(found, about, words)
+
+
+def _about(
+    predictor: BasePredictor, model: str, views: int, scales: Sequence[float], budget: float | None
+) -> dict[str, Any]:
+    """What was run, as far as it is a visitor's matter: not from which of this machine's files."""
+    asked = {'views': views, 'scales': scales, 'fa_budget': budget}
+    return {**what_was_run(predictor, asked), 'detector': {'name': model}}
 
 
 def _without_folder(text: str, file: Path) -> str:
@@ -301,14 +328,14 @@ def targets_table(prediction: Prediction) -> str:
     return f'<table class="targets">{caption}<tr>{head}</tr>{"".join(rows)}</table>{below}'
 
 
-def report_json(predictions: Sequence[Prediction], model: str) -> bytes:
-    """The targets of all frames, as ``targets.json`` of ``madnet predict``."""
-    about = {
-        'detector': {'name': model},
-        'threshold': predictions[0].threshold,
-        'versions': {'madnet': madnet.__version__},
-        'unreadable': [],
-    }
+def report_json(predictions: Sequence[Prediction], about: Mapping[str, Any]) -> bytes:
+    """The targets of all frames, as ``targets.json`` of ``madnet predict``.
+
+    Args:
+        predictions: At the threshold that the page has now.
+        about: Of :class:`Found`.
+    """
+    about = {**about, 'threshold': predictions[0].threshold}
     return targets_json([record(prediction, prediction.name) for prediction in predictions], about)
 
 

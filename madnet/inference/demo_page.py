@@ -11,8 +11,7 @@ from madnet.errors import UserError
 
 from . import demo
 from .base_predictor import BasePredictor
-from .demo import Demo, Limits
-from .prediction import Prediction
+from .demo import Demo, Found, Limits
 
 # Read when gradio is imported: it reports nothing, and asks no server for news.
 os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
@@ -163,7 +162,7 @@ def make_page(shown: Demo) -> gr.Blocks:
     """The page, for what it computes with."""
     limits = shown.limits
     with gr.Blocks(title='madnet', analytics_enabled=False, delete_cache=(300, 1800)) as page:
-        found = gr.State([], time_to_live=1800)
+        found = gr.State(None, time_to_live=1800)
         gr.Markdown(
             '## Infrared small targets\n'
             f'Drop frames or a short clip: up to {limits.frames} frames, {limits.megabytes} MB a file.'
@@ -210,19 +209,19 @@ def make_page(shown: Demo) -> gr.Blocks:
 
         def predict(names, model, views, scales, budget, measured):
             asked = (names or [], model, views, _SCALES[scales], measured, _BUDGETS[budget])
-            return _began(*_clearly(shown.find, *asked))
+            return _began(_clearly(shown.find, *asked))
 
         def show_example(name):
             def predict_example(model, views, scales, budget):
                 asked = (name, model, views, _SCALES[scales], _BUDGETS[budget])
-                return _began(_clearly(shown.example, *asked), 'A synthetic scene.')
+                return _began(_clearly(shown.example, *asked))
 
             return predict_example
 
-        def show(found, number, threshold, model):
-            return _views(found, int(number), threshold, model)
+        def show(found, number, threshold):
+            return _views(found, int(number), threshold)
 
-        showing = {'fn': show, 'inputs': [found, frame, threshold, model], 'outputs': views_of_it}
+        showing = {'fn': show, 'inputs': [found, frame, threshold], 'outputs': views_of_it}
         begun = {'outputs': [found, said, frame]}
         find.click(predict, [files, *how], **begun, api_name='find').success(**showing, api_name='show')
         files.upload(predict, [files, *how], **begun, api_name=False).success(**showing, api_name=False)
@@ -245,21 +244,21 @@ def _clearly(function: Callable, *args: Any) -> Any:
         raise gr.Error(str(e), duration=None, print_exception=False) from None
 
 
-def _began(found: list[Prediction], words: str) -> tuple:
-    slider = gr.Slider(1, max(2, len(found)), 1, step=1, visible=len(found) > 1)
-    return found, words, slider
+def _began(found: Found) -> tuple:
+    count = len(found.predictions)
+    return found, found.words, gr.Slider(1, max(2, count), 1, step=1, visible=count > 1)
 
 
-def _views(found: list[Prediction], number: int, threshold: float, model: str) -> list[str]:
-    if not found:
+def _views(found: Found | None, number: int, threshold: float) -> list[str]:
+    if found is None:
         return [''] * 5
-    found = [replace(prediction, threshold=threshold) for prediction in found]
-    one = found[min(number, len(found)) - 1]
+    shown = [replace(prediction, threshold=threshold) for prediction in found.predictions]
+    one = shown[min(number, len(shown)) - 1]
     return [
         demo.picture_html(demo.marked(one), 'overlay', f'{one.name} with its targets'),
         demo.picture_html(demo.score_picture(one), 'scores', f'{one.name}: scores'),
         demo.picture_html(demo.surface_picture(one), 'surface', f'{one.name}: scores as a surface'),
         demo.targets_table(one),
-        demo.link_html('targets.json', demo.report_json(found, model), 'Save targets (JSON)')
-        + demo.link_html(*demo.masks_file(found), 'Save masks' if len(found) > 1 else 'Save mask (PNG)'),
+        demo.link_html('targets.json', demo.report_json(shown, found.about), 'Save targets (JSON)')
+        + demo.link_html(*demo.masks_file(shown), 'Save masks' if len(shown) > 1 else 'Save mask (PNG)'),
     ]

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -50,19 +51,20 @@ def refused(match, function, *args, **kwargs):
 
 
 def test_a_frame_is_predicted_as_by_predict(shown, file):
-    (found,), words = shown.find([file], 'madnet_nano')
+    (found,), about, words = shown.find([file], 'madnet_nano')
     expected = shown.predictor('madnet_nano')(file)
     np.testing.assert_array_equal(found.score_map, expected.score_map)
     assert found.targets == expected.targets
     assert re.fullmatch(r'1 frame in \d+\.\d s by madnet_nano\.', words)
     assert str(found.path) == 'frame.png'
+    assert str(file.parent) not in str(about)
 
 
 def test_views_and_scales(shown, file):
-    (once,), _ = shown.find([file], 'madnet_nano')
-    (averaged,), _ = shown.find([file], 'madnet_nano', 4, (1, 0.7))
+    (once,), *_ = shown.find([file], 'madnet_nano')
+    (averaged,), *_ = shown.find([file], 'madnet_nano', 4, (1, 0.7))
     assert not np.allclose(once.score_map, averaged.score_map, rtol=0.01, atol=0)
-    (again,), _ = shown.find([file], 'madnet_nano')
+    (again,), *_ = shown.find([file], 'madnet_nano')
     np.testing.assert_array_equal(once.score_map, again.score_map)
     refused('takes one view', shown.find, [file], 'tophat', 2)
 
@@ -82,13 +84,13 @@ def test_a_budget_needs_what_is_known_of_the_weights(shown, file, detectors):
         given[name] = fa_budget
         return shown.predictor('tophat')
 
-    found, _ = Demo({'calibrated': partial(make, 'calibrated')}).find([file], 'calibrated', budget=1e-5)
+    found, *_ = Demo({'calibrated': partial(make, 'calibrated')}).find([file], 'calibrated', budget=1e-5)
     assert given == {'calibrated': 1e-5}
     assert len(found) == 1
 
 
 def test_frames_of_a_clip(shown, clip):
-    found, words = shown.find([clip], 'tophat', measured=True)
+    found, _, words = shown.find([clip], 'tophat', measured=True)
     assert len(found) == 5
     assert words.startswith('5 frames')
     name, content = demo.masks_file(found)
@@ -100,14 +102,14 @@ def test_frames_of_a_clip(shown, clip):
 
 
 def test_what_is_shown_of_a_frame(shown, file):
-    (found,), _ = shown.find([file], 'tophat')
+    (found,), about, _ = shown.find([file], 'tophat')
     assert found.targets
     for picture in (demo.marked(found), demo.score_picture(found), demo.surface_picture(found)):
         assert cv2.imdecode(np.frombuffer(picture, np.uint8), 1).std() > 1
     table = demo.targets_table(found)
     assert table.count('<tr>') == 1 + min(50, len(found.targets))
     assert table.count('<img') == 2 * (table.count('<tr>') - 1)
-    written = json.loads(demo.report_json([found], 'tophat'))
+    written = json.loads(demo.report_json([found], about))
     assert written['images'][0]['file'] == 'frame.png'
     assert len(written['images'][0]['targets']) == len(found.targets)
     name, mask = demo.masks_file([found])
@@ -117,17 +119,18 @@ def test_what_is_shown_of_a_frame(shown, file):
 
 def test_a_name_is_no_html(shown, tmp_path):
     cv2.imwrite(str(tmp_path / '<script>.png'), scene(60, 60))
-    (found,), _ = shown.find([tmp_path / '<script>.png'], 'tophat')
+    (found,), *_ = shown.find([tmp_path / '<script>.png'], 'tophat')
     assert '<script>' not in demo.targets_table(found)
 
 
 @pytest.mark.parametrize('name', demo.EXAMPLES)
 def test_examples(shown, name):
-    found = shown.example(name, 'tophat')
+    found, about, _ = shown.example(name, 'tophat')
     height, width, count = demo.EXAMPLES[name]
     assert len(found) == count
     assert found[0].score_map.shape == (height, width)
     assert name in found[-1].name
+    assert about['unreadable'] == []
 
 
 def test_what_is_too_much_or_no_image_is_refused(shown, file, clip, tmp_path):
@@ -152,17 +155,35 @@ def test_what_is_too_much_or_no_image_is_refused(shown, file, clip, tmp_path):
 
 def test_time_is_limited_and_what_is_done_is_shown(shown, clip):
     quick = Demo(shown.models, Limits(seconds=0))
-    found, words = quick.find([clip], 'tophat')
+    found, about, words = quick.find([clip], 'tophat')
     assert len(found) == 1
     assert '4 frames not reached' in words
+    assert about['not_done'] == [f'clip.tif, frame {k}' for k in range(1, 5)]
 
 
 def test_one_bad_file_among_others(shown, file, tmp_path):
     content = file.read_bytes()
     (tmp_path / 'short.png').write_bytes(content[: len(content) // 2])
-    found, words = shown.find([file, tmp_path / 'short.png'], 'tophat')
+    found, _, words = shown.find([file, tmp_path / 'short.png'], 'tophat')
     assert len(found) == 1
     assert '1 could not be read: short.png' in words
+
+
+def test_saved_targets_say_what_was_run(shown, file, tmp_path):
+    (tmp_path / 'short.png').write_bytes(file.read_bytes()[:99])
+    given = {'views': 1, 'scales': (1,), 'budget': 1e-6}
+    found, about, _ = shown.find([file, tmp_path / 'short.png'], 'madnet_nano', **given)
+    written = json.loads(demo.report_json([replace(one, threshold=0.3) for one in found], about))
+    expected = shown.predictor('madnet_nano', **given)
+    assert expected.least.min_rank > 0
+    assert expected.temperature > 1
+    assert written['detector'] == {'name': 'madnet_nano'}
+    assert (written['threshold'], written['fa_budget']) == (0.3, 1e-6)
+    assert (written['min_rank'], written['temperature']) == (expected.least.min_rank, expected.temperature)
+    (unread,) = written['unreadable']
+    assert unread['file'] == 'short.png'
+    assert unread['reason'].startswith('short.png: ')
+    assert (written['views'], written['scales']) == (1, [1])
 
 
 class TestOverHTTP:

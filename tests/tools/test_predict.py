@@ -1,5 +1,6 @@
 """madnet predict and madnet pretrained from end to end, and what they say to wrong input."""
 
+import argparse
 import contextlib
 import csv
 import io
@@ -11,6 +12,7 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
+from madnet.cli.predict import add_options
 from madnet.engine.config import load_config
 from madnet.inference import Predictor
 from madnet.inference.outputs import COLUMNS
@@ -103,6 +105,81 @@ def _check_coco(path, predictions):
             assert pixels[y : y + h, x : x + w].sum() == t.area
             together |= pixels
         np.testing.assert_array_equal(together, p.mask)
+
+
+#: Options of ``predict`` that records name: how each is given, and what they say then.
+_RECORDED = {
+    'threshold': ('0.4', 0.4),
+    'min_area': ('2', 2),
+    'min_scr': ('0.5', 0.5),
+    'min_rank': ('0.1', 0.1),
+    'tile': ('96', [96, 96]),
+    'overlap': ('8', 8),
+    'value_range': ('50 200', [50, 200]),
+    'device': ('cpu', 'cpu'),
+    'views': ('2', 2),
+    'scales': ('1,0.7', [1, 0.7]),
+    'merge': ('max', 'max'),
+    'fold': ('', True),
+    'amp': ('', True),
+    'batch': ('2', 2),
+    'dataset': ('nuaa', 'nuaa'),
+    'options': ('model.test_cfg.temperature=2.5', {'model.test_cfg.temperature': 2.5}),
+    'trust_checkpoint': ('', True),
+}
+#: Those that the network of these tests, or a clip, does not take.
+_OF_OTHERS = ('fa_budget', 'calibrated', 'false_alarms', 'background', 'raw')
+#: Those that change nothing of it, or are recorded as the detector, the images and the clip.
+_ELSEWHERE = 'help inputs config checkpoint out format threads jobs clip track fps'
+
+
+@pytest.fixture
+def frame(tmp_path):
+    folder = tmp_path / 'frame'
+    folder.mkdir()
+    image = np.random.default_rng(0).integers(80, 180, (112, 112), np.uint8)
+    cv2.imwrite(str(folder / 'a.png'), image)
+    return folder
+
+
+def test_records_say_what_was_asked_for(run, frame, tmp_path, monkeypatch):
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    flags = {a.dest: a.option_strings for a in parser._actions if a.dest != argparse.SUPPRESS}
+    assert sorted(flags) == sorted([*_RECORDED, *_OF_OTHERS, *_ELSEWHERE.split()])  # each is in one of them
+
+    words = [w for name, (given, _) in _RECORDED.items() for w in (flags[name][0], *given.split())]
+    expected = {name: value for name, (_, value) in _RECORDED.items()}
+    nano = ('--config', 'madnet_nano', '--checkpoint', 'madnet_nano', frame, '--out', tmp_path)
+    code, _, err = run('predict', *nano, '--format', 'json,coco', *words)
+    assert code == 0, err
+    assert _heads(tmp_path / 'targets.json', expected) == expected
+    assert json.loads((tmp_path / 'coco.json').read_text())['info'].items() >= expected.items()
+    code, _, err = run('predict', *nano, '--clip', '--format', 'csv', *words)
+    assert code == 0, err
+    assert _heads(tmp_path / 'frame.json', expected) == expected
+
+    budget = ('--fa-budget', '1e-5', '--calibrated')
+    code, _, err = run('predict', 'madnet_nano', frame, '--out', tmp_path, '--format', 'json', *budget)
+    assert code == 0, err
+    assert _heads(tmp_path / 'targets.json', _OF_OTHERS) == {'fa_budget': 1e-5, 'calibrated': True}
+    background = ('--false-alarms', '1.5', '--background', frame)
+    code, _, err = run('predict', 'tophat', frame, '--out', tmp_path, '--format', 'json', *background)
+    assert code == 0, err
+    assert _heads(tmp_path / 'targets.json', _OF_OTHERS) == {'false_alarms': 1.5, 'background': str(frame)}
+    (tmp_path / 'pipe').write_bytes(bytes(64 * 64))
+    with open(tmp_path / 'pipe') as pipe:
+        monkeypatch.setattr('sys.stdin', pipe)
+        raw = ('--raw', '64x64:uint8', '--format', 'csv')
+        code, _, err = run('predict', 'tophat', '-', '--out', tmp_path, *raw)
+    assert code == 0, err
+    assert _heads(tmp_path / 'stdin.json', _OF_OTHERS) == {'raw': '64x64:uint8'}
+
+
+def _heads(path, names):
+    """What a record says of some options."""
+    content = json.loads(path.read_text())
+    return {name: content[name] for name in names if name in content}
 
 
 def test_scores_can_be_scored(run, detector, images, tmp_path):
