@@ -10,6 +10,7 @@ from madnet.datasets.sources import find_sources
 from madnet.errors import UserError, nearest
 from madnet.files import write_whole
 from madnet.images.values import ValueRange
+from madnet.inference.command import what_was_run
 from madnet.inference.predictor import Predictor
 from madnet.probing.changes import CHANGES
 from madnet.probing.checks import check
@@ -65,11 +66,8 @@ def probe_detector(
     sweeps = [_sweep(key) for key in only.split(',')] if only else list(SWEEPS.values())
     earlier = {path: ProbeFile.read(path) for path in beside if path.endswith('.json')}
     predictor = Predictor(model, checkpoint, **how)
-    others = {
-        name: Predictor(name, **{k: v for k, v in how.items() if k in ('device', 'threshold')})
-        for name in beside
-        if name not in earlier
-    }
+    shared = {k: v for k, v in how.items() if k in ('device', 'threshold')}
+    others = {name: Predictor(name, **shared) for name in beside if name not in earlier}
     count = (QUICK if quick else FRAMES) if frames is None else frames
     grey = how.get('value_range') or _own_range(dataset, predictor.loader.value_range)
     material = _material(dataset, split, count, seed, grey, mask_values)
@@ -89,10 +87,10 @@ def probe_detector(
                 f'{path}: of {probe.material.get("frames")} frames of {probe.material.get("name")}, seed '
                 f'{probe.seed}; beside it, expected the same frames and seed.'
             )
-    probe, swept = _probe(predictor, sweeps, material, described, quick)
+    probe, swept = _probe(predictor, how, sweeps, material, described, quick)
     probes = {probe.detector['name']: probe}
     for name, other in others.items():
-        probes[_free_name(name, probes)], _ = _probe(other, sweeps, material, described, quick)
+        probes[_free_name(name, probes)], _ = _probe(other, shared, sweeps, material, described, quick)
     for one in earlier.values():
         probes[_free_name(one.detector['name'], probes)] = one
     folder = Path(out or Path('probes', probe.detector['name']))
@@ -137,12 +135,19 @@ def _material(
 
 
 def _probe(
-    predictor: Predictor, sweeps: Sequence, material: Material, described: dict[str, Any], quick: bool
+    predictor: Predictor,
+    how: dict[str, Any],
+    sweeps: Sequence,
+    material: Material,
+    described: dict[str, Any],
+    quick: bool,
 ) -> tuple[ProbeFile, list[Swept]]:
     loader = predictor.loader
+    run = what_was_run(predictor, how)
+    asked = {name: value for name, value in run.items() if how.get(name) and name != 'device'}
     swept = run_sweeps(lambda image: predictor(loader.as_taken(image)), sweeps, material)
     probe = ProbeFile(
-        detector={'name': predictor.name, **predictor.origin},
+        detector={**run['detector'], **asked},
         threshold=predictor.threshold,
         material=described,
         seed=material.seed,

@@ -108,7 +108,7 @@ class ProbeFile(RecordFile):
     """What ``probe.json`` holds.
 
     Attributes:
-        detector: Its name, and what it was made from.
+        detector: Its name, what it was made from, and the options that were given, such as ``views``.
         threshold: Score above which is target.
         material: The frames: ``name``, ``split``, ``frames`` (how many), ``names``.
         seed: Of all draws.

@@ -197,6 +197,18 @@ def test_the_tool_writes_page_and_record(run, tmp_path):
     assert again['material'] == json.loads((tmp_path / 'a/probe.json').read_text())['material']
 
 
+def test_the_record_says_what_was_asked_for(tmp_path):
+    args = {'dataset': 'synthetic', 'frames': 1, 'only': 'size', 'out': str(tmp_path)}
+    plain = probe_detector('tophat', **args, threshold=None)
+    assert plain.detector == {'name': 'tophat'}
+    asked = probe_detector('tophat', **args, threshold=0.6, options={'model.rule': 'mean+3std'})
+    options = {'threshold': 0.6, 'options': {'model.rule': 'mean+3std'}}
+    assert (
+        ProbeFile.read(tmp_path / ProbeFile.FILE).detector == asked.detector == {'name': 'tophat', **options}
+    )
+    assert 'model.rule' in (tmp_path / 'index.html').read_text()
+
+
 def test_a_page_without_expectations_has_no_section_for_them(run, tmp_path):
     args = ('--dataset', 'synthetic', '--frames', 1, '--only', 'contrast', '--out', tmp_path)
     assert run('probe', 'tophat', *args)[0] == 0
