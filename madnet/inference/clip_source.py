@@ -18,14 +18,13 @@ from madnet.images.frames import bits_in_use
 from madnet.images.headers import pixel_limit
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
-from madnet.images.videos import open_video
+from madnet.images.videos import is_cut_off, open_video
+from madnet.text import counted
 
 from .inputs import Frame, list_frames
 
 #: Frames a second where the source does not say.
 FPS = 25.0
-#: A video may hold this many frames less than its header says: some containers only estimate.
-_ESTIMATE = 2
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class ClipSource(ABC):
         name: For the results to be filed under.
         live: Whether frames come whether or not they are taken.
         ahead: How many frames may be waited for before the one before them is predicted.
-        length: How many there are; None where nobody knows.
+        length: How many there are, as far as the source says; None where nobody knows.
         fps: Frames a second.
         left_out: Frames that were not taken in time.
         value_range: In which its frames are read; whoever predicts them says it.
@@ -109,18 +108,22 @@ class _Video(ClipSource):
         self.length = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))) or None
 
     def frames(self) -> Generator[ClipFrame, None, None]:
-        number = 0
+        number, began, seconds = 0, 0.0, 0.0
         while True:
             there, image = self._capture.read()
             if not there:
                 break
+            shown = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            began = shown if not number else began
+            seconds = shown - began
             yield ClipFrame(number, number / self.fps, image)
             number += 1
-        self._capture.release()
         if not number:
             raise UserError(f'{self._path}: no frame can be decoded.')
-        if self.length is not None and number < self.length - _ESTIMATE:
-            raise UserError(f'{self._path}: cut off, it ends after {number} of {self.length} frames.')
+        if is_cut_off(self._capture, self._path, number, seconds):
+            raise UserError(
+                f'{self._path}: cut off, it ends after {counted(number, "frame")}, at {seconds:.2f} s.'
+            )
 
 
 class _Camera(ClipSource):
