@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import madnet
-from madnet.errors import UserError
+from madnet.errors import UserError, in_brief
 from madnet.files import CannotWrite
 from madnet.images import EXTENSIONS
 from madnet.images.notices import say_once
@@ -102,6 +102,10 @@ def predict_clips(
                 raise
             except UserError as e:
                 record['problem'] = str(e)
+            except KeyboardInterrupt:
+                if left := inputs[number + 1 :]:
+                    say_once(f'{len(left)} of {len(inputs)} clips were not begun, from {left[0]} on.')
+                raise
     problems = [clip['problem'] for clip in done if clip['problem']]
     if problems and len(inputs) == 1:
         raise UserError(problems[0])
@@ -138,8 +142,8 @@ def _predict_clip(
                     first_problem = first_problem or result.error
                 bar.update()
             writing.finish()
-    except UserError as e:
-        record['problem'] = str(e)
+    except BaseException as e:
+        record['problem'] = _why_ended(e, record['frames'], clip.length)
         raise
     finally:
         try:
@@ -155,6 +159,16 @@ def _predict_clip(
             f'{clip.name}: {record["unreadable"]} of {record["frames"]} frames could not be predicted, the '
             f'others are done; the first: {first_problem}'
         )
+
+
+def _why_ended(e: BaseException, frames: int, length: int | None) -> str:
+    """What ended a clip after so many frames, of as many as it says that it has."""
+    if isinstance(e, UserError):
+        return str(e)
+    reason = 'interrupted' if isinstance(e, KeyboardInterrupt) else f'{type(e).__name__}: {in_brief(e)},'
+    if length is not None and length > frames:  # else nobody knew it
+        return f'{reason} after {frames} of {counted(length, "frame")}'
+    return f'{reason} after {counted(frames, "frame")}'
 
 
 def _summary(record: dict[str, Any], track: bool, outputs: ClipOutputs) -> str:

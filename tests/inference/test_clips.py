@@ -16,8 +16,8 @@ from crossing_targets import synth_sequence
 from streaming import served
 
 from madnet.errors import UserError
-from madnet.images import encode_png
-from madnet.inference import Predictor
+from madnet.images import encode_png, notices
+from madnet.inference import Predictor, clip_command
 from madnet.inference.clip_outputs import _Lines
 from madnet.inference.clip_source import open_clip, parse_raw
 
@@ -278,8 +278,34 @@ def test_ctrl_c_ends_a_stream(repository, frames, tmp_path):
     assert process.wait(60) == 130
     assert 'Traceback' not in err
     assert len(lines_of(out / 'stdin.jsonl')) == 5
+    assert json.loads((out / 'stdin.json').read_text())['problem'] == 'interrupted after 5 frames'
     assert cv2.VideoCapture(str(out / 'stdin.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == 5
     assert [p for p in out.iterdir() if p.name.startswith('.')] == []
+
+
+@pytest.mark.parametrize(
+    ('ending', 'reason', 'left'),
+    [
+        (KeyboardInterrupt(), 'interrupted', True),
+        (MemoryError('too big'), 'MemoryError: too big,', False),
+    ],
+)
+def test_the_record_says_what_ended_a_clip(film, folder, tmp_path, monkeypatch, caplog, ending, reason, left):
+    def follow(*args):
+        for result in whole(*args):
+            if result.number == 3:
+                raise ending
+            yield result
+
+    whole = clip_command.follow
+    monkeypatch.setattr(clip_command, 'follow', follow)
+    monkeypatch.setattr(notices, '_said', set())
+    with pytest.raises(type(ending)):
+        clip_command.predict_clips('tophat', [folder, film], out=tmp_path / 'out', formats='jsonl')
+    record = json.loads((tmp_path / 'out/pass.json').read_text())
+    assert record['problem'] == f'{reason} after 3 of {LENGTH} frames'
+    assert record['frames'] == len(lines_of(tmp_path / 'out/pass.jsonl')) == 3
+    assert (f'1 of 2 clips were not begun, from {film} on' in caplog.text) == left
 
 
 def test_a_live_source_is_not_waited_for(monkeypatch):
