@@ -177,5 +177,5 @@ def _summary(record: dict[str, Any], track: bool, outputs: ClipOutputs) -> str:
     lines = [f'{record["name"]}: {counted(record["frames"], "frame")}, {found}{dropped}']
     if record['left_out']:
         lines.append(f'{counted(record["left_out"], "frame")} left out, for which there was no time')
-    lines += [f'{kind:9}{path}' for kind, path in outputs.paths.items()]
+    lines += [f'{kind:9}{path}' for kind, path in outputs.paths.items() if path.exists()]
     return '\n'.join(lines)

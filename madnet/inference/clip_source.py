@@ -134,12 +134,13 @@ class _Camera(ClipSource):
 
     def __init__(self, where: str, fps: float | None):
         self._where = where
-        self._capture = open_video(int(where) if where.isdigit() else where)
+        numbered = _is_number(where)
+        self._capture = open_video(int(where) if numbered else where)
         if not self._capture.isOpened():
-            kind = 'camera' if where.isdigit() else 'stream'
+            kind = 'camera' if numbered else 'stream'
             raise UserError(f'{where}: no {kind} that can be opened.')
         own = self._capture.get(cv2.CAP_PROP_FPS)
-        name = f'camera_{where}' if where.isdigit() else re.sub(r'\W+', '_', where.partition('://')[2])[:60]
+        name = f'camera_{where}' if numbered else re.sub(r'\W+', '_', where.partition('://')[2])[:60]
         super().__init__(name.strip('_') or 'stream', fps or (own if 0 < own < 1e5 else FPS))
 
     def frames(self) -> Generator[ClipFrame, None, None]:
@@ -233,7 +234,12 @@ def open_clip(source: str, fps: float | None = None, raw: str | None = None) -> 
 
 def is_stream(source: str) -> bool:
     """Whether a source can only be a clip: standard input, a camera, an address."""
-    return source == '-' or '://' in source or (source.isdigit() and not Path(source).exists())
+    return source == '-' or '://' in source or (_is_number(source) and not Path(source).exists())
+
+
+def _is_number(source: str) -> bool:
+    """Whether a source is a number of a camera, which OpenCV takes as 32 bits."""
+    return re.fullmatch('[0-9]{1,9}', source) is not None
 
 
 def parse_raw(raw: str | None) -> tuple[tuple[int, ...], np.dtype]:

@@ -228,6 +228,13 @@ def test_a_limit_on_pixels(tmp_path, kind, monkeypatch):
     assert read_image(path).shape == (100, 200)
 
 
+@pytest.mark.parametrize('value', ['0', '-5', 'many', '²'])
+def test_a_limit_that_is_no_number(tmp_path, value, monkeypatch):
+    monkeypatch.setenv('MADNET_MAX_PIXELS', value)
+    with pytest.raises(UserError, match=f"MADNET_MAX_PIXELS: found '{value}', expected a number of pixels"):
+        read_image(write(tmp_path / 'x.png', GREY))
+
+
 @pytest.mark.parametrize(('kind', 'channels'), [('gif', 1), ('tif', 4)])
 def test_the_limit_is_ours_not_pillows(tmp_path, kind, channels, monkeypatch):
     Image.fromarray(np.zeros((100, 200, channels), np.uint8).squeeze()).save(tmp_path / f'x.{kind}')

@@ -171,6 +171,14 @@ def test_broken_frames_and_the_rest(run, folder, tmp_path):
     assert cv2.VideoCapture(str(tmp_path / 'out/pass.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == LENGTH - 3
 
 
+def test_files_that_were_not_written_are_not_listed(run, tmp_path):
+    (tmp_path / 'x.png').write_bytes(b'no image')
+    code, printed, _ = run('predict', 'tophat', tmp_path / 'x.png', '--clip', '--out', tmp_path / 'out')
+    assert code == 2
+    listed = {word for word in printed.split() if word.startswith(str(tmp_path))}
+    assert listed == {str(path) for path in (tmp_path / 'out').iterdir()}
+
+
 def test_a_video_that_is_cut_off(run, film, folder, tmp_path):
     data = film.read_bytes()
     film.write_bytes(data[: len(data) // 2])
@@ -407,7 +415,7 @@ def test_what_raw_frames_are(raw):
 
 
 def test_what_is_no_clip(tmp_path):
-    for source in ('nowhere.mp4', str(tmp_path), '97'):
+    for source in ('nowhere.mp4', str(tmp_path), '97', '²', '99999999999'):
         with pytest.raises(UserError):
             open_clip(source)
 
