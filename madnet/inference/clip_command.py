@@ -53,8 +53,8 @@ def predict_clips(
         threads: Threads that compute; None: one a core.
 
     Returns:
-        Of each clip ``name``, ``source``, ``problem``, and how many ``frames``, ``targets``, ``dropped``
-        targets, ``unreadable`` and ``left_out`` frames.
+        Of each clip ``name``, ``source``, ``problem``, ``fps``, and how many ``frames``, ``targets``,
+        ``dropped`` targets, ``unreadable`` and ``left_out`` frames.
 
     Raises:
         UserError: The model or an option is not as it should be, a file cannot be written, or a clip or a
@@ -126,7 +126,7 @@ def _predict_clip(
     about: dict[str, Any],
 ) -> None:
     """Predict a clip into its files; counts go into the record as far as it gets."""
-    record.update(targets=0, dropped=0, unreadable=0)
+    record.update(fps=clip.fps, targets=0, dropped=0, unreadable=0)
     writing = InTurn(_WAITING)
     first_problem = None
     try:

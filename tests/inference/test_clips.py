@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from crossing_targets import synth_sequence
+from PIL import Image
 from streaming import served
 
 from madnet.errors import UserError
@@ -76,8 +77,51 @@ def test_every_source(run, frames, film, folder, tmp_path, kind):
     video = cv2.VideoCapture(str(out / 'pass.mp4'))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == LENGTH
     assert video.get(cv2.CAP_PROP_FPS) == fps
-    assert json.loads((out / 'pass.json').read_text())['frames'] == LENGTH
+    record = json.loads((out / 'pass.json').read_text())
+    assert (record['frames'], record['fps']) == (LENGTH, fps)
     assert sorted(p.name for p in out.iterdir()) == [f'pass.{end}' for end in ('csv', 'json', 'jsonl', 'mp4')]
+
+
+@pytest.mark.parametrize('kind', ['.gif', '.webp', '.png'])
+def test_times_of_animations(frames, tmp_path, kind, monkeypatch, caplog):
+    first, *others = map(Image.fromarray, frames[:4])
+    path, plain = tmp_path / f'x{kind}', tmp_path / f'plain{kind}'
+    first.save(path, save_all=True, append_images=others, duration=[100, 100, 500, 300])
+    first.save(plain, save_all=True, append_images=others)
+    monkeypatch.setattr(notices, '_said', set())
+    clip = open_clip(str(path))
+    assert [frame.time for frame in clip.frames()] == pytest.approx([0, 0.1, 0.2, 0.7])
+    assert clip.fps == pytest.approx(4)
+    assert [frame.time for frame in open_clip(str(path), fps=5).frames()] == [0, 0.2, 0.4, 0.6]
+    assert not caplog.text
+    assert [frame.time for frame in open_clip(str(plain)).frames()] == [0, 0.04, 0.08, 0.12]
+    assert 'plain: times are those of 25 frames a second; --fps says otherwise' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('told', 'fps', 'expected'),
+    [
+        ([7.0, 7.5, 7.6, 9.0], None, [0, 0.5, 0.6, 2]),
+        ([7.0, 7.5, 7.6, 9.0], 5, [0, 0.2, 0.4, 0.6]),
+        ([1.0, 1.25, 1.2, 2.0], None, [0, 0.25, 0.35, 1]),  # they rise
+        ([0.0] * 4, None, [0, 0.1, 0.2, 0.3]),  # nobody knows them
+    ],
+)
+def test_times_of_videos(film, monkeypatch, told, fps, expected):
+    class Capture:
+        def __init__(self, where):
+            self.video, self.told = opened(where), iter(told)
+
+        def get(self, which):
+            return 1000 * next(self.told) if which == cv2.CAP_PROP_POS_MSEC else self.video.get(which)
+
+        def __getattr__(self, name):
+            return getattr(self.video, name)
+
+    opened = cv2.VideoCapture
+    monkeypatch.setattr(cv2, 'VideoCapture', Capture)
+    found = open_clip(str(film), fps).frames()
+    assert [next(found).time for _ in expected] == pytest.approx(expected)
 
 
 def test_packed_frames_fill_the_scale(frames, packed_tiff, tmp_path):
