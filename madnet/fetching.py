@@ -192,4 +192,4 @@ def _total(headers: Mapping[str, str], status: int) -> int | None:
     """Bytes of the whole file, where the server says so."""
     whole = re.search(r'/(\d+)$', headers.get('Content-Range', '')) if status == 206 else None
     length = whole[1] if whole else headers.get('Content-Length')
-    return int(length) if length and length.isdigit() else None
+    return int(length) if length and length.isdecimal() else None

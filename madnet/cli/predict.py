@@ -210,13 +210,13 @@ def _check_clip(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
 
 def _sides(text: str) -> tuple[int, int]:
     sides = text.lower().split('x')
-    if len(sides) > 2 or not all(side.isdigit() for side in sides):
+    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
         raise argparse.ArgumentTypeError(f'found {text!r}, expected pixels such as 512 or 480x640')
     return int(sides[0]), int(sides[-1])
 
 
 def _overlap(text: str) -> int | str:
-    if text != 'auto' and not text.isdigit():
+    if text != 'auto' and not text.isdecimal():
         raise argparse.ArgumentTypeError(f'found {text!r}, expected pixels such as 128, or auto')
     return text if text == 'auto' else int(text)
 

@@ -39,7 +39,7 @@ def find_shard(text: str | None = None, environment: Mapping[str, str] = os.envi
     """
     if text is not None:
         rank, _, count = text.partition('/')
-        if not (rank.isdigit() and count.isdigit() and 1 <= int(rank) <= int(count)):
+        if not (rank.isdecimal() and count.isdecimal() and 1 <= int(rank) <= int(count)):
             raise UserError(f'--shard: found {text!r}, expected r/n with r from 1 to n, such as 1/4.')
         return Shard(int(rank) - 1, int(count), source='--shard')
     for source, rank, count, local in (

@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -235,6 +235,21 @@ def _pillow_frame(path: Path, index: int) -> np.ndarray:
         rgb = np.asarray(image.convert('RGB'))
     grey = rgb[..., 0]
     return grey if (rgb == grey[..., None]).all() else rgb[..., ::-1]
+
+
+def frame_durations(path: str | os.PathLike) -> list[float]:
+    """Seconds for which each frame of an animated GIF, WebP or PNG is shown; none where a file does not say
+    it of all its frames."""
+    path = Path(path)
+    with suppress(UserError), one_line(path), path.open('rb') as file, _pillow(file) as image:
+        if image.format in ('GIF', 'WEBP', 'PNG'):
+            seconds = []
+            for number in range(getattr(image, 'n_frames', 1)):
+                image.seek(number)
+                image.load()  # a WebP says it only then
+                seconds.append(image.info.get('duration', 0) / 1000)
+            return seconds if all(seconds) else []
+    return []
 
 
 def read_palette(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ def pixel_limit() -> int:
         UserError: The variable holds no positive number.
     """
     value = os.environ.get('MADNET_MAX_PIXELS') or str(2**28)
-    if not value.isdigit() or int(value) < 1:
+    if not value.isdecimal() or int(value) < 1:
         raise UserError(f'$MADNET_MAX_PIXELS: found {value!r}, expected a number of pixels.')
     return int(value)
 

@@ -1,6 +1,7 @@
 """Frames of videos."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,8 @@ from madnet.images.notices import say_once
 #: Endings of videos, whose frames can be predicted.
 VIDEO_EXTENSIONS = ('.avi', '.mp4', '.mkv', '.mov')
 
+#: A video may hold this many frames less than its header says: some containers only estimate.
+_ESTIMATE = 2
 
 #: FFmpeg's and V4L2's names of pixels that are 16 bits of grey.
 _GREY_16 = (b'Y1\0\x10', b'Y16 ')
@@ -38,18 +41,74 @@ def open_video(where: str | int) -> cv2.VideoCapture:
     return capture
 
 
+def is_cut_off(capture: cv2.VideoCapture, path: Path, frames: int, seconds: float) -> bool:
+    """Whether a video ended before its end, after so many frames, the last of them at so many seconds.
+
+    Some containers hold no number of frames; OpenCV then gives duration times rate, which is wrong where the
+    rate varies. So a video must also end before its time to be cut off; and a Matroska file, whose sound may
+    last longer, must lack bytes.
+    """
+    claimed, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+    if claimed > 0 and rate > 0 and seconds >= (claimed - 1 - _ESTIMATE) / rate:
+        return False
+    lacking = _lacks_bytes(path)
+    return frames < claimed - _ESTIMATE if lacking is None else lacking
+
+
+def _lacks_bytes(path: Path) -> bool | None:
+    """Whether a Matroska file is shorter than it says, if it says it; None for files of other kinds."""
+    end = 0
+    with path.open('rb') as file:
+        for element in (b'\x1aE\xdf\xa3', b'\x18S\x80g'):  # the head, and all the rest
+            file.seek(end)
+            if file.read(4) != element or not (first := file.read(1)).strip(b'\0'):
+                return None
+            # the zeros that its size begins with say how many bytes more the size has
+            more = 8 - first[0].bit_length()
+            unknown = (1 << 7 * (more + 1)) - 1
+            size = int.from_bytes(first + file.read(more), 'big') & unknown
+            end = file.tell() + size
+    return size != unknown and end > path.stat().st_size
+
+
+@lru_cache
+def _count_frames(path: Path, changed: int) -> int:
+    """How many frames a video holds, or where it is cut off should.
+
+    Args:
+        path: The video.
+        changed: When it was last.
+    """
+    capture = cv2.VideoCapture(str(path))
+    claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    if capture.set(cv2.CAP_PROP_FORMAT, -1) and _grabbed(capture)[0] == claimed:  # packets, none decoded
+        return claimed
+    capture = cv2.VideoCapture(str(path))
+    frames, seconds = _grabbed(capture)
+    return max(claimed, frames + 1) if is_cut_off(capture, path, frames, seconds) else frames
+
+
+def _grabbed(capture: cv2.VideoCapture) -> tuple[int, float]:
+    """How many frames follow, and when the last of them is shown."""
+    frames, seconds = 0, 0.0
+    while capture.grab():
+        frames, seconds = frames + 1, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+    return frames, seconds
+
+
 class Video:
     """An open video, read from front to back."""
 
     def __init__(self, path: Path):
         self.path = path
         self._open()
-        parts = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_COUNT
-        width, height, frames = (int(self._capture.get(part)) for part in parts)
-        self.header = Header(width, height, frames)
-        if not self._capture.isOpened() or self.header.frames < 1:
+        parts = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
+        width, height = (int(self._capture.get(part)) for part in parts)
+        frames = _count_frames(path, path.stat().st_mtime_ns) if self._capture.isOpened() else 0
+        if frames < 1:
             raise UserError(f'{path}: not readable as a video.')
         check_size(width, height, path)
+        self.header = Header(width, height, frames)
 
     def _open(self) -> None:
         self._capture, self._next = open_video(str(self.path)), 0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from madnet.errors import UserError
+from madnet.errors import UserError, in_brief
 from madnet.files import CannotWrite
 from madnet.images import EXTENSIONS
 from madnet.images.notices import say_once
@@ -51,8 +51,8 @@ def predict_clips(
         threads: Threads that compute; None: one a core.
 
     Returns:
-        Of each clip ``name``, ``source``, ``problem``, and how many ``frames``, ``targets``, ``dropped``
-        targets, ``unreadable`` and ``left_out`` frames.
+        Of each clip ``name``, ``source``, ``problem``, ``fps``, and how many ``frames``, ``targets``,
+        ``dropped`` targets, ``unreadable`` and ``left_out`` frames.
 
     Raises:
         UserError: The model or an option is not as it should be, a file cannot be written, or a clip or a
@@ -93,6 +93,10 @@ def predict_clips(
                 raise
             except UserError as e:
                 record['problem'] = str(e)
+            except KeyboardInterrupt:
+                if left := inputs[number + 1 :]:
+                    say_once(f'{len(left)} of {len(inputs)} clips were not begun, from {left[0]} on.')
+                raise
     problems = [clip['problem'] for clip in done if clip['problem']]
     if problems and len(inputs) == 1:
         raise UserError(problems[0])
@@ -113,7 +117,7 @@ def _predict_clip(
     about: dict[str, Any],
 ) -> None:
     """Predict a clip into its files; counts go into the record as far as it gets."""
-    record.update(targets=0, dropped=0, unreadable=0)
+    record.update(fps=clip.fps, targets=0, dropped=0, unreadable=0)
     writing = InTurn(_WAITING)
     first_problem = None
     try:
@@ -129,8 +133,8 @@ def _predict_clip(
                     first_problem = first_problem or result.error
                 bar.update()
             writing.finish()
-    except UserError as e:
-        record['problem'] = str(e)
+    except BaseException as e:
+        record['problem'] = _why_ended(e, record['frames'], clip.length)
         raise
     finally:
         try:
@@ -148,11 +152,21 @@ def _predict_clip(
         )
 
 
+def _why_ended(e: BaseException, frames: int, length: int | None) -> str:
+    """What ended a clip after so many frames, of as many as it says that it has."""
+    if isinstance(e, UserError):
+        return str(e)
+    reason = 'interrupted' if isinstance(e, KeyboardInterrupt) else f'{type(e).__name__}: {in_brief(e)},'
+    if length is not None and length > frames:  # else nobody knew it
+        return f'{reason} after {frames} of {counted(length, "frame")}'
+    return f'{reason} after {counted(frames, "frame")}'
+
+
 def _summary(record: dict[str, Any], track: bool, outputs: ClipOutputs) -> str:
     dropped = f', {record["dropped"]} dropped that lived for one frame' if track else ''
     found = counted(record['targets'], 'target')
     lines = [f'{record["name"]}: {counted(record["frames"], "frame")}, {found}{dropped}']
     if record['left_out']:
         lines.append(f'{counted(record["left_out"], "frame")} left out, for which there was no time')
-    lines += [f'{kind:9}{path}' for kind, path in outputs.paths.items()]
+    lines += [f'{kind:9}{path}' for kind, path in outputs.paths.items() if path.exists()]
     return '\n'.join(lines)

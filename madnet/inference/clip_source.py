@@ -1,12 +1,14 @@
 """Where the frames of a clip come from: files, folders, cameras, addresses, standard input."""
 
 import io
+import math
 import re
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import cv2
@@ -14,18 +16,17 @@ import numpy as np
 
 from madnet.errors import UserError
 from madnet.images import VIDEO_EXTENSIONS, read_image
-from madnet.images.frames import bits_in_use
+from madnet.images.frames import bits_in_use, frame_durations
 from madnet.images.headers import pixel_limit
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
-from madnet.images.videos import open_video
+from madnet.images.videos import is_cut_off, open_video
+from madnet.text import counted
 
 from .inputs import Frame, list_frames
 
 #: Frames a second where the source does not say.
 FPS = 25.0
-#: A video may hold this many frames less than its header says: some containers only estimate.
-_ESTIMATE = 2
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ClipFrame:
 
     Attributes:
         number: From 0.
-        time: Seconds since the first.
+        time: Seconds since the first, as the source says unless a rate is given.
         image: (H, W) or (H, W, 3) BGR, as the source gives it; or what is wrong with it.
         bits: How many of 16 are in use, as far as the source says.
     """
@@ -52,8 +53,8 @@ class ClipSource(ABC):
         name: For the results to be filed under.
         live: Whether frames come whether or not they are taken.
         ahead: How many frames may be waited for before the one before them is predicted.
-        length: How many there are; None where nobody knows.
-        fps: Frames a second.
+        length: How many there are, as far as the source says; None where nobody knows.
+        fps: Frames a second, on average.
         left_out: Frames that were not taken in time.
         value_range: In which its frames are read; whoever predicts them says it.
     """
@@ -64,8 +65,10 @@ class ClipSource(ABC):
     left_out = 0
     value_range: ValueRange = None
 
-    def __init__(self, name: str, fps: float):
-        self.name, self.fps = name, fps
+    def __init__(self, name: str, fps: float | None):
+        self.name, self.fps = name, fps or FPS
+        if fps is None:
+            say_once(f'{name}: times are those of {FPS:g} frames a second; --fps says otherwise.')
 
     @abstractmethod
     def frames(self) -> Generator[ClipFrame, None, None]:
@@ -80,9 +83,14 @@ class _Files(ClipSource):
     """The files of a folder by name, or the frames of a file."""
 
     def __init__(self, path: Path, fps: float | None):
-        super().__init__(path.resolve().name if path.is_dir() else path.stem, fps or FPS)
         self._frames: list[Frame] = list_frames(path)
         self.length = len(self._frames)
+        shown = frame_durations(path) if fps is None and self.length > 1 and path.is_file() else []
+        if shown:
+            fps = self.length / math.fsum(shown)
+        name = path.resolve().name if path.is_dir() else path.stem
+        super().__init__(name, fps or (FPS if self.length == 1 else None))
+        self._times = [0.0, *accumulate(shown)] if shown else [n / self.fps for n in range(self.length)]
 
     def frames(self) -> Generator[ClipFrame, None, None]:
         for number, frame in enumerate(self._frames):
@@ -93,7 +101,7 @@ class _Files(ClipSource):
                 bits = bits_in_use(image, frame.path, frame.number)
             except UserError as e:
                 image = e
-            yield ClipFrame(number, number / self.fps, image, bits)
+            yield ClipFrame(number, self._times[number], image, bits)
 
 
 class _Video(ClipSource):
@@ -104,23 +112,31 @@ class _Video(ClipSource):
         self._capture = open_video(str(path))
         if not self._capture.isOpened():
             raise UserError(f'{path}: not readable as a video.')
-        own = self._capture.get(cv2.CAP_PROP_FPS)
-        super().__init__(path.stem, fps or (own if 0 < own < 1e5 else FPS))
+        self._given = fps
+        super().__init__(path.stem, fps or _rate(self._capture))
         self.length = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))) or None
 
     def frames(self) -> Generator[ClipFrame, None, None]:
-        number = 0
+        number, began, seconds = 0, 0.0, 0.0
         while True:
             there, image = self._capture.read()
             if not there:
                 break
-            yield ClipFrame(number, number / self.fps, image)
+            shown = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if not number:
+                began = shown
+            elif shown - began > seconds:
+                seconds = shown - began
+            else:  # nobody says when
+                seconds += 1 / self.fps
+            yield ClipFrame(number, number / self._given if self._given else seconds, image)
             number += 1
-        self._capture.release()
         if not number:
             raise UserError(f'{self._path}: no frame can be decoded.')
-        if self.length is not None and number < self.length - _ESTIMATE:
-            raise UserError(f'{self._path}: cut off, it ends after {number} of {self.length} frames.')
+        if is_cut_off(self._capture, self._path, number, seconds):
+            raise UserError(
+                f'{self._path}: cut off, it ends after {counted(number, "frame")}, at {seconds:.2f} s.'
+            )
 
 
 class _Camera(ClipSource):
@@ -131,13 +147,13 @@ class _Camera(ClipSource):
 
     def __init__(self, where: str, fps: float | None):
         self._where = where
-        self._capture = open_video(int(where) if where.isdigit() else where)
+        numbered = _is_number(where)
+        self._capture = open_video(int(where) if numbered else where)
         if not self._capture.isOpened():
-            kind = 'camera' if where.isdigit() else 'stream'
+            kind = 'camera' if numbered else 'stream'
             raise UserError(f'{where}: no {kind} that can be opened.')
-        own = self._capture.get(cv2.CAP_PROP_FPS)
-        name = f'camera_{where}' if where.isdigit() else re.sub(r'\W+', '_', where.partition('://')[2])[:60]
-        super().__init__(name.strip('_') or 'stream', fps or (own if 0 < own < 1e5 else FPS))
+        name = f'camera_{where}' if numbered else re.sub(r'\W+', '_', where.partition('://')[2])[:60]
+        super().__init__(name.strip('_') or 'stream', fps or _rate(self._capture) or FPS)
 
     def frames(self) -> Generator[ClipFrame, None, None]:
         number, began = 0, None
@@ -175,9 +191,7 @@ class _Pipe(ClipSource):
     ahead = 0
 
     def __init__(self, file: io.RawIOBase, shape: tuple[int, ...], dtype: np.dtype, fps: float | None):
-        super().__init__('stdin', fps or FPS)
-        if fps is None:
-            say_once(f'standard input: times are those of {FPS:g} frames a second; --fps says otherwise.')
+        super().__init__('stdin', fps)
         self._file, self._shape, self._dtype = file, shape, dtype
 
     def frames(self) -> Generator[ClipFrame, None, None]:
@@ -205,12 +219,18 @@ class _Pipe(ClipSource):
         return b''.join(parts)
 
 
+def _rate(capture: cv2.VideoCapture) -> float | None:
+    """Frames a second; None where the source does not say."""
+    own = capture.get(cv2.CAP_PROP_FPS)
+    return own if 0 < own < 1e5 else None
+
+
 def open_clip(source: str, fps: float | None = None, raw: str | None = None) -> ClipSource:
     """The clip that a user names.
 
     Args:
         source: A file, a folder, ``'-'`` for standard input, the number of a camera, or an address.
-        fps: Frames a second; None: as the source says, or else :data:`FPS`.
+        fps: Frames a second; None: as the source says, or else :data:`FPS`, which one line says.
         raw: What frames on standard input are, ``HEIGHTxWIDTH:TYPE`` such as ``512x640:uint16``, with ``x3``
             for BGR; little-endian unless the type says otherwise (``>u2``).
 
@@ -230,7 +250,12 @@ def open_clip(source: str, fps: float | None = None, raw: str | None = None) -> 
 
 def is_stream(source: str) -> bool:
     """Whether a source can only be a clip: standard input, a camera, an address."""
-    return source == '-' or '://' in source or (source.isdigit() and not Path(source).exists())
+    return source == '-' or '://' in source or (_is_number(source) and not Path(source).exists())
+
+
+def _is_number(source: str) -> bool:
+    """Whether a source is a number of a camera, which OpenCV takes as 32 bits."""
+    return re.fullmatch('[0-9]{1,9}', source) is not None
 
 
 def parse_raw(raw: str | None) -> tuple[tuple[int, ...], np.dtype]:

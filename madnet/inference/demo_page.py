@@ -137,7 +137,7 @@ class _Guard:
             return
         left = self.most
         length = dict(scope['headers']).get(b'content-length', b'0')
-        if not length.isdigit() or int(length) > left:
+        if not length.isdecimal() or int(length) > left:
             words = f'larger than the {self.most // 2**20} MB that are taken at once'.encode()
             headers = [(b'content-type', b'text/plain'), (b'connection', b'close')]
             await send({'type': 'http.response.start', 'status': 413, 'headers': headers})

@@ -287,7 +287,7 @@ def test_shares():
     assert (srun.rank, srun.count, srun.local_rank) == (2, 4, 0)
     # a batch script that does not use srun runs once, whatever it reserved
     assert find_shard(None, {'SLURM_PROCID': '0', 'SLURM_NTASKS': '4'}).count == 1
-    for wrong in ('0/3', '4/3', '1', 'a/b', '1/0'):
+    for wrong in ('0/3', '4/3', '1', 'a/b', '1/0', '²/3'):
         with pytest.raises(UserError, match='--shard'):
             find_shard(wrong, {})
 

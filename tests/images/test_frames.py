@@ -123,6 +123,40 @@ def test_videos_of_sixteen_bits_of_grey_keep_them(tmp_path):
     np.testing.assert_array_equal(found, frames)
 
 
+SCALE, LASTS = b'\x2a\xd7\xb1\x83\x0f\x42\x40', b'\x44\x89\x88'  # how long a tick and the whole are
+
+
+@pytest.mark.parametrize(
+    ('old', 'new'),
+    [
+        (SCALE, SCALE[:4] + (500_000).to_bytes(3, 'big')),  # frames follow twice as fast as the rate says
+        (SCALE, SCALE[:4] + (3_000_000).to_bytes(3, 'big')),  # or slower
+        (LASTS, b'\xec' + LASTS[1:]),  # an empty element, as of a recorder that was killed
+        (b'\x18S\x80g\x01' + bytes(4), b'\x18S\x80g\x01' + b'\xff' * 7),
+    ],
+)
+def test_a_video_has_the_frames_that_can_be_decoded(tmp_path, run, old, new):
+    """Matroska holds no number of frames."""
+    path = sixteen_bit_video(tmp_path / 'x.mkv', list(RNG.integers(0, 9000, (40, 24, 32), dtype=np.uint16)))
+    data = path.read_bytes()
+    assert data.count(old) == 1
+    at = data.index(old)
+    path.write_bytes(data[:at] + new + data[at + len(new) :])
+    for more in ([], ['--clip']):
+        how = (*more, '--format', 'csv', '--out', tmp_path / f'out{len(more)}')
+        code, out, err = run('predict', 'tophat', path, '--value-range', '0', '9000', *how)
+        assert (code, err) == (0, '')
+        assert '40 images' in out or '40 frames' in out
+    path.write_bytes(path.read_bytes()[: len(data) // 2])
+    if new.startswith(b'\x18S'):  # nor how long it is: nobody can know
+        assert 10 < count_frames(path) < 30
+        return
+    with pytest.raises(UserError, match=r'cut off, it ends after \d+ frames, at'):
+        list(open_clip(str(path)).frames())
+    with pytest.raises(UserError, match='cannot be decoded'):
+        read_image(path, count_frames(path) - 1)
+
+
 @pytest.mark.parametrize(
     ('name', 'cut'),
     [
@@ -192,6 +226,13 @@ def test_a_limit_on_pixels(tmp_path, kind, monkeypatch):
             reader(path)
     monkeypatch.setenv('MADNET_MAX_PIXELS', '20000')
     assert read_image(path).shape == (100, 200)
+
+
+@pytest.mark.parametrize('value', ['0', '-5', 'many', '²'])
+def test_a_limit_that_is_no_number(tmp_path, value, monkeypatch):
+    monkeypatch.setenv('MADNET_MAX_PIXELS', value)
+    with pytest.raises(UserError, match=f"MADNET_MAX_PIXELS: found '{value}', expected a number of pixels"):
+        read_image(write(tmp_path / 'x.png', GREY))
 
 
 @pytest.mark.parametrize(('kind', 'channels'), [('gif', 1), ('tif', 4)])

@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 import pytest
 from crossing_targets import synth_sequence
+from PIL import Image
 from streaming import served
 
 from madnet.errors import UserError
-from madnet.images import encode_png
-from madnet.inference import Predictor
+from madnet.images import encode_png, notices
+from madnet.inference import Predictor, clip_command
 from madnet.inference.clip_outputs import _Lines
 from madnet.inference.clip_source import open_clip, parse_raw
 
@@ -76,8 +77,51 @@ def test_every_source(run, frames, film, folder, tmp_path, kind):
     video = cv2.VideoCapture(str(out / 'pass.mp4'))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == LENGTH
     assert video.get(cv2.CAP_PROP_FPS) == fps
-    assert json.loads((out / 'pass.json').read_text())['frames'] == LENGTH
+    record = json.loads((out / 'pass.json').read_text())
+    assert (record['frames'], record['fps']) == (LENGTH, fps)
     assert sorted(p.name for p in out.iterdir()) == [f'pass.{end}' for end in ('csv', 'json', 'jsonl', 'mp4')]
+
+
+@pytest.mark.parametrize('kind', ['.gif', '.webp', '.png'])
+def test_times_of_animations(frames, tmp_path, kind, monkeypatch, caplog):
+    first, *others = map(Image.fromarray, frames[:4])
+    path, plain = tmp_path / f'x{kind}', tmp_path / f'plain{kind}'
+    first.save(path, save_all=True, append_images=others, duration=[100, 100, 500, 300])
+    first.save(plain, save_all=True, append_images=others)
+    monkeypatch.setattr(notices, '_said', set())
+    clip = open_clip(str(path))
+    assert [frame.time for frame in clip.frames()] == pytest.approx([0, 0.1, 0.2, 0.7])
+    assert clip.fps == pytest.approx(4)
+    assert [frame.time for frame in open_clip(str(path), fps=5).frames()] == [0, 0.2, 0.4, 0.6]
+    assert not caplog.text
+    assert [frame.time for frame in open_clip(str(plain)).frames()] == [0, 0.04, 0.08, 0.12]
+    assert 'plain: times are those of 25 frames a second; --fps says otherwise' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('told', 'fps', 'expected'),
+    [
+        ([7.0, 7.5, 7.6, 9.0], None, [0, 0.5, 0.6, 2]),
+        ([7.0, 7.5, 7.6, 9.0], 5, [0, 0.2, 0.4, 0.6]),
+        ([1.0, 1.25, 1.2, 2.0], None, [0, 0.25, 0.35, 1]),  # they rise
+        ([0.0] * 4, None, [0, 0.1, 0.2, 0.3]),  # nobody knows them
+    ],
+)
+def test_times_of_videos(film, monkeypatch, told, fps, expected):
+    class Capture:
+        def __init__(self, where):
+            self.video, self.told = opened(where), iter(told)
+
+        def get(self, which):
+            return 1000 * next(self.told) if which == cv2.CAP_PROP_POS_MSEC else self.video.get(which)
+
+        def __getattr__(self, name):
+            return getattr(self.video, name)
+
+    opened = cv2.VideoCapture
+    monkeypatch.setattr(cv2, 'VideoCapture', Capture)
+    found = open_clip(str(film), fps).frames()
+    assert [next(found).time for _ in expected] == pytest.approx(expected)
 
 
 def test_packed_frames_fill_the_scale(frames, packed_tiff, tmp_path):
@@ -169,6 +213,14 @@ def test_broken_frames_and_the_rest(run, folder, tmp_path):
     assert [line['frame'] for line in lines] == list(range(LENGTH))
     assert [line['frame'] for line in lines if 'error' in line] == [3, 4, 23]
     assert cv2.VideoCapture(str(tmp_path / 'out/pass.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == LENGTH - 3
+
+
+def test_files_that_were_not_written_are_not_listed(run, tmp_path):
+    (tmp_path / 'x.png').write_bytes(b'no image')
+    code, printed, _ = run('predict', 'tophat', tmp_path / 'x.png', '--clip', '--out', tmp_path / 'out')
+    assert code == 2
+    listed = {word for word in printed.split() if word.startswith(str(tmp_path))}
+    assert listed == {str(path) for path in (tmp_path / 'out').iterdir()}
 
 
 def test_a_video_that_is_cut_off(run, film, folder, tmp_path):
@@ -278,8 +330,34 @@ def test_ctrl_c_ends_a_stream(repository, frames, tmp_path):
     assert process.wait(60) == 130
     assert 'Traceback' not in err
     assert len(lines_of(out / 'stdin.jsonl')) == 5
+    assert json.loads((out / 'stdin.json').read_text())['problem'] == 'interrupted after 5 frames'
     assert cv2.VideoCapture(str(out / 'stdin.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == 5
     assert [p for p in out.iterdir() if p.name.startswith('.')] == []
+
+
+@pytest.mark.parametrize(
+    ('ending', 'reason', 'left'),
+    [
+        (KeyboardInterrupt(), 'interrupted', True),
+        (MemoryError('too big'), 'MemoryError: too big,', False),
+    ],
+)
+def test_the_record_says_what_ended_a_clip(film, folder, tmp_path, monkeypatch, caplog, ending, reason, left):
+    def follow(*args):
+        for result in whole(*args):
+            if result.number == 3:
+                raise ending
+            yield result
+
+    whole = clip_command.follow
+    monkeypatch.setattr(clip_command, 'follow', follow)
+    monkeypatch.setattr(notices, '_said', set())
+    with pytest.raises(type(ending)):
+        clip_command.predict_clips('tophat', [folder, film], out=tmp_path / 'out', formats='jsonl')
+    record = json.loads((tmp_path / 'out/pass.json').read_text())
+    assert record['problem'] == f'{reason} after 3 of {LENGTH} frames'
+    assert record['frames'] == len(lines_of(tmp_path / 'out/pass.jsonl')) == 3
+    assert (f'1 of 2 clips were not begun, from {film} on' in caplog.text) == left
 
 
 def test_a_live_source_is_not_waited_for(monkeypatch):
@@ -381,7 +459,7 @@ def test_what_raw_frames_are(raw):
 
 
 def test_what_is_no_clip(tmp_path):
-    for source in ('nowhere.mp4', str(tmp_path), '97'):
+    for source in ('nowhere.mp4', str(tmp_path), '97', '²', '99999999999'):
         with pytest.raises(UserError):
             open_clip(source)
 
