@@ -668,3 +668,29 @@ def test_a_config_inherits_from_the_package_wherever_it_lies(tmp_path, monkeypat
     Path('other.py').write_text("_base_ = 'no_such_config'")
     with pytest.raises(UserError, match='no_such_config'):
         load_config('other.py')
+
+
+def test_a_config_named_like_one_of_the_package_stands_on_that(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('configs').mkdir()
+    for name in ('madnet_nano', 'other'):
+        Path(f'configs/{name}.py').write_text("_base_ = 'madnet_nano'\ntrain_cfg = dict(max_epochs=7)\n")
+    for config in ('configs/madnet_nano.py', 'configs/other.py'):
+        cfg = load_config(config, dataset='nuaa')
+        assert (cfg.model.backbone.type, cfg.train_cfg.max_epochs) == ('AdaDCMEncoder', 7)
+
+
+def test_configs_that_stand_on_each_other_are_named(tmp_path):
+    for name, base in {'a': 'b', 'b': 'c', 'c': 'b', 'self': 'self'}.items():
+        (tmp_path / f'{name}.py').write_text(f"_base_ = './{base}.py'\n")
+    b, c, own = (tmp_path / f'{name}.py' for name in ('b', 'c', 'self'))
+    assert f'_base_: found a circle, {b} → {c} → {b}; ' in refusal(tmp_path / 'a.py')
+    assert f'_base_: found a circle, {own} → {own}; ' in refusal(own)
+
+
+def test_two_bases_may_stand_on_one(tmp_path):
+    (tmp_path / 'below.py').touch()
+    for name, bases in {'left': ['./below.py'], 'right': ['./below.py']}.items():
+        (tmp_path / f'{name}.py').write_text(f'_base_ = {bases}\n')
+    (tmp_path / 'top.py').write_text("_base_ = ['madnet_nano', './left.py', './right.py']\n")
+    assert load_config(tmp_path / 'top.py', dataset='nuaa').model.type == 'IRSTDSegmentor'

@@ -197,11 +197,22 @@ def _finding_modules(config: Path) -> Iterator[None]:
 
 @contextmanager
 def _finding_bases() -> Iterator[None]:
-    """Let ``_base_`` name a config of the package, for files that lie outside of ``configs/``."""
+    """Let ``_base_`` name a config of the package, wherever a file lies, and refuse circles."""
     plain = Config._get_cfg_path
+    above: dict[str, str] = {}  # a base → the file that stands on it, of those being read
 
     def path_of(name: str, config: str) -> tuple[str, str | None]:
-        return plain(name, config) if '::' in name else (str(find_base(name, Path(config).parent)), None)
+        if '::' in name:
+            return plain(name, config)
+        found = os.path.abspath(find_base(name, Path(config).parent))
+        way = [found, config]
+        while way[-1] in above:
+            way.append(above[way[-1]])
+        if found in way[1:]:
+            circle = ' → '.join(way[way.index(found, 1) :: -1])
+            raise UserError(f'_base_: found a circle, {circle}; one of these must stand on another file.')
+        above[found] = config
+        return found, None
 
     Config._get_cfg_path = staticmethod(path_of)
     try:
