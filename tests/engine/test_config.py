@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets,
 from madnet.engine.config import check_config, load_config
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.reading import OURS, _read
+from madnet.engine.runner import build_runner
 from madnet.engine.test import config_for_test, configs_by_set
 from madnet.engine.train import training_config
 from madnet.errors import UserError
@@ -420,6 +422,46 @@ def test_a_folder_is_measured_once(config, mine, capsys):
 )
 def test_what_is_wrong_is_said_in_one_line(config, options, dataset, said):
     assert said in refusal(config, options, dataset)
+
+
+@pytest.mark.parametrize('value', [['x'], [[1]], [None], {'type': ['x']}, {}, 'x', -1], ids=repr)
+@pytest.mark.parametrize(
+    'option',
+    [
+        *('dataset', 'selection', 'split_set', 'per_dataset', 'replace_steps', 'test_cfg'),
+        *('model.backbone', 'model.data_preprocessor', 'model.test_cfg', 'model.decode_head.loss_decode.0'),
+        *('test_dataloader.dataset.data_root', 'test_dataloader.dataset.split_set'),
+        *('test_dataloader.dataset.pipeline', 'test_dataloader.dataset.pipeline.0.type'),
+    ],
+)
+def test_a_value_of_any_other_type_is_no_traceback(config, option, value):
+    with suppress(UserError):
+        load_config(config, {option: value})
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'said'),
+    [
+        ('selection', ['val'], "selection: found ['val'], expected one of 'val', 'test', 'last'"),
+        ('split_set', 3, 'split_set: found 3, expected a text.'),
+        ('per_dataset', 3, 'per_dataset: found 3, expected a dict.'),
+        ('replace_steps', ['x'], "replace_steps: found ['x'], expected a dict."),
+        ('model.test_cfg', -1, 'model.test_cfg: found -1, expected a dict.'),
+        ('test_dataloader.dataset.data_root', [], 'dataset: data_root: found [], expected a folder'),
+        ('test_dataloader.dataset.pipeline', ['x'], "dataset.pipeline.0: found 'x', expected a dict with"),
+        ('test_dataloader.dataset.pipeline.0.type', ['x'], "pipeline.0.type: found ['x'], expected a name."),
+        ('model.decode_head.loss_decode.0', 'x', 'a part of a list takes single values, LIST.0.KEY=VALUE'),
+        ('default_hooks.overlay.images', -4, 'overlay.images: found -4, expected a whole number from 0 on'),
+    ],
+)
+def test_a_value_of_another_type_is_said_in_one_line(config, option, value, said):
+    assert said in refusal(config, {option: value})
+
+
+def test_a_network_without_stages_is_said_in_one_line(tiny_config):
+    cfg = load_config(tiny_config, {'model.backbone.num_stages': 0})
+    with pytest.raises(UserError, match=r'cannot be built: .*index out of range.*\.py, line \d+'):
+        build_runner(cfg)
 
 
 def test_none_leaves_any_default_hook_out(config):

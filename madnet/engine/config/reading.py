@@ -30,7 +30,7 @@ from madnet.engine.config.dataset import (
 )
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.shipped import shipped_config
-from madnet.engine.config.steps import LOADERS, check_channels, replace_steps
+from madnet.engine.config.steps import LOADERS, check_channels, replace_steps, sets_of
 from madnet.errors import UserError, nearest
 from madnet.images.values import ValueRange
 
@@ -56,6 +56,19 @@ _IN_WHOLE = {
     *('train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg'),
     *('optim_wrapper', 'param_scheduler'),
 }
+
+_DICT, _TEXT = (dict, 'a dict'), (str, 'a text')
+#: Key → the type of its value, where one is given, and what it is called.
+_TYPES: dict[str, tuple[Any, str]] = {
+    'dataset': ((str, os.PathLike, list, tuple), 'a name, a folder, or a list of those'),
+    'split_set': _TEXT,
+    **dict.fromkeys(('per_dataset', 'replace_steps', 'model', *LOADERS), _DICT),
+}
+_TYPES_IN_MODEL = {
+    'type': ((str, type), 'a name'),
+    **dict.fromkeys(('backbone', 'data_preprocessor', 'test_cfg'), _DICT),
+}
+_TYPES_IN_SETS = {'split_set': _TEXT, 'data_root': ((str, os.PathLike), 'a folder')}
 
 #: Helper variables in customary use in mmseg's own config files.
 CUSTOMARY = {
@@ -105,6 +118,7 @@ def load_config(
     if dataset is not None:
         first['dataset'] = dataset
     _merge(cfg, first)
+    _check_shape(cfg, str(path))
     # a folder of one's own, over a base's data set; in mmseg's configs a helper variable for their own sets
     if first.get('dataset') is None and isinstance(cfg.get('data_root'), str) and leaves_sets_open(cfg):
         cfg.dataset = cfg.data_root
@@ -226,20 +240,30 @@ def _merge(cfg: Config, options: dict[str, Any]) -> None:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError) as e:
         raise UserError(f'--cfg-options: {e}') from None
+    except AttributeError:  # mmengine's, of a part of a list
+        raise UserError(
+            f'--cfg-options {" ".join(options)}: a part of a list takes single values, LIST.0.KEY=VALUE; '
+            'a file says the rest.'
+        ) from None
 
 
 def _check_shape(cfg: Config, where: str) -> None:
     # what is looked into before the check against registries and signatures
-    loaders = [key for key in LOADERS if cfg.get(key) is not None]
-    for key in ['model', *loaders] if cfg.get('model') is not None else loaders:
-        if not isinstance(cfg[key], dict):
-            raise UserError(f'config {where}: {key}: found {cfg[key]!r}, expected a dict.')
-    if isinstance(cfg.get('model'), dict) and not isinstance(cfg.model.get('type', ''), (str, type)):
-        raise UserError(f'config {where}: model.type: found {cfg.model.type!r}, expected a name.')
-    for key in loaders:
+    _check_types(cfg, _TYPES, f'config {where}: ')
+    if cfg.get('model') is not None:
+        _check_types(cfg.model, _TYPES_IN_MODEL, f'config {where}: model.')
+    for key in [key for key in LOADERS if cfg.get(key) is not None]:
         sets = cfg[key].get('dataset')
         if not isinstance(sets, dict):
             raise UserError(f'config {where}: {key}.dataset: found {sets!r}, expected a dict.')
+        for dataset in sets_of(cfg, key):
+            _check_types(dataset, _TYPES_IN_SETS, f'config {where}: {key}.dataset: ')
+
+
+def _check_types(values: Mapping, types: Mapping[str, tuple[Any, str]], where: str) -> None:
+    for key, (kind, words) in types.items():
+        if values.get(key) is not None and not isinstance(values[key], kind):
+            raise UserError(f'{where}{key}: found {values[key]!r}, expected {words}.')
 
 
 def _leave_hooks_out(cfg: Config) -> None:
