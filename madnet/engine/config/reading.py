@@ -112,6 +112,7 @@ def load_config(
     """
     path = path if is_registered(path) else find_config_file(path)
     cfg = _read(Path(path))
+    _refuse_namesakes(cfg, Path(path))
     options = dict(options or {})
     named = ('dataset', 'data_root', 'per_dataset')
     first = {k: options.pop(k) for k in [*options] if k.partition('.')[0] in named}
@@ -189,7 +190,7 @@ def _finding_modules(config: Path) -> Iterator[None]:
     A folder from which something was imported stays at the end of the search path: processes that load images
     may have to import it again.
     """
-    places = [p for p in dict.fromkeys((str(config.resolve().parent), os.getcwd())) if p not in sys.path]
+    places = [p for p in _places_of_modules(config) if p not in sys.path]
     before = set(sys.modules)
     sys.path.extend(places)
     try:
@@ -207,6 +208,28 @@ def _finding_modules(config: Path) -> Iterator[None]:
         for place in places:
             if not any(Path(place, name).is_dir() or Path(place, f'{name}.py').is_file() for name in new):
                 sys.path.remove(place)
+
+
+def _places_of_modules(config: Path) -> list[str]:
+    return [*dict.fromkeys((str(config.resolve().parent), os.getcwd()))]
+
+
+def _refuse_namesakes(cfg: Config, config: Path) -> None:
+    """Refuse a module of ``custom_imports`` that is another than the one beside the config or in the current
+    folder: what was imported before, the standard library and installed packages go first."""
+    imports = (cfg.get('custom_imports') or {}).get('imports') or ()
+    for name in [imports] if isinstance(imports, str) else imports:
+        parts = name.split('.')
+        stems = [Path(place, *parts) for place in _places_of_modules(config)] if parts[0] != 'madnet' else []
+        files = [f.resolve() for stem in stems for f in (stem / '__init__.py', Path(f'{stem}.py'))]
+        wanted = next((f for f in files if f.is_file() and f != config.resolve()), None)
+        if wanted is not None and name in sys.modules:
+            found = getattr(sys.modules[name], '__file__', None)
+            if found is None or Path(found).resolve() != wanted:
+                raise UserError(
+                    f'config {config}: custom_imports: {name}: found {found or "that of Python itself"}, '
+                    f'expected {wanted}; a process has one module of a name: give one of them another name.'
+                )
 
 
 @contextmanager
