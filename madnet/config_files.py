@@ -36,7 +36,10 @@ def find_base(name: str, folder: Path) -> Path:
     if beside.is_file():
         return beside
     there = SHIPPED.joinpath(*(part for part in Path(name).parts if part not in ('.', '..')))
-    return there if there.is_file() else config_names().get(name, beside)
+    if there.is_file():
+        return there
+    named = (p for p in sorted(SHIPPED.rglob('*.py')) if p.stem == name and '_base_' not in p.parts)
+    return next(named, beside)
 
 
 def find_config_file(path: str | os.PathLike) -> Path:

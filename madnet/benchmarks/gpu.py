@@ -10,7 +10,6 @@ import platform
 import re
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from madnet.benchmarks.gpu_parts import CPU_FORMS
 from madnet.benchmarks.gpu_report import write_report
 from madnet.errors import UserError
 from madnet.files import read_json, write_json, write_whole
+from madnet.starting import module_command
 
 #: Networks whose steps are measured: config and width; goals are set for the first three.
 NETWORKS: dict[str, tuple[str, int | None]] = {
@@ -137,7 +137,7 @@ def _in_process(part: Part, seconds: float, timeout: float, folder: Path) -> dic
     file = folder / f'{re.sub("[^0-9A-Za-z]+", "_", part.name)}.json'
     write_json(file, {})
     write_json(file.with_suffix('.part'), {'kind': part.kind, 'arguments': part.arguments})
-    command = [sys.executable, '-m', gpu_parts.__name__, str(file), str(time.time() + seconds)]
+    command = module_command(gpu_parts.__name__, str(file), str(time.time() + seconds))
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )

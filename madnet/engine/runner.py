@@ -359,7 +359,7 @@ def _values_told(key: str) -> Iterator[None]:
     component may be the user's own. What the machine does to a run is left alone."""
     try:
         yield
-    except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as e:
+    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
         if translate(e) is not None:
             raise
         raise UserError(f'config: {key}: {in_brief(e) or type(e).__name__} ({place_of(e)}).') from e

@@ -9,6 +9,7 @@ from pathlib import Path
 from madnet.engine.cli import run_tool
 from madnet.engine.folder_lock import own_folder
 from madnet.files import not_following
+from madnet.starting import module_command
 
 LOG = 'background.log'
 
@@ -35,7 +36,7 @@ def start(folder: str | os.PathLike) -> int:
     arguments = [a for a in sys.argv if not (len(a) > 2 and '--background'.startswith(a))]
     with open(Path(folder, LOG), 'a', encoding='utf-8', opener=not_following) as log:
         process = subprocess.Popen(
-            [sys.executable, '-m', __name__, str(folder), *arguments],
+            module_command(__name__, str(folder), *arguments),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -18,6 +18,7 @@ from madnet.experiments.state import read_record
 from madnet.files import not_following
 from madnet.overlap import handling
 from madnet.records import RunFile
+from madnet.starting import module_command
 
 CONSOLE = 'console.log'
 
@@ -100,7 +101,7 @@ def _start(run: Run, shard: Shard, shown: bool) -> subprocess.Popen:
     place = os.devnull if shown else Path(run.folder, CONSOLE)
     with open(place, 'w', encoding='utf-8', opener=not_following) as log:
         return subprocess.Popen(
-            [sys.executable, '-m', 'madnet.experiments.worker', run.as_json()],
+            module_command('madnet.experiments.worker', run.as_json()),
             # the child stops, and saves, when this pipe closes: also when this process is killed
             stdin=subprocess.PIPE,
             stdout=None if shown else log,

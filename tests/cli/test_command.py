@@ -13,6 +13,7 @@ from madnet.cli.demo import _shown
 from madnet.config_files import SHIPPED, config_and_weights, config_names, find_config_file
 from madnet.errors import UserError
 from madnet.requirements import EXTRAS, how_to_install, requirements
+from madnet.starting import module_command
 
 #: What only the extras bring.
 HEAVY = ('torch', 'mmengine', 'mmcv', 'mmseg', 'matplotlib', 'jinja2', 'safetensors', 'onnxruntime')
@@ -210,6 +211,22 @@ def test_completion():
     )
     assert 'madnet_nuaa' in done.stdout
     assert 'madnet_nudt' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('command', 'shown'),
+    [
+        ([sys.executable, '-m', 'madnet', '--help'], 'madnet COMMAND'),
+        (module_command('calendar', '2026', '2'), 'February 2026'),
+    ],
+    ids=['command', 'process of its own'],
+)
+def test_a_file_of_the_current_folder_is_not_taken_for_a_library(command, shown, tmp_path, repository):
+    for name in ('argparse', 'calendar'):
+        (tmp_path / f'{name}.py').write_text('raise SystemExit("the wrong one")')
+    env = {**os.environ, 'PYTHONPATH': str(repository)}
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert shown in done.stdout, done.stderr
 
 
 def test_an_exported_file_keeps_two_numbers(capsys):

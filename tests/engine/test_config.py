@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets,
 from madnet.engine.config import check_config, load_config
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.reading import OURS, _read
+from madnet.engine.runner import build_runner
 from madnet.engine.test import config_for_test, configs_by_set
 from madnet.engine.train import training_config
 from madnet.errors import UserError
@@ -422,6 +424,46 @@ def test_what_is_wrong_is_said_in_one_line(config, options, dataset, said):
     assert said in refusal(config, options, dataset)
 
 
+@pytest.mark.parametrize('value', [['x'], [[1]], [None], {'type': ['x']}, {}, 'x', -1], ids=repr)
+@pytest.mark.parametrize(
+    'option',
+    [
+        *('dataset', 'selection', 'split_set', 'per_dataset', 'replace_steps', 'test_cfg'),
+        *('model.backbone', 'model.data_preprocessor', 'model.test_cfg', 'model.decode_head.loss_decode.0'),
+        *('test_dataloader.dataset.data_root', 'test_dataloader.dataset.split_set'),
+        *('test_dataloader.dataset.pipeline', 'test_dataloader.dataset.pipeline.0.type'),
+    ],
+)
+def test_a_value_of_any_other_type_is_no_traceback(config, option, value):
+    with suppress(UserError):
+        load_config(config, {option: value})
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'said'),
+    [
+        ('selection', ['val'], "selection: found ['val'], expected one of 'val', 'test', 'last'"),
+        ('split_set', 3, 'split_set: found 3, expected a text.'),
+        ('per_dataset', 3, 'per_dataset: found 3, expected a dict.'),
+        ('replace_steps', ['x'], "replace_steps: found ['x'], expected a dict."),
+        ('model.test_cfg', -1, 'model.test_cfg: found -1, expected a dict.'),
+        ('test_dataloader.dataset.data_root', [], 'dataset: data_root: found [], expected a folder'),
+        ('test_dataloader.dataset.pipeline', ['x'], "dataset.pipeline.0: found 'x', expected a dict with"),
+        ('test_dataloader.dataset.pipeline.0.type', ['x'], "pipeline.0.type: found ['x'], expected a name."),
+        ('model.decode_head.loss_decode.0', 'x', 'a part of a list takes single values, LIST.0.KEY=VALUE'),
+        ('default_hooks.overlay.images', -4, 'overlay.images: found -4, expected a whole number from 0 on'),
+    ],
+)
+def test_a_value_of_another_type_is_said_in_one_line(config, option, value, said):
+    assert said in refusal(config, {option: value})
+
+
+def test_a_network_without_stages_is_said_in_one_line(tiny_config):
+    cfg = load_config(tiny_config, {'model.backbone.num_stages': 0})
+    with pytest.raises(UserError, match=r'cannot be built: .*index out of range.*\.py, line \d+'):
+        build_runner(cfg)
+
+
 def test_none_leaves_any_default_hook_out(config):
     cfg = load_config(config, {'default_hooks.overlay': None, 'default_hooks.timer': None})
     assert 'overlay' not in cfg.default_hooks
@@ -668,3 +710,29 @@ def test_a_config_inherits_from_the_package_wherever_it_lies(tmp_path, monkeypat
     Path('other.py').write_text("_base_ = 'no_such_config'")
     with pytest.raises(UserError, match='no_such_config'):
         load_config('other.py')
+
+
+def test_a_config_named_like_one_of_the_package_stands_on_that(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('configs').mkdir()
+    for name in ('madnet_nano', 'other'):
+        Path(f'configs/{name}.py').write_text("_base_ = 'madnet_nano'\ntrain_cfg = dict(max_epochs=7)\n")
+    for config in ('configs/madnet_nano.py', 'configs/other.py'):
+        cfg = load_config(config, dataset='nuaa')
+        assert (cfg.model.backbone.type, cfg.train_cfg.max_epochs) == ('AdaDCMEncoder', 7)
+
+
+def test_configs_that_stand_on_each_other_are_named(tmp_path):
+    for name, base in {'a': 'b', 'b': 'c', 'c': 'b', 'self': 'self'}.items():
+        (tmp_path / f'{name}.py').write_text(f"_base_ = './{base}.py'\n")
+    b, c, own = (tmp_path / f'{name}.py' for name in ('b', 'c', 'self'))
+    assert f'_base_: found a circle, {b} → {c} → {b}; ' in refusal(tmp_path / 'a.py')
+    assert f'_base_: found a circle, {own} → {own}; ' in refusal(own)
+
+
+def test_two_bases_may_stand_on_one(tmp_path):
+    (tmp_path / 'below.py').touch()
+    for name, bases in {'left': ['./below.py'], 'right': ['./below.py']}.items():
+        (tmp_path / f'{name}.py').write_text(f'_base_ = {bases}\n')
+    (tmp_path / 'top.py').write_text("_base_ = ['madnet_nano', './left.py', './right.py']\n")
+    assert load_config(tmp_path / 'top.py', dataset='nuaa').model.type == 'IRSTDSegmentor'

@@ -1,6 +1,7 @@
 """Parts that users bring: modules beside a config, channels that do not fit, losses that are not finite."""
 
 import sys
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -76,6 +77,44 @@ def test_a_module_that_is_not_there(own, tmp_path):
     with pytest.raises(UserError, match=r'mine\.py: custom_imports: .*nowhere_to_be_found.*beside'):
         load_config(own[1](module='nowhere_to_be_found'))
     assert str(tmp_path) not in sys.path
+
+
+def test_another_module_of_the_same_name_is_not_taken(own, tmp_path, monkeypatch):
+    name, write = own
+    load_config(write())
+    load_config(write())
+    mine, second = tmp_path / f'{name}.py', tmp_path / 'second'
+    second.mkdir()
+    for place in (second / 'mine.py', tmp_path / 'away' / 'mine.py'):
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(CONFIG.format(name, ''))
+    (second / f'{name}.py').write_text(MODULE.format(name))
+    expected = rf'{name}: found {mine}, expected {second / name}\.py; .* another name'
+    with pytest.raises(UserError, match=rf'mine\.py: custom_imports: {expected}'):
+        load_config(second / 'mine.py')
+    load_config(tmp_path / 'away' / 'mine.py')
+    monkeypatch.chdir(second)
+    with pytest.raises(UserError, match=expected):
+        load_config(tmp_path / 'away' / 'mine.py')
+
+
+@pytest.mark.parametrize(('name', 'found'), [('code', r'/.*code\.py'), ('time', 'that of Python itself')])
+def test_a_module_named_like_one_of_python_is_refused(own, tmp_path, name, found):
+    (tmp_path / f'{name}.py').write_text(MODULE.format(name))
+    with pytest.raises(UserError, match=rf'{name}: found {found}, expected {tmp_path / name}\.py; '):
+        load_config(own[1](module=name))
+
+
+@pytest.mark.parametrize('module', ['madnet', 'mine'])
+def test_a_checkout_or_the_config_itself_is_no_module_of_that_name(own, tmp_path, monkeypatch, module):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'madnet').mkdir()
+    (tmp_path / 'madnet' / '__init__.py').touch()
+    monkeypatch.setitem(sys.modules, 'mine', ModuleType('mine'))
+    (tmp_path / 'mine.py').write_text(
+        f"_base_ = 'madnet_synthetic'\ncustom_imports = dict(imports=['{module}'])"
+    )
+    load_config('mine.py')
 
 
 @pytest.mark.parametrize('part', ['neck', 'decode_head'])

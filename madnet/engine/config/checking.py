@@ -102,6 +102,7 @@ _LEAST = {
     'default_hooks.checkpoint.interval': 1,
     'default_hooks.logger.interval': 1,
     'default_hooks.overlay.interval': 1,
+    'default_hooks.overlay.images': 0,
     'default_hooks.collapse.patience': 1,
     'default_hooks.collapse.after': 0,
     'log_processor.window_size': 1,
@@ -166,7 +167,8 @@ def _check_numbers(cfg: Mapping) -> None:
 
 
 def _check_kinds(cfg: Mapping) -> None:
-    for key in ('randomness', 'env_cfg', 'train_cfg', 'default_hooks', 'custom_hooks'):
+    loops = ('train_cfg', 'val_cfg', 'test_cfg')
+    for key in ('randomness', 'env_cfg', *loops, 'default_hooks', 'custom_hooks'):
         kind, said = (list, 'a list') if key == 'custom_hooks' else (Mapping, 'a dict')
         may_be_none = key.endswith(('hooks', '_cfg')) and key != 'env_cfg'
         if key in cfg and not isinstance(cfg[key], kind) and not (may_be_none and cfg[key] is None):

@@ -188,7 +188,7 @@ def choose_parts(cfg: Config) -> None:
     selection = cfg.get('selection')
     if selection is None:
         return
-    if selection not in SELECTIONS:
+    if selection not in [*SELECTIONS]:  # by ==, which a list can do too
         raise UserError(
             f'selection: found {selection!r}, expected one of {", ".join(map(repr, SELECTIONS))}.'
             + nearest(str(selection), SELECTIONS)

@@ -30,7 +30,7 @@ from madnet.engine.config.dataset import (
 )
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.shipped import shipped_config
-from madnet.engine.config.steps import LOADERS, check_channels, replace_steps
+from madnet.engine.config.steps import LOADERS, check_channels, replace_steps, sets_of
 from madnet.errors import UserError, nearest
 from madnet.images.values import ValueRange
 
@@ -56,6 +56,19 @@ _IN_WHOLE = {
     *('train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg'),
     *('optim_wrapper', 'param_scheduler'),
 }
+
+_DICT, _TEXT = (dict, 'a dict'), (str, 'a text')
+#: Key → the type of its value, where one is given, and what it is called.
+_TYPES: dict[str, tuple[Any, str]] = {
+    'dataset': ((str, os.PathLike, list, tuple), 'a name, a folder, or a list of those'),
+    'split_set': _TEXT,
+    **dict.fromkeys(('per_dataset', 'replace_steps', 'model', *LOADERS), _DICT),
+}
+_TYPES_IN_MODEL = {
+    'type': ((str, type), 'a name'),
+    **dict.fromkeys(('backbone', 'data_preprocessor', 'test_cfg'), _DICT),
+}
+_TYPES_IN_SETS = {'split_set': _TEXT, 'data_root': ((str, os.PathLike), 'a folder')}
 
 #: Helper variables in customary use in mmseg's own config files.
 CUSTOMARY = {
@@ -99,12 +112,14 @@ def load_config(
     """
     path = path if is_registered(path) else find_config_file(path)
     cfg = _read(Path(path))
+    _refuse_namesakes(cfg, Path(path))
     options = dict(options or {})
     named = ('dataset', 'data_root', 'per_dataset')
     first = {k: options.pop(k) for k in [*options] if k.partition('.')[0] in named}
     if dataset is not None:
         first['dataset'] = dataset
     _merge(cfg, first)
+    _check_shape(cfg, str(path))
     # a folder of one's own, over a base's data set; in mmseg's configs a helper variable for their own sets
     if first.get('dataset') is None and isinstance(cfg.get('data_root'), str) and leaves_sets_open(cfg):
         cfg.dataset = cfg.data_root
@@ -175,7 +190,7 @@ def _finding_modules(config: Path) -> Iterator[None]:
     A folder from which something was imported stays at the end of the search path: processes that load images
     may have to import it again.
     """
-    places = [p for p in dict.fromkeys((str(config.resolve().parent), os.getcwd())) if p not in sys.path]
+    places = [p for p in _places_of_modules(config) if p not in sys.path]
     before = set(sys.modules)
     sys.path.extend(places)
     try:
@@ -195,13 +210,46 @@ def _finding_modules(config: Path) -> Iterator[None]:
                 sys.path.remove(place)
 
 
+def _places_of_modules(config: Path) -> list[str]:
+    return [*dict.fromkeys((str(config.resolve().parent), os.getcwd()))]
+
+
+def _refuse_namesakes(cfg: Config, config: Path) -> None:
+    """Refuse a module of ``custom_imports`` that is another than the one beside the config or in the current
+    folder: what was imported before, the standard library and installed packages go first."""
+    imports = (cfg.get('custom_imports') or {}).get('imports') or ()
+    for name in [imports] if isinstance(imports, str) else imports:
+        parts = name.split('.')
+        stems = [Path(place, *parts) for place in _places_of_modules(config)] if parts[0] != 'madnet' else []
+        files = [f.resolve() for stem in stems for f in (stem / '__init__.py', Path(f'{stem}.py'))]
+        wanted = next((f for f in files if f.is_file() and f != config.resolve()), None)
+        if wanted is not None and name in sys.modules:
+            found = getattr(sys.modules[name], '__file__', None)
+            if found is None or Path(found).resolve() != wanted:
+                raise UserError(
+                    f'config {config}: custom_imports: {name}: found {found or "that of Python itself"}, '
+                    f'expected {wanted}; a process has one module of a name: give one of them another name.'
+                )
+
+
 @contextmanager
 def _finding_bases() -> Iterator[None]:
-    """Let ``_base_`` name a config of the package, for files that lie outside of ``configs/``."""
+    """Let ``_base_`` name a config of the package, wherever a file lies, and refuse circles."""
     plain = Config._get_cfg_path
+    above: dict[str, str] = {}  # a base → the file that stands on it, of those being read
 
     def path_of(name: str, config: str) -> tuple[str, str | None]:
-        return plain(name, config) if '::' in name else (str(find_base(name, Path(config).parent)), None)
+        if '::' in name:
+            return plain(name, config)
+        found = os.path.abspath(find_base(name, Path(config).parent))
+        way = [found, config]
+        while way[-1] in above:
+            way.append(above[way[-1]])
+        if found in way[1:]:
+            circle = ' → '.join(way[way.index(found, 1) :: -1])
+            raise UserError(f'_base_: found a circle, {circle}; one of these must stand on another file.')
+        above[found] = config
+        return found, None
 
     Config._get_cfg_path = staticmethod(path_of)
     try:
@@ -215,20 +263,30 @@ def _merge(cfg: Config, options: dict[str, Any]) -> None:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError) as e:
         raise UserError(f'--cfg-options: {e}') from None
+    except AttributeError:  # mmengine's, of a part of a list
+        raise UserError(
+            f'--cfg-options {" ".join(options)}: a part of a list takes single values, LIST.0.KEY=VALUE; '
+            'a file says the rest.'
+        ) from None
 
 
 def _check_shape(cfg: Config, where: str) -> None:
     # what is looked into before the check against registries and signatures
-    loaders = [key for key in LOADERS if cfg.get(key) is not None]
-    for key in ['model', *loaders] if cfg.get('model') is not None else loaders:
-        if not isinstance(cfg[key], dict):
-            raise UserError(f'config {where}: {key}: found {cfg[key]!r}, expected a dict.')
-    if isinstance(cfg.get('model'), dict) and not isinstance(cfg.model.get('type', ''), (str, type)):
-        raise UserError(f'config {where}: model.type: found {cfg.model.type!r}, expected a name.')
-    for key in loaders:
+    _check_types(cfg, _TYPES, f'config {where}: ')
+    if cfg.get('model') is not None:
+        _check_types(cfg.model, _TYPES_IN_MODEL, f'config {where}: model.')
+    for key in [key for key in LOADERS if cfg.get(key) is not None]:
         sets = cfg[key].get('dataset')
         if not isinstance(sets, dict):
             raise UserError(f'config {where}: {key}.dataset: found {sets!r}, expected a dict.')
+        for dataset in sets_of(cfg, key):
+            _check_types(dataset, _TYPES_IN_SETS, f'config {where}: {key}.dataset: ')
+
+
+def _check_types(values: Mapping, types: Mapping[str, tuple[Any, str]], where: str) -> None:
+    for key, (kind, words) in types.items():
+        if values.get(key) is not None and not isinstance(values[key], kind):
+            raise UserError(f'{where}{key}: found {values[key]!r}, expected {words}.')
 
 
 def _leave_hooks_out(cfg: Config) -> None:

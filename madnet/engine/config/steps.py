@@ -1,6 +1,7 @@
 """Steps of the pipelines in a config, found by their type."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
@@ -21,12 +22,12 @@ def steps_of(dataset: Mapping) -> Iterator[ConfigDict]:
         yield from (step for step in steps if isinstance(step, ConfigDict))
 
 
-def _lists(steps: list) -> Iterator[list]:
+def _lists(steps: Any) -> Iterator[list]:
     if steps and isinstance(steps, list):
         yield steps
         for step in steps:
             # as in RandomApply, and as in RandomChoice, whose transforms are lists of lists
-            yield from _lists(step if isinstance(step, list) else step.get('transforms') or [])
+            yield from _lists(step.get('transforms') if isinstance(step, dict) else step)
 
 
 def replace_steps(cfg: Config) -> None:
@@ -36,7 +37,7 @@ def replace_steps(cfg: Config) -> None:
         UserError: A type that no pipeline holds; a change that is no dict, list or None.
     """
     parts = [part for loader in LOADERS for part in sets_of(cfg, loader)]
-    present = {step.type for part in parts for step in steps_of(part)}
+    present = {t for part in parts for step in steps_of(part) if isinstance(t := step.get('type'), str)}
     for kind, change in (cfg.get('replace_steps') or {}).items():
         if kind not in present:
             raise UserError(
@@ -75,7 +76,7 @@ def check_channels(cfg: Config) -> None:
 
 
 def _changed(step, kind: str, change: dict | list | None) -> list:
-    if not isinstance(step, ConfigDict) or step.type != kind:
+    if not isinstance(step, ConfigDict) or step.get('type') != kind:
         return [step]
     if isinstance(change, dict):
         step.merge(change)
