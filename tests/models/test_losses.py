@@ -240,13 +240,18 @@ def test_bce_begins_late():
     loss = MODELS.build({'type': 'MaskBCELoss', 'begin': 0.8})
     expected = F.binary_cross_entropy_with_logits(logits, target)
     assert loss(logits, target) == 0  # before a Runner says otherwise, as in epoch 0
-    for epochs, first in ((60, 48), (12, 10), (10, 8)):
+    for epochs, first in ((60, 48), (12, 10), (10, 8), (3, 2), (2, 1), (1, 0)):
         values = []
         for epoch in range(epochs):
             loss.set_epoch(epoch, epochs)
             values.append(loss(logits, target))
         assert [bool(v) for v in values] == [False] * first + [True] * (epochs - first)
         torch.testing.assert_close(values[-1], expected)
+    never = MODELS.build({'type': 'MaskBCELoss', 'begin': 1})
+    for epochs in range(1, 11):
+        never.set_epoch(epochs - 1, epochs)
+        loss.set_epoch(epochs - 1, epochs)
+        assert (loss.active, never.active) == (True, False)
     with pytest.raises(UserError, match='begin: found 8,'):
         MODELS.build({'type': 'MaskBCELoss', 'begin': 8})
 

@@ -122,7 +122,9 @@ class MaskBCELoss(MaskLoss):
 
     Args:
         pos_weight: Factor of the target pixels' terms; None for 1.
-        begin: Share of the epochs, in 0–1, before which the loss is 0.
+        begin: Share of the epochs, in 0–1, before which the loss is 0; the last epoch has it all the same,
+            unless this is 1. Of a training by minutes that ends in its first epoch nobody knows that this is
+            the last.
         smoothing: Of labels, in 0–1, for scores that are not all 0 or 1.
         gamma: Above 0 the focal loss with this exponent, usually 2, for which pixels that are right already
             weigh little.
@@ -156,7 +158,9 @@ class MaskBCELoss(MaskLoss):
 
     def set_epoch(self, epoch: int, max_epochs: int) -> None:
         """Say which epoch begins, counted from 0 (:class:`madnet.engine.hooks.EpochHook` does)."""
-        self.active = epoch >= round(self.begin * max_epochs)
+        first = round(self.begin * max_epochs)
+        # or it would never act in a run of an epoch or two
+        self.active = epoch >= (first if self.begin == 1 else min(first, max_epochs - 1))
 
     def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
         return super().compute(logits, target, valid) if self.active else logits.new_zeros(())
