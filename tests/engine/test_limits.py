@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from mmseg.registry import METRICS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
+from mmseg.registry import HOOKS, METRICS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
 
 from madnet.datasets.transforms.sample_transform import sides_of
 from madnet.engine.config import load_config
@@ -81,6 +81,7 @@ def test_what_turns_a_training_round_is_refused(repository, key, value):
         (TRANSFORMS, {'type': 'SensorDefects'}, 'prob', 1.5),
         (TRANSFORMS, {'type': 'ToolboxCrop'}, 'size', 0),
         (TRANSFORMS, {'type': 'ToolboxCrop'}, 'target_prob', -1),
+        (HOOKS, {'type': 'OverlayHook'}, 'images', -4),
         (METRICS, {'type': 'IRSTDMetric'}, 'base_size', -1),
     ],
 )
