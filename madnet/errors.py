@@ -2,7 +2,7 @@
 
 import difflib
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Real
 from typing import Any
 
@@ -32,27 +32,46 @@ class RunFailed(_OneLine):
     """
 
 
-def expect_number(value: Any, name: str) -> float:
-    """A number that a program gives, of Python's or NumPy's types.
+def expect_number(
+    value: Any,
+    name: str,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """A number that a program gives, of Python's or NumPy's types, within limits; NaN is within none.
 
     Raises:
         UserError: It is none; ``name`` is what the message calls it.
     """
-    if not isinstance(value, Real):
-        raise UserError(f'{name}: found {value!r}, expected a number.')
+    limits: list[tuple[float | None, Callable[[Any, Any], bool], str]] = [
+        (least, operator.ge, 'from {:g} on'),
+        (above, operator.gt, 'above {:g}'),
+        (most, operator.le, 'at most {:g}'),
+        (below, operator.lt, 'below {:g}'),
+    ]
+    given = [(limit, holds, said.format(limit)) for limit, holds, said in limits if limit is not None]
+    if not isinstance(value, Real) or not all(holds(value, limit) for limit, holds, _ in given):
+        wanted = f'a number {", ".join(said for *_, said in given)}'.rstrip()
+        raise UserError(f'{name}: found {value!r}, expected {wanted}.')
     return float(value)
 
 
-def expect_whole(value: Any, name: str) -> int:
-    """A whole number that a program gives, of Python's or NumPy's types.
+def expect_whole(value: Any, name: str, least: int | None = None) -> int:
+    """A whole number that a program gives, of Python's or NumPy's types, from ``least`` on.
 
     Raises:
         UserError: It is none; ``name`` is what the message calls it.
     """
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
-        raise UserError(f'{name}: found {value!r}, expected a whole number.') from None
+        number = None
+    if number is None or (least is not None and number < least):
+        limit = '' if least is None else f' from {least} on'
+        raise UserError(f'{name}: found {value!r}, expected a whole number{limit}.')
+    return number
 
 
 def in_brief(error: BaseException) -> str:

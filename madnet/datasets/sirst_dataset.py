@@ -25,6 +25,7 @@ from .seeding import SeededSamples
 from .selection import Selection, select
 from .splits import few, ids_sha256
 from .transforms.loading import LoadSIRSTImage, LoadSIRSTMask
+from .transforms.sample_transform import sides_of
 
 #: About how many images ``value_range='auto'`` is measured on.
 _MEASURED = 32
@@ -156,7 +157,7 @@ class SIRSTDataset(TargetDataset):
         self.split_set = self._given_lists = split_set
         if base_size is None and self.entry:
             base_size = self.entry.base_size
-        self.base_size = (base_size,) * 2 if isinstance(base_size, int) else base_size
+        self.base_size = sides_of('base_size', base_size)
         self.allow_partial = allow_partial
         self.exclude_near_test = exclude_near_test
         self.value_range = check_value_range(value_range, 'SIRSTDataset: value_range')

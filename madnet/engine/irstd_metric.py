@@ -11,6 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
+from madnet.datasets.transforms.sample_transform import sides_of
 from madnet.engine.sample_names import name_of
 from madnet.errors import RunFailed, UserError
 from madnet.evaluation.evaluator import Evaluator
@@ -72,7 +73,7 @@ class IRSTDMetric(BaseMetric):
     ):
         super().__init__(prefix=prefix)
         self.beside = beside
-        self.base_size = _pair(base_size)
+        self.base_size = sides_of('IRSTDMetric.base_size', base_size)
         self.least = Least(min_area, min_scr, min_rank)
         self.scr = scr or self.least.looks_at_image
         self._settings: dict[str, Any] = {
@@ -128,7 +129,7 @@ class IRSTDMetric(BaseMetric):
             _mask(sample, name),
             name,
             net_logits=net_logits,
-            base_size=self.base_size or _pair(sample.get('base_size')),
+            base_size=self.base_size or sides_of('base_size', sample.get('base_size')),
             image=image,
             key=key,
         )
@@ -195,13 +196,6 @@ class IRSTDMetric(BaseMetric):
     def evaluator(self) -> Evaluator:
         """The counts of the last evaluation."""
         return self._last or self._evaluator
-
-
-def _pair(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    height, width = size if isinstance(size, Sequence) else (size, size)
-    return int(height), int(width)
 
 
 def target_probability(seg_logits: torch.Tensor) -> np.ndarray:

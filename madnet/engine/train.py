@@ -23,6 +23,7 @@ from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
 from madnet.engine.folder_lock import own_folder
 from madnet.engine.half_weights import half_type
+from madnet.engine.hooks import SafeCheckpointHook
 from madnet.engine.resuming import leaves
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
@@ -109,15 +110,28 @@ def _looked_at(loop: BaseLoop) -> list[SIRSTDataset]:
 
 
 def _refuse_no_targets(runner: MadnetRunner) -> None:
-    training = inner_datasets(runner.train_loop.dataloader.dataset)
-    seen = _looked_at(runner.train_loop)
-    if len(seen) == len(training) and not any(dataset.facts.targets for dataset in seen):
-        names = ', '.join(f'{d.dataset_name}, {d.split}' for d in seen)
+    if names := _without_targets(runner.train_loop):
         raise UserError(
             f'{names}: no target in any mask of the training images; a network would learn to find '
             'nothing. Look at the masks (madnet dataset check), or add a set with targets '
             '(--dataset THIS,OTHER).'
         )
+    chosen_by = next(h.save_best for h in runner.hooks if isinstance(h, SafeCheckpointHook))
+    # whoever predicts nothing is perfect there
+    if chosen_by and runner.val_loop is not None and (names := _without_targets(runner.val_loop)):
+        raise UserError(
+            f'{names}: no target in any mask of the validation images, so that no epoch can be chosen by '
+            f'{chosen_by}. Keep the last one (--cfg-options selection=last), or add a set with targets '
+            '(--dataset THIS,OTHER).'
+        )
+
+
+def _without_targets(loop: BaseLoop) -> str:
+    """The data sets of a loop if not one of all their masks holds a target; else nothing."""
+    seen = _looked_at(loop)
+    if len(seen) < len(inner_datasets(loop.dataloader.dataset)) or any(d.facts.targets for d in seen):
+        return ''
+    return ', '.join(f'{d.dataset_name}, {d.split}' for d in seen)
 
 
 def training_config(

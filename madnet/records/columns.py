@@ -78,8 +78,8 @@ def is_known(value: Value) -> bool:
     return number is not None and math.isfinite(number)
 
 
-def _count(key: str) -> Column:
-    return Column(key, unit='', scale=1, decimals=0, better=None, latex=key)
+def _count(key: str, better: str | None = None) -> Column:
+    return Column(key, unit='', scale=1, decimals=0, better=better, latex=key)
 
 
 #: Every metric that a table knows, in the order of the field's papers.
@@ -112,6 +112,9 @@ COLUMNS: dict[str, Column] = {
         _count('targets'),
         _count('matched'),
         _count('images'),
+        _count('pixels'),
+        _count('false_components', 'lower'),
+        _count('false_pixels', 'lower'),
         Column('parameters', 'M', 1e-6, 3, better='lower'),
         Column('MACs', 'G', 1e-9, 3, better='lower'),
         Column('latency', 'ms', 1e3, 1, better='lower'),
@@ -122,6 +125,7 @@ COLUMNS: dict[str, Column] = {
 NEED_TARGETS = {
     *('IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'AUC', 'AP', 'hIoU', 'AP50', 'AP50-95', 'AP_centre')
 }
+_FALSE_ALARMS = {'Fa', 'false_per_image', 'false_components', 'false_pixels'}
 #: What a table of results shows, as far as its rows have it.
 HEADLINE = ('IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'Fa', 'AUC')
 #: What fits beside other columns.
@@ -132,7 +136,7 @@ COST = ('parameters', 'MACs', 'latency')
 
 def column(key: str) -> Column:
     """The column of a metric; a fraction in percent where the metric is not in the table."""
-    return COLUMNS.get(key) or Column(key)
+    return COLUMNS.get(key) or Column(key, better='lower' if key.endswith('_error') else 'higher')
 
 
 def get_columns(names: str) -> tuple[str, ...]:
@@ -173,7 +177,7 @@ def has_no_target(row: Mapping[str, Value]) -> bool:
 def may_lead(row: Mapping[str, Value], key: str) -> bool:
     """Whether a row may be called the best by a metric: who finds no target raises no false alarm either."""
     found = row.get('Pd')
-    return not (key in ('Fa', 'false_per_image') and is_known(found) and mean_of(found) == 0)
+    return not (key in _FALSE_ALARMS and is_known(found) and mean_of(found) == 0)
 
 
 def mean_of(value: Value) -> float | None:

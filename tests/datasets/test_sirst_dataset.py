@@ -50,6 +50,8 @@ def test_registered_and_described(make_set):
     assert sample['img'].shape == (32, 40, 1)
     assert sample['gt_seg_map'].sum() == 9
     assert sample['seg_fields'] == ['gt_seg_map', 'gt_mask']
+    with pytest.raises(UserError, match='base_size: found -1, expected a whole number from 1 on'):
+        SIRSTDataset(root, 'test', base_size=-1)
     subset = SIRSTDataset(root, 'test', indices=5)
     assert subset.describe()['split_sha256'] == ids_sha256(ids[:5])
 

@@ -149,6 +149,36 @@ def test_from_when_on_the_best_is_chosen(tmp_path, monkeypatch, rule, best_from,
     assert hub.get_info('best_epoch') == kept[-1]
 
 
+@pytest.mark.parametrize(
+    ('metric', 'scores', 'kept'),
+    [
+        ('nIoU', [0.5, 0.4, 0.6], [1, 3]),
+        ('Fa', [5e-6, 6e-6, 4e-6], [1, 3]),
+        ('abc/false_pixels', [5, 6, 4], [1, 3]),
+        ('seg_merging_error', [0.5, 0.6, 0.4], [1, 3]),
+    ],
+)
+def test_the_metric_says_which_epoch_is_the_best(tmp_path, monkeypatch, metric, scores, kept):
+    hook, written = SafeCheckpointHook(save_best=metric), []
+    monkeypatch.setattr(hook, '_write', lambda runner, name, meta, **_: written.append(meta['epoch']))
+    hub = MessageHub(f'{tmp_path.name} {metric}')
+    for epoch, score in enumerate(scores, start=1):
+        runner = SimpleNamespace(epoch=epoch, max_epochs=3, iter=epoch, message_hub=hub)
+        hook._save_if_best(runner, {metric: score, 'Pd': 0.0 if metric.startswith('abc') else 0.5})
+    assert written == kept
+
+
+@pytest.mark.parametrize('protocol', ['', 'abc/'])
+def test_an_epoch_without_alarms_because_it_finds_nothing_is_not_the_best(tmp_path, monkeypatch, protocol):
+    hook, written = SafeCheckpointHook(save_best=f'{protocol}Fa'), []
+    monkeypatch.setattr(hook, '_write', lambda runner, name, meta, **_: written.append(meta['epoch']))
+    hub = MessageHub(f'{tmp_path.name} none')
+    for epoch, (false, found) in enumerate([(0.0, 0.0), (3e-6, 0.8)], start=1):
+        runner = SimpleNamespace(epoch=epoch, max_epochs=2, iter=epoch, message_hub=hub)
+        hook._save_if_best(runner, {f'{protocol}Fa': false, f'{protocol}Pd': found})
+    assert written == [2]
+
+
 @pytest.mark.parametrize('share', [-0.1, 1, 80])
 def test_the_best_cannot_be_chosen_after_the_end(share):
     with pytest.raises(UserError, match=r'checkpoint\.best_from: found .*, expected a share'):

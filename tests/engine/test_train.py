@@ -264,7 +264,8 @@ def test_bf16_on_a_cpu(tiny_config, tmp_path):
         (['train_cfg.minutes=abc'], "train_cfg.minutes: found 'abc'"),
         (['default_hooks.checkpoint.best_from=abc'], "best_from: found 'abc'"),
         (['default_hooks.checkpoint.save_best=mIoU'], "save_best: found 'mIoU', expected one of F1, Fa"),
-        (['custom_hooks.0.decay=abc'], "found decay='abc'"),
+        (['default_hooks.checkpoint.save_best=images'], "save_best: found 'images', expected one of F1, Fa"),
+        (['custom_hooks.0.decay=abc'], "RampedEMA.decay: found 'abc'"),
         (['model.backbone=None'], 'cannot be built: cfg should be a dict'),
         (['env_cfg.mp_cfg.mp_start_method=abc'], "cannot find context for 'abc' (python"),
         (['train_dataloader.drop_last=abc'], 'data loader: drop_last should be a boolean value'),
@@ -409,12 +410,12 @@ def test_a_config_that_says_resume_goes_on(uninterrupted, tiny_config):
 
 
 def test_the_best_is_marked_by_the_metric_that_chooses_it(tiny_config, tmp_path, capsys):
-    options = [f'default_hooks.checkpoint.{key}' for key in ('save_best=Fa', 'rule=less', 'best_from=0.0')]
+    options = [f'default_hooks.checkpoint.{key}' for key in ('save_best=Fa', 'best_from=0.0')]
     train(str(tiny_config), work_dir=str(tmp_path), options=options)
-    lines = re.findall(r'Fa (\S+)e-6(.*)', capsys.readouterr().err)
-    values = [float(value) for value, _ in lines]
+    lines = re.findall(r'Pd (\S+)  Fa (\S+)e-6(.*)', capsys.readouterr().err)
+    values = [float(value) if float(found) else 1e6 for found, value, _ in lines]
     best = [value < min(values[:k], default=1e6) for k, value in enumerate(values)]
-    assert ['best so far' in mark for _, mark in lines] == best
+    assert ['best so far' in mark for *_, mark in lines] == best
 
 
 def test_another_metric_that_chooses_the_best_is_compared_with_itself(monkeypatch):

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from mmseg.registry import MODELS
+from torch import nn
 
 import madnet  # noqa: F401
 from madnet.engine.config import load_config
@@ -57,6 +58,45 @@ def test_losses_of_one_channel_pass(loss, soft_targets):
         # nothing of the probe is left in the head
         assert getattr(made.loss_decode, 'active', None) is active
         assert made.peaks == {}
+
+
+@MODELS.register_module()
+class NamelessLoss(nn.Module):
+    def __init__(self, weight=1.0):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, logits, target, weight=None, ignore_index=255):
+        return self.weight * (logits.sigmoid().squeeze(1) - target).square().mean()
+
+
+@MODELS.register_module()
+class NamedLoss(NamelessLoss):
+    loss_name = 'loss_named'
+
+
+def test_losses_in_a_list_need_their_names():
+    check_losses(head({'type': 'NamelessLoss'}))
+    with pytest.raises(UserError, match=r'loss_decode: NamelessLoss has no loss_name'):
+        check_losses(head([{'type': 'SoftIoULoss'}, {'type': 'NamelessLoss'}]))
+    mmsegs = {
+        'type': 'FCNHead',
+        'in_channels': 4,
+        'channels': 4,
+        'num_classes': 2,
+        'norm_cfg': {'type': 'BN'},
+    }
+    with pytest.raises(UserError, match=r'loss_decode: NamelessLoss has no loss_name'):
+        check_losses(MODELS.build({**mmsegs, 'out_channels': 1, 'loss_decode': {'type': 'NamelessLoss'}}))
+
+
+@pytest.mark.parametrize('weight', [-1.0, -0.1])
+def test_the_loss_that_prefers_the_inverse_is_the_one_that_is_named(weight):
+    losses = [{'type': 'SoftIoULoss'}, {'type': 'NamedLoss', 'weight': weight}]
+    with pytest.raises(UserError, match=r'loss_decode: NamedLoss misreads'):
+        check_losses(head(losses))
+    with pytest.raises(UserError, match=r'loss_decode: NamedLoss misreads .* 0 and its inverse 0'):
+        check_losses(head({'type': 'NamedLoss', 'weight': 0}))
 
 
 def test_a_loss_of_two_channels_may_be_mmsegs():

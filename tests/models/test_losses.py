@@ -87,7 +87,7 @@ def test_bce_is_torchs():
     softened = -(soft * p.log() + (1 - soft) * (1 - p).log()).mean()
     assert bce_loss(logits, target, smoothing=0.02).item() == pytest.approx(softened.item(), rel=1e-5)
     assert MaskBCELoss(smoothing=0.02)(logits, target).item() == pytest.approx(softened.item(), rel=1e-5)
-    with pytest.raises(UserError, match='smoothing=1'):
+    with pytest.raises(UserError, match='smoothing: found 1,'):
         MaskBCELoss(smoothing=1)
 
 
@@ -240,14 +240,19 @@ def test_bce_begins_late():
     loss = MODELS.build({'type': 'MaskBCELoss', 'begin': 0.8})
     expected = F.binary_cross_entropy_with_logits(logits, target)
     assert loss(logits, target) == 0  # before a Runner says otherwise, as in epoch 0
-    for epochs, first in ((60, 48), (12, 10), (10, 8)):
+    for epochs, first in ((60, 48), (12, 10), (10, 8), (3, 2), (2, 1), (1, 0)):
         values = []
         for epoch in range(epochs):
             loss.set_epoch(epoch, epochs)
             values.append(loss(logits, target))
         assert [bool(v) for v in values] == [False] * first + [True] * (epochs - first)
         torch.testing.assert_close(values[-1], expected)
-    with pytest.raises(UserError, match='begin=8'):
+    never = MODELS.build({'type': 'MaskBCELoss', 'begin': 1})
+    for epochs in range(1, 11):
+        never.set_epoch(epochs - 1, epochs)
+        loss.set_epoch(epochs - 1, epochs)
+        assert (loss.active, never.active) == (True, False)
+    with pytest.raises(UserError, match='begin: found 8,'):
         MODELS.build({'type': 'MaskBCELoss', 'begin': 8})
 
 
@@ -312,5 +317,5 @@ def test_the_focal_loss_has_a_gradient_where_a_pixel_is_exactly_right():
     logits = torch.full((1, 1, 2, 2), 200.0, requires_grad=True)
     bce_loss(logits, torch.ones(1, 1, 2, 2), gamma=0.5).backward()
     assert logits.grad.isfinite().all()
-    with pytest.raises(UserError, match='gamma=-1'):
+    with pytest.raises(UserError, match='gamma: found -1,'):
         MaskBCELoss(gamma=-1)

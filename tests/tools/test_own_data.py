@@ -7,6 +7,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from madnet.datasets import SIRSTDataset
 from madnet.engine.config import load_config
 
 CONFIG = """
@@ -144,6 +145,20 @@ def test_training_images_without_a_target_are_refused(place, run):
     code, _, err = run('train', 'common.py', '--dataset', 'mine')
     assert code == 2
     assert 'error: mine, fit: no target in any mask' in err
+
+
+def test_validation_images_without_a_target_choose_no_epoch(place, run):
+    for name in SIRSTDataset('mine', 'val').image_ids:
+        [path] = (place / 'mine' / 'trainval' / 'masks').glob(f'{name}.*')
+        Image.fromarray(np.zeros((64, 70), np.uint8)).save(path)
+    code, _, err = run('train', 'common.py', '--dataset', 'mine')
+    assert code == 2
+    said = 'error: mine, val: no target in any mask of the validation images, so that no epoch can be chosen'
+    assert said in err
+    assert 'by nIoU. Keep the last one (--cfg-options selection=last)' in err
+    for option in ('selection=last', 'default_hooks.checkpoint.save_best=None'):
+        code, _, err = run('train', 'common.py', '--dataset', 'mine', '--cfg-options', option)
+        assert code == 0, err
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from madnet.datasets.transforms.sample_transform import (
     reflected,
     size_of,
 )
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number, expect_whole
 from madnet.records import NegativesFile
 
 
@@ -49,10 +49,10 @@ class RandomTargetCrop(DrawnTransform):
             a uniform crop.
 
     Raises:
-        UserError: ``zoom`` is not two positive numbers, the smaller first; ``size`` is empty; the two shares
-            add up to more than 1, or one of ``negatives`` and ``negative_prob`` is given alone; several sizes
-            for a data set that gives samples without their ``epoch``; hard negatives of other images than
-            those.
+        UserError: ``zoom`` is not two positive numbers, the smaller first; ``size`` is empty; ``margin`` is
+            below 0; a share is not in 0–1, the two add up to more than 1, or one of ``negatives`` and
+            ``negative_prob`` is given alone; several sizes for a data set that gives samples without their
+            ``epoch``; hard negatives of other images than those.
     """
 
     size: int | Sequence[int] = 256
@@ -65,13 +65,15 @@ class RandomTargetCrop(DrawnTransform):
     looks_at_labels = geometric = True
 
     def __post_init__(self):
+        super().__post_init__()
+        expect_whole(self.margin, 'RandomTargetCrop.margin', least=0)
         self.zoom = range_of('RandomTargetCrop.zoom', self.zoom, None)
         sizes = self.size if isinstance(self.size, Sequence) else [self.size]
         whole = (isinstance(size, Integral) and not isinstance(size, bool) for size in sizes)
         if not sizes or not all(whole) or min(sizes) < 1:
             raise UserError(f'RandomTargetCrop.size: found {self.size!r}, expected pixels, 1 or more.')
         shares = self.target_prob + self.negative_prob
-        if (self.negatives is None) != (self.negative_prob == 0) or not 0 <= shares <= 1:
+        if (self.negatives is None) != (self.negative_prob == 0) or shares > 1:
             raise UserError(
                 f'RandomTargetCrop: found negatives={self.negatives!r}, negative_prob={self.negative_prob:g} '
                 f'and target_prob={self.target_prob:g}, expected a file and a share above 0, both shares '
@@ -198,15 +200,16 @@ class GainOffsetJitter(DrawnTransform):
     ``x = 255 · (img / 255) ** gamma``, then ``(x - p) · gain + p + offset``.
 
     Args:
-        gain: Largest relative change of the gain, drawn uniformly; or its (lowest, highest) value, drawn
-            log-uniformly, so that 0.5 is as likely as 2.
+        gain: Largest relative change of the gain, below 1, drawn uniformly; or its (lowest, highest) value,
+            drawn log-uniformly, so that 0.5 is as likely as 2.
         offset: Largest change of the offset in grey levels, drawn uniformly.
         gamma: (lowest, highest) exponent, drawn log-uniformly.
         pivot: p, the grey level that the gain leaves alone: ``'black'`` is 0; ``'mean'`` is the image's own,
             as a camera's automatic level would, so that a large gain saturates little of it.
 
     Raises:
-        UserError: A range is not two positive numbers, the smaller first; an unknown pivot.
+        UserError: A range is not two positive numbers, the smaller first; a gain that could turn dark and
+            bright round, an offset below 0, or an unknown pivot.
     """
 
     gain: float | tuple[float, float] = 0.2
@@ -215,8 +218,11 @@ class GainOffsetJitter(DrawnTransform):
     pivot: str = 'black'
 
     def __post_init__(self):
-        if not isinstance(self.gain, (int, float)):
+        if isinstance(self.gain, (int, float)):
+            expect_number(self.gain, 'GainOffsetJitter.gain', least=0, below=1)
+        else:
             self.gain = range_of('GainOffsetJitter.gain', self.gain, None)
+        expect_number(self.offset, 'GainOffsetJitter.offset', least=0)
         self.gamma = range_of('GainOffsetJitter.gamma', self.gamma, None)
         if self.pivot not in ('black', 'mean'):
             raise UserError(f"GainOffsetJitter.pivot: found {self.pivot!r}, expected 'black' or 'mean'.")
@@ -267,6 +273,7 @@ class RandomNoise(DrawnTransform):
     stripes: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self):
+        super().__post_init__()
         self.std = range_of('RandomNoise.std', self.std)
         self.stripes = range_of('RandomNoise.stripes', self.stripes)
 
@@ -304,6 +311,7 @@ class RandomBlur(DrawnTransform):
     sigma: tuple[float, float] = (0.3, 1.0)
 
     def __post_init__(self):
+        super().__post_init__()
         self.sigma = range_of('RandomBlur.sigma', self.sigma)
 
     def draw(self, sample: dict) -> dict:
@@ -339,7 +347,8 @@ class CopyPasteTargets(DrawnTransform):
             uniformly; at least one pixel of background stays between them.
 
     Raises:
-        UserError: A range is not two such numbers, the smaller first; ``ring`` is below 2.
+        UserError: A range is not two such numbers, the smaller first; ``ring`` is below 2; ``max_size`` is
+            below 1.
     """
 
     prob: float = 0.5
@@ -353,6 +362,8 @@ class CopyPasteTargets(DrawnTransform):
     looks_at_labels = geometric = True
 
     def __post_init__(self):
+        super().__post_init__()
+        expect_whole(self.max_size, 'CopyPasteTargets.max_size', least=1)
         if self.ring < 2:
             raise UserError(
                 f'CopyPasteTargets.ring: found {self.ring}, expected 2 or more: the pixel next to a target '

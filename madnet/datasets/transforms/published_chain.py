@@ -19,21 +19,23 @@ from madnet.datasets.transforms.sample_transform import (
     SampleTransform,
     fields_of,
     range_of,
+    sides_of,
     size_of,
 )
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number
 from madnet.images.resizing import pil_resize
 
 
 def _size(results: dict, size: int | tuple[int, int] | None, transform: SampleTransform) -> tuple[int, int]:
     """(Height, width) that the transform was given, or else the sample's base size."""
-    size = results.get('base_size') if size is None else size
-    if size is None:
+    name = f'{type(transform).__name__}.size'
+    sides = sides_of(name, results.get('base_size') if size is None else size)
+    if sides is None:
         raise UserError(
             f'{type(transform).__name__}: no size given, and none known for '
             f'{results.get("dataset_name", "this set")}; give the dataset base_size or the transform size.'
         )
-    return (size, size) if isinstance(size, int) else tuple(size)
+    return sides
 
 
 def _resize_sample(results: dict, size: tuple[int, int], keep_ratio: bool) -> dict:
@@ -80,7 +82,7 @@ class PublishedRandomScale(DrawnTransform):
         base_size: In pixels; None for the sample's.
 
     Raises:
-        UserError: ``ratio_range`` is not two positive numbers, the smaller first.
+        UserError: ``ratio_range`` is not two positive numbers, the smaller first, or ``base_size`` no size.
     """
 
     ratio_range: tuple[float, float] = (0.5, 2.0)
@@ -89,6 +91,7 @@ class PublishedRandomScale(DrawnTransform):
     geometric = True
 
     def __post_init__(self):
+        sides_of('PublishedRandomScale.base_size', self.base_size)
         self.ratio_range = range_of('PublishedRandomScale.ratio_range', self.ratio_range, None)
 
     def draw(self, sample: dict) -> dict:
@@ -142,10 +145,17 @@ class PublishedBlur(DrawnTransform):
     Args:
         prob: Share of the samples that are blurred.
         max_radius: In pixels.
+
+    Raises:
+        UserError: ``max_radius`` is below 0.
     """
 
     prob: float = 0.5
     max_radius: float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        expect_number(self.max_radius, 'PublishedBlur.max_radius', least=0)
 
     def draw(self, sample: dict) -> dict:
         return {'radius': np.random.uniform(0, self.max_radius) if np.random.rand() < self.prob else 0.0}

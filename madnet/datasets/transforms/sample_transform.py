@@ -3,12 +3,13 @@
 import inspect
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from mmcv.transforms import BaseTransform
 
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number, expect_whole
 
 
 class SampleTransform(BaseTransform):
@@ -27,6 +28,16 @@ class DrawnTransform(SampleTransform, ABC):
 
     #: Whether :meth:`draw` asks for ``gt_seg_map``, and whether :meth:`apply` changes masks and size as well.
     looks_at_labels = geometric = False
+
+    def __post_init__(self) -> None:
+        """Of the subclasses that are dataclasses; ``prob`` and what ends so has to be a share.
+
+        Raises:
+            UserError: It is not in 0–1.
+        """
+        for name in inspect.signature(type(self)).parameters:
+            if name.endswith('prob'):
+                expect_number(getattr(self, name), f'{type(self).__name__}.{name}', least=0, most=1)
 
     @abstractmethod
     def draw(self, sample: dict) -> dict[str, Any]:
@@ -59,6 +70,18 @@ def reflected(position, length):
     not repeated; of numbers, arrays or tensors."""
     period = 2 * length - 2 + (length == 1)
     return length - 1 - abs(length - 1 - position % period)
+
+
+def sides_of(name: str, size: Any) -> tuple[int, int] | None:
+    """(Height, width) of a size in pixels, which may be one number for both; None stays.
+
+    Raises:
+        UserError: It is no such size, or not positive; ``name`` is what the message calls it.
+    """
+    if size is None:
+        return None
+    height, width = size if isinstance(size, Sequence) and len(size) == 2 else (size, size)
+    return expect_whole(height, name, least=1), expect_whole(width, name, least=1)
 
 
 def range_of(name: str, values: Any, least: float | None = 0, whole: bool = False) -> tuple:

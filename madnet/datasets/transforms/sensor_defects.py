@@ -7,6 +7,7 @@ from mmseg.registry import TRANSFORMS
 
 from madnet.datasets.transforms.native_scale import inside, to_type
 from madnet.datasets.transforms.sample_transform import DrawnTransform, range_of, size_of
+from madnet.errors import expect_whole
 from madnet.evaluation.components import grown
 
 
@@ -28,7 +29,7 @@ class SensorDefects(DrawnTransform):
         clearance: In pixels.
 
     Raises:
-        UserError: A range is not two such numbers from 0 on, the smaller first.
+        UserError: A range is not two such numbers from 0 on, the smaller first, or ``clearance`` is below 0.
     """
 
     prob: float = 0.5
@@ -41,6 +42,8 @@ class SensorDefects(DrawnTransform):
     looks_at_labels = True
 
     def __post_init__(self):
+        super().__post_init__()
+        expect_whole(self.clearance, 'SensorDefects.clearance', least=0)
         for name in ('pixels', 'lines', 'specks', 'contrast'):
             values = range_of(f'SensorDefects.{name}', getattr(self, name), whole=name != 'contrast')
             setattr(self, name, values)

@@ -6,6 +6,7 @@ import numpy as np
 from mmseg.registry import TRANSFORMS
 
 from madnet.datasets.transforms.sample_transform import DrawnTransform, fields_of, size_of
+from madnet.errors import expect_whole
 
 
 @TRANSFORMS.register_module()
@@ -24,6 +25,9 @@ class ToolboxCrop(DrawnTransform):
         target_prob: Share of crops placed around a target.
         pad_value: What the image is padded with, on the 0–255 scale: the mean that the preprocessor
             subtracts makes it the toolbox's zeros after normalisation. Masks are padded with 0.
+
+    Raises:
+        UserError: ``size`` is below 1.
     """
 
     size: int = 256
@@ -31,6 +35,10 @@ class ToolboxCrop(DrawnTransform):
     pad_value: float = 0.0
 
     looks_at_labels = geometric = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        expect_whole(self.size, 'ToolboxCrop.size', least=1)
 
     def draw(self, sample: dict) -> dict:
         h, w = (max(n, self.size) for n in size_of(sample))

@@ -4,6 +4,7 @@ import ast
 import functools
 import inspect
 import logging
+import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -22,7 +23,7 @@ from torch.utils.data import DataLoader
 from madnet.engine.config.steps import LOADERS
 from madnet.engine.kinds import is_kind
 from madnet.engine.optim import GroupedOptimWrapperConstructor
-from madnet.errors import UserError, nearest
+from madnet.errors import UserError, expect_number, nearest
 from madnet.models.layers import SS2D, MemA2M
 from madnet.models.segmentors import IRSTDSegmentor
 from madnet.models.segmentors.test_time import DEFAULTS
@@ -220,12 +221,9 @@ def _check_clipping(clip: Any) -> None:
     _refuse_unknown(clip, names, 'optim_wrapper.clip_grad', clips.__name__)
     _refuse_missing(clip, required - {'parameters'}, 'optim_wrapper.clip_grad', clips.__name__)
     for name in ('max_norm', 'norm_type', 'clip_value'):
-        try:
-            float(clip.get(name, 1.0))  # as torch does: 'inf' is a norm
-        except (TypeError, ValueError):
-            raise UserError(
-                f'optim_wrapper.clip_grad.{name}: found {clip[name]!r}, expected a number.'
-            ) from None
+        value = clip.get(name, 1.0)
+        # as torch does; a negative one would turn the gradient round
+        expect_number(math.inf if value == 'inf' else value, f'optim_wrapper.clip_grad.{name}', above=0)
 
 
 def _check_paramwise(wrapper: Mapping) -> None:
@@ -236,6 +234,7 @@ def _check_paramwise(wrapper: Mapping) -> None:
     if constructor not in (DefaultOptimWrapperConstructor, GroupedOptimWrapperConstructor):
         return  # has names of its own
     _refuse_unknown(settings, _PARAMWISE, key, 'paramwise_cfg')
+    _refuse_negative_factors(settings, key)
     optimizer, taken = wrapper.get('optimizer'), None
     if isinstance(optimizer, Mapping) and 'type' in optimizer:
         taken, _ = _arguments(_find(optimizer['type'], 'optim_wrapper.optimizer', registry.OPTIMIZERS))
@@ -245,6 +244,13 @@ def _check_paramwise(wrapper: Mapping) -> None:
         if taken is not None:  # what is said of a part goes into its group of parameters
             names = {'lr_mult', 'decay_mult', *taken} - {'params'}
             _refuse_unknown(factors, names, f'{key}.custom_keys.{part}', 'custom_keys')
+        _refuse_negative_factors(factors, f'{key}.custom_keys.{part}')
+
+
+def _refuse_negative_factors(settings: Mapping, key: str) -> None:
+    for name, value in settings.items():
+        if name.endswith('_mult'):
+            expect_number(value, f'{key}.{name}', least=0)
 
 
 def _check_hook(hook: Mapping, component: Callable | None, key: str) -> None:

@@ -5,6 +5,8 @@ import torch
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
+from madnet.errors import expect_whole
+
 
 @HOOKS.register_module()
 class OverlayHook(Hook):
@@ -19,7 +21,7 @@ class OverlayHook(Hook):
 
     def __init__(self, interval: int = 10, images: int = 4):
         self.interval = interval
-        self.images = images
+        self.images = expect_whole(images, 'OverlayHook.images', least=0)
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Draw the batch's image if it is one of the chosen."""

@@ -20,6 +20,7 @@ from madnet.engine.loops import ResumableTrainLoop
 from madnet.engine.resuming import refuse_other_images
 from madnet.errors import RunFailed, UserError, nearest
 from madnet.files import remove_leftovers, replacing
+from madnet.records.columns import column, may_lead
 
 
 @HOOKS.register_module()
@@ -34,8 +35,8 @@ class SafeCheckpointHook(Hook):
         interval: Epochs between two ``last.pth``; the last epoch is always kept. A training by minutes saves
             when some have passed instead, in the middle of an epoch too.
         save_best: The validation metric whose best epoch is kept as ``best.pth`` (weights only);
-            None keeps none.
-        rule: ``'greater'`` or ``'less'``: which values are better.
+            None keeps none. By one of false alarms, an epoch that finds no target is never the best.
+        rule: ``'greater'`` or ``'less'``: which values are better; None goes by the metric.
         best_from: Share of the run, in [0, 1), after which earlier epochs no longer count, however good they
             were. A few validation images cannot tell the noise of a high learning rate from progress; until
             then the best so far is kept all the same, for a run that is stopped early.
@@ -50,10 +51,10 @@ class SafeCheckpointHook(Hook):
         self,
         interval: int = 1,
         save_best: str | None = 'nIoU',
-        rule: str = 'greater',
+        rule: str | None = None,
         best_from: float = 0.0,
     ):
-        if rule not in ('greater', 'less'):
+        if rule not in ('greater', 'less', None):
             raise UserError(f"default_hooks.checkpoint.rule: found {rule!r}, expected 'greater' or 'less'.")
         if not isinstance(best_from, int | float) or not 0 <= best_from < 1:
             raise UserError(
@@ -62,7 +63,9 @@ class SafeCheckpointHook(Hook):
             )
         self.interval = interval
         self.save_best = save_best
-        self.rule = rule
+        self._protocol, slash, self._metric = str(save_best).rpartition('/')
+        self._protocol += slash
+        self.rule = rule or ('less' if column(self._metric).better == 'lower' else 'greater')
         self.best_from = best_from
         self._hashes: list[str] = []
 
@@ -107,6 +110,7 @@ class SafeCheckpointHook(Hook):
             self._refuse_unknown([name for metric in metrics for name in metric.names()])
 
     def _refuse_unknown(self, metrics: Collection[str]) -> None:
+        metrics = [name for name in metrics if column(name.rpartition('/')[2]).better]  # no plain counts
         if self.save_best not in metrics:
             raise UserError(
                 f'default_hooks.checkpoint.save_best: found {self.save_best!r}, expected one of '
@@ -181,6 +185,8 @@ class SafeCheckpointHook(Hook):
 
     def _save_if_best(self, runner, metrics: dict) -> None:
         self._refuse_unknown(metrics)
+        if not may_lead({'Pd': metrics.get(f'{self._protocol}Pd')}, self._metric):
+            return
         score = float(metrics[self.save_best])
         info = runner.message_hub.runtime_info
         worst = -math.inf if self.rule == 'greater' else math.inf

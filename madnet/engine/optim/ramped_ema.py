@@ -8,7 +8,7 @@ from mmengine.model import BaseAveragedModel
 from mmengine.registry import MODELS
 from torch import nn
 
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number
 
 
 @MODELS.register_module()
@@ -47,12 +47,12 @@ class RampedEMA(BaseAveragedModel):
         update_buffers: bool = True,
     ):
         super().__init__(model, interval, device, update_buffers)
-        if not isinstance(decay, int | float) or not 0 <= decay <= 1:
-            raise UserError(f'RampedEMA: found decay={decay!r}, expected a share, from 0 to 1.')
-        if not 0 <= kept < 1 or (kept and not (update_buffers and device is None)):
+        expect_number(decay, 'RampedEMA.decay', least=0, most=1)
+        expect_number(kept, 'RampedEMA.kept', least=0, below=1)
+        if kept and not (update_buffers and device is None):
             raise UserError(
                 f'RampedEMA: found kept={kept!r}, update_buffers={update_buffers} and device='
-                f"{device!r}, expected a share below 1, all buffers and the model's own device."
+                f"{device!r}, expected all buffers and the model's own device beside kept."
             )
         self.decay = decay
         self.kept = kept

@@ -9,7 +9,7 @@ from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.runner import Runner
 from mmseg.registry import PARAM_SCHEDULERS
 
-from madnet.errors import UserError
+from madnet.errors import expect_number, expect_whole
 
 
 def schedulers_of(runner: Runner) -> list[_ParamScheduler]:
@@ -74,9 +74,14 @@ class PublishedPolyLR(_FactorScheduler):
         warmup: w.
         power: Exponent of the polynomial.
         end: E; the runner gives its number of epochs.
+
+    Raises:
+        UserError: ``warmup`` or ``power`` is below 0.
     """
 
     def __init__(self, optimizer, *args, warmup: int = 5, power: float = 0.9, end: int, **kwargs):
+        expect_whole(warmup, 'PublishedPolyLR.warmup', least=0)
+        expect_number(power, 'PublishedPolyLR.power', least=0)
         self.epochs, self.warmup, self.power = end, warmup, power
         super().__init__(optimizer, *args, end=end, **kwargs)
 
@@ -98,9 +103,14 @@ class PublishedCosineLR(_FactorScheduler):
         warmup: w.
         eta_min_ratio: Where the cosine would arrive, over the base learning rate.
         end: E; the runner gives its number of epochs.
+
+    Raises:
+        UserError: ``warmup`` is below 0, or ``eta_min_ratio`` not in 0–1.
     """
 
     def __init__(self, optimizer, *args, warmup: int = 10, eta_min_ratio: float = 0.01, end: int, **kwargs):
+        expect_whole(warmup, 'PublishedCosineLR.warmup', least=0)
+        expect_number(eta_min_ratio, 'PublishedCosineLR.eta_min_ratio', least=0, most=1)
         self.epochs, self.warmup, self.eta_min_ratio = end, warmup, eta_min_ratio
         super().__init__(optimizer, *args, end=end, **kwargs)
 
@@ -122,6 +132,9 @@ class _WarmupScheduler(_FactorScheduler):
     def __init__(
         self, optimizer, *args, warmup_steps: int = 200, eta_min_ratio: float = 0.0, end: int, **kwargs
     ):
+        name = type(self).__name__
+        expect_whole(warmup_steps, f'{name}.warmup_steps', least=0)
+        expect_number(eta_min_ratio, f'{name}.eta_min_ratio', least=0, most=1)
         self.warmup_steps, self.eta_min_ratio, self.total = warmup_steps, eta_min_ratio, end
         super().__init__(optimizer, *args, end=end, **kwargs)
 
@@ -151,6 +164,9 @@ class WarmupCosineLR(_WarmupScheduler):
         warmup_steps: Optimiser steps of the warm-up.
         eta_min_ratio: The last learning rate over the base one.
         end: The step where the curve ends; the runner gives its number of epochs.
+
+    Raises:
+        UserError: ``warmup_steps`` is below 0, or ``eta_min_ratio`` not in 0–1.
     """
 
     def after_warmup(self, progress: float) -> float:
@@ -172,13 +188,12 @@ class WarmupFlatDecayLR(_WarmupScheduler):
         end: The step where the curve ends; the runner gives its number of epochs.
 
     Raises:
-        UserError: ``decay_share`` is not in (0, 1].
+        UserError: ``decay_share`` is not in (0, 1], ``warmup_steps`` is below 0, or ``eta_min_ratio`` not in
+            0–1.
     """
 
     def __init__(self, optimizer, *args, decay_share: float = 0.3, **kwargs):
-        if not 0 < decay_share <= 1:
-            raise UserError(f'WarmupFlatDecayLR.decay_share: found {decay_share}, expected 0 < share <= 1.')
-        self.decay_share = decay_share
+        self.decay_share = expect_number(decay_share, 'WarmupFlatDecayLR.decay_share', above=0, most=1)
         super().__init__(optimizer, *args, **kwargs)
 
     def after_warmup(self, progress: float) -> float:

@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number
 from madnet.models.input_check import check_image
 from madnet.models.layers import (
     MiMBlock,
@@ -58,7 +58,7 @@ class MiMEncoder(BaseModule):
         ss2d: Further arguments of :class:`~madnet.models.layers.SS2D`, e.g. ``dict(backend='torch')``.
 
     Raises:
-        UserError: Widths or depths that make no network.
+        UserError: Widths or depths that make no network, or ``drop_path`` is not in 0–1.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class MiMEncoder(BaseModule):
                 f'MiMEncoder: fine_channels={list(fine_channels)}, expected two widths, of the maps of '
                 'strides 1 and 2, or none'
             )
+        expect_number(drop_path, 'MiMEncoder.drop_path', least=0, below=1)
         self.in_channels = in_channels
         widths = [base_channels * 2**i for i in range(len(depths))]
         self.pyramid_channels = [*fine_channels, *widths]

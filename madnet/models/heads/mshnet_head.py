@@ -6,7 +6,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_whole
 from madnet.models.heads.level_depths import level_depths
 from madnet.models.heads.pyramid_head import PyramidHead
 from madnet.models.layers import cbam_stage, halve, resize_like
@@ -59,7 +59,7 @@ class MSHNetHead(PyramidHead):
             **kwargs,
         )
         depths = level_depths(depths, widths, type(self).__name__)
-        self.warm_epoch = warm_epoch
+        self.warm_epoch = expect_whole(warm_epoch, 'MSHNetHead.warm_epoch', least=-1)
         self.warming_up = False
         self._share_warm_epoch(kwargs.get('loss_decode') or {})
         self.decoders = nn.ModuleList(

@@ -8,7 +8,7 @@ from mmseg.models.utils import resize
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number
 from madnet.models.layers import enlarge
 from madnet.models.losses.losses import MaskLoss
 from madnet.models.losses.probe import check_losses
@@ -26,7 +26,8 @@ class PyramidHead(BaseDecodeHead):
         channels: Channels before the prediction; those of the finest map by default.
         soft_targets: Train towards the mask's grey values / 255 (``gt_mask``) instead of 0/1
             (``gt_sem_seg``).
-        loss_weights: Weights of the losses of the maps; all 1 by default.
+        loss_weights: Weights of the losses of the maps, from 0 on, the prediction's above 0; all 1 by
+            default.
         loss_decode: One loss or several, each applied to every map; ``SoftIoULoss`` by default.
         in_index: Which of the incoming maps to use; all, in order, by default.
         dropout_ratio: Probability in 0–1 of mmseg's dropout before the prediction; none by default.
@@ -52,6 +53,7 @@ class PyramidHead(BaseDecodeHead):
         widths, name = list(in_channels), type(self).__name__
         if len(widths) < 2:
             raise UserError(f'{name}: in_channels={widths} names {len(widths)} map(s), expected at least 2')
+        expect_number(dropout_ratio, f'{name}.dropout_ratio', least=0, most=1)
         super().__init__(
             in_channels=widths,
             in_index=list(range(len(widths)) if in_index is None else in_index),
@@ -72,7 +74,10 @@ class PyramidHead(BaseDecodeHead):
                 f'{name}: loss_weights has {len(loss_weights)} value(s), expected {len(self.map_names)}, '
                 f'one for each of {", ".join(self.map_names)}'
             )
+        for weight in loss_weights or ():
+            expect_number(weight, f'{name}.loss_weights', least=0)
         self.loss_weights = list(loss_weights or [1.0] * len(self.map_names))
+        expect_number(self.loss_weights[-1], f'{name}.loss_weights, of the prediction', above=0)
         #: Highest logit () of each map in the batch that last met the losses, by the map's name.
         self.peaks: dict[str, Tensor] = {}
 

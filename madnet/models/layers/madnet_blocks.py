@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from madnet.errors import expect_number, expect_whole
 from madnet.models.layers.conv_blocks import ConvBNReLU
 from madnet.models.layers.foldable import Foldable
 from madnet.models.layers.padding import pad_reflect
@@ -298,6 +299,9 @@ class MemA2M(nn.Module):
         drop_path: Probability in 0–1 of the last block's drop path.
         slots: Columns of each memory bank.
 
+    Raises:
+        UserError: ``depth``, ``window`` or ``slots`` is no whole number from 1 on, ``drop_path`` not in 0–1.
+
     Shape:
         (B, in_channels, H, W) → (B, out_channels, H, W), any H, W >= 1.
     """
@@ -315,6 +319,9 @@ class MemA2M(nn.Module):
         slots: int = 128,
     ):
         super().__init__()
+        for number, called in ((depth, 'depth'), (window, 'window'), (slots, 'slots')):
+            expect_whole(number, f'MemA2M.{called}', least=1)
+        expect_number(drop_path, 'MemA2M.drop_path', least=0, below=1)
         self.drop_path = drop_path if depth > 1 else 0.0
         self.stem = ConvBNReLU(in_channels, out_channels)
         self.blocks = nn.ModuleList(

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from madnet.errors import expect_whole
 from madnet.ops import selective_scan_2d
 
 
@@ -29,6 +30,9 @@ class SS2D(nn.Module):
             memory taken for channels-last, which mixes positions and channels. For published checkpoints.
         backend: Backend of :func:`madnet.ops.selective_scan_2d`.
 
+    Raises:
+        UserError: ``expand``, ``states`` or ``rank`` is no whole number from 1 on.
+
     Shape:
         (B, H, W, C) → (B, H, W, C).
     """
@@ -45,6 +49,8 @@ class SS2D(nn.Module):
         backend: str = 'auto',
     ):
         super().__init__()
+        for number, called in ((expand, 'expand'), (states, 'states'), (rank or 1, 'rank')):
+            expect_whole(number, f'SS2D.{called}', least=1)
         inner = expand * dim
         self.dim, self.states, self.rank = dim, states, rank or math.ceil(dim / 16)
         self.published_layout, self.backend = published_layout, backend

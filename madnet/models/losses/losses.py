@@ -5,7 +5,7 @@ from collections.abc import Callable
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number, expect_whole
 
 from .functional import bce_loss, edge_loss, sls_loss, soft_dice_loss, soft_iou_loss
 
@@ -17,6 +17,9 @@ class MaskLoss(nn.Module):
         loss_weight: Factor of the loss.
         loss_name: Name in the log; it must contain ``loss`` to take part in the gradient, as mmengine has it.
         settings: Further arguments of the function.
+
+    Raises:
+        UserError: ``loss_weight`` is below 0, which would train on the inverse, or the name is another.
 
     Attributes:
         function: ``(logits, target, valid, **settings)`` → scalar; all tensors (B, 1, H, W).
@@ -31,7 +34,7 @@ class MaskLoss(nn.Module):
             raise UserError(
                 f"loss_name: found {loss_name!r}, expected a name with 'loss' in it, or it is not trained."
             )
-        self.loss_weight = loss_weight
+        self.loss_weight = expect_number(loss_weight, f'{type(self).__name__}.loss_weight', least=0)
         self.loss_name = loss_name
         self.settings = settings
 
@@ -86,6 +89,7 @@ class SoftIoULoss(MaskLoss):
         loss_weight: float = 1.0,
         loss_name: str = 'loss_soft_iou',
     ):
+        expect_number(smooth, 'SoftIoULoss.smooth', least=0)
         super().__init__(loss_weight, loss_name, smooth=smooth, per_image=per_image)
 
 
@@ -104,6 +108,7 @@ class SoftDiceLoss(MaskLoss):
         loss_weight: float = 1.0,
         loss_name: str = 'loss_dice',
     ):
+        expect_number(smooth, 'SoftDiceLoss.smooth', least=0)
         how = dict(smooth=smooth, per_image=per_image, squared=squared, smooth_numerator=smooth_numerator)
         super().__init__(loss_weight, loss_name, **how)
 
@@ -117,7 +122,9 @@ class MaskBCELoss(MaskLoss):
 
     Args:
         pos_weight: Factor of the target pixels' terms; None for 1.
-        begin: Share of the epochs, in 0–1, before which the loss is 0.
+        begin: Share of the epochs, in 0–1, before which the loss is 0; the last epoch has it all the same,
+            unless this is 1. Of a training by minutes that ends in its first epoch nobody knows that this is
+            the last.
         smoothing: Of labels, in 0–1, for scores that are not all 0 or 1.
         gamma: Above 0 the focal loss with this exponent, usually 2, for which pixels that are right already
             weigh little.
@@ -126,7 +133,7 @@ class MaskBCELoss(MaskLoss):
         active: Set by :meth:`set_epoch`; before its first call as in epoch 0.
 
     Raises:
-        UserError: ``begin`` or ``smoothing`` is not in 0–1, or ``gamma`` below 0.
+        UserError: ``pos_weight`` is not above 0, ``begin`` or ``smoothing`` not in 0–1, or ``gamma`` below 0.
     """
 
     function = staticmethod(bce_loss)
@@ -141,18 +148,19 @@ class MaskBCELoss(MaskLoss):
         gamma: float = 0.0,
     ):
         super().__init__(loss_weight, loss_name, pos_weight=pos_weight, smoothing=smoothing, gamma=gamma)
-        if not 0 <= begin <= 1:
-            raise UserError(f'MaskBCELoss: begin={begin}, expected a share of the epochs, from 0 to 1.')
-        if not 0 <= smoothing < 1:
-            raise UserError(f'MaskBCELoss: smoothing={smoothing}, expected 0 or more, and less than 1.')
-        if not gamma >= 0:
-            raise UserError(f'MaskBCELoss: gamma={gamma}, expected 0 or more.')
+        if pos_weight is not None:
+            expect_number(pos_weight, 'MaskBCELoss.pos_weight', above=0)
+        expect_number(begin, 'MaskBCELoss.begin', least=0, most=1)
+        expect_number(smoothing, 'MaskBCELoss.smoothing', least=0, below=1)
+        expect_number(gamma, 'MaskBCELoss.gamma', least=0)
         self.begin = begin
         self.active = begin == 0
 
     def set_epoch(self, epoch: int, max_epochs: int) -> None:
         """Say which epoch begins, counted from 0 (:class:`madnet.engine.hooks.EpochHook` does)."""
-        self.active = epoch >= round(self.begin * max_epochs)
+        first = round(self.begin * max_epochs)
+        # or it would never act in a run of an epoch or two
+        self.active = epoch >= (first if self.begin == 1 else min(first, max_epochs - 1))
 
     def compute(self, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
         return super().compute(logits, target, valid) if self.active else logits.new_zeros(())
@@ -173,6 +181,8 @@ class EdgeLoss(MaskLoss):
         loss_weight: float = 1.0,
         loss_name: str = 'loss_edge',
     ):
+        expect_number(bce_weight, 'EdgeLoss.bce_weight', least=0)
+        expect_number(smooth, 'EdgeLoss.smooth', least=0)
         how = dict(bce_weight=bce_weight, smooth=smooth, per_image=per_image, published=published)
         super().__init__(loss_weight, loss_name, **how)
 
@@ -202,7 +212,7 @@ class SLSLoss(MaskLoss):
         loss_name: str = 'loss_sls',
     ):
         super().__init__(loss_weight, loss_name, with_shape=with_shape, published_empty=published_empty)
-        self.warm_epoch = warm_epoch
+        self.warm_epoch = expect_whole(warm_epoch, 'SLSLoss.warm_epoch', least=-1)
         self.warming_up = False
 
     def set_epoch(self, epoch: int, max_epochs: int) -> None:

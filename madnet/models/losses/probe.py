@@ -27,7 +27,8 @@ def check_losses(model: nn.Module) -> None:
         model: A segmentor, or a head.
 
     Raises:
-        UserError: A loss fails on logits of this form, prefers the inverse, or does not care.
+        UserError: A loss fails on logits of this form, prefers the inverse, or does not care; or it has no
+            name where losses are told apart by it.
     """
     for key, head in model.named_modules():
         path = getattr(type(head), 'loss_by_feat', None)
@@ -47,6 +48,9 @@ def _check_head(head: BaseDecodeHead, key: str) -> None:
             module.set_epoch(10**6 - 1, 10**6)  # past any warm-up, where all of the loss holds
     logits, samples = _example(head)
     parts = list(losses) if isinstance(losses, nn.ModuleList) else [losses]
+    # mmseg's heads ask for the name of a single one too
+    if len(parts) > 1 or type(head).loss_by_feat is BaseDecodeHead.loss_by_feat:
+        _refuse_nameless(parts, key)
     costs = []
     try:
         for part in parts:
@@ -63,8 +67,19 @@ def _check_head(head: BaseDecodeHead, key: str) -> None:
                 f'{key}: {type(part).__name__} is {perfect:.4g} for a perfect map and {inverse:.4g} for its '
                 'inverse (logits of 10 and -10); a loss must be finite.'
             )
-        if perfect > inverse or indifferent:
+    for part, (perfect, inverse) in zip(parts, costs, strict=True):
+        # all are to blame for their sum only where none prefers the inverse: then none says anything
+        if perfect > inverse or (indifferent and all(p <= i for p, i in costs)):
             _refuse(key, part, f'costs a perfect map {perfect:.4g} and its inverse {inverse:.4g}')
+
+
+def _refuse_nameless(parts: list[nn.Module], key: str) -> None:
+    for part in parts:
+        if not hasattr(part, 'loss_name'):
+            raise UserError(
+                f'{key}: {type(part).__name__} has no loss_name, by which it is told from other losses; '
+                "give it one with 'loss' in it, such as loss_name = 'loss_own' in the class."
+            )
 
 
 def _example(head: BaseDecodeHead) -> tuple[Tensor, list[SegDataSample]]:

@@ -6,6 +6,7 @@ from typing import Any
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from madnet.errors import expect_number
 from madnet.models.layers import ConvBNReLU, MambaBlock
 from madnet.models.necks.deeper_neck import DeeperNeck
 
@@ -24,6 +25,9 @@ class MambaNeck(DeeperNeck):
         depth: Number of Mamba blocks.
         drop_path: Probability in 0–1 of the last block's drop path, growing linearly from 0.
         ss2d: Further arguments of :class:`~madnet.models.layers.SS2D`, e.g. ``dict(states=8)``.
+
+    Raises:
+        UserError: ``drop_path`` is not in 0–1.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class MambaNeck(DeeperNeck):
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(in_channels, out_channels, init_cfg)
+        expect_number(drop_path, 'MambaNeck.drop_path', least=0, below=1)
         deepest, added = self.pyramid_channels[-2:]
         self.stem = ConvBNReLU(deepest, added)
         self.blocks = nn.Sequential(

@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number
 
 
 @MODELS.register_module()
@@ -52,6 +52,8 @@ class IRSTDPreProcessor(SegDataPreProcessor):
                 f'data_preprocessor: found statistics={statistics!r}, floor={floor!r}, expected '
                 "'training' or 'image', and a floor above 0."
             )
+        for value in kwargs.get('std') or ():
+            expect_number(value, 'data_preprocessor.std', above=0)
         if size is None and size_divisor is None:
             size_divisor = 1
         super().__init__(size=size, size_divisor=size_divisor, **kwargs)
