@@ -116,7 +116,7 @@ def _refuse_no_targets(runner: MadnetRunner) -> None:
             'nothing. Look at the masks (madnet dataset check), or add a set with targets '
             '(--dataset THIS,OTHER).'
         )
-    chosen_by = next(h.save_best for h in runner.hooks if isinstance(h, SafeCheckpointHook))
+    chosen_by = next((h.save_best for h in runner.hooks if isinstance(h, SafeCheckpointHook)), None)
     # whoever predicts nothing is perfect there
     if chosen_by and runner.val_loop is not None and (names := _without_targets(runner.val_loop)):
         raise UserError(
