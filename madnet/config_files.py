@@ -31,7 +31,8 @@ def config_names() -> dict[str, Path]:
 
 def find_base(name: str, folder: Path) -> Path:
     """The file that ``_base_`` of a config in ``folder`` means: one beside that config, or else one of the
-    package, by its path within ``configs/`` (whatever ``../`` stand before it) or by its name."""
+    package, by its path within ``configs/`` (whatever ``../`` stand before it) or by its name, or else one of
+    the user's own ``configs/`` by its name."""
     beside = folder / name
     if beside.is_file():
         return beside
@@ -39,7 +40,7 @@ def find_base(name: str, folder: Path) -> Path:
     if there.is_file():
         return there
     named = (p for p in sorted(SHIPPED.rglob('*.py')) if p.stem == name and '_base_' not in p.parts)
-    return next(named, beside)
+    return next(named, None) or config_names().get(name, beside)
 
 
 def find_config_file(path: str | os.PathLike) -> Path:

@@ -125,7 +125,6 @@ COLUMNS: dict[str, Column] = {
 NEED_TARGETS = {
     *('IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'AUC', 'AP', 'hIoU', 'AP50', 'AP50-95', 'AP_centre')
 }
-_FALSE_ALARMS = {'Fa', 'false_per_image', 'false_components', 'false_pixels'}
 #: What a table of results shows, as far as its rows have it.
 HEADLINE = ('IoU', 'nIoU', 'F1', 'precision', 'recall', 'Pd', 'Fa', 'AUC')
 #: What fits beside other columns.
@@ -175,9 +174,10 @@ def has_no_target(row: Mapping[str, Value]) -> bool:
 
 
 def may_lead(row: Mapping[str, Value], key: str) -> bool:
-    """Whether a row may be called the best by a metric: who finds no target raises no false alarm either."""
+    """Whether a row may be called the best by a metric: who finds no target makes no other error either."""
     found = row.get('Pd')
-    return not (key in _FALSE_ALARMS and is_known(found) and mean_of(found) == 0)
+    of_errors = column(key).better == 'lower' and key not in COST
+    return not (of_errors and is_known(found) and mean_of(found) == 0)
 
 
 def mean_of(value: Value) -> float | None:

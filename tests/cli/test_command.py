@@ -213,6 +213,11 @@ def test_completion():
     assert 'madnet_nudt' in done.stdout
 
 
+def test_no_process_is_started_by_minus_m(repository):
+    for path in (repository / 'madnet').rglob('*.py'):
+        assert "'-m', 'madnet" not in path.read_text('utf-8'), path
+
+
 @pytest.mark.parametrize(
     ('command', 'shown'),
     [

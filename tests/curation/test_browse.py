@@ -80,6 +80,8 @@ def test_a_card_marks_targets_and_shows_three_of_them():
     plain = draw_card(image, find_components(mask * 0), as_it_is=True)
     assert plain.shape == (144, WIDTH, 3)
     assert 90 <= plain.min() <= plain.max() < 110
+    blue = np.full((100, 200, 3), (200, 0, 0), np.uint8)  # of which the eye sees little
+    assert draw_card(blue, find_components(mask * 0), as_it_is=True).max() == round(0.114 * 200)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from madnet.engine.checkpoint import (
 from madnet.engine.hooks import SafeCheckpointHook
 from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
 from madnet.errors import UserError
+from madnet.records.columns import COLUMNS, COST, may_lead
 
 
 def _draw():
@@ -166,6 +167,15 @@ def test_the_metric_says_which_epoch_is_the_best(tmp_path, monkeypatch, metric, 
         runner = SimpleNamespace(epoch=epoch, max_epochs=3, iter=epoch, message_hub=hub)
         hook._save_if_best(runner, {metric: score, 'Pd': 0.0 if metric.startswith('abc') else 0.5})
     assert written == kept
+
+
+ERRORS = [key for key, c in COLUMNS.items() if c.better == 'lower' and key not in COST]
+
+
+@pytest.mark.parametrize('metric', [*ERRORS, 'loc_s2m_error'])
+def test_who_finds_nothing_is_best_by_no_error(metric):
+    assert not may_lead({'Pd': 0.0, metric: 0.0}, metric)
+    assert may_lead({'Pd': 0.1, metric: 0.0}, metric)
 
 
 @pytest.mark.parametrize('protocol', ['', 'abc/'])

@@ -722,6 +722,14 @@ def test_a_config_named_like_one_of_the_package_stands_on_that(tmp_path, monkeyp
         assert (cfg.model.backbone.type, cfg.train_cfg.max_epochs) == ('AdaDCMEncoder', 7)
 
 
+def test_a_config_of_ones_own_is_a_base_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('configs/ours').mkdir(parents=True)
+    Path('configs/ours/house.py').write_text("_base_ = 'madnet_nano'\ntrain_cfg = dict(max_epochs=7)\n")
+    Path('configs/mine.py').write_text("_base_ = 'house'\n")
+    assert load_config('configs/mine.py', dataset='nuaa').train_cfg.max_epochs == 7
+
+
 def test_configs_that_stand_on_each_other_are_named(tmp_path):
     for name, base in {'a': 'b', 'b': 'c', 'c': 'b', 'self': 'self'}.items():
         (tmp_path / f'{name}.py').write_text(f"_base_ = './{base}.py'\n")

@@ -107,6 +107,18 @@ def test_schedules_that_leave_the_base_rate_are_refused(kind, wrong):
         PARAM_SCHEDULERS.build({'type': kind, 'optimizer': optimizer, 'end': 10, **wrong})
 
 
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        ('optim_wrapper.clip_grad.max_norm', '5'),
+        ('optim_wrapper.clip_grad.norm_type', 'inf'),
+        ('optim_wrapper.paramwise_cfg.norm_decay_mult', None),
+    ],
+)
+def test_what_torch_and_mmengine_take_is_taken(repository, key, value):
+    assert load_config(repository / 'configs/madnet/madnet_nano.py', {key: value}, 'nuaa')
+
+
 def test_what_is_said_of_limits():
     assert expect_number(0, 'x', least=0, below=1) == 0.0
     assert expect_whole(1, 'x', least=1) == 1

@@ -156,6 +156,9 @@ def test_enhancement_by_hand():
     assert found['SCRG'] == pytest.approx([after[1] / before[1]])
     assert found['BSF'] == pytest.approx(before[2] / after[2])
     assert enhancement(image, mask.astype(float), targets)['SCRG'].tolist() == [np.inf]
+    colours = np.dstack([image / 3, image, 255 - image / 2]).astype(np.uint8)
+    of_grey = enhancement(cv2.cvtColor(colours, cv2.COLOR_BGR2GRAY), scores, targets)
+    assert enhancement(colours, scores, targets)['SCRG'] == pytest.approx(of_grey['SCRG'])
 
 
 def test_areas_of_the_3d_roc_are_integrals_over_the_threshold():

@@ -4,9 +4,9 @@ import ast
 import functools
 import inspect
 import logging
-import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from mmengine.config import Config
@@ -222,8 +222,10 @@ def _check_clipping(clip: Any) -> None:
     _refuse_missing(clip, required - {'parameters'}, 'optim_wrapper.clip_grad', clips.__name__)
     for name in ('max_norm', 'norm_type', 'clip_value'):
         value = clip.get(name, 1.0)
-        # as torch does; a negative one would turn the gradient round
-        expect_number(math.inf if value == 'inf' else value, f'optim_wrapper.clip_grad.{name}', above=0)
+        with suppress(TypeError, ValueError):
+            value = float(value)  # as torch does, also with 'inf'
+        # a negative one would turn the gradient round
+        expect_number(value, f'optim_wrapper.clip_grad.{name}', above=0)
 
 
 def _check_paramwise(wrapper: Mapping) -> None:
@@ -249,7 +251,7 @@ def _check_paramwise(wrapper: Mapping) -> None:
 
 def _refuse_negative_factors(settings: Mapping, key: str) -> None:
     for name, value in settings.items():
-        if name.endswith('_mult'):
+        if name.endswith('_mult') and value is not None:
             expect_number(value, f'{key}.{name}', least=0)
 
 
