@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from clutter import scene
 from mmengine.config import Config
@@ -146,6 +147,28 @@ def test_half_precision_halves_the_file_and_keeps_the_targets(tmp_path):
     scores = OnnxPredictor(tmp_path / 'True.onnx')(image).score_map
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, predictor(image).score_map, atol=2e-2)
+
+
+@pytest.mark.parametrize('format', ['folded', 'torch'])
+def test_what_half_precision_cannot_hold_stays_in_single(format, tmp_path):
+    predictor = Predictor('madnet_nano', device='cpu')
+    norm = 'decode_head.decoders.3.stem.bn.running_var'
+    large, small = 'decode_head.sides.4.weight', 'decode_head.decoders.3.blocks.3.attention.expand.weight'
+    state = predictor.model.state_dict()
+    state[norm][0] = 1e5
+    for key, factor in ((large, 1e7), (small, 1e-7)):
+        state[key] *= factor
+    files = [tmp_path / f'{half}.safetensors' for half in (False, True)]
+    for half, file in enumerate(files):
+        export.export_network(predictor, file, format, half=bool(half))
+    whole, stored = map(safetensors.torch.load_file, files)
+    wide = {key for key, value in stored.items() if value.dtype == torch.float32}
+    assert wide >= {norm, large, small}
+    assert {k for k in wide if not k.endswith(('.running_mean', '.running_var'))} == {large, small}
+    assert all(torch.equal(stored[key], whole[key]) for key in wide)
+    assert files[1].stat().st_size < 0.65 * files[0].stat().st_size
+    image = scene(100, 141)
+    np.testing.assert_allclose(Predictor(files[1])(image).score_map, predictor(image).score_map, atol=1e-2)
 
 
 def test_what_a_file_says_of_itself(tmp_path):
