@@ -1,6 +1,7 @@
 """Exported networks: every network, any size, the same scores; and what is refused."""
 
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -181,6 +182,20 @@ def test_what_a_file_says_of_itself(tmp_path):
     raw = scene(64, 64).astype(np.uint16) * 60  # a 14-bit sensor's
     np.testing.assert_allclose(exported(raw).score_map, predictor(raw).score_map, atol=1e-4)
     assert OnnxPredictor(tmp_path / 'nano.onnx', threshold=0.6, value_range=(0, 1)).threshold == 0.6
+
+
+def test_an_exported_network_goes_to_another_process(tmp_path):
+    export.export_network(Predictor('madnet_nano', device='cpu'), tmp_path / 'nano.onnx')
+    how = {'threshold': 0.3, 'tile': 64, 'overlap': 16, 'value_range': (0, 16383), 'fa_budget': 1e-5}
+    predictor = OnnxPredictor(tmp_path / 'nano.onnx', min_area=2, **how)
+    predictor.set_threads(1)
+    (tmp_path / 'nano.onnx').unlink()  # which it does not read again
+    copy = pickle.loads(pickle.dumps(predictor))
+    assert copy._session.get_session_options().intra_op_num_threads == 1
+    raw = scene(96, 80).astype(np.uint16) * 60
+    expected, found = predictor(raw), copy(raw)
+    np.testing.assert_array_equal(found.score_map, expected.score_map)
+    assert (copy.threshold, copy.least, found.targets) == (0.3, predictor.least, expected.targets)
 
 
 @pytest.mark.parametrize('format', ['folded', 'torch'])
