@@ -210,6 +210,17 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def expect_new(*paths: str | os.PathLike, force: bool) -> None:
+    """Refuse to replace files that somebody may want to keep, unless by ``force``.
+
+    Raises:
+        UserError: One is there.
+    """
+    for path in map(Path, paths):
+        if not force and os.path.lexists(path) and not path.is_dir():  # folders are never replaced
+            raise UserError(f'{path}: is there already; --force replaces it.')
+
+
 def expect_file(path: str | os.PathLike) -> None:
     """Refuse what may have no end.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from madnet.errors import UserError
+from madnet.files import expect_new
 from madnet.options import add_common_options, add_value_range
 
 EXAMPLES = """
@@ -70,9 +71,7 @@ def _export(model: str, out: str | None, format: str, force: bool, **how: Any) -
             '--value-range auto: a file keeps two numbers; madnet dataset stats FRAMES measures them.'
         )
     ending = '.onnx' if format == 'onnx' else '.safetensors'
-    path = Path(out or Path(model).stem + ending)
-    if path.exists() and not force:  # said before PyTorch is imported
-        raise UserError(f'--out {path}: is there already; --force replaces it.')
+    expect_new(out or Path(model).stem + ending, force=force)  # said before PyTorch is imported
 
     from madnet.inference.export import export_file
 

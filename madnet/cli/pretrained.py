@@ -89,6 +89,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help="override the wider one's config",
     )
+    for each in (save, widen):
+        each.add_argument('--force', action='store_true', help='replace a file that is there')
     for each in (add, widen):
         add_trust(each)
 
@@ -113,7 +115,8 @@ def work(args: argparse.Namespace) -> Callable:
     if args.command == 'save':
         from madnet.inference.saving import save_pretrained
 
-        return lambda: str(save_pretrained(args.model, args.folder, args.checkpoint, args.card, args.dataset))
+        where = args.model, args.folder, args.checkpoint, args.card, args.dataset
+        return lambda: str(save_pretrained(*where, force=args.force))
     if args.command == 'card':
         from madnet.records import get_pretrained
 

@@ -23,7 +23,7 @@ from madnet.datasets.scenes import synth_scene
 from madnet.engine.cli import parse_options
 from madnet.errors import UserError
 from madnet.evaluation.ranking import BUDGETS
-from madnet.files import write_whole
+from madnet.files import expect_new, write_whole
 from madnet.images.notices import say_once
 from madnet.models import IRSTDSegmentor
 from madnet.models.deploy import fold
@@ -125,8 +125,7 @@ def export_file(
     out = Path(f'{predictor.name}{FORMATS[format]}' if out is None else out)
     if out.suffix.lower() != FORMATS[format]:
         raise UserError(f'--out {out}: found the ending {out.suffix!r}, expected {FORMATS[format]}.')
-    if out.exists() and not force:
-        raise UserError(f'--out {out}: is there already; --force replaces it.')
+    expect_new(out, force=force)
     differences = export_network(predictor, out, format, half, licence, frames)
     print(report(differences))
     print(f'written: {out} ({out.stat().st_size / 2**20:.1f} MiB)')

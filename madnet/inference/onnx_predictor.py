@@ -62,6 +62,7 @@ class OnnxPredictor(BasePredictor):
     ):
         self._content, self._provider = file if isinstance(file, bytes) else _read(file), provider
         shown = 'exported network' if isinstance(file, bytes) else str(file)
+        self._threads = threads
         self._session = _session(self._content, threads, provider, shown)
         self.info = _info(self._session, shown)
         threshold = self.info.threshold if threshold is None else threshold
@@ -93,7 +94,15 @@ class OnnxPredictor(BasePredictor):
     def loader(self) -> FrameLoader:
         return self._loader
 
-    def set_threads(self, number: int) -> None:
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != '_session'}  # no pickle takes that
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.set_threads(self._threads)
+
+    def set_threads(self, number: int | None) -> None:
+        self._threads = number
         self._session = _session(self._content, number, self._provider, self.name)
 
     def _fingerprint(self) -> bytes:

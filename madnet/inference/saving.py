@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from madnet.errors import UserError
-from madnet.files import write_json, write_whole
+from madnet.files import expect_new, write_json, write_whole
 from madnet.pretrained import get_pretrained, list_registered
 from madnet.records import PretrainedEntry
 
@@ -25,6 +25,7 @@ def save_pretrained(
     card: str | os.PathLike | None = None,
     dataset: str | None = None,
     licence: str | None = None,
+    force: bool = False,
 ) -> Path:
     """Write a network for a model hub; :class:`~madnet.inference.Predictor` takes the folder back.
 
@@ -39,20 +40,23 @@ def save_pretrained(
         card: Markdown; None for the registry's, or for one that says what is known.
         dataset: As of :class:`~madnet.inference.Predictor`, for a config file.
         licence: Of the weights; None for what :func:`~madnet.inference.export.licence_of` says.
+        force: Whether to replace those of the three files that are there.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: No such network, a checkpoint that does not fit, or a folder that cannot be written to.
+        UserError: No such network, a checkpoint that does not fit, a file that is there already, or a folder
+            that cannot be written to.
     """
+    folder = Path(folder)
+    expect_new(*(folder / name for name in (WEIGHTS, CONFIG, CARD)), force=force)
     entry = get_pretrained(str(model)) if str(model) in list_registered() and checkpoint is None else None
     predictor = Predictor(model, checkpoint, device='cpu', dataset=dataset)
     if predictor.detector.description is None:
         raise UserError(f'{model}: has no weights, so there is nothing to save.')
     licence = licence or licence_of(predictor)
     text = _card_text(predictor.name, entry, card)
-    folder = Path(folder)
     export_network(predictor, folder / WEIGHTS, 'torch', licence=licence)
     about = {
         'library': 'madnet',

@@ -44,12 +44,12 @@ def build_network(
 
 
 def network_bytes(model: nn.Module, description: Mapping[str, Any], info: ExportInfo, folded: bool) -> bytes:
-    """The content of a safetensors file of a network, whose weights alone may be in half precision.
+    """The content of a safetensors file of a network.
 
     Args:
         model: The network with its weights, which stays as it is.
         description: Of :func:`describe_network`.
-        info: What the file says of itself; ``dtype`` is what floating-point weights are stored as.
+        info: What the file says of itself; with the ``dtype`` of half precision weights are :func:`halved`.
         folded: Whether to fold what inference does not need apart, for the layout of memory that convolutions
             are quickest in (channels-last).
     """
@@ -60,13 +60,24 @@ def network_bytes(model: nn.Module, description: Mapping[str, Any], info: Export
     twin.load_state_dict(model.state_dict())
     if folded:
         fold(twin)
-    dtype = getattr(torch, info.dtype)
-    state = {
-        key: (value.to(dtype) if value.is_floating_point() else value).contiguous()
-        for key, value in twin.state_dict().items()
-    }
+    state = {key: value.contiguous() for key, value in twin.state_dict().items()}
+    if info.dtype == 'float16':
+        state = halved(state)
     info = replace(info, network={**description, 'folded': folded})
     return safetensors.torch.save(state, {KEY: info.as_text()})
+
+
+def halved(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict in half precision, but for what stays as it is: statistics of normalisation, which are few
+    and often large, whole numbers, and tensors whose numbers are too large or too small for it."""
+    return {key: value.half() if _halves(key, value) else value for key, value in state.items()}
+
+
+def _halves(key: str, value: torch.Tensor) -> bool:
+    if not value.is_floating_point() or key.endswith(('.running_mean', '.running_var')):
+        return False
+    # rounding takes 2^-11 of a number at most; what overflows or vanishes loses more
+    return bool((value.half() - value.double()).norm() <= 2**-10 * value.double().norm())
 
 
 def load_network_file(

@@ -13,7 +13,7 @@ from madnet.engine.checkpoint_file import SCHEME, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.errors import UserError
-from madnet.files import write_whole
+from madnet.files import expect_new, write_whole
 from madnet.models.layers.madnet_blocks import MemoryAttention
 from madnet.pretrained.loading import load_pretrained
 
@@ -28,6 +28,7 @@ def write_widened(
     checkpoint: str | Path | None = None,
     options: list[str] | None = None,
     trust_checkpoint: bool = False,
+    force: bool = False,
 ) -> str:
     """Write a checkpoint with which a wider network computes what a narrower one does, to train on from.
 
@@ -38,14 +39,16 @@ def write_widened(
         checkpoint: The narrower network's weights.
         options: ``KEY=VALUE`` pairs that override the wider network's config.
         trust_checkpoint: Whether the checkpoint may hold pickled objects.
+        force: Whether to replace a file that is there.
 
     Returns:
         What came of it, in words.
 
     Raises:
-        UserError: A network or file that is not there; two of different kinds, or whose widths are no
-            multiples; a kind of network of which copies of channels change the result.
+        UserError: A network or file that is not there, or ``out`` that is; two networks of different kinds,
+            or whose widths are no multiples; a kind of which copies of channels change the result.
     """
+    expect_new(out, force=force)
     if checkpoint is None:
         narrow, origin = load_pretrained(model)[0], f'{SCHEME}{model}'
     else:

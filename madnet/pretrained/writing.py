@@ -24,7 +24,7 @@ from madnet.errors import UserError, nearest
 from madnet.evaluation import evaluate
 from madnet.files import read_json, sha256_of, write_json, write_whole
 from madnet.models.checkpoints import CONVERTERS
-from madnet.pretrained.network_file import describe_network
+from madnet.pretrained.network_file import describe_network, halved
 from madnet.records import pretrained_index as index
 
 #: Headings that a model card must have.
@@ -59,9 +59,8 @@ def ship_weights(
         config: The config that it was trained with.
         checkpoint: Its weights.
         card: Model card in Markdown: a heading, then a section for each of :data:`CARD_SECTIONS`.
-        half: Store weights in half precision; statistics of normalisation, which are few and may exceed its
-            range, stay as they are. Images of ``check_split`` are scored with both; the entry
-            records both numbers.
+        half: Store weights in half precision, as :func:`~madnet.pretrained.network_file.halved`. Images of
+            ``check_split`` are scored with both; the entry records both numbers.
         check_split: Part of each of the config's data sets to score; never one that will be reported.
         folder: Where the registry lies; None for the package's own.
         options: ``KEY=VALUE`` pairs that override the config.
@@ -91,7 +90,7 @@ def ship_weights(
         'checkpoint_sha256': sha256_of(find_checkpoint(checkpoint)),
     }
     if half:
-        state = _halved(state, checkpoint)
+        state = halved(state)
         source['half_precision'] = _check_half(cfg, model, state, check_split)
     weights = safetensors.torch.save(state, {'name': name})
     _check_size(folder, name, len(weights))
@@ -207,20 +206,8 @@ def _checked_card(path: Path) -> str:
     return text
 
 
-def _halved(state: dict[str, torch.Tensor], checkpoint: str | Path) -> dict[str, torch.Tensor]:
-    halved = {}
-    for key, value in state.items():
-        statistics = key.endswith(('.running_mean', '.running_var'))
-        halved[key] = value.half() if value.is_floating_point() and not statistics else value
-        if not halved[key].isfinite().all():
-            raise UserError(
-                f'checkpoint {checkpoint}: {key} is too large for half precision; ship full precision.'
-            )
-    return halved
-
-
 def _check_half(
-    cfg: Config, model: nn.Module, halved: dict[str, torch.Tensor], split: str
+    cfg: Config, model: nn.Module, half: dict[str, torch.Tensor], split: str
 ) -> list[dict[str, Any]]:
     """Numbers of full precision, which the model has, and of half precision, which it has afterwards, on a
     part of each of the config's data sets."""
@@ -234,7 +221,7 @@ def _check_half(
     checked: list[dict[str, Any]] = [{'dataset': each.describe()} for each in sets]
     for precision in ('full', 'half'):
         if precision == 'half':
-            model.load_state_dict(halved)
+            model.load_state_dict(half)
         for dataset, found in zip(sets, checked, strict=True):
             samples = [dataset.read_fitted(i) for i in range(len(dataset))]
             numbers = evaluate(

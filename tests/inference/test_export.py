@@ -1,12 +1,14 @@
 """Exported networks: every network, any size, the same scores; and what is refused."""
 
 import json
+import pickle
 import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from clutter import scene
 from mmengine.config import Config
@@ -148,6 +150,28 @@ def test_half_precision_halves_the_file_and_keeps_the_targets(tmp_path):
     np.testing.assert_allclose(scores, predictor(image).score_map, atol=2e-2)
 
 
+@pytest.mark.parametrize('format', ['folded', 'torch'])
+def test_what_half_precision_cannot_hold_stays_in_single(format, tmp_path):
+    predictor = Predictor('madnet_nano', device='cpu')
+    norm = 'decode_head.decoders.3.stem.bn.running_var'
+    large, small = 'decode_head.sides.4.weight', 'decode_head.decoders.3.blocks.3.attention.expand.weight'
+    state = predictor.model.state_dict()
+    state[norm][0] = 1e5
+    for key, factor in ((large, 1e7), (small, 1e-7)):
+        state[key] *= factor
+    files = [tmp_path / f'{half}.safetensors' for half in (False, True)]
+    for half, file in enumerate(files):
+        export.export_network(predictor, file, format, half=bool(half))
+    whole, stored = map(safetensors.torch.load_file, files)
+    wide = {key for key, value in stored.items() if value.dtype == torch.float32}
+    assert wide >= {norm, large, small}
+    assert {k for k in wide if not k.endswith(('.running_mean', '.running_var'))} == {large, small}
+    assert all(torch.equal(stored[key], whole[key]) for key in wide)
+    assert files[1].stat().st_size < 0.65 * files[0].stat().st_size
+    image = scene(100, 141)
+    np.testing.assert_allclose(Predictor(files[1])(image).score_map, predictor(image).score_map, atol=1e-2)
+
+
 def test_what_a_file_says_of_itself(tmp_path):
     predictor = Predictor('madnet_nano', device='cpu', threshold=0.3, value_range=(0, 16383))
     export.export_network(predictor, tmp_path / 'nano.onnx', licence='CC0-1.0')
@@ -158,6 +182,20 @@ def test_what_a_file_says_of_itself(tmp_path):
     raw = scene(64, 64).astype(np.uint16) * 60  # a 14-bit sensor's
     np.testing.assert_allclose(exported(raw).score_map, predictor(raw).score_map, atol=1e-4)
     assert OnnxPredictor(tmp_path / 'nano.onnx', threshold=0.6, value_range=(0, 1)).threshold == 0.6
+
+
+def test_an_exported_network_goes_to_another_process(tmp_path):
+    export.export_network(Predictor('madnet_nano', device='cpu'), tmp_path / 'nano.onnx')
+    how = {'threshold': 0.3, 'tile': 64, 'overlap': 16, 'value_range': (0, 16383), 'fa_budget': 1e-5}
+    predictor = OnnxPredictor(tmp_path / 'nano.onnx', min_area=2, **how)
+    predictor.set_threads(1)
+    (tmp_path / 'nano.onnx').unlink()  # which it does not read again
+    copy = pickle.loads(pickle.dumps(predictor))
+    assert copy._session.get_session_options().intra_op_num_threads == 1
+    raw = scene(96, 80).astype(np.uint16) * 60
+    expected, found = predictor(raw), copy(raw)
+    np.testing.assert_array_equal(found.score_map, expected.score_map)
+    assert (copy.threshold, copy.least, found.targets) == (0.3, predictor.least, expected.targets)
 
 
 @pytest.mark.parametrize('format', ['folded', 'torch'])

@@ -307,6 +307,17 @@ def test_a_folder_of_a_network_of_one_s_own(detectors, tmp_path):
         save_pretrained('pstnn', tmp_path / 'none')
 
 
+@pytest.mark.parametrize('name', ['model.safetensors', 'config.json', 'README.md'])
+def test_a_folder_for_a_hub_keeps_what_is_there_unless_told(name, run, tmp_path):
+    mine = tmp_path / name
+    mine.write_text('mine')
+    code, _, err = run('pretrained', 'save', 'no_such_network', tmp_path)  # before a network is built
+    assert (code, err) == (2, f'error: {mine}: is there already; --force replaces it.\n')
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert run('pretrained', 'save', 'madnet_nano', tmp_path, '--force')[0] == 0
+    assert mine.read_bytes() != b'mine'
+
+
 def test_the_package_s_own_registry_is_whole():
     for name in list_registered():
         entry = get_pretrained(name)

@@ -64,6 +64,12 @@ def test_the_command(tmp_path, capsys):
     assert main(['pretrained', 'widen', 'madnet_nano', 'madnet_tiny', str(out)]) == 0
     assert '243,686 → 945,078 parameters; logits differ by ' in capsys.readouterr().out
     assert training_parts(str(out)) == training_parts('madnet_nano') != []
+    content = out.read_bytes()
+    assert main(['pretrained', 'widen', 'no_such', 'madnet_tiny', str(out)]) == 2  # before a network is built
+    assert capsys.readouterr().err.endswith('wide.pth: is there already; --force replaces it.\n')
+    assert main(['pretrained', 'widen', 'no_such', 'madnet_tiny', str(out), '--force']) == 2
+    assert 'no_such' in capsys.readouterr().err
+    assert out.read_bytes() == content
     saved = read_checkpoint(out)
     assert saved['meta']['data_preprocessor']['mean'] == [99.423]  # so that training goes on by it
     assert saved['state_dict']['decode_head.conv_seg.weight'].shape == (1, 8, 1, 1)
