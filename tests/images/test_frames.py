@@ -147,6 +147,11 @@ def test_a_video_has_the_frames_that_can_be_decoded(tmp_path, run, old, new):
         code, out, err = run('predict', 'tophat', path, '--value-range', '0', '9000', *how)
         assert (code, err) == (0, '')
         assert '40 images' in out or '40 frames' in out
+    clip = open_clip(str(path))
+    *_, last = clip.frames()
+    record = json.loads((tmp_path / 'out1/x.json').read_text())
+    assert record['fps'] == pytest.approx(39 / last.time, rel=0.03)
+    assert clip.length in (None, 40)  # as the line says that tells of Ctrl-C
     path.write_bytes(path.read_bytes()[: len(data) // 2])
     if new.startswith(b'\x18S'):  # nor how long it is: nobody can know
         assert 10 < count_frames(path) < 30
