@@ -49,13 +49,19 @@ def is_cut_off(capture: cv2.VideoCapture, path: Path, frames: int, seconds: floa
 
     Some containers hold no number of frames; OpenCV then gives duration times rate, which is wrong where the
     rate varies. So a video must also end before its time to be cut off; and Matroska, whose sound may last
-    longer, and MP4, whose edit list may leave frames out, must lack bytes.
+    longer, and MP4, whose edit list may leave frames out, must lack bytes; one line says so of an MP4 that
+    does not.
     """
     claimed, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     if claimed > 0 and rate > 0 and seconds >= (claimed - 1 - _ESTIMATE) / rate:
         return False
-    lacking = _lacks_bytes(path)
-    return frames < claimed - _ESTIMATE if lacking is None else lacking
+    lacking, fewer = _lacks_bytes(path), frames < claimed - _ESTIMATE
+    if lacking is False and fewer and path.suffix.lower() != '.mkv':
+        say_once(
+            f'{path}: {frames} of {claimed:g} frames are shown; an edit list leaves the others out, or they '
+            'are damaged.'
+        )
+    return fewer if lacking is None else lacking
 
 
 def _lacks_bytes(path: Path) -> bool | None:

@@ -171,7 +171,7 @@ def assert_cut_off(path):
         read_image(path, decoded)
 
 
-def test_an_mp4_has_the_frames_that_its_edit_list_leaves(tmp_path, run):
+def test_an_mp4_has_the_frames_that_its_edit_list_leaves(tmp_path, run, monkeypatch, caplog):
     path = tmp_path / 'x.mp4'
     film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 10, (64, 48))
     for _ in range(40):
@@ -184,8 +184,11 @@ def test_an_mp4_has_the_frames_that_its_edit_list_leaves(tmp_path, run):
     path.write_bytes(edited)
     for more in ([], ['--clip']):
         how = (*more, '--format', 'csv', '--out', tmp_path / f'out{len(more)}')
+        monkeypatch.setattr(notices, '_said', set())
+        caplog.clear()
         code, out, err = run('predict', 'tophat', path, *how)
         assert (code, err) == (0, '')
+        assert caplog.text.count('x.mp4: 29 of 40 frames are shown') == 1
         assert '29 images' in out or '29 frames' in out
     for whole in (data, edited):
         # what is written last, the table of frames, comes first, for what is cut off to be readable
