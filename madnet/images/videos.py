@@ -17,6 +17,9 @@ VIDEO_EXTENSIONS = ('.avi', '.mp4', '.mkv', '.mov')
 #: A video may hold this many frames less than its header says: some containers only estimate.
 _ESTIMATE = 2
 
+#: What an MP4 or MOV file is made of, as far as frames may come after it.
+_BOXES = (b'ftyp', b'styp', b'moov', b'moof', b'mdat', b'sidx', b'free', b'skip', b'wide', b'uuid')
+
 #: FFmpeg's and V4L2's names of pixels that are 16 bits of grey.
 _GREY_16 = (b'Y1\0\x10', b'Y16 ')
 #: And of others of more than 8 bits; where the last byte comes first, also backwards.
@@ -45,35 +48,49 @@ def is_cut_off(capture: cv2.VideoCapture, path: Path, frames: int, seconds: floa
     """Whether a video ended before its end, after so many frames, the last of them at so many seconds.
 
     Some containers hold no number of frames; OpenCV then gives duration times rate, which is wrong where the
-    rate varies. So a video must also end before its time to be cut off; and a Matroska file, whose sound may
-    last longer, must lack bytes.
+    rate varies. So a video must also end before its time to be cut off; and Matroska, whose sound may last
+    longer, and MP4, whose edit list may leave frames out, must lack bytes; one line says so of an MP4 that
+    does not.
     """
     claimed, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     if claimed > 0 and rate > 0 and seconds >= (claimed - 1 - _ESTIMATE) / rate:
         return False
-    lacking = _lacks_bytes(path)
-    return frames < claimed - _ESTIMATE if lacking is None else lacking
+    lacking, fewer = _lacks_bytes(path), frames < claimed - _ESTIMATE
+    if lacking is False and fewer and path.suffix.lower() != '.mkv':
+        say_once(
+            f'{path}: {frames} of {claimed:g} frames are shown; an edit list leaves the others out, or they '
+            'are damaged.'
+        )
+    return fewer if lacking is None else lacking
 
 
 def _lacks_bytes(path: Path) -> bool | None:
-    """Whether a Matroska file is shorter than it says, if it says it; None for files of other kinds."""
-    end = 0
+    """Whether a Matroska, MP4 or MOV file is shorter than it says, if it says it; None for other kinds."""
+    end, there = 0, path.stat().st_size
     with path.open('rb') as file:
-        for element in (b'\x1aE\xdf\xa3', b'\x18S\x80g'):  # the head, and all the rest
+        while end < there:  # its outermost parts
             file.seek(end)
-            if file.read(4) != element or not (first := file.read(1)).strip(b'\0'):
-                return None
-            # the zeros that its size begins with say how many bytes more the size has
-            more = 8 - first[0].bit_length()
-            unknown = (1 << 7 * (more + 1)) - 1
-            size = int.from_bytes(first + file.read(more), 'big') & unknown
-            end = file.tell() + size
-    return size != unknown and end > path.stat().st_size
+            head = file.read(16)
+            if head.startswith((b'\x1aE\xdf\xa3', b'\x18S\x80g')) and any(head[4:5]):
+                # the zeros that its size begins with say how many bytes more the size has
+                size_end = 5 + 8 - head[4].bit_length()
+                unknown = (1 << 7 * (size_end - 4)) - 1
+                size = int.from_bytes(head[4:size_end], 'big') & unknown
+                length = 0 if size == unknown else size_end + size
+            elif head[4:8] in _BOXES:
+                length = int.from_bytes(head[:4], 'big')
+                length = int.from_bytes(head[8:], 'big') if length == 1 else length
+            else:
+                break
+            if not length:  # all the rest, however much
+                return False
+            end += length
+    return end > there if end else None
 
 
 @lru_cache
 def _count_frames(path: Path, changed: int) -> int:
-    """How many frames a video holds, or where it is cut off should.
+    """How many frames a video holds, and one where it is cut off, which cannot be decoded.
 
     Args:
         path: The video.
@@ -81,11 +98,13 @@ def _count_frames(path: Path, changed: int) -> int:
     """
     capture = cv2.VideoCapture(str(path))
     claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    if capture.set(cv2.CAP_PROP_FORMAT, -1) and _grabbed(capture)[0] == claimed:  # packets, none decoded
+    # packets, none decoded; in other files an edit list may leave some out
+    packets = path.suffix.lower() in ('.avi', '.mkv') and capture.set(cv2.CAP_PROP_FORMAT, -1)
+    if packets and _grabbed(capture)[0] == claimed:
         return claimed
     capture = cv2.VideoCapture(str(path))
     frames, seconds = _grabbed(capture)
-    return max(claimed, frames + 1) if is_cut_off(capture, path, frames, seconds) else frames
+    return frames + is_cut_off(capture, path, frames, seconds)
 
 
 def _grabbed(capture: cv2.VideoCapture) -> tuple[int, float]:

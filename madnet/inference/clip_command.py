@@ -126,6 +126,10 @@ def _predict_clip(
                 writing.call(outputs.add, result)
                 record['frames'] += 1
                 record['targets'] += len(result.targets)
+                if result.time and abs(result.number - result.time * clip.fps) > 1:  # else times are rounded
+                    record['fps'] = result.number / result.time
+                else:
+                    record['fps'] = clip.fps
                 if result.prediction is not None:
                     record['dropped'] += len(result.prediction.targets) - len(result.targets)
                 else:

@@ -54,7 +54,7 @@ class ClipSource(ABC):
         live: Whether frames come whether or not they are taken.
         ahead: How many frames may be waited for before the one before them is predicted.
         length: How many there are, as far as the source says; None where nobody knows.
-        fps: Frames a second, on average.
+        fps: Frames a second, as far as is known before they are read.
         left_out: Frames that were not taken in time.
         value_range: In which its frames are read; whoever predicts them says it.
     """
@@ -114,7 +114,8 @@ class _Video(ClipSource):
             raise UserError(f'{path}: not readable as a video.')
         self._given = fps
         super().__init__(path.stem, fps or _rate(self._capture))
-        self.length = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))) or None
+        if path.suffix.lower() != '.mkv':  # which holds no number; OpenCV gives duration times rate
+            self.length = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))) or None
 
     def frames(self) -> Generator[ClipFrame, None, None]:
         number, began, seconds = 0, 0.0, 0.0

@@ -147,14 +147,63 @@ def test_a_video_has_the_frames_that_can_be_decoded(tmp_path, run, old, new):
         code, out, err = run('predict', 'tophat', path, '--value-range', '0', '9000', *how)
         assert (code, err) == (0, '')
         assert '40 images' in out or '40 frames' in out
+    clip = open_clip(str(path))
+    *_, last = clip.frames()
+    record = json.loads((tmp_path / 'out1/x.json').read_text())
+    assert record['fps'] == pytest.approx(39 / last.time, rel=0.03)
+    assert clip.length in (None, 40)  # as the line says that tells of Ctrl-C
     path.write_bytes(path.read_bytes()[: len(data) // 2])
     if new.startswith(b'\x18S'):  # nor how long it is: nobody can know
         assert 10 < count_frames(path) < 30
         return
-    with pytest.raises(UserError, match=r'cut off, it ends after \d+ frames, at'):
+    assert_cut_off(path)
+
+
+def assert_cut_off(path):
+    """One frame that cannot be decoded tells it."""
+    with pytest.raises(UserError, match=r'cut off, it ends after \d+ frames, at') as told:
         list(open_clip(str(path)).frames())
-    with pytest.raises(UserError, match='cannot be decoded'):
-        read_image(path, count_frames(path) - 1)
+    decoded = count_frames(path) - 1
+    assert f'after {decoded} frames' in str(told.value)
+    assert decoded > 5
+    read_image(path, decoded - 1)
+    with pytest.raises(UserError, match=f'frame {decoded} cannot be decoded'):
+        read_image(path, decoded)
+
+
+def test_an_mp4_has_the_frames_that_its_edit_list_leaves(tmp_path, run, monkeypatch, caplog):
+    path = tmp_path / 'x.mp4'
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 10, (64, 48))
+    for _ in range(40):
+        film.write(RNG.integers(0, 200, (48, 64, 3), dtype=np.uint8))
+    film.release()
+    data = path.read_bytes()
+    ticks = int.from_bytes(data[(at := data.index(b'stts')) + 16 : at + 20], 'big')  # that a frame lasts
+    begins = data.index(b'elst') + 16
+    edited = data[:begins] + (11 * ticks).to_bytes(4, 'big') + data[begins + 4 :]
+    path.write_bytes(edited)
+    for more in ([], ['--clip']):
+        how = (*more, '--format', 'csv', '--out', tmp_path / f'out{len(more)}')
+        monkeypatch.setattr(notices, '_said', set())
+        caplog.clear()
+        code, out, err = run('predict', 'tophat', path, *how)
+        assert (code, err) == (0, '')
+        assert caplog.text.count('x.mp4: 29 of 40 frames are shown') == 1
+        assert '29 images' in out or '29 frames' in out
+    for whole in (data, edited):
+        # what is written last, the table of frames, comes first, for what is cut off to be readable
+        table, media = whole.index(b'moov') - 4, whole.index(b'ftyp') - 4 + int.from_bytes(whole[:4], 'big')
+        chunks = table + whole[table:].index(b'stco') + 8
+        moved = b''.join(
+            (int.from_bytes(whole[k : k + 4], 'big') + len(whole) - table).to_bytes(4, 'big')
+            for k in range(chunks + 4, chunks + 4 + 4 * int.from_bytes(whole[chunks : chunks + 4], 'big'), 4)
+        )
+        front = whole[:media] + whole[table : chunks + 4] + moved + whole[chunks + 4 + len(moved) :]
+        front += whole[media:table]
+        path.write_bytes(front)
+        assert count_frames(path) == (40 if whole is data else 29)
+        path.write_bytes(front[: len(front) * 4 // 5])
+        assert_cut_off(path)
 
 
 @pytest.mark.parametrize(
