@@ -98,9 +98,12 @@ def _count_frames(path: Path, changed: int) -> int:
     """
     capture = cv2.VideoCapture(str(path))
     claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    # packets, none decoded; in other files an edit list may leave some out
-    packets = path.suffix.lower() in ('.avi', '.mkv') and capture.set(cv2.CAP_PROP_FORMAT, -1)
-    if packets and _grabbed(capture)[0] == claimed:
+    if path.suffix.lower() in ('.avi', '.mkv'):
+        # packets, none of them decoded
+        plain = capture.set(cv2.CAP_PROP_FORMAT, -1) and _grabbed(capture)[0] == claimed
+    else:  # where an edit list may leave some out: whether the last one is where it should be
+        plain = capture.set(cv2.CAP_PROP_POS_FRAMES, claimed - 1) and capture.grab() and not capture.grab()
+    if plain:
         return claimed
     capture = cv2.VideoCapture(str(path))
     frames, seconds = _grabbed(capture)
