@@ -66,6 +66,29 @@ def test_options_without_sense_or_effect(arguments, words, run, tmp_path, monkey
     assert words in err
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'option', 'found', 'expected'),
+    [
+        ('models madnet_nano', '--threads', '0', 'a whole number from 1 on'),
+        ('models madnet_nano', '--batch', '-1', 'a whole number from 0 on'),
+        ('models madnet_nano', '--budget', '-1', 'seconds above 0'),
+        ('models madnet_nano', '--budget', 'nan', 'seconds above 0'),
+        ('predict', '--rounds', '0', 'a whole number from 1 on'),
+        ('predict', '--batch', '0', 'a whole number from 1 on'),
+        ('predict', '--pixels', '1e6', 'a whole number from 1 on'),
+        ('scan', '--sizes', '-64', 'a whole number from 1 on'),
+        ('train', '--steps', '0', 'a whole number from 1 on'),
+        ('train', '--repeats', '0', 'a whole number from 1 on'),
+        ('evaluation', '--slow-images', '0', 'a whole number from 1 on'),
+    ],
+)
+def test_numbers_of_a_benchmark_that_make_no_sense(arguments, option, found, expected, capsys):
+    with pytest.raises(SystemExit) as e:
+        main(['benchmark', *arguments.split(), f'{option}={found}'])
+    assert e.value.code == 2
+    assert f"argument {option}: found '{found}', expected {expected}\n" in capsys.readouterr().err
+
+
 def test_models_of_one_name_are_told_apart():
     assert _shown('a/best.onnx', ['tophat']) == 'best.onnx'
     assert _shown('b/best.onnx', ['best.onnx']) == 'b/best.onnx'
