@@ -40,7 +40,8 @@ def expect_number(
     above: float | None = None,
     below: float | None = None,
 ) -> float:
-    """A number that a program gives, of Python's or NumPy's types, within limits; NaN is within none.
+    """A number that a program gives, of Python's or NumPy's types, within limits; NaN is within none, and
+    True and False are no numbers.
 
     Raises:
         UserError: It is none; ``name`` is what the message calls it.
@@ -52,20 +53,21 @@ def expect_number(
         (below, operator.lt, 'below {:g}'),
     ]
     given = [(limit, holds, said.format(limit)) for limit, holds, said in limits if limit is not None]
-    if not isinstance(value, Real) or not all(holds(value, limit) for limit, holds, _ in given):
+    fits = isinstance(value, Real) and not isinstance(value, bool)
+    if not fits or not all(holds(value, limit) for limit, holds, _ in given):
         wanted = f'a number {", ".join(said for *_, said in given)}'.rstrip()
         raise UserError(f'{name}: found {value!r}, expected {wanted}.')
     return float(value)
 
 
 def expect_whole(value: Any, name: str, least: int | None = None) -> int:
-    """A whole number that a program gives, of Python's or NumPy's types, from ``least`` on.
+    """A whole number that a program gives, of Python's or NumPy's types, from ``least`` on; True is none.
 
     Raises:
         UserError: It is none; ``name`` is what the message calls it.
     """
     try:
-        number = operator.index(value)
+        number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = None
     if number is None or (least is not None and number < least):

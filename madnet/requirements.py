@@ -1,10 +1,16 @@
-"""What of the libraries that madnet can use is installed, by the package's own metadata."""
+"""What of the libraries that madnet can use is installed, by the package's own metadata, and loads."""
 
+import contextlib
+import io
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import import_module, metadata
+from traceback import walk_tb
+
+from madnet.errors import in_brief
 
 #: Extra → what it is for; '' for what every installation has.
 EXTRAS = {
@@ -72,6 +78,16 @@ class Requirement:
         )
         return '' if fits else f'found {version}, expected {self.bounds}'
 
+    def why_not_loaded(self) -> str:
+        """Import it; returns why that fails, empty where it does not."""
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+                warnings.simplefilter('ignore')
+                import_module(self.module)
+        except Exception as e:  # whatever a broken library raises
+            return reason_of(e)
+        return ''
+
 
 def requirements() -> list[Requirement]:
     """What an installation, and each of its extras, needs; nothing where madnet is not installed.
@@ -98,18 +114,31 @@ def _parsed(lines: list[str]) -> Iterator[tuple[str, str, str | None]]:
             yield match[1].lower(), match[2], match[3]
 
 
-def how_to_install(module: str) -> str | None:
-    """One line on a library that is missing, for people; None where madnet does not use it.
+def what_is_wrong(error: BaseException) -> str | None:
+    """One line, for people, on a library that is missing or cannot be loaded; None where ``error`` is of no
+    library that madnet uses.
 
     Args:
-        module: What was imported, such as ``'torch.nn'``.
+        error: What importing it raised.
     """
-    name = module.partition('.')[0]
-    for requirement in requirements():
-        if requirement.module == name:
-            extra = f'[{requirement.extra}]' if requirement.extra else ''
-            return f'{requirement.name} is not installed, which this needs: pip install "madnet{extra}"'
+    known = {requirement.module: requirement for requirement in requirements()}
+    if isinstance(error, ModuleNotFoundError) and (
+        missing := known.get((error.name or '').partition('.')[0])
+    ):
+        extra = f'[{missing.extra}]' if missing.extra else ''
+        return f'{missing.name} is not installed, which this needs: pip install "madnet{extra}"'
+    # of libraries that import one another, the one that was begun last
+    for frame, _ in reversed([*walk_tb(error.__traceback__)]):
+        broken = known.get(frame.f_globals.get('__name__', '').partition('.')[0])
+        if broken and frame.f_code.co_name == '<module>':
+            reason = reason_of(error)
+            return f'{broken.name} is installed, but cannot be loaded: {reason}; madnet doctor says more'
     return None
+
+
+def reason_of(error: BaseException) -> str:
+    """Why an import failed, in brief."""
+    return in_brief(error) or type(error).__name__
 
 
 def _numbers(version: str) -> tuple[int, ...]:

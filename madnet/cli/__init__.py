@@ -16,7 +16,7 @@ from types import ModuleType
 from madnet.config_files import config_and_weights, config_names
 from madnet.errors import nearest
 from madnet.options import as_words, shown_program
-from madnet.requirements import how_to_install
+from madnet.requirements import what_is_wrong
 from madnet.starting import end_on_interrupt
 
 #: The commands, in the order in which help names them; each is a module of this package.
@@ -69,8 +69,8 @@ def main(arguments: Sequence[str]) -> int:
             from madnet.engine.cli import run_tool
 
             return run_tool(work)
-        except ModuleNotFoundError as e:
-            line = how_to_install(e.name or '')
+        except (ImportError, OSError) as e:  # OSError: where ctypes loads a library, as torch does
+            line = what_is_wrong(e)
             if line is None:
                 raise
             print(f'error: {line}', file=sys.stderr)

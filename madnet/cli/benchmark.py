@@ -26,6 +26,26 @@ examples:
 """
 
 
+def _whole(least: int) -> Callable[[str], int]:
+    """The type of an option that takes a whole number from ``least`` on."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f'found {text!r}, expected a whole number from {least} on')
+        return int(text)
+
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        if 0 < float(text) < float('inf'):
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f'found {text!r}, expected seconds above 0')
+
+
 def _add_data(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         '--dataset',
@@ -38,7 +58,7 @@ def _add_data(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _add_sizes(parser: argparse.ArgumentParser, *default: int) -> None:
     about = f'sides of images in pixels (default: {" ".join(map(str, default))})'
-    parser.add_argument('--sizes', type=int, nargs='+', default=[*default], metavar='S', help=about)
+    parser.add_argument('--sizes', type=_whole(1), nargs='+', default=[*default], metavar='S', help=about)
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +67,10 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_evaluation(parser: argparse.ArgumentParser) -> None:
     _add_data(parser, 'IRSTD-1K')
-    parser.add_argument('--images', type=int, default=500, help='pairs (default: %(default)s)')
-    parser.add_argument('--size', type=int, default=512, help='side in pixels (default: %(default)s)')
+    parser.add_argument('--images', type=_whole(1), default=500, help='pairs (default: %(default)s)')
+    parser.add_argument('--size', type=_whole(1), default=512, help='side in pixels (default: %(default)s)')
     parser.add_argument(
-        '--slow-images', type=int, default=20, help='pairs for slow code (default: %(default)s)'
+        '--slow-images', type=_whole(1), default=20, help='pairs for slow code (default: %(default)s)'
     )
 
 
@@ -61,11 +81,15 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     )
     _add_sizes(parser, 256, 512)
     parser.add_argument(
-        '--batch', type=int, default=2, metavar='N', help='images of a training step; 0: none (default: 2)'
+        '--batch',
+        type=_whole(0),
+        default=2,
+        metavar='N',
+        help='images of a training step; 0: none (default: 2)',
     )
     _add_device(parser)
     parser.add_argument(
-        '--budget', type=float, default=2.0, metavar='S', help='seconds to repeat each for (default: 2)'
+        '--budget', type=_seconds, default=2.0, metavar='S', help='seconds to repeat each for (default: 2)'
     )
 
 
@@ -80,7 +104,9 @@ def add_classical(parser: argparse.ArgumentParser) -> None:
     _add_data(parser, 'NUAA-SIRST')
     parser.add_argument('--split', default='test', help='part of it (default: test)')
     parser.add_argument('--methods', nargs='+', metavar='NAME', help='such as tophat pstnn (default: all)')
-    parser.add_argument('--images', type=int, default=20, help='how many, spread over the part (default: 20)')
+    parser.add_argument(
+        '--images', type=_whole(1), default=20, help='how many, spread over the part (default: 20)'
+    )
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -101,8 +127,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         'images are loaded in the step',
     )
     parser.add_argument('--amp', choices=['auto', 'fp16', 'bf16'], help='mixed precision of our step')
-    parser.add_argument('--steps', type=int, default=3, help='steps timed in a row (default: 3)')
-    parser.add_argument('--repeats', type=int, default=5, help='rounds, both in turn (default: 5)')
+    parser.add_argument('--steps', type=_whole(1), default=3, help='steps timed in a row (default: 3)')
+    parser.add_argument('--repeats', type=_whole(1), default=5, help='rounds, both in turn (default: 5)')
 
 
 def add_gpu(parser: argparse.ArgumentParser) -> None:
@@ -120,10 +146,16 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     )
     _add_sizes(parser, 256, 512, 1024, 2048)
     parser.add_argument(
-        '--pixels', type=int, default=2**21, metavar='N', help='pixels of a round, as frames (default: 2**21)'
+        '--pixels',
+        type=_whole(1),
+        default=2**21,
+        metavar='N',
+        help='pixels of a round, as frames (default: 2**21)',
     )
-    parser.add_argument('--rounds', type=int, default=3, metavar='N', help='all forms in turn (default: 3)')
-    parser.add_argument('--batch', type=int, default=1, help='images at once (default: 1)')
+    parser.add_argument(
+        '--rounds', type=_whole(1), default=3, metavar='N', help='all forms in turn (default: 3)'
+    )
+    parser.add_argument('--batch', type=_whole(1), default=1, help='images at once (default: 1)')
     parser.add_argument(
         '--format', default='png,csv,json', help='as in madnet predict (default: png,csv,json)'
     )
@@ -152,7 +184,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         sub = subparsers.add_parser(name, help=what, description=what)
         add_options(sub)
         if name != 'gpu':
-            sub.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+            sub.add_argument('--threads', type=_whole(1), default=1, help='CPU threads (default: 1)')
         sub.add_argument('--json', metavar='FILE', help='write the figures to this file')
 
 

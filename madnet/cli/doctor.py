@@ -5,8 +5,9 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
+
+from madnet.requirements import EXTRAS, reason_of, requirements
 
 EXAMPLES = """
 examples:
@@ -20,7 +21,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def work(args: argparse.Namespace) -> Callable:
-    return lambda: '\n'.join([*_here(), *_packages(), *_devices(), *_data_sets()])
+    def tell() -> None:
+        # as they come: what was found is there, whatever a broken library does to the process
+        for part in (_here, _packages, _devices, _data_sets):
+            for line in part():
+                print(line, flush=True)
+
+    return tell
 
 
 def _here() -> Iterator[str]:
@@ -33,8 +40,6 @@ def _here() -> Iterator[str]:
 
 
 def _packages() -> Iterator[str]:
-    from madnet.requirements import EXTRAS, requirements
-
     known = requirements()
     if not known:
         yield 'madnet runs from a folder and is not installed: pip install -e . there'
@@ -44,7 +49,16 @@ def _packages() -> Iterator[str]:
             continue
         problems = [f'{r.name} {r.problem}' for r in needed if r.problem]
         option = f'madnet[{extra}]' if extra else 'madnet'
-        if any(r.installed is None for r in needed):
+        broken: dict[str, list[str]] = {}
+        for r in needed:
+            if r.installed is not None and (reason := r.why_not_loaded()):
+                broken.setdefault(reason, []).append(r.name)
+        if broken:
+            said = [f'{", ".join(names)} installed, but cannot be loaded: {r}' for r, names in broken.items()]
+            yield _line(
+                False, purpose, '; '.join([*problems, *said, 'install what that names, or these anew'])
+            )
+        elif any(r.installed is None for r in needed):
             yield _line(False, purpose, f'{", ".join(problems)}; pip install "{option}"')
         elif problems:
             yield _line(True, purpose, f'but not as tested: {", ".join(problems)}; pip install "{option}"')
@@ -54,9 +68,11 @@ def _packages() -> Iterator[str]:
 
 def _devices() -> Iterator[str]:
     yield f'CPU: {platform.machine()}, {len(os.sched_getaffinity(0))} cores'
-    if find_spec('torch') is None:
+    try:
+        import torch
+    except Exception as e:
+        yield f'GPU: not known without torch ({reason_of(e)})'
         return
-    import torch
 
     from madnet.ops.selective_scan.custom_op import BACKENDS
 
@@ -69,8 +85,12 @@ def _devices() -> Iterator[str]:
 
 
 def _data_sets() -> Iterator[str]:
-    from madnet.curation.catalogue_view import catalogue_rows
-    from madnet.datasets.locate import data_home
+    try:
+        from madnet.curation.catalogue_view import catalogue_rows
+        from madnet.datasets.locate import data_home
+    except Exception as e:
+        yield f'data sets: not known, as they cannot be read ({reason_of(e)})'
+        return
 
     yield f'data sets under {data_home()} ($MADNET_DATA_ROOT; default datasets/):'
     for row in catalogue_rows():

@@ -1,6 +1,7 @@
 """The training loop: mmengine's, which can also stop and go on in the middle of an epoch."""
 
 import itertools
+import math
 import time
 from functools import cached_property
 
@@ -18,7 +19,7 @@ from madnet.engine.resumable_sampler import ResumableSampler
 from madnet.engine.speed import tuning_for
 from madnet.engine.time_budget import TimeBudget
 from madnet.engine.training_step import training_step
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number
 
 
 @LOOPS.register_module()
@@ -49,8 +50,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 'train_dataloader.sampler: found InfiniteSampler, of which an epoch never ends, expected '
                 'ResumableSampler.'
             )
-        if minutes is not None and not (isinstance(minutes, int | float) and 0 < minutes < float('inf')):
-            raise UserError(f'train_cfg.minutes: found {minutes!r}, expected a number above 0.')
+        if minutes is not None:
+            expect_number(minutes, 'train_cfg.minutes', above=0, below=math.inf)
         self.budget = None if minutes is None else TimeBudget(minutes)
         self.planned_epochs = self._max_epochs
         self.resumed_random_state: dict | None = None

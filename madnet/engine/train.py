@@ -191,8 +191,8 @@ def training_config(
     if seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
     seed = cfg.get('randomness', {}).get('seed')
-    # a range looks for anything but an int in each of its numbers
-    if seed is not None and not (isinstance(seed, int) and seed in _SEEDS):
+    # a range looks for anything but an int in each of its numbers, and finds True
+    if seed is not None and not (type(seed) is int and seed in _SEEDS):
         raise UserError(f'randomness.seed: found {seed!r}, expected a whole number below 2³².')
     if amp is not None:
         set_amp(cfg, amp)

@@ -6,8 +6,9 @@ from math import nan
 
 import numpy as np
 
-from madnet.errors import UserError
+from madnet.errors import UserError, in_brief
 from madnet.evaluation.components import Components
+from madnet.requirements import what_is_wrong
 
 #: Detections kept of one image, the best by score (COCO's limit).
 MAX_DETECTIONS = 100
@@ -86,15 +87,13 @@ def box_ap(targets: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> dict
         ``{'AP50', 'AP50-95'}`` in 0–1; NaN without targets.
 
     Raises:
-        UserError: pycocotools is not installed.
+        UserError: pycocotools is not installed, or cannot be loaded.
     """
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
-    except ImportError:
-        raise UserError(
-            'the box view needs pycocotools, which is not installed: pip install pycocotools'
-        ) from None
+    except ImportError as e:
+        raise UserError(what_is_wrong(e) or f'pycocotools: {in_brief(e)}') from None
     if not len(targets['image']):
         return {'AP50': nan, 'AP50-95': nan}
     truth, pred = COCO(), COCO()

@@ -15,7 +15,7 @@ from typing import Any
 from madnet.classical.detectors import DETECTORS
 from madnet.config_files import find_config_file
 from madnet.datasets.sources import find_sources, set_name
-from madnet.errors import UserError, nearest
+from madnet.errors import UserError, expect_number, expect_whole, nearest
 from madnet.evaluation.protocols import get_protocols
 from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
 from madnet.files import read_text
@@ -381,8 +381,7 @@ def read_plan(path: str | os.PathLike | None = None, minutes: float | None = Non
         if key in content['options']:
             content.setdefault(key, content['options'].pop(key))
     if minutes is not None:
-        if not isinstance(minutes, (int, float)) or not minutes > 0:
-            raise UserError(f'{where}: minutes: found {minutes!r}, expected a number above 0.')
+        expect_number(minutes, f'{where}: minutes', above=0)
         content['options']['train_cfg.minutes'] = minutes
     plan = Plan(**content)
     _check(plan, where)
@@ -454,14 +453,15 @@ def _check(plan: Plan, where: str) -> None:
         **dict.fromkeys(('datasets', 'also_test_on', 'protocols'), (str, 'texts')),
         **dict.fromkeys(('amp', 'configs'), ((str, type(None)), 'a text')),
         'save_scores': (bool, 'true or false'),
-        'size': (int, 'a whole number'),
-        'views': (int, 'whole numbers'),
     }
     for key, (kind, words) in kinds.items():
         value = getattr(plan, key)
         for each in value if isinstance(value, tuple) else (value,):
             if not isinstance(each, kind):
                 raise UserError(f'{where}: {key}: found {each!r}, expected {words}.')
+    expect_whole(plan.size, f'{where}: size', least=1)
+    for seed in plan.seeds:
+        expect_whole(seed, f'{where}: seeds', least=0)
     if not plan.networks:
         raise UserError(f'{where}: no networks; name some, such as acm and madnet_nano, or all.')
     for key in ('datasets', 'seeds'):
@@ -469,8 +469,6 @@ def _check(plan: Plan, where: str) -> None:
             raise UserError(f'{where}: {key}: found none, expected one or more.')
     if plan.amp not in (None, 'auto', 'fp16', 'bf16'):
         raise UserError(f'{where}: amp: found {plan.amp!r}, expected auto, fp16 or bf16.')
-    if plan.size < 1:
-        raise UserError(f'{where}: size: found {plan.size}, expected 1 pixel or more.')
     if plan.recipe not in RECIPES:
         raise UserError(
             f'{where}: recipe: found {plan.recipe!r}, expected one of {", ".join(map(repr, RECIPES))}.'
@@ -479,9 +477,6 @@ def _check(plan: Plan, where: str) -> None:
     for entry in plan.networks:
         _check_network(entry, plan, f'{where}: networks')
     get_protocols(plan.protocols)
-    for seed in plan.seeds:
-        if not isinstance(seed, int) or seed < 0:
-            raise UserError(f'{where}: seeds: found {seed!r}, expected whole numbers from 0.')
     if plan.also_test_on and OWN in plan.datasets:
         raise UserError(
             f'{where}: also_test_on: found {OWN!r} in datasets, expected data sets by name or folder: what a '
@@ -491,7 +486,7 @@ def _check(plan: Plan, where: str) -> None:
         from madnet.models.segmentors.test_time import VIEWS
 
         for views in plan.views:
-            if views not in VIEWS:
+            if expect_whole(views, f'{where}: views') not in VIEWS:
                 raise UserError(f'{where}: views: found {views!r}, expected some of {list(VIEWS)}.')
     for key in ('datasets', 'also_test_on', 'seeds', 'protocols', 'views'):
         twice = [value for value, times in Counter(getattr(plan, key) or ()).items() if times > 1]

@@ -21,7 +21,7 @@ import madnet
 from madnet.datasets.image_pipeline import with_range
 from madnet.datasets.scenes import synth_scene
 from madnet.engine.cli import parse_options
-from madnet.errors import UserError
+from madnet.errors import UserError, in_brief
 from madnet.evaluation.ranking import BUDGETS
 from madnet.files import expect_new, write_whole
 from madnet.images.notices import say_once
@@ -32,6 +32,7 @@ from madnet.ops.selective_scan.onnx_form import OPSET, inline_scans, register_sy
 from madnet.pretrained.network_file import network_bytes
 from madnet.records import Calibration, ExportInfo, get_pretrained, list_registered, text_table
 from madnet.records.export_info import KEY
+from madnet.requirements import what_is_wrong
 
 from .base_predictor import BasePredictor
 from .calibration import (
@@ -391,8 +392,8 @@ def _stay_single(model: Any, large: Sequence[str]) -> None:
 def _onnx(detector: LoadedDetector, info: ExportInfo) -> bytes:
     try:
         import onnx
-    except ImportError:
-        raise UserError('the package onnx is missing: pip install madnet[export].') from None
+    except ImportError as e:
+        raise UserError(what_is_wrong(e) or f'onnx: {in_brief(e)}') from None
     size = info.size or ([info.largest - 79, info.largest - 47] if info.largest else _TRACED)
     frames = torch.zeros(1, info.channels, *size)
     register_symbolic()

@@ -16,6 +16,7 @@ from madnet.images import FrameLoader
 from madnet.images.resizing import pil_resize
 from madnet.images.values import ValueRange
 from madnet.records.export_info import KEY, ExportInfo
+from madnet.requirements import what_is_wrong
 
 from .base_predictor import BasePredictor
 from .prediction import Maps
@@ -175,8 +176,8 @@ def _read(file: str | os.PathLike) -> bytes:
 def _session(content: bytes, threads: int | None, provider: str, shown: str):
     try:
         import onnxruntime
-    except ImportError:
-        raise UserError('ONNX Runtime is missing: pip install madnet[runtime].') from None
+    except ImportError as e:
+        raise UserError(what_is_wrong(e) or f'onnxruntime: {in_brief(e)}') from None
     if threads is not None and threads < 1:
         raise UserError(f'threads: found {threads}, expected 1 or more.')
     if provider not in onnxruntime.get_available_providers():

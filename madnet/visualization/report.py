@@ -119,8 +119,8 @@ def build_report(
         columns: Metrics of the tables, as far as results have them.
 
     Raises:
-        UserError: No result, results under one label that differ in more than the seed, or a file that
-            belongs to one can't be read.
+        UserError: No result, results under one label that differ in more than the seed or are of the same
+            checkpoint, or a file that belongs to one can't be read.
     """
     if not results:
         raise UserError('nothing to report: give at least one metrics.json or the folder that holds one')
@@ -189,18 +189,34 @@ def _numbered(results: Sequence[RunResult]) -> list[_Run]:
 
 def _refuse_mixed(results: Sequence[RunResult]) -> None:
     """Raise a UserError where results under one label on the same images are no seeds of one recipe."""
-    first: dict[tuple[str, str], RunResult] = {}
+    earlier: dict[tuple[str, str], list[RunResult]] = {}
     for result in results:
         if result.report is None:
             continue
-        other = first.setdefault((result.label, result.dataset), result)
-        differing = _differences(other.report or result.report, result.report)
-        if differing:
-            raise UserError(
-                f'{other.path} and {result.path} are both called {result.label!r}, but differ in more than '
-                f'the seed: {", ".join(differing)}. Their mean would describe no method; give them different '
-                'labels.'
-            )
+        others = earlier.setdefault((result.label, result.dataset), [])
+        for other in others:
+            both = f'{other.path} and {result.path} are both called {result.label!r}'
+            if differing := _differences(other.report or result.report, result.report):
+                raise UserError(
+                    f'{both}, but differ in more than the seed: {", ".join(differing)}. Their mean would '
+                    'describe no method; give them different labels.'
+                )
+            tested = _tested(result)
+            if tested and tested == _tested(other) and result.metrics.keys() & other.metrics.keys():
+                raise UserError(
+                    f'{both}, but are tests of the same {tested[0]}, which would count as two trainings; '
+                    'give one of them, or different labels.'
+                )
+        others.append(result)
+
+
+def _tested(result: RunResult) -> tuple[str, object] | None:
+    """What a result is of, in a word and so that it can be compared; None where that is not known."""
+    report = result.report
+    if report and report.detector:
+        return 'training-free detector', report.detector
+    sha256 = report and report.checkpoint and report.checkpoint.sha256
+    return ('checkpoint', sha256) if sha256 else None
 
 
 def _differences(a: MetricsFile, b: MetricsFile) -> list[str]:

@@ -12,7 +12,8 @@ from madnet.cli import COMMANDS, main
 from madnet.cli.demo import _shown
 from madnet.config_files import SHIPPED, config_and_weights, config_names, find_config_file
 from madnet.errors import UserError
-from madnet.requirements import EXTRAS, how_to_install, requirements
+from madnet.inference.onnx_predictor import _session
+from madnet.requirements import EXTRAS, requirements, what_is_wrong
 from madnet.starting import module_command
 
 #: What only the extras bring.
@@ -66,6 +67,29 @@ def test_options_without_sense_or_effect(arguments, words, run, tmp_path, monkey
     assert words in err
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'option', 'found', 'expected'),
+    [
+        ('models madnet_nano', '--threads', '0', 'a whole number from 1 on'),
+        ('models madnet_nano', '--batch', '-1', 'a whole number from 0 on'),
+        ('models madnet_nano', '--budget', '-1', 'seconds above 0'),
+        ('models madnet_nano', '--budget', 'nan', 'seconds above 0'),
+        ('predict', '--rounds', '0', 'a whole number from 1 on'),
+        ('predict', '--batch', '0', 'a whole number from 1 on'),
+        ('predict', '--pixels', '1e6', 'a whole number from 1 on'),
+        ('scan', '--sizes', '-64', 'a whole number from 1 on'),
+        ('train', '--steps', '0', 'a whole number from 1 on'),
+        ('train', '--repeats', '0', 'a whole number from 1 on'),
+        ('evaluation', '--slow-images', '0', 'a whole number from 1 on'),
+    ],
+)
+def test_numbers_of_a_benchmark_that_make_no_sense(arguments, option, found, expected, capsys):
+    with pytest.raises(SystemExit) as e:
+        main(['benchmark', *arguments.split(), f'{option}={found}'])
+    assert e.value.code == 2
+    assert f"argument {option}: found '{found}', expected {expected}\n" in capsys.readouterr().err
+
+
 def test_models_of_one_name_are_told_apart():
     assert _shown('a/best.onnx', ['tophat']) == 'best.onnx'
     assert _shown('b/best.onnx', ['best.onnx']) == 'b/best.onnx'
@@ -103,10 +127,56 @@ def test_what_is_missing_is_one_line():
     done = fresh(f'{LIGHT}sys.exit(main(["train", "madnet_nudt"]))')
     assert done.returncode == 2
     assert done.stderr == ('error: torch is not installed, which this needs: pip install "madnet[train]"\n')
-    assert 'madnet[report]' in how_to_install('matplotlib.pyplot')
-    assert 'madnet[runtime]' in how_to_install('onnxruntime')
-    assert how_to_install('numpy').endswith('pip install "madnet"')
-    assert how_to_install('no_library_of_ours') is None
+    assert 'madnet[report]' in what_is_wrong(ModuleNotFoundError(name='matplotlib.pyplot'))
+    assert 'madnet[runtime]' in what_is_wrong(ModuleNotFoundError(name='onnxruntime'))
+    assert what_is_wrong(ModuleNotFoundError(name='numpy')).endswith('pip install "madnet"')
+    assert what_is_wrong(ModuleNotFoundError(name='no_library_of_ours')) is None
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """Makes an import of libraries fail that are installed, in this process and in fresh ones."""
+
+    def break_(reason, *modules):
+        for module in modules:
+            (tmp_path / 'broken' / module).mkdir(parents=True)
+            (tmp_path / 'broken' / module / '__init__.py').write_text(f'raise {reason}\n')
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        monkeypatch.syspath_prepend(tmp_path / 'broken')
+        monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(tmp_path / 'broken'), *sys.path]))
+
+    return break_
+
+
+@pytest.mark.parametrize('reason', ['ImportError("libx.so: gone")', 'OSError("libx.so: gone")'])
+def test_what_cannot_be_loaded_is_one_line(broken, reason):
+    broken(reason, 'torch')
+    done = fresh('import sys; from madnet.cli import main; sys.exit(main(["train", "madnet_nudt"]))')
+    assert done.returncode == 2
+    assert done.stderr == (
+        'error: torch is installed, but cannot be loaded: libx.so: gone; madnet doctor says more\n'
+    )
+
+
+def test_doctor_tells_what_cannot_be_loaded(broken):
+    broken('ImportError("libx.so: gone")', 'torch', 'mmcv', 'cv2')
+    done = fresh('import sys; from madnet.cli import main; sys.exit(main(["doctor"]))')
+    assert (done.returncode, done.stderr) == (0, '')
+    said = 'installed, but cannot be loaded: libx.so: gone; install what that names, or these anew'
+    assert f'\nno   data sets, training-free detectors, metrics: opencv-python {said}\n' in done.stdout
+    assert f'with networks and shipped weights: torch, onedl-mmcv {said}\n' in done.stdout
+    assert '\nyes  prediction with exported networks, without PyTorch: onnxruntime ' in done.stdout
+    assert '\nGPU: not known without torch (libx.so: gone)\n' in done.stdout
+    assert '\ndata sets: not known, ' in done.stdout
+
+
+def test_an_exported_network_tells_why_its_runtime_cannot_be_loaded(broken, monkeypatch):
+    broken('ImportError("libx.so: gone")', 'onnxruntime')
+    with pytest.raises(UserError, match=r'^onnxruntime is installed, but cannot be loaded: libx\.so: gone; '):
+        _session(b'', None, 'CPUExecutionProvider', 'nano.onnx')
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    with pytest.raises(UserError, match=r'^onnxruntime is not installed.*"madnet\[runtime\]"$'):
+        _session(b'', None, 'CPUExecutionProvider', 'nano.onnx')
 
 
 def test_a_data_set_that_is_not_there_is_said_before_pytorch_is_imported(tmp_path, monkeypatch):

@@ -477,6 +477,7 @@ def test_none_leaves_any_default_hook_out(config):
         ({'val_dataloader': None}, 'has no val_dataloader; a validation needs val_dataloader, val_cfg,'),
         ({'val_cfg': None, 'val_evaluator': None}, 'has no val_cfg and no val_evaluator; a validation needs'),
         ({'randomness.seed': 'x'}, "randomness.seed: found 'x', expected a whole number below 2³²"),
+        ({'randomness.seed': True}, 'randomness.seed: found True, expected'),
         ({'randomness.seed': 2**32}, 'randomness.seed: found 4294967296, expected'),
     ],
 )

@@ -128,6 +128,9 @@ def test_what_is_said_of_limits():
         expect_number('1', 'x')
     with pytest.raises(UserError, match=r'^x: found 0, expected a whole number from 1 on\.$'):
         expect_whole(0, 'x', least=1)
+    for expect in (expect_number, expect_whole):
+        with pytest.raises(UserError, match=r'^x: found True, expected a '):
+            expect(True, 'x', least=0)
 
 
 def test_sides_of_a_size():

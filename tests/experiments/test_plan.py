@@ -210,6 +210,9 @@ def test_given_weights_go_by_a_variable_or_a_name(configs, tmp_path, monkeypatch
             read_plan(networks=[{'name': 'acm', 'checkpoint': wrong}]).runs()
 
 
+_NUMBERS = ('size', 'seeds', 'views', 'minutes')
+
+
 @pytest.mark.parametrize(
     ('given', 'words'),
     [
@@ -228,7 +231,7 @@ def test_given_weights_go_by_a_variable_or_a_name(configs, tmp_path, monkeypatch
         ({'networks': [{'name': 'acm', 'train_on': 'nuaa'}]}, 'train_on as a list'),
         ({'networks': ['acm'], 'datasets': ['nuaa', 'NUAA-SIRST']}, "is called 'nuaa' too"),
         ({'networks': ['acm'], 'views': [1, 3]}, 'views: found 3, expected some of'),
-        ({'networks': ['acm'], 'views': [[1, 8]]}, r'views: found \[1, 8\], expected whole numbers'),
+        ({'networks': ['acm'], 'views': [[1, 8]]}, r'views: found \[1, 8\], expected a whole number'),
         (
             {'networks': [{'name': 'acm', 'checkpoint': 'acm_{seed}.pth'}]},
             'networks: acm: checkpoint: found {seed}, expected one file',
@@ -238,6 +241,7 @@ def test_given_weights_go_by_a_variable_or_a_name(configs, tmp_path, monkeypatch
         ({'networks': ['acm'], 'protocols': ['native', 'nope']}, "unknown protocol 'nope'"),
         ({'networks': [{'name': n, 'config': 'acm', 'label': 'x'} for n in 'ab']}, "call both a and b 'x'"),
         ({'networks': ['acm'], 'seeds': []}, 'seeds: found none'),
+        *(({'networks': ['acm'], key: True}, f'{key}: found True, expected a') for key in _NUMBERS),
         ({'networks': ['acm'], 'datasets': []}, 'datasets: found none'),
         ({'networks': ['acm'], 'amp': 'fp8'}, "amp: found 'fp8', expected auto"),
         ({'networks': ['acm'], 'size': 0}, 'size: found 0'),

@@ -429,6 +429,24 @@ def test_what_differs_in_more_than_the_seed_is_not_averaged(tmp_path, first, sec
     assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.parametrize(
+    ('content', 'said'),
+    [
+        ({'checkpoint': {'path': 'best.pth', 'sha256': 'f00d' * 16}}, 'same checkpoint'),
+        ({'detector': dict.fromkeys(('title', 'formula', 'rule'), 'x')}, 'same training-free detector'),
+    ],
+)
+def test_one_checkpoint_tested_twice_is_not_averaged(tmp_path, content, said):
+    def runs(*protocols):
+        parts = [{**content, 'results': {protocol: {'IoU': 0.5}}} for protocol in protocols]
+        return [result('A', tmp_path / str(k), **part) for k, part in enumerate(parts)]
+
+    with pytest.raises(UserError, match=f'0/metrics.json and .*2/metrics.json are both .*{said}'):
+        build_report(runs('native', 'abc', 'native'), tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+    assert '(2 runs)' not in build_report(runs('native', 'abc'), tmp_path / 'out').read_text()
+
+
 def test_seeds_of_one_recipe_are_averaged_and_their_training_is_listed(tmp_path):
     runs = [
         result('A', tmp_path, training=training() | {'seed': seed, 'epoch': f'epoch {seed} of 9'})

@@ -99,7 +99,8 @@ def range_of(name: str, values: Any, least: float | None = 0, whole: bool = Fals
     bound = 0 if least is None else least
     try:
         low, high = values
-        good = all(isinstance(v, Integral if whole else Real) for v in (low, high))
+        kinds = Integral if whole else Real
+        good = all(isinstance(v, kinds) and not isinstance(v, bool) for v in (low, high))
         good = good and bound <= low <= high < math.inf and (least is not None or low > 0)
     except (TypeError, ValueError):  # not two
         good = False

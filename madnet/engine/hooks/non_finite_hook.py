@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from madnet.engine.hooks.lean_runtime_info_hook import LeanRuntimeInfoHook
-from madnet.errors import RunFailed, UserError
+from madnet.errors import RunFailed, expect_whole
 
 #: A loss scale below this has been halved 36 times: no step of a mixed-precision run was taken for long.
 _SMALLEST_SCALE = 2.0**-20
@@ -51,10 +51,7 @@ class NonFiniteHook(Hook):
 
     def __init__(self, skip: int = 0, interval: int = 20):
         for name, value, least in (('skip', skip, 0), ('interval', interval, 1)):
-            if not isinstance(value, int) or value < least:
-                raise UserError(
-                    f'default_hooks.finite.{name}: found {value!r}, expected a whole number from {least} on.'
-                )
+            expect_whole(value, f'default_hooks.finite.{name}', least)
         self.skip = skip
         self.interval = interval
         self._skipped = 0
