@@ -144,7 +144,8 @@ def _probe(
 ) -> tuple[ProbeFile, list[Swept]]:
     loader = predictor.loader
     run = what_was_run(predictor, how)
-    asked = {name: value for name, value in run.items() if how.get(name) and name != 'device'}
+    recorded = {'device', 'threshold'}  # elsewhere, or of no weight
+    asked = {name: value for name, value in run.items() if how.get(name) and name not in recorded}
     swept = run_sweeps(lambda image: predictor(loader.as_taken(image)), sweeps, material)
     probe = ProbeFile(
         detector={**run['detector'], **asked},
