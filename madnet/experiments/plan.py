@@ -273,7 +273,7 @@ def _has_text_keys(value: object) -> bool:
 
 
 def read_settings(config: Path, options: Mapping) -> dict:
-    """The resolved config as JSON holds it, without the folder of its runs; options override it.
+    """The resolved config as JSON holds it, without the folders of its runs and modules; options override it.
 
     Raises:
         UserError: As :func:`~madnet.engine.config.load_config`.
@@ -281,7 +281,8 @@ def read_settings(config: Path, options: Mapping) -> dict:
     from madnet.engine.config import load_config
 
     settings = json.loads(json.dumps(load_config(config, dict(options)).to_dict(), default=str))
-    settings.pop('work_dir', None)
+    for folder in ('work_dir', 'module_folders'):
+        settings.pop(folder, None)
     return settings
 
 

@@ -2,12 +2,14 @@
 
 import os
 import re
+import site
 import subprocess
 import sys
 from importlib.metadata import requires
 
 import pytest
 
+from madnet import __version__
 from madnet.cli import COMMANDS, main
 from madnet.cli.demo import _shown
 from madnet.config_files import SHIPPED, config_and_weights, config_names, find_config_file
@@ -292,14 +294,16 @@ def test_no_process_is_started_by_minus_m(repository):
     ('command', 'shown'),
     [
         ([sys.executable, '-m', 'madnet', '--help'], 'madnet COMMAND'),
+        ([sys.executable, '-S', '-m', 'madnet', '--version'], __version__),
         (module_command('calendar', '2026', '2'), 'February 2026'),
     ],
-    ids=['command', 'process of its own'],
+    ids=['command', 'command without what an installation imports', 'process of its own'],
 )
 def test_a_file_of_the_current_folder_is_not_taken_for_a_library(command, shown, tmp_path, repository):
-    for name in ('argparse', 'calendar'):
+    for name in ('argparse', 'calendar', 'enum', 'pathlib', 're', 'threading', 'typing'):
         (tmp_path / f'{name}.py').write_text('raise SystemExit("the wrong one")')
-    env = {**os.environ, 'PYTHONPATH': str(repository)}
+    where = [str(repository), *site.getsitepackages()]
+    env = {**os.environ, 'PYTHONPATH': os.pathsep.join(where)}
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert shown in done.stdout, done.stderr
 

@@ -646,6 +646,7 @@ def test_the_file_itself_gives_a_plain_runner_no_data(repository):
         ({'train_cfg': 5}, 'train_cfg: found 5, expected a dict'),
         ({'efficient_conv_bn_eval': True}, "expected names of the model's parts"),
         ({'custom_imports.imports': ['mine']}, 'only the config file itself says custom_imports'),
+        ({'module_folders': ['mine']}, 'only the config file itself says module_folders'),
         ({'runner_type': 'Runner'}, 'only the config file itself says runner_type'),
     ],
 )

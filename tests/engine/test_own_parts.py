@@ -1,5 +1,6 @@
 """Parts that users bring: modules beside a config, channels that do not fit, losses that are not finite."""
 
+import shutil
 import sys
 from types import ModuleType
 
@@ -10,6 +11,7 @@ from mmseg.registry import MODELS
 
 from madnet.engine.config import load_config
 from madnet.errors import UserError
+from madnet.experiments.plan import read_settings
 from madnet.models.losses.probe import check_losses
 
 MODULE = """
@@ -88,7 +90,7 @@ def test_another_module_of_the_same_name_is_not_taken(own, tmp_path, monkeypatch
     for place in (second / 'mine.py', tmp_path / 'away' / 'mine.py'):
         place.parent.mkdir(exist_ok=True)
         place.write_text(CONFIG.format(name, ''))
-    (second / f'{name}.py').write_text(MODULE.format(name))
+    (second / f'{name}.py').write_text(f'{MODULE.format(name)}# another')
     expected = rf'{name}: found {mine}, expected {second / name}\.py; .* another name'
     with pytest.raises(UserError, match=rf'mine\.py: custom_imports: {expected}'):
         load_config(second / 'mine.py')
@@ -96,6 +98,80 @@ def test_another_module_of_the_same_name_is_not_taken(own, tmp_path, monkeypatch
     monkeypatch.chdir(second)
     with pytest.raises(UserError, match=expected):
         load_config(tmp_path / 'away' / 'mine.py')
+
+
+@pytest.fixture
+def saved(own, tmp_path, monkeypatch):
+    """Name of a module, and the config that a run saved of exp1/mine.py, where another module of that name
+    lies in the current folder."""
+    name, write = own
+    (tmp_path / 'exp1').mkdir()
+    for file in (f'{name}.py', write().name):
+        (tmp_path / file).rename(tmp_path / 'exp1' / file)
+    (tmp_path / f'{name}.py').write_text('raise SystemExit("the wrong one")')
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config('exp1/mine.py')
+    run = tmp_path / cfg.work_dir / 'mine.py'
+    run.parent.mkdir(parents=True)
+    cfg.dump(run)
+    yield name, run
+    sys.modules.pop(name, None)
+
+
+def _leave(name, monkeypatch):
+    """As another process, which has not imported the module."""
+    del sys.modules[name]
+    monkeypatch.setattr(sys, 'path', [p for p in sys.path if not p.endswith('exp1')])
+
+
+@pytest.mark.parametrize('another_process', [True, False])
+def test_a_saved_config_takes_the_module_that_its_run_took(saved, tmp_path, monkeypatch, another_process):
+    name, run = saved
+    if another_process:
+        _leave(name, monkeypatch)
+    cfg = load_config(run)
+    assert sys.modules[name].__file__ == str(tmp_path / 'exp1' / f'{name}.py')
+    assert cfg.to_dict() == load_config('exp1/mine.py').to_dict()
+    assert read_settings(run, {}).keys().isdisjoint({'work_dir', 'module_folders'})
+
+
+def test_a_saved_config_whose_folder_is_gone_says_what_it_takes(saved, tmp_path, monkeypatch, caplog):
+    name, run = saved
+    _leave(name, monkeypatch)
+    (tmp_path / 'exp1' / f'{name}.py').rename(tmp_path / f'{name}.py')
+    assert load_config(run).module_folders == [str(tmp_path)]
+    assert f'{tmp_path / name}.py is taken, as {tmp_path / "exp1"} has none' in caplog.text
+    _leave(name, monkeypatch)
+    (tmp_path / f'{name}.py').unlink()
+    with pytest.raises(
+        UserError, match=rf'Failed to import {name}; looked in {tmp_path / "exp1"}, .* beside'
+    ):
+        load_config(run)
+
+
+def test_folders_of_modules_are_a_list(own):
+    path = own[1]()
+    path.write_text(f"{path.read_text()}\nmodule_folders = 'exp1'")
+    with pytest.raises(
+        UserError, match=r"mine\.py: module_folders: found 'exp1', expected a list of folders"
+    ):
+        load_config(path)
+
+
+def test_a_copy_of_a_module_is_the_same_with_all_that_it_imports(own, tmp_path):
+    name, write = own
+    second, part = tmp_path / 'second', f'part_of_{name}.py'
+    (tmp_path / f'{name}.py').write_text(f'import {part[:-3]}\n{MODULE.format(name)}')
+    (tmp_path / part).write_text('width = 1')
+    path = write()
+    load_config(path)
+    shutil.copytree(tmp_path, second, ignore=shutil.ignore_patterns('second', '__pycache__'))
+    assert load_config(second / 'mine.py').module_folders == [str(second)]
+    (second / part).write_text('width = 2')
+    with pytest.raises(
+        UserError, match=rf'{name}: found {tmp_path / name}\.py, expected {second / name}\.py'
+    ):
+        load_config(second / 'mine.py')
 
 
 @pytest.mark.parametrize(('name', 'found'), [('code', r'/.*code\.py'), ('time', 'that of Python itself')])

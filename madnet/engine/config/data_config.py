@@ -53,7 +53,7 @@ def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _refuse_code(key: Any, value: Any) -> None:
-    if key in ('_base_', 'custom_imports'):
+    if key in ('_base_', 'custom_imports', 'module_folders'):
         raise UserError(f'{key}: would run code, and a JSON or YAML file is data. Write a config in Python.')
     if key in _SCOPES and value not in _KNOWN_SCOPES:
         raise UserError(f'{key}: found {value!r}, expected {", ".join(_KNOWN_SCOPES)}.')

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 
 from madnet.config_files import find_base, find_config_file
 from madnet.datasets.catalogue import get_entry
@@ -32,12 +33,13 @@ from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.shipped import shipped_config
 from madnet.engine.config.steps import LOADERS, check_channels, replace_steps, sets_of
 from madnet.errors import UserError, nearest
+from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
 
 #: Keys that loading understands and resolves.
 OURS = (
     *('dataset', 'data_root', 'selection', 'split_set', 'base_size', 'per_dataset', 'replace_steps'),
-    *('value_range', 'mask_values'),
+    *('value_range', 'mask_values', 'module_folders'),
 )
 
 #: Keys that a Runner reads, as arguments or from its config.
@@ -105,6 +107,7 @@ def load_config(
     Returns:
         The static config, in which every set says which it is and which part of it, with mean and deviation
         of the training images, and ``work_dir`` (default ``work_dirs/<name of the file>_<data set>``).
+        ``module_folders`` says where modules of ``custom_imports`` lie that Python alone would not find.
         Loading it again changes nothing.
 
     Raises:
@@ -112,7 +115,7 @@ def load_config(
     """
     path = path if is_registered(path) else find_config_file(path)
     cfg = _read(Path(path))
-    _refuse_namesakes(cfg, Path(path))
+    _note_module_folders(cfg, Path(path))
     options = dict(options or {})
     named = ('dataset', 'data_root', 'per_dataset')
     first = {k: options.pop(k) for k in [*options] if k.partition('.')[0] in named}
@@ -160,7 +163,7 @@ def load_config(
     stem = method if isinstance(method, str) else Path(path).stem
     cfg.setdefault('work_dir', str(Path('work_dirs', _run_name(stem, short))))
     # without a test's data, prediction reads images by the pipeline alone
-    kept = {*RUNNERS, *(() if cfg.get('test_dataloader') else ('test_pipeline',))}
+    kept = {*RUNNERS, 'module_folders', *(() if cfg.get('test_dataloader') else ('test_pipeline',))}
     return Config({k: v for k, v in cfg.items() if k in kept}, cfg.text, cfg.filename)
 
 
@@ -175,61 +178,100 @@ def _read(path: Path) -> Config:
     if path.suffix.lower() in DATA_ENDINGS:
         return read_data_config(path)
     try:
-        with _finding_bases(), _finding_modules(path):
-            return Config.fromfile(str(path), lazy_import=False)
+        with _finding_bases(), _looking_in(_places_of_modules(path)):
+            cfg = Config.fromfile(str(path), import_custom_modules=False, lazy_import=False)
+        _import_modules(cfg, _places_of_modules(path, cfg.get('module_folders', ())))
+        return cfg
     except UserError as e:  # of what it stands on
         raise UserError(f'config {path}: {e}') from None
     except Exception as e:
         raise UserError(f'config {path}: cannot be read: {type(e).__name__}: {e}') from None
 
 
+def _import_modules(cfg: Config, places: list[str]) -> None:
+    if cfg.get('custom_imports'):
+        try:
+            with _looking_in(places):
+                import_modules_from_strings(**cfg.custom_imports)
+        except ImportError as e:
+            raise UserError(
+                f'custom_imports: {e}; looked in {", ".join(places)} (module_folders, beside the config, the '
+                'current folder) and where Python looks (PYTHONPATH).'
+            ) from None
+
+
 @contextmanager
-def _finding_modules(config: Path) -> Iterator[None]:
-    """Let ``custom_imports`` name modules that lie beside the config, or where the command is given.
+def _looking_in(places: list[str]) -> Iterator[None]:
+    """Let modules be imported from these folders, after all where Python looks.
 
     A folder from which something was imported stays at the end of the search path: processes that load images
     may have to import it again.
     """
-    places = [p for p in _places_of_modules(config) if p not in sys.path]
+    places = [p for p in places if p not in sys.path]
     before = set(sys.modules)
     sys.path.extend(places)
     try:
         yield
-    except ImportError as e:
-        if 'custom modules' not in str(e):  # mmengine's own words
-            raise
-        reason = e.__context__ or e
-        raise UserError(
-            f'custom_imports: {reason}; looked beside the config, in the current folder and where '
-            'Python looks (PYTHONPATH).'
-        ) from None
     finally:
-        new = {name.partition('.')[0] for name in set(sys.modules) - before}
+        new = [(name.partition('.')[0], _file_of(sys.modules[name])) for name in set(sys.modules) - before]
         for place in places:
-            if not any(Path(place, name).is_dir() or Path(place, f'{name}.py').is_file() for name in new):
+            if not any(f.startswith(tuple(os.path.join(place, n) + end for end in './')) for n, f in new):
                 sys.path.remove(place)
 
 
-def _places_of_modules(config: Path) -> list[str]:
-    return [*dict.fromkeys((str(config.resolve().parent), os.getcwd()))]
+def _file_of(module: Any) -> str:
+    """Where a module lies; empty where it does not say, as one of Python itself."""
+    found = getattr(module, '__file__', None)
+    return found if isinstance(found, str) else ''
 
 
-def _refuse_namesakes(cfg: Config, config: Path) -> None:
-    """Refuse a module of ``custom_imports`` that is another than the one beside the config or in the current
-    folder: what was imported before, the standard library and installed packages go first."""
+def _places_of_modules(config: Path, own: Any = ()) -> list[str]:
+    """Where a config's modules may lie: in its own ``module_folders``, beside it, in the current folder."""
+    if not isinstance(own, (list, tuple)) or not all(isinstance(folder, str) for folder in own):
+        raise UserError(f'module_folders: found {own!r}, expected a list of folders.')
+    beside = str(config.resolve().parent)
+    folders = (os.path.normpath(os.path.join(beside, folder)) for folder in own)
+    return [*dict.fromkeys((*folders, beside, os.getcwd()))]
+
+
+def _note_module_folders(cfg: Config, config: Path) -> None:
+    """Keep in the config where its modules lie, as a run saves it elsewhere.
+
+    A module that is another than the one there is refused: what was imported before, the standard library and
+    installed packages go first.
+    """
     imports = (cfg.get('custom_imports') or {}).get('imports') or ()
+    own = cfg.pop('module_folders', ())
+    places, folders = _places_of_modules(config, own), []
     for name in [imports] if isinstance(imports, str) else imports:
-        parts = name.split('.')
-        stems = [Path(place, *parts) for place in _places_of_modules(config)] if parts[0] != 'madnet' else []
-        files = [f.resolve() for stem in stems for f in (stem / '__init__.py', Path(f'{stem}.py'))]
-        wanted = next((f for f in files if f.is_file() and f != config.resolve()), None)
-        if wanted is not None and name in sys.modules:
-            found = getattr(sys.modules[name], '__file__', None)
-            if found is None or Path(found).resolve() != wanted:
-                raise UserError(
-                    f'config {config}: custom_imports: {name}: found {found or "that of Python itself"}, '
-                    f'expected {wanted}; a process has one module of a name: give one of them another name.'
-                )
+        stem = name.replace('.', '/')
+        files = [(p, Path(p, file)) for p in places for file in (f'{stem}/__init__.py', f'{stem}.py')]
+        wanted = [(p, f) for p, f in files if f.is_file() and f.resolve() != config.resolve()]
+        if not wanted or name not in sys.modules or name.partition('.')[0] == 'madnet':
+            continue
+        place, file = wanted[0]
+        found = _file_of(sys.modules[name])
+        if not found or not _is_same(Path(found), file, place):
+            raise UserError(
+                f'config {config}: custom_imports: {name}: found {found or "that of Python itself"}, '
+                f'expected {file}; a process has one module of a name: give one of them another name.'
+            )
+        if own and place not in places[: len(own)]:
+            say_once(f'config {config}: custom_imports: {file} is taken, as {", ".join(own)} has none')
+        folders.append(place)
+    if folders:
+        cfg.module_folders = [*dict.fromkeys(folders)]
+
+
+def _is_same(found: Path, wanted: Path, place: str) -> bool:
+    """Whether a module, and all that was imported from its folder, is the same as in the folder wanted."""
+    parts = wanted.relative_to(place).parts
+    if found.parts[-len(parts) :] != parts:
+        return found.resolve() == wanted.resolve()
+    folder = found.parents[len(parts) - 1]
+    files = [f for f in map(Path, map(_file_of, [*sys.modules.values()])) if f.is_relative_to(folder)]
+    pairs = [(file, place / file.relative_to(folder)) for file in files]
+    return all(f.is_file() and f.read_bytes() == o.read_bytes() for f, o in pairs if o.is_file())
 
 
 @contextmanager
@@ -322,7 +364,7 @@ def _refuse_without_effect(options: dict[str, Any], there: set[str]) -> None:
     config without a training lacks altogether."""
     for option in options:
         key = option.partition('.')[0]
-        if key in ('custom_imports', 'runner_type'):
+        if key in ('custom_imports', 'module_folders', 'runner_type'):
             raise UserError(f'--cfg-options {option}: only the config file itself says {key}; set it there.')
         if key.endswith('_pipeline'):
             raise UserError(
