@@ -39,11 +39,11 @@ def _whole(least: int) -> Callable[[str], int]:
 
 def _seconds(text: str) -> float:
     try:
-        if 0 < float(text) < float('inf'):
+        if 0 <= float(text) < float('inf'):
             return float(text)
     except ValueError:
         pass
-    raise argparse.ArgumentTypeError(f'found {text!r}, expected seconds above 0')
+    raise argparse.ArgumentTypeError(f'found {text!r}, expected seconds from 0 on')
 
 
 def _add_data(parser: argparse.ArgumentParser, default: str) -> None:
@@ -89,7 +89,11 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     )
     _add_device(parser)
     parser.add_argument(
-        '--budget', type=_seconds, default=2.0, metavar='S', help='seconds to repeat each for (default: 2)'
+        '--budget',
+        type=_seconds,
+        default=2.0,
+        metavar='S',
+        help='seconds to repeat each for, twice at least (default: 2)',
     )
 
 

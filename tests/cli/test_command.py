@@ -74,8 +74,8 @@ def test_options_without_sense_or_effect(arguments, words, run, tmp_path, monkey
     [
         ('models madnet_nano', '--threads', '0', 'a whole number from 1 on'),
         ('models madnet_nano', '--batch', '-1', 'a whole number from 0 on'),
-        ('models madnet_nano', '--budget', '-1', 'seconds above 0'),
-        ('models madnet_nano', '--budget', 'nan', 'seconds above 0'),
+        ('models madnet_nano', '--budget', '-1', 'seconds from 0 on'),
+        ('models madnet_nano', '--budget', 'nan', 'seconds from 0 on'),
         ('predict', '--rounds', '0', 'a whole number from 1 on'),
         ('predict', '--batch', '0', 'a whole number from 1 on'),
         ('predict', '--pixels', '1e6', 'a whole number from 1 on'),

@@ -17,9 +17,9 @@ import os, sys, time
 from madnet.engine.folder_lock import own_folder
 with own_folder(sys.argv[1]):
     if os.fork() == 0:  # as a loading process, which outlives its training for a while
+        print('held', flush=True)  # once it runs: until then it has what its parent had
         time.sleep(60)
         os._exit(0)
-    print('held', flush=True)
     time.sleep(60)
 """
 
