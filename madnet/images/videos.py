@@ -1,5 +1,6 @@
 """Frames of videos."""
 
+import mmap
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -49,18 +50,17 @@ def is_cut_off(capture: cv2.VideoCapture, path: Path, frames: int, seconds: floa
 
     Some containers hold no number of frames; OpenCV then gives duration times rate, which is wrong where the
     rate varies. So a video must also end before its time to be cut off; and Matroska, whose sound may last
-    longer, and MP4, whose edit list may leave frames out, must lack bytes; one line says so of an MP4 that
-    does not.
+    longer, must lack bytes, and MP4 must lack more frames than its edit list leaves out, which a line says.
     """
     claimed, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     if claimed > 0 and rate > 0 and seconds >= (claimed - 1 - _ESTIMATE) / rate:
         return False
     lacking, fewer = _lacks_bytes(path), frames < claimed - _ESTIMATE
     if lacking is False and fewer and path.suffix.lower() != '.mkv':
-        say_once(
-            f'{path}: {frames} of {claimed:g} frames are shown; an edit list leaves the others out, or they '
-            'are damaged.'
-        )
+        # those left out at the beginning are read all the same, as others are that are damaged
+        lacking = _count_packets(path) - frames > _hidden_at_the_beginning(path) + _ESTIMATE
+        if not lacking:
+            say_once(f'{path}: {frames} of {claimed:g} frames are shown, an edit list leaves the others out.')
     return fewer if lacking is None else lacking
 
 
@@ -88,6 +88,24 @@ def _lacks_bytes(path: Path) -> bool | None:
     return end > there if end else None
 
 
+def _hidden_at_the_beginning(path: Path) -> float:
+    """How many frames the edit lists of an MP4 leave out before those shown, at most."""
+    most = 0.0
+    with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = data.find(b'elst')
+        while at >= 0:
+            wide = 8 if data[at + 4] else 4  # bytes of each time in an entry: how long, and from when
+            entry, table = 2 * wide + 4, data.find(b'stts', at)
+            lasts = int.from_bytes(data[table + 16 : table + 20], 'big')  # of a frame, in the same unit
+            entries = int.from_bytes(data[at + 8 : at + 12], 'big') if table >= 0 and lasts else 0
+            for k in range(min(entries, 99)):
+                start = at + 12 + k * entry + wide
+                begins = int.from_bytes(data[start : start + wide], 'big', signed=True)
+                most = max(most, begins / lasts)
+            at = data.find(b'elst', at + 4)
+    return most
+
+
 @lru_cache
 def _count_frames(path: Path, changed: int) -> int:
     """How many frames a video holds, and one where it is cut off, which cannot be decoded.
@@ -99,8 +117,7 @@ def _count_frames(path: Path, changed: int) -> int:
     capture = cv2.VideoCapture(str(path))
     claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     if path.suffix.lower() in ('.avi', '.mkv'):
-        # packets, none of them decoded
-        plain = capture.set(cv2.CAP_PROP_FORMAT, -1) and _grabbed(capture)[0] == claimed
+        plain = _count_packets(path) == claimed
     else:  # where an edit list may leave some out: whether the last one is where it should be
         plain = capture.set(cv2.CAP_PROP_POS_FRAMES, claimed - 1) and capture.grab() and not capture.grab()
     if plain:
@@ -108,6 +125,12 @@ def _count_frames(path: Path, changed: int) -> int:
     capture = cv2.VideoCapture(str(path))
     frames, seconds = _grabbed(capture)
     return frames + is_cut_off(capture, path, frames, seconds)
+
+
+def _count_packets(path: Path) -> int:
+    """How many frames a video's file holds, none of them decoded."""
+    capture = cv2.VideoCapture(str(path))
+    return _grabbed(capture)[0] if capture.set(cv2.CAP_PROP_FORMAT, -1) else 0
 
 
 def _grabbed(capture: cv2.VideoCapture) -> tuple[int, float]:

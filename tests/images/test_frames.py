@@ -190,6 +190,9 @@ def test_an_mp4_has_the_frames_that_its_edit_list_leaves(tmp_path, run, monkeypa
         assert (code, err) == (0, '')
         assert caplog.text.count('x.mp4: 29 of 40 frames are shown') == 1
         assert '29 images' in out or '29 frames' in out
+    half, table = len(data) // 2, data.index(b'moov') - 4
+    path.write_bytes(data[:half] + bytes(table - half) + data[table:])  # damaged, with all its bytes
+    assert_cut_off(path)
     for whole in (data, edited):
         # what is written last, the table of frames, comes first, for what is cut off to be readable
         table, media = whole.index(b'moov') - 4, whole.index(b'ftyp') - 4 + int.from_bytes(whole[:4], 'big')
