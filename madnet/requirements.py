@@ -122,17 +122,21 @@ def what_is_wrong(error: BaseException) -> str | None:
         error: What importing it raised.
     """
     known = {requirement.module: requirement for requirement in requirements()}
-    if isinstance(error, ModuleNotFoundError) and (
-        missing := known.get((error.name or '').partition('.')[0])
-    ):
+    name = (isinstance(error, ModuleNotFoundError) and error.name) or ''
+    missing = known.get(name.partition('.')[0])
+    if missing and (missing.installed is None or '.' not in name):  # else a part of it is missing
         extra = f'[{missing.extra}]' if missing.extra else ''
         return f'{missing.name} is not installed, which this needs: pip install "madnet{extra}"'
     # of libraries that import one another, the one that was begun last
-    for frame, _ in reversed([*walk_tb(error.__traceback__)]):
-        broken = known.get(frame.f_globals.get('__name__', '').partition('.')[0])
-        if broken and frame.f_code.co_name == '<module>':
-            reason = reason_of(error)
-            return f'{broken.name} is installed, but cannot be loaded: {reason}; madnet doctor says more'
+    begun = (
+        known.get(frame.f_globals.get('__name__', '').partition('.')[0])
+        for frame, _ in reversed([*walk_tb(error.__traceback__)])
+        if frame.f_code.co_name == '<module>'
+    )
+    if broken := next(filter(None, begun), missing):
+        return (
+            f'{broken.name} is installed, but cannot be loaded: {reason_of(error)}; madnet doctor says more'
+        )
     return None
 
 

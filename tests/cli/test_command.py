@@ -129,7 +129,11 @@ def test_what_is_missing_is_one_line():
     done = fresh(f'{LIGHT}sys.exit(main(["train", "madnet_nudt"]))')
     assert done.returncode == 2
     assert done.stderr == ('error: torch is not installed, which this needs: pip install "madnet[train]"\n')
-    assert 'madnet[report]' in what_is_wrong(ModuleNotFoundError(name='matplotlib.pyplot'))
+    assert 'madnet[report]' in what_is_wrong(ModuleNotFoundError(name='matplotlib'))
+    part = ModuleNotFoundError("No module named 'numpy._part'", name='numpy._part')
+    assert what_is_wrong(part).startswith(
+        "numpy is installed, but cannot be loaded: No module named 'numpy._part'"
+    )
     assert 'madnet[runtime]' in what_is_wrong(ModuleNotFoundError(name='onnxruntime'))
     assert what_is_wrong(ModuleNotFoundError(name='numpy')).endswith('pip install "madnet"')
     assert what_is_wrong(ModuleNotFoundError(name='no_library_of_ours')) is None
