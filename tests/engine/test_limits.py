@@ -28,6 +28,7 @@ def _build(cfg):
         ('optim_wrapper.clip_grad.max_norm', 0),
         ('optim_wrapper.clip_grad.max_norm', math.nan),
         ('optim_wrapper.clip_grad.norm_type', -2),
+        ('optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult', None),
         ('optim_wrapper.paramwise_cfg.bias_decay_mult', -1),
         ('optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult', -1),
         ('model.decode_head.loss_weights', [-1, 1, 1, 1, 1, 1]),

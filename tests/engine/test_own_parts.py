@@ -144,9 +144,21 @@ def test_a_saved_config_whose_folder_is_gone_says_what_it_takes(saved, tmp_path,
     _leave(name, monkeypatch)
     (tmp_path / f'{name}.py').unlink()
     with pytest.raises(
-        UserError, match=rf'Failed to import {name}; looked in {tmp_path / "exp1"}, .* beside'
+        UserError,
+        match=rf'Failed to import {name}: No module named .{name}.; looked in {tmp_path / "exp1"}, .* beside',
     ):
         load_config(run)
+
+
+def test_what_a_module_of_ones_own_lacks_is_named(own):
+    name, write = own
+    path = write()
+    path.with_name(f'{name}.py').write_text('import no_such_library\n')
+    sys.modules.pop(name, None)
+    with pytest.raises(
+        UserError, match=f"Failed to import {name}: No module named 'no_such_library'; looked in"
+    ):
+        load_config(path)
 
 
 def test_folders_of_modules_are_a_list(own):

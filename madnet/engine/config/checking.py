@@ -236,7 +236,7 @@ def _check_paramwise(wrapper: Mapping) -> None:
     if constructor not in (DefaultOptimWrapperConstructor, GroupedOptimWrapperConstructor):
         return  # has names of its own
     _refuse_unknown(settings, _PARAMWISE, key, 'paramwise_cfg')
-    _refuse_negative_factors(settings, key)
+    _refuse_negative_factors({k: v for k, v in settings.items() if v is not None}, key)
     optimizer, taken = wrapper.get('optimizer'), None
     if isinstance(optimizer, Mapping) and 'type' in optimizer:
         taken, _ = _arguments(_find(optimizer['type'], 'optim_wrapper.optimizer', registry.OPTIMIZERS))
@@ -251,7 +251,7 @@ def _check_paramwise(wrapper: Mapping) -> None:
 
 def _refuse_negative_factors(settings: Mapping, key: str) -> None:
     for name, value in settings.items():
-        if name.endswith('_mult') and value is not None:
+        if name.endswith('_mult'):
             expect_number(value, f'{key}.{name}', least=0)
 
 

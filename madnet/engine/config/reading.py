@@ -194,9 +194,10 @@ def _import_modules(cfg: Config, places: list[str]) -> None:
             with _looking_in(places):
                 import_modules_from_strings(**cfg.custom_imports)
         except ImportError as e:
+            reason = e.__context__ or e  # mmengine says only which module it was
             raise UserError(
-                f'custom_imports: {e}; looked in {", ".join(places)} (module_folders, beside the config, the '
-                'current folder) and where Python looks (PYTHONPATH).'
+                f'custom_imports: {e}: {reason}; looked in {", ".join(places)} (module_folders, beside the '
+                'config, the current folder) and where Python looks (PYTHONPATH).'
             ) from None
 
 
