@@ -65,7 +65,8 @@ def is_cut_off(capture: cv2.VideoCapture, path: Path, frames: int, seconds: floa
 
 
 def _lacks_bytes(path: Path) -> bool | None:
-    """Whether a Matroska, MP4 or MOV file is shorter than it says, if it says it; None for other kinds."""
+    """Whether a Matroska (RFC 9559), MP4 or MOV file (ISO/IEC 14496-12) is shorter than it says, if it
+    says it; None for other kinds."""
     end, there = 0, path.stat().st_size
     with path.open('rb') as file:
         while end < there:  # its outermost parts
@@ -89,7 +90,8 @@ def _lacks_bytes(path: Path) -> bool | None:
 
 
 def _hidden_at_the_beginning(path: Path) -> float:
-    """How many frames the edit lists of an MP4 leave out before those shown, at most."""
+    """How many frames the edit lists of an MP4 or MOV file leave out before those shown, at most (boxes
+    ``elst`` and ``stts`` of ISO/IEC 14496-12)."""
     most = 0.0
     with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = data.find(b'elst')
