@@ -1,9 +1,11 @@
 """Weights in half precision, all at once instead of one by one where each is used."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
+from mmengine.dist import is_main_process
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -81,3 +83,17 @@ def half_type(kind: str) -> torch.dtype:
     that lacks it."""
     lacks = kind == 'cuda' and not torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.float16 if lacks else torch.bfloat16
+
+
+def warn_where_half_is_slow(kind: str) -> None:
+    """Say in one line that this processor has no products of bfloat16, where it is asked for them: imitated,
+    they take eight times as long as float32's or more."""
+    can = getattr(torch.cpu, 'get_capabilities', dict)()  # older versions of torch cannot tell
+    fast = can.get('avx512_bf16') or can.get('amx_bf16')
+    if kind == 'cpu' and can.get('architecture') == 'x86_64' and not fast and is_main_process():
+        print(
+            'warning: amp: this processor has no instructions for bfloat16 (AVX512-BF16 or AMX) and computes '
+            'slower with it; leave it out.',
+            file=sys.stderr,
+            flush=True,
+        )

@@ -29,6 +29,7 @@ from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
+from madnet.engine.half_weights import warn_where_half_is_slow
 from madnet.engine.hooks.negatives_hook import NegativesHook
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.kinds import is_kind
@@ -157,6 +158,8 @@ def run_test(
     least = {key: value for key, value in limits.items() if value is not None}
     refuse_limits_beside(threshold, least)
     _our_evaluator(cfg, config).update(least)
+    if amp:
+        warn_where_half_is_slow('cuda' if torch.cuda.is_available() else 'cpu')
 
     def score(
         split: str | None, chosen: Iterable[ProtocolLike], hooks: Sequence[dict] = (), half: bool = amp

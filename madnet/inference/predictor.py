@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 
 from madnet.config_files import config_and_weights
 from madnet.datasets.seen import TrainedPart
-from madnet.engine.half_weights import half_type
+from madnet.engine.half_weights import half_type, warn_where_half_is_slow
 from madnet.engine.irstd_metric import target_probability
 from madnet.engine.speed import exact_convolutions
 from madnet.engine.training_record import training_parts
@@ -145,6 +145,8 @@ class Predictor(BasePredictor):
             raise UserError(
                 f'amp: {self.detector.name} is no network, which could compute in half precision.'
             )
+        if amp:
+            warn_where_half_is_slow(place.type)
         #: Whether it computes in mixed precision.
         self.amp = amp
         given = {'views': views, 'scales': scales, 'merge': merge}

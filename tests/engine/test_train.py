@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmseg.registry import HOOKS
+from mmseg.registry import HOOKS, OPTIM_WRAPPERS
 
 import madnet  # noqa: F401
 from madnet.engine.bare_model import bare
@@ -23,6 +23,7 @@ from madnet.engine.resuming import values_of
 from madnet.engine.train import _configs_of_runs, _TakeFolder, set_amp, train, training_config
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
+from madnet.inference import Predictor
 
 
 class Died(Exception):
@@ -385,6 +386,16 @@ def test_typed_weights_win_over_a_config_that_resumes(tiny_config):
     assert (cfg.resume, cfg.load_from) == (False, 'a.pth')
     with pytest.raises(UserError, match='exclude each other'):
         training_config(str(tiny_config), load_from='a.pth', resume=True)
+
+
+@pytest.mark.parametrize('has', ['avx512_bf16', 'amx_bf16', None])
+def test_bf16_without_instructions_for_it_is_told(monkeypatch, capsys, has):
+    can = {'architecture': 'x86_64', 'avx512_bf16': False, 'amx_bf16': False} | ({has: True} if has else {})
+    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: can, raising=False)
+    Predictor('madnet_nano', device='cpu', amp=True)
+    assert ('no instructions for bfloat16' in capsys.readouterr().err) == (has is None)
+    OPTIM_WRAPPERS.build({'type': 'CPUAmpOptimWrapper', 'optimizer': torch.optim.SGD([torch.ones(1)], lr=1)})
+    assert ('no instructions for bfloat16' in capsys.readouterr().err) == (has is None)
 
 
 @pytest.mark.parametrize('scale', ['dynamic', 512.0, {'enabled': False}])

@@ -6,6 +6,8 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmseg.registry import OPTIM_WRAPPERS
 
+from madnet.engine.half_weights import warn_where_half_is_slow
+
 
 @OPTIM_WRAPPERS.register_module()
 class CPUAmpOptimWrapper(OptimWrapper):
@@ -14,6 +16,10 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
     mmengine's ``AmpOptimWrapper`` needs a GPU. bfloat16 has float32's range, so no loss scaling is needed.
     """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        warn_where_half_is_slow('cpu')
 
     @contextmanager
     def optim_context(self, model):
