@@ -88,7 +88,7 @@ def half_type(kind: str) -> torch.dtype:
 def warn_where_half_is_slow(kind: str) -> None:
     """Say in one line that this processor has no products of bfloat16, where it is asked for them: imitated,
     they take eight times as long as float32's or more."""
-    can = getattr(torch.cpu, 'get_capabilities', dict)()  # older versions of torch cannot tell
+    can: dict = getattr(torch.cpu, 'get_capabilities', dict)()  # older versions of torch cannot tell
     fast = can.get('avx512_bf16') or can.get('amx_bf16')
     if kind == 'cpu' and can.get('architecture') == 'x86_64' and not fast and is_main_process():
         print(

@@ -186,6 +186,27 @@ def test_a_copy_of_a_module_is_the_same_with_all_that_it_imports(own, tmp_path):
         load_config(second / 'mine.py')
 
 
+def test_a_helper_of_the_same_name_is_not_shared(own, tmp_path):
+    name, write = own
+    helper, second = f'helper_of_{name}', tmp_path / 'second'
+    second.mkdir()
+    for place, width in (tmp_path, 1), (second, 2):
+        (place / f'{helper}.py').write_text(f'width = {width}')
+    (tmp_path / f'{name}.py').write_text(f'from {helper} import width\n{MODULE.format(name)}')
+    (second / f'other_{name}.py').write_text(f'import {helper} as h\n{MODULE.format("Other")}')
+    (second / 'mine.py').write_text(
+        CONFIG.format(f'other_{name}', '').replace(f'Stagesother_{name}', 'StagesOther')
+    )
+    load_config(write())
+    with pytest.raises(
+        UserError, match=rf'{helper}: found {tmp_path / helper}\.py, expected {second / helper}\.py; .* name'
+    ):
+        load_config(second / 'mine.py')
+    del sys.modules[helper], sys.modules[f'other_{name}']
+    (second / f'{helper}.py').write_text('width = 1')
+    assert load_config(second / 'mine.py').module_folders == [str(second)]
+
+
 @pytest.mark.parametrize(('name', 'found'), [('code', r'/.*code\.py'), ('time', 'that of Python itself')])
 def test_a_module_named_like_one_of_python_is_refused(own, tmp_path, name, found):
     (tmp_path / f'{name}.py').write_text(MODULE.format(name))

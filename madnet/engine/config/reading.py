@@ -1,5 +1,6 @@
 """Reading a config file, and completing it."""
 
+import ast
 import inspect
 import os
 import sys
@@ -238,15 +239,16 @@ def _places_of_modules(config: Path, own: Any = ()) -> list[str]:
 def _note_module_folders(cfg: Config, config: Path) -> None:
     """Keep in the config where its modules lie, as a run saves it elsewhere.
 
-    A module that is another than the one there is refused: what was imported before, the standard library and
-    installed packages go first.
+    A module that is another than the one there is refused, and so is one that it imports: what was imported
+    before, the standard library and installed packages go first.
     """
     imports = (cfg.get('custom_imports') or {}).get('imports') or ()
     own = cfg.pop('module_folders', ())
     places, folders = _places_of_modules(config, own), []
-    for name in [imports] if isinstance(imports, str) else imports:
+    looks = dict.fromkeys([imports] if isinstance(imports, str) else imports, places)
+    for name in (left := [*looks]):
         stem = name.replace('.', '/')
-        files = [(p, Path(p, file)) for p in places for file in (f'{stem}/__init__.py', f'{stem}.py')]
+        files = [(p, Path(p, file)) for p in looks[name] for file in (f'{stem}/__init__.py', f'{stem}.py')]
         wanted = [(p, f) for p, f in files if f.is_file() and f.resolve() != config.resolve()]
         if not wanted or name not in sys.modules or name.partition('.')[0] == 'madnet':
             continue
@@ -260,8 +262,18 @@ def _note_module_folders(cfg: Config, config: Path) -> None:
         if own and place not in places[: len(own)]:
             say_once(f'config {config}: custom_imports: {file} is taken, as {", ".join(own)} has none')
         folders.append(place)
+        helpers = _imported_by(file) - {*looks}
+        looks |= {helper: [place] for helper in helpers}
+        left.extend(sorted(helpers))
     if folders:
         cfg.module_folders = [*dict.fromkeys(folders)]
+
+
+def _imported_by(file: Path) -> set[str]:
+    """Names of the modules that a file imports, but for those of its own package."""
+    parts = [*ast.walk(ast.parse(file.read_bytes()))]
+    plain = {alias.name for part in parts if isinstance(part, ast.Import) for alias in part.names}
+    return plain | {p.module for p in parts if isinstance(p, ast.ImportFrom) and p.module and not p.level}
 
 
 def _is_same(found: Path, wanted: Path, place: str) -> bool:
