@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmseg.registry import MODELS
 from PIL import Image
 
+from madnet.config_files import config_names
 from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets, split_ids
+from madnet.engine.cli import parse_options
 from madnet.engine.config import check_config, load_config
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.reading import OURS, _read
@@ -513,6 +516,20 @@ def test_sets_that_name_themselves_refuse_another(repository, tiny_config):
     said = refusal(tiny_config, dataset='nudt')
     assert 'names its own data sets (train_dataloader: SyntheticSIRSTDataset)' in said
     assert load_config(tiny_config).work_dir == 'work_dirs/tiny'
+
+
+@pytest.mark.parametrize('name', [n for n in config_names() if n.endswith('_published') and 'pstnn' not in n])
+def test_the_faq_says_how_a_published_network_takes_one_channel(repository, make_set, name):
+    text = (repository / 'docs/faq.md').read_text()
+    options = text.partition('    --cfg-options ')[2].partition('\n\n')[0].replace('\\', '').split()
+    mine = make_set('mine', [*'abcdefghij'], lists={'train.txt': [*'abcdefg'], 'test.txt': [*'hij']})
+    cfg = load_config(name, parse_options(options), str(mine))
+    preprocessor = MODELS.build({'type': 'IRSTDPreProcessor', **cfg.model.data_preprocessor})
+    preprocessor({'inputs': [torch.zeros(1, 64, 64, dtype=torch.uint8)]})
+    left = [option for option in options if '.mean=' not in option and '.std=' not in option]
+    if len(load_config(name, dataset=str(mine)).model.data_preprocessor.mean) == 3:
+        with pytest.raises(UserError, match=r'data_preprocessor\.mean: found 3 numbers, but .* 1 channel'):
+            load_config(name, parse_options(left), str(mine))
 
 
 def test_missing_arguments_and_those_that_pass_through_kwargs():

@@ -7,6 +7,7 @@ from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.wrappers import inner_datasets
 from madnet.errors import UserError, nearest
+from madnet.text import counted
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -56,13 +57,14 @@ def replace_steps(cfg: Config) -> None:
 
 
 def check_channels(cfg: Config) -> None:
-    """Images shall have as many channels as the backbone takes.
+    """Images shall have as many channels as the backbone takes, and as the preprocessor has means of.
 
     Raises:
         UserError: They have others.
     """
-    backbone = (cfg.get('model') or {}).get('backbone') or {}
-    wanted = backbone.get('in_channels')
+    model = cfg.get('model') or {}
+    wanted = (model.get('backbone') or {}).get('in_channels')
+    means = (model.get('data_preprocessor') or {}).get('mean') or ()
     parts = [part for loader in LOADERS for part in sets_of(cfg, loader)]
     for step in (step for part in parts for step in steps_of(part)):
         if step.get('type') == 'LoadSIRSTImage' and type(wanted) is int:
@@ -72,6 +74,12 @@ def check_channels(cfg: Config) -> None:
                     f'model.backbone.in_channels: found {wanted}, but LoadSIRSTImage gives images of {found} '
                     f'channel(s); say both: --cfg-options model.backbone.in_channels={wanted} '
                     f'replace_steps.LoadSIRSTImage.channels={wanted}'
+                )
+            if len(means) not in (0, found):
+                raise UserError(
+                    f'model.data_preprocessor.mean: found {counted(len(means), "number")}, but LoadSIRSTImage'
+                    f' gives images of {found} channel(s); say as many of mean and std (one channel takes '
+                    'bgr_to_rgb=False too).'
                 )
 
 
