@@ -26,6 +26,8 @@ from madnet.records import get_pretrained, list_registered
 OWN = 'own'
 #: In place of data sets to train on: those of the plan that are not tested on.
 OTHERS = 'others'
+#: What of the data holds for detectors and given weights as well.
+_FOR_EVERY_RUN = ('split_set', 'value_range', 'mask_values')
 _CHOSEN = {
     None: 'last epoch',
     'val': 'best epoch on validation images',
@@ -123,8 +125,8 @@ class Plan:
         protocols: How to score.
         options: Dotted keys and values that override every config that trains. In these, and in a network's
             own, ``{dataset}`` and ``{seed}`` stand for those of the run; ``checkpoint`` takes ``{dataset}``.
-        value_range, mask_values: As of :class:`~madnet.datasets.SIRSTDataset`, for every run: trained, given
-            weights and training-free detectors alike. Among ``options`` they mean the same.
+        split_set, value_range, mask_values: As of :class:`~madnet.datasets.SIRSTDataset`, for every run:
+            trained, given weights and training-free detectors alike. Among ``options`` they mean the same.
         views: Mirrored and turned views (1, 2, 4, 8) to test every network with, a line of the table each;
             none tests as the configs say, usually with one.
         amp: Mixed precision of every training.
@@ -141,6 +143,7 @@ class Plan:
     recipe: str = 'common'
     protocols: tuple[str, ...] = ('native',)
     options: Mapping = field(default_factory=dict)
+    split_set: str | None = None
     value_range: Sequence[float] | str | None = None
     mask_values: Sequence[int] | None = None
     views: tuple[int, ...] = ()
@@ -217,7 +220,7 @@ class Plan:
         if train_on == OTHERS:
             train_on = [other for other in self.datasets if other != dataset]
         test_on = (dataset, *self.also_test_on) if self.also_test_on else ()
-        reading = {'value_range': self.value_range, 'mask_values': self.mask_values}
+        reading = {key: getattr(self, key) for key in _FOR_EVERY_RUN}
         options = {
             **options,
             **{key: value for key, value in reading.items() if value is not None},
@@ -378,7 +381,7 @@ def read_plan(path: str | os.PathLike | None = None, minutes: float | None = Non
         if key in ('networks', 'datasets', 'also_test_on', 'seeds', 'protocols', 'views'):
             content[key] = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     content['options'] = {**own, **_options(given.get('options'), where)}
-    for key in ('value_range', 'mask_values'):  # not of trainings alone
+    for key in _FOR_EVERY_RUN:
         if key in content['options']:
             content.setdefault(key, content['options'].pop(key))
     if minutes is not None:

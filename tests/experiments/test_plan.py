@@ -166,6 +166,12 @@ def test_how_images_are_read_holds_for_every_run(configs, make_set, tmp_path, gi
         read_plan(networks=['tophat'], value_range=(9, 1)).runs()
 
 
+@pytest.mark.parametrize('given', [{'split_set': 'basicirstd'}, {'options': ['split_set=basicirstd']}])
+def test_lists_hold_for_detectors_as_for_networks(configs, data_root, given):
+    for run in read_plan(networks=['madnet_nano', 'tophat'], datasets=['nuaa'], **given).runs():
+        assert run.settings['test_dataloader']['dataset']['split_set'] == 'basicirstd'
+
+
 def test_views_are_tested_one_after_the_other(configs):
     network, detector = read_plan(networks=['acm', 'tophat'], views=[1, 8], work_dir='runs').runs()
     folder = Path('runs/acm/nuaa/seed42')
