@@ -334,6 +334,7 @@ def evaluate_all(
     ``{name of the protocol: its numbers}``."""
     evaluator = Evaluator(protocols, boxes=boxes)
     missing: Any = object()
+    scores, masks = ([one] if getattr(one, 'ndim', 0) == 2 else one for one in (scores, masks))
     for number, (score, mask) in enumerate(zip_longest(scores, masks, fillvalue=missing)):
         if score is missing or mask is missing:
             more, fewer = ('masks', 'score maps') if score is missing else ('score maps', 'masks')

@@ -183,6 +183,15 @@ def test_a_set_without_any_foreground():
     assert results['native']['Fa'] == 0
 
 
+def test_one_map_alone_is_one_image():
+    score = np.zeros((8, 8), np.float32)
+    score[2:4, 2:4] = 0.9
+    mask = np.where(score > 0, 255, 0).astype(np.uint8)
+    assert evaluate(score, mask) == evaluate([score], [mask])
+    with pytest.raises(UserError, match='more masks than score maps'):
+        evaluate(score, [mask, mask])
+
+
 def test_equal_area_false_alarms_vanish_in_abc_only():
     prob, mask = np.zeros((40, 40), np.float32), np.zeros((40, 40), np.uint8)
     mask[5:8, 5:8] = 255
