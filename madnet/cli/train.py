@@ -27,7 +27,8 @@ examples:
   torchrun --nproc-per-node 4 -m madnet train madnet_nudt --launcher pytorch
       on four GPUs
 
-best.pth, last.pth, logs and TensorBoard curves go to work_dirs/<name of the config>_<data set>.
+best.pth, last.pth, logs and TensorBoard curves go to work_dirs/<name of the config>_<data set>, or
+work_dirs/<name of the config> where that ends in the data set, as madnet_nudt does.
 """
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import fields
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from clutter import scene
 
 from madnet.inference import OnnxPredictor, Predictor, export
+from madnet.records.export_info import ExportInfo
 
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
@@ -72,3 +74,9 @@ def test_the_program_for_node(repository, exported, tmp_path):
     assert [t['area'] for t in found] == [t.area for t in expected]
     for a, b in zip(found, expected, strict=True):
         assert (a['x'], a['y'], a['peak']) == pytest.approx((b.x, b.y, b.peak), abs=1e-3)
+
+
+def test_the_page_says_what_stands_in_a_file(repository):
+    table = (repository / 'docs/deploy.md').read_text().partition('| key | meaning |')[2].partition('\n\n')[0]
+    named = {key for row in table.splitlines() for key in re.findall(r'`(\w+)`', row.partition(' | ')[0])}
+    assert named == {each.name for each in fields(ExportInfo)}
