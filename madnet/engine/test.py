@@ -147,7 +147,7 @@ def run_test(
         config = str(find_config_file(config))
     weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
     options = parse_options(options, value_range=value_range, mask_values=mask_values)
-    cfg = load_config(config, options, dataset, recorded_statistics(weights), trained_on(weights or {}))
+    cfg = load_config(config, options, dataset, recorded_statistics(weights), trained_on(weights))
     require_parts(cfg, ('model', 'test_dataloader', 'test_evaluator', 'test_cfg'), config, 'a test')
     _check_checkpoint(config, checkpoint, is_training_free(cfg), cfg.work_dir)
     in_work_dir = checkpoint is None or is_registered(checkpoint)

@@ -9,17 +9,15 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.seen import TrainedPart, part_of_config, parts_of_entry
-from madnet.datasets.sources import set_name
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.checkpoint import HASHES
 from madnet.engine.checkpoint_file import SCHEME, find_checkpoint, is_registered, read_checkpoint
-from madnet.engine.config.dataset import value_range_of
+from madnet.engine.config.dataset import TrainedSet, value_range_of
 from madnet.engine.config.steps import steps_of
 from madnet.engine.resuming import values_of
 from madnet.errors import UserError
 from madnet.files import sha256_of
 from madnet.images.notices import say_once
-from madnet.images.values import ValueRange
 from madnet.records.pretrained_index import get_pretrained, registered_as
 
 #: Keys of a config that make a recipe; runs that differ in none of them differ in the seed at most.
@@ -60,14 +58,12 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def trained_on(checkpoint: Mapping[str, Any] | None) -> dict[str, ValueRange]:
-    """Names of the data sets that a checkpoint of ours was trained on, and by which grey values they were
-    read; none where it does not say."""
+def trained_on(checkpoint: Mapping[str, Any] | None) -> list[TrainedSet]:
+    """The data sets that a checkpoint of ours was trained on; none where it does not say."""
     try:
-        sets = map(ConfigDict, _training_sets(_config_in(checkpoint or {})))
-        return {set_name(dataset): value_range_of(dataset) for dataset in sets}
+        return [TrainedSet.of(ConfigDict(d)) for d in _training_sets(_config_in(checkpoint or {}))]
     except UserError:  # of another program, or damaged
-        return {}
+        return []
 
 
 def read_as_trained(cfg: Config, checkpoint: Mapping[str, Any] | None) -> None:
@@ -75,7 +71,7 @@ def read_as_trained(cfg: Config, checkpoint: Mapping[str, Any] | None) -> None:
     and the config, which need not be the training's, has none."""
     reading = ConfigDict(pipeline=cfg.get('test_pipeline'))
     reading.update(inner_datasets((cfg.get('test_dataloader') or {}).get('dataset') or {})[0])
-    ranges = [*dict.fromkeys(trained_on(checkpoint).values())]
+    ranges = [*{each.value_range for each in trained_on(checkpoint)}]
     loader = next((s for s in steps_of(reading) if s.get('type') == 'LoadSIRSTImage'), None)
     if len(ranges) == 1 and ranges[0] and loader and value_range_of(reading) is None:
         loader.value_range = ranges[0]

@@ -1,11 +1,14 @@
 """How a checkpoint came to be, from what lies in it."""
 
 import pytest
+from mmengine.config import Config
 
 from madnet.engine.checkpoint_file import read_checkpoint
 from madnet.engine.config import load_config
+from madnet.engine.config.dataset import TrainedSet, fix_value_range, say_other_data
 from madnet.engine.train import train
-from madnet.engine.training_record import _config_in, trained_on, training_of
+from madnet.engine.training_record import _config_in, read_as_trained, trained_on, training_of
+from madnet.images import notices
 from madnet.records import TrainingInfo
 
 
@@ -24,11 +27,11 @@ def test_seed_recipe_and_choice(tiny_config):
 
 def test_what_it_was_trained_on_is_named_before_it_is_tested_elsewhere(repository, tiny_config, capsys):
     nano = repository / 'configs' / 'madnet' / 'madnet_nano.py'
-    assert trained_on(checkpoint(nano)) == {'NUAA-SIRST': None}
+    assert trained_on(checkpoint(nano)) == [TrainedSet('NUAA-SIRST', '')]
     several = trained_on(checkpoint(nano, {'dataset': ['nuaa', 'nudt']}))
-    assert several == {'NUAA-SIRST': None, 'NUDT-SIRST': None}
-    assert trained_on(checkpoint(tiny_config)) == {'SyntheticSIRSTDataset': None}
-    assert trained_on(None) == trained_on({}) == trained_on({'meta': {'cfg': 'x'}}) == {}
+    assert several == [TrainedSet('NUAA-SIRST', ''), TrainedSet('NUDT-SIRST', '')]
+    assert trained_on(checkpoint(tiny_config)) == [TrainedSet('SyntheticSIRSTDataset', '')]
+    assert trained_on(None) == trained_on({}) == trained_on({'meta': {'cfg': 'x'}}) == []
     capsys.readouterr()
     load_config(nano, dataset='nudt', trained_on=several)
     assert not capsys.readouterr().err
@@ -37,6 +40,40 @@ def test_what_it_was_trained_on_is_named_before_it_is_tested_elsewhere(repositor
     first, second = capsys.readouterr().err.splitlines()
     assert first == 'trained on NUAA-SIRST, NUDT-SIRST, tested on IRSTD-1K'
     assert second.startswith("normalised by the checkpoint's mean")
+
+
+def test_folders_of_one_name_are_told_apart(monkeypatch, capsys, caplog):
+    monkeypatch.setattr(notices, '_said', set())
+
+    def set_of(folder, **more):
+        return {'type': 'SIRSTDataset', 'data_root': f'{folder}/frames', **more}
+
+    def trained(**ranges):
+        sets = [set_of(folder, value_range=given) for folder, given in ranges.items()]
+        cfg = Config({'train_dataloader': {'dataset': {'type': 'ConcatDataset', 'datasets': sets}}})
+        return {'meta': {'cfg': cfg.pretty_text}}
+
+    def read(checkpoint, folder):
+        cfg = Config({'test_dataloader': {'dataset': set_of(folder)}})
+        fix_value_range(cfg, trained_on(checkpoint))
+        say_other_data(cfg, trained_on(checkpoint))
+        return cfg.test_dataloader.dataset.value_range, capsys.readouterr().err
+
+    both, one = trained(A=(1000, 3600), B=(0, 200)), trained(A=(1000, 3600))
+    assert read(both, 'A') == ((1000, 3600), '')
+    assert read(both, 'B') == ((0, 200), '')
+    found, said = read(both, 'C')
+    assert found == 'type'
+    assert 'by the range 1000 to 3600 and by the range 0 to 200' in said
+    assert 'trained on frames (A/frames), frames (B/frames), tested on frames (C/frames)' in said
+    assert read(one, 'A') == ((1000, 3600), '')
+    assert read(one, 'B') == ((1000, 3600), 'trained on frames (A/frames), tested on frames (B/frames)\n')
+    assert 'frames: grey values are read as in the training, by the range 1000 to 3600' in caplog.text
+    bare = Config({'test_pipeline': [{'type': 'LoadSIRSTImage'}]})
+    read_as_trained(bare, both)
+    assert 'value_range' not in bare.test_pipeline[0]
+    read_as_trained(bare, one)
+    assert bare.test_pipeline[0].value_range == (1000, 3600)
 
 
 def test_what_a_run_began_with_is_kept_where_it_goes_on(tiny_config, tmp_path):

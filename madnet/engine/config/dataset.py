@@ -1,8 +1,10 @@
 """The data set of a config: a name or a folder becomes sets, parts, and mean and deviation."""
 
+import os
 import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from copy import deepcopy
+from typing import NamedTuple
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
@@ -17,6 +19,7 @@ from madnet.engine.checkpoint import same_statistics
 from madnet.engine.config.steps import LOADERS, sets_of, steps_of
 from madnet.errors import UserError, nearest
 from madnet.images import MaskRule, check_value_range
+from madnet.images.notices import say_once
 from madnet.images.values import BY_TYPE, ValueRange
 
 #: ``selection`` → which part trains, which part chooses ``best.pth``.
@@ -72,11 +75,45 @@ def fill_sets(cfg: Config, sources: Sequence[Source]) -> bool:
     return bool(sources and left_open)
 
 
-def say_other_data(cfg: Config, trained_on: Mapping[str, ValueRange]) -> None:
+class TrainedSet(NamedTuple):
+    """A data set of a training.
+
+    Attributes:
+        name: What it is called; folders of one's own may share a name.
+        root: Its folder as the config has it; ``''`` for a set that its name alone tells, such as the
+            catalogue's.
+        value_range: By which its grey values were read.
+    """
+
+    name: str
+    root: str
+    value_range: ValueRange = None
+
+    @classmethod
+    def of(cls, dataset: ConfigDict) -> 'TrainedSet':
+        """That of a resolved config.
+
+        Raises:
+            UserError: Its value range is none.
+        """
+        name = set_name(dataset)
+        root = '' if find_entry(name) else str(dataset.get('data_root') or '')
+        return cls(name, root, value_range_of(dataset))
+
+    def is_set(self, other: 'TrainedSet') -> bool:
+        """Whether the other is the same data set, as far as names and folders tell."""
+        return self.name == other.name and os.path.realpath(self.root) == os.path.realpath(other.root)
+
+    def __str__(self) -> str:
+        return f'{self.name} ({self.root})' if self.root else self.name
+
+
+def say_other_data(cfg: Config, trained_on: Sequence[TrainedSet]) -> None:
     """One line where what is tested is none of the data sets that the weights were trained on."""
-    here = {set_name(dataset) for dataset in sets_of(cfg, 'test_dataloader')}
-    if trained_on and not here <= set(trained_on):
-        print(f'trained on {", ".join(trained_on)}, tested on {", ".join(sorted(here))}', file=sys.stderr)
+    here = [TrainedSet.of(dataset) for dataset in sets_of(cfg, 'test_dataloader')]
+    if trained_on and not all(any(map(each.is_set, trained_on)) for each in here):
+        trained, tested = (', '.join(dict.fromkeys(map(str, sets))) for sets in (trained_on, here))
+        print(f'trained on {trained}, tested on {tested}', file=sys.stderr)
 
 
 def check_split_sets(cfg: Config) -> None:
@@ -126,10 +163,11 @@ def fill_reading(cfg: Config, given: Container[str]) -> None:
                 dataset[key] = cfg[key]
 
 
-def fix_value_range(cfg: Config, trained_on: Mapping[str, ValueRange]) -> None:
+def fix_value_range(cfg: Config, trained_on: Sequence[TrainedSet]) -> None:
     """Write down which grey values every set's own ``value_range`` and ``'auto'`` stand for, and of a set of
     one's own also that it has none, so that the network is used as it was trained whatever its
-    ``dataset.json`` says later. Sets without a range that weights were ``trained_on`` are read as then.
+    ``dataset.json`` says later. Sets without a range that weights were ``trained_on`` are read as then, and
+    one line says so.
 
     Raises:
         UserError: As of :class:`SIRSTDataset`.
@@ -140,7 +178,7 @@ def fix_value_range(cfg: Config, trained_on: Mapping[str, ValueRange]) -> None:
         steps = [s for s in steps_of(dataset) if s.get('type') == 'LoadSIRSTImage']
         if all(step.get('value_range') is None for step in [dataset, *steps]):
             own = own_range(dataset.get('data_root'), dataset.get('name'))
-            own = own or trained_on.get(set_name(dataset))  # weights may come with another config than theirs
+            own = own or _range_of_training(dataset, trained_on)
             if own is not None or _entry_of(dataset) is None:
                 dataset['value_range'] = own or BY_TYPE
         asked = [step for step in [dataset, *steps] if step.get('value_range') == 'auto']
@@ -153,13 +191,30 @@ def fix_value_range(cfg: Config, trained_on: Mapping[str, ValueRange]) -> None:
                 step['value_range'] = found.measured_range()
     for dataset in sets_of(cfg, 'test_dataloader'):
         here = value_range_of(dataset)
-        trained = trained_on.get(set_name(dataset), here)
-        if trained != here:
+        trained = _ranges_in_training(dataset, trained_on)
+        if set(trained) - {here}:
             print(
                 f'{set_name(dataset)}: grey values are read {_by(here)}, the network was trained on them '
-                f'{_by(trained)}; --value-range or --cfg-options value_range={BY_TYPE} changes that',
+                f'{" and ".join(map(_by, trained))}; --value-range or --cfg-options value_range={BY_TYPE} '
+                'changes that',
                 file=sys.stderr,
             )
+
+
+def _range_of_training(dataset: ConfigDict, trained_on: Sequence[TrainedSet]) -> ValueRange:
+    """The range of a set in training; None where it had none, or several folders of its name had others."""
+    ranges = _ranges_in_training(dataset, trained_on)
+    if len(ranges) != 1 or ranges[0] is None:  # weights may come with another config than theirs
+        return None
+    say_once(f'{set_name(dataset)}: grey values are read as in the training, {_by(ranges[0])}')
+    return ranges[0]
+
+
+def _ranges_in_training(dataset: ConfigDict, trained_on: Sequence[TrainedSet]) -> list[ValueRange]:
+    """By which grey values training read this set; where its folder is not known, all sets of its name."""
+    here = TrainedSet.of(dataset)
+    named = [each for each in trained_on if each.name == here.name]
+    return [*dict.fromkeys(each.value_range for each in [*filter(here.is_set, named)] or named)]
 
 
 def value_range_of(dataset: ConfigDict) -> ValueRange:

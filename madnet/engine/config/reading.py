@@ -4,7 +4,7 @@ import ast
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from madnet.engine.checkpoint_file import is_registered
 from madnet.engine.config.checking import check_config
 from madnet.engine.config.data_config import DATA_ENDINGS, read_data_config
 from madnet.engine.config.dataset import (
+    TrainedSet,
     check_split_sets,
     choose_parts,
     fill_reading,
@@ -35,7 +36,6 @@ from madnet.engine.config.shipped import shipped_config
 from madnet.engine.config.steps import LOADERS, check_channels, replace_steps, sets_of
 from madnet.errors import UserError, nearest
 from madnet.images.notices import say_once
-from madnet.images.values import ValueRange
 
 #: Keys that loading understands and resolves.
 OURS = (
@@ -88,7 +88,7 @@ def load_config(
     options: Mapping[str, Any] | None = None,
     dataset: str | list[str] | None = None,
     statistics: Mapping[str, list[float]] | None = None,
-    trained_on: Mapping[str, ValueRange] | None = None,
+    trained_on: Sequence[TrainedSet] = (),
 ) -> Config:
     """Read a config file and resolve all that is said in short in it.
 
@@ -102,8 +102,8 @@ def load_config(
         dataset: A name of the catalogue, a folder, or a list of those; None for the file's ``dataset``.
         statistics: ``mean`` and ``std`` that a checkpoint was trained with, which take the place of the data
             set's where the config leaves them open.
-        trained_on: Names of the data sets that it was trained on, and the value range of each, by which they
-            are read again; one line says so, and names them where others are tested.
+        trained_on: The data sets that it was trained on, by whose value ranges they are read again;
+            one line says so, and names them where others are tested.
 
     Returns:
         The static config, in which every set says which it is and which part of it, with mean and deviation
@@ -155,8 +155,8 @@ def load_config(
     check_config(cfg, str(path), f'{text} {first} {options}')
     check_split_sets(cfg)
     check_channels(cfg)
-    fix_value_range(cfg, trained_on or {})
-    say_other_data(cfg, trained_on or {})
+    fix_value_range(cfg, trained_on)
+    say_other_data(cfg, trained_on)
     fill_statistics(cfg, str(path), statistics)
     short = '+'.join(s.short for s in sources) if filled else ''
     # a classical detector's runs are told apart by its method, all of them have one config
