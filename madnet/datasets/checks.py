@@ -32,7 +32,7 @@ def kept(
     Args:
         kind: Folder of the cache, under ``~/.cache/madnet`` (``$XDG_CACHE_HOME/madnet``).
         question: What else the answer depends on, by its ``repr``.
-        files: Their paths, sizes and times count.
+        files: Their paths, sizes and times count, and those of what describes raw ones.
         answer: Finds it, as JSON holds it.
 
     Returns:
@@ -41,8 +41,10 @@ def kept(
     Raises:
         UserError: A file is not there.
     """
+    paths = [*map(Path, files)]
+    beside = {p.with_name(RAW_DESCRIPTION) for p in paths if p.suffix.lower() == '.raw'}
     try:
-        stamps = [(os.path.abspath(f), (s := os.stat(f)).st_size, s.st_mtime_ns) for f in files]
+        stamps = [_stamp(p) for p in [*paths, *sorted(filter(Path.exists, beside))]]
     except OSError as e:
         raise UserError(f'{e.filename}: cannot be read ({e.strerror}).') from None
     key = hashlib.sha256(repr((question, stamps)).encode()).hexdigest()
@@ -54,6 +56,13 @@ def kept(
     with suppress(UserError):  # a cache that can't be written costs time, nothing else
         write_json(place, found)
     return found, True
+
+
+def _stamp(file: Path) -> tuple[str, int, int, int]:
+    """What changes with a file's content; copying tools may set its time of modification to what it was, but
+    not that of its last change of any kind."""
+    s = os.stat(file)
+    return os.path.abspath(file), s.st_size, s.st_mtime_ns, s.st_ctime_ns
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """What is wrong with a data set is said when it is opened."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from PIL import Image
 
 from madnet.curation.sources import read
 from madnet.datasets import SIRSTDataset
+from madnet.datasets.checks import kept
 from madnet.datasets.statistics import folder_statistics
 from madnet.errors import UserError
 from madnet.images import notices
@@ -120,6 +123,32 @@ def test_only_changed_files_are_read_again(folder, monkeypatch):
     assert len(seen) == 4
     change_masks(folder, lambda m: m * 0, IDS[:1])
     assert opened(folder).facts.empty == 1
+
+
+def test_what_raw_pixels_are_described_by_counts_too(tmp_path):
+    file, description = tmp_path / 'a.raw', tmp_path / 'raw.json'
+    file.write_bytes(bytes(8))
+    answers = iter(range(9))
+
+    def ask():
+        return kept('tried', None, [file], lambda: {'at': next(answers)})[0]['at']
+
+    assert ask() == ask() == 0
+    for dtype, expected in (('>u2', 1), ('<u2', 2)):
+        description.write_text(f'{{"height": 2, "width": 2, "dtype": "{dtype}"}}')
+        os.utime(description, ns=(1, 1))
+        assert ask() == ask() == expected
+
+
+def test_a_replaced_file_of_the_same_size_and_time_is_read_again(tmp_path):
+    file = tmp_path / 'a.png'
+    found = []
+    for content in (b'black', b'white'):
+        file.unlink(missing_ok=True)
+        file.write_bytes(content)
+        os.utime(file, ns=(1, 1))
+        found.append(kept('tried', None, [file], lambda: {'is': file.read_text()})[0]['is'])
+    assert found == ['black', 'white']
 
 
 def test_empty_masks_and_skipped_files_are_told(folder, caplog):
