@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from madnet.errors import UserError
 from madnet.images.arrays import ARRAY_EXTENSIONS, archived_frame, array_header, map_frame, raw_header
@@ -49,8 +49,8 @@ def read_image(path: str | os.PathLike, frame: int | None = None) -> np.ndarray:
         another channel of it is something else, and not dropped.
 
     Raises:
-        UserError: No such file, no image, an array of another shape, more pixels than :func:`pixel_limit`, or
-            several frames and none named.
+        UserError: No such file, no image, an array of another shape, more pixels than :func:`pixel_limit`,
+            an image that viewers turn by its EXIF orientation, or several frames and none named.
     """
     path = Path(path)
     with one_line(path):
@@ -165,6 +165,8 @@ def _image_header(file: BinaryIO, path: Path) -> Header:
             frames = 1 if image.format in ('JPEG', 'MPO') else getattr(image, 'n_frames', 1)
             if image.format == 'TIFF':
                 frames = len(_tiff_pages(file))
+            else:
+                _refuse_turned(image, file, path)
             header = Header(*image.size, frames, image.mode)
     except OSError:
         file.seek(0)
@@ -174,6 +176,34 @@ def _image_header(file: BinaryIO, path: Path) -> Header:
         header = Header(first.width, first.height, 1 + len(others))
     check_size(header.width, header.height, path)
     return header
+
+
+def _refuse_turned(image: Image.Image, file: BinaryIO, path: Path) -> None:
+    """Refuse what viewers show otherwise than it is stored: masks drawn on it would not fit. (OpenCV turns a
+    TIFF as it reads it.)"""
+    turning = 1
+    with suppress(Exception):  # of a damaged record, which viewers leave alone
+        if image.format == 'PNG' and isinstance(file, io.BytesIO):
+            image.info['exif'] = _exif_of_png(file.getvalue())
+        # a PNG's own method would decode it
+        turning = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    if turning in range(2, 9):
+        raise UserError(
+            f'{path}: viewers turn or mirror it by its EXIF orientation, {turning}, while its pixels are '
+            'stored otherwise; expected 1 or none. Save it upright, such as by magick mogrify -auto-orient, '
+            'or, where its mask fits the pixels as they are stored, remove the tag (exiftool -Orientation=).'
+        )
+
+
+def _exif_of_png(data: bytes) -> bytes | None:
+    """The EXIF record of a PNG, which may follow the pixels, where Pillow's header ends."""
+    at = 8
+    while chunk := data[at : at + 8]:
+        size = int.from_bytes(chunk[:4], 'big')
+        if chunk[4:] == b'eXIf':
+            return data[at + 8 : at + 8 + size]
+        at += 12 + size
+    return None
 
 
 def _tiff_pages(file: BinaryIO) -> list[Page]:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import ExifTags, Image
 
 from madnet.errors import UserError
 from madnet.images import count_frames, encode_png, encode_webp, image_size, notices, read_image
@@ -370,3 +370,41 @@ def test_an_animated_png_keeps_sixteen_bits(tmp_path):
         read = read_image(tmp_path / 'x.png', k)
         assert read.dtype == np.uint16
         np.testing.assert_array_equal(read, frames[k])
+
+
+def turned(path, orientation, **how):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(GREY).convert('RGB').save(path, exif=exif, **how)
+    return path
+
+
+@pytest.mark.parametrize('kind', ['.jpg', '.png', '.webp'])
+def test_what_viewers_turn_is_refused(tmp_path, kind):
+    for orientation in (3, 6):
+        path = turned(tmp_path / f'a{kind}', orientation)
+        for reader in (read_image, image_size):
+            with pytest.raises(UserError, match=rf'a{kind}: viewers turn .* orientation, {orientation}'):
+                reader(path)
+    for orientation in (0, 1, 99):  # such as no viewer knows
+        upright = turned(tmp_path / f'b{kind}', orientation)
+        assert read_image(upright).shape[:2] == GREY.shape
+        assert image_size(upright) == GREY.shape[::-1]
+
+
+def test_the_orientation_of_a_png_may_follow_its_pixels(tmp_path):
+    path = turned(tmp_path / 'a.png', 6)
+    data = path.read_bytes()
+    at = data.index(b'eXIf') - 4
+    chunk = data[at : at + 12 + int.from_bytes(data[at : at + 4])]
+    path.write_bytes(data.replace(chunk, b'').replace(data[-12:], chunk + data[-12:]))
+    with pytest.raises(UserError, match='viewers turn'):
+        read_image(path)
+
+
+def test_a_tiff_is_turned_as_it_is_read_and_damaged_exif_does_not_count(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / 'a.tif', tiffinfo={ExifTags.Base.Orientation: 6})
+    np.testing.assert_array_equal(read_image(tmp_path / 'a.tif'), np.rot90(GREY, -1))
+    assert image_size(tmp_path / 'a.tif') == GREY.shape
+    Image.fromarray(GREY).save(tmp_path / 'b.png', exif=b'Exif\0\0nonsense')
+    np.testing.assert_array_equal(read_image(tmp_path / 'b.png'), GREY)
