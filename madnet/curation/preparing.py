@@ -80,7 +80,8 @@ def prepare(
         if entry:
             made |= {'licence': entry.licence, 'citation': entry.citation, 'published_at': entry.source}
         if grey == 'auto':
-            grey = SIRSTDataset(folder, 'trainval', name, split_set, lazy_init=True).measured_range()
+            written = next(iter(new.lists), None) if split_set else None  # a/b is a_b there
+            grey = SIRSTDataset(folder, 'trainval', name, written, lazy_init=True).measured_range()
         grey = grey or range_of_set(found.folder.root)
         new.finish(name, grey, made=made, changes=changes)
         report = as_text(found)

@@ -15,14 +15,14 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from madnet.errors import UserError
 from madnet.images import MaskRule, check_value_range, fit_mask, measure_range, read_image, read_mask
 from madnet.images.notices import say_once
-from madnet.images.values import BY_TYPE, ValueRange
+from madnet.images.values import BY_TYPE, ValueRange, finite
 
 from .catalogue import check_split_name
 from .checks import kept, look_at, say_what_is_skipped
 from .duplicates import find_near_duplicates
 from .locate import locate, range_of_set
 from .seeding import SeededSamples
-from .selection import Selection, select
+from .selection import NoSuchPart, Selection, select
 from .splits import few, ids_sha256
 from .transforms.loading import LoadSIRSTImage, LoadSIRSTMask
 from .transforms.sample_transform import sides_of
@@ -228,19 +228,21 @@ class SIRSTDataset(TargetDataset):
 
     def measured_range(self) -> tuple[float, float]:
         """One range for all parts of the folder, from images evenly spread over its training part, or over
-        all where it has none."""
+        all where it has none.
+
+        Raises:
+            UserError: ``split_set`` names no lists, no image of those in it is here, or one holds NaN.
+        """
         try:
             found = select(
                 self.folder, self.entry, self.dataset_name, 'trainval', self._given_lists, allow_partial=True
             )
             files, where = [pair.image for _, pair in sorted(found.pairs)], 'training images'
-        except UserError:  # there is none, or nothing of it is here
-            files = []
-        if not files:
+        except NoSuchPart:
             parts = self.folder.pairs.values()
             files, where = [pair.image for part in parts for _, pair in sorted(part.items())], 'images'
         chosen = files[:: max(1, len(files) // _MEASURED)]
-        low, high = measure_range(read_image(f) for f in chosen)
+        low, high = measure_range(map(_read_finite, chosen))
         say_once(
             f"{self.dataset_name}: value_range='auto' is ({low:g}, {high:g}), by {len(chosen)} of its "
             f'{where}.'
@@ -263,14 +265,14 @@ class SIRSTDataset(TargetDataset):
         """The images of this part, of a set that the catalogue does not know, that nearly show a test
         image."""
         tested = {}
-        with suppress(UserError):  # it has no test part
+        with suppress(NoSuchPart):
             tested = {str(pair.image): i for i, pair in self._select('test').pairs}
         images = {str(pair.image): i for i, pair in self._select(self.split).pairs}
         images = {path: i for path, i in images.items() if path not in tested}
         ids = [*images.values()]
 
         def measure() -> dict[str, list[str]]:
-            pairs = find_near_duplicates(map(read_image, images), map(read_image, tested))
+            pairs = find_near_duplicates(map(_read_finite, images), map(_read_finite, tested))
             return {'near': sorted({ids[k] for k, *_ in pairs})}
 
         near = kept('near_test', (len(images), 1), [*images, *tested], measure)[0]['near']
@@ -308,3 +310,8 @@ class SIRSTDataset(TargetDataset):
         if self._decoded:
             info['decoded_image'], info['decoded_mask'] = self._decoded[idx]
         return self.pipeline(info)
+
+
+def _read_finite(path: str | os.PathLike) -> np.ndarray:
+    """An image to be measured; refused by its name where it holds NaN or infinity."""
+    return finite(read_image(path), path)

@@ -282,3 +282,35 @@ def test_a_range_that_leaves_no_contrast_at_all_is_refused(prepared, run):
     assert code == 2
     assert 'my_camera: read by the range 0 to 200, all training images are of one grey value, 255' in err
     assert not Path('work_dirs').exists()
+
+
+@pytest.fixture
+def bright_test(make_set):
+    """A set whose test image is brighter than those of its training part, by lists of the name a/b."""
+    ids = ['p', 'q', 'r']
+    lists = {'splits/a/trainval_b.txt': ids[:2], 'splits/a/test_b.txt': ids[2:]}
+    folder = make_set('deep', ids, images='images/{}.tif', lists=lists)
+    for value, i in zip((100, 200, 60000), ids, strict=True):
+        image = np.full((32, 40), value, np.float32)
+        image[:, :20] /= 2
+        cv2.imwrite(str(folder / f'images/{i}.tif'), image)
+    return folder
+
+
+def test_auto_is_of_the_training_part_of_the_lists_that_were_asked_for(bright_test, tmp_path, run):
+    words = ('--split-set', 'a/b', '--value-range', 'auto', '--out', tmp_path / 'out')
+    code, _, err = run('dataset', 'prepare', 'deep', bright_test, *words)
+    assert code == 0, err
+    assert recorded(tmp_path / 'out') == [50, 200]
+    assert SIRSTDataset(bright_test, 'test', value_range='auto', split_set='a/b').value_range == (50, 200)
+    mistyped = SIRSTDataset(bright_test, 'all', value_range='auto', split_set='c', lazy_init=True)
+    with pytest.raises(UserError, match="split_set 'c' is not the name of one set of lists"):
+        mistyped.measured_range()
+
+
+@pytest.mark.parametrize('options', [{'value_range': 'auto'}, {'exclude_near_test': True}])
+def test_a_measured_image_that_holds_nan_is_named(bright_test, options):
+    path = bright_test / 'images/p.tif'
+    cv2.imwrite(str(path), np.full((32, 40), np.nan, np.float32))
+    with pytest.raises(UserError, match=r'p\.tif: holds NaN'):
+        SIRSTDataset(bright_test, 'trainval', **options)
