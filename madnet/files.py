@@ -221,6 +221,29 @@ def expect_new(*paths: str | os.PathLike, force: bool) -> None:
             raise UserError(f'{path}: is there already; --force replaces it.')
 
 
+def names_below(folder: str | os.PathLike, nested: bool = True) -> Iterator[str]:
+    """Names of the files in a folder and, with ``nested``, below it, from there and with ``/``; hidden ones
+    are left out.
+
+    Links to folders are followed, but for those to a folder that they lie in themselves.
+    """
+    for where, folders, names in os.walk(str(folder), followlinks=True):
+        below = sorted(f for f in folders if nested and not f.startswith('.'))
+        folders[:] = (f for f in below if not _leads_back(where, f, folder))
+        before = Path(where).relative_to(folder).as_posix() + '/'
+        yield from (before.removeprefix('./') + name for name in sorted(names) if not name.startswith('.'))
+
+
+def _leads_back(where: str, name: str, top: str | os.PathLike) -> bool:
+    """Whether a sub-folder is a link to one of the folders through which it was reached from ``top``."""
+    link = Path(where, name)
+    if not link.is_symlink():
+        return False
+    target = link.resolve()
+    way = (p.resolve() for p in link.parents if p.is_relative_to(top))
+    return any(passed.is_relative_to(target) for passed in way)
+
+
 def expect_file(path: str | os.PathLike) -> None:
     """Refuse what may have no end.
 

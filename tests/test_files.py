@@ -12,6 +12,7 @@ import pytest
 from madnet.errors import UserError
 from madnet.files import (
     json_text,
+    names_below,
     not_following,
     read_json,
     remove_leftovers,
@@ -191,3 +192,16 @@ def test_keeping_the_old_file_leaves_nothing_over(tmp_path, monkeypatch, how):
         temporary.write_text('2')
     assert last.read_text() == ('1' if how == 'a failure' else '2')
     assert not list(tmp_path.glob('.writing-*'))
+
+
+def test_links_to_folders_are_followed_unless_they_lead_back(tmp_path):
+    top, elsewhere = tmp_path / 'top', tmp_path / 'elsewhere'
+    for path in ('top/b', 'top/a/c', 'top/.hidden/d', 'top/a/.e', 'elsewhere/f'):
+        write_whole(tmp_path / path, '')
+    (top / 'again').symlink_to(elsewhere)
+    for link, target in (('a/up', top), ('a/above', tmp_path), ('lost', tmp_path / 'nothing')):
+        (top / link).symlink_to(target)
+    (elsewhere / 'back').symlink_to(top)
+    (elsewhere / 'self').symlink_to(elsewhere)
+    assert [*names_below(top)] == ['b', 'lost', 'a/c', 'again/f']
+    assert [*names_below(top, nested=False)] == ['b', 'lost']

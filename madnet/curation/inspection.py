@@ -20,6 +20,7 @@ from madnet.datasets.splits import ids_sha256, read_ids, split_of
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.evaluation.rules import half
+from madnet.files import names_below
 from madnet.images import EXTENSIONS, fit_mask, image_size, read_image, read_mask
 from madnet.progress import progress_bar
 from madnet.text import counted, printable
@@ -74,9 +75,7 @@ class Finding:
     severity: str  # one of SEVERITIES
     kind: str  # a short name, such as 'mask missing'
     what: str  # what it means and what to do
-    which: tuple[
-        str, ...
-    ]  # images (ids, with their part's folder where there is one), pairs of them, or files
+    which: tuple[str, ...]  # images (ids, with their part's folder where there is one), pairs, or files
 
 
 @dataclass
@@ -219,17 +218,15 @@ def _find_strays(found: Inspection) -> None:
     fixes = {found.folder.root / fix for fix in (found.entry.mask_fixes.values() if found.entry else ())}
     mended = {m.stem for m in fixes}
     lone, other = [], []
-    for place in sorted(places[0] | places[1]):
-        for path in sorted(place.rglob('*')):
-            if path in used or path in fixes or path.is_dir() or path.name.startswith('.'):
-                continue
-            name = str(path.relative_to(found.folder.root))
-            if path.suffix.lower() not in EXTENSIONS:
-                other += [name] * (path.suffix.lower() not in _SILENT)
-            elif path.parent in places[1] and not any(path.stem.startswith(m) for m in mended):
-                lone.append(name)
-            elif path.parent not in places[1]:
-                other.append(name)
+    here = {place / name for place in places[0] | places[1] for name in names_below(place)}
+    for path in sorted(here - used - fixes):
+        name = str(path.relative_to(found.folder.root))
+        if path.suffix.lower() not in EXTENSIONS:
+            other += [name] * (path.suffix.lower() not in _SILENT)
+        elif path.parent in places[1] and not any(path.stem.startswith(m) for m in mended):
+            lone.append(name)
+        elif path.parent not in places[1]:
+            other.append(name)
     found.add('warning', 'image missing', 'a mask without image', lone)
     found.add('warning', 'files not read', 'of a kind or in a place that is not read', other)
 

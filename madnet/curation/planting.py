@@ -21,7 +21,7 @@ from madnet.datasets.scenes import (
 )
 from madnet.datasets.splits import cut_validation
 from madnet.errors import UserError
-from madnet.files import json_text
+from madnet.files import json_text, names_below
 from madnet.images import EXTENSIONS, encode_png, read_image
 from madnet.images.notices import say_once
 from madnet.progress import progress_bar
@@ -260,8 +260,7 @@ class _Backgrounds:
 def _frames_in(root: Path) -> list[Path]:
     """The images in a folder and below it; of a data set its images only, not its masks."""
     known = read_folder(root)
-    files = [p for p in root.rglob('*') if p.suffix.lower() in EXTENSIONS]
-    files = [p for p in files if not any(part.startswith('.') for part in p.relative_to(root).parts)]
+    files = [root / name for name in names_below(root) if name.lower().endswith(EXTENSIONS)]
     if known and known.layout.images != known.layout.masks:  # else names alone tell them, and may not mean it
         frames = [pair.image for part in known.pairs.values() for pair in part.values()]
         rest = {*files} - {*frames} - {p.mask for part in known.pairs.values() for p in part.values()}

@@ -9,7 +9,7 @@ from madnet.curation.labels import Labelled, Shape, boxes_of, name_left_out, ref
 from madnet.curation.writing import NewSet
 from madnet.datasets.splits import read_ids
 from madnet.errors import UserError
-from madnet.files import expect_file
+from madnet.files import expect_file, names_below
 from madnet.images import EXTENSIONS, image_size
 
 _IMAGES = ('JPEGImages', 'PNGImages', 'images', '.')
@@ -17,7 +17,12 @@ _IMAGES = ('JPEGImages', 'PNGImages', 'images', '.')
 
 def is_voc(root: Path) -> bool:
     """Whether a folder holds ``Annotations/*.xml``."""
-    return next((root / 'Annotations').rglob('*.xml'), None) is not None
+    return bool(_xml_files(root))
+
+
+def _xml_files(root: Path) -> list[str]:
+    """From ``Annotations``, where they all lie, and with ``/``."""
+    return sorted(name for name in names_below(root / 'Annotations') if name.endswith('.xml'))
 
 
 def read_voc(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labelled]]:
@@ -30,8 +35,8 @@ def read_voc(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labell
     images: dict[str, Labelled] = {}
     seen: dict[str, None] = {}
     files = _image_files(root)
-    for path in sorted(labels.rglob('*.xml')):
-        labelled = _read_xml(path, path.relative_to(labels).with_suffix('').as_posix(), files, classes, seen)
+    for name in _xml_files(root):
+        labelled = _read_xml(labels / name, name.removesuffix('.xml'), files, classes, seen)
         images[labelled.image_id] = labelled
     refuse_unknown(classes, seen, root)
     found: dict[str, list[Labelled]] = {}
@@ -56,9 +61,9 @@ def _image_files(root: Path) -> dict[str, Path]:
     """Id → its image, in the first folder, and of the first ending, that has one."""
     found: dict[str, Path] = {}
     for folder in (root / name for name in _IMAGES):
-        files = [path for path in folder.rglob('*') if path.suffix.lower() in EXTENSIONS]
-        for path in sorted(files, key=lambda path: (EXTENSIONS.index(path.suffix.lower()), path)):
-            found.setdefault(path.relative_to(folder).with_suffix('').as_posix(), path)
+        files = [Path(name) for name in names_below(folder) if name.lower().endswith(EXTENSIONS)]
+        for file in sorted(files, key=lambda file: (EXTENSIONS.index(file.suffix.lower()), file)):
+            found.setdefault(file.with_suffix('').as_posix(), folder / file)
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from madnet.curation.labels import Labelled, Shape, boxes_of, name_left_out, refuse_unknown, with_parts_alone
 from madnet.curation.writing import NewSet
 from madnet.errors import UserError
+from madnet.files import names_below
 from madnet.images import EXTENSIONS, image_size
 
 #: Name of a folder → its split. What holds others comes last, of which only what they lack is read.
@@ -42,7 +43,8 @@ def _folders(root: Path) -> list[tuple[str, Path, Path]]:
 def _texts(root: Path) -> set[Path]:
     places = {root / 'labels', *(labels for _, _, labels in _folders(root))}
     # labelImg puts the names of its classes beside the labels
-    return {p for place in places for p in place.rglob('*.txt') if p.name != 'classes.txt'}
+    texts = (place / name for place in places for name in names_below(place) if name.endswith('.txt'))
+    return {text for text in texts if text.name != 'classes.txt'}
 
 
 def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labelled]]:
@@ -60,11 +62,11 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
     for folder, images, labels in _folders(root):
         split = _SPLITS.get(folder, '')
         again = split in found or folder == 'trainval'
-        for path in sorted(p for p in images.rglob('*') if p.suffix.lower() in EXTENSIONS):
-            name = path.relative_to(images).with_suffix('')
-            text = labels / f'{name.as_posix()}.txt'
+        for file in sorted(n for n in names_below(images) if n.lower().endswith(EXTENSIONS)):
+            path, name = images / file, file.rpartition('.')[0]
+            text = labels / f'{name}.txt'
             taken.add(text)
-            before = read.setdefault(name.as_posix(), path)
+            before = read.setdefault(name, path)
             if again and before != path:
                 if folder == 'trainval' or filecmp.cmp(before, path, shallow=False):
                     continue
@@ -73,7 +75,7 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
                 )
             size = image_size(path)
             shapes = _read_text(text, size, classes, seen) if text.is_file() else []
-            found.setdefault(split, []).append(Labelled(name.as_posix(), path, shapes, size))
+            found.setdefault(split, []).append(Labelled(name, path, shapes, size))
     rest = [text for text in texts if text not in taken]
     if texts and rest == texts:
         raise UserError(

@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.files import read_json, write_json
+from madnet.files import names_below, read_json, write_json
 from madnet.images import EXTENSIONS, MaskRule, read_image, read_mask, to_channels
 from madnet.images.arrays import RAW_DESCRIPTION
 from madnet.images.frames import bits_in_use, read_header
 from madnet.images.masks import MaskCensus, fits, size_problem
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
+from madnet.text import counted
 
 #: About how many images a set's range of grey values is taken from.
 LOOKED_AT = 32
@@ -166,15 +167,18 @@ def _grey_range(image: str, value_range: ValueRange, bit_depth: int) -> tuple[fl
 
 
 def say_what_is_skipped(where: str, pairs: Iterable[tuple[str | Path, str | Path | None]]) -> None:
-    """Warn of files beside images and masks that nothing reads: of other kinds, or a second one of an id.
+    """Warn of files beside images and masks that nothing reads: of other kinds, a second one of an id, or in
+    sub-folders.
 
     ``pairs`` are image file and mask file of *all* images of the folder.
     """
+    pairs = list(pairs)
     used = {os.path.abspath(f) for pair in pairs for f in pair if f}
     kinds: Counter[str] = Counter()
     stems: Counter[str] = Counter()
     used_stems = {os.path.splitext(f)[0] for f in used}
-    for folder in sorted({os.path.dirname(f) for f in used}):
+    folders = {os.path.dirname(f) for f in used}
+    for folder in sorted(folders):
         for entry in os.scandir(folder):
             path = os.path.join(folder, entry.name)
             if path in used or entry.name.startswith('.') or entry.name == RAW_DESCRIPTION:
@@ -185,7 +189,16 @@ def say_what_is_skipped(where: str, pairs: Iterable[tuple[str | Path, str | Path
             elif ending.lower() not in EXTENSIONS and entry.is_file():
                 kinds[ending or 'no ending'] += 1
     kinds.pop('.txt', None)  # lists of ids, in some layouts
-    for counted, why in ((kinds, 'of a kind that is not read'), (stems, 'the second image of an id')):
-        if counted:
-            which = ', '.join(f'{n} {kind}' for kind, n in sorted(counted.items()))
-            say_once(f'{where}: {sum(counted.values())} files are left out, {why}: {which}.')
+    for found, why in ((kinds, 'of a kind that is not read'), (stems, 'the second image of an id')):
+        if found:
+            which = ', '.join(f'{n} {kind}' for kind, n in sorted(found.items()))
+            say_once(f'{where}: {sum(found.values())} files are left out, {why}: {which}.')
+    tops = [{os.path.dirname(os.path.abspath(f)) for f in files if f} for files in zip(*pairs, strict=True)]
+    # where images and masks share a folder, no sub-folder is ever read
+    below = {os.path.join(top, name) for top in tops[0] - tops[1] for name in names_below(top)}
+    beside = sorted(f for f in below if os.path.dirname(f) not in folders and f.lower().endswith(EXTENSIONS))
+    if beside:
+        say_once(
+            f'{where}: {counted(len(beside), "image")} in sub-folders left out, since others lie above them '
+            f'(the first: {beside[0]}); move all into sub-folders, or name all in lists, such as day2/0001.'
+        )

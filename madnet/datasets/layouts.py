@@ -3,9 +3,11 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from madnet.files import names_below
 from madnet.images import EXTENSIONS
 
 from .catalogue import find_entry
@@ -136,14 +138,10 @@ def _files(folder: Path, suffix: str = '', nested: bool = False) -> dict[str, Pa
     """
     rank = {extension: n for n, extension in enumerate(EXTENSIONS)}
     found = []
-    for where, folders, names in os.walk(folder):
-        before = '' if where == str(folder) else Path(where).relative_to(folder).as_posix() + '/'
-        folders[:] = sorted(f for f in folders if not f.startswith('.')) if nested else []
-        for name in names:
-            stem, extension = os.path.splitext(name)
-            if extension.lower() in rank and stem.endswith(suffix) and not name.startswith('.'):
-                image_id = before + stem[: len(stem) - len(suffix)]
-                found.append((image_id, -rank[extension.lower()], before + name))
+    for name in names_below(folder, nested):
+        stem, extension = os.path.splitext(name)
+        if extension.lower() in rank and stem.endswith(suffix):
+            found.append((stem[: len(stem) - len(suffix)], -rank[extension.lower()], name))
     return {image_id: folder / name for image_id, _, name in sorted(found)}
 
 
@@ -226,25 +224,27 @@ def read_folder(root: Path) -> Folder | None:
     if not root.is_dir():
         return None
     # Files in sub-folders are looked for only where no layout fits without: a folder per part is no sequence,
-    # and its name begins no id, unless lists there have ids such as train/000001: then they say the parts.
+    # and its name begins no id, unless lists there have ids such as train/000001, or name images that are
+    # found in no other way.
     plain = [layout for layout in LAYOUTS if '{part}' not in layout.images]
     by_part = [layout for layout in LAYOUTS if '{part}' in layout.images]
     known = _recognise(root, LAYOUTS, nested=False) or _recognise(root, [*by_part, *plain], nested=True)
-    if known and known.by_part:
+    if known and (known.by_part or not all(map(known.find, _listed(known)))):
         whole = _recognise(root, plain, nested=True)
-        known = whole if whole and _lists_name_ids(whole) else known
+        if whole and any(whole.find(i) and not known.find(i) for i in _listed(whole)):
+            known = whole
     if known and known.by_part and 'val' in known.pairs and 'trainval' in known.pairs:
         known.pairs = {'train' if part == 'trainval' else part: pairs for part, pairs in known.pairs.items()}
     return known
 
 
-def _lists_name_ids(folder: Folder) -> bool:
-    for path in (path for parts in folder.lists.values() for path in parts.values()):
-        # whatever else is wrong with a list is said by whoever takes it
-        lines = path.read_text('utf-8-sig', errors='replace').splitlines() if path.is_file() else ()
-        if any(folder.find(i) for i in folder.frames_of(tuple(map(clean_id, lines)))):
-            return True
-    return False
+def _listed(folder: Folder) -> tuple[str, ...]:
+    """The ids in all lists of a folder; whatever is wrong with a list is said by whoever takes it."""
+    lines: list[str] = []
+    for path in (path for parts in folder.lists.values() for path in parts.values() if path.is_file()):
+        with suppress(OSError):
+            lines += path.read_text('utf-8-sig', errors='replace').splitlines()
+    return folder.frames_of(tuple(dict.fromkeys(filter(None, map(clean_id, lines)))))
 
 
 def _recognise(root: Path, layouts: Sequence[Layout], nested: bool) -> Folder | None:
@@ -270,8 +270,7 @@ def _recognise(root: Path, layouts: Sequence[Layout], nested: bool) -> Folder | 
 
 def count_images(root: Path) -> int:
     """How many image files lie in a folder and below it."""
-    names = (name for _, _, names in os.walk(root) for name in names)
-    return sum(os.path.splitext(name)[1].lower() in EXTENSIONS for name in names)
+    return sum(os.path.splitext(name)[1].lower() in EXTENSIONS for name in names_below(root))
 
 
 def _shares_folders(layout: Layout) -> bool:

@@ -13,6 +13,7 @@ from madnet.evaluation.bootstrap import paired_bootstrap
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike, get_protocols
 from madnet.evaluation.targets import KEEP_ALL, Least, left_out
+from madnet.files import names_below
 from madnet.images import EXTENSIONS, MaskRule, finite, fit_mask, image_size, read_image, read_mask
 from madnet.images.masks import MaskCensus, fits
 from madnet.images.score_maps import ScoreCensus, scores_and_greys
@@ -51,7 +52,8 @@ def find_maps(folder: Folder, what: str) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f'{what}: no folder {folder}')
     files = [p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file()]
-    files = sorted(files or (p for p in folder.rglob('*') if p.suffix.lower() in EXTENSIONS and p.is_file()))
+    below = (folder / name for name in (() if files else names_below(folder)))
+    files = sorted(files or (p for p in below if p.suffix.lower() in EXTENSIONS and p.is_file()))
     if not files:
         raise UserError(f'{what}: no file in {folder}, expected one of {", ".join(EXTENSIONS)}')
     maps: dict[str, Path] = {}

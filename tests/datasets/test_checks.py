@@ -162,6 +162,16 @@ def test_empty_masks_and_skipped_files_are_told(folder, caplog):
     assert 'the second image of an id: 1 .bmp' in said
 
 
+def test_images_in_sub_folders_beside_others_are_told(folder, make_set, caplog):
+    opened(folder)
+    assert not caplog.messages
+    make_set('mine', ['day2/0', 'day2/1', 'day2/night/0'])
+    assert len(opened(folder)) == 4
+    [line] = caplog.messages
+    assert '3 images in sub-folders left out' in line
+    assert f'the first: {folder / "images/day2/0.png"}' in line
+
+
 def counts(folder):
     for i in IDS:
         path = folder / 'images' / f'{i}.png'

@@ -89,6 +89,22 @@ def test_folders_by_part_may_number_each_from_zero(make_set):
     assert '/val/masks/' in SIRSTDataset(root, 'val').get_data_info(0)['seg_map_path']
 
 
+def test_sequences_behind_links(make_set, tmp_path):
+    root = make_set('mine', ['a/0', 'a/1'])
+    other = make_set('other', ['0', '1'])
+    for folder in ('images', 'masks'):
+        (root / folder / 'b').symlink_to(other / folder)
+    assert SIRSTDataset(root, 'all').image_ids == ['a/0', 'a/1', 'b/0', 'b/1']
+
+
+@pytest.mark.parametrize('listed', [['0', 'day2/1'], ['0', 'day2']])
+def test_lists_may_name_images_in_sub_folders_and_above_them(make_set, listed):
+    root = make_set('mine', ['0', '1', 'day2/1', 'day2/2'], lists={'trainval.txt': listed, 'test.txt': ['1']})
+    expected = ['0', 'day2/1'] if 'day2/1' in listed else ['0', 'day2/1', 'day2/2']
+    assert SIRSTDataset(root, 'trainval').image_ids == expected
+    assert SIRSTDataset(root, 'test').image_ids == ['1']
+
+
 FRAMES = [f'seq_{s:02d}/frame_{f:04d}' for s in range(5) for f in range(1, 4)]
 
 
