@@ -9,6 +9,7 @@ import numpy as np
 
 from madnet.curation.labels import Labelled, Shape, boxes_of, decode_rle, refuse_unknown
 from madnet.curation.writing import NewSet
+from madnet.datasets.layouts import SPELLINGS
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components, run_lengths
 from madnet.files import json_text, read_json
@@ -48,8 +49,8 @@ def read_coco(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
 
 def _split_in(name: str) -> str:
     """The split that a file or folder is named after, such as val2017; '' where none is."""
-    words = re.split('[^a-z]+', name.lower())
-    return next((s for w in words for s in ('trainval', 'train', 'val', 'test') if w.startswith(s)), '')
+    words = (SPELLINGS.get(word, word) for word in re.split('[^a-z]+', name.lower()))
+    return next((word for word in words if word in ('trainval', 'train', 'val', 'test')), '')
 
 
 def _read_one(path: Path, split: str, classes: Sequence[str] | None) -> list[Labelled]:
@@ -82,7 +83,7 @@ def _image_folders(path: Path, split: str) -> tuple[list[Path], list[Path]]:
     above = path.parent.parent
     for place in dict.fromkeys((path.parent, path.parent / 'images', above, above / 'images')):
         for sub in sorted(place.iterdir() if place.is_dir() else ()):
-            if sub.is_dir() and re.fullmatch(r'(train|val|test)[a-z]*\d*', sub.name.lower()):
+            if sub.is_dir() and re.fullmatch(r'[a-z]+\d*', sub.name.lower()) and _split_in(sub.name):
                 (own if _split_in(sub.name) == split else others).append(sub)
         own.append(place)
     return own, others

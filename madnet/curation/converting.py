@@ -6,7 +6,16 @@ from pathlib import Path
 
 from madnet import __version__
 from madnet.curation.coco_format import find_coco, read_coco, write_coco
-from madnet.curation.labels import BOXES, LEVEL, Labelled, Shape, mask_of, name_left_out, rule
+from madnet.curation.labels import (
+    BOXES,
+    LEVEL,
+    Labelled,
+    Shape,
+    mask_of,
+    name_left_out,
+    rule,
+    with_parts_alone,
+)
 from madnet.curation.voc_format import is_voc, read_voc, write_voc
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.curation.yolo_format import is_yolo, read_yolo, write_yolo
@@ -70,6 +79,8 @@ def convert(
         raise UserError(f'{source}: no image in it ({form}).')
     if to != 'yolo':  # where each part has its folder
         parts = _apart(parts)
+    if to == 'madnet' and any(parts):  # as YOLO's and VOC's writers: what no part names is to train on
+        parts = with_parts_alone(parts, 'trainval' if 'trainval' in parts else 'train')
     marks = sum(len(labelled.shapes) for images in parts.values() for labelled in images)
     with fresh_folder(out) as folder:
         new = NewSet(folder)

@@ -71,7 +71,7 @@ PARTS = {
 }
 
 #: Other names of a list → its own.
-_SPLITS = {'training': 'train', 'valid': 'val', 'validation': 'val', 'testing': 'test'}
+SPELLINGS = {'training': 'train', 'valid': 'val', 'validation': 'val', 'testing': 'test'}
 
 _LIST_FIELDS = {
     '{split}': '(?P<split>trainval|training|train|validation|valid|val|testing|test)',
@@ -196,7 +196,7 @@ def _lists(root: Path, layout: Layout) -> dict[str, dict[str, Path]]:
             if match:
                 groups = match.groupdict()
                 key = '/'.join(groups[k] for k in ('set', 'tail') if groups.get(k)) or 'lists'
-                found.setdefault(key, {}).setdefault(_SPLITS.get(groups['split'], groups['split']), path)
+                found.setdefault(key, {}).setdefault(SPELLINGS.get(groups['split'], groups['split']), path)
     return found
 
 

@@ -83,10 +83,7 @@ def select(
     else:
         split_set, pairs = _by_folder(folder, entry, where, split, split_set, bool(allow_partial))
     if not pairs:
-        few_images = ', since the training part is too small to take a fifth of it; use selection=last'
-        raise NoSuchPart(
-            f'{where}: no images of split {split!r}' + (few_images if split in ('fit', 'val') else '') + '.'
-        )
+        raise NoSuchPart(f'{where}: no images of split {split!r}.')
     bare = [i for i, pair in pairs if pair.mask is None]
     if bare:
         raise UserError(
@@ -133,6 +130,14 @@ def _by_folder(
         )
     if ids is None:
         raise NoSuchPart(f'{where}: no split {split!r}; lists {key!r} have {", ".join(sorted(lists))}.')
+    if not ids and split in ('fit', 'val') and 'val' not in lists:
+        raise NoSuchPart(
+            f'{where}: no images of split {split!r}, since the training part is too small to take a fifth of '
+            'it; use selection=last.'
+        )
+    if not ids:
+        have = ', '.join(f'{part} {len(ids)}' for part, ids in lists.items())
+        raise NoSuchPart(f'{where}: no images of split {split!r}; lists {key!r} name {have}.')
     key = key or 'folder'
     partial = allow_partial and split != 'test'
     return key, _find(folder, [(None, i) for i in ids], where, split, key, partial, None)

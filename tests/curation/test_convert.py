@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from madnet.curation import labels
+from madnet.curation.coco_format import _split_in
 from madnet.curation.labels import Shape, decode_rle, from_box, mask_of
 from madnet.datasets import SIRSTDataset
 from madnet.evaluation.components import find_components, run_lengths
@@ -222,7 +223,7 @@ def test_a_whole_beside_parts_adds_what_they_lack(masks, run, tmp_path):
         whole['annotations'] += [{**a, 'image_id': 100 * n + a['image_id']} for a in part['annotations']]
     files[0].with_name('latest.json').write_text(json.dumps(whole))  # a name with "test" in it
     files[1].unlink()
-    for form, lists in (('yolo', 'images/train'), ('voc', 'ImageSets/Main')):
+    for form, lists in (('yolo', 'images/train'), ('voc', 'ImageSets/Main'), ('madnet', 'splits/converted')):
         code, _, err = run('dataset', 'convert', tmp_path / 'c', '--to', form, '--out', tmp_path / form)
         assert code == 0, err
         if form == 'yolo':
@@ -230,6 +231,22 @@ def test_a_whole_beside_parts_adds_what_they_lack(masks, run, tmp_path):
         else:
             ids = [i for p in (tmp_path / form / lists).iterdir() for i in p.read_text().split()]
             assert sorted(ids) == sorted(IDS)
+
+
+@pytest.mark.parametrize(
+    ('name', 'split'),
+    [
+        *(
+            ('instances_val2017', 'val'),
+            ('Training', 'train'),
+            ('a-testing_3', 'test'),
+            ('trainval', 'trainval'),
+        ),
+        *((name, '') for name in ('valley_night', 'testbed', 'trainstation', 'values', 'latest')),
+    ],
+)
+def test_a_part_is_named_by_whole_words(name, split):
+    assert _split_in(name) == split
 
 
 def test_outlines_of_one_object_add_up():

@@ -263,6 +263,12 @@ def test_overlapping_lists_are_refused_with_the_ids(make_set):
             SIRSTDataset(root, split)
 
 
+def test_a_validation_list_alone_is_not_called_too_small(make_set):
+    root = make_set('mine', IDS, lists={'val.txt': TRAIN, 'test.txt': TEST})
+    with pytest.raises(UserError, match=r"no images of split 'fit'; lists 'lists' name test 2, val 4\.$"):
+        SIRSTDataset(root, 'fit')
+
+
 def test_png_wins_where_an_id_has_several_files(make_set):
     root = make_set('mine', IDS, 'images/{}.jpg')
     make_set('mine', IDS, 'images/{}.png')
