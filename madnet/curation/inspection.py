@@ -22,6 +22,7 @@ from madnet.evaluation.components import find_components
 from madnet.evaluation.rules import half
 from madnet.files import names_below
 from madnet.images import EXTENSIONS, fit_mask, image_size, read_image, read_mask
+from madnet.images.masks import some, stored_values
 from madnet.progress import progress_bar
 from madnet.text import counted, printable
 
@@ -234,11 +235,12 @@ def _find_strays(found: Inspection) -> None:
 def _find_mask_values(found: Inspection) -> None:
     read = {k: f for k, f in found.facts.items() if f.usable}
     faint = found.faint
-    values = sorted({v for k in faint for v in found.facts[k].values})[:8]
+    masks = {found.facts[k].values: mask for k in faint if (mask := found.facts[k].pair.mask)}
+    values = stored_values(masks.values())
     found.add(
         'error' if found.mostly_faint else 'warning',
         'mask without a value above 127',
-        f'values {", ".join(map(str, values))}: read as empty; 255 is to stand for target',
+        f'values {some(values)}: read as empty; 255 is to stand for target',
         map(label, faint),
     )
     inverted = [k for k, f in read.items() if f.share > INVERTED]

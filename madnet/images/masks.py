@@ -156,6 +156,7 @@ class MaskCensus:
     def __init__(self):
         self.masks = self.empty = self.pixels = self.target_pixels = 0
         self.faint: dict[str, int] = {}
+        self._examples: dict[int, str] = {}  # highest grey value → the first mask that has it
 
     def add(self, path: str | os.PathLike, mask: np.ndarray) -> None:
         """Count a mask as :func:`read_mask` gives it."""
@@ -166,6 +167,7 @@ class MaskCensus:
         self.masks += 1
         self.pixels += pixels
         self.target_pixels += target_pixels
+        self._examples.setdefault(brightest, str(path))
         if brightest == 0:
             self.empty += 1
         elif not target_pixels:
@@ -184,23 +186,63 @@ class MaskCensus:
             share = self.target_pixels / self.pixels
             raise UserError(
                 f'{where}: {share:.0%} of all pixels are target, the masks look inverted: '
-                f'{_asked(option, 255, 0)} inverts them, {_asked(option, 0, 255)} takes them as they are.'
+                f'{_inverting(option, self._values())}'
             )
         if not self.faint:
             return
         filled = self.masks - self.empty
-        path, value = next(iter(self.faint.items()))
-        found = some(sorted(set(self.faint.values())))
+        path, greys = next(iter(self.faint)), sorted(set(self.faint.values()))
         if 50 * len(self.faint) > filled:
+            # as they are stored; grey values are what 16 bits and floats become
+            highest = some(sorted({stored_values([self._examples[grey]])[-1] for grey in greys}))
             raise UserError(
                 f'{where}: {len(self.faint)} of {filled} masks that are not all 0 have no grey value above '
-                f'127, so no target; their highest values: {found} (the first: {path}). If that value is '
-                f'target, say so: {_asked(option, 0, value)}.'
+                f'127, so no target; their highest values: {highest} (the first: {path}); '
+                f'{_naming(option, self._values())}'
             )
         say_once(
-            f'{where}: {len(self.faint)} of {filled} masks have grey values up to {found} only, and count as '
-            f'empty, since only values above 127 are target (the first: {path}).'
+            f'{where}: {len(self.faint)} of {filled} masks have grey values up to {some(greys)} only, and '
+            f'count as empty, since only values above 127 are target (the first: {path}).'
         )
+
+    def _values(self) -> list[float]:
+        """All that is stored in masks that differ by their highest value: what an option has to name."""
+        return stored_values(self._examples.values())
+
+
+def stored_values(paths: Iterable[str | os.PathLike]) -> list[float]:
+    """All values of some masks together, as :class:`MaskRule` names them, ascending.
+
+    Raises:
+        UserError: As :func:`read_mask`.
+    """
+    return sorted({value for path in paths for value in np.unique(_stored(Path(path), True)[0]).tolist()})
+
+
+def _namable(values: Sequence[float]) -> list[int] | None:
+    """Two or more stored values as an option can name them; None where they are too many, or no whole
+    numbers."""
+    if len(values) > 6 or not all(float(value).is_integer() for value in values):
+        return None
+    return [int(value) for value in (values if len(values) > 1 else (0, *values))]
+
+
+def _inverting(option: str, values: Sequence[float]) -> str:
+    named = _namable(values)
+    if named is None or len(named) > 2:
+        return _save_anew(option, values)
+    return f'{_asked(option, *named[::-1])} inverts them, {_asked(option, *named)} takes them as they are.'
+
+
+def _naming(option: str, values: Sequence[float]) -> str:
+    named = _namable(values)
+    if named is None:
+        return _save_anew(option, values)
+    return f'if all values above {named[0]} are target, say so: {_asked(option, *named)}.'
+
+
+def _save_anew(option: str, values: Sequence[float]) -> str:
+    return f'{option} cannot name their values ({some(values)}); save them as 0 and 255.'
 
 
 def _asked(option: str, *values: int) -> str:

@@ -151,6 +151,13 @@ def test_a_copy_that_fails_leaves_nothing(damaged, tmp_path, monkeypatch, run):
     assert list((tmp_path / 'out').iterdir()) == []
 
 
+def test_low_values_are_told_as_they_are_stored(sound):
+    for path in (sound / 'masks').iterdir():
+        write(path, read(path).astype(np.uint16) // 255 * 1000)
+    (finding,) = (f for f in inspect(str(sound)).findings if f.kind == 'mask without a value above 127')
+    assert finding.what.startswith('values 0, 1000:')
+
+
 def test_masks_of_0_and_1_are_an_error_and_mended(sound, tmp_path, run):
     for path in (sound / 'masks').iterdir():
         write(path, read(path) // 255)

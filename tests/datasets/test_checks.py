@@ -103,6 +103,33 @@ def test_inverted_masks(folder):
     assert opened(folder, mask_values=(255, 0)).facts.targets == 4
 
 
+@pytest.mark.parametrize(
+    ('change', 'values'),
+    [
+        (lambda m: (m // 255).astype(np.uint16) * 4095, [0, 4095]),
+        (lambda m: np.where(m > 127, 0, 4095).astype(np.uint16), [0, 4095]),
+        (lambda m: np.where(m > 127, 0, 65535).astype(np.uint16), [65535, 0]),
+        (lambda m: m == 0, [1, 0]),
+        (lambda m: m // 255 * np.uint8(1 + np.arange(m.shape[1]) % 2), [0, 1, 2]),
+        (lambda m: m // 255 + np.uint8(1), [1, 2]),
+    ],
+)
+def test_the_option_that_is_printed_opens_the_set(folder, change, values):
+    change_masks(folder, change)
+    with pytest.raises(UserError) as error:
+        opened(folder)
+    assert f'mask_values=[{",".join(map(str, values))}]' in str(error.value)
+    opened(folder, mask_values=values)
+
+
+def test_values_that_no_option_can_name(folder):
+    for path in (folder / 'masks').iterdir():
+        np.save(path.with_suffix('.npy'), np.float32(0.25) * (np.array(Image.open(path)) > 127))
+        path.unlink()
+    with pytest.raises(UserError, match=r'mask_values cannot name their values \(0, 0\.25\); save them as'):
+        opened(folder)
+
+
 def test_a_mask_of_another_size(folder):
     change_masks(folder, lambda m: np.pad(m, ((0, 1), (0, 1))), IDS[2:3])
     with pytest.raises(UserError, match=r'002\.png: a mask of 41 × 33 pixels for an image of 40 × 32'):
