@@ -18,6 +18,12 @@ from .layouts import Folder, count_images, layouts_in_words, read_folder
 #: The file that says what a data set is and how it came to be.
 RECORD = 'dataset.json'
 
+#: How a command line says where a data set lies that a config names by its folder.
+MOVED = (
+    '--cfg-options test_dataloader.dataset.data_root=FOLDER, and to train the same of train_dataloader and '
+    'val_dataloader'
+)
+
 
 class NoSuchSet(UserError):
     """There is no data set in a layout that can be read."""
@@ -72,7 +78,7 @@ def folders_named(home: Path, name: str) -> list[Path]:
     return sorted((p for p in named if p.is_dir()), key=lambda p: (p.name != wanted, p))
 
 
-def _missing(name: str | None, looked: list[Path]) -> NoSuchSet:
+def _missing(name: str | None, looked: list[Path], given: bool) -> NoSuchSet:
     entry = find_entry(name) if name else None
     places = ', '.join(str(p) for p in looked)
     if entry:
@@ -87,6 +93,11 @@ def _missing(name: str | None, looked: list[Path]) -> NoSuchSet:
             'that is known; expected for example images/X.png + masks/X.png (layouts: datasets/README.md). '
             'For frames without masks there are madnet predict and madnet dataset synth --backgrounds.'
             + (f' {get}.' if entry else '')
+        )
+    if given and not any(folder.is_dir() for folder in looked):
+        return NoSuchSet(
+            f'data set {name or "folder"} not found: no folder {looked[0]}. Where a config names it, say '
+            f'where it lies now: {MOVED}.'
         )
     hint = nearest(name, known_datasets()) if name and not entry else ''
     return NoSuchSet(
@@ -139,4 +150,4 @@ def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folde
             if entry:
                 _mend_masks(folder, entry)
             return folder, entry, entry.name if entry else name
-    raise _missing(name or looked[0].name, looked)
+    raise _missing(name or looked[0].name, looked, data_root is not None)

@@ -66,7 +66,9 @@ class TrainedPart:
     @property
     def words(self) -> str:
         """Such as ``'NUAA-SIRST idx_427 trainval'``."""
-        return ' '.join(filter(None, (self.name or str(self.data_root), self.split_set, self.split)))
+        return ' '.join(
+            filter(None, (self.name or Path(str(self.data_root)).name, self.split_set, self.split))
+        )
 
     @cached_property
     def keys(self) -> Keys:

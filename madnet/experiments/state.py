@@ -196,11 +196,22 @@ def _refuse_another(run: Run, before: Mapping) -> None:
         return
     was, now = dict(_leaves(before)), dict(_leaves(run.wanted()))
     pairs = {key: (was.get(key, '–'), now.get(key, '–')) for key in {**was, **now}}
-    differing = '; '.join(f'{key}: {a!s} → {b!s}' for key, (a, b) in pairs.items() if a != b)
+    pairs = {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and not _has_moved(key, *pair)}
+    if not pairs:
+        return
+    differing = '; '.join(f'{key}: {a!s} → {b!s}' for key, (a, b) in pairs.items())
     raise UserError(
         f'{run.folder}: holds another run, by what differs (before → now): {differing}. '
         'Remove the folder, or choose another --work-dir.'
     )
+
+
+def _has_moved(key: str, before: object, now: object) -> bool:
+    """Whether two folders are one data set: of the same place, or of one name and gone where it was."""
+    if key.rpartition('.')[2] != 'data_root':
+        return False
+    was, here = (Path(str(folder)).absolute() for folder in (before, now))
+    return was == here or (was.name == here.name and not was.exists())
 
 
 def _leaves(value: object, key: str = '') -> Iterator[tuple[str, object]]:

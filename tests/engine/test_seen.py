@@ -175,7 +175,7 @@ def test_a_threshold_and_a_test_on_images_of_the_training(run, trained, said, tm
     assert code == 0, err
     [line] = warnings(said)
     assert line.startswith("warning: the choice on 'val': the network was trained on 1 of these 1 images")
-    assert f'({data} trainval, by the config in {tmp_path / "w.pth"}): it finds more' in line
+    assert f'({data.name} trainval, by the config in {tmp_path / "w.pth"}): it finds more' in line
     assert MetricsFile.read(tmp_path / 'out/metrics.json').dataset.trained_on is None
     code, _, err = run('test', *test, '--split', 'trainval')
     assert code == 0, err

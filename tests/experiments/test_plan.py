@@ -13,7 +13,7 @@ from madnet.experiments import compare
 from madnet.experiments.networks import known_networks, label_of
 from madnet.experiments.plan import Run, read_plan
 from madnet.experiments.shard import find_shard
-from madnet.experiments.state import weights_of
+from madnet.experiments.state import _has_moved, weights_of
 from madnet.records import get_pretrained
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / 'experiments'
@@ -337,3 +337,20 @@ def test_each_set_is_left_out_once(repository, monkeypatch, tmp_path):
             read_plan(networks=[nano], datasets=datasets)
     with pytest.raises(UserError, match="also_test_on: found 'own'"):
         read_plan(networks=['acm'], datasets=['own'], also_test_on=['nuaa'])
+
+
+@pytest.mark.parametrize(
+    ('before', 'now', 'moved'),
+    [
+        ('mine', '{here}/mine', True),  # as an earlier version wrote it
+        ('{here}/gone/mine', '{here}/mine', True),
+        ('{here}/gone/mine', '{here}/other', False),
+        ('{here}/other/mine', '{here}/mine', False),
+    ],
+)
+def test_a_data_set_that_has_moved_makes_no_other_run(tmp_path, monkeypatch, before, now, moved):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'other' / 'mine').mkdir(parents=True)
+    places = [place.format(here=tmp_path) for place in (before, now)]
+    assert _has_moved('train_dataloader.dataset.data_root', *places) is moved
+    assert not _has_moved('work_dir', *places)

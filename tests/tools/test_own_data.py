@@ -1,6 +1,7 @@
 """A new user's way: a folder of one's own, no config written."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from madnet.datasets import SIRSTDataset
 from madnet.engine.config import load_config
+from madnet.errors import UserError
 
 CONFIG = """
 _base_ = ['{configs}/madnet_synthetic.py']
@@ -136,7 +138,28 @@ def test_a_folder_in_a_config_is_the_data_set_also_of_a_base(place, run, option)
         values: dict = {}
         exec(compile(out, 'printed', 'exec'), values)
         loaders = [values[f'{part}_dataloader']['dataset'] for part in ('train', 'val', 'test')]
-        assert [(d['data_root'], d.get('name')) for d in loaders] == [('mine', None)] * 3
+        assert [(d['data_root'], d.get('name')) for d in loaders] == [(str(place / 'mine'), None)] * 3
+
+
+def test_a_trained_config_finds_its_data_set_from_any_folder_and_after_a_move(place, tmp_path, monkeypatch):
+    trained = tmp_path / 'trained.py'
+    trained.write_text(load_config(place / 'common.py', dataset='mine').pretty_text)
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+
+    def opened(**options):
+        dataset = load_config(trained, options=options).test_dataloader.dataset
+        return len(SIRSTDataset(dataset.data_root, dataset.split, lazy_init=True).load_data_list())
+
+    count = opened()
+    (place / 'mine').rename(elsewhere / 'mine')
+    with pytest.raises(UserError, match='not found: no folder') as error:
+        opened()
+    [option] = re.findall(r'--cfg-options (test\S+)=FOLDER', str(error.value))
+    assert opened(**{option: 'mine'}) == count
+    with pytest.raises(UserError, match=f'has moved, say so: --cfg-options {option}=FOLDER'):
+        load_config(trained, dataset='mine')
 
 
 def test_training_images_without_a_target_are_refused(place, run):

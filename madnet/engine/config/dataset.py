@@ -4,13 +4,14 @@ import os
 import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.catalogue import Entry, find_entry, get_split_set
-from madnet.datasets.locate import locate, own_range
+from madnet.datasets.locate import MOVED, locate, own_range
 from madnet.datasets.selection import lists_named
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.sources import Source, set_name, short_names
@@ -35,9 +36,10 @@ def refuse_named_sets(cfg: Config, where: str) -> None:
     for loader, dataset in _sets(cfg):
         if not _is_open(dataset):
             own = dataset.get('name') or dataset.get('data_root') or dataset.get('type')
+            moved = f'; where its folder has moved, say so: {MOVED}' if _is_ours(dataset) else ''
             raise UserError(
                 f'config {where}: names its own data sets ({loader}: {own}), so --dataset does not apply; '
-                "use a config without them, such as the network's common one."
+                f"use a config without them, such as the network's common one{moved}."
             )
 
 
@@ -106,6 +108,13 @@ class TrainedSet(NamedTuple):
 
     def __str__(self) -> str:
         return f'{self.name} ({self.root})' if self.root else self.name
+
+
+def fix_folders(cfg: Config) -> None:
+    """Write down where the folder of every ``SIRSTDataset`` lies, from wherever the config is used later."""
+    for _, dataset in _sets(cfg):
+        if _is_ours(dataset) and dataset.get('data_root'):
+            dataset['data_root'] = str(Path(dataset['data_root']).absolute())
 
 
 def say_other_data(cfg: Config, trained_on: Sequence[TrainedSet]) -> None:

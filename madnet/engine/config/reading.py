@@ -26,6 +26,7 @@ from madnet.engine.config.dataset import (
     fill_reading,
     fill_sets,
     fill_statistics,
+    fix_folders,
     fix_value_range,
     leaves_sets_open,
     refuse_named_sets,
@@ -153,6 +154,7 @@ def load_config(
             cfg[loader].setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
     text = '' if is_registered(path) else Path(path).read_text(encoding='utf-8')
     check_config(cfg, str(path), f'{text} {first} {options}')
+    fix_folders(cfg)
     check_split_sets(cfg)
     check_channels(cfg)
     fix_value_range(cfg, trained_on)
