@@ -52,6 +52,19 @@ class InterruptAt(Hook):
         self._count('val')
 
 
+@HOOKS.register_module()
+class EndAfterEpoch(Hook):
+    """Ends a training as mmengine's ``EarlyStoppingHook`` does."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def after_val_epoch(self, runner, metrics=None):
+        runner.train_loop.stop_training = runner.epoch == self.epoch
+
+
 def _weights(folder):
     checkpoint = read_checkpoint(folder / LAST)
     return {**checkpoint['state_dict'], **checkpoint['ema_state_dict']}
@@ -226,6 +239,14 @@ def test_the_line_of_an_epoch_has_the_rate_that_the_log_has(tiny_config, tmp_pat
     logged = {str(r['epoch']): f'{r["lr"]:.2e}' for r in records if 'lr' in r}
     assert len(set(logged.values())) > 1
     assert dict(lines) == logged
+
+
+def test_the_last_epoch_of_a_training_that_a_hook_ends_is_kept(tiny_config, tmp_path):
+    hook = "custom_hooks = [dict(type='EndAfterEpoch', epoch=2)]\n"
+    tiny_config.write_text(tiny_config.read_text() + hook)
+    train(str(tiny_config), work_dir=str(tmp_path / 'w'), options=['default_hooks.checkpoint.interval=5'])
+    meta = read_checkpoint(tmp_path / 'w' / LAST)['meta']
+    assert (meta['epoch'], meta['iter'], meta['validation_due']) == (2, 8, False)
 
 
 def test_best_pth_cannot_be_resumed_from(uninterrupted, tiny_config):

@@ -32,8 +32,9 @@ class SafeCheckpointHook(Hook):
     resumed run repeats an interrupted epoch as a whole and reaches the same best.
 
     Args:
-        interval: Epochs between two ``last.pth``; the last epoch is always kept. A training by minutes saves
-            when some have passed instead, in the middle of an epoch too.
+        interval: Epochs between two ``last.pth``; the last epoch is always kept, also where a hook ends the
+            training. A training by minutes saves when some have passed instead, in the middle of an epoch
+            too.
         save_best: The validation metric whose best epoch is kept as ``best.pth`` (weights only);
             None keeps none. By one of false alarms, an epoch that finds no target is never the best.
         rule: ``'greater'`` or ``'less'``: which values are better; None goes by the metric.
@@ -68,6 +69,7 @@ class SafeCheckpointHook(Hook):
         self.rule = rule or ('less' if column(self._metric).better == 'lower' else 'greater')
         self.best_from = best_from
         self._hashes: list[str] = []
+        self._saved: tuple | None = None  # epoch, iteration and due validation of the newest checkpoint
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Make the content plain and complete; runs after EMA has put its weights in.
@@ -137,10 +139,12 @@ class SafeCheckpointHook(Hook):
         if runner._resume:
             self._hash_images(runner)
             refuse_other_images(checkpoint['meta'].get(HASHES), self._hashes, runner._load_from)
-            runner.train_loop.resumed_random_state = checkpoint.get('random_state')
-            runner.train_loop.validation_due = checkpoint['meta'].get('validation_due', False)
-            if runner.train_loop.budget is not None and 'time budget' in checkpoint['meta']:
-                runner.train_loop.budget.go_on(checkpoint['meta']['time budget'])
+            meta, loop = checkpoint['meta'], runner.train_loop
+            loop.resumed_random_state = checkpoint.get('random_state')
+            loop.validation_due = meta.get('validation_due', False)
+            self._saved = (meta['epoch'], meta['iter'], loop.validation_due)
+            if loop.budget is not None and 'time budget' in meta:
+                loop.budget.go_on(meta['time budget'])
 
     def between_train_iters(self, runner) -> None:
         """Where training goes by minutes, save by them too: an epoch may take longer than all of them."""
@@ -162,6 +166,11 @@ class SafeCheckpointHook(Hook):
             self._save_if_best(runner, metrics)
         self._save_if_due(runner, runner.epoch)
 
+    def after_train(self, runner) -> None:
+        """Save the last epoch, whatever ended the training, unless it has been."""
+        if self._saved != (runner.epoch, runner.iter, False):
+            self.save_now(runner, runner.epoch)
+
     def save_now(self, runner, epoch: int) -> None:
         """Write ``last.pth``.
 
@@ -171,15 +180,13 @@ class SafeCheckpointHook(Hook):
         """
         began = time.monotonic()
         self._write(runner, LAST, keep_as=PREVIOUS, meta={'epoch': epoch, 'iter': runner.iter})
+        self._saved = (epoch, runner.iter, runner.train_loop.validation_due)
         if runner.train_loop.budget is not None:
             runner.train_loop.budget.has_saved(time.monotonic() - began)
 
     def _save_if_due(self, runner, epoch: int) -> None:
         budget = runner.train_loop.budget
-        if budget is not None:
-            due = budget.over or budget.has_room_for_a_checkpoint()
-        else:
-            due = epoch % self.interval == 0 or epoch == runner.max_epochs
+        due = epoch % self.interval == 0 if budget is None else budget.has_room_for_a_checkpoint()
         if due:
             self.save_now(runner, epoch)
 
