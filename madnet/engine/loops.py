@@ -1,5 +1,6 @@
 """The training loop: mmengine's, which can also stop and go on in the middle of an epoch."""
 
+import bisect
 import itertools
 import math
 import time
@@ -34,7 +35,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     Attributes:
         resumed_random_state: Set by whoever loads a checkpoint; used once.
-        validation_due: The checkpoint was written after an epoch's last batch, before its validation.
+        validation_due: The epoch whose last batch is behind is to be validated, or is being so; decided once,
+            before ``after_train_epoch``, and kept in checkpoints.
         state_to_save: The random state that training goes on with, while the generators serve something else.
         budget: What is spent of the minutes; None without.
         planned_epochs: The config's ``max_epochs``.
@@ -86,8 +88,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self._time_validation(self.budget)
         while self.goes_on():
             self.run_epoch()
-            self._decide_current_val_interval()
-            if self.validates_after(self._epoch):
+            if self.validation_due:
                 self._validate()
         self.runner.call_hook('after_train')
         return self.runner.model
@@ -116,13 +117,16 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         for line in longer_than_run(schedulers_of(self.runner), self._max_epochs, len(self.dataloader)):
             self.runner.logger.warning(line)
 
-    def validates_after(self, epoch: int) -> bool:
+    def _validates_after(self, epoch: int) -> bool:
         """Whether the ``epoch``-th epoch (from 1) is followed by a validation."""
         if self.runner.val_loop is None:
             return False
         if self.budget is not None and self.budget.over:
             return True
-        due = epoch >= self.val_begin and (epoch % self.val_interval == 0 or epoch == self._max_epochs)
+        # mmengine's interval, with which it goes by the epoch that comes next
+        self.val_interval = self.dynamic_intervals[bisect.bisect(self.dynamic_milestones, epoch + 1) - 1]
+        last = epoch == self._max_epochs or self.stop_training
+        due = epoch >= self.val_begin and (epoch % self.val_interval == 0 or last)
         return due and (self.budget is None or self.budget.has_room_for_a_validation())
 
     def run_epoch(self) -> None:
@@ -148,6 +152,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 self.budget.over = True
                 self._expect_epochs(self._epoch + 1)
                 break
+        self.validation_due = self._validates_after(self._epoch + 1)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 
@@ -169,7 +174,6 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def _validate(self) -> None:
         self._share_buffers()
-        self.validation_due = True
         self.state_to_save = get_random_state()
         began = time.monotonic()
         with preserved_random_state(), tuning_for(self.runner.val_dataloader.dataset):

@@ -249,6 +249,21 @@ def test_the_last_epoch_of_a_training_that_a_hook_ends_is_kept(tiny_config, tmp_
     assert (meta['epoch'], meta['iter'], meta['validation_due']) == (2, 8, False)
 
 
+def test_every_epoch_is_kept_where_the_interval_of_validations_changes(tiny_config, tmp_path, monkeypatch):
+    kept, save = [], SafeCheckpointHook.save_now
+
+    def save_and_note(hook, runner, epoch):
+        kept.append(epoch)
+        save(hook, runner, epoch)
+
+    monkeypatch.setattr(SafeCheckpointHook, 'save_now', save_and_note)
+    options = {'train_cfg.dynamic_intervals': [(4, 2)], 'train_dataloader.dataset.length': 4}
+    for epochs in (4, 6):  # the second run begins with an epoch beyond the milestone
+        options['train_cfg.max_epochs'] = epochs
+        train(str(tiny_config), work_dir=str(tmp_path / 'w'), options=options, resume=True)
+    assert kept == [1, 2, 3, 4, 5, 6]
+
+
 def test_best_pth_cannot_be_resumed_from(uninterrupted, tiny_config):
     folder = uninterrupted
     with pytest.raises(UserError, match='weights only'):

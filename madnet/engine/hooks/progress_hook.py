@@ -72,7 +72,7 @@ class ProgressHook(Hook):
 
     def after_train_epoch(self, runner) -> None:
         """Print the line of an epoch that no validation follows."""
-        if not runner.train_loop.validates_after(runner.epoch + 1):
+        if not runner.train_loop.validation_due:
             self._print_line(runner, runner.epoch + 1, {})
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:

@@ -154,7 +154,7 @@ class SafeCheckpointHook(Hook):
 
     def after_train_epoch(self, runner) -> None:
         """Save, unless the validation that follows is going to."""
-        if not runner.train_loop.validates_after(runner.epoch + 1):
+        if not runner.train_loop.validation_due:
             self._save_if_due(runner, runner.epoch + 1)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
