@@ -37,8 +37,11 @@ def known_networks(recipe: str, configs: str | os.PathLike | None = None) -> dic
     }
 
 
-def find_config(network: str, recipe: str, configs: str | os.PathLike | None = None) -> tuple[Path, dict]:
-    """The config file of a network or training-free detector, and the options that choose it there.
+def find_config(
+    network: str, recipe: str, configs: str | os.PathLike | None = None
+) -> tuple[Path, dict, str | None]:
+    """The config file of a network or training-free detector, the options that choose it there, and the
+    recipe that the file is of; None of a detector's.
 
     Args:
         network: Such as ``'acm'``, ``'madnet_nano'`` or ``'pstnn'``; ``'acm_toolbox'`` names a recipe itself.
@@ -49,13 +52,14 @@ def find_config(network: str, recipe: str, configs: str | os.PathLike | None = N
         UserError: There is none; the nearest names are offered.
     """
     if network in DETECTORS:
-        return find_config_file(CLASSICAL), {'model.method': network}
+        return find_config_file(CLASSICAL), {'model.method': network}, None
     known = known_networks(recipe, configs)
     others = [other for other, ending in RECIPES.items() if ending]
-    named = {path.stem: path for other in others for path in known_networks(other, configs).values()}
-    found = known.get(network) or named.get(network)
-    if found:
-        return found, {}
+    named = {path.stem: (path, other) for other in others for path in known_networks(other, configs).values()}
+    named |= {name: (path, recipe) for name, path in known.items()}
+    if network in named:
+        found, of = named[network]
+        return found, {}, of
     elsewhere = [other for other in RECIPES if network in known_networks(other, configs)]
     if elsewhere:
         raise UserError(

@@ -53,6 +53,7 @@ class Run:
     views: tuple[int, ...] = ()  # to test with, one number after the other; none tests as the config says
     save_scores: bool = False  # beside the metrics
     test_on: tuple[str, ...] = ()  # data sets that are scored one by one, in the place of the config's
+    recipe: str | None = None  # that it is trained by; None also where the plan names a config
 
     @property
     def name(self) -> str:
@@ -80,8 +81,8 @@ class Run:
             raise UserError(f'also_test_on: two of the data sets are called {twice[0]!r}; test them apart.')
 
     def training(self) -> dict:
-        """How the tested epoch was chosen (``chosen``) and of how many (``epochs``); of a detector, its
-        ``rule``."""
+        """How the tested epoch was chosen (``chosen``), and of how many (``epochs``) or in how many minutes
+        (``budget``); of a detector, its ``rule``."""
         if self.seed is None:
             rule = None if self.checkpoint else self.settings['model'].get('rule')
             return {'chosen': 'given weights' if self.checkpoint else None, 'epochs': None, 'rule': rule}
@@ -91,7 +92,8 @@ class Run:
         # where validation sees a single epoch, that is the last
         sees_one = epochs is not None and loop.get('val_interval', 1) >= epochs
         split = None if validation is None or sees_one else validation['dataset'].get('split', 'val')
-        return {'chosen': _CHOSEN.get(split, f'best epoch on {split!r} images'), 'epochs': epochs}
+        chosen = _CHOSEN.get(split, f'best epoch on {split!r} images')
+        return {'chosen': chosen, 'epochs': epochs, 'budget': loop.get('minutes')}
 
     def as_json(self) -> str:
         """For another process; see :meth:`from_json`."""
@@ -205,7 +207,9 @@ class Plan:
                 written.append(entry)
         return written
 
-    def _runs_of(self, entry: Mapping, config: Path, options: dict, dataset: str | None) -> list[Run]:
+    def _runs_of(
+        self, entry: Mapping, config: Path, options: dict, recipe: str | None, dataset: str | None
+    ) -> list[Run]:
         from madnet.engine.checkpoint_file import is_registered
         from madnet.engine.training_free import is_training_free
 
@@ -258,15 +262,16 @@ class Plan:
                     views=self.views if has_network else (),
                     save_scores=self.save_scores,
                     test_on=tuple(dict.fromkeys(_filled(test_on, here))),
+                    recipe=recipe if trains else None,
                 )
             )
         return runs
 
-    def _config_of(self, entry: Mapping) -> tuple[Path, dict]:
+    def _config_of(self, entry: Mapping) -> tuple[Path, dict, str | None]:
         if 'config' not in entry:
             return find_config(entry['name'], self.recipe, self.configs)
         try:
-            return find_config_file(entry['config']), {}
+            return find_config_file(entry['config']), {}, None
         except UserError as e:
             raise UserError(f'networks: {entry["name"]}: {e}') from None
 

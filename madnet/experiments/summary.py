@@ -75,7 +75,7 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
             results={p: _spreads(one.results[p] for one in scored) for p in first.protocols.split(',')},
             cost=read_cost(first).of_views(averaged, reports[0].scales),
             views=averaged,
-            recipe=plan.recipe if first.seed is not None else None,
+            recipe=first.recipe,
             **first.training(),
             seeds=[run.seed for run in done if run.seed is not None],
             minutes=sum(record_of(run).minutes for run in done),
@@ -151,15 +151,10 @@ def _line_label(row: ComparisonRow, summary: Comparison) -> str:
 def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
     """How these numbers came about, in one clause each."""
     plan, parts = summary.plan, []
-    trained = [row for row in rows if row.recipe]
+    trained = [row for row in rows if row.seeds]
     if trained:
-        epochs = sorted({row.epochs for row in trained if row.epochs})
-        budget = ' to '.join(map(str, epochs if len(epochs) < 2 else (epochs[0], epochs[-1])))
-        budget += ' epoch' if epochs == [1] else ' epochs'
-        if not epochs:
-            budget = f'{plan.options.get("train_cfg.minutes", "some")} minutes each'
         parts += [
-            f'{plan.recipe} recipe, {budget}',
+            f'{_recipes(trained)}, {_lengths(trained)}',
             ', '.join(sorted({row.chosen for row in trained if row.chosen})),
         ]
         others = [
@@ -186,3 +181,25 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
         if cost.latency:
             parts[-1] += f', latency of it on {cost.device}'
     return '; '.join(parts)
+
+
+def _recipes(trained: Sequence[ComparisonRow]) -> str:
+    names = sorted({row.recipe for row in trained if row.recipe})
+    words = [f'{" and ".join(names)} recipe{"s"[: len(names) - 1]}'] if names else []
+    if any(row.recipe is None for row in trained):
+        words.append('configs that the plan names')
+    return ' and '.join(words)
+
+
+def _lengths(trained: Sequence[ComparisonRow]) -> str:
+    epochs = sorted({row.epochs for row in trained if row.epochs})
+    minutes = sorted({row.budget for row in trained if row.budget})
+    words = [f'{_span(epochs)} epoch{"" if epochs == [1] else "s"}'] if epochs else []
+    if minutes:
+        words.append(f'{_span(minutes)} minute{"" if minutes == [1] else "s"} each')
+    return ' or '.join(words)
+
+
+def _span(numbers: Sequence[float]) -> str:
+    """Of sorted numbers, the only one or the two ends."""
+    return ' to '.join(f'{n:g}' for n in dict.fromkeys((numbers[0], numbers[-1])))

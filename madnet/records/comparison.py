@@ -35,9 +35,10 @@ class ComparisonRow(Record):
         results: Protocol → metric → mean, deviation and number over the seeds.
         cost: Of all views together.
         views: Views of each image that are averaged.
-        recipe: Name of the recipe; None where nothing was trained.
+        recipe: Name of the recipe; None where nothing was trained, or by a config that the plan names.
         chosen: How the tested epoch was chosen, in words.
-        epochs: Of the training.
+        epochs: Of the training; None where it went by minutes.
+        budget: Minutes that each training had instead.
         rule: Threshold of a training-free detector.
         seeds: Those that are done.
         minutes: Of all seeds together.
@@ -54,6 +55,7 @@ class ComparisonRow(Record):
     recipe: str | None = None
     chosen: str | None = None
     epochs: int | None = None
+    budget: float | None = None
     rule: str | None = None
     seeds: list[int] = field(default_factory=list)
     minutes: float = 0.0

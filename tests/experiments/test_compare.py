@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -36,9 +37,9 @@ def states(plan):
 def test_how_the_epoch_was_chosen(repository, monkeypatch, tmp_path):
     monkeypatch.chdir(repository)
     best = read_plan('experiments/small_comparison/plan.yaml').runs()[0]
-    assert best.training() == {'chosen': 'best epoch on validation images', 'epochs': 30}
+    assert best.training() == {'chosen': 'best epoch on validation images', 'epochs': 30, 'budget': None}
     only = read_plan('experiments/ablation/plan.yaml').runs()[0]
-    assert only.training() == {'chosen': 'last epoch', 'epochs': 20}
+    assert only.training() == {'chosen': 'last epoch', 'epochs': 20, 'budget': None}
     [published] = read_plan(networks=['acm'], recipe='published', options={'selection': 'test'}).runs()
     assert published.training()['chosen'] == 'best epoch on the TEST images, as published'
     (tmp_path / 'weights.pth').touch()
@@ -47,6 +48,26 @@ def test_how_the_epoch_was_chosen(repository, monkeypatch, tmp_path):
     assert run.training()['chosen'] == 'given weights'
     [detector] = read_plan(networks=['tophat']).runs()
     assert detector.training()['rule'] == 'mean+12std'
+
+
+def test_a_caption_says_the_recipes_and_lengths_that_its_rows_had(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    scored = {'results': {'native': {'IoU': 0.5}}, 'dataset': DatasetInfo('x', 'test', images=3)}
+    report = SimpleNamespace(**scored, views=None, scales=None, sets=None, versions={})
+    monkeypatch.setattr('madnet.experiments.summary.read_metrics', lambda run: {None: report})
+    own = {'name': 'five', 'config': 'madnet_tiny', 'options': {'train_cfg.minutes': 5}}
+    plan = read_plan(networks=['acm', 'acm_toolbox', own, 'tophat'])
+    found = summarise(plan, plan.runs())
+    had = [(row.network, row.recipe, row.epochs, row.budget) for row in found.rows]
+    assert had == [
+        ('acm', 'common', 60, None),
+        ('acm_toolbox', 'toolbox', 400, None),
+        ('five', None, None, 5),
+        ('tophat', None, None, None),
+    ]
+    [(table, _)] = tables_of(found)
+    how = 'common and toolbox recipes and configs that the plan names, 60 to 400 epochs or 5 minutes each;'
+    assert how in table.caption
 
 
 def test_two_networks_by_two_seeds(plan_file, tmp_path, capsys):
@@ -535,11 +556,11 @@ def test_tables_of_two_parts_have_two_names_and_say_how_long_was_trained():
     rows = [
         ComparisonRow(
             'a', 'A', DatasetInfo('x', part, images=3), 'a.py', {'native': {'IoU': Spread(0.5, None, 1)}},
-            recipe='common', chosen='best epoch on the TEST images, as published', seeds=[1],
+            recipe='common', chosen='best epoch on the TEST images, as published', seeds=[1], budget=5,
         )
         for part in ('test', 'val')
     ]  # fmt: skip
-    plan = ComparisonPlan(['x'], [1], 'common', options={'train_cfg.minutes': 5})
+    plan = ComparisonPlan(['x'], [1], 'common')
     tables = tables_of(Comparison(plan, rows))
     assert [stem for _, stem in tables] == ['x_test_native', 'x_val_native']
     how = 'common recipe, 5 minutes each; best epoch on the TEST images, as published; one seed (1)'
