@@ -15,8 +15,6 @@ _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 
 def why_not_on_device(wrapper: OptimWrapper) -> str | None:
     """What of an optimiser's settings cannot be served by :class:`DeviceOptimizer`; None if nothing."""
-    if not isinstance(wrapper, OptimWrapper):
-        return 'it has several optimisers.'
     if type(wrapper).update_params is not OptimWrapper.update_params:
         return f'{type(wrapper).__name__} has an update_params of its own.'
     if wrapper._accumulative_counts != 1:

@@ -14,7 +14,7 @@ from mmseg.registry import LOOPS
 
 from madnet.engine.captured_step import CapturedStep
 from madnet.engine.eager_step import EagerStep
-from madnet.engine.optim.schedulers import longer_than_run, schedulers_of
+from madnet.engine.optim.schedulers import longer_than_run
 from madnet.engine.random_state import get_random_state, preserved_random_state, set_random_state
 from madnet.engine.resumable_sampler import ResumableSampler
 from madnet.engine.speed import tuning_for
@@ -114,7 +114,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._max_iters = number * len(self.dataloader)
 
     def _tell_what_is_too_long(self) -> None:
-        for line in longer_than_run(schedulers_of(self.runner), self._max_epochs, len(self.dataloader)):
+        schedulers = self.runner.param_schedulers or ()
+        for line in longer_than_run(schedulers, self._max_epochs, len(self.dataloader)):
             self.runner.logger.warning(line)
 
     def _validates_after(self, epoch: int) -> bool:

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch import distributed
@@ -224,9 +225,16 @@ class MadnetRunner(Runner):
             super().call_hook(fn_name, **kwargs)
 
     def build_optim_wrapper(self, optim_wrapper):
-        """As mmengine's; a value that the optimiser does not take is the config's fault."""
+        """As mmengine's; a value that the optimiser does not take is the config's fault, and so is more than
+        one optimiser, which neither our steps nor our hooks serve."""
         with _values_told('optim_wrapper'):
-            return super().build_optim_wrapper(optim_wrapper)
+            built = super().build_optim_wrapper(optim_wrapper)
+        if isinstance(built, OptimWrapperDict):
+            raise UserError(
+                f'config: optim_wrapper: found several optimisers ({", ".join(built.keys())}), expected one. '
+                'Rates of its own are given to a part by paramwise_cfg.custom_keys.'
+            )
+        return built
 
     def build_param_scheduler(self, scheduler):
         """As mmengine's; a value that a schedule does not take is the config's fault."""

@@ -11,7 +11,6 @@ from madnet.engine.cuda_graph import CUDAGraph, PlainCall, let_streams_differ
 from madnet.engine.device_optimizer import why_not_on_device
 from madnet.engine.eager_step import EagerStep
 from madnet.engine.optim.ramped_ema import RampedEMA
-from madnet.engine.optim.schedulers import schedulers_of
 from madnet.engine.random_state import preserved_random_state
 from madnet.engine.step_checks import in_one_line
 from madnet.errors import UserError
@@ -73,7 +72,7 @@ def why_not(runner) -> str | None:
     kind = type(bare(runner.model))
     if kind.train_step is not BaseModel.train_step:
         return f'{kind.__name__} has a train_step of its own.'
-    if other := {s.param_name for s in schedulers_of(runner)} - {'lr'}:
+    if other := {s.param_name for s in runner.param_schedulers or ()} - {'lr'}:
         return f'param_scheduler changes {", ".join(sorted(other))}.'
     for hook in runner.hooks:
         if reason := getattr(hook, 'why_not_captured', None):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS, OPTIM_WRAPPERS
 
@@ -20,6 +21,7 @@ from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import LAST, PREVIOUS, read_checkpoint
 from madnet.engine.hooks import SafeCheckpointHook
 from madnet.engine.resuming import values_of
+from madnet.engine.runner import MadnetRunner
 from madnet.engine.train import _configs_of_runs, _TakeFolder, set_amp, train, training_config
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
@@ -440,6 +442,13 @@ def test_amp_takes_every_scale_of_losses(monkeypatch, scale):
     cfg = Config({'optim_wrapper': {'type': 'AmpOptimWrapper', 'loss_scale': scale}})
     set_amp(cfg, 'fp16')
     assert cfg.optim_wrapper.get('loss_scale') == (None if isinstance(scale, dict) else scale)
+
+
+def test_several_optimisers_are_refused():
+    runner = MadnetRunner.__new__(MadnetRunner)
+    wrappers = {part: OptimWrapper(torch.optim.SGD([torch.ones(1)], lr=1)) for part in ('body', 'rest')}
+    with pytest.raises(UserError, match=r'optim_wrapper: found several optimisers \(body, rest\)'):
+        runner.build_optim_wrapper(wrappers)
 
 
 def test_a_test_builds_no_validation():

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from mmengine.logging import HistoryBuffer
-from mmengine.optim import OptimWrapper
 from mmseg.registry import HOOKS
 
 
@@ -39,8 +38,7 @@ class LeanRuntimeInfoHook(RuntimeInfoHook):
         self.keep = max(self.keep, _longest_window(runner))
         self._interval = min((h.interval for h in runner.hooks if isinstance(h, LoggerHook)), default=1)
         wrapper = runner.optim_wrapper
-        clips = isinstance(wrapper, OptimWrapper) and wrapper.clip_grad_kwargs
-        if clips and not getattr(wrapper.clip_func, 'recorded', False):
+        if wrapper.clip_grad_kwargs and not getattr(wrapper.clip_func, 'recorded', False):
             wrapper.clip_func = self._recorded(wrapper.clip_func, f'train/{wrapper.grad_name}')
 
     def _recorded(self, clip: Callable, name: str) -> Callable:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper
 from mmseg.registry import HOOKS
 from torch import Tensor
 from torch.nn.utils import get_total_norm
@@ -72,7 +71,7 @@ class NonFiniteHook(Hook):
         self._lean = next((h for h in runner.hooks if isinstance(h, LeanRuntimeInfoHook)), None)
         wrapper = runner.optim_wrapper
         scaler = getattr(wrapper, 'loss_scaler', None)
-        if isinstance(wrapper, OptimWrapper) and (scaler is None or not scaler.is_enabled()):
+        if scaler is None or not scaler.is_enabled():
             self._norm_comes = runner.train_loop.step.moves_averages
             if not self._norm_comes:
                 wrapper.optimizer.register_step_pre_hook(self._before_step)

@@ -3,8 +3,6 @@
 from mmengine.hooks import ParamSchedulerHook
 from mmseg.registry import HOOKS
 
-from madnet.engine.optim.schedulers import schedulers_of
-
 
 @HOOKS.register_module()
 class TimedScheduleHook(ParamSchedulerHook):
@@ -33,7 +31,7 @@ class TimedScheduleHook(ParamSchedulerHook):
     @staticmethod
     def _follow(runner) -> None:
         loop = runner.train_loop
-        for scheduler in schedulers_of(runner):
+        for scheduler in runner.param_schedulers or ():
             length = loop.planned_epochs * (1 if scheduler.by_epoch else len(loop.dataloader))
             # counted from 0: the last step of N has the number N − 1
             place = min(length - 1, int(loop.budget.share * length))

@@ -6,18 +6,9 @@ from collections.abc import Iterable
 
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
-from mmengine.runner import Runner
 from mmseg.registry import PARAM_SCHEDULERS
 
 from madnet.errors import expect_number, expect_whole
-
-
-def schedulers_of(runner: Runner) -> list[_ParamScheduler]:
-    """A runner's schedulers, of all its optimisers."""
-    schedulers = runner.param_schedulers or []
-    if isinstance(schedulers, dict):
-        return [each for several in schedulers.values() for each in several]
-    return schedulers
 
 
 def longer_than_run(schedulers: Iterable[_ParamScheduler], epochs: int, batches: int) -> list[str]:
