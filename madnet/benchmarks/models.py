@@ -3,7 +3,8 @@
 import ctypes
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from madnet.config_files import find_config_file
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.errors import UserError
-from madnet.models.layers import SS2D
+from madnet.models.layers import SS2D, DeformConv2d
 from madnet.records import text_table
 from madnet.text import counted
 
@@ -45,8 +46,10 @@ def _scan_flops(u: torch.Size, delta: torch.Size, A: torch.Size, B: torch.Size, 
 def multiply_adds(model: nn.Module, images: Tensor) -> dict[str, int]:
     """Those of a forward pass: ``dense``, convolutions and matrix products, and ``scan``, selective scans."""
     scan_op = torch.ops.madnet.selective_scan
+    deformable = [m for m in model.modules() if isinstance(m, DeformConv2d)]
     with (
         torch.no_grad(),
+        _backend(deformable, 'torch'),  # nothing is known of torchvision's operator, where it is installed
         FlopCounterMode(display=False, custom_mapping={scan_op: _scan_flops}) as counter,
     ):
         model(images)
@@ -159,14 +162,20 @@ def measure_network(
 
 def _with_plain_loop(scans: Sequence[SS2D], forward: Callable[[], object], device: str) -> dict:
     """The same network whose scans are the loop over precomputed tensors, one step at a time."""
-    chosen = [scan.backend for scan in scans]
-    try:
-        for scan in scans:
-            scan.backend = 'reference'
+    with _backend(scans, 'reference'):
         return measure(forward, device, 0)
+
+
+@contextmanager
+def _backend(layers: Sequence[nn.Module], name: str) -> Iterator[None]:
+    chosen = [layer.backend for layer in layers]
+    try:
+        for layer in layers:
+            layer.backend = name
+        yield
     finally:
-        for scan, backend in zip(scans, chosen, strict=True):
-            scan.backend = backend
+        for layer, backend in zip(layers, chosen, strict=True):
+            layer.backend = backend
 
 
 def benchmark(

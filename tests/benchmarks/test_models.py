@@ -6,11 +6,11 @@ import sys
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from madnet.benchmarks import models
 from madnet.errors import UserError
-from madnet.models.layers import SS2D
+from madnet.models.layers import SS2D, DeformConv2d, deform_conv, deform_conv2d
 
 
 def test_multiply_adds_of_convolutions_and_scans_apart():
@@ -31,6 +31,25 @@ def test_a_scan_over_sequences_counts_alike():
             return selective_scan(u, u, -torch.ones(6, 4), B, B)
 
     assert models.multiply_adds(Scan(), torch.zeros(2, 6, 7)) == {'dense': 0, 'scan': 2 * 6 * 7 * 4 * 4}
+
+
+def test_multiply_adds_do_not_depend_on_torchvision(monkeypatch):
+    """Whose operator no counter knows."""
+    layer, images = DeformConv2d(3, 5, (3, 3), modulated=True), torch.rand(2, 3, 8, 6)
+
+    @torch.library.custom_op('test::deform', mutates_args=())
+    def opaque(
+        x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor, padding: list[int], mask: Tensor
+    ) -> Tensor:
+        return deform_conv2d(x, offset, weight, bias, tuple(padding), mask, backend='torch').clone()
+
+    def compiled(x, offset, weight, bias, padding, mask):
+        return opaque(x, offset, weight, bias, list(padding), mask)
+
+    monkeypatch.setattr(deform_conv, '_compiled', lambda: compiled)
+    # what moves and weighs the nine taps, then the convolution itself
+    dense = 2 * 8 * 6 * 9 * 3 * (3 * 9 + 5)
+    assert models.multiply_adds(layer, images) == {'dense': dense, 'scan': 0}
 
 
 @pytest.fixture

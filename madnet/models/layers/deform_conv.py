@@ -111,6 +111,9 @@ class DeformConv2d(nn.Conv2d):
         kernel_size: (kh, kw), both odd; zero padding keeps the size.
         modulated: Version 2, whose taps have a weight in 0–1 as well.
 
+    Attributes:
+        backend: As of :func:`deform_conv2d`.
+
     Shape:
         (B, C, H, W) → (B, O, H, W).
     """
@@ -125,6 +128,7 @@ class DeformConv2d(nn.Conv2d):
         height, width = kernel_size
         super().__init__(in_channels, out_channels, kernel_size, padding=(height // 2, width // 2))
         self.modulated = modulated
+        self.backend = 'auto'
         self.taps = height * width
         shifts_and_weights = (3 if modulated else 2) * self.taps
         self.offset = nn.Conv2d(in_channels, shifts_and_weights, kernel_size, padding=self.padding)
@@ -135,4 +139,4 @@ class DeformConv2d(nn.Conv2d):
         predicted = self.offset(x)
         mask = predicted[:, 2 * self.taps :].sigmoid() if self.modulated else None
         offset = predicted[:, : 2 * self.taps]
-        return deform_conv2d(x, offset, self.weight, self.bias, self.padding, mask)
+        return deform_conv2d(x, offset, self.weight, self.bias, self.padding, mask, self.backend)
