@@ -26,9 +26,14 @@ TOGETHER = SETS[:3]
 
 def row(network: str, images: str, found: Calibration, chosen: Calibration) -> dict[str, object]:
     """The numbers of some images."""
-    out: dict[str, object] = {'network': network, 'images': images, 'temperature': found.temperature}
+    out: dict[str, object] = {
+        'network': network,
+        'images': images,
+        'temperature': found.temperature,
+        'bias': found.bias,
+    }
     for name, errors in (('pixels', found.pixels), ('detections', found.detections)):
-        out |= {f'ECE {name}': errors.before, f'ECE {name}, divided': errors.after}
+        out |= {f'ECE {name}': errors.before, f'ECE {name}, calibrated': errors.after}
     out |= {f'AUC {name}': value for name, value in found.separation.items()}
     start = {'threshold': np.inf, 'Pd': 0.0, 'Fa': 0.0}  # where no detection is kept
     curve = {name: np.array([start[name], *values]) for name, values in found.ranked.items()}
@@ -59,7 +64,7 @@ def main() -> None:
                     measured.add(prediction.score_map, mask > 127, prediction.image)
             groups = {name: alone} | ({'+'.join(TOGETHER): together} if name == TOGETHER[-1] else {})
             for images, measured in groups.items():
-                found = measured.result({'name': network}, [], chosen.temperature)
+                found = measured.result({'name': network}, [], (chosen.temperature, chosen.bias))
                 line = row(network, images, found, chosen)
                 if writer is None:
                     writer = csv.DictWriter(sys.stdout, line, lineterminator='\n')

@@ -16,9 +16,9 @@ examples:
   %(prog)s pstnn --dataset nuaa --out .
       a classical method: its ranks, so that --fa-budget can be asked for
 
-It measures the temperature that makes scores true probabilities (decisions at 0.5 stay the same), the
-expected calibration error before and after, of pixels near targets and of detections, and Pd against Fa over
-the rank of detections. Afterwards madnet predict takes --calibrated and --fa-budget 1e-5.
+It measures the temperature and bias that make scores true probabilities (masks stay the same, the threshold
+moves along), the expected calibration error before and after, of pixels near targets and of detections, and
+Pd against Fa over the rank of detections. Afterwards madnet predict takes --calibrated and --fa-budget 1e-5.
 """
 
 

@@ -104,7 +104,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--calibrated',
         action='store_true',
-        help='give scores that are true probabilities (by madnet calibrate); decisions at 0.5 stay the same',
+        help='give scores that are true probabilities (by madnet calibrate); masks stay the same',
     )
     parser.add_argument(
         '--tile',

@@ -1,6 +1,7 @@
-"""Whether a score of 0.8 is right eight times in ten, and the temperature that makes it so.
+"""Whether a score of 0.8 is right eight times in ten, and what makes it so.
 
-Guo et al., "On calibration of modern neural networks", ICML 2017.
+Guo et al., "On calibration of modern neural networks", ICML 2017; Platt, "Probabilistic outputs for support
+vector machines", 1999.
 """
 
 from math import nan
@@ -42,16 +43,30 @@ def expected_calibration_error(diagram: dict[str, list]) -> float:
     return float((count * gap).sum() / count.sum()) if count.sum() else nan
 
 
-def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature T of least cross entropy of ``sigmoid(logits / T)``, within :data:`RANGE`, for (n,)
-    finite logits and (n,) bool truth. It changes no order and no decision at 0.5."""
-    from scipy.optimize import minimize_scalar  # prediction from exported networks does without SciPy
+def fit_scaling(logits: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Temperature and bias of least cross entropy of ``sigmoid(logits / temperature + bias)``: Platt scaling.
+
+    It changes no order. The temperature alone, which Guo et al. fit, leaves a score of 0.5 as it is; but a
+    network trained with an IoU loss says 0.5 where four in ten are target, which takes a bias.
+
+    Args:
+        logits: (n,), finite.
+        truth: (n,) bool.
+
+    Returns:
+        The temperature, within :data:`RANGE`, and the bias.
+    """
+    from scipy.optimize import minimize  # prediction from exported networks does without SciPy
+    from scipy.special import expit
 
     logits, truth = np.asarray(logits, np.float64), np.asarray(truth, np.float64)
 
-    def cross_entropy(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        return float(np.mean(np.logaddexp(0, scaled) - truth * scaled))
+    def cross_entropy(scaling: np.ndarray) -> tuple[float, list[float]]:
+        scaled = logits * scaling[0] + scaling[1]
+        wrong = expit(scaled) - truth
+        value = np.mean(np.logaddexp(0, scaled) - truth * scaled)
+        return float(value), [float(np.mean(wrong * logits)), float(np.mean(wrong))]
 
-    bounds = tuple(np.log(RANGE))
-    return float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method='bounded').x))
+    slopes = (1 / RANGE[1], 1 / RANGE[0])
+    found = minimize(cross_entropy, [1.0, 0.0], jac=True, method='L-BFGS-B', bounds=[slopes, (-16, 16)]).x
+    return 1 / float(found[0]), float(found[1])

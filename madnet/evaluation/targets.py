@@ -17,15 +17,16 @@ PREDICTED = np.dtype([(n, np.float64) for n in ('area', 'logit', 'mean_logit', '
 _CLOSEST = 2.0**-24
 
 
-def logits_of(probabilities: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+def logits_of(probabilities: np.ndarray, temperature: float = 1.0, bias: float = 0.0) -> np.ndarray:
     """Float64 logits of float32 probabilities: finite, at most 16.6 times the temperature.
 
     Args:
         probabilities: In 0–1.
         temperature: By which the logits were divided before the sigmoid.
+        bias: That was added to them then.
     """
     p = np.clip(np.asarray(probabilities, np.float64), _CLOSEST, 1 - _CLOSEST)
-    return temperature * (np.log(p) - np.log1p(-p))
+    return temperature * (np.log(p) - np.log1p(-p) - bias)
 
 
 def rank(logit: np.ndarray, scr: np.ndarray) -> np.ndarray:
@@ -91,6 +92,7 @@ def describe_components(
     image: np.ndarray | None = None,
     from_logits: bool = False,
     temperature: float = 1.0,
+    bias: float = 0.0,
 ) -> np.ndarray:
     """(n,) rows :data:`PREDICTED`, none of them matched.
 
@@ -98,7 +100,7 @@ def describe_components(
         scores: (H, W) probabilities, or logits with ``from_logits``.
         components: Of the prediction.
         image: (H, W) or (H, W, C) grey values of the same size; None: ratios and ranks are NaN.
-        temperature: As of :func:`logits_of`.
+        temperature, bias: As of :func:`logits_of`.
     """
     rows = np.zeros(len(components), PREDICTED)
     rows['scr'] = rows['rank'] = np.nan
@@ -107,7 +109,7 @@ def describe_components(
         return rows
     inside = components.labels > 0
     labels, values = components.labels[inside].astype(np.int64) - 1, scores[inside]
-    logits = values.astype(np.float64) if from_logits else logits_of(values, temperature)
+    logits = values.astype(np.float64) if from_logits else logits_of(values, temperature, bias)
     rows['logit'] = -np.inf
     np.maximum.at(rows['logit'], labels, logits)
     rows['mean_logit'] = np.bincount(labels, logits, len(components)) / components.areas

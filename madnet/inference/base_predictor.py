@@ -17,7 +17,8 @@ import numpy as np
 
 from madnet.datasets.seen import TrainedPart, parts_of_entry
 from madnet.errors import UserError, expect_number, expect_whole
-from madnet.evaluation.targets import KEEP_ALL, Least
+from madnet.evaluation.arrays import sigmoid
+from madnet.evaluation.targets import KEEP_ALL, Least, logits_of
 from madnet.images import LARGE, FrameLoader, Windows, image_size
 from madnet.images.notices import say_once
 from madnet.overlap import ahead as read_ahead
@@ -45,7 +46,7 @@ class BasePredictor(ABC):
         least: What a component above the threshold must have to be a target.
 
     Attributes:
-        temperature: By which scores' logits are divided before the sigmoid.
+        temperature, bias: By which logits are divided, and what is added, before the sigmoid.
         tiling: How large images are cut; None for whole images. Tiles are computed one by one.
 
     Raises:
@@ -59,7 +60,7 @@ class BasePredictor(ABC):
             raise UserError(f'threshold: found {threshold:g}, expected a score in 0–1.')
         self.threshold = threshold
         self.least = least
-        self.temperature = 1.0
+        self.temperature, self.bias = 1.0, 0.0
         self.batch = batch
         self.tiling: Tiling | None = None
 
@@ -305,8 +306,14 @@ class BasePredictor(ABC):
 
     def as_prediction(self, name: str, maps: Maps, path: Path | None, pixels: np.ndarray) -> Prediction:
         """Maps (H, W), judged by this predictor's limits."""
-        limits = (self.least, self.temperature)
+        limits = (self.least, self.temperature, self.bias)
         return Prediction(name, maps.scores, self.threshold, path, pixels, *limits, maps.logits)
+
+    def move_threshold(self, temperature: float, bias: float) -> None:
+        """Where it comes to by a calibration, so that all masks stay as they are."""
+        if 0 < self.threshold < 1:
+            moved = logits_of(np.array([self.threshold])) / temperature + bias
+            self.threshold = float(sigmoid(moved)[0])
 
     def ask_for_rank(self, rank: float) -> None:
         """Leave out what has a lower rank, besides what is left out already."""

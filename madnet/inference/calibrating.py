@@ -72,7 +72,7 @@ def calibrate(
     seen = look_for_seen('calibration', [*map(images_of, sets)], predictor.trained, CHOSEN)
     measured = measure(predictor, _samples(sets, predictor.loader), READING if ours else 1.0)
     about = [DatasetInfo(**s.describe(), trained_on=n) for s, n in zip(sets, seen, strict=True)]
-    found = measured.result({'name': predictor.name, **predictor.origin}, about, None if ours else 1.0)
+    found = measured.result({'name': predictor.name, **predictor.origin}, about, None if ours else (1.0, 0.0))
     found = replace(found, **averaging_of(predictor.model))
     path = calibration_file(model, checkpoint)
     path = found.write(Path(out, path.name) if out else path)
@@ -92,14 +92,14 @@ def _samples(sets: Sequence[SIRSTDataset], loader: FrameLoader) -> Iterator[tupl
 
 
 def in_words(found: Calibration) -> str:
-    """Temperature, errors, and Pd at the usual budgets."""
-    rows = [['', 'number', 'ECE %', 'with temperature']]
+    """Temperature, bias, errors, and Pd at the usual budgets."""
+    rows = [['', 'number', 'ECE %', 'calibrated']]
     for name, errors in (('pixels near targets', found.pixels), ('detections', found.detections)):
         ece = ('–' if e is None else f'{100 * e:.2f}' for e in (errors.before, errors.after))
         rows.append([name, f'{errors.count:,}', *ece])
     apart = ', '.join(f'{k} {v:.3f}' for k, v in found.separation.items() if v is not None and v == v)
     lines = [
-        f'temperature {found.temperature:.3f}',
+        f'temperature {found.temperature:.3f}, bias {found.bias:.3f}',
         text_table(rows),
         f'hits from false alarms, AUC: {apart or "not to be told"}',
     ]

@@ -14,7 +14,7 @@ from madnet.evaluation.arrays import sigmoid
 from madnet.evaluation.calibration import (
     NEAR,
     expected_calibration_error,
-    fit_temperature,
+    fit_scaling,
     reliability,
 )
 from madnet.evaluation.components import find_components, grown
@@ -69,20 +69,23 @@ class Measured:
         self.targets += len(targets)
 
     def result(
-        self, detector: dict[str, Any], sets: list[DatasetInfo], temperature: float | None = None
+        self,
+        detector: dict[str, Any],
+        sets: list[DatasetInfo],
+        scaling: tuple[float, float] | None = None,
     ) -> Calibration:
         """What the images say.
 
         Args:
             detector: Its name and origin.
             sets: Which images these were.
-            temperature: To measure with; None to look for the one that suits the images.
+            scaling: Temperature and bias to measure with; None to look for those that suit the images.
 
         Raises:
             UserError: There is no target in them, or nothing was detected.
         """
         if not self.targets:
-            raise UserError('calibration: found no target in these images, which a temperature needs.')
+            raise UserError('calibration: found no target in these images, which a calibration needs.')
         logits, truth, rows = map(np.concatenate, (self._logits, self._truth, self._rows))
         if not len(rows):
             raise UserError(
@@ -90,15 +93,15 @@ class Measured:
                 f'{counted(self.targets, "target")}, expected some to measure; look at what '
                 'it finds (madnet predict), with --value-range where a sensor uses a part of its scale only.'
             )
-        if temperature is None:
-            temperature = fit_temperature(logits, truth)
+        temperature, bias = fit_scaling(logits, truth) if scaling is None else scaling
         hits = rows['matched'] > 0
         curve = ranked_curve(rows['rank'], rows['area'], hits, self.targets, self.pixels)
         return Calibration(
             detector=detector,
             temperature=temperature,
-            pixels=_errors(logits, truth, temperature),
-            detections=_errors(rows['logit'], hits, temperature),
+            bias=bias,
+            pixels=_errors(logits, truth, temperature, bias),
+            detections=_errors(rows['logit'], hits, temperature, bias),
             ranked={name: values[1:].tolist() for name, values in curve.items()},
             separation={key: separation(rows[key], hits) for key in ('rank', 'logit', 'area')},
             sets=sets,
@@ -106,8 +109,8 @@ class Measured:
         )
 
 
-def _errors(logits: np.ndarray, truth: np.ndarray, temperature: float) -> CalibrationErrors:
-    before, after = (reliability(sigmoid(logits / t), truth) for t in (1.0, temperature))
+def _errors(logits: np.ndarray, truth: np.ndarray, temperature: float, bias: float) -> CalibrationErrors:
+    before, after = (reliability(sigmoid(given), truth) for given in (logits, logits / temperature + bias))
     ece = expected_calibration_error
     return CalibrationErrors(len(logits), ece(before), ece(after), before, after)
 

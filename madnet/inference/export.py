@@ -164,13 +164,15 @@ def export_network(
     detector = predictor.detector
     info = _describe(detector, predictor.threshold, half, licence or licence_of(predictor))
     if detector.info is not None:
-        info.temperature, info.budgets = detector.info.temperature, detector.info.budgets
+        was = detector.info
+        info.temperature, info.bias, info.budgets = was.temperature, was.bias, was.budgets
     if not isinstance(predictor.made_from[0], LoadedDetector):
         with suppress(NotCalibrated):
             calibration = find_calibration(*predictor.made_from, predictor.origin.get('sha256'))
             measured = as_options(calibration.views, calibration.scales, calibration.merge)
             if measured == as_options(**averaging_of(detector.model)):
-                info.temperature, info.budgets = calibration.temperature, _budgets(calibration)
+                info.temperature, info.bias = calibration.temperature, calibration.bias
+                info.budgets = _budgets(calibration)
             else:
                 file = calibration_file(*predictor.made_from)
                 say_once(
@@ -285,11 +287,12 @@ def _describe(detector: LoadedDetector, threshold: float, half: bool, licence: s
             f'{detector.name}: tests by tiles (model.test_cfg.mode={model.test_cfg.mode!r}), which an export '
             "does not; export it with model.test_cfg.mode='whole', and cut large frames by --tile."
         )
-    if model.test_cfg.temperature != 1:
-        raise UserError(
-            f'{detector.name}: model.test_cfg.temperature is {model.test_cfg.temperature:g}; leave it at 1: '
-            'what madnet calibrate found goes into the file by itself.'
-        )
+    for key, plain in (('temperature', 1), ('bias', 0)):
+        if model.test_cfg[key] != plain:
+            raise UserError(
+                f'{detector.name}: model.test_cfg.{key} is {model.test_cfg[key]:g}; leave it at {plain}: '
+                'what madnet calibrate found goes into the file by itself.'
+            )
     preprocessor = model.data_preprocessor
     resized = pipeline.prepare(np.zeros((64, 80, pipeline.loader.channels), np.uint8))['inputs'].shape[1:]
     return ExportInfo(

@@ -66,20 +66,24 @@ class OnnxPredictor(BasePredictor):
         self._threads = threads
         self._session = _session(self._content, threads, provider, shown)
         self.info = _info(self._session, shown)
-        threshold = self.info.threshold if threshold is None else threshold
-        super().__init__(threshold, batch, Least(min_area, min_scr, min_rank))
+        given = threshold
+        super().__init__(
+            self.info.threshold if given is None else given, batch, Least(min_area, min_scr, min_rank)
+        )
         if calibrated or fa_budget is not None:
-            self._calibrate(fa_budget, shown)
+            self._calibrate(fa_budget, shown, given is None)
         self._loader = FrameLoader(self.info.channels, value_range or _range(self.info), self.info.bit_depth)
         self.tiling = self._fitted(tile, overlap, self.info.size is None, self.info.statistics)
 
-    def _calibrate(self, budget: float | None, shown: str) -> None:
+    def _calibrate(self, budget: float | None, shown: str, moves_threshold: bool) -> None:
         if self.info.temperature is None:
             raise UserError(
                 f'{shown}: nothing was known of its false alarms when it was exported; madnet calibrate '
                 'measures that, then export it again.'
             )
-        self.temperature = self.info.temperature
+        self.temperature, self.bias = self.info.temperature, self.info.bias
+        if moves_threshold:
+            self.move_threshold(self.temperature, self.bias)
         if budget is not None:
             self.ask_for_rank(self.info.rank_for_budget(budget))
 
@@ -131,13 +135,13 @@ class OnnxPredictor(BasePredictor):
 
     def _at_size(self, given: Maps, height: int, width: int) -> Maps:
         """What the network gives, (h, w) → maps (H, W)."""
-        if given.logits is None or (self.info.size is None and self.temperature == 1):
+        if given.logits is None or (self.info.size is None and (self.temperature, self.bias) == (1, 0)):
             return given
         if self.info.size is None:
-            return Maps(_sigmoid(given.logits / self.temperature), given.logits)
+            return Maps(_sigmoid(given.logits / self.temperature + self.bias), given.logits)
         aligned = self.info.align_corners
         logits = _bilinear(_bilinear(given.logits, height, aligned).T, width, aligned).T
-        return Maps(_sigmoid(logits / self.temperature))
+        return Maps(_sigmoid(logits / self.temperature + self.bias))
 
     def _check_size(self, pixels: np.ndarray, shown: str) -> None:
         height, width = pixels.shape[:2]

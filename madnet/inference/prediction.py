@@ -70,7 +70,7 @@ class Prediction:
         score_map: (H, W) float32 in 0–1.
         threshold: In 0–1; where ``score_map`` exceeds it is target.
         least: What a component above the threshold must have to be a target.
-        temperature: By which logits were divided before the sigmoid.
+        temperature, bias: By which logits were divided, and what was added, before the sigmoid.
         logits: (H, W) float32, before that; None where only scores are known.
         path: The image's file; None for an array.
         image: (H, W, C) pixels on the 0–255 scale, as the detector's pipeline loaded them.
@@ -83,6 +83,7 @@ class Prediction:
     image: np.ndarray | None = field(default=None, repr=False)
     least: Least = KEEP_ALL
     temperature: float = 1.0
+    bias: float = 0.0
     logits: np.ndarray | None = field(default=None, repr=False)
 
     @cached_property
@@ -100,7 +101,9 @@ class Prediction:
     def _describe(self, components: Components) -> np.ndarray:
         if self.logits is not None:
             return describe_components(self.logits, components, self.image, from_logits=True)
-        return describe_components(self.score_map, components, self.image, temperature=self.temperature)
+        return describe_components(
+            self.score_map, components, self.image, temperature=self.temperature, bias=self.bias
+        )
 
     @cached_property
     def _above(self) -> Components:

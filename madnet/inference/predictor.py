@@ -58,7 +58,8 @@ class Predictor(BasePredictor):
         checkpoint: The weights for a config with a network.
         device: Such as ``'cpu'`` or ``'cuda:0'``; None for a GPU where there is one.
         threshold: 0–1; where the score exceeds it is target. None: what an exported file says, else the 0.5
-            of the metrics, which for a training-free method stands for what its rule found in the image.
+            of the metrics, which for a training-free method stands for what its rule found in the image. With
+            ``calibrated`` it is what becomes of that, so that masks stay as they are.
         tile: Side, or (height, width), in pixels of the tiles in which larger images are scored; None for
             whole images. A tile takes the way of an image: with a config that resizes, a tile of the base
             size is scored at its own scale, where a whole large image would be shrunk and lose its targets.
@@ -85,9 +86,9 @@ class Predictor(BasePredictor):
         min_area: Pixels; components that are smaller are no targets.
         min_scr: Components with a lower local signal-to-clutter ratio are no targets.
         min_rank: Components with a lower rank are no targets, see :class:`~madnet.inference.Target`.
-        calibrated: Divide logits by the temperature that ``madnet calibrate`` has found for these weights,
-            so that a score of 0.8 is right eight times in ten. No decision at a threshold of 0.5 changes. It
-            must have been measured with the same ``views``, ``scales`` and ``merge``.
+        calibrated: Take logits by the temperature and bias that ``madnet calibrate`` has found for these
+            weights, so that a score of 0.8 is right eight times in ten. They must have been measured with the
+            same ``views``, ``scales`` and ``merge``.
         fa_budget: Allowed false-alarm pixels as a share of all pixels, such as 1e-5: ``min_rank`` is set to
             where the validation images of ``madnet calibrate`` kept to it. Implies ``calibrated``.
         batch: Images that are read before they are computed together, where the network does that: on a GPU.
@@ -161,8 +162,11 @@ class Predictor(BasePredictor):
         if given:
             self.model.set_test_time(**given)
         if calibrated or fa_budget is not None:
-            self._calibrate(fa_budget)
-        self.temperature = getattr(getattr(self.model, 'test_cfg', None), 'temperature', 1.0)
+            self._calibrate(fa_budget, threshold is None)
+        test_cfg = getattr(self.model, 'test_cfg', None)
+        self.temperature, self.bias = (
+            getattr(test_cfg, k, v) for k, v in (('temperature', 1.0), ('bias', 0.0))
+        )
         if fold:
             fold_model(self.model)
         self._lay_out(fold)
@@ -175,7 +179,7 @@ class Predictor(BasePredictor):
         statistics = getattr(preprocessor, 'statistics', 'training')
         self.tiling = self._fitted(tile, overlap, not self.detector.pipeline.resizes, statistics)
 
-    def _calibrate(self, budget: float | None) -> None:
+    def _calibrate(self, budget: float | None, moves_threshold: bool) -> None:
         info = self.detector.info
         file, measured = self.name, as_options()  # an exported file holds a calibration of one view alone
         rank_for: Callable[[float], float]
@@ -184,18 +188,20 @@ class Predictor(BasePredictor):
             file = str(calibration_file(*self.made_from))
             measured = as_options(found.views, found.scales, found.merge)
             rank_for = partial(rank_for_budget, found, file=file)
-            temperature = found.temperature
+            temperature, bias = found.temperature, found.bias
         except NotCalibrated:
             if info is None or info.temperature is None:
                 raise
-            temperature, rank_for = info.temperature, info.rank_for_budget
+            temperature, bias, rank_for = info.temperature, info.bias, info.rank_for_budget
         if measured != (used := as_options(**averaging_of(self.model))):
             raise UserError(
                 f'{file}: was measured with {measured}, found {used}, for which neither its budgets nor its '
                 f'temperature hold; predict with {measured}, or run madnet calibrate with {used}.'
             )
         if hasattr(self.model, 'set_test_time'):
-            self.model.set_test_time(temperature=temperature)
+            self.model.set_test_time(temperature=temperature, bias=bias)
+            if moves_threshold:
+                self.move_threshold(temperature, bias)
         if budget is not None:
             self.ask_for_rank(rank_for(budget))
 

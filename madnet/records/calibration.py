@@ -15,7 +15,7 @@ class CalibrationErrors(Record):
 
     Attributes:
         count: Pixels, or detections.
-        before, after: Expected calibration error without the temperature and with it; None of nothing.
+        before, after: Expected calibration error without temperature and bias and with them; None of nothing.
         diagram_before, diagram_after: ``count``, ``said``, ``true`` of each bin of probability.
     """
 
@@ -32,7 +32,8 @@ class Calibration(RecordFile):
 
     Attributes:
         detector: Its name, and what it was made from.
-        temperature: By which logits are divided before the sigmoid; 1 for a training-free detector.
+        temperature, bias: By which logits are divided, and what is added, before the sigmoid; 1 and 0 for a
+            training-free detector.
         pixels: Errors of pixels near targets.
         detections: Errors of detections, whose probability is that of their highest pixel.
         ranked: ``threshold``, ``Pd`` and ``Fa`` of detections by rank.
@@ -55,5 +56,6 @@ class Calibration(RecordFile):
     views: int = 1
     scales: list[float] = field(default_factory=lambda: [1.0])
     merge: str = 'mean'
+    bias: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     kind: Literal['calibration'] = 'calibration'

@@ -35,6 +35,7 @@ class ExportInfo(Record):
         largest: Pixels that a side may have; None for no bound.
         classes: Names of what is scored.
         temperature: By which logits are to be divided for true probabilities; None where nobody calibrated.
+        bias: What is to be added to them then.
         budgets: False-alarm pixels over all pixels → least rank of a detection that kept to it on validation
             images.
         dtype: What the weights are stored as, and computed in.
@@ -59,6 +60,7 @@ class ExportInfo(Record):
     largest: int | None = None
     classes: list[str] = field(default_factory=lambda: ['target'])
     temperature: float | None = None
+    bias: float = 0.0
     budgets: dict[str, float] = field(default_factory=dict)
     dtype: str = 'float32'
     licence: str = 'not stated'

@@ -6,8 +6,9 @@ import pytest
 
 from madnet.evaluation import Evaluator
 from madnet.evaluation.calibration import (
+    RANGE,
     expected_calibration_error,
-    fit_temperature,
+    fit_scaling,
     reliability,
 )
 from madnet.evaluation.components import find_components
@@ -53,8 +54,9 @@ def test_components_are_described_as_by_a_loop():
 
 def test_logits_come_back_from_probabilities():
     logits = np.linspace(-60, 60, 241).astype(np.float32)
-    for temperature in (4.0, 8.0):
-        back = logits_of(1 / (1 + np.exp(-logits / np.float32(temperature))), temperature)
+    for temperature, bias in ((4.0, 0.0), (8.0, 0.0), (8.0, -0.5)):
+        scaled = logits / np.float32(temperature) + np.float32(bias)
+        back = logits_of(1 / (1 + np.exp(-scaled)), temperature, bias)
         assert np.allclose(back, logits, rtol=0, atol=1 if temperature == 4 else 0.01)
     assert np.isfinite(logits_of(np.array([0, 1], np.float32))).all()
     assert rank(np.array([2.0, 2.0, -1.0]), np.array([3.0, np.nan, 5.0])).tolist() == [6, 0, 0]
@@ -124,13 +126,20 @@ def test_calibration_error_equals_a_loop_over_bins():
     assert np.isnan(expected_calibration_error(reliability(np.zeros(0), np.zeros(0))))
 
 
-def test_the_temperature_is_found_that_was_put_in():
+@pytest.mark.parametrize('bias', [0.0, -0.7])
+def test_the_scaling_is_found_that_was_put_in(bias):
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 3, 40_000)
     truth = rng.random(len(logits)) < 1 / (1 + np.exp(-logits))
-    assert fit_temperature(5 * logits, truth) == pytest.approx(5, rel=0.05)
-    before, after = (reliability(1 / (1 + np.exp(-x)), truth) for x in (5 * logits, logits))
+    given = 5 * (logits - bias)
+    temperature, found = fit_scaling(given, truth)
+    assert (temperature, found) == (pytest.approx(5, rel=0.05), pytest.approx(bias, abs=0.05))
+    before, after = (reliability(1 / (1 + np.exp(-x)), truth) for x in (given, given / temperature + found))
     assert expected_calibration_error(after) < expected_calibration_error(before) / 5
+
+
+def test_the_scaling_of_what_is_perfectly_separated_is_finite():
+    assert fit_scaling(np.array([-2.0, -1.0, 1.0, 2.0]), np.array([0, 0, 1, 1], bool))[0] >= RANGE[0]
 
 
 def test_enhancement_by_hand():

@@ -59,7 +59,7 @@ def test_the_temperature_mends_the_errors(found):
     assert found.pixels.after < found.pixels.before
     assert found.separation['rank'] > 0.99
     again = Calibration.from_json(json.loads(json.dumps(found.to_json())))
-    assert (again.temperature, again.ranked) == (found.temperature, found.ranked)
+    assert (again.temperature, again.bias, again.ranked) == (found.temperature, found.bias, found.ranked)
     assert again.pixels.diagram_after['count'] == found.pixels.diagram_after['count']
 
 
@@ -100,21 +100,25 @@ def test_limits_leave_out_components_by_what_is_known_of_them():
     )  # nothing known: no image
 
 
-def test_a_temperature_changes_no_decision_and_brings_logits_back():
+@pytest.mark.parametrize('bias', [0.0, -0.6])
+def test_a_calibration_changes_no_mask_and_brings_logits_back(bias):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (64, 64), np.uint8)
     plain, warm = Predictor('madnet_nano', device='cpu'), Predictor('madnet_nano', device='cpu')
-    warm.model.set_test_time(temperature=5.0)
-    warm.temperature = 5.0
+    warm.model.set_test_time(temperature=5.0, bias=bias)
+    warm.temperature, warm.bias = 5.0, bias
+    warm.move_threshold(5.0, bias)
     a, b = plain(image), warm(image)
     assert (a.mask == b.mask).all()
     seen = (a.score_map > 1e-4) & (a.score_map < 1 - 1e-4)
     p = b.score_map[seen].astype(np.float64)
     assert np.allclose(
-        5 * np.log(p / (1 - p)), np.log(a.score_map[seen] / (1 - a.score_map[seen])), atol=0.02
+        5 * (np.log(p / (1 - p)) - bias), np.log(a.score_map[seen] / (1 - a.score_map[seen])), atol=0.02
     )
     with pytest.raises(UserError, match='temperature: found 0'):
         plain.model.set_test_time(temperature=0)
+    with pytest.raises(UserError, match='bias: found nan'):
+        plain.model.set_test_time(bias=float('nan'))
 
 
 def test_logits_and_ranks_are_on_one_scale():

@@ -206,7 +206,7 @@ def test_a_file_made_from_a_file_says_the_same(format, run, tmp_path):
     code, _, err = run('export', files[0], '--format', format, '--out', files[1])
     assert code == 0, err
     infos = [Predictor(file).detector.info for file in files]
-    for key in ('threshold', 'licence', 'temperature', 'budgets', 'value_range', 'origin'):
+    for key in ('threshold', 'licence', 'temperature', 'bias', 'budgets', 'value_range', 'origin'):
         assert getattr(infos[0], key) == getattr(infos[1], key)
     expected = Predictor('madnet_nano', device='cpu', fa_budget=1e-5)
     found = Predictor(files[1], fa_budget=np.float32(1e-5))
@@ -222,7 +222,8 @@ def test_what_calibration_says_travels_in_the_file(tmp_path, predictor_of):
     assert OnnxPredictor(file).loader.value_range == (0, 255)
     for how in ({'calibrated': True}, {'fa_budget': 1e-5}):
         expected, found = Predictor('madnet_nano', device='cpu', **how), OnnxPredictor(file, **how)
-        assert (found.temperature, found.least) == (expected.temperature, expected.least)
+        assert (found.temperature, found.bias) == (expected.temperature, expected.bias)
+        assert (found.threshold, found.least) == (expected.threshold, expected.least)
         np.testing.assert_allclose(found(image).score_map, expected(image).score_map, atol=1e-5)
     assert found.least.min_rank > 0
     assert OnnxPredictor(file).info.licence != 'not stated'
@@ -325,6 +326,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
             "tests by tiles .*'slide'.*--tile",
         ),
         ({'temperature': 2.0}, 'temperature is 2; leave it at 1'),
+        ({'bias': 0.5}, 'bias is 0.5; leave it at 0'),
     ],
 )
 def test_what_an_export_does_not_do_is_refused(tmp_path, options, words):

@@ -58,8 +58,8 @@ class IRSTDSegmentor(EncoderDecoder):
             targets that are larger or more blurred than those of the training images are found where they
             are shrunk. See :class:`~madnet.models.segmentors.test_time.Scaling`. ``together=True`` or
             ``False`` says whether images go through the network together, whatever the device.
-            ``temperature`` divides the logits before the sigmoid, so that probabilities are what they say
-            (:mod:`madnet.evaluation.calibration`); no decision at 0.5 changes, nor do ``net_logits``.
+            ``temperature`` divides the logits before the sigmoid and ``bias`` is added then, so that
+            probabilities are what they say (:mod:`madnet.evaluation.calibration`); ``net_logits`` stay.
         data_preprocessor: ``type`` is ``IRSTDPreProcessor`` unless it says otherwise.
 
     Attributes:
@@ -104,7 +104,7 @@ class IRSTDSegmentor(EncoderDecoder):
         super()._init_decode_head(_with_channels(decode_head, channels, 'decode_head'))
 
     def set_test_time(self, **changes) -> None:
-        """Change what is given of ``views``, ``scales``, ``merge`` and ``temperature`` in ``test_cfg``."""
+        """Change what is given of :data:`~madnet.models.segmentors.test_time.DEFAULTS` in ``test_cfg``."""
         wanted = {key: self.test_cfg[key] for key in DEFAULTS} | changes
         check_test_time(**wanted)
         self.test_cfg.update(wanted)
@@ -236,8 +236,8 @@ class IRSTDSegmentor(EncoderDecoder):
             if tuple(net.shape[1:]) != size:
                 enlarged = F.interpolate(net[None], size, mode='bilinear', align_corners=self.align_corners)
                 full = enlarged[0]
-            temperature = self.test_cfg.temperature
-            prob = (full if temperature == 1 else full / temperature).sigmoid()
+            temperature, bias = self.test_cfg.temperature, self.test_cfg.bias
+            prob = (full if (temperature, bias) == (1, 0) else full / temperature + bias).sigmoid()
             sample.set_data(
                 {
                     'net_logits': PixelData(data=net),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 import torch.nn.functional as F
@@ -23,13 +24,13 @@ MERGES: dict[str, Callable[[Tensor], Tensor]] = {
     'max': lambda maps: maps.amax(0),
 }
 #: What ``test_cfg`` holds unless it says otherwise.
-DEFAULTS = {'views': 1, 'scales': (1.0,), 'merge': 'mean', 'temperature': 1.0}
+DEFAULTS = {'views': 1, 'scales': (1.0,), 'merge': 'mean', 'temperature': 1.0, 'bias': 0.0}
 
 _LARGEST = 8
 
 
-def check_test_time(views: int, scales: Sequence[float], merge: str, temperature: float) -> None:
-    """Raise a UserError for a number of views, scales, a way to merge them or a temperature that are none."""
+def check_test_time(views: int, scales: Sequence[float], merge: str, temperature: float, bias: float) -> None:
+    """Raise a UserError for views, scales, a way to merge them, a temperature or a bias that are none."""
     if views not in VIEWS:
         raise UserError(f'views: found {views!r}, expected 1, 2, 4 or 8.')
     numbers = isinstance(scales, Sequence) and all(type(s) in (int, float) for s in scales)
@@ -41,6 +42,8 @@ def check_test_time(views: int, scales: Sequence[float], merge: str, temperature
         raise UserError(f'merge: found {merge!r}, expected {" or ".join(map(repr, MERGES))}.')
     if type(temperature) not in (int, float) or not 0 < temperature < float('inf'):
         raise UserError(f'temperature: found {temperature!r}, expected a number above 0.')
+    if type(bias) not in (int, float) or not isfinite(bias):
+        raise UserError(f'bias: found {bias!r}, expected a number.')
     if merge != DEFAULTS['merge'] and len(scales) == 1:
         raise UserError(f'merge: found {merge!r} with the one scale {scales[0]}, expected several scales.')
 
