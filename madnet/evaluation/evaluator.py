@@ -334,8 +334,9 @@ def evaluate_all(
     ``{name of the protocol: its numbers}``."""
     evaluator = Evaluator(protocols, boxes=boxes)
     missing: Any = object()
-    scores, masks = ([one] if getattr(one, 'ndim', 0) == 2 else one for one in (scores, masks))
-    for number, (score, mask) in enumerate(zip_longest(scores, masks, fillvalue=missing)):
+    # one map (H, W) alone is one image
+    each = ([given] if getattr(given, 'ndim', 0) == 2 else given for given in (scores, masks))
+    for number, (score, mask) in enumerate(zip_longest(*each, fillvalue=missing)):
         if score is missing or mask is missing:
             more, fewer = ('masks', 'score maps') if score is missing else ('score maps', 'masks')
             raise UserError(f'more {more} than {fewer}: only {number} {fewer} given')
