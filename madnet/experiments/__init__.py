@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from madnet.errors import UserError
-from madnet.experiments.plan import Plan, Run, read_plan
+from madnet.experiments.plan import Plan, read_plan
+from madnet.experiments.run import Run
 from madnet.experiments.shard import find_shard
 from madnet.records import Comparison
 

@@ -9,7 +9,7 @@ import torch
 from mmseg.registry import MODELS
 
 from madnet.benchmarks.models import measure, multiply_adds
-from madnet.experiments.plan import Run
+from madnet.experiments.run import Run
 from madnet.experiments.state import model_sha256, read_cost
 from madnet.records import Cost
 from madnet.text import counted

@@ -12,7 +12,7 @@ from pathlib import Path
 from madnet.engine.cli import STOPPED
 from madnet.engine.folder_lock import FolderInUse, own_folder
 from madnet.engine.training_stopped import TrainingStopped
-from madnet.experiments.plan import Run
+from madnet.experiments.run import Run
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import read_record
 from madnet.files import not_following

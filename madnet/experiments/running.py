@@ -11,8 +11,8 @@ from madnet.engine.cli import message_of
 from madnet.engine.folder_lock import own_folder
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
-from madnet.experiments.plan import Run
 from madnet.experiments.process import CONSOLE, do_in_processes, is_free
+from madnet.experiments.run import Run
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import (
     outstanding_tests,

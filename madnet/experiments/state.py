@@ -15,7 +15,8 @@ from madnet.datasets.splits import ids_sha256
 from madnet.datasets.wrappers import inner_datasets
 from madnet.errors import UserError
 from madnet.evaluation.targets import Least
-from madnet.experiments.plan import Run, given_weights
+from madnet.experiments.plan import given_weights
+from madnet.experiments.run import Run
 from madnet.files import sha256_of
 from madnet.records import Cost, DatasetInfo, MetricsFile, RunFile
 from madnet.records.reading import RecordFile

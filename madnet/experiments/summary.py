@@ -11,7 +11,8 @@ from madnet.datasets.sources import set_name
 from madnet.datasets.wrappers import inner_datasets
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
-from madnet.experiments.plan import Plan, Run
+from madnet.experiments.plan import Plan
+from madnet.experiments.run import Run
 from madnet.experiments.running import with_views
 from madnet.experiments.state import read_cost, read_metrics, record_of, state_of
 from madnet.files import write_whole

@@ -7,7 +7,7 @@ import threading
 
 from madnet.engine.cli import run_tool
 from madnet.experiments.background import let_the_session_yield
-from madnet.experiments.plan import Run
+from madnet.experiments.run import Run
 from madnet.experiments.running import do_run
 
 

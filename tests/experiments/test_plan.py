@@ -11,7 +11,8 @@ from madnet.classical.detectors import DETECTORS
 from madnet.errors import UserError
 from madnet.experiments import compare
 from madnet.experiments.networks import known_networks, label_of
-from madnet.experiments.plan import Run, read_plan
+from madnet.experiments.plan import read_plan
+from madnet.experiments.run import Run
 from madnet.experiments.shard import find_shard
 from madnet.experiments.state import _has_moved, weights_of
 from madnet.records import get_pretrained
