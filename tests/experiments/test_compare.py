@@ -112,7 +112,7 @@ def test_two_networks_by_two_seeds(plan_file, tmp_path, capsys):
     assert '\\pm' in table.with_suffix('.tex').read_text()
     assert table.with_suffix('.md').read_text() in (folder / 'comparison.md').read_text()
     assert 'Protocol: native. Native resolution, one-to-one' in table.with_suffix('.tex').read_text()
-    assert 'common recipe, 1 epoch;' in (folder / 'comparison.md').read_text()
+    assert 'configs that the plan names, 1 epoch;' in (folder / 'comparison.md').read_text()
     assert len(list((folder / 'figures').glob('cost_*.png'))) == 1
 
     # madnet report takes the folder for its runs
