@@ -17,8 +17,7 @@ import numpy as np
 
 from madnet.datasets.seen import TrainedPart, parts_of_entry
 from madnet.errors import UserError, expect_number, expect_whole
-from madnet.evaluation.arrays import sigmoid
-from madnet.evaluation.targets import KEEP_ALL, Least, logits_of
+from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.images import LARGE, FrameLoader, Windows, image_size
 from madnet.images.notices import say_once
 from madnet.overlap import ahead as read_ahead
@@ -27,7 +26,7 @@ from madnet.records.pretrained_index import registered_as
 from .clip import ClipResult, follow
 from .clip_source import GivenFrames, open_clip
 from .inputs import Frame, Source, is_single, iterate, list_frames
-from .prediction import Maps, Prediction
+from .prediction import Maps, Prediction, calibrated_threshold
 from .tiling import Tiling, make_tiling
 
 #: An image, and what gives the loader for it, in which ``'auto'`` is measured; None for the predictor's own.
@@ -310,10 +309,8 @@ class BasePredictor(ABC):
         return Prediction(name, maps.scores, self.threshold, path, pixels, *limits, maps.logits)
 
     def move_threshold(self, temperature: float, bias: float) -> None:
-        """Where it comes to by a calibration, so that all masks stay as they are."""
-        if 0 < self.threshold < 1:
-            moved = logits_of(np.array([self.threshold])) / temperature + bias
-            self.threshold = float(sigmoid(moved)[0])
+        """To where a calibration takes it, so that all masks stay as they are."""
+        self.threshold = calibrated_threshold(self.threshold, temperature, bias)
 
     def ask_for_rank(self, rank: float) -> None:
         """Leave out what has a lower rank, besides what is left out already."""

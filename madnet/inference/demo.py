@@ -33,7 +33,7 @@ from .base_predictor import READ_AHEAD, BasePredictor
 from .command import what_was_run
 from .inputs import Frame, list_frames
 from .outputs import PER_IMAGE, record, targets_json
-from .prediction import Prediction
+from .prediction import Prediction, calibrated_threshold
 
 #: Endings of files that are taken; a ``.raw`` file needs a description beside it.
 ENDINGS = (*(e for e in EXTENSIONS if e != '.raw'), *VIDEO_EXTENSIONS)
@@ -250,6 +250,12 @@ class Demo:
         if wrong:
             words += f' {len(wrong)} could not be read: {wrong[0]["reason"]}'
         return Found(found, about, words)
+
+
+def at_threshold(prediction: Prediction, threshold: float) -> Prediction:
+    """A prediction with the threshold that the page's slider has, which is of scores before a calibration."""
+    moved = calibrated_threshold(threshold, prediction.temperature, prediction.bias)
+    return replace(prediction, threshold=moved)
 
 
 def _about(

@@ -3,7 +3,6 @@
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -252,7 +251,7 @@ def _began(found: Found) -> tuple:
 def _views(found: Found | None, number: int, threshold: float) -> list[str]:
     if found is None:
         return [''] * 5
-    shown = [replace(prediction, threshold=threshold) for prediction in found.predictions]
+    shown = [demo.at_threshold(prediction, threshold) for prediction in found.predictions]
     one = shown[min(number, len(shown)) - 1]
     return [
         demo.picture_html(demo.marked(one), 'overlay', f'{one.name} with its targets'),

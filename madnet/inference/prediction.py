@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from madnet.evaluation.arrays import sigmoid
 from madnet.evaluation.boxes import peak_scores
 from madnet.evaluation.components import Components, find_components
-from madnet.evaluation.targets import KEEP_ALL, Least, describe_components
+from madnet.evaluation.targets import KEEP_ALL, Least, describe_components, logits_of
 from madnet.text import counted
 
 
@@ -19,6 +20,13 @@ class Maps(NamedTuple):
 
     scores: np.ndarray
     logits: np.ndarray | None = None
+
+
+def calibrated_threshold(threshold: float, temperature: float, bias: float) -> float:
+    """Where a threshold (0–1) of scores comes to when they are calibrated, so that masks stay as they are."""
+    if not 0 < threshold < 1 or (temperature, bias) == (1, 0):
+        return threshold
+    return float(sigmoid(logits_of(np.array(threshold)) / temperature + bias))
 
 
 @dataclass(frozen=True)

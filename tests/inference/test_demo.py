@@ -186,6 +186,16 @@ def test_saved_targets_say_what_was_run(shown, file, tmp_path):
     assert (written['views'], written['scales']) == (1, [1])
 
 
+def test_a_budget_keeps_to_the_masks_that_it_was_measured_with(shown, file):
+    """The slider's threshold is of scores before the calibration that comes with a budget."""
+    plain, _, _ = shown.find([file], 'madnet_nano')
+    found, _, _ = shown.find([file], 'madnet_nano', budget=1e-4)
+    for threshold in (0.5, 0.9):
+        [before], [after] = ([demo.at_threshold(one, threshold) for one in given] for given in (plain, found))
+        assert (before.score_map > before.threshold).any()
+        assert ((before.score_map > before.threshold) == (after.score_map > after.threshold)).all()
+
+
 class TestOverHTTP:
     @pytest.fixture(scope='class')
     def folder(self, tmp_path_factory):
