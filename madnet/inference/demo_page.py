@@ -11,6 +11,7 @@ from madnet.errors import UserError
 from . import demo
 from .base_predictor import BasePredictor
 from .demo import Demo, Found, Limits
+from .guard import Guard
 
 # Read when gradio is imported: it reports nothing, and asks no server for news.
 os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
@@ -51,8 +52,6 @@ _DROPS = """() => {
       new DragEvent('drop', {cancelable: true, dataTransfer: event.dataTransfer}));
   });
 }"""
-# A browser that obeys it fetches nothing from elsewhere, whatever a library's page names.
-_POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 
 
 def serve(
@@ -110,51 +109,13 @@ def launch(shown: Demo, host: str = '127.0.0.1', port: int | None = None) -> tup
             theme=gr.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['monospace']),
             css=_STYLE,
             app_kwargs={
-                'middleware': [(_Guard, (), {'most': 4 * megabytes * 2**20})],
+                'middleware': [(Guard, (), {'most': 4 * megabytes * 2**20})],
                 **dict.fromkeys(('docs_url', 'redoc_url', 'openapi_url')),
             },
         )
     except OSError as e:
         raise UserError(f'--port {port}: {e}.') from None
     return page, address
-
-
-class _Guard:
-    """Refuses requests whose body is larger than any that the page sends, and keeps browsers on this page.
-
-    Args:
-        app: What is guarded.
-        most: Bytes.
-    """
-
-    def __init__(self, app: Callable, most: int):
-        self.app, self.most = app, most
-
-    async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
-        if scope['type'] != 'http':
-            await self.app(scope, receive, send)
-            return
-        left = self.most
-        length = dict(scope['headers']).get(b'content-length', b'0')
-        if not length.isdecimal() or int(length) > left:
-            words = f'larger than the {self.most // 2**20} MB that are taken at once'.encode()
-            headers = [(b'content-type', b'text/plain'), (b'connection', b'close')]
-            await send({'type': 'http.response.start', 'status': 413, 'headers': headers})
-            await send({'type': 'http.response.body', 'body': words})
-            return
-
-        async def received() -> dict[str, Any]:
-            nonlocal left
-            message = await receive()
-            left -= len(message.get('body', b''))
-            return message if left >= 0 else {'type': 'http.disconnect'}
-
-        async def sent(message: dict[str, Any]) -> None:
-            if message['type'] == 'http.response.start':
-                message['headers'] = [*message.get('headers', ()), (b'content-security-policy', _POLICY)]
-            await send(message)
-
-        await self.app(scope, received, sent)
 
 
 def make_page(shown: Demo) -> gr.Blocks:

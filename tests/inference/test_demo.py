@@ -1,5 +1,6 @@
 """The page of madnet demo: what it does with files, and, where gradio is, what it answers over HTTP."""
 
+import asyncio
 import base64
 import io
 import json
@@ -21,6 +22,7 @@ from madnet.errors import UserError
 from madnet.inference import demo
 from madnet.inference.command import predictor_maker
 from madnet.inference.demo import Demo, Limits
+from madnet.inference.guard import Guard
 
 
 @pytest.fixture(scope='module')
@@ -194,6 +196,45 @@ def test_a_budget_keeps_to_the_masks_that_it_was_measured_with(shown, file):
         [before], [after] = ([demo.at_threshold(one, threshold) for one in given] for given in (plain, found))
         assert (before.score_map > before.threshold).any()
         assert ((before.score_map > before.threshold) == (after.score_map > after.threshold)).all()
+
+
+async def _app(scope, receive, send):
+    """Reads the whole body, and answers."""
+    body = b''
+    while (message := await receive())['type'] == 'http.request':
+        body += message.get('body', b'')
+        if not message.get('more_body'):
+            await send({'type': 'http.response.start', 'status': 200, 'headers': []})
+            await send({'type': 'http.response.body', 'body': body})
+            return
+
+
+@pytest.mark.parametrize(
+    ('headers', 'parts', 'status'),
+    [
+        ([(b'content-length', b'9')], [b'12345', b'6789'], 200),
+        ([], [b'12345', b'6789'], 200),
+        ([(b'content-length', b'11')], [b'12345', b'678901'], 413),
+        ([(b'content-length', '٣'.encode())], [b'123'], 413),
+        ([], [b'12345', b'678901'], None),  # it does not say how long: cut off when it is too long
+    ],
+)
+def test_bodies_above_the_limit_are_refused(headers, parts, status):
+    given = [{'type': 'http.request', 'body': part, 'more_body': True} for part in parts]
+    given[-1]['more_body'] = False
+    sent = []
+
+    async def receive():
+        return given.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(Guard(_app, most=10)({'type': 'http', 'headers': headers}, receive, send))
+    assert [message['status'] for message in sent[:1]] == ([] if status is None else [status])
+    if status == 200:
+        assert dict(sent[0]['headers'])[b'content-security-policy'].startswith(b"default-src 'self'")
+        assert sent[1]['body'] == b'123456789'
 
 
 class TestOverHTTP:
