@@ -225,23 +225,26 @@ def names_below(folder: str | os.PathLike, nested: bool = True) -> Iterator[str]
     """Names of the files in a folder and, with ``nested``, below it, from there and with ``/``; hidden ones
     are left out.
 
-    Links to folders are followed, but for those to a folder that they lie in themselves.
+    Links to folders are followed where they lead out of the folder, each once: no file comes by two names.
     """
+    top = Path(folder).resolve()
+    linked: list[Path] = []
     for where, folders, names in os.walk(str(folder), followlinks=True):
         below = sorted(f for f in folders if nested and not f.startswith('.'))
-        folders[:] = (f for f in below if not _leads_back(where, f, folder))
+        folders[:] = (f for f in below if not _was_passed(Path(where, f), top, linked))
         before = Path(where).relative_to(folder).as_posix() + '/'
         yield from (before.removeprefix('./') + name for name in sorted(names) if not name.startswith('.'))
 
 
-def _leads_back(where: str, name: str, top: str | os.PathLike) -> bool:
-    """Whether a sub-folder is a link to one of the folders through which it was reached from ``top``."""
-    link = Path(where, name)
-    if not link.is_symlink():
+def _was_passed(folder: Path, top: Path, linked: list[Path]) -> bool:
+    """Whether a sub-folder is a link to what is walked through anyway, from ``top`` or by an earlier link."""
+    if not folder.is_symlink():
         return False
-    target = link.resolve()
-    way = (p.resolve() for p in link.parents if p.is_relative_to(top))
-    return any(passed.is_relative_to(target) for passed in way)
+    target = folder.resolve()
+    passed = any(target.is_relative_to(p) or p.is_relative_to(target) for p in (top, *linked))
+    if not passed:
+        linked.append(target)
+    return passed
 
 
 def expect_file(path: str | os.PathLike) -> None:

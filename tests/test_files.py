@@ -203,5 +203,8 @@ def test_links_to_folders_are_followed_unless_they_lead_back(tmp_path):
         (top / link).symlink_to(target)
     (elsewhere / 'back').symlink_to(top)
     (elsewhere / 'self').symlink_to(elsewhere)
-    assert [*names_below(top)] == ['b', 'lost', 'a/c', 'again/f']
+    (top / 'a/latest').symlink_to(top / 'beside')
+    (top / 'once_more').symlink_to(elsewhere)
+    write_whole(top / 'beside/g', '')
+    assert [*names_below(top)] == ['b', 'lost', 'a/c', 'again/f', 'beside/g']
     assert [*names_below(top, nested=False)] == ['b', 'lost']
