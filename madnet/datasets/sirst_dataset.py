@@ -4,7 +4,6 @@ from madnet import _quiet_import  # noqa: F401  # isort: skip
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -263,10 +262,14 @@ class SIRSTDataset(TargetDataset):
 
     def _measured_near_test(self) -> frozenset[str]:
         """The images of this part, of a set that the catalogue does not know, that nearly show a test
-        image."""
+        image. Test images that are not at hand cannot be compared, which a line says."""
         tested = {}
-        with suppress(NoSuchPart):
+        try:
             tested = {str(pair.image): i for i, pair in self._select('test').pairs}
+        except NoSuchPart:
+            pass
+        except UserError as e:
+            say_once(f'{self.dataset_name}: images that nearly show a test image were not looked for: {e}')
         images = {str(pair.image): i for i, pair in self._select(self.split).pairs}
         images = {path: i for path, i in images.items() if path not in tested}
         ids = [*images.values()]

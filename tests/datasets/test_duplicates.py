@@ -64,3 +64,7 @@ def test_of_a_set_of_ones_own_they_are_measured(make_set, monkeypatch, tmp_path,
     assert len(SIRSTDataset(root, 'test', exclude_near_test=True)) == 2
     alone = make_set('Alone', ['a', 'b'])
     assert len(SIRSTDataset(alone, 'trainval', exclude_near_test=True)) == 2
+    for name in 'de':  # as on a machine that only trains
+        (root / 'images' / f'{name}.png').unlink()
+    assert len(SIRSTDataset(root, 'trainval', exclude_near_test=True)) == 3
+    assert 'were not looked for: Own (' in caplog.text
