@@ -59,7 +59,10 @@ def fit_scaling(logits: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     from scipy.optimize import minimize  # prediction from exported networks does without SciPy
     from scipy.special import expit
 
-    logits, truth = np.asarray(logits, np.float64), np.asarray(truth, np.float64)
+    logits, truth = np.asarray(logits, np.float64), np.asarray(truth, bool)
+    # Platt's targets: what is perfectly told apart would have no optimum
+    count, hits = len(truth), int(truth.sum())
+    truth = np.where(truth, (hits + 1) / (hits + 2), 1 / (count - hits + 2))
 
     def cross_entropy(scaling: np.ndarray) -> tuple[float, list[float]]:
         scaled = logits * scaling[0] + scaling[1]

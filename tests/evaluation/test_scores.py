@@ -140,6 +140,14 @@ def test_the_scaling_is_found_that_was_put_in(bias):
 
 def test_the_scaling_of_what_is_perfectly_separated_is_finite():
     assert fit_scaling(np.array([-2.0, -1.0, 1.0, 2.0]), np.array([0, 0, 1, 1], bool))[0] >= RANGE[0]
+    rng = np.random.default_rng(0)
+    logits = np.concatenate([rng.uniform(-1, 20, 100), rng.uniform(-20, -3, 900)])
+    temperature, bias = fit_scaling(logits, np.arange(1000) < 100)
+    assert abs(bias) < 8
+    threshold = np.float32(1 / (1 + np.exp(-bias)))
+    near = np.linspace(-1, 1, 41, dtype=np.float32)
+    scores = 1 / (1 + np.exp(-(near / np.float32(temperature) + np.float32(bias))))
+    assert ((scores > threshold) == (near > 0)).all()
 
 
 def test_enhancement_by_hand():
