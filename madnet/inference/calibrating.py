@@ -68,7 +68,7 @@ def calibrate(
         )
     ours = hasattr(predictor.model, 'set_test_time')
     if ours:
-        predictor.model.set_test_time(temperature=READING)
+        predictor.model.set_test_time(temperature=READING, bias=0.0)
     seen = look_for_seen('calibration', [*map(images_of, sets)], predictor.trained, CHOSEN)
     measured = measure(predictor, _samples(sets, predictor.loader), READING if ours else 1.0)
     about = [DatasetInfo(**s.describe(), trained_on=n) for s, n in zip(sets, seen, strict=True)]

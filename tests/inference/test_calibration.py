@@ -235,6 +235,21 @@ def test_from_calibrate_to_predict(run, detector, tmp_path):
     assert 'above the threshold left out by --false-alarms\n' in out
 
 
+def test_a_calibration_takes_the_place_of_what_the_config_says(run, detector, tmp_path):
+    config, checkpoint, data = detector
+    found = []
+    own = tmp_path / 'own.py'
+    own.write_text(f"_base_ = '{config}'\nmodel = dict(test_cfg=dict(temperature=6.0, bias=-2.0))\n")
+    for said in (config, own):
+        out = tmp_path / str(len(found))
+        args = ('--dataset', data, '--split', 'trainval', '--out', out)
+        code, _, err = run('calibrate', said, checkpoint, *args)
+        assert code == 0, err
+        found.append(Calibration.read(out / f'{checkpoint.stem}.calibration.json'))
+    assert (found[0].temperature, found[0].bias) == (found[1].temperature, found[1].bias)
+    assert found[0].ranked == found[1].ranked
+
+
 def test_a_calibration_holds_for_what_was_averaged_when_it_was_measured(run, detector, tmp_path, caplog):
     config, checkpoint, data = detector
     averaged = ('--views', 2, '--scales', '1,0.5', '--merge', 'max')
