@@ -207,6 +207,14 @@ def test_a_helper_of_the_same_name_is_not_shared(own, tmp_path):
     assert load_config(second / 'mine.py').module_folders == [str(second)]
 
 
+def test_a_librarys_sources_beside_a_module_are_no_helper_of_it(own, tmp_path):
+    write = own[1]
+    (tmp_path / 'mmseg' / 'registry').mkdir(parents=True)
+    for part in ('mmseg', 'mmseg/registry'):
+        (tmp_path / part / '__init__.py').write_text('# as in a checkout')
+    assert load_config(write()).module_folders == [str(tmp_path)]
+
+
 @pytest.mark.parametrize(('name', 'found'), [('code', r'/.*code\.py'), ('time', 'that of Python itself')])
 def test_a_module_named_like_one_of_python_is_refused(own, tmp_path, name, found):
     (tmp_path / f'{name}.py').write_text(MODULE.format(name))
@@ -240,7 +248,7 @@ def test_a_loss_must_be_finite(own):
         check_losses(MODELS.build(cfg.model))
 
 
-def test_images_have_the_channels_of_the_backbone(tmp_path):
+def test_images_have_the_channels_of_the_backbone(repository, tmp_path):
     for folder in ('images', 'masks'):
         (tmp_path / folder).mkdir()
         for k in range(4):
@@ -248,8 +256,11 @@ def test_images_have_the_channels_of_the_backbone(tmp_path):
     (tmp_path / 'train.txt').write_text('0\n1')
     (tmp_path / 'test.txt').write_text('2\n3')
     options = {'model.backbone.in_channels': 3}
+    config = repository / 'configs/madnet/madnet_nano.py'
     with pytest.raises(UserError, match=r'in_channels: found 3, but LoadSIRSTImage gives images of 1 '):
-        load_config('madnet_nano', options, dataset=str(tmp_path))
+        load_config(config, options, dataset=str(tmp_path))
     options['replace_steps.LoadSIRSTImage.channels'] = 3
-    cfg = load_config('madnet_nano', options, dataset=str(tmp_path))
-    assert len(cfg.model.data_preprocessor.mean) in (1, 3)
+    cfg = load_config(config, options, dataset=str(tmp_path))
+    assert len(cfg.model.data_preprocessor.mean) == 3
+    with pytest.raises(UserError, match=r'mean: found 1 number, but LoadSIRSTImage gives images of 3 '):
+        load_config('madnet_nano', options, dataset=str(tmp_path))

@@ -4,6 +4,7 @@ import ast
 import inspect
 import os
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -256,6 +257,8 @@ def _note_module_folders(cfg: Config, config: Path) -> None:
             continue
         place, file = wanted[0]
         found = _file_of(sys.modules[name])
+        if looks[name] is not places and _is_installed(found):
+            continue  # a library whose sources lie beside the config as well
         if not found or not _is_same(Path(found), file, place):
             raise UserError(
                 f'config {config}: custom_imports: {name}: found {found or "that of Python itself"}, '
@@ -269,6 +272,12 @@ def _note_module_folders(cfg: Config, config: Path) -> None:
         left.extend(sorted(helpers))
     if folders:
         cfg.module_folders = [*dict.fromkeys(folders)]
+
+
+def _is_installed(file: str) -> bool:
+    """Whether a module is of Python or of an installed package."""
+    paths = sysconfig.get_paths()
+    return not file or Path(file).is_relative_to(paths['stdlib']) or 'site-packages' in Path(file).parts
 
 
 def _imported_by(file: Path) -> set[str]:
