@@ -185,6 +185,8 @@ def _refuse_turned(image: Image.Image, file: BinaryIO, path: Path) -> None:
     with suppress(Exception):  # of a damaged record, which viewers leave alone
         if image.format == 'PNG' and isinstance(file, io.BytesIO):
             image.info['exif'] = _exif_of_png(file.getvalue())
+        for key in ('XML:com.adobe.xmp', 'xmp'):  # where Pillow looks next, and OpenCV does not
+            image.info.pop(key, None)
         # a PNG's own method would decode it
         turning = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
     if turning in range(2, 9):

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from madnet.errors import UserError
 from madnet.images import count_frames, encode_png, encode_webp, image_size, notices, read_image
@@ -390,6 +390,24 @@ def test_what_viewers_turn_is_refused(tmp_path, kind):
         upright = turned(tmp_path / f'b{kind}', orientation)
         assert read_image(upright).shape[:2] == GREY.shape
         assert image_size(upright) == GREY.shape[::-1]
+
+
+@pytest.mark.parametrize('kind', ['.jpg', '.png'])
+def test_an_orientation_in_xmp_alone_turns_nothing(tmp_path, kind):
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+        '</rdf:RDF></x:xmpmeta>'
+    )
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt('XML:com.adobe.xmp', packet)
+    Image.fromarray(GREY).save(
+        tmp_path / f'a{kind}', **({'pnginfo': text} if kind == '.png' else {'xmp': packet.encode()})
+    )
+    assert Image.open(tmp_path / f'a{kind}').getexif()[ExifTags.Base.Orientation] == 6, 'Pillow takes it'
+    assert read_image(tmp_path / f'a{kind}').shape[:2] == GREY.shape
+    assert image_size(tmp_path / f'a{kind}') == GREY.shape[::-1]
 
 
 def test_the_orientation_of_a_png_may_follow_its_pixels(tmp_path):
