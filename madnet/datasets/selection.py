@@ -15,6 +15,10 @@ class NoSuchPart(UserError):
     """A data set has no images of a split, and nothing else is wrong with it."""
 
 
+class NotHere(UserError):
+    """A data set names images of a split, and none of them is there."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """The images of one split, in the order of their ids.
@@ -208,7 +212,7 @@ def _find(
         source = (
             f'get the whole set from {entry.source}, or name' if entry else 'complete the folder, or name'
         )
-        raise UserError(
+        raise (UserError if there else NotHere)(
             f'{where}: {len(lacking)} of the {len(wanted)} images of split {split!r} ({split_set}) are not '
             f'there ({few(lacking)}); {source} another split_set.'
         )

@@ -21,7 +21,7 @@ from .checks import kept, look_at, say_what_is_skipped
 from .duplicates import find_near_duplicates
 from .locate import locate, range_of_set
 from .seeding import SeededSamples
-from .selection import NoSuchPart, Selection, select
+from .selection import NoSuchPart, NotHere, Selection, select
 from .splits import few, ids_sha256
 from .transforms.loading import LoadSIRSTImage, LoadSIRSTMask
 from .transforms.sample_transform import sides_of
@@ -227,17 +227,17 @@ class SIRSTDataset(TargetDataset):
 
     def measured_range(self) -> tuple[float, float]:
         """One range for all parts of the folder, from images evenly spread over its training part, or over
-        all where it has none.
+        all where it has none, or none of it is here.
 
         Raises:
-            UserError: ``split_set`` names no lists, no image of those in it is here, or one holds NaN.
+            UserError: ``split_set`` names no lists, or an image holds NaN.
         """
         try:
             found = select(
                 self.folder, self.entry, self.dataset_name, 'trainval', self._given_lists, allow_partial=True
             )
             files, where = [pair.image for _, pair in sorted(found.pairs)], 'training images'
-        except NoSuchPart:
+        except (NoSuchPart, NotHere):
             parts = self.folder.pairs.values()
             files, where = [pair.image for part in parts for _, pair in sorted(part.items())], 'images'
         chosen = files[:: max(1, len(files) // _MEASURED)]

@@ -19,8 +19,11 @@ from madnet.pretrained.teaching import Teacher, _check_student
 
 
 def network(mean=None, std=None):
-    normalisation = {'model.data_preprocessor.mean': mean, 'model.data_preprocessor.std': std} if mean else {}
-    cfg = load_config(find_config_file('madnet_nano'), normalisation)
+    options = {'model.data_preprocessor.mean': mean, 'model.data_preprocessor.std': std} if mean else {}
+    if mean and len(mean) > 1:
+        channels = ('model.backbone.in_channels', 'replace_steps.LoadSIRSTImage.channels')
+        options |= dict.fromkeys(channels, len(mean))
+    cfg = load_config(find_config_file('madnet_nano'), options)
     torch.manual_seed(0)
     return MODELS.build(cfg.model)
 
