@@ -304,7 +304,7 @@ def targets_table(prediction: Prediction) -> str:
         highest = float(prediction.score_map.max())
         return (
             f'<p>No target: the highest score is {score_text(highest)}, '
-            f'the threshold {score_text(prediction.threshold)}.</p>'
+            f'the threshold {_shown_threshold(prediction)}.</p>'
         )
     assert prediction.image is not None
     painter = InsetPainter(prediction.image, None, prediction.components, findings)
@@ -330,8 +330,14 @@ def targets_table(prediction: Prediction) -> str:
     more = len(findings) - _ROWS
     below = f'<p>{more} more are in the JSON.</p>' if more > 0 else ''
     name = html.escape(prediction.name)
-    caption = f'<caption>{name}: {counted(len(findings), "target")} above {prediction.threshold:g}</caption>'
-    return f'<table class="targets">{caption}<tr>{head}</tr>{"".join(rows)}</table>{below}'
+    caption = f'{name}: {counted(len(findings), "target")} above {_shown_threshold(prediction)}'
+    return f'<table class="targets"><caption>{caption}</caption><tr>{head}</tr>{"".join(rows)}</table>{below}'
+
+
+def _shown_threshold(prediction: Prediction) -> str:
+    """A budget calibrates scores, so that the threshold is another than the slider's."""
+    calibrated = (prediction.temperature, prediction.bias) != (1, 0)
+    return score_text(prediction.threshold) + (' (calibrated)' if calibrated else '')
 
 
 def report_json(predictions: Sequence[Prediction], about: Mapping[str, Any]) -> bytes:

@@ -196,6 +196,7 @@ def test_a_budget_keeps_to_the_masks_that_it_was_measured_with(shown, file):
         [before], [after] = ([demo.at_threshold(one, threshold) for one in given] for given in (plain, found))
         assert (before.score_map > before.threshold).any()
         assert ((before.score_map > before.threshold) == (after.score_map > after.threshold)).all()
+        assert ['(calibrated)' in demo.targets_table(one) for one in (before, after)] == [False, True]
 
 
 async def _app(scope, receive, send):
