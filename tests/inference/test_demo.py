@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from clutter import scene
+from mmengine.logging import MMLogger
 from PIL import Image
 
 from madnet.errors import UserError
@@ -253,6 +254,8 @@ class TestOverHTTP:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv('GRADIO_TEMP_DIR', str(folder))
             page, address = launch(shown)
+            # uvicorn closes the handlers of all loggers, and mmengine writes to those of the last training's
+            MMLogger._instance_dict.clear()
             with httpx.Client(base_url=address, timeout=120) as client:
                 yield client
             page.close()
