@@ -102,14 +102,17 @@ def test_limits_leave_out_components_by_what_is_known_of_them():
 
 @pytest.mark.parametrize('bias', [0.0, -0.6])
 def test_a_calibration_changes_no_mask_and_brings_logits_back(bias):
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 255, (64, 64), np.uint8)
+    image = np.random.default_rng(0).normal(60, 9, (96, 128))
+    for y, x in ((20, 30), (50, 90), (70, 40)):
+        image[y : y + 3, x : x + 3] += 120
+    image = cv2.GaussianBlur(image, (0, 0), 1).astype(np.uint8)
     plain, warm = Predictor('madnet_nano', device='cpu'), Predictor('madnet_nano', device='cpu')
     warm.model.set_test_time(temperature=5.0, bias=bias)
     warm.temperature, warm.bias = 5.0, bias
     warm.move_threshold(5.0, bias)
     a, b = plain(image), warm(image)
     assert (a.mask == b.mask).all()
+    assert bias == 0 or (a.mask != (b.score_map > 0.5)).any(), 'the threshold has to move for that'
     seen = (a.score_map > 1e-4) & (a.score_map < 1 - 1e-4)
     p = b.score_map[seen].astype(np.float64)
     assert np.allclose(
