@@ -95,6 +95,18 @@ def test_steps_may_be_left_out_up_to_a_number(tiny_config, tmp_path, gradient_on
         train(str(tiny_config), str(tmp_path / 'v'), options=options, skip_nonfinite=1)
 
 
+def test_steps_left_out_before_a_stop_count_after_it(tiny_config, tmp_path):
+    options = _options([3])  # of those that a process takes
+    train(
+        str(tiny_config),
+        str(tmp_path / 'w'),
+        options={**options, 'train_cfg.max_epochs': 1},
+        skip_nonfinite=1,
+    )
+    with pytest.raises(RunFailed, match='number 2, 1 may be left out'):
+        train(str(tiny_config), str(tmp_path / 'w'), resume=True, options=options, skip_nonfinite=1)
+
+
 def test_a_loss_that_others_were_added_to_counts_once(tiny_config, tmp_path):
     options = {**_options([3]), 'optim_wrapper.accumulative_counts': 2}
     train(str(tiny_config), str(tmp_path / 'w'), options=options, skip_nonfinite=1)

@@ -53,7 +53,6 @@ class NonFiniteHook(Hook):
             expect_whole(value, f'default_hooks.finite.{name}', least)
         self.skip = skip
         self.interval = interval
-        self._skipped = 0
         self._accumulated = False  # a loss that was not finite, into a gradient that no update has taken
         self._waiting: list[_Step] = []
         self._norm: Tensor | None = None
@@ -139,13 +138,15 @@ class NonFiniteHook(Hook):
     def _count(self, runner, step: _Step, what: str) -> None:
         epoch = step.number // len(runner.train_dataloader) + 1
         said = f'step {step.number + 1} (epoch {epoch}): {what}; its batch: {_listed(step.names)}.'
-        self._skipped += 1
-        if self._skipped <= self.skip:
+        # of the whole run: what is known of a run goes on where it is resumed
+        skipped = runner.message_hub.get_info('skipped_steps', 0) + 1
+        runner.message_hub.update_info('skipped_steps', skipped)
+        if skipped <= self.skip:
             for buffer, before in zip(runner.model.buffers(), self._buffers, strict=True):
                 buffer.copy_(before)
-            runner.logger.warning(f'{said} Left out, {self._skipped} of at most {self.skip}.')
+            runner.logger.warning(f'{said} Left out, {skipped} of at most {self.skip}.')
             return
-        after = f' It is number {self._skipped}, {self.skip} may be left out.' if self.skip else ''
+        after = f' It is number {skipped}, {self.skip} may be left out.' if self.skip else ''
         raise RunFailed(
             f'{said}{after} {_kept(runner)} What helps: look at these files, a lower learning rate, '
             'optim_wrapper.clip_grad.max_norm=1, no --amp; --skip-nonfinite N leaves up to N such steps out.'
