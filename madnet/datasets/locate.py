@@ -56,6 +56,9 @@ def range_of_set(folder: Path) -> ValueRange:
 
 def own_range(data_root: str | os.PathLike | None, name: str | None) -> ValueRange:
     """:func:`range_of_set` of the folder that :func:`locate` finds; None where there is no such set."""
+    # most have no record, and are not looked through for one
+    if not any((folder / RECORD).is_file() for folder in _candidates(data_root, name)):
+        return None
     try:
         folder, _, _ = locate(data_root, name)
     except NoSuchSet:
@@ -129,19 +132,7 @@ def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folde
     Raises:
         UserError: Neither was given, or there is no data set in a layout that can be read.
     """
-    if data_root is None:
-        if not name:
-            known = ', '.join(known_datasets())
-            raise UserError(f'SIRSTDataset needs name (one of {known}) or data_root (its own folder).')
-        home = data_home()
-        candidates = folders_named(home, name)
-        looked = candidates or [
-            home / f for f in dict.fromkeys((name, *getattr(find_entry(name), 'folders', ())))
-        ]
-    else:
-        root = Path(data_root)
-        candidates = [root, *(folders_named(root, name) if name else [])]
-        looked, name = candidates, name or ''
+    candidates = _candidates(data_root, name)
     for candidate in candidates:
         folder = read_folder(candidate)
         if folder is not None:
@@ -150,4 +141,20 @@ def locate(data_root: str | os.PathLike | None, name: str | None) -> tuple[Folde
             if entry:
                 _mend_masks(folder, entry)
             return folder, entry, entry.name if entry else name
+    named = (name, *getattr(find_entry(name), 'folders', ())) if name else ()
+    looked = candidates or [data_home() / f for f in dict.fromkeys(named)]
     raise _missing(name or looked[0].name, looked, data_root is not None)
+
+
+def _candidates(data_root: str | os.PathLike | None, name: str | None) -> list[Path]:
+    """The folders that a data set may lie in, as :func:`locate` tries them.
+
+    Raises:
+        UserError: Neither was given.
+    """
+    if data_root is not None:
+        return [Path(data_root), *(folders_named(Path(data_root), name) if name else [])]
+    if not name:
+        known = ', '.join(known_datasets())
+        raise UserError(f'SIRSTDataset needs name (one of {known}) or data_root (its own folder).')
+    return folders_named(data_home(), name)
