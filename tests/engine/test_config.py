@@ -1,5 +1,6 @@
 """Config loading: what is said in short becomes a static config, and what is wrong is said in one line."""
 
+import copy
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import torch
 from mmengine.config import Config
 from mmseg.registry import MODELS
 from PIL import Image
+from yapf.yapflib import yapf_api
 
 from madnet.config_files import config_names
 from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets, split_ids
@@ -763,3 +765,17 @@ def test_two_bases_may_stand_on_one(tmp_path):
         (tmp_path / f'{name}.py').write_text(f'_base_ = {bases}\n')
     (tmp_path / 'top.py').write_text("_base_ = ['madnet_nano', './left.py', './right.py']\n")
     assert load_config(tmp_path / 'top.py', dataset='nuaa').model.type == 'IRSTDSegmentor'
+
+
+def test_the_text_of_a_config_is_formatted_when_it_has_changed(tiny_config, monkeypatch):
+    formatted = []
+    plain = yapf_api.FormatCode
+    monkeypatch.setattr(yapf_api, 'FormatCode', lambda *a, **k: formatted.append(1) or plain(*a, **k))
+    cfg = load_config(tiny_config)
+    copied = copy.deepcopy(cfg)  # as a runner does
+    texts = [copied.pretty_text, copied.pretty_text, copied.dump()]
+    assert len(formatted) == 1
+    assert set(texts) == {Config(cfg.to_dict()).pretty_text}
+    copied.model.backbone.base_channels = 7
+    assert 'base_channels=7' in copied.pretty_text
+    assert 'base_channels=7' not in cfg.pretty_text

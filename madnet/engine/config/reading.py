@@ -35,6 +35,7 @@ from madnet.engine.config.dataset import (
 )
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.shipped import shipped_config
+from madnet.engine.config.static_config import StaticConfig
 from madnet.engine.config.steps import LOADERS, check_channels, replace_steps, sets_of
 from madnet.errors import UserError, nearest
 from madnet.images.notices import say_once
@@ -168,7 +169,7 @@ def load_config(
     cfg.setdefault('work_dir', str(Path('work_dirs', _run_name(stem, short))))
     # without a test's data, prediction reads images by the pipeline alone
     kept = {*RUNNERS, 'module_folders', *(() if cfg.get('test_dataloader') else ('test_pipeline',))}
-    return Config({k: v for k, v in cfg.items() if k in kept}, cfg.text, cfg.filename)
+    return StaticConfig({k: v for k, v in cfg.items() if k in kept}, cfg.text, cfg.filename)
 
 
 def _run_name(stem: str, short: str) -> str:
