@@ -7,7 +7,6 @@ from dataclasses import asdict
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
 
 from madnet.datasets.catalogue import find_entry
 from madnet.datasets.sources import find_sources, set_name
@@ -19,23 +18,13 @@ from madnet.experiments.plan import given_weights
 from madnet.experiments.run import Run
 from madnet.files import sha256_of
 from madnet.records import Cost, DatasetInfo, MetricsFile, RunFile
-from madnet.records.reading import RecordFile
 
 SCORES = 'scores'
-_File = TypeVar('_File', bound=RecordFile)
-
-
-def read_if_whole(kind: type[_File], path: str | os.PathLike) -> _File | None:
-    """What a file holds; None where there is none, or half of one."""
-    try:
-        return kind.read(path)
-    except UserError:
-        return None
 
 
 def read_record(folder: str | os.PathLike) -> RunFile | None:
     """What ``run.json`` in the folder of a run holds; None where no run began."""
-    return read_if_whole(RunFile, Path(folder, RunFile.FILE))
+    return RunFile.read_if_whole(Path(folder, RunFile.FILE))
 
 
 def record_of(run: Run) -> RunFile:
@@ -54,7 +43,7 @@ def model_sha256(run: Run) -> str:
 def read_cost(run: Run) -> Cost:
     """What the network of a run costs, by the ``cost.json`` that all its seeds share; empty where that is
     missing, or of a network that the plan had before."""
-    known = read_if_whole(Cost, Path(run.folder).parent / Cost.FILE)
+    known = Cost.read_if_whole(Path(run.folder).parent / Cost.FILE)
     return known if known and known.model_sha256 == model_sha256(run) else Cost()
 
 
@@ -79,7 +68,7 @@ def read_metrics(run: Run) -> dict[int | None, MetricsFile]:
         return {}
     weights = weights_of(run)
     digest = _digest(str(weights), weights.stat().st_mtime_ns) if weights and weights.is_file() else None
-    found = {views: read_if_whole(MetricsFile, f / MetricsFile.FILE) for views, f in run.tests().items()}
+    found = {views: MetricsFile.read_if_whole(f / MetricsFile.FILE) for views, f in run.tests().items()}
     return {
         views: report
         for views, report in found.items()

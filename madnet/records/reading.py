@@ -75,6 +75,14 @@ class RecordFile(Record):
         except UserError as e:
             raise UserError(f'{e} Expected is a {cls.FILE} as {cls.WRITER} writes it.') from None
 
+    @classmethod
+    def read_if_whole(cls: type[_File], path: str | os.PathLike) -> _File | None:
+        """The content of a file; None where there is none, or half of one."""
+        try:
+            return cls.read(path)
+        except UserError:
+            return None
+
     def write(self, path: str | os.PathLike) -> Path:
         """Write the file, whole or not at all; returns the path.
 
