@@ -17,3 +17,10 @@ def inner_datasets(dataset: Any) -> list:
     get = dataset.get if isinstance(dataset, Mapping) else partial(getattr, dataset)
     wrapped = get('datasets', None) or [d for d in [get('dataset', None)] if d is not None]
     return [inner for each in wrapped for inner in inner_datasets(each)] or [dataset]
+
+
+def validation_split(cfg: Mapping[str, Any]) -> str:
+    """Which part of the images a config validates on; ``'validation'`` of other packages' sets."""
+    dataset = (cfg.get('val_dataloader') or {}).get('dataset') or {}
+    parts = {d.get('split') for d in inner_datasets(dataset) if d.get('split')}
+    return 'test' if 'test' in parts else min(parts, default='validation')

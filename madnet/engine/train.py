@@ -15,7 +15,7 @@ from mmengine.runner import BaseLoop
 
 from madnet.config_files import config_names, find_config_file
 from madnet.datasets.sirst_dataset import SIRSTDataset
-from madnet.datasets.wrappers import inner_datasets
+from madnet.datasets.wrappers import inner_datasets, validation_split
 from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
 from madnet.engine.checkpoint_file import find_checkpoint, is_registered
@@ -30,7 +30,7 @@ from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
 from madnet.images.values import ValueRange
 from madnet.models.losses import check_losses
-from madnet.records import MetricsFile, NegativesFile, metrics_text
+from madnet.records import MetricsFile, NegativesFile, RunFile, metrics_text
 from madnet.text import counted
 
 #: What NumPy's and torch's generators take.
@@ -296,6 +296,9 @@ class _TakeFolder(Hook):
         read = {Path(text).resolve() for text in texts if text.endswith(NegativesFile.FILE)}
         found = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != runner.timestamp]
         old = [p for p in found if p.resolve() not in read] + _configs_of_runs(work_dir, runner.timestamp)
+        record = RunFile.read_if_whole(work_dir / RunFile.FILE)
+        if record and record.trained:  # of a comparison, which would take the new weights for its own
+            old.append(work_dir / RunFile.FILE)
         start = find_checkpoint(runner._load_from).resolve() if runner._load_from else None
         for path in old:
             if path.resolve() == start:
@@ -383,8 +386,9 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
             f'warning: {counted(runner.iter, "step")} cannot teach a network anything; give it more time'
         )
     if 'best_metrics' in info:
-        chosen_on = getattr(runner.val_dataloader.dataset, 'split', 'validation')
-        rows = {f'best on {chosen_on!r} (epoch {info["best_epoch"]})': info['best_metrics']}
+        rows = {
+            f'best on {validation_split(runner.cfg)!r} (epoch {info["best_epoch"]})': info['best_metrics']
+        }
         lines += [metrics_text(rows, 'validation, native')]
     if (folder / BEST).exists():
         lines.append(f'best epoch  {folder / BEST}')

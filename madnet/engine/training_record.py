@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.seen import TrainedPart, part_of_config, parts_of_entry
-from madnet.datasets.wrappers import inner_datasets
+from madnet.datasets.wrappers import inner_datasets, validation_split
 from madnet.engine.checkpoint import HASHES
 from madnet.engine.checkpoint_file import SCHEME, find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.config.dataset import TrainedSet, value_range_of
@@ -135,9 +135,7 @@ def _choice(cfg: Mapping, meta: Mapping, epochs: int | None) -> str:
     saver = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     if saver.get('save_best') not in meta:
         return f'{epoch}, chosen by nothing'
-    dataset = (cfg.get('val_dataloader') or {}).get('dataset') or {}
-    part = next((d.get('split') for d in [*dataset.get('datasets', ()), dataset] if d.get('split')), None)
-    return f'{epoch}, the best {saver["save_best"]} on {part or "validation"!r}'
+    return f'{epoch}, the best {saver["save_best"]} on {validation_split(cfg)!r}'
 
 
 def _digest(value: Any) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from madnet.datasets.sources import find_sources, set_name
+from madnet.datasets.wrappers import validation_split
 from madnet.errors import UserError
 
 #: Which part of the images chose the epoch → how tables say so.
@@ -70,13 +71,22 @@ class Run:
             rule = None if self.checkpoint else self.settings['model'].get('rule')
             return {'chosen': 'given weights' if self.checkpoint else None, 'epochs': None, 'rule': rule}
         loop = self.settings['train_cfg']
-        validation = self.settings.get('val_dataloader')
         epochs = None if loop.get('minutes') else loop.get('max_epochs')
-        # where validation sees a single epoch, that is the last
-        sees_one = epochs is not None and loop.get('val_interval', 1) >= epochs
-        split = None if validation is None or sees_one else validation['dataset'].get('split', 'val')
-        chosen = _CHOSEN.get(split, f'best epoch on {split!r} images')
+        chosen = _CHOSEN[None]
+        if self._may_choose(epochs):
+            split = validation_split(self.settings)
+            chosen = _CHOSEN.get(split, f'best epoch on {split!r} images')
         return {'chosen': chosen, 'epochs': epochs, 'budget': loop.get('minutes')}
+
+    def _may_choose(self, epochs: int | None) -> bool:
+        """Whether there is more than one validation to choose by, as far as the settings say."""
+        loop = self.settings['train_cfg']
+        saver = self.settings['default_hooks'].get('checkpoint') or {}
+        if self.settings.get('val_dataloader') is None or not saver.get('save_best'):
+            return False
+        # where validation sees a single epoch, that is the last
+        first = max(loop.get('val_begin', 1), loop.get('val_interval', 1))
+        return epochs is None or first < epochs
 
     def as_json(self) -> str:
         """For another process; see :meth:`from_json`."""

@@ -26,6 +26,7 @@ from madnet.engine.train import _configs_of_runs, _TakeFolder, set_amp, train, t
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
 from madnet.inference import Predictor
+from madnet.records import RunFile
 
 
 class Died(Exception):
@@ -148,6 +149,8 @@ def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, t
     for name in of_the_run:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text('{}')
+    RunFile(trained=True).write(folder / RunFile.FILE)
+    of_the_run += (RunFile.FILE,)
     logs = {p.parents[1].name for p in folder.glob('*/vis_data/scalars.json')}
     train(str(tiny_config), work_dir=str(folder), options=['train_cfg.max_epochs=1'], seed=1)
     [aside] = folder.glob('before_*')

@@ -42,6 +42,12 @@ def test_how_the_epoch_was_chosen(repository, monkeypatch, tmp_path):
     assert only.training() == {'chosen': 'last epoch', 'epochs': 20, 'budget': None}
     [published] = read_plan(networks=['acm'], recipe='published', options={'selection': 'test'}).runs()
     assert published.training()['chosen'] == 'best epoch on the TEST images, as published'
+    joint = {'name': 'acm', 'train_on': ['NUAA-SIRST', 'NUDT-SIRST']}
+    [joint] = read_plan(networks=[joint], options={'selection': 'test'}).runs()
+    assert joint.training()['chosen'] == 'best epoch on the TEST images, as published'
+    keeps_none = {'default_hooks.checkpoint.save_best': None}, {'train_cfg.val_begin': 10**6}
+    for [run] in (read_plan(networks=['acm'], options=options).runs() for options in keeps_none):
+        assert run.training()['chosen'] == 'last epoch'
     (tmp_path / 'weights.pth').touch()
     given = {'name': 'acm', 'checkpoint': str(tmp_path / 'weights.pth')}
     [run] = read_plan(networks=[given]).runs()
