@@ -14,6 +14,7 @@ import numpy as np
 
 from madnet.datasets import SIRSTDataset
 from madnet.datasets.sources import find_sources
+from madnet.evaluation.calibration import PlattScaling
 from madnet.evaluation.ranking import BUDGETS, within_budget
 from madnet.inference import Predictor
 from madnet.inference.calibration import READING, Measured, find_calibration, rank_for_budget
@@ -52,7 +53,7 @@ def main() -> None:
     for network in NETWORKS:
         chosen = find_calibration(network, None)
         predictor = Predictor(network, device='cpu')
-        predictor.model.set_test_time(temperature=READING)
+        predictor.model.set_test_time(**READING._asdict())
         together = Measured(READING)
         for name in SETS:
             dataset = SIRSTDataset(split='test', **find_sources(name)[0].arguments)
@@ -64,7 +65,7 @@ def main() -> None:
                     measured.add(prediction.score_map, mask > 127, prediction.image)
             groups = {name: alone} | ({'+'.join(TOGETHER): together} if name == TOGETHER[-1] else {})
             for images, measured in groups.items():
-                found = measured.result({'name': network}, [], (chosen.temperature, chosen.bias))
+                found = measured.result({'name': network}, [], PlattScaling.of(chosen))
                 line = row(network, images, found, chosen)
                 if writer is None:
                     writer = csv.DictWriter(sys.stdout, line, lineterminator='\n')

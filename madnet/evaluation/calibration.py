@@ -5,8 +5,11 @@ vector machines", 1999.
 """
 
 from math import nan
+from typing import NamedTuple
 
 import numpy as np
+
+from madnet.evaluation.arrays import sigmoid
 
 #: Bins of a reliability diagram, of equal width.
 BINS = 15
@@ -15,6 +18,40 @@ BINS = 15
 NEAR = 5
 #: Temperatures between which the best is looked for.
 RANGE = (0.05, 100.0)
+
+# Below 1 the next float32 is 1 − 2^-24: what a sigmoid has rounded to 1 counts as that.
+_CLOSEST = 2.0**-24
+
+
+class PlattScaling(NamedTuple):
+    """What makes probabilities of logits: ``sigmoid(logit / temperature + bias)``."""
+
+    temperature: float = 1.0
+    bias: float = 0.0
+
+    @classmethod
+    def of(cls, said: object) -> 'PlattScaling':
+        """What a calibration, an exported file's metadata or a ``test_cfg`` says."""
+        return cls(getattr(said, 'temperature', 1.0), getattr(said, 'bias', 0.0))
+
+    def scaled(self, logits: np.ndarray) -> np.ndarray:
+        """What the sigmoid takes, of the logits' shape and type."""
+        return logits / self.temperature + self.bias
+
+    def logits_of(self, probabilities: np.ndarray) -> np.ndarray:
+        """Float64 logits of float32 probabilities: finite, at most 16.6 times the temperature."""
+        p = np.clip(np.asarray(probabilities, np.float64), _CLOSEST, 1 - _CLOSEST)
+        return self.temperature * (np.log(p) - np.log1p(-p) - self.bias)
+
+    def moved(self, threshold: float) -> float:
+        """Where a threshold (0–1) of plain scores comes to, so that masks stay as they are."""
+        if not 0 < threshold < 1 or self == PLAIN:
+            return threshold
+        return float(sigmoid(self.scaled(PLAIN.logits_of(np.array(threshold)))))
+
+
+#: Leaves logits as they are.
+PLAIN = PlattScaling()
 
 
 def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = BINS) -> dict[str, list]:
@@ -43,8 +80,8 @@ def expected_calibration_error(diagram: dict[str, list]) -> float:
     return float((count * gap).sum() / count.sum()) if count.sum() else nan
 
 
-def fit_scaling(logits: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Temperature and bias of least cross entropy of ``sigmoid(logits / temperature + bias)``: Platt scaling.
+def fit_scaling(logits: np.ndarray, truth: np.ndarray) -> PlattScaling:
+    """Temperature and bias of least cross entropy.
 
     It changes no order. The temperature alone, which Guo et al. fit, leaves a score of 0.5 as it is; but a
     network trained with an IoU loss says 0.5 where four in ten are target, which takes a bias.
@@ -54,7 +91,7 @@ def fit_scaling(logits: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
         truth: (n,) bool.
 
     Returns:
-        The temperature, within :data:`RANGE`, and the bias.
+        Its temperature is within :data:`RANGE`.
     """
     from scipy.optimize import minimize  # prediction from exported networks does without SciPy
     from scipy.special import expit
@@ -72,4 +109,4 @@ def fit_scaling(logits: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
     slopes = (1 / RANGE[1], 1 / RANGE[0])
     found = minimize(cross_entropy, [1.0, 0.0], jac=True, method='L-BFGS-B', bounds=[slopes, (-16, 16)]).x
-    return 1 / float(found[0]), float(found[1])
+    return PlattScaling(1 / float(found[0]), float(found[1]))

@@ -6,27 +6,13 @@ from math import inf
 import numpy as np
 
 from madnet.errors import UserError
+from madnet.evaluation.calibration import PLAIN, PlattScaling
 from madnet.evaluation.components import Components, find_components
 from madnet.evaluation.strata import local_scr
 
 #: Of a predicted component: pixels; highest and mean logit; local signal-to-clutter ratio (NaN without an
 #: image); the rank, see :func:`rank`; and 1 where it is matched with a target.
 PREDICTED = np.dtype([(n, np.float64) for n in ('area', 'logit', 'mean_logit', 'scr', 'rank', 'matched')])
-
-# Below 1 the next float32 is 1 − 2^-24: what a sigmoid has rounded to 1 counts as that.
-_CLOSEST = 2.0**-24
-
-
-def logits_of(probabilities: np.ndarray, temperature: float = 1.0, bias: float = 0.0) -> np.ndarray:
-    """Float64 logits of float32 probabilities: finite, at most 16.6 times the temperature.
-
-    Args:
-        probabilities: In 0–1.
-        temperature: By which the logits were divided before the sigmoid.
-        bias: That was added to them then.
-    """
-    p = np.clip(np.asarray(probabilities, np.float64), _CLOSEST, 1 - _CLOSEST)
-    return temperature * (np.log(p) - np.log1p(-p) - bias)
 
 
 def rank(logit: np.ndarray, scr: np.ndarray) -> np.ndarray:
@@ -87,20 +73,18 @@ KEEP_ALL = Least()
 
 
 def describe_components(
-    scores: np.ndarray,
+    values: np.ndarray,
     components: Components,
     image: np.ndarray | None = None,
-    from_logits: bool = False,
-    temperature: float = 1.0,
-    bias: float = 0.0,
+    scaling: PlattScaling | None = PLAIN,
 ) -> np.ndarray:
     """(n,) rows :data:`PREDICTED`, none of them matched.
 
     Args:
-        scores: (H, W) probabilities, or logits with ``from_logits``.
+        values: (H, W) probabilities, or logits.
         components: Of the prediction.
         image: (H, W) or (H, W, C) grey values of the same size; None: ratios and ranks are NaN.
-        temperature, bias: As of :func:`logits_of`.
+        scaling: Of the probabilities; None where the values are logits.
     """
     rows = np.zeros(len(components), PREDICTED)
     rows['scr'] = rows['rank'] = np.nan
@@ -108,8 +92,8 @@ def describe_components(
     if not len(components):
         return rows
     inside = components.labels > 0
-    labels, values = components.labels[inside].astype(np.int64) - 1, scores[inside]
-    logits = values.astype(np.float64) if from_logits else logits_of(values, temperature, bias)
+    labels, values = components.labels[inside].astype(np.int64) - 1, values[inside]
+    logits = values.astype(np.float64) if scaling is None else scaling.logits_of(values)
     rows['logit'] = -np.inf
     np.maximum.at(rows['logit'], labels, logits)
     rows['mean_logit'] = np.bincount(labels, logits, len(components)) / components.areas
@@ -131,7 +115,8 @@ def left_out(
 
     Args:
         found: (H, W) bool, what is above the threshold.
-        scores, image, from_logits: As of :func:`describe_components`.
+        scores: (H, W) probabilities, or logits with ``from_logits``.
+        image: As of :func:`describe_components`.
         name: The image, for messages.
 
     Raises:
@@ -144,5 +129,5 @@ def left_out(
             f'{found.shape[1]} × {found.shape[0]} (width × height).'
         )
     components = find_components(found)
-    rows = describe_components(scores, components, image, from_logits)
+    rows = describe_components(scores, components, image, None if from_logits else PLAIN)
     return np.concatenate([[False], ~least.kept(rows)])[components.labels]

@@ -52,7 +52,7 @@ class View:
         """Rows of :func:`~madnet.evaluation.targets.describe_components`, by logits where there are any."""
         if self._logits is None:
             return describe_components(self._scores, components, image)
-        return describe_components(self._logits, components, image, from_logits=True)
+        return describe_components(self._logits, components, image, scaling=None)
 
     @cached_property
     def bins(self) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 
 from madnet.datasets.seen import TrainedPart, parts_of_entry
 from madnet.errors import UserError, expect_number, expect_whole
+from madnet.evaluation.calibration import PLAIN
 from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.images import LARGE, FrameLoader, Windows, image_size
 from madnet.images.notices import say_once
@@ -26,7 +27,7 @@ from madnet.records.pretrained_index import registered_as
 from .clip import ClipResult, follow
 from .clip_source import GivenFrames, open_clip
 from .inputs import Frame, Source, is_single, iterate, list_frames
-from .prediction import Maps, Prediction, calibrated_threshold
+from .prediction import Maps, Prediction
 from .tiling import Tiling, make_tiling
 
 #: An image, and what gives the loader for it, in which ``'auto'`` is measured; None for the predictor's own.
@@ -45,7 +46,7 @@ class BasePredictor(ABC):
         least: What a component above the threshold must have to be a target.
 
     Attributes:
-        temperature, bias: By which logits are divided, and what is added, before the sigmoid.
+        scaling: Of the logits before the sigmoid, as of :class:`~madnet.inference.Prediction`.
         tiling: How large images are cut; None for whole images. Tiles are computed one by one.
 
     Raises:
@@ -59,7 +60,7 @@ class BasePredictor(ABC):
             raise UserError(f'threshold: found {threshold:g}, expected a score in 0–1.')
         self.threshold = threshold
         self.least = least
-        self.temperature, self.bias = 1.0, 0.0
+        self.scaling = PLAIN
         self.batch = batch
         self.tiling: Tiling | None = None
 
@@ -289,7 +290,7 @@ class BasePredictor(ABC):
     def _whole_or_tiled(self, pixels: np.ndarray, shown: str) -> Maps:
         if self.tiling is None:
             return self.score_all([pixels], [shown])[0]
-        if self.least.min_rank and self.temperature == 1:
+        if self.least.min_rank and self.scaling.temperature == 1:
             say_once(
                 'min_rank: tiles give scores alone, whose logits end at 16.6, so that ranks above come out '
                 'lower than in whole frames.'
@@ -305,12 +306,8 @@ class BasePredictor(ABC):
 
     def as_prediction(self, name: str, maps: Maps, path: Path | None, pixels: np.ndarray) -> Prediction:
         """Maps (H, W), judged by this predictor's limits."""
-        limits = (self.least, self.temperature, self.bias)
+        limits = (self.least, self.scaling)
         return Prediction(name, maps.scores, self.threshold, path, pixels, *limits, maps.logits)
-
-    def move_threshold(self, temperature: float, bias: float) -> None:
-        """To where a calibration takes it, so that all masks stay as they are."""
-        self.threshold = calibrated_threshold(self.threshold, temperature, bias)
 
     def ask_for_rank(self, rank: float) -> None:
         """Leave out what has a lower rank, besides what is left out already."""

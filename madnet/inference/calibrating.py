@@ -12,6 +12,7 @@ from madnet.datasets.seen import CHOSEN, images_of, look_for_seen
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.sources import find_sources
 from madnet.errors import UserError
+from madnet.evaluation.calibration import PLAIN
 from madnet.evaluation.ranking import BUDGETS
 from madnet.evaluation.rules import half
 from madnet.images import FrameLoader
@@ -68,11 +69,11 @@ def calibrate(
         )
     ours = hasattr(predictor.model, 'set_test_time')
     if ours:
-        predictor.model.set_test_time(temperature=READING, bias=0.0)
+        predictor.model.set_test_time(**READING._asdict())
     seen = look_for_seen('calibration', [*map(images_of, sets)], predictor.trained, CHOSEN)
-    measured = measure(predictor, _samples(sets, predictor.loader), READING if ours else 1.0)
+    measured = measure(predictor, _samples(sets, predictor.loader), READING if ours else PLAIN)
     about = [DatasetInfo(**s.describe(), trained_on=n) for s, n in zip(sets, seen, strict=True)]
-    found = measured.result({'name': predictor.name, **predictor.origin}, about, None if ours else (1.0, 0.0))
+    found = measured.result({'name': predictor.name, **predictor.origin}, about, None if ours else PLAIN)
     found = replace(found, **averaging_of(predictor.model))
     path = calibration_file(model, checkpoint)
     path = found.write(Path(out, path.name) if out else path)

@@ -13,6 +13,7 @@ from madnet.errors import UserError, expect_number
 from madnet.evaluation.arrays import sigmoid
 from madnet.evaluation.calibration import (
     NEAR,
+    PlattScaling,
     expected_calibration_error,
     fit_scaling,
     reliability,
@@ -20,7 +21,7 @@ from madnet.evaluation.calibration import (
 from madnet.evaluation.components import find_components, grown
 from madnet.evaluation.matching import match_components
 from madnet.evaluation.ranking import cut_for_alarms, cut_for_budget, ranked_curve, separation
-from madnet.evaluation.targets import describe_components, logits_of
+from madnet.evaluation.targets import describe_components
 from madnet.images.notices import say_once
 from madnet.records import Calibration, CalibrationErrors, DatasetInfo, list_registered
 from madnet.records.pretrained_index import FOLDER
@@ -31,8 +32,8 @@ from .inputs import list_frames
 if TYPE_CHECKING:
     from .base_predictor import BasePredictor
 
-#: Temperature at which logits are read off scores: at 1 the sigmoid has rounded those above 16.6 to 1.
-READING = 8.0
+#: With which logits are read off scores: at a temperature of 1 the sigmoid has rounded those above 16.6 to 1.
+READING = PlattScaling(8.0)
 SUFFIX = '.calibration.json'
 
 
@@ -40,11 +41,11 @@ class Measured:
     """The logits near targets and the detections of some images.
 
     Args:
-        temperature: By which the logits of the scores that come were divided.
+        scaling: Of the scores that come.
     """
 
-    def __init__(self, temperature: float):
-        self.temperature = temperature
+    def __init__(self, scaling: PlattScaling):
+        self.scaling = scaling
         self.pixels = self.targets = 0
         self._logits: list[np.ndarray] = []
         self._truth: list[np.ndarray] = []
@@ -59,10 +60,10 @@ class Measured:
             image: (H, W, C) grey values.
         """
         near = grown(truth, NEAR)
-        self._logits.append(logits_of(scores[near], self.temperature))
+        self._logits.append(self.scaling.logits_of(scores[near]))
         self._truth.append(truth[near])
         targets, found = find_components(truth), find_components(scores > 0.5)
-        rows = describe_components(scores, found, image, temperature=self.temperature)
+        rows = describe_components(scores, found, image, self.scaling)
         rows['matched'][match_components(targets, found).pairs[:, 1]] = 1
         self._rows.append(rows)
         self.pixels += truth.size
@@ -72,14 +73,14 @@ class Measured:
         self,
         detector: dict[str, Any],
         sets: list[DatasetInfo],
-        scaling: tuple[float, float] | None = None,
+        scaling: PlattScaling | None = None,
     ) -> Calibration:
         """What the images say.
 
         Args:
             detector: Its name and origin.
             sets: Which images these were.
-            scaling: Temperature and bias to measure with; None to look for those that suit the images.
+            scaling: To measure with; None to look for the one that suits the images.
 
         Raises:
             UserError: There is no target in them, or nothing was detected.
@@ -93,15 +94,14 @@ class Measured:
                 f'{counted(self.targets, "target")}, expected some to measure; look at what '
                 'it finds (madnet predict), with --value-range where a sensor uses a part of its scale only.'
             )
-        temperature, bias = fit_scaling(logits, truth) if scaling is None else scaling
+        scaling = fit_scaling(logits, truth) if scaling is None else scaling
         hits = rows['matched'] > 0
         curve = ranked_curve(rows['rank'], rows['area'], hits, self.targets, self.pixels)
         return Calibration(
             detector=detector,
-            temperature=temperature,
-            bias=bias,
-            pixels=_errors(logits, truth, temperature, bias),
-            detections=_errors(rows['logit'], hits, temperature, bias),
+            **scaling._asdict(),
+            pixels=_errors(logits, truth, scaling),
+            detections=_errors(rows['logit'], hits, scaling),
             ranked={name: values[1:].tolist() for name, values in curve.items()},
             separation={key: separation(rows[key], hits) for key in ('rank', 'logit', 'area')},
             sets=sets,
@@ -109,8 +109,8 @@ class Measured:
         )
 
 
-def _errors(logits: np.ndarray, truth: np.ndarray, temperature: float, bias: float) -> CalibrationErrors:
-    before, after = (reliability(sigmoid(given), truth) for given in (logits, logits / temperature + bias))
+def _errors(logits: np.ndarray, truth: np.ndarray, scaling: PlattScaling) -> CalibrationErrors:
+    before, after = (reliability(sigmoid(given), truth) for given in (logits, scaling.scaled(logits)))
     ece = expected_calibration_error
     return CalibrationErrors(len(logits), ece(before), ece(after), before, after)
 
@@ -253,10 +253,10 @@ def rank_for_alarms(predictor: 'BasePredictor', background: str | os.PathLike, p
 
 
 def measure(
-    predictor: 'BasePredictor', samples: Iterable[tuple[np.ndarray, np.ndarray]], temperature: float
+    predictor: 'BasePredictor', samples: Iterable[tuple[np.ndarray, np.ndarray]], scaling: PlattScaling
 ) -> Measured:
-    """Show a detector images (H, W) or (H, W, 3) and their masks (H, W) bool."""
-    measured = Measured(temperature)
+    """Show a detector, whose scores have this scaling, images (H, W) or (H, W, 3) and masks (H, W) bool."""
+    measured = Measured(scaling)
     for image, truth in samples:
         prediction = predictor(image)
         measured.add(prediction.score_map, truth, prediction.image)

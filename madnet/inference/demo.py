@@ -21,6 +21,7 @@ import numpy as np
 
 from madnet.datasets.scenes import synth_scene
 from madnet.errors import UserError
+from madnet.evaluation.calibration import PLAIN
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS, encode_png, image_size
 from madnet.text import counted, score_text
 from madnet.visualization.findings import first_findings, list_findings
@@ -33,7 +34,7 @@ from .base_predictor import READ_AHEAD, BasePredictor
 from .command import what_was_run
 from .inputs import Frame, list_frames
 from .outputs import PER_IMAGE, record, targets_json
-from .prediction import Prediction, calibrated_threshold
+from .prediction import Prediction
 
 #: Endings of files that are taken; a ``.raw`` file needs a description beside it.
 ENDINGS = (*(e for e in EXTENSIONS if e != '.raw'), *VIDEO_EXTENSIONS)
@@ -254,8 +255,7 @@ class Demo:
 
 def at_threshold(prediction: Prediction, threshold: float) -> Prediction:
     """A prediction with the threshold that the page's slider has, which is of scores before a calibration."""
-    moved = calibrated_threshold(threshold, prediction.temperature, prediction.bias)
-    return replace(prediction, threshold=moved)
+    return replace(prediction, threshold=prediction.scaling.moved(threshold))
 
 
 def _about(
@@ -336,8 +336,7 @@ def targets_table(prediction: Prediction) -> str:
 
 def _shown_threshold(prediction: Prediction) -> str:
     """A budget calibrates scores, so that the threshold is another than the slider's."""
-    calibrated = (prediction.temperature, prediction.bias) != (1, 0)
-    return score_text(prediction.threshold) + (' (calibrated)' if calibrated else '')
+    return score_text(prediction.threshold) + (' (calibrated)' if prediction.scaling != PLAIN else '')
 
 
 def report_json(predictions: Sequence[Prediction], about: Mapping[str, Any]) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from madnet.errors import UserError, in_brief
+from madnet.evaluation.calibration import PLAIN, PlattScaling
 from madnet.evaluation.targets import Least
 from madnet.images import FrameLoader
 from madnet.images.resizing import pil_resize
@@ -81,9 +82,9 @@ class OnnxPredictor(BasePredictor):
                 f'{shown}: nothing was known of its false alarms when it was exported; madnet calibrate '
                 'measures that, then export it again.'
             )
-        self.temperature, self.bias = self.info.temperature, self.info.bias
+        self.scaling = PlattScaling.of(self.info)
         if moves_threshold:
-            self.move_threshold(self.temperature, self.bias)
+            self.threshold = self.scaling.moved(self.threshold)
         if budget is not None:
             self.ask_for_rank(self.info.rank_for_budget(budget))
 
@@ -135,13 +136,13 @@ class OnnxPredictor(BasePredictor):
 
     def _at_size(self, given: Maps, height: int, width: int) -> Maps:
         """What the network gives, (h, w) → maps (H, W)."""
-        if given.logits is None or (self.info.size is None and (self.temperature, self.bias) == (1, 0)):
+        if given.logits is None or (self.info.size is None and self.scaling == PLAIN):
             return given
         if self.info.size is None:
-            return Maps(_sigmoid(given.logits / self.temperature + self.bias), given.logits)
+            return Maps(_sigmoid(self.scaling.scaled(given.logits)), given.logits)
         aligned = self.info.align_corners
         logits = _bilinear(_bilinear(given.logits, height, aligned).T, width, aligned).T
-        return Maps(_sigmoid(logits / self.temperature + self.bias))
+        return Maps(_sigmoid(self.scaling.scaled(logits)))
 
     def _check_size(self, pixels: np.ndarray, shown: str) -> None:
         height, width = pixels.shape[:2]

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from madnet.evaluation.arrays import sigmoid
 from madnet.evaluation.boxes import peak_scores
+from madnet.evaluation.calibration import PLAIN, PlattScaling
 from madnet.evaluation.components import Components, find_components
-from madnet.evaluation.targets import KEEP_ALL, Least, describe_components, logits_of
+from madnet.evaluation.targets import KEEP_ALL, Least, describe_components
 from madnet.text import counted
 
 
@@ -20,13 +20,6 @@ class Maps(NamedTuple):
 
     scores: np.ndarray
     logits: np.ndarray | None = None
-
-
-def calibrated_threshold(threshold: float, temperature: float, bias: float) -> float:
-    """Where a threshold (0–1) of scores comes to when they are calibrated, so that masks stay as they are."""
-    if not 0 < threshold < 1 or (temperature, bias) == (1, 0):
-        return threshold
-    return float(sigmoid(logits_of(np.array(threshold)) / temperature + bias))
 
 
 @dataclass(frozen=True)
@@ -78,7 +71,7 @@ class Prediction:
         score_map: (H, W) float32 in 0–1.
         threshold: In 0–1; where ``score_map`` exceeds it is target.
         least: What a component above the threshold must have to be a target.
-        temperature, bias: By which logits were divided, and what was added, before the sigmoid.
+        scaling: Of the logits before the sigmoid: ``scaling.temperature`` and ``scaling.bias``.
         logits: (H, W) float32, before that; None where only scores are known.
         path: The image's file; None for an array.
         image: (H, W, C) pixels on the 0–255 scale, as the detector's pipeline loaded them.
@@ -90,8 +83,7 @@ class Prediction:
     path: Path | None = None
     image: np.ndarray | None = field(default=None, repr=False)
     least: Least = KEEP_ALL
-    temperature: float = 1.0
-    bias: float = 0.0
+    scaling: PlattScaling = PLAIN
     logits: np.ndarray | None = field(default=None, repr=False)
 
     @cached_property
@@ -108,10 +100,8 @@ class Prediction:
 
     def _describe(self, components: Components) -> np.ndarray:
         if self.logits is not None:
-            return describe_components(self.logits, components, self.image, from_logits=True)
-        return describe_components(
-            self.score_map, components, self.image, temperature=self.temperature, bias=self.bias
-        )
+            return describe_components(self.logits, components, self.image, scaling=None)
+        return describe_components(self.score_map, components, self.image, self.scaling)
 
     @cached_property
     def _above(self) -> Components:

@@ -20,6 +20,7 @@ from madnet.engine.speed import exact_convolutions
 from madnet.engine.training_record import training_parts
 from madnet.errors import UserError
 from madnet.evaluation.arrays import as_scores
+from madnet.evaluation.calibration import PlattScaling
 from madnet.evaluation.targets import Least
 from madnet.images import FrameLoader, Windows
 from madnet.images.values import ValueRange
@@ -163,10 +164,7 @@ class Predictor(BasePredictor):
             self.model.set_test_time(**given)
         if calibrated or fa_budget is not None:
             self._calibrate(fa_budget, threshold is None)
-        test_cfg = getattr(self.model, 'test_cfg', None)
-        self.temperature, self.bias = (
-            getattr(test_cfg, k, v) for k, v in (('temperature', 1.0), ('bias', 0.0))
-        )
+        self.scaling = PlattScaling.of(getattr(self.model, 'test_cfg', None))
         if fold:
             fold_model(self.model)
         self._lay_out(fold)
@@ -188,20 +186,20 @@ class Predictor(BasePredictor):
             file = str(calibration_file(*self.made_from))
             measured = as_options(found.views, found.scales, found.merge)
             rank_for = partial(rank_for_budget, found, file=file)
-            temperature, bias = found.temperature, found.bias
+            scaling = PlattScaling.of(found)
         except NotCalibrated:
             if info is None or info.temperature is None:
                 raise
-            temperature, bias, rank_for = info.temperature, info.bias, info.rank_for_budget
+            scaling, rank_for = PlattScaling.of(info), info.rank_for_budget
         if measured != (used := as_options(**averaging_of(self.model))):
             raise UserError(
                 f'{file}: was measured with {measured}, found {used}, for which neither its budgets nor its '
                 f'temperature hold; predict with {measured}, or run madnet calibrate with {used}.'
             )
         if hasattr(self.model, 'set_test_time'):
-            self.model.set_test_time(temperature=temperature, bias=bias)
+            self.model.set_test_time(**scaling._asdict())
             if moves_threshold:
-                self.move_threshold(temperature, bias)
+                self.threshold = scaling.moved(self.threshold)
         if budget is not None:
             self.ask_for_rank(rank_for(budget))
 

@@ -94,7 +94,7 @@ class IRSTDVisualizer(Visualizer):
         notes = None
         logits = _plane(data_sample, 'net_logits') if self.with_scores else None
         if found is not None and logits is not None and logits.shape == shape:
-            rows = describe_components(logits, found, from_logits=True)
+            rows = describe_components(logits, found, scaling=None)
             notes = [f'logit {logit:.1f}' for logit in rows['logit']]
         limits = {'max_insets': self.max_insets, 'view_size': self.view_size}
         drawn = draw_overlay(image, targets, found, match, score, notes=notes, title=name, **limits)

@@ -6,7 +6,9 @@ import pytest
 
 from madnet.evaluation import Evaluator
 from madnet.evaluation.calibration import (
+    PLAIN,
     RANGE,
+    PlattScaling,
     expected_calibration_error,
     fit_scaling,
     reliability,
@@ -16,7 +18,7 @@ from madnet.evaluation.curves import ScoreHistogram, score_bins
 from madnet.evaluation.enhancement import enhancement
 from madnet.evaluation.ranking import cut_for_alarms, cut_for_budget, ranked_curve, separation, within_budget
 from madnet.evaluation.strata import local_scr
-from madnet.evaluation.targets import describe_components, logits_of, rank
+from madnet.evaluation.targets import describe_components, rank
 from madnet.images.score_maps import sixteen_bits
 
 
@@ -36,7 +38,7 @@ def test_components_are_described_as_by_a_loop():
     image = np.random.default_rng(1).integers(0, 255, logits.shape).astype(np.uint8)
     components = find_components(logits > 0)
     assert len(components) > 2
-    rows = describe_components(logits, components, image, from_logits=True)
+    rows = describe_components(logits, components, image, scaling=None)
     scr = local_scr(image, components, alone=True)
     for k, row in enumerate(rows):
         own = logits[components.labels == k + 1].astype(np.float64)
@@ -54,11 +56,12 @@ def test_components_are_described_as_by_a_loop():
 
 def test_logits_come_back_from_probabilities():
     logits = np.linspace(-60, 60, 241).astype(np.float32)
-    for temperature, bias in ((4.0, 0.0), (8.0, 0.0), (8.0, -0.5)):
-        scaled = logits / np.float32(temperature) + np.float32(bias)
-        back = logits_of(1 / (1 + np.exp(-scaled)), temperature, bias)
-        assert np.allclose(back, logits, rtol=0, atol=1 if temperature == 4 else 0.01)
-    assert np.isfinite(logits_of(np.array([0, 1], np.float32))).all()
+    for scaling in (PlattScaling(4.0), PlattScaling(8.0), PlattScaling(8.0, -0.5)):
+        scaled = logits / np.float32(scaling.temperature) + np.float32(scaling.bias)
+        assert scaling.scaled(logits).tolist() == scaled.tolist()
+        back = scaling.logits_of(1 / (1 + np.exp(-scaled)))
+        assert np.allclose(back, logits, rtol=0, atol=1 if scaling.temperature == 4 else 0.01)
+    assert np.isfinite(PLAIN.logits_of(np.array([0, 1], np.float32))).all()
     assert rank(np.array([2.0, 2.0, -1.0]), np.array([3.0, np.nan, 5.0])).tolist() == [6, 0, 0]
 
 

@@ -12,9 +12,16 @@ import torch
 
 from madnet.errors import UserError
 from madnet.evaluation import Evaluator
+from madnet.evaluation.calibration import PlattScaling
 from madnet.evaluation.targets import Least
 from madnet.inference import OnnxPredictor, Predictor
-from madnet.inference.calibration import Measured, calibration_file, find_calibration, rank_for_budget
+from madnet.inference.calibration import (
+    READING,
+    Measured,
+    calibration_file,
+    find_calibration,
+    rank_for_budget,
+)
 from madnet.inference.export import export_network
 from madnet.inference.prediction import Prediction
 from madnet.inference.saving import save_pretrained
@@ -47,7 +54,7 @@ def with_targets(data):
 
 @pytest.fixture(scope='module')
 def found():
-    measured = Measured(8.0)
+    measured = Measured(READING)
     for seed in range(20):
         image, truth, logits = scene(seed)
         measured.add((1 / (1 + np.exp(-logits / np.float32(8)))), truth, image[..., None])
@@ -69,7 +76,7 @@ def test_a_budget_is_kept_on_the_images_it_was_chosen_on(found):
     for seed in range(20):
         image, _, logits = scene(seed)
         prediction = Prediction(
-            '', 1 / (1 + np.exp(-logits / 4)), 0.5, None, image, Least(min_rank=least), 4.0
+            '', 1 / (1 + np.exp(-logits / 4)), 0.5, None, image, Least(min_rank=least), PlattScaling(4.0)
         )
         for t in prediction.targets:
             assert t.rank >= least
@@ -107,9 +114,9 @@ def test_a_calibration_changes_no_mask_and_brings_logits_back(bias):
         image[y : y + 3, x : x + 3] += 120
     image = cv2.GaussianBlur(image, (0, 0), 1).astype(np.uint8)
     plain, warm = Predictor('madnet_nano', device='cpu'), Predictor('madnet_nano', device='cpu')
-    warm.model.set_test_time(temperature=5.0, bias=bias)
-    warm.temperature, warm.bias = 5.0, bias
-    warm.move_threshold(5.0, bias)
+    warm.scaling = PlattScaling(5.0, bias)
+    warm.model.set_test_time(**warm.scaling._asdict())
+    warm.threshold = warm.scaling.moved(warm.threshold)
     a, b = plain(image), warm(image)
     assert (a.mask == b.mask).all()
     assert bias == 0 or (a.mask != (b.score_map > 0.5)).any(), 'the threshold has to move for that'
@@ -189,13 +196,15 @@ def test_a_folder_for_a_hub_keeps_its_own_calibration_of_its_own_weights(run, ma
     )
     assert code == 0, err
     written = folders[0] / 'model.calibration.json'
-    before = Predictor('madnet_nano', calibrated=True).temperature
+    before = Predictor('madnet_nano', calibrated=True).scaling.temperature
     assert (
-        Predictor(folders[0], calibrated=True).temperature == Calibration.read(written).temperature != before
+        Predictor(folders[0], calibrated=True).scaling.temperature
+        == Calibration.read(written).temperature
+        != before
     )
-    assert Predictor(folders[1], calibrated=True).temperature  # what its file says
+    assert Predictor(folders[1], calibrated=True).scaling.temperature  # what its file says
     written.replace(folders[1] / written.name)
-    assert Predictor(folders[0], calibrated=True).temperature == before
+    assert Predictor(folders[0], calibrated=True).scaling.temperature == before
     with pytest.raises(UserError, match=r'measured on other weights than those of hub\.v2'):
         Predictor(folders[1], calibrated=True)
 
@@ -262,7 +271,7 @@ def test_a_calibration_holds_for_what_was_averaged_when_it_was_measured(run, det
     found = Calibration.read(file)
     assert (found.views, found.scales, found.merge) == (2, [1, 0.5], 'max')
     how = {'views': 2, 'scales': (0.5, 1), 'merge': 'max'}
-    assert Predictor(config, checkpoint, calibrated=True, **how).temperature == found.temperature
+    assert Predictor(config, checkpoint, calibrated=True, **how).scaling.temperature == found.temperature
     frames = ('--config', config, '--checkpoint', checkpoint, data / 'images', '--out', tmp_path / 'out')
     code, _, err = run('predict', *frames, '--fa-budget', 1e-3)
     words = 'measured with --views 2 --scales 1,0.5 --merge max, found --views 1, for which'

@@ -179,10 +179,13 @@ def test_saved_targets_say_what_was_run(shown, file, tmp_path):
     written = json.loads(demo.report_json([replace(one, threshold=0.3) for one in found], about))
     expected = shown.predictor('madnet_nano', **given)
     assert expected.least.min_rank > 0
-    assert expected.temperature > 1
+    assert expected.scaling.temperature > 1
     assert written['detector'] == {'name': 'madnet_nano'}
     assert (written['threshold'], written['fa_budget']) == (0.3, 1e-6)
-    assert (written['min_rank'], written['temperature']) == (expected.least.min_rank, expected.temperature)
+    assert (written['min_rank'], written['temperature']) == (
+        expected.least.min_rank,
+        expected.scaling.temperature,
+    )
     (unread,) = written['unreadable']
     assert unread['file'] == 'short.png'
     assert unread['reason'].startswith('short.png: ')
