@@ -17,7 +17,7 @@ from madnet.evaluation.targets import Least
 from madnet.experiments.plan import given_weights
 from madnet.experiments.run import Run
 from madnet.files import sha256_of
-from madnet.records import Cost, DatasetInfo, MetricsFile, RunFile
+from madnet.records import Averaging, Cost, DatasetInfo, MetricsFile, RunFile
 
 SCORES = 'scores'
 
@@ -86,9 +86,7 @@ def _as_planned(run: Run, views: int | None, report: MetricsFile) -> bool:
     least = {k: v for each in given for k, v in each.items() if k in Least.__dataclass_fields__}
     return (
         set(run.protocols.split(',')) <= set(report.results)
-        and (report.views or 1) == (views or how.get('views', 1))
-        and (report.scales or [1]) == list(how.get('scales', [1]))
-        and (report.merge or 'mean') == how.get('merge', 'mean')
+        and Averaging.of(report) == Averaging.of({**how, 'views': views or how.get('views')})
         and {**asdict(Least()), **(report.least or {})} == {**asdict(Least()), **least}
         and report.threshold is report.fa_budget is None
         and _on_its_sets(run, report)

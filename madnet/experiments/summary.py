@@ -19,6 +19,7 @@ from madnet.files import write_whole
 from madnet.records import (
     COST,
     SHORT,
+    Averaging,
     Comparison,
     ComparisonPlan,
     ComparisonRow,
@@ -64,18 +65,18 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
     """A row, or one for each of several data sets that were tested on."""
     done, reports = list(tested), list(tested.values())
     first = done[0]
-    averaged = reports[0].views or 1
+    averaging = Averaging.of(reports[0])
     by_set: list[list] = [[(r.sets or {})[name] for r in reports] for name in reports[0].sets or ()]
     by_set = by_set or [reports]
     return [
         ComparisonRow(
             network=first.network,
-            label=first.label + with_views(averaged) + _trained_on(plan, first),
+            label=first.label + with_views(averaging.views) + _trained_on(plan, first),
             dataset=scored[0].dataset,
             config=first.config,
             results={p: _spreads(one.results[p] for one in scored) for p in first.protocols.split(',')},
-            cost=read_cost(first).of_views(averaged, reports[0].scales),
-            views=averaged,
+            cost=read_cost(first).of_all(averaging),
+            views=averaging.views,
             recipe=first.recipe,
             **first.training(),
             seeds=[run.seed for run in done if run.seed is not None],

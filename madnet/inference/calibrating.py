@@ -18,10 +18,10 @@ from madnet.evaluation.rules import half
 from madnet.images import FrameLoader
 from madnet.images.frames import bits_in_use
 from madnet.progress import progress_bar
-from madnet.records import Calibration, DatasetInfo, text_table
+from madnet.records import Averaging, Calibration, DatasetInfo, text_table
 from madnet.text import counted
 
-from .calibration import READING, averaging_of, calibration_file, measure
+from .calibration import READING, calibration_file, measure
 from .predictor import Predictor
 
 #: Detections from which on a cut means something.
@@ -74,7 +74,8 @@ def calibrate(
     measured = measure(predictor, _samples(sets, predictor.loader), READING if ours else PLAIN)
     about = [DatasetInfo(**s.describe(), trained_on=n) for s, n in zip(sets, seen, strict=True)]
     found = measured.result({'name': predictor.name, **predictor.origin}, about, None if ours else PLAIN)
-    found = replace(found, **averaging_of(predictor.model))
+    averaging = Averaging.of(getattr(predictor.model, 'test_cfg', None))
+    found = replace(found, **averaging._asdict() | {'scales': [*averaging.scales]})
     path = calibration_file(model, checkpoint)
     path = found.write(Path(out, path.name) if out else path)
     print(in_words(found))

@@ -1,7 +1,7 @@
 """What a detector's scores mean: measured on validation images, kept beside the weights, and put to use."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,21 +181,6 @@ def find_calibration(
             f'measured on: {CHOSEN}.'
         )
     return found
-
-
-def averaging_of(model: object) -> dict[str, Any]:
-    """Views, scales and how they are merged, as a :class:`~madnet.records.Calibration` records them."""
-    given = getattr(model, 'test_cfg', None) or {}
-    scales = sorted((float(scale) for scale in given.get('scales', (1,))), reverse=True)
-    return {'views': given.get('views', 1), 'scales': scales, 'merge': given.get('merge', 'mean')}
-
-
-def as_options(views: int = 1, scales: Sequence[float] = (1,), merge: str = 'mean') -> str:
-    """What :func:`averaging_of` gives, as the commands take it."""
-    words = f'--views {views}'
-    if list(scales) != [1]:
-        words += f' --scales {",".join(f"{scale:g}" for scale in scales)}'
-    return words if merge == 'mean' else f'{words} --merge {merge}'
 
 
 def rank_for_budget(calibration: Calibration, budget: float, file: object = 'the calibration') -> float:

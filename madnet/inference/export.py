@@ -30,15 +30,13 @@ from madnet.models.deploy import fold
 from madnet.models.input_check import MIN_SIZE
 from madnet.ops.selective_scan.onnx_form import OPSET, inline_scans, register_symbolic
 from madnet.pretrained.network_file import network_bytes
-from madnet.records import Calibration, ExportInfo, get_pretrained, list_registered, text_table
+from madnet.records import Averaging, Calibration, ExportInfo, get_pretrained, list_registered, text_table
 from madnet.records.export_info import KEY
 from madnet.requirements import what_is_wrong
 
 from .base_predictor import BasePredictor
 from .calibration import (
     NotCalibrated,
-    as_options,
-    averaging_of,
     calibration_file,
     find_calibration,
     rank_for_budget,
@@ -169,15 +167,15 @@ def export_network(
     if not isinstance(predictor.made_from[0], LoadedDetector):
         with suppress(NotCalibrated):
             calibration = find_calibration(*predictor.made_from, predictor.origin.get('sha256'))
-            measured = as_options(calibration.views, calibration.scales, calibration.merge)
-            if measured == as_options(**averaging_of(detector.model)):
+            measured = Averaging.of(calibration)
+            if measured == Averaging.of(getattr(detector.model, 'test_cfg', None)):
                 info.temperature, info.bias = calibration.temperature, calibration.bias
                 info.budgets = _budgets(calibration)
             else:
                 file = calibration_file(*predictor.made_from)
                 say_once(
                     f'{file}: was measured with {measured}, which an export does not do, and is left out of '
-                    f'{out}; run madnet calibrate with {as_options()} for one that goes into it.'
+                    f'{out}; run madnet calibrate with {Averaging()} for one that goes into it.'
                 )
     if format == 'onnx':
         content = _onnx(detector, info)

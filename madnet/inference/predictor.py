@@ -25,12 +25,11 @@ from madnet.evaluation.targets import Least
 from madnet.images import FrameLoader, Windows
 from madnet.images.values import ValueRange
 from madnet.models.deploy import fold as fold_model
+from madnet.records import Averaging
 
 from .base_predictor import BasePredictor
 from .calibration import (
     NotCalibrated,
-    as_options,
-    averaging_of,
     calibration_file,
     find_calibration,
     rank_for_budget,
@@ -179,19 +178,19 @@ class Predictor(BasePredictor):
 
     def _calibrate(self, budget: float | None, moves_threshold: bool) -> None:
         info = self.detector.info
-        file, measured = self.name, as_options()  # an exported file holds a calibration of one view alone
+        file, measured = self.name, Averaging()  # an exported file holds a calibration of one view alone
         rank_for: Callable[[float], float]
         try:
             found = find_calibration(*self.made_from, self.origin.get('sha256'))
             file = str(calibration_file(*self.made_from))
-            measured = as_options(found.views, found.scales, found.merge)
+            measured = Averaging.of(found)
             rank_for = partial(rank_for_budget, found, file=file)
             scaling = PlattScaling.of(found)
         except NotCalibrated:
             if info is None or info.temperature is None:
                 raise
             scaling, rank_for = PlattScaling.of(info), info.rank_for_budget
-        if measured != (used := as_options(**averaging_of(self.model))):
+        if measured != (used := Averaging.of(getattr(self.model, 'test_cfg', None))):
             raise UserError(
                 f'{file}: was measured with {measured}, found {used}, for which neither its budgets nor its '
                 f'temperature hold; predict with {measured}, or run madnet calibrate with {used}.'

@@ -3,6 +3,7 @@
 Needs NumPy's and Python's own types only.
 """
 
+from madnet.records.averaging import Averaging
 from madnet.records.calibration import Calibration, CalibrationErrors
 from madnet.records.claims_file import CheckedClaim, ClaimsFile, claim_rows
 from madnet.records.columns import (
@@ -51,7 +52,7 @@ from madnet.records.result_table import (
 from madnet.records.run_file import RunFile
 
 __all__ = [
-    'COLUMNS', 'COST', 'HEADLINE', 'SHORT', 'Calibration', 'CalibrationErrors', 'CheckedClaim',
+    'COLUMNS', 'COST', 'HEADLINE', 'SHORT', 'Averaging', 'Calibration', 'CalibrationErrors', 'CheckedClaim',
     'CheckpointInfo', 'Claim', 'ClaimsFile', 'Column', 'Comparison', 'ComparisonPlan', 'ComparisonRow',
     'Cost', 'Costs', 'DatasetInfo', 'Details', 'ExportInfo', 'MetricsFile', 'NegativesFile',
     'PretrainedEntry', 'ProbeCheck', 'ProbeFile', 'ProbePoint', 'ProbeSweep', 'ResultTable', 'RunFile',

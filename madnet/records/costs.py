@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
+from madnet.records.averaging import Averaging
 from madnet.records.columns import COST
 from madnet.records.reading import OMITTED, RecordFile
 
@@ -39,13 +39,11 @@ class Cost(RecordFile):
         """The columns :data:`~madnet.records.columns.COST` of a table that are known."""
         return {k: getattr(self, k) for k in COST if getattr(self, k) is not None}
 
-    def of_views(self, views: int | None, scales: Sequence[float] | None = None) -> Cost:
-        """What averaging several views, each at several scales, costs; MACs are taken to grow with the
-        pixels, and latency is not known from that of one."""
-        factor = (views or 1) * sum(scale * scale for scale in scales or (1,))
-        if factor == 1:
+    def of_all(self, averaging: Averaging) -> Cost:
+        """What it costs to average so; latency is not known from that of one view."""
+        if averaging.cost == 1:
             return self
-        return replace(self, MACs=self.MACs and round(self.MACs * factor), latency=None, device=None)
+        return replace(self, MACs=self.MACs and round(self.MACs * averaging.cost), latency=None, device=None)
 
 
 @dataclass

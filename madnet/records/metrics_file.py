@@ -180,11 +180,6 @@ class MetricsFile(RecordFile):
         return f'threshold {score_text(self.threshold)}{chosen}'
 
     @property
-    def scales_text(self) -> str:
-        """The scales and how their logits are merged, in words; empty for 1 alone."""
-        return f'{self.merge or "mean"} of {", ".join(f"{s:g}" for s in self.scales)}' if self.scales else ''
-
-    @property
     def least_text(self) -> str:
         """What components had at least to count, in words; empty where all count."""
         kinds = {'min_area': ('area', 1), 'min_scr': ('local SCR', 0), 'min_rank': ('rank', 0)}

@@ -20,6 +20,7 @@ from madnet.images import encode_webp, read_image
 from madnet.records import (
     COST,
     HEADLINE,
+    Averaging,
     CheckpointInfo,
     MetricsFile,
     ResultTable,
@@ -226,8 +227,9 @@ def _differences(a: MetricsFile, b: MetricsFile) -> list[str]:
     else:
         names = [Path(r.config).name for r in (a, b) if r.config]
         found = [f'config ({", ".join(names)})'] if len(set(names)) > 1 else []
-    found += [f'views ({a.views}, {b.views})'] if (a.views or 1) != (b.views or 1) else []
-    found += [f'scales ({a.scales_text}; {b.scales_text})'] if a.scales_text != b.scales_text else []
+    one, two = Averaging.of(a), Averaging.of(b)
+    found += [f'views ({one.views}, {two.views})'] if one.views != two.views else []
+    found += [f'scales ({one.scales_text}; {two.scales_text})'] if one[1:] != two[1:] else []
     return found + (['detector'] if a.detector != b.detector else [])
 
 
@@ -274,8 +276,8 @@ def _describe(run: _Run) -> dict:
         'protocols': ', '.join(report.results),
         'threshold': report.threshold_text or (None if detector else "the protocols' own"),
         'components': report.least_text,
-        'views': str(report.views or 1),
-        'scales': report.scales_text,
+        'views': str(Averaging.of(report).views),
+        'scales': Averaging.of(report).scales_text,
         'versions': ', '.join(f'{k} {v}' for k, v in report.versions.items()),
     }
     return {'label': run.label, 'facts': {k: v for k, v in facts.items() if v}}
@@ -375,7 +377,7 @@ def _differently_made(runs: Sequence[_Run]) -> list[str]:
     """What else than the method differs between rows that may be compared."""
     reports = [r.report for r in runs]
     found = []
-    if len({(r.views or 1, r.scales_text) for r in reports}) > 1:
+    if len({Averaging.of(r) for r in reports}) > 1:
         found.append('Some rows look at each image in several views or scales, at as many times the cost.')
     if len({r.training.recipe for r in reports if r.training and r.training.recipe}) > 1:
         found.append(

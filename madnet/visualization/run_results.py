@@ -13,6 +13,7 @@ import numpy as np
 from madnet.errors import UserError
 from madnet.evaluation.folders import find_maps
 from madnet.records import (
+    Averaging,
     Comparison,
     Cost,
     DatasetInfo,
@@ -145,7 +146,7 @@ def load_result(
         scores={} if of_several else _maps_in(predictions),
         overlays={p.stem: p for p in sorted((folder / 'overlays').glob('*.png'))},
         material=material,
-        cost=_read_cost(folder).of_views(report.views, report.scales) if report else _read_cost(folder),
+        cost=_read_cost(folder).of_all(Averaging.of(report)),
     )
 
 

@@ -3,6 +3,7 @@
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from madnet.errors import UserError
 from madnet.evaluation import Evaluator
 from madnet.files import plain, read_json, write_json
 from madnet.records import (
+    Averaging,
     ClaimsFile,
     Comparison,
     Cost,
@@ -184,12 +186,22 @@ def test_another_type_is_named(tmp_path, kind, content, words):
 
 def test_cost_of_several_views():
     cost = Cost(size=256, parameters=10, MACs=100, latency=0.5, device='a CPU')
-    assert cost.of_views(1) is cost
-    assert cost.of_views(8) == Cost(size=256, parameters=10, MACs=800)
-    assert cost.of_views(8).columns() == {'parameters': 10, 'MACs': 800}
-    assert cost.of_views(2, [1, 0.5]) == Cost(size=256, parameters=10, MACs=250)
-    assert Cost().of_views(8) == Cost()
+    assert cost.of_all(Averaging()) is cost
+    assert cost.of_all(Averaging(8)) == Cost(size=256, parameters=10, MACs=800)
+    assert cost.of_all(Averaging(8)).columns() == {'parameters': 10, 'MACs': 800}
+    assert cost.of_all(Averaging(2, (1, 0.5))) == Cost(size=256, parameters=10, MACs=250)
+    assert Cost().of_all(Averaging(8)) == Cost()
     assert Cost().to_json() == {}
+
+
+def test_what_is_averaged_is_one_thing_however_it_is_said():
+    said = {'views': 2, 'scales': [0.5, 1], 'merge': 'max'}
+    expected = Averaging(2, (1, 0.5), 'max')
+    assert Averaging.of(said) == Averaging.of(SimpleNamespace(**said)) == Averaging.of(expected) == expected
+    assert str(expected) == '--views 2 --scales 1,0.5 --merge max'
+    nothing = (None, {}, {'mode': 'whole'}, dict.fromkeys(Averaging._fields), {'scales': (1,)})
+    assert {Averaging.of(one) for one in nothing} == {Averaging()}
+    assert (str(Averaging()), Averaging().scales_text) == ('--views 1', '')
 
 
 def test_a_run_goes_on_where_it_was(tmp_path):

@@ -21,7 +21,7 @@ from madnet.records import DatasetInfo, MetricsFile, write_results
 from madnet.visualization.gallery import can_draw, draw_gallery, rank_images
 from madnet.visualization.grid import build_grid, grid_rows, parse_methods
 from madnet.visualization.material import Material, detect, read_score_map
-from madnet.visualization.report import build_report
+from madnet.visualization.report import _differences, build_report
 from madnet.visualization.run_results import RunResult, load_result, load_results
 
 
@@ -427,6 +427,11 @@ def test_what_differs_in_more_than_the_seed_is_not_averaged(tmp_path, first, sec
         build_report(runs, tmp_path / 'out')
     assert f'{tmp_path / "one"}/metrics.json and' in str(e.value)
     assert not (tmp_path / 'out').exists()
+
+
+def test_scales_in_another_order_are_no_difference(tmp_path):
+    said = ({'views': 1, 'scales': [1, 0.5]}, {'scales': [0.5, 1], 'merge': 'mean'})
+    assert _differences(*(result('A', tmp_path, **one).report for one in said)) == []
 
 
 @pytest.mark.parametrize(
