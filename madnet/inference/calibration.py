@@ -23,7 +23,7 @@ from madnet.evaluation.matching import match_components
 from madnet.evaluation.ranking import cut_for_alarms, cut_for_budget, ranked_curve, separation
 from madnet.evaluation.targets import describe_components
 from madnet.images.notices import say_once
-from madnet.records import Calibration, CalibrationErrors, DatasetInfo, list_registered
+from madnet.records import Calibration, CalibrationErrors, DatasetInfo, ExportInfo, list_registered
 from madnet.records.pretrained_index import FOLDER
 from madnet.text import counted
 
@@ -183,21 +183,25 @@ def find_calibration(
     return found
 
 
-def rank_for_budget(calibration: Calibration, budget: float, file: object = 'the calibration') -> float:
+def rank_for_budget(
+    known: Calibration | ExportInfo, budget: float, file: object = 'the calibration'
+) -> float:
     """The least rank with which the validation images kept to ``Fa <= budget``.
 
     Args:
-        calibration: Of the weights.
+        known: Of the weights, or what their exported file says.
         budget: False-alarm pixels over all pixels.
         file: The file that says so, for messages.
 
     Raises:
         UserError: The budget is no share, or no detection was left.
     """
+    if isinstance(known, ExportInfo):
+        return known.rank_for_budget(budget)
     if not 0 < expect_number(budget, 'fa_budget') <= 1:
         raise UserError(f'fa_budget: found {budget:g}, expected false pixels over all pixels, such as 1e-5.')
     curve = {
-        name: np.array([first, *calibration.ranked[name]], float)  # None becomes NaN
+        name: np.array([first, *known.ranked[name]], float)  # None becomes NaN
         for name, first in (('threshold', np.inf), ('Pd', 0.0), ('Fa', 0.0))
     }
     least = cut_for_budget(curve, budget)

@@ -2,9 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from madnet.evaluation.targets import Least
 from madnet.images import FrameLoader, Windows
 from madnet.images.values import ValueRange
 from madnet.models.deploy import fold as fold_model
-from madnet.records import Averaging
+from madnet.records import Averaging, Calibration, ExportInfo
 
 from .base_predictor import BasePredictor
 from .calibration import (
@@ -177,30 +176,27 @@ class Predictor(BasePredictor):
         self.tiling = self._fitted(tile, overlap, not self.detector.pipeline.resizes, statistics)
 
     def _calibrate(self, budget: float | None, moves_threshold: bool) -> None:
-        info = self.detector.info
-        file, measured = self.name, Averaging()  # an exported file holds a calibration of one view alone
-        rank_for: Callable[[float], float]
+        known: Calibration | ExportInfo | None = self.detector.info
+        file = self.name
         try:
-            found = find_calibration(*self.made_from, self.origin.get('sha256'))
+            known = find_calibration(*self.made_from, self.origin.get('sha256'))
             file = str(calibration_file(*self.made_from))
-            measured = Averaging.of(found)
-            rank_for = partial(rank_for_budget, found, file=file)
-            scaling = PlattScaling.of(found)
         except NotCalibrated:
-            if info is None or info.temperature is None:
+            if known is None or known.temperature is None:
                 raise
-            scaling, rank_for = PlattScaling.of(info), info.rank_for_budget
+        measured = Averaging.of(known)  # what an exported file holds was measured with one view alone
         if measured != (used := Averaging.of(getattr(self.model, 'test_cfg', None))):
             raise UserError(
                 f'{file}: was measured with {measured}, found {used}, for which neither its budgets nor its '
                 f'temperature hold; predict with {measured}, or run madnet calibrate with {used}.'
             )
         if hasattr(self.model, 'set_test_time'):
+            scaling = PlattScaling.of(known)
             self.model.set_test_time(**scaling._asdict())
             if moves_threshold:
                 self.threshold = scaling.moved(self.threshold)
         if budget is not None:
-            self.ask_for_rank(rank_for(budget))
+            self.ask_for_rank(rank_for_budget(known, budget, file))
 
     def _lay_out(self, folded: bool) -> None:
         """Weights in the layout of memory in which convolutions are quickest.
