@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmseg.registry import LOOPS, MODELS
 from torch.nn.functional import interpolate
 
-from madnet.datasets.wrappers import inner_datasets
+from madnet.datasets.wrappers import inner_datasets, kind_of
 from madnet.engine.captured_step import WARM_UP
 from madnet.engine.cli import parse_options
 from madnet.engine.loops import ResumableTrainLoop
@@ -179,10 +179,10 @@ def _published_loader(cfg: Config) -> dict:
     loader = cfg.train_dataloader.to_dict()
     for dataset in inner_datasets(loader['dataset']):
         steps = dataset['pipeline']
-        size = next((step['size'] for step in steps if 'Crop' in step['type'] and 'size' in step), None)
+        size = next((step['size'] for step in steps if 'Crop' in kind_of(step) and 'size' in step), None)
         dataset.pop('cache', None)
         dataset['pipeline'] = [
-            *(step for step in steps if step['type'].startswith('Load')),
+            *(step for step in steps if kind_of(step).startswith('Load')),
             dict(type='PublishedFlip'),
             dict(type='PublishedRandomScale', base_size=size),
             dict(type='PublishedRandomCrop', size=size),

@@ -9,7 +9,7 @@ from mmseg.registry import DATASETS
 from madnet.config_files import find_config_file
 from madnet.curation.cards import save_card
 from madnet.curation.sources import open_parts, walk
-from madnet.datasets.wrappers import inner_datasets
+from madnet.datasets.wrappers import inner_datasets, kind_of
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.errors import UserError
@@ -101,7 +101,7 @@ def _samples(
                 save_card(out, name, f'epoch {epoch + 1}', image_id, image, find_components(truth), True)
             )
     steps = dict.fromkeys(
-        str(step['type'])
+        kind_of(step)
         for inner in inner_datasets(cfg.train_dataloader.dataset)
         for step in inner.get('pipeline') or ()
     )

@@ -17,7 +17,7 @@ from madnet.images.values import ValueRange
 
 from .catalogue import find_entry
 from .transforms.loading import LoadSIRSTImage
-from .wrappers import inner_datasets
+from .wrappers import inner_datasets, kind_of
 
 _TRUTH_LOADERS = ('LoadSIRSTMask', 'LoadAnnotations')
 
@@ -50,8 +50,8 @@ class ImagePipeline:
         value_range: ValueRange = None,
     ):
         self.base_size = None if base_size is None else tuple(base_size)
-        steps = [dict(t) for t in transforms if t['type'] not in _TRUTH_LOADERS]
-        loaders = [i for i, t in enumerate(steps) if t['type'].startswith(('LoadSIRSTImage', 'LoadImage'))]
+        steps = [dict(t) for t in transforms if kind_of(t) not in _TRUTH_LOADERS]
+        loaders = [i for i, t in enumerate(steps) if kind_of(t).startswith(('LoadSIRSTImage', 'LoadImage'))]
         if loaders:
             loader = steps.pop(loaders[0])
             channels = 1 if loader.get('color_type') == 'grayscale' else loader.get('channels', 3)
@@ -68,7 +68,7 @@ class ImagePipeline:
         self._from_file = None if self.loader.value_range else from_file
         self._rest = [TRANSFORMS.build(t) for t in steps]
         #: Whether the network sees images at another size than their own.
-        self.resizes = any('Resize' in t['type'] for t in steps)
+        self.resizes = any('Resize' in kind_of(t) for t in steps)
 
     @classmethod
     def from_config(cls, cfg: Mapping, value_range: ValueRange = None) -> ImagePipeline:

@@ -16,6 +16,7 @@ from .catalogue import Entry, find_entry, get_split_set, split_ids
 from .locate import locate
 from .selection import select
 from .splits import ids_sha256
+from .wrappers import kind_of
 
 #: What an image is known by: (data set, id) where the catalogue has the set, ('', path of the file), and
 #: (CONTENT, hash of the file), by which a copy is known in whatever folder.
@@ -193,7 +194,7 @@ def parts_of_entry(entry: PretrainedEntry | None) -> list[TrainedPart]:
 def part_of_config(dataset: Mapping[str, Any], record: str, hashes: object = None) -> TrainedPart | None:
     """What a data set in a training's config stands for, with its :func:`hashes_of`, where they are recorded;
     None where it is of another type or has no split."""
-    if str(dataset.get('type')).rpartition('.')[2] != 'SIRSTDataset' or not dataset.get('split'):
+    if kind_of(dataset) != 'SIRSTDataset' or not dataset.get('split'):
         return None
     keys = ('split', 'name', 'data_root', 'split_set', 'exclude_near_test', 'indices')
     given = {key: dataset[key] for key in keys if key in dataset}

@@ -1,4 +1,4 @@
-"""Data sets inside mmengine's wrappers."""
+"""The parts of a config that are data sets: those inside mmengine's wrappers, and what a part is."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -24,3 +24,13 @@ def validation_split(cfg: Mapping[str, Any]) -> str:
     dataset = (cfg.get('val_dataloader') or {}).get('dataset') or {}
     parts = {d.get('split') for d in inner_datasets(dataset) if d.get('split')}
     return 'test' if 'test' in parts else min(parts, default='validation')
+
+
+def kind_of(part: Mapping) -> str:
+    """The name of the class that a part of a config has as its ``type``, by name or itself.
+
+    Returns:
+        The name without its registry's scope, as that in ``'mmseg.LoadSIRSTImage'``; ``''`` without a type.
+    """
+    kind = part.get('type', '')
+    return str(getattr(kind, '__name__', kind)).rpartition('.')[2]

@@ -10,6 +10,7 @@ from mmengine.hooks import ParamSchedulerHook
 from mmengine.runner import Runner
 
 from madnet.datasets.seen import DIGITS, contents_of
+from madnet.datasets.wrappers import kind_of
 from madnet.errors import UserError
 from madnet.images.values import BY_TYPE
 
@@ -51,7 +52,7 @@ def _value(node: ast.expr) -> Any:
 def _fixed(values: dict) -> dict[str, Any]:
     """Dotted key → value of all that is to stay the same."""
     hooks = [*(values.get('custom_hooks') or []), *(values.get('default_hooks') or {}).values()]
-    kinds = {kind: [h for h in hooks if h and h.get('type') == kind] for kind in _HOOKS}
+    kinds = {kind: [h for h in hooks if h and kind_of(h) == kind] for kind in _HOOKS}
     every = leaves({**values, **{kind: dict(enumerate(found)) for kind, found in kinds.items()}})
     return {key: value for key, value in every if _is_part(key) or _is_reading(key, value)}
 

@@ -13,7 +13,7 @@ from madnet.datasets.wrappers import inner_datasets, validation_split
 from madnet.engine.checkpoint import HASHES
 from madnet.engine.checkpoint_file import SCHEME, find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.config.dataset import TrainedSet, value_range_of
-from madnet.engine.config.steps import steps_of
+from madnet.engine.config.steps import image_loaders
 from madnet.engine.resuming import values_of
 from madnet.errors import UserError
 from madnet.files import sha256_of
@@ -72,7 +72,7 @@ def read_as_trained(cfg: Config, checkpoint: Mapping[str, Any] | None) -> None:
     reading = ConfigDict(pipeline=cfg.get('test_pipeline'))
     reading.update(inner_datasets((cfg.get('test_dataloader') or {}).get('dataset') or {})[0])
     ranges = [*{each.value_range for each in trained_on(checkpoint)}]
-    loader = next((s for s in steps_of(reading) if s.get('type') == 'LoadSIRSTImage'), None)
+    loader = next(iter(image_loaders(reading)), None)
     if len(ranges) == 1 and ranges[0] and loader and value_range_of(reading) is None:
         loader.value_range = ranges[0]
         say_once(f'frames are read by the value range of the training, {ranges[0][0]:g} to {ranges[0][1]:g}')

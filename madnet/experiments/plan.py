@@ -15,6 +15,7 @@ from typing import Any
 from madnet.classical.detectors import DETECTORS
 from madnet.config_files import find_config_file
 from madnet.datasets.sources import find_sources
+from madnet.datasets.wrappers import inner_datasets, kind_of
 from madnet.errors import UserError, expect_number, expect_whole, nearest
 from madnet.evaluation.protocols import get_protocols
 from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
@@ -160,7 +161,7 @@ class Plan:
         has_network = not is_training_free(settings)
         if entry.get('starts_anew') and settings.get('load_from'):
             return []
-        if self.views and has_network and settings['model']['type'] != 'IRSTDSegmentor':
+        if self.views and has_network and kind_of(settings['model']) != 'IRSTDSegmentor':
             raise UserError(
                 f'views: found {list(self.views)}, but the model of {config} is no IRSTDSegmentor, the only '
                 'type that averages views. Leave the key out.'
@@ -235,7 +236,6 @@ def _look_for_test_parts(runs: Sequence[Run]) -> None:
     """
     from madnet.datasets.locate import locate
     from madnet.datasets.sirst_dataset import SIRSTDataset
-    from madnet.datasets.wrappers import inner_datasets
 
     keys = ('data_root', 'name', 'split_set', 'split')
     asked = [
@@ -243,7 +243,7 @@ def _look_for_test_parts(runs: Sequence[Run]) -> None:
         for run in runs
         if not run.test_on
         for each in inner_datasets((run.settings.get('test_dataloader') or {}).get('dataset') or {})
-        if each.get('type') == 'SIRSTDataset'
+        if kind_of(each) == 'SIRSTDataset'
     ]
     for value in {value for run in runs for value in run.test_on}:
         with suppress(UserError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from madnet.datasets.catalogue import find_entry
 from madnet.datasets.sources import find_sources, set_name
 from madnet.datasets.splits import ids_sha256
-from madnet.datasets.wrappers import inner_datasets
+from madnet.datasets.wrappers import inner_datasets, kind_of
 from madnet.errors import UserError
 from madnet.evaluation.targets import Least
 from madnet.experiments.plan import given_weights
@@ -105,7 +105,7 @@ def _on_its_sets(run: Run, report: MetricsFile) -> bool:
 def _is_set(wanted: Mapping, found: DatasetInfo) -> bool:
     """Whether these are the images of a config's data set, by their ids too where it is at hand; of other
     packages' sets no more is known."""
-    if wanted.get('type') != 'SIRSTDataset':
+    if kind_of(wanted) != 'SIRSTDataset':
         return True
     name = set_name(wanted)
     entry, lists = find_entry(name), wanted.get('split_set')

@@ -18,8 +18,10 @@ from yapf.yapflib import yapf_api
 
 from madnet.config_files import config_names
 from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets, split_ids
+from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.cli import parse_options
 from madnet.engine.config import check_config, load_config
+from madnet.engine.config.dataset import value_range_of
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.reading import OURS, _read
 from madnet.engine.runner import build_runner
@@ -292,6 +294,25 @@ def test_steps_are_replaced_by_their_type(on_top):
     assert "Did you mean 'RandomTargetCrop'" in said
     for change in (3, 0, False, ['dict(type=RandomApply)']):  # as --cfg-options gives them
         assert 'expected dict' in refusal(path, {'replace_steps.RandomApply': change})
+
+
+def test_a_scope_before_a_name_changes_nothing(on_top, mine):
+    text = (
+        "replace_steps = dict(LoadSIRSTImage=[dict(type='{0}LoadSIRSTImage', channels=1, "
+        "value_range=(0, 200))], RandomTargetCrop=[dict(type='{0}ToolboxCrop', size=64)])\n"
+        "model = dict(data_preprocessor=dict(type='{0}IRSTDPreProcessor'))"
+    )
+    plain, scoped = (load_config(on_top(text.format(scope)), dataset=mine) for scope in ('', 'mmseg.'))
+    assert len(plain.model.data_preprocessor.mean) == 1
+    assert scoped.model.data_preprocessor.mean == plain.model.data_preprocessor.mean
+    crop = scoped.train_dataloader.dataset.pipeline[2]
+    assert crop.pad_value == plain.model.data_preprocessor.mean[0]
+    assert value_range_of(scoped.test_dataloader.dataset) == (0, 200)
+    frame = mine / 'test' / 'images' / '9.png'
+    shown, same = (ImagePipeline.from_config(cfg)(frame)['inputs'] for cfg in (plain, scoped))
+    assert torch.equal(shown, same)
+    said = refusal(on_top(text.format('mmseg.')), {'model.backbone.in_channels': 3}, mine)
+    assert 'model.backbone.in_channels: found 3' in said
 
 
 def test_a_step_becomes_a_choice_between_two_of_its_kind(on_top):

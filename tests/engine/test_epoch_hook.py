@@ -12,7 +12,7 @@ from mmseg.registry import DATASETS, HOOKS, MODELS
 
 import madnet  # noqa: F401
 from madnet.datasets import SyntheticSIRSTDataset
-from madnet.datasets.wrappers import inner_datasets
+from madnet.datasets.wrappers import inner_datasets, kind_of
 from madnet.engine.bare_model import bare
 from madnet.engine.hooks import EpochHook
 from madnet.engine.train import train
@@ -188,3 +188,4 @@ def test_inner_data_sets_of_configs():
     both = {'type': 'ConcatDataset', 'datasets': [a, {'type': 'RepeatDataset', 'dataset': b}]}
     assert inner_datasets(both) == [a, b]
     assert inner_datasets(a) == [a]
+    assert [*map(kind_of, ({'type': 'mmseg.A'}, a, {'type': dict}, {}))] == ['A', 'A', 'dict', '']

@@ -511,7 +511,8 @@ def test_a_test_that_was_made_otherwise_than_planned_does_not_count(make_set, tm
     wanted = {'type': 'SIRSTDataset', 'name': 'NUAA-SIRST', 'split': 'test'}
     for lists, fits in ((None, True), ('idx_427', True), ('basicirstd', False)):
         assert _is_set({**wanted, 'split_set': lists}, DatasetInfo('NUAA-SIRST', 'test', 'idx_427')) is fits
-    assert not _is_set(wanted, DatasetInfo('NUAA-SIRST', 'test', 'basicirstd'))
+    for kind in ('SIRSTDataset', 'mmseg.SIRSTDataset'):
+        assert not _is_set({**wanted, 'type': kind}, DatasetInfo('NUAA-SIRST', 'test', 'basicirstd'))
 
 
 def test_numbers_of_another_folder_of_the_same_name_do_not_count(make_set, tmp_path):

@@ -16,8 +16,9 @@ from madnet.datasets.selection import lists_named
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.sources import Source, set_name, short_names
 from madnet.datasets.statistics import folder_statistics
+from madnet.datasets.wrappers import kind_of
 from madnet.engine.checkpoint import same_statistics
-from madnet.engine.config.steps import LOADERS, sets_of, steps_of
+from madnet.engine.config.steps import LOADERS, image_loaders, sets_of, steps_of
 from madnet.errors import UserError, nearest
 from madnet.images import MaskRule, check_value_range
 from madnet.images.notices import say_once
@@ -50,7 +51,7 @@ def _sets(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
 
 
 def _is_ours(dataset: ConfigDict) -> bool:
-    return str(dataset.get('type')).rpartition('.')[2] == SIRSTDataset.__name__
+    return kind_of(dataset) == SIRSTDataset.__name__
 
 
 def _is_open(dataset: ConfigDict) -> bool:
@@ -184,13 +185,13 @@ def fix_value_range(cfg: Config, trained_on: Sequence[TrainedSet]) -> None:
     for _, dataset in _sets(cfg):
         if not _is_ours(dataset) or _is_open(dataset):
             continue
-        steps = [s for s in steps_of(dataset) if s.get('type') == 'LoadSIRSTImage']
-        if all(step.get('value_range') is None for step in [dataset, *steps]):
+        reading = [dataset, *image_loaders(dataset)]
+        if all(step.get('value_range') is None for step in reading):
             own = own_range(dataset.get('data_root'), dataset.get('name'))
             own = own or _range_of_training(dataset, trained_on)
             if own is not None or _entry_of(dataset) is None:
                 dataset['value_range'] = own or BY_TYPE
-        asked = [step for step in [dataset, *steps] if step.get('value_range') == 'auto']
+        asked = [step for step in reading if step.get('value_range') == 'auto']
         if asked:
             keys = ('data_root', 'name', 'split_set', 'allow_partial', 'split', 'mask_values')
             found = SIRSTDataset(
@@ -232,8 +233,8 @@ def value_range_of(dataset: ConfigDict) -> ValueRange:
     Raises:
         UserError: By none that there are.
     """
-    read = [dataset, *(s for s in steps_of(dataset) if s.get('type') == 'LoadSIRSTImage')]
-    return next(filter(None, (check_value_range(each.get('value_range')) for each in read)), None)
+    ranges = (check_value_range(s.get('value_range')) for s in [dataset, *image_loaders(dataset)])
+    return next(filter(None, ranges), None)
 
 
 def _by(value_range: ValueRange) -> str:
@@ -300,7 +301,7 @@ def fill_statistics(cfg: Config, where: str, trained: Mapping[str, Sequence[floa
         return  # a network alone, to be built or measured
     preprocessor = (cfg.get('model') or {}).get('data_preprocessor') or {}
     sets = sets_of(cfg, 'train_dataloader') or sets_of(cfg, 'test_dataloader')
-    wanted = preprocessor.get('type') == 'IRSTDPreProcessor' and not {'mean', 'std'} & set(preprocessor)
+    wanted = kind_of(preprocessor) == 'IRSTDPreProcessor' and not {'mean', 'std'} & set(preprocessor)
     if wanted and sets:  # none in a config that is a bare model
         rgb = bool(preprocessor.get('bgr_to_rgb'))
         if trained and len(trained['mean']) == _loader(sets).get('channels', 3):
@@ -313,7 +314,7 @@ def fill_statistics(cfg: Config, where: str, trained: Mapping[str, Sequence[floa
             preprocessor.update(_statistics(sets, where, rgb))
     for _, dataset in _sets(cfg):
         for step in steps_of(dataset):
-            if step.get('type') == 'ToolboxCrop' and 'pad_value' not in step:
+            if kind_of(step) == 'ToolboxCrop' and 'pad_value' not in step:
                 step.pad_value = _one_mean(preprocessor, where)
 
 
@@ -346,7 +347,7 @@ def _statistics(sets: list[ConfigDict], where: str, rgb: bool) -> dict[str, list
 
 
 def _loader(sets: Sequence[ConfigDict]) -> dict:
-    return next((s for s in steps_of(sets[0]) if s.get('type') == 'LoadSIRSTImage'), {})
+    return next(iter(image_loaders(sets[0])), {})
 
 
 def _entry_of(dataset: ConfigDict) -> Entry | None:
@@ -367,7 +368,7 @@ def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image:
         }
     keys = ('data_root', 'name', 'split_set', 'allow_partial', 'value_range', 'mask_values')
     # what the loaders say of grey values and masks holds for the statistics too
-    loaders = [s for s in steps_of(dataset) if s.get('type') in ('LoadSIRSTImage', 'LoadSIRSTMask')]
+    loaders = [s for s in steps_of(dataset) if kind_of(s) in ('LoadSIRSTImage', 'LoadSIRSTMask')]
     training = SIRSTDataset(
         split='trainval', pipeline=loaders, **{k: dataset[k] for k in keys if k in dataset}
     )

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from madnet.config_files import find_base
-from madnet.datasets.wrappers import inner_datasets
+from madnet.datasets.wrappers import inner_datasets, kind_of
 from madnet.engine.config.steps import LOADERS, steps_of
 
 _NOTHING = object()
@@ -79,7 +79,7 @@ def _differ(values: Mapping, base: Mapping, keys: list[str]) -> bool:
     for n in range(1, len(keys)):
         pair = _at(values, keys[:n]), _at(base, keys[:n])
         if all(isinstance(each, Mapping) for each in pair):
-            kinds = kinds if 'type' not in pair[0] else tuple(each.get('type') for each in pair)
+            kinds = kinds if 'type' not in pair[0] else tuple(map(kind_of, pair))
         elif pair[0] != pair[1] and not all(v is _NOTHING or isinstance(v, Mapping) for v in pair):
             return True
     if kinds[0] != kinds[1]:
@@ -104,7 +104,7 @@ def _at(values: Any, keys: Sequence[str]) -> Any:
 def _steps(values: Mapping, kind: str, loaders: Sequence[str]) -> list:
     found = (_at(values, [loader, 'dataset']) for loader in loaders)
     sets = [each for dataset in found if isinstance(dataset, Mapping) for each in inner_datasets(dataset)]
-    return [step for each in sets for step in steps_of(each) if step.get('type') == kind]
+    return [step for each in sets for step in steps_of(each) if kind_of(step) == kind]
 
 
 def _layers(cfg: Config, path: Path, read: Callable[[Path], Config]) -> Iterator[_Layer]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from madnet.datasets.wrappers import inner_datasets
+from madnet.datasets.wrappers import inner_datasets, kind_of
 from madnet.errors import UserError, nearest
 from madnet.text import counted
 
@@ -23,6 +23,11 @@ def steps_of(dataset: Mapping) -> Iterator[ConfigDict]:
         yield from (step for step in steps if isinstance(step, ConfigDict))
 
 
+def image_loaders(dataset: Mapping) -> list[ConfigDict]:
+    """The steps that read images as this package does, by a value range and a bit depth."""
+    return [step for step in steps_of(dataset) if kind_of(step) == 'LoadSIRSTImage']
+
+
 def _lists(steps: Any) -> Iterator[list]:
     if steps and isinstance(steps, list):
         yield steps
@@ -38,7 +43,7 @@ def replace_steps(cfg: Config) -> None:
         UserError: A type that no pipeline holds; a change that is no dict, list or None.
     """
     parts = [part for loader in LOADERS for part in sets_of(cfg, loader)]
-    present = {t for part in parts for step in steps_of(part) if isinstance(t := step.get('type'), str)}
+    present = {kind_of(step) for part in parts for step in steps_of(part)} - {''}
     for kind, change in (cfg.get('replace_steps') or {}).items():
         if kind not in present:
             raise UserError(
@@ -66,25 +71,24 @@ def check_channels(cfg: Config) -> None:
     wanted = (model.get('backbone') or {}).get('in_channels')
     means = (model.get('data_preprocessor') or {}).get('mean') or ()
     parts = [part for loader in LOADERS for part in sets_of(cfg, loader)]
-    for step in (step for part in parts for step in steps_of(part)):
-        if step.get('type') == 'LoadSIRSTImage' and type(wanted) is int:
-            found = step.get('channels', 3)
-            if found != wanted:
-                raise UserError(
-                    f'model.backbone.in_channels: found {wanted}, but LoadSIRSTImage gives images of {found} '
-                    f'channel(s); say both: --cfg-options model.backbone.in_channels={wanted} '
-                    f'replace_steps.LoadSIRSTImage.channels={wanted}'
-                )
-            if len(means) not in (0, found):
-                raise UserError(
-                    f'model.data_preprocessor.mean: found {counted(len(means), "number")}, but LoadSIRSTImage'
-                    f' gives images of {found} channel(s); say as many of mean and std (one channel takes '
-                    'bgr_to_rgb=False too).'
-                )
+    for step in (step for part in parts for step in image_loaders(part) if type(wanted) is int):
+        found = step.get('channels', 3)
+        if found != wanted:
+            raise UserError(
+                f'model.backbone.in_channels: found {wanted}, but LoadSIRSTImage gives images of {found} '
+                f'channel(s); say both: --cfg-options model.backbone.in_channels={wanted} '
+                f'replace_steps.LoadSIRSTImage.channels={wanted}'
+            )
+        if len(means) not in (0, found):
+            raise UserError(
+                f'model.data_preprocessor.mean: found {counted(len(means), "number")}, but LoadSIRSTImage'
+                f' gives images of {found} channel(s); say as many of mean and std (one channel takes '
+                'bgr_to_rgb=False too).'
+            )
 
 
 def _changed(step, kind: str, change: dict | list | None) -> list:
-    if not isinstance(step, ConfigDict) or step.get('type') != kind:
+    if not isinstance(step, ConfigDict) or kind_of(step) != kind:
         return [step]
     if isinstance(change, dict):
         step.merge(change)
