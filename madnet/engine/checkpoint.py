@@ -101,6 +101,12 @@ def load_weights(model: nn.Module, checkpoint: Mapping, path: object) -> None:
     compare_statistics(model, checkpoint, path)
 
 
+def meta_of(checkpoint: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What a training wrote beside the weights; empty where there is nothing of the kind."""
+    meta = (checkpoint or {}).get('meta')
+    return meta if isinstance(meta, Mapping) else {}
+
+
 def statistics_of(model: nn.Module) -> dict[str, Any]:
     """By what a model's preprocessor normalises, as a checkpoint keeps it in ``meta['data_preprocessor']``.
 
@@ -123,8 +129,7 @@ def statistics_of(model: nn.Module) -> dict[str, Any]:
 
 def recorded_statistics(checkpoint: Mapping | None) -> dict[str, Any]:
     """What :func:`statistics_of` said of the model that a checkpoint was saved from, as far as it says."""
-    meta = (checkpoint or {}).get('meta')
-    recorded: Any = meta.get('data_preprocessor') if isinstance(meta, Mapping) else None
+    recorded: Any = meta_of(checkpoint).get('data_preprocessor')
     try:
         numbers = {key: [float(value) for value in recorded[key]] for key in ('mean', 'std')}
         if recorded.get('statistics') == 'image':

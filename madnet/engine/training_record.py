@@ -10,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.seen import TrainedPart, part_of_config, parts_of_entry
 from madnet.datasets.wrappers import inner_datasets, validation_split
-from madnet.engine.checkpoint import HASHES
+from madnet.engine.checkpoint import HASHES, meta_of
 from madnet.engine.checkpoint_file import SCHEME, find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.config.dataset import TrainedSet, value_range_of
 from madnet.engine.config.steps import image_loaders
@@ -37,9 +37,7 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
     Returns:
         What :class:`madnet.records.TrainingInfo` holds; None where the checkpoint does not say.
     """
-    meta, cfg = checkpoint.get('meta'), _config_in(checkpoint)
-    if meta is None or cfg is None:
-        return None
+    meta, cfg = meta_of(checkpoint), _config_in(checkpoint)
     try:
         epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
         optimizer = cfg['optim_wrapper']['optimizer']
@@ -61,7 +59,7 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
 def trained_on(checkpoint: Mapping[str, Any] | None) -> list[TrainedSet]:
     """The data sets that a checkpoint of ours was trained on; none where it does not say."""
     try:
-        return [TrainedSet.of(ConfigDict(d)) for d in _training_sets(_config_in(checkpoint or {}))]
+        return [TrainedSet.of(ConfigDict(d)) for d in _training_sets(_config_in(checkpoint))]
     except UserError:  # of another program, or damaged
         return []
 
@@ -101,7 +99,7 @@ def training_parts(
     except (OSError, UserError):  # it is not there any more
         return []
     cfg, sets = _config_in(content), _training_sets(_config_in(content))
-    hashes = _meta_of(content).get(HASHES)
+    hashes = meta_of(content).get(HASHES)
     each = hashes if isinstance(hashes, list) and len(hashes) == len(sets) else [None] * len(sets)
     found = (part_of_config(s, f'the config in {name}', h) for s, h in zip(sets, each, strict=True))
     before = training_parts(cfg.get('load_from'), later=(*later, name))
@@ -115,18 +113,13 @@ def _training_sets(cfg: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         return []
 
 
-def _config_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+def _config_in(checkpoint: Mapping[str, Any] | None) -> dict[str, Any]:
     """The config that training wrote into a checkpoint; empty where there is none that can be read."""
-    text = _meta_of(checkpoint).get('cfg')
+    text = meta_of(checkpoint).get('cfg')
     try:
         return values_of(text) if isinstance(text, str) else {}
     except (RecursionError, SyntaxError, TypeError, ValueError):
         return {}
-
-
-def _meta_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-    meta = checkpoint.get('meta')
-    return meta if isinstance(meta, Mapping) else {}
 
 
 def _choice(cfg: Mapping, meta: Mapping, epochs: int | None) -> str:

@@ -23,6 +23,7 @@ def test_seed_recipe_and_choice(tiny_config):
     assert found.recipe.startswith('3 epochs, batches of 4, ')
     assert found.epoch == "epoch 2 of 3, the best nIoU on 'val'"
     assert training_of(checkpoint(tiny_config))['epoch'] == 'epoch 2 of 3, chosen by nothing'
+    assert all(training_of(of_another) is None for of_another in ({}, {'meta': None}, {'meta': {'cfg': 'x'}}))
 
 
 def test_what_it_was_trained_on_is_named_before_it_is_tested_elsewhere(repository, tiny_config, capsys):
