@@ -12,8 +12,8 @@ from madnet.datasets.seen import TrainedPart, part_of_config, parts_of_entry
 from madnet.datasets.wrappers import inner_datasets, validation_split
 from madnet.engine.checkpoint import HASHES, meta_of
 from madnet.engine.checkpoint_file import SCHEME, find_checkpoint, is_registered, read_checkpoint
-from madnet.engine.config.dataset import TrainedSet, value_range_of
 from madnet.engine.config.steps import image_loaders
+from madnet.engine.config.value_ranges import TrainedSet, value_range_of
 from madnet.engine.resuming import values_of
 from madnet.errors import UserError
 from madnet.files import sha256_of

@@ -21,9 +21,9 @@ from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets,
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.cli import parse_options
 from madnet.engine.config import check_config, load_config
-from madnet.engine.config.dataset import value_range_of
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.reading import OURS, _read
+from madnet.engine.config.value_ranges import value_range_of
 from madnet.engine.runner import build_runner
 from madnet.engine.test import config_for_test, configs_by_set
 from madnet.engine.train import training_config

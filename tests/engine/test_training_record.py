@@ -5,7 +5,7 @@ from mmengine.config import Config
 
 from madnet.engine.checkpoint_file import read_checkpoint
 from madnet.engine.config import load_config
-from madnet.engine.config.dataset import TrainedSet, fix_value_range, say_other_data
+from madnet.engine.config.value_ranges import TrainedSet, fix_value_range, say_other_data
 from madnet.engine.train import train
 from madnet.engine.training_record import _config_in, read_as_trained, trained_on, training_of
 from madnet.images import notices

@@ -21,22 +21,19 @@ from madnet.engine.checkpoint_file import is_registered
 from madnet.engine.config.checking import check_config
 from madnet.engine.config.data_config import DATA_ENDINGS, read_data_config
 from madnet.engine.config.dataset import (
-    TrainedSet,
     check_split_sets,
     choose_parts,
-    fill_reading,
     fill_sets,
     fill_statistics,
     fix_folders,
-    fix_value_range,
     leaves_sets_open,
     refuse_named_sets,
-    say_other_data,
 )
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.shipped import shipped_config
 from madnet.engine.config.static_config import StaticConfig
 from madnet.engine.config.steps import LOADERS, check_channels, replace_steps, sets_of
+from madnet.engine.config.value_ranges import TrainedSet, fill_reading, fix_value_range, say_other_data
 from madnet.errors import UserError, nearest
 from madnet.images.notices import say_once
 

@@ -1,4 +1,4 @@
-"""Steps of the pipelines in a config, found by their type."""
+"""Data sets in a config, and the steps of their pipelines, found by their type."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,6 +15,21 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 def sets_of(cfg: Config, loader: str) -> list[ConfigDict]:
     """The dicts of the data sets in a loader, wrappers opened; none where the config lacks the loader."""
     return inner_datasets(cfg[loader].dataset) if cfg.get(loader) else []
+
+
+def all_sets(cfg: Config) -> list[ConfigDict]:
+    """The dicts of the data sets in all loaders."""
+    return [dataset for loader in LOADERS for dataset in sets_of(cfg, loader)]
+
+
+def is_ours(dataset: Mapping) -> bool:
+    """Whether this is a :class:`~madnet.datasets.SIRSTDataset`."""
+    return kind_of(dataset) == 'SIRSTDataset'
+
+
+def is_open(dataset: Mapping) -> bool:
+    """Whether the config leaves it to ``dataset`` which set this is."""
+    return is_ours(dataset) and dataset.get('name') is None and dataset.get('data_root') is None
 
 
 def steps_of(dataset: Mapping) -> Iterator[ConfigDict]:
@@ -42,7 +57,7 @@ def replace_steps(cfg: Config) -> None:
     Raises:
         UserError: A type that no pipeline holds; a change that is no dict, list or None.
     """
-    parts = [part for loader in LOADERS for part in sets_of(cfg, loader)]
+    parts = all_sets(cfg)
     present = {kind_of(step) for part in parts for step in steps_of(part)} - {''}
     for kind, change in (cfg.get('replace_steps') or {}).items():
         if kind not in present:
@@ -70,8 +85,7 @@ def check_channels(cfg: Config) -> None:
     model = cfg.get('model') or {}
     wanted = (model.get('backbone') or {}).get('in_channels')
     means = (model.get('data_preprocessor') or {}).get('mean') or ()
-    parts = [part for loader in LOADERS for part in sets_of(cfg, loader)]
-    for step in (step for part in parts for step in image_loaders(part) if type(wanted) is int):
+    for step in (step for part in all_sets(cfg) for step in image_loaders(part) if type(wanted) is int):
         found = step.get('channels', 3)
         if found != wanted:
             raise UserError(
