@@ -17,7 +17,7 @@ from madnet.images.values import ValueRange
 
 from .catalogue import find_entry
 from .transforms.loading import LoadSIRSTImage
-from .wrappers import inner_datasets, kind_of
+from .wrappers import kind_of, sets_of
 
 _TRUTH_LOADERS = ('LoadSIRSTMask', 'LoadAnnotations')
 
@@ -132,7 +132,7 @@ def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
     Raises:
         UserError: The config has no test pipeline.
     """
-    datasets = inner_datasets((cfg.get('test_dataloader') or {}).get('dataset') or {})
+    datasets = sets_of(cfg, 'test_dataloader') or [{}]
     dataset = datasets[0]
     given = [check_value_range(each.get('value_range')) for each in datasets]
     ranges = list(dict.fromkeys(map(str, given)))

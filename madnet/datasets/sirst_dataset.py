@@ -2,8 +2,9 @@
 
 from madnet import _quiet_import  # noqa: F401  # isort: skip
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -26,6 +27,11 @@ from .splits import few, ids_sha256
 from .transforms.loading import LoadSIRSTImage, LoadSIRSTMask
 from .transforms.sample_transform import sides_of
 
+#: What of a config says which images a set has and how they are read, not what becomes of them.
+_KEYS = (
+    *('data_root', 'name', 'split', 'split_set', 'allow_partial', 'exclude_near_test', 'value_range'),
+    'mask_values',
+)
 #: About how many images ``value_range='auto'`` is measured on.
 _MEASURED = 32
 
@@ -313,6 +319,20 @@ class SIRSTDataset(TargetDataset):
         if self._decoded:
             info['decoded_image'], info['decoded_mask'] = self._decoded[idx]
         return self.pipeline(info)
+
+
+def dataset_of(settings: Mapping[str, Any], **changes: Any) -> SIRSTDataset:
+    """Open the images of a data set that a resolved config names, without its pipeline.
+
+    Args:
+        settings: The dict of a :class:`SIRSTDataset`.
+        changes: Arguments beside those of the config that say which images there are and how they are read,
+            or instead of them.
+
+    Raises:
+        UserError: As of :class:`SIRSTDataset`.
+    """
+    return SIRSTDataset(**{**{key: settings[key] for key in _KEYS if key in settings}, **changes})
 
 
 def _read_finite(path: str | os.PathLike) -> np.ndarray:

@@ -19,10 +19,23 @@ def inner_datasets(dataset: Any) -> list:
     return [inner for each in wrapped for inner in inner_datasets(each)] or [dataset]
 
 
+def sets_of(cfg: Any, loader: str) -> list:
+    """The data sets in a loader of a config, as :func:`inner_datasets` finds them.
+
+    Args:
+        cfg: A config, or the dict of one.
+        loader: Its key, such as ``'test_dataloader'``.
+
+    Returns:
+        Their dicts; none where the config lacks the loader.
+    """
+    dataset = (cfg.get(loader) or {}).get('dataset')
+    return [] if dataset is None else inner_datasets(dataset)
+
+
 def validation_split(cfg: Mapping[str, Any]) -> str:
     """Which part of the images a config validates on; ``'validation'`` of other packages' sets."""
-    dataset = (cfg.get('val_dataloader') or {}).get('dataset') or {}
-    parts = {d.get('split') for d in inner_datasets(dataset) if d.get('split')}
+    parts = {d.get('split') for d in sets_of(cfg, 'val_dataloader') if d.get('split')}
     return 'test' if 'test' in parts else min(parts, default='validation')
 
 

@@ -23,7 +23,7 @@ from madnet.datasets.seen import CHOSEN, SCORED, TrainedPart, images_of, look_fo
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.sources import set_name
 from madnet.datasets.splits import few
-from madnet.datasets.wrappers import inner_datasets
+from madnet.datasets.wrappers import sets_of
 from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, is_registered, read_checkpoint
@@ -180,7 +180,7 @@ def run_test(
         protocols_of(cfg, config) if protocols is None else protocols,
         threshold,
         fa_budget,
-        [d.get('split') if split is None else split for d in _test_sets(cfg)],
+        [d.get('split') if split is None else split for d in sets_of(cfg, 'test_dataloader')],
         to_choose,
     )
     hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
@@ -188,7 +188,7 @@ def run_test(
         hooks.append({'type': 'SaveScoresHook', 'folder': str(folder / 'scores')})
     if save_negatives:
         _refuse_test_part(split, cfg)
-        _refuse_one_name(map(set_name, _test_sets(cfg)))
+        _refuse_one_name(map(set_name, sets_of(cfg, 'test_dataloader')))
         hooks.append({'type': 'NegativesHook', 'threshold': point.threshold.get('threshold', 0.5)})
     sets = score(split, point.protocols, hooks)
     if not save_negatives:  # which are for a training, and of training images
@@ -220,7 +220,7 @@ def _look_for_seen(what: str, sets: Mapping[str, Scored], trained: Sequence[Trai
 
 
 def _refuse_test_part(split: str | None, cfg: Config) -> None:
-    asked = {dataset.get('split') if split is None else split for dataset in _test_sets(cfg)}
+    asked = {dataset.get('split') if split is None else split for dataset in sets_of(cfg, 'test_dataloader')}
     if asked & {'test', 'all'}:
         raise UserError(
             '--save-negatives: a training that saw places of test images would know them; give --split '
@@ -297,10 +297,6 @@ def _describe(dataset: Any) -> dict:
     }
 
 
-def _test_sets(cfg: Config) -> list[ConfigDict]:
-    return inner_datasets(cfg.test_dataloader.dataset)
-
-
 def configs_by_set(cfg: Config, hooks: Sequence[dict]) -> dict[str, Config]:
     """A config for each of the data sets in the test loader, by a name that tells them apart.
 
@@ -308,7 +304,7 @@ def configs_by_set(cfg: Config, hooks: Sequence[dict]) -> dict[str, Config]:
         cfg: Of :func:`config_for_test`.
         hooks: Configs of its hooks; of several sets, each gets folders of its own from them.
     """
-    datasets = _test_sets(cfg)
+    datasets = sets_of(cfg, 'test_dataloader')
     names = labels_of(datasets)
     made = {}
     for name, dataset in zip(names, datasets, strict=True):
@@ -349,7 +345,7 @@ def config_for_test(
     if workers != 1:
         _share_images(cfg, workers)
     _set_test_time(cfg, name, {k: v for k, v in test_time.items() if v is not None})
-    for dataset in _test_sets(cfg):
+    for dataset in sets_of(cfg, 'test_dataloader'):
         if is_kind(dataset.type, DATASETS, TargetDataset):
             dataset.split = split or dataset.get('split', 'test')
         elif split is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.seen import TrainedPart, part_of_config, parts_of_entry
-from madnet.datasets.wrappers import inner_datasets, validation_split
+from madnet.datasets.wrappers import sets_of, validation_split
 from madnet.engine.checkpoint import HASHES, meta_of
 from madnet.engine.checkpoint_file import SCHEME, find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.config.steps import image_loaders
@@ -68,7 +68,7 @@ def read_as_trained(cfg: Config, checkpoint: Mapping[str, Any] | None) -> None:
     """Let frames be read by the value range that weights were trained with, where that was one for all sets
     and the config, which need not be the training's, has none."""
     reading = ConfigDict(pipeline=cfg.get('test_pipeline'))
-    reading.update(inner_datasets((cfg.get('test_dataloader') or {}).get('dataset') or {})[0])
+    reading.update(*sets_of(cfg, 'test_dataloader')[:1])
     ranges = [*{each.value_range for each in trained_on(checkpoint)}]
     loader = next(iter(image_loaders(reading)), None)
     if len(ranges) == 1 and ranges[0] and loader and value_range_of(reading) is None:
@@ -108,8 +108,8 @@ def training_parts(
 
 def _training_sets(cfg: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     try:
-        return [d for d in inner_datasets(cfg['train_dataloader']['dataset']) if isinstance(d, Mapping)]
-    except (AttributeError, KeyError, TypeError):
+        return [d for d in sets_of(cfg, 'train_dataloader') if isinstance(d, Mapping)]
+    except (AttributeError, TypeError):
         return []
 
 

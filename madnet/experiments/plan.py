@@ -15,7 +15,7 @@ from typing import Any
 from madnet.classical.detectors import DETECTORS
 from madnet.config_files import find_config_file
 from madnet.datasets.sources import find_sources
-from madnet.datasets.wrappers import inner_datasets, kind_of
+from madnet.datasets.wrappers import kind_of, sets_of
 from madnet.errors import UserError, expect_number, expect_whole, nearest
 from madnet.evaluation.protocols import get_protocols
 from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
@@ -234,27 +234,26 @@ def _look_for_test_parts(runs: Sequence[Run]) -> None:
 
     Sets that are not there, which a plan may be read without, are said by the runs that need them.
     """
-    from madnet.datasets.locate import locate
-    from madnet.datasets.sirst_dataset import SIRSTDataset
+    from madnet.datasets.sirst_dataset import dataset_of
 
-    keys = ('data_root', 'name', 'split_set', 'split')
     asked = [
         each
         for run in runs
         if not run.test_on
-        for each in inner_datasets((run.settings.get('test_dataloader') or {}).get('dataset') or {})
+        for each in sets_of(run.settings, 'test_dataloader')
         if kind_of(each) == 'SIRSTDataset'
     ]
     for value in {value for run in runs for value in run.test_on}:
         with suppress(UserError):
             asked += [{**where.arguments, 'split': 'test'} for where in find_sources(value)]
-    parts = {tuple(each.get(key) for key in keys) for each in asked if each.get('data_root')}
-    for part in sorted(parts, key=str):
+    # most networks differ in their pipelines alone
+    parts = {str({**each, 'pipeline': None}): each for each in asked if each.get('data_root')}
+    for _, part in sorted(parts.items()):
         try:
-            locate(*part[:2])
+            dataset = dataset_of(part, exclude_near_test=False, lazy_init=True)
         except UserError:
             continue
-        SIRSTDataset(**dict(zip(keys, part, strict=True)), lazy_init=True).load_data_list()
+        dataset.load_data_list()
 
 
 def short_name(dataset: str | None) -> str:

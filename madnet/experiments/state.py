@@ -11,7 +11,7 @@ from pathlib import Path
 from madnet.datasets.catalogue import find_entry
 from madnet.datasets.sources import find_sources, set_name
 from madnet.datasets.splits import ids_sha256
-from madnet.datasets.wrappers import inner_datasets, kind_of
+from madnet.datasets.wrappers import kind_of, sets_of
 from madnet.errors import UserError
 from madnet.evaluation.targets import Least
 from madnet.experiments.plan import given_weights
@@ -94,7 +94,7 @@ def _as_planned(run: Run, views: int | None, report: MetricsFile) -> bool:
 
 
 def _on_its_sets(run: Run, report: MetricsFile) -> bool:
-    wanted = inner_datasets(run.settings['test_dataloader']['dataset'])
+    wanted = sets_of(run.settings, 'test_dataloader')
     if run.test_on:
         part = {key: wanted[0].get(key) for key in ('type', 'split', 'split_set')}
         wanted = [{**part, **where.arguments} for where in find_sources(run.test_on)]
@@ -123,14 +123,13 @@ def _is_set(wanted: Mapping, found: DatasetInfo) -> bool:
 
 def _ids_of(wanted: Mapping) -> str | None:
     """The digest of the ids of a config's data set; None where it is not at hand, or cut by ``indices``."""
-    from madnet.datasets.sirst_dataset import SIRSTDataset
+    from madnet.datasets.sirst_dataset import dataset_of
 
-    keys = ('data_root', 'name', 'split', 'split_set', 'allow_partial', 'exclude_near_test')
     if wanted.get('indices') is not None:
         return None
     try:
-        dataset = SIRSTDataset(**{key: wanted[key] for key in keys if key in wanted}, lazy_init=True)
-        return ids_sha256(each['img_id'] for each in dataset.load_data_list())
+        images = dataset_of(wanted, lazy_init=True).load_data_list()
+        return ids_sha256(each['img_id'] for each in images)
     except UserError:
         return None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from madnet.datasets.catalogue import about_lists
 from madnet.datasets.sources import set_name
-from madnet.datasets.wrappers import inner_datasets
+from madnet.datasets.wrappers import sets_of
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
 from madnet.experiments.plan import Plan
@@ -93,7 +93,7 @@ def _trained_on(plan: Plan, run: Run) -> str:
         return ''
     if run.seed is None:
         return f', weights for {Path(run.folder).parent.name}'
-    trained = inner_datasets(run.settings['train_dataloader']['dataset'])
+    trained = sets_of(run.settings, 'train_dataloader')
     return f', trained on {" + ".join(map(set_name, trained))}'
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from madnet.config_files import find_config_file
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.datasets.sirst_dataset import TargetDataset
-from madnet.datasets.wrappers import inner_datasets
+from madnet.datasets.wrappers import sets_of
 from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint, read_registered, taking
 from madnet.engine.cli import parse_options
@@ -215,8 +215,7 @@ def _check_half(
     if cfg.get('channels_last'):
         model = model.to(memory_format=torch.channels_last)
     sets: list[TargetDataset] = [
-        DATASETS.build({**each, 'pipeline': [], 'split': split})
-        for each in inner_datasets(cfg.test_dataloader.dataset)
+        DATASETS.build({**each, 'pipeline': [], 'split': split}) for each in sets_of(cfg, 'test_dataloader')
     ]
     checked: list[dict[str, Any]] = [{'dataset': each.describe()} for each in sets]
     for precision in ('full', 'half'):

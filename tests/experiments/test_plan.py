@@ -1,6 +1,7 @@
 """Plans: what a YAML file and the command line mean, and what is said to wrong ones."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from madnet.classical.detectors import DETECTORS
 from madnet.errors import UserError
 from madnet.experiments import compare
 from madnet.experiments.networks import known_networks, label_of
-from madnet.experiments.plan import read_plan
+from madnet.experiments.plan import _look_for_test_parts, read_plan
 from madnet.experiments.run import Run
 from madnet.experiments.shard import find_shard
 from madnet.experiments.state import _has_moved, weights_of
@@ -143,6 +144,17 @@ def test_a_folder_without_a_test_part_is_refused_before_anything_trains(configs,
     network = {'name': 'madnet_nano', 'train_on': [str(mine)]}
     runs = read_plan(networks=[network], datasets=[str(other)], also_test_on=[str(other)]).runs()
     assert [run.test_on for run in runs] == [(str(other),)]
+
+
+def test_a_part_that_may_be_partial_is_looked_for_as_it_will_be_tested(make_set):
+    lists = {'train.txt': [*'abcd'], 'val.txt': [*'efg'], 'test.txt': [*'hi']}
+    mine = make_set('mine', [*'abcdefhi'], lists=lists)  # without 'g'
+    tested = {'type': 'SIRSTDataset', 'data_root': str(mine), 'split': 'val', 'split_set': 'folder'}
+    run = SimpleNamespace(test_on=(), settings={'test_dataloader': {'dataset': tested}})
+    with pytest.raises(UserError, match=r"mine.*1 of the 3 images of split 'val'"):
+        _look_for_test_parts([run])
+    tested['allow_partial'] = True
+    _look_for_test_parts([run])
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from mmengine.config import Config, ConfigDict
 from madnet.datasets.catalogue import find_entry, get_split_set
 from madnet.datasets.locate import MOVED, locate
 from madnet.datasets.selection import lists_named
-from madnet.datasets.sirst_dataset import SIRSTDataset
+from madnet.datasets.sirst_dataset import dataset_of
 from madnet.datasets.sources import Source, set_name, short_names
 from madnet.datasets.statistics import folder_statistics
-from madnet.datasets.wrappers import kind_of
+from madnet.datasets.wrappers import kind_of, sets_of
 from madnet.engine.checkpoint import same_statistics
-from madnet.engine.config.steps import LOADERS, all_sets, image_loaders, is_open, is_ours, sets_of, steps_of
+from madnet.engine.config.steps import LOADERS, all_sets, image_loaders, is_open, is_ours, steps_of
 from madnet.engine.config.value_ranges import by_range, value_range_of
 from madnet.errors import UserError, nearest
 
@@ -220,12 +220,10 @@ def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image:
             **known['grey' if channels == 1 else 'rgb'],
             'images': record.counts['trainval'] - left_out,
         }
-    keys = ('data_root', 'name', 'split_set', 'allow_partial', 'value_range', 'mask_values')
     # what the loaders say of grey values and masks holds for the statistics too
     loaders = [s for s in steps_of(dataset) if kind_of(s) in ('LoadSIRSTImage', 'LoadSIRSTMask')]
-    training = SIRSTDataset(
-        split='trainval', pipeline=loaders, **{k: dataset[k] for k in keys if k in dataset}
-    )
+    # near-duplicates of test images, which take long to find, count as well
+    training = dataset_of(dataset, split='trainval', pipeline=loaders, exclude_near_test=False)
     found, now = folder_statistics(training, channels, bit_depth)
     if not all(found['std']):
         raise UserError(

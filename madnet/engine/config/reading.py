@@ -17,6 +17,7 @@ from mmengine.utils import import_modules_from_strings
 from madnet.config_files import find_base, find_config_file
 from madnet.datasets.catalogue import get_entry
 from madnet.datasets.sources import find_sources
+from madnet.datasets.wrappers import sets_of
 from madnet.engine.checkpoint_file import is_registered
 from madnet.engine.config.checking import check_config
 from madnet.engine.config.data_config import DATA_ENDINGS, read_data_config
@@ -32,7 +33,7 @@ from madnet.engine.config.dataset import (
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.shipped import shipped_config
 from madnet.engine.config.static_config import StaticConfig
-from madnet.engine.config.steps import LOADERS, check_channels, replace_steps, sets_of
+from madnet.engine.config.steps import LOADERS, check_channels, replace_steps
 from madnet.engine.config.value_ranges import TrainedSet, fill_reading, fix_value_range, say_other_data
 from madnet.errors import UserError, nearest
 from madnet.images.notices import say_once

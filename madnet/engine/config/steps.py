@@ -5,16 +5,11 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from madnet.datasets.wrappers import inner_datasets, kind_of
+from madnet.datasets.wrappers import kind_of, sets_of
 from madnet.errors import UserError, nearest
 from madnet.text import counted
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-
-
-def sets_of(cfg: Config, loader: str) -> list[ConfigDict]:
-    """The dicts of the data sets in a loader, wrappers opened; none where the config lacks the loader."""
-    return inner_datasets(cfg[loader].dataset) if cfg.get(loader) else []
 
 
 def all_sets(cfg: Config) -> list[ConfigDict]:

@@ -9,9 +9,10 @@ from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.catalogue import find_entry
 from madnet.datasets.locate import own_range
-from madnet.datasets.sirst_dataset import SIRSTDataset
+from madnet.datasets.sirst_dataset import dataset_of
 from madnet.datasets.sources import set_name
-from madnet.engine.config.steps import all_sets, image_loaders, is_open, is_ours, sets_of
+from madnet.datasets.wrappers import sets_of
+from madnet.engine.config.steps import all_sets, image_loaders, is_open, is_ours
 from madnet.images import MaskRule, check_value_range
 from madnet.images.notices import say_once
 from madnet.images.values import BY_TYPE, ValueRange
@@ -80,7 +81,7 @@ def fix_value_range(cfg: Config, trained_on: Sequence[TrainedSet]) -> None:
     one line says so.
 
     Raises:
-        UserError: As of :class:`SIRSTDataset`.
+        UserError: As of :class:`~madnet.datasets.SIRSTDataset`.
     """
     for dataset in all_sets(cfg):
         if not is_ours(dataset) or is_open(dataset):
@@ -93,10 +94,7 @@ def fix_value_range(cfg: Config, trained_on: Sequence[TrainedSet]) -> None:
                 dataset['value_range'] = own or BY_TYPE
         asked = [step for step in reading if step.get('value_range') == 'auto']
         if asked:
-            keys = ('data_root', 'name', 'split_set', 'allow_partial', 'split', 'mask_values')
-            found = SIRSTDataset(
-                **{k: dataset[k] for k in keys if k in dataset}, value_range='auto', lazy_init=True
-            )
+            found = dataset_of(dataset, value_range='auto', lazy_init=True)
             for step in asked:
                 step['value_range'] = found.measured_range()
     for dataset in sets_of(cfg, 'test_dataloader'):
