@@ -57,6 +57,18 @@ def find_whole_checkpoint(
     return None
 
 
+def needs_weights(where: object, work_dir: str | Path) -> UserError:
+    """What to raise where a network is to be used and no checkpoint is given.
+
+    Args:
+        where: Its config.
+        work_dir: The folder in which its training leaves ``best.pth``.
+    """
+    return UserError(
+        f'config {where}: its network needs trained weights; give the checkpoint, such as {work_dir}/{BEST}.'
+    )
+
+
 def state_dict_of(checkpoint: Mapping, path: object) -> dict[str, torch.Tensor]:
     """The weights in a checkpoint without ``module.`` prefixes and a profiler's counters.
 

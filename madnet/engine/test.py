@@ -25,7 +25,7 @@ from madnet.datasets.sources import set_name
 from madnet.datasets.splits import few
 from madnet.datasets.wrappers import sets_of
 from madnet.engine.bare_model import bare
-from madnet.engine.checkpoint import load_weights, recorded_statistics
+from madnet.engine.checkpoint import load_weights, needs_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
@@ -433,10 +433,7 @@ def _in_words(found: MetricsFile) -> str:
 
 def _check_checkpoint(config: str, checkpoint: str | None, training_free: bool, work_dir: str) -> None:
     if checkpoint is None and not training_free:
-        raise UserError(
-            f'config {config}: its network needs trained weights; give the checkpoint, such as '
-            f'{work_dir}/best.pth.'
-        )
+        raise needs_weights(config, work_dir)
     if checkpoint is not None and training_free:
         raise UserError(
             f'config {config}: a classical detector has no weights, found the checkpoint '

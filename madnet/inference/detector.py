@@ -14,7 +14,7 @@ from torch import nn
 from madnet.classical.detectors import DETECTORS
 from madnet.config_files import config_names, find_config_file
 from madnet.datasets.image_pipeline import ImagePipeline
-from madnet.engine.checkpoint import load_weights, recorded_statistics
+from madnet.engine.checkpoint import load_weights, needs_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
 from madnet.engine.config import check_config, load_config
 from madnet.engine.training_record import read_as_trained
@@ -145,10 +145,7 @@ def _from_config(
         load_weights(model, read_checkpoint(checkpoint, trust_checkpoint), checkpoint)
         origin |= {'checkpoint': str(checkpoint), 'sha256': sha256_of(find_checkpoint(checkpoint))}
     elif has_weights:
-        raise UserError(
-            f'config {where}: its network needs trained weights; give the checkpoint, such as '
-            f'{cfg.get("work_dir") or f"work_dirs/{Path(where).stem}"}/best.pth.'
-        )
+        raise needs_weights(where, cfg.get('work_dir') or f'work_dirs/{Path(where).stem}')
     if cfg.get('channels_last'):
         # As madnet test runs it: another layout of memory, another last digit.
         model = model.to(memory_format=torch.channels_last)

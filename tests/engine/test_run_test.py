@@ -14,6 +14,7 @@ from madnet.engine.hooks.show_hook import ShowHook
 from madnet.engine.speed import batch_for_gpu
 from madnet.engine.test import config_for_test, run_test
 from madnet.errors import UserError
+from madnet.inference import Predictor
 from madnet.models.segmentors import IRSTDSegmentor
 
 
@@ -76,6 +77,17 @@ def test_a_network_derived_from_ours_averages_views(tiny_config):
     assert config_for_test(cfg, ['abc'], 'tiny.py', views=4).model.test_cfg.views == 4
     batch_for_gpu(cfg)
     assert cfg.test_dataloader.batch_size == 16
+
+
+def test_a_test_and_a_prediction_ask_for_weights_in_the_same_words(tiny_config):
+    said = []
+    for use in (run_test, Predictor):
+        with pytest.raises(
+            UserError, match=r'needs trained weights; give the checkpoint, .*/best\.pth\.$'
+        ) as e:
+            use(str(tiny_config))
+        said.append(str(e.value))
+    assert said[0] == said[1]
 
 
 def test_without_our_metric_there_is_nothing_to_report(tiny_config):
