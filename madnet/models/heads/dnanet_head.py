@@ -55,11 +55,10 @@ class DNANetHead(PyramidHead):
         sides = [f'x{k}' for k in range(1, deepest)] if deep_supervision else []
         super().__init__(
             in_channels=widths,
-            map_names=[*sides, 'out'],
+            side_names=sides,
             **kwargs,
         )
         depths = level_depths(depths, widths, type(self).__name__)
-        self.deep_supervision = deep_supervision
         # columns[k - 1][i] is node X(i, k).
         self.columns = nn.ModuleList(
             nn.ModuleList(
@@ -89,6 +88,6 @@ class DNANetHead(PyramidHead):
             for reduce, level in zip(self.reduce, grid[1:], strict=True)
         ]
         out = self.cls_seg(self.fuse(torch.cat([*reversed(deeper), finest[-1]], dim=1)))
-        if not (self.training and self.deep_supervision):
+        if not self.gives_sides:
             return out
         return [*(side(x) for side, x in zip(self.sides, finest[1:-1], strict=True)), out]

@@ -22,7 +22,6 @@ class FCNSegHead(PyramidHead):
         classified_channels: Channels of the map to classify; the finest map's by default.
         channels: Channels between the two convolutions; a quarter of those by default.
         dropout_ratio: Probability in 0–1 that an element before the last convolution is dropped in training.
-        map_names: Names of the logit maps, the prediction last.
         stride: Pixels of the image along a side of one of the classified map, for a map whose size does not
             show it; logits are then enlarged by it and cut to the image.
         stretch: Resize logits straight to the size of the image, also where that is no multiple of theirs, as
@@ -36,7 +35,6 @@ class FCNSegHead(PyramidHead):
         classified_channels: int | None = None,
         channels: int | None = None,
         dropout_ratio: float = 0.1,
-        map_names: Sequence[str] = ('out',),
         stride: int | None = None,
         stretch: bool = False,
         align_corners: bool = False,
@@ -48,7 +46,6 @@ class FCNSegHead(PyramidHead):
         super().__init__(
             in_channels=widths,
             channels=channels,
-            map_names=map_names,
             dropout_ratio=dropout_ratio,
             align_corners=align_corners,
             **kwargs,

@@ -57,7 +57,7 @@ class ISNetHead(FCNSegHead):
         super().__init__(
             in_channels=[edges, *widths],
             classified_channels=widths[0],
-            map_names=('edge', 'out'),
+            side_names=['edge'],
             **kwargs,
         )
         self.loss_edge = MODELS.build(loss_edge or {'type': 'EdgeLoss'})
@@ -80,7 +80,7 @@ class ISNetHead(FCNSegHead):
         edge = self._edge(edges, decoded)
         raised = resize_like(decoded[0], edges)
         out = self.classify(raised + raised * edge.sigmoid())
-        return [edge, out] if self.training else out
+        return [edge, out] if self.gives_sides else out
 
     def _join(self, level: int, skip: Tensor, below: Tensor) -> Tensor:
         raised = self.ups[level](below)[..., : skip.shape[2], : skip.shape[3]]

@@ -41,14 +41,12 @@ class MiMHead(FCNSegHead):
     ):
         widths = list(in_channels)
         levels = len(widths)
-        sides = [f's{i + 1}' for i in range(1, levels)] if deep_supervision else []
         super().__init__(
             in_channels=widths,
-            map_names=[*sides, 'out'],
+            side_names=[f's{i + 1}' for i in range(1, levels)] if deep_supervision else (),
             dropout_ratio=dropout_ratio,
             **kwargs,
         )
-        self.deep_supervision = deep_supervision
         self.ups = nn.ModuleList(PatchExpand(widths[i + 1], widths[i]) for i in range(levels - 1))
         self.decoders = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(widths[i]) for _ in range(blocks))) for i in range(levels - 1)
@@ -60,7 +58,7 @@ class MiMHead(FCNSegHead):
         """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or, in training, several."""
         decoded = self.decode(self._transform_inputs(inputs), self._join)
         out = self.classify(decoded[0])
-        if not (self.training and self.deep_supervision):
+        if not self.gives_sides:
             return out
         return [*(side(features) for side, features in zip(self.sides, decoded[1:], strict=True)), out]
 

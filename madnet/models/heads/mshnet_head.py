@@ -55,7 +55,7 @@ class MSHNetHead(PyramidHead):
         super().__init__(
             in_channels=widths,
             channels=max(deepest, 1),
-            map_names=[*(f'm{i}' for i in range(deepest)), 'out'],
+            side_names=[f'm{i}' for i in range(deepest)],
             **kwargs,
         )
         depths = level_depths(depths, widths, type(self).__name__)
@@ -99,7 +99,7 @@ class MSHNetHead(PyramidHead):
         sides = [side(x) for side, x in zip(self.sides, decoded[:-1], strict=True)]
         raised = [resize_like(side, sides[0], align_corners=True) for side in sides]
         out = self.cls_seg(torch.cat(raised, dim=1))
-        return [*sides, out] if self.training else out
+        return [*sides, out] if self.gives_sides else out
 
     def named_weights(self, number: int) -> tuple[list[str], list[float]]:
         """As in ``PyramidHead``; one map alone is m0, in full, while the head warms up."""

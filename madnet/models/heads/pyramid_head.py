@@ -17,12 +17,13 @@ from madnet.models.losses.probe import check_losses
 class PyramidHead(BaseDecodeHead):
     """A head over n >= 2 maps, each half as large as the one before, with a loss on every map it gives.
 
-    In training with deep supervision ``forward`` returns a list of logit maps, otherwise the prediction
-    alone, which is the list's last.
+    In training ``forward`` of a head with side maps returns a list of logit maps, otherwise the prediction
+    alone, ``out``, which is the list's last.
 
     Args:
         in_channels: Channels of the pyramid's maps, finest first.
-        map_names: Names of the logit maps of ``forward``'s list, the prediction last.
+        side_names: Names of the logit maps before the prediction in ``forward``'s list; none where no others
+            are supervised.
         channels: Channels before the prediction; those of the finest map by default.
         soft_targets: Train towards the mask's grey values / 255 (``gt_mask``) instead of 0/1
             (``gt_sem_seg``).
@@ -37,7 +38,7 @@ class PyramidHead(BaseDecodeHead):
     def __init__(
         self,
         in_channels: Sequence[int],
-        map_names: Sequence[str],
+        side_names: Sequence[str] = (),
         channels: int | None = None,
         soft_targets: bool = False,
         loss_weights: Sequence[float] | None = None,
@@ -68,7 +69,7 @@ class PyramidHead(BaseDecodeHead):
             **kwargs,
         )
         self.soft_targets = soft_targets
-        self.map_names = list(map_names)
+        self.map_names = [*side_names, 'out']
         if loss_weights is not None and len(loss_weights) != len(self.map_names):
             raise UserError(
                 f'{name}: loss_weights has {len(loss_weights)} value(s), expected {len(self.map_names)}, '
@@ -80,6 +81,11 @@ class PyramidHead(BaseDecodeHead):
         expect_number(self.loss_weights[-1], f'{name}.loss_weights, of the prediction', above=0)
         #: Highest logit () of each map in the batch that last met the losses, by the map's name.
         self.peaks: dict[str, Tensor] = {}
+
+    @property
+    def gives_sides(self) -> bool:
+        """Whether ``forward`` is to return the side maps too."""
+        return self.training and len(self.map_names) > 1
 
     def init_weights(self) -> None:
         """mmengine's, with which a training begins; refuses losses that would train on the inverse."""

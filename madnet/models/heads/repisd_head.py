@@ -43,7 +43,6 @@ class RepISDHead(PyramidHead):
         super().__init__(
             in_channels=widths,
             channels=channels,
-            map_names=['out'],
             dropout_ratio=dropout_ratio,
             **kwargs,
         )

@@ -39,13 +39,11 @@ class SCTransNetHead(PyramidHead):
     ):
         widths = list(in_channels)
         levels = len(widths)
-        sides = [*(f'g{i}' for i in range(levels, 1, -1)), 'd0'] if deep_supervision else []
         super().__init__(
             in_channels=widths,
-            map_names=[*sides, 'out'],
+            side_names=[*(f'g{i}' for i in range(levels, 1, -1)), 'd0'] if deep_supervision else (),
             **kwargs,
         )
-        self.deep_supervision = deep_supervision
         # Each level decodes to the width of the skip above it.
         decoded = [widths[max(i - 1, 0)] for i in range(levels - 1)] + [widths[-1]]
         self.gates = nn.ModuleList(CrossGate(widths[i], decoded[i + 1]) for i in range(levels - 1))
@@ -60,7 +58,7 @@ class SCTransNetHead(PyramidHead):
         """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or, in training, several."""
         decoded = self.decode(self._transform_inputs(inputs), self._join)
         out = self.cls_seg(decoded[0])
-        if not (self.training and self.deep_supervision):
+        if not self.gives_sides:
             return out
         sides = [
             resize_like(side(x), out, align_corners=True)

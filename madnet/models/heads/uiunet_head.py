@@ -34,7 +34,7 @@ class UIUNetHead(PyramidHead):
         super().__init__(
             in_channels=widths,
             channels=levels,
-            map_names=[*(f's{i + 1}' for i in range(levels)), 'out'],
+            side_names=[f's{i + 1}' for i in range(levels)],
             **kwargs,
         )
         # What a level hands upward has the channels of the next finer map.
@@ -65,4 +65,4 @@ class UIUNetHead(PyramidHead):
             decoded.insert(0, self.decoders[i](both))
         sides = [resize_like(side(x), maps[0]) for side, x in zip(self.sides, decoded, strict=True)]
         out = self.cls_seg(torch.cat(sides, dim=1))
-        return [*sides, out] if self.training else out
+        return [*sides, out] if self.gives_sides else out

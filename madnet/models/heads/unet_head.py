@@ -35,13 +35,11 @@ class UNetHead(PyramidHead):
     ):
         widths = list(in_channels)
         levels = len(widths)
-        sides = [f's{i + 1}' for i in range(levels)] if deep_supervision else []
         super().__init__(
             in_channels=widths,
-            map_names=[*sides, 'out'],
+            side_names=[f's{i + 1}' for i in range(levels)] if deep_supervision else (),
             **kwargs,
         )
-        self.deep_supervision = deep_supervision
         self.ups = nn.ModuleList(UpConv(widths[i + 1], widths[i]) for i in range(levels - 1))
         self.decoders = nn.ModuleList(DoubleConv(2 * widths[i], widths[i]) for i in range(levels - 2))
         self.decoders.append(deepest(2 * widths[-2], widths[-2]))
@@ -54,7 +52,7 @@ class UNetHead(PyramidHead):
         """Maps (B, Cᵢ, ceil(H / 2ⁱ), ceil(W / 2ⁱ)) → logits (B, 1, H, W) or, in training, several."""
         decoded = self.decode(self._transform_inputs(inputs), self._join)
         out = self.cls_seg(decoded[0])
-        if not (self.training and self.deep_supervision):
+        if not self.gives_sides:
             return out
         sides = (side(features) for side, features in zip(self.sides, decoded, strict=True))
         return [*(enlarge(logits, 2**i, out.shape[2:]) for i, logits in enumerate(sides)), out]
