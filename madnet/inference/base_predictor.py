@@ -179,7 +179,8 @@ class BasePredictor(ABC):
             yield from ((frame, own) for frame in frames)
         elif isinstance(source, Iterable) and not hasattr(source, '__array__'):
             for part in source:
-                yield from self._measured(part)
+                # copied, for a camera's program puts the next frame into the same array before this is read
+                yield from self._measured(part.copy() if isinstance(part, np.ndarray) else part)
         else:
             for image in iterate(source):
                 yield image, None if isinstance(image, Frame) else partial(self.loader.measured, [])

@@ -173,7 +173,7 @@ class _Camera(ClipSource):
 
 
 class GivenFrames(ClipSource):
-    """Frames that the caller has, or makes."""
+    """Frames that the caller has, or makes, also one after the other in the same array."""
 
     ahead = 0
 
@@ -183,6 +183,7 @@ class GivenFrames(ClipSource):
 
     def frames(self) -> Generator[ClipFrame, None, None]:
         for number, image in enumerate(self._images):
+            image = image.copy() if isinstance(image, np.ndarray) else image  # the next may come in this one
             yield ClipFrame(number, number / self.fps, image)
 
 
