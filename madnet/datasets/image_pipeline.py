@@ -88,7 +88,7 @@ class ImagePipeline:
     def load(self, image: str | os.PathLike | np.ndarray, frame: int | None = None) -> np.ndarray:
         """Pixels as the network's pipeline sees them first: (H, W, channels) on the 0–255 scale, uint8 or
         float32. Arguments and errors as those of :class:`~madnet.images.FrameLoader`."""
-        if self._from_file is None or frame is not None or isinstance(image, np.ndarray):
+        if self._from_file is None or frame is not None or not isinstance(image, str | os.PathLike):
             return self.loader(image, frame)
         if not Path(image).is_file():
             raise UserError(f'{image}: no such file.')

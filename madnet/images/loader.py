@@ -124,11 +124,11 @@ class FrameLoader:
         Raises:
             UserError: No image, or an array of another shape, type or range.
         """
-        if isinstance(image, np.ndarray):
-            pixels, what, depth = _checked(image), 'image array', self.bit_depth
-        else:
+        if isinstance(image, str | os.PathLike):
             pixels, what = read_image(image, frame), str(image)
             depth = min(self.bit_depth, bits_in_use(pixels, image, frame))
+        else:
+            pixels, what, depth = _checked(image), 'image array', self.bit_depth
         return to_channels(pixels, self.channels, depth, self.value_range, what)
 
     def windows(self, path: str | os.PathLike, frame: int | None = None) -> LoadedWindows:
@@ -183,6 +183,8 @@ class ArrayWindows:
 
 def _checked(image: np.ndarray) -> np.ndarray:
     """An array that is an image, whatever its values: (H, W) or (H, W, 3)."""
+    if not isinstance(image, np.ndarray):
+        raise UserError(f'{type(image).__name__}: expected an image as a NumPy array, (H, W) or (H, W, 3).')
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or not image.size:
         raise UserError(
             f'image array of shape {image.shape}: expected (H, W), (H, W, 1) or (H, W, 3) in BGR order.'

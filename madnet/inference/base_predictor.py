@@ -143,6 +143,8 @@ class BasePredictor(ABC):
     ) -> Iterator[ClipResult]:
         """What is found in the frames of a clip, in order, as they come.
 
+        A frame that cannot be read or predicted is a result too, without targets, and with an ``error``.
+
         Args:
             source, fps, raw: As of :func:`~madnet.inference.clip_source.open_clip`: a video, a folder, a file
                 of several frames, ``'-'``, the number of a camera, an address; or frames, as arrays, one
@@ -150,7 +152,8 @@ class BasePredictor(ABC):
             track: Whether targets are followed, and those that live for one frame dropped.
 
         Raises:
-            UserError: There is no such clip, or it ends before its end.
+            UserError: There is no such clip, or it ends before its end; or the first of given frames cannot
+                be predicted.
         """
         if isinstance(source, str | os.PathLike):
             return follow(self, open_clip(str(source), fps, raw), track)

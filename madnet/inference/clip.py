@@ -43,7 +43,7 @@ class ClipResult:
         prediction: Of the frame alone; None where there is an ``error``.
         targets: Those of the prediction, or with tracking those that are in another frame too.
         tracks: With tracking the number of each target's track, from 1; else empty.
-        error: What is wrong with the frame.
+        error: What is wrong with the frame; it then has no targets that would mean anything.
     """
 
     number: int
@@ -106,8 +106,9 @@ class _Reading:
 def follow(predictor: FramePredictor, source: ClipSource, track: bool = False) -> Iterator[ClipResult]:
     """The results of a clip's frames, in order, as they come.
 
-    Frames that cannot be read or predicted are results too, with what is wrong with them. Where a clip ends
-    before its end, or Ctrl-C ends it, what was predicted is given out before that is raised.
+    Frames that cannot be read or predicted are results too, with what is wrong with them, but for the first
+    of a source whose first frame must do. Where a clip ends before its end, or Ctrl-C ends it, what was
+    predicted is given out before that is raised.
 
     Args:
         predictor: Finds targets in a frame.
@@ -116,7 +117,7 @@ def follow(predictor: FramePredictor, source: ClipSource, track: bool = False) -
             comes when the next frame is known.
 
     Raises:
-        UserError: The clip ends before its end.
+        UserError: The clip ends before its end, or its first frame must do and does not.
     """
     reading = _Reading(source)
     ending: BaseException | None = None
@@ -160,10 +161,14 @@ def _predicted(predictor: FramePredictor, source: ClipSource, reading: _Reading)
         except (KeyboardInterrupt, UserError) as e:  # raised when all frames before it are done
             ending = e
 
+    def failed(frame: ClipFrame, problem: Exception) -> ClipResult:
+        if source.first_must_do and not frame.number:
+            raise problem
+        return ClipResult(frame.number, frame.time, error=_reason(problem))
+
     def unreadable() -> Iterator[ClipResult]:
-        while frames and isinstance(frames[0].image, UserError):
-            frame = frames.popleft()
-            yield ClipResult(frame.number, frame.time, error=str(frame.image))
+        while frames and isinstance(problem := frames[0].image, UserError):
+            yield failed(frames.popleft(), problem)
 
     with closing(predictor.attempts(images(), source.ahead, loader)) as attempts:
         for attempt in attempts:
@@ -172,7 +177,7 @@ def _predicted(predictor: FramePredictor, source: ClipSource, reading: _Reading)
             if isinstance(attempt, Prediction):
                 yield ClipResult(frame.number, frame.time, attempt, attempt.targets)
             else:
-                yield ClipResult(frame.number, frame.time, error=_reason(attempt))
+                yield failed(frame, attempt)
     yield from unreadable()
     if ending is not None:
         raise ending

@@ -53,6 +53,7 @@ class ClipSource(ABC):
         name: For the results to be filed under.
         live: Whether frames come whether or not they are taken.
         ahead: How many frames may be waited for before the one before them is predicted.
+        first_must_do: Whether a first frame that cannot be predicted ends the clip.
         length: How many there are, as far as the source says; None where nobody knows.
         fps: Frames a second, as far as is known before they are read.
         left_out: Frames that were not taken in time.
@@ -61,6 +62,7 @@ class ClipSource(ABC):
 
     live = False
     ahead = 2
+    first_must_do = False
     length: int | None = None
     left_out = 0
     value_range: ValueRange = None
@@ -173,11 +175,21 @@ class _Camera(ClipSource):
 
 
 class GivenFrames(ClipSource):
-    """Frames that the caller has, or makes, also one after the other in the same array."""
+    """Frames that the caller has, or makes, also one after the other in the same array.
+
+    Raises:
+        UserError: A single image, or what holds no frames.
+    """
 
     ahead = 0
+    first_must_do = True  # what is wrong with it is mostly wrong with all: their type, shape or scale
 
     def __init__(self, images: Iterable[np.ndarray], fps: float | None):
+        expected = 'expected a path, an address, or frames (H, W) or (H, W, 3), one after the other'
+        if isinstance(images, np.ndarray) and (images.ndim < 3 or images.shape[2:] in ((1,), (3,))):
+            raise UserError(f'clip: found an array of shape {images.shape}, {expected}, such as [frame].')
+        if isinstance(images, bytes | bytearray | memoryview) or not isinstance(images, Iterable):
+            raise UserError(f'clip: found {type(images).__name__}, {expected}.')
         super().__init__('frames', fps or FPS)
         self._images = images
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from clutter import scene
 
+from madnet.errors import UserError
 from madnet.inference import Predictor
 
 
@@ -26,3 +27,30 @@ def test_frames_may_all_come_in_one_array(way):
     for prediction, image in zip(found, images, strict=True):
         np.testing.assert_array_equal(prediction.score_map, predictor(image).score_map)
         np.testing.assert_array_equal(prediction.image[..., 0], image)
+
+
+def wrong(frame):
+    return [frame / 255, frame.astype(np.int16), frame[..., None, None], None, [1]]
+
+
+@pytest.mark.parametrize('track', [False, True])
+@pytest.mark.parametrize('number', range(5))
+def test_a_clip_whose_first_frame_is_wrong_ends_and_a_later_one_is_a_result(number, track):
+    frame = scene(40, 48, seed=0)
+    bad = wrong(frame)[number]
+    for value_range in (None, 'auto')[: 2 if bad is None else 1]:
+        predictor = Predictor('tophat', value_range=value_range)
+        with pytest.raises(UserError, match='expected'):
+            next(predictor.clip([bad, frame, bad], track=track))
+        first, second, third = predictor.clip([frame, bad, frame], track=track)
+        assert (first.error, third.error) == (None, None)
+        assert 'expected' in second.error
+        assert second.prediction is None
+
+
+@pytest.mark.parametrize(
+    'source', [np.zeros((40, 48)), np.zeros((40, 48, 3)), np.zeros(()), b'abc', bytearray(3), None, 0]
+)
+def test_what_is_no_sequence_of_frames(source):
+    with pytest.raises(UserError, match='clip: found'):
+        Predictor('tophat').clip(source)
