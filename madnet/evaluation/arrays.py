@@ -6,6 +6,7 @@ from PIL import Image
 
 from madnet.errors import UserError
 from madnet.images.resizing import pil_resize
+from madnet.images.values import plain_array
 from madnet.text import counted
 
 
@@ -13,9 +14,9 @@ def as_map(array: np.ndarray, what: str) -> np.ndarray:
     """An (H, W) array from anything array-like of shape (H, W) or (1, …, H, W).
 
     Raises:
-        UserError: The array has more than one channel or no pixels.
+        UserError: The array has more than one channel, no pixels, or masked ones.
     """
-    array = np.asarray(array)
+    array = plain_array(array, what)
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2 or not array.size:

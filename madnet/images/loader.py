@@ -12,7 +12,14 @@ import numpy as np
 from madnet.errors import UserError
 from madnet.images.frames import bits_in_use, image_size, read_image
 from madnet.images.notices import say_once
-from madnet.images.values import ValueRange, check_value_range, measure_extent, measure_range, to_channels
+from madnet.images.values import (
+    ValueRange,
+    check_value_range,
+    measure_extent,
+    measure_range,
+    plain_array,
+    to_channels,
+)
 from madnet.images.windows import FrameWindows
 
 #: Frames of more pixels are measured in parts.
@@ -185,6 +192,7 @@ def _checked(image: np.ndarray) -> np.ndarray:
     """An array that is an image, whatever its values: (H, W) or (H, W, 3)."""
     if not isinstance(image, np.ndarray):
         raise UserError(f'{type(image).__name__}: expected an image as a NumPy array, (H, W) or (H, W, 3).')
+    image = plain_array(image, 'image array')
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or not image.size:
         raise UserError(
             f'image array of shape {image.shape}: expected (H, W), (H, W, 1) or (H, W, 3) in BGR order.'

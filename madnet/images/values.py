@@ -159,6 +159,17 @@ def _on_scale(
     return pixels.astype(np.float32)
 
 
+def plain_array(array: Any, what: object) -> np.ndarray:
+    """An array as one of NumPy's own class, whose pixels all count.
+
+    Raises:
+        UserError: A masked array of which pixels are masked.
+    """
+    if np.ma.is_masked(array):
+        raise UserError(f'{what}: holds masked pixels; fill them first.')
+    return np.asarray(array)
+
+
 def finite(pixels: np.ndarray, what: object) -> np.ndarray:
     """The pixels themselves, or a UserError that names them where NaN or infinity is among them."""
     if pixels.dtype.kind == 'f' and not np.isfinite(pixels).all():

@@ -5,6 +5,7 @@ import pytest
 from clutter import scene
 
 from madnet.errors import UserError
+from madnet.evaluation import evaluate
 from madnet.inference import Predictor
 
 
@@ -54,3 +55,25 @@ def test_a_clip_whose_first_frame_is_wrong_ends_and_a_later_one_is_a_result(numb
 def test_what_is_no_sequence_of_frames(source):
     with pytest.raises(UserError, match='clip: found'):
         Predictor('tophat').clip(source)
+
+
+def targets_of(array):
+    """By SCR too, whose means a masked pixel would change."""
+    return Predictor('tophat', min_scr=1.0)(array).targets
+
+
+def test_subclasses_of_arrays_are_taken_by_their_values():
+    image = scene(40, 48, seed=0)
+    expected = targets_of(image)
+    assert expected
+    assert targets_of(image.view(np.matrix)) == targets_of(np.ma.masked_array(image)) == expected
+    masked = np.ma.masked_array(image, image > 200)
+    truth = image > 200
+    for call in (
+        lambda: targets_of(masked),
+        lambda: next(Predictor('tophat', value_range='auto').clip([masked])),
+        lambda: evaluate([masked / 255], [truth]),
+        lambda: evaluate([image / 255], [np.ma.masked_array(truth, truth)]),
+    ):
+        with pytest.raises(UserError, match='holds masked pixels; fill them first'):
+            call()
