@@ -160,14 +160,15 @@ def _on_scale(
 
 
 def plain_array(array: Any, what: object) -> np.ndarray:
-    """An array as one of NumPy's own class, whose pixels all count.
+    """An array as one of NumPy's own class and this machine's byte order, whose pixels all count.
 
     Raises:
         UserError: A masked array of which pixels are masked.
     """
     if np.ma.is_masked(array):
         raise UserError(f'{what}: holds masked pixels; fill them first.')
-    return np.asarray(array)
+    array = np.asarray(array)
+    return array.astype(array.dtype.newbyteorder('='), copy=False)
 
 
 def finite(pixels: np.ndarray, what: object) -> np.ndarray:

@@ -217,9 +217,7 @@ class _Pipe(ClipSource):
                     f'--raw {"x".join(map(str, self._shape))}:{self._dtype} right?'
                 )
             pixels = np.frombuffer(data, self._dtype).reshape(self._shape)
-            yield ClipFrame(
-                number, number / self.fps, pixels.astype(self._dtype.newbyteorder('='), copy=False)
-            )
+            yield ClipFrame(number, number / self.fps, pixels)
             number += 1
         if not number:
             raise UserError('standard input: no frame.')

@@ -77,3 +77,13 @@ def test_subclasses_of_arrays_are_taken_by_their_values():
     ):
         with pytest.raises(UserError, match='holds masked pixels; fill them first'):
             call()
+
+
+@pytest.mark.parametrize('dtype', ['>u2', '>f4', '<u2', '<f4'])
+def test_the_order_of_bytes_is_no_matter(dtype):
+    image = scene(40, 48, seed=0)
+    given = (image * (257.0 if 'u' in dtype else 1.0)).astype(dtype)  # a product is in the machine's order
+    assert targets_of(given) == targets_of(given.astype(dtype[1:]))
+    truth = ((image > 200) * (65535 if 'u' in dtype else 255)).astype(dtype)
+    scores = (image / 255).astype(dtype.replace('u2', 'f4'))
+    assert evaluate([scores], [truth]) == evaluate([scores.astype('f4')], [image > 200])
