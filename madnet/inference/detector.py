@@ -115,6 +115,15 @@ def load_detector(
         return load_exported(saved, device, value_range)
     if suffix in (*EXTENSIONS, *VIDEO_EXTENSIONS):
         raise UserError(f'{name}: found an image where a detector is expected. {known_detectors(name)}')
+    if suffix == '.onnx':
+        raise UserError(
+            f'{name}: an exported network, which madnet.runtime.Predictor and madnet predict take; expected '
+            'the network that it was made from.'
+        )
+    if is_file and suffix not in _CONFIG_TYPES:
+        raise UserError(
+            f'{name}: found a file with {suffix or "no ending"}, expected a detector. {known_detectors(name)}'
+        )
     if is_file:
         weights = None if checkpoint is None else read_checkpoint(checkpoint, trust_checkpoint)
         cfg = load_config(model, options, dataset, recorded_statistics(weights))

@@ -61,8 +61,6 @@ def probe_detector(
     Raises:
         UserError: The detector, the data set or a sweep is not known; a file is of other frames.
     """
-    if Path(model).suffix.lower() == '.onnx':
-        raise UserError(f'{model}: an exported file; probe the network that it was made from.')
     sweeps = [_sweep(key) for key in only.split(',')] if only else list(SWEEPS.values())
     earlier = {path: ProbeFile.read(path) for path in beside if path.endswith('.json')}
     predictor = Predictor(model, checkpoint, **how)

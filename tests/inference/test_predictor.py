@@ -431,7 +431,12 @@ def test_what_is_no_image(detectors, image, words):
 def test_wrong_detectors(detectors, tmp_path, image_set):
     config, checkpoint = detectors['files']
     image = image_set / 'test' / 'images' / 'test0.png'
+    for name in ('nano.onnx', 'notes.txt', 'bare'):
+        (tmp_path / name).touch()
     for arguments, words in (
+        ((tmp_path / 'nano.onnx',), 'nano.onnx: an exported network, which madnet.runtime.Predictor'),
+        ((tmp_path / 'notes.txt',), 'found a file with .txt, expected a detector. Shipped'),
+        ((tmp_path / 'bare',), 'found a file with no ending, expected a detector. Shipped'),
         ((config,), 'needs trained weights'),
         (('madnet_nanno',), 'no detector of this name'),
         ((str(config).replace('files.py', 'flies.py'), checkpoint), 'files.py'),
