@@ -59,7 +59,7 @@ class ImagePipeline:
             loader = {'type': 'LoadSIRSTImage', 'channels': channels}
         from_file = TRANSFORMS.build(loader)
         if isinstance(from_file, LoadSIRSTImage):
-            value_range = value_range or from_file.value_range
+            value_range = from_file.value_range if value_range is None else value_range
             self.loader = FrameLoader(from_file.channels, value_range, from_file.bit_depth)
             from_file = None
         else:

@@ -1,7 +1,7 @@
 """Prediction as a command: images in, files out."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Sized
 from contextlib import suppress
 from copy import copy
 from dataclasses import asdict
@@ -286,7 +286,10 @@ def predictor_maker(model: str, **how: Any) -> partial:
 
 
 def _given(how: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in how.items() if value or (value == 0 and value is not False)}
+    def is_given(value: Any) -> bool:  # an array is neither true nor false
+        return value is not None and value is not False and not (isinstance(value, Sized) and not len(value))
+
+    return {name: value for name, value in how.items() if is_given(value)}
 
 
 def what_was_run(predictor: BasePredictor, how: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class OnnxPredictor(BasePredictor):
 
     def __init__(
         self,
-        file: str | os.PathLike | bytes,
+        file: str | os.PathLike | bytes | bytearray | memoryview,
         threshold: float | None = None,
         tile: int | tuple[int, int] | None = None,
         overlap: int | str | None = None,
@@ -62,9 +62,11 @@ class OnnxPredictor(BasePredictor):
         calibrated: bool = False,
         fa_budget: float | None = None,
     ):
-        self._content, self._provider = file if isinstance(file, bytes) else _read(file), provider
-        shown = 'exported network' if isinstance(file, bytes) else str(file)
-        self._threads = threads
+        if isinstance(file, bytes | bytearray | memoryview):
+            self._content, shown = bytes(file), 'exported network'
+        else:
+            self._content, shown = _read(file), str(file)
+        self._provider, self._threads = provider, threads
         self._session = _session(self._content, threads, provider, shown)
         self.info = _info(self._session, shown)
         given = threshold
@@ -73,7 +75,8 @@ class OnnxPredictor(BasePredictor):
         )
         if calibrated or fa_budget is not None:
             self._calibrate(fa_budget, shown, given is None)
-        self._loader = FrameLoader(self.info.channels, value_range or _range(self.info), self.info.bit_depth)
+        value_range = _range(self.info) if value_range is None else value_range
+        self._loader = FrameLoader(self.info.channels, value_range, self.info.bit_depth)
         self.tiling = self._fitted(tile, overlap, self.info.size is None, self.info.statistics)
 
     def _calibrate(self, budget: float | None, shown: str, moves_threshold: bool) -> None:

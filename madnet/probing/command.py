@@ -67,7 +67,9 @@ def probe_detector(
     shared = {k: v for k, v in how.items() if k in ('device', 'threshold')}
     others = {name: Predictor(name, **shared) for name in beside if name not in earlier}
     count = (QUICK if quick else FRAMES) if frames is None else frames
-    grey = how.get('value_range') or _own_range(dataset, predictor.loader.value_range)
+    grey = how.get('value_range')
+    if grey is None:
+        grey = _own_range(dataset, predictor.loader.value_range)
     material = _material(dataset, split, count, seed, grey, mask_values)
     described = {
         'name': material.name,
@@ -143,7 +145,7 @@ def _probe(
     loader = predictor.loader
     run = what_was_run(predictor, how)
     recorded = {'device', 'threshold'}  # elsewhere, or of no weight
-    asked = {name: value for name, value in run.items() if how.get(name) and name not in recorded}
+    asked = {k: v for k, v in run.items() if how.get(k) is not None and v and k not in recorded}
     swept = run_sweeps(lambda image: predictor(loader.as_taken(image)), sweeps, material)
     probe = ProbeFile(
         detector={**run['detector'], **asked},

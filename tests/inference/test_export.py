@@ -100,6 +100,10 @@ def test_a_batch_is_the_frames_one_by_one(tmp_path):
     together = OnnxPredictor(tmp_path / 'nano.onnx', batch=3, threads=1)(images)
     for image, found in zip(images, together, strict=True):
         np.testing.assert_allclose(found.score_map, predictor(image).score_map, atol=1e-4)
+    content = (tmp_path / 'nano.onnx').read_bytes()
+    for held in (content, bytearray(content), memoryview(content)):
+        found = OnnxPredictor(held, threads=1, value_range=np.array([0, 255]))(images[1])
+        np.testing.assert_allclose(found.score_map, together[1].score_map, atol=1e-4)
 
 
 def test_normalising_by_each_images_own_statistics_is_exported(predictor_of, tmp_path):

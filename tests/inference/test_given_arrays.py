@@ -1,5 +1,8 @@
 """Images that a program gives as arrays, rightly and wrongly."""
 
+import json
+
+import cv2
 import numpy as np
 import pytest
 from clutter import scene
@@ -7,6 +10,8 @@ from clutter import scene
 from madnet.errors import UserError
 from madnet.evaluation import evaluate
 from madnet.inference import Predictor
+from madnet.inference.command import predict_files
+from madnet.probing.command import probe_detector
 
 
 @pytest.mark.parametrize('way', ['clip', 'call', 'stream', 'lists'])
@@ -87,3 +92,19 @@ def test_the_order_of_bytes_is_no_matter(dtype):
     truth = ((image > 200) * (65535 if 'u' in dtype else 255)).astype(dtype)
     scores = (image / 255).astype(dtype.replace('u2', 'f4'))
     assert evaluate([scores], [truth]) == evaluate([scores.astype('f4')], [image > 200])
+
+
+def test_a_range_may_be_an_array(tmp_path):
+    image, limits = scene(40, 48, seed=0), (10, 250)
+    cv2.imwrite(str(tmp_path / 'a.png'), image)
+    expected = Predictor('tophat', value_range=limits)(image).score_map
+    found = Predictor('tophat', value_range=np.array(limits))(image).score_map
+    np.testing.assert_array_equal(found, expected)
+    for number, value_range in enumerate((limits, np.array(limits))):
+        out = tmp_path / str(number)
+        predict_files('tophat', [tmp_path / 'a.png'], out=out, value_range=value_range, formats='json')
+        assert json.loads((out / 'targets.json').read_text())['value_range'] == list(limits)
+        probe = probe_detector(
+            'tophat', out=str(out), dataset='synthetic', frames=1, only='contrast', value_range=value_range
+        )
+        assert probe.detector['value_range'] == limits
