@@ -25,7 +25,8 @@ class Tiling:
         halo: Pixels; None for a quarter of the overlap, and never more than half of it.
 
     Raises:
-        UserError: A tile that is not larger than the overlap by ``align``, or a negative overlap.
+        UserError: A tile that is not larger than the overlap by ``align`` or smaller than twice ``align``, or
+            a negative overlap.
     """
 
     size: tuple[int, int]
@@ -34,10 +35,12 @@ class Tiling:
     halo: int | None = None
 
     def __post_init__(self):
-        if self.overlap < 0 or min(self.size) < self.overlap + self.align:
+        # the last tile begins at a multiple of align, too, and may be smaller by up to align - 1 for that
+        if self.overlap < 0 or min(self.size) < self.align + max(self.overlap, self.align):
             raise UserError(
                 f'tile {self.size[0]} × {self.size[1]} with overlap {self.overlap}: expected an overlap of 0 '
-                f'or more, and tiles larger than it by {self.align} pixels or more.'
+                f'or more, and tiles of {2 * self.align} pixels or more that are larger than it by '
+                f'{self.align} or more.'
             )
 
     def windows(self, height: int, width: int) -> list[tuple[slice, slice]]:

@@ -121,7 +121,7 @@ def images(work: Path, out: Path, rng: random.Random) -> list:
     path = put_picture(work / 'set/images', rng.choice(IDS), rng, 0)
     if rng.random() < 0.5:
         return dataset_call(work / 'set', out, rng)
-    more = rng.choice([[], ['--value-range', 'auto'], ['--value-range', '0', '4000'], ['--tile', '32']])
+    more = rng.choice([[], ['--value-range', 'auto'], ['--value-range', '0', '4000'], ['--tile', '64']])
     return ['predict', 'tophat', rng.choice([path, path.parent]), '--out', out, '--format', 'all', *more]
 
 

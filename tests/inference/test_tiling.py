@@ -1,5 +1,7 @@
 """Tiles cover an image without seams."""
 
+from itertools import product
+
 import cv2
 import numpy as np
 import pytest
@@ -99,6 +101,20 @@ def test_refused():
     for how in ({'overlap': '32'}, {'overlap': 32.0}, {'tile': '160'}, {'tile': (64,)}, {'threshold': '0.3'}):
         with pytest.raises(UserError, match=f'^{next(iter(how))}: found '):
             Predictor('madnet_nano', device='cpu', **{'tile': 160, 'overlap': 32, **how})
+
+
+def test_no_part_of_a_large_image_is_smaller_than_networks_take():
+    accepted = 0
+    for tile, overlap in product(range(32, 140), (0, 8, 32)):
+        try:
+            tiling = Tiling((tile, tile), overlap)
+        except UserError:
+            continue
+        accepted += 1
+        for length in range(64, 201):
+            sides = [rows.stop - rows.start for rows, _ in tiling.windows(length, 1)]
+            assert min(sides) >= 32, (tile, overlap, length)
+    assert accepted == 3 * (140 - 64)
 
 
 def test_numbers_of_numpy():
