@@ -23,6 +23,7 @@ from madnet.engine.cli import parse_options
 from madnet.engine.config import check_config, load_config
 from madnet.engine.config.per_dataset import changes_for
 from madnet.engine.config.reading import OURS, _read
+from madnet.engine.config.steps import replace_steps
 from madnet.engine.config.value_ranges import value_range_of
 from madnet.engine.runner import build_runner
 from madnet.engine.test import config_for_test, configs_by_set
@@ -313,6 +314,14 @@ def test_a_scope_before_a_name_changes_nothing(on_top, mine):
     assert torch.equal(shown, same)
     said = refusal(on_top(text.format('mmseg.')), {'model.backbone.in_channels': 3}, mine)
     assert 'model.backbone.in_channels: found 3' in said
+
+
+@pytest.mark.parametrize('key', ['RandomRotFlip', 'mmseg.RandomRotFlip'])
+def test_a_step_is_replaced_by_its_name_with_its_scope_or_without(key):
+    steps = [{'type': 'mmseg.RandomRotFlip'}, {'type': 'PackSIRSTInputs'}]
+    cfg = Config({'train_dataloader': {'dataset': {'pipeline': steps}}, 'replace_steps': {key: None}})
+    replace_steps(cfg)
+    assert [s.type for s in cfg.train_dataloader.dataset.pipeline] == ['PackSIRSTInputs']
 
 
 def test_a_step_becomes_a_choice_between_two_of_its_kind(on_top):

@@ -10,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 
 from madnet.config_files import find_base
 from madnet.datasets.wrappers import inner_datasets, kind_of
-from madnet.engine.config.steps import LOADERS, steps_of
+from madnet.engine.config.steps import LOADERS, names_of, steps_of
 
 _NOTHING = object()
 
@@ -104,7 +104,7 @@ def _at(values: Any, keys: Sequence[str]) -> Any:
 def _steps(values: Mapping, kind: str, loaders: Sequence[str]) -> list:
     found = (_at(values, [loader, 'dataset']) for loader in loaders)
     sets = [each for dataset in found if isinstance(dataset, Mapping) for each in inner_datasets(dataset)]
-    return [step for each in sets for step in steps_of(each) if kind_of(step) == kind]
+    return [step for each in sets for step in steps_of(each) if kind in names_of(step)]
 
 
 def _layers(cfg: Config, path: Path, read: Callable[[Path], Config]) -> Iterator[_Layer]:

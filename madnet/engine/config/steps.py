@@ -38,6 +38,12 @@ def image_loaders(dataset: Mapping) -> list[ConfigDict]:
     return [step for step in steps_of(dataset) if kind_of(step) == 'LoadSIRSTImage']
 
 
+def names_of(step: Mapping) -> set[str]:
+    """How ``replace_steps`` may call a step: by its type, with the scope that stands before it or without."""
+    kind = step.get('type')
+    return {kind_of(step), *([kind] if isinstance(kind, str) else [])}
+
+
 def _lists(steps: Any) -> Iterator[list]:
     if steps and isinstance(steps, list):
         yield steps
@@ -53,7 +59,7 @@ def replace_steps(cfg: Config) -> None:
         UserError: A type that no pipeline holds; a change that is no dict, list or None.
     """
     parts = all_sets(cfg)
-    present = {kind_of(step) for part in parts for step in steps_of(part)} - {''}
+    present = {name for part in parts for step in steps_of(part) for name in names_of(step)} - {''}
     for kind, change in (cfg.get('replace_steps') or {}).items():
         if kind not in present:
             raise UserError(
@@ -97,7 +103,7 @@ def check_channels(cfg: Config) -> None:
 
 
 def _changed(step, kind: str, change: dict | list | None) -> list:
-    if not isinstance(step, ConfigDict) or kind_of(step) != kind:
+    if not isinstance(step, ConfigDict) or kind not in names_of(step):
         return [step]
     if isinstance(change, dict):
         step.merge(change)
