@@ -234,6 +234,7 @@ def _look_for_test_parts(runs: Sequence[Run]) -> None:
 
     Sets that are not there, which a plan may be read without, are said by the runs that need them.
     """
+    from madnet.datasets.locate import NoSuchSet
     from madnet.datasets.sirst_dataset import dataset_of
 
     asked = [
@@ -251,7 +252,7 @@ def _look_for_test_parts(runs: Sequence[Run]) -> None:
     for _, part in sorted(parts.items()):
         try:
             dataset = dataset_of(part, exclude_near_test=False, lazy_init=True)
-        except UserError:
+        except NoSuchSet:
             continue
         dataset.load_data_list()
 

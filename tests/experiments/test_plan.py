@@ -155,6 +155,9 @@ def test_a_part_that_may_be_partial_is_looked_for_as_it_will_be_tested(make_set)
         _look_for_test_parts([run])
     tested['allow_partial'] = True
     _look_for_test_parts([run])
+    tested['split'] = 'tset'
+    with pytest.raises(UserError, match="unknown split 'tset'"):
+        _look_for_test_parts([run])
 
 
 @pytest.mark.parametrize(
