@@ -70,24 +70,24 @@ def do_run(run: Run) -> None:
         FolderInUse: Another process does it.
         TrainingStopped: A signal asked to stop; all is saved.
     """
-    with own_folder(run.folder), _recording(run) as record:
+    with own_folder(run.folder), _recording(run) as (record, begun):
         run.check_sets_to_test()  # that one is missing is said before the training
         if run.seed is not None and not record.trained:
-            _train(run)
+            _train(run, resume=begun)
             record.trained = True
             record.write(Path(run.folder, RunFile.FILE))
         _test(run)
 
 
 @contextmanager
-def _recording(run: Run) -> Iterator[RunFile]:
-    """Writes the beginning of a run into its ``run.json``, and how it ends."""
-    former = record_of(run)
+def _recording(run: Run) -> Iterator[tuple[RunFile, bool]]:
+    """Writes the beginning of a run into its ``run.json``, and how it ends; tells whether it had one."""
+    former, begun = record_of(run), Path(run.folder, RunFile.FILE).exists()
     record = RunFile(run.wanted(), former.trained, former.minutes, 'running')
     start, file = time.time(), Path(run.folder, RunFile.FILE)
     record.write(file)
     try:
-        yield record
+        yield record, begun
         record.state = 'done'
     except (TrainingStopped, KeyboardInterrupt):
         record.state = 'stopped'
@@ -100,7 +100,7 @@ def _recording(run: Run) -> Iterator[RunFile]:
         record.write(file)
 
 
-def _train(run: Run) -> None:
+def _train(run: Run, resume: bool) -> None:
     from madnet.engine.checkpoint import LAST, PREVIOUS
     from madnet.engine.train import train
 
@@ -108,7 +108,8 @@ def _train(run: Run) -> None:
     train(
         run.config,
         work_dir=run.folder,
-        resume=any((Path(run.folder) / name).exists() for name in (LAST, PREVIOUS)),
+        # not with weights that somebody else has left in the folder
+        resume=resume and any((Path(run.folder) / name).exists() for name in (LAST, PREVIOUS)),
         amp=run.amp,
         seed=run.seed,
         options=run.options,
