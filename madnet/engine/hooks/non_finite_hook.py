@@ -66,6 +66,8 @@ class NonFiniteHook(Hook):
 
     def before_train(self, runner) -> None:
         """Look at gradients just before the optimiser takes them."""
+        if not runner.iter:  # mmengine gives one hub to two runs that begin in the same second
+            runner.message_hub.update_info('skipped_steps', 0)
         self._at_once = bool(self.skip) or next(runner.model.parameters()).device.type == 'cpu'
         self._lean = next((h for h in runner.hooks if isinstance(h, LeanRuntimeInfoHook)), None)
         wrapper = runner.optim_wrapper
