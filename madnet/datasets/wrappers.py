@@ -1,6 +1,6 @@
 """The parts of a config that are data sets: those inside mmengine's wrappers, and what a part is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -33,9 +33,11 @@ def sets_of(cfg: Any, loader: str) -> list:
     return [] if dataset is None else inner_datasets(dataset)
 
 
-def validation_split(cfg: Mapping[str, Any]) -> str:
-    """Which part of the images a config validates on; ``'validation'`` of other packages' sets."""
-    parts = {d.get('split') for d in sets_of(cfg, 'val_dataloader') if d.get('split')}
+def validation_split(datasets: Iterable) -> str:
+    """Which part of the images is validated on, by the data sets or their dicts: ``'test'`` where one is, and
+    ``'validation'`` where none says so."""
+    found = (d.get('split') if isinstance(d, Mapping) else getattr(d, 'split', None) for d in datasets)
+    parts = {str(split) for split in found if split}
     return 'test' if 'test' in parts else min(parts, default='validation')
 
 

@@ -20,6 +20,8 @@ from madnet.models.deploy import switch_to_deploy
 LAST = 'last.pth'
 PREVIOUS = 'previous.pth'
 BEST = 'best.pth'
+#: The validation metric that it is the best by, where a config names no other.
+BEST_BY = 'nIoU'
 #: Where the meta of a checkpoint says what its training images hold: a text of each set's, see
 #: :func:`~madnet.datasets.seen.hashes_of`.
 HASHES = 'image hashes'

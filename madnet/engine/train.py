@@ -386,9 +386,8 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
             f'warning: {counted(runner.iter, "step")} cannot teach a network anything; give it more time'
         )
     if 'best_metrics' in info:
-        rows = {
-            f'best on {validation_split(runner.cfg)!r} (epoch {info["best_epoch"]})': info['best_metrics']
-        }
+        chosen_on = validation_split(inner_datasets(runner.val_dataloader.dataset))
+        rows = {f'best on {chosen_on!r} (epoch {info["best_epoch"]})': info['best_metrics']}
         lines += [metrics_text(rows, 'validation, native')]
     if (folder / BEST).exists():
         lines.append(f'best epoch  {folder / BEST}')

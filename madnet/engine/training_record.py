@@ -10,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.seen import TrainedPart, part_of_config, parts_of_entry
 from madnet.datasets.wrappers import sets_of, validation_split
-from madnet.engine.checkpoint import HASHES, meta_of
+from madnet.engine.checkpoint import BEST_BY, HASHES, meta_of
 from madnet.engine.checkpoint_file import SCHEME, find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.config.steps import image_loaders
 from madnet.engine.config.value_ranges import TrainedSet, value_range_of
@@ -45,13 +45,14 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
         length = f'{epochs} epochs' if minutes is None else f'{minutes:g} min'
         words = f'{length}, batches of {cfg["train_dataloader"]["batch_size"]}, {optimizer["type"]}'
         words += f' at rate {optimizer["lr"]:g}' if 'lr' in optimizer else ''
+        choice = _choice(cfg, meta, epochs)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None  # of another program
     digests = {k: _digest(cfg.get(k)) for k in _RECIPE} | {'load_from': str(bool(cfg.get('load_from')))}
     return {
         'seed': meta.get('seed'),
         'recipe': words + (', from given weights' if cfg.get('load_from') else ''),
-        'epoch': _choice(cfg, meta, epochs),
+        'epoch': choice,
         'digests': digests,
     }
 
@@ -126,9 +127,10 @@ def _choice(cfg: Mapping, meta: Mapping, epochs: int | None) -> str:
     minutes = (cfg.get('train_cfg') or {}).get('minutes')
     epoch = f'epoch {meta.get("epoch")}' + ('' if minutes is not None else f' of {epochs}')
     saver = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    if saver.get('save_best') not in meta:
+    best_by = saver.get('save_best', BEST_BY)
+    if best_by not in meta:
         return f'{epoch}, chosen by nothing'
-    return f'{epoch}, the best {saver["save_best"]} on {validation_split(cfg)!r}'
+    return f'{epoch}, the best {best_by} on {validation_split(sets_of(cfg, "val_dataloader"))!r}'
 
 
 def _digest(value: Any) -> str:

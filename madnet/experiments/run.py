@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from madnet.datasets.sources import find_sources, set_name
-from madnet.datasets.wrappers import validation_split
+from madnet.datasets.wrappers import sets_of, validation_split
 from madnet.errors import UserError
 
 #: Which part of the images chose the epoch → how tables say so.
 _CHOSEN = {
     None: 'last epoch',
     'val': 'best epoch on validation images',
+    'validation': 'best epoch on validation images',  # of a set that does not call its part so
     'test': 'best epoch on the TEST images, as published',
 }
 
@@ -74,7 +75,7 @@ class Run:
         epochs = None if loop.get('minutes') else loop.get('max_epochs')
         chosen = _CHOSEN[None]
         if self._may_choose(epochs):
-            split = validation_split(self.settings)
+            split = validation_split(sets_of(self.settings, 'val_dataloader'))
             chosen = _CHOSEN.get(split, f'best epoch on {split!r} images')
         return {'chosen': chosen, 'epochs': epochs, 'budget': loop.get('minutes')}
 
@@ -82,7 +83,7 @@ class Run:
         """Whether there is more than one validation to choose by, as far as the settings say."""
         loop = self.settings['train_cfg']
         saver = self.settings['default_hooks'].get('checkpoint') or {}
-        if self.settings.get('val_dataloader') is None or not saver.get('save_best'):
+        if self.settings.get('val_dataloader') is None or saver.get('save_best', '') is None:
             return False
         # where validation sees a single epoch, that is the last
         first = max(loop.get('val_begin', 1), loop.get('val_interval', 1))

@@ -12,7 +12,7 @@ from mmseg.registry import DATASETS, HOOKS, MODELS
 
 import madnet  # noqa: F401
 from madnet.datasets import SyntheticSIRSTDataset
-from madnet.datasets.wrappers import inner_datasets, kind_of, sets_of
+from madnet.datasets.wrappers import inner_datasets, kind_of, sets_of, validation_split
 from madnet.engine.bare_model import bare
 from madnet.engine.hooks import EpochHook
 from madnet.engine.train import train
@@ -190,4 +190,8 @@ def test_inner_data_sets_of_configs():
     assert inner_datasets(a) == [a]
     cfg = {'test_dataloader': {'dataset': both}, 'val_dataloader': None}
     assert [sets_of(cfg, f'{part}_dataloader') for part in ('test', 'val', 'train')] == [[a, b], [], []]
+    parts = [{'split': 'val'}, SimpleNamespace(split=['x', 1]), {}]
+    assert validation_split(parts) == "['x', 1]"
+    assert validation_split([*parts, {'split': 'test'}]) == 'test'
+    assert validation_split([{}]) == 'validation'
     assert [*map(kind_of, ({'type': 'mmseg.A'}, a, {'type': dict}, {}))] == ['A', 'A', 'dict', '']

@@ -1,5 +1,6 @@
 """Comparisons from end to end: in one process, with crashes, stops and shares."""
 
+import copy
 import csv
 import json
 import os
@@ -17,6 +18,7 @@ from unittest.mock import Mock
 import pytest
 
 from madnet.engine.folder_lock import own_folder
+from madnet.engine.train import train
 from madnet.errors import UserError
 from madnet.experiments import background, compare, process, running
 from madnet.experiments.plan import read_plan
@@ -48,6 +50,10 @@ def test_how_the_epoch_was_chosen(repository, monkeypatch, tmp_path):
     keeps_none = {'default_hooks.checkpoint.save_best': None}, {'train_cfg.val_begin': 10**6}
     for [run] in (read_plan(networks=['acm'], options=options).runs() for options in keeps_none):
         assert run.training()['chosen'] == 'last epoch'
+    with_defaults = replace(best, settings=copy.deepcopy(best.settings))
+    del with_defaults.settings['default_hooks']['checkpoint']['save_best']
+    del with_defaults.settings['val_dataloader']['dataset']['split']
+    assert with_defaults.training()['chosen'] == 'best epoch on validation images'
     (tmp_path / 'weights.pth').touch()
     given = {'name': 'acm', 'checkpoint': str(tmp_path / 'weights.pth')}
     [run] = read_plan(networks=[given]).runs()
@@ -272,6 +278,10 @@ def test_numbers_of_other_weights_do_not_count(plan_file, tmp_path):
     for path in folder.glob('*.pth'):
         path.unlink()
     assert states(plan) == ['done', 'done']
+    train(str(tmp_path / 'narrow.py'), str(folder), seed=7, options={'train_cfg.max_epochs': 1})
+    assert states(plan) == ['new', 'done']
+    compare(str(plan_file), seeds=[1], in_process=True, cost=False)
+    assert MetricsFile.read(folder / MetricsFile.FILE).training.seed == 1
 
 
 def test_a_training_waits_for_the_one_whose_weights_it_begins_from(plan_file, tmp_path):

@@ -14,7 +14,16 @@ from madnet.datasets.seen import hashes_of
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.bare_model import bare
-from madnet.engine.checkpoint import BEST, HASHES, LAST, PREVIOUS, not_finite, statistics_of, to_plain
+from madnet.engine.checkpoint import (
+    BEST,
+    BEST_BY,
+    HASHES,
+    LAST,
+    PREVIOUS,
+    not_finite,
+    statistics_of,
+    to_plain,
+)
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.loops import ResumableTrainLoop
 from madnet.engine.resuming import refuse_other_images
@@ -51,7 +60,7 @@ class SafeCheckpointHook(Hook):
     def __init__(
         self,
         interval: int = 1,
-        save_best: str | None = 'nIoU',
+        save_best: str | None = BEST_BY,
         rule: str | None = None,
         best_from: float = 0.0,
     ):
