@@ -18,7 +18,7 @@ demo: $(STAMP)
 	@echo "Look at work_dirs/demo/overlays: what was hit, missed and falsely found on scenes that no training saw."
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m "not slow"
 
 docs: $(STAMP)
 	$(PY) -m pip install --quiet --editable ".[docs]"

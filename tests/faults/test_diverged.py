@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmseg.registry import HOOKS, MODELS
 from torch import nn
 
@@ -121,6 +122,7 @@ def _deferred(hook, loss, iteration=0, batch=0):
         train_dataloader=range(100),
         optim_wrapper=None,
         logger=logging.getLogger(),
+        message_hub=MessageHub('deferred'),
     )
     hook._at_once, hook._norm = False, torch.tensor(1.0)
     hook.after_train_iter(runner, batch, outputs={'loss': loss})
