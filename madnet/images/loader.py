@@ -96,15 +96,19 @@ class FrameLoader:
         loader.measure(images)
         return loader
 
-    def measure_first(self, image: np.ndarray) -> None:
+    def measure_first(self, image: str | os.PathLike | np.ndarray, frame: int | None = None) -> None:
         """Let ``'auto'`` mean the range of this image, the first of a sequence, from now on; without meaning
         otherwise.
 
+        Args:
+            image, frame: As of a call.
+
         Raises:
-            UserError: NaN or infinite values.
+            UserError: No image, or NaN or infinite values.
         """
         if self.value_range == 'auto':
-            low, high = self.value_range = measure_range([_checked(image)])
+            pixels = read_image(image, frame) if isinstance(image, str | os.PathLike) else _checked(image)
+            low, high = self.value_range = measure_range([pixels])
             say_once(f'value range {low:g} to {high:g}, by the first frame.')
 
     def as_taken(self, frame: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from madnet.errors import UserError, in_brief
 from madnet.images import FrameLoader
 
 from .clip_source import ClipFrame, ClipSource
+from .inputs import Frame
 from .prediction import Prediction, Target
 from .tracking import Tracked, Tracker
 
@@ -29,7 +30,7 @@ class FramePredictor(Protocol):
     def loader(self) -> FrameLoader: ...
 
     def attempts(
-        self, images: Iterable[np.ndarray], ahead: int = 0, loader: FrameLoader | None = None
+        self, images: Iterable[Frame | np.ndarray], ahead: int = 0, loader: FrameLoader | None = None
     ) -> Generator[Prediction | Exception, None, None]: ...
 
 
@@ -147,10 +148,10 @@ def follow(predictor: FramePredictor, source: ClipSource, track: bool = False) -
 def _predicted(predictor: FramePredictor, source: ClipSource, reading: _Reading) -> Iterator[ClipResult]:
     """Results without tracks."""
     frames: deque[ClipFrame] = deque()
-    loader = copy(predictor.loader.measured([]))  # 'auto', and the bits in use, are of this clip alone
+    loader = copy(predictor.loader.measured([]))  # 'auto' is of this clip alone
     ending: BaseException | None = None
 
-    def images() -> Iterator[np.ndarray]:
+    def images() -> Iterator[np.ndarray | Frame]:
         nonlocal ending
         try:
             for frame in reading:
@@ -185,10 +186,10 @@ def _predicted(predictor: FramePredictor, source: ClipSource, reading: _Reading)
 
 def _usable(frame: ClipFrame, loader: FrameLoader) -> ClipFrame:
     """The frame, or what is wrong with it where it is the first one and its range cannot be measured."""
-    if not isinstance(frame.image, UserError):
-        loader.bit_depth = min(loader.bit_depth, frame.bits)
+    image = frame.image
+    if not isinstance(image, UserError):
         try:
-            loader.measure_first(frame.image)
+            loader.measure_first(*((image.path, image.number) if isinstance(image, Frame) else (image,)))
         except UserError as e:
             return replace(frame, image=e)
     return frame

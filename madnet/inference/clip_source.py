@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.images import VIDEO_EXTENSIONS, read_image
-from madnet.images.frames import bits_in_use, frame_durations
+from madnet.images import VIDEO_EXTENSIONS
+from madnet.images.frames import frame_durations
 from madnet.images.headers import pixel_limit
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
@@ -36,14 +36,12 @@ class ClipFrame:
     Attributes:
         number: From 0.
         time: Seconds since the first, as the source says unless a rate is given.
-        image: (H, W) or (H, W, 3) BGR, as the source gives it; or what is wrong with it.
-        bits: How many of 16 are in use, as far as the source says.
+        image: (H, W) or (H, W, 3) BGR, as the source gives it; where it lies; or what is wrong with it.
     """
 
     number: int
     time: float
-    image: np.ndarray | UserError
-    bits: int = 16
+    image: np.ndarray | Frame | UserError
 
 
 class ClipSource(ABC):
@@ -96,14 +94,7 @@ class _Files(ClipSource):
 
     def frames(self) -> Generator[ClipFrame, None, None]:
         for number, frame in enumerate(self._frames):
-            image: np.ndarray | UserError
-            bits = 16
-            try:
-                image = read_image(frame.path, frame.number)
-                bits = bits_in_use(image, frame.path, frame.number)
-            except UserError as e:
-                image = e
-            yield ClipFrame(number, self._times[number], image, bits)
+            yield ClipFrame(number, self._times[number], frame)
 
 
 class _Video(ClipSource):

@@ -133,6 +133,15 @@ def test_packed_frames_fill_the_scale(frames, packed_tiff, tmp_path):
         np.testing.assert_allclose(shown, deep * (255 / 16383), atol=1e-3)
 
 
+def test_a_packed_frame_says_nothing_of_those_after_it(frames, packed_tiff, tmp_path):
+    deep = frames[0].astype(np.uint16) * 64
+    cv2.imwrite(str(tmp_path / '0.png'), deep * 4)
+    packed_tiff(tmp_path / '1.tif', deep[None], 14)
+    cv2.imwrite(str(tmp_path / '2.png'), deep * 4)
+    for shown in Predictor('tophat').clip(tmp_path):
+        np.testing.assert_allclose(shown.prediction.image[..., 0], deep * (255 / 16383), atol=0.1)
+
+
 def test_the_columns_of_targets_csv_as_images_have_them(run, folder, tmp_path):
     run('predict', 'tophat', folder, '--clip', '--out', tmp_path / 'clip', '--format', 'csv')
     run('predict', 'tophat', folder, '--out', tmp_path / 'images', '--format', 'csv')
