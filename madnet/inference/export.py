@@ -322,12 +322,13 @@ class _Graph(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         preprocessor = self.segmentor.data_preprocessor
-        mean, std = preprocessor.mean.view(-1, 1, 1), preprocessor.std.view(-1, 1, 1)
-        if preprocessor.statistics == 'image':
-            frames = _levelled(frames, preprocessor.floor) * std + mean
         if preprocessor._channel_conversion:
             frames = frames.flip(1)
-        logits = self.segmentor.encode_decode((frames - mean) / std, [{}])
+        if preprocessor.statistics == 'image':
+            frames = _levelled(frames, preprocessor.floor)
+        else:
+            frames = (frames - preprocessor.mean) / preprocessor.std
+        logits = self.segmentor.encode_decode(frames, [{}])
         logits = logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
         return logits.sigmoid(), logits
 

@@ -23,8 +23,8 @@ class ExportInfo(Record):
         channels: 1 (luma), or 3 in BGR order; on the 0–255 scale. Normalising, padding and the sigmoid are
             inside the file.
         mean, std: What the file normalises by, for the record.
-        statistics: ``'training'`` where ``mean`` and ``std`` alone normalise frames; ``'image'`` where each
-            is first brought to their level and spread by its own, which tiles of it lack.
+        statistics: ``'training'`` where ``mean`` and ``std`` normalise frames; ``'image'`` where each frame's
+            own level and spread do, which tiles of it lack.
         threshold: Score above which is target, 0–1.
         size: (height, width) in pixels that every frame is resized to, and its logits back, both bilinear;
             None for the frame's own size.

@@ -106,6 +106,26 @@ def test_a_batch_is_the_frames_one_by_one(tmp_path):
         np.testing.assert_allclose(found.score_map, together[1].score_map, atol=1e-4)
 
 
+def test_colours_are_turned_before_an_image_is_normalised_by_its_own_statistics(predictor_of, tmp_path):
+    options = {
+        'model.data_preprocessor': {
+            'mean': [123.0, 116.0, 80.0],
+            'std': [58.0, 40.0, 33.0],
+            'bgr_to_rgb': True,
+            'statistics': 'image',
+        },
+        'model.backbone.in_channels': 3,
+        'replace_steps.LoadSIRSTImage.channels': 3,
+    }
+    predictor = predictor_of('madnet', 'madnet_nano', options)
+    export.export_network(predictor, tmp_path / 'colours.onnx', frames=[])
+    image = np.stack([scene(64, 75, seed) for seed in range(3)], -1)
+    expected = predictor(image).score_map
+    assert np.abs(predictor(np.ascontiguousarray(image[..., ::-1])).score_map - expected).max() > 1e-3
+    found = OnnxPredictor(tmp_path / 'colours.onnx')(image).score_map
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_normalising_by_each_images_own_statistics_is_exported(predictor_of, tmp_path):
     predictor = predictor_of('madnet', 'madnet_nano', {'model.data_preprocessor.statistics': 'image'})
     export.export_network(predictor, tmp_path / 'image.onnx')

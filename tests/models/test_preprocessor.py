@@ -51,6 +51,20 @@ def test_gain_and_offset_of_a_camera_do_not_matter():
             torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('size', [None, (48, 48)])  # without and with padding
+def test_three_equal_channels_stay_equal(training, size):
+    [grey] = images((40, 40))
+    image = grey.repeat(3, 1, 1)
+    colours = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'bgr_to_rgb': True}
+    own = preprocessor(statistics='image', size=size, **colours)
+    data = {'inputs': [image], 'data_samples': [madnet_sample(image)]}
+    [after] = own(data, training)['inputs']
+    [one] = preprocessor(statistics='image')({'inputs': [grey]})['inputs']
+    for channel in after[:, :40, :40]:
+        torch.testing.assert_close(channel, one[0], atol=1e-5, rtol=0)
+
+
 def test_an_even_image_is_not_blown_up():
     flat = torch.full((1, 20, 20), 70.0)
     flat[0, 3, 3] = 90

@@ -22,17 +22,18 @@ class IRSTDPreProcessor(SegDataPreProcessor):
     :class:`IRSTDSegmentor` takes. In training images are padded to the largest of the batch; ``gt_mask`` is
     padded along with ``gt_sem_seg``.
 
-    With ``statistics='image'`` each image, or crop in training, is first brought to the level and spread of
-    the training set: its median to ``mean``, its mean absolute deviation from the median, times √(π/2), to
-    ``std`` (of normally distributed grey levels that is the standard deviation; a few bright pixels hardly
-    change it). So the gain and the offset of a camera do not matter, in tests no more than in training.
+    With ``statistics='image'`` each image, or crop in training, is normalised by its own level and spread in
+    place of the training set's: all its channels by their joint median for ``mean``, and the mean absolute
+    deviation from it, times √(π/2), for ``std`` (of normally distributed grey levels that is the standard
+    deviation; a few bright pixels hardly change it). So the gain and the offset of a camera do not matter, in
+    tests no more than in training.
 
     Args:
         statistics: ``'training'``: every image is normalised by ``mean`` and ``std`` alone; ``'image'``.
         floor: Least spread of an image that is divided by, in grey levels: the noise of an even sky is not to
             be blown up.
-        kwargs: As in mmseg's ``SegDataPreProcessor``; ``mean`` and ``std``, one value for each channel, on
-            the 0–255 scale.
+        kwargs: As in mmseg's ``SegDataPreProcessor``; ``mean`` and ``std``, one value for each channel in the
+            order that the network sees, on the 0–255 scale.
 
     Raises:
         UserError: In ``forward``, for an image with more or fewer channels than ``mean`` has values: torch
@@ -57,10 +58,12 @@ class IRSTDPreProcessor(SegDataPreProcessor):
         if size is None and size_divisor is None:
             size_divisor = 1
         super().__init__(size=size, size_divisor=size_divisor, **kwargs)
-        if statistics == 'image' and not self._enable_normalize:
+        if statistics == 'image' and not hasattr(self, 'mean'):
             raise UserError(
                 "data_preprocessor: found statistics='image' alone, expected mean and std beside it."
             )
+        if statistics == 'image':
+            self._enable_normalize = False  # for mmseg: an image that is levelled needs no more
         self.statistics = statistics
         self.floor = floor
 
@@ -103,11 +106,11 @@ class IRSTDPreProcessor(SegDataPreProcessor):
         }
 
     def _levelled(self, image: Tensor) -> Tensor:
-        """An image (C, H, W) with the median and the spread that ``mean`` and ``std`` stand for."""
+        """An image (C, H, W) by its own median and spread."""
         values = image.float()
         values = values - values.median()
         spread = values.abs().mean() * math.sqrt(math.pi / 2)
-        return values / spread.clamp(min=self.floor) * self.std + self.mean
+        return values / spread.clamp(min=self.floor)
 
     def _need_no_padding(self, inputs) -> bool:
         shapes = {image.shape for image in inputs}
@@ -127,7 +130,7 @@ class IRSTDPreProcessor(SegDataPreProcessor):
         return (batch - self.mean) / self.std if self._enable_normalize else batch
 
     def _check_channels(self, inputs, samples) -> None:
-        if not self._enable_normalize:
+        if not hasattr(self, 'mean'):
             return
         expected = self.mean.numel()
         for i, image in enumerate(inputs):
