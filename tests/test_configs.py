@@ -66,6 +66,7 @@ def test_every_data_set(name):
 @pytest.mark.parametrize('name', CONFIGS)
 def test_it_builds_as_its_file_says(name, tmp_path):
     config = load_config(CONFIGS[name])
+    assert float(f'{2e-5:.{config.log_processor.num_digits}f}') == 2e-5, 'an Fa in the log'
     with torch.device('meta'):
         MODELS.build(config.model)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):

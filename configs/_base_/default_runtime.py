@@ -24,7 +24,7 @@ capture_step = 'auto'
 device_cache = 'auto'
 loader_timeout = 120  # seconds without a batch after which a run ends, saved, and says why; None: never
 log_level = 'INFO'
-log_processor = dict(by_epoch=True, window_size=50)
+log_processor = dict(by_epoch=True, window_size=50, num_digits=7)  # Fa is of the order of 1e-5
 load_from = None
 resume = False
 
