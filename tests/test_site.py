@@ -1,5 +1,6 @@
 """The site builds without a warning, and what its pages show works."""
 
+import json
 import re
 import runpy
 import shlex
@@ -111,7 +112,7 @@ def test_commands_work(page, camera_place, repository, run, monkeypatch):
         assert code == 0, (command, arguments, out, err)
 
 
-def test_mmseg_trains_by_the_config_of_its_page(text, tmp_path, monkeypatch):
+def test_mmseg_trains_by_the_config_of_its_page(text, tmp_path, monkeypatch, run):
     """By mmengine's Runner, as mmseg's own tools do, on twelve small images."""
     import cv2
     import numpy as np
@@ -135,6 +136,14 @@ def test_mmseg_trains_by_the_config_of_its_page(text, tmp_path, monkeypatch):
     runner = Runner.from_cfg(config)
     runner.train()
     theirs = runner.test()
+    assert float(f'{2e-5:.{runner.log_processor.num_digits}f}') == 2e-5, 'an Fa in the log'
+    config.test_evaluator |= {'output_dir': 'labels', 'keep_results': True}  # as --out of mmseg's test does
+    config.load_from = 'work/iter_2.pth'
+    Runner.from_cfg(config).test()
+    options = ('--labels', '--mask-values', '0', '1', '--out', 'scored')
+    assert run('evaluate', 'labels', 'mine/labels', *options)[0] == 0
+    scored = json.loads((tmp_path / 'scored/metrics.json').read_text())['results']['native']
+    assert {k: scored[k] for k in ('IoU', 'Pd', 'Fa')} == {k: theirs[k] for k in ('IoU', 'Pd', 'Fa')}
     ours = run_test('config.py', 'work/iter_2.pth', out='ours').results['native']
     assert ours['IoU'] == pytest.approx(theirs['IoU'])
 

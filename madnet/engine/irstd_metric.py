@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from madnet.errors import RunFailed, UserError
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.targets import Least, left_out
+from madnet.files import write_whole
 from madnet.images import read_image
+from madnet.images.encoding import encode_png
 from madnet.overlap import InTurn
 
 
@@ -50,6 +53,9 @@ class IRSTDMetric(BaseMetric):
             probabilities resized where the network saw the image at another size.
         prefix: Put before every logged name.
         beside: Whether a thread scores; ``'auto'``: what comes from a GPU.
+        output_dir: Folder for a PNG of labels of each image, 1 where it scores above 0.5 and 0 elsewhere, by
+            its name; what ``--out`` of mmseg's test sets.
+        keep_results: Set by ``--out`` too; not looked at.
 
     Raises:
         UserError: Unknown protocol, or a limit out of range.
@@ -70,9 +76,12 @@ class IRSTDMetric(BaseMetric):
         min_rank: float = 0.0,
         prefix: str | None = None,
         beside: bool | str = 'auto',
+        output_dir: str | os.PathLike | None = None,
+        keep_results: bool = False,
     ):
         super().__init__(prefix=prefix)
         self.beside = beside
+        self.output_dir = output_dir
         self.base_size = sides_of('IRSTDMetric.base_size', base_size)
         self.least = Least(min_area, min_scr, min_rank)
         self.scr = scr or self.least.looks_at_image
@@ -124,6 +133,9 @@ class IRSTDMetric(BaseMetric):
         image = read_image(path) if self.scr and path and os.path.isfile(path) else None
         if not self.least.keeps_all:
             scores, net_logits = self._leave_out(scores, net_logits, image, name)
+        if self.output_dir is not None:
+            labels = encode_png((scores > 0.5).astype(np.uint8))
+            write_whole(Path(self.output_dir, f'{name}.png'), labels, settled=False)
         self._evaluator.update(
             scores,
             _mask(sample, name),

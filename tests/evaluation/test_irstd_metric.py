@@ -233,3 +233,13 @@ def test_a_limit_that_looks_at_the_image_needs_its_file(pairs):
         run(IRSTDMetric(min_scr=1.0), [sample(*pairs[0], 0)])
     with pytest.raises(UserError, match='min_scr: found -1, expected 0 or more'):
         IRSTDMetric(min_scr=-1)
+
+
+def test_labels_are_what_was_scored(pairs, tmp_path):
+    folder = tmp_path / 'labels'
+    metric = METRICS.build({'type': 'IRSTDMetric', 'output_dir': str(folder), 'min_area': 2})
+    flat = run(metric, [sample(*pair, k) for k, pair in enumerate(pairs)])
+    labels = [cv2.imread(str(folder / f'{k}.png'), cv2.IMREAD_UNCHANGED) for k in range(len(pairs))]
+    assert {int(v) for label in labels for v in np.unique(label)} == {0, 1}
+    expected = evaluate([label.astype(np.float32) for label in labels], [mask for _, mask in pairs])
+    assert (flat['IoU'], flat['Fa']) == (expected['IoU'], expected['Fa'])
