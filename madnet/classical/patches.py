@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from madnet.errors import UserError, nearest
+from madnet.errors import UserError, expect_whole, nearest
 
 #: How pixels that several patches cover get their value.
 REASSEMBLIES = ('median', 'mean', 'last')
@@ -34,8 +34,8 @@ class PatchGrid:
     flush: bool = True
 
     def __post_init__(self):
-        if self.patch < 1 or self.step < 1:
-            raise UserError(f'patch={self.patch}, step={self.step}: expected positive numbers of pixels')
+        for name in ('patch', 'step'):
+            expect_whole(getattr(self, name), name, least=1)
         if min(self.shape) < self.patch:
             height, width = self.shape
             raise UserError(

@@ -20,7 +20,7 @@ from madnet.datasets.scenes import (
     synth_background,
 )
 from madnet.datasets.splits import cut_validation
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number
 from madnet.files import json_text, names_below
 from madnet.images import EXTENSIONS, encode_png, read_image
 from madnet.images.notices import say_once
@@ -96,8 +96,7 @@ class Plan:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise UserError(f'--{name} {value}: expected {low:g} to {high:g}.')
-        if not 0 <= self.test_share < 1:
-            raise UserError(f'--test-share {self.test_share}: expected a share from 0 to below 1.')
+        expect_number(self.test_share, '--test-share', least=0, below=1)
 
 
 @dataclass

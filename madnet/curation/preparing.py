@@ -12,7 +12,7 @@ from madnet.datasets.catalogue import find_entry
 from madnet.datasets.layouts import layouts_in_words, read_folder
 from madnet.datasets.locate import range_of_set
 from madnet.datasets.sirst_dataset import SIRSTDataset
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_number
 from madnet.fetching import download_folder, fetch, is_url
 from madnet.files import sha256_of
 from madnet.images import check_value_range
@@ -48,11 +48,8 @@ def prepare(
     Raises:
         UserError: The source can't be had, is refused, or holds no data set that can be read.
     """
-    if not 0 <= test_share < 1 or not limit_gb > 0:
-        raise UserError(
-            f'--test-share {test_share}, --limit-gb {limit_gb}: expected a share from 0 to below 1, and a '
-            'limit above 0.'
-        )
+    expect_number(test_share, '--test-share', least=0, below=1)
+    expect_number(limit_gb, '--limit-gb', above=0)
     if not name.strip() or '/' in name or not name.isprintable():
         raise UserError(f'NAME: found {name!r}, expected a word, such as mine, or a name of the catalogue.')
     grey = check_value_range(value_range, '--value-range')

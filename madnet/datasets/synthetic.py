@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from mmseg.registry import DATASETS
 
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_whole
 from madnet.evaluation.rules import half
 
 from .catalogue import check_split_name
@@ -55,12 +55,9 @@ class SyntheticSIRSTDataset(TargetDataset):
         split = check_split_name(split, _FIRST_INDEX)
         height, width = (size, size) if isinstance(size, int) else size
         self.size = height, width
-        if length < 1 or min(self.size) < 48:
-            raise UserError(
-                f'SyntheticSIRSTDataset: length={length}, size={size}; expected one scene or more, of '
-                '48 × 48 pixels or more.'
-            )
-        self.length = length
+        if min(self.size) < 48:
+            raise UserError(f'SyntheticSIRSTDataset.size: found {size!r}, expected 48 × 48 pixels or more.')
+        self.length = expect_whole(length, 'SyntheticSIRSTDataset.length', least=1)
         self.split = split
         self.fresh = fresh
         self.scene_seed = int(seed)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from madnet.errors import UserError
+from madnet.errors import UserError, expect_whole
 from madnet.images.headers import Header, check_size, frame_index
 
 #: Beside ``.raw`` files: what their bytes are, such as ``{"height": 480, "width": 640, "dtype": "uint16"}``.
@@ -97,8 +97,9 @@ def raw_header(path: Path) -> tuple[Header, np.dtype, int]:
         dtype, offset = np.dtype(content['dtype']), int(content.get('offset', 0))
     except (ValueError, KeyError, TypeError) as e:
         raise UserError(f'{beside}: not understood ({type(e).__name__}: {e}); expected {example}.') from None
-    if dtype.kind not in 'uif' or offset < 0:
-        raise UserError(f'{beside}: found type {dtype}, offset {offset}; expected numbers and 0 or more.')
+    if dtype.kind not in 'uif':
+        raise UserError(f'{beside}: dtype: found {str(dtype)!r}, expected whole or floating-point numbers.')
+    expect_whole(offset, f'{beside}: offset', least=0)
     check_size(width, height, path)
     size, one = path.stat().st_size - offset, height * width * dtype.itemsize
     if size < one or size % one:

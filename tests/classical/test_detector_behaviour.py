@@ -139,7 +139,7 @@ def test_what_is_no_image_is_refused(image, told):
         ('dog', {'sigmas': (2, 1)}, 'the smaller first'),
         ('log', {'sigmas': (0,)}, 'positive'),
         ('pstnn', {'reassembly': 'avarage'}, "reassembly='avarage'"),
-        ('pstnn', {'step': 0}, 'step=0'),
+        ('pstnn', {'step': 0}, '^step: found 0'),
     ],
 )
 def test_wrong_arguments_are_told_in_a_line(name, options, told):

@@ -158,6 +158,15 @@ def test_a_source_that_may_not_be_read_is_not_taken_for_an_output(run, source, t
     assert [*tmp_path.glob('.writing-*')] == []
 
 
+@pytest.mark.parametrize(
+    ('option', 'value', 'expected'),
+    [('--test-share', 1, 'a number from 0 on, below 1.'), ('--limit-gb', 0, 'a number above 0.')],
+)
+def test_an_option_out_of_its_range_is_named_alone(run, source, tmp_path, option, value, expected):
+    code, _, err = run('dataset', 'prepare', 'mine', source, '--out', tmp_path / 'out', option, value)
+    assert (code, err) == (2, f'error: {option}: found {value:.1f}, expected {expected}\n')
+
+
 @pytest.mark.parametrize('name', ['', ' ', '../mine', 'a\x1b[31m'])
 def test_names_that_are_none(run, source, tmp_path, name):
     code, _, err = run('dataset', 'prepare', name, source, '--out', tmp_path / 'out')

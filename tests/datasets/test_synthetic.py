@@ -97,7 +97,11 @@ def test_described():
 
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
-    [({'split': 'tset'}, "Did you mean 'test'"), ({'length': 0}, 'length=0'), ({'size': 32}, '48 × 48')],
+    [
+        ({'split': 'tset'}, "Did you mean 'test'"),
+        ({'length': 0}, 'length: found 0'),
+        ({'size': 32}, '48 × 48'),
+    ],
 )
 def test_wrong_arguments(kwargs, message):
     with pytest.raises(UserError, match=message):

@@ -161,9 +161,10 @@ def test_what_does_not_fit(tmp_path):
     path = tmp_path / 'n.json'
     NegativesFile({'mine': {'a': [[50, 5]]}}).write(path)
     for wrong in ({'negatives': str(path)}, {'negative_prob': 0.2}):
-        with pytest.raises(UserError, match='expected a file and a share'):
+        with pytest.raises(UserError, match='expected a file and a share') as told:
             RandomTargetCrop(**wrong)
-    with pytest.raises(UserError, match='together at most 1'):
+        assert 'target_prob' not in str(told.value)
+    with pytest.raises(UserError, match=r'target_prob=0\.8, negative_prob=0\.3, expected at most 1 together'):
         RandomTargetCrop(target_prob=0.8, negatives=str(path), negative_prob=0.3)
     with pytest.raises(UserError, match=r'none\.json: cannot be read'):
         RandomTargetCrop(negatives=str(tmp_path / 'none.json'), negative_prob=0.3)

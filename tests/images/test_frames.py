@@ -267,6 +267,11 @@ def test_what_is_no_numbers(tmp_path):
     (tmp_path / 'x.raw').write_bytes(b'123')
     with pytest.raises(UserError, match=r'need .*raw.json'):
         read_image(tmp_path / 'x.raw')
+    for key, value, expected in (('dtype', 'U1', 'numbers'), ('offset', -1, 'a whole number from 0 on')):
+        description = {'height': 1, 'width': 3, 'dtype': 'uint8', key: value}
+        (tmp_path / 'raw.json').write_text(json.dumps(description))
+        with pytest.raises(UserError, match=rf'raw\.json: {key}: found .*, expected .*{expected}'):
+            read_image(tmp_path / 'x.raw')
 
 
 @pytest.mark.parametrize('kind', ['.png', '.npy', '.npz', '.tif'])

@@ -74,9 +74,10 @@ def test_an_even_image_is_not_blown_up():
 
 
 def test_what_cannot_be_is_refused():
-    for wrong in ({'statistics': 'own'}, {'statistics': 'image', 'floor': 0}):
-        with pytest.raises(UserError, match='found statistics'):
-            preprocessor(**wrong)
+    with pytest.raises(UserError, match=r"data_preprocessor\.statistics: found 'own'"):
+        preprocessor(statistics='own')
+    with pytest.raises(UserError, match=r'data_preprocessor\.floor: found 0, expected a number above 0'):
+        preprocessor(statistics='image', floor=0)
     with pytest.raises(UserError, match='expected mean and std'):
         MODELS.build({'type': 'IRSTDPreProcessor', 'statistics': 'image'})
 

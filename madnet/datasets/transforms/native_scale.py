@@ -72,12 +72,15 @@ class RandomTargetCrop(DrawnTransform):
         whole = (isinstance(size, Integral) and not isinstance(size, bool) for size in sizes)
         if not sizes or not all(whole) or min(sizes) < 1:
             raise UserError(f'RandomTargetCrop.size: found {self.size!r}, expected pixels, 1 or more.')
-        shares = self.target_prob + self.negative_prob
-        if (self.negatives is None) != (self.negative_prob == 0) or shares > 1:
+        if (self.negatives is None) != (self.negative_prob == 0):
             raise UserError(
-                f'RandomTargetCrop: found negatives={self.negatives!r}, negative_prob={self.negative_prob:g} '
-                f'and target_prob={self.target_prob:g}, expected a file and a share above 0, both shares '
-                'together at most 1.'
+                f'RandomTargetCrop: found negatives={self.negatives!r} and negative_prob='
+                f'{self.negative_prob:g}, expected a file and a share above 0, or neither.'
+            )
+        if self.target_prob + self.negative_prob > 1:
+            raise UserError(
+                f'RandomTargetCrop: found target_prob={self.target_prob:g}, negative_prob='
+                f'{self.negative_prob:g}, expected at most 1 together.'
             )
         self._points = {} if self.negatives is None else NegativesFile.read(self.negatives).points
 

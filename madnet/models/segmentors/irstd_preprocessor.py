@@ -48,11 +48,11 @@ class IRSTDPreProcessor(SegDataPreProcessor):
         floor: float = 4.0,
         **kwargs,
     ):
-        if statistics not in ('training', 'image') or floor <= 0:
+        if statistics not in ('training', 'image'):
             raise UserError(
-                f'data_preprocessor: found statistics={statistics!r}, floor={floor!r}, expected '
-                "'training' or 'image', and a floor above 0."
+                f"data_preprocessor.statistics: found {statistics!r}, expected 'training' or 'image'."
             )
+        expect_number(floor, 'data_preprocessor.floor', above=0)
         for value in kwargs.get('std') or ():
             expect_number(value, 'data_preprocessor.std', above=0)
         if size is None and size_divisor is None:
