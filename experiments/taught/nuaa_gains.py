@@ -1,5 +1,5 @@
-# On from a quarter of the shipped nano and three quarters of what nudt_twice.py came to, with crops of NUAA-SIRST
-# no dimmer than 0.6 and the sets four, three and two times in an epoch:
+# On from a quarter of the shipped nano and three quarters of what nudt_twice.py came to, with crops of
+# NUAA-SIRST no dimmer than 0.6 and the sets four, three and two times in an epoch:
 #     madnet train experiments/taught/nuaa_gains.py --seed 42
 _base_ = './nudt_twice.py'
 load_from = 'work_dirs/nudt_twice_quarter.pth'
