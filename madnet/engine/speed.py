@@ -43,18 +43,22 @@ def exact_convolutions(tuned: bool = True) -> Iterator[None]:
         tuned: Whether cuDNN is used at all.
     """
     cudnn: Any = torch.backends.cudnn
-    # PyTorch 2.9 and later have a setting for each kind of operator, and it holds whatever the old one says
-    where, name, exact = (
-        (cudnn.conv, 'fp32_precision', 'ieee') if hasattr(cudnn, 'conv') else (cudnn, 'allow_tf32', False)
-    )
-    enabled, precision = cudnn.enabled, getattr(where, name)
-    cudnn.enabled = enabled and tuned
-    setattr(where, name, exact)
+    # PyTorch 2.9 and later have a setting for each kind of operator, which holds whatever the old one says,
+    # and refuse to read the old one where it says otherwise
+    kinds = [cudnn.conv, cudnn.rnn] if hasattr(cudnn, 'conv') else []
+    before = [kind.fp32_precision for kind in kinds]
+    rounds, enabled = 'tf32' in before if kinds else cudnn.allow_tf32, cudnn.enabled
+
+    def put(enabled: bool, rounds: bool, precisions: list[str]) -> None:
+        cudnn.enabled, cudnn.allow_tf32 = enabled, rounds
+        for kind, precision in zip(kinds, precisions, strict=True):
+            kind.fp32_precision = precision
+
+    put(enabled and tuned, False, ['ieee'] * len(kinds))
     try:
         yield
     finally:
-        cudnn.enabled = enabled
-        setattr(where, name, precision)
+        put(enabled, rounds, before)
 
 
 @contextmanager

@@ -72,8 +72,11 @@ def test_convolutions_are_exact_for_a_while(monkeypatch):
         assert not cudnn.enabled
         if hasattr(cudnn, 'conv'):
             assert cudnn.conv.fp32_precision == 'ieee'
+        assert not cudnn.allow_tf32
     assert cudnn.enabled
     assert cudnn.allow_tf32
+    if hasattr(cudnn, 'conv'):
+        assert cudnn.conv.fp32_precision == cudnn.rnn.fp32_precision == 'tf32'
     old = SimpleNamespace(enabled=True, allow_tf32=True)
     monkeypatch.setattr(torch.backends, 'cudnn', old)
     with exact_convolutions():
