@@ -341,6 +341,12 @@ def _check_launcher(launcher: str) -> None:
         raise UserError(
             f'--launcher {launcher}: ${variable} is not set. Start with: {starter} -m madnet train …'
         )
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else None
+    if cards is not None and launcher == 'pytorch' and int(os.environ.get('LOCAL_RANK', 0)) >= cards:
+        raise UserError(
+            f'--launcher pytorch: found process {os.environ["LOCAL_RANK"]} (from 0) and {cards} GPUs, '
+            f'expected one for each. Start with: torchrun --nproc-per-node {cards} -m madnet train …'
+        )
 
 
 def heading(runner: MadnetRunner, cfg: Config) -> str:

@@ -275,14 +275,14 @@ def test_best_pth_cannot_be_resumed_from(uninterrupted, tiny_config):
         train(str(tiny_config), work_dir=str(folder), resume=str(folder / 'best.pth'))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason='trains on the GPU')
 def test_bf16_on_a_cpu(tiny_config, tmp_path):
     runner = train(
         str(tiny_config), work_dir=str(tmp_path / 'amp'), amp='bf16', options=['train_cfg.max_epochs=1']
     )
     assert type(runner.optim_wrapper).__name__ == 'CPUAmpOptimWrapper'
-    if not torch.cuda.is_available():
-        with pytest.raises(UserError, match='needs a GPU'):
-            train(str(tiny_config), work_dir=str(tmp_path / 'amp'), amp='fp16')
+    with pytest.raises(UserError, match='needs a GPU'):
+        train(str(tiny_config), work_dir=str(tmp_path / 'amp'), amp='fp16')
 
 
 @pytest.mark.parametrize(
@@ -528,6 +528,16 @@ def test_a_launcher_without_its_starter(tiny_config, tmp_path, monkeypatch):
     monkeypatch.delenv('RANK', raising=False)
     with pytest.raises(UserError, match='torchrun'):
         train(str(tiny_config), work_dir=str(tmp_path / 'w'), launcher='pytorch')
+
+
+def test_more_processes_than_gpus(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    monkeypatch.setenv('RANK', '1')
+    monkeypatch.setenv('LOCAL_RANK', '1')
+    with pytest.raises(UserError, match=r'found process 1 .* and 1 GPUs, .*--nproc-per-node 1'):
+        train(str(tiny_config), work_dir=str(tmp_path / 'w'), launcher='pytorch')
+    assert not (tmp_path / 'w').exists()
 
 
 def test_a_config_that_does_not_exist_offers_the_nearest():
