@@ -1,6 +1,6 @@
 """What ``madnet evaluate`` does: score or compare folders, print, write."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
@@ -26,7 +26,7 @@ from madnet.engine.several_sets import (
 from madnet.errors import UserError
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.folders import compare_folders, score_folder
-from madnet.evaluation.protocols import get_protocols
+from madnet.evaluation.protocols import ProtocolLike, get_protocols
 from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_beside
 from madnet.files import plain, write_json
@@ -104,14 +104,15 @@ def evaluate_folder(
     if options.get('boxes') and not any(p.extended for p in get_protocols(protocols)):
         raise UserError(f'--boxes: found protocol {protocols}, expected native among them, which adds boxes.')
 
-    def score(part: str, protocols=('native',), **more) -> tuple[dict[str, ScoredSet], tuple[str, ...]]:
+    def score(part: str, protocols, **more) -> tuple[dict[str, ScoredSet], tuple[str, ...]]:
         return _score(pred_dir, _choose_images(mask_dir, dataset, part, {**options, **more}), protocols)
 
-    def counted(part: str) -> Evaluator:
+    def counted(part: str, protocols: Sequence[ProtocolLike]) -> Evaluator:
         if dataset is None:
             raise UserError(f'a choice on {part!r} needs --dataset, which says what images these are.')
         try:
-            return everything(score(part, ids=None)[0])  # which name images that are scored, not these
+            # the ids name images that are scored, not these
+            return everything(score(part, protocols, ids=None)[0])
         except UserError as e:
             raise UserError(
                 f'a choice on {part!r} needs the score maps of that part in {pred_dir} too (madnet test … '

@@ -171,8 +171,8 @@ def run_test(
 
     trained = training_parts(checkpoint, weights)
 
-    def to_choose(part: str) -> Evaluator:
-        found = score(part, ['native'])
+    def to_choose(part: str, chosen: Sequence[ProtocolLike]) -> Evaluator:
+        found = score(part, chosen)
         _look_for_seen(f'the choice on {part!r}', found, trained, CHOSEN)
         return everything(found)
 

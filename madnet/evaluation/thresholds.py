@@ -41,7 +41,7 @@ def choose_operating_point(
     threshold: str | float | None,
     fa_budget: float | None,
     scored: Iterable[str | None],
-    score: Callable[[str], Evaluator],
+    score: Callable[[str, Sequence[ProtocolLike]], Evaluator],
 ) -> OperatingPoint:
     """The threshold and the budget that a user asked for, chosen on another part of the data if need be.
 
@@ -50,7 +50,7 @@ def choose_operating_point(
         threshold: Of :func:`parse_threshold`.
         fa_budget: False-alarm pixels over all pixels; None for no budget.
         scored: The parts of the data that are scored then.
-        score: From another part to its counts by ``native``.
+        score: From another part, and ``native`` as it is or at the threshold, to the counts by it.
 
     Raises:
         UserError: Neither can be had, or would be chosen on images that are scored.
@@ -60,14 +60,15 @@ def choose_operating_point(
     value, part = parse_threshold(threshold)
     if part is not None:
         refuse_same_part(f'--threshold best:{part}', part, scored)
-        value, said['threshold_chosen_on'] = choose_threshold(score(part), part)
+        value, said['threshold_chosen_on'] = choose_threshold(score(part, ['native']), part)
     if value is not None:
         said['threshold'] = value
         chosen = get_protocols([at_threshold(p, value) for p in chosen])
     if fa_budget is not None:
         refuse_without_native(chosen)
         refuse_same_part(f'--fa-budget {fa_budget:g}', 'val', scored)
-        budget = choose_rank(score('val'), fa_budget, 'val')
+        native = [p for p in chosen if p.name == 'native']  # the detections are those at the threshold
+        budget = choose_rank(score('val', native), fa_budget, 'val')
     return OperatingPoint(chosen, said, budget)
 
 

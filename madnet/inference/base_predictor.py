@@ -17,12 +17,13 @@ import numpy as np
 
 from madnet.datasets.seen import TrainedPart, parts_of_entry
 from madnet.errors import UserError, expect_number, expect_whole
-from madnet.evaluation.calibration import PLAIN
+from madnet.evaluation.calibration import PLAIN, PlattScaling
 from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.images import LARGE, FrameLoader, Windows, image_size
 from madnet.images.notices import say_once
 from madnet.overlap import ahead as read_ahead
 from madnet.records.pretrained_index import registered_as
+from madnet.text import score_text
 
 from .clip import ClipResult, follow
 from .clip_source import GivenFrames, open_clip
@@ -316,6 +317,27 @@ class BasePredictor(ABC):
     def ask_for_rank(self, rank: float) -> None:
         """Leave out what has a lower rank, besides what is left out already."""
         self.least = replace(self.least, min_rank=max(self.least.min_rank, rank))
+
+    def _ask_for_budget(self, rank: float) -> None:
+        """Leave out what has a lower rank than kept to a budget on validation images.
+
+        Raises:
+            UserError: The threshold is not the one at which detections were taken there.
+        """
+        check_budget_threshold(self.threshold, self.scaling)
+        self.ask_for_rank(rank)
+
+
+def check_budget_threshold(threshold: float, scaling: PlattScaling) -> None:
+    """Raise a UserError where a threshold, of scores with this scaling, is not the 0.5 of plain scores at
+    which budgets of false alarms are measured: other detections have other ranks and areas."""
+    measured = scaling.moved(0.5)
+    if not math.isclose(threshold, measured, abs_tol=1e-4):  # as it is printed
+        raise UserError(
+            f'threshold {score_text(threshold)}: a budget of false alarms (fa_budget) holds for detections '
+            f'at the threshold that it was measured with, {score_text(measured)} of these scores; predict '
+            'with that, or leave the budget out.'
+        )
 
 
 def _value_or_error(value: Callable[[], Any]) -> Any:

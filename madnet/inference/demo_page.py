@@ -212,7 +212,8 @@ def _began(found: Found) -> tuple:
 def _views(found: Found | None, number: int, threshold: float) -> list[str]:
     if found is None:
         return [''] * 5
-    shown = [demo.at_threshold(prediction, threshold) for prediction in found.predictions]
+    budget = found.about.get('fa_budget')
+    shown = [_clearly(demo.at_threshold, one, threshold, budget) for one in found.predictions]
     one = shown[min(number, len(shown)) - 1]
     return [
         demo.picture_html(demo.marked(one), 'overlay', f'{one.name} with its targets'),

@@ -36,7 +36,7 @@ class OnnxPredictor(BasePredictor):
         value_range: Grey values that become black and white, or ``'auto'``; None for what the file says.
         min_area, min_scr, min_rank: As in :class:`~madnet.inference.Predictor`.
         calibrated, fa_budget: As there, by what was measured of the network before it was exported; a budget
-            is one of those that the file says.
+            is one of those that the file says, and holds for its threshold of 0.5 alone.
         batch: Images that are read before those of one size are computed together.
         threads: How many threads compute; None for one a core.
         provider: ONNX Runtime's execution provider.
@@ -89,7 +89,7 @@ class OnnxPredictor(BasePredictor):
         if moves_threshold:
             self.threshold = self.scaling.moved(self.threshold)
         if budget is not None:
-            self.ask_for_rank(self.info.rank_for_budget(budget))
+            self._ask_for_budget(self.info.rank_for_budget(budget))
 
     @property
     def name(self) -> str:

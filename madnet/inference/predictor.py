@@ -89,7 +89,8 @@ class Predictor(BasePredictor):
             weights, so that a score of 0.8 is right eight times in ten. They must have been measured with the
             same ``views``, ``scales`` and ``merge``.
         fa_budget: Allowed false-alarm pixels as a share of all pixels, such as 1e-5: ``min_rank`` is set to
-            where the validation images of ``madnet calibrate`` kept to it. Implies ``calibrated``.
+            where the validation images of ``madnet calibrate`` kept to it. Implies ``calibrated``, and holds
+            for detections at the threshold of 0.5 before that.
         batch: Images that are read before they are computed together, where the network does that: on a GPU.
             None: eight there, else one.
         amp: Whether a network computes in mixed precision: bfloat16, whose range is that of float32; float16
@@ -191,12 +192,12 @@ class Predictor(BasePredictor):
                 f'temperature hold; predict with {measured}, or run madnet calibrate with {used}.'
             )
         if hasattr(self.model, 'set_test_time'):
-            scaling = PlattScaling.of(known)
-            self.model.set_test_time(**scaling._asdict())
+            self.scaling = PlattScaling.of(known)
+            self.model.set_test_time(**self.scaling._asdict())
             if moves_threshold:
-                self.threshold = scaling.moved(self.threshold)
+                self.threshold = self.scaling.moved(self.threshold)
         if budget is not None:
-            self.ask_for_rank(rank_for_budget(known, budget, file))
+            self._ask_for_budget(rank_for_budget(known, budget, file))
 
     def _lay_out(self, folded: bool) -> None:
         """Weights in the layout of memory in which convolutions are quickest.

@@ -135,6 +135,30 @@ def test_the_rank_is_chosen_on_val_and_told_of_test(run, scored, tmp_path):
     assert found['details']['native']['ranked']['Fa'][-1] == native['Fa']
 
 
+@pytest.mark.parametrize('threshold', [0.3, 'best:val'])
+def test_a_budget_beside_a_threshold_is_of_the_detections_at_it(run, scored, tmp_path, threshold):
+    """A speck of 0.4 is no detection at 0.5: a cut that is chosen there knows nothing of it."""
+    root, scores = scored
+    for n in range(10):
+        mask = cv2.imread(str(root / f'masks/i{n}.png'), cv2.IMREAD_UNCHANGED) > 0
+        # most of a target below 0.5, so that the best threshold is there as well
+        score = np.where(mask, 0.45, 0.01)
+        score[20, 30:33] = 0.999
+        score[50:52, 8:10] = 0.46
+        image = cv2.imread(str(root / f'images/i{n}.png'), cv2.IMREAD_UNCHANGED)
+        image[50:52, 8:10] = 130
+        cv2.imwrite(str(root / f'images/i{n}.png'), image)
+        np.save(scores / f'i{n}.npy', score.astype(np.float32))
+        (scores / f'i{n}.png').unlink()
+    args = ('evaluate', scores, '--dataset', root, '--allow-missing', '--threshold', threshold)
+    code, _, err = run(*args, '--fa-budget', '1e-5', '--out', tmp_path / 'out')
+    assert code == 0, err
+    found = json.loads((tmp_path / 'out/metrics.json').read_text())
+    assert found['threshold'] < 0.5
+    assert found['results']['native']['false_components'] == 4
+    assert (found['fa_budget']['Pd'], found['fa_budget']['Fa']) == (1, 0)
+
+
 def test_a_choice_is_made_on_its_own_images_whatever_is_scored(run, scored, tmp_path):
     root, scores = scored
     (tmp_path / 'ids.txt').write_text('i8\ni9\n')

@@ -201,6 +201,9 @@ def test_a_budget_keeps_to_the_masks_that_it_was_measured_with(shown, file):
         assert (before.score_map > before.threshold).any()
         assert ((before.score_map > before.threshold) == (after.score_map > after.threshold)).all()
         assert ['(calibrated)' in demo.targets_table(one) for one in (before, after)] == [False, True]
+    assert demo.at_threshold(found[0], 0.5, 1e-4).threshold == pytest.approx(0.43, abs=0.01)
+    with pytest.raises(UserError, match=r'threshold 0\.9: a budget'):
+        demo.at_threshold(found[0], 0.9, 1e-4)
 
 
 async def _app(scope, receive, send):

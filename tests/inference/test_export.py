@@ -5,6 +5,7 @@ import pickle
 import re
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -210,7 +211,7 @@ def test_what_a_file_says_of_itself(tmp_path):
 
 def test_an_exported_network_goes_to_another_process(tmp_path):
     export.export_network(Predictor('madnet_nano', device='cpu'), tmp_path / 'nano.onnx')
-    how = {'threshold': 0.3, 'tile': 64, 'overlap': 16, 'value_range': (0, 16383), 'fa_budget': 1e-5}
+    how = {'tile': 64, 'overlap': 16, 'value_range': (0, 16383), 'fa_budget': 1e-5}
     predictor = OnnxPredictor(tmp_path / 'nano.onnx', min_area=2, **how)
     predictor.set_threads(1)
     (tmp_path / 'nano.onnx').unlink()  # which it does not read again
@@ -219,7 +220,9 @@ def test_an_exported_network_goes_to_another_process(tmp_path):
     raw = scene(96, 80).astype(np.uint16) * 60
     expected, found = predictor(raw), copy(raw)
     np.testing.assert_array_equal(found.score_map, expected.score_map)
-    assert (copy.threshold, copy.least, found.targets) == (0.3, predictor.least, expected.targets)
+    for key in ('threshold', 'scaling', 'least'):
+        assert getattr(copy, key) == getattr(predictor, key)
+    assert found.targets == expected.targets
 
 
 @pytest.mark.parametrize('format', ['folded', 'torch'])
@@ -233,7 +236,8 @@ def test_a_file_made_from_a_file_says_the_same(format, run, tmp_path):
     for key in ('threshold', 'licence', 'temperature', 'bias', 'budgets', 'value_range', 'origin'):
         assert getattr(infos[0], key) == getattr(infos[1], key)
     expected = Predictor('madnet_nano', device='cpu', fa_budget=1e-5)
-    found = Predictor(files[1], fa_budget=np.float32(1e-5))
+    refused('threshold 0.39', Predictor, files[1], fa_budget=1e-5)  # the 0.3 of the file, calibrated
+    found = Predictor(files[1], fa_budget=np.float32(1e-5), threshold=expected.threshold)
     assert (found.scaling, found.least) == (expected.scaling, expected.least)
     raw = scene(64, 64).astype(np.uint16) * 60  # a 14-bit sensor's
     np.testing.assert_allclose(Predictor(files[1])(raw).score_map, predictor(raw).score_map, atol=1e-4)
@@ -252,6 +256,11 @@ def test_what_calibration_says_travels_in_the_file(tmp_path, predictor_of):
     assert found.least.min_rank > 0
     assert OnnxPredictor(file).info.licence != 'not stated'
     refused('1e-05', OnnxPredictor, file, fa_budget=3e-5)
+    for make in (partial(Predictor, 'madnet_nano', device='cpu'), partial(OnnxPredictor, file)):
+        refused('threshold 0.7: a budget', make, fa_budget=1e-5, threshold=0.7)
+        assert (
+            make(fa_budget=1e-5, threshold=round(found.threshold, 4)).least == found.least
+        )  # as it is printed
     export.export_network(predictor_of('madnet', 'madnet_nano'), tmp_path / 'own.onnx')
     refused('madnet calibrate', OnnxPredictor, tmp_path / 'own.onnx', calibrated=True)
 
