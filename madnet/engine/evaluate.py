@@ -240,9 +240,9 @@ def _choose_images(
     given = [f'--{k.replace("image_dir", "images")}' for k in ('ids', 'image_dir') if options.get(k)]
     if len(sources) > 1 and given:
         raise UserError(f'--dataset {dataset}: {given[0]} is for one data set; leave it out, or score one.')
+    labels = labels_of([{**arguments, 'split': split} for arguments in sources])
     return {
-        label: _images_of(arguments, split, options)
-        for label, arguments in zip(labels_of(sources), sources, strict=True)
+        label: _images_of(arguments, split, options) for label, arguments in zip(labels, sources, strict=True)
     }
 
 

@@ -10,7 +10,7 @@ from madnet.errors import UserError
 from madnet.evaluation import evaluate, make_protocol, score_folder
 from madnet.evaluation.arrays import resize_mask
 from madnet.files import plain
-from madnet.records import read_per_image
+from madnet.records import MetricsFile, read_per_image
 
 
 @pytest.fixture
@@ -104,6 +104,21 @@ def test_several_sets_have_a_row_each_and_one_over_all(mine, tmp_path, capsys):
     # the threshold is that of the training parts of both together
     chosen = evaluate_folder(str(scores), None, 'native', None, dataset=both, threshold='best:trainval')
     assert "on 'trainval', 11 images" in chosen.threshold_text
+
+
+def test_folders_of_one_name_have_their_names_of_the_test(mine, tmp_path, run):
+    root, _ = mine
+    write_other(tmp_path / 'elsewhere' / 'mine', range(3))
+    both = ('--dataset', f'{root},{tmp_path / "elsewhere" / "mine"}')
+    outs = tmp_path / 'tested', tmp_path / 'evaluated'
+    code, _, err = run('test', 'classical', '--method', 'tophat', *both, '--out', outs[0], '--save-scores')
+    assert code == 0, err
+    code, _, err = run('evaluate', outs[0] / 'scores', *both, '--out', outs[1])
+    assert code == 0, err
+    tested, evaluated = (MetricsFile.read(out / 'metrics.json').sets for out in outs)
+    assert [*tested] == [*evaluated] == ['mine test #1', 'mine test #2']
+    named = [[(r['dataset'], r['name']) for r in read_per_image(out / 'per_image.csv')] for out in outs]
+    assert named[0] == named[1]
 
 
 def test_several_sets_that_cannot_be_scored_together(mine, tmp_path):
