@@ -16,18 +16,24 @@ _PORTION = 2_000_000
 
 
 def bootstrap_intervals(
-    images: Mapping[str, np.ndarray], confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+    images: Mapping[str, np.ndarray],
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+    empty: float = nan,
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of IoU, nIoU, Pd and Fa, resampling whole images; equal seeds draw equal ones.
 
     Args:
         images: The ``COLUMNS`` of per-image counts, each (n,).
         confidence: Share of the resamples inside the interval.
+        empty: IoU of a resample without foreground, true or predicted, by the protocol; NaN leaves it out.
 
     Returns:
         ``{'IoU': (low, high), …}``; NaN where a number is undefined in every resample.
     """
-    values = np.concatenate([_metrics(images, w) for w in _weights(len(images['IoU']), resamples, seed)])
+    weights = _weights(len(images['IoU']), resamples, seed)
+    values = np.concatenate([_metrics(images, w, empty) for w in weights])
     return _percentiles(values, confidence)
 
 
@@ -37,12 +43,14 @@ def paired_bootstrap(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    empty: float = nan,
 ) -> dict[str, dict[str, float | tuple[float, float]]]:
     """Whether one of two methods is better on the same images: both are scored on the same resamples.
 
     Args:
         a, b: ``COLUMNS`` of the two methods, the same images in the same order.
         confidence: Of the interval of the difference.
+        empty: As of :func:`bootstrap_intervals`, also for all images.
 
     Returns:
         Per metric ``{'a', 'b', 'difference', 'interval', 'p'}``: difference is b − a, p the two-sided
@@ -54,8 +62,10 @@ def paired_bootstrap(
     n = len(a['IoU'])
     if len(b['IoU']) != n:
         raise UserError(f'comparison needs the same images: {n} on one side, {len(b["IoU"])} on the other')
-    of_a, of_b = (_metrics(counts, np.ones((1, n)))[0].tolist() for counts in (a, b))
-    difference = np.concatenate([_metrics(b, w) - _metrics(a, w) for w in _weights(n, resamples, seed)])
+    of_a, of_b = (_metrics(counts, np.ones((1, n)), empty)[0].tolist() for counts in (a, b))
+    difference = np.concatenate(
+        [_metrics(b, w, empty) - _metrics(a, w, empty) for w in _weights(n, resamples, seed)]
+    )
     intervals = _percentiles(difference, confidence)
     result: dict[str, dict[str, float | tuple[float, float]]] = {}
     for k, metric in enumerate(METRICS):
@@ -93,7 +103,7 @@ def _weights(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
         yield rng.multinomial(n, np.full(n, 1 / n), size=min(portion, resamples - start))
 
 
-def _metrics(images: Mapping[str, np.ndarray], weights: np.ndarray) -> np.ndarray:
+def _metrics(images: Mapping[str, np.ndarray], weights: np.ndarray, empty: float) -> np.ndarray:
     """(r, n) weights → (r, 4) IoU, nIoU, Pd, Fa."""
     counts = np.stack([np.asarray(images[c], np.float64) for c in COLUMNS], 1)
     total = dict(zip(COLUMNS, (weights @ counts).T, strict=True))
@@ -104,7 +114,9 @@ def _metrics(images: Mapping[str, np.ndarray], weights: np.ndarray) -> np.ndarra
         (total['false_pixels'], total['pixels']),
     )
     with np.errstate(divide='ignore', invalid='ignore'):
-        return np.stack([numerator / denominator for numerator, denominator in pairs], 1)
+        values = np.stack([numerator / denominator for numerator, denominator in pairs], 1)
+    values[total['union'] == 0, 0] = empty
+    return values
 
 
 def _percentiles(values: np.ndarray, confidence: float) -> dict[str, tuple[float, float]]:

@@ -204,9 +204,9 @@ def compare_folders(
         resamples: Of the bootstrap.
 
     Returns:
-        ``metrics``, see ``paired_bootstrap``; ``images``: rows ``{'name', 'a', 'b', 'difference'}`` of
-        per-image IoU, where they differ most first; ``left_out``: what could not be compared; ``results``:
-        both sides' numbers.
+        ``metrics``, see ``paired_bootstrap``, of sets without targets Fa alone; ``images``: rows ``{'name',
+        'a', 'b', 'difference'}`` of per-image IoU, where they differ most first; ``left_out``: what could not
+        be compared; ``results``: both sides' numbers.
 
     Raises:
         UserError: As :func:`score_folder`.
@@ -223,9 +223,11 @@ def compare_folders(
         raise UserError(f'no image has a prediction in {dir_a}, one in {dir_b} and a mask')
     options['ids'] = common
     evaluators = [score_folder(folder, mask_dir, protocol, **options)[0] for folder in (dir_a, dir_b)]
-    name = evaluators[0].protocols[0].name
+    protocol = evaluators[0].protocols[0]
+    name = protocol.name
     results = {side: e.compute()[name] for side, e in zip('AB', evaluators, strict=True)}
     a, b = (evaluator.images(name) for evaluator in evaluators)
+    compared = paired_bootstrap(a, b, resamples=resamples, empty=protocol.niou_empty or 0.0)
     rows: list[dict[str, Any]] = [
         {'name': image, 'a': float(x), 'b': float(y), 'difference': float(y - x)}
         for image, x, y in zip(evaluators[0].names, a['IoU'], b['IoU'], strict=True)
@@ -233,11 +235,11 @@ def compare_folders(
     rows.sort(key=lambda row: (-abs(row['difference']), row['name']))
     return {
         'protocol': name,
-        # those that the protocol knows
+        # those that the protocol knows, and that say something of these images
         'metrics': {
             metric: numbers
-            for metric, numbers in paired_bootstrap(a, b, resamples=resamples).items()
-            if not np.isnan(results['A'][metric])
+            for metric, numbers in compared.items()
+            if not np.isnan(results['A'][metric]) and (metric == 'Fa' or results['A']['targets'])
         },
         'images': rows,
         'left_out': left_out,

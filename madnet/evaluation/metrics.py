@@ -101,7 +101,8 @@ def set_details(counted: SetCounts, resamples: int = 1000, points: int = 200) ->
     protocol, columns, histogram = counted.protocol, counted.columns(), counted.histogram
     details: dict = {'protocol': protocol.reproduces}
     if resamples:
-        intervals = bootstrap_intervals({c: columns[c] for c in COLUMNS}, resamples=resamples)
+        empty = protocol.niou_empty or 0.0
+        intervals = bootstrap_intervals({c: columns[c] for c in COLUMNS}, resamples=resamples, empty=empty)
         details['intervals'] = {name: list(interval) for name, interval in intervals.items()}
     if histogram is not None:
         threshold, best = histogram.best_threshold()

@@ -47,6 +47,18 @@ def test_no_targets_leave_pd_undefined():
     assert all(math.isnan(v) for v in bootstrap_intervals(table, resamples=50)['Pd'])
 
 
+def test_a_resample_without_foreground_has_the_iou_of_the_protocol():
+    table = images(4)
+    for column in ('union', 'intersection', 'targets', 'matched'):
+        table[column][1:] = 0
+    table['intersection'][0] = table['union'][0] / 2
+    assert bootstrap_intervals(table)['IoU'] == (0.5, 0.5)
+    assert bootstrap_intervals(table, empty=1)['IoU'] == (0.5, 1)
+    table['union'][0] = 0
+    found = paired_bootstrap(table, table, empty=1)['IoU']
+    assert (found['a'], found['b'], found['interval'], found['p']) == (1, 1, (0, 0), 1)
+
+
 def test_paired_comparison():
     table = images(80)
     same = paired_bootstrap(table, table)

@@ -226,6 +226,25 @@ def test_comparison_finds_the_spoiled_one(folders, tmp_path):
         compare_folders(preds, worse, masks, 'native,abc')
 
 
+def test_a_comparison_without_targets_is_one_of_false_alarms(tmp_path, run):
+    for folder, speck in (('masks', 0), ('a', 0), ('b', 0.9)):
+        (tmp_path / folder).mkdir()
+        for k in range(5):
+            values = np.zeros((30, 40), np.float32)
+            values[5:7, 5:7] = speck if k == 2 else 0
+            if folder == 'masks':
+                cv2.imwrite(str(tmp_path / folder / f'{k}.png'), np.uint8(values))
+            else:
+                np.save(tmp_path / folder / f'{k}.npy', values)
+    a, b, masks = (tmp_path / folder for folder in ('a', 'b', 'masks'))
+    code, out, err = run('evaluate', '--compare', a, b, masks, '--out', tmp_path)
+    assert code == 0, err
+    report = json.loads((tmp_path / 'compare.json').read_text())
+    assert [*report['metrics']] == ['Fa']
+    assert report['metrics']['Fa']['b'] == report['results']['B']['Fa'] == 4 / (5 * 1200)
+    assert 'nan' not in out
+
+
 @pytest.mark.parametrize(('name', 'limit'), [('area', 10), ('scr', 6.0), ('rank', 24.0)])
 def test_components_below_a_limit_do_not_count(folders, tmp_path, name, limit):
     preds, masks, pairs = folders
