@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ SATURATED = (
 )
 # the highest logit that scores of 16 bits tell from its neighbours
 _ROUNDED = 11
-# where ties leave more of AUC open than this, a line says so; and than that, AUC is no number to show
+# where ties leave more of AUC or AP open than this, a line says so; and than that, it is no number to show
 _OPEN, _WIDE = 0.005, 0.05
 
 
@@ -127,7 +126,7 @@ def evaluate_folder(
         'masks': str(mask_dir or dataset),
         **({'least': asdict(least)} if asked else {}),
         **point.said_of(everything(sets)),
-        **_without_open_auc(content_of(sets), sets),
+        **_without_open(content_of(sets), sets),
         'left_out': left_out,
         'versions': {'madnet': madnet.__version__, 'numpy': np.__version__},
     }
@@ -141,7 +140,7 @@ def evaluate_folder(
             found = [f'{k} {as_text(k, values[k])}' for k in ('AP50', 'AP50-95', 'AP_centre') if k in values]
             if found:
                 print(f'{protocol}: {", ".join(found)}')
-    _tell_lost_order(everything(sets), point.protocols[0].name)
+    _tell_lost_order(everything(sets), point.protocols[0].name, 'threshold_chosen_on' in point.threshold)
     asked_rank = least.min_rank or fa_budget is not None
     if not (options.get('from_logits') or options.get('labels')) and (asked_rank or _saturated(sets)):
         print(SATURATED)
@@ -151,31 +150,38 @@ def evaluate_folder(
     return report
 
 
-def _without_open_auc(content: dict[str, Any], sets: Mapping[str, ScoredSet]) -> dict[str, Any]:
-    """What ``content_of`` says, with None for AUC where ties leave it open by several points."""
+def _without_open(content: dict[str, Any], sets: Mapping[str, ScoredSet]) -> dict[str, Any]:
+    """What ``content_of`` says, with None for AUC and AP where ties leave them open by several points."""
     parts = [(content, everything(sets))]
     parts += [(part, sets[label].evaluator) for label, part in content.get('sets', {}).items()]
     for part, evaluator in parts:
         for protocol, values in part['results'].items():
-            low, high = _possible_auc(evaluator, protocol)
-            if high - low > _WIDE:
-                values['AUC'] = None
+            for metric, (low, high) in _lost_order(evaluator, protocol).items():
+                if high - low > _WIDE:
+                    values[metric] = None
     return content
 
 
-def _possible_auc(evaluator: Evaluator, protocol: str) -> tuple[float, float]:
+def _lost_order(evaluator: Evaluator, protocol: str) -> dict[str, tuple[float, float]]:
     histogram = evaluator.counted(protocol).histogram
-    return histogram.lost_order() if histogram else (nan, nan)
+    return histogram.lost_order() if histogram else {}
 
 
-def _tell_lost_order(evaluator: Evaluator, protocol: str) -> None:
-    """Say where rounded scores leave it open how large AUC is."""
-    low, high = _possible_auc(evaluator, protocol)
-    if high - low > _OPEN:
+def _tell_lost_order(evaluator: Evaluator, protocol: str, chosen: bool) -> None:
+    """Say where rounded scores leave it open how large AUC and AP are, and which threshold is best."""
+    possible = _lost_order(evaluator, protocol).items()
+    wide = {metric: high - low for metric, (low, high) in possible if high - low > _OPEN}
+    if wide:
+        named = ', '.join(f'{metric}{" left out" if by > _WIDE else ""}' for metric, by in wide.items())
+        ranges = ' and '.join(
+            f'{metric} {as_text(metric, low)} to {as_text(metric, high)}'
+            for metric, (low, high) in possible
+            if metric in wide
+        )
         print(
-            f'AUC{" left out" if high - low > _WIDE else ""}: many pixels of these maps share the lowest '
-            f'score; maps that tell them apart, such as logits in .npy, would give {as_text("AUC", low)} to '
-            f'{as_text("AUC", high)}'
+            f'{named}: many pixels of these maps share the lowest score; maps that tell them apart, such as '
+            f'logits in .npy, would give {ranges}'
+            + (', and perhaps a better threshold among these pixels' if chosen else '')
         )
 
 

@@ -148,14 +148,20 @@ class ScoreHistogram:
             'AUC_SNPR': detected / false if false else nan,
         }
 
-    def lost_order(self) -> tuple[float, float]:
-        """The least and the greatest AUC by scores that rank the pixels of the lowest bin in use one by one:
-        NaN without both classes. Whole numbers round most pixels of a sharp map to 0."""
-        roc = self.roc()
-        if not len(roc['fpr']):
-            return nan, nan
-        lowest = np.diff(roc['fpr'])[-1] * np.diff(roc['tpr'])[-1] / 2
-        return self.auc() - float(lowest), self.auc() + float(lowest)
+    def lost_order(self) -> dict[str, tuple[float, float]]:
+        """The least and the greatest ``AUC`` and ``AP`` by scores that rank the pixels of the lowest bin in
+        use one by one: NaN without both classes. Whole numbers round most pixels of a sharp map to 0."""
+        _, tp, fp = self._descending()
+        if not len(tp) or not tp[-1] or not fp[-1]:
+            return {'AUC': (nan, nan), 'AP': (nan, nan)}
+        hits, false = (int(tp[-2]), int(fp[-2])) if len(tp) > 1 else (0, 0)  # above the lowest bin
+        all_hits, all_false = int(tp[-1]), int(fp[-1])
+        half = (all_hits - hits) * (all_false - false) / (2 * all_hits * all_false)
+        found = np.arange(hits + 1, all_hits + 1)
+        # what the bins above add, and the targets of the lowest behind or before all its background
+        above = self.ap() - (all_hits - hits) / (all_hits + all_false)
+        least, most = (above + float((found / (found + f)).sum()) / all_hits for f in (all_false, false))
+        return {'AUC': (self.auc() - half, self.auc() + half), 'AP': (least, most)}
 
     def pr(self) -> dict[str, np.ndarray]:
         """``threshold``, ``recall``, ``precision`` with rising recall; empty without true pixels."""

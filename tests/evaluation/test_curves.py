@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -110,6 +112,22 @@ def test_curves_without_one_of_the_classes():
     assert np.isnan(histogram_of(prob, np.zeros((4, 4), bool)).ap())
     assert histogram_of(prob, np.zeros((4, 4), bool)).best_threshold()[0] == 0.5
     assert np.isnan(ScoreHistogram().auc())
+
+
+def test_what_ties_of_the_lowest_score_leave_open():
+    truth = np.array([1, 1, 0, 1, 0, 0, 1], bool)
+    prob = np.array([0.9, 0.7, 0.6, 0, 0, 0, 0], np.float32)
+    possible = histogram_of(prob, truth).lost_order()
+    tied = permutations((0.1, 0.2, 0.3, 0.4))
+    orders = [histogram_of(np.float32([*prob[:3], *order]), truth) for order in tied]
+    for metric, values in (('AUC', [h.auc() for h in orders]), ('AP', [h.ap() for h in orders])):
+        assert possible[metric] == pytest.approx((min(values), max(values)))
+    # alone in its bin, a pixel has no order to lose
+    exact = orders[0].lost_order()
+    assert exact['AUC'] == pytest.approx((orders[0].auc(),) * 2)
+    assert exact['AP'] == pytest.approx((orders[0].ap(),) * 2)
+    for one_class in (np.zeros(7, bool), np.ones(7, bool)):
+        assert np.isnan([*histogram_of(prob, one_class).lost_order().values()]).all()
 
 
 def test_near_ones_and_near_zeros_are_told_apart():

@@ -297,15 +297,16 @@ def test_the_tool(folders, tmp_path):
         assert f'{more[0]} is not for --compare' in tool('--compare', preds, preds, masks, *more).stderr
 
 
-def test_auc_is_left_out_where_ties_leave_it_open(folders, tmp_path, run):
+def test_auc_and_ap_are_left_out_where_ties_leave_it_open(folders, tmp_path, run):
     preds, masks, pairs = folders
     assert 'AUC %' in run('evaluate', preds, masks)[1]
     for k, (prob, _) in enumerate(pairs):
         np.save(preds / f'Misc_{k}.npy', np.where(prob < 0.9, 0, prob))
     out = run('evaluate', preds, masks, '--out', tmp_path / 'out')[1]
-    assert 'AUC left out: many pixels of these maps share the lowest score' in out
+    assert 'AUC left out, AP left out: many pixels of these maps share the lowest score' in out
     assert 'AUC %' not in out
-    assert json.loads((tmp_path / 'out' / 'metrics.json').read_text())['results']['native']['AUC'] is None
+    found = json.loads((tmp_path / 'out' / 'metrics.json').read_text())['results']['native']
+    assert (found['AUC'], found['AP']) == (None, None)
 
 
 def test_the_tool_says_what_is_wrong_in_one_line(folders):
