@@ -247,7 +247,7 @@ class SIRSTDataset(TargetDataset):
             parts = self.folder.pairs.values()
             files, where = [pair.image for part in parts for _, pair in sorted(part.items())], 'images'
         chosen = files[:: max(1, len(files) // _MEASURED)]
-        low, high = measure_range(map(_read_finite, chosen))
+        low, high = measure_range(map(_read_finite, chosen), chosen)
         say_once(
             f"{self.dataset_name}: value_range='auto' is ({low:g}, {high:g}), by {len(chosen)} of its "
             f'{where}.'

@@ -77,7 +77,7 @@ class FrameLoader:
         self.value_range = 'auto'
         read: list[Path] = []
         try:
-            low, high = measure_range(_readable(images[:: max(1, len(images) // 32)], read))
+            low, high = measure_range(_readable(images[:: max(1, len(images) // 32)], read), read)
         except UserError:  # none is
             return
         self.value_range = (low, high)

@@ -42,11 +42,15 @@ def check_value_range(value: Any, where: str = 'value_range') -> ValueRange:
     return low, high
 
 
-def measure_range(frames: Iterable[np.ndarray | FrameWindows]) -> tuple[float, float]:
+def measure_range(
+    frames: Iterable[np.ndarray | FrameWindows], names: Sequence[object] = ()
+) -> tuple[float, float]:
     """The range that ``value_range='auto'`` stands for: one for all frames.
 
     Args:
         frames: (H, W) or (H, W, 3), of any type; or files, which are read in parts.
+        names: Of the frames, complete when the last is taken: one line then names a frame without which the
+            range would be less than half as wide.
 
     Returns:
         The lowest :data:`AUTO` percentile of a frame, and the highest; at least 1 apart.
@@ -57,8 +61,19 @@ def measure_range(frames: Iterable[np.ndarray | FrameWindows]) -> tuple[float, f
     bounds = [_percentiles(frame) for frame in frames]
     if not bounds:
         raise UserError("value_range='auto': no image to measure it on.")
-    low, high = min(b[0] for b in bounds), max(b[1] for b in bounds)
+    low, high = _around(bounds)
+    for k, name in enumerate(names if len(bounds) > 2 else ()):
+        black, white = _around(bounds[:k] + bounds[k + 1 :])
+        if 0 < 2 * (white - black) < high - low:
+            say_once(
+                f"{name}: value_range='auto' is ({low:g}, {high:g}) by this image alone, by the others "
+                f'({black:g}, {white:g}); leave it out, or give two numbers.'
+            )
     return float(low), float(high if high > low else low + 1)
+
+
+def _around(bounds: Sequence[Sequence[float]]) -> tuple[float, float]:
+    return min(b[0] for b in bounds), max(b[1] for b in bounds)
 
 
 def _percentiles(frame: np.ndarray | FrameWindows) -> Sequence[float]:

@@ -1,9 +1,11 @@
 """Grey values to the 0–255 scale."""
 
+import cv2
 import numpy as np
 import pytest
 
-from madnet.images import notices
+from madnet.datasets import SIRSTDataset
+from madnet.images import FrameLoader, notices
 from madnet.images.values import LEAST_SPAN, luma, to_channels
 
 
@@ -41,3 +43,25 @@ def test_luma_is_one_for_all_types(kind):
     grey = np.repeat(np.arange(12, dtype=kind).reshape(3, 4, 1), 3, 2)
     np.testing.assert_allclose(luma(grey), grey[..., 0], atol=1e-5)
     np.testing.assert_array_equal(luma(grey[..., :1]), grey[..., 0])
+
+
+@pytest.mark.parametrize('dark', [(), ('i7',), ('i3', 'i7')])
+def test_one_image_that_widens_a_measured_range_is_named(make_set, dark, monkeypatch):
+    """As one taken with the shutter closed; of two, none does it alone."""
+    ids = [f'i{n}' for n in range(9)]
+    root = make_set('mine', ids, lists={'trainval.txt': ids[:8], 'test.txt': ids[8:]})
+    paths = [root / 'images' / f'{i}.png' for i in ids]
+    for n, path in enumerate(paths):
+        level = 20 if path.stem in dark else 21000
+        image = np.random.default_rng(n).normal(level, 0.01 * level, (32, 40))
+        cv2.imwrite(str(path), image.astype(np.uint16))
+    loader = FrameLoader(1, 'auto')
+    for measured in (
+        lambda: SIRSTDataset(root, 'test', value_range='auto').value_range,
+        lambda: (loader.measure([(path, None) for path in paths]), loader.value_range)[1],
+    ):
+        monkeypatch.setattr(notices, '_said', set())
+        low, high = measured()
+        assert (low < 100, high > 21000) == (bool(dark), True)
+        told = [text for text in notices._said if 'by this image alone' in text]
+        assert [text.partition(':')[0] for text in told] == [str(paths[7])] * (dark == ('i7',))
