@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,13 @@ class TrainedPart:
         except (AttributeError, OSError, TypeError, UserError, ValueError):
             # the folder is gone, other lists lie in it, or the config was of another kind
             return self.contents
+
+    def as_plain(self) -> dict[str, Any]:
+        """What :func:`parts_of_record` reads, of plain values."""
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        if self.contents:
+            given['contents'] = ''.join(sorted(digest for _, digest in self.contents))
+        return given
 
     def _in_folder(self) -> Keys:
         try:
@@ -189,6 +196,19 @@ def parts_of_entry(entry: PretrainedEntry | None) -> list[TrainedPart]:
         )
         for part in entry.data
     ]
+
+
+def parts_of_record(record: object) -> list[TrainedPart]:
+    """What a file says of earlier trainings, each part as of :meth:`TrainedPart.as_plain`; what is of another
+    form is passed over."""
+    known = {f.name for f in fields(TrainedPart)}
+    texts = known - {'indices', 'exclude_near_test'}
+    found = []
+    for part in record if isinstance(record, list) else ():
+        given = {k: v for k, v in part.items() if k in known} if isinstance(part, Mapping) else {}
+        if {'record', 'split'} <= given.keys() and all(isinstance(given.get(k, ''), str) for k in texts):
+            found.append(TrainedPart(**{**given, 'contents': contents_of(given.get('contents'))}))
+    return found
 
 
 def part_of_config(dataset: Mapping[str, Any], record: str, hashes: object = None) -> TrainedPart | None:

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import io
+import json
 import os
 import pickle
 import re
@@ -24,10 +25,14 @@ from madnet.engine.mxnet_file import read_mxnet
 from madnet.errors import UserError, nearest
 from madnet.fetching import fetch
 from madnet.files import read_json
-from madnet.records import PretrainedEntry, get_pretrained, list_pretrained, list_registered
+from madnet.records import ExportInfo, PretrainedEntry, get_pretrained, list_pretrained, list_registered
+from madnet.records.export_info import KEY
 
 #: How ``load_from`` of any mmengine config names weights of the registry.
 SCHEME = 'madnet://'
+#: Where the meta of a checkpoint says what the weights were trained on that its training began with, its
+#: teacher's among them: see :func:`~madnet.datasets.seen.parts_of_record`.
+BEFORE = 'trained on before'
 
 _trusted: ContextVar[bool] = ContextVar('trusted', default=False)
 _given: ContextVar[Mapping[str, Path]] = ContextVar('given', default=MappingProxyType({}))
@@ -279,12 +284,31 @@ def _is_safetensors(head: bytes, size: int) -> bool:
 
 
 def _read_safetensors(file: BinaryIO, path: str | os.PathLike) -> dict:
+    data = file.read()
     try:
-        return {'state_dict': _safetensors(file.read())}
+        return {'state_dict': _safetensors(data), **_of_export(data)}
     except Exception as e:  # length of the header and all ranges are checked there
         raise UnusableCheckpoint(
             f'checkpoint {path}: damaged or truncated safetensors ({e}). Use another one, or copy it again.'
         ) from None
+
+
+def metadata_of(data: bytes) -> dict[str, str]:
+    """The ``__metadata__`` of a safetensors file: JSON whose length stands in the first eight bytes."""
+    length = int.from_bytes(data[:8], 'little')
+    try:
+        return json.loads(data[8 : 8 + length]).get('__metadata__') or {}
+    except (ValueError, AttributeError):
+        return {}
+
+
+def _of_export(data: bytes) -> dict[str, dict[str, Any]]:
+    """As ``meta``, what a file of ``madnet export`` says of its network's training."""
+    try:
+        info = ExportInfo.of_file(metadata_of(data).get(KEY), '')
+    except UserError:
+        return {}
+    return {'meta': {'origin': info.origin} if info.trained is None else {BEFORE: info.trained}}
 
 
 def _check_archive(file: BinaryIO, path: str | os.PathLike, size: int, damaged: str) -> None:

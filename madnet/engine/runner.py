@@ -27,7 +27,7 @@ from madnet.engine.checkpoint import (
     load_weights,
     state_dict_of,
 )
-from madnet.engine.checkpoint_file import read_checkpoint, trusting
+from madnet.engine.checkpoint_file import BEFORE, read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
 from madnet.engine.cuda_graph import side_stream
 from madnet.engine.faults import translate
@@ -35,6 +35,7 @@ from madnet.engine.half_weights import half_type
 from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes, values_of
 from madnet.engine.speed import batch_for_gpu, make_fast, tuning_for
 from madnet.engine.step_checks import place_of
+from madnet.engine.training_record import parts_before
 from madnet.engine.watch import Watch
 from madnet.engine.workers import keep_workers_until_saved
 from madnet.errors import RunFailed, UserError, in_brief
@@ -119,8 +120,11 @@ class MadnetRunner(Runner):
 
     Attributes:
         trust_checkpoint: Whether checkpoints may hold pickled objects.
+        trained_before: What the weights were trained on that a training begins with, for its checkpoints: the
+            files may be gone when somebody asks.
     """
 
+    trained_before: list | None = None
     trust_checkpoint = False
     _resumed_length: int | None = None
     _has_loaded: bool  # mmengine's, as are the next two
@@ -277,6 +281,8 @@ class MadnetRunner(Runner):
             else:
                 self._load_from = str(found[0])
         super().load_or_resume()
+        if self.trained_before is None and isinstance(self._train_loop, BaseLoop):
+            self.trained_before = [part.as_plain() for part in parts_before(self.cfg)]
 
     def load_checkpoint(self, filename, map_location='cpu', strict=False, revise_keys=None):
         """Read a checkpoint and put its weights into the model.
@@ -298,7 +304,7 @@ class MadnetRunner(Runner):
         if self._resume:
             _check_complete(checkpoint, filename)
             meta = checkpoint['meta']
-            self._resumed_length = length_of(meta)
+            self._resumed_length, self.trained_before = length_of(meta), meta.get(BEFORE)
             # what the run began with, not the checkpoint that it goes on from, is for the record
             self.cfg.load_from = values_of(meta['cfg']).get('load_from') if 'cfg' in meta else None
             refuse_changes(meta, self.cfg, len(self.train_dataloader), self.world_size, str(filename))

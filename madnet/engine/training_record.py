@@ -8,13 +8,13 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from madnet.datasets.seen import TrainedPart, part_of_config, parts_of_entry
+from madnet.datasets.seen import TrainedPart, part_of_config, parts_of_entry, parts_of_record
 from madnet.datasets.wrappers import sets_of, validation_split
 from madnet.engine.checkpoint import BEST_BY, HASHES, meta_of
-from madnet.engine.checkpoint_file import SCHEME, find_checkpoint, is_registered, read_checkpoint
+from madnet.engine.checkpoint_file import BEFORE, SCHEME, find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.config.steps import image_loaders
 from madnet.engine.config.value_ranges import TrainedSet, value_range_of
-from madnet.engine.resuming import values_of
+from madnet.engine.resuming import leaves, values_of
 from madnet.errors import UserError
 from madnet.files import sha256_of
 from madnet.images.notices import say_once
@@ -82,7 +82,8 @@ def training_parts(
     content: Mapping[str, Any] | None = None,
     later: tuple[str, ...] = (),
 ) -> list[TrainedPart]:
-    """What weights were trained on, those that their training began with too, as far as that is recorded.
+    """What weights were trained on, those that their training began with too, as far as that is recorded;
+    a line says so where a file is gone that would tell.
 
     Args:
         checkpoint: A file, or a name of the registry.
@@ -97,14 +98,45 @@ def training_parts(
     try:
         known = registered_as(sha256_of(find_checkpoint(name)))
         content = {} if known else read_checkpoint(name) if content is None else content
-    except (OSError, UserError):  # it is not there any more
+    except (OSError, UserError):
+        if '://' not in name:  # else of a public network
+            say_once(f'what {name} was trained on is not known: it cannot be read here')
         return []
-    cfg, sets = _config_in(content), _training_sets(_config_in(content))
-    hashes = meta_of(content).get(HASHES)
+    meta, cfg = meta_of(content), _config_in(content)
+    sets, hashes = _training_sets(cfg), meta.get(HASHES)
     each = hashes if isinstance(hashes, list) and len(hashes) == len(sets) else [None] * len(sets)
     found = (part_of_config(s, f'the config in {name}', h) for s, h in zip(sets, each, strict=True))
-    before = training_parts(cfg.get('load_from'), later=(*later, name))
+    if BEFORE in meta:
+        before = parts_of_record(meta[BEFORE])
+    else:  # of an older training or export
+        before = parts_before(cfg, (*later, name)) or parts_of_origin(meta.get('origin'), (*later, name))
     return [*parts_of_entry(known), *filter(None, found), *before]
+
+
+def parts_before(cfg: Mapping[str, Any], later: tuple[str, ...] = ()) -> list[TrainedPart]:
+    """What the weights were trained on that a training's config names: those that it loads, those that parts
+    of its network begin with, and its teacher's."""
+    found: list[TrainedPart] = []
+    for name in dict.fromkeys(text for key, text in leaves(cfg) if text and _names_weights(key)):
+        found += [part for part in training_parts(name, later=later) if part not in found]
+    return found
+
+
+def parts_of_origin(origin: Any, later: tuple[str, ...] = ()) -> list[TrainedPart]:
+    """What a network was trained on that another file was made of, by the ``sha256`` and the path of its
+    ``checkpoint``."""
+    origin = origin if isinstance(origin, Mapping) else {}
+    return parts_of_entry(registered_as(origin.get('sha256'))) or training_parts(
+        origin.get('checkpoint'), later=later
+    )
+
+
+def _names_weights(key: str) -> bool:
+    part, _, last = key.rpartition('.')
+    if part.startswith(('custom_hooks.', 'default_hooks.')):
+        return last == 'teacher'
+    begins = last == 'pretrained' or (last == 'checkpoint' and 'init_cfg' in part.split('.'))
+    return key == 'load_from' or (key.startswith('model.') and begins)
 
 
 def _training_sets(cfg: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from madnet.engine.folder_lock import FolderInUse, own_folder
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.experiments.run import Run
 from madnet.experiments.shard import Shard
-from madnet.experiments.state import read_record
+from madnet.experiments.state import begins_in, read_record
 from madnet.files import not_following
 from madnet.overlap import handling
 from madnet.records import RunFile
@@ -91,7 +91,7 @@ def is_free(run: Run) -> bool:
 def _first_ready(waiting: Sequence[Run], active: Mapping[Run, object]) -> Run | None:
     """The first run that begins from no weights of one that is still to end."""
     for i, run in enumerate(waiting):
-        start = Path(run.settings.get('load_from') or '').parent
+        start = begins_in(run)
         if not any(start == Path(other.folder) for other in [*active, *waiting[:i]]):
             return run
     return None

@@ -15,6 +15,7 @@ from madnet.experiments.process import CONSOLE, do_in_processes, is_free
 from madnet.experiments.run import Run
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import (
+    begins_in,
     outstanding_tests,
     read_metrics,
     read_record,
@@ -118,11 +119,11 @@ def _train(run: Run, resume: bool) -> None:
 
 def _check_start(run: Run) -> None:
     """Refuse the weights of another run of a comparison while that one still trains."""
-    start = run.settings.get('load_from') or ''
-    record = read_record(Path(start).parent)
+    folder = begins_in(run)
+    record = read_record(folder) if folder else None
     if record and not record.trained:
         raise UserError(
-            f'{run.name}: load_from {start}: found a training that has not ended '
+            f'{run.name}: load_from {run.settings["load_from"]}: found a training that has not ended '
             f'({record.state}); run the same command again when it has.'
         )
 

@@ -27,6 +27,12 @@ def read_record(folder: str | os.PathLike) -> RunFile | None:
     return RunFile.read_if_whole(Path(folder, RunFile.FILE))
 
 
+def begins_in(run: Run) -> Path | None:
+    """The folder of the weights that a run's training begins with; None where it begins with none."""
+    weights = run.settings.get('load_from')
+    return given_weights(weights).parent if weights else None
+
+
 def record_of(run: Run) -> RunFile:
     """The same of a run, empty where it did not begin."""
     return read_record(run.folder) or RunFile()

@@ -161,6 +161,7 @@ def export_network(
     """
     detector = predictor.detector
     info = _describe(detector, predictor.threshold, half, licence or licence_of(predictor))
+    info.trained = [part.as_plain() for part in predictor.trained]
     if detector.info is not None:
         was = detector.info
         info.temperature, info.bias, info.budgets = was.temperature, was.bias, was.budgets

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from madnet.datasets.seen import TrainedPart, parts_of_record
 from madnet.errors import UserError, in_brief
 from madnet.evaluation.calibration import PLAIN, PlattScaling
 from madnet.evaluation.targets import Least
@@ -94,6 +95,10 @@ class OnnxPredictor(BasePredictor):
     @property
     def name(self) -> str:
         return self.info.name
+
+    @property
+    def trained(self) -> list[TrainedPart]:
+        return parts_of_record(self.info.trained) or super().trained
 
     @property
     def origin(self) -> dict[str, Any]:

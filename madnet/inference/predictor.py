@@ -12,11 +12,11 @@ from mmengine.config import Config
 from mmseg.structures import SegDataSample
 
 from madnet.config_files import config_and_weights
-from madnet.datasets.seen import TrainedPart
+from madnet.datasets.seen import TrainedPart, parts_of_record
 from madnet.engine.half_weights import half_type, warn_where_half_is_slow
 from madnet.engine.irstd_metric import target_probability
 from madnet.engine.speed import exact_convolutions
-from madnet.engine.training_record import training_parts
+from madnet.engine.training_record import parts_of_origin
 from madnet.errors import UserError
 from madnet.evaluation.arrays import as_scores
 from madnet.evaluation.calibration import PlattScaling
@@ -227,7 +227,8 @@ class Predictor(BasePredictor):
 
     @property
     def trained(self) -> list[TrainedPart]:
-        return super().trained or training_parts(self.origin.get('checkpoint'))
+        info = self.detector.info
+        return parts_of_record(info and info.trained) or parts_of_origin(self.origin)
 
     @property
     def loader(self) -> FrameLoader:

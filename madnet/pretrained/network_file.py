@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from madnet.datasets.image_pipeline import ImagePipeline, pipeline_settings, with_range
+from madnet.engine.checkpoint_file import metadata_of
 from madnet.errors import UserError, in_brief
 from madnet.images.values import ValueRange
 from madnet.models.deploy import fold
@@ -91,7 +91,7 @@ def load_network_file(
     """
     import safetensors.torch
 
-    info = ExportInfo.of_file(_metadata(content).get(KEY), shown)
+    info = ExportInfo.of_file(metadata_of(content).get(KEY), shown)
     try:
         state = safetensors.torch.load(content)
         model, pipeline = build_network(info.network or {}, value_range)
@@ -99,12 +99,3 @@ def load_network_file(
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as e:
         raise UserError(f'{shown}: damaged, export it again ({in_brief(e)}).') from None
     return model.to(device), pipeline, info
-
-
-def _metadata(content: bytes) -> dict[str, str]:
-    """The ``__metadata__`` of a safetensors file: JSON whose length stands in the first eight bytes."""
-    length = int.from_bytes(content[:8], 'little')
-    try:
-        return json.loads(content[8 : 8 + length]).get('__metadata__') or {}
-    except (ValueError, AttributeError):
-        return {}

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from madnet.config_files import find_config_file
 from madnet.engine.checkpoint import load_weights, recorded_statistics, statistics_of
-from madnet.engine.checkpoint_file import SCHEME, read_checkpoint
+from madnet.engine.checkpoint_file import BEFORE, SCHEME, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
+from madnet.engine.training_record import training_parts
 from madnet.errors import UserError
 from madnet.files import expect_new, write_whole
 from madnet.models.layers.madnet_blocks import MemoryAttention
@@ -52,7 +53,7 @@ def write_widened(
     if checkpoint is None:
         narrow, origin = load_pretrained(model)[0], f'{SCHEME}{model}'
     else:
-        origin = str(Path(checkpoint).absolute())
+        origin = str(checkpoint)
         saved = read_checkpoint(checkpoint, trust_checkpoint)
         cfg = load_config(find_config_file(model), statistics=recorded_statistics(saved))
         narrow = MODELS.build(cfg.model)
@@ -75,8 +76,8 @@ def write_widened(
             'logit): networks of this kind cannot be widened by copies of their channels.'
         )
     file = io.BytesIO()
-    # what it was trained on is found by where it began
-    meta = {'data_preprocessor': statistics, 'cfg': f'load_from = {origin!r}\n'}
+    before_it = [part.as_plain() for part in training_parts(origin)]
+    meta = {'data_preprocessor': statistics, BEFORE: before_it}
     torch.save({'state_dict': state, 'meta': meta}, file)
     write_whole(out, file.getvalue())
     before, after = (sum(p.numel() for p in each.parameters()) for each in (narrow, wide))

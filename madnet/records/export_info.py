@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from madnet.errors import UserError, expect_number
-from madnet.records.reading import Record
+from madnet.records.reading import OMITTED, Record
 
 #: Under which name files keep it.
 KEY = 'madnet'
@@ -41,6 +41,8 @@ class ExportInfo(Record):
         dtype: What the weights are stored as, and computed in.
         licence: Of the weights.
         origin: What the network was made from: config, checkpoint, SHA-256.
+        trained: What it was trained on, with what its training began with: parts of data sets, as of
+            :meth:`madnet.datasets.seen.TrainedPart.as_plain`; None of a file that does not say.
         versions: Of the packages that wrote the file.
         network: What it is built from, where the file does not hold its operators: ``model``, ``pipeline``,
             ``channels_last`` and ``folded``.
@@ -65,6 +67,7 @@ class ExportInfo(Record):
     dtype: str = 'float32'
     licence: str = 'not stated'
     origin: dict[str, Any] = field(default_factory=dict)
+    trained: list[dict[str, Any]] | None = field(default=None, metadata=OMITTED)
     versions: dict[str, str] = field(default_factory=dict)
     network: dict[str, Any] | None = None
 

@@ -23,9 +23,12 @@ from madnet.datasets.seen import (
 )
 from madnet.engine.checkpoint import HASHES
 from madnet.engine.config import load_config
+from madnet.engine.train import train
 from madnet.engine.training_record import training_parts
 from madnet.files import sha256_of
 from madnet.images import notices
+from madnet.inference import Predictor
+from madnet.inference.export import export_network
 from madnet.records import Calibration, MetricsFile, get_pretrained, list_pretrained
 from madnet.records.pretrained_index import FOLDER, registered_as
 
@@ -116,7 +119,7 @@ def test_shipped_calibrations_say_what_they_were_measured_on():
             assert one.trained_on
 
 
-def test_weights_that_a_training_began_with_count_too(tmp_path):
+def test_weights_that_a_training_began_with_count_too(tmp_path, said):
     def save(name, dataset, load_from):
         cfg = f'train_dataloader = dict(dataset=dict({dataset}))\nload_from = {str(load_from)!r}'
         torch.save({'state_dict': {}, 'meta': {'cfg': cfg}}, tmp_path / name)
@@ -130,6 +133,7 @@ def test_weights_that_a_training_began_with_count_too(tmp_path):
     assert [p.words for p in training_parts(second)] == ['IRSTD-1K fit']
     save('first.pth', ours, tmp_path / 'gone.pth')
     assert [p.words for p in training_parts(second)] == ['IRSTD-1K fit']
+    assert f'what {tmp_path / "gone.pth"} was trained on is not known: it cannot be read here' in said
     torch.save({'state_dict': {}}, tmp_path / 'bare.pth')
     assert training_parts(tmp_path / 'bare.pth') == training_parts(None) == []
     copied = tmp_path / 'copied.safetensors'
@@ -220,3 +224,33 @@ def test_a_calibration_and_frames_without_targets(run, trained, said, tmp_path):
     code, _, err = run('predict', *predict)
     assert code == 0, err
     assert not warnings(said)
+
+
+#: How a training's config names weights to begin with, or to learn from.
+NAMED = {
+    'load_from': lambda weights, _: {'load_from': weights},
+    'load_from an export': lambda _, export: {'load_from': export},
+    'init_cfg': lambda weights, _: {'model.init_cfg': {'type': 'Pretrained', 'checkpoint': weights}},
+    'teacher': lambda _, export: {'custom_hooks': [{'type': 'TeacherHook', 'teacher': export}]},
+}
+
+
+@pytest.mark.parametrize('named', NAMED)
+def test_what_earlier_weights_were_trained_on_is_kept_where_their_file_goes(
+    named, trained, tiny_config, tmp_path, monkeypatch
+):
+    config, save, data = trained
+    monkeypatch.chdir(tmp_path)
+    save('trainval')
+    narrow = {'model.backbone.base_channels': 2}
+    network = Predictor(config, 'w.pth', options=narrow, dataset=str(data))
+    export_network(network, 'w.safetensors', 'torch', frames=sorted((data / 'images').iterdir())[:1])
+    few = {'train_cfg.max_epochs': 1, 'selection': 'last', 'train_dataloader.dataset.length': 4}
+    train(str(tiny_config), work_dir='run', options=few | NAMED[named]('w.pth', 'w.safetensors'))
+    for file in ('w.pth', 'w.safetensors'):
+        (tmp_path / file).unlink()
+    (tmp_path / 'elsewhere').mkdir()
+    monkeypatch.chdir(tmp_path / 'elsewhere')
+    found = training_parts(tmp_path / 'run/last.pth')
+    assert [part.words for part in found] == [f'{data.name} trainval']
+    assert count(found, images_in(sorted((data / 'images').iterdir()))) == [6]

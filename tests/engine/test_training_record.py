@@ -1,13 +1,14 @@
 """How a checkpoint came to be, from what lies in it."""
 
 import pytest
+import torch
 from mmengine.config import Config
 
-from madnet.engine.checkpoint_file import read_checkpoint
+from madnet.engine.checkpoint_file import BEFORE, read_checkpoint
 from madnet.engine.config import load_config
 from madnet.engine.config.value_ranges import TrainedSet, fix_value_range, say_other_data
 from madnet.engine.train import train
-from madnet.engine.training_record import _config_in, read_as_trained, trained_on, training_of
+from madnet.engine.training_record import _config_in, read_as_trained, trained_on, training_of, training_parts
 from madnet.images import notices
 from madnet.records import TrainingInfo
 
@@ -82,11 +83,15 @@ def test_what_a_run_began_with_is_kept_where_it_goes_on(tiny_config, tmp_path):
     train(str(tiny_config), work_dir=str(tmp_path / 'first'), options=short)
     weights, run = str(tmp_path / 'first' / 'last.pth'), tmp_path / 'tuned'
     train(str(tiny_config), work_dir=str(run), load_from=weights, options=short)
+    content = read_checkpoint(run / 'last.pth')
+    content['meta'][BEFORE] = [{'record': 'what is gone by now', 'split': 'fit', 'contents': 'a' * 24}]
+    torch.save(content, run / 'last.pth')
     for resume, began in ((True, weights), (str(tmp_path / 'first' / 'last.pth'), None)):
         folder = run if resume is True else tmp_path / 'goes_on'
         train(str(tiny_config), work_dir=str(folder), resume=resume, options=['train_cfg.max_epochs=2'])
         content = read_checkpoint(folder / 'last.pth')
         assert _config_in(content).get('load_from') == began
+        assert [len(p.keys) for p in training_parts(folder / 'last.pth')] == [2] * (began is not None)
         assert training_of(content)['recipe'].endswith('from given weights') == (began is not None)
 
 

@@ -284,9 +284,10 @@ def test_numbers_of_other_weights_do_not_count(plan_file, tmp_path):
     assert MetricsFile.read(folder / MetricsFile.FILE).training.seed == 1
 
 
-def test_a_training_waits_for_the_one_whose_weights_it_begins_from(plan_file, tmp_path):
+def test_a_training_waits_for_the_one_whose_weights_it_begins_from(plan_file, tmp_path, monkeypatch):
+    monkeypatch.setenv('RUNS', f'{tmp_path}/comparison')
     plan = plan_file.read_text().replace('wide.py"}', 'wide.py", options: {load_from: "X"}}')
-    plan_file.write_text(plan.replace('X', f'{tmp_path}/comparison/narrow/{{dataset}}/seed{{seed}}/last.pth'))
+    plan_file.write_text(plan.replace('X', '$RUNS/narrow/{dataset}/seed{seed}/last.pth'))
     narrow = tmp_path / 'narrow.py'
     good = narrow.read_text()
     narrow.write_text(

@@ -24,6 +24,7 @@ from madnet.engine.checkpoint import (
     statistics_of,
     to_plain,
 )
+from madnet.engine.checkpoint_file import BEFORE
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.loops import ResumableTrainLoop
 from madnet.engine.resuming import refuse_other_images
@@ -104,6 +105,7 @@ class SafeCheckpointHook(Hook):
             checkpoint.pop('ema_state_dict', None)  # the weights as trained serve resuming only
             checkpoint.pop('message_hub', None)
         checkpoint['meta'][HASHES] = self._hashes
+        checkpoint['meta'][BEFORE] = runner.trained_before
         checkpoint['meta']['data_preprocessor'] = statistics_of(bare(runner.model))
         for key, value in checkpoint.items():
             checkpoint[key] = to_plain(value)
