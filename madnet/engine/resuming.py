@@ -49,11 +49,16 @@ def _value(node: ast.expr) -> Any:
         return ast.unparse(node)
 
 
+def hooks_of(values: Mapping) -> dict[str, list[Mapping]]:
+    """Type → those hooks of a config that make a network what it is."""
+    hooks = [*(values.get('custom_hooks') or []), *(values.get('default_hooks') or {}).values()]
+    return {kind: [h for h in hooks if h and kind_of(h) == kind] for kind in _HOOKS}
+
+
 def _fixed(values: dict) -> dict[str, Any]:
     """Dotted key → value of all that is to stay the same."""
-    hooks = [*(values.get('custom_hooks') or []), *(values.get('default_hooks') or {}).values()]
-    kinds = {kind: [h for h in hooks if h and kind_of(h) == kind] for kind in _HOOKS}
-    every = leaves({**values, **{kind: dict(enumerate(found)) for kind, found in kinds.items()}})
+    kinds = {kind: dict(enumerate(found)) for kind, found in hooks_of(values).items()}
+    every = leaves({**values, **kinds})
     return {key: value for key, value in every if _is_part(key) or _is_reading(key, value)}
 
 

@@ -14,7 +14,7 @@ from madnet.engine.checkpoint import BEST_BY, HASHES, meta_of
 from madnet.engine.checkpoint_file import BEFORE, SCHEME, find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.config.steps import image_loaders
 from madnet.engine.config.value_ranges import TrainedSet, value_range_of
-from madnet.engine.resuming import leaves, values_of
+from madnet.engine.resuming import hooks_of, leaves, values_of
 from madnet.errors import UserError
 from madnet.files import sha256_of
 from madnet.images.notices import say_once
@@ -46,15 +46,21 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
         words = f'{length}, batches of {cfg["train_dataloader"]["batch_size"]}, {optimizer["type"]}'
         words += f' at rate {optimizer["lr"]:g}' if 'lr' in optimizer else ''
         choice = _choice(cfg, meta, epochs)
+        digests = {k: _digest(part) for k, part in _recipe(cfg).items()}
     except (AttributeError, KeyError, TypeError, ValueError):
         return None  # of another program
-    digests = {k: _digest(cfg.get(k)) for k in _RECIPE} | {'load_from': str(bool(cfg.get('load_from')))}
     return {
         'seed': meta.get('seed'),
         'recipe': words + (', from given weights' if cfg.get('load_from') else ''),
         'epoch': choice,
-        'digests': digests,
+        'digests': digests | {'load_from': str(bool(cfg.get('load_from')))},
     }
+
+
+def _recipe(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    saver = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    chosen_by = {k: saver[k] for k in ('save_best', 'rule', 'best_from') if k in saver}
+    return {**{k: cfg.get(k) for k in _RECIPE}, **hooks_of(cfg), 'default_hooks.checkpoint': chosen_by}
 
 
 def trained_on(checkpoint: Mapping[str, Any] | None) -> list[TrainedSet]:

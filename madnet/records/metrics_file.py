@@ -71,7 +71,8 @@ class TrainingInfo(Record):
         seed: Of the run.
         recipe: Length, batch and optimizer in words.
         epoch: Which epoch these weights are of, and by what it was chosen, in words.
-        digests: Part of the config → its digest: equal where two runs share that part.
+        digests: Part of the config → its digest: equal where two runs share that part; a record of an
+            earlier version has none of some parts.
     """
 
     seed: int | None = None

@@ -222,8 +222,8 @@ def _tested(result: RunResult) -> tuple[str, object] | None:
 
 def _differences(a: MetricsFile, b: MetricsFile) -> list[str]:
     if a.training and b.training:
-        parts = {**a.training.digests, **b.training.digests}
-        found = [k for k in parts if a.training.digests.get(k) != b.training.digests.get(k)]
+        theirs = b.training.digests  # what only one says was not recorded yet by the other's version
+        found = [k for k, digest in a.training.digests.items() if theirs.get(k, digest) != digest]
     else:
         names = [Path(r.config).name for r in (a, b) if r.config]
         found = [f'config ({", ".join(names)})'] if len(set(names)) > 1 else []

@@ -84,7 +84,9 @@ def test_what_a_run_began_with_is_kept_where_it_goes_on(tiny_config, tmp_path):
     weights, run = str(tmp_path / 'first' / 'last.pth'), tmp_path / 'tuned'
     train(str(tiny_config), work_dir=str(run), load_from=weights, options=short)
     content = read_checkpoint(run / 'last.pth')
-    content['meta'][BEFORE] = [{'record': 'what is gone by now', 'split': 'fit', 'contents': 'a' * 24}]
+    content['meta'][BEFORE] = [
+        {'record': 'what is gone by now', 'split': 'fit', 'contents': 'a' * 12 + 'b' * 12}
+    ]
     torch.save(content, run / 'last.pth')
     for resume, began in ((True, weights), (str(tmp_path / 'first' / 'last.pth'), None)):
         folder = run if resume is True else tmp_path / 'goes_on'
@@ -98,11 +100,17 @@ def test_what_a_run_began_with_is_kept_where_it_goes_on(tiny_config, tmp_path):
 def test_digests_tell_the_recipe_and_nothing_else(tiny_config):
     plain = training_of(checkpoint(tiny_config))['digests']
     same = {'randomness.seed': 7, 'work_dir': 'elsewhere', 'train_dataloader.num_workers': 1}
+    hooks = load_config(tiny_config).custom_hooks
+    same |= {'custom_hooks': [*hooks, {'type': 'EarlyStoppingHook', 'monitor': 'nIoU'}]}
+    same['default_hooks.checkpoint.interval'] = 2
     assert training_of(checkpoint(tiny_config, same))['digests'] == plain
     for key, value, part in (
         ('model.backbone.base_channels', 4, 'model'),
         ('train_dataloader.batch_size', 2, 'train_dataloader'),
         ('load_from', 'x.pth', 'load_from'),
+        ('default_hooks.checkpoint.best_from', 0.5, 'default_hooks.checkpoint'),
+        ('custom_hooks', [{**hooks[0], 'decay': 0.5}], 'EMAHook'),
+        ('custom_hooks', [*hooks, {'type': 'TeacherHook', 'teacher': 'madnet_tiny'}], 'TeacherHook'),
     ):
         other = training_of(checkpoint(tiny_config, {key: value}))['digests']
         assert [k for k in plain if plain[k] != other[k]] == [part]

@@ -434,6 +434,13 @@ def test_scales_in_another_order_are_no_difference(tmp_path):
     assert _differences(*(result('A', tmp_path, **one).report for one in said)) == []
 
 
+def test_what_an_earlier_version_did_not_record_is_no_difference(tmp_path):
+    before, now, other = training(), training(EMAHook='c'), training(EMAHook='d')
+    reports = [result('A', tmp_path, training=one).report for one in (before, now, other)]
+    assert _differences(reports[0], reports[1]) == _differences(reports[1], reports[0]) == []
+    assert _differences(reports[1], reports[2]) == ['EMAHook']
+
+
 @pytest.mark.parametrize(
     ('content', 'said'),
     [
