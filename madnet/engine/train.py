@@ -91,7 +91,7 @@ def _train(cfg: Config, resume: bool | str, trust_checkpoint: bool, began: float
     elsewhere = isinstance(resume, str) and (
         find_checkpoint(resume).resolve().parent != Path(cfg.work_dir).resolve()
     )
-    runner.register_hook(_TakeFolder(anew=elsewhere or not resume))
+    runner.register_hook(_TakeFolder(elsewhere))
     if is_main_process():
         print(first_line, flush=True)
         loops = [runner.train_loop, *([runner.val_loop] if cfg.get('val_cfg') else [])]
@@ -272,19 +272,21 @@ class _TakeFolder(Hook):
     """Writes the config, once all is built and read: what is refused leaves the folder's as it is.
 
     Args:
-        anew: Keep what an earlier run has left here first: nothing of it is taken for the new one's. Where
-            weights lie then that the new run starts from is recorded.
+        elsewhere: The run of another folder goes on in this one.
+
+    Unless the run of this folder goes on, what an earlier one has left here is put aside first: nothing of it
+    is taken for the new one's. Where weights lie then that the new run starts from is recorded.
     """
 
     priority = 'HIGHEST'
 
-    def __init__(self, anew: bool):
-        self.anew = anew
+    def __init__(self, elsewhere: bool):
+        self.elsewhere = elsewhere
 
     def before_train(self, runner) -> None:
         if not (runner.train_loop.validation_due or runner.train_loop.goes_on()):
             return  # resumed from a whole run: nothing new comes
-        if self.anew:
+        if self.elsewhere or not runner._resume:  # nothing may have been found to resume
             self._put_aside(runner)
         runner.dump_config()
 

@@ -184,12 +184,19 @@ def test_where_there_is_nothing_to_resume_a_run_starts_from_its_configs_weights(
         f'load_from={uninterrupted / LAST}',
     ]
     folder = tmp_path / 'tuned'
-    runner = train(str(tiny_config), work_dir=str(folder), resume=True, options=options)
+    folder.mkdir()
+    (folder / 'best.pth').write_text('of another run')
+    runner = train(str(tiny_config), work_dir=str(folder), resume=True, options=[*options, 'selection=last'])
+    assert not (folder / 'best.pth').exists()
+    assert [p.read_text() for p in folder.glob('before_*/best.pth')] == ['of another run']
     before = read_checkpoint(uninterrupted / LAST)['state_dict']
     for key, value in bare(runner.model).named_parameters():
         assert torch.equal(value, before[key]), key
     again = train(
-        str(tiny_config), work_dir=str(folder), resume=True, options=[*options, 'train_cfg.max_epochs=2']
+        str(tiny_config),
+        work_dir=str(folder),
+        resume=True,
+        options=[*options, 'selection=last', 'train_cfg.max_epochs=2'],
     )
     assert again.epoch == 2
     assert values_of(read_checkpoint(folder / LAST)['meta']['cfg'])['load_from'] == str(uninterrupted / LAST)
