@@ -104,7 +104,7 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
     Raises:
         UserError: Something differs that cannot change in mid-run: network, optimiser, schedule, batch,
             average of weights, teacher, reading of images and masks, batches of an epoch, processes, epochs
-            that minutes are laid over, or fewer epochs than are done.
+            that minutes are laid over, or the epochs become no more than are done.
     """
     minutes, budget = cfg.train_cfg.get('minutes'), meta.get('time budget')
     expected = _fixed(values_of(meta.get('cfg', '')))
@@ -135,10 +135,12 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
                 f'min, and its decay. Start a new run from its weights with --load-from {where}.'
             )
         return
-    if cfg.train_cfg.max_epochs < meta['epoch']:
+    planned, length = length_of(meta) or meta['epoch'], cfg.train_cfg.max_epochs
+    if length <= meta['epoch'] and length != planned:
         raise UserError(
-            f'--resume: train_cfg.max_epochs: found {cfg.train_cfg.max_epochs}, expected {meta["epoch"]} or '
-            f'more, as {where} has trained that many.'
+            f'--resume: train_cfg.max_epochs: found {length}, expected {planned}, as in the run of {where}, '
+            f'or another number above the {meta["epoch"]} that it has trained: no epoch would be left, nor a '
+            'validation.'
         )
 
 

@@ -54,6 +54,17 @@ def test_what_means_the_same_and_what_else_changes_is_taken():
         resume(config(value_range), config())
 
 
+def test_a_run_cannot_be_cut_to_the_epochs_that_are_done():
+    done = {'cfg': config(epochs=4).pretty_text, 'epoch': 3}
+    for length in (4, 5):
+        refuse_changes(done, config(epochs=length), 4, 1, 'last.pth')
+    refuse_changes(done | {'epoch': 4}, config(epochs=4), 4, 1, 'last.pth')
+    for length in (2, 3):  # of 3, another epoch may have begun too
+        with pytest.raises(UserError, match=rf'found {length}, expected 4, .* above the 3 that') as e:
+            refuse_changes(done, config(epochs=length), 4, 1, 'last.pth')
+        assert '\n' not in str(e.value)
+
+
 def test_the_schedule_that_is_laid_over_minutes_stays():
     resume(config(minutes=3.0), config(minutes=5.0), minutes=3.0)
     with pytest.raises(UserError, match=r'train_cfg\.max_epochs: found 20, expected 4, as in the run'):
