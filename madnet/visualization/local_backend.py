@@ -1,4 +1,5 @@
-"""A training's config, curves and pictures as files, whole, or with an error that names the file."""
+"""A training's config and pictures as files, whole, or with an error that names the file; its curves as far
+as they can be written."""
 
 from __future__ import annotations
 
@@ -12,11 +13,15 @@ from mmengine.visualization.vis_backend import force_init_env
 
 from madnet.files import replacing, write_whole
 from madnet.images import encode_png
+from madnet.images.notices import say_once
 
 
 @VISBACKENDS.register_module(force=True)
 class LocalVisBackend(Upstream):
-    """In the place of mmengine's, which leaves half a config and says nothing of a picture that it lost."""
+    """In the place of mmengine's, which leaves half a config, says nothing of a picture that it lost, and
+    ends a training whose curves cannot be written."""
+
+    _ended = False
 
     @force_init_env
     def add_config(self, config: Config, **kwargs) -> None:
@@ -30,7 +35,10 @@ class LocalVisBackend(Upstream):
         write_whole(Path(self._img_save_dir, f'{name}_{step}.png'), encode_png(image[..., ::-1]))
 
     def _dump(self, value_dict: dict, file_path: str, file_format: str) -> None:
+        if self._ended:  # perhaps with half a line, which none can follow
+            return
         try:
             super()._dump(value_dict, file_path, file_format)
         except OSError as e:
-            raise OSError(e.errno, e.strerror, file_path) from None
+            self._ended = True
+            say_once(f'{file_path}: cannot be written ({e.strerror}): the curves end here.')

@@ -2,14 +2,19 @@
 
 import errno
 import os
+import shutil
 
 import numpy as np
 import pytest
 from mmengine.config import Config
-from mmseg.registry import VISUALIZERS
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS, VISUALIZERS
 
 import madnet  # noqa: F401
+from madnet.engine.checkpoint_file import read_checkpoint
+from madnet.engine.train import train
 from madnet.errors import UserError
+from madnet.records.scalars import read_scalars
 
 
 @pytest.fixture
@@ -49,11 +54,37 @@ def test_a_config_is_written_whole_or_not_at_all(visualizer, tmp_path, monkeypat
     assert sorted(p.name for p in place.parent.iterdir() if p.is_file()) == ['config.py']
 
 
-def test_scalars_that_can_not_be_written_name_their_file(visualizer, monkeypatch):
-    def full(*args, **kwargs):
+def test_curves_end_where_they_cannot_be_written_and_nothing_else_does(
+    visualizer, tmp_path, monkeypatch, caplog
+):
+    def half(value, file, **kwargs):
+        file.write('{"lo')
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr('mmengine.visualization.vis_backend.dump', full)
-    with pytest.raises(OSError, match='No space left') as e:
-        visualizer.add_scalars({'loss': 1.0}, 1)
-    assert e.value.filename.endswith('scalars.json')
+    visualizer.add_scalars({'loss': 1.0}, 1)
+    with monkeypatch.context() as full:
+        full.setattr('mmengine.visualization.vis_backend.dump', half)
+        visualizer.add_scalars({'loss': 2.0}, 2)
+    visualizer.add_scalars({'loss': 3.0}, 3)
+    assert [row['loss'] for row in read_scalars(tmp_path / 'vis_data/scalars.json')] == [1.0]
+    [said] = caplog.messages
+    assert 'scalars.json: cannot be written (No space left on device): the curves end here' in said
+
+
+def test_a_training_goes_on_without_its_log(tiny_config, tmp_path, caplog):
+    @HOOKS.register_module(name='RemoveLog', force=True)
+    class _(Hook):
+        def before_train_epoch(self, runner):
+            shutil.rmtree(runner.log_dir, ignore_errors=True)
+
+    options = {
+        'train_cfg.max_epochs': 2,
+        'train_dataloader.dataset.length': 4,
+        'custom_hooks': [{'type': 'RemoveLog'}],
+        'default_hooks.logger.interval': 1,
+        'default_hooks.overlay.interval': 1,
+    }
+    train(str(tiny_config), work_dir=str(tmp_path / 'w'), options=options)
+    assert (tmp_path / 'w/best.pth').is_file()
+    assert read_checkpoint(tmp_path / 'w/last.pth')['meta']['epoch'] == 2
+    assert sum('the curves end here' in message for message in caplog.messages) == 1
