@@ -47,6 +47,7 @@ model = dict(backbone=dict(base_channels=2))
 train_dataloader = dict(batch_size=4, dataset=dict(length=16, size=64))
 val_dataloader = dict(dataset=dict(length=4, size=64))
 test_dataloader = dict(dataset=dict(length=6, size=64))
+replace_steps = dict(RandomTargetCrop=dict(size=32))
 train_cfg = dict(max_epochs=3, val_interval=1)
 param_scheduler = [dict(type='WarmupCosineLR', warmup_steps=3, by_epoch=True, convert_to_iter_based=True)]
 vis_backends = [dict(type='LocalVisBackend')]
