@@ -105,7 +105,8 @@ class SafeCheckpointHook(Hook):
             checkpoint.pop('ema_state_dict', None)  # the weights as trained serve resuming only
             checkpoint.pop('message_hub', None)
         checkpoint['meta'][HASHES] = self._hashes
-        checkpoint['meta'][BEFORE] = runner.trained_before
+        if (before := getattr(runner, 'trained_before', None)) is not None:  # not of mmengine's runner
+            checkpoint['meta'][BEFORE] = before
         checkpoint['meta']['data_preprocessor'] = statistics_of(bare(runner.model))
         for key, value in checkpoint.items():
             checkpoint[key] = to_plain(value)
