@@ -60,7 +60,14 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
 def _recipe(cfg: Mapping[str, Any]) -> dict[str, Any]:
     saver = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     chosen_by = {k: saver[k] for k in ('save_best', 'rule', 'best_from') if k in saver}
-    return {**{k: cfg.get(k) for k in _RECIPE}, **hooks_of(cfg), 'default_hooks.checkpoint': chosen_by}
+    hooks = hooks_of(cfg)
+    hooks['TeacherHook'] = [{**h, 'teacher': _registered(h.get('teacher'))} for h in hooks['TeacherHook']]
+    return {**{k: cfg.get(k) for k in _RECIPE}, **hooks, 'default_hooks.checkpoint': chosen_by}
+
+
+def _registered(weights: Any) -> Any:
+    """Weights of the registry by name; of files whether there are any, for each seed may have its own."""
+    return weights if is_registered(str(weights)) else bool(weights)
 
 
 def trained_on(checkpoint: Mapping[str, Any] | None) -> list[TrainedSet]:

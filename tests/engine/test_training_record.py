@@ -114,6 +114,11 @@ def test_digests_tell_the_recipe_and_nothing_else(tiny_config):
     ):
         other = training_of(checkpoint(tiny_config, {key: value}))['digests']
         assert [k for k in plain if plain[k] != other[k]] == [part]
+    teachers = [{'type': 'TeacherHook', 'teacher': f'a/seed{seed}.safetensors'} for seed in (1, 2)]
+    one, two = (
+        training_of(checkpoint(tiny_config, {'custom_hooks': [*hooks, t]}))['digests'] for t in teachers
+    )
+    assert one == two != plain
 
 
 @pytest.mark.parametrize(
