@@ -130,6 +130,9 @@ class Demo:
         key = model, *given.items()
         if key not in self._made:
             try:
+                if budget is not None:  # the slider's threshold stands for that of a file
+                    bare = {name: value for name, value in given.items() if name != 'fa_budget'}
+                    given['threshold'] = make(**bare, calibrated=True).scaling.moved(0.5)
                 self._made[key] = make(**given)
             except (
                 UserError

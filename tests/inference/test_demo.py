@@ -20,9 +20,10 @@ from mmengine.logging import MMLogger
 from PIL import Image
 
 from madnet.errors import UserError
-from madnet.inference import demo
+from madnet.inference import Predictor, demo
 from madnet.inference.command import predictor_maker
 from madnet.inference.demo import Demo, Limits
+from madnet.inference.export import export_network
 from madnet.inference.guard import Guard
 
 
@@ -83,7 +84,7 @@ def test_a_budget_needs_what_is_known_of_the_weights(shown, file, detectors):
     assert budgeted()[0]
     given = {}
 
-    def make(name, fa_budget=None):
+    def make(name, fa_budget=None, **_):
         given[name] = fa_budget
         return shown.predictor('tophat')
 
@@ -204,6 +205,17 @@ def test_a_budget_keeps_to_the_masks_that_it_was_measured_with(shown, file):
     assert demo.at_threshold(found[0], 0.5, 1e-4).threshold == pytest.approx(0.43, abs=0.01)
     with pytest.raises(UserError, match=r'threshold 0\.9: a budget'):
         demo.at_threshold(found[0], 0.9, 1e-4)
+
+
+def test_a_budget_holds_whatever_threshold_a_file_says(shown, file, tmp_path):
+    other = Predictor('madnet_nano', device='cpu', threshold=0.3)
+    export_network(other, tmp_path / 'mine.safetensors', 'torch')
+    page = Demo({'mine': predictor_maker(str(tmp_path / 'mine.safetensors'), device='cpu')})
+    (found,), _, _ = page.find([file], 'mine', budget=1e-4)
+    (expected,), _, _ = shown.find([file], 'madnet_nano', budget=1e-4)
+    one, two = (demo.at_threshold(each, 0.5, 1e-4) for each in (found, expected))
+    assert one.threshold == pytest.approx(two.threshold, abs=1e-4)
+    assert [t.box for t in one.targets] == [t.box for t in two.targets]
 
 
 async def _app(scope, receive, send):
