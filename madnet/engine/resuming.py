@@ -136,11 +136,11 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
             )
         return
     planned, length = length_of(meta) or meta['epoch'], cfg.train_cfg.max_epochs
-    if length <= meta['epoch'] and length != planned:
+    done = meta['epoch'] - bool(meta.get('validation_due'))  # with the validation
+    if length <= done and length != planned:
         raise UserError(
             f'--resume: train_cfg.max_epochs: found {length}, expected {planned}, as in the run of {where}, '
-            f'or another number above the {meta["epoch"]} that it has trained: no epoch would be left, nor a '
-            'validation.'
+            f'or another number above the {done} that it is done with: nothing would be left to do.'
         )
 
 

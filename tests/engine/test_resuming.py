@@ -63,6 +63,10 @@ def test_a_run_cannot_be_cut_to_the_epochs_that_are_done():
         with pytest.raises(UserError, match=rf'found {length}, expected 4, .* above the 3 that') as e:
             refuse_changes(done, config(epochs=length), 4, 1, 'last.pth')
         assert '\n' not in str(e.value)
+    due = done | {'validation_due': True}
+    refuse_changes(due, config(epochs=3), 4, 1, 'last.pth')
+    with pytest.raises(UserError, match=r'found 2, expected 4, .* above the 2 that'):
+        refuse_changes(due, config(epochs=2), 4, 1, 'last.pth')
 
 
 def test_the_schedule_that_is_laid_over_minutes_stays():
