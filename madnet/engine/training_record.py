@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -137,11 +138,17 @@ def parts_before(cfg: Mapping[str, Any], later: tuple[str, ...] = ()) -> list[Tr
 
 def parts_of_origin(origin: Any, later: tuple[str, ...] = ()) -> list[TrainedPart]:
     """What a network was trained on that another file was made of, by the ``sha256`` and the path of its
-    ``checkpoint``."""
+    ``checkpoint``; a line says so where another file lies there by now."""
     origin = origin if isinstance(origin, Mapping) else {}
-    return parts_of_entry(registered_as(origin.get('sha256'))) or training_parts(
-        origin.get('checkpoint'), later=later
-    )
+    sha256, checkpoint = origin.get('sha256'), origin.get('checkpoint')
+    known = registered_as(sha256)
+    if known or checkpoint is None:
+        return parts_of_entry(known)
+    with suppress(OSError, UserError):  # of which there is a line below
+        if sha256_of(find_checkpoint(str(checkpoint))) != sha256:
+            say_once(f'what {checkpoint} was trained on is not known: another file lies there by now')
+            return []
+    return training_parts(checkpoint, later=later)
 
 
 def _names_weights(key: str) -> bool:

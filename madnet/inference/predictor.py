@@ -228,7 +228,9 @@ class Predictor(BasePredictor):
     @property
     def trained(self) -> list[TrainedPart]:
         info = self.detector.info
-        return parts_of_record(info and info.trained) or parts_of_origin(self.origin)
+        if info is not None and info.trained is not None:
+            return parts_of_record(info.trained)
+        return parts_of_origin(self.origin)
 
     @property
     def loader(self) -> FrameLoader:

@@ -22,6 +22,7 @@ from madnet.datasets.seen import (
     parts_of_entry,
 )
 from madnet.engine.checkpoint import HASHES
+from madnet.engine.checkpoint_file import read_checkpoint
 from madnet.engine.config import load_config
 from madnet.engine.train import train
 from madnet.engine.training_record import training_parts
@@ -140,6 +141,22 @@ def test_weights_that_a_training_began_with_count_too(tmp_path, said):
     copied.write_bytes(get_pretrained('madnet_nano').weights.read_bytes())
     assert training_parts(copied) == NANO
     assert registered_as(sha256_of(copied)).name == 'madnet_nano'
+
+
+def test_what_took_the_place_of_an_exported_checkpoint_says_nothing_of_the_export(tmp_path, said):
+    old, weights = tmp_path / 'old.pth', read_checkpoint('madnet_nano')['state_dict']
+    torch.save({'state_dict': weights}, old)
+    network = Predictor('madnet_nano', old, device='cpu')
+    export_network(network, tmp_path / 'mine.safetensors', 'torch')
+    cfg = "train_dataloader = dict(dataset=dict(type='SIRSTDataset', name='IRSTD-1K', split='fit'))"
+    torch.save({'state_dict': weights, 'meta': {'cfg': cfg}}, old)
+    assert [p.words for p in training_parts(old)] == ['IRSTD-1K fit']
+    exported = Predictor(tmp_path / 'mine.safetensors', device='cpu')
+    assert exported.trained == []
+    assert not any(str(old) in line for line in said)
+    exported.detector.info.trained = None  # of an older version
+    assert exported.trained == []
+    assert f'what {old} was trained on is not known: another file lies there by now' in said
 
 
 @pytest.fixture
