@@ -131,7 +131,8 @@ def parts_before(cfg: Mapping[str, Any], later: tuple[str, ...] = ()) -> list[Tr
     """What the weights were trained on that a training's config names: those that it loads, those that parts
     of its network begin with, and its teacher's."""
     found: list[TrainedPart] = []
-    for name in dict.fromkeys(text for key, text in leaves(cfg) if text and _names_weights(key)):
+    named = (value for key, value in leaves(cfg) if value and _names_weights(key))
+    for name in dict.fromkeys(value for value in named if isinstance(value, str)):  # not pretrained=True
         found += [part for part in training_parts(name, later=later) if part not in found]
     return found
 

@@ -13,6 +13,7 @@ from mmseg.structures import SegDataSample
 
 from madnet.config_files import config_and_weights
 from madnet.datasets.seen import TrainedPart, parts_of_record
+from madnet.engine.checkpoint_file import trusting
 from madnet.engine.half_weights import half_type, warn_where_half_is_slow
 from madnet.engine.irstd_metric import target_probability
 from madnet.engine.speed import exact_convolutions
@@ -131,6 +132,7 @@ class Predictor(BasePredictor):
             config_or_name, checkpoint = config_and_weights(config_or_name, checkpoint)
         #: What it was made from, name or config, and the checkpoint.
         self.made_from = config_or_name, checkpoint
+        self._trusts = trust_checkpoint
         if isinstance(config_or_name, LoadedDetector):
             self.detector = config_or_name
         else:
@@ -230,7 +232,8 @@ class Predictor(BasePredictor):
         info = self.detector.info
         if info is not None and info.trained is not None:
             return parts_of_record(info.trained)
-        return parts_of_origin(self.origin)
+        with trusting(self._trusts):
+            return parts_of_origin(self.origin)
 
     @property
     def loader(self) -> FrameLoader:

@@ -51,7 +51,7 @@ def write_widened(
     """
     expect_new(out, force=force)
     if checkpoint is None:
-        narrow, origin = load_pretrained(model)[0], f'{SCHEME}{model}'
+        narrow, origin, saved = load_pretrained(model)[0], f'{SCHEME}{model}', None
     else:
         origin = str(checkpoint)
         saved = read_checkpoint(checkpoint, trust_checkpoint)
@@ -76,7 +76,7 @@ def write_widened(
             'logit): networks of this kind cannot be widened by copies of their channels.'
         )
     file = io.BytesIO()
-    before_it = [part.as_plain() for part in training_parts(origin)]
+    before_it = [part.as_plain() for part in training_parts(origin, saved)]
     meta = {'data_preprocessor': statistics, BEFORE: before_it}
     torch.save({'state_dict': state, 'meta': meta}, file)
     write_whole(out, file.getvalue())

@@ -25,7 +25,7 @@ from madnet.engine.checkpoint import HASHES
 from madnet.engine.checkpoint_file import read_checkpoint
 from madnet.engine.config import load_config
 from madnet.engine.train import train
-from madnet.engine.training_record import training_parts
+from madnet.engine.training_record import parts_before, training_parts
 from madnet.files import sha256_of
 from madnet.images import notices
 from madnet.inference import Predictor
@@ -157,6 +157,28 @@ def test_what_took_the_place_of_an_exported_checkpoint_says_nothing_of_the_expor
     exported.detector.info.trained = None  # of an older version
     assert exported.trained == []
     assert f'what {old} was trained on is not known: another file lies there by now' in said
+
+
+def test_weights_that_are_trusted_say_what_they_were_trained_on(tmp_path, run, said, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = "train_dataloader = dict(dataset=dict(type='SIRSTDataset', name='IRSTD-1K', split='fit'))"
+    weights = read_checkpoint('madnet_nano')['state_dict']
+    torch.save({'state_dict': weights, 'meta': {'cfg': cfg, 'own': tmp_path}}, 'own.pth')
+    for command, out in (
+        (('export', 'madnet_nano', 'own.pth', '--format', 'torch', '--out'), 'mine.safetensors'),
+        (('pretrained', 'widen', 'madnet_nano', 'madnet_tiny', '--checkpoint', 'own.pth'), 'wide.pth'),
+    ):
+        code, _, err = run(*command, out, '--trust-checkpoint')
+        assert code == 0, err
+        assert [p.words for p in training_parts(out)] == ['IRSTD-1K fit']
+    assert not any('is not known' in line for line in said)
+
+
+def test_a_flag_in_the_place_of_weights_names_none(said):
+    assert (
+        parts_before({'model': {'backbone': {'type': 'mmpretrain.TIMMBackbone', 'pretrained': True}}}) == []
+    )
+    assert not said
 
 
 @pytest.fixture
