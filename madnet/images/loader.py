@@ -27,9 +27,9 @@ LARGE = 2**24
 
 
 def _readable(
-    images: Sequence[tuple[Path, int | None]], read: list[Path]
+    images: Sequence[tuple[Path, int | None]], read: list[str]
 ) -> Iterator[np.ndarray | FrameWindows]:
-    """The images that can be read and measured, one at a time, and their paths into ``read``."""
+    """The images that can be read and measured, one at a time, and their names into ``read``."""
     for path, frame in images:
         try:
             large = np.prod(image_size(path, frame)) > LARGE
@@ -37,7 +37,7 @@ def _readable(
             measure_range([pixels])
         except Exception:  # whoever predicts it will say what is wrong with it
             continue
-        read.append(path)
+        read.append(f'{path}' + ('' if frame is None else f', frame {frame}'))
         yield pixels
 
 
@@ -75,7 +75,7 @@ class FrameLoader:
         if not self._auto:
             return
         self.value_range = 'auto'
-        read: list[Path] = []
+        read: list[str] = []
         try:
             low, high = measure_range(_readable(images[:: max(1, len(images) // 32)], read), read)
         except UserError:  # none is

@@ -65,3 +65,13 @@ def test_one_image_that_widens_a_measured_range_is_named(make_set, dark, monkeyp
         assert (low < 100, high > 21000) == (bool(dark), True)
         told = [text for text in notices._said if 'by this image alone' in text]
         assert [text.partition(':')[0] for text in told] == [str(paths[7])] * (dark == ('i7',))
+
+
+def test_a_frame_that_widens_a_measured_range_is_named_by_its_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(notices, '_said', set())
+    levels = np.full((8, 1, 1), 21000)
+    levels[3] = 20
+    clip = levels * np.random.default_rng(0).uniform(0.99, 1.01, (8, 32, 40))
+    np.save(tmp_path / 'clip.npy', clip.astype(np.uint16))
+    FrameLoader(1, 'auto').measure([(tmp_path / 'clip.npy', k) for k in range(8)])
+    assert any(text.startswith(f'{tmp_path / "clip.npy"}, frame 3: ') for text in notices._said)
