@@ -209,7 +209,7 @@ def compare_folders(
         be compared; ``results``: both sides' numbers.
 
     Raises:
-        UserError: As :func:`score_folder`.
+        UserError: As :func:`score_folder`; or no target, and a protocol without false alarms.
     """
     if len(get_protocols(protocol)) != 1:
         raise UserError('a comparison takes one protocol')
@@ -228,6 +228,14 @@ def compare_folders(
     results = {side: e.compute()[name] for side, e in zip('AB', evaluators, strict=True)}
     a, b = (evaluator.images(name) for evaluator in evaluators)
     compared = paired_bootstrap(a, b, resamples=resamples, empty=protocol.niou_empty or 0.0)
+    # those that the protocol knows, and that say something of these images
+    metrics = {
+        metric: numbers
+        for metric, numbers in compared.items()
+        if not np.isnan(results['A'][metric]) and (metric == 'Fa' or results['A']['targets'])
+    }
+    if not metrics:
+        raise UserError(f'no target in these masks, and protocol {name} counts no false alarms; take native.')
     rows: list[dict[str, Any]] = [
         {'name': image, 'a': float(x), 'b': float(y), 'difference': float(y - x)}
         for image, x, y in zip(evaluators[0].names, a['IoU'], b['IoU'], strict=True)
@@ -235,12 +243,7 @@ def compare_folders(
     rows.sort(key=lambda row: (-abs(row['difference']), row['name']))
     return {
         'protocol': name,
-        # those that the protocol knows, and that say something of these images
-        'metrics': {
-            metric: numbers
-            for metric, numbers in compared.items()
-            if not np.isnan(results['A'][metric]) and (metric == 'Fa' or results['A']['targets'])
-        },
+        'metrics': metrics,
         'images': rows,
         'left_out': left_out,
         'results': results,

@@ -237,7 +237,11 @@ def test_a_comparison_without_targets_is_one_of_false_alarms(tmp_path, run):
             else:
                 np.save(tmp_path / folder / f'{k}.npy', values)
     a, b, masks = (tmp_path / folder for folder in ('a', 'b', 'masks'))
-    code, out, err = run('evaluate', '--compare', a, b, masks, '--out', tmp_path)
+    command = ('evaluate', '--compare', a, b, masks, '--out', tmp_path)
+    code, out, err = run(*command, '--protocol', 'acm')
+    assert (code, (tmp_path / 'compare.json').exists()) == (2, False)
+    assert 'no target in these masks, and protocol acm counts no false alarms; take native' in err
+    code, out, err = run(*command)
     assert code == 0, err
     report = json.loads((tmp_path / 'compare.json').read_text())
     assert [*report['metrics']] == ['Fa']
