@@ -40,5 +40,7 @@ class LocalVisBackend(Upstream):
         try:
             super()._dump(value_dict, file_path, file_format)
         except OSError as e:
+            if not Path(file_path).parents[2].is_dir():  # the run's own folder is gone, not that of its log
+                raise
             self._ended = True
             say_once(f'{file_path}: cannot be written ({e.strerror}): the curves end here.')
