@@ -163,7 +163,7 @@ def test_scores_that_were_rounded_to_0_leave_the_area_open(run, tmp_path):
         cv2.imwrite(str(tmp_path / folder / name), pixels)
     code, out, err = run('evaluate', tmp_path / 'maps', tmp_path / 'masks')
     assert code == 0, err
-    assert 'maps that tell them apart, such as logits in .npy, would give 50.00 to 100.00' in out
+    assert 'maps that tell them apart, such as logits in .npy, would give AUC 50.00 to 100.00' in out
     (tmp_path / 'floats').mkdir()
     np.save(tmp_path / 'floats' / 'x.npy', scores)
     code, out, err = run('evaluate', tmp_path / 'floats', tmp_path / 'masks')
