@@ -6,11 +6,7 @@ load_from = 'work_dirs/nudt_twice_quarter.pth'
 replace_steps = dict(_delete_=True)
 _nuaa, _nudt, _irstd1k = [
     dict(
-        type='SIRSTDataset',
-        name=name,
-        split='trainval',
-        exclude_near_test=True,
-        cache=True,
+        each.get('dataset', each),
         pipeline=[
             dict(type='LoadSIRSTImage', channels=1),
             dict(type='LoadSIRSTMask'),
@@ -22,10 +18,8 @@ _nuaa, _nudt, _irstd1k = [
             dict(type='PackSIRSTInputs'),
         ],
     )
-    for name, gain in (
-        ('NUAA-SIRST', [0.6, 1.7]),
-        ('NUDT-SIRST', [0.45, 1.7]),
-        ('IRSTD-1K', [0.45, 1.7]),
+    for each, gain in zip(
+        _base_.train_dataloader.dataset.datasets, ([0.6, 1.7], [0.45, 1.7], [0.45, 1.7]), strict=True
     )
 ]
 train_dataloader = dict(
