@@ -21,8 +21,7 @@ from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets,
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.cli import parse_options
 from madnet.engine.config import check_config, load_config
-from madnet.engine.config.per_dataset import changes_for
-from madnet.engine.config.reading import OURS, _read
+from madnet.engine.config.reading import OURS
 from madnet.engine.config.steps import replace_steps
 from madnet.engine.config.value_ranges import value_range_of
 from madnet.engine.runner import build_runner
@@ -179,6 +178,12 @@ STEPS = 'train_dataloader = dict(dataset=dict(pipeline={}))'
         ('train_cfg: dict = dict(max_epochs=5)', 5, 32),
         ('if True:\n    train_cfg = dict(max_epochs=5)', 5, 32),
         ('_mine = dict(max_epochs=5)\ntrain_cfg = dict(**_mine)', 5, 32),
+        ('_mine = dict(max_epochs=2)\ntrain_cfg = dict(**_mine)', 2, 32),  # what the bases come to without it
+        ('train_cfg: dict = dict(max_epochs=2)', 2, 32),
+        ('if True:\n    train_cfg = dict(max_epochs=2)', 2, 32),
+        ('per_dataset = dict(nudt=dict(_delete_=True, split_set="irsam"))', 2, 64),
+        ('per_dataset = dict(nudt=None)', 2, 64),
+        ('per_dataset = None', 2, 64),
         ('train_cfg = dict(dict(max_epochs=5))', 5, 32),
         ("train_cfg = dict()\ntrain_cfg['max_epochs'] = 5", 5, 32),
         ('train_cfg = dict(val_interval=2)', 7, 32),
@@ -203,17 +208,33 @@ def test_however_a_file_says_it_it_beats_its_base(config, text, epochs, size):
     path.write_text(f"_base_ = 'steps.py'\n{text}\n")
     cfg = load_config(path, dataset='nudt')
     assert cfg.train_cfg.max_epochs == epochs
-    assert {step.bit_depth for step in cfg.test_dataloader.dataset.pipeline if 'channels' in step} == {14}
+    if epochs != 2 or size != 64:  # all but those that leave out what the base says of the data set
+        assert {s.bit_depth for s in cfg.test_dataloader.dataset.pipeline if 'channels' in s} == {14}
     crops = [step for step in cfg.train_dataloader.dataset.pipeline if step.type == 'RandomTargetCrop']
     assert [crop.size for crop in crops] == ([] if size is None else [size])
 
 
-def test_a_part_of_another_kind_takes_nothing_from_its_bases_data_set(config):
+def test_a_part_put_in_anothers_place_takes_nothing_from_its_bases_data_set(config):
     path = config.with_name('mine.py')
-    for kind, inherited in (('AmpOptimWrapper', False), ('OptimWrapper', True)):
-        wrapper = f"dict(_delete_=True, type='{kind}', optimizer=dict(type='SGD', lr=0.1))"
+    for deleted in (False, True):
+        wrapper = f"dict(_delete_={deleted}, type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.1))"
         path.write_text(f"_base_ = 'open.py'\noptim_wrapper = {wrapper}\n")
-        assert ('clip_grad' in load_config(path, dataset='nudt').optim_wrapper) == inherited
+        assert ('clip_grad' in load_config(path, dataset='nudt').optim_wrapper) != deleted
+
+
+@pytest.mark.parametrize('changed', ["dict(_delete_=True, type='value', clip_value=1.0)", 'None', '[]'])
+def test_a_part_that_the_file_speaks_of_is_not_put_in_anothers_place(config, changed):
+    """What the file says is not lost with the part, nor does it come into a part of another kind."""
+    config.with_name('base.py').write_text(
+        "_base_ = 'open.py'\noptim_wrapper = dict(clip_grad=dict(max_norm=1.0, norm_type=2))\n"
+        f'per_dataset = dict(nudt=dict(_delete_=True, optim_wrapper=dict(clip_grad={changed})))\n'
+    )
+    for name in ('mine', 'further'):  # at whatever distance
+        text = 'optim_wrapper = dict(clip_grad=dict(max_norm=3.0))' if name == 'further' else ''
+        base = {'mine': 'base', 'further': 'mine'}[name]
+        config.with_name(f'{name}.py').write_text(f"_base_ = '{base}.py'\n{text}\n")
+    cfg = load_config(config.with_name('further.py'), dataset='nudt')
+    assert cfg.optim_wrapper.clip_grad == {'max_norm': 3.0, 'norm_type': 2}
 
 
 @pytest.mark.parametrize(
@@ -222,20 +243,40 @@ def test_a_part_of_another_kind_takes_nothing_from_its_bases_data_set(config):
         (
             'abc/abc_published.py',
             "optim_wrapper = dict(type='AmpOptimWrapper')",
-            'optim_wrapper.optimizer.lr',
+            ['optim_wrapper', 'optimizer', 'lr'],
         ),
-        ('acm/acm_toolbox.py', "model = dict(type='MySegmentor')", 'model.data_preprocessor.mean'),
+        ('acm/acm_toolbox.py', "model = dict(type='EncoderDecoder')", ['model', 'data_preprocessor', 'mean']),
     ],
 )
-def test_a_part_of_another_kind_around_leaves_what_parts_inside_take(repository, tmp_path, base, text, kept):
+def test_a_part_of_another_kind_around_leaves_what_parts_inside_take(tmp_path, base, text, kept):
     path = tmp_path / 'mine.py'
     path.write_text(f"_base_ = '{base}'\n{text}\n")
-    cfg = _read(path)
-    name = next(n for n in cfg.per_dataset if get_entry(n).short == 'nuaa')
-    found = changes_for(name, cfg, path, _read)
-    for key in kept.split('.'):
-        found = found[key]
-    assert found
+    found = [load_config(each, dataset='nuaa') for each in (Path(base).stem, path)]
+    for key in kept:
+        found = [values[key] for values in found]
+    assert found[0] == found[1] in (3e-4, [101.0639])
+
+
+def test_of_several_bases_the_nearest_file_decides(tmp_path):
+    """``per_dataset`` at two levels, the lower one below a base beside which others hold what it changes."""
+    said = 'train_cfg=dict(max_epochs=6, val_interval=6), replace_steps=dict(RandomTargetCrop=dict(size=32))'
+    for name, text in {
+        'low': "_base_ = '_base_/recipes/common.py'\n"
+        f"per_dataset = dict(nudt=dict({said}, selection='last', model=dict(backbone=dict(num_stages=3))))",
+        'middle': "_base_ = 'low.py'\ntrain_cfg = dict(val_interval=5)",
+        'top': "_base_ = ['middle.py', '_base_/data/common.py', '_base_/models/madnet.py', "
+        "'_base_/default_runtime.py']\nmodel = dict(backbone=dict(in_channels=1))\n"
+        'per_dataset = dict(nudt=dict(train_cfg=dict(max_epochs=8)))',
+        'mine': "_base_ = 'top.py'\nreplace_steps = dict(RandomTargetCrop=dict(target_prob=0.3))",
+    }.items():
+        (tmp_path / f'{name}.py').write_text(text)
+    cfg = load_config(tmp_path / 'mine.py', dataset='nudt')
+    assert (cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (8, 5)
+    assert (cfg.train_dataloader.dataset.split, cfg.model.backbone.num_stages) == ('trainval', 3)
+    crop = next(step for step in cfg.train_dataloader.dataset.pipeline if step.type == 'RandomTargetCrop')
+    assert (crop.size, crop.target_prob) == (32, 0.3)
+    told = load_config(tmp_path / 'mine.py', {'per_dataset.nudt.train_cfg.val_interval': 9}, 'nudt')
+    assert told.train_cfg.val_interval == 9
 
 
 def test_in_one_file_the_data_set_counts_whatever_its_base_says_of_it(config):
@@ -480,6 +521,7 @@ def test_a_value_of_any_other_type_is_no_traceback(config, option, value):
         ('selection', ['val'], "selection: found ['val'], expected one of 'val', 'test', 'last'"),
         ('split_set', 3, 'split_set: found 3, expected a text.'),
         ('per_dataset', 3, 'per_dataset: found 3, expected a dict.'),
+        ('per_dataset.nuaa', 3, 'per_dataset.nuaa: found 3, expected a dict.'),
         ('replace_steps', ['x'], "replace_steps: found ['x'], expected a dict."),
         ('model.test_cfg', -1, 'model.test_cfg: found -1, expected a dict.'),
         ('test_dataloader.dataset.data_root', [], 'dataset: data_root: found [], expected a folder'),

@@ -383,6 +383,20 @@ def test_configs_ask_where_their_base_is(tmp_path, monkeypatch):
     assert asked == [('far', str(tmp_path / 'own.py'))]
 
 
+def test_a_config_is_merged_over_its_bases_by_a_function_that_can_be_replaced(tmp_path, monkeypatch):
+    (tmp_path / 'base.py').write_text('a = dict(b=1, c=2)')
+    (tmp_path / 'own.py').write_text("_base_ = 'base.py'\na: dict = dict(b=3)")
+    plain, seen = Config._merge_a_into_b, []
+
+    def merge(said, base, allow_list_keys=False):
+        seen.append((dict(said), dict(base)))
+        return plain(said, base, allow_list_keys)
+
+    monkeypatch.setattr(Config, '_merge_a_into_b', staticmethod(merge))
+    assert Config.fromfile(str(tmp_path / 'own.py'), lazy_import=False).a == {'b': 3, 'c': 2}
+    assert ({'a': {'b': 3}}, {'a': {'b': 1, 'c': 2}}) in seen
+
+
 def test_a_config_merges_nested_changes():
     cfg = Config({'a': {'b': 1, 'c': 2}})
     cfg._cfg_dict.merge({'a': {'b': 3}})

@@ -30,7 +30,7 @@ from madnet.engine.config.dataset import (
     leaves_sets_open,
     refuse_named_sets,
 )
-from madnet.engine.config.per_dataset import changes_for
+from madnet.engine.config.per_dataset import merge_over_base
 from madnet.engine.config.shipped import shipped_config
 from madnet.engine.config.static_config import StaticConfig
 from madnet.engine.config.steps import LOADERS, check_channels, replace_steps
@@ -134,9 +134,9 @@ def load_config(
     if is_registered(path) and not sources:
         raise UserError(f'{path}: shipped weights; say on which data, such as --dataset nudt or a folder.')
     if len(sources) == 1:
-        for name in cfg.get('per_dataset') or {}:
+        for name, changes in (cfg.get('per_dataset') or {}).items():
             if get_entry(name) is sources[0].entry:
-                cfg._cfg_dict.merge(changes_for(name, cfg, Path(path), _read))
+                cfg._cfg_dict.merge(changes or {})
     before = set(cfg)
     _refuse_without_effect(options, before)
     _merge(cfg, options)
@@ -181,7 +181,7 @@ def _read(path: Path) -> Config:
     if path.suffix.lower() in DATA_ENDINGS:
         return read_data_config(path)
     try:
-        with _finding_bases(), _looking_in(_places_of_modules(path)):
+        with _standing_on_bases(), _looking_in(_places_of_modules(path)):
             cfg = Config.fromfile(str(path), import_custom_modules=False, lazy_import=False)
         _import_modules(cfg, _places_of_modules(path, cfg.get('module_folders', ())))
         return cfg
@@ -298,9 +298,10 @@ def _is_same(found: Path, wanted: Path, place: str) -> bool:
 
 
 @contextmanager
-def _finding_bases() -> Iterator[None]:
-    """Let ``_base_`` name a config of the package, wherever a file lies, and refuse circles."""
-    plain = Config._get_cfg_path
+def _standing_on_bases() -> Iterator[None]:
+    """Let ``_base_`` name a config of the package, wherever a file lies, and refuse circles; and let what a
+    file says beat its bases' ``per_dataset``."""
+    plain, plain_merge = Config._get_cfg_path, Config._merge_a_into_b
     above: dict[str, str] = {}  # a base → the file that stands on it, of those being read
 
     def path_of(name: str, config: str) -> tuple[str, str | None]:
@@ -317,10 +318,12 @@ def _finding_bases() -> Iterator[None]:
         return found, None
 
     Config._get_cfg_path = staticmethod(path_of)
+    Config._merge_a_into_b = staticmethod(merge_over_base)
     try:
         yield
     finally:
         Config._get_cfg_path = staticmethod(plain)
+        Config._merge_a_into_b = staticmethod(plain_merge)
 
 
 def _merge(cfg: Config, options: dict[str, Any]) -> None:
@@ -338,6 +341,8 @@ def _merge(cfg: Config, options: dict[str, Any]) -> None:
 def _check_shape(cfg: Config, where: str) -> None:
     # what is looked into before the check against registries and signatures
     _check_types(cfg, _TYPES, f'config {where}: ')
+    by_set = cfg.get('per_dataset') or {}
+    _check_types(by_set, dict.fromkeys(by_set, _DICT), f'config {where}: per_dataset.')
     if cfg.get('model') is not None:
         _check_types(cfg.model, _TYPES_IN_MODEL, f'config {where}: model.')
     for key in [key for key in LOADERS if cfg.get(key) is not None]:
