@@ -5,8 +5,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets,
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.cli import parse_options
 from madnet.engine.config import check_config, load_config
-from madnet.engine.config.reading import OURS
+from madnet.engine.config.reading import OURS, _read
 from madnet.engine.config.steps import replace_steps
 from madnet.engine.config.value_ranges import value_range_of
 from madnet.engine.runner import build_runner
@@ -837,6 +839,25 @@ def test_two_bases_may_stand_on_one(tmp_path):
         (tmp_path / f'{name}.py').write_text(f'_base_ = {bases}\n')
     (tmp_path / 'top.py').write_text("_base_ = ['madnet_nano', './left.py', './right.py']\n")
     assert load_config(tmp_path / 'top.py', dataset='nuaa').model.type == 'IRSTDSegmentor'
+
+
+def test_configs_read_at_once_leave_mmengines_reading_as_it_was(tmp_path, monkeypatch):
+    plain, began, end = (Config._get_cfg_path, Config._merge_a_into_b), threading.Event(), threading.Event()
+    monkeypatch.setitem(sys.modules, 'between_threads', SimpleNamespace(began=began, end=end))
+    (tmp_path / 'slow.py').write_text(
+        'from between_threads import began, end\nbegan.set()\nend.wait(60)\nmodel = dict()\ndel began, end\n'
+    )
+    other = 'from time import sleep\nsleep(1)\nmodel = dict()\ndel sleep\n'  # which ends after the slow one
+    (tmp_path / 'other.py').write_text(other)
+    threads = [threading.Thread(target=_read, args=[tmp_path / name]) for name in ('slow.py', 'other.py')]
+    threads[0].start()
+    assert began.wait(60)
+    threads[1].start()
+    threads[1].join(0.5)  # time to begin, if it can
+    end.set()
+    for thread in threads:
+        thread.join()
+    assert (Config._get_cfg_path, Config._merge_a_into_b) == plain
 
 
 def test_the_text_of_a_config_is_formatted_when_it_has_changed(tiny_config, monkeypatch):

@@ -5,6 +5,7 @@ import inspect
 import os
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,9 @@ OURS = (
     *('dataset', 'data_root', 'selection', 'split_set', 'base_size', 'per_dataset', 'replace_steps'),
     *('value_range', 'mask_values', 'module_folders'),
 )
+
+#: Held while mmengine's class reads in our way, which otherwise a reading in another thread would keep.
+_READING = threading.RLock()
 
 #: Keys that a Runner reads, as arguments or from its config.
 RUNNERS = {
@@ -181,7 +185,7 @@ def _read(path: Path) -> Config:
     if path.suffix.lower() in DATA_ENDINGS:
         return read_data_config(path)
     try:
-        with _standing_on_bases(), _looking_in(_places_of_modules(path)):
+        with _READING, _standing_on_bases(), _looking_in(_places_of_modules(path)):
             cfg = Config.fromfile(str(path), import_custom_modules=False, lazy_import=False)
         _import_modules(cfg, _places_of_modules(path, cfg.get('module_folders', ())))
         return cfg
