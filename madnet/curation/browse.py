@@ -12,6 +12,7 @@ from madnet.curation.sources import open_parts, walk
 from madnet.datasets.wrappers import inner_datasets, kind_of
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
+from madnet.engine.sample_names import name_of
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.files import write_whole
@@ -95,7 +96,8 @@ def _samples(
             sample = dataset[index]
             image = sample['inputs'].numpy().transpose(1, 2, 0)
             truth = sample['data_samples'].gt_sem_seg.data[0].numpy() == 1
-            name, image_id = f'sample_{index:06d}_{epoch}', _id_of(sample['data_samples'], index)
+            name = f'sample_{index:06d}_{epoch}'
+            image_id = name_of(sample['data_samples'].metainfo) or f'sample {index}'
             image = image[..., 0] if image.shape[2] == 1 else image
             cards.append(
                 save_card(out, name, f'epoch {epoch + 1}', image_id, image, find_components(truth), True)
@@ -112,11 +114,6 @@ def _samples(
     )
     names = dict.fromkeys(getattr(d, 'dataset_name', type(d).__name__) for d in inner_datasets(dataset))
     return f'{Path(config).stem} on {" + ".join(names)}: training samples', about, cards
-
-
-def _id_of(sample, index: int) -> str:
-    known = sample.metainfo
-    return str(known.get('img_id') or Path(known.get('img_path') or f'sample {index}').stem)
 
 
 def _normalising(cfg) -> str:
