@@ -61,6 +61,8 @@ for _i in range(4):
 
 #: parameters that the published network has and never reads
 DEAD = re.compile(r'mtc\.(embeddings_\d\.position_embeddings|encoder\.layer\.\d+\.channel_attn\.q\d_attn\d)')
+#: Unused position embeddings of a map: one for each patch of 16 pixels of an image of 256.
+_POSITIONS = (256 // 16) ** 2
 
 
 def convert_sctransnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -76,21 +78,19 @@ def convert_sctransnet(published: Mapping[str, Any]) -> dict[str, Tensor]:
     return to_ours(state, _template(first, depth), _names(depth), PUBLISHED)
 
 
-def export_sctransnet(state_dict: Mapping[str, Any], image_size: int = 256) -> dict[str, Tensor]:
+def export_sctransnet(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     """The inverse of :func:`convert_sctransnet`, with the parameters that are never read as the published
     network starts with them.
 
     Args:
         state_dict: State dict of our SCTransNet, bare or under ``state_dict``.
-        image_size: Side in pixels that the published network is built for; only the length of its unused
-            position embeddings depends on it.
     """
     state = unwrap(state_dict)
     first = shape_of(state, 'backbone.stages.0.body.0.weight', OURS)
     depth = _count(state, r'neck\.blocks\.(\d+)\.')
     published = to_published(state, _template(first, depth), _names(depth), OURS)
     for i in range(1, 5):
-        positions = torch.zeros(1, (image_size // 16) ** 2, first[0] * 2 ** (i - 1))
+        positions = torch.zeros(1, _POSITIONS, first[0] * 2 ** (i - 1))
         published[f'mtc.embeddings_{i}.position_embeddings'] = positions
         for block in range(depth):
             for j in range(1, 5):

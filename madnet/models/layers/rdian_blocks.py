@@ -8,25 +8,27 @@ from torch import Tensor, nn
 
 from madnet.models.layers.conv_blocks import ConvBNReLU
 
+#: Pixels between a pixel and those that it is compared with.
+_DISTANCE = 2
 
-def opposite_contrast(x: Tensor, distance: int = 2) -> Tensor:
+
+def opposite_contrast(x: Tensor) -> Tensor:
     """Direction-induced attention of RDIAN (Sun et al., TGRS 2023)::
 
         σ( Σ over four axes (x(p) − x(p + δ)) · (x(p) − x(p − δ)) )
 
-    with δ along the diagonals, the vertical and the horizontal, ``distance`` pixels each. A blob differs
+    with δ along the diagonals, the vertical and the horizontal, two pixels each. A blob differs
     from both of its neighbours on an axis in the same sense, an edge from one of them only. Outside of the
     map x is 0.
 
     Args:
         x: Image (B, C, H, W). The products of several channels are averaged.
-        distance: Distance of the neighbours in pixels.
 
     Returns:
         Map (B, 1, H, W) in 0–1, 0.5 where nothing stands out.
     """
     height, width = x.shape[-2:]
-    d = distance
+    d = _DISTANCE
     padded = F.pad(x, (d, d, d, d))
 
     def difference(row: int, column: int) -> Tensor:

@@ -96,7 +96,7 @@ def test_cost():
 
 def test_opposite_contrast_against_its_definition():
     x = torch.randn(2, 3, 7, 6)
-    found = opposite_contrast(x, distance=2)
+    found = opposite_contrast(x)
     assert found.shape == (2, 1, 7, 6)
     for b, row, column in ((0, 0, 0), (1, 3, 3), (0, 6, 5), (1, 1, 4)):
 

@@ -160,8 +160,8 @@ def test_neck_names_what_it_takes(channels, words):
 def test_checkpoints_round_trip():
     model = build_sctransnet(3, base_channels=2, depth=2)
     state = model.state_dict()
-    published = export_sctransnet({'state_dict': state}, image_size=64)
-    assert published['mtc.embeddings_2.position_embeddings'].shape == (1, 16, 4)
+    published = export_sctransnet({'state_dict': state})
+    assert published['mtc.embeddings_2.position_embeddings'].shape == (1, 256, 4)
     assert published['mtc.encoder.layer.1.channel_attn.q4_attn1'] == 0.2
     for variant in (published, {f'model.{key}': value for key, value in published.items()}):
         again = convert_sctransnet({'state_dict': variant})
