@@ -10,9 +10,10 @@ import traceback
 from madnet.errors import RunFailed, UserError
 from madnet.files import what_to_do
 
-_GIVE_MORE = (
-    'Give it more (docker run --shm-size=8g), or load without processes (--cfg-options '
-    'train_dataloader.num_workers=0 val_dataloader.num_workers=0).'
+#: What to do where /dev/shm is too small.
+GIVE_MORE = (
+    'give it more (docker run --shm-size=8g), or load without processes (--cfg-options '
+    'train_dataloader.num_workers=0 val_dataloader.num_workers=0)'
 )
 #: The last line of the traceback that a loading process sends.
 _FROM_WORKER = re.compile(r"\[Errno (\d+)\] ([^:]+)(?:: (['\"])(.*)\3)?\s*$")
@@ -61,7 +62,7 @@ def _between_processes(error: OSError | EOFError) -> UserError | RunFailed | Non
     if not loading or not any(os.path.basename(os.path.dirname(name)) == 'multiprocessing' for name in files):
         return None
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return UserError(f'loading processes cannot be started: /dev/shm is full. {_GIVE_MORE}')
+        return UserError(f'loading processes cannot be started: /dev/shm is full: {GIVE_MORE}.')
     if isinstance(error, (EOFError, ConnectionError, FileNotFoundError)):
         return _killed_worker('', None)
     return None
@@ -83,7 +84,7 @@ def _of_the_system(error: OSError | EOFError) -> UserError | None:
 def _killed_worker(pids: str, by: str | None) -> UserError | RunFailed:
     if by == 'Bus error':
         return UserError(
-            f'the loading process {pids} was ended by a bus error: /dev/shm is full. {_GIVE_MORE}'
+            f'the loading process {pids} was ended by a bus error: /dev/shm is full: {GIVE_MORE}.'
         )
     who = f'the loading process {pids}' if pids else 'a loading process'
     how = f'was killed ({by})' if by else 'has ended'

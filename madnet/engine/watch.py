@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from madnet.engine.faults import GIVE_MORE
 from madnet.errors import RunFailed
 
 #: Free bytes of /dev/shm below which it is called full: a batch of 16 crops of 512 px takes about 24 MB.
@@ -106,8 +107,7 @@ def why_nothing_comes() -> str:
     if workers and free < _LITTLE:
         return (
             f'/dev/shm, through which loading processes hand batches over, has only {free >> 20} MB left: '
-            'give it more (docker run --shm-size=8g), or load without processes '
-            '(--cfg-options train_dataloader.num_workers=0 val_dataloader.num_workers=0)'
+            f'{GIVE_MORE}'
         )
     stopped = [str(pid) for pid, state in workers.items() if state == 'T']
     if stopped:

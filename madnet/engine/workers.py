@@ -11,6 +11,7 @@ from multiprocessing.queues import Queue
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 
+from madnet.engine.faults import GIVE_MORE
 from madnet.errors import UserError
 
 
@@ -59,9 +60,7 @@ def _send_error(queue: Queue, error: Exception, item: tuple) -> None:
     """Put the error in the place of a numbered batch that could not be sent."""
     if 'shared memory' in str(error):
         error = UserError(
-            f'a loading process cannot hand its batch over: {error}. /dev/shm is full: give it more (docker '
-            'run --shm-size=8g), or load without processes (--cfg-options train_dataloader.num_workers=0 '
-            'val_dataloader.num_workers=0).'
+            f'a loading process cannot hand its batch over: {error}. /dev/shm is full: {GIVE_MORE}.'
         )
     number = item[0]
     queue.put(

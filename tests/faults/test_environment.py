@@ -161,7 +161,7 @@ def test_a_dev_shm_too_full_for_a_semaphore(capfd, monkeypatch):
 
     monkeypatch.setattr('multiprocessing.synchronize.Event', refuse)
     assert run_tool(lambda: list(DataLoader([1], num_workers=1))) == USER_ERROR
-    assert '/dev/shm is full. Give it more' in capfd.readouterr().err
+    assert '/dev/shm is full: give it more' in capfd.readouterr().err
 
 
 def test_out_of_memory_and_bus_errors():
