@@ -19,7 +19,6 @@ from madnet.experiments.state import (
     outstanding_tests,
     read_metrics,
     read_record,
-    record_of,
     state_of,
     weights_of,
 )
@@ -53,7 +52,7 @@ def run_all(runs: Sequence[Run], shard: Shard, in_process: bool = False, jobs: i
         if not ended:
             print(f'{heads[run]}: {_WORDS[states[run]]} …', flush=True)
             continue
-        record, log = record_of(run), Path(run.folder, CONSOLE)
+        record, log = read_record(run.folder) or RunFile(), Path(run.folder, CONSOLE)
         if state_of(run) == 'done':
             print(f'{heads[run]}: {_headline(run)}, {record.minutes:.1f} min', flush=True)
         else:
@@ -83,7 +82,7 @@ def do_run(run: Run) -> None:
 @contextmanager
 def _recording(run: Run) -> Iterator[tuple[RunFile, bool]]:
     """Writes the beginning of a run into its ``run.json``, and how it ends; tells whether it had one."""
-    former, begun = record_of(run), Path(run.folder, RunFile.FILE).exists()
+    former, begun = read_record(run.folder) or RunFile(), Path(run.folder, RunFile.FILE).exists()
     record = RunFile(run.wanted(), former.trained, former.minutes, 'running')
     start, file = time.time(), Path(run.folder, RunFile.FILE)
     record.write(file)

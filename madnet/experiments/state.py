@@ -33,11 +33,6 @@ def begins_in(run: Run) -> Path | None:
     return given_weights(weights).parent if weights else None
 
 
-def record_of(run: Run) -> RunFile:
-    """The same of a run, empty where it did not begin."""
-    return read_record(run.folder) or RunFile()
-
-
 def model_sha256(run: Run) -> str:
     """Of the settings of a run's network without the weights that it begins from, which may be each
     seed's own."""

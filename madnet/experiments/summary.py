@@ -14,7 +14,7 @@ from madnet.evaluation.protocols import PROTOCOLS
 from madnet.experiments.plan import Plan
 from madnet.experiments.run import Run
 from madnet.experiments.running import with_views
-from madnet.experiments.state import read_cost, read_metrics, record_of, state_of
+from madnet.experiments.state import read_cost, read_metrics, read_record, state_of
 from madnet.files import write_whole
 from madnet.records import (
     COST,
@@ -25,6 +25,7 @@ from madnet.records import (
     ComparisonRow,
     MetricsFile,
     ResultTable,
+    RunFile,
     Spread,
     slug,
 )
@@ -48,7 +49,7 @@ def summarise(plan: Plan, runs: Sequence[Run]) -> Comparison:
         made=date.today().isoformat(),
         machine=f'{platform.machine()} {platform.system()}',
         versions=reports[0].versions if reports else {},
-        failed={r.name: record_of(r).error for r in runs if state_of(r) == 'failed'},
+        failed={r.name: (read_record(r.folder) or RunFile()).error for r in runs if state_of(r) == 'failed'},
     )
 
 
@@ -80,7 +81,7 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
             recipe=first.recipe,
             **first.training(),
             seeds=[run.seed for run in done if run.seed is not None],
-            minutes=sum(record_of(run).minutes for run in done),
+            minutes=sum((read_record(run.folder) or RunFile()).minutes for run in done),
             folders=[str(run.tests()[views].relative_to(plan.work_dir)) for run in done],
         )
         for scored in by_set
