@@ -25,7 +25,6 @@ class IRSTDVisualizer(Visualizer):
     Args:
         name, image, vis_backends, save_dir: As in mmengine.
         radius: Pixels; a target counts as hit when a detection's centroid is nearer.
-        with_scores: Whether insets show the score map beside the image.
         max_insets: Insets of an image at most.
         view_size: Longer side of the enlarged image in pixels, about.
     """
@@ -37,14 +36,12 @@ class IRSTDVisualizer(Visualizer):
         vis_backends: list | None = None,
         save_dir: str | None = None,
         radius: float = 3.0,
-        with_scores: bool = True,
         max_insets: int = 6,
         view_size: int = 768,
         **kwargs,
     ):
         super().__init__(name, image, vis_backends, save_dir, **kwargs)
         self.radius = radius
-        self.with_scores = with_scores
         self.max_insets = max_insets
         self.view_size = view_size
 
@@ -78,7 +75,7 @@ class IRSTDVisualizer(Visualizer):
         """
         truth = _binary(data_sample, 'gt_sem_seg') if draw_gt else None
         pred = _binary(data_sample, 'pred_sem_seg') if draw_pred else None
-        score = _plane(data_sample, 'seg_logits') if draw_pred and self.with_scores else None
+        score = _plane(data_sample, 'seg_logits') if draw_pred else None
         image = np.asarray(image)
         shape = next((a.shape for a in (truth, pred) if a is not None), image.shape[:2])
         if image.shape[:2] != shape:
@@ -92,7 +89,7 @@ class IRSTDVisualizer(Visualizer):
         if targets is not None and found is not None:
             match = match_components(targets, found, radius=self.radius)
         notes = None
-        logits = _plane(data_sample, 'net_logits') if self.with_scores else None
+        logits = _plane(data_sample, 'net_logits')
         if found is not None and logits is not None and logits.shape == shape:
             rows = describe_components(logits, found, scaling=None)
             notes = [f'logit {logit:.1f}' for logit in rows['logit']]
