@@ -6,7 +6,7 @@ from PIL import Image
 
 from madnet.errors import UserError
 from madnet.images.resizing import pil_resize
-from madnet.images.values import plain_array
+from madnet.images.values import luma, plain_array
 from madnet.text import counted
 
 
@@ -91,6 +91,15 @@ def resize_scores(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if scores.shape == tuple(size):
         return scores
     return cv2.resize(scores, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Grey values (H, W) or BGR (H, W, C) at the size (h, w): as they are where that is theirs, else the luma
+    as float32, resized as scores are."""
+    image = np.asarray(image)
+    if image.shape[:2] == tuple(size):
+        return image
+    return resize_scores(luma(image).astype(np.float32), size)
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

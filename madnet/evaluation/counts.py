@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from madnet.evaluation.arrays import resize_image
 from madnet.evaluation.boxes import DETECTION, detections
 from madnet.evaluation.curves import PD_FA_THRESHOLDS, eleven_counts, pd_fa_counts
 from madnet.evaluation.hiou import HierarchyCounts, hierarchy_counts
@@ -65,7 +66,7 @@ def count_image(
     Args:
         protocol: The rules.
         view: Score map and mask at the size the protocol scores.
-        image: (H, W) or (H, W, C) grey values for the local signal-to-clutter ratio of targets; not used if
+        image: (H, W) or (H, W, C) grey values for the local signal-to-clutter ratio of targets; resized where
             its size is another than the view's.
         curves, boxes: Whether to count at every threshold of the Pd-Fa curve and of the ROC counter, and to
             list components as detections, where the protocol is ``extended``.
@@ -116,7 +117,7 @@ def _extended(
     counts: dict[str, Any] = {'hierarchy': hierarchy_counts(targets, pred, radius=protocol.radius)}
     counts['target_rows'] = np.empty(0, TARGET)
     if image is not None:
-        image = np.asarray(image) if np.shape(image)[:2] == view.mask.shape else None
+        image = resize_image(image, view.mask.shape)
     match = view.match(protocol) if protocol.matching else None
     if match is not None:
         counts['predicted_rows'] = view.describe(pred, image)

@@ -18,6 +18,7 @@ from madnet.evaluation.metrics import SetCounts, image_rows, set_details, set_me
 from madnet.evaluation.protocols import Protocol, ProtocolLike, get_protocols
 from madnet.evaluation.targets import PREDICTED
 from madnet.evaluation.view import View
+from madnet.images.masks import fits
 
 
 class _Scored(NamedTuple):
@@ -98,7 +99,8 @@ class Evaluator:
                 resized only where their size is another; without them, ``scores``.
             base_size: (h, w) of protocols at a base size; default the size of ``net_logits``. Without either,
                 these protocols too score arrays at the size they have, which must then be the same for all.
-            image: (H, W) or (H, W, C) grey values for the local signal-to-clutter ratio of targets; optional.
+            image: (H, W) or (H, W, C) grey values for the local signal-to-clutter ratio and the rank of
+                targets, at the mask's size or another scale of it; optional.
             key: What makes the image the same as another; default its name.
 
         Raises:
@@ -119,6 +121,11 @@ class Evaluator:
                     f'); expected equal sizes for protocol {", ".join(at_own)}; others take any, with a base'
                     ' size (--size)'
                 )
+        if image is not None and not fits(np.shape(image)[1::-1], mask.shape[::-1]):
+            raise UserError(
+                f'{name}: image is {_size(np.shape(image))}, mask is {_size(mask.shape)} (width × height); '
+                'expected equal sizes, or a scaled copy of the same aspect'
+            )
         if net_logits is not None:
             net_logits = as_scores(net_logits, f'{name}: logits', True)
         same_size = net_logits is not None and net_logits.shape == scores.shape
@@ -137,8 +144,8 @@ class Evaluator:
                 if logits is not None:
                     views[place] = own.resized(logits, True, size)
                 else:
-                    fits = size == mask.shape == scores.shape
-                    views[place] = own if fits else own.resized(scores, from_logits, size)
+                    whole = size == mask.shape == scores.shape
+                    views[place] = own if whole else own.resized(scores, from_logits, size)
             view = views[place]
             try:
                 counts[protocol.name] = count_image(protocol, view, image, self.curves, self.boxes)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from madnet.errors import UserError
+from madnet.evaluation.arrays import resize_image
 from madnet.evaluation.bootstrap import paired_bootstrap
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike, get_protocols
@@ -128,7 +129,8 @@ def score_folder(
         from_logits: Whether the maps hold raw logits.
         size: (h, w) for protocols at a base size. Where all are such, maps of any size are resized to it, as
             those of programs that never go back to the image's own.
-        image_dir: The images, one for each map, for the local signal-to-clutter ratio of targets; optional.
+        image_dir: The images, one for each map, for the local signal-to-clutter ratio and the rank of
+            targets; one of another scale than its map is resized. Optional.
         allow_missing: Score what is complete although some files are missing, extra or mis-sized.
         boxes: Whether to add the box view (needs pycocotools).
         mask_values: The stored value of the background in masks, then those of targets; see
@@ -149,9 +151,11 @@ def score_folder(
     any_size = size is not None and all(p.resolution != 'native' for p in chosen)
     pairs = pair_folders(pred_dir, mask_dir, ids, mended, any_size)
     images = find_maps(image_dir, 'images') if image_dir is not None else {}
-    # one without its image would take the ranks of all others down to logits
-    bare = {name for name, *_ in pairs.found if image_dir is not None and name not in images}
-    problems = (*pairs.problems, *(f'{name} has no image' for name in sorted(bare)))
+    bare: dict[str, str] = {}  # one without its image would take the ranks of all others down to logits
+    if image_dir is not None:
+        scored = {name: mask if any_size else pred for name, pred, mask in pairs.found}
+        bare = _without_image(images, scored)
+    problems = (*pairs.problems, *bare.values())
     _refuse(problems, allow_missing)
     if least.looks_at_image and image_dir is None:
         raise UserError('min_scr and min_rank look at the images: give their folder by --images (image_dir).')
@@ -167,7 +171,8 @@ def score_folder(
         image = finite(read_image(images[name]), images[name]) if name in images else None
         if not least.keeps_all:
             threshold = 0.0 if from_logits else 0.5
-            out = left_out(scores > threshold, scores, least, image, name, from_logits)
+            shown = None if image is None else resize_image(image, scores.shape)
+            out = left_out(scores > threshold, scores, least, shown, name, from_logits)
             scores = np.where(out, 2 * threshold - scores, scores)  # as far below
         evaluator.update(
             scores,
@@ -248,6 +253,19 @@ def compare_folders(
         'left_out': left_out,
         'results': results,
     }
+
+
+def _without_image(images: Mapping[str, Path], scored: Mapping[str, Path]) -> dict[str, str]:
+    """What is wrong with the image of a map or mask, by id, where there is none or it is no scaled copy."""
+    wrong = {}
+    for name, path in scored.items():
+        if name not in images:
+            wrong[name] = f'{name} has no image'
+        elif not fits(size := image_size(images[name]), there := image_size(path)):
+            wrong[name] = (
+                f'{name} is {there[0]} × {there[1]}, its image {size[0]} × {size[1]} (width × height)'
+            )
+    return wrong
 
 
 def _refuse(problems: tuple[str, ...], allow_missing: bool) -> None:

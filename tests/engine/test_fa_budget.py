@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from madnet.errors import UserError
+from madnet.evaluation.evaluator import Evaluator
+from madnet.evaluation.folders import score_folder
 from madnet.images import FrameLoader, notices
 from madnet.records import MetricsFile
 
@@ -182,6 +185,24 @@ def test_a_saturated_score_is_told(run, scored):
     score = cv2.imread(str(scores / 'i8.png'), cv2.IMREAD_UNCHANGED)
     cv2.imwrite(str(scores / 'i8.png'), np.where(score == score.max(), 65535, score).astype(np.uint16))
     assert 'is rounded, and its rank is not' in run('evaluate', *args)[1]
+
+
+def test_an_image_of_another_size_than_its_map_keeps_a_rank_a_rank(run, scored):
+    root, scores = scored
+    args = ('evaluate', scores, '--dataset', root, '--allow-missing')
+    before, scr_before = (run(*args, *more)[1] for more in (('--fa-budget', '1e-5'), ('--min-scr', '2')))
+    image = cv2.imread(str(root / 'images' / 'i9.png'), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(root / 'images' / 'i9.png'), cv2.resize(image, (128, 128)))
+    assert run(*args, '--fa-budget', '1e-5')[1] == before
+    assert run(*args, '--min-scr', '2')[1] == scr_before
+    evaluator = score_folder(scores, root / 'masks', image_dir=root / 'images')[0]
+    assert not np.isnan(evaluator.predicted('native')['rank']).any()
+    with pytest.raises(UserError, match=r'^i9: image is 60 × 64, mask is 64 × 64 \(width × height\)'):
+        Evaluator().update(np.zeros((64, 64)), np.zeros((64, 64)), 'i9', image=image[:, 4:])
+    cv2.imwrite(str(root / 'images' / 'i9.png'), image[:, 4:])
+    code, _, err = run(*args[:-1], '--min-scr', '2')
+    assert (code, 'i9 is 64 × 64, its image 60 × 64 (width × height)' in err) == (2, True)
+    assert '3 images, 1 left out' in run(*args)[1]
 
 
 def test_a_map_without_its_image_is_left_out_and_a_rank_stays_a_rank(run, scored, tmp_path):
