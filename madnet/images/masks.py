@@ -67,7 +67,8 @@ def read_mask(path: str | os.PathLike, rule: MaskRule = DEFAULT, strict: bool = 
     Kinds of files, by the default rule: grey of 8 or 16 bit, and whole numbers of an array, as they are
     stored, 16 bit brought to 8 where they exceed 255; 1 bit and bool as 0 and 255; floats in 0–1 times 255;
     colour by its strongest channel (pure red is target); a palette by its grey values where all colours in
-    use are grey, else every index above 0 is target, as in VOC's palette.
+    use are grey, else every colour but black is target, as in VOC's palette, and without a black one every
+    index above 0.
 
     Args:
         path: Any file that :func:`~madnet.images.read_image` reads.
@@ -81,7 +82,7 @@ def read_mask(path: str | os.PathLike, rule: MaskRule = DEFAULT, strict: bool = 
         UserError: Not readable, or values that do not fit the rule.
     """
     path = Path(path)
-    stored, indices = _stored(path, rule.values is not None)
+    stored = _stored(path, rule.values is not None)
     if rule.values is not None:
         found = np.unique(stored)
         unknown = np.setdiff1d(found, rule.values)
@@ -92,7 +93,7 @@ def read_mask(path: str | os.PathLike, rule: MaskRule = DEFAULT, strict: bool = 
         return np.isin(stored, rule.values[1:]).astype(np.uint8) * np.uint8(255)
     if rule.threshold != 127:
         return (stored > rule.threshold).astype(np.uint8) * np.uint8(255)
-    mask = (stored > 0).astype(np.uint8) * np.uint8(255) if indices else _grey(stored, path)
+    mask = _grey(stored, path)
     if strict and mask.max() == 1:
         raise UserError(
             f'{path}: whole numbers 0 and 1, expected grey values 0–255; if 1 is target, mask_values=[0,1] '
@@ -101,12 +102,13 @@ def read_mask(path: str | os.PathLike, rule: MaskRule = DEFAULT, strict: bool = 
     return mask
 
 
-def _stored(path: Path, bits: bool) -> tuple[np.ndarray, bool]:
-    """The values in the file (H, W), and whether they are the indices of a palette of colours.
+def _stored(path: Path, named: bool) -> np.ndarray:
+    """The values in the file (H, W).
 
     Args:
         path: The file.
-        bits: Whether 1 bit is 0 and 1, or else 0 and 255.
+        named: Whether as :class:`MaskRule` names them: 1 bit as 0 and 1, a palette of colours as its indices;
+            else both as 0 and 255.
     """
     header = read_header(path)
     if header.mode == 'P' and header.frames == 1:
@@ -114,17 +116,21 @@ def _stored(path: Path, bits: bool) -> tuple[np.ndarray, bool]:
         used = np.unique(indices)
         shown = colours[used]
         if (shown == shown[:, :1]).all():
-            return colours[indices, 0], False
+            return colours[indices, 0]
         if used[-1] == _VOC_VOID[0] and tuple(shown[-1].tolist()) == _VOC_VOID[1]:
             raise UserError(
                 f'{path}: a VOC mask whose borders (index 255) are neither target nor background; give them '
                 'to one of the two first.'
             )
-        return indices, True
+        if named:
+            return indices
+        black = np.flatnonzero(colours.max(axis=1) == 0)  # at any index: programs number colours as they like
+        background = black if np.isin(used, black).any() else [0]
+        return np.where(np.isin(indices, background), 0, 255).astype(np.uint8)
     pixels = read_image(path)
     if pixels.ndim == 3:
         pixels = pixels.max(axis=2)
-    return (pixels // 255 if bits and header.mode == '1' else pixels), False
+    return pixels // 255 if named and header.mode == '1' else pixels
 
 
 def _grey(stored: np.ndarray, path: Path) -> np.ndarray:
@@ -216,7 +222,7 @@ def stored_values(paths: Iterable[str | os.PathLike]) -> list[float]:
     Raises:
         UserError: As :func:`read_mask`.
     """
-    return sorted({value for path in paths for value in np.unique(_stored(Path(path), True)[0]).tolist()})
+    return sorted({value for path in paths for value in np.unique(_stored(Path(path), True)).tolist()})
 
 
 def _namable(values: Sequence[float]) -> list[int] | None:

@@ -6,6 +6,7 @@ from PIL import Image
 
 from madnet.errors import UserError
 from madnet.images import MaskRule, fit_mask, read_mask
+from madnet.images.score_maps import LABELS
 
 TRUTH = np.zeros((9, 14), bool)
 TRUTH[3:5, 6:9] = True
@@ -18,15 +19,23 @@ def palette(indices, *colours):
     return image
 
 
+def red():
+    return Image.fromarray(np.stack([WHITE, 0 * WHITE, 0 * WHITE], 2))
+
+
 VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]
 KINDS = {
     'grey.png': lambda p: Image.fromarray(WHITE).save(p),
     'bits.png': lambda p: Image.fromarray(TRUTH).save(p),
     'bits.tif': lambda p: Image.fromarray(TRUTH).save(p),
-    'red.png': lambda p: Image.fromarray(np.stack([WHITE, 0 * WHITE, 0 * WHITE], 2)).save(p),
+    'red.png': lambda p: red().save(p),
     'rgba.png': lambda p: Image.fromarray(np.stack([WHITE, WHITE, WHITE, WHITE | 255], 2)).save(p),
     'voc.png': lambda p: palette(TRUTH, *VOC).save(p),
     'voc2.png': lambda p: palette(TRUTH * 2, *VOC).save(p),
+    'black last.png': lambda p: palette(2 - TRUTH, (9, 9, 9), (255, 0, 0), (0, 0, 0)).save(p),
+    'quantised.png': lambda p: red().quantize(256).save(p),
+    'red.gif': lambda p: red().save(p),
+    'without black.png': lambda p: palette(TRUTH, (0, 0, 128), (255, 0, 0)).save(p),
     'grey palette.png': lambda p: palette(~TRUTH, (255, 255, 255), (0, 0, 0)).save(p),
     'deep.png': lambda p: Image.fromarray(WHITE.astype(np.uint16) * 257).save(p),
     'deep low.png': lambda p: Image.fromarray(WHITE.astype(np.uint16)).save(p),
@@ -45,6 +54,7 @@ def test_every_kind_of_file(tmp_path, kind):
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask > 127, TRUTH)
     assert set(np.unique(mask)) == {0, 255}
+    np.testing.assert_array_equal(read_mask(tmp_path / kind, LABELS) > 127, TRUTH)
 
 
 def test_grey_values_are_kept(tmp_path):
