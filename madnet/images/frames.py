@@ -289,3 +289,9 @@ def read_palette(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with one_line(path), path.open('rb') as file, _pillow(file) as image:
         colours = np.frombuffer(bytes(image.getpalette('RGB') or b'').ljust(768, b'\0'), np.uint8)
         return np.array(image), colours.reshape(256, 3)
+
+
+def read_alpha(path: Path) -> np.ndarray | None:
+    """How opaque the pixels of an image of 8 bits a channel are, (H, W) uint8; None where it does not say."""
+    with one_line(path), path.open('rb') as file, _pillow(file) as image:
+        return np.array(image.convert('RGBA'))[..., 3] if image.has_transparency_data else None

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.images.frames import bits_in_use, read_header, read_image, read_palette
+from madnet.images.frames import bits_in_use, read_alpha, read_header, read_image, read_palette
 from madnet.images.notices import say_once
 
 #: A mask is taken for a scaled copy where it differs in size by at least this factor; nearer to its image it
@@ -115,6 +115,7 @@ def _stored(path: Path, named: bool) -> np.ndarray:
         indices, colours = read_palette(path)
         used = np.unique(indices)
         shown = colours[used]
+        _refuse_alpha(path, shown)
         if (shown == shown[:, :1]).all():
             return colours[indices, 0]
         if used[-1] == _VOC_VOID[0] and tuple(shown[-1].tolist()) == _VOC_VOID[1]:
@@ -128,9 +129,22 @@ def _stored(path: Path, named: bool) -> np.ndarray:
         background = black if np.isin(used, black).any() else [0]
         return np.where(np.isin(indices, background), 0, 255).astype(np.uint8)
     pixels = read_image(path)
+    if header.mode in ('L', 'LA', 'PA', 'RGB', 'RGBA'):
+        _refuse_alpha(path, pixels.reshape(header.height * header.width, -1))
     if pixels.ndim == 3:
         pixels = pixels.max(axis=2)
     return pixels // 255 if named and header.mode == '1' else pixels
+
+
+def _refuse_alpha(path: Path, colours: np.ndarray) -> None:
+    """Raise a UserError where all colours (n, channels) of an image are one, and its alpha is not."""
+    if (colours == colours[0]).all():
+        alpha = read_alpha(path)
+        if alpha is not None and alpha.min() < alpha.max():
+            raise UserError(
+                f'{path}: one colour everywhere, and the targets in the alpha channel; expected grey values: '
+                'save it without alpha, 0 for background and 255 for target.'
+            )
 
 
 def _grey(stored: np.ndarray, path: Path) -> np.ndarray:

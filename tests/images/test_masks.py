@@ -84,6 +84,22 @@ def test_zero_and_one_must_be_told(tmp_path):
         read_mask(path, MaskRule((0, 2)))
 
 
+@pytest.mark.parametrize('kind', ['LA.png', 'RGBA.png', 'RGBA.tif', 'RGBA.webp', 'P.png', 'P.gif'])
+@pytest.mark.parametrize('grey', [0, 255])
+def test_targets_in_the_alpha_channel_are_no_empty_mask(tmp_path, kind, grey):
+    path = tmp_path / kind
+    if kind[0] == 'P':  # two indices of one colour, the first of them transparent
+        palette(TRUTH, (grey,) * 3, (grey,) * 3).save(path, transparency=0)
+    else:
+        image = Image.new(path.stem, TRUTH.shape[::-1], (grey,) * (len(path.stem) - 1) + (255,))
+        image.save(path, lossless=True)
+        assert read_mask(path).max() == grey
+        image.putalpha(Image.fromarray(WHITE))
+        image.save(path, lossless=True, exact=True)
+    with pytest.raises(UserError, match='the targets in the alpha channel; expected grey values: save'):
+        read_mask(path)
+
+
 @pytest.mark.parametrize('values', [(1,), (0, 0), 'ab', 5])
 def test_wrong_mask_values(values):
     with pytest.raises(UserError, match='mask_values'):
