@@ -6,6 +6,8 @@ import numpy as np
 
 #: Budgets of false-alarm pixels, over all pixels, that tables quote.
 BUDGETS = (1e-4, 1e-5, 1e-6)
+#: In place of infinity (ranks in surroundings without noise), which is the threshold that none keeps.
+HIGHEST = float(np.finfo(np.float32).max)
 
 
 def ranked_curve(
@@ -18,7 +20,7 @@ def ranked_curve(
     leaves most false alarms of a sure network there: it has a dot where this has a curve.
 
     Args:
-        scores: (n,) of the detections, on any scale.
+        scores: (n,) of the detections, on any scale; those above :data:`HIGHEST` count as that.
         areas: (n,) pixels.
         hits: (n,) bool: matched with a target.
         targets: Of the set.
@@ -29,7 +31,7 @@ def ranked_curve(
         ``Pd`` and ``Fa``, as fractions, both rising. Pd is NaN without targets.
     """
     order = np.argsort(-np.asarray(scores, np.float64), kind='stable')
-    scores, hits = np.asarray(scores, np.float64)[order], np.asarray(hits, bool)[order]
+    scores, hits = np.minimum(np.asarray(scores, np.float64)[order], HIGHEST), np.asarray(hits, bool)[order]
     found = np.cumsum(hits)
     false = np.cumsum(np.where(hits, 0, np.asarray(areas)[order]))
     last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]  # of detections with one score

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -214,7 +213,7 @@ def write_results(
     Args:
         folder: Where to.
         report: NaN and infinity, which JSON has no word for, become null.
-        per_image: Rows with equal keys; NaN becomes an empty cell.
+        per_image: Rows with equal keys; NaN becomes an empty cell, infinity ``inf``.
         detections: Rows as well, one for each predicted component.
 
     Returns:
@@ -235,7 +234,7 @@ def write_results(
 
 def _table(rows: list[Mapping]) -> str:
     keys = list(rows[0]) if rows else []
-    cells = (['' if _undefined(row[k]) else row[k] for k in keys] for row in rows)
+    cells = (['' if row[k] != row[k] else row[k] for k in keys] for row in rows)  # NaN equals nothing
     return csv_text([keys, *cells]) if rows else ''
 
 
@@ -256,7 +255,3 @@ def read_per_image(path: str | os.PathLike) -> list[dict[str, Any]]:
         ]
     except (AttributeError, OSError, TypeError, ValueError, csv.Error) as e:
         raise UserError(f'{path}: not a per_image.csv of madnet test ({e}).') from None
-
-
-def _undefined(value: object) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)

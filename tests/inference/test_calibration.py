@@ -89,6 +89,19 @@ def test_a_budget_is_kept_on_the_images_it_was_chosen_on(found):
         rank_for_budget(replace(found, ranked={k: [] for k in found.ranked}), 1e-6, 'best.calibration.json')
 
 
+def test_a_budget_keeps_detections_of_infinite_rank(tmp_path):
+    measured, truth = Measured(READING), np.zeros((64, 64), bool)
+    truth[20:23, 30:33] = True
+    image = np.where(truth, 200, 20).astype(np.uint8)
+    scores = np.where(truth, np.float32(0.9), np.float32(0.1))
+    scores[50:52, 8:10] = 0.95  # false, and on nothing to be seen
+    measured.add(scores, truth, image[..., None])
+    found = measured.result({'name': 'made'}, [DatasetInfo('made', images=1)])
+    least = rank_for_budget(Calibration.read(found.write(tmp_path / 'made.calibration.json')), 1e-6)
+    prediction = Prediction('', scores, 0.5, None, image, Least(min_rank=least))
+    assert [(t.x, t.y, t.rank) for t in prediction.targets] == [(31, 21, np.inf)]
+
+
 def test_a_budget_is_a_number():
     for budget in ('1e-5', [1e-5]):
         with pytest.raises(UserError, match=r'fa_budget: found .* expected a number'):

@@ -95,8 +95,9 @@ def test_metrics_json_comes_back(report, tmp_path):
 
 
 def test_detections_of_a_former_run_do_not_stay(tmp_path):
-    write_results(tmp_path, MetricsFile(results={}), [], [{'name': 'a', 'x': 1}])
-    assert (tmp_path / 'detections.csv').read_text() == 'name,x\na,1\n'
+    row = {'name': 'a', 'x': 1, 'scr': float('inf'), 'rank': float('nan')}
+    write_results(tmp_path, MetricsFile(results={}), [], [row])
+    assert (tmp_path / 'detections.csv').read_text() == 'name,x,scr,rank\na,1,inf,\n'
     write_results(tmp_path, MetricsFile(results={}), [])
     assert not (tmp_path / 'detections.csv').exists()
 
