@@ -206,7 +206,7 @@ def _by_set(result: RunResult) -> list[RunResult]:
                 material=Material.from_dataset(one.dataset) if one.dataset.name else Material(),
             )
         )
-    return [*parts, replace(result, per_image=(), scores={}, overlays={})] if parts else [result]
+    return [*parts, replace(result, scores={}, overlays={})] if parts else [result]
 
 
 def _expand(spec: str) -> list[tuple[str, Path]]:

@@ -65,7 +65,9 @@ def _certainty(protocol: str, first: Sequence[RunResult], second: Sequence[RunRe
         )
     interval = _paired_interval(protocol, first[0], second[0])
     if interval is None:
-        return 'Whether that is more than chance cannot be said: it takes per_image.csv of both runs.'
+        there = all(_by_image(protocol, run) for run in (first[0], second[0]))
+        why = '' if there else ': it takes per_image.csv of both runs'
+        return f'Whether that is more than chance cannot be said{why}.'
     words = f'{_points("IoU", interval)} (95 % interval, paired bootstrap over images)'
     if interval[0] > 0:
         return f'That is more than chance among such images: {words}.'
@@ -92,11 +94,9 @@ def _points(key: str, interval: tuple[float, float]) -> str:
 def _paired_interval(
     protocol: str, first: RunResult, second: RunResult, key: str = 'IoU'
 ) -> tuple[float, float] | None:
-    """95 % interval of how far the first is ahead; None where the images' counts are not at hand for both."""
-    a, b = (
-        {row['name']: row for row in run.per_image if row.get('protocol', protocol) == protocol}
-        for run in (second, first)
-    )
+    """95 % interval of how far the first is ahead; None where the images' counts are not at hand for both, or
+    do not add up to what was scored."""
+    a, b = (_by_image(protocol, run) for run in (second, first))
     if not a or a.keys() != b.keys() or not {'TP', 'FP', 'FN', 'pixels'} <= next(iter(a.values())).keys():
         return None
     found = paired_bootstrap(_counts([a[name] for name in a]), _counts([b[name] for name in a]))[key]
@@ -110,6 +110,16 @@ def _paired_interval(
         return None
     low, high = interval
     return (-high, -low) if column(key).better == 'lower' else (low, high)
+
+
+def _by_image(protocol: str, run: RunResult) -> dict[tuple[str, str], Mapping]:
+    """The rows of a protocol by image; of several sets, which may have images of one name, by set too."""
+    several = bool(run.report and run.report.sets)
+    return {
+        (row.get('dataset', '') if several else '', row['name']): row
+        for row in run.per_image
+        if row.get('protocol', protocol) == protocol
+    }
 
 
 def _counts(rows: Sequence[Mapping]) -> dict[str, np.ndarray]:

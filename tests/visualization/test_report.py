@@ -506,7 +506,7 @@ def test_a_test_of_several_sets_is_a_result_for_each_and_one_over_all(tmp_path):
         cv2.imwrite(str(tmp_path / f'run/scores/{name}/x.png'), np.zeros((8, 8), np.uint8))
     found = load_results([str(tmp_path / 'run')])
     assert [r.dataset for r in found] == ['one test, 2 images', 'two test, 4 images', 'one + two, 6 images']
-    assert [[row['IoU'] for row in r.per_image] for r in found] == [[0.1], [0.2], []]
+    assert [[row['IoU'] for row in r.per_image] for r in found] == [[0.1], [0.2], [0.1, 0.2]]
     assert [r.scores['x'].parent.name for r in found[:2]] == ['one', 'two']
     html = build_report(found, tmp_path / 'out').read_text()
     assert 'one + two, 6 images' in html

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from madnet.records import Details, MetricsFile
-from madnet.visualization.run_results import RunResult
+from madnet.records import DatasetInfo, Details, MetricsFile, write_results
+from madnet.records.metrics_file import SetResults
+from madnet.visualization.run_results import RunResult, load_results
 from madnet.visualization.verdict import _points, verdict
 
 
@@ -97,9 +98,26 @@ def test_nothing_is_no_less_than_nothing():
 
 
 def test_counts_that_are_missing_or_of_other_sums_give_no_interval():
-    for other in (run('B', [60] * 20, rows=False), run('B', [60] * 20, IoU=0.7), run('B', [60] * 19)):
+    missing = run('B', [60] * 20, rows=False)
+    for other in (missing, run('B', [60] * 20, IoU=0.7), run('B', [60] * 19)):
         text = verdict('native', {'A': [CLEAR[0]], 'B': [other]})
-        assert 'cannot be said' in text
+        why = ': it takes per_image.csv of both runs.' if other is missing else '.'
+        assert f'Whether that is more than chance cannot be said{why}' in text
+
+
+def test_a_lead_over_several_sets_is_tested_on_the_images_of_all(tmp_path):
+    found = []
+    for one in CLEAR:
+        # images of one name in two sets
+        rows = [
+            {'dataset': f'set {k % 2}', **row, 'name': str(k // 2)} for k, row in enumerate(one.per_image)
+        ]
+        content = replace(one.report, dataset=DatasetInfo('set 0 + set 1', images=20))
+        parts = {f'set {k}': SetResults({}, DatasetInfo(f'set {k}', images=10)) for k in (0, 1)}
+        write_results(tmp_path / one.label, replace(content, sets=parts), rows)
+        found.append(load_results([str(tmp_path / one.label)])[-1])
+    a, b = found
+    assert 'That is more than chance among such images: 18.' in verdict('native', {'A': [a], 'B': [b]})
 
 
 @pytest.mark.parametrize(('second', 'words'), [(70, 'larger'), (78, 'no larger')])
