@@ -51,8 +51,8 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
     """Split → images; an image without a text file has no target.
 
     Raises:
-        UserError: A line that is none of ``class x y``, ``class x y w h``, ``class x1 y1 x2 y2 x3 y3 …``; no
-            text file has the name of an image.
+        UserError: A line that is none of ``class x y``, ``class x y w h`` (of predictions, with a confidence
+            behind), ``class x1 y1 x2 y2 x3 y3 …``; no text file has the name of an image.
     """
     texts = sorted(_texts(root))
     taken: set[Path] = set()
@@ -105,6 +105,8 @@ def _read_text(
             shares = np.array(values, float)
         except ValueError:
             shares = np.array([np.nan])
+        if len(shares) == 5:
+            shares = shares[:4]  # the last is a prediction's confidence
         count = len(shares)
         if not np.isfinite(shares).all() or not (count in (2, 4) or (count >= 6 and count % 2 == 0)):
             raise UserError(

@@ -12,6 +12,8 @@ from madnet.curation.labels import Shape, decode_rle, from_box, mask_of
 from madnet.datasets import SIRSTDataset
 from madnet.evaluation.components import find_components, run_lengths
 from madnet.images import encode_png
+from madnet.inference.outputs import PER_IMAGE
+from madnet.inference.prediction import Prediction
 
 IDS = [f's{n // 3}/f{n}' for n in range(9)]
 
@@ -282,6 +284,20 @@ def test_boxes_survive(masks, run, tmp_path, form):
             x, y, w, h = a['bbox']
             found[names[a['image_id']]].append(tuple(round(v, 4) for v in (x, y, x + w, y + h)))
     assert {i: sorted(b) for i, b in found.items()} == all_boxes(masks)
+
+
+def test_labels_that_predict_wrote_are_boxes_with_a_confidence(masks, run, tmp_path):
+    yolo, truth, found = tmp_path / 'yolo', all_masks(masks), []
+    assert run('dataset', 'convert', masks, '--to', 'yolo', '--out', yolo)[0] == 0
+    for predicted in (False, True):
+        for path in (yolo / 'labels').rglob('*.txt') if predicted else ():
+            scores = np.where(truth[f'{path.parent.name}/{path.stem}'], np.float32(0.9), np.float32(0))
+            path.write_bytes(PER_IMAGE['yolo'][2](Prediction('', scores, 0.5)))
+            assert all(line.endswith(' 0.900000') for line in path.read_text().splitlines())
+        out = tmp_path / str(predicted)
+        assert run('dataset', 'convert', yolo, '--to', 'madnet', '--out', out)[0] == 0
+        found.append({i: mask.tolist() for i, mask in all_masks(out).items()})
+    assert found[0] == found[1]
 
 
 def test_boxes_in_rounded_shares_give_the_masks_of_exact_ones(masks, run, tmp_path):
