@@ -159,7 +159,8 @@ def choose_rank(counted: Evaluator, budget: float, part: str) -> dict[str, float
             f'--fa-budget {budget:g}: no detection on the {len(counted)} images of {part!r} keeps to it; '
             'allow more.'
         )
-    on = f'{part!r}, {len(counted)} images, Pd {100 * best["Pd"]:.2f} and Fa {1e6 * best["Fa"]:.2f}e-6 there'
+    found = '' if math.isnan(best['Pd']) else f'Pd {100 * best["Pd"]:.2f} and '
+    on = f'{part!r}, {len(counted)} images, {found}Fa {1e6 * best["Fa"]:.2f}e-6 there'
     return {'budget': budget, 'rank': cut_for_budget(curve, budget), 'chosen_on': on}
 
 

@@ -191,10 +191,11 @@ class MetricsFile(RecordFile):
         """What a budget of false alarms leaves, in words; empty where none was asked for."""
         if self.fa_budget is None:
             return ''
-        pd, fa = 100 * (self.fa_budget['Pd'] or 0), 1e6 * self.fa_budget['Fa']
+        pd, fa = self.fa_budget['Pd'], 1e6 * self.fa_budget['Fa']
+        found = '' if pd is None else f'Pd {100 * pd:.2f} %, '
         chosen = 'Fa <= {budget:g}: a rank of {rank:.4g} or more, chosen on {chosen_on}'
         kept = '' if self.fa_budget['Fa'] <= self.fa_budget['budget'] else ', more than the budget'
-        return f'{chosen.format(**self.fa_budget)}; here Pd {pd:.2f} %, Fa {fa:.2f}e-6{kept}'
+        return f'{chosen.format(**self.fa_budget)}; here {found}Fa {fa:.2f}e-6{kept}'
 
     def details_of(self, protocol: str) -> Details:
         """What reports draw under a protocol; of nothing where the file has nothing."""

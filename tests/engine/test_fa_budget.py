@@ -187,6 +187,18 @@ def test_a_saturated_score_is_told(run, scored):
     assert 'is rounded, and its rank is not' in run('evaluate', *args)[1]
 
 
+@pytest.mark.parametrize('part', [range(6, 10), range(10)])
+def test_without_a_target_a_budget_says_nothing_of_pd(run, scored, part):
+    root, scores = scored
+    for n in part:
+        cv2.imwrite(str(root / 'masks' / f'i{n}.png'), np.zeros((64, 64), np.uint8))
+    code, out, err = run('evaluate', scores, '--dataset', root, '--fa-budget', '1e-2', '--allow-missing')
+    assert code == 0, err
+    (line,) = [line for line in out.splitlines() if line.startswith('Fa <= ')]
+    assert '; here Fa ' in line
+    assert ', Pd 100.00 and Fa ' in line if len(part) == 4 else ' images, Fa ' in line
+
+
 def test_an_image_of_another_size_than_its_map_keeps_a_rank_a_rank(run, scored):
     root, scores = scored
     args = ('evaluate', scores, '--dataset', root, '--allow-missing')
