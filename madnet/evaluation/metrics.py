@@ -103,6 +103,8 @@ def set_details(counted: SetCounts, resamples: int = 1000, points: int = 200) ->
     if resamples:
         empty = protocol.niou_empty or 0.0
         intervals = bootstrap_intervals({c: columns[c] for c in COLUMNS}, resamples=resamples, empty=empty)
+        if protocol.niou_empty is None:
+            del intervals['nIoU']
         details['intervals'] = {name: list(interval) for name, interval in intervals.items()}
     if histogram is not None:
         threshold, best = histogram.best_threshold()

@@ -289,6 +289,17 @@ def test_per_image_rows_add_up():
     assert sum(row['matched'] + row['missed'] for row in native) == results['native']['targets']
 
 
+def test_an_interval_is_of_a_number_that_the_protocol_has():
+    evaluator = run(scenes(7, 4))
+    details = evaluator.details(resamples=20)
+    for name, numbers in evaluator.compute().items():
+        assert ('nIoU' in details[name]['intervals']) == (not math.isnan(numbers['nIoU'])), name
+    assert {name for name, found in details.items() if 'nIoU' not in found['intervals']} == {
+        'dnanet',
+        'basicirstd',
+    }
+
+
 def test_memory_per_image_is_small():
     evaluator = Evaluator('native')
     prob, mask = scenes(0, 1, size=(16, 16))[0]
