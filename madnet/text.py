@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 
 # What a spreadsheet takes for a formula, behind the quotes that csv_text puts in front of it.
 _FORMULA = re.compile(r"'*[=+\-@]")
+# What Markdown takes for a mark; an underscore only at a word's end.
+_MARKDOWN = re.compile(r'[\\`*\[\]$~]|(?<![^\W_])_|_(?![^\W_])')
 
 
 def encodable(text: str) -> str:
@@ -71,8 +73,8 @@ def counted(n: int, one: str, many: str | None = None) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """A plain text as Markdown: its HTML and control characters are shown, not obeyed."""
-    return printable(html.escape(text, quote=False))
+    """A plain text as Markdown: its marks, ``$``, HTML and control characters are shown, not obeyed."""
+    return _MARKDOWN.sub(r'\\\g<0>', printable(html.escape(text, quote=False)))
 
 
 def natural(name: str) -> list:

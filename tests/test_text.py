@@ -9,7 +9,7 @@ import pytest
 
 from madnet.errors import UserError
 from madnet.files import json_text, write_whole
-from madnet.records import MetricsFile, ResultTable, read_per_image, text_table, write_results
+from madnet.records import MetricsFile, ResultTable, latex_escape, read_per_image, text_table, write_results
 from madnet.text import counted, csv_text, encodable, from_cell, printable, score_text
 
 LATIN = os.fsdecode(b'raw\xff.png')
@@ -52,6 +52,14 @@ def test_labels_are_only_text_in_every_form(label):
     assert all('\x1b' not in text for text in (table.markdown(), table.csv(), table.latex()))
     assert not any(line.startswith('=') for line in table.csv().splitlines())
     assert len(table.markdown().splitlines()) == 5
+
+
+def test_marks_of_markdown_and_latex_are_only_text():
+    label = r'*a* $b$ `c` [d](e) _f_ g_h \| <i>'
+    table = ResultTable('c', 'native', {label: {'IoU': 0.5}})
+    shown = r'| \*a\* \$b\$ \`c\` \[d\](e) \_f\_ g_h \\\| &lt;i&gt; |'
+    assert table.markdown().splitlines()[-1].startswith(shown)
+    assert latex_escape('$a$ <b> | ~') == (r'\$a\$ \textless{}b\textgreater{} \textbar{} \textasciitilde{}')
 
 
 def test_numbers_and_their_nouns():

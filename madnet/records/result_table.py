@@ -209,6 +209,8 @@ def latex_escape(text: str) -> str:
     """Plain text made safe for LaTeX."""
     special = {c: '\\' + c for c in '&%$#_{}'}
     special |= {'\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}'}
+    # the old font encoding, still LaTeX's default, has other signs in their places
+    special |= {'<': r'\textless{}', '>': r'\textgreater{}', '|': r'\textbar{}'}
     special |= {'–': '--', '×': r'$\times$', '≥': r'$\geq$', '≤': r'$\leq$', '±': r'$\pm$'}
     quoted = re.sub(r'"([^"]*)"', r"``\1''", printable(text))
     return ''.join(special.get(c, c) for c in quoted)

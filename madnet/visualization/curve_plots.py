@@ -221,7 +221,7 @@ def _title(what: str, dataset: str, protocol: str) -> str:
     """Lines that say what a figure of one column shows without its caption."""
     if not dataset:
         return f'{what}, protocol {drawable(protocol)}'
-    return f'{what}\n{textwrap.fill(drawable(f"{dataset}; protocol {protocol}"), 50)}'
+    return f'{what}\n{drawable(textwrap.fill(f"{dataset}; protocol {protocol}", 50))}'
 
 
 def draw_training(runs: Mapping[str, Sequence[Mapping]]) -> Figure:

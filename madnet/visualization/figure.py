@@ -105,9 +105,8 @@ def bar_style(index: int) -> dict:
 
 def add_legend(axes: Axes, handles: Sequence[Artist], labels: Sequence[str]) -> None:
     """A legend inside of the axes where it hides least, or below them where it has many or long entries."""
-    labels = [*map(drawable, labels)]
     if len(labels) <= 4:
-        legend = axes.legend(handles, labels, loc='best')
+        legend = axes.legend(handles, [*map(drawable, labels)], loc='best')
         if legend.get_window_extent().width <= 0.7 * axes.get_window_extent().width:
             return
         legend.remove()
@@ -137,9 +136,10 @@ def add_legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence
 
 
 def drawable(text: str) -> str:
-    """A text with ``?`` for what a figure's font lacks, of which matplotlib would draw boxes, and warn."""
+    """A name from outside as matplotlib draws it: no TeX between two ``$``, and ``?`` for what the figure's
+    font lacks, of which matplotlib would draw boxes, and warn."""
     known = _characters(tuple(rcParams['font.family']))
-    return ''.join(c if c == '\n' or ord(c) in known else '?' for c in text)
+    return ''.join(c if c == '\n' or ord(c) in known else '?' for c in text).replace('$', r'\$')
 
 
 @functools.cache
@@ -149,8 +149,8 @@ def _characters(families: tuple[str, ...]) -> frozenset[int]:
 
 
 def fit_text(text: Text, room: float) -> None:
-    """Make a text no longer than ``room`` pixels: by smaller letters, down to five points, then by
-    leaving out the middle of its longest line, since names often differ at their ends."""
+    """Make a :func:`drawable` text no longer than ``room`` pixels: by smaller letters, down to five points,
+    then by leaving out the middle of its longest line, since names often differ at their ends."""
 
     def length() -> float:
         box = text.get_window_extent()
@@ -158,14 +158,14 @@ def fit_text(text: Text, room: float) -> None:
 
     if length() > room:
         text.set_fontsize(max(5, float(text.get_fontsize()) * room / length()))
-    lines = text.get_text().split('\n')
+    lines = text.get_text().replace(r'\$', '$').split('\n')
     while length() > room and max(map(len, lines)) > 3:
         k = max(range(len(lines)), key=lambda i: len(lines[i]))
         half = (len(lines[k]) - 1) // 2
         lines[k] = (
             f'{lines[k][:half].removesuffix("…")}…{lines[k][len(lines[k]) - half + 1 :].removeprefix("…")}'
         )
-        text.set_text('\n'.join(lines))
+        text.set_text('\n'.join(lines).replace('$', r'\$'))
 
 
 def save_figure(figure: Figure, stem: str | os.PathLike) -> tuple[Path, Path]:

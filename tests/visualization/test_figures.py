@@ -8,6 +8,7 @@ from dataclasses import replace
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.cbook import is_math_text
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.text import Text
 
@@ -468,3 +469,27 @@ def test_names_that_begin_with_an_underscore_have_their_entries():
     runs = {name: [{'step': k, 'loss': 1.0, 'epoch': 1} for k in range(3)] for name in ('_a', 'b')}
     [legend] = draw_training(runs).legends
     assert [text.get_text().strip() for text in legend.get_texts()] == ['_a', 'b']
+
+
+@pytest.mark.parametrize('name', ['cost $1_{$ x', 'B_$x$', r'A $\zz$ b', '$\\$', r'\$a$' * 40])
+def test_dollars_in_names_are_no_tex(example, name):
+    row = {'stratum': 'class', 'targets': 4, 'Pd': 0.5, 'IoU': 0.5}
+    records = [{'loss': 1.0, 'lr': 0.1, 'step': 1, 'epoch': 1}, {'nIoU': 0.5, 'step': 1}]
+    result = MethodResult(example.score, example.pred, example.match)
+    figures = [
+        *(draw({name: CURVE}, name, name) for draw in (draw_roc, draw_pr, draw_pd_fa)),
+        draw_roc({f'{name} {k}': CURVE for k in range(5)}, 'native'),
+        draw_strata({name: [row], 'b': [row]}, name, dataset=name),
+        draw_training({name: records, 'b': records}),
+        draw_cost({name: (1e9, 0.5, None)}, name, 'IoU', {name: 1e9}, quoted={f'{name} ': (2e9, 0.4)}),
+        draw_grid([GridRow(name, example.image, example.truth, {name: result})]),
+        draw_surfaces({name: np.eye(8)}, title=name),
+    ]
+    for figure in figures:
+        figure.draw_without_rendering()
+        texts = [t for t in figure.findobj(Text) if r'\$' in t.get_text()]
+        assert texts
+        for text in texts:
+            shown = text.get_text().replace('$P_d$ against $F_a$', '')
+            assert not is_math_text(shown)
+            assert '…' in shown or name in shown.replace('\\$', '$').replace('\n', '')
