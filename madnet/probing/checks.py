@@ -36,10 +36,13 @@ def _gain(probe: ProbeFile) -> ProbeCheck | None:
     changes = {value: 100 * (pd - before) for value, pd in found_at.items()}
     if not changes:
         return None
+    expected = 'a gain of 0.5 to 2 changes Pd by less than 2 points'
+    if not before:  # what finds nothing has nothing to lose
+        return ProbeCheck(expected, 'finds no target unchanged', None)
     worst = max(changes, key=lambda gain: abs(changes[gain]))
     change = f'{changes[worst]:+.1f}'.replace('-', '−')
     found = f'largest change {change} points, at gain {worst:g}' if changes[worst] else 'no change'
-    return ProbeCheck('a gain of 0.5 to 2 changes Pd by less than 2 points', found, abs(changes[worst]) < 2)
+    return ProbeCheck(expected, found, abs(changes[worst]) < 2)
 
 
 def _hot_pixels(probe: ProbeFile) -> ProbeCheck | None:

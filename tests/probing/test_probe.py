@@ -165,6 +165,12 @@ def test_a_change_is_told_with_its_sign(found, words):
     assert told.found == words
 
 
+def test_what_finds_nothing_has_not_kept_its_targets():
+    points = [ProbePoint(gain, 1, 100, 9, 0, 0, 0) for gain in (0.5, 1, 2)]
+    [told] = check(ProbeFile({}, 0.5, {}, 0, [ProbeSweep('gain', '', 'gain', '', points, unchanged=1)]))
+    assert (told.found, told.holds) == ('finds no target unchanged', None)
+
+
 def test_synthetic_material_is_the_same_again():
     a, b = (load_material('synthetic', 'test', 2, 3) for _ in range(2))
     for x, y in zip(a.frames, b.frames, strict=True):
