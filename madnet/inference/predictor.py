@@ -144,10 +144,13 @@ class Predictor(BasePredictor):
             (8 if place.type == 'cuda' else 1) if batch is None else batch,
             Least(min_area, min_scr, min_rank),
         )
-        if amp and next(self.model.parameters(), None) is None:
+        is_network = next(self.model.parameters(), None) is not None
+        if amp and not is_network:
             raise UserError(
                 f'amp: {self.detector.name} is no network, which could compute in half precision.'
             )
+        if fold and not is_network:
+            raise UserError(f'fold: {self.detector.name} is no network, which could be folded.')
         if amp:
             warn_where_half_is_slow(place.type)
         #: Whether it computes in mixed precision.
@@ -169,7 +172,7 @@ class Predictor(BasePredictor):
         if fold:
             fold_model(self.model)
         self._lay_out(fold)
-        if tile is not None and next(self.model.parameters(), None) is None:
+        if tile is not None and not is_network:
             raise UserError(
                 f'tile: {self.detector.name} judges a pixel by the statistics of its whole image, '
                 'which a tile lacks; leave the tiles out.'

@@ -499,6 +499,13 @@ def test_a_stream_takes_no_frame_before_the_last_is_predicted():
         assert prediction.name == f'image_{number}'
 
 
+@pytest.mark.parametrize('option', ['amp', 'fold'])
+def test_what_only_networks_can_do_is_refused_for_others(tmp_path, option):
+    (tmp_path / 'a.png').touch()
+    with pytest.raises(UserError, match=f'{option}: tophat is no network'):
+        predict_files('tophat', [tmp_path / 'a.png'], out=tmp_path / 'out', **{option: True})
+
+
 def test_half_precision_is_near_and_its_difference_is_told(detectors, image_set, tmp_path, capsys):
     config, checkpoint = detectors['files']
     folder = image_set / 'test' / 'images'
@@ -507,5 +514,3 @@ def test_half_precision_is_near_and_its_difference_is_told(detectors, image_set,
     assert 0 < max(differences) < 0.1
     predict_files(str(config), [folder], str(checkpoint), out=tmp_path, formats='csv', device='cpu', amp=True)
     assert f'the first 3 images by up to {max(differences):.2g}, and ' in capsys.readouterr().out
-    with pytest.raises(UserError, match='amp: tophat is no network'):
-        Predictor('tophat', amp=True)
