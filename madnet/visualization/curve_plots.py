@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from madnet.records.columns import is_known
 from madnet.visualization.figure import (
     add_legend,
     add_legend_below,
@@ -78,12 +79,7 @@ def draw_pr(curves: Mapping[str, Curve], protocol: str, dataset: str = '') -> Fi
             axes.plot(recall, f1 * recall / (2 * recall - f1), color='#cccccc', linewidth=0.5, zorder=0)
             axes.text(1.01, f1 / (2 - f1), f'$F_1$ {f1:g}', fontsize=6, va='center', color='#888888')
         for i, (label, curve) in enumerate(curves.items()):
-            axes.plot(
-                _numbers(curve['recall']),
-                _numbers(curve['precision']),
-                label=_entry(label),
-                **series_style(i),
-            )
+            _plot(axes, _numbers(curve['recall']), _numbers(curve['precision']), label, series_style(i))
         title = _title('Precision and recall of pixels', dataset, protocol)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), title=title)
         axes.set(xlabel='recall (share of target pixels)', ylabel='precision\n(share of predicted pixels)')
@@ -212,6 +208,17 @@ def _bars(
         axes.text(at, y + 1, text, ha='center', va='bottom', fontsize=6)
 
 
+def has_point(curve: Curve) -> bool:
+    """Whether a curve has a point of which all columns are known."""
+    return any(all(map(is_known, point)) for point in zip(*curve.values(), strict=False))
+
+
+def _plot(axes: Axes, x: np.ndarray, y: np.ndarray, label: str, style: Mapping) -> None:
+    """A line with its entry in the legend; one of a single point, which would not be seen, as a dot."""
+    alone = np.count_nonzero(np.isfinite(x) & np.isfinite(y)) == 1
+    axes.plot(x, y, label=_entry(label), marker='o' if alone else '', markersize=4, **style)
+
+
 def _entry(label: str) -> str:
     """A label that matplotlib's legends have, which leave out what begins with an underscore."""
     return f' {label}' if label.startswith('_') else label
@@ -244,13 +251,13 @@ def draw_training(runs: Mapping[str, Sequence[Mapping]]) -> Figure:
         for i, (label, run) in enumerate(runs.items()):
             training = [r for r in run if 'loss' in r]
             x, style = _epochs(training), series_style(i)
-            loss.plot(x, _numbers([r['loss'] for r in training]), label=_entry(label), **style)
-            rate.plot(x, _numbers([r.get('lr') for r in training]), label=_entry(label), **style)
+            _plot(loss, x, _numbers([r['loss'] for r in training]), label, style)
+            _plot(rate, x, _numbers([r.get('lr') for r in training]), label, style)
             for k, metric in enumerate(shown):
                 validation = [r for r in run if metric in r and 'loss' not in r]
                 epochs = [r.get('step', r.get('epoch')) for r in validation]
                 values = 100 * _numbers([r[metric] for r in validation])
-                panels[2].plot(epochs, values, label=metric, **series_style(k if len(runs) == 1 else i))
+                _plot(panels[2], _numbers(epochs), values, metric, series_style(k if len(runs) == 1 else i))
         if losses and max(losses) > 10 * min(losses):
             loss.set_yscale('log')
         loss.set(xlabel='epoch', ylabel='training loss')

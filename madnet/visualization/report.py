@@ -36,6 +36,7 @@ from madnet.visualization.curve_plots import (
     draw_roc,
     draw_strata,
     draw_training,
+    has_point,
 )
 from madnet.visualization.figure import save_figure
 from madnet.visualization.gallery import can_draw, draw_gallery, rank_images
@@ -427,7 +428,7 @@ def _curves(dataset: str, runs: Sequence[_Run], figures: _FigureFolder) -> list[
         shown = []
         for key, draw, caption in _CURVES:
             curves = {r.label: getattr(r.result.details(protocol), key) for r in runs}
-            curves = {label: curve for label, curve in curves.items() if curve}
+            curves = {label: curve for label, curve in curves.items() if curve and has_point(curve)}
             if not curves:
                 continue
             numbers = {r.label: r.result.metrics.get(protocol, {}) for r in runs}

@@ -85,6 +85,14 @@ def test_pr_draws_the_numbers_it_was_given():
     np.testing.assert_allclose(line.get_ydata(), CURVE['precision'])
 
 
+def test_a_curve_of_one_point_is_seen():
+    curves = {'a': CURVE, 'b': {'recall': [0.5, 0.9], 'precision': [0.7, None]}}
+    assert [line.get_marker() for line in lines(draw_pr(curves, 'native')).values()] == ['', 'o']
+    records = [{'loss': 1.0, 'lr': 0.1, 'step': 1, 'epoch': 1}, {'nIoU': 0.5, 'step': 1}]
+    for axes in draw_training({'a': records}).axes:
+        assert [line.get_marker() for line in axes.get_lines()] == ['o']
+
+
 def test_the_legend_of_pr_covers_no_curve():
     figure = draw_pr({'a': CURVE, 'b': {'recall': [0, 0.9, 1], 'precision': [1, 1, 0.9]}}, 'native')
     assert figure.axes[0].get_legend() is None

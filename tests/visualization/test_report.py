@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from madnet.cli import parse
 from madnet.config_files import SHIPPED
 from madnet.engine.evaluate import evaluate_folder
 from madnet.errors import UserError
@@ -202,6 +203,18 @@ def test_a_bare_metrics_json_is_enough(bare_folder, tmp_path):
     assert 'bare: IoU ' in html
 
 
+def test_curves_without_a_point_are_left_out(bare_folder, tmp_path):
+    path = bare_folder / 'metrics.json'
+    report = json.loads(path.read_text())
+    unknown = {'threshold': [0.1, 0.5], 'recall': [None, None], 'precision': [0.0, 0.0]}
+    pd_fa = {'threshold': [0.1, 0.5], 'Pd': [None, None], 'Fa': [1e-5, 0.0]}
+    curves = {'roc': {'threshold': [], 'fpr': [], 'tpr': []}, 'pr': unknown, 'pd_fa': pd_fa, 'ranked': {}}
+    path.write_text(json.dumps({**report, 'details': {'native': curves}}))
+    html = build_report([load_result(bare_folder)], tmp_path / 'out').read_text()
+    assert 'id="curves"' not in html
+    assert not (tmp_path / 'out/figures').exists()
+
+
 def test_pictures_are_of_the_part_that_was_scored(make_set, monkeypatch):
     """Ids may be those of other images in another part, as where each part is numbered from one."""
     root = make_set('mine', ['train/a', 'test/a', 'test/b'])
@@ -381,6 +394,13 @@ def test_the_command_says_what_pictures_need(run, run_folder, tmp_path):
     args = ('report', f'Net={tmp_path / "a"}', '--gallery', 1, '--out', tmp_path / 'out')
     assert 'no pictures of Net: give --images' in run(*args)[1]
     assert 'no pictures' not in run(*args, '--images', run_folder / 'images')[1]
+
+
+@pytest.mark.parametrize(
+    ('out', 'stem'), [('grid', 'grid'), ('g.png', 'g'), ('g.PDF', 'g'), ('v1.2', 'v1.2'), ('.png', '.png')]
+)
+def test_a_figures_own_ending_is_not_doubled(out, stem):
+    assert parse('panel', ['i', 'm', 'A=a', '--out', f'to/{out}']).out == f'to/{stem}'
 
 
 def test_help_imports_nothing_heavy(repository):
