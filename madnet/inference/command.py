@@ -12,21 +12,19 @@ from typing import Any
 
 import madnet
 from madnet.errors import UserError
-from madnet.files import CannotWrite, read_text, settle, write_whole
+from madnet.files import CannotWrite, settle, write_whole
 from madnet.images.notices import say_once
 from madnet.text import counted, printable, score_text
 
 from .base_predictor import BasePredictor
 from .calibration import find_calibration, rank_for_alarms
-from .inputs import Frame, list_frames, unique_names
+from .inputs import OWN, Frame, list_frames, own_folders, unique_names
 from .onnx_predictor import OnnxPredictor
 from .outputs import PER_IMAGE, TABLES, parse_formats, write_tables
 from .sharing import Outcome, is_large, predict_all, start_writing
 
 #: Images that are predicted in full precision, too, to tell what half precision changes.
 _COMPARED = 4
-#: In a folder for results: says which folders in it hold results, one a line.
-_OWN = '.madnet'
 #: Options of other types, such as paths and devices, are recorded as texts.
 _IN_JSON = (int, float, str, list, tuple, Mapping)
 #: What stands at the beginning of each table.
@@ -118,7 +116,7 @@ def predict_files(
         _tell_earlier(out, own)  # no error stands in the way of replacing them any more
         new = not out.exists()
         with suppress(CannotWrite):  # then the results cannot either, which says it
-            write_whole(out / _OWN, ''.join(f'{folder}\n' for folder in sorted(own)))
+            write_whole(out / OWN, ''.join(f'{folder}\n' for folder in sorted(own)))
         outcomes, stopped = predict_all(make, predictor, writing, jobs, threads, out, kinds, work)
     for kind in PER_IMAGE.keys() & kinds:
         settle(out / PER_IMAGE[kind][0])
@@ -135,8 +133,8 @@ def predict_files(
 def _leave_nothing(out: Path) -> None:
     """Take a folder away that holds no results."""
     with suppress(OSError):
-        if [path.name for path in out.iterdir()] == [_OWN]:
-            (out / _OWN).unlink()
+        if [path.name for path in out.iterdir()] == [OWN]:
+            (out / OWN).unlink()
             out.rmdir()
 
 
@@ -157,8 +155,8 @@ def _own_folders(out: Path, kinds: Sequence[str]) -> set[str]:
     folders = {kind: folder for kind, (folder, *_) in PER_IMAGE.items()}
     here = {folders[kind] for kind in folders.keys() & kinds}
     empty = {folder for folder in here if not any(path.is_file() for path in (out / folder).glob('*'))}
-    with suppress(OSError, UnicodeDecodeError):
-        return {*read_text(out / _OWN).split(), *empty}
+    if (out / OWN).exists():
+        return {*own_folders(out), *empty}
     has_table = any(_begins(out / name, _BEGINNINGS[kind]) for kind, (name, _) in TABLES.items())
     return {*folders.values()} if has_table else empty
 

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -10,11 +11,14 @@ from typing import TypeAlias
 import numpy as np
 
 from madnet.errors import UserError, nearest
+from madnet.files import read_text
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS, count_frames
 from madnet.images.arrays import RAW_DESCRIPTION
 from madnet.images.notices import say_once
 from madnet.text import natural
 
+#: In a folder for results: says which folders in it hold results, one a line.
+OWN = '.madnet'
 _KNOWN = (*EXTENSIONS, *VIDEO_EXTENSIONS)
 
 
@@ -93,7 +97,7 @@ def list_frames(path: str | os.PathLike) -> list[Frame]:
 def list_images(path: str | os.PathLike) -> list[Path]:
     """A file itself; of a folder the image files in it, not below it, sorted by name, numbers by their value.
 
-    How many other files a folder holds is reported once.
+    How many other files a folder holds, and which folders with images, is reported once.
 
     Raises:
         UserError: No such path (the nearest names are offered), or a folder without images.
@@ -103,21 +107,46 @@ def list_images(path: str | os.PathLike) -> list[Path]:
         files = [p for p in path.iterdir() if p.is_file() and not _is_no_content(p)]
         files.sort(key=lambda p: (natural(p.name), p.name))
         found = [p for p in files if p.suffix.lower() in _KNOWN]
+        below = _folders_with_images(path)
+        some = ', '.join(below[:3]) + (', …' if len(below) > 3 else '')
         if not found:
-            below = sorted({p.parent.name for t in _KNOWN for p in path.glob(f'*/*{t}')})
-            hint = f' There are some in {", ".join(below[:3])}.' if below else ''
+            hint = f' There are some in {some}.' if below else ''
             raise UserError(f'{path}: no image in this folder ({", ".join(_KNOWN)}).{hint}')
         skipped = Counter(p.suffix or 'no ending' for p in files if p.suffix.lower() not in _KNOWN)
+        left_out = []
         if skipped:
             kinds = ', '.join(f'{n} {kind}' for kind, n in sorted(skipped.items()))
-            say_once(
-                f'{path}: {sum(skipped.values())} files are left out, of a kind that is not read: {kinds}.'
+            left_out.append(
+                f'{sum(skipped.values())} files are left out, of a kind that is not read: {kinds}'
             )
+        if below:
+            left_out.append(f'images in sub-folders ({some}) are left out, unless those are given, too')
+        if left_out:
+            say_once(f'{path}: {"; ".join(left_out)}.')
         return found
     if not path.is_file():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(f'{path}: no such file or folder.{nearest(path.name, beside)}')
     return [path]
+
+
+def _folders_with_images(path: Path) -> list[str]:
+    """The names of the folders in a folder that hold images, but for those with results of a prediction."""
+    folders = [p for p in path.iterdir() if p.is_dir() and not _is_no_content(p)]
+    own = own_folders(path)
+    found = []
+    for folder in folders:
+        with suppress(OSError):  # not ours to read
+            if folder.name not in own and any(p.suffix.lower() in _KNOWN for p in folder.iterdir()):
+                found.append(folder.name)
+    return sorted(found, key=natural)
+
+
+def own_folders(path: Path) -> set[str]:
+    """The folders in a folder for results that hold nothing else, by its list; empty where it has none."""
+    with suppress(OSError, UnicodeDecodeError):
+        return set(read_text(path / OWN).split())
+    return set()
 
 
 def unique_names(paths: list[Path], suffixes: Sequence[Sequence[str]] | None = None) -> list[str]:

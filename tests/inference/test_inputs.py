@@ -57,3 +57,19 @@ def test_folders(tmp_path):
     (tmp_path / 'empty' / 'deep' / 'd.png').touch()
     with pytest.raises(UserError, match='some in deep'):
         list_images(tmp_path / 'empty')
+
+
+def test_images_in_sub_folders_are_told_but_not_those_that_a_prediction_wrote(tmp_path, caplog):
+    below = ('day10/c.PNG', 'day2/d.png', 'masks/a.png', 'notes/e.txt', '.thumbs/a.png')
+    for name in ('a.png', *below):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / '.madnet').write_text('masks\nscores\n')
+    assert [p.name for p in list_images(tmp_path)] == ['a.png']
+    [said] = caplog.messages
+    assert (
+        said == f'{tmp_path}: images in sub-folders (day2, day10) are left out, unless those are given, too.'
+    )
+    (tmp_path / 'f.txt').touch()
+    list_images(tmp_path)
+    assert '1 files are left out, of a kind that is not read: 1 .txt; images in sub-' in caplog.messages[-1]
