@@ -286,7 +286,7 @@ def marked(prediction: Prediction) -> bytes:
     assert image is not None  # detectors keep it
     findings = list_findings(None, found)
     factor = view_factor(image.shape[:2])
-    picture = draw_findings(stretch(image), None, found, findings, factor, numbered=min(_ROWS, len(findings)))
+    picture = draw_findings(stretch(image), None, found, findings, factor)
     return encode_png(picture[..., ::-1])
 
 

@@ -60,7 +60,7 @@ def list_findings(
 
 
 def first_findings(findings: Sequence[Finding], count: int) -> list[Finding]:
-    """The first ``count``, which get a number and an inset, in the order of their numbers."""
+    """The first ``count``, which get an inset, in the order of their numbers."""
     return sorted(findings[:count], key=lambda f: f.number)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Pixels of a line of text: legible where the picture is shown at half its size.
 TEXT = 18
+_HEIGHT = round(0.8 * TEXT) + 2  # of a number's plate
 _SQUARE = np.ones((3, 3), np.uint8)
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
@@ -76,7 +77,7 @@ def text_width(text: str, size: int = TEXT) -> int:
     return math.ceil(font.getlength(shown))
 
 
-@functools.lru_cache(256)
+@functools.lru_cache(1024)
 def _written(text: str, size: int) -> np.ndarray:
     """(1.4·size, width + 4) uint8 coverage of a line, whose base line is ``size`` below the top."""
     picture = Image.new('L', (text_width(text, size) + 4, round(1.4 * size)))
@@ -183,9 +184,9 @@ def draw_findings(
     pred: Components | None,
     findings: list[Finding],
     factor: int = 1,
-    numbered: int = 0,
 ) -> np.ndarray:
-    """The image with outlines, marks and numbers, enlarged by a whole factor.
+    """The image with outlines, marks and numbers, enlarged by a whole factor. A number that has no place
+    beside its mark where it covers no other, in a crowd, is left out.
 
     Every pixel that belongs to a true target, to a false alarm or to a detection keeps its grey value:
     outlines run outside of them, and marks and numbers give way. Over a false alarm or detection of more than
@@ -196,7 +197,6 @@ def draw_findings(
         truth, pred: True and predicted components of the image, or None.
         findings: What :func:`~madnet.visualization.findings.list_findings` made of them.
         factor: Whole-number magnification.
-        numbered: How many of the findings, from the first, get their number beside the mark.
 
     Returns:
         (H·factor, W·factor, 3) RGB uint8.
@@ -216,28 +216,31 @@ def draw_findings(
 
     kept = enlarge(kept, factor)
     missed = [f for f in findings if f.kind is MISSED]
-    numbers = findings[:numbered]
+    places = _number_places(findings, factor, kept)
     if missed:
         shown = np.zeros_like(canvas)  # what is drawn of misses, where false alarms give way
         shown[outer_ring(enlarge(regions[MISSED], factor))] = MISSED.colour
-        _draw_marks(shown, missed, [f for f in missed if f in numbers], factor, kept)
+        _draw_marks(shown, missed, factor, places)
         true = _region(truth, [f.truth for f in findings if f.truth is not None])
         kept[(shown > 0).any(-1) & (enlarge(true, factor) == 0)] = 0
-    _draw_marks(canvas, findings, numbers, factor, kept)
+    _draw_marks(canvas, findings, factor, places)
     cv2.copyTo(plain, kept, canvas)
     return canvas
 
 
 def _draw_marks(
-    canvas: np.ndarray, findings: Sequence[Finding], numbers: Sequence[Finding], factor: int, kept: np.ndarray
+    canvas: np.ndarray, findings: Sequence[Finding], factor: int, places: dict[int, tuple[int, int]]
 ) -> None:
-    """Draw the marks of findings, and the numbers of some of them, where these hide little of ``kept``."""
+    """Draw the marks of findings, and over them the numbers that have a place."""
     # the least important is drawn first, so that a crowd of false alarms never buries a miss
     for finding in reversed(findings):
         draw_mark(canvas, finding.kind.mark, *_place(finding, factor), finding.kind.colour)
-    busy = kept.copy()
-    for finding in numbers:
-        _draw_number(canvas, str(finding.number), finding, factor, busy)
+    for finding in findings:
+        if finding.number in places:
+            x, base = places[finding.number]
+            # letters of any colour are legible on a plate of their own only
+            canvas[_plate(str(finding.number), x, base)] = PAPER
+            draw_text(canvas, str(finding.number), (x + 2, base - 2), finding.kind.colour)
 
 
 def _small(region: np.ndarray, pred: Components | None) -> np.ndarray:
@@ -255,22 +258,46 @@ def _place(finding: Finding, factor: int) -> tuple[tuple[int, int], tuple[int, i
     return ((x0 + x1) // 2, (y0 + y1) // 2), ((x1 - x0) // 2 + margin, (y1 - y0) // 2 + margin)
 
 
-def _draw_number(canvas: np.ndarray, text: str, finding: Finding, factor: int, busy: np.ndarray) -> None:
-    """Write a number at the first corner of a mark where it hides nothing; keep later ones off that place."""
+def _number_places(findings: Sequence[Finding], factor: int, kept: np.ndarray) -> dict[int, tuple[int, int]]:
+    """Number of a finding → left end and base line of its plate: beside its mark, where it hides least of
+    ``kept`` (H, W) and of all marks, and nothing of a number before it; without such a place, none."""
+    lines, taken = np.zeros_like(kept), np.zeros(kept.shape, bool)
+    for finding in findings:
+        draw_mark(lines, finding.kind.mark, *_place(finding, factor), (1, 1, 1))
+    busy = lines + 4 * kept
+    places = {}
+    for finding in findings:
+        text = str(finding.number)
+        free = [at for at in _beside(finding, text, factor, kept) if not taken[_plate(text, *at)].any()]
+        if free:
+            x, base = places[finding.number] = min(free, key=lambda at: busy[_plate(text, *at)].sum())
+            taken[_plate(text, x, base)] = True
+    return places
+
+
+def _beside(finding: Finding, text: str, factor: int, canvas: np.ndarray) -> list[tuple[int, int]]:
+    """Places for a number, the most welcome first: at the corners of its mark, then at the sides, all of them
+    on the canvas."""
     (cx, cy), (rx, ry) = _kept_whole(canvas, finding.kind.mark, *_place(finding, factor))
     if finding.kind.mark == 'diamond':
-        rx = ry = round(0.8 * rx)
-    width, height = text_width(text) + 4, round(0.8 * TEXT) + 2
-    height_all, width_all = busy.shape
+        rx, ry, side = round(0.8 * rx), round(0.8 * ry), rx
+    else:
+        side = max(rx, ry)
+    width, height = text_width(text) + 4, _HEIGHT
     right, left, above, below = cx + rx + 3, cx - rx - 3 - width, cy - ry + 4, cy + ry + height
-    corners = [
-        (min(max(x, 1), width_all - width - 1), min(max(base, height + 1), height_all - 2))
-        for x, base in ((right, above), (left, above), (right, below), (left, below))
+    middle, level = cx - width // 2, cy + height // 2
+    corners = [(right, above), (left, above), (right, below), (left, below)]
+    sides = [(cx + side + 3, level), (cx - side - 3 - width, level)]
+    sides += [(middle, cy - side - 3), (middle, cy + side + 3 + height)]
+    return [
+        (
+            max(min(x, canvas.shape[1] - width - 1), 1),
+            max(min(base, canvas.shape[0] - 2), height + 1),
+        )
+        for x, base in corners + sides
     ]
-    x, base = min(
-        corners, key=lambda c: np.count_nonzero(busy[c[1] - height : c[1] + 1, c[0] : c[0] + width])
-    )
-    busy[base - height : base + 1, x : x + width] = 1
-    # letters of any colour are legible on a plate of their own only
-    canvas[base - height : base + 1, x : x + width] = PAPER
-    draw_text(canvas, text, (x + 2, base - 2), finding.kind.colour)
+
+
+def _plate(text: str, x: int, base: int) -> tuple[slice, slice]:
+    """Rows and columns that a number takes."""
+    return slice(base - _HEIGHT, base + 1), slice(x, x + text_width(text) + 4)

@@ -63,10 +63,10 @@ def draw_overlay(
     """Draw hits, misses and false alarms over an image, with a strip of zoomed insets below it.
 
     From top to bottom: a header with the title, the counts, the legend and what was done to the image; the
-    image, stretched and enlarged by a whole factor, with thin outlines and a mark around each object; one
-    inset for each target and false alarm, numbered as in the image, and a line on how they are shown. Beside
-    a narrow image the insets stand to its right. In the image, nothing covers a pixel of a target or of a
-    false alarm smaller than a quarter of it.
+    image, stretched and enlarged by a whole factor, with thin outlines, a mark and a number around each
+    object; one inset for each target and false alarm, and a line on how they are shown. Beside a narrow image
+    the insets stand to its right. In the image, nothing covers a pixel of a target or of a false alarm
+    smaller than a quarter of it.
 
     Args:
         image: (H, W) or (H, W, C), any numeric type.
@@ -101,7 +101,7 @@ def draw_overlay(
     findings = list_findings(truth, pred, match)
     shown = first_findings(findings, max_insets)
     factor = view_factor(shape, view_size)
-    main = draw_findings(stretch(image), truth, pred, findings, factor, numbered=len(shown))
+    main = draw_findings(stretch(image), truth, pred, findings, factor)
     insets = []
     if shown:
         side = INSET_SIZE * (1 if score is None else 2)
@@ -148,7 +148,7 @@ def draw_overview(
     """
     findings = list_findings(None, pred)
     shown = first_findings(findings, MAX_INSETS)
-    main = draw_findings(stretch(image), None, pred, findings, numbered=len(shown))
+    main = draw_findings(stretch(image), None, pred, findings)
     insets = [(finding, [closeup(finding)], _caption(finding, None, notes)) for finding in shown]
     return _sheet(main, title, findings, insets, False, True, 'reduced')
 

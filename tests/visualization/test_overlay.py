@@ -63,7 +63,7 @@ def test_marks_of_a_crowd_never_cover_a_three_pixel_target():
     truth, pred = find_components(mask), find_components(noise)
     findings = list_findings(truth, pred, match_components(truth, pred))
     grey = np.full((64, 64), 100, np.uint8)
-    drawn = draw_findings(grey, truth, pred, findings, 2, numbered=6)
+    drawn = draw_findings(grey, truth, pred, findings, 2)
     target = np.kron(mask, np.ones((2, 2), bool))
     assert (drawn[target] == 100).all()
     ring = drawn[59:63, 59:67].reshape(-1, 3)
@@ -114,12 +114,33 @@ def test_detections_have_the_numbers_of_the_tables_and_their_notes(monkeypatch, 
     assert [w for w in words if re.match(r'\d+ px, ', w)] == [
         f'{areas[n - 1]} px, {notes[n - 1]}' for n in shown
     ]
+    # each mark has its number, with or without an inset
+    assert sorted(text for text in words if text.isdecimal()) == ['1', '2', '3']
     factor = view_factor(mask.shape)
     for text, (x, y) in written:
         if text.isdecimal():
             top, left, _ = places[int(text) - 1]
             assert abs(x - left * factor) < 10 * factor
             assert abs(y - top * factor) < 10 * factor
+
+
+@pytest.mark.parametrize(('side', 'step', 'least'), [(1, 2, 8), (1, 20, 64), (3, 10, 50)])
+def test_numbers_of_a_crowd_cover_none_of_each_other(monkeypatch, side, step, least):
+    mask = np.zeros((160, 160), bool)
+    for corner in np.ndindex(8, 8):
+        y, x = (step * k for k in corner)
+        mask[y : y + side, x : x + side] = True
+    plates = []
+    monkeypatch.setattr(
+        marks, 'draw_text', lambda canvas, text, at, *_: plates.append((*at, text_width(text)))
+    )
+    pred = find_components(mask)
+    drawn = draw_findings(np.uint8(mask * 90), None, pred, list_findings(None, pred), 4)
+    assert len(plates) >= least
+    for k, (x, base, width) in enumerate(plates):
+        assert 0 <= x - 2 < x + width <= drawn.shape[1]
+        assert 14 <= base <= drawn.shape[0] - 2
+        assert not any(abs(base - b) <= 14 and x < u + w + 2 and u < x + width + 2 for u, b, w in plates[:k])
 
 
 def test_what_was_missed_says_its_score_beside_notes_of_the_found(example, monkeypatch):
@@ -266,7 +287,7 @@ def test_a_miss_within_a_false_alarm_keeps_its_outline_mark_and_number():
     truth, pred = find_components(mask), find_components(wrong)
     findings = list_findings(truth, pred, match_components(truth, pred))
     assert [f.kind for f in findings] == [MISSED, FALSE_ALARM]
-    drawn = draw_findings(np.full((64, 64), 100, np.uint8), truth, pred, findings, 4, numbered=2)
+    drawn = draw_findings(np.full((64, 64), 100, np.uint8), truth, pred, findings, 4)
     ring = marks.outer_ring(marks.enlarge(np.uint8(mask), 4))
     assert (drawn[ring] == np.uint8(MISSED.colour)).all()
     circle = drawn[..., 0].astype(int) - drawn[..., 1] > 60
