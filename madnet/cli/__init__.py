@@ -44,6 +44,7 @@ def run(command: str) -> int:
 def console(arguments: Sequence[str] | None = None) -> int:
     """The command ``madnet`` as a process of its own; returns the exit code."""
     end_on_interrupt()
+    os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')  # its lines name no file; ours do
     if '_ARGCOMPLETE' in os.environ:
         _complete()
     return main(sys.argv[1:] if arguments is None else arguments)

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 
 from madnet.errors import UserError
 from madnet.images.arrays import ARRAY_EXTENSIONS, archived_frame, array_header, map_frame, raw_header
-from madnet.images.headers import Header, check_size, frame_index, last_opened, no_image, one_line
+from madnet.images.headers import Header, check_size, frame_index, is_cut_off, last_opened, no_image, one_line
 from madnet.images.tiff import (
     MAGIC,
     Page,
@@ -227,8 +227,8 @@ def tiff_page(path: Path, frame: int | None) -> Page | None:
 
 def _image_frame(path: Path, frame: int | None) -> np.ndarray:
     data = path.read_bytes()
-    if not data:
-        raise no_image(path, 0)
+    if not data or (data.startswith(b'\x89PNG') and is_cut_off(data)):  # of which libpng prints a line
+        raise no_image(path, data)
     header = _image_header(io.BytesIO(data), path)
     index = frame_index(frame, header.frames, path)
     page = _tiff_pages(io.BytesIO(data))[index] if data[:4] in MAGIC else None
@@ -252,7 +252,7 @@ def _image_frame(path: Path, frame: int | None) -> np.ndarray:
     elif pixels is not None and page is not None:
         pixels = as_stored(pixels, page)
     if pixels is None:
-        raise no_image(path, len(data))
+        raise no_image(path, data)
     check_size(pixels.shape[1], pixels.shape[0], path)
     return pixels
 

@@ -56,16 +56,29 @@ def one_line(path: Path) -> Iterator[None]:
     except OSError as e:
         if e.strerror:
             raise UserError(f'{path}: cannot be read ({e.strerror}).') from None
-        raise no_image(path, path.stat().st_size) from None
+        raise no_image(path, path.read_bytes()) from None
     except Exception as e:  # every decoder fails in its own way
         raise UserError(f'{path}: not readable as an image ({type(e).__name__}).') from None
 
 
-def no_image(path: Path, size: int) -> UserError:
-    """What is said of a file of so many bytes that no decoder knows."""
+def no_image(path: Path, data: bytes) -> UserError:
+    """What is said of a file of these bytes that no decoder reads."""
+    size = len(data)
+    if is_cut_off(data):
+        return UserError(f'{path}: is cut off after {size} bytes; expected a whole image: copy it again.')
     return UserError(
         f'{path}: not an image ({size} bytes); expected a whole PNG, BMP, TIFF, JPEG, WebP, GIF or array.'
     )
+
+
+def is_cut_off(data: bytes) -> bool:
+    """Whether a file lacks its end, as far as its kind says that: a size at its start, or a mark there."""
+    if data[:4] == b'RIFF':  # WebP
+        return len(data) < 8 + int.from_bytes(data[4:8], 'little')
+    if data[:2] == b'BM':
+        return len(data) < int.from_bytes(data[2:6], 'little')
+    ends = {b'\x89PNG\r\n\x1a\n': b'IEND\xaeB`\x82', b'\xff\xd8\xff': b'\xff\xd9'}  # the latter: JPEG
+    return any(data.startswith(start) and data.rfind(end) < 0 for start, end in ends.items())
 
 
 def check_size(width: int, height: int, path: Path) -> None:

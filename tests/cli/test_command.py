@@ -7,6 +7,8 @@ import subprocess
 import sys
 from importlib.metadata import requires
 
+import cv2
+import numpy as np
 import pytest
 
 from madnet import __version__
@@ -28,6 +30,16 @@ def fresh(code: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, '-c', code, *arguments], capture_output=True, text=True, check=False, timeout=300
     )
+
+
+def test_of_a_damaged_image_one_line_is_told(tmp_path):
+    path = tmp_path / 'x.bmp'
+    cv2.imwrite(str(path), np.zeros((64, 64), np.uint8))
+    path.write_bytes(path.read_bytes()[:-99])
+    code = 'import sys; from madnet.cli import console; sys.exit(console())'
+    done = fresh(code, 'predict', 'tophat', str(path), '--out', str(tmp_path / 'out'))
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_help_of_all_is_quick_and_needs_no_extra():

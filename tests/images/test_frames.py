@@ -257,6 +257,16 @@ def test_cut_files_are_one_line(tmp_path, kind, share):
         read_image(path)
 
 
+@pytest.mark.parametrize('kind', ['.png', '.bmp', '.jpg', '.webp'])
+@pytest.mark.parametrize('lost', [1, 13, 1000])
+def test_an_image_without_its_end_is_called_that(tmp_path, capfd, kind, lost):
+    path = write(tmp_path / f'x{kind}', RNG.integers(0, 255, (64, 64), dtype=np.uint8))
+    path.write_bytes(path.read_bytes()[:-lost])
+    with pytest.raises(UserError, match=rf'x{kind}: is cut off after {path.stat().st_size} bytes'):
+        read_image(path)
+    assert 'libpng' not in capfd.readouterr().err
+
+
 def test_what_is_no_numbers(tmp_path):
     np.save(tmp_path / 'x.npy', np.array([{'a': 1}], dtype=object))
     with pytest.raises(UserError, match='Python objects'):
