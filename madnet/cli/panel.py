@@ -24,7 +24,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('image_dir', metavar='IMAGE_DIR', help='the images')
     parser.add_argument('mask_dir', metavar='MASK_DIR', help='the masks')
     parser.add_argument('methods', nargs='+', metavar='METHOD=DIR', help="a method's name and score maps")
-    parser.add_argument('--out', required=True, metavar='PATH', help='the figure, without .pdf or .png')
+    parser.add_argument(
+        '--out', required=True, metavar='PATH', help='the figure, of which .pdf and .png are written'
+    )
     parser.add_argument('--ids', metavar='ID[,ID...]', help='the images to show')
     parser.add_argument('--count', type=int, default=4, metavar='N', help='how many images (default: 4)')
     add_mask_values(parser)
@@ -61,6 +63,8 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
         parser.error('--count must be 1 or more, --insets 1 to 6')
     if not 0 <= args.threshold <= 1:
         parser.error('--threshold must be a score in 0-1')
+    if Path(args.out).suffix.lower() in ('.pdf', '.png'):
+        args.out = str(Path(args.out).with_suffix(''))
     if not Path(args.out).name or args.out.endswith(('/', os.sep)):
         parser.error(f'--out {args.out}: is a folder, expected a name for the figure behind it')
     return args
