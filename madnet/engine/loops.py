@@ -28,7 +28,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     """Epochs as in mmengine, with four additions that exact resuming needs, or minutes instead of epochs.
 
     * A checkpoint may lie inside an epoch: the batches that it has seen are skipped, not loaded.
-    * Hooks may have a method ``between_train_iters(runner)``, called when a batch has been counted.
+    * Hooks may have methods ``between_train_iters(runner)``, called when a batch has been counted, and
+      ``epoch_ended(runner)``, called when all hooks are done with an epoch and its validation.
     * The random state of the checkpoint comes back just before the first batch.
     * Neither validation nor starting a data loader touches the random state, so that training is the same
       however often it validates or is resumed.
@@ -83,22 +84,22 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('before_train')
         if self.validation_due:
             self._restore_random_state()
-            self._validate()
+            self._end_epoch()
         elif self.budget and self.runner.val_loop is not None and not self.budget.over:
             self._time_validation(self.budget)
         while self.goes_on():
             self.run_epoch()
-            if self.validation_due:
-                self._validate()
+            self._end_epoch()
         self.runner.call_hook('after_train')
         return self.runner.model
 
     def goes_on(self) -> bool:
-        """Whether an epoch is left to train."""
+        """Whether an epoch is left to train; one that was begun is, whatever a hook has said in it."""
+        ended = self.stop_training and self._iter <= self._epoch * len(self.dataloader)
         if self.budget is None:
-            return self._epoch < self._max_epochs and not self.stop_training
+            return self._epoch < self._max_epochs and not ended
         self.budget.look(again=True)  # loaders start, and hooks begin an epoch
-        if self.budget.over or self.stop_training:
+        if self.budget.over or ended:
             return False
         self._estimate_epochs(self.budget)
         return True
@@ -172,6 +173,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def step(self) -> EagerStep | CapturedStep:
         """What trains on a batch."""
         return training_step(self.runner)
+
+    def _end_epoch(self) -> None:
+        if self.validation_due:
+            self._validate()
+        self.runner.call_hook('epoch_ended')
 
     def _validate(self) -> None:
         self._share_buffers()

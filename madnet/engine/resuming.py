@@ -166,6 +166,12 @@ def refuse_other_images(recorded: object, hashes: Sequence[str], where: object) 
     )
 
 
+def still_ended(meta: Mapping, cfg: Config) -> bool:
+    """Whether a hook has ended the run of a checkpoint's ``meta``, and a run of ``cfg`` has the same ones."""
+    before, now = (values_of(text).get('custom_hooks') for text in (meta.get('cfg', ''), cfg.pretty_text))
+    return bool(meta.get('stop_training')) and before == now
+
+
 def length_of(meta: Mapping) -> int | None:
     """The number of epochs that a checkpoint's run was to have; None where it does not say."""
     return (values_of(meta.get('cfg', '')).get('train_cfg') or {}).get('max_epochs')

@@ -5,6 +5,7 @@ Only upstream's classes are tried here: a failure says what has changed there, a
 
 import importlib.util
 import inspect
+import logging
 import pickle
 import pickletools
 import re
@@ -17,7 +18,7 @@ from mmcv.transforms import RandomFlip
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, DefaultSampler, RepeatDataset
 from mmengine.evaluator import BaseMetric, Evaluator
-from mmengine.hooks import EMAHook, Hook, ParamSchedulerHook
+from mmengine.hooks import EarlyStoppingHook, EMAHook, Hook, ParamSchedulerHook
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.model import BaseAveragedModel, BaseModel, PretrainedInit
 from mmengine.optim import (
@@ -175,6 +176,15 @@ def test_counters_move_after_the_hooks(toy):
     assert (loop._epoch, loop._iter, loop._max_epochs, loop.stop_training) == (2, 4, 2, False)
     assert (loop.val_begin, loop.val_interval) == (1, 1)
     assert EpochBasedTrainLoop._decide_current_val_interval
+
+
+def test_early_stopping_counts_in_two_attributes():
+    hook = EarlyStoppingHook('nIoU', 'greater', min_delta=0.1, patience=2)
+    assert (hook.wait_count, hook.best_score, hook.priority) == (0, float('-inf'), 'LOWEST')
+    runner = SimpleNamespace(train_loop=SimpleNamespace(stop_training=False), logger=logging.getLogger('toy'))
+    for score, counted, ended in ((0.5, 0, False), (0.55, 1, False), (0.5, 2, True)):
+        hook.after_val_epoch(runner, {'nIoU': score})
+        assert (hook.wait_count, hook.best_score, runner.train_loop.stop_training) == (counted, 0.5, ended)
 
 
 def test_hooks_may_have_methods_of_our_own(toy):

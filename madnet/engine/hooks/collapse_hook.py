@@ -1,6 +1,8 @@
 """A warning when a network has stopped finding anything."""
 
 from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
@@ -54,6 +56,22 @@ class CollapseHook(Hook):
         self._peaks: dict[str, list[Tensor]] = defaultdict(list)
         self._black_epochs: dict[str, int] = {}
 
+    def state_dict(self) -> dict[str, Any]:
+        """What counts at the next look, for a checkpoint."""
+        return {
+            'row': self._row,
+            'warned': sorted(self._warned),
+            'peaks': {name: _highest(seen).cpu() for name, seen in self._peaks.items()},
+            'black_epochs': self._black_epochs,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._row, self._warned = list(state['row']), set(state['warned'])
+        self._black_epochs = dict(state['black_epochs'])
+        self._peaks.clear()
+        self._peaks.update({name: [peak] for name, peak in state['peaks'].items()})
+
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """Look at the validation's metrics."""
         advice = self._advice(metrics or {})
@@ -69,11 +87,11 @@ class CollapseHook(Hook):
         for name, peak in getattr(getattr(bare(runner.model), 'decode_head', None), 'peaks', {}).items():
             self._peaks[name].append(peak)
             if len(self._peaks[name]) == 100:
-                self._peaks[name] = [torch.stack(self._peaks[name]).amax()]
+                self._peaks[name] = [_highest(self._peaks[name])]
 
     def after_train_epoch(self, runner) -> None:
         """Look for maps that were black in all of the epoch."""
-        peaks = {name: torch.stack(seen).amax().item() for name, seen in self._peaks.items()}
+        peaks = {name: _highest(seen).item() for name, seen in self._peaks.items()}
         self._peaks.clear()
         if runner.epoch < self.after:  # counted from 0 here, from 1 in words
             return
@@ -101,6 +119,11 @@ class CollapseHook(Hook):
         if metrics['Pd'] == 0 and metrics['Fa'] == 0:
             return BLACK
         return WHITE if metrics['Fa'] > 0.5 else None
+
+
+def _highest(peaks: list[Tensor]) -> Tensor:
+    """Of numbers of one device, but for one of a checkpoint."""
+    return torch.stack([peak.to(peaks[-1].device) for peak in peaks]).amax()
 
 
 def _help_is_coming(model: nn.Module) -> bool:

@@ -25,9 +25,10 @@ from madnet.engine.checkpoint import (
     to_plain,
 )
 from madnet.engine.checkpoint_file import BEFORE
+from madnet.engine.hook_states import hook_states, load_hook_states
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.loops import ResumableTrainLoop
-from madnet.engine.resuming import refuse_other_images
+from madnet.engine.resuming import refuse_other_images, still_ended
 from madnet.errors import RunFailed, UserError, nearest
 from madnet.files import remove_leftovers, replacing
 from madnet.records.columns import column, may_lead
@@ -96,7 +97,9 @@ class SafeCheckpointHook(Hook):
                 )
         if 'optimizer' in checkpoint:
             checkpoint['random_state'] = runner.train_loop.training_random_state()
+            checkpoint['hooks'] = hook_states(runner.hooks)
             checkpoint['meta']['validation_due'] = runner.train_loop.validation_due
+            checkpoint['meta']['stop_training'] = runner.train_loop.stop_training
             checkpoint['meta']['batches an epoch'] = len(runner.train_dataloader)
             checkpoint['meta']['processes'] = runner.world_size
             if runner.train_loop.budget is not None:
@@ -143,10 +146,12 @@ class SafeCheckpointHook(Hook):
             self._hashes = [hashes_of(d) if isinstance(d, SIRSTDataset) else '' for d in sets]
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Hand a resumed training its random state, and whether it begins with a validation.
+        """Hand a resumed training its random state, the states of its hooks, whether it begins with a
+        validation, and whether a hook has ended it.
 
         Raises:
-            UserError: Its images are not those that the checkpoint was trained on.
+            UserError: Its images are not those that the checkpoint was trained on, or a hook does not take
+                its state.
         """
         if runner._resume:
             self._hash_images(runner)
@@ -154,6 +159,14 @@ class SafeCheckpointHook(Hook):
             meta, loop = checkpoint['meta'], runner.train_loop
             loop.resumed_random_state = checkpoint.get('random_state')
             loop.validation_due = meta.get('validation_due', False)
+            load_hook_states(runner.hooks, checkpoint.get('hooks'), runner._load_from)
+            loop.stop_training = still_ended(meta, runner.cfg)
+            if loop.stop_training:
+                runner.logger.warning(
+                    f'{runner._load_from}: a hook ended this training at epoch {meta["epoch"]}. To train on, '
+                    'resume without that hook in custom_hooks, or with other arguments for it (a larger '
+                    "patience of EarlyStoppingHook's); its epochs so far count."
+                )
             self._saved = (meta['epoch'], meta['iter'], loop.validation_due)
             if loop.budget is not None and 'time budget' in meta:
                 loop.budget.go_on(meta['time budget'])
@@ -164,19 +177,18 @@ class SafeCheckpointHook(Hook):
         if budget is not None and not budget.over and budget.has_room_for_a_checkpoint():
             self.save_now(runner, runner.epoch)
 
-    def after_train_epoch(self, runner) -> None:
-        """Save, unless the validation that follows is going to."""
-        if not runner.train_loop.validation_due:
-            self._save_if_due(runner, runner.epoch + 1)
-
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        """Save the best, then the last: a kill in between repeats the epoch and finds the same best again."""
-        if not isinstance(runner._train_loop, ResumableTrainLoop):
-            return  # a validation on its own
-        runner.train_loop.validation_due = False
-        if self.save_best is not None and metrics:
+        """Save the best; a kill before the last is saved repeats the epoch and finds the same best again."""
+        # else a validation on its own
+        if isinstance(runner._train_loop, ResumableTrainLoop) and self.save_best is not None and metrics:
             self._save_if_best(runner, metrics)
-        self._save_if_due(runner, runner.epoch)
+
+    def epoch_ended(self, runner) -> None:
+        """Save the last, with what the other hooks have made of the epoch and its validation (the training
+        loop calls this)."""
+        budget = runner.train_loop.budget
+        if runner.epoch % self.interval == 0 if budget is None else budget.has_room_for_a_checkpoint():
+            self.save_now(runner, runner.epoch)
 
     def after_train(self, runner) -> None:
         """Save the last epoch, whatever ended the training, unless it has been."""
@@ -195,12 +207,6 @@ class SafeCheckpointHook(Hook):
         self._saved = (epoch, runner.iter, runner.train_loop.validation_due)
         if runner.train_loop.budget is not None:
             runner.train_loop.budget.has_saved(time.monotonic() - began)
-
-    def _save_if_due(self, runner, epoch: int) -> None:
-        budget = runner.train_loop.budget
-        due = epoch % self.interval == 0 if budget is None else budget.has_room_for_a_checkpoint()
-        if due:
-            self.save_now(runner, epoch)
 
     def _save_if_best(self, runner, metrics: dict) -> None:
         self._refuse_unknown(metrics)
