@@ -8,15 +8,17 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.config_files import find_config_file
+from madnet.datasets.image_pipeline import pipeline_settings
 from madnet.engine.checkpoint import load_weights, recorded_statistics, statistics_of
 from madnet.engine.checkpoint_file import BEFORE, SCHEME, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.engine.training_record import training_parts
 from madnet.errors import UserError
-from madnet.files import expect_new, write_whole
+from madnet.files import expect_new, read_json, write_whole
 from madnet.models.layers.madnet_blocks import MemoryAttention
 from madnet.pretrained.loading import load_pretrained
+from madnet.records import get_pretrained
 
 #: How far logits of both may differ, by their largest.
 _APART = 1e-3
@@ -52,14 +54,16 @@ def write_widened(
     expect_new(out, force=force)
     if checkpoint is None:
         narrow, origin, saved = load_pretrained(model)[0], f'{SCHEME}{model}', None
+        settings = read_json(get_pretrained(model).config)['pipeline']
     else:
         origin = str(checkpoint)
         saved = read_checkpoint(checkpoint, trust_checkpoint)
         cfg = load_config(find_config_file(model), statistics=recorded_statistics(saved))
         narrow = MODELS.build(cfg.model)
         load_weights(narrow, saved, checkpoint)
+        settings = pipeline_settings(cfg)
+    channels = settings['channels']  # a backbone of one's own need not keep their number
     statistics = statistics_of(narrow)
-    channels = narrow.backbone.in_channels
     cfg = load_config(find_config_file(config), parse_options(options), statistics=statistics)
     if cfg.model.get('backbone', {}).get('in_channels', channels) != channels:
         raise UserError(

@@ -78,3 +78,34 @@ def test_the_command(tmp_path, capsys):
     assert main(['pretrained', 'widen', 'madnet_tiny', 'madnet_nano', str(tmp_path / 'b.pth')]) == 2
     assert 'is no multiple of' in capsys.readouterr().err
     assert not (tmp_path / 'b.pth').exists()
+
+
+@MODELS.register_module()
+class KeepsNoNumber(torch.nn.Module):
+    """A backbone that does not say how many channels it takes."""
+
+    def __init__(self, in_channels=1, width=2):
+        super().__init__()
+        self.pyramid_channels = [width, 2 * width, 4 * width, 8 * width]
+        widths = zip([in_channels, *self.pyramid_channels], self.pyramid_channels, strict=False)
+        self.stages = torch.nn.ModuleList(torch.nn.Conv2d(a, b, 3, 2, 1) for a, b in widths)
+
+    def forward(self, x):
+        maps = []
+        for stage in self.stages:
+            maps.append(x := stage(x).relu())
+        return maps
+
+
+def test_a_backbone_of_ones_own_is_widened(tmp_path):
+    config, weights, out = tmp_path / 'own.py', tmp_path / 'narrow.pth', tmp_path / 'wide.pth'
+    backbone = "model = dict(backbone=dict(_delete_=True, type='KeepsNoNumber', width=2))"
+    config.write_text(f"_base_ = 'madnet_synthetic'\n{backbone}\n")
+    torch.manual_seed(0)
+    narrow = MODELS.build(load_config(config).model)
+    torch.save({'state_dict': narrow.state_dict()}, weights)
+    said = widening.write_widened(str(config), config, out, weights, options=['model.backbone.width=4'])
+    assert 'parameters; logits differ by' in said
+    options = ['model.backbone.in_channels=3']
+    with pytest.raises(UserError, match=r'takes 3 channels, .* takes 1; give both the same'):
+        widening.write_widened(str(config), config, out, weights, options=options, force=True)
