@@ -25,6 +25,8 @@ BEST_BY = 'nIoU'
 #: Where the meta of a checkpoint says what its training images hold: a text of each set's, see
 #: :func:`~madnet.datasets.seen.hashes_of`.
 HASHES = 'image hashes'
+#: Where it says, in words, that a hook ended the training before its time, and when.
+STOPPED = 'stopped early'
 
 _BUFFER_MARK = '__history_buffer__'
 

@@ -93,9 +93,23 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('after_train')
         return self.runner.model
 
+    @property
+    def stopped_early(self) -> str | None:
+        """Where a hook has ended the training before its epochs or minutes were over, in words; else None."""
+        if not self.stop_training or self._in_an_epoch:
+            return None
+        if self.budget is None:
+            return f'at epoch {self._epoch} of {self._max_epochs}' if self._epoch < self._max_epochs else None
+        minutes = f'{self.budget.minutes:g} min'
+        return None if self.budget.over else f'at epoch {self._epoch}, before {minutes} were over'
+
+    @property
+    def _in_an_epoch(self) -> bool:
+        return self._iter > self._epoch * len(self.dataloader)
+
     def goes_on(self) -> bool:
         """Whether an epoch is left to train; one that was begun is, whatever a hook has said in it."""
-        ended = self.stop_training and self._iter <= self._epoch * len(self.dataloader)
+        ended = self.stop_training and not self._in_an_epoch
         if self.budget is None:
             return self._epoch < self._max_epochs and not ended
         self.budget.look(again=True)  # loaders start, and hooks begin an epoch

@@ -379,7 +379,10 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
     info = runner.message_hub.runtime_info
     folder = Path(runner.work_dir)
     lines = [f'trained to epoch {runner.epoch} in {seconds / 60:.1f} min']
-    if (budget := runner.train_loop.budget) is not None:
+    budget = runner.train_loop.budget
+    if stopped := runner.train_loop.stopped_early:
+        lines = [f'stopped early by a hook {stopped}; this took {seconds / 60:.1f} min']
+    elif budget is not None:
         epochs = runner.iter / len(runner.train_dataloader)
         lines = [
             f'{budget.minutes:g} min came to {epochs:.1f} epochs, {runner.iter} steps, by the schedule of '

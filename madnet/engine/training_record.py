@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 
 from madnet.datasets.seen import TrainedPart, part_of_config, parts_of_entry, parts_of_record
 from madnet.datasets.wrappers import sets_of, validation_split
-from madnet.engine.checkpoint import BEST_BY, HASHES, meta_of
+from madnet.engine.checkpoint import BEST_BY, HASHES, STOPPED, meta_of
 from madnet.engine.checkpoint_file import BEFORE, SCHEME, find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.config.steps import image_loaders
 from madnet.engine.config.value_ranges import TrainedSet, value_range_of
@@ -54,6 +54,7 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
         'seed': meta.get('seed'),
         'recipe': words + (', from given weights' if cfg.get('load_from') else ''),
         'epoch': choice,
+        'stopped': str(meta[STOPPED]) if STOPPED in meta else None,
         'digests': digests | {'load_from': str(bool(cfg.get('load_from')))},
     }
 

@@ -80,6 +80,8 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
             views=averaging.views,
             recipe=first.recipe,
             **first.training(),
+            stopped=sorted({r.training.stopped for r in reports if r.training and r.training.stopped})
+            or None,
             seeds=[run.seed for run in done if run.seed is not None],
             minutes=sum((read_record(run.folder) or RunFile()).minutes for run in done),
             folders=[str(run.tests()[views].relative_to(plan.work_dir)) for run in done],
@@ -200,7 +202,8 @@ def _lengths(trained: Sequence[ComparisonRow]) -> str:
     words = [f'{_span(epochs)} epoch{"" if epochs == [1] else "s"}'] if epochs else []
     if minutes:
         words.append(f'{_span(minutes)} minute{"" if minutes == [1] else "s"} each')
-    return ' or '.join(words)
+    stopped = sorted({at for row in trained for at in row.stopped or ()})
+    return ' or '.join(words) + (f' (stopped early by a hook {", ".join(stopped)})' if stopped else '')
 
 
 def _span(numbers: Sequence[float]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from madnet.records.columns import Spread
 from madnet.records.costs import Cost
 from madnet.records.metrics_file import DatasetInfo
-from madnet.records.reading import Record, RecordFile
+from madnet.records.reading import OMITTED, Record, RecordFile
 
 
 @dataclass
@@ -39,6 +39,7 @@ class ComparisonRow(Record):
         chosen: How the tested epoch was chosen, in words.
         epochs: Of the training; None where it went by minutes.
         budget: Minutes that each training had instead.
+        stopped: Where a hook ended trainings before that, in words; None where none did.
         rule: Threshold of a training-free detector.
         seeds: Those that are done.
         minutes: Of all seeds together.
@@ -56,6 +57,7 @@ class ComparisonRow(Record):
     chosen: str | None = None
     epochs: int | None = None
     budget: float | None = None
+    stopped: list[str] | None = field(default=None, metadata=OMITTED)
     rule: str | None = None
     seeds: list[int] = field(default_factory=list)
     minutes: float = 0.0

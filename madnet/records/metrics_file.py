@@ -70,6 +70,8 @@ class TrainingInfo(Record):
         seed: Of the run.
         recipe: Length, batch and optimizer in words.
         epoch: Which epoch these weights are of, and by what it was chosen, in words.
+        stopped: Where a hook ended the training before the length of the recipe, in words; None where none
+            did.
         digests: Part of the config → its digest: equal where two runs share that part; a record of an
             earlier version has none of some parts.
     """
@@ -77,6 +79,7 @@ class TrainingInfo(Record):
     seed: int | None = None
     recipe: str | None = None
     epoch: str | None = None
+    stopped: str | None = field(default=None, metadata=OMITTED)
     digests: dict[str, str] = field(default_factory=dict)
 
 

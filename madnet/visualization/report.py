@@ -273,6 +273,7 @@ def _describe(run: _Run) -> dict:
         'seed': None if training.seed is None else str(training.seed),
         'recipe': training.recipe,
         'epoch': training.epoch,
+        'stopped early': training.stopped,
         'detector': '{title}; {formula} (rule {rule})'.format(**detector) if detector else None,
         'protocols': ', '.join(report.results),
         'threshold': report.threshold_text or (None if detector else "the protocols' own"),
@@ -352,6 +353,8 @@ def _how_made(reports: Sequence[MetricsFile]) -> list[str]:
     for head, said in (('Training', {t.recipe for t in trained}), ('Epoch', choices)):
         if len(said) == 1 and (text := said.pop()):
             notes.append(f'{head}: {text}.')
+    if stopped := sorted({t.stopped for t in trained if t.stopped}):
+        notes.append(f'Stopped early by a hook {", ".join(stopped)}.')
     if seeds := sorted({t.seed for t in trained if t.seed is not None}):
         notes.append(f'Seed{"" if len(seeds) == 1 else "s"} {", ".join(map(str, seeds))}.')
     if rules := sorted({r.detector['rule'] for r in reports if r.detector}):

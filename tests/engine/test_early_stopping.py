@@ -3,7 +3,6 @@
 import math
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,10 +10,11 @@ from mmengine.hooks import EarlyStoppingHook, Hook
 from mmseg.registry import HOOKS
 
 import madnet  # noqa: F401
-from madnet.engine.checkpoint import LAST, read_checkpoint, to_plain
+from madnet.engine.checkpoint import BEST, LAST, STOPPED, read_checkpoint, to_plain
 from madnet.engine.hook_states import hook_states, load_hook_states
 from madnet.engine.hooks import CollapseHook
 from madnet.engine.loops import ResumableTrainLoop
+from madnet.engine.time_budget import TimeBudget
 from madnet.engine.train import train
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
@@ -60,12 +60,15 @@ def test_early_stopping_goes_on_where_it_was(tiny_config, tmp_path, capfd):
         go_on({**PATIENT, 'patience': 2}, {'type': 'SignalAtStep', 'step': 9}, resume=False)
     ended = go_on({**PATIENT, 'patience': 2})
     assert (ended['epoch'], ended['stop_training']) == (3, True)
-    capfd.readouterr()
+    assert ended[STOPPED] == read_checkpoint(run / BEST)['meta'][STOPPED] == 'at epoch 3 of 4'
+    assert 'stopped early by a hook at epoch 3 of 4; this took' in capfd.readouterr().out
     assert go_on({**PATIENT, 'patience': 2}) == ended
     assert 'a hook ended this training at epoch 3. To train on, resume without that hook' in (
         ''.join(capfd.readouterr())
     )
-    assert go_on({**PATIENT, 'patience': 3})['epoch'] == 4
+    whole = go_on({**PATIENT, 'patience': 9})
+    assert whole['epoch'] == 4
+    assert STOPPED not in {**whole, **read_checkpoint(run / BEST)['meta']}
 
 
 def test_states_of_hooks_come_back():
@@ -112,8 +115,28 @@ def test_a_state_that_is_not_taken_is_told_in_one_line(hook, state):
     assert '\n' not in str(e.value)
 
 
+def loop_at(iteration, minutes=None):
+    """A loop after two of five epochs of four batches, which a hook has ended."""
+    loop = ResumableTrainLoop.__new__(ResumableTrainLoop)
+    loop.budget, loop.stop_training, loop.dataloader = minutes and TimeBudget(minutes), True, range(4)
+    loop._epoch, loop._max_epochs, loop._iter = 2, 5, iteration
+    return loop
+
+
 @pytest.mark.parametrize(('iteration', 'goes_on'), [(8, False), (9, True), (12, True)])
 def test_an_epoch_in_which_a_hook_ends_a_training_is_finished(iteration, goes_on):
-    loop = SimpleNamespace(budget=None, stop_training=True, dataloader=range(4))
-    loop._epoch, loop._max_epochs, loop._iter = 2, 5, iteration
-    assert ResumableTrainLoop.goes_on(loop) == goes_on
+    loop = loop_at(iteration)
+    assert loop.goes_on() == goes_on
+    assert loop.stopped_early == (None if goes_on else 'at epoch 2 of 5')
+
+
+def test_where_a_hook_has_ended_a_training_is_said_in_words():
+    loop = loop_at(8, minutes=1.5)
+    assert loop.stopped_early == 'at epoch 2, before 1.5 min were over'
+    loop.budget.over = True
+    assert loop.stopped_early is None
+    whole = loop_at(20)
+    whole._epoch = 5
+    assert whole.stopped_early is None
+    whole.stop_training, whole._epoch = False, 4
+    assert whole.stopped_early is None

@@ -24,6 +24,9 @@ def test_seed_recipe_and_choice(tiny_config):
     assert found.recipe.startswith('3 epochs, batches of 4, ')
     assert found.epoch == "epoch 2 of 3, the best nIoU on 'val'"
     assert training_of(checkpoint(tiny_config))['epoch'] == 'epoch 2 of 3, chosen by nothing'
+    assert found.stopped is None
+    said = {'stopped early': 'at epoch 2 of 3'}
+    assert training_of(checkpoint(tiny_config, **said))['stopped'] == 'at epoch 2 of 3'
     assert all(training_of(of_another) is None for of_another in ({}, {'meta': None}, {'meta': {'cfg': 'x'}}))
 
 

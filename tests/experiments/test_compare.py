@@ -28,7 +28,7 @@ from madnet.experiments.shard import Shard
 from madnet.experiments.state import _is_set, model_sha256, state_of
 from madnet.experiments.summary import summarise, tables_of
 from madnet.records import Comparison, ComparisonPlan, ComparisonRow, Cost, DatasetInfo, MetricsFile, Spread
-from madnet.records.metrics_file import SetResults
+from madnet.records.metrics_file import SetResults, TrainingInfo
 from madnet.visualization.run_results import load_results
 
 
@@ -65,7 +65,8 @@ def test_how_the_epoch_was_chosen(repository, monkeypatch, tmp_path):
 def test_a_caption_says_the_recipes_and_lengths_that_its_rows_had(repository, monkeypatch):
     monkeypatch.chdir(repository)
     scored = {'results': {'native': {'IoU': 0.5}}, 'dataset': DatasetInfo('x', 'test', images=3)}
-    report = SimpleNamespace(**scored, views=None, scales=None, sets=None, versions={})
+    training = TrainingInfo(stopped='at epoch 3 of 60')
+    report = SimpleNamespace(**scored, training=training, views=None, scales=None, sets=None, versions={})
     monkeypatch.setattr('madnet.experiments.summary.read_metrics', lambda run: {None: report})
     own = {'name': 'five', 'config': 'madnet_tiny', 'options': {'train_cfg.minutes': 5}}
     plan = read_plan(networks=['acm', 'acm_toolbox', own, 'tophat'])
@@ -78,7 +79,8 @@ def test_a_caption_says_the_recipes_and_lengths_that_its_rows_had(repository, mo
         ('tophat', None, None, None),
     ]
     [(table, _)] = tables_of(found)
-    how = 'common and toolbox recipes and configs that the plan names, 60 to 400 epochs or 5 minutes each;'
+    how = 'common and toolbox recipes and configs that the plan names, 60 to 400 epochs or 5 minutes each'
+    how += ' (stopped early by a hook at epoch 3 of 60);'
     assert how in table.caption
 
 

@@ -71,7 +71,14 @@ def test_tables_name_protocols_and_agree_with_metrics_json(report, run_folder):
 
 def test_captions_and_the_page_say_how_each_was_made(run_folder, tmp_path):
     ways = {
-        'a': {'training': {'seed': 3, 'recipe': '3 epochs', 'epoch': 'epoch 3 of 3, chosen by nothing'}},
+        'a': {
+            'training': {
+                'seed': 3,
+                'recipe': '3 epochs',
+                'epoch': 'epoch 2 of 3, chosen by nothing',
+                'stopped': 'at epoch 2 of 3',
+            }
+        },
         'b': {'detector': {'title': 'B of 2020', 'rule': 'mean+12std', 'formula': 'score > mean + 12 std'}},
     }
     for method, way in ways.items():
@@ -82,7 +89,7 @@ def test_captions_and_the_page_say_how_each_was_made(run_folder, tmp_path):
     page = build_report(load_results([str(tmp_path / method) for method in ways]), tmp_path / 'report')
     text = (page.parent / 'tables/made_up_test_6_images_native.tex').read_text()
     assert 'Native resolution, one-to-one matching, false alarms by component identity.' in text
-    assert 'Training: 3 epochs. Epoch: the last. Seed 3. ' in text
+    assert 'Training: 3 epochs. Epoch: the last. Stopped early by a hook at epoch 2 of 3. Seed 3. ' in text
     assert 'Training-free detectors: mean+12std of each score map.' in text
     tested = page.read_text(encoding='utf-8').partition('id="runs"')[2].partition('</section>')[0]
     for said in (

@@ -1,10 +1,13 @@
 """Checkpoints that survive a kill at any moment."""
 
+import io
 import math
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
@@ -20,17 +23,18 @@ from madnet.engine.checkpoint import (
     HASHES,
     LAST,
     PREVIOUS,
+    STOPPED,
     not_finite,
     statistics_of,
     to_plain,
 )
-from madnet.engine.checkpoint_file import BEFORE
+from madnet.engine.checkpoint_file import BEFORE, UnusableCheckpoint, read_checkpoint
 from madnet.engine.hook_states import hook_states, load_hook_states
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.loops import ResumableTrainLoop
 from madnet.engine.resuming import refuse_other_images, still_ended
 from madnet.errors import RunFailed, UserError, nearest
-from madnet.files import remove_leftovers, replacing
+from madnet.files import remove_leftovers, replacing, write_whole
 from madnet.records.columns import column, may_lead
 
 
@@ -108,6 +112,8 @@ class SafeCheckpointHook(Hook):
             checkpoint.pop('ema_state_dict', None)  # the weights as trained serve resuming only
             checkpoint.pop('message_hub', None)
         checkpoint['meta'][HASHES] = self._hashes
+        if runner.train_loop.stopped_early:
+            checkpoint['meta'][STOPPED] = runner.train_loop.stopped_early
         if (before := getattr(runner, 'trained_before', None)) is not None:  # not of mmengine's runner
             checkpoint['meta'][BEFORE] = before
         checkpoint['meta']['data_preprocessor'] = statistics_of(bare(runner.model))
@@ -191,9 +197,13 @@ class SafeCheckpointHook(Hook):
             self.save_now(runner, runner.epoch)
 
     def after_train(self, runner) -> None:
-        """Save the last epoch, whatever ended the training, unless it has been."""
+        """Save the last epoch, whatever ended the training, unless it has been; let the best say what did."""
         if self._saved != (runner.epoch, runner.iter, False):
             self.save_now(runner, runner.epoch)
+        best, stopped = Path(runner.work_dir, BEST), runner.train_loop.stopped_early
+        if is_main_process() and best.is_file() and (stopped or runner._resume):
+            with suppress(UnusableCheckpoint):  # damaged: the last epoch is there all the same
+                _say_stopped(best, stopped)
 
     def save_now(self, runner, epoch: int) -> None:
         """Write ``last.pth``.
@@ -231,3 +241,14 @@ class SafeCheckpointHook(Hook):
         folder = Path(runner.work_dir)
         with replacing(folder / name, keep_as and folder / keep_as) as temporary:
             runner.save_checkpoint(str(folder), temporary.name, **kwargs)
+
+
+def _say_stopped(path: Path, stopped: str | None) -> None:
+    """Bring up to date what a checkpoint, written before its training ended, says of a stop."""
+    checkpoint = read_checkpoint(path)
+    if checkpoint['meta'].get(STOPPED) != stopped:
+        checkpoint['meta'].pop(STOPPED, None)
+        checkpoint['meta'] |= {STOPPED: stopped} if stopped else {}
+        file = io.BytesIO()
+        torch.save(checkpoint, file)
+        write_whole(path, file.getvalue())
