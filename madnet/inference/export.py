@@ -29,7 +29,7 @@ from madnet.models import IRSTDSegmentor
 from madnet.models.deploy import fold
 from madnet.models.input_check import MIN_SIZE
 from madnet.ops.selective_scan.onnx_form import OPSET, inline_scans, register_symbolic
-from madnet.pretrained.network_file import network_bytes
+from madnet.pretrained.network_file import network_bytes, say_modules
 from madnet.records import Averaging, Calibration, ExportInfo, get_pretrained, list_registered, text_table
 from madnet.records.export_info import KEY
 from madnet.requirements import what_is_wrong
@@ -196,6 +196,8 @@ def export_network(
             f'{worst.height} × {worst.width} pixels, more than {limit:g}; nothing written.'
         )
     write_whole(out, content)
+    if format != 'onnx':
+        say_modules(description, out)
     return differences
 
 

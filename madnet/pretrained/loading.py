@@ -34,9 +34,10 @@ def load_pretrained(
             result.seg_logits.data  # (1, H, W) probabilities
 
     Raises:
-        UserError: An unknown name, or a file that is missing, cannot be fetched or is not the registered one.
+        UserError: An unknown name, or a file that is missing, cannot be fetched or is not the registered one;
+            or a part of the network is of a module that is not imported.
     """
     entry = get_pretrained(name)
-    model, pipeline = build_network(read_json(entry.config), value_range)
+    model, pipeline = build_network(read_json(entry.config), value_range, name)
     model.load_state_dict(read_registered(entry))
     return model.to(device), pipeline

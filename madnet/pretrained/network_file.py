@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,36 +12,91 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from torch import nn
 
+from madnet import __version__
 from madnet.datasets.image_pipeline import ImagePipeline, pipeline_settings, with_range
 from madnet.engine.checkpoint_file import metadata_of
 from madnet.errors import UserError, in_brief
+from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
 from madnet.models.deploy import fold
 from madnet.records.export_info import KEY, ExportInfo
 
+#: Packages whose parts are registered wherever madnet is imported.
+_KNOWN = {'madnet', 'mmcv', 'mmengine', 'mmseg', 'torch'}
+
 
 def describe_network(cfg: Config) -> dict[str, Any]:
     """What of a config prediction needs: ``model``, ``pipeline`` (the arguments of
-    :class:`~madnet.datasets.image_pipeline.ImagePipeline`) and ``channels_last``."""
+    :class:`~madnet.datasets.image_pipeline.ImagePipeline`) and ``channels_last``; where parts of the network
+    come from elsewhere, ``modules`` as well: type → name of its module, which a file never imports."""
     model = cfg.model.to_dict()
     model.pop('train_cfg', None)
+    found = {kind: getattr(MODELS.get(kind), '__module__', '') for kind in _types(model)}
+    modules = {kind: name for kind, name in found.items() if name and name.partition('.')[0] not in _KNOWN}
     return {
         'model': model,
         'pipeline': pipeline_settings(cfg),
         'channels_last': bool(cfg.get('channels_last')),
+        **({'modules': modules} if modules else {}),
     }
 
 
+def _types(value: Any) -> Iterator[str]:
+    """Every ``type`` in nested dicts and lists, but for classes."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get('type'), str):
+            yield value['type']
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _types(each)
+
+
+def say_modules(description: Mapping[str, Any], shown: object) -> None:
+    """Say in one line what has to be imported before a network that is written can be loaded."""
+    for kind, module in description.get('modules', {}).items():
+        say_once(
+            f'{shown}: holds no code: its part {kind!r} is of the module {module!r}, to be imported before '
+            'the network is loaded (import in Python, custom_imports in a training). Commands such as '
+            'madnet predict take the config and its checkpoint.'
+        )
+
+
 def build_network(
-    description: Mapping[str, Any], value_range: ValueRange = None
+    description: Mapping[str, Any], value_range: ValueRange = None, shown: str = 'network'
 ) -> tuple[nn.Module, ImagePipeline]:
-    """The network of :func:`describe_network`, without its weights, in evaluation mode, and its pipeline."""
-    model = MODELS.build(dict(description['model']))
+    """The network of :func:`describe_network`, without its weights, in evaluation mode, and its pipeline.
+
+    Raises:
+        UserError: A part of it is not registered; ``shown`` is how the message calls the network.
+    """
+    try:
+        model = MODELS.build(dict(description['model']))
+    except KeyError as e:
+        raise _unknown_part(e, description, shown) or e from None
     if description.get('folded'):
         fold(model)
     if description.get('channels_last'):
         model = model.to(memory_format=torch.channels_last)
     return model.eval(), ImagePipeline(**with_range(description['pipeline'], value_range))
+
+
+def _unknown_part(error: KeyError, description: Mapping[str, Any], shown: str) -> UserError | None:
+    """What to raise for a type that mmengine's registry has not found."""
+    found = re.search(r'(\S+) is not in the \S+ registry', str(error.args[0] if error.args else ''))
+    if found is None:
+        return None
+    kind = found[1]
+    modules = description.get('modules')
+    module = modules.get(kind) if isinstance(modules, Mapping) else None
+    where = 'nothing that is imported has'
+    first = 'the module that has it, or update madnet where it is one of a newer version'
+    if module is not None:
+        where, first = f'is of the module {module!r}', f'{module} (in a training by custom_imports)'
+    return UserError(
+        f'{shown}: its network has a part {kind!r} that {where}, and no code is imported for a file. '
+        f'Import first {first}, or take the config of the network and its checkpoint instead.'
+    )
 
 
 def network_bytes(model: nn.Module, description: Mapping[str, Any], info: ExportInfo, folded: bool) -> bytes:
@@ -87,15 +143,19 @@ def load_network_file(
     can run.
 
     Raises:
-        UserError: The file is damaged, or not one of ours.
+        UserError: The file is damaged, or not one of ours; or a part of its network is not registered.
     """
     import safetensors.torch
 
     info = ExportInfo.of_file(metadata_of(content).get(KEY), shown)
     try:
         state = safetensors.torch.load(content)
-        model, pipeline = build_network(info.network or {}, value_range)
+        model, pipeline = build_network(info.network or {}, value_range, shown)
         model.load_state_dict(state)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as e:
-        raise UserError(f'{shown}: damaged, export it again ({in_brief(e)}).') from None
+        other = info.versions.get('madnet', __version__)
+        what = (
+            'damaged' if other == __version__ else f'damaged, or only for madnet {other} (here {__version__})'
+        )
+        raise UserError(f'{shown}: {what}, export it again ({in_brief(e)}).') from None
     return model.to(device), pipeline, info

@@ -24,7 +24,7 @@ from madnet.errors import UserError, nearest
 from madnet.evaluation import evaluate
 from madnet.files import read_json, sha256_of, write_json, write_whole
 from madnet.models.checkpoints import CONVERTERS
-from madnet.pretrained.network_file import describe_network, halved
+from madnet.pretrained.network_file import describe_network, halved, say_modules
 from madnet.records import pretrained_index as index
 
 #: Headings that a model card must have.
@@ -110,7 +110,7 @@ def ship_weights(
     entry = index.entry_of(name, record, folder)
     if not entry.ships:
         raise UserError(f'{facts}: has an address or a converter, which shipped weights do not have.')
-    write_json(entry.config, describe_network(cfg))
+    _write_description(entry, cfg)
     write_whole(entry.weights, weights)
     write_whole(folder / record['card'], card_text)
     return _write_record(folder, name, record)
@@ -168,8 +168,14 @@ def register_weights(
         )
     with taking(name, path):
         load_weights(model, {'state_dict': read_registered(entry)}, checkpoint)
-    write_json(entry.config, describe_network(cfg))
+    _write_description(entry, cfg)
     return _write_record(folder, name, record)
+
+
+def _write_description(entry: index.PretrainedEntry, cfg: Config) -> None:
+    description = describe_network(cfg)
+    say_modules(description, entry.name)
+    write_json(entry.config, description)
 
 
 def _check_name(name: str) -> None:
