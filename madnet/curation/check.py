@@ -3,7 +3,7 @@
 import sys
 
 from madnet.curation.inspection import as_record, as_text, inspect
-from madnet.curation.mending import mend
+from madnet.curation.mending import NOT_MENDED, mend
 from madnet.errors import UserError
 from madnet.files import json_text
 
@@ -20,5 +20,5 @@ def check(
     if fix:
         done = mend(found, fix)
         print(done, file=sys.stderr if json else sys.stdout)  # which holds nothing but JSON then
-        return int('NOT mended' in done)
+        return int(NOT_MENDED in done)
     return int(any(f.severity == 'error' for f in found.findings))

@@ -17,6 +17,8 @@ from madnet.text import printable
 
 #: Above this share of target pixels a mask is turned round; between it and ``INVERTED`` a person has to look.
 SURELY_INVERTED = 0.9
+#: Begins what only a person can judge, among what was done.
+NOT_MENDED = 'NOT mended'
 
 
 def mend(found: Inspection, out: str | Path) -> str:
@@ -60,10 +62,11 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
     done: dict[str, list[str]] = defaultdict(list)
     kept: list[Key] = []
     faint = found.mostly_faint
-    tested = {f.digest for key, f in found.facts.items() if key[0] == 'test' and f.usable}
+    why_not = {key: _why_not(f, faint) for key, f in found.facts.items()}
+    tested = {f.digest for key, f in found.facts.items() if key[0] == 'test' and not why_not[key]}
     for key, facts in progress_bar(found.facts.items(), total=len(found.facts), what='write'):
-        if not facts.usable:
-            done[f'left out: {", ".join(facts.trouble)}'].append(label(key))
+        if why_not[key]:
+            done[why_not[key]].append(label(key))
             continue
         if key[0] not in ('', 'test') and facts.digest in tested:
             done['out of the training part, because it is in the test part'].append(label(key))
@@ -73,12 +76,13 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
         if facts.channels == 3 and facts.colour == 0 and facts.dtype in ('uint8', 'uint16'):
             image, suffix = encode_png(np.ascontiguousarray(read_image(facts.pair.image)[..., 0])), '.png'
             done['three equal channels stored as one'].append(label(key))
-        mask, changes = _mended_mask(facts, faint)
+        mask, changes = _mended_mask(facts)
         for change in changes:
             done[change].append(label(key))
         new.add(key[1], image, suffix, mask, part=key[0])
     if not kept:
-        raise UserError(f'{found.folder.root}: no image with a mask that can be read and fits it.')
+        reasons = ', '.join(f'{len(which)} × {what}' for what, which in done.items())
+        raise UserError(f'{found.folder.root}: no image with a mask that can be used ({reasons}).')
     if not found.folder.by_part:
         _write_lists(found, new, set(kept), done, test_share)
     return dict(done)
@@ -95,9 +99,20 @@ def _refuse_broken_lists(found: Inspection) -> None:
             )
 
 
-def _mended_mask(facts: Facts, faint: bool) -> tuple[np.ndarray, list[str]]:
-    """(H, W) bool, and what was changed; ``faint`` where most masks of the set have low values only, so that
-    they stand for target, and for noise elsewhere."""
+def _why_not(facts: Facts, faint: bool) -> str:
+    """What keeps a pair out of the copy, or ``''``; ``faint`` where most masks of the set have low values
+    only: two of them stand for background and target then. Others may be a target, which would be lost in an
+    empty mask."""
+    if facts.usable and facts.above_zero and not facts.areas and not (faint and facts.n_values == 2):
+        return (
+            f'{NOT_MENDED}, left out: mask without a value above 127 (dataset convert --to madnet '
+            '--mask-values takes the values of background and targets)'
+        )
+    return f'left out: {", ".join(facts.trouble)}' if facts.trouble else ''
+
+
+def _mended_mask(facts: Facts) -> tuple[np.ndarray, list[str]]:
+    """(H, W) bool, and what was changed."""
     path, size = facts.pair.mask, facts.size
     assert path is not None, facts  # a pair without a mask, or that cannot be read, is not kept
     assert size is not None, facts
@@ -105,19 +120,17 @@ def _mended_mask(facts: Facts, faint: bool) -> tuple[np.ndarray, list[str]]:
     mask, changes = fit_mask(raw, size[::-1], path, facts.pair.image), []
     if mask.shape != raw.shape:
         changes.append("mask brought to its image's size")
-    if faint and facts.above_zero and not facts.areas and facts.n_values == 2:
+    if facts.above_zero and not facts.areas:  # the two low values that _why_not lets through
         higher = mask == mask.max()
         if higher.mean() > SURELY_INVERTED:
             return ~higher, [*changes, 'inverted mask of two low values turned round']
         if higher.mean() > INVERTED:
-            changes.append('NOT mended, look at it: of two low values most pixels have the higher')
+            changes.append(f'{NOT_MENDED}, look at it: of two low values most pixels have the higher')
         return higher, [*changes, 'mask of two low values: the higher is target']
     if facts.share > SURELY_INVERTED:
         return ~half(mask), [*changes, 'inverted mask turned round']
     if facts.share > INVERTED:
-        changes.append('NOT mended, look at it: most pixels are target')
-    elif facts.above_zero and not facts.areas:
-        changes.append('NOT mended, look at it: no value above 127')
+        changes.append(f'{NOT_MENDED}, look at it: most pixels are target')
     elif facts.n_values > 2 or not set(facts.values) <= {0, 255}:
         changes.append('grey mask cut at > 127')
     return half(mask), changes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from madnet import __version__
 from madnet.curation.inspection import Inspection, as_text, inspect
-from madnet.curation.mending import changes_text, write_mended
+from madnet.curation.mending import NOT_MENDED, changes_text, write_mended
 from madnet.curation.unpacking import find_root, unpack
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.datasets.catalogue import find_entry
@@ -28,8 +28,9 @@ def prepare(
     test_share: float = 0.2,
     limit_gb: float = 64,
     value_range: ValueRange = None,
-) -> str:
-    """Bring a data set into ``images/``, ``masks/``, ``splits/`` and ``dataset.json``, whole or not at all.
+) -> int:
+    """Bring a data set into ``images/``, ``masks/``, ``splits/`` and ``dataset.json``, whole or not at all,
+    and print what was found and done.
 
     Args:
         name: Of the catalogue, or one's own.
@@ -43,7 +44,7 @@ def prepare(
             then; ``'auto'`` measures them on training images; None for those of the source, if it has any.
 
     Returns:
-        What was found and done, as text.
+        1 where the copy lacks or still has what only a person can judge, else 0.
 
     Raises:
         UserError: The source can't be had, is refused, or holds no data set that can be read.
@@ -89,7 +90,9 @@ def prepare(
             except OSError as e:  # whose path is from the folder that it was in
                 raise OSError(e.errno, e.strerror, str(unpacked)) from None
     said = f'\n  grey values {grey[0]:g} to {grey[1]:g} are black to white' if isinstance(grey, tuple) else ''
-    return f'{report}\n\n{changes_text(new, changes, out)}{said}'
+    done = changes_text(new, changes, out)
+    print(f'{report}\n\n{done}{said}')
+    return int(NOT_MENDED in done)
 
 
 def _root(folder: Path, name: str, source: str) -> Path:

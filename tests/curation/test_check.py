@@ -103,7 +103,9 @@ def test_what_is_safe_is_mended_in_a_copy(damaged, run, tmp_path):
     before = sorted(p.stat().st_mtime_ns for p in damaged.rglob('*'))
     code, out, _ = run('dataset', 'check', damaged, '--fix', tmp_path / 'good')
     assert code == 1
-    assert '1 × NOT mended, look at it: no value above 127: a03' in out  # the others have 255
+    (line,) = (line for line in out.splitlines() if '× NOT mended' in line)
+    assert line.startswith('  1 × NOT mended, left out: mask without a value above 127')
+    assert line.endswith(': a03')  # the others have 255
     assert '1 × inverted mask turned round: a04' in out
     assert before == sorted(p.stat().st_mtime_ns for p in damaged.rglob('*'))
     again = kinds(inspect(str(tmp_path / 'good')))
@@ -113,17 +115,16 @@ def test_what_is_safe_is_mended_in_a_copy(damaged, run, tmp_path):
         for kind in ('empty masks', 'coloured', 'one-pixel targets', 'targets at the border', *rest)
     }
     data = SIRSTDataset(tmp_path / 'good', 'all')
-    assert data.image_ids == [f'a{n:02d}' for n in range(14) if n > 2]
+    assert data.image_ids == [f'a{n:02d}' for n in range(14) if n > 3]
     true = read(damaged / 'masks/a10.png')
-    assert not data.read_sample(data.image_ids.index('a03'))[1].any()
     for i in ('a04', 'a05', 'a09'):
         np.testing.assert_array_equal(data.read_sample(data.image_ids.index(i))[1], true)
     train, test = (SIRSTDataset(tmp_path / 'good', split).image_ids for split in ('trainval', 'test'))
-    assert train == ['a03', 'a04', 'a05', 'a06']
+    assert train == ['a04', 'a05', 'a06']
     assert test == [f'a{n:02d}' for n in range(8, 14)]
     record = json.loads((tmp_path / 'good' / 'dataset.json').read_text())
     assert record['name'] == 'mine'
-    assert len(record['sha256']) == 2 * 11 + 2
+    assert len(record['sha256']) == 2 * 10 + 2
     assert record['made']['source'] == str(damaged)
     # what has a name is not overwritten
     code, _, err = run('dataset', 'check', damaged, '--fix', tmp_path / 'good')
@@ -167,22 +168,40 @@ def test_masks_of_0_and_1_are_an_error_and_mended(sound, tmp_path, run):
 
 
 @pytest.mark.parametrize(
-    ('change', 'said', 'rc', 'right'),
+    ('change', 'said'),
     [
-        (lambda m: np.where(m > 127, 2, 1), 'of two low values: the higher is target', 0, True),
-        (lambda m: np.where(m > 127, 0, 1), 'inverted mask of two low values turned round', 0, True),
-        (lambda m: np.full_like(m, 3), 'NOT mended, look at it: no value above 127', 1, None),
+        (lambda m: np.where(m > 127, 2, 1), 'of two low values: the higher is target'),
+        (lambda m: np.where(m > 127, 0, 1), 'inverted mask of two low values turned round'),
     ],
 )
-def test_low_values_are_told_apart_as_they_are(sound, tmp_path, run, change, said, rc, right):
+def test_low_values_are_told_apart_as_they_are(sound, tmp_path, run, change, said):
     before = {p.name: read(p) > 127 for p in (sound / 'masks').iterdir()}
     for path in (sound / 'masks').iterdir():
         write(path, change(read(path)).astype(np.uint8))
     code, out, _ = run('dataset', 'check', sound, '--fix', tmp_path / 'good')
-    assert (code, said in out) == (rc, True)
+    assert (code, said in out) == (0, True)
     after = {p.name: read(p) > 127 for p in (tmp_path / 'good/masks').iterdir()}
-    if right:
-        assert all((before[name] == after[name]).all() for name in before)
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+@pytest.mark.parametrize('command', [('check', '--fix'), ('prepare', 'mine', '--out')])
+def test_targets_of_values_that_nobody_named_are_no_clean_images(sound, tmp_path, run, command):
+    for name in ('a0', 'a5'):
+        write(sound / f'masks/{name}.png', read(sound / f'masks/{name}.png') // 255)
+    name, *before, out = command
+    code, said, _ = run('dataset', name, *before, sound, out, tmp_path / 'good')
+    assert (code, '2 × NOT mended, left out: mask without a value' in said) == (1, True), said
+    assert SIRSTDataset(tmp_path / 'good', 'all').image_ids == ['a1', 'a2', 'a3', 'a4']
+    # what the line says to do does it
+    masks = 'convert', sound, '--to', 'madnet', '--mask-values', 0, 1, 255, '--out', tmp_path / 'all'
+    assert '--mask-values' in said
+    assert run('dataset', *masks)[0] == 0
+    assert inspect(str(tmp_path / 'all')).targets == 6
+    for path in (sound / 'masks').iterdir():  # instances
+        write(path, np.arange(32 * 40).reshape(32, 40) % 4)
+    code, _, err = run('dataset', name, *before, sound, out, tmp_path / 'none')
+    assert (code, err.count('\n'), '6 × NOT mended' in err) == (2, 1, True), err
+    assert not (tmp_path / 'none').exists()
 
 
 def test_colours_that_a_png_cannot_hold_stay_as_they_are(make_set, tmp_path, run):
