@@ -1,13 +1,14 @@
 """Data sets in COCO's form: one JSON of boxes, outlines, run lengths or key points for each part."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from madnet.curation.labels import Labelled, Shape, boxes_of, decode_rle, refuse_unknown
+from madnet.curation.labels import Labelled, Shape, boxes_of, decode_rle, refuse_other_size, refuse_unknown
 from madnet.curation.writing import NewSet
 from madnet.datasets.layouts import SPELLINGS
 from madnet.errors import UserError
@@ -40,11 +41,17 @@ def read_coco(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
     for path in find_coco(root):
         folder = path.parent.name if root not in (path, path.parent) else ''  # in the set
         split = _split_in(path.stem) or _split_in(folder)
-        try:
+        with _in_form(path):
             found.setdefault(split, []).extend(_read_one(path, split, classes))
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise UserError(f"{path}: not in COCO's form ({type(error).__name__}: {error}).") from None
     return found
+
+
+@contextmanager
+def _in_form(where: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise UserError(f"{where}: not in COCO's form ({type(error).__name__}: {error}).") from None
 
 
 def _split_in(name: str) -> str:
@@ -56,24 +63,44 @@ def _split_in(name: str) -> str:
 def _read_one(path: Path, split: str, classes: Sequence[str] | None) -> list[Labelled]:
     content = read_json(path)
     folders = _image_folders(path, split)
-    names = {c['id']: str(c['name']) for c in content.get('categories', ())}
+    categories = _by_id(content.get('categories', ()), 'categories', path)
+    names = {i: str(category['name']) for i, category in categories.items()}
     refuse_unknown(classes, names.values(), path)
     images: dict[Any, Labelled] = {}
-    for image in content['images']:
+    for image in _by_id(content['images'], 'images', path).values():
         name = Path(str(image['file_name']))
         if name.is_absolute() or '..' in name.parts:
             raise UserError(f'{path}: file_name {str(name)!r} leads out of the folder.')
         size = (int(image['width']), int(image['height']))
         file = _image_of(path, name, *folders)
-        if size != (there := image_size(file)):
-            raise UserError('{}: {} × {} pixels, its labels say {} × {}.'.format(file, *there, *size))
+        refuse_other_size(file, image_size(file), size)
         images[image['id']] = Labelled(name.with_suffix('').as_posix(), file, [], size)
-    for annotation in content['annotations']:
-        if classes and names.get(annotation['category_id']) not in classes:
-            continue
-        labelled = images[annotation['image_id']]
-        labelled.shapes += _shapes(annotation, labelled, path)
+    for number, annotation in enumerate(content['annotations']):
+        where = f'{path}: annotations[{number}]'
+        with _in_form(where):
+            where += f' (id {annotation["id"]!r})' if 'id' in annotation else ''
+            if classes and names.get(annotation['category_id']) not in classes:
+                continue
+            image_id = annotation['image_id']
+            if image_id not in images:
+                such = next(map(repr, images), 'none')
+                raise UserError(
+                    f'{where}: found image_id {image_id!r}, expected the id of an image, as {such}.'
+                )
+            images[image_id].shapes += _shapes(annotation, images[image_id], where)
     return list(images.values())
+
+
+def _by_id(records: Iterable[Mapping], what: str, path: Path) -> dict[Any, Mapping]:
+    found: dict[Any, Mapping] = {}
+    for record in records:
+        if found.setdefault(record['id'], record) != record:
+            names = (one.get('file_name', one.get('name')) for one in (found[record['id']], record))
+            raise UserError(
+                '{}: found the id {!r} twice in {} ({}, {}), expected an id for each; number them anew, and '
+                'their annotations.'.format(path, record['id'], what, *names)
+            )
+    return found
 
 
 def _image_folders(path: Path, split: str) -> tuple[list[Path], list[Path]]:
@@ -103,22 +130,25 @@ def _image_of(path: Path, name: Path, own: Sequence[Path], others: Sequence[Path
     return there[0]
 
 
-def _shapes(annotation: Mapping, labelled: Labelled, path: Path) -> list[Shape]:
+def _shapes(annotation: Mapping, labelled: Labelled, where: str) -> list[Shape]:
     outline = annotation.get('segmentation')
     if isinstance(outline, Mapping):
         height, width = outline['size']
         mask = decode_rle(outline['counts'], (height, width))
         if mask is None or (width, height) != labelled.size:
             raise UserError(
-                f'{path}: run lengths of {labelled.image_id} do not fill its {labelled.size} pixels.'
+                f'{where}: run lengths of {labelled.image_id} do not fill its {labelled.size} pixels.'
             )
         return [Shape.of_mask(mask)]
-    if outline and len(outline[0]) >= 6:
-        return [Shape('outline', tuple(np.reshape(o, (-1, 2)).astype(float) for o in outline))]
+    pieces = [piece for piece in outline or () if len(piece) >= 6]
+    if pieces:
+        return [Shape('outline', tuple(np.reshape(piece, (-1, 2)).astype(float) for piece in pieces))]
     box = annotation.get('bbox')
     if box and box[2] > 0 and box[3] > 0:
         x, y, w, h = map(float, box)
         return [Shape('box', (x, y, x + w, y + h))]
+    if not box and not annotation.get('keypoints'):
+        raise UserError(f'{where}: marks nothing; expected bbox, segmentation or keypoints.')
     # of key points x, y and whether they are labelled at all; else a box without a size
     points = annotation.get('keypoints') or [*(box or ())[:2], 1]
     return [Shape('point', (float(x), float(y))) for x, y, shown in np.reshape(points, (-1, 3)) if shown > 0]

@@ -11,6 +11,7 @@ from madnet.curation.labels import (
     LEVEL,
     Labelled,
     Shape,
+    boxes_of,
     mask_of,
     name_left_out,
     rule,
@@ -77,6 +78,7 @@ def convert(
             raise UserError(f'{option}: {source} ({form}) has no {what}.')
     if not any(parts.values()):
         raise UserError(f'{source}: no image in it ({form}).')
+    _refuse_outside(source, parts)
     if to != 'yolo':  # where each part has its folder
         parts = _apart(parts)
     if to == 'madnet' and any(parts):  # as YOLO's and VOC's writers: what no part names is to train on
@@ -127,6 +129,23 @@ def _read(
                 f'(Annotations/*.xml), nor masks: {layouts_in_words()}.'
             ) from None
         raise
+
+
+def _refuse_outside(source: str, parts: dict[str, list[Labelled]]) -> None:
+    """Labels that all miss their images are in other units, or of other images."""
+    drawn = [
+        (labelled, boxes_of([shape], labelled.size))
+        for images in parts.values()
+        for labelled in images
+        for shape in labelled.shapes
+        if shape.kind != 'mask'
+    ]
+    if drawn and not any(boxes for _, boxes in drawn):
+        first = drawn[0][0]
+        raise UserError(
+            f'{source}: none of its {len(drawn)} marks lies in its image (the first is of {first.image}, '
+            '{} × {} pixels): in other units, or of other images?'.format(*first.size)
+        )
 
 
 def _home(source: str, form: str) -> Path:

@@ -230,6 +230,12 @@ def refuse_unknown(classes: Sequence[str] | None, known: Iterable[str], where: o
         raise UserError(f'{where}: --classes {",".join(wanted)}, but there are {", ".join(known) or "none"}.')
 
 
+def refuse_other_size(image: Path, there: tuple[float, float], said: tuple[float, float]) -> None:
+    """Raise a UserError where labels are of another size (W, H) than their image: they would be misplaced."""
+    if there != said:
+        raise UserError('{}: {:g} × {:g} pixels, its labels say {:g} × {:g}.'.format(image, *there, *said))
+
+
 #: How marks become boxes, for the record.
 BOXES = (
     'Boxes as they are; of a mask, the smallest around each 8-connected component of what is above 127; of '

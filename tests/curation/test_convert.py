@@ -398,14 +398,18 @@ def test_outlines_take_the_pixels_whose_centre_is_inside():
     np.testing.assert_array_equal(ours, theirs)
 
 
+IMAGE = {'id': 1, 'file_name': 'a.png', 'width': 30, 'height': 20}
+BOX = {'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [3, 4, 5, 6]}
+
+
 def coco(tmp_path, **changes):
     root = tmp_path / 'c'
     root.mkdir()
     (root / 'a.png').write_bytes(encode_png(np.full((20, 30), 9, np.uint8)))
     box = {'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [3, 4, 5, 6]}
     content = {
-        'images': [{'id': 1, 'file_name': 'a.png', 'width': 30, 'height': 20}],
-        'annotations': [box],
+        'images': [IMAGE],
+        'annotations': [BOX],
         'categories': [{'id': 1, 'name': 'ship'}, {'id': 2, 'name': 'bird'}],
     }
     (root / 'all.json').write_text(json.dumps(content | changes))
@@ -418,8 +422,18 @@ def coco(tmp_path, **changes):
         ({'images': [{'id': 1, 'file_name': '../a.png', 'width': 30, 'height': 20}]}, 'leads out'),
         ({'images': [{'id': 1, 'file_name': 'b.png', 'width': 30, 'height': 20}]}, 'b.png is not in'),
         ({'images': [{'id': 1, 'file_name': 'a.png', 'width': 31, 'height': 20}]}, '30 × 20 pixels'),
-        ({'annotations': [{'id': 1, 'image_id': 7, 'bbox': [1, 2, 3, 4]}]}, "not in COCO's form"),
-        ({'annotations': [{'id': 1, 'image_id': 1, 'bbox': 'x'}]}, "not in COCO's form"),
+        (
+            {'annotations': [BOX, {'id': 9, 'image_id': '1', 'bbox': [1, 2, 3, 4]}]},
+            "annotations[1] (id 9): found image_id '1', expected the id of an image, as 1.",
+        ),
+        ({'annotations': [{'image_id': 1, 'bbox': 'x'}]}, "annotations[0]: not in COCO's form"),
+        ({'annotations': [{'image_id': 1}]}, 'annotations[0]: marks nothing; expected bbox'),
+        ({'annotations': [BOX | {'bbox': [31, 4, 5, 6]}]}, 'none of its 1 marks lies in its image'),
+        ({'images': [IMAGE, IMAGE | {'file_name': 'b.png'}]}, 'the id 1 twice in images (a.png, b.png)'),
+        (
+            {'categories': [{'id': 1, 'name': 'ship'}, {'id': 1, 'name': 'bird'}]},
+            'the id 1 twice in categories (ship, bird)',
+        ),
         (
             {'annotations': [{'image_id': 1, 'segmentation': {'size': [20, 30], 'counts': [5, 5]}}]},
             'do not fill',
@@ -430,14 +444,13 @@ def test_wrong_coco_is_one_line(run, tmp_path, changes, message):
     root = coco(tmp_path, **changes)
     for form in ('madnet', 'voc'):
         code, _, err = run('dataset', 'convert', root, '--to', form, '--out', tmp_path / 'out')
-        assert code == 2
-        assert message in err
+        assert (code, err.count('\n'), message in err) == (2, 1, True), err
         assert not (tmp_path / 'out').exists()
 
 
 def test_key_points_outlines_and_the_name_of_a_single_file(run, tmp_path):
     points = {'keypoints': [0, 0, 0, 5.5, 4.5, 2, 20.5, 9.5, 1], 'bbox': [0, 0, 0, 0]}
-    triangle = {'segmentation': [[10, 10, 20, 10, 10, 18]]}
+    triangle = {'segmentation': [[1, 1, 2, 2], [10, 10, 20, 10, 10, 18]]}  # and a piece of two corners
     common = {'image_id': 1, 'category_id': 1}
     root = coco(tmp_path, annotations=[common | points, common | triangle]).rename(tmp_path / 'test_frames')
     out = tmp_path / 'out'
@@ -504,6 +517,32 @@ def test_yolo_and_voc_that_are_wrong(run, tmp_path):
 def test_round_trip_of_a_real_set(data_root, run, tmp_path):
     if not (data_root / 'NUAA-SIRST').is_dir():
         pytest.skip('NUAA-SIRST is not at hand')
+TRIANGLE = '0 0.4 0.4 0.6 0.4 0.5 0.6\n'
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('0 25.5 12.5 3 3\n', "'0 25.5 12.5 3 3' (pixels?), expected shares"),
+        ('0 0.5 0.5 0.1 -0.1\n', 'expected shares'),
+        ('0 0.5 0.5 0.1 0.1 0.93 2\n', 'a number of a track behind a box?'),
+        ('0 0.5 0.5 0.1 0.1 0.93 1\n', 'a box with a track or a key point behind it, or a triangle'),
+        (TRIANGLE, 'a box with a track or a key point behind it, or a triangle'),
+        ('0 0.9 0.4 0.6 0.4 0.5 1.005\n', ''),  # no box, for it would lie outside
+        (TRIANGLE + '0 0.4 0.4 0.6 0.4 0.5 0.6 0.4 0.5\n', ''),
+    ],
+)
+def test_yolo_lines_of_other_units_or_two_meanings(run, tmp_path, text, message):
+    for folder in ('images', 'labels'):
+        (tmp_path / 'w' / folder).mkdir(parents=True)
+    (tmp_path / 'w/images/a.png').write_bytes(encode_png(np.zeros((20, 30), np.uint8)))
+    (tmp_path / 'w/labels/a.txt').write_text(text)
+    out = tmp_path / 'out'
+    code, _, err = run('dataset', 'convert', tmp_path / 'w', '--to', 'coco', '--out', out)
+    assert (code, err.count('\n'), message in err) == (2 * bool(message), bool(message), True), err
+    assert ('a.txt, line 1: found' in err, out.exists()) == (bool(message), not message)
+
+
     assert run('dataset', 'convert', 'nuaa', '--to', 'coco', '--out', tmp_path / 'coco')[0] == 0
     assert run('dataset', 'convert', tmp_path / 'coco', '--to', 'madnet', '--out', tmp_path / 'back')[0] == 0
     back, real = SIRSTDataset(tmp_path / 'back', 'all'), SIRSTDataset(name='NUAA-SIRST', split='all')
