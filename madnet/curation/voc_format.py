@@ -5,7 +5,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from madnet.curation.labels import Labelled, Shape, boxes_of, name_left_out, refuse_unknown, with_parts_alone
+from madnet.curation.labels import (
+    Labelled,
+    Shape,
+    boxes_of,
+    name_left_out,
+    refuse_other_size,
+    refuse_unknown,
+    with_parts_alone,
+)
 from madnet.curation.writing import NewSet
 from madnet.datasets.splits import read_ids
 from madnet.errors import UserError
@@ -94,6 +102,9 @@ def _read_xml(
     if image is None:
         raise UserError(f'{path}: no image {image_id} in {", ".join(_IMAGES[:3])} beside Annotations.')
     labelled = Labelled(image_id, image, [], image_size(image))
+    said = _size(tree, path)
+    if any(said):
+        refuse_other_size(image, labelled.size, said)
     for target in tree.iter('object'):
         name = target.findtext('name') or ''
         seen[name] = None
@@ -101,6 +112,15 @@ def _read_xml(
             continue
         labelled.shapes.append(_shape(target, path))
     return labelled
+
+
+def _size(tree: ElementTree.Element, path: Path) -> tuple[float, float]:
+    """(W, H) of the image that was labelled; zeros where the XML does not say."""
+    try:
+        width, height = (float(tree.findtext(f'size/{side}') or 0) for side in ('width', 'height'))
+    except ValueError:
+        raise UserError(f'{path}: a size without numbers as width and height.') from None
+    return width, height
 
 
 def _shape(target: ElementTree.Element, path: Path) -> Shape:

@@ -498,6 +498,11 @@ def test_yolo_and_voc_that_are_wrong(run, tmp_path):
     code, _, err = run(*arguments, '--classes', '0,7')
     assert (code, '--classes 0,7, but there are 0.' in err) == (2, True)
     (tmp_path / 'w/JPEGImages/a.png').write_bytes(image)
+        (
+            '<annotation><size><width>60</width><height>40</height></size></annotation>',
+            '30 × 20 pixels, its labels say 60 × 40.',
+        ),
+        ('<annotation><size><width>x</width></size></annotation>', 'a size without numbers'),
     for text, message in (
         ('<annotation><object><name>x</name></object></annotation>', 'an object without numbers'),
         ('<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>', 'declares entities'),
