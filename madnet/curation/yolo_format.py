@@ -2,6 +2,7 @@
 
 import filecmp
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,17 @@ _SPLITS = {
     'training': 'train',
     'trainval': 'train',
 }
+#: By how much a share may miss 0 to 1 and still be one: outlines are rounded, and drawn over the border.
+_SLACK = 0.01
+
+
+@dataclass
+class _Seen:
+    """What the lines of a set tell of each other."""
+
+    classes: dict[str, None] = field(default_factory=dict)
+    many: bool = False  # an outline of four corners or more
+    doubt: str = ''  # the first line of six numbers that may be a box with more behind it, or a triangle
 
 
 def is_yolo(root: Path) -> bool:
@@ -52,12 +64,13 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
 
     Raises:
         UserError: A line that is none of ``class x y``, ``class x y w h`` (of predictions, with a confidence
-            behind), ``class x1 y1 x2 y2 x3 y3 …``; no text file has the name of an image.
+            behind), ``class x1 y1 x2 y2 x3 y3 …``, in shares; triangles that may be boxes with a track or a
+            key point, in a set without other outlines; no text file has the name of an image.
     """
     texts = sorted(_texts(root))
     taken: set[Path] = set()
     found: dict[str, list[Labelled]] = {}
-    seen: dict[str, None] = {}
+    seen = _Seen()
     read: dict[str, Path] = {}
     for folder, images, labels in _folders(root):
         split = _SPLITS.get(folder, '')
@@ -83,13 +96,16 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
             'labels/X.txt.'
         )
     name_left_out(rest, 'label file', "whose image is not there or in no part's folder, left out")
-    refuse_unknown(classes, seen, root)
+    refuse_unknown(classes, seen.classes, root)
+    if seen.doubt and not seen.many:
+        raise UserError(
+            f'{seen.doubt}, a box with a track or a key point behind it, or a triangle; expected "class x y '
+            'w h" of a box, which is one without the last two numbers.'
+        )
     return {split: found[split] for split in ('', 'train', 'val', 'test') if split in found}
 
 
-def _read_text(
-    path: Path, size: tuple[int, int], classes: Sequence[str] | None, seen: dict[str, None]
-) -> list[Shape]:
+def _read_text(path: Path, size: tuple[int, int], classes: Sequence[str] | None, seen: _Seen) -> list[Shape]:
     shapes = []
     try:
         lines = path.read_text(encoding='utf-8-sig').splitlines()
@@ -98,29 +114,47 @@ def _read_text(
     for number, line in enumerate(lines, 1):
         kind, *values = line.split() or ['']
         if kind:
-            seen[kind] = None
+            seen.classes[kind] = None
         if not kind or (classes and kind not in classes):
             continue
-        try:
-            shares = np.array(values, float)
-        except ValueError:
-            shares = np.array([np.nan])
-        if len(shares) == 5:
-            shares = shares[:4]  # the last is a prediction's confidence
-        count = len(shares)
-        if not np.isfinite(shares).all() or not (count in (2, 4) or (count >= 6 and count % 2 == 0)):
-            raise UserError(
-                f'{path}, line {number}: found {line[:60]!r}, expected "class x y w h" in shares of the '
-                "image's sides (or x y, or x1 y1 x2 y2 x3 y3 …)."
-            )
+        where = f'{path}, line {number}: found {line[:60]!r}'
+        shares = _shares(values, where)
+        seen.many |= len(shares) > 6
+        if len(shares) == 6 and not seen.doubt and _may_be_box(shares[:4]):
+            seen.doubt = where
         points = shares.reshape(-1, 2) * size
-        if count == 2 or (count == 4 and not points[1].any()):
+        if len(shares) == 2 or (len(shares) == 4 and not points[1].any()):
             shapes.append(Shape('point', tuple(points[0])))
-        elif count == 4:
+        elif len(shares) == 4:
             shapes.append(Shape('box', (*(points[0] - points[1] / 2), *(points[0] + points[1] / 2))))
         else:
             shapes.append(Shape('outline', (points,)))
     return shapes
+
+
+def _shares(values: Sequence[str], where: str) -> np.ndarray:
+    try:
+        shares = np.array(values, float)
+    except ValueError:
+        shares = np.array([np.nan])
+    if len(shares) == 5:
+        shares = shares[:4]  # the last is a prediction's confidence
+    count = len(shares)
+    if not np.isfinite(shares).all() or not (count in (2, 4) or (count >= 6 and count % 2 == 0)):
+        raise UserError(
+            f'{where}, expected "class x y w h" in shares of the image\'s sides (or x y, or x1 y1 x2 y2 x3 '
+            'y3 …).'
+        )
+    if shares.min() < -_SLACK or shares.max() > 1 + _SLACK:
+        what = 'a number of a track behind a box?' if count == 6 and _may_be_box(shares[:4]) else 'pixels?'
+        raise UserError(f"{where} ({what}), expected shares of the image's sides, 0 to 1.")
+    return shares
+
+
+def _may_be_box(shares: np.ndarray) -> bool:
+    """Whether x, y, w, h lie in an image."""
+    middle, half = shares[:2], shares[2:] / 2
+    return bool((half > 0).all() and (middle - half >= -_SLACK).all() and (middle + half <= 1 + _SLACK).all())
 
 
 def write_yolo(new: NewSet, parts: Mapping[str, Sequence[Labelled]]) -> None:

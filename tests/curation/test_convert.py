@@ -406,7 +406,6 @@ def coco(tmp_path, **changes):
     root = tmp_path / 'c'
     root.mkdir()
     (root / 'a.png').write_bytes(encode_png(np.full((20, 30), 9, np.uint8)))
-    box = {'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [3, 4, 5, 6]}
     content = {
         'images': [IMAGE],
         'annotations': [BOX],
@@ -498,12 +497,12 @@ def test_yolo_and_voc_that_are_wrong(run, tmp_path):
     code, _, err = run(*arguments, '--classes', '0,7')
     assert (code, '--classes 0,7, but there are 0.' in err) == (2, True)
     (tmp_path / 'w/JPEGImages/a.png').write_bytes(image)
+    for text, message in (
         (
             '<annotation><size><width>60</width><height>40</height></size></annotation>',
             '30 × 20 pixels, its labels say 60 × 40.',
         ),
         ('<annotation><size><width>x</width></size></annotation>', 'a size without numbers'),
-    for text, message in (
         ('<annotation><object><name>x</name></object></annotation>', 'an object without numbers'),
         ('<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>', 'declares entities'),
         ('<annotation>', 'not readable as XML'),
@@ -518,10 +517,6 @@ def test_yolo_and_voc_that_are_wrong(run, tmp_path):
         assert (code, message in err) == (2, True), err
 
 
-@pytest.mark.slow
-def test_round_trip_of_a_real_set(data_root, run, tmp_path):
-    if not (data_root / 'NUAA-SIRST').is_dir():
-        pytest.skip('NUAA-SIRST is not at hand')
 TRIANGLE = '0 0.4 0.4 0.6 0.4 0.5 0.6\n'
 
 
@@ -548,6 +543,10 @@ def test_yolo_lines_of_other_units_or_two_meanings(run, tmp_path, text, message)
     assert ('a.txt, line 1: found' in err, out.exists()) == (bool(message), not message)
 
 
+@pytest.mark.slow
+def test_round_trip_of_a_real_set(data_root, run, tmp_path):
+    if not (data_root / 'NUAA-SIRST').is_dir():
+        pytest.skip('NUAA-SIRST is not at hand')
     assert run('dataset', 'convert', 'nuaa', '--to', 'coco', '--out', tmp_path / 'coco')[0] == 0
     assert run('dataset', 'convert', tmp_path / 'coco', '--to', 'madnet', '--out', tmp_path / 'back')[0] == 0
     back, real = SIRSTDataset(tmp_path / 'back', 'all'), SIRSTDataset(name='NUAA-SIRST', split='all')
