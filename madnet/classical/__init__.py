@@ -2,7 +2,8 @@
 
 Each is a function of an image, (H, W) grey or (H, W, 3) BGR on the 0–255 scale, and gives a score map (H, W)
 float64, higher where a target is more likely. All of them raise a :class:`~madnet.errors.UserError` where the
-image or an argument is not as it is stated. Arguments that several have in common:
+image, a side or a name is not as it is stated; :func:`get_detector` checks all other numbers. Arguments that
+several have in common:
 
 * ``scales``, ``outer``: odd sides, in pixels, of the cells around each pixel and of the window around a cell.
 * ``border``: how pixels outside the image are made up, a key of :data:`~madnet.classical.image.BORDERS`.

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from madnet.classical.image import odd_sides, pad
+from madnet.classical.image import odd_side, odd_sides, pad
 from madnet.errors import UserError
 
 #: (row, column) of the eight cells around a cell, clockwise from the upper left: cells i and i + 4 are
@@ -42,7 +42,7 @@ def window_differences(
         UserError: A side is not odd, or a cell not smaller than the window.
     """
     scales = odd_sides(scales, 'scales')
-    (outer,) = odd_sides(outer, 'outer')
+    outer = odd_side(outer, 'outer')
     if max(scales) >= outer:
         raise UserError(f'scales={scales}: expected sides below outer={outer}')
     wide = window_sum(pad(image, outer // 2, border), outer)

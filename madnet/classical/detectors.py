@@ -1,5 +1,6 @@
 """All detectors under their names."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ from madnet.classical.nram import nram
 from madnet.classical.pstnn import pstnn
 from madnet.classical.ript import ript
 from madnet.classical.tri_layer import tllcm, wslcm
-from madnet.errors import UserError, nearest
+from madnet.errors import UserError, expect_number, expect_whole, nearest
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def get_detector(name: str, **parameters: Any) -> Detector:
     """The detector of that name, with other parameters where given.
 
     Raises:
-        UserError: Unknown name, or a parameter that the detector does not have; the nearest are offered.
+        UserError: Unknown name, or a parameter that the detector does not have; the nearest are offered. A
+            number out of its range.
     """
     if name not in DETECTORS:
         raise UserError(
@@ -98,8 +100,27 @@ def get_detector(name: str, **parameters: Any) -> Detector:
                 f'detector {name!r} has no parameter {key!r}.{nearest(key, known)} '
                 f'It has: {", ".join(known)}.'
             )
+        _check(key, parameters[key])
     if not parameters:
         return detector
     changed = ', '.join(f'{key}={value}' for key, value in parameters.items())
     title = f'{detector.title} ({changed})'
     return replace(detector, title=title, parameters={**detector.parameters, **parameters})
+
+
+def _check(key: str, value: Any) -> None:
+    """Raise a UserError where a number is out of the range of its kind; sides are checked in use."""
+    if key in ('count', 'patch', 'step', 'max_iterations'):
+        expect_whole(value, key, least=1)
+    elif key in ('gamma', 'weight', 'tolerance', 'least_spread'):
+        expect_number(value, key, above=0, below=math.inf)
+    elif key in ('eps', 'edge_weight'):
+        expect_number(value, key, least=0, below=math.inf)
+    elif key == 'counts':
+        shape = [np.shape(pair) for pair in value] if isinstance(value, (list, tuple)) else []
+        if set(shape) != {(2,)}:
+            raise UserError(
+                f'counts: found {value!r}, expected pairs of whole numbers, such as ((2, 4), (5, 9)).'
+            )
+        for number in (number for pair in value for number in pair):
+            expect_whole(number, 'counts', least=1)

@@ -4,7 +4,7 @@ from functools import reduce
 
 import numpy as np
 
-from madnet.classical.image import as_grey, odd_sides, pad
+from madnet.classical.image import as_grey, odd_side, pad
 
 #: Vertical, horizontal and both diagonals, as (row, column) steps.
 DIRECTIONS = ((1, 0), (0, 1), (1, 1), (1, -1))
@@ -39,7 +39,7 @@ def max_median(
 
 
 def _background_difference(image, length, border, clip, statistic) -> np.ndarray:
-    (length,) = odd_sides(length, 'length')
+    length = odd_side(length, 'length', least=3)  # of 1, nothing would be left
     grey = as_grey(image)
     frame = pad(grey, length // 2, border)
     lines = (_line(frame, length, direction, grey.shape) for direction in DIRECTIONS)

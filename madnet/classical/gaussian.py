@@ -54,10 +54,13 @@ def dog(image: np.ndarray, sigmas: tuple[float, float] = (1.0, 2.0)) -> np.ndarr
 
 
 def _positive(sigmas: Sequence[float]) -> tuple[float, ...]:
-    sigmas = tuple(float(s) for s in np.atleast_1d(sigmas))
-    if not sigmas or min(sigmas) <= 0:
-        raise UserError(f'sigmas={sigmas}: expected positive numbers of pixels')
-    return sigmas
+    try:
+        found = tuple(float(s) for s in np.atleast_1d(sigmas))
+    except (TypeError, ValueError):
+        found = ()
+    if not found or not all(0 < s < math.inf for s in found):
+        raise UserError(f'sigmas={sigmas!r}: expected positive numbers of pixels')
+    return found
 
 
 def _gaussian(sigma: float) -> tuple[np.ndarray, np.ndarray]:

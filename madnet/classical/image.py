@@ -1,5 +1,7 @@
 """What a detector takes, and the borders around it."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -66,13 +68,29 @@ def min_max(values: np.ndarray) -> np.ndarray:
     return (values - low) / (high - low) if high > low else np.zeros_like(values, np.float64)
 
 
-def odd_sides(sides, what: str) -> tuple[int, ...]:
+def odd_sides(sides: Any, what: str) -> tuple[int, ...]:
     """One odd side in pixels, or several, as a tuple.
 
     Raises:
         UserError: None given, or one that is not a positive odd whole number.
     """
-    sides = tuple(np.atleast_1d(sides).tolist())
-    if not sides or any(s != int(s) or s < 1 or s % 2 == 0 for s in sides):
-        raise UserError(f'{what}={sides}: expected positive odd numbers of pixels')
-    return tuple(int(s) for s in sides)
+    try:
+        found = tuple(np.atleast_1d(sides).tolist())
+        fits = bool(found) and all(s == int(s) and s >= 1 and s % 2 == 1 for s in found)
+    except (TypeError, ValueError, OverflowError):  # words, None, NaN, lists of lists, infinity
+        fits = False
+    if not fits:
+        raise UserError(f'{what}={sides!r}: expected positive odd numbers of pixels')
+    return tuple(int(s) for s in found)
+
+
+def odd_side(side: Any, what: str, least: int = 1) -> int:
+    """One odd side in pixels.
+
+    Raises:
+        UserError: Several, or none that is odd and whole, or one below ``least``.
+    """
+    found = odd_sides(side, what)
+    if len(found) > 1 or found[0] < least:
+        raise UserError(f'{what}={side!r}: expected one odd number of pixels, {least} or more')
+    return found[0]

@@ -14,7 +14,8 @@ from madnet.classical.cells import (
     window_differences,
     window_top_means,
 )
-from madnet.classical.image import EPS, as_grey, odd_sides, pad
+from madnet.classical.image import EPS, as_grey, odd_side, odd_sides, pad
+from madnet.errors import UserError
 
 SCALES = (3, 5, 7, 9)
 
@@ -59,7 +60,7 @@ def rlcm(
         (H, W) float64, ≥ 0, in grey levels.
     """
     grey = as_grey(image)
-    (d,) = odd_sides(cell, 'cell')
+    d = odd_side(cell, 'cell')
     needed = sorted({k for pair in counts for k in pair})
     means = window_top_means(pad(grey, d + d // 2, border), d, needed)
     tops: dict[int, np.ndarray] = dict(zip(needed, means, strict=True))
@@ -128,7 +129,9 @@ def hb_mlcm(
         (H, W) float64, ≥ 0, up to 1e9.
     """
     grey = as_grey(image)
-    (boost,) = odd_sides(boost, 'boost')
+    boost = odd_side(boost, 'boost', least=3)  # of 1, nothing would be left
+    if len(set(odd_sides(scales, 'scales'))) < 2:
+        raise UserError(f'scales={scales!r}: expected two or more, over which the contrast spreads')
     boosted = grey * np.maximum(grey - box_mean(grey, boost, border), 0)
     low, high = np.full_like(grey, np.inf), np.full_like(grey, -np.inf)
     for _, difference in window_differences(boosted, scales, outer, border):

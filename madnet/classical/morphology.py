@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from madnet.classical.image import as_grey, odd_sides
+from madnet.classical.image import as_grey, odd_side
 from madnet.errors import UserError
 
 
@@ -14,7 +14,7 @@ def top_hat(image: np.ndarray, size: int = 5) -> np.ndarray:
     backgrounds", SPIE 1954, 1993. The square, of side ``size``, odd, must be larger than the target. Pixels
     outside the image never win. The score is ≥ 0, in grey levels.
     """
-    (size,) = odd_sides(size, 'size')
+    size = odd_side(size, 'size', least=3)  # of 1, nothing would be left
     return cv2.morphologyEx(as_grey(image), cv2.MORPH_TOPHAT, np.ones((size, size), np.uint8))
 
 
@@ -34,7 +34,7 @@ def ring_top_hat(image: np.ndarray, outer: int = 13, inner: int = 9, body: int =
     Returns:
         (H, W) float64, ≥ 0, in grey levels.
     """
-    outer, inner, body = odd_sides((outer, inner, body), '(outer, inner, body)')
+    outer, inner, body = odd_side(outer, 'outer'), odd_side(inner, 'inner'), odd_side(body, 'body')
     if not inner <= body <= outer or inner == outer:
         raise UserError(
             f'ring top-hat: outer={outer}, inner={inner}, body={body}; expected inner < outer, body between'
