@@ -64,3 +64,11 @@ def test_what_it_refuses():
         ClassicalDetector('pstn')
     with pytest.raises(UserError, match='unknown threshold rule'):
         ClassicalDetector('pstnn', rule='otsu')
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_an_image_that_is_not_taken_is_named(workers):
+    images = _inputs((60, 60), (40, 64))
+    samples = [SegDataSample(metainfo={'img_path': f'set/{name}.png'}) for name in 'ab']
+    with pytest.raises(UserError, match=r'^set/b\.png: 64 × 40 pixels are less than one patch of 50 × 50'):
+        ClassicalDetector('nram', params={'max_iterations': 1}, workers=workers).predict(images, samples)

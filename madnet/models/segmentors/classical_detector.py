@@ -13,7 +13,7 @@ from torch import Tensor
 
 from madnet.classical.detectors import Detector, get_detector
 from madnet.classical.pool import map_in_pool, start_pool
-from madnet.classical.thresholds import DEFAULT_RULE, ThresholdRule, get_rule
+from madnet.classical.thresholds import DEFAULT_RULE, get_rule
 from madnet.errors import UserError
 
 
@@ -98,7 +98,8 @@ class ClassicalDetector(BaseModel):
         """
         if data_samples is None:
             data_samples = [SegDataSample(metainfo={'ori_shape': tuple(image.shape[1:])}) for image in inputs]
-        for sample, score in zip(data_samples, self._score(inputs), strict=True):
+        names = [str(sample.metainfo.get('img_path', '')) for sample in data_samples]
+        for sample, score in zip(data_samples, self._score(inputs, names), strict=True):
             sample.set_data(
                 {
                     'seg_logits': PixelData(data=score),
@@ -111,19 +112,24 @@ class ClassicalDetector(BaseModel):
         """Logits (B, 1, H, W) of images (B, C, H, W) on the 0–255 scale; finite, above 0 where detected."""
         return torch.stack(self._score(inputs)).clamp(1e-6, 1 - 1e-6).logit()
 
-    def _score(self, inputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    def _score(self, inputs: Tensor | Sequence[Tensor], names: Sequence[str] = ()) -> list[Tensor]:
         images = [image.detach().cpu().numpy().transpose(1, 2, 0) for image in inputs]
-        device = inputs[0].device
+        device, count = inputs[0].device, len(images)
+        arguments = [self.detector] * count, [self.rule.name] * count, images, names or [''] * count
         if self.workers > 1 and len(images) > 1:
             self._pool = self._pool or start_pool(self.workers)
-            count = len(images)
-            alike = [self.detector] * count, [self.rule.name] * count
-            scores: Iterable[np.ndarray] = map_in_pool(self._pool, unit_scores, *alike, images)
+            scores: Iterable[np.ndarray] = map_in_pool(self._pool, unit_scores, *arguments)
         else:
-            scores = (unit_scores(self.detector, self.rule, image) for image in images)
+            scores = map(unit_scores, *arguments)
         return [torch.from_numpy(score)[None].to(device) for score in scores]
 
 
-def unit_scores(detector: Detector, rule: str | ThresholdRule, image: np.ndarray) -> np.ndarray:
-    """An image (H, W, C) on the 0–255 scale → its score map (H, W) float32 in 0–1 under a rule."""
-    return get_rule(rule).to_unit(detector(image))
+def unit_scores(detector: Detector, rule: str, image: np.ndarray, name: str = '') -> np.ndarray:
+    """An image (H, W, C) on the 0–255 scale → its score map (H, W) float32 in 0–1 under a rule; a UserError
+    names the image."""
+    try:
+        return get_rule(rule).to_unit(detector(image))
+    except UserError as error:
+        if not name:
+            raise
+        raise UserError(f'{name}: {str(error).removeprefix("image: ")}') from None
