@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from madnet.images import to_channels
+from madnet.images import finite, luma
 
 #: Side of the thumbnails that are compared, in pixels.
 SIDE = 32
@@ -17,10 +17,10 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
     Args:
         pixels: (H, W) or (H, W, 3) BGR, of any type.
     """
-    # as floats, for 65535 + 1 is no uint16
-    value_range = None if pixels.dtype == np.uint8 else (float(pixels.min()), float(pixels.max()) + 1)
-    grey = to_channels(pixels, 1, value_range=value_range)[..., 0].astype(np.float32)
-    small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).ravel()
+    if pixels.dtype != np.uint8:
+        pixels = finite(pixels, 'image').astype(np.float64)
+        pixels -= pixels.min()  # of large values, float32 would not keep what differs
+    small = cv2.resize(luma(pixels).astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA).ravel()
     small -= small.mean()
     length = np.linalg.norm(small)
     return small / length if length > 0 else small

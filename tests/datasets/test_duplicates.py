@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from madnet.datasets import SIRSTDataset, find_near_duplicates, get_entry, split_ids
+from madnet.datasets.duplicates import thumbnail
+from madnet.errors import UserError
 
 
 @pytest.fixture
@@ -34,6 +36,17 @@ def test_gain_offset_depth_colour_and_a_small_target_hide_nothing(images):
     colour = np.repeat(images[5][..., None], 3, axis=2)
     found = find_near_duplicates(images, [changed, deep, colour, full.astype(np.uint16)])
     assert [(i, j) for i, j, _ in found] == [(2, 0), (3, 3), (4, 1), (5, 2)]
+
+
+def test_floats_are_compared_whatever_their_range_without_a_word(images, monkeypatch, caplog):
+    monkeypatch.setattr('madnet.images.notices._said', set())
+    small = [image / 2550 for image in images]  # 0 to 0.1
+    far = [image.astype(float) / 1000 + 1e5 for image in images]
+    for others in (small, far):
+        assert [(i, j) for i, j, _ in find_near_duplicates(images, others)] == [(i, i) for i in range(6)]
+    assert caplog.text == ''
+    with pytest.raises(UserError, match='NaN'):
+        thumbnail(np.full((9, 9), np.nan))
 
 
 def test_an_image_of_one_grey_level_and_no_image(images):
