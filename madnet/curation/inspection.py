@@ -115,6 +115,7 @@ class Inspection:
         which = tuple(which)
         if which:
             self.findings.append(Finding(severity, kind, what, which))
+            self.findings.sort(key=lambda f: SEVERITIES.index(f.severity))
 
 
 def label(key: Key) -> str:
@@ -143,9 +144,8 @@ def inspect(source: str, split_set: str | None = None, name: str | None = None) 
     _find_mended(found)
     _read_splits(found, split_set)
     _find_crossings(found)
-    _find_duplicates(found)
+    find_duplicates(found)
     _note_the_rest(found)
-    found.findings.sort(key=lambda f: SEVERITIES.index(f.severity))
     return found
 
 
@@ -375,7 +375,9 @@ def training_keys(splits: dict[str, list[Key]]) -> list[Key]:
     return sorted({k for split, keys in splits.items() if split != 'test' for k in keys})
 
 
-def _find_duplicates(found: Inspection) -> None:
+def find_duplicates(found: Inspection) -> None:
+    """Note images that show the same, inside of parts and across; what was noted before is replaced."""
+    found.findings = [f for f in found.findings if 'duplicates' not in f.kind]
     seen = {k: f.thumbnail for k, f in found.facts.items() if f.thumbnail is not None}
     if not seen:
         return
@@ -426,8 +428,7 @@ def _note_the_rest(found: Inspection) -> None:
     found.add('warning', 'values of no fixed range', what, odd if own is None else ())
     flat = those(lambda f: f.size and f.grey[0] == f.grey[1])
     found.add('warning', 'flat images', 'one grey level only', flat)
-    one = those(lambda f: 1 in f.areas)
-    found.add('note', 'one-pixel targets', 'images with a target of one pixel', one)
+    found.add('note', 'one-pixel targets', 'images with a target of one pixel', those(lambda f: 1 in f.areas))
     border = those(lambda f: f.at_border)
     found.add('note', 'targets at the border', 'images with a target cut by the border', border)
 
@@ -494,10 +495,6 @@ def as_text(found: Inspection, examples: int = 4) -> str:
             cells = (severity.ljust(widths[0]), count.rjust(widths[1]), kind.ljust(widths[2]), rest)
             lines.append('  '.join(cells))
     total = Counter(f.severity for f in found.findings)
-    lines += [
-        '',
-        ', '.join(counted(total[s], f'kind of {s}', f'kinds of {s}') for s in SEVERITIES if total[s]),
-    ]
-    if not total:
-        lines[-1] = 'nothing to mend'
+    said = (counted(total[s], f'kind of {s}', f'kinds of {s}') for s in SEVERITIES if total[s])
+    lines += ['', ', '.join(said) or 'nothing to mend']
     return '\n'.join(map(printable, lines))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from madnet.curation.inspection import INVERTED, Facts, Inspection, Key, label
+from madnet.curation.inspection import INVERTED, Facts, Inspection, Key, find_duplicates, label
 from madnet.curation.writing import NewSet, fresh_folder
 from madnet.datasets.locate import range_of_set
 from madnet.datasets.splits import cut_validation, few
@@ -151,13 +151,20 @@ def _write_lists(
                     lists[split].append(key[1])
         new.add_lists(name, lists)
     if not found.splits and test_share:
-        train, test = cut_validation([i for _, i in sorted(kept)], share=test_share)
-        digests = {i: found.facts[part, i].digest for part, i in kept}
+        by_id = {key[1]: key for key in sorted(kept)}
+        train, test = cut_validation(by_id, share=test_share)
+        digests = {i: found.facts[key].digest for i, key in by_id.items()}
         seen = {digests[i] for i in test}
         same = [i for i in train if digests[i] in seen]
         if 0 < len(same) < len(train):  # else nothing would be left to train on
             done['out of the training part, because it is in the test part'] += same
             train = tuple(i for i in train if digests[i] not in seen)
-        new.add_lists('hashed', {'trainval': train, 'test': test})
+        lists = {'trainval': list(train), 'test': list(test)}
+        new.add_lists('hashed', lists)
+        found.splits['hashed'] = {split: [by_id[i] for i in ids] for split, ids in lists.items()}
+        find_duplicates(found)  # what was inside of one part may be in two now
         why = f'no lists say what the parts are: {test_share:.0%} became the test part, by a hash of the id'
+        folders = {i.rpartition('/')[0] for i in by_id}
+        if len(folders) == 1 and '' not in folders:
+            why += ' (frames of the only sequence, so that both parts show nearly the same)'
         done[why] += test

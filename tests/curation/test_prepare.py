@@ -416,3 +416,25 @@ def test_a_test_part_that_is_drawn_shares_no_image_with_the_training(make_set, t
     parts = [{pixels[i] for i in SIRSTDataset(tmp_path / 'out', s).image_ids} for s in ('trainval', 'test')]
     assert parts[1]
     assert not parts[0] & parts[1]
+
+
+def test_near_duplicates_are_told_of_the_parts_that_are_drawn(make_set, tmp_path, run):
+    ids = [f'{kind}{n}' for kind in 'ab' for n in range(10)]
+    source = make_set('near', ids)
+    rng = np.random.default_rng(3)
+    for n in range(10):  # a scene, and the same with another offset
+        scene = rng.integers(20, 200, (4, 5), np.uint8).repeat(8, 0).repeat(8, 1)
+        for kind, offset in (('a', 0), ('b', 9)):
+            (source / f'images/{kind}{n}.png').write_bytes(encode_png(scene + np.uint8(offset)))
+    code, out, err = run('dataset', 'prepare', 'near', source, '--out', tmp_path / 'out')
+    assert code == 0, err
+    (line,) = (line for line in out.splitlines() if 'near-duplicates across parts' in line)
+    assert line.split()[0] == 'warning'
+    assert 'test images of hashed that a training image also shows' in line
+    assert 'only sequence' not in out
+    for kind in ('images', 'masks'):
+        (source / kind).rename(source / 'frames')
+        (source / kind).mkdir()
+        (source / 'frames').rename(source / kind / 'seq')
+    code, out, err = run('dataset', 'prepare', 'near', source, '--out', tmp_path / 'alone')
+    assert (code, 'frames of the only sequence, so that both parts' in out) == (0, True), (out, err)
