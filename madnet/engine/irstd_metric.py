@@ -15,6 +15,7 @@ from mmseg.registry import METRICS
 from madnet.datasets.transforms.sample_transform import sides_of
 from madnet.engine.sample_names import name_of
 from madnet.errors import RunFailed, UserError
+from madnet.evaluation.arrays import resize_image
 from madnet.evaluation.evaluator import Evaluator
 from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.targets import Least, left_out
@@ -46,7 +47,8 @@ class IRSTDMetric(BaseMetric):
         curves: Whether ROC, PR and Pd-Fa curves are collected; off makes validation cheapest.
         boxes: Whether to add the box view (needs pycocotools).
         extended: Whether hIoU and the strata are computed where a protocol has them; off in validation.
-        scr: Whether to read each image file again for the local signal-to-clutter ratio of its targets.
+        scr: Whether to read each image file again for the local signal-to-clutter ratio of its targets,
+            resized where the mask has another size.
         min_area, min_scr, min_rank: As of :class:`~madnet.evaluation.targets.Least`: components of scores
             above 0.5 that have less count as background, with their logits' signs turned; what
             ``madnet predict`` leaves out with the same options. Protocols at a base size then score the
@@ -130,7 +132,10 @@ class IRSTDMetric(BaseMetric):
         if np.isnan(scores).any():
             raise RunFailed(f'{name}: the scores of the model are NaN; has the training diverged?')
         net_logits = _array(sample['net_logits']) if 'net_logits' in sample else None
-        image = read_image(path) if self.scr and path and os.path.isfile(path) else None
+        mask = _mask(sample, name)
+        image = None
+        if self.scr and path and os.path.isfile(path):  # as the sample's own pipeline has scaled it
+            image = resize_image(read_image(path), mask.shape)
         if not self.least.keeps_all:
             scores, net_logits = self._leave_out(scores, net_logits, image, name)
         if self.output_dir is not None:
@@ -138,7 +143,7 @@ class IRSTDMetric(BaseMetric):
             write_whole(Path(self.output_dir, f'{name}.png'), labels, settled=False)
         self._evaluator.update(
             scores,
-            _mask(sample, name),
+            mask,
             name,
             net_logits=net_logits,
             base_size=self.base_size or sides_of('base_size', sample.get('base_size')),

@@ -183,6 +183,21 @@ def test_scr_reads_the_image(pairs, tmp_path):
     assert sum(r['targets'] for r in rows) == metric.evaluator.compute()['native']['targets'] > 0
 
 
+@pytest.mark.parametrize('limit', [{}, {'min_scr': 2.0}])
+def test_an_image_that_the_pipeline_resizes_is_resized_as_its_mask_was(tmp_path, limit):
+    path = tmp_path / 'x.png'
+    image = np.random.default_rng(0).integers(90, 110, (64, 80), dtype=np.uint8)
+    image[20:24, 50:55] = 200
+    cv2.imwrite(str(path), image)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:24, 40:44] = 255
+    metric = IRSTDMetric(scr=True, **limit)
+    assert run(metric, [sample(mask / np.float32(255), mask, 0, img_path=str(path))])['Pd'] == 1
+    rows = metric.evaluator.details(resamples=0)['native']['strata']['scr']
+    assert [r['targets'] for r in rows if r['targets']] == [1]
+    assert rows[-1]['targets'] == 1, 'the target stands out where its mask lies'
+
+
 def written(folder, pair, index):
     """A sample whose image is a file, in which each target's brightness makes its own SCR."""
     prob, mask = pair
