@@ -216,6 +216,37 @@ def test_however_a_file_says_it_it_beats_its_base(config, text, epochs, size):
     assert [crop.size for crop in crops] == ([] if size is None else [size])
 
 
+@pytest.mark.parametrize('name', ['nudt', 'NUDT-SIRST', 'irstd1k'])
+@pytest.mark.parametrize('bases', ['nudt', 'NUDT-SIRST'])
+def test_a_data_set_that_is_deleted_leaves_the_config_as_it_is(config, bases, name):
+    """Whether a base speaks of it, by this name or another of its names, or not."""
+    base = (
+        f"_base_ = 'open.py'\nper_dataset = {{'{bases}': dict(train_cfg=dict(max_epochs=7, val_interval=3))}}"
+    )
+    config.with_name('base.py').write_text(base)
+    path = config.with_name('mine.py')
+    path.write_text(
+        f"_base_ = 'base.py'\nper_dataset = {{'{name}': dict(_delete_=True, train_cfg=dict(max_epochs=8))}}\n"
+    )
+    cfg, without = load_config(path, dataset=name), load_config(config, dataset='nuaa')
+    assert cfg.train_cfg == {**without.train_cfg, 'max_epochs': 8}
+    assert set(cfg) == set(without)
+
+
+@pytest.mark.parametrize('name', ['nudt', 'NUDT-SIRST'])
+@pytest.mark.parametrize('bases', ['clip_grad=dict(max_norm=2.0)', "_delete_=True, type='AmpOptimWrapper'"])
+def test_a_part_deleted_of_a_data_set_is_the_configs_own_too(config, bases, name):
+    for text in (f'per_dataset = dict(nudt=dict(optim_wrapper=dict({bases})))\n', ''):
+        config.with_name('base.py').write_text(
+            f"_base_ = 'open.py'\noptim_wrapper = dict(clip_grad=dict(max_norm=1.0))\n{text}"
+        )
+        path = config.with_name('mine.py')
+        wrapper = "dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='SGD', lr=0.3))"
+        path.write_text(f"_base_ = 'base.py'\nper_dataset = {{'{name}': dict(optim_wrapper={wrapper})}}\n")
+        found = load_config(path, dataset='nudt').optim_wrapper
+        assert found == {'type': 'OptimWrapper', 'optimizer': {'type': 'SGD', 'lr': 0.3}}
+
+
 def test_a_part_put_in_anothers_place_takes_nothing_from_its_bases_data_set(config):
     path = config.with_name('mine.py')
     for deleted in (False, True):

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from madnet.datasets.catalogue import find_entry
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.config.steps import LOADERS, names_of, steps_of
 
@@ -30,7 +31,12 @@ def merge_over_base(said: dict, base: dict, allow_list_keys: bool = False) -> di
     by_set = base.get('per_dataset') if isinstance(base, Mapping) else None
     if not isinstance(by_set, Mapping):
         return merge(said, base)
-    left = ConfigDict({name: _left(changes, said) for name, changes in by_set.items()})
+    own = {_data_set(name): name for name in said.get('per_dataset') or {}}
+    left = ConfigDict()
+    for name, changes in by_set.items():
+        part = {own.get(_data_set(name), name): _left(changes, said)}
+        left = merge(part, _undeleted(left, part))
+    left = _undeleted(left, said.get('per_dataset'))
     found = [changes.get('replace_steps') for changes in left.values() if isinstance(changes, Mapping)]
     if steps := [changed for changed in found if isinstance(changed, dict)]:
         whole = ConfigDict(merge(copy.deepcopy(said), base))  # merging takes _delete_ out of what is said
@@ -53,6 +59,20 @@ def _left(changes: Any, said: Mapping) -> Any:
             if inner:  # an empty dict in the place of None or a list would be something else
                 left[key] = inner
     return left
+
+
+def _data_set(name: str) -> str:
+    entry = find_entry(name)
+    return entry.name if entry else name
+
+
+def _undeleted(changes: Any, said: Any) -> Any:
+    """Changes of a config without the parts that others delete. Merging would use up the ``_delete_``, which
+    has yet to delete what the config itself says."""
+    if not isinstance(changes, Mapping) or not isinstance(said, Mapping):
+        return changes
+    deleted = {key for key, value in said.items() if isinstance(value, Mapping) and value.get('_delete_')}
+    return ConfigDict({k: _undeleted(v, said.get(k)) for k, v in changes.items() if k not in deleted})
 
 
 def _has_own(whole: Mapping, base: Mapping, kind: str) -> bool:

@@ -140,7 +140,8 @@ def load_config(
     if len(sources) == 1:
         for name, changes in (cfg.get('per_dataset') or {}).items():
             if get_entry(name) is sources[0].entry:
-                cfg._cfg_dict.merge(changes or {})
+                # of a whole data set, it is about what bases say of that: none did
+                cfg._cfg_dict.merge({k: v for k, v in (changes or {}).items() if k != '_delete_'})
     before = set(cfg)
     _refuse_without_effect(options, before)
     _merge(cfg, options)
