@@ -37,7 +37,7 @@ def _gain(probe: ProbeFile) -> ProbeCheck | None:
     if not changes:
         return None
     expected = 'a gain of 0.5 to 2 changes Pd by less than 2 points'
-    if not before:  # what finds nothing has nothing to lose
+    if not before and not any(changes.values()):  # what finds nothing has nothing to lose
         return ProbeCheck(expected, 'finds no target unchanged', None)
     worst = max(changes, key=lambda gain: abs(changes[gain]))
     change = f'{changes[worst]:+.1f}'.replace('-', '−')

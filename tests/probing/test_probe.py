@@ -171,6 +171,12 @@ def test_what_finds_nothing_has_not_kept_its_targets():
     assert (told.found, told.holds) == ('finds no target unchanged', None)
 
 
+def test_what_finds_targets_at_another_gain_alone_does_not_hold():
+    points = [ProbePoint(gain, 1, 100, 9, found, 0, 0) for gain, found in ((0.5, 0), (1, 0), (2, 9))]
+    [told] = check(ProbeFile({}, 0.5, {}, 0, [ProbeSweep('gain', '', 'gain', '', points, unchanged=1)]))
+    assert (told.found, told.holds) == ('largest change +100.0 points, at gain 2', False)
+
+
 def test_synthetic_material_is_the_same_again():
     a, b = (load_material('synthetic', 'test', 2, 3) for _ in range(2))
     for x, y in zip(a.frames, b.frames, strict=True):
