@@ -155,6 +155,8 @@ def _of_any_size() -> Iterator[None]:
 @contextmanager
 def _pillow(file: BinaryIO) -> Iterator[Image.Image]:
     with _of_any_size(), Image.open(file) as image:
+        if getattr(image, 'tag_v2', {}).get(ExifTags.Base.NewSubfileType):  # of a TIFF, such as a thumbnail
+            image.seek(_tiff_pages(file)[0].number)
         yield image
 
 

@@ -130,7 +130,7 @@ def _stored(path: Path, named: bool) -> np.ndarray:
         return np.where(np.isin(indices, background), 0, 255).astype(np.uint8)
     pixels = read_image(path)
     if header.mode in ('L', 'LA', 'PA', 'RGB', 'RGBA'):
-        _refuse_alpha(path, pixels.reshape(header.height * header.width, -1))
+        _refuse_alpha(path, pixels.reshape(pixels.shape[0] * pixels.shape[1], -1))
     if pixels.ndim == 3:
         pixels = pixels.max(axis=2)
     return pixels // 255 if named and header.mode == '1' else pixels

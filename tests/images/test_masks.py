@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from madnet.errors import UserError
-from madnet.images import MaskRule, fit_mask, read_mask
+from madnet.images import MaskRule, fit_mask, image_size, read_mask
+from madnet.images.frames import read_header
 from madnet.images.score_maps import LABELS
 
 TRUTH = np.zeros((9, 14), bool)
@@ -63,6 +65,17 @@ def test_grey_values_are_kept(tmp_path):
     np.testing.assert_array_equal(read_mask(tmp_path / 'm.png'), grey)
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / 'm.png')
     np.testing.assert_array_equal(read_mask(tmp_path / 'm.png'), grey)
+
+
+@pytest.mark.parametrize('size', [(4, 7), (3, 5)])
+def test_a_thumbnail_before_a_mask_is_passed_over(tmp_path, size):
+    path = tmp_path / 'm.tif'
+    with tifffile.TiffWriter(path) as file:
+        file.write(np.zeros((*size, 3), np.uint8), photometric='rgb', subfiletype=1)
+        file.write(WHITE, photometric='minisblack')
+    np.testing.assert_array_equal(read_mask(path), WHITE)
+    assert image_size(path) == WHITE.shape[::-1]
+    assert read_header(path).mode == 'L'
 
 
 @pytest.mark.parametrize('kind', ['voc.png', 'bits.png', 'bool.npy', 'bits.tif'])
