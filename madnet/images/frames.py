@@ -230,7 +230,7 @@ def tiff_page(path: Path, frame: int | None) -> Page | None:
 def _image_frame(path: Path, frame: int | None) -> np.ndarray:
     data = path.read_bytes()
     if not data or (data.startswith(b'\x89PNG') and is_cut_off(data)):  # of which libpng prints a line
-        raise no_image(path, data)
+        raise no_image(path)
     header = _image_header(io.BytesIO(data), path)
     index = frame_index(frame, header.frames, path)
     page = _tiff_pages(io.BytesIO(data))[index] if data[:4] in MAGIC else None
@@ -254,7 +254,7 @@ def _image_frame(path: Path, frame: int | None) -> np.ndarray:
     elif pixels is not None and page is not None:
         pixels = as_stored(pixels, page)
     if pixels is None:
-        raise no_image(path, data)
+        raise no_image(path)
     check_size(pixels.shape[1], pixels.shape[0], path)
     return pixels
 

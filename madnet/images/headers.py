@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -56,29 +57,38 @@ def one_line(path: Path) -> Iterator[None]:
     except OSError as e:
         if e.strerror:
             raise UserError(f'{path}: cannot be read ({e.strerror}).') from None
-        raise no_image(path, path.read_bytes()) from None
+        raise no_image(path) from None
     except Exception as e:  # every decoder fails in its own way
         raise UserError(f'{path}: not readable as an image ({type(e).__name__}).') from None
 
 
-def no_image(path: Path, data: bytes) -> UserError:
-    """What is said of a file of these bytes that no decoder reads."""
-    size = len(data)
-    if is_cut_off(data):
+def no_image(path: Path) -> UserError:
+    """What is said of a file that no decoder reads."""
+    size, cut_off = path.stat().st_size, False
+    if size:  # of nothing there is no map
+        with path.open('rb') as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            cut_off = is_cut_off(data)
+    if cut_off:
         return UserError(f'{path}: is cut off after {size} bytes; expected a whole image: copy it again.')
     return UserError(
         f'{path}: not an image ({size} bytes); expected a whole PNG, BMP, TIFF, JPEG, WebP, GIF or array.'
     )
 
 
-def is_cut_off(data: bytes) -> bool:
+def is_cut_off(data: bytes | mmap) -> bool:
     """Whether a file lacks its end, as far as its kind says that: a size at its start, or a mark there."""
     if data[:4] == b'RIFF':  # WebP
         return len(data) < 8 + int.from_bytes(data[4:8], 'little')
     if data[:2] == b'BM':
         return len(data) < int.from_bytes(data[2:6], 'little')
-    ends = {b'\x89PNG\r\n\x1a\n': b'IEND\xaeB`\x82', b'\xff\xd8\xff': b'\xff\xd9'}  # the latter: JPEG
-    return any(data.startswith(start) and data.rfind(end) < 0 for start, end in ends.items())
+    if data[:4] == b'GIF8':
+        return data[-1:] != b';'
+    if data[:3] == b'\xff\xd8\xff':
+        at = 2  # a thumbnail among the segments before the pixels has an end of its own
+        while data[at : at + 1] == b'\xff' and data[at + 1 : at + 2] != b'\xda':
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
+        return data.find(b'\xff\xd9', at) < 0
+    return data[:8] == b'\x89PNG\r\n\x1a\n' and data.rfind(b'IEND\xaeB`\x82') < 0
 
 
 def check_size(width: int, height: int, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Files of every kind to the same pixels; what is damaged, or claims to be huge, is one line."""
 
+import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -265,6 +266,34 @@ def test_an_image_without_its_end_is_called_that(tmp_path, capfd, kind, lost):
     with pytest.raises(UserError, match=rf'x{kind}: is cut off after {path.stat().st_size} bytes'):
         read_image(path)
     assert 'libpng' not in capfd.readouterr().err
+
+
+def test_a_gif_whose_pixels_lack_their_end_is_called_cut_off(tmp_path):
+    path = write(tmp_path / 'x.gif', RNG.integers(0, 255, (64, 64), dtype=np.uint8))
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r'x\.gif: is cut off after'):
+        read_image(path)
+
+
+def test_the_end_of_a_thumbnail_is_not_that_of_a_jpeg(tmp_path):
+    thumbnail, exif = io.BytesIO(), Image.Exif()
+    Image.fromarray(GREY).save(thumbnail, 'jpeg')
+    exif[ExifTags.Base.ImageDescription] = thumbnail.getvalue()
+    path = tmp_path / 'x.jpg'
+    Image.fromarray(RNG.integers(0, 255, (64, 64), dtype=np.uint8)).save(path, exif=exif)
+    assert thumbnail.getvalue() in path.read_bytes()
+    assert read_image(path).shape == (64, 64)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r'x\.jpg: is cut off after'):
+        read_image(path)
+
+
+def test_what_is_no_image_is_not_read_into_memory(tmp_path, monkeypatch):
+    path = tmp_path / 'x.png'
+    path.write_bytes(b'no image')
+    monkeypatch.setattr(type(path), 'read_bytes', lambda path: pytest.fail('was read'))
+    with pytest.raises(UserError, match=r'x\.png: not an image \(8 bytes\)'):
+        image_size(path)
 
 
 def test_what_is_no_numbers(tmp_path):
