@@ -80,7 +80,7 @@ def predict_files(
         KeyboardInterrupt: At SIGINT and SIGTERM.
     """
     kinds = parse_formats(formats)
-    frames = [f for i in inputs for f in list_frames(i)]
+    frames = [f for i in inputs for f in list_frames(i, given=inputs)]
     work = list(zip(frames, _names_of(frames), strict=True))
     out = Path(out)
     if out.exists() and not out.is_dir():

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,16 +76,19 @@ def _is_no_content(path: Path) -> bool:
     return path.name.startswith('.') or path.name == RAW_DESCRIPTION
 
 
-def list_frames(path: str | os.PathLike) -> list[Frame]:
+def list_frames(path: str | os.PathLike, given: Sequence[str | os.PathLike] = ()) -> list[Frame]:
     """The frames in a file, or in the image files of a folder (see :func:`list_images`).
 
     A file whose header cannot be read counts as one frame: reading it will say what is wrong.
+
+    Args:
+        path, given: As of :func:`list_images`.
 
     Raises:
         UserError: As :func:`list_images`.
     """
     found = []
-    for file in list_images(path):
+    for file in list_images(path, given):
         try:
             frames = count_frames(file)
         except UserError:
@@ -94,10 +97,14 @@ def list_frames(path: str | os.PathLike) -> list[Frame]:
     return found
 
 
-def list_images(path: str | os.PathLike) -> list[Path]:
+def list_images(path: str | os.PathLike, given: Sequence[str | os.PathLike] = ()) -> list[Path]:
     """A file itself; of a folder the image files in it, not below it, sorted by name, numbers by their value.
 
     How many other files a folder holds, and which folders with images, is reported once.
+
+    Args:
+        path: The file or folder.
+        given: What is taken beside it, of which nothing is reported.
 
     Raises:
         UserError: No such path (the nearest names are offered), or a folder without images.
@@ -107,7 +114,7 @@ def list_images(path: str | os.PathLike) -> list[Path]:
         files = [p for p in path.iterdir() if p.is_file() and not _is_no_content(p)]
         files.sort(key=lambda p: (natural(p.name), p.name))
         found = [p for p in files if p.suffix.lower() in _KNOWN]
-        below = _folders_with_images(path)
+        below = _folders_with_images(path, {os.path.realpath(each) for each in given})
         some = ', '.join(below[:3]) + (', …' if len(below) > 3 else '')
         if not found:
             hint = f' There are some in {some}.' if below else ''
@@ -130,14 +137,20 @@ def list_images(path: str | os.PathLike) -> list[Path]:
     return [path]
 
 
-def _folders_with_images(path: Path) -> list[str]:
-    """The names of the folders in a folder that hold images, but for those with results of a prediction."""
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in _KNOWN and not _is_no_content(path) and path.is_file()
+
+
+def _folders_with_images(path: Path, given: Set[str]) -> list[str]:
+    """The names of the folders in a folder that hold images, but for those given and those with results of a
+    prediction."""
     folders = [p for p in path.iterdir() if p.is_dir() and not _is_no_content(p)]
+    folders = [p for p in folders if os.path.realpath(p) not in given]
     own = own_folders(path)
     found = []
     for folder in folders:
         with suppress(OSError):  # not ours to read
-            if folder.name not in own and any(p.suffix.lower() in _KNOWN for p in folder.iterdir()):
+            if folder.name not in own and any(map(_is_image, folder.iterdir())):
                 found.append(folder.name)
     return sorted(found, key=natural)
 

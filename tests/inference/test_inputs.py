@@ -73,3 +73,15 @@ def test_images_in_sub_folders_are_told_but_not_those_that_a_prediction_wrote(tm
     (tmp_path / 'f.txt').touch()
     list_images(tmp_path)
     assert '1 files are left out, of a kind that is not read: 1 .txt; images in sub-' in caplog.messages[-1]
+
+
+def test_no_sub_folder_is_told_without_images_of_its_own_or_that_is_given(tmp_path, caplog):
+    for name in ('a.png', 'hidden/.a.png', 'folders/b.png/c.txt', 'day1/a.png', 'day2/a.png'):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    day1 = f'{tmp_path}/day2/../day1'
+    assert len(list_images(tmp_path, given=[str(tmp_path), day1])) == 1
+    assert 'sub-folders (day2) are' in caplog.messages[-1]
+    told = len(caplog.messages)
+    list_images(tmp_path, given=[tmp_path, day1, tmp_path / 'day2'])
+    assert len(caplog.messages) == told
