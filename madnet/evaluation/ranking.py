@@ -53,12 +53,16 @@ def within_budget(curve: dict[str, np.ndarray], budget: float) -> dict[str, floa
 def cut_for_budget(curve: dict[str, np.ndarray], budget: float) -> float:
     """The score from which detections are kept for :func:`within_budget`: in the middle between the last one
     that is kept and the first that is not, so that other images, which score a little lower, are served
-    alike. 0 where all are kept, infinity where none is."""
+    alike; just above the latter where those kept are without a bound. 0 where all are kept, infinity where
+    none is."""
     k = int(np.searchsorted(curve['Fa'], budget, side='right')) - 1
     kept = float(curve['threshold'][k])
     if not np.isfinite(kept):
         return kept
-    return (kept + float(curve['threshold'][k + 1])) / 2 if k + 1 < len(curve['Fa']) else 0.0
+    if k + 1 == len(curve['Fa']):
+        return 0.0
+    out = float(curve['threshold'][k + 1])
+    return float(np.nextafter(np.float32(out), np.float32(HIGHEST))) if kept >= HIGHEST else (kept + out) / 2
 
 
 def cut_for_alarms(scores: np.ndarray, frames: int, per_frame: float) -> float:
