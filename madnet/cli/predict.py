@@ -41,7 +41,7 @@ formats, several with commas (default: png,csv,json):
   scores    OUT/scores/<image>.png, 16 bit, score 0-1 as 0-65535; madnet evaluate scores this folder
   masks     OUT/masks/<image>.png, 255 where the score exceeds the threshold
   overlays  OUT/overlays/<image>.png, each target marked, and numbered as in the tables where a crowd leaves
-            room for it; six of them zoomed at
+            room for it (of more than 500: those zoomed at); six of them zoomed at
   npy       OUT/npy/<image>.npy, scores as float32
   yolo      OUT/labels/<image>.txt, class, box as centre and size in 0-1, highest score
   csv       OUT/targets.csv: image, number, centroid x y, box x0 y0 x1 y1 (half-open), area, peak and mean

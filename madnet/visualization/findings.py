@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from madnet.evaluation.components import Components
     from madnet.evaluation.matching import Match
 
+#: How many have an inset, unless told otherwise.
+MAX_INSETS = 6
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from madnet.visualization.findings import Finding
+from madnet.visualization.findings import MAX_INSETS, Finding, first_findings
 from madnet.visualization.palette import DETECTION, FALSE_ALARM, INK, MISSED, PAPER, RGB, Kind
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Pixels of a line of text: legible where the picture is shown at half its size.
 TEXT = 18
+#: More marks than that bury their numbers, and to find a place for each takes long.
+CROWD = 500
 _HEIGHT = round(0.8 * TEXT) + 2  # of a number's plate
 _SQUARE = np.ones((3, 3), np.uint8)
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -186,7 +188,8 @@ def draw_findings(
     factor: int = 1,
 ) -> np.ndarray:
     """The image with outlines, marks and numbers, enlarged by a whole factor. A number that has no place
-    beside its mark where it covers no other, in a crowd, is left out.
+    beside its mark where it covers no other, in a crowd, is left out; so are all but those of
+    the insets where there are more than :data:`CROWD`.
 
     Every pixel that belongs to a true target, to a false alarm or to a detection keeps its grey value:
     outlines run outside of them, and marks and numbers give way. Over a false alarm or detection of more than
@@ -260,13 +263,15 @@ def _place(finding: Finding, factor: int) -> tuple[tuple[int, int], tuple[int, i
 
 def _number_places(findings: Sequence[Finding], factor: int, kept: np.ndarray) -> dict[int, tuple[int, int]]:
     """Number of a finding → left end and base line of its plate: beside its mark, where it hides least of
-    ``kept`` (H, W) and of all marks, and nothing of a number before it; without such a place, none."""
+    ``kept`` (H, W) and of all marks, and nothing of a number before it; without such a place, none. Of more
+    than :data:`CROWD` findings, those with an inset alone have one."""
+    numbered = findings if len(findings) <= CROWD else first_findings(findings, MAX_INSETS)
     lines, taken = np.zeros_like(kept), np.zeros(kept.shape, bool)
     for finding in findings:
         draw_mark(lines, finding.kind.mark, *_place(finding, factor), (1, 1, 1))
     busy = lines + 4 * kept
     places = {}
-    for finding in findings:
+    for finding in numbered:
         text = str(finding.number)
         free = [at for at in _beside(finding, text, factor, kept) if not taken[_plate(text, *at)].any()]
         if free:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from madnet.text import printable
-from madnet.visualization.findings import Finding, first_findings, list_findings
+from madnet.visualization.findings import MAX_INSETS, Finding, first_findings, list_findings
 from madnet.visualization.insets import InsetPainter
 from madnet.visualization.marks import TEXT, draw_dashed, draw_findings, draw_mark, draw_text, text_width
 from madnet.visualization.palette import (
@@ -35,7 +35,6 @@ HEADER = 3 * LINE + 6
 SMALL = 16
 CAPTION = 2 * (SMALL + 5)
 MIN_WIDTH = 520
-MAX_INSETS = 6
 #: Width of the empty place beside a tall, narrow image from which on insets go there, and not below it.
 _BESIDE = 270
 _LEGEND_REACH = {'brackets': (5, 5), 'circle': (4, 4), 'diamond': (3, 3)}

@@ -9,7 +9,7 @@ import pytest
 from madnet.evaluation.components import find_components
 from madnet.evaluation.matching import match_components
 from madnet.visualization import draw_overlay, marks, overlay
-from madnet.visualization.findings import list_findings
+from madnet.visualization.findings import first_findings, list_findings
 from madnet.visualization.insets import crop_window
 from madnet.visualization.marks import draw_findings, draw_mark, draw_text, text_width
 from madnet.visualization.overlay import CAPTION, GAP, HEADER, LINE, MIN_WIDTH, view_factor
@@ -141,6 +141,17 @@ def test_numbers_of_a_crowd_cover_none_of_each_other(monkeypatch, side, step, le
         assert 0 <= x - 2 < x + width <= drawn.shape[1]
         assert 14 <= base <= drawn.shape[0] - 2
         assert not any(abs(base - b) <= 14 and x < u + w + 2 and u < x + width + 2 for u, b, w in plates[:k])
+
+
+def test_of_very_many_marks_those_with_an_inset_are_numbered(monkeypatch):
+    mask = np.zeros((400, 400), bool)
+    mask[::16, ::16] = True  # 625
+    written = []
+    monkeypatch.setattr(marks, 'draw_text', lambda canvas, text, *_, **__: written.append(text))
+    pred = find_components(mask)
+    drawn = draw_findings(np.uint8(mask * 90), None, pred, found := list_findings(None, pred), 4)
+    assert sorted(map(int, written)) == [f.number for f in first_findings(found, 6)]
+    assert count(drawn, DETECTION.colour) > 20 * 625, 'all are marked'
 
 
 def test_what_was_missed_says_its_score_beside_notes_of_the_found(example, monkeypatch):
