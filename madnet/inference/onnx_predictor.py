@@ -144,9 +144,11 @@ class OnnxPredictor(BasePredictor):
 
     def _at_size(self, given: Maps, height: int, width: int) -> Maps:
         """What the network gives, (h, w) → maps (H, W)."""
-        if given.logits is None or (self.info.size is None and self.scaling == PLAIN):
+        if given.logits is None:
             return given
-        if self.info.size is None:
+        if given.logits.shape == (height, width):
+            if self.scaling == PLAIN:
+                return given
             return Maps(_sigmoid(self.scaling.scaled(given.logits)), given.logits)
         aligned = self.info.align_corners
         logits = _bilinear(_bilinear(given.logits, height, aligned).T, width, aligned).T

@@ -18,6 +18,7 @@ from stirring import stirred
 
 from madnet.engine.config import load_config
 from madnet.errors import UserError
+from madnet.evaluation.calibration import PLAIN, PlattScaling
 from madnet.inference import OnnxPredictor, Predictor, export
 from madnet.inference.command import predict_files
 from madnet.models.deploy import fold
@@ -146,6 +147,16 @@ def test_a_network_that_resizes_is_exported_with_its_size(predictor_of, tmp_path
     image = scene(150, 131)
     assert exported.info.size is not None
     np.testing.assert_allclose(exported(image).score_map, predictor(image).score_map, atol=1e-4)
+    assert exported(image).logits is None
+    image = scene(*exported.info.size)  # nothing is resized: the network's own logits hold
+    for scaling in (PLAIN, PlattScaling(5.0, -0.5)):
+        exported.scaling = predictor.scaling = scaling
+        exported.threshold = predictor.threshold = scaling.moved(0.5)
+        predictor.model.set_test_time(**scaling._asdict())
+        expected, found = predictor(image), exported(image)
+        np.testing.assert_allclose(found.logits, expected.logits, rtol=1e-4, atol=1e-3)
+        highest = [max(t.rank for t in prediction.targets) for prediction in (found, expected)]
+        assert highest[0] == pytest.approx(highest[1], rel=1e-3)
 
 
 @pytest.mark.parametrize('format', ['folded', 'torch'])
