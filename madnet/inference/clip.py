@@ -130,7 +130,9 @@ def follow(predictor: FramePredictor, source: ClipSource, track: bool = False) -
                 yield result
                 continue
             waiting[result.number] = result
-            if result.error is None:
+            if result.error is not None:
+                tracker.skip(result.number)
+            else:
                 for settled in tracker.add(result.number, result.targets):
                     yield from _with_tracks(waiting, settled)
     except (KeyboardInterrupt, UserError) as e:

@@ -105,6 +105,11 @@ class Tracker:
         if before is not None:
             yield self._settled(*before)
 
+    def skip(self, frame: int) -> None:
+        """Know of a next frame that cannot be read: it counts as one without detections, but the next frame
+        that can be read may still confirm what was seen once."""
+        self._tracks = [track for track in self._tracks if frame - track.seen <= _PATIENCE]
+
     def finish(self) -> Iterator[Tracked]:
         """The last frame."""
         if self._pending is not None:

@@ -224,6 +224,19 @@ def test_broken_frames_and_the_rest(run, folder, tmp_path):
     assert cv2.VideoCapture(str(tmp_path / 'out/pass.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == LENGTH - 3
 
 
+def test_a_number_ends_with_a_run_of_unreadable_frames(run, folder, tmp_path):
+    for number in range(3, LENGTH - 2):
+        (folder / f'{number:03}.png').write_bytes(b'no image')
+    assert run('predict', 'tophat', folder, '--track', '--out', tmp_path / 'out')[0] == 2
+    lines = lines_of(tmp_path / 'out/pass.jsonl')
+    before, after = (
+        {t['track'] for line in part for t in line['targets']} for part in (lines[:3], lines[-2:])
+    )
+    assert before
+    assert after
+    assert not before & after
+
+
 def test_files_that_were_not_written_are_not_listed(run, tmp_path):
     (tmp_path / 'x.png').write_bytes(b'no image')
     code, printed, _ = run('predict', 'tophat', tmp_path / 'x.png', '--clip', '--out', tmp_path / 'out')

@@ -60,6 +60,22 @@ def test_frames_may_be_missing():
     assert {i for f in found.values() for i, _ in f} == {1}
 
 
+def test_unreadable_frames_count_as_frames_without_it():
+    for unreadable, number in ((1, 1), (5, 1), (6, 2), (34, 2)):
+        tracker, found = Tracker(), []
+        for frame in range(unreadable + 5):
+            if 3 <= frame < 3 + unreadable:
+                tracker.skip(frame)
+            else:
+                found += tracker.add(frame, [target(20 + 2 * frame, 60)])
+        found += tracker.finish()
+        assert [i for f in found for i, _ in f.targets] == [1] * 3 + [number] * 2
+    tracker = Tracker()  # what was seen once may still be seen again
+    assert not [*tracker.add(0, [target(20, 60)])]
+    tracker.skip(1)
+    assert [len(f.targets) for f in tracker.add(2, [target(24, 60)])] == [1]
+
+
 @pytest.mark.parametrize('angle', [0.8, 1.0, 2.0, 3.1])
 def test_crossing(angle):
     """Two that meet in one point at once go on under their own numbers."""
