@@ -225,7 +225,6 @@ def rank_for_alarms(predictor: 'BasePredictor', background: str | os.PathLike, p
     if predictor.trained:
         images = images_in(dict.fromkeys(f.path for f in frames))
         look_for_seen(f'--background {background}', [images], predictor.trained, CHOSEN)
-    predictor.loader.measure([(f.path, f.number) for f in frames])
     ranks = [target.rank for prediction in predictor.stream(frames) for target in prediction.targets]
     cut = cut_for_alarms(np.array(ranks), len(frames), per_frame)
     if cut == np.inf:

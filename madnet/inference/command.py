@@ -64,7 +64,7 @@ def predict_files(
         options: ``KEY=VALUE`` pairs that override the config.
         false_alarms: Allowed false alarms in a frame, on average: detections are kept above the
             rank that no more than these exceed on ``background``.
-        background: Folder of frames without targets.
+        background: Folder of frames without targets; ``'auto'`` means the range of the images for them, too.
         processes: Whether many images may be drawn and written in processes of their own, where there are
             cores for them. As with ``jobs``, a script has to keep what it does under
             ``if __name__ == '__main__'`` then.
@@ -101,12 +101,12 @@ def predict_files(
         predictor = make()
         if threads is not None:
             predictor.set_threads(threads)
-        if background is not None and false_alarms is not None:
-            predictor.ask_for_rank(rank_for_alarms(predictor, background, false_alarms))
-            make.keywords['min_rank'] = predictor.least.min_rank
         predictor.loader.measure([(f.path, f.number) for f in frames])
         make.keywords['value_range'] = predictor.loader.value_range
         if how.get('amp'):
+        if background is not None and false_alarms is not None:  # in the range that the images are read by
+            predictor.ask_for_rank(rank_for_alarms(predictor, background, false_alarms))
+            make.keywords['min_rank'] = predictor.least.min_rank
             some = [f for f in frames if not is_large(predictor, f)][:_COMPARED]
             with suppress(UserError):  # an image that cannot be read: prediction says so
                 print(_half_against_full(predictor, some))

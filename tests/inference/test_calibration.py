@@ -14,6 +14,7 @@ from madnet.errors import UserError
 from madnet.evaluation import Evaluator
 from madnet.evaluation.calibration import PlattScaling
 from madnet.evaluation.targets import Least
+from madnet.images import notices
 from madnet.inference import OnnxPredictor, Predictor
 from madnet.inference.calibration import (
     READING,
@@ -232,6 +233,38 @@ def test_false_alarms_that_no_rank_keeps_out_are_refused(run, tmp_path):
     code, _, err = run('predict', 'tophat', background, *args)
     assert code == 2
     assert 'so no rank keeps them out' in err
+
+
+@pytest.fixture
+def clutter(tmp_path):
+    """A maker of folders of four 16-bit frames without targets, by name and grey value of a warm corner."""
+
+    def make(name, corner):
+        (tmp_path / name).mkdir()
+        for n in range(4):
+            rng = np.random.default_rng(n)
+            frame = rng.normal(3000, 5, (64, 64))
+            for y, x in rng.integers(4, 58, (6, 2)):
+                frame[y : y + 2, x : x + 2] += 500 + rng.integers(0, 100)
+            frame[44:, 44:] = corner
+            cv2.imwrite(str(tmp_path / name / f'{n}.png'), frame.astype(np.uint16))
+        return tmp_path / name
+
+    return make
+
+
+def test_false_alarms_are_measured_in_the_range_of_the_images(run, clutter, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(notices, '_said', set())
+    args = ('predict', 'tophat', clutter('images', 3300), '--format', 'json', '--out', tmp_path / 'out')
+    args = (*args, '--false-alarms', 0, '--background', clutter('background', 12000), '--value-range')
+    found = []
+    for value_range in (['auto'], []):
+        value_range = value_range or found[0]['value_range']
+        code, _, err = run(*args, *value_range)
+        assert code == 0, err
+        found.append(json.loads((tmp_path / 'out/targets.json').read_text()))
+    assert found[0]['min_rank'] == found[1]['min_rank'] > 0
+    assert caplog.text.count('value range') == 1
 
 
 def test_from_calibrate_to_predict(run, detector, tmp_path):
