@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from decimal import ROUND_FLOOR, Context
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,11 @@ def _samples(sets: Sequence[SIRSTDataset], loader: FrameLoader) -> Iterator[tupl
             yield pixels, half(mask)
 
 
+def _rounded_down(rank: float) -> float:
+    """To seven digits, by which the detection of this rank is still kept."""
+    return float(Context(prec=7, rounding=ROUND_FLOOR).create_decimal_from_float(rank))
+
+
 def in_words(found: Calibration) -> str:
     """Temperature, bias, errors, and Pd at the usual budgets."""
     rows = [['', 'number', 'ECE %', 'calibrated']]
@@ -117,7 +123,7 @@ def in_words(found: Calibration) -> str:
             if fa <= budget
         ]
         lines.append(
-            f'Fa <= {budget:g}: Pd {100 * kept[-1][0]:.2f} %, rank {kept[-1][1]:.4g} or more'
+            f'Fa <= {budget:g}: Pd {100 * kept[-1][0]:.2f} %, rank {_rounded_down(kept[-1][1]):.7g} or more'
             if kept
             else f'Fa <= {budget:g}: no detection is left'
         )

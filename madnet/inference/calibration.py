@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 #: With which logits are read off scores: at a temperature of 1 the sigmoid has rounded those above 16.6 to 1.
 READING = PlattScaling(8.0)
+#: Ranks that are printed: who gives one to ``--min-rank`` gets what was said of it.
+_SEVEN = Context(prec=7, Emin=-300)
 SUFFIX = '.calibration.json'
 
 
@@ -214,7 +217,10 @@ def rank_for_budget(
 
 
 def rank_for_alarms(predictor: 'BasePredictor', background: str | os.PathLike, per_frame: float) -> float:
-    """The rank above which detections on frames without targets come no more often than ``per_frame``.
+    """The rank from which detections on frames without targets come no more often than ``per_frame``, printed
+    and returned in the same seven digits.
+
+    What ``'auto'`` means is measured before, on the images that the rank is for.
 
     Raises:
         UserError: A negative number, or no frame.
@@ -233,11 +239,12 @@ def rank_for_alarms(predictor: 'BasePredictor', background: str | os.PathLike, p
             'surrounding without any noise, so no rank keeps them out (hot pixels in black?). Allow more, or '
             'take such frames away.'
         )
+    least = float(_SEVEN.next_plus(Decimal(cut))) if np.isfinite(cut) else 0.0
     print(
         f'{background}: {counted(len(ranks), "detection")} on {counted(len(frames), "frame")} without '
-        'targets; ' + (f'those of a rank above {cut:.4g} are kept' if np.isfinite(cut) else 'all are kept')
+        'targets; ' + (f'those of a rank of {least:.7g} or more are kept' if least else 'all are kept')
     )
-    return float(np.nextafter(cut, np.inf)) if np.isfinite(cut) else 0.0
+    return least
 
 
 def measure(

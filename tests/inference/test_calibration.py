@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,16 @@ from madnet.evaluation.calibration import PlattScaling
 from madnet.evaluation.targets import Least
 from madnet.images import notices
 from madnet.inference import OnnxPredictor, Predictor
+from madnet.inference.calibrating import in_words
 from madnet.inference.calibration import (
     READING,
     Measured,
     calibration_file,
     find_calibration,
+    rank_for_alarms,
     rank_for_budget,
 )
+from madnet.inference.classical_predictor import ClassicalPredictor
 from madnet.inference.export import export_network
 from madnet.inference.prediction import Prediction
 from madnet.inference.saving import save_pretrained
@@ -265,6 +269,22 @@ def test_false_alarms_are_measured_in_the_range_of_the_images(run, clutter, tmp_
         found.append(json.loads((tmp_path / 'out/targets.json').read_text()))
     assert found[0]['min_rank'] == found[1]['min_rank'] > 0
     assert caplog.text.count('value range') == 1
+
+
+def test_a_printed_rank_does_what_is_said_of_it(found, clutter, capsys):
+    background, predictor = clutter('background', 3000), ClassicalPredictor('tophat')
+    ranks = np.array([t.rank for prediction in predictor.stream(background) for t in prediction.targets])
+    assert len(ranks) > 9
+    for alarms in range(len(ranks)):
+        least = rank_for_alarms(predictor, background, alarms / 4)
+        [printed] = re.findall(r'those of a rank of (\S+) or more are kept', capsys.readouterr().out)
+        assert float(printed) == least
+        assert (ranks >= least).sum() == alarms
+    false, kept = np.array(found.ranked['Fa']), np.array(found.ranked['threshold'])
+    said = re.findall(r'Fa <= (\S+): Pd .*, rank (\S+) or more', in_words(found))
+    assert said
+    for budget, printed in said:
+        assert kept[kept >= float(printed)].tolist() == kept[false <= float(budget)].tolist()
 
 
 def test_from_calibrate_to_predict(run, detector, tmp_path):
