@@ -14,6 +14,7 @@ import madnet
 from madnet.errors import UserError
 from madnet.files import CannotWrite, settle, write_whole
 from madnet.images.notices import say_once
+from madnet.records import list_registered
 from madnet.text import counted, printable, score_text
 
 from .base_predictor import BasePredictor
@@ -103,10 +104,10 @@ def predict_files(
             predictor.set_threads(threads)
         predictor.loader.measure([(f.path, f.number) for f in frames])
         make.keywords['value_range'] = predictor.loader.value_range
-        if how.get('amp'):
         if background is not None and false_alarms is not None:  # in the range that the images are read by
             predictor.ask_for_rank(rank_for_alarms(predictor, background, false_alarms))
             make.keywords['min_rank'] = predictor.least.min_rank
+        if how.get('amp'):
             some = [f for f in frames if not is_large(predictor, f)][:_COMPARED]
             with suppress(UserError):  # an image that cannot be read: prediction says so
                 print(_half_against_full(predictor, some))
@@ -265,9 +266,9 @@ def predictor_maker(model: str, **how: Any) -> partial:
         from .naming import check_name
 
         check_name(model, how.get('checkpoint'))
-        exported = Path(model).suffix.lower() == '.safetensors' or Path(model).is_dir()  # may say it itself
-        if not exported and (how.get('calibrated') or how.get('fa_budget') is not None):
-            find_calibration(model, how.get('checkpoint'))  # said before PyTorch is imported
+        named = how.get('checkpoint') is None and (model in DETECTORS or model in list_registered())
+        if named and (how.get('calibrated') or how.get('fa_budget') is not None):
+            find_calibration(model, None)  # said before PyTorch is imported, where no file may be missing
         from madnet.engine.cli import parse_options
 
         from .predictor import Predictor

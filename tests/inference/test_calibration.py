@@ -27,6 +27,7 @@ from madnet.inference.calibration import (
     rank_for_budget,
 )
 from madnet.inference.classical_predictor import ClassicalPredictor
+from madnet.inference.command import predictor_maker
 from madnet.inference.export import export_network
 from madnet.inference.prediction import Prediction
 from madnet.inference.saving import save_pretrained
@@ -285,6 +286,18 @@ def test_a_printed_rank_does_what_is_said_of_it(found, clutter, capsys):
     assert said
     for budget, printed in said:
         assert kept[kept >= float(printed)].tolist() == kept[false <= float(budget)].tolist()
+
+
+def test_missing_files_are_named_before_a_missing_calibration(detector, tmp_path):
+    config, checkpoint, _ = detector
+    missing = tmp_path / 'missing.pth'
+    with pytest.raises(UserError, match=rf'{missing}: no such file, nor') as e:
+        predictor_maker(str(config), checkpoint=str(missing), fa_budget=1e-5)()
+    assert 'calibration' not in str(e.value)
+    with pytest.raises(UserError, match=r'missing\.py: no such file, and no name'):
+        predictor_maker('missing.py', checkpoint=str(checkpoint), calibrated=True)()
+    with pytest.raises(UserError, match=r'best\.calibration\.json: no such file'):
+        predictor_maker(str(config), checkpoint=str(checkpoint), calibrated=True)()
 
 
 def test_from_calibrate_to_predict(run, detector, tmp_path):

@@ -383,7 +383,7 @@ def test_names_are_refused_before_torch_is_imported(image_set):
     code = (
         'import sys\n'
         'from madnet.cli import main\n'
-        f"ask = [['madnet_nanno', {image!r}], ['acm', {image!r}, '--fa-budget', '1e-5']]\n"
+        f"ask = [['madnet_nanno', {image!r}], ['tophat', {image!r}, '--fa-budget', '1e-5']]\n"
         "codes = [main(['predict', *words]) for words in ask]\n"
         "assert codes == [2, 2] and 'torch' not in sys.modules\n"
     )
