@@ -38,11 +38,12 @@ class Plan:
 
     Attributes:
         networks: Names, or mappings with ``name`` and any of ``config`` (a path), ``label``, ``train_on``
-            (data sets to train on together, instead of the one to test on; ``others`` for all of ``datasets``
-            but that one), ``checkpoint`` (weights to test instead of training: a file, or a name as of
-            :func:`~madnet.engine.checkpoint_file.find_checkpoint`) and ``options``. ``all``
-            stands for every network of the recipe, ``classical`` for every training-free detector. They are
-            done in this order, and one that begins from another's weights waits for it:
+            (data sets to train on together, instead of the one to test on; ``others``, alone or among them,
+            for all of ``datasets`` but that one, and ``{dataset}`` for its name), ``checkpoint`` (weights to
+            test instead of training: a file, or a name as of
+            :func:`~madnet.engine.checkpoint_file.find_checkpoint`) and ``options``. ``all`` stands for every
+            network of the recipe, ``classical`` for every training-free detector. They are done in this
+            order, and one that begins from another's weights waits for it:
             ``options: {load_from: "…/seed{seed}/last.pth"}``.
         datasets: Names of the catalogue (``nuaa``), or folders; ``own`` for the one that a config names.
         also_test_on: More data sets that every network is tested on, scored one by one; ``{dataset}`` stands
@@ -146,9 +147,12 @@ class Plan:
                 f'networks: {name}: checkpoint {checkpoint}: no such file, nor weights of this name.'
                 + nearest(checkpoint, list_registered())
             )
-        train_on = entry.get('train_on')
-        if train_on == OTHERS:
-            train_on = [other for other in self.datasets if other != dataset]
+        others = [other for other in self.datasets if other != dataset]
+        train_on = [
+            each
+            for said in _listed(entry.get('train_on', []))
+            for each in (others if said == OTHERS else [said.replace('{dataset}', short)])
+        ]
         test_on = (dataset, *self.also_test_on) if self.also_test_on else ()
         reading = {key: getattr(self, key) for key in _FOR_EVERY_RUN}
         options = {
@@ -255,6 +259,10 @@ def _look_for_test_parts(runs: Sequence[Run]) -> None:
         except NoSuchSet:
             continue
         dataset.load_data_list()
+
+
+def _listed(value: Any) -> list:
+    return value if isinstance(value, list) else [value]
 
 
 def short_name(dataset: str | None) -> str:
@@ -371,10 +379,10 @@ def _check_network(entry: object, plan: Plan, where: str) -> None:
             f'{where}: checkpoint: found {{seed}}, expected one file, or one for each {{dataset}}: '
             'given weights are tested once. Name a network for each seed.'
         )
-    train_on = entry.get('train_on', [])
-    if not _has_text_keys(entry.get('options', {})) or not (isinstance(train_on, list) or train_on == OTHERS):
-        raise UserError(f'{where}: expected options as a mapping, train_on as a list or {OTHERS!r}.')
-    if train_on == OTHERS and (OWN in plan.datasets or len(plan.datasets) < 2):
+    train_on = _listed(entry.get('train_on', []))
+    if not _has_text_keys(entry.get('options', {})) or not all(isinstance(said, str) for said in train_on):
+        raise UserError(f'{where}: expected options as a mapping, train_on as texts such as {OTHERS!r}.')
+    if OTHERS in train_on and (OWN in plan.datasets or len(plan.datasets) < 2):
         raise UserError(
             f'{where}: train_on {OTHERS!r}: found datasets {list(plan.datasets)}, expected two or more that '
             'are named.'

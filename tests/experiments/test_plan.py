@@ -250,7 +250,7 @@ _NUMBERS = ('size', 'seeds', 'views', 'minutes')
         ({'networks': ['acm'], 'options': {3: 4}}, 'options: found'),
         ({'networks': [{'name': 'acm', 'options': {3: 4}}]}, 'expected options as a mapping'),
         ({'networks': ['../acm']}, 'found the name'),
-        ({'networks': [{'name': 'acm', 'train_on': 'nuaa'}]}, 'train_on as a list'),
+        ({'networks': [{'name': 'acm', 'train_on': [3]}]}, 'train_on as texts'),
         ({'networks': ['acm'], 'datasets': ['nuaa', 'NUAA-SIRST']}, "is called 'nuaa' too"),
         ({'networks': ['acm'], 'views': [1, 3]}, 'views: found 3, expected some of'),
         ({'networks': ['acm'], 'views': [[1, 8]]}, r'views: found \[1, 8\], expected a whole number'),
@@ -325,7 +325,7 @@ def test_labels(configs):
     assert label_of('my_own', 'elsewhere/my_own.py') == 'my_own'
 
 
-def test_each_set_is_left_out_once(repository, monkeypatch, tmp_path):
+def test_each_set_is_left_out_once(repository, monkeypatch, tmp_path, make_set):
     monkeypatch.chdir(repository)
     nano = {'name': 'nano', 'config': 'configs/madnet/madnet_nano.py', 'train_on': 'others'}
     plan = read_plan(networks=[nano], datasets=['nuaa', 'nudt', 'irstd1k'], also_test_on=['sirstaug'])
@@ -335,6 +335,16 @@ def test_each_set_is_left_out_once(repository, monkeypatch, tmp_path):
     assert [run.test_on for run in runs] == [(d, 'sirstaug') for d in ('nuaa', 'nudt', 'irstd1k')]
     runs[0].check_sets_to_test()
     assert Run.from_json(runs[0].as_json()).test_on == ('nuaa', 'sirstaug')
+
+    own = {**nano, 'train_on': ['others', f'{tmp_path}/{{dataset}}_found']}
+    for name in ('nuaa', 'nudt', 'irstd1k'):
+        make_set(f'{name}_found', ['a'], lists={'train.txt': ['a']})
+    sets = [
+        run.settings['train_dataloader']['dataset']['datasets']
+        for run in read_plan(networks=[own], datasets=['nuaa', 'nudt', 'irstd1k']).runs()
+    ]
+    assert [len(each) for each in sets] == [3, 3, 3]
+    assert [Path(each[2]['data_root']).name for each in sets] == ['nuaa_found', 'nudt_found', 'irstd1k_found']
 
     free = tmp_path / 'nuaa_free'
     free.mkdir()
