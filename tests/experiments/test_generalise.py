@@ -4,11 +4,16 @@ import importlib.util
 import sys
 from itertools import product
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from madnet.datasets import SIRSTDataset
 from madnet.datasets.sources import find_sources, set_name
+from madnet.errors import UserError
 from madnet.experiments.plan import read_plan
 from madnet.records import MetricsFile, RunFile
 
@@ -85,3 +90,42 @@ def test_the_table_is_of_the_records(repository, tmp_path, monkeypatch):
     assert cells['crops zoomed by 0.5 to 2'][4:6] == ['42.0 / 52.0', '+2.0 / +2.0']
     assert cells['crops zoomed by 0.5 to 2'][-1] == '1.00'
     assert cells['bad pixels, dead lines and specks'][0] == '1 of 3 sets'
+
+
+def test_found_masks_make_a_set_to_train_on_alone(repository, make_set, tmp_path):
+    module = load(repository, 'unlabelled')
+    ids = ['a', 'b', 'c']
+    root = make_set('given', ids, lists={'train.txt': ids[:2], 'test.txt': ids[2:]})
+    given = SIRSTDataset(split='trainval', data_root=str(root))
+    finds = Mock(side_effect=lambda image: Mock(mask=image > 200))
+    module.write_masks(given, finds, tmp_path / 'found')
+    [found] = find_sources(str(tmp_path / 'found'))
+    made = SIRSTDataset(split='trainval', **found.arguments)
+    assert made.image_ids == given.image_ids == ids[:2]
+    for index in range(2):
+        image, mask = made.read_sample(index)
+        np.testing.assert_array_equal(image, given.read_sample(index)[0])
+        np.testing.assert_array_equal(mask > 0, image > 200)
+    with pytest.raises(UserError):
+        SIRSTDataset(split='test', **found.arguments)
+
+
+def test_a_share_of_a_networks_statistics_is_that_of_the_images(repository, make_set, tmp_path, monkeypatch):
+    module = load(repository, 'unlabelled')
+    given = SIRSTDataset(
+        split='trainval', data_root=str(make_set('given', ['a', 'b'], lists={'train.txt': ['a', 'b']}))
+    )
+    net = nn.Sequential(nn.BatchNorm2d(1)).eval()
+    torch.save({'state_dict': net.state_dict()}, tmp_path / 'w.pth')
+
+    def predictor(*_):
+        return Mock(
+            model=net, side_effect=lambda image: net(torch.tensor(image[None, None], dtype=torch.float32))
+        )
+
+    monkeypatch.setattr(module, 'Predictor', predictor)
+    module.write_statistics(given, 'config', str(tmp_path / 'w.pth'), 0.25, str(tmp_path / 'out.pth'))
+    images = np.stack([given.read_sample(k)[0] for k in range(2)]).astype(float)
+    state = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']
+    assert state['0.running_mean'].item() == pytest.approx(0.25 * images.mean(), rel=1e-5)
+    assert state['0.running_var'].item() == pytest.approx(0.75 + 0.25 * images.var(), rel=1e-5)
