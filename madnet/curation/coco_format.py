@@ -94,8 +94,10 @@ def _read_one(path: Path, split: str, classes: Sequence[str] | None) -> list[Lab
 def _by_id(records: Iterable[Mapping], what: str, path: Path) -> dict[Any, Mapping]:
     found: dict[Any, Mapping] = {}
     for record in records:
-        if found.setdefault(record['id'], record) != record:
-            names = (one.get('file_name', one.get('name')) for one in (found[record['id']], record))
+        both = found.setdefault(record['id'], record), record
+        first, second = ([one.get(key) for key in ('file_name', 'width', 'height', 'name')] for one in both)
+        if first != second:
+            names = (one.get('file_name', one.get('name')) for one in both)
             raise UserError(
                 '{}: found the id {!r} twice in {} ({}, {}), expected an id for each; number them anew, and '
                 'their annotations.'.format(path, record['id'], what, *names)

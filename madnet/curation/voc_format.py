@@ -103,7 +103,7 @@ def _read_xml(
         raise UserError(f'{path}: no image {image_id} in {", ".join(_IMAGES[:3])} beside Annotations.')
     labelled = Labelled(image_id, image, [], image_size(image))
     said = _size(tree, path)
-    if any(said):
+    if all(said):
         refuse_other_size(image, labelled.size, said)
     for target in tree.iter('object'):
         name = target.findtext('name') or ''

@@ -22,8 +22,10 @@ _SPLITS = {
     'training': 'train',
     'trainval': 'train',
 }
-#: By how much a share may miss 0 to 1 and still be one: outlines are rounded, and drawn over the border.
-_SLACK = 0.01
+#: Beyond these no number is a share: a mark may reach over the border, by a pixel of few or by half a target.
+_SHARES = (-1, 2)
+#: By how much a box may reach over the border where six numbers may be a box with more behind it.
+_SLACK = 0.1
 
 
 @dataclass
@@ -31,7 +33,7 @@ class _Seen:
     """What the lines of a set tell of each other."""
 
     classes: dict[str, None] = field(default_factory=dict)
-    many: bool = False  # an outline of four corners or more
+    outlines: bool = False  # one that is nothing else is there
     doubt: str = ''  # the first line of six numbers that may be a box with more behind it, or a triangle
 
 
@@ -97,10 +99,10 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
         )
     name_left_out(rest, 'label file', "whose image is not there or in no part's folder, left out")
     refuse_unknown(classes, seen.classes, root)
-    if seen.doubt and not seen.many:
+    if seen.doubt and not seen.outlines:
         raise UserError(
             f'{seen.doubt}, a box with a track or a key point behind it, or a triangle; expected "class x y '
-            'w h" of a box, which is one without the last two numbers.'
+            'w h" of a box, without the last two numbers, and of a triangle its last corner twice.'
         )
     return {split: found[split] for split in ('', 'train', 'val', 'test') if split in found}
 
@@ -119,8 +121,9 @@ def _read_text(path: Path, size: tuple[int, int], classes: Sequence[str] | None,
             continue
         where = f'{path}, line {number}: found {line[:60]!r}'
         shares = _shares(values, where)
-        seen.many |= len(shares) > 6
-        if len(shares) == 6 and not seen.doubt and _may_be_box(shares[:4]):
+        boxed = len(shares) == 6 and _may_be_box(shares[:4])
+        seen.outlines |= len(shares) >= 6 and not boxed
+        if boxed and not seen.doubt:
             seen.doubt = where
         points = shares.reshape(-1, 2) * size
         if len(shares) == 2 or (len(shares) == 4 and not points[1].any()):
@@ -145,7 +148,8 @@ def _shares(values: Sequence[str], where: str) -> np.ndarray:
             f'{where}, expected "class x y w h" in shares of the image\'s sides (or x y, or x1 y1 x2 y2 x3 '
             'y3 …).'
         )
-    if shares.min() < -_SLACK or shares.max() > 1 + _SLACK:
+    least, most = _SHARES
+    if shares.min() <= least or shares.max() >= most or (count == 4 and shares[2:].min() < 0):
         what = 'a number of a track behind a box?' if count == 6 and _may_be_box(shares[:4]) else 'pixels?'
         raise UserError(f"{where} ({what}), expected shares of the image's sides, 0 to 1.")
     return shares

@@ -447,6 +447,14 @@ def test_wrong_coco_is_one_line(run, tmp_path, changes, message):
         assert not (tmp_path / 'out').exists()
 
 
+def test_records_of_one_id_that_say_the_same_are_one(run, tmp_path):
+    ship = {'id': 1, 'name': 'ship'}
+    alike = {'images': [IMAGE, IMAGE | {'license': 2}], 'categories': [ship, ship | {'supercategory': 'x'}]}
+    root = coco(tmp_path, **alike)
+    code, _, err = run('dataset', 'convert', root, '--to', 'madnet', '--out', tmp_path / 'out')
+    assert (code, err) == (0, '')
+
+
 def test_key_points_outlines_and_the_name_of_a_single_file(run, tmp_path):
     points = {'keypoints': [0, 0, 0, 5.5, 4.5, 2, 20.5, 9.5, 1], 'bbox': [0, 0, 0, 0]}
     triangle = {'segmentation': [[1, 1, 2, 2], [10, 10, 20, 10, 10, 18]]}  # and a piece of two corners
@@ -530,6 +538,10 @@ TRIANGLE = '0 0.4 0.4 0.6 0.4 0.5 0.6\n'
         (TRIANGLE, 'a box with a track or a key point behind it, or a triangle'),
         ('0 0.9 0.4 0.6 0.4 0.5 1.005\n', ''),  # no box, for it would lie outside
         (TRIANGLE + '0 0.4 0.4 0.6 0.4 0.5 0.6 0.4 0.5\n', ''),
+        (TRIANGLE + '0 0.9 0.9 0.93 0.9 0.91 0.93\n', ''),
+        (TRIANGLE.strip() + ' 0.5 0.6\n', ''),
+        ('0 1.02 0.5 0.1 0.1\n', ''),  # a target that leaves the frame
+        ('0 0.9 0.5 1.04 0.5 1.04 0.6 0.9 0.6\n', ''),  # a pixel over the border
     ],
 )
 def test_yolo_lines_of_other_units_or_two_meanings(run, tmp_path, text, message):
