@@ -122,7 +122,7 @@ def main() -> None:
         '--scores', type=Path, default=Path('work_dirs/demo/scores'), help='what make demo leaves'
     )
     parser.add_argument(
-        '--scenes', type=int, nargs='+', default=[5, 18, 37], help='test scenes of the montage'
+        '--scenes', type=int, nargs='+', default=[5, 44, 37], help='test scenes of the montage'
     )
     args = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)

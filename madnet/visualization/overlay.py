@@ -226,7 +226,10 @@ def _header(
         line[base - 5, x : x + 18] = True
         draw_dashed(out, line)
         x = _write(out, 'prediction', x + 23, base, QUIET, SMALL)
-    _write(out, f'{done}, contrast stretched', x, base, QUIET, SMALL)
+    for words in (f'{done}, contrast stretched', done):
+        if x + text_width(words, SMALL) <= width - GAP:
+            _write(out, words, x, base, QUIET, SMALL)
+            break
     return out
 
 

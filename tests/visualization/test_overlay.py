@@ -207,6 +207,15 @@ def test_text_is_legible_and_keeps_to_the_canvas():
         draw_text(canvas, 'far \u00e9', at, halo=True)
 
 
+@pytest.mark.parametrize('width', [256, 400])
+def test_no_line_of_the_header_runs_over_the_border(width):
+    frame = np.random.default_rng(0).normal(90, 5, (256, width))
+    seen = find_components(frame > 1000)
+    picture = draw_overlay(frame, seen, seen, match_components(seen, seen, radius=3.0), view_size=512)
+    border = picture[:HEADER, -GAP:].reshape(-1, 3)
+    assert (border == border[0]).all()
+
+
 def test_without_truth_detections_and_without_prediction_targets(example):
     detections = draw_overlay(example.image, pred=example.pred)
     assert count(detections, DETECTION.colour) > 40
