@@ -2,7 +2,8 @@
 
 import ast
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -19,10 +20,16 @@ _HOOKS = ('EMAHook', 'TeacherHook')
 #: Parts of a config that make a run what it is; its optimiser's state, its schedule and its place in an epoch
 #: hold for these alone.
 _FIXED = ('model', 'optim_wrapper', 'param_scheduler', 'train_dataloader.batch_size', *_HOOKS)
-#: How training images and masks are read, in whatever set or step that is said.
-_READING = ('value_range', 'bit_depth', 'mask_values')
 #: What of them does not touch the training that goes on.
 _FREE = ('test_cfg', 'init_cfg', 'pretrained')
+#: How training images and masks are read, in whatever set or step that is said.
+_READING = ('value_range', 'bit_depth', 'mask_values')
+#: What the numbers of a validation depend on, and which of them choose: by others, the best epoch so far and
+#: the epochs to come would not compare.
+_VALIDATION = (
+    *('val_dataloader.dataset', 'val_evaluator', 'val_cfg', 'model.test_cfg'),
+    *('default_hooks.checkpoint.save_best', 'default_hooks.checkpoint.rule'),
+)
 
 
 def values_of(text: str) -> dict[str, Any]:
@@ -55,22 +62,28 @@ def hooks_of(values: Mapping) -> dict[str, list[Mapping]]:
     return {kind: [h for h in hooks if h and kind_of(h) == kind] for kind in _HOOKS}
 
 
-def _fixed(values: dict) -> dict[str, Any]:
+def _fixed(values: dict, validated: bool) -> dict[str, Any]:
     """Dotted key → value of all that is to stay the same."""
     kinds = {kind: dict(enumerate(found)) for kind, found in hooks_of(values).items()}
-    every = leaves({**values, **kinds})
-    return {key: value for key, value in every if _is_part(key) or _is_reading(key, value)}
+    fixed = {}
+    for key, value in leaves({**values, **kinds}):
+        last = key.rpartition('.')[2]
+        if last in _READING and value in (None, BY_TYPE):  # which mean what a missing key does
+            continue
+        if _is_part(key) or (key.startswith('train_dataloader.') and last in _READING):
+            fixed[key] = value
+        elif validated and _is_within(key, _VALIDATION) and last != 'cache':
+            # a set may be moved
+            fixed[key] = Path(value).name if last == 'data_root' and isinstance(value, str) else value
+    return fixed
 
 
 def _is_part(key: str) -> bool:
-    within = any(key == part or key.startswith(f'{part}.') for part in _FIXED)
-    return within and not any(f'.{free}.' in f'{key}.' for free in _FREE)
+    return _is_within(key, _FIXED) and not any(f'.{free}.' in f'{key}.' for free in _FREE)
 
 
-def _is_reading(key: str, value: Any) -> bool:
-    """None and ``'type'`` mean what a missing key does."""
-    of_training = key.startswith('train_dataloader.') and key.rpartition('.')[2] in _READING
-    return of_training and value not in (None, BY_TYPE)
+def _is_within(key: str, parts: Iterable[str]) -> bool:
+    return any(key == part or key.startswith(f'{part}.') for part in parts)
 
 
 def leaves(value: Any, key: str = '') -> Iterator[tuple[str, Any]]:
@@ -86,8 +99,8 @@ def leaves(value: Any, key: str = '') -> Iterator[tuple[str, Any]]:
 
 
 _ANEW = (
-    'Resuming goes on with the same network, data, optimiser, schedule and batch; start a new run from its '
-    'weights with --load-from'
+    'Resuming goes on with the same network, data, optimiser, schedule, batch and validation; start a new '
+    'run from its weights with --load-from'
 )
 
 
@@ -104,11 +117,13 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
     Raises:
         UserError: Something differs that cannot change in mid-run: network, optimiser, schedule, batch,
             average of weights, teacher, reading of images and masks, batches of an epoch, processes, epochs
-            that minutes are laid over, or the epochs become no more than are done.
+            that minutes are laid over, once an epoch has been validated the validation and what it chooses
+            by, or the epochs become no more than are done.
     """
     minutes, budget = cfg.train_cfg.get('minutes'), meta.get('time budget')
-    expected = _fixed(values_of(meta.get('cfg', '')))
-    found = _fixed(values_of(cfg.pretty_text))
+    validated = bool(meta.get('validated'))
+    expected = _fixed(values_of(meta.get('cfg', '')), validated)
+    found = _fixed(values_of(cfg.pretty_text), validated)
     expected.update({k: meta[k] for k in ('batches an epoch', 'processes') if k in meta})
     found.update({k: v for k, v in (('batches an epoch', batches), ('processes', processes)) if k in meta})
     if minutes is not None and budget is not None:

@@ -54,6 +54,51 @@ def test_what_means_the_same_and_what_else_changes_is_taken():
         resume(config(value_range), config())
 
 
+JUDGED = {
+    'model.test_cfg.mode': 'whole',
+    'val_dataloader.dataset.split': 'val',
+    'val_dataloader.dataset.data_root': '/data/own',
+    'val_dataloader.dataset.value_range': 'type',
+    'val_evaluator': {'type': 'IRSTDMetric', 'protocols': ('native',)},
+    'default_hooks.checkpoint.save_best': 'nIoU',
+}
+
+
+@pytest.mark.parametrize(
+    ('changed', 'said'),
+    [
+        ({'val_dataloader.dataset.split': 'test'}, "dataset.split: found 'test', expected 'val', as in the"),
+        ({'val_dataloader.dataset.data_root': '/data/other'}, "data_root: found 'other', expected 'own'"),
+        ({'val_dataloader.dataset.value_range': (60, 180)}, 'value_range: found [60, 180], expected None'),
+        ({'val_dataloader': None}, "dataset.data_root: found None, expected 'own'"),
+        ({'val_evaluator.protocols': ('toolbox',)}, "protocols: found ['toolbox'], expected ['native']"),
+        ({'model.test_cfg.mode': 'slide'}, "model.test_cfg.mode: found 'slide', expected 'whole'"),
+        ({'default_hooks.checkpoint.save_best': 'F1'}, "save_best: found 'F1', expected 'nIoU'"),
+        ({'default_hooks.checkpoint.rule': 'less'}, "rule: found 'less', expected None"),
+    ],
+)
+def test_epochs_are_judged_alike_once_one_has_been(changed, said):
+    before, now = config(), config()
+    before.merge_from_dict(JUDGED)
+    now.merge_from_dict({**JUDGED, **changed})
+    meta = {'cfg': before.pretty_text, 'epoch': 1}
+    refuse_changes({**meta, 'validated': False}, now, 4, 1, 'last.pth')
+    with pytest.raises(UserError) as e:
+        refuse_changes({**meta, 'validated': True}, now, 4, 1, 'last.pth')
+    assert said in str(e.value)
+    assert '\n' not in str(e.value)
+
+
+def test_what_no_number_of_a_validation_depends_on_may_change():
+    before, now = config(), config()
+    before.merge_from_dict(JUDGED)
+    speed = {'val_dataloader.dataset.cache': True, 'val_dataloader.batch_size': 8}
+    moved = {'val_dataloader.dataset.data_root': '/moved/own', 'val_dataloader.dataset.value_range': None}
+    now.merge_from_dict({**JUDGED, **speed, **moved, 'default_hooks.checkpoint.interval': 5})
+    meta = {'cfg': before.pretty_text, 'epoch': 1, 'validated': True}
+    refuse_changes(meta, now, 4, 1, 'last.pth')
+
+
 def test_a_run_cannot_be_cut_to_the_epochs_that_are_done():
     done = {'cfg': config(epochs=4).pretty_text, 'epoch': 3}
     for length in (4, 5):

@@ -104,6 +104,7 @@ def test_what_training_leaves_behind(uninterrupted):
     assert best['meta']['nIoU'] == last['message_hub']['runtime_info']['best_score']
     assert last['meta']['epoch'] == 3
     assert last['meta']['iter'] == 12
+    assert last['meta']['validated']
     assert read_checkpoint(folder / PREVIOUS)['meta']['epoch'] == 2
     [scalars] = folder.glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in scalars.read_text().splitlines()]

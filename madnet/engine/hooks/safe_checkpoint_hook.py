@@ -103,6 +103,8 @@ class SafeCheckpointHook(Hook):
             checkpoint['random_state'] = runner.train_loop.training_random_state()
             checkpoint['hooks'] = hook_states(runner.hooks)
             checkpoint['meta']['validation_due'] = runner.train_loop.validation_due
+            logged = runner.message_hub.log_scalars
+            checkpoint['meta']['validated'] = any(key.startswith('val/') for key in logged)
             checkpoint['meta']['stop_training'] = runner.train_loop.stop_training
             checkpoint['meta']['batches an epoch'] = len(runner.train_dataloader)
             checkpoint['meta']['processes'] = runner.world_size
