@@ -18,7 +18,9 @@ from unittest.mock import Mock
 import pytest
 
 from madnet.engine.folder_lock import own_folder
+from madnet.engine.hooks import SafeCheckpointHook
 from madnet.engine.train import train
+from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
 from madnet.experiments import background, compare, process, running
 from madnet.experiments.plan import read_plan
@@ -309,6 +311,22 @@ def test_a_training_waits_for_the_one_whose_weights_it_begins_from(plan_file, tm
     record_file.write_text(json.dumps(record))
     run_all(runs[1:], Shard(), in_process=True)
     assert state_of(runs[1]) == 'done'
+
+
+def test_a_signal_after_the_last_batch_keeps_the_next_run_from_beginning(plan_file, monkeypatch):
+    save = SafeCheckpointHook.after_train
+
+    def save_and_ask(hook, runner):
+        save(hook, runner)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(SafeCheckpointHook, 'after_train', save_and_ask)
+    with pytest.raises(TrainingStopped, match=r'SIGTERM: the training has ended; .*last\.pth'):
+        compare(str(plan_file), seeds=[1], in_process=True, cost=False)
+    assert states(read_plan(plan_file, seeds=[1])) == ['begun', 'new']
+    monkeypatch.undo()
+    compare(str(plan_file), seeds=[1], in_process=True, cost=False)
+    assert states(read_plan(plan_file, seeds=[1])) == ['done', 'done']
 
 
 def test_a_process_of_its_own_that_is_stopped_and_goes_on(plan_file, tmp_path, repository):

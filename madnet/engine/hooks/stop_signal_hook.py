@@ -71,6 +71,13 @@ class StopSignalHook(Hook):
             self._watch.end()
             self._watch = None
 
+    def after_run(self, runner) -> None:
+        """Leave if asked to after the last batch: the next training of a caller is not to begin."""
+        if self._asked:
+            raise TrainingStopped(
+                f'{self._asked}: the training has ended; its last epoch is in {runner.work_dir}/last.pth.'
+            )
+
     def restore(self) -> None:
         """Give the signals back to whoever handled them before."""
         for number, handler in self._former.items():
