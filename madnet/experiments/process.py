@@ -92,7 +92,7 @@ def _first_ready(waiting: Sequence[Run], active: Mapping[Run, object]) -> Run | 
     """The first run that begins from no weights of one that is still to end."""
     for i, run in enumerate(waiting):
         start = begins_in(run)
-        if not any(start == Path(other.folder) for other in [*active, *waiting[:i]]):
+        if not any(start == Path(other.folder).resolve() for other in [*active, *waiting[:i]]):
             return run
     return None
 

@@ -30,7 +30,7 @@ def read_record(folder: str | os.PathLike) -> RunFile | None:
 def begins_in(run: Run) -> Path | None:
     """The folder of the weights that a run's training begins with; None where it begins with none."""
     weights = run.settings.get('load_from')
-    return given_weights(weights).parent if weights else None
+    return given_weights(weights).resolve().parent if weights else None
 
 
 def model_sha256(run: Run) -> str:

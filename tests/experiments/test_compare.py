@@ -313,6 +313,17 @@ def test_a_training_waits_for_the_one_whose_weights_it_begins_from(plan_file, tm
     assert state_of(runs[1]) == 'done'
 
 
+def test_however_the_folder_is_written_in_which_a_run_begins(plan_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'link').symlink_to('comparison')
+    plan = plan_file.read_text().replace('wide.py"}', 'wide.py", options: {load_from: "X"}}')
+    for place in ('comparison', 'link', f'{tmp_path}/a/../link'):
+        plan_file.write_text(plan.replace('X', f'{place}/narrow/{{dataset}}/seed{{seed}}/last.pth'))
+        first, second = read_plan(plan_file, seeds=[1]).runs()
+        assert process._first_ready([second], {first: None}) is None
+        assert process._first_ready([second], {}) == second
+
+
 def test_a_signal_after_the_last_batch_keeps_the_next_run_from_beginning(plan_file, monkeypatch):
     save = SafeCheckpointHook.after_train
 
