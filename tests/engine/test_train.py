@@ -254,6 +254,19 @@ def test_the_line_of_an_epoch_has_the_rate_that_the_log_has(tiny_config, tmp_pat
     assert dict(lines) == logged
 
 
+def test_the_line_of_a_resumed_validation_has_no_rate(tiny_config, tmp_path, capsys):
+    hook = "custom_hooks = [dict(type='InterruptAt', stage='val', count=1)]\n"
+    text, options = tiny_config.read_text(), ['train_cfg.max_epochs=1']
+    tiny_config.write_text(text + hook)
+    with pytest.raises(TrainingStopped):
+        train(str(tiny_config), work_dir=str(tmp_path / 'w'), options=options)
+    tiny_config.write_text(text + hook.replace('count=1', 'count=99'))
+    train(str(tiny_config), work_dir=str(tmp_path / 'w'), options=options, resume=True)
+    [line] = re.findall(r'^epoch 1/1 .*', capsys.readouterr().err, re.MULTILINE)
+    assert 'nIoU' in line
+    assert 'lr' not in line
+
+
 def test_the_last_epoch_of_a_training_that_a_hook_ends_is_kept(tiny_config, tmp_path):
     hook = "custom_hooks = [dict(type='EndAfterEpoch', epoch=2)]\n"
     tiny_config.write_text(tiny_config.read_text() + hook)

@@ -44,7 +44,6 @@ class ProgressHook(Hook):
     def before_train(self, runner) -> None:
         """Open the bar at the batch where training starts or goes on."""
         self._open(runner.max_iters, runner.iter, 'train', 'batch')
-        self.before_train_iter(runner, 0)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Keep the learning rate of the step, before the schedules go on to the next one's."""
@@ -83,9 +82,9 @@ class ProgressHook(Hook):
         if self._bar is None:
             return
         # an epoch's mean, not its last batch: with eight images a batch, one loss says little
-        line = [_place(runner, epoch), f'lr {self._rate:.2e}']
-        if self._losses:
-            line.insert(1, f'loss {torch.stack(self._losses).mean().item():.4f}')
+        line = [_place(runner, epoch)]
+        if self._losses:  # else only its validation was left
+            line += [f'loss {torch.stack(self._losses).mean().item():.4f}', f'lr {self._rate:.2e}']
         self._losses.clear()
         line += [f'{k} {100 * metrics[k]:.2f}' for k in ('IoU', 'nIoU', 'Pd') if k in metrics]
         line += [f'Fa {1e6 * metrics["Fa"]:.1f}e-6'] if 'Fa' in metrics else []
