@@ -1,6 +1,7 @@
 """The data sets that a command line names, opened part by part."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,7 @@ def open_parts(
     split_set: str | None = None,
     value_range: ValueRange = None,
     mask_values: Sequence[int] | None = None,
+    synthetic: int | None = None,
 ) -> list[Part]:
     """The parts of some data sets.
 
@@ -60,24 +62,51 @@ def open_parts(
         split_set: Whose parts; None for each set's default.
         value_range: Of all of them, as of :class:`~madnet.datasets.SIRSTDataset`.
         mask_values: The same.
+        synthetic: So many synthetic scenes as one more set; None for no such set.
 
     Raises:
-        UserError: A set is not found, or has no such split.
+        UserError: A set is not found, has no such split, or is given twice.
     """
-    parts: list[Part] = []
+    sets: list[tuple[str, list[tuple[str, TargetDataset]]]] = []
     grey = check_value_range(value_range, '--value-range')
     reading = {'split_set': split_set, 'value_range': grey, 'mask_values': mask_values}
     for value in values:
         (source,) = find_sources([value])
-        found = _open({**source.arguments, **reading}, splits)
-        name = found[0][1].dataset_name
-        if name in {part.set_name for part in parts}:
-            name = str(value)  # two folders of one name
-        parts += [Part(name, split, dataset) for split, dataset in found]
-    return parts
+        sets.append((str(value), _open({**source.arguments, **reading}, splits)))
+    if synthetic is not None:
+        scenes = SyntheticSIRSTDataset(synthetic, SYNTHETIC_SIZE, split='train')
+        sets.append(('synthetic', [('train', scenes)]))
+    names = _names([(value, found[0][1]) for value, found in sets])
+    return [Part(name, *each) for name, (_, found) in zip(names, sets, strict=True) for each in found]
 
 
-def _open(arguments: dict[str, Any], splits: Sequence[str]) -> list[tuple[str, SIRSTDataset]]:
+def _names(sets: Sequence[tuple[str, TargetDataset]]) -> list[str]:
+    """What to call the sets: by their own names; those that share one, by what the command line says; those
+    that share this too, by their folders.
+
+    Args:
+        sets: What the command line says, and any part.
+
+    Raises:
+        UserError: Two are the same.
+    """
+    named = [
+        (dataset.dataset_name, value, str(dataset.folder.root.resolve()))
+        if isinstance(dataset, SIRSTDataset)
+        else (value,) * 3
+        for value, dataset in sets
+    ]
+    names = [forms[0] for forms in named]
+    for n in (1, 2):
+        count = Counter(names)
+        names = [forms[n] if count[name] > 1 else name for forms, name in zip(named, names, strict=True)]
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise UserError(f'{twice}: given more than once; expected each data set once.')
+    return names
+
+
+def _open(arguments: dict[str, Any], splits: Sequence[str]) -> list[tuple[str, TargetDataset]]:
     if splits:
         return [(split, SIRSTDataset(split=split, **arguments)) for split in splits]
     found, reasons = [], []
@@ -98,11 +127,6 @@ def _open(arguments: dict[str, Any], splits: Sequence[str]) -> list[tuple[str, S
     for why in reasons:
         print(f'note: {why}', file=sys.stderr)
     return found
-
-
-def synthetic_part(length: int) -> Part:
-    """Synthetic scenes as a data set beside others."""
-    return Part('synthetic', 'train', SyntheticSIRSTDataset(length, SYNTHETIC_SIZE, split='train'))
 
 
 def walk(part: Part, limit: int | None = None) -> Iterator[Sample]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from madnet.curation.comparison import as_text, compare, quantiles, statistics_json
 from madnet.curation.measures import measure
-from madnet.curation.sources import open_parts, synthetic_part, walk
+from madnet.curation.sources import open_parts, walk
 from madnet.curation.statistics_page import statistics_page
 from madnet.errors import UserError
 from madnet.files import write_json, write_whole
@@ -36,9 +36,7 @@ def stats(
             f'found {count} data sets, expected 1 to {MOST_SETS}: names such as nuaa, or folders; '
             '--synthetic N counts as one.'
         )
-    parts = open_parts(sets, split.split(',') if split else (), **reading)
-    if synthetic is not None:
-        parts.append(synthetic_part(synthetic))
+    parts = open_parts(sets, split.split(',') if split else (), synthetic=synthetic, **reading)
     measured = [(part, measure(walk(part, images))) for part in parts]
     comparisons = compare(measured)
     names = list(dict.fromkeys(part.set_name for part in parts))

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from madnet.curation.sources import open_parts
+from madnet.errors import UserError
+from tests.curation.conftest import write_set
+
 
 @pytest.fixture
 def stats(run, tmp_path):
@@ -64,6 +68,22 @@ def test_synthetic_scenes_beside_a_set(stats, two_sets):
     assert code == 0
     assert [(p['name'], p['split']) for p in found['parts']] == [('small', 'all'), ('synthetic', 'train')]
     assert [p['measured']['images'] for p in found['parts']] == [5, 5]
+
+
+def test_sets_of_one_name_stay_apart(tmp_path, monkeypatch):
+    """Also where what was typed for the later one is the name of both."""
+    monkeypatch.chdir(tmp_path)
+    for place in ('a/odd', 'odd', 'synthetic'):
+        write_set(tmp_path / place, 4, 2, count=1)
+    for values, scenes, names in (
+        (['a/odd', 'odd'], None, ['a/odd', 'odd']),
+        (['odd', 'a/odd'], None, ['odd', 'a/odd']),
+        (['synthetic'], 2, [str(tmp_path / 'synthetic'), 'synthetic']),
+    ):
+        parts = open_parts(values, ['test'] if scenes is None else (), synthetic=scenes)
+        assert list(dict.fromkeys(part.set_name for part in parts)) == names
+    with pytest.raises(UserError, match='odd: given more than once'):
+        open_parts(['odd', 'odd'])
 
 
 def test_a_flat_folder_without_targets(stats, make_set):
