@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from madnet.datasets.selection import NoSuchPart
 from madnet.datasets.sirst_dataset import SIRSTDataset, TargetDataset
 from madnet.datasets.sources import find_sources
 from madnet.datasets.synthetic import SyntheticSIRSTDataset
@@ -65,7 +66,7 @@ def open_parts(
         synthetic: So many synthetic scenes as one more set; None for no such set.
 
     Raises:
-        UserError: A set is not found, has no such split, or is given twice.
+        UserError: A set is not found, has no such split, lists that cannot be used, or is given twice.
     """
     sets: list[tuple[str, list[tuple[str, TargetDataset]]]] = []
     grey = check_value_range(value_range, '--value-range')
@@ -114,17 +115,14 @@ def _open(arguments: dict[str, Any], splits: Sequence[str]) -> list[tuple[str, T
         dataset = SIRSTDataset(split=split, lazy_init=True, **arguments)
         try:
             dataset.load_data_list()
-        except UserError as reason:
-            reasons.append(reason)
+        except NoSuchPart as reason:
+            reasons.append(str(reason))
         else:
-            dataset.full_init()  # what is wrong with the files themselves is no missing part
+            dataset.full_init()
             found.append((split, dataset))
     if not found:
-        try:
-            return [('all', SIRSTDataset(split='all', **arguments))]
-        except UserError:
-            raise reasons[0] from None
-    for why in reasons:
+        found = [('all', SIRSTDataset(split='all', **arguments))]
+    for why in dict.fromkeys(reasons):
         print(f'note: {why}', file=sys.stderr)
     return found
 

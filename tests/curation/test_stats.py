@@ -86,6 +86,32 @@ def test_sets_of_one_name_stay_apart(tmp_path, monkeypatch):
         open_parts(['odd', 'odd'])
 
 
+@pytest.mark.parametrize(
+    ('lists', 'words'),
+    [
+        ({'train': 'a\nb\n', 'test': 'b\n'}, "both 'train' and 'test'"),
+        ({'train': 'a\n', 'test': 'b\nz\n'}, '(z)'),
+        ({'train': 'x\n', 'test': 'z\n'}, '(x)'),
+        ({'train': b'\xe9\n', 'test': 'b\n'}, 'train.txt: not a readable list'),
+        ({'train_me': 'a\n', 'train_you': 'b\n'}, 'lists of several authors'),
+    ],
+)
+def test_lists_that_cannot_be_used_are_an_error(make_set, lists, words):
+    root = make_set('mine', ['a', 'b', 'c'])
+    for name, text in lists.items():
+        (root / f'{name}.txt').write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=re.escape(words)):
+        open_parts([root])
+
+
+def test_all_images_in_the_place_of_empty_parts_are_told(make_set, capsys):
+    root = make_set('mine', ['a', 'b'])
+    for name in ('train.txt', 'test.txt'):
+        (root / name).touch()
+    assert [part.split for part in open_parts([root])] == ['all']
+    assert capsys.readouterr().err.count('note: ') == 2
+
+
 def test_a_flat_folder_without_targets(stats, make_set):
     root = make_set('mine', ['a', 'b', 'c'])
     for path in (root / 'masks').iterdir():
