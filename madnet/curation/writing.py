@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,19 +23,28 @@ from madnet.text import encodable
 
 @contextmanager
 def fresh_folder(out: str | os.PathLike) -> Iterator[Path]:
-    """A temporary folder beside ``out`` that takes the name over at the end, and is gone after a failure.
+    """A temporary folder that becomes ``out`` at the end, and is gone after a failure.
+
+    It lies beside ``out``; where there is an empty folder of this name already, in it: that may be a mount
+    point or the current folder, which no other takes the place of, and only there may be space.
 
     Raises:
         UserError: ``out`` is there and not an empty folder, or cannot be written.
     """
     out = Path(out)
-    if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
-        raise UserError(f'{out}: is there already; name a new folder, or an empty one.')
-    temporary = out.absolute().parent / f'.writing-{secrets.token_hex(6)}'
+    there = out.is_dir() and not out.is_symlink()
+    held = next(out.iterdir(), None) if there else None
+    if held is not None or (os.path.lexists(out) and not there):
+        holds = f' and holds {held.name}' if held else ''
+        raise UserError(f'{out}: is there already{holds}; name a new folder, or an empty one.')
+    temporary = (out if there else out.parent).absolute() / f'.writing-{secrets.token_hex(6)}'
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        os.replace(temporary, out)
+        if there:
+            _move_up(temporary)
+        else:
+            os.replace(temporary, out)
     except OSError as error:
         if error.filename and not str(error.filename).startswith(str(temporary)):
             raise  # of a file that is read
@@ -44,6 +53,16 @@ def fresh_folder(out: str | os.PathLike) -> Iterator[Path]:
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move_up(folder: Path) -> None:
+    """Move what a folder holds to where it lies itself: all, the record last, or nothing."""
+    with ExitStack() as back:
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == RECORD):
+            moved = folder.parent / path.name
+            path.rename(moved)
+            back.callback(moved.rename, path)
+        back.pop_all()
 
 
 class NewSet:
