@@ -11,6 +11,7 @@ import madnet  # noqa: F401
 from madnet.engine.config import load_config
 from madnet.engine.train import train
 from madnet.errors import UserError
+from madnet.models.heads import FCNSegHead
 from madnet.models.losses import check_losses
 
 HEAD = {'in_channels': [4, 8]}
@@ -58,6 +59,18 @@ def test_losses_of_one_channel_pass(loss, soft_targets):
         # nothing of the probe is left in the head
         assert getattr(made.loss_decode, 'active', None) is active
         assert made.peaks == {}
+
+
+class OwnHead(FCNSegHead):
+    pass
+
+
+@pytest.mark.parametrize('base', [FCNSegHead, OwnHead])
+def test_heads_of_other_modules_that_keep_our_path_are_probed_too(base):
+    with pytest.raises(UserError, match=rf'{base.__name__}\.loss_decode: DiceLoss misreads'):
+        base(**HEAD, loss_decode={'type': 'DiceLoss'}).init_weights()
+    with pytest.raises(UserError, match=rf'{base.__name__}\.out_channels: found 3, expected 1 '):
+        base(**HEAD, num_classes=3, out_channels=3).init_weights()
 
 
 @MODELS.register_module()

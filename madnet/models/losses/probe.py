@@ -27,21 +27,26 @@ def check_losses(model: nn.Module) -> None:
         model: A segmentor, or a head.
 
     Raises:
-        UserError: A loss fails on logits of this form, prefers the inverse, or does not care; or it has no
-            name where losses are told apart by it.
+        UserError: A loss fails on logits of this form, prefers the inverse, or does not care; it has no
+            name where losses are told apart by it; or a head of ours gives more than two channels.
     """
     for key, head in model.named_modules():
         path = getattr(type(head), 'loss_by_feat', None)
-        # mmseg's heads that override it may want more than a map of logits; ours take it
-        ours = type(head).__module__.startswith('madnet.')
+        # others that override it may want more than a map of logits; ours take it, in whatever class
+        ours = getattr(path, '__module__', '').startswith('madnet.')
         if isinstance(head, BaseDecodeHead) and (ours or path is BaseDecodeHead.loss_by_feat):
             _check_head(head, f'model.{key}.loss_decode' if key else f'{type(head).__name__}.loss_decode')
 
 
 def _check_head(head: BaseDecodeHead, key: str) -> None:
+    own, mmsegs = head.loss_decode, type(head).loss_by_feat is BaseDecodeHead.loss_by_feat
     if head.out_channels not in (1, 2):
-        return
-    own = head.loss_decode
+        if mmsegs:
+            return  # which tells several classes apart
+        raise UserError(
+            f'{key.removesuffix("loss_decode")}out_channels: found {head.out_channels}, expected 1 (target), '
+            'or 2 (background, target).'
+        )
     losses = copy.deepcopy(own)
     for module in losses.modules():
         if hasattr(module, 'set_epoch'):
@@ -49,7 +54,7 @@ def _check_head(head: BaseDecodeHead, key: str) -> None:
     logits, samples = _example(head)
     parts = list(losses) if isinstance(losses, nn.ModuleList) else [losses]
     # mmseg's heads ask for the name of a single one too
-    if len(parts) > 1 or type(head).loss_by_feat is BaseDecodeHead.loss_by_feat:
+    if len(parts) > 1 or mmsegs:
         _refuse_nameless(parts, key)
     costs = []
     try:
