@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 
 from madnet.errors import UserError
@@ -16,10 +17,10 @@ from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
 
 from .catalogue import find_entry
-from .transforms.loading import LoadSIRSTImage
-from .wrappers import kind_of, sets_of
+from .transforms.loading import LoadSIRSTImage, LoadSIRSTMask
+from .wrappers import is_kind, kind_of, sets_of
 
-_TRUTH_LOADERS = ('LoadSIRSTMask', 'LoadAnnotations')
+_TRUTH_LOADERS = (LoadSIRSTMask, LoadAnnotations)
 
 
 class ImagePipeline:
@@ -50,23 +51,26 @@ class ImagePipeline:
         value_range: ValueRange = None,
     ):
         self.base_size = None if base_size is None else tuple(base_size)
-        steps = [dict(t) for t in transforms if kind_of(t) not in _TRUTH_LOADERS]
-        loaders = [i for i, t in enumerate(steps) if kind_of(t).startswith(('LoadSIRSTImage', 'LoadImage'))]
+        steps = [dict(t) for t in transforms if not is_kind(t.get('type'), TRANSFORMS, *_TRUTH_LOADERS)]
+        loaders = [i for i, t in enumerate(steps) if _loads_images(t)]
         if loaders:
             loader = steps.pop(loaders[0])
             channels = 1 if loader.get('color_type') == 'grayscale' else loader.get('channels', 3)
         else:
             loader = {'type': 'LoadSIRSTImage', 'channels': channels}
-        from_file = TRANSFORMS.build(loader)
+        from_file, rest = TRANSFORMS.build(loader), [TRANSFORMS.build(t) for t in steps]
         if isinstance(from_file, LoadSIRSTImage):
             value_range = from_file.value_range if value_range is None else value_range
             self.loader = FrameLoader(from_file.channels, value_range, from_file.bit_depth)
+            if type(from_file) is not LoadSIRSTImage:  # does something of its own, here to scaled pixels
+                from_file.value_range = None
+                rest.insert(0, from_file)
             from_file = None
         else:
             self.loader = FrameLoader(channels, value_range)
         # mmseg's own, as long as no range is asked for
         self._from_file = None if self.loader.value_range else from_file
-        self._rest = [TRANSFORMS.build(t) for t in steps]
+        self._rest = rest
         #: Whether the network sees images at another size than their own.
         self.resizes = any('Resize' in kind_of(t) for t in steps)
 
@@ -121,6 +125,11 @@ class ImagePipeline:
         for transform in self._rest:
             results = transform(results)
         return results
+
+
+def _loads_images(step: Mapping[str, Any]) -> bool:
+    loaders = LoadSIRSTImage, LoadImageFromFile
+    return is_kind(step.get('type'), TRANSFORMS, *loaders) or kind_of(step).startswith('LoadImage')
 
 
 def pipeline_settings(cfg: Mapping) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .catalogue import Entry, find_entry, get_split_set, split_ids
 from .locate import locate
 from .selection import select
 from .splits import ids_sha256
-from .wrappers import kind_of
+from .wrappers import is_kind
 
 #: What an image is known by: (data set, id) where the catalogue has the set, ('', path of the file), and
 #: (CONTENT, hash of the file), by which a copy is known in whatever folder.
@@ -214,7 +214,11 @@ def parts_of_record(record: object) -> list[TrainedPart]:
 def part_of_config(dataset: Mapping[str, Any], record: str, hashes: object = None) -> TrainedPart | None:
     """What a data set in a training's config stands for, with its :func:`hashes_of`, where they are recorded;
     None where it is of another type or has no split."""
-    if kind_of(dataset) != 'SIRSTDataset' or not dataset.get('split'):
+    from mmseg.registry import DATASETS  # with PyTorch, which prediction from exported files does without
+
+    from .sirst_dataset import SIRSTDataset
+
+    if not is_kind(dataset.get('type'), DATASETS, SIRSTDataset) or not dataset.get('split'):
         return None
     keys = ('split', 'name', 'data_root', 'split_set', 'exclude_near_test', 'indices')
     given = {key: dataset[key] for key in keys if key in dataset}

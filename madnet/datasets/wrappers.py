@@ -1,8 +1,16 @@
 """The parts of a config that are data sets: those inside mmengine's wrappers, and what a part is."""
 
+from __future__ import annotations
+
+import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from madnet.postponed import real
+
+if TYPE_CHECKING:
+    from mmengine.registry import Registry
 
 
 def inner_datasets(dataset: Any) -> list:
@@ -49,3 +57,20 @@ def kind_of(part: Mapping) -> str:
     """
     kind = part.get('type', '')
     return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
+
+
+def is_kind(kind: Any, registry: Registry, *bases: type) -> bool:
+    """Whether what a config names as a ``type``, or has itself there, is one of these classes or derived from
+    one.
+
+    Nothing is imported for it, as the registry does with names that it does not know: configs in checkpoints
+    may come from anywhere. So a class of one's own must have been imported by then.
+    """
+    if isinstance(kind, str):
+        place, _, name = kind.rpartition('.')
+        registry.import_from_location()
+        known = [vars(sys.modules[place])] if place in sys.modules else []  # as types are written in full
+        known += [each.module_dict for each in (registry, registry.parent) if each is not None]
+        kind = next((names[name] for names in known if name in names), None)
+    kind = real(kind)
+    return isinstance(kind, type) and issubclass(kind, bases)

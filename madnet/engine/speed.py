@@ -11,8 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.datasets.transforms import PublishedTestResize
-from madnet.datasets.wrappers import inner_datasets
-from madnet.engine.kinds import is_kind
+from madnet.datasets.wrappers import inner_datasets, is_kind
 from madnet.models.segmentors import IRSTDSegmentor
 from madnet.ops import conv3x3, layer_norm
 

@@ -23,7 +23,7 @@ from madnet.datasets.seen import CHOSEN, SCORED, TrainedPart, images_of, look_fo
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.sources import set_name
 from madnet.datasets.splits import few
-from madnet.datasets.wrappers import sets_of
+from madnet.datasets.wrappers import is_kind, sets_of
 from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import load_weights, needs_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, is_registered, read_checkpoint
@@ -32,7 +32,6 @@ from madnet.engine.config import load_config, require_parts
 from madnet.engine.half_weights import warn_where_half_is_slow
 from madnet.engine.hooks.negatives_hook import NegativesHook
 from madnet.engine.irstd_metric import IRSTDMetric
-from madnet.engine.kinds import is_kind
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.sample_names import name_of
 from madnet.engine.several_sets import (

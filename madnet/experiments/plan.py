@@ -15,7 +15,7 @@ from typing import Any
 from madnet.classical.detectors import DETECTORS
 from madnet.config_files import find_config_file
 from madnet.datasets.sources import find_sources
-from madnet.datasets.wrappers import kind_of, sets_of
+from madnet.datasets.wrappers import is_kind, kind_of, sets_of
 from madnet.errors import UserError, expect_number, expect_whole, nearest
 from madnet.evaluation.protocols import get_protocols
 from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
@@ -137,8 +137,11 @@ class Plan:
     def _runs_of(
         self, entry: Mapping, config: Path, options: dict, recipe: str | None, dataset: str | None
     ) -> list[Run]:
+        from mmseg.registry import MODELS
+
         from madnet.engine.checkpoint_file import is_registered
         from madnet.engine.training_free import is_training_free
+        from madnet.models.segmentors import IRSTDSegmentor
 
         name, short = entry['name'], short_name(dataset)
         checkpoint = entry.get('checkpoint') and entry['checkpoint'].replace('{dataset}', short)
@@ -165,7 +168,7 @@ class Plan:
         has_network = not is_training_free(settings)
         if entry.get('starts_anew') and settings.get('load_from'):
             return []
-        if self.views and has_network and kind_of(settings['model']) != 'IRSTDSegmentor':
+        if self.views and has_network and not is_kind(settings['model'].get('type'), MODELS, IRSTDSegmentor):
             raise UserError(
                 f'views: found {list(self.views)}, but the model of {config} is no IRSTDSegmentor, the only '
                 'type that averages views. Leave the key out.'
@@ -246,7 +249,7 @@ def _look_for_test_parts(runs: Sequence[Run]) -> None:
         for run in runs
         if not run.test_on
         for each in sets_of(run.settings, 'test_dataloader')
-        if kind_of(each) == 'SIRSTDataset'
+        if kind_of(each) == 'SIRSTDataset'  # a derived class may find its images otherwise
     ]
     for value in {value for run in runs for value in run.test_on}:
         with suppress(UserError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from madnet.datasets.catalogue import find_entry
 from madnet.datasets.sources import find_sources, set_name
 from madnet.datasets.splits import ids_sha256
-from madnet.datasets.wrappers import kind_of, sets_of
+from madnet.datasets.wrappers import is_kind, kind_of, sets_of
 from madnet.errors import UserError
 from madnet.evaluation.targets import Least
 from madnet.experiments.plan import given_weights
@@ -106,7 +106,11 @@ def _on_its_sets(run: Run, report: MetricsFile) -> bool:
 def _is_set(wanted: Mapping, found: DatasetInfo) -> bool:
     """Whether these are the images of a config's data set, by their ids too where it is at hand; of other
     packages' sets no more is known."""
-    if kind_of(wanted) != 'SIRSTDataset':
+    from mmseg.registry import DATASETS
+
+    from madnet.datasets.sirst_dataset import SIRSTDataset
+
+    if not is_kind(wanted.get('type'), DATASETS, SIRSTDataset):
         return True
     name = set_name(wanted)
     entry, lists = find_entry(name), wanted.get('split_set')
@@ -123,10 +127,11 @@ def _is_set(wanted: Mapping, found: DatasetInfo) -> bool:
 
 
 def _ids_of(wanted: Mapping) -> str | None:
-    """The digest of the ids of a config's data set; None where it is not at hand, or cut by ``indices``."""
+    """The digest of the ids of a config's data set; None where it is not at hand, cut by ``indices``, or
+    of a derived class, which may choose others."""
     from madnet.datasets.sirst_dataset import dataset_of
 
-    if wanted.get('indices') is not None:
+    if wanted.get('indices') is not None or kind_of(wanted) != 'SIRSTDataset':
         return None
     try:
         images = dataset_of(wanted, lazy_init=True).load_data_list()

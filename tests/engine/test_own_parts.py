@@ -2,17 +2,25 @@
 
 import shutil
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
-from mmseg.registry import MODELS
+import torch
+from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 
+from madnet.datasets import SIRSTDataset
+from madnet.datasets.image_pipeline import ImagePipeline
+from madnet.datasets.seen import part_of_config
+from madnet.datasets.transforms import LoadSIRSTImage
+from madnet.datasets.wrappers import is_kind
 from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.experiments.plan import read_settings
 from madnet.models.losses.probe import check_losses
+from madnet.models.segmentors import IRSTDPreProcessor
 
 MODULE = """
 from mmseg.registry import MODELS
@@ -264,3 +272,62 @@ def test_images_have_the_channels_of_the_backbone(repository, tmp_path):
     assert len(cfg.model.data_preprocessor.mean) == 3
     with pytest.raises(UserError, match=r'mean: found 1 number, but LoadSIRSTImage gives images of 3 '):
         load_config('madnet_nano', options, dataset=str(tmp_path))
+
+
+@DATASETS.register_module()
+class DerivedSet(SIRSTDataset):
+    pass
+
+
+@TRANSFORMS.register_module()
+class DerivedLoader(LoadSIRSTImage):
+    def transform(self, results):
+        results = super().transform(results)
+        results['img'] = 255 - results['img']
+        return results
+
+
+@MODELS.register_module()
+class DerivedPreProcessor(IRSTDPreProcessor):
+    pass
+
+
+def test_classes_derived_from_ours_are_completed_as_ours_are(make_set, tmp_path):
+    path, ids = tmp_path / 'derived.py', [str(k) for k in range(10)]
+    folder = make_set('mine', ids, lists={'train.txt': ids[:7], 'test.txt': ids[7:]})
+    path.write_text(f"""
+_base_ = 'madnet_nano'
+dataset = {str(folder)!r}
+model = dict(data_preprocessor=dict(type='DerivedPreProcessor'))
+train_dataloader = dict(dataset=dict(type='DerivedSet'))
+replace_steps = dict(LoadSIRSTImage=[dict(type='DerivedLoader', channels=1)])
+""")
+    cfg = load_config(path)
+    train = cfg.train_dataloader.dataset
+    assert (train.type, train.split, Path(train.data_root).name) == ('DerivedSet', 'fit', 'mine')
+    assert len(cfg.model.data_preprocessor.mean) == len(cfg.model.data_preprocessor.std) == 1
+    with pytest.raises(UserError, match=r'found 3, but DerivedLoader .*\.DerivedLoader\.channels=3'):
+        load_config(path, {'model.backbone.in_channels': 3})
+    assert part_of_config(train, 'x').split == 'fit'
+
+
+def test_a_derived_loader_does_what_it_does_in_prediction_too(tmp_path):
+    frame = np.arange(1024, 2048, dtype=np.uint16).reshape(32, 32)
+    cv2.imwrite(str(tmp_path / '0.png'), frame)
+    loader = {'channels': 1, 'value_range': (1024, 2047)}
+    rest = [{'type': 'LoadSIRSTMask'}, {'type': 'PackSIRSTInputs'}]
+    ours, derived = (
+        ImagePipeline([{'type': kind, **loader}, *rest])(str(tmp_path / '0.png'))['inputs'].float()
+        for kind in ('LoadSIRSTImage', 'DerivedLoader')
+    )
+    assert torch.allclose(derived, 255 - ours, atol=1e-3)
+    assert ours.max() == 255
+
+
+@pytest.mark.parametrize('name', ['fetched_by_name', 'fetched_by_name.Kind', 'a..b', None, 3])
+def test_what_a_name_stands_for_is_asked_without_importing_anything(tmp_path, monkeypatch, name):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'fetched_by_name.py').write_text('raise SystemExit')
+    assert not is_kind(name, DATASETS, SIRSTDataset)
+    for known in (DerivedSet, 'DerivedSet', 'mmseg.DerivedSet', f'{__name__}.DerivedSet'):
+        assert is_kind(known, DATASETS, SIRSTDataset)

@@ -20,8 +20,8 @@ from torch import compile as torch_compile
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
+from madnet.datasets.wrappers import is_kind
 from madnet.engine.config.steps import LOADERS
-from madnet.engine.kinds import is_kind
 from madnet.engine.optim import GroupedOptimWrapperConstructor
 from madnet.errors import UserError, expect_number, nearest
 from madnet.models.layers import SS2D, MemA2M

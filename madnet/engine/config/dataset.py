@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
+from mmseg.registry import MODELS, TRANSFORMS
 
 from madnet.datasets.catalogue import find_entry, get_split_set
 from madnet.datasets.locate import MOVED, locate
@@ -14,11 +15,13 @@ from madnet.datasets.selection import lists_named
 from madnet.datasets.sirst_dataset import dataset_of
 from madnet.datasets.sources import Source, set_name, short_names
 from madnet.datasets.statistics import folder_statistics
-from madnet.datasets.wrappers import kind_of, sets_of
+from madnet.datasets.transforms import LoadSIRSTImage, LoadSIRSTMask, ToolboxCrop
+from madnet.datasets.wrappers import is_kind, sets_of
 from madnet.engine.checkpoint import same_statistics
 from madnet.engine.config.steps import LOADERS, all_sets, image_loaders, is_open, is_ours, steps_of
 from madnet.engine.config.value_ranges import by_range, value_range_of
 from madnet.errors import UserError, nearest
+from madnet.models.segmentors import IRSTDPreProcessor
 
 #: ``selection`` → which part trains, which part chooses ``best.pth``.
 SELECTIONS = {
@@ -159,7 +162,8 @@ def fill_statistics(cfg: Config, where: str, trained: Mapping[str, Sequence[floa
         return  # a network alone, to be built or measured
     preprocessor = (cfg.get('model') or {}).get('data_preprocessor') or {}
     sets = sets_of(cfg, 'train_dataloader') or sets_of(cfg, 'test_dataloader')
-    wanted = kind_of(preprocessor) == 'IRSTDPreProcessor' and not {'mean', 'std'} & set(preprocessor)
+    ours = is_kind(preprocessor.get('type'), MODELS, IRSTDPreProcessor)
+    wanted = ours and not {'mean', 'std'} & set(preprocessor)
     if wanted and sets:  # none in a config that is a bare model
         rgb = bool(preprocessor.get('bgr_to_rgb'))
         if trained and len(trained['mean']) == _loader(sets).get('channels', 3):
@@ -172,7 +176,7 @@ def fill_statistics(cfg: Config, where: str, trained: Mapping[str, Sequence[floa
             preprocessor.update(_statistics(sets, where, rgb))
     for dataset in all_sets(cfg):
         for step in steps_of(dataset):
-            if kind_of(step) == 'ToolboxCrop' and 'pad_value' not in step:
+            if is_kind(step.get('type'), TRANSFORMS, ToolboxCrop) and 'pad_value' not in step:
                 step.pad_value = _one_mean(preprocessor, where)
 
 
@@ -221,7 +225,8 @@ def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image:
             'images': record.counts['trainval'] - left_out,
         }
     # what the loaders say of grey values and masks holds for the statistics too
-    loaders = [s for s in steps_of(dataset) if kind_of(s) in ('LoadSIRSTImage', 'LoadSIRSTMask')]
+    ours = LoadSIRSTImage, LoadSIRSTMask
+    loaders = [step for step in steps_of(dataset) if is_kind(step.get('type'), TRANSFORMS, *ours)]
     # near-duplicates of test images, which take long to find, count as well
     training = dataset_of(dataset, split='trainval', pipeline=loaders, exclude_near_test=False)
     found, now = folder_statistics(training, channels, bit_depth)

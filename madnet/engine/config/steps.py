@@ -4,8 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmseg.registry import DATASETS, TRANSFORMS
 
-from madnet.datasets.wrappers import kind_of, sets_of
+from madnet.datasets.sirst_dataset import SIRSTDataset
+from madnet.datasets.transforms import LoadSIRSTImage
+from madnet.datasets.wrappers import is_kind, kind_of, sets_of
 from madnet.errors import UserError, nearest
 from madnet.text import counted
 
@@ -18,8 +21,8 @@ def all_sets(cfg: Config) -> list[ConfigDict]:
 
 
 def is_ours(dataset: Mapping) -> bool:
-    """Whether this is a :class:`~madnet.datasets.SIRSTDataset`."""
-    return kind_of(dataset) == 'SIRSTDataset'
+    """Whether this is a :class:`~madnet.datasets.SIRSTDataset`, or of a class derived from it."""
+    return is_kind(dataset.get('type'), DATASETS, SIRSTDataset)
 
 
 def is_open(dataset: Mapping) -> bool:
@@ -35,7 +38,7 @@ def steps_of(dataset: Mapping) -> Iterator[ConfigDict]:
 
 def image_loaders(dataset: Mapping) -> list[ConfigDict]:
     """The steps that read images as this package does, by a value range and a bit depth."""
-    return [step for step in steps_of(dataset) if kind_of(step) == 'LoadSIRSTImage']
+    return [step for step in steps_of(dataset) if is_kind(step.get('type'), TRANSFORMS, LoadSIRSTImage)]
 
 
 def names_of(step: Mapping) -> set[str]:
@@ -87,17 +90,17 @@ def check_channels(cfg: Config) -> None:
     wanted = (model.get('backbone') or {}).get('in_channels')
     means = (model.get('data_preprocessor') or {}).get('mean') or ()
     for step in (step for part in all_sets(cfg) for step in image_loaders(part) if type(wanted) is int):
-        found = step.get('channels', 3)
+        found, kind = step.get('channels', 3), kind_of(step)
         if found != wanted:
             raise UserError(
-                f'model.backbone.in_channels: found {wanted}, but LoadSIRSTImage gives images of {found} '
+                f'model.backbone.in_channels: found {wanted}, but {kind} gives images of {found} '
                 f'channel(s); say both: --cfg-options model.backbone.in_channels={wanted} '
-                f'replace_steps.LoadSIRSTImage.channels={wanted}'
+                f'replace_steps.{kind}.channels={wanted}'
             )
         if len(means) not in (0, found):
             raise UserError(
-                f'model.data_preprocessor.mean: found {counted(len(means), "number")}, but LoadSIRSTImage'
-                f' gives images of {found} channel(s); say as many of mean and std (one channel takes '
+                f'model.data_preprocessor.mean: found {counted(len(means), "number")}, but {kind} '
+                f'gives images of {found} channel(s); say as many of mean and std (one channel takes '
                 'bgr_to_rgb=False too).'
             )
 
