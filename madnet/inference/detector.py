@@ -30,7 +30,6 @@ from .naming import known_detectors
 
 # What classical methods want: one channel at the image's own size.
 _PIPELINE = [{'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'PackSIRSTInputs'}]
-_CONFIG_TYPES = ('.py', '.json', '.yaml', '.yml')
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def load_detector(
     if checkpoint is not None or (name in config_names() and not is_method and not is_known):
         model, is_known = find_config_file(model), False
     suffix = Path(model).suffix.lower()
-    is_file = suffix in _CONFIG_TYPES or Path(model).is_file()
+    is_file = suffix == '.py' or Path(model).is_file()
     if dataset is not None and not is_file:
         raise UserError(f'dataset {dataset!r}: is for config files, found {name}.')
     if is_method:
@@ -120,7 +119,7 @@ def load_detector(
             f'{name}: an exported network, which madnet.runtime.Predictor and madnet predict take; expected '
             'the network that it was made from.'
         )
-    if is_file and suffix not in _CONFIG_TYPES:
+    if is_file and suffix != '.py':
         raise UserError(
             f'{name}: found a file with {suffix or "no ending"}, expected a detector. {known_detectors(name)}'
         )

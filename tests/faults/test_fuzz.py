@@ -14,7 +14,6 @@ from mutations import changed, damaged, time_limit
 from madnet.datasets.splits import read_ids
 from madnet.engine.checkpoint import state_dict_of
 from madnet.engine.checkpoint_file import read_checkpoint
-from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.evaluation.folders import score_folder
 from madnet.experiments.plan import read_plan
@@ -76,11 +75,6 @@ PLAN = {
     'recipe': 'common',
     'options': {'train_cfg.max_epochs': 3},
 }
-CONFIG = {
-    'model': {'type': 'ClassicalDetector', 'method': 'tophat', 'params': {}},
-    'test_dataloader': {'batch_size': 1, 'dataset': {'type': 'SyntheticSIRSTDataset', 'split': 'test'}},
-    'test_evaluator': {'type': 'IRSTDMetric', 'protocols': ['native']},
-}
 _metrics_folder = {'read': lambda path: load_results([str(path.parent)])}
 
 
@@ -110,8 +104,6 @@ def _cases(tmp_path):
         'index': ('index.json', _index(), lambda path: read_index(path.parent)),
         'per_image': ('per_image.csv', b'protocol,name,IoU\nnative,a,0.5\n', read_per_image),
         'plan': ('plan.yaml', PLAN, read_plan),
-        'config': ('config.yaml', CONFIG, load_config),
-        'config_json': ('config.json', CONFIG, load_config),
     }
 
 
@@ -131,7 +123,7 @@ def _index() -> dict:
 
 KINDS = (
     *('png', 'png16', 'tiff', 'jpeg', 'bmp', 'map', 'mask', 'npy', 'list', 'checkpoint', 'metrics', 'report'),
-    *('run', 'comparison', 'index', 'per_image', 'plan', 'config', 'config_json'),
+    *('run', 'comparison', 'index', 'per_image', 'plan'),
 )
 
 

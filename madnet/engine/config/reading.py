@@ -21,7 +21,6 @@ from madnet.datasets.sources import find_sources
 from madnet.datasets.wrappers import sets_of
 from madnet.engine.checkpoint_file import is_registered
 from madnet.engine.config.checking import check_config
-from madnet.engine.config.data_config import DATA_ENDINGS, read_data_config
 from madnet.engine.config.dataset import (
     check_split_sets,
     choose_parts,
@@ -183,8 +182,10 @@ def _run_name(stem: str, short: str) -> str:
 def _read(path: Path) -> Config:
     if is_registered(path):
         return shipped_config(str(path))
-    if path.suffix.lower() in DATA_ENDINGS:
-        return read_data_config(path)
+    if path.suffix.lower() != '.py':
+        raise UserError(
+            f'config {path}: found the ending {path.suffix!r}, expected .py: configs are written in Python.'
+        )
     try:
         with _READING, _standing_on_bases(), _looking_in(_places_of_modules(path)):
             cfg = Config.fromfile(str(path), import_custom_modules=False, lazy_import=False)
