@@ -20,7 +20,6 @@ from madnet.images import (
     read_scores,
 )
 from madnet.images import windows as windows_module
-from madnet.images.percentiles import percentiles_of_parts
 from madnet.images.values import AUTO, measure_range
 
 RNG = np.random.default_rng(3)
@@ -189,15 +188,6 @@ def test_damaged_parts(tmp_path):
     (tmp_path / 'y.tif').write_bytes(data)
     with pytest.raises(UserError, match=r'y\.tif'):
         FrameWindows(tmp_path / 'y.tif')
-
-
-@pytest.mark.parametrize('dtype', ['uint8', 'int16', 'uint16', 'int32', 'float32', 'float64'])
-def test_percentiles(dtype):
-    values = RNG.normal(0, 50, 5000) if np.dtype(dtype).kind != 'u' else RNG.integers(0, 255, 5000)
-    values = values.astype(dtype)
-    for q in ([0, 0.1, 37.5, 50, 99.99, 100], [99.9]):
-        found = percentiles_of_parts(lambda: np.array_split(values, 7), q)
-        np.testing.assert_allclose(found, np.percentile(values.astype(np.float64), q), rtol=1e-12)
 
 
 @pytest.mark.parametrize(('dtype', 'value_range'), [('uint16', 'auto'), ('uint16', (500, 9000))])
