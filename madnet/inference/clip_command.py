@@ -15,9 +15,10 @@ from madnet.text import counted
 
 from .base_predictor import BasePredictor
 from .clip import follow
-from .clip_outputs import ClipOutputs, parse_clip_formats
+from .clip_outputs import CLIP_FORMATS, ClipOutputs
 from .clip_source import ClipSource, open_clip
 from .command import predictor_maker, what_was_run
+from .outputs import parse_formats
 from .sharing import interrupted_by_sigterm
 
 #: Frames that wait to be drawn and written.
@@ -59,7 +60,7 @@ def predict_clips(
             frame could not be read (the others are done).
         KeyboardInterrupt: At SIGINT and SIGTERM; what was done is whole.
     """
-    kinds = parse_clip_formats(formats)
+    kinds = parse_formats(formats or CLIP_FORMATS, {kind: (kind,) for kind in CLIP_FORMATS})
     folder = None if str(out) == '-' else Path(out)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UserError(f'--out {out}: is a file, expected a folder.')

@@ -9,7 +9,7 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
-from madnet.errors import UserError, nearest
+from madnet.errors import UserError
 from madnet.files import CannotWrite, json_text, not_following, replacing, what_to_do, write_json
 from madnet.text import counted, csv_text
 from madnet.visualization.clip_view import ClipView
@@ -21,22 +21,6 @@ from .prediction import Prediction
 #: What words of ``--format`` mean for a clip: ending.
 CLIP_FORMATS = {'video': '.mp4', 'jsonl': '.jsonl', 'csv': '.csv'}
 _COLUMNS = ('frame', 'time', 'track', *TARGET_COLUMNS)
-
-
-def parse_clip_formats(words: str | None) -> tuple[str, ...]:
-    """The kinds of files that words such as ``'video,csv'`` ask for; all for None.
-
-    Raises:
-        UserError: An unknown word.
-    """
-    kinds = [word.strip() for word in words.split(',')] if words else list(CLIP_FORMATS)
-    for word in kinds:
-        if word not in CLIP_FORMATS:
-            known = ', '.join(CLIP_FORMATS)
-            raise UserError(
-                f'--format: found {word!r}, of a clip there are {known}.{nearest(word, CLIP_FORMATS)}'
-            )
-    return tuple(dict.fromkeys(kinds))
 
 
 class ClipOutputs:

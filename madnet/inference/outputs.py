@@ -178,7 +178,9 @@ FORMATS: dict[str, tuple[str, ...]] = {
 }
 
 
-def parse_formats(words: str | Iterable[str]) -> tuple[str, ...]:
+def parse_formats(
+    words: str | Iterable[str], known: Mapping[str, tuple[str, ...]] = FORMATS
+) -> tuple[str, ...]:
     """The kinds of files that words such as ``'png,csv'`` ask for, each once.
 
     Raises:
@@ -187,11 +189,9 @@ def parse_formats(words: str | Iterable[str]) -> tuple[str, ...]:
     words = words.split(',') if isinstance(words, str) else list(words)
     kinds: dict[str, None] = {}
     for word in (w.strip() for w in words):
-        if word not in FORMATS:
-            raise UserError(
-                f'--format: found {word!r}, expected {", ".join(FORMATS)}.{nearest(word, FORMATS)}'
-            )
-        kinds.update(dict.fromkeys(FORMATS[word]))
+        if word not in known:
+            raise UserError(f'--format: found {word!r}, expected {", ".join(known)}.{nearest(word, known)}')
+        kinds.update(dict.fromkeys(known[word]))
     return tuple(kinds)
 
 
