@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from madnet.errors import UserError
-from madnet.files import names_below, read_json, write_json
+from madnet.files import cache_folder, names_below, read_json, write_json
 from madnet.images import EXTENSIONS, MaskRule, read_image, read_mask, to_channels
 from madnet.images.arrays import RAW_DESCRIPTION
 from madnet.images.frames import bits_in_use, read_header
@@ -49,8 +49,7 @@ def kept(
     except OSError as e:
         raise UserError(f'{e.filename}: cannot be read ({e.strerror}).') from None
     key = hashlib.sha256(repr((question, stamps)).encode()).hexdigest()
-    home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-    place = home / 'madnet' / kind / f'{key[:32]}.json'
+    place = cache_folder(kind) / f'{key[:32]}.json'
     with suppress(UserError):
         return read_json(place), False
     found = answer()

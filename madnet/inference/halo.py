@@ -1,14 +1,12 @@
 """How far from the border of a tile a network's scores still depend on what lies beyond it."""
 
-import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import numpy as np
 
+from madnet.datasets.checks import kept
 from madnet.datasets.scenes import synth_scene
 from madnet.errors import UserError
-from madnet.files import cache_folder, read_text, write_whole
 from madnet.images.notices import say_once
 
 from .tiling import Tiling
@@ -110,15 +108,7 @@ def _recalled(measure: Callable[[], int | None], fingerprint: bytes | None, how:
     """A halo that was measured before, or is now; a network that refuses the frames has none."""
     if fingerprint is None:
         return measure()
-    key = hashlib.sha256(fingerprint + f'{how} {TOLERANCE}'.encode()).hexdigest()
-    path = cache_folder('halos') / key[:32]
-    with suppress(OSError, ValueError):
-        known = read_text(path)
-        return None if known == 'none' else int(known)
     try:
-        halo = measure()
+        return kept('halos', (fingerprint, how, TOLERANCE), (), lambda: {'halo': measure()})[0]['halo']
     except UserError:  # such as of frames that are too large for it: prediction says so of tiles, too
         return None
-    with suppress(UserError):  # measured again next time
-        write_whole(path, 'none' if halo is None else str(halo))
-    return halo
