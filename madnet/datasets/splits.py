@@ -18,7 +18,7 @@ VAL_SHARE = 0.2
 
 def clean_id(line: str) -> str:
     """The id in a line of a list, without space and image extension: ``'000092'`` for ``'000092.png'``."""
-    line = line.strip().replace('\\', '/')
+    line = line.strip().replace('\\', '/').removeprefix('./')
     stem, dot, extension = line.rpartition('.')
     return stem if dot and f'.{extension.lower()}' in EXTENSIONS else line
 
@@ -32,7 +32,8 @@ def read_ids(path: Path) -> tuple[str, ...]:
     try:
         lines = read_text(path, 'utf-8-sig').splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f'{path}: not a readable list of image ids ({error}).') from error
+        advice = '; save it as UTF-8' if isinstance(error, UnicodeDecodeError) else ''
+        raise UserError(f'{path}: not a readable list of image ids ({error}){advice}.') from error
     ids = tuple(clean_id(line) for line in lines if line.strip())
     if len(set(ids)) != len(ids):
         twice = sorted({i for i in ids if ids.count(i) > 1})
