@@ -34,8 +34,7 @@ class IRSTDMetric(BaseMetric):
     resized where that is not the base size, and else the probabilities resized.
 
     Processes exchange counts, never maps. The result is the same for any number of them and any order of
-    images. A sampler needs ``round_up=False``, as in our configs; without ``curves``, what it repeats counts
-    once.
+    images; an image that a sampler repeats to fill the last round counts once.
 
     While a GPU predicts, a thread scores what it has predicted before; what is wrong with an image is then
     raised some images later.

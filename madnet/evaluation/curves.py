@@ -85,11 +85,11 @@ class ScoreHistogram:
         index = np.flatnonzero(total)
         return index, total[index], np.bincount(bins[truth], minlength=BINS)[index]
 
-    def add(self, share: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-        """Add one image's share."""
+    def add(self, share: tuple[np.ndarray, np.ndarray, np.ndarray], sign: int = 1) -> None:
+        """Add one image's share, or take it away again with ``sign=-1``."""
         index, total, positive = share
-        self.total[index] += total
-        self.positive[index] += positive
+        self.total[index] += sign * total
+        self.positive[index] += sign * positive
 
     def merge(self, other: ScoreHistogram) -> None:
         """Add what another histogram has counted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from itertools import zip_longest
@@ -33,7 +34,7 @@ class Evaluator:
     numbers, or exactly rounded sums of fractions, so they do not depend on the order of the images or on how
     they were shared out among processes.
 
-    An image that comes twice counts once.
+    An image that comes twice (samplers pad the last round of a distributed run by repeating) counts once.
 
     Args:
         protocols: As :func:`~madnet.evaluation.protocols.get_protocols` takes them.
@@ -45,6 +46,10 @@ class Evaluator:
     Raises:
         UserError: Unknown protocol.
     """
+
+    #: How many of the latest images can still be recognised as repeated by another process; see
+    #: :meth:`merge`.
+    RECENT = 4
 
     def __init__(
         self,
@@ -64,6 +69,7 @@ class Evaluator:
         """Forget every image."""
         self._images: dict[Hashable, _Scored] = {}
         self._histograms: dict[tuple, ScoreHistogram] = {}
+        self._recent: OrderedDict[Hashable, dict[tuple, tuple]] = OrderedDict()
         self._taken_base: tuple[int, ...] | None = None  # where nobody names one
 
     def __len__(self) -> int:
@@ -150,6 +156,10 @@ class Evaluator:
         for group, share in shares.items():
             self._histograms.setdefault(group, ScoreHistogram()).add(share)
         self._images[key] = _Scored(name, counts)
+        if self.curves:
+            self._recent[key] = shares
+            if len(self._recent) > self.RECENT:
+                self._recent.popitem(last=False)
 
     def _take_as_base(self, size: tuple[int, ...]) -> None:
         """Take the size of arrays for the base size, as long as all have the same."""
@@ -165,23 +175,31 @@ class Evaluator:
     def merge(self, other: Evaluator) -> Evaluator:
         """Take over what another evaluator with the same settings has counted; returns self.
 
-        Images that both have seen count once.
+        Images that both have seen count once. Their counts are simply left out; from a histogram a repeated
+        image can be taken out again while it is among the last ``RECENT`` ones that either side scored, which
+        covers the padding of distributed samplers.
 
         Raises:
-            UserError: Other settings; or an image on both sides, which curves could not tell twice from once.
+            UserError: Other settings, or the same image on both sides too long ago to be taken out of the
+                curves.
         """
         if (other.protocols, other.curves, other.boxes) != (self.protocols, self.curves, self.boxes):
             raise UserError('cannot merge evaluations with other protocols or options')
         if other._taken_base is not None:
             self._take_as_base(other._taken_base)
-        if self.curves and (repeated := self._images.keys() & other._images.keys()):
-            names = sorted(other._images[key].name for key in repeated)
+        repeated = [key for key in other._images if key in self._images]
+        shares_out = [other._recent.get(key) or self._recent.get(key) for key in repeated if self.curves]
+        if None in shares_out:
             raise UserError(
-                f'image {names[0]!r} was scored by two processes: give the sampler round_up=False, or '
-                'evaluate without curves'
+                f'image {repeated[shares_out.index(None)]!r} was scored by two processes, not as the last of'
+                ' either: give the sampler round_up=False, or evaluate without curves'
             )
         for group, histogram in other._histograms.items():
             self._histograms.setdefault(group, ScoreHistogram()).merge(histogram)
+        for shares in filter(None, shares_out):
+            for group, share in shares.items():
+                self._histograms[group].add(share, -1)
+        self._recent.update(other._recent)
         for key, scored in other._images.items():
             self._images.setdefault(key, scored)
         return self

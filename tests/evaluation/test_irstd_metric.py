@@ -98,18 +98,18 @@ def test_base_size_from_argument_sample_or_network(pairs):
 
 def test_processes_with_unequal_shares_and_a_repeated_image(pairs, monkeypatch):
     samples = [sample(*pair, k) for k, pair in enumerate(pairs)]
-    whole = IRSTDMetric('all', base_size=48, curves=False)
+    whole = IRSTDMetric('all', base_size=48)
     expected = run(whole, samples)
     shares = [[0, 3, 6], [1, 4, 0], [2, 5, 1], []]
     others = []
     for share in shares[1:]:
-        part = IRSTDMetric('all', base_size=48, curves=False)
+        part = IRSTDMetric('all', base_size=48)
         part.process({}, [samples[k] for k in share])
         others.append(part._evaluator)
     monkeypatch.setattr(
         metric_module, 'all_gather_object', lambda own: pickle.loads(pickle.dumps([own, *others]))
     )
-    first = IRSTDMetric('all', base_size=48, curves=False)
+    first = IRSTDMetric('all', base_size=48)
     first.process({}, [samples[k] for k in shares[0]])
     assert str(first.evaluate(7)) == str(expected)
     assert str(first.evaluator.per_image()) == str(whole.evaluator.per_image())
@@ -122,7 +122,7 @@ def _worker(rank, folder, port):
     rng = np.random.default_rng(0)
     pairs = [plain.scene(rng, size=(40 + k, 52)) for k in range(3)]
     metric = IRSTDMetric('all', base_size=48)
-    metric.process({}, [sample(*pairs[k], k) for k in ((0, 2), (1,))[rank]])
+    metric.process({}, [sample(*pairs[k], k) for k in ((0, 2), (1, 0))[rank]])
     (folder / f'{rank}.txt').write_text(str(metric.evaluate(3)))
     dist.destroy_process_group()
 

@@ -155,8 +155,7 @@ def load_config(
     choose_parts(cfg)
     for loader in ('val_dataloader', 'test_dataloader'):
         if cfg.get(loader):  # each image once, which mmengine wants said
-            each = {'type': 'DefaultSampler', 'shuffle': False, 'round_up': False}
-            cfg[loader].setdefault('sampler', each)
+            cfg[loader].setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
     text = '' if is_registered(path) else Path(path).read_text(encoding='utf-8')
     check_config(cfg, str(path), f'{text} {first} {options}')
     fix_folders(cfg)
