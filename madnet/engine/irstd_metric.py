@@ -59,6 +59,9 @@ class IRSTDMetric(BaseMetric):
             its name; what ``--out`` of mmseg's test sets.
         keep_results: Set by ``--out`` too; not looked at.
 
+    Attributes:
+        last_numbers: What the last evaluation returned, by its logged names.
+
     Raises:
         UserError: Unknown protocol, or a limit out of range.
     """
@@ -97,6 +100,7 @@ class IRSTDMetric(BaseMetric):
         self._seen = 0  # images, though they may not be scored yet
         self._thread = InTurn()
         self._last: Evaluator | None = None
+        self.last_numbers: dict[str, float] = {}
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Score one batch.
@@ -199,8 +203,8 @@ class IRSTDMetric(BaseMetric):
         return list(self._flat(blank))
 
     def _publish(self, evaluator: Evaluator) -> dict[str, float]:
-        self._last = evaluator
-        return self._flat(evaluator)
+        self._last, self.last_numbers = evaluator, self._flat(evaluator)
+        return self.last_numbers
 
     def _flat(self, evaluator: Evaluator) -> dict[str, float]:
         flat = {}

@@ -1,7 +1,7 @@
 """Data sets that are scored together: what files and the terminal say of each, and of all."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf, isnan
 from typing import Any
 
@@ -9,6 +9,7 @@ from madnet.datasets.sources import set_name
 from madnet.datasets.splits import ids_sha256
 from madnet.evaluation.evaluator import Evaluator, joined
 from madnet.records import MetricsFile, few_images_text, metrics_text
+from madnet.text import printable
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,12 @@ class ScoredSet:
     Attributes:
         dataset: What ``metrics.json`` says of it: name, split, number of images.
         evaluator: With the counts.
+        other_metrics: What metrics beside ours gave, by name; None without any.
     """
 
     dataset: dict[str, Any]
     evaluator: Evaluator
+    other_metrics: dict[str, Any] | None = field(default=None, kw_only=True)
 
 
 def labels_of(datasets: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -44,8 +47,8 @@ def everything(sets: Mapping[str, ScoredSet]) -> Evaluator:
 
 
 def content_of(sets: Mapping[str, ScoredSet]) -> dict[str, Any]:
-    """``dataset``, ``results`` and ``details`` of ``metrics.json``; of several sets those of all images, and
-    ``sets`` with each one's own.
+    """``dataset``, ``results``, ``details`` and ``other_metrics`` of ``metrics.json``; of several sets
+    those of all images, and ``sets`` with each one's own: what other metrics gave cannot be joined.
 
     Args:
         sets: By :func:`labels_of`.
@@ -55,6 +58,7 @@ def content_of(sets: Mapping[str, ScoredSet]) -> dict[str, Any]:
             'dataset': one.dataset,
             'results': one.evaluator.compute(),
             'details': one.evaluator.details(),
+            'other_metrics': one.other_metrics,
         }
         for label, one in sets.items()
     }
@@ -113,5 +117,23 @@ def results_text(found: MetricsFile) -> str:
             )
             for protocol, everything in found.results.items()
         ]
-    about = (found.budget_text, few_images_text(found.dataset.images))
+    others = [
+        f'{label}other metrics  ' + '  '.join(f'{k} {_brief(v)}' for k, v in values.items())
+        for label, values in _other_metrics(found)
+    ]
+    about = (*others, found.budget_text, few_images_text(found.dataset.images))
     return '\n'.join(filter(None, (found.threshold_text, found.least_text, *tables, *about)))
+
+
+def _other_metrics(found: MetricsFile) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What stands before the numbers of other metrics, and they: of each set that has some."""
+    sets: Mapping[str, Any] = found.sets or {'': found}
+    for label, one in sets.items():
+        if one.other_metrics:
+            yield label and f'{label}, ', one.other_metrics
+
+
+def _brief(value: Any) -> str:
+    if value is None:
+        return '–'
+    return f'{value:.6g}' if isinstance(value, float) else printable(str(value))

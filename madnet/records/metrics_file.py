@@ -117,6 +117,7 @@ class SetResults(Record):
     results: dict[str, dict[str, float | None]]
     dataset: DatasetInfo = field(default_factory=DatasetInfo)
     details: dict[str, Details] = field(default_factory=dict)
+    other_metrics: dict[str, Any] | None = field(default=None, metadata=OMITTED)
 
 
 @dataclass
@@ -142,6 +143,8 @@ class MetricsFile(RecordFile):
         fa_budget: Where detections were left out to keep to a budget of false alarms: ``budget``, the least
             ``rank``, what it was ``chosen_on``, in words, and ``Pd`` and ``Fa`` so, by ``native``.
         details: Protocol → what reports draw.
+        other_metrics: What metrics beside IRSTDMetric gave in the test, by name, as they gave it; of several
+            data sets each has its own.
         sets: Where several data sets were scored: name → its part of what is said of all here.
         detector: A training-free detector's ``method``, ``title``, ``paper``, ``parameters``, ``rule`` and
             ``formula``.
@@ -169,6 +172,7 @@ class MetricsFile(RecordFile):
     threshold_chosen_on: str | None = field(default=None, metadata=OMITTED)
     fa_budget: dict[str, Any] | None = field(default=None, metadata=OMITTED)
     details: dict[str, Details] = field(default_factory=dict)
+    other_metrics: dict[str, Any] | None = field(default=None, metadata=OMITTED)
     sets: dict[str, SetResults] | None = field(default=None, metadata=OMITTED)
     detector: dict[str, Any] | None = field(default=None, metadata=OMITTED)
     left_out: Any = field(default=None, metadata=OMITTED)

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from mmseg.registry import MODELS
+from mmengine.evaluator import BaseMetric
+from mmseg.registry import METRICS, MODELS
 
 import madnet  # noqa: F401
 from madnet.datasets import SyntheticSIRSTDataset
@@ -155,3 +156,48 @@ def test_a_set_without_targets_says_its_false_alarms():
     assert row.split() == ['native', f'{5 / 2 / 64**2 * 1e6:.2f}', '1.00']
     both = {'with': {'IoU': 0.5, 'Fa': 0.0, 'targets': 2, 'false_per_image': 0.0}, 'without': result}
     assert [line.split()[1] for line in metrics_text(both).splitlines()[1:]] == ['50.00', '–']
+
+
+@METRICS.register_module()
+class TellsOfImages(BaseMetric):
+    """A user's own metric beside ours: a number, one that is undefined, a list, and what JSON lacks."""
+
+    default_prefix = 'own'
+
+    def process(self, data_batch, data_samples):
+        self.results += [np.float32(1)] * len(data_samples)
+
+    def compute_metrics(self, results):
+        return {'images': sum(results), 'none': float('nan'), 'each': torch.tensor(results), 'kinds': {'a'}}
+
+
+GIVEN = {'own/none': None, 'own/kinds': "{'a'}"}
+
+
+def test_metrics_beside_ours_are_kept(several, tiny_config, weights, tmp_path, capsys):
+    config = tmp_path / 'others.py'
+    base = SETS.format(tiny=tiny_config).rpartition('test_evaluator')[0]
+    config.write_text(base + "test_evaluator = [dict(type='TellsOfImages'), dict(type='IRSTDMetric')]\n")
+    run_test(str(config), weights, out=str(tmp_path / 'out'))
+    printed = capsys.readouterr().out
+    found = MetricsFile.read(tmp_path / 'out' / 'metrics.json')
+    assert found.other_metrics is None  # of two sets together nobody has computed any
+    for (label, one), images in zip(found.sets.items(), (2, 3), strict=True):
+        assert one.other_metrics == {'own/images': images, 'own/each': [1] * images, **GIVEN}
+        assert f'{label}, other metrics  own/images {images}  own/none –  own/each' in printed
+    assert 'other_metrics' not in read_json(tmp_path / 'out' / 'metrics.json')
+
+
+def test_metrics_beside_ours_of_one_set_in_half_precision(tiny_config, weights, tmp_path, capsys):
+    config = tmp_path / 'others.py'
+    config.write_text(
+        f"_base_ = ['{tiny_config}']\n"
+        "test_evaluator = [dict(type='TellsOfImages'), dict(type='IRSTDMetric'), "
+        "dict(type='IRSTDMetric', prefix='again')]\n"
+    )
+    found = run_test(str(config), weights, out=str(tmp_path / 'out'), amp=True, views=2)
+    assert found.other_metrics == MetricsFile.read(tmp_path / 'out' / 'metrics.json').other_metrics
+    assert found.other_metrics['own/images'] == found.dataset.images
+    assert found.other_metrics['again/IoU'] == found.results['native']['IoU']
+    assert 'IoU' not in found.other_metrics
+    assert '\nother metrics  own/images' in capsys.readouterr().out

@@ -506,6 +506,17 @@ def test_another_metric_that_chooses_the_best_is_compared_with_itself(monkeypatc
     hook._save_if_best(runner, {'nIoU': 0.6, 'Fa': 0.2})
 
 
+def test_a_metric_beside_ours_chooses_the_best_whatever_else_it_gives(monkeypatch):
+    hook, written = SafeCheckpointHook(save_best='mIoU'), []
+    monkeypatch.setattr(hook, '_write', lambda *args, meta, **kwargs: written.append(meta))
+    hub = SimpleNamespace(runtime_info={}, update_info=lambda *args: None)
+    runner = SimpleNamespace(message_hub=hub, epoch=1, iter=2, max_epochs=3)
+    hook._save_if_best(runner, {'IoU': 0.1, 'mIoU': 0.5, 'classes': [0.1, 0.9], 'at': 'here'})
+    assert written == [{'epoch': 1, 'iter': 2, 'mIoU': 0.5}]
+    with pytest.raises(UserError, match="save_best: found 'classes', expected one of IoU, mIoU"):
+        SafeCheckpointHook(save_best='classes')._save_if_best(runner, {'IoU': 0.1, 'mIoU': 1, 'classes': [1]})
+
+
 def test_a_printed_config_trains_under_mmengines_own_runner(tiny_config, tmp_path):
     options = {'train_cfg.max_epochs': 1, 'experiment_name': 'plain', 'capture_step': 'emulate'}
     printed = tmp_path / 'printed.py'

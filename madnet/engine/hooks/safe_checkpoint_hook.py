@@ -221,7 +221,7 @@ class SafeCheckpointHook(Hook):
             runner.train_loop.budget.has_saved(time.monotonic() - began)
 
     def _save_if_best(self, runner, metrics: dict) -> None:
-        self._refuse_unknown(metrics)
+        self._refuse_unknown(_numbers(metrics))
         if not may_lead({'Pd': metrics.get(f'{self._protocol}Pd')}, self._metric):
             return
         score = float(metrics[self.save_best])
@@ -233,7 +233,7 @@ class SafeCheckpointHook(Hook):
         if score > best if self.rule == 'greater' else score < best:
             runner.message_hub.update_info('best_score', score)
             runner.message_hub.update_info('best_epoch', runner.epoch)
-            runner.message_hub.update_info('best_metrics', {k: float(v) for k, v in metrics.items()})
+            runner.message_hub.update_info('best_metrics', _numbers(metrics))
             meta = {'epoch': runner.epoch, 'iter': runner.iter, self.save_best: score}
             self._write(runner, BEST, meta=meta, save_optimizer=False, save_param_scheduler=False)
 
@@ -243,6 +243,15 @@ class SafeCheckpointHook(Hook):
         folder = Path(runner.work_dir)
         with replacing(folder / name, keep_as and folder / keep_as) as temporary:
             runner.save_checkpoint(str(folder), temporary.name, **kwargs)
+
+
+def _numbers(metrics: dict) -> dict[str, float]:
+    """Those of the metrics that are one number; a user's own may give texts and lists beside."""
+    found = {}
+    for key, value in metrics.items():
+        with suppress(TypeError, ValueError, RuntimeError):  # the last is torch's, of several elements
+            found[key] = float(value)
+    return found
 
 
 def _say_stopped(path: Path, stopped: str | None) -> None:
