@@ -5,6 +5,7 @@ import csv
 import html
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 # What a spreadsheet takes for a formula, behind the quotes that csv_text puts in front of it.
@@ -16,6 +17,17 @@ _MARKDOWN = re.compile(r'[\\`*\[\]$~]|(?<![^\W_])_|_(?![^\W_])')
 def encodable(text: str) -> str:
     r"""A text that UTF-8 can hold: bytes of a file name that are not UTF-8 in the form ``\xff``."""
     return text if text.isascii() else ''.join(_escape(c) if '\ud800' <= c <= '\udfff' else c for c in text)
+
+
+def one_form(name: str) -> str:
+    """A name in Unicode's normal form C, in which lists are typed; macOS writes the same text in form D."""
+    return unicodedata.normalize('NFC', name)
+
+
+def two_forms(a: str, b: str) -> str:
+    """Why two different names, which look the same, stand for one image; empty where the letters differ."""
+    same = a != b and one_form(a) == one_form(b)
+    return ', names that differ only in Unicode normal form (NFC against NFD)' if same else ''
 
 
 def printable(text: str) -> str:

@@ -7,8 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from madnet.errors import UserError
 from madnet.files import names_below
 from madnet.images import EXTENSIONS
+from madnet.text import one_form, two_forms
 
 from .catalogue import find_entry
 from .splits import clean_id
@@ -117,7 +119,9 @@ class Folder:
         return None
 
     def frames_of(self, ids: tuple[str, ...]) -> tuple[str, ...]:
-        """A list's ids, with the frames of a sequence in the place of its name."""
+        """A list's ids, in the Unicode form of the pairs', with the frames of a sequence in the place of its
+        name."""
+        ids = tuple(map(one_form, ids))
         known = {i for pairs in self.pairs.values() for i in pairs}
         if known.issuperset(ids) or not any('/' in i for i in known):
             return ids
@@ -135,14 +139,23 @@ def _files(folder: Path, suffix: str = '', nested: bool = False) -> dict[str, Pa
     """Id → image file, for stems that end with the suffix; of several files of one id, PNG before BMP etc.
 
     With ``nested``, files in sub-folders count too, and their ids begin with the sub-folder's path.
+
+    Raises:
+        UserError: Two names differ only in their Unicode form.
     """
     rank = {extension: n for n, extension in enumerate(EXTENSIONS)}
     found = []
     for name in names_below(folder, nested):
         stem, extension = os.path.splitext(name)
         if extension.lower() in rank and stem.endswith(suffix):
-            found.append((stem[: len(stem) - len(suffix)], -rank[extension.lower()], name))
-    return {image_id: folder / name for image_id, _, name in sorted(found)}
+            found.append((one_form(stem[: len(stem) - len(suffix)]), -rank[extension.lower()], name))
+    names: dict[str, str] = {}
+    for image_id, _, name in sorted(found):
+        other = names.setdefault(image_id, name)
+        if why := two_forms(os.path.splitext(other)[0], os.path.splitext(name)[0]):
+            raise UserError(f'{folder}: {other} and {name} stand for one image{why}; rename one of them.')
+        names[image_id] = name
+    return {image_id: folder / name for image_id, name in names.items()}
 
 
 def _pairs(images: Path, masks: Path, layout: Layout, nested: bool) -> dict[str, Pair]:
@@ -220,6 +233,9 @@ def read_folder(root: Path) -> Folder | None:
     Returns:
         The index, or None where no layout of :data:`LAYOUTS` fits. Only folders are read, and lists beside
         folders by part; no image is opened.
+
+    Raises:
+        UserError: Two files in one folder have names that differ only in their Unicode form.
     """
     if not root.is_dir():
         return None
@@ -258,7 +274,7 @@ def _recognise(root: Path, layouts: Sequence[Layout], nested: bool) -> Folder | 
             continue
         found: dict[str, dict[str, Pair]] = {}
         for part, sequence, images, masks in folders:
-            before = f'{sequence}/' if sequence else ''
+            before = one_form(f'{sequence}/') if sequence else ''
             for image_id, pair in _pairs(images, masks, layout, nested).items():
                 found.setdefault(part, {})[before + image_id] = pair
         # Where images and masks share a folder, one image whose name happens to end so is no evidence.

@@ -18,6 +18,7 @@ from madnet.files import names_below
 from madnet.images import EXTENSIONS, MaskRule, finite, fit_mask, image_size, read_image, read_mask
 from madnet.images.masks import MaskCensus, fits
 from madnet.images.score_maps import ScoreCensus, scores_and_greys
+from madnet.text import one_form, two_forms
 
 # What the field's data sets and programs append to an image's name.
 _SUFFIX = re.compile(r'(_pixels0|_mask|_gt|_label|_pred|_score|_logits)$', re.IGNORECASE)
@@ -41,14 +42,14 @@ def find_maps(folder: Folder, what: str) -> dict[str, Path]:
 
     Args:
         folder: Where it holds no such file itself, its sub-folders are searched; ids begin with their path.
-            A mapping is taken as it is.
+            A mapping is taken as it is, its ids in the same Unicode form.
         what: For messages, such as ``'predictions'``.
 
     Raises:
         UserError: No such folder, none of the known file types in it, or two files for one id.
     """
     if isinstance(folder, Mapping):
-        return dict(folder)
+        return {one_form(i): path for i, path in folder.items()}
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f'{what}: no folder {folder}')
@@ -59,9 +60,11 @@ def find_maps(folder: Folder, what: str) -> dict[str, Path]:
         raise UserError(f'{what}: no file in {folder}, expected one of {", ".join(EXTENSIONS)}')
     maps: dict[str, Path] = {}
     for path in files:
-        stem = _SUFFIX.sub('', path.relative_to(folder).with_suffix('').as_posix())
+        stem = one_form(_SUFFIX.sub('', path.relative_to(folder).with_suffix('').as_posix()))
         if stem in maps:
-            raise UserError(f'{what}: both {maps[stem].name} and {path.name} in {folder} stand for {stem!r}')
+            other = maps[stem]
+            why = two_forms(other.stem, path.stem)
+            raise UserError(f'{what}: both {other.name} and {path.name} in {folder} stand for {stem!r}{why}')
         maps[stem] = path
     return maps
 
@@ -89,7 +92,7 @@ def pair_folders(
     masks.update((i, path) for i, path in (mended or {}).items() if i in masks)
     wanted = set(preds) | set(masks)
     if ids is not None:
-        wanted = {_SUFFIX.sub('', re.sub(r'\.png$', '', i.strip())) for i in ids if i.strip()}
+        wanted = {_SUFFIX.sub('', re.sub(r'\.png$', '', one_form(i.strip()))) for i in ids if i.strip()}
     found, problems = [], []
     for name in sorted(wanted):
         if name not in preds or name not in masks:

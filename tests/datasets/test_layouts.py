@@ -2,8 +2,10 @@ import pytest
 
 from madnet.datasets import LAYOUTS, SIRSTDataset, read_folder
 from madnet.datasets.layouts import layouts_in_words
+from madnet.datasets.selection import select
 from madnet.datasets.splits import clean_id, cut_validation, read_ids, split_of
 from madnet.errors import UserError
+from madnet.evaluation.folders import find_maps, pair_folders
 
 IDS = ['a1', 'b2', 'c3', 'd4', 'e5', 'f6']
 TRAIN, TEST = IDS[:4], IDS[4:]
@@ -306,3 +308,42 @@ def test_lists_in_img_idx_are_one_set(make_set):
     root = make_set('mine', ['a', 'b'], lists={'img_idx/train.txt': ['a'], 'img_idx/test.txt': ['b']})
     assert [*read_folder(root).lists] == ['lists']
     assert SIRSTDataset(root, 'test').image_ids == ['b']
+
+
+NFC, NFD = 'caf\u00e9', 'cafe\u0301'
+
+
+@pytest.mark.parametrize(('image', 'mask', 'listed'), [(NFD, NFD, NFC), (NFC, NFC, NFD), (NFD, NFC, NFC)])
+def test_names_in_another_unicode_form_are_found(make_set, image, mask, listed):
+    """macOS writes names in form D; lists are typed in form C."""
+    root = make_set('mine', ['a', 'b'])
+    for folder, name in (('images', image), ('masks', mask)):
+        (root / folder / 'b.png').rename(root / folder / f'{name}.png')
+    (root / 'trainval.txt').write_text('a')
+    (root / 'test.txt').write_text(listed)
+    [(image_id, pair)] = select(read_folder(root), None, 'mine', 'test').pairs
+    assert (image_id, pair.image.stem, pair.mask.stem) == (NFC, image, mask)
+
+
+def test_sequences_in_another_unicode_form_are_found(make_set):
+    root = make_set('mine', [f'{s}/{i}' for s in 'ab' for i in '01'], 'images/{}.png', 'masks/{}.png')
+    for folder in ('images', 'masks'):
+        (root / folder / 'b').rename(root / folder / NFD)
+    assert read_folder(root).frames_of((NFC,)) == (f'{NFC}/0', f'{NFC}/1')
+    assert read_folder(root).frames_of((f'{NFC}/1',)) == (f'{NFC}/1',)
+
+
+def test_two_unicode_forms_of_one_name_are_refused(make_set):
+    root = make_set('mine', ['a', NFC, NFD])
+    with pytest.raises(UserError, match=r'masks: .* and .* one image, names .* only in Unicode normal form'):
+        read_folder(root)
+    with pytest.raises(UserError, match=r"stand for 'caf.', names that differ only in Unicode normal form"):
+        find_maps(root / 'masks', 'masks')
+
+
+def test_maps_are_paired_with_masks_in_another_unicode_form(make_set):
+    root = make_set('mine', ['a', NFD])
+    other = make_set('other', ['a', NFC])
+    pairs = pair_folders(other / 'masks', root / 'masks', ids=[NFD])
+    assert [(name, pred.stem, mask.stem) for name, pred, mask in pairs.found] == [(NFC, NFC, NFD)]
+    assert pairs.problems == ()
