@@ -132,7 +132,10 @@ def predict_files(
 
 
 def _leave_nothing(out: Path) -> None:
-    """Take a folder away that holds no results."""
+    """Take a folder away that holds no results, with its own folders that are empty."""
+    for folder, *_ in PER_IMAGE.values():
+        with suppress(OSError):  # not there, or of some use
+            (out / folder).rmdir()
     with suppress(OSError):
         if [path.name for path in out.iterdir()] == [OWN]:
             (out / OWN).unlink()

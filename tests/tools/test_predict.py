@@ -14,6 +14,7 @@ from mmseg.registry import MODELS
 
 from madnet.cli.predict import add_options
 from madnet.engine.config import load_config
+from madnet.files import CannotWrite
 from madnet.inference import Predictor
 from madnet.inference.outputs import COLUMNS
 from madnet.records import pretrained_index as index
@@ -207,6 +208,17 @@ def test_unreadable_images_are_told_of_and_the_others_done(run, detector, images
     assert code == 2
     assert 'broken.png' in err
     assert not (tmp_path / 'none').exists()
+
+
+def test_a_first_image_that_fails_leaves_no_empty_folders(run, detector, images, tmp_path, monkeypatch):
+    def full_disk(path, *_, **__):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        raise CannotWrite('No space left on device')
+
+    monkeypatch.setattr('madnet.inference.sharing.write_whole', full_disk)
+    code, *_ = _call(run, detector, images, '--out', tmp_path / 'out', '--format', 'scores,masks')
+    assert code == 2
+    assert not (tmp_path / 'out').exists()
 
 
 def test_nothing_is_left_half_written(run, detector, images, tmp_path, monkeypatch):
