@@ -42,9 +42,9 @@ class ClipOutputs:
     def __init__(self, out: Path | None, name: str, kinds: Sequence[str], fps: float):
         endings = {kind: CLIP_FORMATS[kind] for kind in kinds} | {'record': '.json'}
         self.paths = {} if out is None else {kind: out / f'{name}{end}' for kind, end in endings.items()}
-        for path in self.paths.values():
-            if path.exists() or path.is_symlink():
-                raise UserError(f'{path}: is there already; remove it, or give another --out.')
+        if there := [str(path) for path in self.paths.values() if os.path.lexists(path)]:
+            are, them = ('are', 'them') if len(there) > 1 else ('is', 'it')
+            raise UserError(f'{", ".join(there)}: {are} there already; remove {them}, or give another --out.')
         self._json = self._csv = self._video = None
         if out is None or 'jsonl' in self.paths:
             self._json = _Lines(self.paths.get('jsonl'))

@@ -19,7 +19,7 @@ from streaming import served
 from madnet.errors import UserError
 from madnet.images import encode_png, notices
 from madnet.inference import Predictor, clip_command
-from madnet.inference.clip_outputs import _Lines
+from madnet.inference.clip_outputs import ClipOutputs, _Lines
 from madnet.inference.clip_source import open_clip, parse_raw
 
 LENGTH = 24
@@ -267,9 +267,20 @@ def test_what_is_there_already(run, film, tmp_path):
     code, _, err = run('predict', 'tophat', film, '--clip', '--out', out)
     assert code == 2
     assert err.count('\n') == 1
-    assert 'pass.csv: is there already; remove it, or give another --out' in err
+    assert 'pass.json: are there already; remove them, or give another --out' in err
     assert (out / 'pass.csv').read_bytes() == before
     assert sorted(p.name for p in out.iterdir()) == ['pass.csv', 'pass.json']
+
+
+def test_all_that_is_there_already_is_named_at_once(tmp_path):
+    names = ('x.mp4', 'x.csv', 'x.json')
+    for name in names[1:]:
+        (tmp_path / name).touch()
+    (tmp_path / names[0]).symlink_to('nowhere')
+    with pytest.raises(UserError) as e:
+        ClipOutputs(tmp_path, 'x', ['video', 'jsonl', 'csv'], 25)
+    paths = ', '.join(str(tmp_path / name) for name in names)
+    assert str(e.value) == f'{paths}: are there already; remove them, or give another --out.'
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
