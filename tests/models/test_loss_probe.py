@@ -194,3 +194,13 @@ def test_the_banks_size_is_one_number():
         'data_preprocessor': {'mean': [0.0], 'std': [1.0]},
     }
     assert torch.isfinite(MODELS.build(model).encode_decode(torch.zeros(1, 1, 32, 32))).all()
+
+
+@pytest.mark.parametrize(
+    'loss', [{'type': 'SoftIoULoss'}, [{'type': 'CrossEntropyLoss'}, {'type': 'SLSLoss'}]]
+)
+def test_our_losses_in_a_head_of_mmseg_with_several_classes_are_refused(loss):
+    made = {'type': 'FCNHead', 'in_channels': 4, 'channels': 4, 'num_classes': 3, 'num_convs': 1}
+    with pytest.raises(UserError, match='out_channels: found 3, expected 1'):
+        check_losses(MODELS.build({**made, 'loss_decode': loss}))
+    check_losses(MODELS.build({**made, 'loss_decode': {'type': 'CrossEntropyLoss'}}))

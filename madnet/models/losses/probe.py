@@ -28,7 +28,7 @@ def check_losses(model: nn.Module) -> None:
 
     Raises:
         UserError: A loss fails on logits of this form, prefers the inverse, or does not care; it has no
-            name where losses are told apart by it; or a head of ours gives more than two channels.
+            name where losses are told apart by it; or a head or loss of ours is given more than two channels.
     """
     for key, head in model.named_modules():
         path = getattr(type(head), 'loss_by_feat', None)
@@ -40,9 +40,10 @@ def check_losses(model: nn.Module) -> None:
 
 def _check_head(head: BaseDecodeHead, key: str) -> None:
     own, mmsegs = head.loss_decode, type(head).loss_by_feat is BaseDecodeHead.loss_by_feat
+    parts = list(own) if isinstance(own, nn.ModuleList) else [own]
     if head.out_channels not in (1, 2):
-        if mmsegs:
-            return  # which tells several classes apart
+        if mmsegs and not any(type(part).__module__.startswith('madnet.') for part in parts):
+            return  # which tell several classes apart
         raise UserError(
             f'{key.removesuffix("loss_decode")}out_channels: found {head.out_channels}, expected 1 (target), '
             'or 2 (background, target).'
