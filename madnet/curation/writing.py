@@ -20,6 +20,8 @@ from madnet.images.values import ValueRange
 from madnet.records import few_images_text
 from madnet.text import encodable
 
+_UNFINISHED = '.writing-'
+
 
 @contextmanager
 def fresh_folder(out: str | os.PathLike) -> Iterator[Path]:
@@ -33,11 +35,17 @@ def fresh_folder(out: str | os.PathLike) -> Iterator[Path]:
     """
     out = Path(out)
     there = out.is_dir() and not out.is_symlink()
-    held = next(out.iterdir(), None) if there else None
+    # what somebody keeps there says more than what a killed process left beside it
+    held = min(out.iterdir(), key=_is_unfinished, default=None) if there else None
+    if held is not None and _is_unfinished(held):
+        raise UserError(
+            f'{held}: what another try writes there, or has left where it was killed; if none is running, '
+            'remove it.'
+        )
     if held is not None or (os.path.lexists(out) and not there):
         holds = f' and holds {held.name}' if held else ''
         raise UserError(f'{out}: is there already{holds}; name a new folder, or an empty one.')
-    temporary = (out if there else out.parent).absolute() / f'.writing-{secrets.token_hex(6)}'
+    temporary = (out if there else out.parent).absolute() / f'{_UNFINISHED}{secrets.token_hex(6)}'
     try:
         temporary.mkdir(parents=True)
         yield temporary
@@ -53,6 +61,10 @@ def fresh_folder(out: str | os.PathLike) -> Iterator[Path]:
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_unfinished(path: Path) -> bool:
+    return path.name.startswith(_UNFINISHED)
 
 
 def _move_up(folder: Path) -> None:

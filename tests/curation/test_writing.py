@@ -33,6 +33,15 @@ def test_a_new_folder_and_an_empty_one_that_nothing_replaces(tmp_path, monkeypat
         write(out)
 
 
+def test_what_a_killed_try_left_is_told_as_that(tmp_path):
+    (tmp_path / '.writing-0').mkdir()
+    with pytest.raises(UserError, match=r'\.writing-0: what another try writes there, or has left'):
+        write(tmp_path)
+    (tmp_path / 'mine').touch()
+    with pytest.raises(UserError, match=r'is there already and holds mine;'):
+        write(tmp_path)
+
+
 def test_a_file_system_of_its_own_is_written_within(tmp_path):
     """Beside a mount point there may be neither space nor permission."""
     (tmp_path / 'disk').mkdir()
