@@ -41,7 +41,7 @@ ROOMS = {
     'visualization': {'datasets', 'evaluation', 'images', 'records'},
     'curation': {'datasets', 'engine', 'evaluation', 'images', 'records', 'visualization'},
     'engine': {'datasets', 'evaluation', 'images', 'models', 'ops', 'records'},
-    'pretrained': {'datasets', 'engine', 'evaluation', 'images', 'models', 'records'},
+    'pretrained': {'classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'records'},
     'inference': {
         *('classical', 'datasets', 'engine', 'evaluation', 'images', 'models', 'ops', 'pretrained'),
         *('records', 'visualization'),

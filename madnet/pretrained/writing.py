@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
+from madnet.classical.detectors import DETECTORS
 from madnet.config_files import find_config_file
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.datasets.sirst_dataset import TargetDataset
@@ -71,13 +72,13 @@ def ship_weights(
         The record in ``index.json``.
 
     Raises:
-        UserError: The name, the card, the facts or the checkpoint will not do; half precision costs more than
-            :data:`MAX_LOSS`; all weights together are larger than :data:`MAX_BYTES`.
+        UserError: The name, the index, the card, the facts or the checkpoint will not do; half precision
+            costs more than :data:`MAX_LOSS`; all weights together are larger than :data:`MAX_BYTES`.
     """
     import safetensors.torch
 
     folder = folder or index.FOLDER
-    _check_name(name)
+    _check_name(folder, name)
     card_text = _checked_card(Path(card))
     saved = read_checkpoint(checkpoint, trust_checkpoint)
     cfg = load_config(find_config_file(config), parse_options(options), statistics=recorded_statistics(saved))
@@ -139,10 +140,10 @@ def register_weights(
         The record in ``index.json``.
 
     Raises:
-        UserError: The name or the facts will not do, or the weights do not fit the config.
+        UserError: The name, the index or the facts will not do, or the weights do not fit the config.
     """
     folder = folder or index.FOLDER
-    _check_name(name)
+    _check_name(folder, name)
     path = find_checkpoint(checkpoint)
     cfg = load_config(config, parse_options(options))
     model = MODELS.build(cfg.model)
@@ -178,9 +179,15 @@ def _write_description(entry: index.PretrainedEntry, cfg: Config) -> None:
     write_json(entry.config, description)
 
 
-def _check_name(name: str) -> None:
+def _check_name(folder: Path, name: str) -> None:
+    """Raise where a name will not do, or the index to which it shall be added; nothing is written yet."""
     if not re.fullmatch(r'[a-z][a-z0-9_]*', name):
         raise UserError(f'name {name!r}: expected small letters, digits and underscores.')
+    if name == Path(index.INDEX).stem:
+        raise UserError(f'name {name!r}: {folder / index.INDEX} is the index itself; take another name.')
+    if name in DETECTORS:
+        raise UserError(f'name {name!r}: is that of a training-free method; take another name.')
+    _records(folder)
 
 
 def _read_facts(path: str | Path | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.inference import Predictor
 from madnet.pretrained import get_pretrained, list_pretrained, list_registered, load_pretrained, writing
-from madnet.pretrained.writing import ship_weights
+from madnet.pretrained.writing import register_weights, ship_weights
 from madnet.records import pretrained_index as index
 
 CARD = '# A tiny one, for tests\n\n' + '\n\n'.join(f'## {s}\nnone' for s in writing.CARD_SECTIONS)
@@ -139,6 +139,10 @@ def test_what_may_not_ship(folder, detectors, monkeypatch):
     card = folder.parent / 'card.md'
     with pytest.raises(UserError, match='small letters'):
         ship_weights('Tiny One', config, checkpoint, card)
+    with pytest.raises(UserError, match=r"name 'index': .*index\.json is the index itself"):
+        ship_weights('index', config, checkpoint, card)
+    with pytest.raises(UserError, match=r"name 'tophat': is that of a training-free method"):
+        ship_weights('tophat', config, checkpoint, card)
     (folder.parent / 'short.md').write_text('# Tiny\n## Data\nsome')
     with pytest.raises(UserError, match='Recipe, Numbers, Cost, Limits'):
         ship_weights('tiny_one', config, checkpoint, folder.parent / 'short.md')
@@ -146,6 +150,20 @@ def test_what_may_not_ship(folder, detectors, monkeypatch):
     with pytest.raises(UserError, match='MB of other shipped weights'):
         ship_weights('tiny_one', config, checkpoint, card)
     assert [p.name for p in folder.iterdir()] == [index.INDEX]
+
+
+def test_a_broken_index_is_refused_before_anything_is_replaced(folder, detectors):
+    config, checkpoint = detectors['files']
+    card, facts = folder.parent / 'card.md', folder.parent / 'facts.json'
+    facts.write_text('{"address": "http://127.0.0.1:9/x.pth"}')
+    ship_weights('tiny_one', config, checkpoint, card)
+    (folder / index.INDEX).write_text('{"schema": 1, "models": {')
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    for write, given in ((ship_weights, card), (register_weights, facts)):
+        for name in ('tiny_one', 'tiny_two'):
+            with pytest.raises(UserError, match=r'index\.json'):
+                write(name, config, checkpoint, given)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_the_package_s_own_table_is_whole():
