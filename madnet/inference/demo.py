@@ -30,7 +30,7 @@ from madnet.visualization.marks import draw_findings, enlarge
 from madnet.visualization.overlay import view_factor
 from madnet.visualization.stretch import stretch
 
-from .base_predictor import READ_AHEAD, BasePredictor, check_budget_threshold
+from .base_predictor import READ_AHEAD, BasePredictor
 from .command import what_was_run
 from .inputs import Frame, list_frames
 from .outputs import PER_IMAGE, record, targets_json
@@ -256,14 +256,8 @@ class Demo:
         return Found(found, about, words)
 
 
-def at_threshold(prediction: Prediction, threshold: float, budget: float | None = None) -> Prediction:
-    """A prediction with the threshold that the page's slider has, which is of scores before a calibration.
-
-    Raises:
-        UserError: There is a budget, which holds for the threshold of 0.5 alone.
-    """
-    if budget is not None:
-        check_budget_threshold(threshold, PLAIN)
+def at_threshold(prediction: Prediction, threshold: float) -> Prediction:
+    """A prediction with the threshold that the page's slider has, which is of scores before a calibration."""
     return replace(prediction, threshold=prediction.scaling.moved(threshold))
 
 

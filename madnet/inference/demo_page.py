@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -169,12 +169,12 @@ def make_page(shown: Demo) -> gr.Blocks:
 
         def predict(names, model, views, scales, budget, measured):
             asked = (names or [], model, views, _SCALES[scales], measured, _BUDGETS[budget])
-            return _began(_clearly(shown.find, *asked))
+            yield from _answers(shown.find, *asked)
 
         def show_example(name):
             def predict_example(model, views, scales, budget):
                 asked = (name, model, views, _SCALES[scales], _BUDGETS[budget])
-                return _began(_clearly(shown.example, *asked))
+                yield from _answers(shown.example, *asked)
 
             return predict_example
 
@@ -182,7 +182,8 @@ def make_page(shown: Demo) -> gr.Blocks:
             return _views(found, int(number), threshold)
 
         showing = {'fn': show, 'inputs': [found, frame, threshold], 'outputs': views_of_it}
-        begun = {'outputs': [found, said, frame]}
+        # one after another, so that what a refusal has cleared is not filled by what was asked before
+        begun = {'outputs': [found, said, frame, threshold, *views_of_it], 'concurrency_id': 'find'}
         find.click(predict, [files, *how], **begun, api_name='find').success(**showing, api_name='show')
         files.upload(predict, [files, *how], **begun, api_name=False).success(**showing, api_name=False)
         for button in examples:
@@ -196,24 +197,37 @@ def make_page(shown: Demo) -> gr.Blocks:
     return page
 
 
-def _clearly(function: Callable, *args: Any) -> Any:
-    """Call a function, with what it refuses as a notice on the page."""
+def _answers(function: Callable[..., Found], *args: Any) -> Iterator[tuple]:
+    """An empty page, and then what is found: nothing of an earlier answer stays beside a refusal, which is a
+    notice on the page."""
+    yield _answer(None)
     try:
-        return function(*args)
+        found = function(*args)
     except UserError as e:
         raise gr.Error(str(e), duration=None, print_exception=False) from None
+    yield _answer(found)
 
 
-def _began(found: Found) -> tuple:
-    count = len(found.predictions)
-    return found, found.words, gr.Slider(1, max(2, count), 1, step=1, visible=count > 1)
+def _answer(found: Found | None) -> tuple:
+    """What is found, in words, and the sliders for it: with a budget the threshold is settled. The views are
+    empty until they are drawn."""
+    count = len(found.predictions) if found else 0
+    frame = gr.Slider(1, max(2, count), 1, step=1, visible=count > 1)
+    settled = found is not None and _has_budget(found)
+    threshold = gr.Slider(value=0.5, interactive=False) if settled else gr.Slider(interactive=True)
+    return found, found.words if found else '', frame, threshold, *_views(None, 1, 0.5)
+
+
+def _has_budget(found: Found) -> bool:
+    return found.about.get('fa_budget') is not None
 
 
 def _views(found: Found | None, number: int, threshold: float) -> list[str]:
     if found is None:
         return [''] * 5
-    budget = found.about.get('fa_budget')
-    shown = [_clearly(demo.at_threshold, one, threshold, budget) for one in found.predictions]
+    shown = found.predictions
+    if not _has_budget(found):  # which holds for the threshold that they were predicted with
+        shown = [demo.at_threshold(one, threshold) for one in shown]
     one = shown[min(number, len(shown)) - 1]
     return [
         demo.picture_html(demo.marked(one), 'overlay', f'{one.name} with its targets'),

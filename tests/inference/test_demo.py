@@ -202,20 +202,52 @@ def test_a_budget_keeps_to_the_masks_that_it_was_measured_with(shown, file):
         assert (before.score_map > before.threshold).any()
         assert ((before.score_map > before.threshold) == (after.score_map > after.threshold)).all()
         assert ['(calibrated)' in demo.targets_table(one) for one in (before, after)] == [False, True]
-    assert demo.at_threshold(found[0], 0.5, 1e-4).threshold == pytest.approx(0.43, abs=0.01)
-    with pytest.raises(UserError, match=r'threshold 0\.9: a budget'):
-        demo.at_threshold(found[0], 0.9, 1e-4)
+    assert found[0].threshold == pytest.approx(0.43, abs=0.01)
 
 
 def test_a_budget_holds_whatever_threshold_a_file_says(shown, file, tmp_path):
     other = Predictor('madnet_nano', device='cpu', threshold=0.3)
     export_network(other, tmp_path / 'mine.safetensors', 'torch')
     page = Demo({'mine': predictor_maker(str(tmp_path / 'mine.safetensors'), device='cpu')})
-    (found,), _, _ = page.find([file], 'mine', budget=1e-4)
-    (expected,), _, _ = shown.find([file], 'madnet_nano', budget=1e-4)
-    one, two = (demo.at_threshold(each, 0.5, 1e-4) for each in (found, expected))
+    (one,), _, _ = page.find([file], 'mine', budget=1e-4)
+    (two,), _, _ = shown.find([file], 'madnet_nano', budget=1e-4)
     assert one.threshold == pytest.approx(two.threshold, abs=1e-4)
     assert [t.box for t in one.targets] == [t.box for t in two.targets]
+
+
+@pytest.fixture
+def page():
+    """The module of the page itself."""
+    pytest.importorskip('gradio')
+    from madnet.inference import demo_page
+
+    return demo_page
+
+
+def test_with_a_budget_the_slider_is_settled(page, shown, file):
+    found = shown.find([file], 'madnet_nano', budget=1e-4)
+    _, _, _, slider, *_ = page._answer(found)
+    assert (slider.interactive, slider.value) == (False, 0.5)
+    assert page._views(found, 1, 0.9) == page._views(found, 1, 0.5)
+    plain = shown.find([file], 'madnet_nano')
+    assert page._answer(plain)[3].interactive
+    assert page._views(plain, 1, 0.9) != page._views(plain, 1, 0.5)
+
+
+def test_nothing_of_an_earlier_answer_stays_beside_a_refusal(page, shown, file, tmp_path):
+    (tmp_path / 'tool.png').write_bytes(b'\x7fELF' + bytes(99))
+    for path, refusal in ((file, None), (tmp_path / 'tool.png', 'not an image')):
+        answers = page._answers(shown.find, [path], 'tophat')
+        found, words, frame, slider, *views = next(answers)
+        assert (found, words, frame.visible, slider.interactive) == (None, '', False, True)
+        assert views == page._views(None, 1, 0.5) == [''] * 5
+        if refusal:
+            with pytest.raises(page.gr.Error, match=refusal):
+                next(answers)
+        else:
+            found, words, *_ = next(answers)
+            assert words.startswith('1 frame in ')
+            assert all(page._views(found, 1, 0.5))
 
 
 async def _app(scope, receive, send):
@@ -301,6 +333,14 @@ class TestOverHTTP:
         answer = self.find(client, stored)
         assert 'event: complete' in answer
         assert '1 frame in' in answer
+
+    def test_a_refused_upload_clears_the_page(self, client):
+        files = {'files': ('tool.png', b'\x7fELF' + bytes(99))}
+        (stored,) = client.post('/gradio_api/upload', files=files).json()
+        answer = self.find(client, stored)
+        said, after = answer.split('event: error')
+        assert 'not an image' in after
+        assert json.loads(said.split('event: generating\ndata: ')[1])[-5:] == [''] * 5
 
     def test_a_path_of_the_server_is_no_upload(self, client, file):
         for path in (str(file), '/etc/hostname'):
