@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
 
 from madnet.classical.directional import max_mean, max_median
 from madnet.classical.gaussian import dog, log
+from madnet.classical.image import as_grey
 from madnet.classical.ipi import ipi, ipi_alm
 from madnet.classical.local_contrast import hb_mlcm, lcm, mpcm, rlcm
 from madnet.classical.mean_difference import aadcdd, aagd, admd
@@ -27,7 +29,8 @@ class Detector:
     Attributes:
         name: In configs and on command lines.
         title: In tables.
-        function: Image (H, W) on the 0–255 scale → raw score map (H, W) float64, higher is more target-like.
+        function: Image (H, W) float64 on the 0–255 scale → raw score map (H, W), finite, higher is more
+            target-like.
         parameters: What differs from the function's defaults.
         paper: Authors and year; the function's docstring says where.
     """
@@ -39,7 +42,21 @@ class Detector:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        return self.function(image, **self.parameters)
+        """The raw score map (H, W) float64 of an image (H, W), (H, W, 1) or (H, W, 3) BGR on the 0–255 scale.
+
+        Raises:
+            UserError: It is no such image, or the function gives no finite number for each of its pixels.
+        """
+        grey = as_grey(image)
+        scores = np.asarray(self.function(grey, **self.parameters))
+        if scores.shape != grey.shape or scores.dtype.kind not in 'buif':
+            raise UserError(
+                f'detector {self.name!r}: found scores of shape {scores.shape} and type {scores.dtype}, '
+                f"expected real numbers of the image's shape {grey.shape}."
+            )
+        if not np.isfinite(scores).all():
+            raise UserError(f'detector {self.name!r}: found scores that are NaN or infinite.')
+        return scores.astype(np.float64, copy=False)
 
 
 _TABLE = (
@@ -93,16 +110,19 @@ def get_detector(name: str, **parameters: Any) -> Detector:
             f'unknown detector {name!r}.{nearest(str(name), DETECTORS)} Known: {", ".join(DETECTORS)}.'
         )
     detector = DETECTORS[name]
-    known = detector.function.__code__.co_varnames[1 : detector.function.__code__.co_argcount]
-    for key in parameters:
-        if key not in known:
-            raise UserError(
-                f'detector {name!r} has no parameter {key!r}.{nearest(key, known)} '
-                f'It has: {", ".join(known)}.'
-            )
-        _check(key, parameters[key])
     if not parameters:
         return detector
+    _, *takes = signature(detector.function).parameters.values()  # first comes the image
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    known = [one.name for one in takes if one.kind in named]
+    takes_any = any(one.kind is Parameter.VAR_KEYWORD for one in takes)
+    for key in parameters:
+        if key not in known and not takes_any:
+            raise UserError(
+                f'detector {name!r} has no parameter {key!r}.{nearest(key, known)} '
+                f'It has: {", ".join(known) or "none"}.'
+            )
+        _check(key, parameters[key])
     changed = ', '.join(f'{key}={value}' for key, value in parameters.items())
     title = f'{detector.title} ({changed})'
     return replace(detector, title=title, parameters={**detector.parameters, **parameters})
