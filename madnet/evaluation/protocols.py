@@ -240,7 +240,7 @@ def get_protocol(protocol: ProtocolLike) -> Protocol:
         return protocol
     if isinstance(protocol, dict):
         return make_protocol(**protocol)
-    if protocol not in PROTOCOLS:
+    if not isinstance(protocol, str) or protocol not in PROTOCOLS:
         hint = nearest(str(protocol), PROTOCOLS)
         raise UserError(f'unknown protocol {protocol!r}.{hint} Known: {", ".join(PROTOCOLS)}, or all.')
     return PROTOCOLS[protocol]

@@ -20,6 +20,7 @@ from madnet.engine.test import run_test
 from madnet.errors import UserError, nearest
 from madnet.evaluation.protocols import get_protocol, get_protocols
 from madnet.records import (
+    COLUMNS,
     CheckedClaim,
     Claim,
     ClaimsFile,
@@ -55,16 +56,16 @@ def verify_weights(
         What ``claims.json`` holds.
 
     Raises:
-        UserError: An unknown name, another file than the registered one, nothing claimed, or a data set that
-            is not at hand; nothing is scored then.
+        UserError: An unknown name, another file than the registered one, nothing claimed or of an unknown
+            metric or protocol, or a data set that is not at hand; nothing is scored then.
     """
     entry = get_pretrained(name)
     claims, given = _chosen(entry, dataset), parse_options(options)
+    check_claims(claims, name)
     checked = []
     with taking(name, file):
         read_registered(entry)
         for claim in claims:
-            get_protocol(claim.protocol)
             _open(claim)
         for place, group in groupby(claims, key=_place):
             checked += _check(name, [*group], place, given)
@@ -84,6 +85,26 @@ def verify_weights(
     path = found.write(Path(out or f'work_dirs/claims/{name}') / ClaimsFile.FILE)
     print(f'{claims_text(found)}\nnumbers  {path}')
     return found
+
+
+def check_claims(claims: Sequence[Claim], where: object) -> None:
+    """Raise a UserError where a claim is of a metric or by a protocol that does not exist: its number would
+    be of no known unit, and stand beside none that is measured.
+
+    Args:
+        claims: In the order of the file.
+        where: What the claims stand in.
+    """
+    for number, claim in enumerate(claims):
+        try:
+            get_protocol(claim.protocol)
+            for key in claim.values:
+                if key not in COLUMNS:
+                    raise UserError(
+                        f'metric {key!r} is not known, expected {", ".join(COLUMNS)}.{nearest(key, COLUMNS)}'
+                    )
+        except UserError as e:
+            raise UserError(f'{where}: claims[{number}], on {claim.dataset}: {e}') from None
 
 
 def _in_words(part: TrainingPart) -> str:

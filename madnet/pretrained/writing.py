@@ -26,6 +26,7 @@ from madnet.evaluation import evaluate
 from madnet.files import read_json, sha256_of, write_json, write_whole
 from madnet.models.checkpoints import CONVERTERS
 from madnet.pretrained.network_file import describe_network, halved, say_modules
+from madnet.pretrained.verify import check_claims
 from madnet.records import pretrained_index as index
 
 #: Headings that a model card must have.
@@ -109,6 +110,7 @@ def ship_weights(
         'source': source,
     }
     entry = index.entry_of(name, record, folder)
+    check_claims(entry.claims, facts)
     if not entry.ships:
         raise UserError(f'{facts}: has an address or a converter, which shipped weights do not have.')
     _write_description(entry, cfg)
@@ -162,6 +164,7 @@ def register_weights(
     if record.get('address') is None and record.get('converter') is None:
         raise UserError(f'{facts}: has neither an address nor a converter; weights that ship have a card.')
     entry = index.entry_of(name, record, folder)
+    check_claims(entry.claims, facts)
     if entry.converter not in {None, *CONVERTERS}:
         raise UserError(
             f'{facts}: converter: found {entry.converter!r}, expected one of {", ".join(CONVERTERS)}.'

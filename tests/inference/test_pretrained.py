@@ -146,6 +146,10 @@ def test_what_may_not_ship(folder, detectors, monkeypatch):
     (folder.parent / 'short.md').write_text('# Tiny\n## Data\nsome')
     with pytest.raises(UserError, match='Recipe, Numbers, Cost, Limits'):
         ship_weights('tiny_one', config, checkpoint, folder.parent / 'short.md')
+    facts = folder.parent / 'facts.json'
+    facts.write_text('{"claims": [{"dataset": "nuaa", "values": {"iou": 50}}]}')
+    with pytest.raises(UserError, match=r"facts\.json: claims\[0\], on nuaa: metric 'iou' is not known"):
+        ship_weights('tiny_one', config, checkpoint, card, facts=facts)
     monkeypatch.setattr(writing, 'MAX_BYTES', 1000)
     with pytest.raises(UserError, match='MB of other shipped weights'):
         ship_weights('tiny_one', config, checkpoint, card)

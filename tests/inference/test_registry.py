@@ -20,7 +20,7 @@ from madnet.errors import UserError
 from madnet.inference import Predictor
 from madnet.inference.listing import detectors_text, networks_text
 from madnet.inference.saving import save_pretrained
-from madnet.pretrained.verify import verify_weights
+from madnet.pretrained.verify import check_claims, verify_weights
 from madnet.pretrained.writing import register_weights, ship_weights
 from madnet.records import ClaimsFile, get_pretrained, list_pretrained, list_registered
 from madnet.records import pretrained_index as index
@@ -198,6 +198,15 @@ def published(detectors, image_set):
     return out
 
 
+CLAIM = {'values': {'IoU': 50.0, 'Pd': 100.0, 'Fa': 3.0}, 'source': 'its authors'}
+WRONG_CLAIMS = (
+    ({'values': {'IoU': 50.0, 'fa': 3.0}}, r"metric 'fa' is not known, expected IoU, .*Did you mean 'Fa'"),
+    ({'protocol': 'nativ'}, r"unknown protocol 'nativ'\. Did you mean 'native'"),
+    ({'protocol': {'base': 'native', 'resolutoin': 256}}, "protocol part 'resolutoin' does not exist"),
+    ({'protocol': ['native']}, r"unknown protocol \['native'\]"),
+)
+
+
 def test_what_may_not_be_registered(register, folder, tmp_path):
     with pytest.raises(UserError, match=r"key 'adress' is not known.*Did you mean 'address'"):
         register(adress='x')
@@ -209,10 +218,11 @@ def test_what_may_not_be_registered(register, folder, tmp_path):
         register(converter='acm')
     with pytest.raises(UserError, match=r"key 'far.claims\[0\].values': found 3, expected an object"):
         register(address='http://x', claims=[{'dataset': 'nuaa', 'values': 3}])
+    right = {**CLAIM, 'dataset': 'nuaa'}
+    for wrong, told in WRONG_CLAIMS:
+        with pytest.raises(UserError, match=rf'facts\.json: claims\[1\], on nuaa: {told}'):
+            register(address='http://x', claims=[right, {**right, **wrong}])
     assert [p.name for p in folder.iterdir()] == [index.INDEX]
-
-
-CLAIM = {'values': {'IoU': 50.0, 'Pd': 100.0, 'Fa': 3.0}, 'source': 'its authors'}
 
 
 def test_claims_are_measured(register, detectors, image_set, tmp_path):
@@ -250,7 +260,7 @@ def test_the_table_of_claims(register, detectors, image_set, tmp_path, run):
     assert row[:5] == ['IoU', '%', '50.00', f'{100 * value:.2f}', f'{100 * value - 50:+.2f}']
 
 
-def test_what_cannot_be_verified(register, detectors, image_set, tmp_path, run):
+def test_what_cannot_be_verified(register, folder, detectors, image_set, tmp_path, run):
     file = published(detectors, image_set)
     claim = {**CLAIM, 'dataset': str(image_set)}
     register(converter='madnet', checkpoint=file, claims=[claim], origin='somebody/something')
@@ -265,6 +275,10 @@ def test_what_cannot_be_verified(register, detectors, image_set, tmp_path, run):
     assert 'is not the' in refused('far', detectors['files'][1])
     assert 'cannot be read (No such file' in refused('far', tmp_path / 'none.pth')
     assert 'nothing is claimed on' in refused('far', file, '--dataset', 'nuaa')
+    content = json.loads((folder / index.INDEX).read_text())
+    content['models']['far']['claims'][0] |= WRONG_CLAIMS[0][0]  # of an earlier version, or by hand
+    (folder / index.INDEX).write_text(json.dumps(content))
+    assert 'far: claims[0], on ' in refused('far', file)
     register(converter='madnet', checkpoint=file, claims=[{**claim, 'dataset': 'nowhere'}], origin='x')
     assert "found 'nowhere', expected a data set" in refused('far', file)
     register(converter='madnet', checkpoint=file, origin='x')
@@ -322,6 +336,7 @@ def test_the_package_s_own_registry_is_whole():
     for name in list_registered():
         entry = get_pretrained(name)
         assert entry.config.is_file(), name
+        check_claims(entry.claims, name)
         assert (entry.about, entry.licence, entry.data) != ('', '', []), name
         if entry.ships:
             assert entry.size == entry.weights.stat().st_size
