@@ -1,5 +1,6 @@
 """What networks cost: parameters, multiply-adds, time and memory of a forward pass and of a training step."""
 
+import copy
 import ctypes
 import gc
 import time
@@ -14,13 +15,13 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from madnet.config_files import find_config_file
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.errors import UserError
-from madnet.models.layers import SS2D, DeformConv2d
+from madnet.models.layers import SS2D, DeformConv2d, DifferentialConv, MiMStem
 from madnet.records import text_table
 from madnet.text import counted
 
@@ -43,19 +44,35 @@ def _scan_flops(u: torch.Size, delta: torch.Size, A: torch.Size, B: torch.Size, 
     return 2 * 4 * steps * A[0] * A[1]
 
 
+def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *args, **kwargs) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
 def multiply_adds(model: nn.Module, images: Tensor) -> dict[str, int]:
-    """Those of a forward pass: ``dense``, convolutions and matrix products, and ``scan``, selective scans."""
+    """Those of a forward pass: ``dense``, convolutions, matrix products and attention, without what is made
+    of weights alone, and ``scan``, selective scans."""
     scan_op = torch.ops.madnet.selective_scan
-    deformable = [m for m in model.modules() if isinstance(m, DeformConv2d)]
-    with (
-        torch.no_grad(),
-        _backend(deformable, 'torch'),  # nothing is known of torchvision's operator, where it is installed
-        FlopCounterMode(display=False, custom_mapping={scan_op: _scan_flops}) as counter,
-    ):
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    known = {scan_op: _scan_flops, attention: _attention_flops}
+    model = _countable(model)
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=known) as counter:
         model(images)
     counts = counter.get_flop_counts().get('Global', {})
     scan = counts.get(scan_op, 0)
     return {'dense': (counter.get_total_flops() - scan) // 2, 'scan': scan // 2}
+
+
+def _countable(model: nn.Module) -> nn.Module:
+    """A copy that does the same by operators of which the counter knows the cost."""
+    model = copy.deepcopy(model)
+    for layer in model.modules():
+        if isinstance(layer, DeformConv2d):
+            layer.backend = 'torch'  # nothing is known of torchvision's operator, where it is installed
+        elif isinstance(layer, MiMStem):
+            layer.steady = False
+        elif isinstance(layer, DifferentialConv):
+            layer.switch_to_deploy()
+    return model
 
 
 def measure(function: Callable[[], object], device: str, budget: float) -> dict[str, float | int | None]:

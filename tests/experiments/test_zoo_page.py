@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 import madnet
+from madnet.engine.config import load_config
+from madnet.experiments.cost import measure_cost
 from madnet.files import read_json
 from madnet.records import Comparison, Costs
 
@@ -69,6 +71,13 @@ def test_own_numbers_are_those_of_their_evidence():
                 assert value == pytest.approx(mean * scale, abs=0.00501), result
                 if n > 1:
                     assert result['Deviations'][key] == pytest.approx(std * scale, abs=0.00501), result
+
+
+@pytest.mark.parametrize('name', ['madnet_nano', 'mim_tiny'])
+def test_costs_are_counted_as_they_were(name):
+    """Whatever operators the code does it by."""
+    cost = measure_cost(load_config(ROOT / MODELS[name]['Config']).model)
+    assert cost.MACs == Costs.read(ROOT / COSTS).networks[name].MACs
 
 
 def test_what_it_links_to_exists():
