@@ -11,7 +11,7 @@ import madnet  # noqa: F401
 from madnet.engine.config import load_config
 from madnet.engine.train import train
 from madnet.errors import UserError
-from madnet.models.heads import FCNSegHead
+from madnet.models.heads import FCNSegHead, PyramidHead
 from madnet.models.losses import check_losses
 
 HEAD = {'in_channels': [4, 8]}
@@ -71,6 +71,23 @@ def test_heads_of_other_modules_that_keep_our_path_are_probed_too(base):
         base(**HEAD, loss_decode={'type': 'DiceLoss'}).init_weights()
     with pytest.raises(UserError, match=rf'{base.__name__}\.out_channels: found 3, expected 1 '):
         base(**HEAD, num_classes=3, out_channels=3).init_weights()
+
+
+class Pass(PyramidHead):
+    """For a backbone that gives logits."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.conv_seg = nn.Identity()
+
+    def forward(self, inputs):
+        return inputs[0]
+
+
+def test_a_head_may_have_no_parameters():
+    Pass(in_channels=[1, 8]).init_weights()
+    with pytest.raises(UserError, match=r'Pass\.loss_decode: DiceLoss misreads'):
+        Pass(in_channels=[1, 8], loss_decode={'type': 'DiceLoss'}).init_weights()
 
 
 @MODELS.register_module()

@@ -30,15 +30,19 @@ def check_losses(model: nn.Module) -> None:
         UserError: A loss fails on logits of this form, prefers the inverse, or does not care; it has no
             name where losses are told apart by it; or a head or loss of ours is given more than two channels.
     """
+    # of the whole, for a head may have no parameters
+    parameter = next(model.parameters(), None)
+    device = torch.device('cpu') if parameter is None else parameter.device
     for key, head in model.named_modules():
         path = getattr(type(head), 'loss_by_feat', None)
         # others that override it may want more than a map of logits; ours take it, in whatever class
         ours = getattr(path, '__module__', '').startswith('madnet.')
         if isinstance(head, BaseDecodeHead) and (ours or path is BaseDecodeHead.loss_by_feat):
-            _check_head(head, f'model.{key}.loss_decode' if key else f'{type(head).__name__}.loss_decode')
+            name = f'model.{key}' if key else type(head).__name__
+            _check_head(head, f'{name}.loss_decode', device)
 
 
-def _check_head(head: BaseDecodeHead, key: str) -> None:
+def _check_head(head: BaseDecodeHead, key: str, device: torch.device) -> None:
     own, mmsegs = head.loss_decode, type(head).loss_by_feat is BaseDecodeHead.loss_by_feat
     parts = list(own) if isinstance(own, nn.ModuleList) else [own]
     if head.out_channels not in (1, 2):
@@ -52,7 +56,7 @@ def _check_head(head: BaseDecodeHead, key: str) -> None:
     for module in losses.modules():
         if hasattr(module, 'set_epoch'):
             module.set_epoch(10**6 - 1, 10**6)  # past any warm-up, where all of the loss holds
-    logits, samples = _example(head)
+    logits, samples = _example(head, device)
     parts = list(losses) if isinstance(losses, nn.ModuleList) else [losses]
     # mmseg's heads ask for the name of a single one too
     if len(parts) > 1 or mmsegs:
@@ -88,9 +92,8 @@ def _refuse_nameless(parts: list[nn.Module], key: str) -> None:
             )
 
 
-def _example(head: BaseDecodeHead) -> tuple[Tensor, list[SegDataSample]]:
+def _example(head: BaseDecodeHead, device: torch.device) -> tuple[Tensor, list[SegDataSample]]:
     """Perfect logits (2, K, 16, 16) and their samples, larger by what the head enlarges logits by."""
-    device = next(head.parameters()).device
     mask = torch.zeros(2, 1, 16, 16, dtype=torch.int64, device=device)
     mask[0, :, 3:6, 4:7] = mask[1, :, 9:11, 8:12] = 1
     logits = 20.0 * mask - 10
