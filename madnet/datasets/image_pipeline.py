@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,10 @@ class ImagePipeline:
         from_file, rest = TRANSFORMS.build(loader), [TRANSFORMS.build(t) for t in steps]
         if isinstance(from_file, LoadSIRSTImage):
             value_range = from_file.value_range if value_range is None else value_range
-            self.loader = FrameLoader(from_file.channels, value_range, from_file.bit_depth)
-            if type(from_file) is not LoadSIRSTImage:  # does something of its own, here to scaled pixels
-                from_file.value_range = None
-                rest.insert(0, from_file)
+            if type(from_file).transform is LoadSIRSTImage.transform:
+                self.loader = FrameLoader(from_file.channels, value_range, from_file.bit_depth)
+            else:
+                self.loader = _OwnLoader(from_file, value_range)
             from_file = None
         else:
             self.loader = FrameLoader(channels, value_range)
@@ -125,6 +126,32 @@ class ImagePipeline:
         for transform in self._rest:
             results = transform(results)
         return results
+
+
+class _OwnLoader(FrameLoader):
+    """Whole files, by a class derived from ``LoadSIRSTImage`` that may open them itself or work in the
+    sensor's counts, as it does in training and test."""
+
+    def __init__(self, own: LoadSIRSTImage, value_range: ValueRange):
+        super().__init__(own.channels, value_range, own.bit_depth)
+        self._own = own
+
+    def __call__(self, image: str | os.PathLike | np.ndarray, frame: int | None = None) -> np.ndarray:
+        if frame is not None or not isinstance(image, str | os.PathLike):
+            found = 'an array' if frame is None else f'{image}, frame {frame}'
+            raise UserError(
+                f'{type(self._own).__name__}: found {found}, expected a file of one image, for a class that '
+                'overrides LoadSIRSTImage.transform reads it itself; save each frame as a file.'
+            )
+        if not Path(image).is_file():
+            raise UserError(f'{image}: no such file.')
+        own = copy(self._own)  # for files are read in several threads
+        own.value_range = self.value_range
+        sample = {'img_path': str(image)}
+        return own(sample if self.value_range is None else {**sample, 'value_range': self.value_range})['img']
+
+    def windows(self, path: str | os.PathLike, frame: int | None = None) -> ArrayWindows:
+        return ArrayWindows(self(path, frame))
 
 
 def _loads_images(step: Mapping[str, Any]) -> bool:

@@ -142,7 +142,7 @@ class FrameLoader:
             pixels, what, depth = _checked(image), 'image array', self.bit_depth
         return to_channels(pixels, self.channels, depth, self.value_range, what)
 
-    def windows(self, path: str | os.PathLike, frame: int | None = None) -> LoadedWindows:
+    def windows(self, path: str | os.PathLike, frame: int | None = None) -> Windows:
         """A frame of a file, of which windows are loaded as a call loads the whole of it."""
         return LoadedWindows(FrameWindows(path, frame), self)
 

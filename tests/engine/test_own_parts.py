@@ -19,6 +19,7 @@ from madnet.datasets.wrappers import is_kind
 from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.experiments.plan import read_settings
+from madnet.images import read_image
 from madnet.models.losses.probe import check_losses
 from madnet.models.segmentors import IRSTDPreProcessor
 
@@ -311,17 +312,39 @@ replace_steps = dict(LoadSIRSTImage=[dict(type='DerivedLoader', channels=1)])
     assert part_of_config(train, 'x').split == 'fit'
 
 
-def test_a_derived_loader_does_what_it_does_in_prediction_too(tmp_path):
+@TRANSFORMS.register_module()
+class Repaired(LoadSIRSTImage):
+    """The brightest pixels become the median, in the sensor's counts."""
+
+    def transform(self, results):
+        raw = read_image(results['img_path']).copy()
+        raw[raw == raw.max()] = np.median(raw)
+        return super().transform({**results, 'img': raw})
+
+
+@pytest.mark.parametrize('kind', ['DerivedLoader', 'Repaired'])
+@pytest.mark.parametrize('value_range', [(1024, 2047), 'auto', None])
+def test_a_derived_loader_does_what_it_does_in_prediction_too(make_set, kind, value_range):
+    folder = make_set('mine', ['0'])
+    path = folder / 'images' / '0.png'
     frame = np.arange(1024, 2048, dtype=np.uint16).reshape(32, 32)
-    cv2.imwrite(str(tmp_path / '0.png'), frame)
-    loader = {'channels': 1, 'value_range': (1024, 2047)}
-    rest = [{'type': 'LoadSIRSTMask'}, {'type': 'PackSIRSTInputs'}]
-    ours, derived = (
-        ImagePipeline([{'type': kind, **loader}, *rest])(str(tmp_path / '0.png'))['inputs'].float()
-        for kind in ('LoadSIRSTImage', 'DerivedLoader')
-    )
-    assert torch.allclose(derived, 255 - ours, atol=1e-3)
-    assert ours.max() == 255
+    cv2.imwrite(str(path), frame)
+    cv2.imwrite(str(folder / 'masks' / '0.png'), np.where(frame > 2040, 255, 0).astype(np.uint8))
+    steps = [{'type': kind, 'channels': 1, 'value_range': value_range}, {'type': 'PackSIRSTInputs'}]
+    expected = SIRSTDataset(str(folder), 'all', pipeline=steps)[0]['inputs']
+    pipeline = ImagePipeline(steps)
+    pixels = pipeline.loader.measured([(path, None)])(path)
+    assert torch.equal(pipeline.prepare(pixels)['inputs'], expected)
+    if value_range != 'auto':
+        assert torch.equal(pipeline(path)['inputs'], expected)
+    part = slice(8, 24), slice(0, 16)
+    tile = pipeline.prepare(pipeline.loader.measured([(path, None)]).windows(path).read(*part))['inputs']
+    assert torch.equal(tile, expected[(slice(None), *part)])
+    for image, number in ((frame, None), (path, 0)):
+        with pytest.raises(UserError, match=f'{kind}: found .*, expected a file of one image'):
+            pipeline.load(image, number)
+    with pytest.raises(UserError, match='no such file'):
+        pipeline.load(folder / 'none.png')
 
 
 @pytest.mark.parametrize('name', ['fetched_by_name', 'fetched_by_name.Kind', 'a..b', None, 3])
