@@ -288,6 +288,18 @@ class DerivedLoader(LoadSIRSTImage):
         return results
 
 
+@DATASETS.register_module()
+class SmallerSet(SIRSTDataset):
+    def load_data_list(self):
+        return super().load_data_list()[::2]
+
+
+@TRANSFORMS.register_module()
+class GreyLoader(LoadSIRSTImage):
+    def __init__(self, **kwargs):
+        super().__init__(channels=1, **kwargs)
+
+
 @MODELS.register_module()
 class DerivedPreProcessor(IRSTDPreProcessor):
     pass
@@ -301,15 +313,39 @@ _base_ = 'madnet_nano'
 dataset = {str(folder)!r}
 model = dict(data_preprocessor=dict(type='DerivedPreProcessor'))
 train_dataloader = dict(dataset=dict(type='DerivedSet'))
-replace_steps = dict(LoadSIRSTImage=[dict(type='DerivedLoader', channels=1)])
 """)
     cfg = load_config(path)
     train = cfg.train_dataloader.dataset
     assert (train.type, train.split, Path(train.data_root).name) == ('DerivedSet', 'fit', 'mine')
     assert len(cfg.model.data_preprocessor.mean) == len(cfg.model.data_preprocessor.std) == 1
-    with pytest.raises(UserError, match=r'found 3, but DerivedLoader .*\.DerivedLoader\.channels=3'):
-        load_config(path, {'model.backbone.in_channels': 3})
     assert part_of_config(train, 'x').split == 'fit'
+
+
+@pytest.mark.parametrize(
+    ('kind', 'change', 'advice'),
+    [
+        ('DerivedLoader', {'channels': 1}, r'model\.backbone\.in_channels=3 .*\.DerivedLoader\.channels=3$'),
+        ('GreyLoader', {}, r'say --cfg-options model\.backbone\.in_channels=1$'),
+        ('SmallerSet', {}, r'backbone\.in_channels=3 replace_steps\.LoadSIRSTImage\.channels=3$'),
+    ],
+)
+def test_images_of_ones_own_classes_take_their_own_statistics(make_set, tmp_path, kind, change, advice):
+    path, ids = tmp_path / 'derived.py', [str(k) for k in range(10)]
+    folder = make_set('mine', ids, lists={'train.txt': ids[:7], 'test.txt': ids[7:]})
+    step = {} if kind == 'SmallerSet' else {'LoadSIRSTImage': [{'type': kind, **change}]}
+    dataset = {'type': kind} if kind == 'SmallerSet' else {}
+    path.write_text(f"""
+_base_ = 'madnet_nano'
+dataset = {str(folder)!r}
+train_dataloader = dict(dataset={dataset})
+replace_steps = {step}
+""")
+    with pytest.raises(UserError, match=f'no mean and std, .* images that {kind} gives; give both'):
+        load_config(path)
+    given = {'model.data_preprocessor.mean': [100.0], 'model.data_preprocessor.std': [30.0]}
+    assert load_config(path, given).model.data_preprocessor.mean == [100.0]
+    with pytest.raises(UserError, match=rf'found 3, but .*{advice}'):
+        load_config(path, {**given, 'model.backbone.in_channels': 3})
 
 
 @TRANSFORMS.register_module()

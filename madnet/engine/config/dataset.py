@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
-from mmseg.registry import MODELS, TRANSFORMS
+from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 
 from madnet.datasets.catalogue import find_entry, get_split_set
 from madnet.datasets.locate import MOVED, locate
 from madnet.datasets.selection import lists_named
-from madnet.datasets.sirst_dataset import dataset_of
+from madnet.datasets.sirst_dataset import SIRSTDataset, dataset_of
 from madnet.datasets.sources import Source, set_name, short_names
 from madnet.datasets.statistics import folder_statistics
 from madnet.datasets.transforms import LoadSIRSTImage, LoadSIRSTMask, ToolboxCrop
-from madnet.datasets.wrappers import is_kind, sets_of
+from madnet.datasets.wrappers import is_kind, kind_of, sets_of
 from madnet.engine.checkpoint import same_statistics
-from madnet.engine.config.steps import LOADERS, all_sets, image_loaders, is_open, is_ours, steps_of
+from madnet.engine.config.steps import LOADERS, all_sets, built, image_loaders, is_open, is_ours, steps_of
 from madnet.engine.config.value_ranges import by_range, value_range_of
 from madnet.errors import UserError, nearest
 from madnet.models.segmentors import IRSTDPreProcessor
@@ -29,6 +29,9 @@ SELECTIONS = {
     'test': ('trainval', 'test'),
     'last': ('trainval', None),
 }
+
+#: What of a data set says which images it has, and gives their files.
+_LISTING = ('_select', 'load_data_list', 'filter_data', 'get_data_info', 'full_init')
 
 
 def refuse_named_sets(cfg: Config, where: str) -> None:
@@ -166,8 +169,8 @@ def fill_statistics(cfg: Config, where: str, trained: Mapping[str, Sequence[floa
     wanted = ours and not {'mean', 'std'} & set(preprocessor)
     if wanted and sets:  # none in a config that is a bare model
         rgb = bool(preprocessor.get('bgr_to_rgb'))
-        if trained and len(trained['mean']) == _loader(sets).get('channels', 3):
-            known = all(find_entry(set_name(dataset)) for dataset in sets)
+        if trained and len(trained['mean']) == _loader(sets).channels:
+            known = _derived(sets) is None and all(find_entry(set_name(dataset)) for dataset in sets)
             if not known or not same_statistics(_statistics(sets, where, rgb), trained):
                 mean, std = trained['mean'], trained['std']
                 print(f"normalised by the checkpoint's mean {mean}, deviation {std}", file=sys.stderr)
@@ -197,10 +200,13 @@ def _statistics(sets: list[ConfigDict], where: str, rgb: bool) -> dict[str, list
             f'config {where}: model.data_preprocessor has no mean and std, and the config no `dataset` to '
             f'take them from; give both, or --dataset with {", ".join(short_names())} or a folder.'
         )
-    loader = _loader(sets)
-    channels = loader.get('channels', 3)
-    several = len(sets) > 1
-    found = [_statistics_of(dataset, channels, loader.get('bit_depth', 16), several) for dataset in sets]
+    if derived := _derived(sets):
+        raise UserError(
+            f'config {where}: model.data_preprocessor has no mean and std, and those of the files need not '
+            f'be those of the images that {derived} gives; give both.'
+        )
+    loader, several = _loader(sets), len(sets) > 1
+    found = [_statistics_of(dataset, loader.channels, loader.bit_depth, several) for dataset in sets]
     images, mean, std = (np.array([f[key] for f in found]) for key in ('images', 'mean', 'std'))
     joint = np.average(mean, 0, images)
     spread = np.sqrt(np.average(std**2 + mean**2, 0, images) - joint**2)
@@ -208,8 +214,21 @@ def _statistics(sets: list[ConfigDict], where: str, rgb: bool) -> dict[str, list
     return {'mean': joint[::order].round(3).tolist(), 'std': spread[::order].round(3).tolist()}
 
 
-def _loader(sets: Sequence[ConfigDict]) -> dict:
-    return next(iter(image_loaders(sets[0])), {})
+def _loader(sets: Sequence[ConfigDict]) -> LoadSIRSTImage:
+    return next(map(built, image_loaders(sets[0])), LoadSIRSTImage())
+
+
+def _derived(sets: Sequence[ConfigDict]) -> str | None:
+    """The first class of one's own by which images need not be those of the files: a loader derived from
+    ours, or a data set that lists its images itself."""
+    for dataset in sets:
+        own = DATASETS.get(dataset.type) if isinstance(dataset.type, str) else dataset.type
+        if any(getattr(own, name) is not getattr(SIRSTDataset, name) for name in _LISTING):
+            return kind_of(dataset)
+        for step in image_loaders(dataset):
+            if type(built(step)) is not LoadSIRSTImage:
+                return kind_of(step)
+    return None
 
 
 def _statistics_of(dataset: ConfigDict, channels: int, bit_depth: int, by_image: bool) -> dict:

@@ -1,6 +1,7 @@
 """Data sets in a config, and the steps of their pipelines, found by their type."""
 
 from collections.abc import Iterator, Mapping
+from inspect import signature
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -39,6 +40,11 @@ def steps_of(dataset: Mapping) -> Iterator[ConfigDict]:
 def image_loaders(dataset: Mapping) -> list[ConfigDict]:
     """The steps that read images as this package does, by a value range and a bit depth."""
     return [step for step in steps_of(dataset) if is_kind(step.get('type'), TRANSFORMS, LoadSIRSTImage)]
+
+
+def built(step: Mapping) -> LoadSIRSTImage:
+    """A step of :func:`image_loaders` itself, for a derived class may have defaults of its own."""
+    return TRANSFORMS.build(step)
 
 
 def names_of(step: Mapping) -> set[str]:
@@ -90,12 +96,18 @@ def check_channels(cfg: Config) -> None:
     wanted = (model.get('backbone') or {}).get('in_channels')
     means = (model.get('data_preprocessor') or {}).get('mean') or ()
     for step in (step for part in all_sets(cfg) for step in image_loaders(part) if type(wanted) is int):
-        found, kind = step.get('channels', 3), kind_of(step)
+        loader, kind = built(step), kind_of(step)
+        found = loader.channels
         if found != wanted:
+            advice = (
+                f'say both: --cfg-options model.backbone.in_channels={wanted} '
+                f'replace_steps.{kind}.channels={wanted}'
+            )
+            if 'channels' not in signature(type(loader)).parameters:  # its class says it
+                advice = f'say --cfg-options model.backbone.in_channels={found}'
             raise UserError(
                 f'model.backbone.in_channels: found {wanted}, but {kind} gives images of {found} '
-                f'channel(s); say both: --cfg-options model.backbone.in_channels={wanted} '
-                f'replace_steps.{kind}.channels={wanted}'
+                f'channel(s); {advice}'
             )
         if len(means) not in (0, found):
             raise UserError(
