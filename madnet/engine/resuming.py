@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.hooks import ParamSchedulerHook
 from mmengine.runner import Runner
 
+from madnet.datasets.catalogue import find_entry
 from madnet.datasets.seen import DIGITS, contents_of
 from madnet.datasets.wrappers import kind_of
 from madnet.errors import UserError
@@ -73,8 +74,12 @@ def _fixed(values: dict, validated: bool) -> dict[str, Any]:
         if _is_part(key) or (key.startswith('train_dataloader.') and last in _READING):
             fixed[key] = value
         elif validated and _is_within(key, _VALIDATION) and last != 'cache':
-            # a set may be moved
-            fixed[key] = Path(value).name if last == 'data_root' and isinstance(value, str) else value
+            if last not in ('name', 'data_root'):
+                fixed[key] = value
+            elif isinstance(value, str):  # a set may be moved, and be given by its name or its folder
+                entry, own = find_entry(Path(value).name), f'{key.removesuffix(last)}name'
+                name = entry.name if entry else Path(value).name
+                fixed[own] = name if last == 'name' else fixed.get(own, name)
     return fixed
 
 

@@ -1,5 +1,7 @@
 """What a resumed training may do differently, by configs alone."""
 
+from itertools import pairwise
+
 import pytest
 from mmengine.config import Config
 
@@ -68,9 +70,9 @@ JUDGED = {
     ('changed', 'said'),
     [
         ({'val_dataloader.dataset.split': 'test'}, "dataset.split: found 'test', expected 'val', as in the"),
-        ({'val_dataloader.dataset.data_root': '/data/other'}, "data_root: found 'other', expected 'own'"),
+        ({'val_dataloader.dataset.data_root': '/data/other'}, "dataset.name: found 'other', expected 'own'"),
         ({'val_dataloader.dataset.value_range': (60, 180)}, 'value_range: found [60, 180], expected None'),
-        ({'val_dataloader': None}, "dataset.data_root: found None, expected 'own'"),
+        ({'val_dataloader': None}, "dataset.name: found None, expected 'own'"),
         ({'val_evaluator.protocols': ('toolbox',)}, "protocols: found ['toolbox'], expected ['native']"),
         ({'model.test_cfg.mode': 'slide'}, "model.test_cfg.mode: found 'slide', expected 'whole'"),
         ({'default_hooks.checkpoint.save_best': 'F1'}, "save_best: found 'F1', expected 'nIoU'"),
@@ -97,6 +99,17 @@ def test_what_no_number_of_a_validation_depends_on_may_change():
     now.merge_from_dict({**JUDGED, **speed, **moved, 'default_hooks.checkpoint.interval': 5})
     meta = {'cfg': before.pretty_text, 'epoch': 1, 'validated': True}
     refuse_changes(meta, now, 4, 1, 'last.pth')
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_a_set_may_be_given_by_its_name_or_its_folder(order):
+    configs = []
+    for given in ({'name': 'own'}, {'data_root': '/data/own'}, {'data_root': '/data/x', 'name': 'own'}):
+        configs.append(config())
+        configs[-1].merge_from_dict({'val_dataloader.dataset': {'type': 'SIRSTDataset', **given}})
+    for before, now in pairwise([*configs, configs[0]][::order]):
+        meta = {'cfg': before.pretty_text, 'epoch': 1, 'validated': True}
+        refuse_changes(meta, now, 4, 1, 'last.pth')
 
 
 def test_a_run_cannot_be_cut_to_the_epochs_that_are_done():
