@@ -97,13 +97,14 @@ def _names(sets: Sequence[tuple[str, TargetDataset]]) -> list[str]:
         else (value,) * 3
         for value, dataset in sets
     ]
+    roots = Counter(root for _, _, root in named)
+    twice = next((value for _, value, root in named if roots[root] > 1), None)
+    if twice is not None:
+        raise UserError(f'{twice}: given more than once; expected each data set once.')
     names = [forms[0] for forms in named]
     for n in (1, 2):
         count = Counter(names)
         names = [forms[n] if count[name] > 1 else name for forms, name in zip(named, names, strict=True)]
-    twice = next((name for name, times in Counter(names).items() if times > 1), None)
-    if twice is not None:
-        raise UserError(f'{twice}: given more than once; expected each data set once.')
     return names
 
 

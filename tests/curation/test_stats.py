@@ -82,8 +82,10 @@ def test_sets_of_one_name_stay_apart(tmp_path, monkeypatch):
     ):
         parts = open_parts(values, ['test'] if scenes is None else (), synthetic=scenes)
         assert list(dict.fromkeys(part.set_name for part in parts)) == names
-    with pytest.raises(UserError, match='odd: given more than once'):
-        open_parts(['odd', 'odd'])
+    (tmp_path / 'link').symlink_to('odd')
+    for other in ('odd', './odd', 'link', str(tmp_path / 'odd')):
+        with pytest.raises(UserError, match='odd: given more than once'):
+            open_parts(['odd', other])
 
 
 @pytest.mark.parametrize(
