@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from madnet.errors import UserError
 from madnet.files import read_text
@@ -18,7 +18,9 @@ VAL_SHARE = 0.2
 
 def clean_id(line: str) -> str:
     """The id in a line of a list, without space and image extension: ``'000092'`` for ``'000092.png'``."""
-    line = line.strip().replace('\\', '/').removeprefix('./')
+    line = line.strip().replace('\\', '/')
+    if not line.startswith('/'):  # './' and '//' name nothing, as in a path
+        line = PurePosixPath(line).as_posix()
     stem, dot, extension = line.rpartition('.')
     return stem if dot and f'.{extension.lower()}' in EXTENSIONS else line
 
@@ -30,11 +32,13 @@ def read_ids(path: Path) -> tuple[str, ...]:
         UserError: The file cannot be read, or names an id twice.
     """
     try:
-        lines = read_text(path, 'utf-8-sig').splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        advice = '; save it as UTF-8' if isinstance(error, UnicodeDecodeError) else ''
+        text = read_text(path, 'utf-8-sig')
+        if '\0' in text:  # as in UTF-16 without a byte-order mark
+            raise UnicodeError('holds NUL characters')
+    except (OSError, UnicodeError) as error:
+        advice = '; save it as UTF-8' if isinstance(error, UnicodeError) else ''
         raise UserError(f'{path}: not a readable list of image ids ({error}){advice}.') from error
-    ids = tuple(clean_id(line) for line in lines if line.strip())
+    ids = tuple(clean_id(line) for line in text.splitlines() if line.strip())
     if len(set(ids)) != len(ids):
         twice = sorted({i for i in ids if ids.count(i) > 1})
         raise UserError(f'{path}: {few(twice)} listed more than once; each id may appear once.')

@@ -253,9 +253,13 @@ def test_lists_in_the_wild(tmp_path):
     path.write_bytes(b'\xef\xbb\xbf000092.png\r\nMisc_1\r\n\r\nv1.2_frame')
     assert read_ids(path) == ('000092', 'Misc_1', 'v1.2_frame')
     assert clean_id(' x.PNG ') == clean_id('.\\x.BMP') == 'x'
-    path.write_text('a\nb\n', 'utf-16')
-    with pytest.raises(UserError, match=r'test\.txt: not a readable list .*; save it as UTF-8\.$'):
-        read_ids(path)
+    for line in ('././a/b.png', 'a//b', 'a/./b', './/a/b.PNG'):
+        assert clean_id(line) == 'a/b'
+    assert (clean_id('./'), clean_id('/a//b.png')) == ('.', '/a//b')
+    for encoding in ('utf-16', 'utf-16-le'):
+        path.write_text('a\nb\n', encoding)
+        with pytest.raises(UserError, match=r'test\.txt: not a readable list .*; save it as UTF-8\.$'):
+            read_ids(path)
     path.write_text('a\nb\na\n')
     with pytest.raises(UserError, match='a listed more than once'):
         read_ids(path)
