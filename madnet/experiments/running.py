@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from madnet.engine.cli import message_of
@@ -19,6 +20,7 @@ from madnet.experiments.state import (
     outstanding_tests,
     read_metrics,
     read_record,
+    start_sha256,
     state_of,
     weights_of,
 )
@@ -73,7 +75,7 @@ def do_run(run: Run) -> None:
     with own_folder(run.folder), _recording(run) as (record, begun):
         run.check_sets_to_test()  # that one is missing is said before the training
         if run.seed is not None and not record.trained:
-            _train(run, resume=begun)
+            _train(run, record, begun)
             record.trained = True
             record.write(Path(run.folder, RunFile.FILE))
         _test(run)
@@ -83,7 +85,7 @@ def do_run(run: Run) -> None:
 def _recording(run: Run) -> Iterator[tuple[RunFile, bool]]:
     """Writes the beginning of a run into its ``run.json``, and how it ends; tells whether it had one."""
     former, begun = read_record(run.folder) or RunFile(), Path(run.folder, RunFile.FILE).exists()
-    record = RunFile(run.wanted(), former.trained, former.minutes, 'running')
+    record = replace(former, wanted=run.wanted(), state='running', error=None)
     start, file = time.time(), Path(run.folder, RunFile.FILE)
     record.write(file)
     try:
@@ -100,16 +102,20 @@ def _recording(run: Run) -> Iterator[tuple[RunFile, bool]]:
         record.write(file)
 
 
-def _train(run: Run, resume: bool) -> None:
+def _train(run: Run, record: RunFile, begun: bool) -> None:
     from madnet.engine.checkpoint import LAST, PREVIOUS
     from madnet.engine.train import train
 
     _check_start(run)
+    # not with weights that somebody else has left in the folder
+    resume = begun and any((Path(run.folder) / name).exists() for name in (LAST, PREVIOUS))
+    if not resume:
+        record.load_from_sha256 = start_sha256(run)
+        record.write(Path(run.folder, RunFile.FILE))
     train(
         run.config,
         work_dir=run.folder,
-        # not with weights that somebody else has left in the folder
-        resume=resume and any((Path(run.folder) / name).exists() for name in (LAST, PREVIOUS)),
+        resume=resume,
         amp=run.amp,
         seed=run.seed,
         options=run.options,

@@ -29,8 +29,18 @@ def read_record(folder: str | os.PathLike) -> RunFile | None:
 
 def begins_in(run: Run) -> Path | None:
     """The folder of the weights that a run's training begins with; None where it begins with none."""
+    weights = _start_of(run)
+    return weights and weights.resolve().parent
+
+
+def start_sha256(run: Run) -> str | None:
+    """Of the weights that a run's training begins with; None where it begins with none, or they are gone."""
+    return _digest_of(_start_of(run))
+
+
+def _start_of(run: Run) -> Path | None:
     weights = run.settings.get('load_from')
-    return given_weights(weights).resolve().parent if weights else None
+    return given_weights(weights) if weights else None
 
 
 def model_sha256(run: Run) -> str:
@@ -67,8 +77,7 @@ def read_metrics(run: Run) -> dict[int | None, MetricsFile]:
     record = read_record(run.folder)
     if run.seed is not None and record and not record.trained:
         return {}
-    weights = weights_of(run)
-    digest = _digest(str(weights), weights.stat().st_mtime_ns) if weights and weights.is_file() else None
+    digest = _digest_of(weights_of(run))
     found = {views: MetricsFile.read_if_whole(f / MetricsFile.FILE) for views, f in run.tests().items()}
     return {
         views: report
@@ -151,6 +160,10 @@ def outstanding_tests(run: Run) -> dict[int | None, Path]:
     return {n: f for n, f in run.tests().items() if n not in done or (run.save_scores and lacks_maps(n, f))}
 
 
+def _digest_of(file: Path | None) -> str | None:
+    return _digest(str(file), file.stat().st_mtime_ns) if file and file.is_file() else None
+
+
 @lru_cache
 def _digest(path: str, changed: int) -> str:
     return sha256_of(path)
@@ -164,7 +177,7 @@ def state_of(run: Run) -> str:
     """
     record = read_record(run.folder)
     if record and _holds_work(run, record):
-        _refuse_another(run, record.wanted)
+        _refuse_another(run, record)
     if not outstanding_tests(run):
         return 'done'
     if record is None:
@@ -183,11 +196,13 @@ def _holds_work(run: Run, record: RunFile) -> bool:
     return record.trained or any(file.exists() for file in files)
 
 
-def _refuse_another(run: Run, before: Mapping) -> None:
+def _refuse_another(run: Run, record: RunFile) -> None:
     """Raise a UserError that names what differs between the run of a folder and the one that is wanted."""
-    if before == run.wanted():
-        return
-    was, now = dict(_leaves(before)), dict(_leaves(run.wanted()))
+    was, now = dict(_leaves(record.wanted)), dict(_leaves(run.wanted()))
+    start = record.load_from_sha256 and start_sha256(run)
+    if start:
+        key = f'SHA-256 of load_from {run.settings["load_from"]}'
+        was[key], now[key] = record.load_from_sha256, start
     pairs = {key: (was.get(key, '–'), now.get(key, '–')) for key in {**was, **now}}
     pairs = {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and not _has_moved(key, *pair)}
     if not pairs:

@@ -16,6 +16,7 @@ class RunFile(RecordFile):
         trained: Whether the training has ended.
         minutes: Of all attempts together.
         error: Why it failed.
+        load_from_sha256: Of the file of weights that the training began with.
     """
 
     FILE: ClassVar[str] = 'run.json'
@@ -26,3 +27,4 @@ class RunFile(RecordFile):
     minutes: float = 0.0
     state: Literal['', 'running', 'stopped', 'failed', 'done'] = ''
     error: str | None = field(default=None, metadata=OMITTED)
+    load_from_sha256: str | None = field(default=None, metadata=OMITTED)
