@@ -98,6 +98,6 @@ def _unfinished(runs: Sequence[Run]) -> tuple[list[Run], int]:
 def _show(plan: Plan, summary: Comparison) -> None:
     from madnet.experiments.summary import write_summary
 
-    page, listing = write_summary(summary, Path(plan.work_dir))
-    print(page.read_text(encoding='utf-8'))
-    print(f'tables  {page.parent / "tables"}\nplot    {page.parent / "figures"}\nnumbers {listing}')
+    written = write_summary(summary, Path(plan.work_dir))
+    print(written.pop('page').read_text(encoding='utf-8'))
+    print(*(f'{what:7} {path}' for what, path in written.items()), sep='\n')

@@ -105,25 +105,45 @@ def _spreads(results: Iterable[Mapping[str, float | None]]) -> dict[str, Spread]
     return {k: Spread(*numbers[k]) for k in _METRICS if k in numbers}
 
 
-def write_summary(summary: Comparison, folder: Path) -> list[Path]:
-    """Write ``comparison.json``, ``comparison.md`` with all tables and plots, ``tables/`` and ``figures/``;
-    returns the paths of the page and of the JSON."""
+def write_summary(summary: Comparison, folder: Path) -> dict[str, Path]:
+    """Write ``comparison.json``, ``comparison.md`` with all tables and plots, ``tables/`` and ``figures/``,
+    and remove the tables and plots that only the ``comparison.json`` from before has.
+
+    Returns:
+        ``'page'`` and ``'numbers'`` → their files; ``'tables'`` and ``'plot'`` → their folders, where there
+        are any.
+    """
     from madnet.visualization.cost_plot import draw_cost  # imports matplotlib
     from madnet.visualization.figure import save_figure
 
-    page = ['# Comparison', '']
+    before = Comparison.read_if_whole(folder / Comparison.FILE)
+    page, written = ['# Comparison', ''], {}
     for table, stem in tables_of(summary):
-        table.write(folder / 'tables', stem)
+        written['tables'] = folder / 'tables'
+        table.write(written['tables'], stem)
         page += [table.markdown()]
         points = table.cost_points('IoU')
         if points:
             words = table.caption.partition(';')[0]
             figure = draw_cost(points, table.protocol, 'IoU', dataset=words)
-            save_figure(figure, folder / 'figures' / f'cost_{stem}')
+            written['plot'] = folder / 'figures'
+            save_figure(figure, written['plot'] / f'cost_{stem}')
             page += [f'![IoU against multiply-accumulates](figures/cost_{stem}.png)', '']
     page += [f'* failed: {name}: {error}' for name, error in summary.failed.items()]
-    path = write_whole(folder / 'comparison.md', '\n'.join(page).rstrip() + '\n')
-    return [path, summary.write(folder / Comparison.FILE)]
+    written['page'] = write_whole(folder / 'comparison.md', '\n'.join(page).rstrip() + '\n')
+    # by name: the folders may hold what others have put there, such as madnet report
+    for name in (_files_of(before) if before else set()) - _files_of(summary):
+        (folder / name).unlink(missing_ok=True)
+    return written | {'numbers': summary.write(folder / Comparison.FILE)}
+
+
+def _files_of(summary: Comparison) -> set[str]:
+    """The files of all tables and plots."""
+    tables = tables_of(summary)
+    plots = [stem for table, stem in tables if table.cost_points('IoU')]
+    return {f'tables/{stem}.{ending}' for _, stem in tables for ending in ('md', 'csv', 'tex')} | {
+        f'figures/cost_{stem}.{ending}' for stem in plots for ending in ('pdf', 'png')
+    }
 
 
 def tables_of(summary: Comparison) -> list[tuple[ResultTable, str]]:
@@ -134,7 +154,7 @@ def tables_of(summary: Comparison) -> list[tuple[ResultTable, str]]:
     tables, taken = [], set[str]()
     for (words, images), rows in groups.items():
         caption = f'{words}, {images} images; {_how(summary, rows)}'
-        for protocol in sorted({p for r in rows for p in r.results}, key=list(PROTOCOLS).index):
+        for protocol in (p for p in PROTOCOLS if any(p in r.results for r in rows)):
             lines = {
                 _line_label(row, summary): {**row.values(protocol), **row.cost.columns()}
                 for row in rows

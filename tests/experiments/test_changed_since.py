@@ -2,16 +2,26 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from madnet.engine import train as training
 from madnet.errors import UserError
-from madnet.experiments import running
+from madnet.experiments import _show, running
 from madnet.experiments.plan import read_plan
 from madnet.experiments.state import state_of
 from madnet.files import sha256_of
-from madnet.records import MetricsFile, RunFile
+from madnet.records import (
+    Comparison,
+    ComparisonPlan,
+    ComparisonRow,
+    Cost,
+    DatasetInfo,
+    MetricsFile,
+    RunFile,
+    Spread,
+)
 
 
 def test_a_run_that_began_from_weights_that_changed_is_not_done(plan_file, tmp_path, monkeypatch):
@@ -47,3 +57,31 @@ def test_a_run_that_began_from_weights_that_changed_is_not_done(plan_file, tmp_p
     RunFile(run.wanted(), True, state='done', load_from_sha256=first).write(file)
     weights.unlink()
     assert state_of(run) == 'done', 'of weights that are gone no more is known'
+
+
+def test_tables_and_plots_of_what_is_no_longer_compared_go(tmp_path, capsys):
+    def show(sets, protocols, cost):
+        results = {protocol: {'IoU': Spread(0.5, None, 1)} for protocol in protocols}
+        rows = [
+            ComparisonRow('a', 'A', DatasetInfo(name, 'test', images=3), 'a.py', results, cost)
+            for name in sets
+        ]
+        _show(SimpleNamespace(work_dir=tmp_path), Comparison(ComparisonPlan(list(sets), [1], 'common'), rows))
+        printed = capsys.readouterr().out.splitlines()
+        paths = [Path(line.split()[1]) for line in printed if str(tmp_path) in line]
+        assert all(path.exists() for path in paths)
+        return {path.name for path in paths}
+
+    def stems(part):
+        return {path.stem for path in (tmp_path / part).iterdir()}
+
+    assert show('xy', ['native', 'acm'], Cost(MACs=1e9)) == {'tables', 'figures', 'comparison.json'}
+    assert stems('tables') == {f'{name}_test_{protocol}' for name in 'xy' for protocol in ('native', 'acm')}
+    assert stems('figures') == {f'cost_{stem}' for stem in stems('tables')}
+    (tmp_path / 'tables/mine.csv').touch()
+    (tmp_path / 'figures/cost_mine.png').touch()
+    assert show('x', ['native'], Cost()) == {'tables', 'comparison.json'}
+    assert stems('tables') == {'x_test_native', 'mine'}
+    assert stems('figures') == {'cost_mine'}
+    assert show('', [], Cost()) == {'comparison.json'}
+    assert stems('tables') == {'mine'}
