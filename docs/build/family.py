@@ -21,9 +21,9 @@ FORMS = {'ACM': 'acm_toolbox', 'ISNet': 'isnet_toolbox'}
 #: Folder, or file → label there → label in the picture: one training of each network, by how it was trained
 #: and not by what it reached.
 SHOWN = {
-    'tuned': {
-        'MAD-Net nano, joint and tuned over batches': 'MAD-Net nano',
-        'MAD-Net nano, joint and tuned over batches, 8 views': 'MAD-Net nano, 8 views',
+    'tuned_longer/nuaa_nano.json': {
+        'MAD-Net nano, taught, tuned': 'MAD-Net nano, tuned',
+        'MAD-Net nano, taught, tuned, 8 views': 'MAD-Net nano, tuned, 8 views',
     },
     'taught/ships.json': {
         'MAD-Net nano, taught longer, half of its beginning kept': 'MAD-Net nano, as it ships'
