@@ -294,6 +294,8 @@ class _TakeFolder(Hook):
     def _put_aside(runner: MadnetRunner) -> None:
         work_dir = Path(runner.work_dir)
         aside = work_dir / f'before_{runner.timestamp}'
+        while aside.exists():  # of another run in the same second
+            aside = aside.with_name(f'{aside.name}_')
         texts = [text for _, text in leaves(runner.cfg) if isinstance(text, str)]
         read = {Path(text).resolve() for text in texts if text.endswith(NegativesFile.FILE)}
         found = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != runner.timestamp]

@@ -412,6 +412,10 @@ def test_hard_negatives_that_a_new_run_reads_stay_where_its_config_says(tmp_path
         assert (folder / f'before_{runner.timestamp}' / LAST).is_file()
         steps = {}
         runner.cfg = Config({})
+    (folder / LAST).write_text('in the same second')
+    _TakeFolder._put_aside(runner)
+    assert (folder / 'before_second' / LAST).read_text() == '{}'
+    assert (folder / 'before_second_' / LAST).read_text() == 'in the same second'
 
 
 def test_going_on_with_the_run_of_another_folder_keeps_this_ones(uninterrupted, tiny_config, tmp_path):
