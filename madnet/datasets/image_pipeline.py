@@ -22,6 +22,8 @@ from .transforms.loading import LoadSIRSTImage, LoadSIRSTMask
 from .wrappers import is_kind, kind_of, sets_of
 
 _TRUTH_LOADERS = (LoadSIRSTMask, LoadAnnotations)
+#: Packages whose parts are registered wherever madnet is imported.
+KNOWN_PACKAGES = {'madnet', 'mmcv', 'mmengine', 'mmseg', 'torch'}
 
 
 class ImagePipeline:
@@ -60,6 +62,8 @@ class ImagePipeline:
         else:
             loader = {'type': 'LoadSIRSTImage', 'channels': channels}
         from_file, rest = TRANSFORMS.build(loader), [TRANSFORMS.build(t) for t in steps]
+        #: Names of the steps, the loader among them, whose code is from elsewhere.
+        self.foreign = [type(step).__name__ for step in (from_file, *rest) if _is_foreign(step)]
         if isinstance(from_file, LoadSIRSTImage):
             value_range = from_file.value_range if value_range is None else value_range
             if type(from_file).transform is LoadSIRSTImage.transform:
@@ -152,6 +156,18 @@ class _OwnLoader(FrameLoader):
 
     def windows(self, path: str | os.PathLike, frame: int | None = None) -> ArrayWindows:
         return ArrayWindows(self(path, frame))
+
+    def as_taken(self, frame: np.ndarray) -> np.ndarray:
+        raise UserError(
+            f'{type(self._own).__name__}: found a frame made in memory, expected a file of one image, for a '
+            'class that overrides LoadSIRSTImage.transform reads it itself. madnet export compares on files '
+            'with --frames IMAGE; madnet probe and the examples of madnet demo need LoadSIRSTImage itself.'
+        )
+
+
+def _is_foreign(step: Any) -> bool:
+    code = getattr(type(step), 'transform', type(step).__call__)
+    return code.__module__.partition('.')[0] not in KNOWN_PACKAGES
 
 
 def _loads_images(step: Mapping[str, Any]) -> bool:

@@ -17,12 +17,12 @@ from madnet.evaluation.calibration import PLAIN
 from madnet.evaluation.ranking import BUDGETS
 from madnet.evaluation.rules import half
 from madnet.images import FrameLoader
-from madnet.images.frames import bits_in_use
 from madnet.progress import progress_bar
 from madnet.records import Averaging, Calibration, DatasetInfo, text_table
 from madnet.text import counted
 
 from .calibration import READING, calibration_file, measure
+from .inputs import Frame
 from .predictor import Predictor
 
 #: Detections from which on a cut means something.
@@ -84,14 +84,12 @@ def calibrate(
     return found
 
 
-def _samples(sets: Sequence[SIRSTDataset], loader: FrameLoader) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    depth = loader.bit_depth
+def _samples(sets: Sequence[SIRSTDataset], loader: FrameLoader) -> Iterator[tuple[Frame, np.ndarray]]:
     for dataset in sets:
         loader.fix(dataset.value_range)  # what 'auto' means of this set, as in its training
         for index in progress_bar(range(len(dataset)), what=dataset.dataset_name):
-            pixels, mask = dataset.read_fitted(index)
-            loader.bit_depth = min(depth, bits_in_use(pixels, dataset.get_data_info(index)['img_path']))
-            yield pixels, half(mask)
+            _, mask = dataset.read_fitted(index)
+            yield Frame(Path(dataset.get_data_info(index)['img_path'])), half(mask)
 
 
 def _rounded_down(rank: float) -> float:

@@ -28,7 +28,7 @@ from madnet.records import Calibration, CalibrationErrors, DatasetInfo, ExportIn
 from madnet.records.pretrained_index import FOLDER
 from madnet.text import counted
 
-from .inputs import list_frames
+from .inputs import Frame, list_frames
 
 if TYPE_CHECKING:
     from .base_predictor import BasePredictor
@@ -248,11 +248,12 @@ def rank_for_alarms(predictor: 'BasePredictor', background: str | os.PathLike, p
 
 
 def measure(
-    predictor: 'BasePredictor', samples: Iterable[tuple[np.ndarray, np.ndarray]], scaling: PlattScaling
+    predictor: 'BasePredictor', samples: Iterable[tuple[Frame, np.ndarray]], scaling: PlattScaling
 ) -> Measured:
-    """Show a detector, whose scores have this scaling, images (H, W) or (H, W, 3) and masks (H, W) bool."""
+    """Show a detector, whose scores have this scaling, images in files and masks (H, W) bool."""
     measured = Measured(scaling)
     for image, truth in samples:
         prediction = predictor(image)
+        assert prediction.image is not None  # detectors keep it
         measured.add(prediction.score_map, truth, prediction.image)
     return measured

@@ -399,6 +399,12 @@ def _onnx(detector: LoadedDetector, info: ExportInfo) -> bytes:
         import onnx
     except ImportError as e:
         raise UserError(what_is_wrong(e) or f'onnx: {in_brief(e)}') from None
+    if foreign := detector.pipeline.foreign:
+        raise UserError(
+            f'{detector.name}: test_pipeline: found {", ".join(foreign)}, expected steps of madnet alone: an '
+            'ONNX file holds no code of others. Export it with --format folded, or with a test_pipeline '
+            'without it if the frames will come so treated.'
+        )
     size = info.size or ([info.largest - 79, info.largest - 47] if info.largest else _TRACED)
     frames = torch.zeros(1, info.channels, *size)
     register_symbolic()

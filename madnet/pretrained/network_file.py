@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmseg.registry import MODELS
+from mmengine.registry import Registry
+from mmseg.registry import MODELS, TRANSFORMS
 from torch import nn
 
 from madnet import __version__
-from madnet.datasets.image_pipeline import ImagePipeline, pipeline_settings, with_range
+from madnet.datasets.image_pipeline import KNOWN_PACKAGES, ImagePipeline, pipeline_settings, with_range
 from madnet.engine.checkpoint_file import metadata_of
 from madnet.errors import UserError, in_brief
 from madnet.images.notices import say_once
@@ -21,24 +22,27 @@ from madnet.images.values import ValueRange
 from madnet.models.deploy import fold
 from madnet.records.export_info import KEY, ExportInfo
 
-#: Packages whose parts are registered wherever madnet is imported.
-_KNOWN = {'madnet', 'mmcv', 'mmengine', 'mmseg', 'torch'}
-
 
 def describe_network(cfg: Config) -> dict[str, Any]:
     """What of a config prediction needs: ``model``, ``pipeline`` (the arguments of
-    :class:`~madnet.datasets.image_pipeline.ImagePipeline`) and ``channels_last``; where parts of the network
-    come from elsewhere, ``modules`` as well: type → name of its module, which a file never imports."""
+    :class:`~madnet.datasets.image_pipeline.ImagePipeline`) and ``channels_last``; where parts of either come
+    from elsewhere, ``modules`` as well: type → name of its module, which a file never imports."""
     model = cfg.model.to_dict()
     model.pop('train_cfg', None)
-    found = {kind: getattr(MODELS.get(kind), '__module__', '') for kind in _types(model)}
-    modules = {kind: name for kind, name in found.items() if name and name.partition('.')[0] not in _KNOWN}
+    pipeline = pipeline_settings(cfg)
+    modules = _modules(MODELS, model) | _modules(TRANSFORMS, pipeline['transforms'])
     return {
         'model': model,
-        'pipeline': pipeline_settings(cfg),
+        'pipeline': pipeline,
         'channels_last': bool(cfg.get('channels_last')),
         **({'modules': modules} if modules else {}),
     }
+
+
+def _modules(registry: Registry, settings: Any) -> dict[str, str]:
+    """Type → module of the parts that come from elsewhere."""
+    found = {kind: getattr(registry.get(kind), '__module__', '') for kind in _types(settings)}
+    return {kind: name for kind, name in found.items() if name.partition('.')[0] not in {'', *KNOWN_PACKAGES}}
 
 
 def _types(value: Any) -> Iterator[str]:
@@ -72,13 +76,14 @@ def build_network(
     """
     try:
         model = MODELS.build(dict(description['model']))
+        pipeline = ImagePipeline(**with_range(description['pipeline'], value_range))
     except KeyError as e:
         raise _unknown_part(e, description, shown) or e from None
     if description.get('folded'):
         fold(model)
     if description.get('channels_last'):
         model = model.to(memory_format=torch.channels_last)
-    return model.eval(), ImagePipeline(**with_range(description['pipeline'], value_range))
+    return model.eval(), pipeline
 
 
 def _unknown_part(error: KeyError, description: Mapping[str, Any], shown: str) -> UserError | None:
@@ -94,7 +99,7 @@ def _unknown_part(error: KeyError, description: Mapping[str, Any], shown: str) -
     if module is not None:
         where, first = f'is of the module {module!r}', f'{module} (in a training by custom_imports)'
     return UserError(
-        f'{shown}: its network has a part {kind!r} that {where}, and no code is imported for a file. '
+        f'{shown}: has a part {kind!r} that {where}, and no code is imported for a file. '
         f'Import first {first}, or take the config of the network and its checkpoint instead.'
     )
 

@@ -72,7 +72,7 @@ def test_modules_of_parts_are_recorded_and_said(description, tmp_path, monkeypat
 
 def test_a_part_that_is_not_imported_is_no_damage(description, tmp_path):
     content = written(description)
-    said = rf"own\.safetensors: its network has a part 'OwnStages' that is of the module '{__name__}'"
+    said = rf"own\.safetensors: has a part 'OwnStages' that is of the module '{__name__}'"
     with pytest.raises(UserError, match=said) as e:
         load_network_file(content, 'own.safetensors')
     assert f'Import first {__name__} (in a training by custom_imports), or take the config' in str(e.value)
@@ -105,5 +105,5 @@ def test_a_file_of_another_version_may_only_be_for_that(description):
 def test_a_registered_network_with_such_a_part(description, monkeypatch):
     MODELS._module_dict.pop('OwnStages')
     monkeypatch.setattr(loading, 'read_json', lambda path: description)
-    with pytest.raises(UserError, match=r"^madnet_nano: its network has a part 'OwnStages'"):
+    with pytest.raises(UserError, match=r"^madnet_nano: has a part 'OwnStages'"):
         loading.load_pretrained('madnet_nano')
