@@ -42,8 +42,12 @@ _ZOOM = """zoom => {
                                      middles[i][1] * b.scrollHeight - b.clientHeight / 2));
 }"""
 # Gradio's list of files takes no others, and a browser shows a file that nothing takes in place of the page:
-# wherever one is dropped, it goes to where files are uploaded.
+# wherever one is dropped, it goes to where files are uploaded. Gradio has no event for files that it
+# refuses, so the page is cleared whenever some are given.
 _DROPS = """() => {
+  const clear = () => document.querySelector('#clear').click();
+  addEventListener('change', event => event.target.matches('#files input[type=file]') && clear(), true);
+  addEventListener('drop', event => event.dataTransfer.files.length && clear(), true);
   addEventListener('dragover', event => event.preventDefault());
   addEventListener('drop', event => {
     if (event.defaultPrevented || !event.dataTransfer.files.length) return;
@@ -149,6 +153,7 @@ def make_page(shown: Demo) -> gr.Blocks:
                     views = gr.Radio([1, 2, 4, 8], value=1, label='Mirrored and turned views')
                     scales = gr.Radio(list(_SCALES), value='1', label='Scales')
                     measured = gr.Checkbox(label='Black and white by the frames, for 10 to 16 bits')
+                clear = gr.Button(visible='hidden', elem_id='clear')
                 find = gr.Button('Find targets', variant='primary')
                 said = gr.Markdown(elem_id='said')
                 saved = gr.HTML()
@@ -183,7 +188,11 @@ def make_page(shown: Demo) -> gr.Blocks:
 
         showing = {'fn': show, 'inputs': [found, frame, threshold], 'outputs': views_of_it}
         # one after another, so that what a refusal has cleared is not filled by what was asked before
-        begun = {'outputs': [found, said, frame, threshold, *views_of_it], 'concurrency_id': 'find'}
+        answer = [found, said, frame, threshold, *views_of_it]
+        begun = {'outputs': answer, 'concurrency_id': 'find', 'trigger_mode': 'always_last'}
+        clear.click(
+            lambda: _answer(None), outputs=answer, queue=False, show_progress='hidden', api_name=False
+        )
         find.click(predict, [files, *how], **begun, api_name='find').success(**showing, api_name='show')
         files.upload(predict, [files, *how], **begun, api_name=False).success(**showing, api_name=False)
         for button in examples:

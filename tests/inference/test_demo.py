@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import threading
 import zipfile
 from dataclasses import replace
 from functools import partial
@@ -250,6 +251,11 @@ def test_nothing_of_an_earlier_answer_stays_beside_a_refusal(page, shown, file, 
             assert all(page._views(found, 1, 0.5))
 
 
+def test_what_is_asked_during_a_prediction_comes_after_it(page, shown):
+    asked = [fn for fn in page.make_page(shown).fns.values() if fn.concurrency_id == 'find']
+    assert [fn.trigger_mode for fn in asked] == ['always_last'] * (2 + len(demo.EXAMPLES))
+
+
 async def _app(scope, receive, send):
     """Reads the whole body, and answers."""
     body = b''
@@ -370,21 +376,42 @@ _DROP = """([where, name, data]) => {
 
 
 @pytest.mark.slow
-def test_files_may_be_dropped_anywhere_and_after_one_another(tmp_path):
+def test_files_may_be_dropped_anywhere_and_after_one_another(tmp_path, monkeypatch):
     pytest.importorskip('gradio')
     browsers = pytest.importorskip('playwright.sync_api')
     chromium = shutil.which('chromium') or pytest.skip('no chromium')
     from madnet.inference.demo_page import launch
 
-    page, address = launch(Demo({'tophat': predictor_maker('tophat')}))
+    shown = Demo({'tophat': predictor_maker('tophat')}, Limits(megabytes=1))
+    page, address = launch(shown)
     with browsers.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
         tab = browser.new_page()
         tab.goto(address)
         tab.wait_for_selector('#files input[type=file]', state='attached')
+
+        def drop(where, name, content):
+            assert tab.evaluate(_DROP, [where, name, base64.b64encode(content).decode()])
+
+        pngs = [cv2.imencode('.png', scene(60, 70, seed=number))[1] for number in range(5)]
         for number, where in enumerate(('#files [aria-dropeffect]', '.file-preview', 'body'), 1):
-            png = base64.b64encode(cv2.imencode('.png', scene(60, 70, seed=number))[1]).decode()
-            assert tab.evaluate(_DROP, [where, f'{number}.png', png])
+            drop(where, f'{number}.png', pngs[number - 1])
             tab.wait_for_selector(f'#said:has-text("{number} frame")')
+        for name, size in (('big.png', 2**20 + 1), ('tool.exe', 9)):
+            drop('body', name, bytes(size))
+            tab.wait_for_selector(f'[data-testid=toast-body]:has-text("{name}")')
+            for shows in ('#said :text("frame")', '#overlay'):
+                tab.wait_for_selector(shows, state='detached')
+            tab.get_by_role('button', name='Find targets').click()
+            tab.wait_for_selector('#said:has-text("3 frames")')
+        begun, go_on = threading.Event(), threading.Event()
+        find = shown.find
+        monkeypatch.setattr(shown, 'find', lambda *args: (begun.set(), go_on.wait(60), find(*args))[-1])
+        drop('body', '4.png', pngs[3])
+        assert begun.wait(60)
+        drop('body', '5.png', pngs[4])
+        tab.wait_for_selector('#files :text("5")')
+        go_on.set()
+        tab.wait_for_selector('#said:has-text("5 frames")')
         browser.close()
     page.close()
