@@ -21,7 +21,7 @@ from madnet.config_files import find_config_file
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.errors import UserError
-from madnet.models.layers import SS2D, DeformConv2d, DifferentialConv, MiMStem
+from madnet.models.layers import SS2D
 from madnet.records import text_table
 from madnet.text import counted
 
@@ -63,15 +63,12 @@ def multiply_adds(model: nn.Module, images: Tensor) -> dict[str, int]:
 
 
 def _countable(model: nn.Module) -> nn.Module:
-    """A copy that does the same by operators of which the counter knows the cost."""
+    """A copy that does the same by operators of which the counter knows the cost: a layer that usually runs
+    by others has a method ``make_countable`` that changes it so, in place."""
     model = copy.deepcopy(model)
     for layer in model.modules():
-        if isinstance(layer, DeformConv2d):
-            layer.backend = 'torch'  # nothing is known of torchvision's operator, where it is installed
-        elif isinstance(layer, MiMStem):
-            layer.steady = False
-        elif isinstance(layer, DifferentialConv):
-            layer.switch_to_deploy()
+        if hasattr(layer, 'make_countable'):
+            layer.make_countable()
     return model
 
 

@@ -52,6 +52,26 @@ def test_multiply_adds_do_not_depend_on_torchvision(monkeypatch):
     assert models.multiply_adds(layer, images) == {'dense': dense, 'scan': 0}
 
 
+def test_a_layer_of_anyone_may_say_how_it_is_counted():
+    class Looked(nn.Module):
+        by_convolution = False
+
+        def make_countable(self):
+            self.by_convolution = True
+
+        def forward(self, x):
+            kernel = torch.ones(1, 1, 3, 3)
+            return (
+                nn.functional.conv2d(x, kernel)
+                if self.by_convolution
+                else nn.functional.avg_pool2d(x, 3, 1) * 9
+            )
+
+    layer = nn.Sequential(Looked())
+    assert models.multiply_adds(layer, torch.rand(1, 1, 6, 5))['dense'] == 4 * 3 * 9
+    assert not layer[0].by_convolution
+
+
 @pytest.fixture
 def folder(tmp_path, repository):
     """Configs of two narrow networks, and one without a network."""

@@ -135,6 +135,10 @@ class DeformConv2d(nn.Conv2d):
         nn.init.zeros_(self.offset.weight)
         nn.init.zeros_(self.offset.bias)
 
+    def make_countable(self) -> None:
+        """Without torchvision's operator, of whose cost nothing is known."""
+        self.backend = 'torch'
+
     def forward(self, x: Tensor) -> Tensor:
         predicted = self.offset(x)
         mask = predicted[:, 2 * self.taps :].sigmoid() if self.modulated else None

@@ -83,6 +83,10 @@ class DifferentialConv(Foldable):
             bias = (gamma @ torch.stack([branch.bias for branch in branches]).to(mixed_in)).squeeze(0)
         return weight.to(kind).unflatten(2, (3, 3)), bias.to(kind)
 
+    def make_countable(self) -> None:
+        """Without what is made of weights alone."""
+        self.switch_to_deploy()
+
     def forward(self, x: Tensor) -> Tensor:
         if self.deployed:
             return self.fused(x)

@@ -66,6 +66,10 @@ class MiMStem(nn.Module):
             *_conv_bn_relu(channels, channels, 1),
         )
 
+    def make_countable(self) -> None:
+        """By the convolution that its sums stand for."""
+        self.steady = False
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Image (B, in_channels, 8H, 8W) → words (B, H, W, 16, k), sentences (B, H, W, C)."""
         steadily = self.steady and x.is_cpu and not self.training and not torch.is_autocast_enabled('cpu')
