@@ -398,6 +398,7 @@ def test_files_may_be_dropped_anywhere_and_after_one_another(tmp_path, monkeypat
             drop(where, f'{number}.png', pngs[number - 1])
             tab.wait_for_selector(f'#said:has-text("{number} frame")')
         for name, size in (('big.png', 2**20 + 1), ('tool.exe', 9)):
+            tab.wait_for_selector('#overlay')  # all of the answer before
             drop('body', name, bytes(size))
             tab.wait_for_selector(f'[data-testid=toast-body]:has-text("{name}")')
             for shows in ('#said :text("frame")', '#overlay'):
