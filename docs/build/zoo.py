@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import yaml
 
 from madnet.classical.detectors import DETECTORS
 from madnet.datasets.catalogue import known_datasets
+from madnet.errors import UserError, nearest
 from madnet.experiments.networks import read_metafile
 from madnet.files import read_json, write_whole
 from madnet.records import COLUMNS, SHORT, Costs, as_text, markdown_table
@@ -78,24 +79,28 @@ def make_page(root: Path) -> str:
     return '\n'.join(parts)
 
 
-def write_costs(root: Path) -> Path:
-    """Measure parameters and MACs of every model of the metafiles that has them; returns the file.
+def write_costs(root: Path, names: Collection[str] = ()) -> Path:
+    """Measure parameters and MACs of every model of the metafiles that has them, or of ``names`` alone.
 
     On NUDT-SIRST, whose images have the side of 256 that costs are given for.
     """
     from madnet.engine.config import load_config
     from madnet.experiments.cost import measure_cost
 
-    costs = {}
-    for metafile in read_metafiles(root).values():
-        for model in metafile['Models']:
-            if 'Metadata' not in model:
-                continue
-            cfg = load_config(root / model['Config'], dataset='nudt')
-            cost = costs[model['Name']] = measure_cost(cfg.model, model['Metadata']['Size'])
-            # seconds belong to a machine, not to a network
-            cost.latency = cost.device = None
-            print(f'{model["Name"]}: Parameters: {cost.parameters}, MACs: {cost.MACs}', flush=True)
+    listed = [model for metafile in read_metafiles(root).values() for model in metafile['Models']]
+    models = {model['Name']: model for model in listed if 'Metadata' in model}
+    for name in names:
+        if name not in models:
+            raise UserError(
+                f'--costs: no network {name!r} with Metadata in a metafile.{nearest(name, models)}'
+            )
+    costs = Costs.read(root / COSTS).networks if names else {}
+    for name in names or models:
+        cfg = load_config(root / models[name]['Config'], dataset='nudt')
+        cost = costs[name] = measure_cost(cfg.model, models[name]['Metadata']['Size'])
+        # seconds belong to a machine, not to a network
+        cost.latency = cost.device = None
+        print(f'{name}: Parameters: {cost.parameters}, MACs: {cost.MACs}', flush=True)
     return Costs(costs).write(root / COSTS)
 
 
@@ -247,11 +252,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         '--costs',
-        action='store_true',
-        help=f'first measure parameters and MACs of all networks into {COSTS} (minutes)',
+        nargs='*',
+        metavar='NAME',
+        help=f'first measure parameters and MACs of these networks, or of all (minutes), into {COSTS}',
     )
-    if parser.parse_args().costs:
-        print(f'written {write_costs(root)}')
+    names = parser.parse_args().costs
+    if names is not None:
+        try:
+            print(f'written {write_costs(root, names)}')
+        except UserError as e:
+            parser.error(str(e))
     print(f'written {write_whole(root / "docs" / "zoo.md", make_page(root))}')
 
 

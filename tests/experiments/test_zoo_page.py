@@ -1,6 +1,8 @@
 """docs/zoo.md is what the metafiles say, and those say what was measured."""
 
+import json
 import runpy
+import shutil
 from operator import itemgetter
 from pathlib import Path
 
@@ -9,14 +11,15 @@ import yaml
 
 import madnet
 from madnet.engine.config import load_config
+from madnet.errors import UserError
 from madnet.experiments.cost import measure_cost
 from madnet.files import read_json
 from madnet.records import Comparison, Costs
 
 ROOT = Path(__file__).resolve().parents[2]
-COSTS, make_page, read_metafiles = itemgetter('COSTS', 'make_page', 'read_metafiles')(
-    runpy.run_path(str(ROOT / 'docs' / 'build' / 'zoo.py'))
-)
+COSTS, make_page, read_metafiles, write_costs = itemgetter(
+    'COSTS', 'make_page', 'read_metafiles', 'write_costs'
+)(runpy.run_path(str(ROOT / 'docs' / 'build' / 'zoo.py')))
 METAFILES = read_metafiles(ROOT)
 MODELS = {model['Name']: model for metafile in METAFILES.values() for model in metafile['Models']}
 
@@ -51,6 +54,20 @@ def test_costs_are_the_measured_and_the_published_ones():
             assert ours.parameters == published['Parameters'] - published.get('Without Effect', 0), name
             if 'MACs' in published:
                 assert ours.MACs == pytest.approx(published['MACs'], rel=0.01), name
+
+
+def test_costs_of_named_networks_alone(tmp_path):
+    for folder in ('configs', 'experiments/costs'):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    before = read_json(tmp_path / COSTS)
+    kept = before['networks']['acm']['MACs']
+    before['networks']['acm']['MACs'] = before['networks']['madnet_nano']['MACs'] = 1
+    (tmp_path / COSTS).write_text(json.dumps(before))
+    write_costs(tmp_path, ['acm'])
+    before['networks']['acm']['MACs'] = kept
+    assert list(read_json(tmp_path / COSTS)['networks'].items()) == list(before['networks'].items())
+    with pytest.raises(UserError, match=r"--costs: no network 'acn' .* 'acm'"):
+        write_costs(tmp_path, ['acn'])
 
 
 def test_own_numbers_are_those_of_their_evidence():
