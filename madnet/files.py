@@ -6,7 +6,7 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -139,6 +139,12 @@ def sha256_of(path: str | os.PathLike) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def newest(files: Iterable[str | os.PathLike]) -> Path | None:
+    """The file that was modified last, of several at one time the first; None of files that are not there."""
+    found = [(os.stat(file).st_mtime_ns, Path(file)) for file in files if os.path.exists(file)]
+    return max(found, key=lambda each: each[0])[1] if found else None
 
 
 def not_following(path: str, flags: int) -> int:

@@ -43,6 +43,7 @@ def compare(
         SystemExit: Runs failed; the others are done.
     """
     from madnet.experiments.background import start
+    from madnet.experiments.changed_data import warn_of_changed_data
     from madnet.experiments.running import run_all
     from madnet.experiments.state import state_of
     from madnet.experiments.summary import summarise
@@ -55,6 +56,7 @@ def compare(
     share = mine.of(runs)
     if mine.count > 1:
         print(f'share {mine.rank + 1} of {mine.count} ({mine.source}): {len(share)} of {len(runs)} runs')
+    warn_of_changed_data(share)
     if dry_run or background:
         for run in share:
             print(f'{state_of(run):8} {run.name}: {run.config} → {run.folder}')

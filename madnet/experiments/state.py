@@ -103,11 +103,17 @@ def _as_planned(run: Run, views: int | None, report: MetricsFile) -> bool:
     )
 
 
-def _on_its_sets(run: Run, report: MetricsFile) -> bool:
+def tested_sets(run: Run) -> list[Mapping]:
+    """The configs of the data sets that a run is tested on."""
     wanted = sets_of(run.settings, 'test_dataloader')
     if run.test_on:
         part = {key: wanted[0].get(key) for key in ('type', 'split', 'split_set')}
         wanted = [{**part, **where.arguments} for where in find_sources(run.test_on)]
+    return wanted
+
+
+def _on_its_sets(run: Run, report: MetricsFile) -> bool:
+    wanted = tested_sets(run)
     found = [one.dataset for one in report.sets.values()] if report.sets else [report.dataset]
     return len(wanted) == len(found) and all(map(_is_set, wanted, found))
 

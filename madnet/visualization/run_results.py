@@ -12,6 +12,8 @@ import numpy as np
 
 from madnet.errors import UserError
 from madnet.evaluation.folders import find_maps
+from madnet.files import newest
+from madnet.images.notices import say_once
 from madnet.records import (
     Averaging,
     Comparison,
@@ -137,6 +139,9 @@ def load_result(
         raise UserError('--mask-values: tells how those of --masks are read; give --images and --masks.')
     else:
         material = Material.from_dataset(report.dataset) if report and name and not of_several else Material()
+    changed = newest([metrics, *material.images.values(), *material.masks.values()]) if report else None
+    if changed and changed != metrics:
+        say_once(f'{changed}: changed after {metrics}, whose numbers are of what was there; test again.')
     return RunResult(
         label=printable(label or folder.resolve().name),
         path=metrics if report else folder,

@@ -1,6 +1,7 @@
 """What a comparison makes of a work folder where something changed after it had been there."""
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import pytest
 
 from madnet.engine import train as training
 from madnet.errors import UserError
-from madnet.experiments import _show, running
+from madnet.experiments import _show, compare, running
 from madnet.experiments.plan import read_plan
 from madnet.experiments.state import state_of
 from madnet.files import sha256_of
@@ -85,3 +86,40 @@ def test_tables_and_plots_of_what_is_no_longer_compared_go(tmp_path, capsys):
     assert stems('figures') == {'cost_mine'}
     assert show('', [], Cost()) == {'comparison.json'}
     assert stems('tables') == {'mine'}
+
+
+def test_data_that_changed_after_it_was_used_is_named_with_what_to_do(make_set, tmp_path, capsys):
+    ids = [f'i{n}' for n in range(4)]
+    root = make_set('a', ids, lists={'train.txt': ids[:2], 'test.txt': ids[2:]})
+    args = {'datasets': [str(root)], 'work_dir': str(tmp_path / 'c'), 'cost': False}
+
+    def look(**how):
+        capsys.readouterr()
+        compare(**args, **how)
+        return capsys.readouterr().err
+
+    def touch(file, seconds):
+        at = time.time() + seconds
+        os.utime(file, (at, at))
+        return file
+
+    detectors = {'networks': ['tophat', 'maxmean'], 'in_process': True}
+    assert 'changed after' not in look(**detectors) + look(**detectors)
+    touch(root / 'masks/i0.png', 20)
+    assert 'changed after' not in look(**detectors), 'of the training part'
+    for file in ('masks/i3.png', 'images/i2.png', 'test.txt'):
+        changed = touch(root / file, 40)
+        said = look(**detectors, dry_run=True)
+        assert f'{changed}: changed after 2 runs had been tested with it (tophat a, maxmean a)' in said
+        assert 'remove the metrics.json' in said
+        touch(changed, -20)
+    touch(changed, 40)
+    assert str(changed) in look(**detectors)
+    assert str(changed) in look(**detectors, table=True)
+
+    [trained] = read_plan(networks=['acm'], datasets=args['datasets'], work_dir=args['work_dir']).runs()
+    RunFile(trained.wanted(), trained=True).write(Path(trained.folder, RunFile.FILE))
+    Path(trained.folder, 'last.pth').touch()
+    said = look(networks=['acm'], dry_run=True)
+    assert 'i0.png: changed after 1 run had been trained with it (acm a seed 42)' in said
+    assert 'remove the folder' in said

@@ -1,6 +1,7 @@
 """Reports from files, and their front ends."""
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -287,6 +288,17 @@ def test_a_training_that_was_not_tested_is_shown(run_folder, tmp_path):
     html = build_report(found, tmp_path / 'out').read_text()
     assert '<dd>not tested yet</dd>' in html
     assert '<section id="training"' in html
+
+
+def test_masks_that_changed_after_the_test_are_named(run_folder, tmp_path, caplog):
+    root = shutil.copytree(run_folder, tmp_path / 'runs')
+    folders = {'images': root / 'images', 'masks': root / 'masks'}
+    load_result(root / 'a', **folders)
+    assert 'changed after' not in caplog.text
+    changed = root / 'masks/scene_3.png'
+    os.utime(changed, (2e9, 2e9))
+    load_result(root / 'a', **folders)
+    assert f'{changed}: changed after {root / "a/metrics.json"}' in caplog.text
 
 
 def test_grid_from_folders(run_folder, tmp_path):
