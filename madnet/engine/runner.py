@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import torch
 from mmengine.config import Config
 from mmengine.dist import master_only
+from mmengine.evaluator import Evaluator
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapperDict
 from mmengine.registry import RUNNERS
@@ -33,6 +34,7 @@ from madnet.engine.cuda_graph import side_stream
 from madnet.engine.faults import translate
 from madnet.engine.half_weights import half_type
 from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes, values_of
+from madnet.engine.several_metrics import SeveralMetrics
 from madnet.engine.speed import batch_for_gpu, make_fast, tuning_for
 from madnet.engine.step_checks import place_of
 from madnet.engine.training_record import parts_before
@@ -227,6 +229,11 @@ class MadnetRunner(Runner):
         """As mmengine's; a value that a hook does not take when it gets ready is the config's fault."""
         with _values_told('hooks') if fn_name == 'before_run' else nullcontext():
             super().call_hook(fn_name, **kwargs)
+
+    def build_evaluator(self, evaluator):
+        """As mmengine's; one line says where several metrics give numbers of one name."""
+        built = super().build_evaluator(evaluator)
+        return SeveralMetrics(built.metrics) if type(built) is Evaluator else built
 
     def build_optim_wrapper(self, optim_wrapper):
         """As mmengine's; a value that the optimiser does not take is the config's fault, and so is more than

@@ -12,8 +12,10 @@ from mmseg.registry import METRICS, MODELS
 import madnet  # noqa: F401
 from madnet.datasets import SyntheticSIRSTDataset
 from madnet.engine.config import load_config
+from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.several_sets import ScoredSet, detections_of
 from madnet.engine.test import run_test
+from madnet.engine.train import train
 from madnet.errors import UserError
 from madnet.evaluation import Evaluator, evaluate, make_protocol
 from madnet.evaluation.thresholds import parse_threshold, refuse_same_part
@@ -201,3 +203,36 @@ def test_metrics_beside_ours_of_one_set_in_half_precision(tiny_config, weights, 
     assert found.other_metrics['again/IoU'] == found.results['native']['IoU']
     assert 'IoU' not in found.other_metrics
     assert '\nother metrics  own/images' in capsys.readouterr().out
+
+
+@METRICS.register_module()
+class GivesAnIoU(TellsOfImages):
+    default_prefix = ''
+
+    def compute_metrics(self, results):
+        return {'IoU': 0.5}
+
+
+@pytest.mark.parametrize(
+    ('first', 'second', 'images'),
+    [('GivesAnIoU', 'IRSTDMetric', 3), ('IRSTDMetric', 'GivesAnIoU', 3), ('IRSTDMetric', 'IRSTDMetric', 0)],
+)
+def test_metrics_whose_numbers_have_one_name_are_told_apart_by_a_prefix(
+    first, second, images, tiny_config, tmp_path, monkeypatch
+):
+    scored, score = [], IRSTDMetric._score
+    monkeypatch.setattr(IRSTDMetric, '_score', lambda *args: scored.append(score(*args)))
+    other = 'GivesAnIoU' if images else 'IRSTDMetric'
+    config = tmp_path / 'others.py'
+    config.write_text(
+        f"_base_ = ['{tiny_config}']\n"
+        f"val_evaluator = [dict(type='{first}'), dict(type='{second}')]\n"
+        'test_evaluator = val_evaluator\n'
+    )
+    said = (
+        f"^evaluator: {first} and {second} both give a number 'IoU'; give one of them a prefix: "
+        rf"dict\(type='{other}', prefix='own'"
+    )
+    with pytest.raises(UserError, match=said):
+        train(str(config), str(tmp_path / 'run'), options={'train_cfg.max_epochs': 1})
+    assert bool(scored) == bool(images), 'names of our own metrics are known before'
