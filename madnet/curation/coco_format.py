@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from madnet.errors import UserError
 from madnet.evaluation.components import find_components, run_lengths
 from madnet.files import json_text, read_json
 from madnet.images import image_size
+from madnet.text import one_form
 
 
 def find_coco(root: Path) -> list[Path]:
@@ -74,7 +76,7 @@ def _read_one(path: Path, split: str, classes: Sequence[str] | None) -> list[Lab
         size = (int(image['width']), int(image['height']))
         file = _image_of(path, name, *folders)
         refuse_other_size(file, image_size(file), size)
-        images[image['id']] = Labelled(name.with_suffix('').as_posix(), file, [], size)
+        images[image['id']] = Labelled(one_form(name.with_suffix('').as_posix()), file, [], size)
     for number, annotation in enumerate(content['annotations']):
         where = f'{path}: annotations[{number}]'
         with _in_form(where):
@@ -120,8 +122,13 @@ def _image_folders(path: Path, split: str) -> tuple[list[Path], list[Path]]:
 
 def _image_of(path: Path, name: Path, own: Sequence[Path], others: Sequence[Path]) -> Path:
     """The image of a file name; in folders of other parts only where no two have it."""
-    first = next((place / name for place in own if (place / name).is_file()), None)
-    there = [first] if first else [place / name for place in others if (place / name).is_file()]
+    # on disk it may be in another Unicode form
+    names = dict.fromkeys([str(name), *(normalize(form, str(name)) for form in ('NFC', 'NFD'))])
+    first, there = (
+        [place / name for place in places for name in names if (place / name).is_file()]
+        for places in (own, others)
+    )
+    there = first[:1] or there
     if not there:
         raise UserError(f'{path}: image {name} is not in {", ".join(map(str, own))}.')
     if len(there) > 1:

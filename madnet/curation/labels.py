@@ -10,7 +10,8 @@ import numpy as np
 
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
-from madnet.text import counted
+from madnet.files import names_below
+from madnet.text import counted, one_form, two_forms
 
 #: Pixels around a box (or half the side of a point's window) in which the background is measured.
 RING = 4
@@ -41,6 +42,23 @@ def name_left_out(files: Sequence[Path], what: str, why: str) -> None:
     """Say in one line how many files are not converted, the first of them, and why."""
     if files:
         print(f'{files[0]}: {counted(len(files), what)} {why}.', file=sys.stderr)
+
+
+def files_by_id(folder: Path, *endings: str) -> dict[str, Path]:
+    """Id, in Unicode's normal form C → its file below a folder, with the first of the endings that has one.
+
+    Raises:
+        UserError: Two names differ only in their Unicode form.
+    """
+    found: dict[str, Path] = {}
+    names = [name for name in names_below(folder) if name.lower().endswith(endings)]
+    rank = {ending: n for n, ending in enumerate(endings)}
+    for name in sorted(names, key=lambda name: (rank[Path(name).suffix.lower()], name)):
+        stem = name.rpartition('.')[0]
+        other = found.setdefault(one_form(stem), folder / name)
+        if why := two_forms(other.relative_to(folder).with_suffix('').as_posix(), stem):
+            raise UserError(f'{folder / name} and {other} stand for one image{why}; rename one of them.')
+    return found
 
 
 @dataclass(frozen=True)

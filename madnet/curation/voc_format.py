@@ -9,6 +9,7 @@ from madnet.curation.labels import (
     Labelled,
     Shape,
     boxes_of,
+    files_by_id,
     name_left_out,
     refuse_other_size,
     refuse_unknown,
@@ -19,18 +20,14 @@ from madnet.datasets.splits import read_ids
 from madnet.errors import UserError
 from madnet.files import expect_file, names_below
 from madnet.images import EXTENSIONS, image_size
+from madnet.text import one_form
 
 _IMAGES = ('JPEGImages', 'PNGImages', 'images', '.')
 
 
 def is_voc(root: Path) -> bool:
     """Whether a folder holds ``Annotations/*.xml``."""
-    return bool(_xml_files(root))
-
-
-def _xml_files(root: Path) -> list[str]:
-    """From ``Annotations``, where they all lie, and with ``/``."""
-    return sorted(name for name in names_below(root / 'Annotations') if name.endswith('.xml'))
+    return any(name.endswith('.xml') for name in names_below(root / 'Annotations'))
 
 
 def read_voc(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labelled]]:
@@ -43,9 +40,8 @@ def read_voc(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labell
     images: dict[str, Labelled] = {}
     seen: dict[str, None] = {}
     files = _image_files(root)
-    for name in _xml_files(root):
-        labelled = _read_xml(labels / name, name.removesuffix('.xml'), files, classes, seen)
-        images[labelled.image_id] = labelled
+    for image_id, path in files_by_id(labels, '.xml').items():
+        images[image_id] = _read_xml(path, image_id, files, classes, seen)
     refuse_unknown(classes, seen, root)
     found: dict[str, list[Labelled]] = {}
     for split in ('train', 'val', 'trainval', 'test'):
@@ -68,10 +64,8 @@ def read_voc(root: Path, classes: Sequence[str] | None) -> dict[str, list[Labell
 def _image_files(root: Path) -> dict[str, Path]:
     """Id → its image, in the first folder, and of the first ending, that has one."""
     found: dict[str, Path] = {}
-    for folder in (root / name for name in _IMAGES):
-        files = [Path(name) for name in names_below(folder) if name.lower().endswith(EXTENSIONS)]
-        for file in sorted(files, key=lambda file: (EXTENSIONS.index(file.suffix.lower()), file)):
-            found.setdefault(file.with_suffix('').as_posix(), folder / file)
+    for name in _IMAGES:
+        found = files_by_id(root / name, *EXTENSIONS) | found
     return found
 
 
@@ -82,7 +76,7 @@ def _name_unlabelled(root: Path, images: Mapping[str, Labelled]) -> None:
     rest = sorted(
         p for folder in folders for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and p not in taken
     )
-    rest = [p for p in rest if p.stem not in images]
+    rest = [p for p in rest if one_form(p.stem) not in images]
     give = 'give an XML without objects to those that show no target'
     name_left_out(rest, 'image', f'without an XML in {root / "Annotations"}, left out; {give}')
 

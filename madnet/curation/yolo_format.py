@@ -7,11 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from madnet.curation.labels import Labelled, Shape, boxes_of, name_left_out, refuse_unknown, with_parts_alone
+from madnet.curation.labels import (
+    Labelled,
+    Shape,
+    boxes_of,
+    files_by_id,
+    name_left_out,
+    refuse_unknown,
+    with_parts_alone,
+)
 from madnet.curation.writing import NewSet
 from madnet.errors import UserError
 from madnet.files import names_below
 from madnet.images import EXTENSIONS, image_size
+from madnet.text import one_form
 
 #: Name of a folder → its split. What holds others comes last, of which only what they lack is read.
 _SPLITS = {
@@ -77,10 +86,11 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
     for folder, images, labels in _folders(root):
         split = _SPLITS.get(folder, '')
         again = split in found or folder == 'trainval'
+        by_id = files_by_id(labels, '.txt')
         for file in sorted(n for n in names_below(images) if n.lower().endswith(EXTENSIONS)):
-            path, name = images / file, file.rpartition('.')[0]
-            text = labels / f'{name}.txt'
-            taken.add(text)
+            path, name = images / file, one_form(file.rpartition('.')[0])
+            text = by_id.get(name)
+            taken.update([text] if text else [])
             before = read.setdefault(name, path)
             if again and before != path:
                 if folder == 'trainval' or filecmp.cmp(before, path, shallow=False):
@@ -89,7 +99,7 @@ def read_yolo(root: Path, classes: Sequence[str] | None) -> dict[str, list[Label
                     f'{before} and {path}: two images of one name, in folders of one part; rename one.'
                 )
             size = image_size(path)
-            shapes = _read_text(text, size, classes, seen) if text.is_file() else []
+            shapes = _read_text(text, size, classes, seen) if text else []
             found.setdefault(split, []).append(Labelled(name, path, shapes, size))
     rest = [text for text in texts if text not in taken]
     if texts and rest == texts:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from madnet.errors import UserError
 from madnet.files import read_text
 from madnet.images import EXTENSIONS
+from madnet.text import one_form
 
 #: What ``split=`` may say. The first four are as published; ``fit`` and ``val`` are two parts of ``trainval``
 #: for choosing a checkpoint without looking at ``test``; ``all`` is every image.
@@ -26,7 +27,8 @@ def clean_id(line: str) -> str:
 
 
 def read_ids(path: Path) -> tuple[str, ...]:
-    """The ids in a text file, one a line; any line end, byte-order mark and blank lines are tolerated.
+    """The ids in a text file, one a line, in Unicode's normal form C; any line end, byte-order mark and blank
+    lines are tolerated.
 
     Raises:
         UserError: The file cannot be read, or names an id twice.
@@ -38,7 +40,7 @@ def read_ids(path: Path) -> tuple[str, ...]:
     except (OSError, UnicodeError) as error:
         advice = '; save it as UTF-8' if isinstance(error, UnicodeError) else ''
         raise UserError(f'{path}: not a readable list of image ids ({error}){advice}.') from error
-    ids = tuple(clean_id(line) for line in text.splitlines() if line.strip())
+    ids = tuple(one_form(clean_id(line)) for line in text.splitlines() if line.strip())
     if len(set(ids)) != len(ids):
         twice = sorted({i for i in ids if ids.count(i) > 1})
         raise UserError(f'{path}: {few(twice)} listed more than once; each id may appear once.')

@@ -1,6 +1,7 @@
 import json
 import shutil
 import xml.etree.ElementTree as ElementTree
+from unicodedata import normalize
 
 import cv2
 import numpy as np
@@ -586,6 +587,31 @@ def test_boxes_of_200_real_targets(data_root, name, least):
         if len(scores) >= 200:
             break
     assert np.mean(scores[:200]) > least
+
+
+@pytest.mark.parametrize('form', ['voc', 'yolo', 'coco'])
+@pytest.mark.parametrize(('images', 'labels', 'lists'), [('NFD', 'NFC', 'NFD'), ('NFC', 'NFD', 'NFC')])
+def test_names_in_another_unicode_form_are_the_same(make_set, run, tmp_path, form, images, labels, lists):
+    name = 'caf\u00e9'
+    root = make_set('mine', [name, 'b'], lists={'train.txt': [name], 'test.txt': ['b']})
+    made = tmp_path / 'made'
+    assert run('dataset', 'convert', root, '--to', form, '--out', made)[0] == 0
+    for path in sorted(made.rglob(f'{name}.*')):
+        kind = labels if path.suffix in ('.xml', '.txt') else images
+        path.rename(path.with_name(normalize(kind, path.name)))
+    for path in [*made.glob('ImageSets/Main/*.txt'), *made.glob('annotations/*.json')]:
+        path.write_text(normalize(lists, path.read_text()))
+    code, _, err = run('dataset', 'convert', made, '--to', 'madnet', '--out', tmp_path / 'back')
+    assert code == 0, err
+    back = all_masks(tmp_path / 'back')
+    assert (back.keys(), [mask.any() for mask in back.values()]) == ({name, 'b'}, [True, True])
+    assert SIRSTDataset(tmp_path / 'back', 'trainval').image_ids == [name]
+    if form != 'coco':
+        ending = {'voc': 'xml', 'yolo': 'txt'}[form]
+        [label] = made.rglob(normalize(labels, f'{name}.{ending}'))
+        shutil.copy(label, label.with_name(normalize(images, label.name)))
+        code, _, err = run('dataset', 'convert', made, '--to', 'madnet', '--out', tmp_path / 'no')
+        assert (code, 'NFC against NFD' in err) == (2, True), err
 
 
 def test_voc_images_without_an_xml_are_named(masks, run, tmp_path):
