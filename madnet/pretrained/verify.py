@@ -16,6 +16,7 @@ from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.sources import find_sources
 from madnet.engine.checkpoint_file import read_registered, taking
 from madnet.engine.cli import parse_options
+from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.test import run_test
 from madnet.errors import UserError, nearest
 from madnet.evaluation.protocols import get_protocol, get_protocols
@@ -88,8 +89,8 @@ def verify_weights(
 
 
 def check_claims(claims: Sequence[Claim], where: object) -> None:
-    """Raise a UserError where a claim is of a metric or by a protocol that does not exist: its number would
-    be of no known unit, and stand beside none that is measured.
+    """Raise a UserError where a claim is by a protocol that does not exist, or of what a test by it does not
+    measure: its number would stand beside none.
 
     Args:
         claims: In the order of the file.
@@ -97,11 +98,12 @@ def check_claims(claims: Sequence[Claim], where: object) -> None:
     """
     for number, claim in enumerate(claims):
         try:
-            get_protocol(claim.protocol)
+            measured = [name for name in IRSTDMetric(get_protocol(claim.protocol)).names() if name in COLUMNS]
             for key in claim.values:
-                if key not in COLUMNS:
+                if key not in measured:
                     raise UserError(
-                        f'metric {key!r} is not known, expected {", ".join(COLUMNS)}.{nearest(key, COLUMNS)}'
+                        f'metric {key!r} is not what a test measures, expected {", ".join(measured)}.'
+                        + nearest(key, measured)
                     )
         except UserError as e:
             raise UserError(f'{where}: claims[{number}], on {claim.dataset}: {e}') from None

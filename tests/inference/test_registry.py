@@ -200,7 +200,14 @@ def published(detectors, image_set):
 
 CLAIM = {'values': {'IoU': 50.0, 'Pd': 100.0, 'Fa': 3.0}, 'source': 'its authors'}
 WRONG_CLAIMS = (
-    ({'values': {'IoU': 50.0, 'fa': 3.0}}, r"metric 'fa' is not known, expected IoU, .*Did you mean 'Fa'"),
+    (
+        {'values': {'IoU': 50.0, 'fa': 3.0}},
+        r"metric 'fa' is not what a test measures, expected IoU, .*Did you mean 'Fa'",
+    ),
+    ({'values': {'latency': 8.0}}, "metric 'latency' is not what a test measures"),
+    ({'values': {'AP50': 60.0}}, "metric 'AP50' is not what a test measures"),
+    # whose images are scored at one size, without what looks at details
+    ({'values': {'hIoU': 60.0}, 'protocol': 'abc'}, "metric 'hIoU' is not what a test measures"),
     ({'protocol': 'nativ'}, r"unknown protocol 'nativ'\. Did you mean 'native'"),
     ({'protocol': {'base': 'native', 'resolutoin': 256}}, "protocol part 'resolutoin' does not exist"),
     ({'protocol': ['native']}, r"unknown protocol \['native'\]"),
