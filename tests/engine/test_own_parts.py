@@ -294,6 +294,18 @@ class SmallerSet(SIRSTDataset):
         return super().load_data_list()[::2]
 
 
+@DATASETS.register_module()
+class OtherPart(SIRSTDataset):
+    def __init__(self, split=None, **kwargs):
+        super().__init__(split={'fit': 'val'}.get(split, split), **kwargs)
+
+
+@DATASETS.register_module()
+class SubtractsTheMean(SIRSTDataset):
+    def prepare_data(self, idx):
+        return super().prepare_data(idx)
+
+
 @TRANSFORMS.register_module()
 class GreyLoader(LoadSIRSTImage):
     def __init__(self, **kwargs):
@@ -326,14 +338,17 @@ train_dataloader = dict(dataset=dict(type='DerivedSet'))
     [
         ('DerivedLoader', {'channels': 1}, r'model\.backbone\.in_channels=3 .*\.DerivedLoader\.channels=3$'),
         ('GreyLoader', {}, r'say --cfg-options model\.backbone\.in_channels=1$'),
-        ('SmallerSet', {}, r'backbone\.in_channels=3 replace_steps\.LoadSIRSTImage\.channels=3$'),
+        *(
+            (kind, {}, r'backbone\.in_channels=3 replace_steps\.LoadSIRSTImage\.channels=3$')
+            for kind in ('SmallerSet', 'OtherPart', 'SubtractsTheMean')
+        ),
     ],
 )
 def test_images_of_ones_own_classes_take_their_own_statistics(make_set, tmp_path, kind, change, advice):
     path, ids = tmp_path / 'derived.py', [str(k) for k in range(10)]
     folder = make_set('mine', ids, lists={'train.txt': ids[:7], 'test.txt': ids[7:]})
-    step = {} if kind == 'SmallerSet' else {'LoadSIRSTImage': [{'type': kind, **change}]}
-    dataset = {'type': kind} if kind == 'SmallerSet' else {}
+    step = {'LoadSIRSTImage': [{'type': kind, **change}]} if 'Loader' in kind else {}
+    dataset = {} if step else {'type': kind}
     path.write_text(f"""
 _base_ = 'madnet_nano'
 dataset = {str(folder)!r}

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from inspect import getattr_static, isfunction
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,10 @@ SELECTIONS = {
     'last': ('trainval', None),
 }
 
-#: What of a data set says which images it has, and gives their files.
-_LISTING = ('_select', 'load_data_list', 'filter_data', 'get_data_info', 'full_init')
+#: The methods of a data set, which say which images it has and what they are; not how it is described.
+_METHODS = {
+    n: f for n in dir(SIRSTDataset) if isfunction(f := getattr_static(SIRSTDataset, n)) and n != 'describe'
+}
 
 
 def refuse_named_sets(cfg: Config, where: str) -> None:
@@ -220,10 +223,10 @@ def _loader(sets: Sequence[ConfigDict]) -> LoadSIRSTImage:
 
 def _derived(sets: Sequence[ConfigDict]) -> str | None:
     """The first class of one's own by which images need not be those of the files: a loader derived from
-    ours, or a data set that lists its images itself."""
+    ours, or a data set with methods of its own in the place of ours."""
     for dataset in sets:
         own = DATASETS.get(dataset.type) if isinstance(dataset.type, str) else dataset.type
-        if any(getattr(own, name) is not getattr(SIRSTDataset, name) for name in _LISTING):
+        if any(getattr_static(own, name) is not method for name, method in _METHODS.items()):
             return kind_of(dataset)
         for step in image_loaders(dataset):
             if type(built(step)) is not LoadSIRSTImage:
