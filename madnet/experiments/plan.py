@@ -221,10 +221,16 @@ def read_settings(config: Path, options: Mapping) -> dict:
     """
     from madnet.engine.config import load_config
 
-    settings = json.loads(json.dumps(load_config(config, dict(options)).to_dict(), default=str))
+    settings = json.loads(json.dumps(load_config(config, dict(options)).to_dict(), default=_in_words))
     for folder in ('work_dir', 'module_folders'):
         settings.pop(folder, None)
     return settings
+
+
+def _in_words(value: Any) -> str:
+    """What JSON has no word for; classes and functions as a ``type`` names them in full."""
+    name = getattr(value, '__qualname__', None)
+    return f'{value.__module__}.{name}' if name else str(value)
 
 
 def given_weights(checkpoint: str) -> Path:

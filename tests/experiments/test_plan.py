@@ -9,6 +9,7 @@ from mmseg.registry import MODELS, TRANSFORMS
 from PIL import Image
 
 from madnet.classical.detectors import DETECTORS
+from madnet.datasets.wrappers import is_kind, kind_of, sets_of
 from madnet.errors import UserError
 from madnet.experiments import compare
 from madnet.experiments.networks import known_networks, label_of
@@ -16,6 +17,7 @@ from madnet.experiments.plan import _look_for_test_parts, read_plan
 from madnet.experiments.run import Run
 from madnet.experiments.shard import find_shard
 from madnet.experiments.state import _has_moved, weights_of
+from madnet.models.segmentors import IRSTDSegmentor
 from madnet.records import get_pretrained
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / 'experiments'
@@ -380,3 +382,18 @@ def test_a_data_set_that_has_moved_makes_no_other_run(tmp_path, monkeypatch, bef
     places = [place.format(here=tmp_path) for place in (before, now)]
     assert _has_moved('train_dataloader.dataset.data_root', *places) is moved
     assert not _has_moved('work_dir', *places)
+
+
+def test_classes_as_types_are_known_by_their_names(plan_file, tmp_path):
+    config = tmp_path / 'narrow.py'
+    config.write_text(
+        'from madnet.datasets import SyntheticSIRSTDataset as _Set\n'
+        'from madnet.models.segmentors import IRSTDSegmentor as _Segmentor\n'
+        f'{config.read_text()}model.update(type=_Segmentor)\ntest_dataloader["dataset"].update(type=_Set)\n'
+    )
+    [run] = read_plan(plan_file, seeds=[1], networks=[{'name': 'narrow', 'config': str(config)}]).runs()
+    model, [tested] = run.settings['model'], sets_of(run.settings, 'test_dataloader')
+    assert model['type'] == 'madnet.models.segmentors.irstd_segmentor.IRSTDSegmentor'
+    assert kind_of(tested) == 'SyntheticSIRSTDataset'
+    assert is_kind(model['type'], MODELS, IRSTDSegmentor)
+    assert isinstance(MODELS.build(model), IRSTDSegmentor)
