@@ -132,8 +132,7 @@ def parts_before(cfg: Mapping[str, Any], later: tuple[str, ...] = ()) -> list[Tr
     """What the weights were trained on that a training's config names: those that it loads, those that parts
     of its network begin with, and its teacher's."""
     found: list[TrainedPart] = []
-    named = (value for key, value in leaves(cfg) if value and _names_weights(key))
-    for name in dict.fromkeys(value for value in named if isinstance(value, str)):  # not pretrained=True
+    for name in dict.fromkeys(named_weights(cfg).values()):
         found += [part for part in training_parts(name, later=later) if part not in found]
     return found
 
@@ -151,6 +150,12 @@ def parts_of_origin(origin: Any, later: tuple[str, ...] = ()) -> list[TrainedPar
             say_once(f'what {checkpoint} was trained on is not known: another file lies there by now')
             return []
     return training_parts(checkpoint, later=later)
+
+
+def named_weights(cfg: Mapping[str, Any]) -> dict[str, str]:
+    """Dotted key → file or name of the weights that a training's config begins with or learns from."""
+    named = ((key, value) for key, value in leaves(cfg) if value and _names_weights(key))
+    return {key: value for key, value in named if isinstance(value, str)}  # not pretrained=True
 
 
 def _names_weights(key: str) -> bool:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from madnet.engine.folder_lock import FolderInUse, own_folder
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.experiments.run import Run
 from madnet.experiments.shard import Shard
-from madnet.experiments.state import begins_in, read_record
+from madnet.experiments.state import begins_with, read_record
 from madnet.files import not_following
 from madnet.overlap import handling
 from madnet.records import RunFile
@@ -27,7 +27,9 @@ _LAUNCHER_VARIABLES = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'LOCAL_WORLD_SIZE', '
 _LAUNCHER_PREFIXES = ('SLURM_', 'TORCHELASTIC_', 'MASTER_')
 
 
-def do_in_processes(runs: Iterable[Run], shard: Shard, jobs: int = 1) -> Iterator[tuple[Run, bool]]:
+def do_in_processes(
+    runs: Iterable[Run], due: Callable[[Run], bool], shard: Shard, jobs: int = 1
+) -> Iterator[tuple[Run, bool]]:
     """Do runs in new processes, ``jobs`` at a time, so that whatever ends one leaves the others alive.
 
     A run that begins from another's weights waits until that one has ended; one that another process does is
@@ -36,6 +38,7 @@ def do_in_processes(runs: Iterable[Run], shard: Shard, jobs: int = 1) -> Iterato
     Args:
         runs: Their output goes to ``console.log`` in the folder of each, or to the terminal where there is
             one and one run at a time.
+        due: Whether a run is to be done, asked when its turn comes.
         shard: Its local rank chooses the GPU.
         jobs: Processes at a time.
 
@@ -57,7 +60,7 @@ def do_in_processes(runs: Iterable[Run], shard: Shard, jobs: int = 1) -> Iterato
                 if run is None:
                     break
                 waiting.remove(run)
-                if not is_free(run):
+                if not due(run):
                     continue
                 yield run, False
                 active[run] = _start(run, shard, shown)
@@ -91,8 +94,8 @@ def is_free(run: Run) -> bool:
 def _first_ready(waiting: Sequence[Run], active: Mapping[Run, object]) -> Run | None:
     """The first run that begins from no weights of one that is still to end."""
     for i, run in enumerate(waiting):
-        start = begins_in(run)
-        if not any(start == Path(other.folder).resolve() for other in [*active, *waiting[:i]]):
+        starts = {file.resolve().parent for file in begins_with(run).values()}
+        if starts.isdisjoint(Path(other.folder).resolve() for other in [*active, *waiting[:i]]):
             return run
     return None
 

@@ -3,7 +3,7 @@
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from madnet.experiments.process import CONSOLE, do_in_processes, is_free
 from madnet.experiments.run import Run
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import (
-    begins_in,
+    begins_with,
     outstanding_tests,
     read_metrics,
     read_record,
@@ -46,11 +46,19 @@ def run_all(runs: Sequence[Run], shard: Shard, in_process: bool = False, jobs: i
     """
     states = {run: state_of(run) for run in runs}
     heads = {run: f'[{i}/{len(runs)}] {run.name}' for i, run in enumerate(runs, 1)}
-    for run in runs:
+
+    def is_due(run: Run) -> bool:
+        """Asked anew at its turn: what it begins from may have been trained anew since."""
+        try:
+            states[run] = state_of(run)
+        except UserError as e:
+            print(f'{heads[run]}: failed: {e}', file=sys.stderr, flush=True)
+            return False
         if states[run] == 'done':
             print(f'{heads[run]}: done before', flush=True)
-    left = [run for run in runs if states[run] != 'done']
-    for run, ended in _do_here(left) if in_process else do_in_processes(left, shard, jobs):
+        return states[run] != 'done' and is_free(run)
+
+    for run, ended in _do_here(runs, is_due) if in_process else do_in_processes(runs, is_due, shard, jobs):
         if not ended:
             print(f'{heads[run]}: {_WORDS[states[run]]} …', flush=True)
             continue
@@ -110,7 +118,7 @@ def _train(run: Run, record: RunFile, begun: bool) -> None:
     # not with weights that somebody else has left in the folder
     resume = begun and any((Path(run.folder) / name).exists() for name in (LAST, PREVIOUS))
     if not resume:
-        record.load_from_sha256 = start_sha256(run)
+        record.begins_sha256, record.load_from_sha256 = start_sha256(run) or None, None
         record.write(Path(run.folder, RunFile.FILE))
     train(
         run.config,
@@ -124,13 +132,13 @@ def _train(run: Run, record: RunFile, begun: bool) -> None:
 
 def _check_start(run: Run) -> None:
     """Refuse the weights of another run of a comparison while that one still trains."""
-    folder = begins_in(run)
-    record = read_record(folder) if folder else None
-    if record and not record.trained:
-        raise UserError(
-            f'{run.name}: load_from {run.settings["load_from"]}: found a training that has not ended '
-            f'({record.state}); run the same command again when it has.'
-        )
+    for key, file in begins_with(run).items():
+        record = read_record(file.resolve().parent)
+        if record and not record.trained:
+            raise UserError(
+                f'{run.name}: {key} {file}: found a training that has not ended ({record.state}); run the '
+                'same command again when it has.'
+            )
 
 
 def _test(run: Run) -> None:
@@ -150,9 +158,9 @@ def _test(run: Run) -> None:
         )
 
 
-def _do_here(runs: Iterable[Run]) -> Iterator[tuple[Run, bool]]:
+def _do_here(runs: Iterable[Run], due: Callable[[Run], bool]) -> Iterator[tuple[Run, bool]]:
     """:func:`do_in_processes`, in this process."""
-    for run in filter(is_free, runs):
+    for run in filter(due, runs):
         yield run, False
         try:
             do_run(run)

@@ -27,20 +27,17 @@ def read_record(folder: str | os.PathLike) -> RunFile | None:
     return RunFile.read_if_whole(Path(folder, RunFile.FILE))
 
 
-def begins_in(run: Run) -> Path | None:
-    """The folder of the weights that a run's training begins with; None where it begins with none."""
-    weights = _start_of(run)
-    return weights and weights.resolve().parent
+def begins_with(run: Run) -> dict[str, Path]:
+    """Dotted key → file of the weights that a run's training begins with or learns from, where there are."""
+    from madnet.engine.training_record import named_weights
+
+    return {key: given_weights(name) for key, name in named_weights(run.settings).items()}
 
 
-def start_sha256(run: Run) -> str | None:
-    """Of the weights that a run's training begins with; None where it begins with none, or they are gone."""
-    return _digest_of(_start_of(run))
-
-
-def _start_of(run: Run) -> Path | None:
-    weights = run.settings.get('load_from')
-    return given_weights(weights) if weights else None
+def start_sha256(run: Run) -> dict[str, str]:
+    """Dotted key → of the weights of :func:`begins_with`, but for those that are gone."""
+    digests = {key: _digest_of(file) for key, file in begins_with(run).items()}
+    return {key: digest for key, digest in digests.items() if digest}
 
 
 def model_sha256(run: Run) -> str:
@@ -205,10 +202,13 @@ def _holds_work(run: Run, record: RunFile) -> bool:
 def _refuse_another(run: Run, record: RunFile) -> None:
     """Raise a UserError that names what differs between the run of a folder and the one that is wanted."""
     was, now = dict(_leaves(record.wanted)), dict(_leaves(run.wanted()))
-    start = record.load_from_sha256 and start_sha256(run)
-    if start:
-        key = f'SHA-256 of load_from {run.settings["load_from"]}'
-        was[key], now[key] = record.load_from_sha256, start
+    began = record.begins_sha256 or {}
+    if record.load_from_sha256:
+        began = {'load_from': record.load_from_sha256, **began}
+    for key, file in begins_with(run).items():
+        if key in began and (digest := _digest_of(file)):
+            said = f'SHA-256 of {key} {file}'
+            was[said], now[said] = began[key], digest
     pairs = {key: (was.get(key, '–'), now.get(key, '–')) for key in {**was, **now}}
     pairs = {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and not _has_moved(key, *pair)}
     if not pairs:

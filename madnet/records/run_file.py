@@ -16,7 +16,8 @@ class RunFile(RecordFile):
         trained: Whether the training has ended.
         minutes: Of all attempts together.
         error: Why it failed.
-        load_from_sha256: Of the file of weights that the training began with.
+        begins_sha256: Dotted key → of the file of weights under it that the training began with.
+        load_from_sha256: Of ``load_from`` alone, as it was written before.
     """
 
     FILE: ClassVar[str] = 'run.json'
@@ -27,4 +28,5 @@ class RunFile(RecordFile):
     minutes: float = 0.0
     state: Literal['', 'running', 'stopped', 'failed', 'done'] = ''
     error: str | None = field(default=None, metadata=OMITTED)
+    begins_sha256: dict[str, str] | None = field(default=None, metadata=OMITTED)
     load_from_sha256: str | None = field(default=None, metadata=OMITTED)

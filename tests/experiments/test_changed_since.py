@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,9 +10,10 @@ import pytest
 
 from madnet.engine import train as training
 from madnet.errors import UserError
-from madnet.experiments import _show, compare, running
+from madnet.experiments import _show, compare, process, running
 from madnet.experiments.plan import read_plan
-from madnet.experiments.state import state_of
+from madnet.experiments.shard import Shard
+from madnet.experiments.state import begins_with, state_of
 from madnet.files import sha256_of
 from madnet.records import (
     Comparison,
@@ -25,6 +27,15 @@ from madnet.records import (
 )
 
 
+class _Ended:
+    """A process that has ended well."""
+
+    stdin, returncode = None, 0
+
+    def poll(self):
+        return 0
+
+
 def test_a_run_that_began_from_weights_that_changed_is_not_done(plan_file, tmp_path, monkeypatch):
     weights = tmp_path / 'weights.pth'
     weights.write_bytes(b'first')
@@ -33,7 +44,7 @@ def test_a_run_that_began_from_weights_that_changed_is_not_done(plan_file, tmp_p
     file = Path(run.folder, RunFile.FILE)
 
     def stopped(*args, **kwargs):
-        assert RunFile.read(file).load_from_sha256 == first
+        assert RunFile.read(file).begins_sha256 == {'load_from': first}
         Path(run.folder, 'last.pth').touch()
         raise KeyboardInterrupt
 
@@ -55,9 +66,40 @@ def test_a_run_that_began_from_weights_that_changed_is_not_done(plan_file, tmp_p
         state_of(run)
     RunFile(run.wanted(), True, state='done').write(file)
     assert state_of(run) == 'done', 'of an older record no more is known'
-    RunFile(run.wanted(), True, state='done', load_from_sha256=first).write(file)
+    RunFile(run.wanted(), True, state='done', begins_sha256={'load_from': first}).write(file)
     weights.unlink()
     assert state_of(run) == 'done', 'of weights that are gone no more is known'
+
+
+@pytest.mark.parametrize('in_process', [True, False])
+@pytest.mark.parametrize('key', ['load_from', 'model.backbone.init_cfg', 'custom_hooks'])
+def test_a_run_is_looked_at_when_its_turn_comes(plan_file, tmp_path, monkeypatch, capsys, key, in_process):
+    weights = f'{tmp_path}/comparison/narrow/own/seed1/last.pth'
+    value = {
+        'load_from': weights,
+        'model.backbone.init_cfg': {'type': 'Pretrained', 'checkpoint': weights},
+        'custom_hooks': [{'type': 'TeacherHook', 'teacher': weights}],
+    }[key]
+    plan = read_plan(plan_file, seeds=[1])
+    wide = {**plan.networks[1], 'options': {key: value}}
+    base, second = replace(plan, networks=(plan.networks[0], wide)).runs()
+    monkeypatch.setattr('madnet.experiments.state.outstanding_tests', lambda run: run is base and {None: ''})
+    [named] = begins_with(second)
+    record = RunFile(second.wanted(), True, state='done', begins_sha256={named: 'f' * 64})
+    record.write(Path(second.folder, RunFile.FILE))
+    assert state_of(second) == 'done', 'of weights that are gone no more is known'
+
+    def trained_anew(run):
+        assert run is base
+        Path(weights).write_bytes(b'anew')
+
+    monkeypatch.setattr(running, 'do_run', trained_anew)
+    monkeypatch.setattr(process, '_start', lambda run, *_: trained_anew(run) or _Ended())
+    running.run_all([base, second], Shard(), in_process)
+    out, err = capsys.readouterr()
+    assert 'done before' not in out
+    assert f'[2/2] wide own seed 1: failed: {second.folder}: holds another run' in err
+    assert f'SHA-256 of {named} {weights}: {"f" * 64} → {sha256_of(weights)}. Remove the folder' in err
 
 
 def test_tables_and_plots_of_what_is_no_longer_compared_go(tmp_path, capsys):
