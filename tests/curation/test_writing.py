@@ -25,7 +25,9 @@ def test_a_new_folder_and_an_empty_one_that_nothing_replaces(tmp_path, monkeypat
     if out == '.':
         (inside / 'empty').rmdir()
     monkeypatch.chdir(inside)
+    before = os.stat(out).st_ino if os.path.exists(out) else None
     write(out)
+    assert os.stat(out).st_ino == (before or os.stat(out).st_ino), 'the folder that was there stays'
     assert sorted(os.listdir(out)) == [RECORD, 'images']
     assert os.listdir(Path(out) / 'images') == ['a.png']
     assert not [*tmp_path.rglob('.writing-*')]

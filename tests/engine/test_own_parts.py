@@ -331,6 +331,8 @@ train_dataloader = dict(dataset=dict(type='DerivedSet'))
     assert (train.type, train.split, Path(train.data_root).name) == ('DerivedSet', 'fit', 'mine')
     assert len(cfg.model.data_preprocessor.mean) == len(cfg.model.data_preprocessor.std) == 1
     assert part_of_config(train, 'x').split == 'fit'
+    assert part_of_config({**train, 'split': None}, 'x') is None
+    assert part_of_config({**train, 'type': 'SyntheticSIRSTDataset'}, 'x') is None
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+from mmseg.registry import DATASETS
 
+from madnet.datasets import SIRSTDataset
+from madnet.datasets.splits import ids_sha256
 from madnet.engine.folder_lock import own_folder
 from madnet.engine.hooks import SafeCheckpointHook
 from madnet.engine.train import train
@@ -27,7 +30,7 @@ from madnet.experiments.plan import read_plan
 from madnet.experiments.process import _environment, is_free
 from madnet.experiments.running import _headline, run_all
 from madnet.experiments.shard import Shard
-from madnet.experiments.state import _is_set, model_sha256, state_of
+from madnet.experiments.state import _ids_of, _is_set, model_sha256, state_of
 from madnet.experiments.summary import summarise, tables_of
 from madnet.records import Comparison, ComparisonPlan, ComparisonRow, Cost, DatasetInfo, MetricsFile, Spread
 from madnet.records.metrics_file import SetResults, TrainingInfo
@@ -555,6 +558,32 @@ def test_a_test_that_was_made_otherwise_than_planned_does_not_count(make_set, tm
         assert _is_set({**wanted, 'split_set': lists}, DatasetInfo('NUAA-SIRST', 'test', 'idx_427')) is fits
     for kind in ('SIRSTDataset', 'mmseg.SIRSTDataset'):
         assert not _is_set({**wanted, 'type': kind}, DatasetInfo('NUAA-SIRST', 'test', 'basicirstd'))
+
+
+@DATASETS.register_module()
+class ChoosesItself(SIRSTDataset):
+    pass
+
+
+def test_of_which_images_a_test_was(make_set):
+    root = make_set('a', ['i', 'j'], lists={'test.txt': ['i', 'j']})
+    here = {'type': 'SIRSTDataset', 'data_root': str(root), 'split': 'test'}
+    same, other = ids_sha256('ij'), ids_sha256('ik')
+    assert _ids_of(here) == same
+    found = DatasetInfo('a', 'test', 'lists', split_sha256=same)
+    assert _is_set(here, found)
+    assert not _is_set(here, replace(found, split_sha256=other))
+    assert _is_set(here, replace(found, split_sha256=None)), 'of an older record no more is known'
+    for unlike in ({'name': 'b'}, {'split': 'val'}):
+        assert not _is_set(here, replace(found, **unlike))
+    # which may be others than those of the files
+    for unknown in ({'indices': 1}, {'type': 'ChoosesItself'}, {'data_root': f'{root}/none'}):
+        assert _ids_of({**here, **unknown}) is None
+    derived = {**here, 'type': 'ChoosesItself'}
+    assert _is_set(derived, replace(found, split_sha256=other))
+    assert not _is_set(derived, replace(found, name='b'))
+    assert not _is_set({**here, 'split_set': 'mine'}, found)
+    assert _is_set({'type': 'ADE20KDataset'}, DatasetInfo('x'))
 
 
 def test_numbers_of_another_folder_of_the_same_name_do_not_count(make_set, tmp_path):

@@ -197,6 +197,18 @@ def test_views_are_tested_one_after_the_other(configs):
     assert detector.tests() == {None: Path('runs/tophat/nuaa/test')}
 
 
+@MODELS.register_module()
+class DerivedFromOurs(IRSTDSegmentor):
+    pass
+
+
+def test_a_network_derived_from_ours_may_be_tested_with_views(plan_file):
+    wide = {'name': 'wide', 'config': str(plan_file.with_name('wide.py'))}
+    derived = {**wide, 'options': {'model.type': 'DerivedFromOurs'}}
+    [run] = read_plan(plan_file, networks=[derived], seeds=[1], views=[1, 8]).runs()
+    assert [*run.tests()] == [1, 8]
+
+
 def test_views_are_refused_before_a_network_that_has_none_trains(configs, repository, tmp_path):
     config = tmp_path / 'foreign.py'
     config.write_text(
