@@ -75,7 +75,8 @@ class ImagePipeline:
             self.loader = FrameLoader(channels, value_range)
         # mmseg's own, as long as no range is asked for
         self._from_file = None if self.loader.value_range else from_file
-        self._rest = rest
+        #: What follows the loader, built.
+        self.steps = rest
         #: Whether the network sees images at another size than their own.
         self.resizes = any('Resize' in kind_of(t) for t in steps)
 
@@ -127,7 +128,7 @@ class ImagePipeline:
         }
         if self.base_size is not None:
             results['base_size'] = self.base_size
-        for transform in self._rest:
+        for transform in self.steps:
             results = transform(results)
         return results
 

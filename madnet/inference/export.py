@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmseg.datasets.transforms import PackSegInputs
 from torch import Tensor, nn
 
 import madnet
 from madnet.datasets.image_pipeline import with_range
 from madnet.datasets.scenes import synth_scene
+from madnet.datasets.transforms import PackSIRSTInputs, PublishedTestResize
 from madnet.engine.cli import parse_options
 from madnet.errors import UserError, in_brief
 from madnet.evaluation.ranking import BUDGETS
@@ -55,6 +57,9 @@ TOLERANCE = {'float32': 1e-4, 'float16': 5e-2}
 # deepest map has more than one window: so the trace takes every way around, and none that holds for whole
 # multiples alone. Of a network that fills every image up to one size, it fills up too.
 _TRACED = (353, 417)
+# Steps behind the loader that an ONNX file's predictor does as well. Of others no comparison tells: what a
+# step changes may not be in the frames compared. Derived ones may do more.
+_IN_ONNX = (PublishedTestResize, PackSIRSTInputs, PackSegInputs)
 # What half precision leaves alone: sums over whole sequences and what decides their decay.
 _IN_SINGLE_PRECISION = ('Scan', 'Softplus', 'Exp', 'LayerNormalization')
 # Half precision ends at 65504; other frames may bring larger numbers than the one that is looked at.
@@ -156,8 +161,8 @@ def export_network(
         How the file differs from the network, on each frame.
 
     Raises:
-        UserError: The network cannot be exported; a package is missing; or the result differs from the
-            network by more than :data:`TOLERANCE`, in which case nothing is written.
+        UserError: The network, or a step of its pipeline, cannot be exported; a package is missing; or the
+            result differs from the network by more than :data:`TOLERANCE`, in which case nothing is written.
     """
     detector = predictor.detector
     info = _describe(detector, predictor.threshold, half, licence or licence_of(predictor))
@@ -179,6 +184,7 @@ def export_network(
                     f'{out}; run madnet calibrate with {Averaging()} for one that goes into it.'
                 )
     if format == 'onnx':
+        _refuse_steps(detector)
         content = _onnx(detector, info)
         exported: BasePredictor = OnnxPredictor(content, threads=torch.get_num_threads())
     else:
@@ -314,6 +320,16 @@ def _describe(detector: LoadedDetector, threshold: float, half: bool, licence: s
         origin=detector.origin,
         versions={'madnet': madnet.__version__, 'torch': torch.__version__},
     )
+
+
+def _refuse_steps(detector: LoadedDetector) -> None:
+    others = [type(step).__name__ for step in detector.pipeline.steps if type(step) not in _IN_ONNX]
+    if others:
+        raise UserError(
+            f'{detector.name}: test pipeline: {", ".join(others)} cannot go into an ONNX file, expected no '
+            f'steps behind the loader but {", ".join(kind.__name__ for kind in _IN_ONNX)}; export it with '
+            '--format torch or folded, which keep the pipeline, or put what the step does into the network.'
+        )
 
 
 class _Graph(nn.Module):

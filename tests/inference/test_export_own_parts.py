@@ -1,0 +1,76 @@
+"""Exports of networks with parts of the user's own: what a file cannot hold is refused, never left out."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import BaseTransform
+from mmseg.registry import MODELS, TRANSFORMS
+
+from madnet.engine.config import load_config
+from madnet.errors import UserError
+from madnet.inference import Predictor
+from madnet.inference.export import export_network
+
+pytest.importorskip('onnx')
+pytest.importorskip('onnxruntime')
+
+
+class MendHot(BaseTransform):
+    """Saturated pixels become black, which synthetic scenes do not have."""
+
+    def transform(self, results):
+        results['img'] = np.where(results['img'] >= 254, 0, results['img'])
+        return results
+
+
+class Halved(BaseTransform):
+    """A resizing that is not called so."""
+
+    def transform(self, results):
+        results['img'] = results['img'][::2, ::2]
+        return results
+
+
+@pytest.fixture
+def predictor_of(repository, tmp_path, monkeypatch):
+    """A predictor of a small network of random weights, with other settings than the config's."""
+    for kind in (MendHot, Halved):
+        monkeypatch.setitem(TRANSFORMS._module_dict, kind.__name__, kind)
+
+    def make(options):
+        options = {'model.backbone.base_channels': 2, **options}
+        cfg = load_config(repository / 'configs/madnet/madnet_nano.py', options, 'nuaa')
+        torch.manual_seed(0)
+        torch.save({'state_dict': MODELS.build(cfg.model).state_dict()}, tmp_path / 'weights.pth')
+        return Predictor(cfg, tmp_path / 'weights.pth', device='cpu')
+
+    return make
+
+
+def refused(match, *args, **kwargs):
+    with pytest.raises(UserError, match=match):
+        export_network(*args, **kwargs)
+
+
+@pytest.mark.parametrize('step', [{'type': 'MendHot'}, {'type': 'Halved'}, {'type': 'CLAHE'}])
+def test_a_step_that_an_onnx_file_lacks_is_refused(step, predictor_of, tmp_path):
+    predictor = predictor_of({'replace_steps.PackSIRSTInputs': [step, {'type': 'PackSIRSTInputs'}]})
+    for frames in ([], [np.full((64, 80), 99, np.uint8)]):  # of which it changes some pixels, or none
+        refused(
+            f'test pipeline: {step["type"]} cannot go into', predictor, tmp_path / 'own.onnx', frames=frames
+        )
+    assert not list(tmp_path.glob('*.onnx*'))
+
+
+@pytest.mark.parametrize('format', ['folded', 'torch'])
+def test_the_other_forms_keep_such_a_step(format, predictor_of, tmp_path):
+    steps = [{'type': 'MendHot'}, {'type': 'PackSIRSTInputs'}]
+    predictor = predictor_of({'replace_steps.PackSIRSTInputs': steps})
+    export_network(predictor, tmp_path / 'own.safetensors', format)
+    image = np.full((64, 80), 99, np.uint8)
+    cv2.circle(image, (30, 30), 3, 255, -1)
+    expected = predictor(image).score_map
+    assert np.abs(predictor_of({})(image).score_map - expected).max() > 1e-3
+    found = Predictor(tmp_path / 'own.safetensors', device='cpu')(image).score_map
+    np.testing.assert_allclose(found, expected, atol=1e-5)
