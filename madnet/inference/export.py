@@ -7,11 +7,12 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -162,7 +163,8 @@ def export_network(
 
     Raises:
         UserError: The network, or a step of its pipeline, cannot be exported; a package is missing; or the
-            result differs from the network by more than :data:`TOLERANCE`, in which case nothing is written.
+            result differs from the network by more than :data:`TOLERANCE`, an ONNX file also on two frames in
+            one batch. Nothing is written then.
     """
     detector = predictor.detector
     info = _describe(detector, predictor.threshold, half, licence or licence_of(predictor))
@@ -195,6 +197,8 @@ def export_network(
         exported = Predictor(load_exported(out, content=content))
     differences = compare(predictor, exported, frames)
     limit = TOLERANCE[info.dtype]
+    if format == 'onnx':
+        _refuse_mixing(predictor, exported, limit)
     worst = max(differences, key=lambda d: math.inf if math.isnan(d.score) else d.score)
     if not worst.score <= limit:
         raise UserError(
@@ -260,13 +264,28 @@ def report(differences: Sequence[Difference]) -> str:
     return text_table(rows)
 
 
-def _scenes(predictor: BasePredictor) -> list[np.ndarray]:
+def _refuse_mixing(predictor: BasePredictor, exported: BasePredictor, limit: float) -> None:
+    """Stop where frames of one batch change each other's scores: an ONNX file takes any batch."""
+    pixels = [predictor.load(scene) for scene in _scenes(predictor, SIZES[1:2] * 2)]
+    alone = [predictor.score(one, 'synthetic scene') for one in pixels]
+    together = exported.score_all(pixels, ['synthetic scene'] * len(pixels))
+    worst = max(float(np.abs(a - b.scores).max()) for a, b in zip(alone, together, strict=True))
+    if not worst <= limit:
+        raise UserError(
+            f'{predictor.name}: the scores of two frames in one batch differ by {worst:.2g} from those of '
+            f'each alone, more than {limit:g}, and an ONNX file takes any batch; nothing written. Statistics '
+            'over the whole batch, or a number of frames taken as fixed, do that: take them image by image, '
+            'or export with --format torch.'
+        )
+
+
+def _scenes(predictor: BasePredictor, sizes: Sequence[tuple[int, int]] = SIZES) -> list[np.ndarray]:
     bound = None
     if isinstance(predictor, Predictor):
         bound = _largest(predictor.detector.model)
     elif isinstance(predictor, OnnxPredictor):
         bound = predictor.info.largest
-    sizes = [(min(height, bound or height), min(width, bound or width)) for height, width in SIZES]
+    sizes = [(min(height, bound or height), min(width, bound or width)) for height, width in sizes]
     scenes = [synth_scene(0, number, size).image for number, size in enumerate(sizes)]
     scenes[-1] = 257 * scenes[-1].astype(np.uint16)
     return [predictor.loader.as_taken(scene) for scene in scenes]
@@ -410,6 +429,20 @@ def _stay_single(model: Any, large: Sequence[str]) -> None:
                     node.input[place] = before.input[0]
 
 
+@contextmanager
+def _in_one_line(name: str) -> Iterator[None]:
+    """What torch cannot export as an error of ours, without the graph that torch prints before it raises."""
+    with patch.object(torch._C, '_jit_onnx_log', lambda *_: None, create=True):
+        try:
+            yield
+        except RuntimeError as e:  # what it raises for an operator tells its place and its inputs too
+            reason = str(e).partition('[Caused by')[0] or type(e).__name__
+            raise UserError(
+                f'{name}: cannot be written as an ONNX file ({reason[:200].strip()}); export it with '
+                '--format folded or torch, which take every operator, or put another in its place.'
+            ) from None
+
+
 def _onnx(detector: LoadedDetector, info: ExportInfo) -> bytes:
     try:
         import onnx
@@ -425,7 +458,7 @@ def _onnx(detector: LoadedDetector, info: ExportInfo) -> bytes:
     frames = torch.zeros(1, info.channels, *size)
     register_symbolic()
     buffer = io.BytesIO()
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), _in_one_line(detector.name), warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of branches in Python, which the comparison afterwards decides upon
         torch.onnx.export(
             _Graph(fold(copy.deepcopy(detector.model))).eval(),

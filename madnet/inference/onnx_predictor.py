@@ -130,9 +130,20 @@ class OnnxPredictor(BasePredictor):
         found: dict[int, Maps] = {}
         for numbers in alike.values():
             batch = np.stack([frames[number] for number in numbers])
-            scores, logits = self._session.run(['scores', 'logits'], {'frames': batch})
+            scores, logits = self._run(batch)
             found.update(zip(numbers, map(Maps, scores[:, 0], logits[:, 0]), strict=True))
         return [self._at_size(found[number], *image.shape[:2]) for number, image in enumerate(pixels)]
+
+    def _run(self, frames: np.ndarray) -> list[np.ndarray]:
+        try:
+            return self._session.run(['scores', 'logits'], {'frames': frames})
+        except Exception as e:  # ONNX Runtime has a type of its own for each reason
+            number, _, height, width = frames.shape
+            raise UserError(
+                f'{self.name}: ONNX Runtime fails on a batch of {number} with {width} × {height} pixels '
+                f'({in_brief(e)}). A network that turns sizes into numbers (int, .item()) takes in this form '
+                'those alone that it was exported with; madnet export --format torch has no such limit.'
+            ) from None
 
     def _frame(self, pixels: np.ndarray, shown: str) -> np.ndarray:
         """Pixels (H, W, C) → what the network takes, (C, h, w) float32."""
@@ -200,7 +211,7 @@ def _session(content: bytes, threads: int | None, provider: str, shown: str):
         raise UserError(f'provider: found {provider!r}, expected one of this ONNX Runtime: {known}.')
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
-    options.log_severity_level = 3  # errors; its warnings are of its own optimiser
+    options.log_severity_level = 4  # its errors are raised as well, its warnings are of its own optimiser
     try:
         # From memory: a model that names other files cannot reach them.
         return onnxruntime.InferenceSession(content, options, providers=[provider])

@@ -74,3 +74,31 @@ def test_the_other_forms_keep_such_a_step(format, predictor_of, tmp_path):
     assert np.abs(predictor_of({})(image).score_map - expected).max() > 1e-3
     found = Predictor(tmp_path / 'own.safetensors', device='cpu')(image).score_map
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def changing(predictor, change):
+    """The same predictor, whose backbone gives another finest map (B, C, H, W)."""
+    predictor.model.backbone.register_forward_hook(lambda _, given, maps: (change(maps[0]), *maps[1:]))
+    return predictor
+
+
+def _gathered(x):
+    kernels = x.mean((2, 3)).reshape(-1, 1, 1, 1)
+    return torch.nn.functional.conv2d(x.flatten(0, 1)[None], kernels, groups=len(kernels)).reshape(x.shape)
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda x: x / x.std(), 'madnet_nano: the scores of two frames in one batch differ by 0'),
+        (lambda x: x.reshape([int(n) for n in x.shape]), 'madnet_nano: ONNX Runtime fails on a batch of 1'),
+        (lambda x: torch.fft.rfft2(x).abs().mean() + x, "madnet_nano: cannot be .* 'aten::fft_rfft2'"),
+        (_gathered, 'madnet_nano: cannot be .* convolution for kernel of unknown shape'),
+    ],
+)
+def test_what_onnx_cannot_hold_of_a_network_is_refused(change, words, predictor_of, tmp_path, capfd):
+    predictor = changing(predictor_of({}), change)
+    capfd.readouterr()
+    refused(words, predictor, tmp_path / 'own.onnx')
+    assert capfd.readouterr() == ('', '')
+    assert not list(tmp_path.glob('*.onnx*'))
