@@ -95,7 +95,7 @@ class CapturedStep:
         self._averages = [h.ema_model for h in runner.hooks if isinstance(h, EMAHook)]
         for average in self._averages:
             average.moved_by_step = True
-        self._heads = [m for m in self._model.modules() if hasattr(m, 'peaks')]
+        self._heads = [m for m in self._model.modules() if hasattr(m, 'highest_logits')]
         self._optimizer = DeviceOptimizer(self._wrapper, self._device)
         self._compiled = any('forward' in vars(part) for part in self._model.children())
         self._settings: tuple = ()
@@ -342,7 +342,7 @@ class CapturedStep:
         norm = self._optimizer.norm
         values = shown if norm is None else {**shown, 'grad_norm': norm}
         for k, head in enumerate(self._heads):
-            values |= {f'{k} {name}': peak for name, peak in head.peaks.items()}
+            values |= {f'{k} {name}': peak for name, peak in head.highest_logits.items()}
         self._write(phase, values)
 
     def _forward(self, phase: '_Phase', data: dict) -> dict[str, Tensor]:
@@ -366,7 +366,7 @@ class CapturedStep:
         self._count += 1
         for k, head in enumerate(self._heads):
             here = [name for name in row if name.startswith(f'{k} ')]
-            head.peaks = {name.partition(' ')[2]: row.pop(name) for name in here}
+            head.highest_logits = {name.partition(' ')[2]: row.pop(name) for name in here}
         return row
 
 

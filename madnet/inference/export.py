@@ -293,7 +293,7 @@ def _scenes(predictor: BasePredictor, sizes: Sequence[tuple[int, int]] = SIZES) 
 
 def _largest(model: nn.Module) -> int | None:
     """Pixels that a side of an image may have; None for no bound."""
-    return getattr(model.backbone, 'side', None)
+    return getattr(model.backbone, 'largest_side', None)
 
 
 def _describe(detector: LoadedDetector, threshold: float, half: bool, licence: str) -> ExportInfo:

@@ -63,7 +63,7 @@ def said_in_training():
         for runner.epoch, steps in enumerate(epochs):
             head.loss_decode.set_epoch(runner.epoch, len(epochs))
             for step, (side, prediction) in enumerate(steps):
-                head.peaks = {'s1': torch.tensor(side), 'fused': torch.tensor(prediction)}
+                head.highest_logits = {'s1': torch.tensor(side), 'fused': torch.tensor(prediction)}
                 hook.after_train_iter(runner, step)
             hook.after_train_epoch(runner)
         return lines

@@ -9,7 +9,7 @@ from mmseg.registry import MODELS, TRANSFORMS
 
 from madnet.engine.config import load_config
 from madnet.errors import UserError
-from madnet.inference import Predictor
+from madnet.inference import OnnxPredictor, Predictor
 from madnet.inference.export import export_network
 
 pytest.importorskip('onnx')
@@ -102,3 +102,10 @@ def test_what_onnx_cannot_hold_of_a_network_is_refused(change, words, predictor_
     refused(words, predictor, tmp_path / 'own.onnx')
     assert capfd.readouterr() == ('', '')
     assert not list(tmp_path.glob('*.onnx*'))
+
+
+def test_an_attribute_of_a_backbone_of_the_users_own_is_not_taken_for_a_largest_size(predictor_of, tmp_path):
+    predictor = predictor_of({})
+    predictor.model.backbone.side = 'left'
+    export_network(predictor, tmp_path / 'own.onnx')
+    assert OnnxPredictor(tmp_path / 'own.onnx').info.largest is None

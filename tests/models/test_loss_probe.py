@@ -58,7 +58,15 @@ def test_losses_of_one_channel_pass(loss, soft_targets):
         check_losses(made)
         # nothing of the probe is left in the head
         assert getattr(made.loss_decode, 'active', None) is active
-        assert made.peaks == {}
+        assert made.highest_logits == {}
+
+
+def test_attributes_of_a_head_of_the_users_own_are_not_taken_for_ours():
+    widths = {'in_channels': 4, 'channels': 4, 'num_classes': 2, 'out_channels': 1, 'threshold': 0.5}
+    own = MODELS.build({'type': 'FCNHead', **widths, 'loss_decode': {'type': 'MaskBCELoss'}})
+    own.stride, own.peaks = (4, 4), 7
+    check_losses(own)
+    assert own.peaks == 7
 
 
 class OwnHead(FCNSegHead):

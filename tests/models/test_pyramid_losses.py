@@ -39,10 +39,10 @@ def test_the_highest_logit_of_each_map_is_kept():
     head = model.decode_head
     maps = [torch.full((1, 1, 32, 32), -3.0), *torch.randn(5, 1, 1, 32, 32).requires_grad_()]
     head.loss_by_feat(maps, [sample(32, 32)])
-    assert {name: peak.item() for name, peak in head.peaks.items()} == {
+    assert {name: peak.item() for name, peak in head.highest_logits.items()} == {
         name: logits.max().item()
         for name, logits in zip(('s1', 's2', 's3', 's4', 's5', 'out'), maps, strict=True)
     }
-    assert not any(peak.requires_grad for peak in head.peaks.values())
+    assert not any(peak.requires_grad for peak in head.highest_logits.values())
     head.loss_by_feat(maps[-1], [sample(32, 32)])
-    assert list(head.peaks) == ['out']
+    assert list(head.highest_logits) == ['out']

@@ -317,6 +317,18 @@ def test_what_was_padded_counts_in_no_loss():
     torch.testing.assert_close(found['decode.loss_out'], expected, rtol=1e-5, atol=1e-6)
 
 
+class SharingNeck(torch.nn.Module):
+    """One of the user's own, with a name that means something else to it."""
+
+    def __init__(self, in_channels):
+        super().__init__()
+        self.pyramid_channels, self.shared = in_channels, torch.nn.Identity()
+
+
+def test_a_layer_of_a_neck_of_the_users_own_is_not_taken_for_settings():
+    build_madnet(neck={'type': SharingNeck})
+
+
 def test_necks_in_a_list_follow_one_another():
     necks = [{'type': 'MemA2MNeck'}, {'type': 'MemA2MNeck', 'out_channels': 24}]
     backbone = {'type': 'AdaDCMEncoder', 'base_channels': 4, 'num_stages': 3}

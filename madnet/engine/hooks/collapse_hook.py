@@ -38,8 +38,8 @@ class CollapseHook(Hook):
     Networks for small targets fall into predicting no target at all, and stay there: the loss hardly differs
     from that of a network that finds some. It shows in validation: no pixel predicted (Pd and Fa are 0), or
     most of them (Fa above one half). And it shows in training, for every map of deep supervision: in a whole
-    epoch not one pixel has a probability above one half (``decode_head.peaks``). Side maps may be black as
-    long as a loss that revives them has yet to begin (``MaskBCELoss.begin``).
+    epoch not one pixel has a probability above one half (``decode_head.highest_logits``). Side maps may be
+    black as long as a loss that revives them has yet to begin (``MaskBCELoss.begin``).
 
     Args:
         patience: Number of validations, or of epochs of training, in a row that must show it.
@@ -84,7 +84,8 @@ class CollapseHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
         """Keep the highest logit of each map, on the device; of a hundred steps one remains."""
-        for name, peak in getattr(getattr(bare(runner.model), 'decode_head', None), 'peaks', {}).items():
+        head = getattr(bare(runner.model), 'decode_head', None)
+        for name, peak in getattr(head, 'highest_logits', {}).items():
             self._peaks[name].append(peak)
             if len(self._peaks[name]) == 100:
                 self._peaks[name] = [_highest(self._peaks[name])]

@@ -55,7 +55,7 @@ class ABCEncoder(PoolingEncoder):
             UCDC(widths[3], widths[4]),
         ]
         super().__init__(in_channels, widths, stages, init_cfg)
-        self.side = side
+        self.largest_side = side
 
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """The size (side, side) to which an image of ``height`` × ``width`` pixels is padded.
@@ -63,15 +63,17 @@ class ABCEncoder(PoolingEncoder):
         Raises:
             UserError: The image is larger; the message says what to do.
         """
-        if max(height, width) > self.side:
-            side, step = self.side, self.side * 3 // 4
+        side = self.largest_side
+        if max(height, width) > side:
+            step = side * 3 // 4
             raise UserError(
                 f'ABCEncoder has side={side} and takes no image of {height}×{width} pixels (height×width): '
                 f'resize images in the pipeline, or test by tiles with model.test_cfg=dict(mode="slide", '
                 f'crop_size=({side}, {side}), stride=({step}, {step})), or train one with a larger side'
             )
-        return self.side, self.side
+        return side, side
 
     def check(self, x: Tensor) -> None:
         super().check(x)
-        check_size(x, self.padded_size(*x.shape[2:]), type(self).__name__, f'one of its side={self.side}')
+        size = self.padded_size(*x.shape[2:])
+        check_size(x, size, type(self).__name__, f'one of its side={self.largest_side}')

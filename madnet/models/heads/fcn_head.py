@@ -55,7 +55,7 @@ class FCNSegHead(PyramidHead):
         self.reduce = nn.Sequential(
             nn.Conv2d(width, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
         )
-        self.stride = stride
+        self.logit_stride = stride
         self.stretch = stretch or align_corners
 
     def classify(self, x: Tensor) -> Tensor:
@@ -70,6 +70,6 @@ class FCNSegHead(PyramidHead):
         """Logits (B, 1, h, w) → (B, 1, H, W), bilinear; see ``stride``, ``stretch`` and ``align_corners``."""
         if self.stretch:
             return F.interpolate(logits, tuple(size), mode='bilinear', align_corners=self.align_corners)
-        if self.stride is not None:
-            return enlarge(logits, self.stride, size)
+        if self.logit_stride is not None:
+            return enlarge(logits, self.logit_stride, size)
         return super().to_image(logits, size)

@@ -80,7 +80,7 @@ class PyramidHead(BaseDecodeHead):
         self.loss_weights = list(loss_weights or [1.0] * len(self.map_names))
         expect_number(self.loss_weights[-1], f'{name}.loss_weights, of the prediction', above=0)
         #: Highest logit () of each map in the batch that last met the losses, by the map's name.
-        self.peaks: dict[str, Tensor] = {}
+        self.highest_logits: dict[str, Tensor] = {}
 
     @property
     def gives_sides(self) -> bool:
@@ -146,7 +146,7 @@ class PyramidHead(BaseDecodeHead):
             peaks = [logits.detach().amax() for logits in maps]
         else:
             peaks = together.detach().flatten(1).amax(dim=1).unbind()
-        self.peaks = dict(zip(names, peaks, strict=True))
+        self.highest_logits = dict(zip(names, peaks, strict=True))
         values = [self._values_of(module, aligned, together) for module in modules]
         losses: dict[str, Tensor] = {}
         for k, (name, weight) in enumerate(zip(names, weights, strict=True)):

@@ -68,8 +68,8 @@ def _check_head(head: BaseDecodeHead, key: str, device: torch.device) -> None:
             costs.append([_cost(head, sign * logits, samples, key, part) for sign in (1, -1)])
     finally:
         head.loss_decode = own
-        if hasattr(head, 'peaks'):
-            head.peaks = {}
+        if hasattr(head, 'highest_logits'):
+            head.highest_logits = {}
     indifferent = not sum(perfect for perfect, _ in costs) < sum(inverse for _, inverse in costs)
     for part, (perfect, inverse) in zip(parts, costs, strict=True):
         if not math.isfinite(perfect + inverse):
@@ -97,7 +97,7 @@ def _example(head: BaseDecodeHead, device: torch.device) -> tuple[Tensor, list[S
     mask = torch.zeros(2, 1, 16, 16, dtype=torch.int64, device=device)
     mask[0, :, 3:6, 4:7] = mask[1, :, 9:11, 8:12] = 1
     logits = 20.0 * mask - 10
-    stride = getattr(head, 'stride', None) or 1
+    stride = getattr(head, 'logit_stride', None) or 1
     samples = []
     for truth in mask.repeat_interleave(stride, 2).repeat_interleave(stride, 3):
         sample = SegDataSample(metainfo={'img_path': 'probe'})

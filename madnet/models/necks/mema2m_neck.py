@@ -32,7 +32,7 @@ class MemA2MNeck(DeeperNeck):
     ):
         super().__init__(in_channels, out_channels, init_cfg)
         #: Arguments that a head behind this neck takes over where it has none of its own.
-        self.shared = {'mema2m': {k: v for k, v in (mema2m or {}).items() if k == 'slots'}}
+        self.settings_for_head = {'mema2m': {k: v for k, v in (mema2m or {}).items() if k == 'slots'}}
         self.memory = MemA2M(*self.pyramid_channels[-2:], **(mema2m or {}))
 
     def deepen(self, x: Tensor) -> Tensor:

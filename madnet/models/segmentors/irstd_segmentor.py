@@ -40,12 +40,14 @@ class IRSTDSegmentor(EncoderDecoder):
 
     A neck or head without ``in_channels`` takes them from what stands before it, where that has
     ``pyramid_channels``, as our backbones and necks do. So the width of MAD-Net is one number,
-    ``model.backbone.base_channels``. A head also takes over what the neck before it says in ``shared``, where
-    it has nothing of its own: MAD-Net's bank is one number too, ``model.neck.mema2m.slots``.
+    ``model.backbone.base_channels``. A head also takes over what the neck before it says in
+    ``settings_for_head``, where it has nothing of its own: MAD-Net's bank is one number too,
+    ``model.neck.mema2m.slots``.
 
     A backbone that takes only some sizes says so by ``padded_size(height, width)``, which gives the smallest
     size it takes that holds the image. Images are then mirrored at the right and the bottom up to that size,
-    in training with pixels that count in no loss, and logits are cut back.
+    in training with pixels that count in no loss, and logits are cut back. One that is built for a largest
+    image also says its side in pixels, ``largest_side``, which exported files keep.
 
     Args:
         backbone, neck, decode_head, kwargs: As in mmseg's ``EncoderDecoder``; several necks in a list follow
@@ -98,7 +100,7 @@ class IRSTDSegmentor(EncoderDecoder):
             channels = getattr(necks[-1], 'pyramid_channels', None)
         if necks:
             self.neck = necks[0] if len(necks) == 1 else nn.Sequential(*necks)
-        for name, values in getattr(necks[-1], 'shared', {}).items() if necks else ():
+        for name, values in getattr(necks[-1], 'settings_for_head', {}).items() if necks else ():
             if values and _takes(decode_head['type'], name):
                 decode_head = {**decode_head, name: {**values, **(decode_head.get(name) or {})}}
         super()._init_decode_head(_with_channels(decode_head, channels, 'decode_head'))
