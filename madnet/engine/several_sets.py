@@ -1,5 +1,6 @@
 """Data sets that are scored together: what files and the terminal say of each, and of all."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isnan
@@ -33,12 +34,16 @@ def labels_of(datasets: Sequence[Mapping[str, Any]]) -> list[str]:
     Args:
         datasets: Arguments of data sets: ``name``, ``data_root`` or ``type``, and ``split``.
     """
-    names = [set_name(d) for d in datasets]
-    if len(set(names)) < len(names):
-        names = [f'{n} {d.get("split") or ""}'.strip() for n, d in zip(names, datasets, strict=True)]
-    if len(set(names)) < len(names):
-        names = [f'{n} #{i}' for i, n in enumerate(names, 1)]
+    names = _told_apart([set_name(d) for d in datasets], [d.get('split') or '' for d in datasets])
+    while len(set(names)) < len(names):  # again, where a set is called as another with its number
+        names = _told_apart(names, [f'#{i}' for i in range(1, len(names) + 1)])
     return names
+
+
+def _told_apart(names: Sequence[str], marks: Sequence[str]) -> list[str]:
+    """Names that occur once as they are, others with their mark."""
+    times = Counter(names)
+    return [f'{n} {mark}'.strip() if times[n] > 1 else n for n, mark in zip(names, marks, strict=True)]
 
 
 def everything(sets: Mapping[str, ScoredSet]) -> Evaluator:

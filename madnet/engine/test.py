@@ -5,7 +5,8 @@ import json
 import platform
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,15 @@ def run_test(
         made = config_for_test(cfg, chosen, config, split, hooks, workers, **test_time)
         if half:
             made.test_cfg.fp16 = True
-        return {label: _score(one, weights, checkpoint) for label, one in configs_by_set(made, hooks).items()}
+        each = configs_by_set(made, hooks)
+        for label, one in each.items():  # what is wrong with the last is found before the first is scored
+            with _told_of(label, each):
+                _check_set(one)
+        found = {}
+        for label, one in each.items():
+            with _told_of(label, each):
+                found[label] = _score(one, weights, checkpoint)
+        return found
 
     trained = training_parts(checkpoint, weights)
 
@@ -261,6 +270,23 @@ def protocols_of(cfg: Config, name: str) -> list[ProtocolLike]:
     return [protocols] if isinstance(protocols, (str, dict)) else list(protocols)
 
 
+@contextmanager
+def _told_of(label: str, sets: Sized) -> Iterator[None]:
+    """Put the name of a set, where there are several, before what is wrong with it."""
+    try:
+        yield
+    except UserError as e:
+        raise (UserError(f'{label}: {e}') if len(sets) > 1 else e) from None
+
+
+def _check_set(cfg: Config) -> None:
+    """Look for the images of a set, and at their ids where something is kept by them."""
+    with DATASETS.switch_scope_and_registry(cfg.get('default_scope') or 'mmseg'):
+        dataset = MadnetRunner.build_dataloader(cfg.test_dataloader, seed=0).dataset
+    if cfg.custom_hooks:
+        _refuse_repeated_ids(dataset)
+
+
 def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
     # mmengine always writes a log into its work folder, where a training's own may lie
     with tempfile.TemporaryDirectory() as folder:
@@ -269,8 +295,6 @@ def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
         runner = build_runner(cfg)
         if weights is not None:
             load_weights(bare(runner.model), weights, checkpoint)
-        if cfg.custom_hooks:
-            _refuse_repeated_ids(runner.test_dataloader.dataset)
         numbers, metric = runner.test(), find_metric(runner)
     others = plain({key: value for key, value in numbers.items() if key not in metric.last_numbers})
     # a user's own metric may give objects that JSON has no word for

@@ -11,6 +11,7 @@ from mmseg.registry import METRICS, MODELS
 
 import madnet  # noqa: F401
 from madnet.datasets import SyntheticSIRSTDataset
+from madnet.engine import several_sets
 from madnet.engine.config import load_config
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.several_sets import ScoredSet, detections_of
@@ -83,6 +84,31 @@ def test_a_row_for_each_set_and_one_over_all(several, weights, tmp_path, capsys)
     content = read_json(out / 'metrics.json')
     assert content['schema'] == 1
     assert content['results']['native']['IoU'] == found.results['native']['IoU']
+
+
+def test_what_is_wrong_with_the_last_set_is_said_before_the_first_is_scored(tiny_config, weights, tmp_path):
+    (tmp_path / 'bare').mkdir()
+    config = tmp_path / 'several.py'
+    bare = f"dict(type='SIRSTDataset', name='bare', data_root={str(tmp_path / 'bare')!r}, split='all')"
+    config.write_text(SETS.format(tiny=tiny_config).replace('        ],', f'        ] + [{bare}],'))
+    with pytest.raises(UserError, match=r'^bare: .*bare'):
+        run_test(str(config), weights, out=str(tmp_path / 'out'), save_scores=True)
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    ('sets', 'labels'),
+    [
+        (['a test', 'a val', 'c test'], ['a test', 'a val', 'c']),
+        (['a test', 'a test', 'c test'], ['a test #1', 'a test #2', 'c']),
+        (['a', 'b'], ['a', 'b']),
+    ],
+)
+def test_only_names_that_repeat_get_a_split_or_a_number(sets, labels):
+    assert (
+        several_sets.labels_of([dict(zip(('name', 'split'), one.split(), strict=False)) for one in sets])
+        == labels
+    )
 
 
 def test_one_set_keeps_the_record_it_had(tiny_config, weights, tmp_path):
