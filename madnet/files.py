@@ -6,6 +6,7 @@ import json
 import math
 import os
 import secrets
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
@@ -74,8 +75,7 @@ def replacing(
     made = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
-            raise CannotWrite(f'{path}: found {_kind(path)}, expected a file or nothing.')
+        _expect_no_other(path)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         made = True
         yield temporary
@@ -87,7 +87,7 @@ def replacing(
         if settled:
             settle(path.parent)
     except OSError as e:
-        raise CannotWrite(f'{path}: cannot be written ({e.strerror or e}). {what_to_do(e.errno)}') from None
+        raise _cannot_write(path, e) from None
     except RuntimeError as e:
         if 'inline_container' not in str(e):  # what torch.save says of whatever goes wrong with its file
             raise
@@ -96,6 +96,31 @@ def replacing(
         if made:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def expect_writable(*paths: str | os.PathLike) -> None:
+    """Refuse files that cannot be written, before the work whose results they are to hold; nothing is left
+    behind, neither files nor folders.
+
+    Raises:
+        CannotWrite: The nearest folder above takes no new file, or a path is a folder or a device.
+    """
+    for path in map(Path, paths):
+        try:
+            _expect_no_other(path)
+            above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+            tempfile.TemporaryFile(dir=above).close()
+        except OSError as e:
+            raise _cannot_write(path, e) from None
+
+
+def _expect_no_other(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise CannotWrite(f'{path}: found {_kind(path)}, expected a file or nothing.')
+
+
+def _cannot_write(path: Path, e: OSError) -> CannotWrite:
+    return CannotWrite(f'{path}: cannot be written ({e.strerror or e}). {what_to_do(e.errno)}')
 
 
 def settle(folder: str | os.PathLike) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from madnet.errors import UserError
 from madnet.files import (
+    expect_writable,
     json_text,
     names_below,
     not_following,
@@ -90,6 +91,23 @@ def test_a_file_where_a_folder_must_be_is_one_line(tmp_path):
         write_whole(os.devnull, 'x')
     with pytest.raises(UserError, match='name too long'):
         write_whole(tmp_path / ('n' * 300), 'x')
+
+
+def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
+    file = write_whole(tmp_path / 'file', 'kept')
+    expect_writable(file, tmp_path / 'new' / 'deep' / 'a.json', 'a.json')
+    assert os.listdir(tmp_path) == ['file']
+    assert file.read_text() == 'kept'
+    (tmp_path / 'gone').symlink_to(tmp_path / 'nowhere')
+    for wrong in (
+        tmp_path,
+        file / 'a.json',
+        file / 'deep' / 'a.json',
+        '/proc/a.json',
+        tmp_path / 'gone' / 'a',
+    ):
+        with pytest.raises(UserError, match=f'{wrong}: (cannot be written|found a folder)'):
+            expect_writable(wrong)
 
 
 def test_planted_links_are_not_followed(tmp_path, monkeypatch):
