@@ -28,7 +28,8 @@ examples:
   %(prog)s classical --method pstnn --workers 4
       a classical detector: no checkpoint, four processes over the images
 
-metrics.json and per_image.csv go to the checkpoint's folder or to --out.
+metrics.json and per_image.csv go to the checkpoint's folder or to --out, in the place of those of a former
+test there; its score maps (scores/) and pictures (overlays/) go with them.
 """
 
 

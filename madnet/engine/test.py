@@ -34,6 +34,7 @@ from madnet.engine.config import load_config, require_parts
 from madnet.engine.half_weights import warn_where_half_is_slow
 from madnet.engine.hooks.negatives_hook import NegativesHook
 from madnet.engine.irstd_metric import IRSTDMetric
+from madnet.engine.new_maps import new_maps
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.sample_names import name_of
 from madnet.engine.several_sets import (
@@ -55,7 +56,7 @@ from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_b
 from madnet.files import plain, sha256_of
 from madnet.images.values import ValueRange
 from madnet.models.segmentors import IRSTDSegmentor
-from madnet.records import MetricsFile, NegativesFile, write_results
+from madnet.records import MAPS, MetricsFile, NegativesFile, write_results
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def run_test(
             ``'all'``; None for what the config's ``test_evaluator`` says,
             usually ``'native'``.
         out: Folder for ``metrics.json`` and ``per_image.csv``; default the checkpoint's, without one
-            ``work_dirs/<name of the config>_<data set>``.
+            ``work_dirs/<name of the config>_<data set>``. Those of a former test there are replaced once this
+            one has ended, and its ``scores`` and ``overlays`` go with them.
         show_dir: Folder for a picture of each image; None draws none. Of several data sets each has a folder
             in it, as under ``scores``.
         save_scores: Whether to keep the score maps, in ``<out>/scores``.
@@ -192,27 +194,27 @@ def run_test(
         [d.get('split') if split is None else split for d in sets_of(cfg, 'test_dataloader')],
         to_choose,
     )
-    hooks = [] if show_dir is None else [{'type': 'ShowHook', 'show_dir': show_dir}]
-    if save_scores:
-        hooks.append({'type': 'SaveScoresHook', 'folder': str(folder / 'scores')})
     if save_negatives:
         _refuse_test_part(split, cfg)
         _refuse_one_name(map(set_name, sets_of(cfg, 'test_dataloader')))
-        hooks.append({'type': 'NegativesHook', 'threshold': point.threshold.get('threshold', 0.5)})
-    sets = score(split, point.protocols, hooks)
-    if not save_negatives:  # which are for a training, and of training images
-        _look_for_seen('this test', sets, trained, SCORED)
-    full = report(score(split, point.protocols, half=False), config, checkpoint) if amp else None
-    said = point.said_of(everything(sets))
-    found = report(sets, config, checkpoint, training=training_of(weights or {}), **said)
+    with new_maps(folder, show_dir, save_scores) as (maps, hooks):
+        if save_negatives:
+            hooks.append({'type': 'NegativesHook', 'threshold': point.threshold.get('threshold', 0.5)})
+        sets = score(split, point.protocols, hooks)
+        if not save_negatives:  # which are for a training, and of training images
+            _look_for_seen('this test', sets, trained, SCORED)
+        full = report(score(split, point.protocols, half=False), config, checkpoint) if amp else None
+        said = point.said_of(everything(sets))
+        found = report(sets, config, checkpoint, training=training_of(weights or {}), **said)
+        if is_main_process():
+            write_results(folder, found, per_image_of(sets), detections_of(sets), maps)
     if is_main_process():
-        write_results(folder, found, per_image_of(sets), detections_of(sets))
         print(_in_words(found))
         if full is not None:
             print(f'half precision changes {_difference(found, full)}')
         print(f'numbers  {folder / "metrics.json"}, {folder / "per_image.csv"}')
         if save_scores:
-            print(f'scores   {folder / "scores"}')
+            print(f'scores   {folder / MAPS}')
         if save_negatives:
             print(f'negatives {_negatives(sets, config, checkpoint).write(folder / NegativesFile.FILE)}')
         if show_dir is not None:

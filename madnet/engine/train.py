@@ -30,7 +30,7 @@ from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
 from madnet.images.values import ValueRange
 from madnet.models.losses import check_losses
-from madnet.records import MetricsFile, NegativesFile, RunFile, metrics_text
+from madnet.records import MAPS, PICTURES, MetricsFile, NegativesFile, RunFile, metrics_text
 from madnet.text import counted
 
 #: What NumPy's and torch's generators take.
@@ -264,7 +264,7 @@ def set_amp(cfg: Config, amp: str) -> None:
 #: What training and testing leave in a folder; logs are in folders named by the time.
 _OF_A_RUN = (
     *(LAST, PREVIOUS, BEST, '*.calibration.json', MetricsFile.FILE, 'per_image.csv', 'detections.csv'),
-    *(NegativesFile.FILE, 'scores', 'overlays', 'views[0-9]*', '[0-9]' * 8 + '_' + '[0-9]' * 6),
+    *(NegativesFile.FILE, MAPS, PICTURES, 'views[0-9]*', '[0-9]' * 8 + '_' + '[0-9]' * 6),
 )
 
 

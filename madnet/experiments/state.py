@@ -17,9 +17,7 @@ from madnet.evaluation.targets import Least
 from madnet.experiments.plan import given_weights
 from madnet.experiments.run import Run
 from madnet.files import sha256_of
-from madnet.records import Averaging, Cost, DatasetInfo, MetricsFile, RunFile
-
-SCORES = 'scores'
+from madnet.records import MAPS, Averaging, Cost, DatasetInfo, MetricsFile, RunFile
 
 
 def read_record(folder: str | os.PathLike) -> RunFile | None:
@@ -155,12 +153,10 @@ def _ids_of(wanted: Mapping) -> str | None:
 def outstanding_tests(run: Run) -> dict[int | None, Path]:
     """Those of ``run.tests()`` whose numbers are missing, or score maps where the plan keeps them."""
     done = read_metrics(run)
-
-    def lacks_maps(views: int | None, folder: Path) -> bool:
-        maps = sum(path.is_file() for path in (folder / SCORES).rglob('*'))
-        return maps < (done[views].dataset.images or 1)
-
-    return {n: f for n, f in run.tests().items() if n not in done or (run.save_scores and lacks_maps(n, f))}
+    # beside the numbers lie maps of the same test, all of them, or none
+    return {
+        n: f for n, f in run.tests().items() if n not in done or (run.save_scores and not (f / MAPS).is_dir())
+    }
 
 
 def _digest_of(file: Path | None) -> str | None:

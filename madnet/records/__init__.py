@@ -21,6 +21,8 @@ from madnet.records.comparison import Comparison, ComparisonPlan, ComparisonRow
 from madnet.records.costs import Cost, Costs
 from madnet.records.export_info import ExportInfo
 from madnet.records.metrics_file import (
+    MAPS,
+    PICTURES,
     CheckpointInfo,
     DatasetInfo,
     Details,
@@ -52,8 +54,9 @@ from madnet.records.result_table import (
 from madnet.records.run_file import RunFile
 
 __all__ = [
-    'COLUMNS', 'COST', 'HEADLINE', 'SHORT', 'Averaging', 'Calibration', 'CalibrationErrors', 'CheckedClaim',
-    'CheckpointInfo', 'Claim', 'ClaimsFile', 'Column', 'Comparison', 'ComparisonPlan', 'ComparisonRow',
+    'COLUMNS', 'COST', 'HEADLINE', 'MAPS', 'PICTURES', 'SHORT', 'Averaging', 'Calibration',
+    'CalibrationErrors', 'CheckedClaim', 'CheckpointInfo', 'Claim', 'ClaimsFile', 'Column', 'Comparison',
+    'ComparisonPlan', 'ComparisonRow',
     'Cost', 'Costs', 'DatasetInfo', 'Details', 'ExportInfo', 'MetricsFile', 'NegativesFile',
     'PretrainedEntry', 'ProbeCheck', 'ProbeFile', 'ProbePoint', 'ProbeSweep', 'ResultTable', 'RunFile',
     'SetResults', 'Spread', 'TrainingInfo', 'TrainingPart', 'as_text', 'claim_rows', 'column',

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from madnet.errors import UserError
-from madnet.files import write_whole
+from madnet.files import expect_writable, write_whole
 from madnet.records.reading import OMITTED, Record, RecordFile
 from madnet.text import counted, csv_text, from_cell, score_text
 
 Curve = dict[str, list[float | None]]
+
+#: Folders beside ``metrics.json`` that are of the same test: score maps, and pictures.
+MAPS, PICTURES = 'scores', 'overlays'
 
 #: Fewer images, of a target or two each, say nothing about the next ones: an interval over them is too short.
 FEWEST_IMAGES = 20
@@ -214,15 +217,21 @@ def write_results(
     report: MetricsFile,
     per_image: Iterable[Mapping],
     detections: Iterable[Mapping] = (),
+    maps: str | os.PathLike | None = None,
 ) -> tuple[Path, ...]:
     """Write ``metrics.json``, ``per_image.csv`` and, if there are any, ``detections.csv`` under a folder,
     made where it is missing; without any, one of former results is removed.
+
+    Former numbers go first and the new ones come last: a process that is killed leaves none beside files of
+    another test.
 
     Args:
         folder: Where to.
         report: NaN and infinity, which JSON has no word for, become null.
         per_image: Rows with equal keys; NaN becomes an empty cell, infinity ``inf``.
         detections: Rows as well, one for each predicted component.
+        maps: A folder in it, whose :data:`MAPS` and :data:`PICTURES`, as far as it has them, take the place
+            of former ones, which come to lie in it; None leaves those alone.
 
     Returns:
         The paths.
@@ -231,13 +240,26 @@ def write_results(
         UserError: A file cannot be written.
     """
     folder, rows = Path(folder), list(detections)
-    written = [report.write(folder / 'metrics.json')]
-    written.append(write_whole(folder / 'per_image.csv', _table(list(per_image))))
+    numbers = folder / MetricsFile.FILE
+    expect_writable(numbers)
+    numbers.unlink(missing_ok=True)
+    if maps is not None:
+        _exchange(folder, Path(maps))
+    written = [write_whole(folder / 'per_image.csv', _table(list(per_image)))]
     if rows:
         written.append(write_whole(folder / 'detections.csv', _table(rows)))
     else:  # those of a run before would stand beside the numbers of this one
         (folder / 'detections.csv').unlink(missing_ok=True)
-    return tuple(written)
+    return report.write(numbers), *written
+
+
+def _exchange(folder: Path, maps: Path) -> None:
+    for name in (MAPS, PICTURES):
+        if os.path.lexists(folder / name):
+            maps.mkdir(exist_ok=True)
+            os.replace(folder / name, maps / f'former_{name}')
+        if (maps / name).is_dir():
+            os.replace(maps / name, folder / name)
 
 
 def _table(rows: list[Mapping]) -> str:

@@ -15,6 +15,8 @@ from madnet.evaluation.folders import find_maps
 from madnet.files import newest
 from madnet.images.notices import say_once
 from madnet.records import (
+    MAPS,
+    PICTURES,
     Averaging,
     Comparison,
     Cost,
@@ -125,7 +127,7 @@ def load_result(
 
     of_several = report is not None and bool(report.sets)
     name = (report and report.dataset.name) or ''
-    predictions = Path((report and report.predictions) or folder / 'scores')
+    predictions = Path((report and report.predictions) or folder / MAPS)
     if images is not None or masks is not None:
         if images is None or (masks is None and not Path(name).is_dir()):
             raise UserError('--images and --masks go together: give both folders')
@@ -149,7 +151,7 @@ def load_result(
         per_image=read_per_image(metrics.with_name('per_image.csv')),
         scalars=scalars,
         scores={} if of_several else _maps_in(predictions),
-        overlays={p.stem: p for p in sorted((folder / 'overlays').glob('*.png'))},
+        overlays={p.stem: p for p in sorted((folder / PICTURES).glob('*.png'))},
         material=material,
         cost=_read_cost(folder).of_all(Averaging.of(report)),
     )
@@ -206,7 +208,7 @@ def _by_set(result: RunResult) -> list[RunResult]:
                 result,
                 report=report,
                 per_image=[row for row in result.per_image if row.get('dataset') == name],
-                scores=_maps_in(result.path.parent / 'scores' / name),
+                scores=_maps_in(result.path.parent / MAPS / name),
                 overlays={},
                 material=Material.from_dataset(one.dataset) if one.dataset.name else Material(),
             )

@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from mmseg.registry import METRICS, MODELS
 
 import madnet  # noqa: F401
 from madnet.engine.config import load_config
+from madnet.engine.hooks.save_scores_hook import SaveScoresHook
 from madnet.engine.hooks.show_hook import ShowHook
 from madnet.engine.speed import batch_for_gpu
 from madnet.engine.test import config_for_test, run_test
@@ -110,3 +112,57 @@ def test_limits_of_components_are_told_and_recorded(tiny_config, tmp_path, capsy
     assert found.least == {'min_area': 4, 'min_scr': 0.0, 'min_rank': 0.0}
     assert 'left out: components with area below 4' in capsys.readouterr().out
     assert run_test(*given, out=str(tmp_path / 'all'), options=options).least is None
+
+
+@pytest.fixture
+def tested(tiny_config, tmp_path):
+    """Tests a network of a seed on two scenes, and gives the folder of the results."""
+
+    def test(seed, out='out', **how):
+        torch.manual_seed(seed)
+        weights = tmp_path / f'{seed}.pth'
+        torch.save(MODELS.build(load_config(tiny_config).model).state_dict(), weights)
+        how = {'options': {'test_dataloader.dataset.length': 2}, **how}
+        run_test(str(tiny_config), str(weights), 'native', out=str(tmp_path / out), **how)
+        return tmp_path / out
+
+    return test
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
+
+
+def test_what_lies_in_a_folder_is_of_one_test(tested, tmp_path):
+    pictures = {'save_scores': True, 'show_dir': str(tmp_path / 'out' / 'overlays')}
+    before = contents(tested(1, options={'test_dataloader.dataset.length': 3}, **pictures))
+    after = contents(tested(2, **pictures))
+    for found, count in ((before, 3), (after, 2)):
+        for kind in ('scores', 'overlays'):
+            assert sum(name.startswith(kind) for name in found) == count
+    assert all(after[name] != before[name] for name in after if name.startswith('scores'))
+    assert not [name for name in contents(tested(3)) if name.startswith(('scores', 'overlays'))]
+
+
+@pytest.mark.parametrize('fails', ['SaveScoresHook', 'write_results'])
+def test_a_test_that_fails_leaves_the_results_of_the_former_one(tested, tmp_path, fails, monkeypatch):
+    before = contents(tested(1, save_scores=True))
+
+    def fail(*_, **__):
+        raise UserError('later')
+
+    if fails == 'SaveScoresHook':
+        monkeypatch.setattr(SaveScoresHook, 'after_test_epoch', fail)
+    else:
+        monkeypatch.setattr('madnet.engine.test.write_results', fail)
+    with pytest.raises(UserError, match='later'):
+        tested(2, save_scores=True)
+    assert contents(tmp_path / 'out') == before
+
+
+def test_a_killed_test_leaves_no_numbers_beside_maps_of_another(tested, tmp_path, monkeypatch):
+    tested(1, save_scores=True)
+    monkeypatch.setattr('madnet.records.metrics_file.write_whole', Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        tested(2, save_scores=True)
+    assert not (tmp_path / 'out' / 'metrics.json').exists()
