@@ -159,7 +159,7 @@ def measure_network(
         'sizes': {},
     }
     scans = [m for m in model.modules() if isinstance(m, SS2D)]
-    for size in sizes:
+    for size in dict.fromkeys(sizes):
         images = torch.rand(1, channels, size, size, device=device)
         row: dict[str, Any] = {'MACs': multiply_adds(model.eval(), images)}
         with torch.inference_mode():
@@ -206,7 +206,7 @@ def benchmark(
     Args:
         configs: Config files.
         cfg_options: ``key.sub=value`` pairs that override each of them.
-        sizes: Sides of the square images in pixels.
+        sizes: Sides of the square images in pixels; each is taken once.
         batch: Images of a training step; 0 leaves it out. Forward passes take one image.
         threads: CPU threads.
         device: ``'cpu'`` or ``'cuda'``.

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-from madnet.datasets.scenes import synth_scene
+from madnet.datasets.scenes import SMALLEST, synth_scene
 from madnet.errors import UserError, nearest
 from madnet.inference import OnnxPredictor, Predictor
 from madnet.inference.base_predictor import BasePredictor
@@ -91,7 +91,7 @@ def benchmark(
 
     Args:
         model: A shipped network.
-        sizes: Sides of the square frames, pixels.
+        sizes: Sides of the square frames, pixels, at least 48; each is taken once.
         pixels: Of all frames of a round together, at least four frames.
         rounds: How often all forms are measured, in turn.
         threads: That compute.
@@ -105,22 +105,26 @@ def benchmark(
         one thread, what it took where a core is free for the others).
 
     Raises:
-        UserError: An unknown form, or a model that is no shipped network.
+        UserError: An unknown form or format, a size that is too small, or a model that is no shipped network.
     """
     for form in forms or ():
         if form not in FORMS:
             raise UserError(f'--forms: found {form!r}, expected {", ".join(FORMS)}.{nearest(form, FORMS)}')
+    for size in sizes:
+        if size < SMALLEST:
+            raise UserError(f'--sizes {size}: expected {SMALLEST} or more, as synthetic scenes have.')
+    kinds = parse_formats(format)
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     rows = []
     with tempfile.TemporaryDirectory(prefix='madnet-benchmark-') as folder:
         made = {name: FORMS[name](model, Path(folder), batch) for name in forms or FORMS}
-        for size in sizes:
+        for size in dict.fromkeys(sizes):
             frames = _frames(Path(folder) / str(size), size, max(4, pixels // size**2))
             found: dict[str, list[dict[str, float]]] = {name: [] for name in made}
             for _ in range(rounds):
                 for name, one in made.items():
-                    found[name].append(_measure(one, frames, Path(folder) / 'out', parse_formats(format)))
+                    found[name].append(_measure(one, frames, Path(folder) / 'out', kinds))
             rows += [{'size': size, 'form': n, 'frames': len(frames), 'rounds': r} for n, r in found.items()]
     print(
         f'{model}, {counted(threads, "thread")}, batches of {batch}, {format}; '

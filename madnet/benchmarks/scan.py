@@ -175,7 +175,7 @@ def benchmark(
             raise UserError(f'--sizes {size}: the four stages need a multiple of 64')
     torch.set_num_threads(threads)
     report: dict = {'device': device, 'threads': threads, 'sizes': {}}
-    for size in sizes:
+    for size in dict.fromkeys(sizes):
         entry = _measure(size, backends or works, forward_only, device)
         report['sizes'][str(size)] = entry
         _print_table(size, entry)

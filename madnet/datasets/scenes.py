@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+#: Pixels that each side of a scene has at least.
+SMALLEST = 48
+
 #: Raise when the same (seed, index) gives another scene than before: results name it.
 VERSION = 2
 
@@ -150,14 +153,14 @@ def synth_scene(seed: int, index: int, size: int | tuple[int, int] = 256) -> Sce
     Args:
         seed: Non-negative.
         index: Non-negative.
-        size: Height and width in pixels, or one number for both; at least 48.
+        size: Height and width in pixels, or one number for both; at least :data:`SMALLEST`.
 
     Raises:
         ValueError: The size is too small to hold a target and its surroundings.
     """
     h, w = (size, size) if isinstance(size, int) else size
-    if min(h, w) < 48:
-        raise ValueError(f'size={size}: a scene needs at least 48 × 48 pixels.')
+    if min(h, w) < SMALLEST:
+        raise ValueError(f'size={size}: a scene needs at least {SMALLEST} × {SMALLEST} pixels.')
     rng = np.random.default_rng([seed, index])
     kind, blur, image = synth_background(rng, h, w)
     return _add_targets(rng, image, kind, blur)
