@@ -3,12 +3,12 @@
 What they find is measured by ``madnet test`` and ``madnet compare --networks classical``.
 """
 
-import itertools
 import statistics
 import time
 from collections.abc import Sequence
 
 import cv2
+import numpy as np
 
 from madnet.classical.detectors import DETECTORS, get_detector
 from madnet.datasets import SIRSTDataset
@@ -46,8 +46,8 @@ def benchmark(
     if images is not None and images < 1:
         raise UserError(f'--images {images}: expected 1 or more')
     dataset = SIRSTDataset(**find_sources([data])[0].arguments, split=split, pipeline=_LOAD)
-    step = 1 if images is None else max(1, len(dataset) // images)
-    chosen = [dataset[i]['img'] for i in itertools.islice(range(0, len(dataset), step), images)]
+    count = min(images or len(dataset), len(dataset))
+    chosen = [dataset[int(i)]['img'] for i in np.linspace(0, len(dataset) - 1, count).round()]
     cv2.setNumThreads(threads)
     seconds: dict[str, dict[str, float]] = {}
     rows = [['method', 'mean', 'median']]
