@@ -1,7 +1,10 @@
+from unittest.mock import Mock
+
 import cv2
 import numpy as np
 import pytest
 
+from madnet.benchmarks import evaluation
 from madnet.benchmarks.evaluation import benchmark, load_pairs, ours, per_threshold, theirs
 from madnet.errors import UserError
 from madnet.evaluation import Evaluator, make_protocol
@@ -40,6 +43,13 @@ def test_the_report(dataset, capsys):
     assert report['images'] == 6
     assert report['speed_up_over']['loop over thresholds'] > 0
     assert 'loop over' in capsys.readouterr().out
+
+
+def test_a_package_that_fails_is_left_out(dataset, capsys, monkeypatch):
+    monkeypatch.setattr(evaluation, 'theirs', Mock(side_effect=UnboundLocalError('no target')))
+    report = benchmark(str(dataset), images=1, size=1, slow_images=1)
+    assert 'pyirstdmetrics is left out, for it fails on these pairs: ' in capsys.readouterr().out
+    assert report['ms_per_image'].keys() == {'native', 'loop over thresholds', 'native without curves'}
 
 
 def test_no_data(tmp_path):
