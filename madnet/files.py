@@ -242,14 +242,16 @@ def plain(value: Any) -> Any:
 
 
 def expect_new(*paths: str | os.PathLike, force: bool) -> None:
-    """Refuse to replace files that somebody may want to keep, unless by ``force``.
+    """Refuse to replace files that somebody may want to keep, unless by ``force``; and files that cannot be
+    written, as :func:`expect_writable`.
 
     Raises:
-        UserError: One is there.
+        UserError: One is there, or cannot be written.
     """
     for path in map(Path, paths):
         if not force and os.path.lexists(path) and not path.is_dir():  # folders are never replaced
             raise UserError(f'{path}: is there already; --force replaces it.')
+    expect_writable(*paths)
 
 
 def names_below(folder: str | os.PathLike, nested: bool = True) -> Iterator[str]:

@@ -23,6 +23,7 @@ from madnet.files import (
     write_json,
     write_whole,
 )
+from tests.conftest import draw
 
 
 def test_text_and_bytes_arrive_and_folders_are_made(tmp_path):
@@ -108,6 +109,38 @@ def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
     ):
         with pytest.raises(UserError, match=f'{wrong}: (cannot be written|found a folder)'):
             expect_writable(wrong)
+
+
+@pytest.mark.parametrize(
+    ('command', 'written'),
+    [
+        ('export nowhere.py --out {}/a.onnx', 'a.onnx'),
+        ('evaluate nowhere nowhere --out {}', 'metrics.json'),
+        ('evaluate --compare nowhere nowhere nowhere --out {}', 'compare.json'),
+        ('convert acm nowhere.pth {}/a.pth', 'a.pth'),
+        ('panel nowhere nowhere A=nowhere --out {}/grid', 'grid.pdf'),
+        ('dataset stats nowhere --out {}', 'statistics.json'),
+        ('benchmark classical --dataset nowhere --json {}/a.json', 'a.json'),
+        ('predict nowhere.onnx images --format json --out {}/out', 'out/targets.json'),
+        ('calibrate tophat --dataset . --out {}', 'tophat.calibration.json'),
+        ('compare --networks tophat --datasets . --json {}/a.json', 'a.json'),
+    ],
+)
+def test_tools_say_it_before_they_read_anything(tmp_path, run, monkeypatch, command, written):
+    """What follows would be refused for another reason, or would write something."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'file').touch()
+    for name, part in (('a', 'train'), ('b', 'test')):
+        draw(tmp_path / 'images' / f'{name}.png', mask=False)
+        draw(tmp_path / 'masks' / f'{name}.png', mask=True)
+        (tmp_path / f'{part}.txt').write_text(name)
+    before = sorted(tmp_path.rglob('*'))
+    code, _, err = run(*command.format('file').split())
+    assert (code, err) == (
+        2,
+        f'error: file/{written}: cannot be written (Not a directory). A part of the path is a file.\n',
+    )
+    assert sorted(tmp_path.rglob('*')) == before
 
 
 def test_planted_links_are_not_followed(tmp_path, monkeypatch):

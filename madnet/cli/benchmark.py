@@ -200,11 +200,13 @@ def work(args: argparse.Namespace) -> Callable:
 
     from pathlib import Path
 
-    from madnet.files import write_json
+    from madnet.files import expect_writable, write_json
 
     module = importlib.import_module(f'madnet.benchmarks.{subcommand}')
 
     def run() -> str | None:
+        if json_file:
+            expect_writable(json_file)
         report = module.benchmark(**options)
         return f'written {write_json(Path(json_file), report)}' if json_file else None
 

@@ -7,7 +7,7 @@ from madnet.curation.measures import measure
 from madnet.curation.sources import open_parts, walk
 from madnet.curation.statistics_page import statistics_page
 from madnet.errors import UserError
-from madnet.files import write_json, write_whole
+from madnet.files import expect_writable, write_json, write_whole
 from madnet.records import text_table
 
 PAGE, JSON = 'index.html', 'statistics.json'
@@ -36,6 +36,7 @@ def stats(
             f'found {count} data sets, expected 1 to {MOST_SETS}: names such as nuaa, or folders; '
             '--synthetic N counts as one.'
         )
+    expect_writable(Path(out, JSON), Path(out, PAGE))
     parts = open_parts(sets, split.split(',') if split else (), synthetic=synthetic, **reading)
     measured = [(part, measure(walk(part, images))) for part in parts]
     comparisons = compare(measured)

@@ -8,7 +8,7 @@ import torch
 from madnet.engine.checkpoint import state_dict_of
 from madnet.engine.checkpoint_file import read_checkpoint
 from madnet.errors import UserError, nearest
-from madnet.files import write_whole
+from madnet.files import expect_writable, write_whole
 from madnet.models.checkpoints import CONVERTERS
 
 
@@ -45,6 +45,7 @@ def convert_checkpoint(
     target = Path(out)
     if target.exists():
         raise UserError(f'{out}: exists already. Name another file, or remove it first.')
+    expect_writable(target)
     converter = CONVERTERS[network]
     if like and not reverse:
         raise UserError('--like: goes with --reverse only. Remove it, or add --reverse.')

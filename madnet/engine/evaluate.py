@@ -28,7 +28,7 @@ from madnet.evaluation.folders import compare_folders, score_folder
 from madnet.evaluation.protocols import ProtocolLike, get_protocols
 from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_beside
-from madnet.files import plain, write_json
+from madnet.files import expect_writable, plain, write_json
 from madnet.records import MetricsFile, as_text, column, text_table, write_results
 
 _SHOWN = 10
@@ -97,6 +97,8 @@ def evaluate_folder(
     Raises:
         UserError: As :func:`~madnet.evaluation.folders.score_folder`; no masks, or a threshold that is none.
     """
+    if out:
+        expect_writable(Path(out, MetricsFile.FILE))
     asked = {name: value for name, value in asdict(least).items() if value != getattr(KEEP_ALL, name)}
     refuse_limits_beside(threshold, asked)
     options['least'] = least
@@ -300,6 +302,9 @@ def compare(
     Returns:
         What ``compare.json`` holds.
     """
+    written = Path(out, 'compare.json') if out else None
+    if written:
+        expect_writable(written)
     images = [*_choose_images(mask_dir, dataset, split, options).values()]
     if len(images) != 1:
         raise UserError(f'--dataset {dataset}: --compare takes one data set.')
@@ -316,6 +321,6 @@ def compare(
         print('\nwhere they differ most')
         rows = [[r['name'], *(as_text('IoU', r[k]) for k in ('a', 'b', 'difference'))] for r in differing]
         print(text_table([['image, IoU %', 'A', 'B', 'B − A'], *rows]))
-    if out:
-        print(f'written {write_json(Path(out) / "compare.json", report)}')
+    if written:
+        print(f'written {write_json(written, report)}')
     return report

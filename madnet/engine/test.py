@@ -53,7 +53,7 @@ from madnet.evaluation import Evaluator, get_protocols
 from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.targets import Least
 from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_beside
-from madnet.files import plain, sha256_of
+from madnet.files import expect_writable, plain, sha256_of
 from madnet.images.values import ValueRange
 from madnet.models.segmentors import IRSTDSegmentor
 from madnet.records import MAPS, MetricsFile, NegativesFile, write_results
@@ -140,7 +140,7 @@ def run_test(
 
     Raises:
         UserError: The config, the checkpoint, a protocol, the threshold or the data are not as they should
-            be.
+            be, or ``out`` cannot be written to.
     """
     if protocols is not None:
         protocols = get_protocols(protocols)  # what is wrong with it is said before anything is read
@@ -155,6 +155,7 @@ def run_test(
     _check_checkpoint(config, checkpoint, is_training_free(cfg), cfg.work_dir)
     in_work_dir = checkpoint is None or is_registered(checkpoint)
     folder = Path(out or (cfg.work_dir if in_work_dir else Path(str(checkpoint)).parent))
+    expect_writable(folder / MetricsFile.FILE)
     cfg.launcher = launcher
     test_time = {'views': views, 'scales': scales, 'merge': merge}
     limits = {'min_area': min_area, 'min_scr': min_scr, 'min_rank': min_rank}

@@ -7,6 +7,7 @@ from madnet.errors import UserError
 from madnet.experiments.plan import Plan, read_plan
 from madnet.experiments.run import Run
 from madnet.experiments.shard import find_shard
+from madnet.files import expect_writable
 from madnet.records import Comparison
 
 
@@ -39,7 +40,7 @@ def compare(
         What ``comparison.json`` holds, so far.
 
     Raises:
-        UserError: The plan, a network or a data set is not as it should be.
+        UserError: The plan, a network or a data set is not as it should be, or the tables cannot be written.
         SystemExit: Runs failed; the others are done.
     """
     from madnet.experiments.background import start
@@ -56,6 +57,7 @@ def compare(
     share = mine.of(runs)
     if mine.count > 1:
         print(f'share {mine.rank + 1} of {mine.count} ({mine.source}): {len(share)} of {len(runs)} runs')
+    expect_writable(*([] if dry_run else [Path(wanted.work_dir, Comparison.FILE)]), *([json] if json else []))
     warn_of_changed_data(share)
     if dry_run or background:
         for run in share:
@@ -74,10 +76,11 @@ def compare(
 
         measure_costs(runs, wanted.size)
     summary = summarise(wanted, runs)
+    if last:
+        _show(wanted, summary)
     if json:
         print(f'written {summary.write(json)}')
     if last:
-        _show(wanted, summary)
         if failed:
             raise SystemExit(f'{len(failed)} of {len(runs)} runs failed; the same command tries them again')
     elif not dry_run:

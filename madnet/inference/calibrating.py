@@ -16,6 +16,7 @@ from madnet.errors import UserError
 from madnet.evaluation.calibration import PLAIN
 from madnet.evaluation.ranking import BUDGETS
 from madnet.evaluation.rules import half
+from madnet.files import expect_writable
 from madnet.images import FrameLoader
 from madnet.progress import progress_bar
 from madnet.records import Averaging, Calibration, DatasetInfo, text_table
@@ -59,6 +60,9 @@ def calibrate(
         )
     sources = find_sources(dataset)
     predictor = Predictor(model, checkpoint, **how)
+    path = calibration_file(model, checkpoint)
+    path = Path(out, path.name) if out else path
+    expect_writable(path)
     given, loader = how.get('value_range'), predictor.loader
     sets = []
     for source in sources:
@@ -77,10 +81,8 @@ def calibrate(
     found = measured.result({'name': predictor.name, **predictor.origin}, about, None if ours else PLAIN)
     averaging = Averaging.of(getattr(predictor.model, 'test_cfg', None))
     found = replace(found, **averaging._asdict() | {'scales': [*averaging.scales]})
-    path = calibration_file(model, checkpoint)
-    path = found.write(Path(out, path.name) if out else path)
     print(in_words(found))
-    print(f'written {path}')
+    print(f'written {found.write(path)}')
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import madnet
 from madnet.errors import UserError
-from madnet.files import CannotWrite, settle, write_whole
+from madnet.files import CannotWrite, expect_writable, settle, write_whole
 from madnet.images.notices import say_once
 from madnet.records import list_registered
 from madnet.text import counted, printable, score_text
@@ -88,6 +88,7 @@ def predict_files(
         raise UserError(f'--out {out}: is a file, expected a folder.')
     own = _own_folders(out, kinds)
     _check_places(out, kinds, work, own)
+    expect_writable(*(out / TABLES[kind][0] for kind in TABLES.keys() & kinds))
     if jobs < 1:
         raise UserError(f'--jobs: found {jobs}, expected one process or more.')
     if jobs > 1 and (how.get('batch') or 1) > 1:

@@ -20,6 +20,7 @@ from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.test import run_test
 from madnet.errors import UserError, nearest
 from madnet.evaluation.protocols import get_protocol, get_protocols
+from madnet.files import expect_writable
 from madnet.records import (
     COLUMNS,
     CheckedClaim,
@@ -63,6 +64,8 @@ def verify_weights(
     entry = get_pretrained(name)
     claims, given = _chosen(entry, dataset), parse_options(options)
     check_claims(claims, name)
+    path = Path(out or f'work_dirs/claims/{name}') / ClaimsFile.FILE
+    expect_writable(path)
     checked = []
     with taking(name, file):
         read_registered(entry)
@@ -83,8 +86,7 @@ def verify_weights(
             'python': platform.python_version(),
         },
     )
-    path = found.write(Path(out or f'work_dirs/claims/{name}') / ClaimsFile.FILE)
-    print(f'{claims_text(found)}\nnumbers  {path}')
+    print(f'{claims_text(found)}\nnumbers  {found.write(path)}')
     return found
 
 

@@ -23,7 +23,7 @@ from madnet.engine.config import load_config
 from madnet.engine.training_record import read_as_trained
 from madnet.errors import UserError, nearest
 from madnet.evaluation import evaluate
-from madnet.files import read_json, sha256_of, write_json, write_whole
+from madnet.files import expect_writable, read_json, sha256_of, write_json, write_whole
 from madnet.models.checkpoints import CONVERTERS
 from madnet.pretrained.network_file import describe_network, halved, say_modules
 from madnet.pretrained.verify import check_claims
@@ -80,6 +80,7 @@ def ship_weights(
 
     folder = folder or index.FOLDER
     _check_name(folder, name)
+    expect_writable(folder / index.INDEX)
     card_text = _checked_card(Path(card))
     saved = read_checkpoint(checkpoint, trust_checkpoint)
     cfg = load_config(find_config_file(config), parse_options(options), statistics=recorded_statistics(saved))

@@ -8,7 +8,7 @@ import madnet
 from madnet.datasets.locate import NoSuchSet, own_range
 from madnet.datasets.sources import find_sources
 from madnet.errors import UserError, nearest
-from madnet.files import write_whole
+from madnet.files import expect_writable, write_whole
 from madnet.images.values import ValueRange
 from madnet.inference.command import what_was_run
 from madnet.inference.predictor import Predictor
@@ -87,13 +87,14 @@ def probe_detector(
                 f'{path}: of {probe.material.get("frames")} frames of {probe.material.get("name")}, seed '
                 f'{probe.seed}; beside it, expected the same frames and seed.'
             )
+    folder = Path(out or Path('probes', what_was_run(predictor, how)['detector']['name']))
+    expect_writable(folder / ProbeFile.FILE, folder / PAGE)
     probe, swept = _probe(predictor, how, sweeps, material, described, quick)
     probes = {probe.detector['name']: probe}
     for name, other in others.items():
         probes[_free_name(name, probes)], _ = _probe(other, shared, sweeps, material, described, quick)
     for one in earlier.values():
         probes[_free_name(one.detector['name'], probes)] = one
-    folder = Path(out or Path('probes', probe.detector['name']))
     written = probe.write(folder / ProbeFile.FILE)
     page = write_whole(folder / PAGE, probe_page(probes, {s.record.key: s.strip for s in swept}))
     print(_in_words(probe))

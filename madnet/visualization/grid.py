@@ -6,6 +6,7 @@ from pathlib import Path
 
 from madnet.errors import UserError, nearest
 from madnet.evaluation.folders import find_maps
+from madnet.files import expect_writable
 from madnet.images.score_maps import ScoreCensus, scores_and_greys
 from madnet.visualization.figure import save_figure
 from madnet.visualization.gallery import counted_by
@@ -90,6 +91,7 @@ def build_grid(
         UserError: A folder or file is missing or can't be read, an id or a method is unknown, or maps are
             labels unannounced (see :class:`~madnet.images.score_maps.ScoreCensus`).
     """
+    expect_writable(f'{out}.pdf', f'{out}.png')
     material = Material.from_folders(image_dir, mask_dir, mask_values)
     maps = {method: find_maps(folder, method) for method, folder in methods.items()}
     common = [i for i in material.images if i in material and all(i in files for files in maps.values())]

@@ -15,7 +15,7 @@ from madnet.datasets.catalogue import about_lists
 from madnet.errors import UserError
 from madnet.evaluation.bootstrap import mean_std
 from madnet.evaluation.protocols import PROTOCOLS
-from madnet.files import write_whole
+from madnet.files import expect_writable, write_whole
 from madnet.images import encode_webp, read_image
 from madnet.records import (
     COST,
@@ -128,6 +128,7 @@ def build_report(
         raise UserError('nothing to report: give at least one metrics.json or the folder that holds one')
     _refuse_mixed(results)
     out = Path(out_dir)
+    expect_writable(out / 'index.html')
     runs = _numbered(results)
     sets = _by_dataset(runs)
     figures = _FigureFolder(out)

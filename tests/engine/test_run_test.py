@@ -166,3 +166,10 @@ def test_a_killed_test_leaves_no_numbers_beside_maps_of_another(tested, tmp_path
     with pytest.raises(KeyboardInterrupt):
         tested(2, save_scores=True)
     assert not (tmp_path / 'out' / 'metrics.json').exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_test(tested, tmp_path, monkeypatch):
+    monkeypatch.setattr('madnet.engine.test.build_runner', pytest.fail)
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match=r'file/metrics\.json: cannot be written'):
+        tested(1, out='file')

@@ -214,6 +214,14 @@ def test_the_cost_of_another_network_is_not_shown(plan_file, tmp_path):
     assert kept.stat().st_mtime_ns == changed
 
 
+def test_tables_are_written_though_the_numbers_elsewhere_are_not(plan_file, tmp_path, monkeypatch):
+    monkeypatch.setattr('madnet.experiments.expect_writable', Mock())  # the disk is full later
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match=r'file/a\.json: cannot be written'):
+        compare(str(plan_file), table=True, cost=False, json=str(tmp_path / 'file' / 'a.json'))
+    assert (tmp_path / 'comparison' / 'comparison.md').exists()
+
+
 def test_each_seeds_own_weights_make_no_other_network(plan_file):
     start = {'type': 'Pretrained', 'checkpoint': '{seed}.pth'}
     options = {f'model.backbone.init_cfg.{k}': v for k, v in start.items()}
