@@ -16,6 +16,9 @@ from typing import Any
 from madnet.errors import UserError
 from madnet.text import encodable
 
+#: In a folder for predictions: says which folders in it hold nothing else, one a line.
+OWN = '.madnet'
+
 _SPACE = 'Free some space, then run it again; a training goes on with --resume.'
 _PERMISSION = 'See who owns it, and its mode.'
 _ADVICE = {
@@ -322,3 +325,10 @@ def read_json(path: str | os.PathLike) -> Any:
         raise UserError(f'{path}: cannot be read ({e.strerror or e}).') from None
     except (ValueError, RecursionError) as e:
         raise UserError(f'{path}: not readable as JSON ({e}).') from None
+
+
+def own_folders(path: Path) -> set[str]:
+    """The folders in one for predictions that hold nothing else, by its list; empty where it has none."""
+    with suppress(OSError, UnicodeDecodeError):
+        return set(read_text(path / OWN).split())
+    return set()

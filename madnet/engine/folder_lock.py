@@ -1,4 +1,4 @@
-"""One training a folder."""
+"""One training, or one test, a folder."""
 
 import os
 import socket
@@ -37,15 +37,15 @@ if hasattr(os, 'register_at_fork'):
 
 @contextmanager
 def own_folder(folder: str | os.PathLike) -> Iterator[None]:
-    """Keep every other training out of a folder as long as this one is in the ``with`` block; what has the
+    """Keep every other process out of a folder as long as this one is in the ``with`` block; what has the
     folder may take it once more.
 
     The lock is ``flock``'s on a file in the folder: the system releases it however the process ends, and the
     file stays. Its content says who holds it. Where the file system has no locks (some NFS mounts), the
-    training goes on without one and says so.
+    work goes on without one and says so.
 
     Args:
-        folder: The work folder; made if it is missing.
+        folder: Made if it is missing.
 
     Raises:
         FolderInUse: Another process has it; names the process.
@@ -71,12 +71,11 @@ def _lock(descriptor: int, folder: str | os.PathLike) -> None:
     except BlockingIOError:
         holder = os.read(descriptor, 300).decode(errors='replace').strip() or 'of which nothing is known'
         raise FolderInUse(
-            f'{folder}: a training already runs in this folder: process {holder}. Wait until it ends, stop '
-            'it, or give another --work-dir.'
+            f'{folder}: is in use by process {holder}. Wait until it ends, stop it, or give another folder.'
         ) from None
     except OSError as e:
         print(
-            f'{folder}: cannot be locked ({e.strerror}): see to it that no other training writes there.',
+            f'{folder}: cannot be locked ({e.strerror}): see to it that no other command writes there.',
             file=sys.stderr,
         )
         return

@@ -12,14 +12,14 @@ from typing import Any
 
 import madnet
 from madnet.errors import UserError
-from madnet.files import CannotWrite, expect_writable, settle, write_whole
+from madnet.files import OWN, CannotWrite, expect_writable, own_folders, settle, write_whole
 from madnet.images.notices import say_once
 from madnet.records import list_registered
 from madnet.text import counted, printable, score_text
 
 from .base_predictor import BasePredictor
 from .calibration import find_calibration, rank_for_alarms
-from .inputs import OWN, Frame, list_frames, own_folders, unique_names
+from .inputs import Frame, list_frames, unique_names
 from .onnx_predictor import OnnxPredictor
 from .outputs import PER_IMAGE, TABLES, parse_formats, write_tables
 from .sharing import Outcome, is_large, predict_all, start_writing

@@ -11,14 +11,12 @@ from typing import TypeAlias
 import numpy as np
 
 from madnet.errors import UserError, nearest
-from madnet.files import read_text
+from madnet.files import own_folders
 from madnet.images import EXTENSIONS, VIDEO_EXTENSIONS, count_frames
 from madnet.images.arrays import RAW_DESCRIPTION
 from madnet.images.notices import say_once
 from madnet.text import natural
 
-#: In a folder for results: says which folders in it hold results, one a line.
-OWN = '.madnet'
 _KNOWN = (*EXTENSIONS, *VIDEO_EXTENSIONS)
 
 
@@ -153,13 +151,6 @@ def _folders_with_images(path: Path, given: Set[str]) -> list[str]:
             if folder.name not in own and any(map(_is_image, folder.iterdir())):
                 found.append(folder.name)
     return sorted(found, key=natural)
-
-
-def own_folders(path: Path) -> set[str]:
-    """The folders in a folder for results that hold nothing else, by its list; empty where it has none."""
-    with suppress(OSError, UnicodeDecodeError):
-        return set(read_text(path / OWN).split())
-    return set()
 
 
 def unique_names(paths: list[Path], suffixes: Sequence[Sequence[str]] | None = None) -> list[str]:

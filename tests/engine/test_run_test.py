@@ -1,6 +1,7 @@
 """Testing a config: what is made of it, and what is said of the result."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -11,6 +12,7 @@ from mmseg.registry import METRICS, MODELS
 
 import madnet  # noqa: F401
 from madnet.engine.config import load_config
+from madnet.engine.folder_lock import own_folder
 from madnet.engine.hooks.save_scores_hook import SaveScoresHook
 from madnet.engine.hooks.show_hook import ShowHook
 from madnet.engine.speed import batch_for_gpu
@@ -166,6 +168,25 @@ def test_a_killed_test_leaves_no_numbers_beside_maps_of_another(tested, tmp_path
     with pytest.raises(KeyboardInterrupt):
         tested(2, save_scores=True)
     assert not (tmp_path / 'out' / 'metrics.json').exists()
+
+
+@pytest.mark.parametrize('beside', [(), ('metrics.json', '.madnet')])
+def test_maps_that_are_no_former_tests_are_not_replaced(tested, tmp_path, beside, monkeypatch):
+    monkeypatch.setattr('madnet.engine.test.build_runner', pytest.fail)
+    theirs = tmp_path / 'out' / 'scores' / 'mine.png'
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    for name in beside:
+        (tmp_path / 'out' / name).write_text('scores\n')
+    with pytest.raises(UserError, match=r'out/scores: holds files that no earlier test .* --out'):
+        tested(1)
+    assert theirs.exists()
+
+
+def test_one_test_a_folder(tested, tmp_path):
+    in_use = pytest.raises(UserError, match=r'\.new-maps: is in use by process \d+ on ')
+    with own_folder(tmp_path / 'out' / '.new-maps'), ThreadPoolExecutor() as pool, in_use:
+        pool.submit(tested, 1).result()  # in another thread, for one thread may take it twice
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_test(tested, tmp_path, monkeypatch):

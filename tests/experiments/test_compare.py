@@ -400,7 +400,7 @@ def test_a_run_that_another_command_does_is_left_alone(plan_file, tmp_path, monk
             compare, str(plan_file), networks=networks, seeds=[1], in_process=how == 'in process'
         ).result()
     out, err = capfd.readouterr()
-    assert f'left to another command: {folder}: a training already runs in this folder: process' in err
+    assert f'left to another command: {folder}: is in use by process' in err
     assert '1 of 1 runs are left to others' in out
     assert 'failed' not in out + err
     assert json.loads((folder / 'run.json').read_text())['state'] == 'running'
