@@ -25,6 +25,8 @@ BEST_BY = 'nIoU'
 #: Where the meta of a checkpoint says what its training images hold: a text of each set's, see
 #: :func:`~madnet.datasets.seen.hashes_of`.
 HASHES = 'image hashes'
+#: The same of its validation's.
+VALIDATION_HASHES = 'validation image hashes'
 #: Where it says, in words, that a hook ended the training before its time, and when.
 STOPPED = 'stopped early'
 

@@ -3,7 +3,6 @@
 import ast
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -12,7 +11,9 @@ from mmengine.runner import Runner
 
 from madnet.datasets.catalogue import find_entry
 from madnet.datasets.seen import DIGITS, contents_of
-from madnet.datasets.wrappers import kind_of
+from madnet.datasets.sources import set_name
+from madnet.datasets.wrappers import kind_of, sets_of
+from madnet.engine.config.steps import is_ours
 from madnet.errors import UserError
 from madnet.images.values import BY_TYPE
 
@@ -31,6 +32,8 @@ _VALIDATION = (
     *('val_dataloader.dataset', 'val_evaluator', 'val_cfg', 'model.test_cfg'),
     *('default_hooks.checkpoint.save_best', 'default_hooks.checkpoint.rule'),
 )
+#: What of a data set of ours they do not depend on: which images it has is compared by what these hold.
+_ELSEWHERE = ('name', 'data_root', 'cache')
 
 
 def values_of(text: str) -> dict[str, Any]:
@@ -66,20 +69,19 @@ def hooks_of(values: Mapping) -> dict[str, list[Mapping]]:
 def _fixed(values: dict, validated: bool) -> dict[str, Any]:
     """Dotted key → value of all that is to stay the same."""
     kinds = {kind: dict(enumerate(found)) for kind, found in hooks_of(values).items()}
+    for dataset in filter(is_ours, sets_of(values, 'val_dataloader')):
+        if dataset.get('base_size') is None and (entry := find_entry(set_name(dataset))):
+            dataset['base_size'] = entry.base_size
+        for key in _ELSEWHERE:
+            dataset.pop(key, None)
     fixed = {}
     for key, value in leaves({**values, **kinds}):
         last = key.rpartition('.')[2]
         if last in _READING and value in (None, BY_TYPE):  # which mean what a missing key does
             continue
-        if _is_part(key) or (key.startswith('train_dataloader.') and last in _READING):
+        reads = key.startswith('train_dataloader.') and last in _READING
+        if reads or _is_part(key) or (validated and _is_within(key, _VALIDATION)):
             fixed[key] = value
-        elif validated and _is_within(key, _VALIDATION) and last != 'cache':
-            if last not in ('name', 'data_root'):
-                fixed[key] = value
-            elif isinstance(value, str):  # a set may be moved, and be given by its name or its folder
-                entry, own = find_entry(Path(value).name), f'{key.removesuffix(last)}name'
-                name = entry.name if entry else Path(value).name
-                fixed[own] = name if last == 'name' else fixed.get(own, name)
     return fixed
 
 
@@ -164,12 +166,14 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
         )
 
 
-def refuse_other_images(recorded: object, hashes: Sequence[str], where: object) -> None:
-    """Compare the training images of a run with those of the one that it is to go on with.
+def refuse_other_images(loader: str, recorded: object, hashes: Sequence[str], where: object) -> None:
+    """Compare the images of a run with those of the one that it is to go on with.
 
     Args:
-        recorded: What the checkpoint's meta has under :data:`~madnet.engine.checkpoint.HASHES`; anything but
-            a list, as of an older run, is not compared.
+        loader: Whose they are, such as ``'train_dataloader'``.
+        recorded: What the checkpoint's meta has of them under :data:`~madnet.engine.checkpoint.HASHES` or
+            :data:`~madnet.engine.checkpoint.VALIDATION_HASHES`; anything but a list, as of an older run, is
+            not compared.
         hashes: The same of this run.
         where: The checkpoint's path, for messages.
 
@@ -181,7 +185,7 @@ def refuse_other_images(recorded: object, hashes: Sequence[str], where: object) 
     before, now = ''.join(map(str, recorded)), ''.join(hashes)
     kept = len(contents_of(before) & contents_of(now))
     raise UserError(
-        f'--resume: train_dataloader.dataset: found {len(now) // DIGITS} images, of which the run of {where} '
+        f'--resume: {loader}.dataset: found {len(now) // DIGITS} images, of which the run of {where} '
         f'had {kept}, expected its {len(before) // DIGITS}, in the same order. {_ANEW} {where}.'
     )
 

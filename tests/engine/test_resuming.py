@@ -1,11 +1,13 @@
 """What a resumed training may do differently, by configs alone."""
 
+import shutil
 from itertools import pairwise
 
 import pytest
 from mmengine.config import Config
 
 from madnet.engine.resuming import refuse_changes, refuse_other_images
+from madnet.engine.train import train
 from madnet.errors import UserError
 
 TEACHER = {'type': 'TeacherHook', 'teacher': 'madnet_tiny', 'share': 0.4}
@@ -58,10 +60,11 @@ def test_what_means_the_same_and_what_else_changes_is_taken():
 
 JUDGED = {
     'model.test_cfg.mode': 'whole',
+    'val_dataloader.dataset.type': 'SIRSTDataset',
     'val_dataloader.dataset.split': 'val',
     'val_dataloader.dataset.data_root': '/data/own',
     'val_dataloader.dataset.value_range': 'type',
-    'val_evaluator': {'type': 'IRSTDMetric', 'protocols': ('native',)},
+    'val_evaluator': {'type': 'IRSTDMetric', 'protocols': ('native',), 'name': 3},
     'default_hooks.checkpoint.save_best': 'nIoU',
 }
 
@@ -70,9 +73,10 @@ JUDGED = {
     ('changed', 'said'),
     [
         ({'val_dataloader.dataset.split': 'test'}, "dataset.split: found 'test', expected 'val', as in the"),
-        ({'val_dataloader.dataset.data_root': '/data/other'}, "dataset.name: found 'other', expected 'own'"),
+        ({'val_dataloader.dataset.name': 'irstd1k'}, 'dataset.base_size: found 512, expected None'),
         ({'val_dataloader.dataset.value_range': (60, 180)}, 'value_range: found [60, 180], expected None'),
-        ({'val_dataloader': None}, "dataset.name: found None, expected 'own'"),
+        ({'val_dataloader': None}, "dataset.split: found None, expected 'val'"),
+        ({'val_evaluator.name': 4}, 'val_evaluator.name: found 4, expected 3'),
         ({'val_evaluator.protocols': ('toolbox',)}, "protocols: found ['toolbox'], expected ['native']"),
         ({'model.test_cfg.mode': 'slide'}, "model.test_cfg.mode: found 'slide', expected 'whole'"),
         ({'default_hooks.checkpoint.save_best': 'F1'}, "save_best: found 'F1', expected 'nIoU'"),
@@ -104,12 +108,34 @@ def test_what_no_number_of_a_validation_depends_on_may_change():
 @pytest.mark.parametrize('order', [1, -1])
 def test_a_set_may_be_given_by_its_name_or_its_folder(order):
     configs = []
-    for given in ({'name': 'own'}, {'data_root': '/data/own'}, {'data_root': '/data/x', 'name': 'own'}):
+    for given in ({'name': 'irstd1k'}, {'data_root': '/d/IRSTD-1k'}, {'data_root': '/d/x', 'base_size': 512}):
         configs.append(config())
         configs[-1].merge_from_dict({'val_dataloader.dataset': {'type': 'SIRSTDataset', **given}})
     for before, now in pairwise([*configs, configs[0]][::order]):
         meta = {'cfg': before.pretty_text, 'epoch': 1, 'validated': True}
         refuse_changes(meta, now, 4, 1, 'last.pth')
+
+
+def test_the_images_of_a_validation_stay_once_one_has_been(tiny_config, make_set, tmp_path):
+    ids = ['a', 'b']
+    own = make_set('own', ids)
+    moved = shutil.copytree(own, tmp_path / 'moved')
+    other = make_set('other', ['p', 'q', *ids])
+    text = tiny_config.read_text().replace('max_epochs=3', 'max_epochs=1')
+    steps = [{'type': f'LoadSIRST{what}'} for what in ('Image', 'Mask')]
+    steps[0]['channels'] = 1
+    pipeline = [*steps, {'type': 'PackSIRSTInputs'}]
+    for root in (own, moved, other):
+        given = {'type': 'SIRSTDataset', 'data_root': str(root), 'name': 'own', 'split': 'all'}
+        dataset = {'_delete_': True, **given, 'pipeline': pipeline}
+        tiny_config.write_text(f'{text}\nval_dataloader = dict(dataset={dataset})\n')
+        run = {'work_dir': str(tmp_path / 'run'), 'resume': root != own}
+        if root != other:
+            train(str(tiny_config), **run)
+            continue
+        with pytest.raises(UserError, match=r'val_dataloader\.dataset: found 4 images, .* had 2') as e:
+            train(str(tiny_config), **run)
+        assert '\n' not in str(e.value)
 
 
 def test_a_run_cannot_be_cut_to_the_epochs_that_are_done():
@@ -137,9 +163,9 @@ def test_the_schedule_that_is_laid_over_minutes_stays():
 
 def test_the_images_stay():
     a, b, c = 'a' * 12, 'b' * 12, 'c' * 12
-    refuse_other_images([a + b, ''], [a + b, ''], 'last.pth')
-    refuse_other_images(None, [a], 'last.pth')  # of an older run
+    refuse_other_images('train_dataloader', [a + b, ''], [a + b, ''], 'last.pth')
+    refuse_other_images('train_dataloader', None, [a], 'last.pth')  # of an older run
     for other, said in (([a + c, ''], 'found 2 images, of which'), ([b + a, ''], 'had 2'), ([a], 'had 1')):
         with pytest.raises(UserError, match=said) as e:
-            refuse_other_images([a + b, ''], other, 'last.pth')
+            refuse_other_images('train_dataloader', [a + b, ''], other, 'last.pth')
         assert 'expected its 2, in the same order' in str(e.value)

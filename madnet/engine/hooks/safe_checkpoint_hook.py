@@ -24,6 +24,7 @@ from madnet.engine.checkpoint import (
     LAST,
     PREVIOUS,
     STOPPED,
+    VALIDATION_HASHES,
     not_finite,
     statistics_of,
     to_plain,
@@ -83,7 +84,7 @@ class SafeCheckpointHook(Hook):
         self._protocol += slash
         self.rule = rule or ('less' if column(self._metric).better == 'lower' else 'greater')
         self.best_from = best_from
-        self._hashes: list[str] = []
+        self._hashes: dict[str, list[str]] = {}  # in a checkpoint's meta
         self._saved: tuple | None = None  # epoch, iteration and due validation of the newest checkpoint
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -113,7 +114,7 @@ class SafeCheckpointHook(Hook):
         else:
             checkpoint.pop('ema_state_dict', None)  # the weights as trained serve resuming only
             checkpoint.pop('message_hub', None)
-        checkpoint['meta'][HASHES] = self._hashes
+        checkpoint['meta'].update(self._hashes)
         if runner.train_loop.stopped_early:
             checkpoint['meta'][STOPPED] = runner.train_loop.stopped_early
         if (before := getattr(runner, 'trained_before', None)) is not None:  # not of mmengine's runner
@@ -143,15 +144,17 @@ class SafeCheckpointHook(Hook):
             )
 
     def before_train(self, runner) -> None:
-        """Remove what a kill in the middle of a writing left, and note what the training images hold."""
+        """Remove what a kill in the middle of a writing left, and note what the images hold."""
         if is_main_process():
             remove_leftovers(runner.work_dir)
             self._hash_images(runner)
 
     def _hash_images(self, runner) -> None:
         if not self._hashes:
-            sets = inner_datasets(runner.train_dataloader.dataset)
-            self._hashes = [hashes_of(d) if isinstance(d, SIRSTDataset) else '' for d in sets]
+            loops = {HASHES: runner.train_loop, VALIDATION_HASHES: runner.val_loop}
+            for key, loop in loops.items():
+                sets = inner_datasets(loop.dataloader.dataset) if loop is not None else []
+                self._hashes[key] = [hashes_of(d) if isinstance(d, SIRSTDataset) else '' for d in sets]
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Hand a resumed training its random state, the states of its hooks, whether it begins with a
@@ -163,8 +166,10 @@ class SafeCheckpointHook(Hook):
         """
         if runner._resume:
             self._hash_images(runner)
-            refuse_other_images(checkpoint['meta'].get(HASHES), self._hashes, runner._load_from)
             meta, loop = checkpoint['meta'], runner.train_loop
+            for loader, key in (('train_dataloader', HASHES), ('val_dataloader', VALIDATION_HASHES)):
+                if key == HASHES or meta.get('validated'):
+                    refuse_other_images(loader, meta.get(key), self._hashes[key], runner._load_from)
             loop.resumed_random_state = checkpoint.get('random_state')
             loop.validation_due = meta.get('validation_due', False)
             load_hook_states(runner.hooks, checkpoint.get('hooks'), runner._load_from)
