@@ -12,7 +12,7 @@ import numpy as np
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 
-from madnet.errors import UserError
+from madnet.errors import UserError, in_brief
 from madnet.images import ArrayWindows, FrameLoader, Windows, check_value_range
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
@@ -24,6 +24,8 @@ from .wrappers import is_kind, kind_of, sets_of
 _TRUTH_LOADERS = (LoadSIRSTMask, LoadAnnotations)
 #: Packages whose parts are registered wherever madnet is imported.
 KNOWN_PACKAGES = {'madnet', 'mmcv', 'mmengine', 'mmseg', 'torch'}
+#: Either method of a step may say what it does.
+_WAYS = ('transform', '__call__')
 
 
 class ImagePipeline:
@@ -66,7 +68,7 @@ class ImagePipeline:
         self.foreign = [type(step).__name__ for step in (from_file, *rest) if _is_foreign(step)]
         if isinstance(from_file, LoadSIRSTImage):
             value_range = from_file.value_range if value_range is None else value_range
-            if type(from_file).transform is LoadSIRSTImage.transform:
+            if all(getattr(type(from_file), way) is getattr(LoadSIRSTImage, way) for way in _WAYS):
                 self.loader = FrameLoader(from_file.channels, value_range, from_file.bit_depth)
             else:
                 self.loader = _OwnLoader(from_file, value_range)
@@ -146,14 +148,26 @@ class _OwnLoader(FrameLoader):
             found = 'an array' if frame is None else f'{image}, frame {frame}'
             raise UserError(
                 f'{type(self._own).__name__}: found {found}, expected a file of one image, for a class that '
-                'overrides LoadSIRSTImage.transform reads it itself; save each frame as a file.'
+                'overrides what LoadSIRSTImage does reads it itself; save each frame as a file.'
             )
         if not Path(image).is_file():
             raise UserError(f'{image}: no such file.')
         own = copy(self._own)  # for files are read in several threads
         own.value_range = self.value_range
-        sample = {'img_path': str(image)}
-        return own(sample if self.value_range is None else {**sample, 'value_range': self.value_range})['img']
+        sample: dict[str, Any] = {'img_path': str(image)}
+        if self.value_range is not None:
+            sample['value_range'] = self.value_range
+        where = f'{image}: {type(own).__name__}'
+        try:
+            given = own(dict(sample))
+        except UserError:
+            raise
+        except Exception as e:  # every decoder fails in its own way
+            raise UserError(
+                f'{where} cannot load it from {", ".join(sample)}, all that prediction knows '
+                f'({type(e).__name__}: {in_brief(e)}).'
+            ) from e
+        return _pixels_of(given, where)
 
     def windows(self, path: str | os.PathLike, frame: int | None = None) -> ArrayWindows:
         return ArrayWindows(self(path, frame))
@@ -161,14 +175,24 @@ class _OwnLoader(FrameLoader):
     def as_taken(self, frame: np.ndarray) -> np.ndarray:
         raise UserError(
             f'{type(self._own).__name__}: found a frame made in memory, expected a file of one image, for a '
-            'class that overrides LoadSIRSTImage.transform reads it itself. madnet export compares on files '
+            'class that overrides what LoadSIRSTImage does reads it itself. madnet export compares on files '
             'with --frames IMAGE; madnet probe and the examples of madnet demo need LoadSIRSTImage itself.'
         )
 
 
 def _is_foreign(step: Any) -> bool:
-    code = getattr(type(step), 'transform', type(step).__call__)
-    return code.__module__.partition('.')[0] not in KNOWN_PACKAGES
+    code = [getattr(type(step), way) for way in _WAYS if hasattr(type(step), way)]
+    return any(each.__module__.partition('.')[0] not in KNOWN_PACKAGES for each in code)
+
+
+def _pixels_of(given: Any, where: str) -> np.ndarray:
+    pixels = given.get('img') if isinstance(given, Mapping) else None
+    if isinstance(pixels, np.ndarray) and pixels.ndim == 3:
+        return pixels
+    found = type(given).__name__
+    if pixels is not None:
+        found = f"'img' {type(pixels).__name__} {tuple(getattr(pixels, 'shape', ()))}"
+    raise UserError(f"{where} gave {found}, expected a sample whose 'img' is an array (H, W, channels).")
 
 
 def _loads_images(step: Mapping[str, Any]) -> bool:

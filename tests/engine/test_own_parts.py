@@ -375,7 +375,14 @@ class Repaired(LoadSIRSTImage):
         return super().transform({**results, 'img': raw})
 
 
-@pytest.mark.parametrize('kind', ['DerivedLoader', 'Repaired'])
+@TRANSFORMS.register_module()
+class Called(LoadSIRSTImage):
+    def __call__(self, results):
+        results = super().__call__(results)
+        return {**results, 'img': 255 - results['img']}
+
+
+@pytest.mark.parametrize('kind', ['DerivedLoader', 'Repaired', 'Called'])
 @pytest.mark.parametrize('value_range', [(1024, 2047), 'auto', None])
 def test_a_derived_loader_does_what_it_does_in_prediction_too(make_set, kind, value_range):
     folder = make_set('mine', ['0'])
@@ -398,6 +405,39 @@ def test_a_derived_loader_does_what_it_does_in_prediction_too(make_set, kind, va
             pipeline.load(image, number)
     with pytest.raises(UserError, match='no such file'):
         pipeline.load(folder / 'none.png')
+
+
+@TRANSFORMS.register_module()
+class GivesAnything(LoadSIRSTImage):
+    def transform(self, results):
+        return self.given(super().transform(results))
+
+
+def _failing(results):
+    raise OSError('no such\ncodec')
+
+
+@pytest.mark.parametrize(
+    ('given', 'said'),
+    [
+        (lambda results: None, "gave NoneType, expected a sample whose 'img' is an array"),
+        (lambda results: results['img'], "gave ndarray, expected a sample whose 'img'"),
+        (lambda results: {'img': results['img'][..., 0]}, "gave 'img' ndarray (32, 40), expected"),
+        (lambda results: {'img': torch.ones(1)}, "gave 'img' Tensor (1,), expected"),
+        (lambda results: results['img_id'], "from img_path, all that prediction knows (KeyError: 'img_id')"),
+        (_failing, 'cannot load it from img_path, all that prediction knows (OSError: no such codec)'),
+    ],
+)
+def test_what_a_derived_loader_cannot_give_is_said_by_its_name(make_set, monkeypatch, given, said):
+    path = make_set('mine', ['0']) / 'images' / '0.png'
+    monkeypatch.setattr(GivesAnything, 'given', staticmethod(given), raising=False)
+    pipeline = ImagePipeline([{'type': 'GivesAnything', 'channels': 1}, {'type': 'PackSIRSTInputs'}])
+    for ask in (pipeline, pipeline.loader.windows):
+        with pytest.raises(UserError) as e:
+            ask(path)
+        assert str(e.value).startswith(f'{path}: GivesAnything ')
+        assert said in str(e.value)
+        assert '\n' not in str(e.value)
 
 
 @pytest.mark.parametrize('name', ['fetched_by_name', 'fetched_by_name.Kind', 'a..b', None, 3])
