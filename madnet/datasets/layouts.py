@@ -119,9 +119,7 @@ class Folder:
         return None
 
     def frames_of(self, ids: tuple[str, ...]) -> tuple[str, ...]:
-        """A list's ids, in the Unicode form of the pairs', with the frames of a sequence in the place of its
-        name."""
-        ids = tuple(map(one_form, ids))
+        """A list's ids, with the frames of a sequence in the place of its name."""
         known = {i for pairs in self.pairs.values() for i in pairs}
         if known.issuperset(ids) or not any('/' in i for i in known):
             return ids

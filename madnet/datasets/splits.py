@@ -18,8 +18,9 @@ VAL_SHARE = 0.2
 
 
 def clean_id(line: str) -> str:
-    """The id in a line of a list, without space and image extension: ``'000092'`` for ``'000092.png'``."""
-    line = line.strip().replace('\\', '/')
+    """The id in a line of a list, in Unicode's normal form C, without space and image extension: ``'000092'``
+    for ``'000092.png'``."""
+    line = one_form(line).strip().replace('\\', '/')
     if not line.startswith('/'):  # './' and '//' name nothing, as in a path
         line = PurePosixPath(line).as_posix()
     stem, dot, extension = line.rpartition('.')
@@ -27,7 +28,7 @@ def clean_id(line: str) -> str:
 
 
 def read_ids(path: Path) -> tuple[str, ...]:
-    """The ids in a text file, one a line, in Unicode's normal form C; any line end, byte-order mark and blank
+    """The ids in a text file, one a line, as of :func:`clean_id`; any line end, byte-order mark and blank
     lines are tolerated.
 
     Raises:
@@ -40,7 +41,7 @@ def read_ids(path: Path) -> tuple[str, ...]:
     except (OSError, UnicodeError) as error:
         advice = '; save it as UTF-8' if isinstance(error, UnicodeError) else ''
         raise UserError(f'{path}: not a readable list of image ids ({error}){advice}.') from error
-    ids = tuple(one_form(clean_id(line)) for line in text.splitlines() if line.strip())
+    ids = tuple(clean_id(line) for line in text.splitlines() if line.strip())
     if len(set(ids)) != len(ids):
         twice = sorted({i for i in ids if ids.count(i) > 1})
         raise UserError(f'{path}: {few(twice)} listed more than once; each id may appear once.')

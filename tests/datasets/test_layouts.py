@@ -260,6 +260,10 @@ def test_lists_in_the_wild(tmp_path):
         path.write_text('a\nb\n', encoding)
         with pytest.raises(UserError, match=r'test\.txt: not a readable list .*; save it as UTF-8\.$'):
             read_ids(path)
+    path.write_text(f'{NFC}\n{NFD}.png\n', 'utf-8')
+    assert {clean_id(line) for line in path.read_text('utf-8').splitlines()} == {NFC}
+    with pytest.raises(UserError, match=f'{NFC} listed more than once'):
+        read_ids(path)
     path.write_text('a\nb\na\n')
     with pytest.raises(UserError, match='a listed more than once'):
         read_ids(path)
