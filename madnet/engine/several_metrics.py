@@ -1,16 +1,21 @@
-"""mmengine's evaluator of several metrics, which says whose numbers have the names of another's."""
+"""mmengine's evaluator of several metrics, which says whose numbers have the names of another's, and gives
+what logs can hold."""
 
+import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mmengine.evaluator import Evaluator
 
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.errors import UserError
+from madnet.files import plain
 
 
 class SeveralMetrics(Evaluator):
-    """As mmengine's.
+    """As mmengine's; of what a user's own metric gives, numbers are plain ones, and all else is as JSON has
+    it, or text where JSON has no word for it.
 
     Raises:
         UserError: Two metrics give numbers of one name: of ours when it is built, of others when they give
@@ -24,7 +29,18 @@ class SeveralMetrics(Evaluator):
             _together((metric, dict.fromkeys(metric.names())) for metric in ours)
 
     def evaluate(self, size: int) -> dict:
-        return _together((metric, metric.evaluate(size)) for metric in self.metrics)
+        return _together((metric, _plain(metric.evaluate(size))) for metric in self.metrics)
+
+
+def _plain(numbers: dict) -> dict[str, Any]:
+    return {str(name): _plain_value(value) for name, value in numbers.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    with suppress(AttributeError, RuntimeError, ValueError):  # it is no array, or one of several numbers
+        value = value.item()
+    # NaN, of which JSON makes nothing, is a number that is not the best
+    return value if isinstance(value, int | float) else json.loads(json.dumps(plain(value), default=str))
 
 
 def _together(found: Iterable[tuple[object, dict]]) -> dict:

@@ -1,7 +1,6 @@
 """Testing, from a config and its checkpoint, if it needs one, to a table, ``metrics.json`` and pictures."""
 
 import copy
-import json
 import platform
 import tempfile
 from collections import Counter
@@ -300,10 +299,8 @@ def _score(cfg: Config, weights: dict | None, checkpoint: str | None) -> Scored:
             load_weights(bare(runner.model), weights, checkpoint)
         numbers, metric = runner.test(), find_metric(runner)
     others = plain({key: value for key, value in numbers.items() if key not in metric.last_numbers})
-    # a user's own metric may give objects that JSON has no word for
-    others = json.loads(json.dumps(others, default=str)) or None
     described = _describe(runner.test_dataloader.dataset)
-    return Scored(described, metric.evaluator, runner, other_metrics=others)
+    return Scored(described, metric.evaluator, runner, other_metrics=others or None)
 
 
 def _refuse_repeated_ids(dataset: Any) -> None:

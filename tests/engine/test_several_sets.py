@@ -196,10 +196,11 @@ class TellsOfImages(BaseMetric):
         self.results += [np.float32(1)] * len(data_samples)
 
     def compute_metrics(self, results):
-        return {'images': sum(results), 'none': float('nan'), 'each': torch.tensor(results), 'kinds': {'a'}}
+        given = {'images': sum(results), 'none': float('nan'), 'each': torch.tensor(results), 'kinds': {'a'}}
+        return {**given, 'pairs': {(0, 1): np.float32(3)}, 'half': torch.tensor([0.5])}
 
 
-GIVEN = {'own/none': None, 'own/kinds': "{'a'}"}
+GIVEN = {'own/none': None, 'own/kinds': "{'a'}", 'own/pairs': {'(0, 1)': 3}, 'own/half': 0.5}
 
 
 def test_metrics_beside_ours_are_kept(several, tiny_config, weights, tmp_path, capsys):
@@ -229,6 +230,24 @@ def test_metrics_beside_ours_of_one_set_in_half_precision(tiny_config, weights, 
     assert found.other_metrics['again/IoU'] == found.results['native']['IoU']
     assert 'IoU' not in found.other_metrics
     assert '\nother metrics  own/images' in capsys.readouterr().out
+
+
+def test_metrics_beside_ours_are_kept_in_validations(tiny_config, tmp_path):
+    config = tmp_path / 'others.py'
+    config.write_text(
+        f"_base_ = ['{tiny_config}']\n"
+        "val_evaluator = [dict(type='TellsOfImages'), dict(type='IRSTDMetric')]\n"
+        "default_hooks = dict(checkpoint=dict(save_best='own/half'))\n"
+    )
+    runner = train(str(config), str(tmp_path / 'run'), options={'train_cfg.max_epochs': 1})
+    info = runner.message_hub.runtime_info
+    assert {name: info[f'val/own/{name}'] for name in ('each', 'kinds', 'pairs')} == {
+        'each': [1] * 4,
+        'kinds': GIVEN['own/kinds'],
+        'pairs': GIVEN['own/pairs'],
+    }
+    best = info['best_metrics']
+    assert (best['own/half'], best['own/images'], np.isnan(best['own/none'])) == (0.5, 4, True)
 
 
 @METRICS.register_module()
