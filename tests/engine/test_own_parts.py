@@ -306,6 +306,12 @@ class SubtractsTheMean(SIRSTDataset):
         return super().prepare_data(idx)
 
 
+@DATASETS.register_module()
+class Inverts(SIRSTDataset):
+    def __getitem__(self, index):
+        return super().__getitem__(index)
+
+
 @TRANSFORMS.register_module()
 class GreyLoader(LoadSIRSTImage):
     def __init__(self, **kwargs):
@@ -342,7 +348,7 @@ train_dataloader = dict(dataset=dict(type='DerivedSet'))
         ('GreyLoader', {}, r'say --cfg-options model\.backbone\.in_channels=1$'),
         *(
             (kind, {}, r'backbone\.in_channels=3 replace_steps\.LoadSIRSTImage\.channels=3$')
-            for kind in ('SmallerSet', 'OtherPart', 'SubtractsTheMean')
+            for kind in ('SmallerSet', 'OtherPart', 'SubtractsTheMean', 'Inverts')
         ),
     ],
 )
