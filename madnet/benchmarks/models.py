@@ -1,11 +1,11 @@
 """What networks cost: parameters, multiply-adds, time and memory of a forward pass and of a training step."""
 
-import copy
 import ctypes
 import gc
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,22 +54,42 @@ def multiply_adds(model: nn.Module, images: Tensor) -> dict[str, int]:
     scan_op = torch.ops.madnet.selective_scan
     attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     known = {scan_op: _scan_flops, attention: _attention_flops}
-    model = _countable(model)
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=known) as counter:
+    counter = FlopCounterMode(display=False, custom_mapping=known)
+    with _countable(model), torch.no_grad(), counter:
         model(images)
     counts = counter.get_flop_counts().get('Global', {})
     scan = counts.get(scan_op, 0)
     return {'dense': (counter.get_total_flops() - scan) // 2, 'scan': scan // 2}
 
 
-def _countable(model: nn.Module) -> nn.Module:
-    """A copy that does the same by operators of which the counter knows the cost: a layer that usually runs
-    by others has a method ``make_countable`` that changes it so, in place."""
-    model = copy.deepcopy(model)
-    for layer in model.modules():
-        if hasattr(layer, 'make_countable'):
-            layer.make_countable()
-    return model
+@contextmanager
+def _countable(model: nn.Module) -> Iterator[None]:
+    """Let a network do the same by operators of which the counter knows the cost: torch's attention and
+    recurrent layers without their fused ones, and layers that usually run by others as their method
+    ``make_countable`` changes them, in place. Afterwards all attributes are as before."""
+    layers = list(model.modules())
+    before = [{k: dict(v) if isinstance(v, dict) else v for k, v in vars(layer).items()} for layer in layers]
+    fused = torch.backends.mha.get_fastpath_enabled()
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        for layer in layers:
+            if hasattr(layer, 'make_countable'):
+                layer.make_countable()
+        with _recurrence_written_out() if any(isinstance(m, nn.RNNBase) for m in layers) else nullcontext():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+        for layer, attributes in zip(layers, before, strict=True):
+            vars(layer).clear()
+            vars(layer).update(attributes)
+
+
+@contextmanager
+def _recurrence_written_out() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of Intel's GPUs, whose flag oneDNN's brings along
+        with torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
+            yield
 
 
 def measure(function: Callable[[], object], device: str, budget: float) -> dict[str, float | int | None]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from madnet.benchmarks import models
 from madnet.errors import UserError
-from madnet.models.layers import SS2D, DeformConv2d, deform_conv, deform_conv2d
+from madnet.models.layers import SS2D, DeformConv2d, DifferentialConv, deform_conv, deform_conv2d
 
 
 def test_multiply_adds_of_convolutions_and_scans_apart():
@@ -70,6 +70,51 @@ def test_a_layer_of_anyone_may_say_how_it_is_counted():
     layer = nn.Sequential(Looked())
     assert models.multiply_adds(layer, torch.rand(1, 1, 6, 5))['dense'] == 4 * 3 * 9
     assert not layer[0].by_convolution
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.MultiheadAttention(32, 4, batch_first=True)
+
+    def forward(self, x):
+        return self.inner(x, x, x, need_weights=False)[0]
+
+
+@pytest.mark.parametrize(
+    ('layer', 'each'),
+    [
+        (Attention(), 4 * 32 * 32 + 2 * 64 * 32),
+        (nn.TransformerEncoderLayer(32, 4, 48, batch_first=True), 4 * 32**2 + 2 * 64 * 32 + 2 * 32 * 48),
+        (nn.LSTM(32, 32, batch_first=True), 8 * 32 * 32),
+        (nn.GRU(32, 32, batch_first=True), 6 * 32 * 32),
+    ],
+)
+def test_fused_layers_of_torch_are_counted(layer, each):
+    x = torch.rand(1, 64, 32)
+    for mode in (True, False):
+        assert models.multiply_adds(layer.train(mode), x) == {'dense': 64 * each, 'scan': 0}
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert torch.backends.mkldnn.enabled
+
+
+def test_a_network_that_cannot_be_copied_is_counted_and_left_as_it_was():
+    class Keeps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mixed = DifferentialConv(2)
+            self.normed = nn.utils.weight_norm(nn.Conv2d(2, 3, 1))
+
+        def forward(self, x):
+            self.last = self.normed(self.mixed(x))
+            return self.last
+
+    network, x = Keeps().eval(), torch.rand(1, 2, 8, 6)
+    expected, names = network(x), list(network.state_dict())  # and a map that no copy is made of
+    assert models.multiply_adds(network, x)['dense'] == 8 * 6 * (9 * 2 * 2 + 2 * 3)
+    assert list(network.state_dict()) == names
+    assert torch.equal(network(x), expected)
+    network(x).sum().backward()
 
 
 @pytest.fixture
