@@ -68,7 +68,9 @@ def _countable(model: nn.Module) -> Iterator[None]:
     recurrent layers without their fused ones, and layers that usually run by others as their method
     ``make_countable`` changes them, in place. Afterwards all attributes are as before."""
     layers = list(model.modules())
-    before = [{k: dict(v) if isinstance(v, dict) else v for k, v in vars(layer).items()} for layer in layers]
+    # with their parameters, layers and hooks, in the very dicts, to which handles of hooks refer
+    held = [d for each in map(vars, layers) for d in (each, *each.values()) if isinstance(d, dict)]
+    contents = [dict(d) for d in held]
     fused = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)
@@ -79,9 +81,9 @@ def _countable(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-        for layer, attributes in zip(layers, before, strict=True):
-            vars(layer).clear()
-            vars(layer).update(attributes)
+        for d, content in zip(held, contents, strict=True):
+            d.clear()
+            d.update(content)
 
 
 @contextmanager

@@ -109,11 +109,16 @@ def test_a_network_that_cannot_be_copied_is_counted_and_left_as_it_was():
             self.last = self.normed(self.mixed(x))
             return self.last
 
-    network, x = Keeps().eval(), torch.rand(1, 2, 8, 6)
+    network, x, seen = Keeps().eval(), torch.rand(1, 2, 8, 6), []
+    first = network.mixed.register_forward_hook(lambda *_: seen.append('first'))
     expected, names = network(x), list(network.state_dict())  # and a map that no copy is made of
     assert models.multiply_adds(network, x)['dense'] == 8 * 6 * (9 * 2 * 2 + 2 * 3)
     assert list(network.state_dict()) == names
+    first.remove()
+    network.mixed.register_forward_hook(lambda *_: seen.append('later'))
+    del seen[:]
     assert torch.equal(network(x), expected)
+    assert seen == ['later']
     network(x).sum().backward()
 
 
