@@ -64,8 +64,8 @@ class ImagePipeline:
         else:
             loader = {'type': 'LoadSIRSTImage', 'channels': channels}
         from_file, rest = TRANSFORMS.build(loader), [TRANSFORMS.build(t) for t in steps]
-        #: Names of the steps, the loader among them, whose code is from elsewhere.
-        self.foreign = [type(step).__name__ for step in (from_file, *rest) if _is_foreign(step)]
+        #: Name of the loader, where its code is from elsewhere.
+        self.own_loader = type(from_file).__name__ if _is_foreign(from_file) else None
         if isinstance(from_file, LoadSIRSTImage):
             value_range = from_file.value_range if value_range is None else value_range
             if all(getattr(type(from_file), way) is getattr(LoadSIRSTImage, way) for way in _WAYS):

@@ -342,12 +342,14 @@ def _describe(detector: LoadedDetector, threshold: float, half: bool, licence: s
 
 
 def _refuse_steps(detector: LoadedDetector) -> None:
-    others = [type(step).__name__ for step in detector.pipeline.steps if type(step) not in _IN_ONNX]
+    pipeline = detector.pipeline
+    others = [pipeline.own_loader] if pipeline.own_loader else []
+    others += [type(step).__name__ for step in pipeline.steps if type(step) not in _IN_ONNX]
     if others:
         raise UserError(
-            f'{detector.name}: test pipeline: {", ".join(others)} cannot go into an ONNX file, expected no '
-            f'steps behind the loader but {", ".join(kind.__name__ for kind in _IN_ONNX)}; export it with '
-            '--format torch or folded, which keep the pipeline, or put what the step does into the network.'
+            f'{detector.name}: test_pipeline: {", ".join(others)} cannot go into an ONNX file, expected a '
+            f'loader of madnet and {", ".join(kind.__name__ for kind in _IN_ONNX)} alone; export it with --format torch or folded, which keep the pipeline, or put what the step '
+            'does into the network.'
         )
 
 
@@ -448,12 +450,6 @@ def _onnx(detector: LoadedDetector, info: ExportInfo) -> bytes:
         import onnx
     except ImportError as e:
         raise UserError(what_is_wrong(e) or f'onnx: {in_brief(e)}') from None
-    if foreign := detector.pipeline.foreign:
-        raise UserError(
-            f'{detector.name}: test_pipeline: found {", ".join(foreign)}, expected steps of madnet alone: an '
-            'ONNX file holds no code of others. Export it with --format folded, or with a test_pipeline '
-            'without it if the frames will come so treated.'
-        )
     size = info.size or ([info.largest - 79, info.largest - 47] if info.largest else _TRACED)
     frames = torch.zeros(1, info.channels, *size)
     register_symbolic()

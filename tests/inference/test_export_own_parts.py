@@ -58,7 +58,7 @@ def test_a_step_that_an_onnx_file_lacks_is_refused(step, predictor_of, tmp_path)
     predictor = predictor_of({'replace_steps.PackSIRSTInputs': [step, {'type': 'PackSIRSTInputs'}]})
     for frames in ([], [np.full((64, 80), 99, np.uint8)]):  # of which it changes some pixels, or none
         refused(
-            f'test pipeline: {step["type"]} cannot go into', predictor, tmp_path / 'own.onnx', frames=frames
+            f'test_pipeline: {step["type"]} cannot go into', predictor, tmp_path / 'own.onnx', frames=frames
         )
     assert not list(tmp_path.glob('*.onnx*'))
 

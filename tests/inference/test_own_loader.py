@@ -48,7 +48,7 @@ def image(tmp_path):
 def test_an_onnx_file_refuses_what_it_cannot_hold(own, tmp_path, image):
     predictor = Predictor(*own, device='cpu')
     for frames in ((), (image,)):
-        with pytest.raises(UserError, match='test_pipeline: found Doubled, expected steps of madnet alone'):
+        with pytest.raises(UserError, match='test_pipeline: Doubled cannot go into an ONNX file'):
             export_network(predictor, tmp_path / 'own.onnx', frames=frames)
     assert not list(tmp_path.glob('*.onnx*'))
 
