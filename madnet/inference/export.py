@@ -348,8 +348,8 @@ def _refuse_steps(detector: LoadedDetector) -> None:
     if others:
         raise UserError(
             f'{detector.name}: test_pipeline: {", ".join(others)} cannot go into an ONNX file, expected a '
-            f'loader of madnet and {", ".join(kind.__name__ for kind in _IN_ONNX)} alone; export it with --format torch or folded, which keep the pipeline, or put what the step '
-            'does into the network.'
+            f'loader of madnet and {", ".join(kind.__name__ for kind in _IN_ONNX)} alone; export it with '
+            '--format torch or folded, which keep the pipeline, or put what the step does into the network.'
         )
 
 
