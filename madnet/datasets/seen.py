@@ -130,10 +130,11 @@ def keys_of(entry: Entry | None, split: str, image_id: str, path: str | os.PathL
     return frozenset(found)
 
 
-def hashes_of(dataset: Any) -> str:
+def hashes_of(dataset: Any, masks: bool = False) -> str:
     """What the image files of a data set hold, as training records it: the :data:`DIGITS` digits of each, one
-    after the other; empty for a set without files."""
-    return ''.join(hash_of(row['img_path']) for row in _rows_of(dataset))
+    after the other, and on demand of each mask; empty for a set without files."""
+    keys = ['img_path', 'seg_map_path'] if masks else ['img_path']
+    return ''.join(hash_of(row[key]) for row in _rows_of(dataset) for key in keys if row.get(key))
 
 
 def contents_of(hashes: object) -> Keys:

@@ -1,7 +1,7 @@
 """Where the score maps and pictures of a test lie until its numbers are known."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -14,13 +14,15 @@ from madnet.records import MAPS, PICTURES, MetricsFile
 
 
 @contextmanager
-def new_maps(folder: Path, show_dir: str | None, save_scores: bool) -> Iterator[tuple[Path, list[dict]]]:
+def new_maps(
+    folder: Path, show_dir: str | None, save_scores: bool
+) -> Iterator[tuple[Mapping[Path, Path], list[dict]]]:
     """Keep maps of a new test apart from those of a former one, which a test that fails leaves as they were,
     and other tests out of a folder as long as one is in the ``with`` block.
 
     Args:
         folder: Of the results.
-        show_dir: Folder for pictures; in the place of pictures beside the numbers, they go with these.
+        show_dir: Folder for pictures; in that of pictures beside the numbers, they go with these.
         save_scores: Whether score maps are kept.
 
     Yields:
@@ -28,38 +30,48 @@ def new_maps(folder: Path, show_dir: str | None, save_scores: bool) -> Iterator[
         removed at the end.
 
     Raises:
-        UserError: Maps are in the folder that are not a test's.
+        UserError: Maps are in the folder that are not a test's, or pictures are to go among score maps.
         FolderInUse: Another process tests with results in this folder.
     """
-    maps = folder / '.new-maps'
+    # a link leads to another disk, where the new ones have to be as well
+    scores, pictures = ((folder / name).resolve() for name in (MAPS, PICTURES))
+    new = {place: place.with_name(f'.new-{place.name}') / 'new' for place in (scores, pictures)}
     hooks = []
     if show_dir is not None:
-        ours = Path(show_dir).resolve() == (folder / PICTURES).resolve()
-        hooks.append({'type': 'ShowHook', 'show_dir': str(maps / PICTURES) if ours else show_dir})
+        shown = Path(show_dir).resolve()
+        if shown.is_relative_to(scores):
+            raise UserError(f'--show-dir {show_dir}: is for score maps; give another folder.')
+        if shown.is_relative_to(pictures):
+            shown = new[pictures] / shown.relative_to(pictures)
+        hooks.append({'type': 'ShowHook', 'show_dir': str(shown)})
     if save_scores:
-        hooks.append({'type': 'SaveScoresHook', 'folder': str(maps / MAPS)})
-    with _made(folder, maps) if is_main_process() else nullcontext():
+        hooks.append({'type': 'SaveScoresHook', 'folder': str(new[scores])})
+    with _made(folder, new) if is_main_process() else nullcontext():
         barrier()
-        yield maps, hooks
+        yield new, hooks
 
 
 @contextmanager
-def _made(folder: Path, maps: Path) -> Iterator[None]:
-    _refuse_maps_of_others(folder)
-    with own_folder(maps):
-        for name in (MAPS, PICTURES):  # a killed test's
-            shutil.rmtree(maps / name, ignore_errors=True)
+def _made(folder: Path, new: Mapping[Path, Path]) -> Iterator[None]:
+    _refuse_maps_of_others(folder, new)
+    parents = [maps.parent for maps in new.values()]
+    with own_folder(parents[0]):
+        for maps in new.values():  # a killed test's
+            shutil.rmtree(maps, ignore_errors=True)
         try:
             yield
         finally:
-            shutil.rmtree(maps, ignore_errors=True)
+            for parent in parents:
+                shutil.rmtree(parent, ignore_errors=True)
 
 
-def _refuse_maps_of_others(folder: Path) -> None:
+def _refuse_maps_of_others(folder: Path, places: Iterable[Path]) -> None:
     predicted = own_folders(folder)
-    tested = any((folder / name).exists() for name in (MetricsFile.FILE, 'per_image.csv'))
-    for place in (folder / MAPS, folder / PICTURES):
-        if (place.name in predicted or not tested) and any(place.rglob('*')):
+    numbers = MetricsFile.read_if_whole(folder / MetricsFile.FILE)
+    scored = numbers is not None and numbers.predictions is not None  # by madnet evaluate
+    tested = not scored and any((folder / name).exists() for name in (MetricsFile.FILE, 'per_image.csv'))
+    for name, place in zip((MAPS, PICTURES), places, strict=True):
+        if (name in predicted or not tested) and any(place.rglob('*')):
             raise UserError(
                 f'{place}: holds files that no earlier test is known to have written; give another --out, or '
                 'move that folder away.'

@@ -2,7 +2,9 @@
 
 import ast
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 from mmengine.config import Config
@@ -10,9 +12,10 @@ from mmengine.hooks import ParamSchedulerHook
 from mmengine.runner import Runner
 
 from madnet.datasets.catalogue import find_entry
-from madnet.datasets.seen import DIGITS, contents_of
+from madnet.datasets.seen import DIGITS
 from madnet.datasets.sources import set_name
 from madnet.datasets.wrappers import kind_of, sets_of
+from madnet.engine.checkpoint import VALIDATION_HASHES
 from madnet.engine.config.steps import is_ours
 from madnet.errors import UserError
 from madnet.images.values import BY_TYPE
@@ -32,8 +35,6 @@ _VALIDATION = (
     *('val_dataloader.dataset', 'val_evaluator', 'val_cfg', 'model.test_cfg'),
     *('default_hooks.checkpoint.save_best', 'default_hooks.checkpoint.rule'),
 )
-#: What of a data set of ours they do not depend on: which images it has is compared by what these hold.
-_ELSEWHERE = ('name', 'data_root', 'cache')
 
 
 def values_of(text: str) -> dict[str, Any]:
@@ -66,13 +67,17 @@ def hooks_of(values: Mapping) -> dict[str, list[Mapping]]:
     return {kind: [h for h in hooks if h and kind_of(h) == kind] for kind in _HOOKS}
 
 
-def _fixed(values: dict, validated: bool) -> dict[str, Any]:
-    """Dotted key → value of all that is to stay the same."""
+def _fixed(values: dict, validated: bool, by_hash: bool = True) -> dict[str, Any]:
+    """Dotted key → value of all that is to stay the same; of a data set of ours to validate on, its name only
+    where its images and masks are not compared ``by_hash``, and its folder never."""
     kinds = {kind: dict(enumerate(found)) for kind, found in hooks_of(values).items()}
     for dataset in filter(is_ours, sets_of(values, 'val_dataloader')):
-        if dataset.get('base_size') is None and (entry := find_entry(set_name(dataset))):
+        name = set_name(dataset)
+        entry = find_entry(name)
+        if entry and dataset.get('base_size') is None:
             dataset['base_size'] = entry.base_size
-        for key in _ELSEWHERE:
+        dataset['name'] = None if by_hash else entry.name if entry else name
+        for key in ('data_root', 'cache'):
             dataset.pop(key, None)
     fixed = {}
     for key, value in leaves({**values, **kinds}):
@@ -128,9 +133,8 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
             by, or the epochs become no more than are done.
     """
     minutes, budget = cfg.train_cfg.get('minutes'), meta.get('time budget')
-    validated = bool(meta.get('validated'))
-    expected = _fixed(values_of(meta.get('cfg', '')), validated)
-    found = _fixed(values_of(cfg.pretty_text), validated)
+    how = bool(meta.get('validated')), VALIDATION_HASHES in meta
+    expected, found = _fixed(values_of(meta.get('cfg', '')), *how), _fixed(values_of(cfg.pretty_text), *how)
     expected.update({k: meta[k] for k in ('batches an epoch', 'processes') if k in meta})
     found.update({k: v for k, v in (('batches an epoch', batches), ('processes', processes)) if k in meta})
     if minutes is not None and budget is not None:
@@ -182,11 +186,11 @@ def refuse_other_images(loader: str, recorded: object, hashes: Sequence[str], wh
     """
     if not isinstance(recorded, list) or recorded == list(hashes):
         return
-    before, now = ''.join(map(str, recorded)), ''.join(hashes)
-    kept = len(contents_of(before) & contents_of(now))
+    before, now = (Counter(wrap(''.join(map(str, each)), DIGITS)) for each in (recorded, hashes))
+    files = 'images and masks' if loader == 'val_dataloader' else 'images'
     raise UserError(
-        f'--resume: {loader}.dataset: found {len(now) // DIGITS} images, of which the run of {where} '
-        f'had {kept}, expected its {len(before) // DIGITS}, in the same order. {_ANEW} {where}.'
+        f'--resume: {loader}.dataset: found {now.total()} {files}, of which the run of {where} '
+        f'had {(before & now).total()}, expected its {before.total()}, in the same order. {_ANEW} {where}.'
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from hashlib import sha256
@@ -26,10 +27,15 @@ def read_record(folder: str | os.PathLike) -> RunFile | None:
 
 
 def begins_with(run: Run) -> dict[str, Path]:
-    """Dotted key → file of the weights that a run's training begins with or learns from, where there are."""
+    """Dotted key → file of the weights that a run's training begins with or learns from, where there are; not
+    of names that nobody knows, of which the training itself says what is wrong."""
     from madnet.engine.training_record import named_weights
 
-    return {key: given_weights(name) for key, name in named_weights(run.settings).items()}
+    found = {}
+    for key, name in named_weights(run.settings).items():
+        with suppress(UserError):
+            found[key] = given_weights(name)
+    return found
 
 
 def start_sha256(run: Run) -> dict[str, str]:

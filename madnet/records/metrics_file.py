@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from madnet.errors import UserError
-from madnet.files import expect_writable, write_whole
+from madnet.files import CannotWrite, expect_writable, write_whole
 from madnet.records.reading import OMITTED, Record, RecordFile
 from madnet.text import counted, csv_text, from_cell, score_text
 
@@ -217,7 +217,7 @@ def write_results(
     report: MetricsFile,
     per_image: Iterable[Mapping],
     detections: Iterable[Mapping] = (),
-    maps: str | os.PathLike | None = None,
+    maps: Mapping[Path, Path] | None = None,
 ) -> tuple[Path, ...]:
     """Write ``metrics.json``, ``per_image.csv`` and, if there are any, ``detections.csv`` under a folder,
     made where it is missing; without any, one of former results is removed.
@@ -230,8 +230,8 @@ def write_results(
         report: NaN and infinity, which JSON has no word for, become null.
         per_image: Rows with equal keys; NaN becomes an empty cell, infinity ``inf``.
         detections: Rows as well, one for each predicted component.
-        maps: A folder in it, whose :data:`MAPS` and :data:`PICTURES`, as far as it has them, take the place
-            of former ones, which come to lie in it; None leaves those alone.
+        maps: Folder of former maps → that of new ones, if there are any, which take its place; former ones
+            come to lie beside where the new ones were.
 
     Returns:
         The paths.
@@ -243,23 +243,25 @@ def write_results(
     numbers = folder / MetricsFile.FILE
     expect_writable(numbers)
     numbers.unlink(missing_ok=True)
-    if maps is not None:
-        _exchange(folder, Path(maps))
     written = [write_whole(folder / 'per_image.csv', _table(list(per_image)))]
     if rows:
         written.append(write_whole(folder / 'detections.csv', _table(rows)))
     else:  # those of a run before would stand beside the numbers of this one
         (folder / 'detections.csv').unlink(missing_ok=True)
+    for place, new in (maps or {}).items():
+        try:
+            _exchange(place, new)
+        except OSError as e:  # it is a mount point, or another's
+            raise CannotWrite(f'{place}: cannot be replaced ({e.strerror or e}); move it away.') from None
     return report.write(numbers), *written
 
 
-def _exchange(folder: Path, maps: Path) -> None:
-    for name in (MAPS, PICTURES):
-        if os.path.lexists(folder / name):
-            maps.mkdir(exist_ok=True)
-            os.replace(folder / name, maps / f'former_{name}')
-        if (maps / name).is_dir():
-            os.replace(maps / name, folder / name)
+def _exchange(place: Path, new: Path) -> None:
+    if place.exists():
+        new.parent.mkdir(exist_ok=True)
+        os.replace(place, new.with_name('former'))
+    if new.is_dir():
+        os.replace(new, place)
 
 
 def _table(rows: list[Mapping]) -> str:

@@ -3,9 +3,12 @@
 import shutil
 from itertools import pairwise
 
+import cv2
+import numpy as np
 import pytest
 from mmengine.config import Config
 
+from madnet.engine.checkpoint import VALIDATION_HASHES
 from madnet.engine.resuming import refuse_changes, refuse_other_images
 from madnet.engine.train import train
 from madnet.errors import UserError
@@ -73,7 +76,7 @@ JUDGED = {
     ('changed', 'said'),
     [
         ({'val_dataloader.dataset.split': 'test'}, "dataset.split: found 'test', expected 'val', as in the"),
-        ({'val_dataloader.dataset.name': 'irstd1k'}, 'dataset.base_size: found 512, expected None'),
+        ({'val_dataloader.dataset.name': 'irstd1k'}, "dataset.name: found 'IRSTD-1K', expected 'own'"),
         ({'val_dataloader.dataset.value_range': (60, 180)}, 'value_range: found [60, 180], expected None'),
         ({'val_dataloader': None}, "dataset.split: found None, expected 'val'"),
         ({'val_evaluator.name': 4}, 'val_evaluator.name: found 4, expected 3'),
@@ -112,28 +115,36 @@ def test_a_set_may_be_given_by_its_name_or_its_folder(order):
         configs.append(config())
         configs[-1].merge_from_dict({'val_dataloader.dataset': {'type': 'SIRSTDataset', **given}})
     for before, now in pairwise([*configs, configs[0]][::order]):
-        meta = {'cfg': before.pretty_text, 'epoch': 1, 'validated': True}
+        meta = {'cfg': before.pretty_text, 'epoch': 1, 'validated': True, VALIDATION_HASHES: ['']}
         refuse_changes(meta, now, 4, 1, 'last.pth')
+    before, now, another = configs[::order] if order > 0 else [configs[1], configs[0], configs[2]]
+    meta = {'cfg': before.pretty_text, 'epoch': 1, 'validated': True}  # of before images were compared
+    refuse_changes(meta, now, 4, 1, 'last.pth')
+    with pytest.raises(UserError, match=r'name: found .x., expected .IRSTD-1K'):
+        refuse_changes(meta, another, 4, 1, 'last.pth')
 
 
 def test_the_images_of_a_validation_stay_once_one_has_been(tiny_config, make_set, tmp_path):
     ids = ['a', 'b']
     own = make_set('own', ids)
     moved = shutil.copytree(own, tmp_path / 'moved')
+    relabelled = shutil.copytree(own, tmp_path / 'relabelled')
+    cv2.imwrite(str(relabelled / 'masks' / 'b.png'), np.pad([[255]], [(9, 22), (9, 30)]))
     other = make_set('other', ['p', 'q', *ids])
+    said = {relabelled: 'found 4 images and masks, .* had 3', other: 'found 8 images and masks, .* had 4'}
     text = tiny_config.read_text().replace('max_epochs=3', 'max_epochs=1')
     steps = [{'type': f'LoadSIRST{what}'} for what in ('Image', 'Mask')]
     steps[0]['channels'] = 1
     pipeline = [*steps, {'type': 'PackSIRSTInputs'}]
-    for root in (own, moved, other):
+    for root in (own, moved, relabelled, other):
         given = {'type': 'SIRSTDataset', 'data_root': str(root), 'name': 'own', 'split': 'all'}
         dataset = {'_delete_': True, **given, 'pipeline': pipeline}
         tiny_config.write_text(f'{text}\nval_dataloader = dict(dataset={dataset})\n')
         run = {'work_dir': str(tmp_path / 'run'), 'resume': root != own}
-        if root != other:
+        if root not in said:
             train(str(tiny_config), **run)
             continue
-        with pytest.raises(UserError, match=r'val_dataloader\.dataset: found 4 images, .* had 2') as e:
+        with pytest.raises(UserError, match=rf'val_dataloader\.dataset: {said[root]}') as e:
             train(str(tiny_config), **run)
         assert '\n' not in str(e.value)
 

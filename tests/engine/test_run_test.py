@@ -18,8 +18,10 @@ from madnet.engine.hooks.show_hook import ShowHook
 from madnet.engine.speed import batch_for_gpu
 from madnet.engine.test import config_for_test, run_test
 from madnet.errors import UserError
+from madnet.files import CannotWrite
 from madnet.inference import Predictor
 from madnet.models.segmentors import IRSTDSegmentor
+from madnet.records import MetricsFile, write_results
 
 
 @METRICS.register_module()
@@ -183,9 +185,48 @@ def test_maps_that_are_no_former_tests_are_not_replaced(tested, tmp_path, beside
     assert theirs.exists()
 
 
+def test_maps_that_were_scored_are_not_replaced(tested, tmp_path):
+    out = tmp_path / 'out'
+    maps = [str(name) for name in contents(tested(1, save_scores=True)) if name.startswith('scores')]
+    write_results(out, MetricsFile({}, predictions=str(out / 'scores')), [])  # as madnet evaluate does
+    with pytest.raises(UserError, match='no earlier test'):
+        tested(1)
+    assert set(maps) <= set(contents(out))
+
+
+def test_pictures_lie_where_they_are_asked_for(tested, tmp_path):
+    overlays = tmp_path / 'out' / 'overlays'
+    for _ in range(2):
+        tested(1, show_dir=str(overlays / 'mine'))
+        assert len(list((overlays / 'mine').iterdir())) == 2
+    with pytest.raises(UserError, match=r'out/scores/mine: is for score maps'):
+        tested(1, show_dir=str(tmp_path / 'out' / 'scores' / 'mine'))
+
+
+def test_links_to_where_maps_lie_stay(tested, tmp_path):
+    links = {name: tmp_path / 'out' / name for name in ('scores', 'overlays')}
+    (tmp_path / 'out').mkdir()
+    for name, link in links.items():
+        link.symlink_to(tmp_path / 'large' / name)
+    for _ in range(2):
+        tested(1, save_scores=True, show_dir=str(tmp_path / 'large' / 'overlays'))
+        for link in links.values():
+            assert link.is_symlink()
+            assert len(list(link.iterdir())) == 2
+        assert {p.name for p in (tmp_path / 'large').iterdir()} == links.keys()
+
+
+def test_a_table_that_could_not_be_written_is_written_later(tested, monkeypatch):
+    with monkeypatch.context() as disk:
+        disk.setattr('madnet.records.metrics_file.write_whole', Mock(side_effect=CannotWrite('full')))
+        with pytest.raises(CannotWrite, match='full'):
+            tested(1, save_scores=True)
+    assert 'metrics.json' in contents(tested(1, save_scores=True))
+
+
 def test_one_test_a_folder(tested, tmp_path):
-    in_use = pytest.raises(UserError, match=r'\.new-maps: is in use by process \d+ on ')
-    with own_folder(tmp_path / 'out' / '.new-maps'), ThreadPoolExecutor() as pool, in_use:
+    in_use = pytest.raises(UserError, match=r'\.new-scores: is in use by process \d+ on ')
+    with own_folder(tmp_path / 'out' / '.new-scores'), ThreadPoolExecutor() as pool, in_use:
         pool.submit(tested, 1).result()  # in another thread, for one thread may take it twice
 
 

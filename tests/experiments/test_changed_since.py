@@ -165,3 +165,12 @@ def test_data_that_changed_after_it_was_used_is_named_with_what_to_do(make_set, 
     said = look(networks=['acm'], dry_run=True)
     assert 'i0.png: changed after 1 run had been trained with it (acm a seed 42)' in said
     assert 'remove the folder' in said
+
+
+def test_a_name_that_nobody_knows_is_the_matter_of_its_run(plan_file):
+    plan = read_plan(plan_file, seeds=[1])
+    lost = {'model.backbone.init_cfg': {'type': 'Pretrained', 'checkpoint': 'madnet://nope'}}
+    wrong = {**plan.networks[1], 'options': lost}
+    first, second = replace(plan, networks=(wrong, plan.networks[0])).runs()
+    assert begins_with(first) == {}
+    assert process._first_ready([first, second], {}) is first

@@ -154,7 +154,8 @@ class SafeCheckpointHook(Hook):
             loops = {HASHES: runner.train_loop, VALIDATION_HASHES: runner.val_loop}
             for key, loop in loops.items():
                 sets = inner_datasets(loop.dataloader.dataset) if loop is not None else []
-                self._hashes[key] = [hashes_of(d) if isinstance(d, SIRSTDataset) else '' for d in sets]
+                masks = key == VALIDATION_HASHES
+                self._hashes[key] = [hashes_of(d, masks) if isinstance(d, SIRSTDataset) else '' for d in sets]
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Hand a resumed training its random state, the states of its hooks, whether it begins with a
