@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -218,7 +218,7 @@ class MadnetRunner(Runner):
         mmengine would compile the whole step, optimiser and log included, which breaks into pieces.
         """
         chosen = self.cfg.get('compile') or {'disable': True}
-        options = {} if chosen is True else dict(chosen)
+        options = dict(chosen) if isinstance(chosen, Mapping) else {}
         if target != 'train_step' or options.pop('disable', False):
             return
         with _values_told('compile'):

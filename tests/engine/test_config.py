@@ -779,6 +779,36 @@ def test_what_would_be_passed_over_or_fail_later_is_refused(tiny_config, option,
         load_config(tiny_config, option)
 
 
+SWITCHES = (
+    *('model.decode_head.deep_supervision', 'model.decode_head.loss_decode.0.per_image'),
+    *('model.decode_head.norm_cfg.requires_grad', 'model.test_cfg.together', 'train_dataloader.drop_last'),
+    *('train_dataloader.sampler.shuffle', 'train_dataloader.dataset.exclude_near_test'),
+    *('train_dataloader.dataset.allow_partial', 'optim_wrapper.optimizer.amsgrad'),
+    *('optim_wrapper.clip_grad.error_if_nonfinite', 'optim_wrapper.paramwise_cfg.bypass_duplicate'),
+    *('channels_last', 'capture_step', 'device_cache', 'compile', 'compile.disable', 'test_cfg.fp16'),
+    *('env_cfg.cudnn_benchmark', 'custom_hooks.0.update_buffers', 'randomness.deterministic'),
+)
+
+
+def test_a_word_is_not_taken_for_true(config):
+    plain = load_config(config, {'model.decode_head.norm_cfg': {'type': 'BN'}})
+
+    def with_option(option):
+        changed = plain.copy()
+        changed.merge_from_dict(parse_options([option]))
+        return changed
+
+    for key in SWITCHES:
+        for word in ('no', 'Off', 'yes', 'none'):
+            with pytest.raises(UserError) as e:
+                check_config(with_option(f'{key}={word}'), 'x')
+            assert f"config x: {key}: found '{word}', expected True or False" in str(e.value)
+        for word in ('False', 'true', '1'):
+            check_config(with_option(f'{key}={word}'), 'x')
+    key = 'model.decode_head.deep_supervision'
+    assert f"{key}: found 'False', expected True or False" in refusal(config, {key: 'False'})
+
+
 @MODELS.register_module()
 class OwnSegmentor(IRSTDSegmentor):
     pass

@@ -7,7 +7,7 @@ import logging
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.hooks import EMAHook
@@ -111,6 +111,15 @@ _LEAST = {
     'loader_timeout': 1,
 }
 
+#: Dotted key of what is on or off, and belongs to no component → the words that it may be as well.
+_SWITCHES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(('compile', 'channels_last', 'find_unused_parameters', 'env_cfg.cudnn_benchmark'), ()),
+    'optim_wrapper.paramwise_cfg.bypass_duplicate': (),
+    'capture_step': ('auto', 'emulate'),
+    'device_cache': ('auto',),
+    'model.test_cfg.together': ('auto',),
+}
+
 
 def check_config(cfg: Mapping, where: str, written: str | None = None) -> None:
     """Check every component and every argument that a config names.
@@ -122,7 +131,8 @@ def check_config(cfg: Mapping, where: str, written: str | None = None) -> None:
 
     Raises:
         UserError: A component that is not registered, an argument that it does not take, or one that it
-            lacks; names the dotted key, and the nearest right names. Or a number that is too small.
+            lacks; names the dotted key, and the nearest right names. Or a number that is too small, or a text
+            where True or False belongs.
     """
     if cfg.get('default_scope', 'mmseg') not in ('mmseg', 'mmengine'):
         return  # of another package, whose components other registries hold
@@ -134,7 +144,9 @@ def check_config(cfg: Mapping, where: str, written: str | None = None) -> None:
             if key in LOADERS and value:
                 _check_loader(value, key)
             elif key in _FUNCTIONS and isinstance(value, Mapping):
-                _refuse_unknown(value, _arguments(_FUNCTIONS[key])[0] or (), key, key)
+                taken = _arguments(_FUNCTIONS[key])
+                _refuse_unknown(value, taken.accepted or (), key, key)
+                _refuse_words(value, taken.flags, key)
             elif key in ('train_cfg', 'val_cfg', 'test_cfg') and value and 'type' not in value:
                 continue  # mmengine's default loop
             elif key == 'default_hooks':
@@ -160,11 +172,17 @@ _INHERITED = ' It comes from a base config: put _delete_=True beside the type, w
 
 def _check_numbers(cfg: Mapping) -> None:
     for key, least in _LEAST.items():
-        value: Any = cfg
-        for part in key.split('.'):
-            value = value.get(part) if isinstance(value, (Config, Mapping)) else None
+        value = _value_at(cfg, key)
         if value is not None and (type(value) is not int or value < least):
             raise UserError(f'{key}: found {value!r}, expected a whole number from {least} on.')
+
+
+def _value_at(cfg: Mapping, key: str) -> Any:
+    """What lies under a dotted key; None where it is not there."""
+    value: Any = cfg
+    for part in key.split('.'):
+        value = value.get(part) if isinstance(value, (Config, Mapping)) else None
+    return value
 
 
 def _check_kinds(cfg: Mapping) -> None:
@@ -187,11 +205,11 @@ def _check_values(cfg: Mapping) -> None:
         raise UserError(
             f'log_level: found {level!r}, expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL, NOTSET.'
         )
-    compiling = cfg.get('compile')
-    if not (compiling is None or isinstance(compiling, bool | Mapping)):
-        raise UserError(
-            f"compile: found {compiling!r}, expected True or a dict of torch.compile's arguments."
-        )
+    for key, words in _SWITCHES.items():
+        value, arguments = _value_at(cfg, key), key in _FUNCTIONS
+        if value not in (None, True, False, *words) and not (arguments and isinstance(value, Mapping)):
+            also = [*map(repr, words), *(['a dict of arguments'] if arguments else ())]
+            raise UserError(f'{key}: found {value!r}, expected {" or ".join(["True or False", *also])}.')
     for key in ('activation_checkpointing', 'efficient_conv_bn_eval'):
         if not isinstance(cfg.get(key), (list, str, type(None))):
             raise UserError(f"{key}: found {cfg[key]!r}, expected names of the model's parts.")
@@ -216,10 +234,11 @@ def _check_clipping(clip: Any) -> None:
         raise UserError(
             f"optim_wrapper.clip_grad.type: found {clip.get('type')!r}, expected 'norm' or 'value'."
         )
-    accepted, required = _arguments(clips)
-    names = (accepted or frozenset()) - {'parameters'}
+    taken = _arguments(clips)
+    names = (taken.accepted or frozenset()) - {'parameters'}
     _refuse_unknown(clip, names, 'optim_wrapper.clip_grad', clips.__name__)
-    _refuse_missing(clip, required - {'parameters'}, 'optim_wrapper.clip_grad', clips.__name__)
+    _refuse_missing(clip, taken.required - {'parameters'}, 'optim_wrapper.clip_grad', clips.__name__)
+    _refuse_words(clip, taken.flags, 'optim_wrapper.clip_grad')
     for name in ('max_norm', 'norm_type', 'clip_value'):
         value = clip.get(name, 1.0)
         with suppress(TypeError, ValueError):
@@ -239,7 +258,7 @@ def _check_paramwise(wrapper: Mapping) -> None:
     _refuse_negative_factors({k: v for k, v in settings.items() if v is not None}, key)
     optimizer, taken = wrapper.get('optimizer'), None
     if isinstance(optimizer, Mapping) and 'type' in optimizer:
-        taken, _ = _arguments(_find(optimizer['type'], 'optim_wrapper.optimizer', registry.OPTIMIZERS))
+        taken = _arguments(_find(optimizer['type'], 'optim_wrapper.optimizer', registry.OPTIMIZERS)).accepted
     for part, factors in (settings.get('custom_keys') or {}).items():
         if not isinstance(factors, Mapping):
             raise UserError(f'{key}.custom_keys.{part}: found {factors!r}, expected dict(lr_mult=…).')
@@ -274,8 +293,9 @@ def _check_hook(hook: Mapping, component: Callable | None, key: str) -> None:
 
 
 def _check_loader(loader: Mapping, key: str) -> None:
-    accepted = {*(_arguments(DataLoader)[0] or ()), 'num_batch_per_epoch'}
-    _refuse_unknown(loader, accepted, key, 'a data loader')
+    taken = _arguments(DataLoader)
+    _refuse_unknown(loader, {*(taken.accepted or ()), 'num_batch_per_epoch'}, key, 'a data loader')
+    _refuse_words(loader, taken.flags, key)
     _refuse_missing(loader, {'dataset', 'sampler'}, key, 'a data loader')
     _check(loader['dataset'], f'{key}.dataset', registry.DATASETS)
     for name in ('sampler', 'batch_sampler'):
@@ -310,12 +330,14 @@ def _check_inside(value: Any, key: str) -> None:
             _check(item, f'{key}.{name}', _WITHIN[name])
         elif isinstance(item, (Mapping, list, tuple)) and name not in ('paramwise_cfg', 'clip_grad'):
             if name in _PASSED_ON and isinstance(item, Mapping):
-                accepted, placed = _arguments(_PASSED_ON[name])
-                _refuse_unknown(
-                    item, (accepted or frozenset()) - placed, f'{key}.{name}', _PASSED_ON[name].__name__
-                )
+                taken = _arguments(_PASSED_ON[name])
+                names = (taken.accepted or frozenset()) - taken.required
+                _refuse_unknown(item, names, f'{key}.{name}', _PASSED_ON[name].__name__)
+                _refuse_words(item, taken.flags, f'{key}.{name}')
             elif isinstance(item, Mapping) and isinstance(item.get('type'), str):
-                _find(item['type'], f'{key}.{name}', registry.MODELS, _REGISTRIES)
+                component = _find(item['type'], f'{key}.{name}', registry.MODELS, _REGISTRIES)
+                # which the builder of normalisations takes
+                _refuse_words(item, _arguments(component).flags | {'requires_grad'}, f'{key}.{name}')
             _check_inside(item, f'{key}.{name}')
 
 
@@ -342,12 +364,13 @@ def _check_component(value: Mapping, key: str, kind: Registry) -> None:
     if 'type' not in value:
         raise UserError(f'{key}: found no type ({kind.name}), beside {list(value)}.')
     component = _find(value['type'], key, kind)
-    accepted, required = _arguments(component)
+    accepted, required, flags = _arguments(component)
     by_builder, added = _BUILDERS.get(kind.name, ((), ()))
     name = getattr(component, '__name__', str(component))
     if accepted is not None:
         _refuse_unknown(value, {*accepted, *by_builder}, key, name)
     _refuse_missing(value, {*required} - {*added}, key, name)
+    _refuse_words(value, flags, key)
     if kind is registry.HOOKS:
         _check_hook(value, component, key)
 
@@ -368,32 +391,55 @@ def _refuse_missing(value: Mapping, required: Iterable[str], key: str, name: str
         raise UserError(f'{key}: {name} needs {" and ".join(missing)}.')
 
 
+def _refuse_words(value: Mapping, flags: Iterable[str], key: str) -> None:
+    """Refuse a text for what is True or False: whatever it says, Python takes it for True. Of
+    ``--cfg-options`` no, off and the like stay texts."""
+    for argument in flags:
+        if isinstance(value.get(argument), str):
+            raise UserError(f'{key}.{argument}: found {value[argument]!r}, expected True or False.')
+
+
+class _Taken(NamedTuple):
+    accepted: frozenset[str] | None  # None: any
+    required: frozenset[str]
+    flags: frozenset[str]  # those of them that are True or False
+
+
 @functools.cache
-def _arguments(component: Callable) -> tuple[frozenset[str] | None, frozenset[str]]:
-    """The arguments that a class or function takes (None: any), and those without which it does not work."""
+def _arguments(component: Callable) -> _Taken:
+    """The arguments that a class or function takes, and without which of them it does not work."""
     classes = [c for c in getattr(component, '__mro__', ()) if '__init__' in vars(c)]
     return _arguments_of([vars(c)['__init__'] for c in classes[:-1]] or [component], bool(classes))
 
 
-def _arguments_of(functions: list, methods: bool) -> tuple[frozenset[str] | None, frozenset[str]]:
+def _arguments_of(functions: list, methods: bool) -> _Taken:
     """For the first of the functions, whose ``**kwargs`` go to the next."""
     try:
         parameters = list(inspect.signature(functions[0]).parameters.values())[methods:]
     except (TypeError, ValueError):
-        return None, frozenset()
+        return _Taken(None, frozenset(), frozenset())
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    accepted = {p.name for p in named}
-    required = {p.name for p in named if p.default is p.empty}
+    accepted = frozenset(p.name for p in named)
+    required = frozenset(p.name for p in named if p.default is p.empty)
+    flags = frozenset(p.name for p in named if _is_flag(p))
     if all(p.kind != p.VAR_KEYWORD for p in parameters):
-        return frozenset(accepted), frozenset(required)
+        return _Taken(accepted, required, flags)
     call = _forwarding_call(functions[0]) if len(functions) > 1 else None
     if call is None:
-        return None, frozenset(required)
-    further, needed = _arguments_of(functions[1:], methods)
+        return _Taken(None, required, flags)
+    further = _arguments_of(functions[1:], methods)
     given = {k.arg for k in call.keywords}
     given |= set(_positional(functions[1])[: sum(not isinstance(a, ast.Starred) for a in call.args)])
-    taken = None if further is None else frozenset(accepted | (further - given))
-    return taken, frozenset(required | (needed - given))
+    return _Taken(
+        None if further.accepted is None else accepted | (further.accepted - given),
+        required | (further.required - given),
+        flags | (further.flags - given - accepted),
+    )
+
+
+def _is_flag(parameter: inspect.Parameter) -> bool:
+    annotation = inspect.formatannotation(parameter.annotation)
+    return isinstance(parameter.default, bool) or ('bool' in annotation and 'str' not in annotation)
 
 
 def _positional(function: Callable) -> list[str]:
