@@ -556,6 +556,7 @@ def test_a_value_of_any_other_type_is_no_traceback(config, option, value):
         ('per_dataset', 3, 'per_dataset: found 3, expected a dict.'),
         ('per_dataset.nuaa', 3, 'per_dataset.nuaa: found 3, expected a dict.'),
         ('replace_steps', ['x'], "replace_steps: found ['x'], expected a dict."),
+        ('randomness', 3, 'randomness: found 3, expected a dict.'),
         ('model.test_cfg', -1, 'model.test_cfg: found -1, expected a dict.'),
         ('test_dataloader.dataset.data_root', [], 'dataset: data_root: found [], expected a folder'),
         ('test_dataloader.dataset.pipeline', ['x'], "dataset.pipeline.0: found 'x', expected a dict with"),

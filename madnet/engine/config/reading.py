@@ -69,7 +69,7 @@ _DICT, _TEXT = (dict, 'a dict'), (str, 'a text')
 _TYPES: dict[str, tuple[Any, str]] = {
     'dataset': ((str, os.PathLike, list, tuple), 'a name, a folder, or a list of those'),
     'split_set': _TEXT,
-    **dict.fromkeys(('per_dataset', 'replace_steps', 'model', *LOADERS), _DICT),
+    **dict.fromkeys(('per_dataset', 'replace_steps', 'model', 'randomness', *LOADERS), _DICT),
 }
 _TYPES_IN_MODEL = {
     'type': ((str, type), 'a name'),
