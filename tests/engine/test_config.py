@@ -23,6 +23,7 @@ from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets,
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.cli import parse_options
 from madnet.engine.config import check_config, load_config
+from madnet.engine.config.checking import _LEAST
 from madnet.engine.config.reading import OURS, _read
 from madnet.engine.config.steps import replace_steps
 from madnet.engine.config.value_ranges import value_range_of
@@ -778,6 +779,17 @@ def test_the_file_itself_gives_a_plain_runner_no_data(repository):
 def test_what_would_be_passed_over_or_fail_later_is_refused(tiny_config, option, said):
     with pytest.raises(UserError, match=said):
         load_config(tiny_config, option)
+
+
+@pytest.mark.parametrize('key', _LEAST)
+def test_none_is_no_number_but_where_it_means_something(tiny_config, key):
+    cfg = load_config(tiny_config)
+    cfg.merge_from_dict({key: None})
+    if key == 'loader_timeout' or key.endswith('.prefetch_factor'):
+        check_config(cfg, 'x')
+    else:
+        with pytest.raises(UserError, match=rf'config x: {key}: found None, expected a whole number from'):
+            check_config(cfg, 'x')
 
 
 SWITCHES = (

@@ -110,6 +110,8 @@ _LEAST = {
     'optim_wrapper.accumulative_counts': 1,
     'loader_timeout': 1,
 }
+#: Those of which None means something: torch's own choice, and for ever.
+_MAY_BE_NONE = {'loader_timeout', *(f'{loader}.prefetch_factor' for loader in LOADERS)}
 
 #: Dotted key of what is on or off, and belongs to no component → the words that it may be as well.
 _SWITCHES: dict[str, tuple[str, ...]] = {
@@ -172,16 +174,18 @@ _INHERITED = ' It comes from a base config: put _delete_=True beside the type, w
 
 def _check_numbers(cfg: Mapping) -> None:
     for key, least in _LEAST.items():
-        value = _value_at(cfg, key)
-        if value is not None and (type(value) is not int or value < least):
+        value = _value_at(cfg, key, absent=least)
+        if value is None and key in _MAY_BE_NONE:
+            continue
+        if type(value) is not int or value < least:
             raise UserError(f'{key}: found {value!r}, expected a whole number from {least} on.')
 
 
-def _value_at(cfg: Mapping, key: str) -> Any:
-    """What lies under a dotted key; None where it is not there."""
+def _value_at(cfg: Mapping, key: str, absent: Any = None) -> Any:
+    """What lies under a dotted key."""
     value: Any = cfg
     for part in key.split('.'):
-        value = value.get(part) if isinstance(value, (Config, Mapping)) else None
+        value = value.get(part, absent) if isinstance(value, (Config, Mapping)) else absent
     return value
 
 
