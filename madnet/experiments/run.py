@@ -8,16 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from madnet.datasets.sources import find_sources, set_name
-from madnet.datasets.wrappers import sets_of, validation_split
 from madnet.errors import UserError
-
-#: Which part of the images chose the epoch → how tables say so.
-_CHOSEN = {
-    None: 'last epoch',
-    'val': 'best epoch on validation images',
-    'validation': 'best epoch on validation images',  # of a set that does not call its part so
-    'test': 'best epoch on the TEST images, as published',
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,28 +57,12 @@ class Run:
             raise UserError(f'also_test_on: two of the data sets are called {twice[0]!r}; test them apart.')
 
     def training(self) -> dict:
-        """How the tested epoch was chosen (``chosen``), and of how many (``epochs``) or in how many minutes
-        (``budget``); of a detector, its ``rule``."""
+        """Of how many ``epochs`` it is, or in how many minutes (``budget``); of a detector, its ``rule``."""
         if self.seed is None:
-            rule = None if self.checkpoint else self.settings['model'].get('rule')
-            return {'chosen': 'given weights' if self.checkpoint else None, 'epochs': None, 'rule': rule}
+            return {'rule': None if self.checkpoint else self.settings['model'].get('rule')}
         loop = self.settings['train_cfg']
-        epochs = None if loop.get('minutes') else loop.get('max_epochs')
-        chosen = _CHOSEN[None]
-        if self._may_choose(epochs):
-            split = validation_split(sets_of(self.settings, 'val_dataloader'))
-            chosen = _CHOSEN.get(split, f'best epoch on {split!r} images')
-        return {'chosen': chosen, 'epochs': epochs, 'budget': loop.get('minutes')}
-
-    def _may_choose(self, epochs: int | None) -> bool:
-        """Whether there is more than one validation to choose by, as far as the settings say."""
-        loop = self.settings['train_cfg']
-        saver = self.settings['default_hooks'].get('checkpoint') or {}
-        if self.settings.get('val_dataloader') is None or saver.get('save_best', '') is None:
-            return False
-        # where validation sees a single epoch, that is the last
-        first = max(loop.get('val_begin', 1), loop.get('val_interval', 1))
-        return epochs is None or first < epochs
+        minutes = loop.get('minutes')
+        return {'epochs': None if minutes else loop.get('max_epochs'), 'budget': minutes}
 
     def as_json(self) -> str:
         """For another process; see :meth:`from_json`."""

@@ -31,6 +31,14 @@ from madnet.records import (
 )
 from madnet.records.result_table import unused
 
+#: Which part of the images chose the epoch → how tables say so.
+_CHOSEN = {
+    '': 'last epoch',
+    'val': 'best epoch on validation images',
+    'validation': 'best epoch on validation images',  # of a set that does not call its part so
+    'test': 'best epoch on the TEST images, as published',
+}
+
 _METRICS = (*SHORT, 'precision', 'recall', 'AUC', 'targets', 'false_per_image')
 
 
@@ -79,6 +87,7 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
             cost=read_cost(first).of_all(averaging),
             views=averaging.views,
             recipe=first.recipe,
+            chosen=_chosen(first, reports),
             **first.training(),
             stopped=sorted({r.training.stopped for r in reports if r.training and r.training.stopped})
             or None,
@@ -88,6 +97,17 @@ def _rows_of_sets(plan: Plan, views: int | None, tested: Mapping[Run, MetricsFil
         )
         for scored in by_set
     ]
+
+
+def _chosen(run: Run, reports: Sequence[MetricsFile]) -> str | None:
+    """How the tested epochs were chosen, by the records of their tests; None where nothing says so."""
+    if run.seed is None:
+        return 'given weights' if run.checkpoint else None
+    said = {r.training.epoch for r in reports if r.training and r.training.epoch}
+    # as in "epoch 7 of 60, the best nIoU on 'val'"
+    parts = {words.rpartition(' on ')[2].strip("'") if ' on ' in words else '' for words in said}
+    ways = {_CHOSEN.get(part, f'best epoch on {part!r} images') for part in parts}
+    return ' or '.join(sorted(ways)) or None
 
 
 def _trained_on(plan: Plan, run: Run) -> str:
@@ -178,10 +198,9 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
     plan, parts = summary.plan, []
     trained = [row for row in rows if row.seeds]
     if trained:
-        parts += [
-            f'{_recipes(trained)}, {_lengths(trained)}',
-            ', '.join(sorted({row.chosen for row in trained if row.chosen})),
-        ]
+        parts.append(f'{_recipes(trained)}, {_lengths(trained)}')
+        if chosen := sorted({row.chosen for row in trained if row.chosen}):
+            parts.append(', '.join(chosen))
         others = [
             f'{key.rpartition(".")[2].replace("_", " ")} {value}'  # as in "batch size 4"
             for key, value in plan.options.items()

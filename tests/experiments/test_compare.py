@@ -1,6 +1,5 @@
 """Comparisons from end to end: in one process, with crashes, stops and shares."""
 
-import copy
 import csv
 import json
 import os
@@ -42,30 +41,39 @@ def states(plan):
     return [state_of(run) for run in plan.runs()]
 
 
-def test_how_the_epoch_was_chosen(repository, monkeypatch, tmp_path):
-    monkeypatch.chdir(repository)
-    best = read_plan('experiments/small_comparison/plan.yaml').runs()[0]
-    assert best.training() == {'chosen': 'best epoch on validation images', 'epochs': 30, 'budget': None}
-    only = read_plan('experiments/ablation/plan.yaml').runs()[0]
-    assert only.training() == {'chosen': 'last epoch', 'epochs': 20, 'budget': None}
-    [published] = read_plan(networks=['acm'], recipe='published', options={'selection': 'test'}).runs()
-    assert published.training()['chosen'] == 'best epoch on the TEST images, as published'
-    joint = {'name': 'acm', 'train_on': ['NUAA-SIRST', 'NUDT-SIRST']}
-    [joint] = read_plan(networks=[joint], options={'selection': 'test'}).runs()
-    assert joint.training()['chosen'] == 'best epoch on the TEST images, as published'
-    keeps_none = {'default_hooks.checkpoint.save_best': None}, {'train_cfg.val_begin': 10**6}
-    for [run] in (read_plan(networks=['acm'], options=options).runs() for options in keeps_none):
-        assert run.training()['chosen'] == 'last epoch'
-    with_defaults = replace(best, settings=copy.deepcopy(best.settings))
-    del with_defaults.settings['default_hooks']['checkpoint']['save_best']
-    del with_defaults.settings['val_dataloader']['dataset']['split']
-    assert with_defaults.training()['chosen'] == 'best epoch on validation images'
+def test_how_the_epoch_was_chosen_is_what_the_tests_recorded(monkeypatch, tmp_path):
     (tmp_path / 'weights.pth').touch()
-    given = {'name': 'acm', 'checkpoint': str(tmp_path / 'weights.pth')}
-    [run] = read_plan(networks=[given]).runs()
-    assert run.training()['chosen'] == 'given weights'
-    [detector] = read_plan(networks=['tophat']).runs()
-    assert detector.training()['rule'] == 'mean+12std'
+    given = {'name': 'given', 'config': 'acm', 'checkpoint': str(tmp_path / 'weights.pth')}
+    plan = read_plan(networks=['acm', given, 'tophat'], seeds=[1, 2])
+    runs = plan.runs()
+    best = 'best epoch on validation images'
+    for said, chosen in (
+        (("epoch 7 of 60, the best nIoU on 'val'",) * 2, best),
+        (("epoch 7, the best basicirstd/IoU on 'validation'", None), best),
+        (("epoch 7 of 60, the best nIoU on 'test'",) * 2, 'best epoch on the TEST images, as published'),
+        (("epoch 7 of 60, the best nIoU on 'mine'",) * 2, "best epoch on 'mine' images"),
+        # whose best.pth is gone
+        (('epoch 60 of 60, chosen by nothing',) * 2, 'last epoch'),
+        (
+            ("epoch 7 of 60, the best nIoU on 'val'", 'epoch 60 of 60, chosen by nothing'),
+            f'{best} or last epoch',
+        ),
+        ((None, None), None),
+    ):
+        words = dict(zip((1, 2), said, strict=True))
+
+        def read(run, words=words):
+            scored = {'results': {'native': {'IoU': 0.5}}, 'dataset': DatasetInfo('x', 'test', images=3)}
+            training = TrainingInfo(epoch=words.get(run.seed))
+            return {None: MetricsFile(**scored, training=training)}
+
+        monkeypatch.setattr('madnet.experiments.summary.read_metrics', read)
+        found = summarise(plan, runs)
+        assert [row.chosen for row in found.rows] == [chosen, 'given weights', None]
+        [(table, _)] = tables_of(found)
+        assert f'common recipe, 60 epochs; {chosen}; mean' in table.caption or not chosen
+        assert '; ;' not in table.caption
+    assert found.rows[2].rule == 'mean+12std'
 
 
 def test_a_caption_says_the_recipes_and_lengths_that_its_rows_had(repository, monkeypatch):
@@ -103,7 +111,7 @@ def test_two_networks_by_two_seeds(plan_file, tmp_path, capsys):
     assert out.count('done before') == 2
     narrow, wide = summary.rows
     assert (narrow.label, narrow.seeds, narrow.epochs) == ('narrow', [1, 2], 1)
-    assert narrow.chosen == 'last epoch'  # of one
+    assert narrow.chosen == 'best epoch on validation images'
     assert wide.cost.parameters > narrow.cost.parameters > 0
     assert wide.cost.MACs > narrow.cost.MACs > 0
     assert 0 < wide.cost.latency < 10
