@@ -1,4 +1,5 @@
-"""Data sets that were changed after runs had been trained or tested on them: one line for each says so."""
+"""Data sets, and modules of one's own, that were changed after runs had been trained or tested with them: one
+line for each says so."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,14 +20,15 @@ _REMOVE = {'tested': MetricsFile.FILE, 'trained': 'folder'}
 
 
 def warn_of_changed_data(runs: Sequence[Run]) -> None:
-    """Warn of trainings and tests that count as done, but are older than an image, mask or list of theirs."""
+    """Warn of trainings and tests that count as done, but are older than an image, mask or list of theirs,
+    or a module of their ``custom_imports``."""
     looked_at: dict[str, Path | None] = {}
     stale: dict[tuple[Path, str], list[str]] = {}
     for run in runs:
         for what, written, part in _uses(run):
-            key = str({**part, 'pipeline': None})
+            key = str({**part, 'pipeline': None} if isinstance(part, Mapping) else part)
             if key not in looked_at:
-                looked_at[key] = newest(_files_of(part))
+                looked_at[key] = newest(_files_of(part) if isinstance(part, Mapping) else part)
             changed = looked_at[key]
             if changed and newest([written, changed]) == changed:
                 stale.setdefault((changed, what), []).append(run.name)
@@ -39,15 +41,21 @@ def warn_of_changed_data(runs: Sequence[Run]) -> None:
         )
 
 
-def _uses(run: Run) -> Iterator[tuple[str, Path, Mapping]]:
-    """('trained' or 'tested', what it wrote at its end, data set) of what is done of a run."""
+def _uses(run: Run) -> Iterator[tuple[str, Path, Mapping | list[Path]]]:
+    """('trained' or 'tested', what it wrote at its end, data set or files) of what is done of a run."""
+    from madnet.engine.config.reading import files_of_modules
+
+    modules = files_of_modules(run.settings)
     record, weights = read_record(run.folder), weights_of(run)
     if run.seed is not None and record and record.trained and weights and weights.is_file():
         for loader in ('train_dataloader', 'val_dataloader'):  # which chooses the epoch
             yield from (('trained', weights, part) for part in sets_of(run.settings, loader))
+        yield 'trained', weights, modules
+        modules = []  # whoever trains anew tests anew
     for views in read_metrics(run):
         written = run.tests()[views] / MetricsFile.FILE
         yield from (('tested', written, part) for part in tested_sets(run))
+        yield 'tested', written, modules
 
 
 def _files_of(part: Mapping) -> list[Path]:

@@ -1,6 +1,7 @@
 """What a comparison makes of a work folder where something changed after it had been there."""
 
 import os
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -130,7 +131,7 @@ def test_tables_and_plots_of_what_is_no_longer_compared_go(tmp_path, capsys):
     assert stems('tables') == {'mine'}
 
 
-def test_data_that_changed_after_it_was_used_is_named_with_what_to_do(make_set, tmp_path, capsys):
+def test_what_changed_after_it_was_used_is_named_with_what_to_do(make_set, tmp_path, capsys, monkeypatch):
     ids = [f'i{n}' for n in range(4)]
     root = make_set('a', ids, lists={'train.txt': ids[:2], 'test.txt': ids[2:]})
     args = {'datasets': [str(root)], 'work_dir': str(tmp_path / 'c'), 'cost': False}
@@ -159,9 +160,41 @@ def test_data_that_changed_after_it_was_used_is_named_with_what_to_do(make_set, 
     assert str(changed) in look(**detectors)
     assert str(changed) in look(**detectors, table=True)
 
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    files = {
+        'own_net/__init__.py': '',
+        'own_net/net.py': 'from . import parts\nfrom own_helper import x\nimport torch',
+        'own_net/parts.py': '',
+        'own_net/other.py': '',
+        'own_helper.py': 'x = 1',
+    }
+    for name, text in files.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(text)
+        touch(Path(name), -20)
+    imports = "_base_ = ['{}']\ncustom_imports = dict(imports=['own_net.net'])\n"
+    Path('own_detector.py').write_text(imports.format('classical'))
+    Path('own_acm.py').write_text(imports.format('acm'))
+    detector = {'name': 'detector', 'config': 'own_detector.py'}
+    own = {'name': 'own_acm', 'config': 'own_acm.py'}
+    [run] = read_plan(networks=[own], datasets=args['datasets'], work_dir=args['work_dir']).runs()
+    RunFile(run.wanted(), trained=True).write(Path(run.folder, RunFile.FILE))
+    Path(run.folder, 'last.pth').touch()
+    assert 'changed after' not in look(networks=[detector], in_process=True)
+    touch(Path('own_net/other.py'), 60)
+    assert 'own_' not in look(networks=[detector, own], dry_run=True).replace('own_acm a', '')
+    for name in ('own_net/net.py', 'own_net/parts.py', 'own_helper.py'):
+        changed = touch(Path(name), 60)
+        said = look(networks=[detector, own], dry_run=True)
+        for what, whose in (('tested', 'detector a'), ('trained', 'own_acm a seed 42')):
+            assert f'{changed}: changed after 1 run had been {what} with it ({whose})' in said
+        touch(changed, -20)
+
     [trained] = read_plan(networks=['acm'], datasets=args['datasets'], work_dir=args['work_dir']).runs()
     RunFile(trained.wanted(), trained=True).write(Path(trained.folder, RunFile.FILE))
     Path(trained.folder, 'last.pth').touch()
+    touch(Path(trained.folder, 'last.pth'), -600)
     said = look(networks=['acm'], dry_run=True)
     assert 'i0.png: changed after 1 run had been trained with it (acm a seed 42)' in said
     assert 'remove the folder' in said

@@ -8,6 +8,7 @@ import sysconfig
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -285,11 +286,33 @@ def _is_installed(file: str) -> bool:
     return not file or Path(file).is_relative_to(paths['stdlib']) or 'site-packages' in Path(file).parts
 
 
-def _imported_by(file: Path) -> set[str]:
-    """Names of the modules that a file imports, but for those of its own package."""
+def _imported_by(file: Path, package: str | None = None) -> set[str]:
+    """Names of the modules that a file imports; those that it names from its own ``package``, where that is
+    given."""
     parts = [*ast.walk(ast.parse(file.read_bytes()))]
-    plain = {alias.name for part in parts if isinstance(part, ast.Import) for alias in part.names}
-    return plain | {p.module for p in parts if isinstance(p, ast.ImportFrom) and p.module and not p.level}
+    names = {alias.name for part in parts if isinstance(part, ast.Import) for alias in part.names}
+    for part in parts:
+        if isinstance(part, ast.ImportFrom) and (package or not part.level):
+            module = resolve_name('.' * part.level + (part.module or ''), package)
+            names |= {module, *(f'{module}.{alias.name}' for alias in part.names)}
+    return names
+
+
+def files_of_modules(settings: Mapping) -> list[Path]:
+    """The files of a config's ``custom_imports``, and of what they import, that this process has read;
+    without Python's own, installed packages and ours."""
+    imports = (settings.get('custom_imports') or {}).get('imports') or ()
+    found: dict[str, Path] = {}
+    for name in (left := [imports] if isinstance(imports, str) else [*imports]):
+        module = sys.modules.get(name)
+        file = _file_of(module)
+        if name in found or _is_installed(file) or name.partition('.')[0] == 'madnet':
+            continue
+        found[name] = Path(file)
+        left.append(name.rpartition('.')[0])  # which is read with it
+        if file.endswith('.py'):
+            left.extend(_imported_by(found[name], getattr(module, '__package__', None)))
+    return [*found.values()]
 
 
 def _is_same(found: Path, wanted: Path, place: str) -> bool:
