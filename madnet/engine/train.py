@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from madnet.config_files import config_names, find_config_file
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.wrappers import inner_datasets, validation_split
 from madnet.engine.bare_model import bare
-from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
-from madnet.engine.checkpoint_file import find_checkpoint, is_registered
+from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, meta_of
+from madnet.engine.checkpoint_file import find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
 from madnet.engine.folder_lock import own_folder
@@ -275,7 +275,8 @@ class _TakeFolder(Hook):
         elsewhere: The run of another folder goes on in this one.
 
     Unless the run of this folder goes on, what an earlier one has left here is put aside first: nothing of it
-    is taken for the new one's. Where weights lie then that the new run starts from is recorded.
+    is taken for the new one's. Where weights lie then that the new run starts from is recorded. Of a run that
+    goes on from an earlier checkpoint, a best epoch that it has not come to is put aside alike.
     """
 
     priority = 'HIGHEST'
@@ -284,18 +285,34 @@ class _TakeFolder(Hook):
         self.elsewhere = elsewhere
 
     def before_train(self, runner) -> None:
+        if runner._resume:
+            self._look_for_best(runner)
         if not (runner.train_loop.validation_due or runner.train_loop.goes_on()):
             return  # resumed from a whole run: nothing new comes
         if self.elsewhere or not runner._resume:  # nothing may have been found to resume
             self._put_aside(runner)
         runner.dump_config()
 
+    def _look_for_best(self, runner: MadnetRunner) -> None:
+        """Let the best epoch so far be the one whose weights are there, or none."""
+        checkpoint, hub = find_checkpoint(str(runner._load_from)), runner.message_hub
+        best, epoch = checkpoint.resolve().parent / BEST, hub.get_info('best_epoch')
+        with suppress(UserError):  # missing or damaged
+            if meta_of(read_checkpoint(best)).get('epoch') == epoch:
+                return
+        if epoch is not None:
+            runner.logger.warning(
+                f'{checkpoint}: {best} is not of epoch {epoch}, the best up to there: the best is chosen '
+                'from the epochs to come.'
+            )
+            for key in ('best_score', 'best_epoch', 'best_metrics'):
+                hub.pop_info(key)
+        if not self.elsewhere:
+            _move_aside(runner, [best] if best.is_file() else [])
+
     @staticmethod
     def _put_aside(runner: MadnetRunner) -> None:
         work_dir = Path(runner.work_dir)
-        aside = work_dir / f'before_{runner.timestamp}'
-        while aside.exists():  # of another run in the same second
-            aside = aside.with_name(f'{aside.name}_')
         texts = [text for _, text in leaves(runner.cfg) if isinstance(text, str)]
         read = {Path(text).resolve() for text in texts if text.endswith(NegativesFile.FILE)}
         found = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != runner.timestamp]
@@ -304,18 +321,27 @@ class _TakeFolder(Hook):
         if record and record.trained:  # of a comparison, which would take the new weights for its own
             old.append(work_dir / RunFile.FILE)
         start = find_checkpoint(runner._load_from).resolve() if runner._load_from else None
-        for path in old:
-            if path.resolve() == start:
-                runner._load_from = runner.cfg.load_from = str(aside / path.name)
         went_on = any(path.name in (LAST, PREVIOUS) for path in old)
-        barrier()  # all processes have looked
-        if old and is_main_process():
-            aside.mkdir()
-            for path in old:
-                path.rename(aside / path.name)
-            hint = ' (--resume would have gone on with it)' if went_on else ''
-            print(f'{work_dir} held an earlier run{hint}; what it left is kept in {aside}')
-        barrier()
+        moves = [path for path in old if path.resolve() == start]
+        aside = _move_aside(runner, old, ' (--resume would have gone on with it)' if went_on else '')
+        for path in moves:
+            runner._load_from = runner.cfg.load_from = str(aside / path.name)
+
+
+def _move_aside(runner: MadnetRunner, old: Sequence[Path], hint: str = '') -> Path:
+    """Move files of an earlier run out of the way, and say so; returns the folder of this run for such."""
+    work_dir = Path(runner.work_dir)
+    aside = work_dir / f'before_{runner.timestamp}'
+    while aside.exists():  # of another run in the same second
+        aside = aside.with_name(f'{aside.name}_')
+    barrier()  # all processes have looked
+    if old and is_main_process():
+        aside.mkdir()
+        for path in old:
+            path.rename(aside / path.name)
+        print(f'{work_dir} held an earlier run{hint}; what it left is kept in {aside}')
+    barrier()
+    return aside
 
 
 def _configs_of_runs(work_dir: Path, now: str) -> list[Path]:

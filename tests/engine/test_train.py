@@ -143,6 +143,30 @@ def test_a_damaged_last_checkpoint_loses_one_epoch_only(uninterrupted, tiny_conf
     _assert_same(_weights(folder), expected)
 
 
+def test_the_best_of_epochs_that_are_trained_again_is_put_aside(uninterrupted, tiny_config, capfd):
+    folder = uninterrupted
+    runtime = read_checkpoint(folder / PREVIOUS)['message_hub']['runtime_info']
+    left = read_checkpoint(folder / 'best.pth')
+    left['meta'] |= {'epoch': 3, 'nIoU': 2.0}
+    torch.save(left, folder / 'best.pth')
+    runner = train(str(tiny_config), work_dir=str(folder), resume=str(folder / PREVIOUS))
+    [aside] = folder.glob('before_*')
+    assert read_checkpoint(aside / 'best.pth')['meta']['nIoU'] == 2.0
+    out = capfd.readouterr().out
+    assert f'what it left is kept in {aside}' in out
+    assert f'best.pth is not of epoch {runtime["best_epoch"]}, the best up to there: the best is' in out
+    best = read_checkpoint(folder / 'best.pth')['meta']
+    assert best['epoch'] == runner.message_hub.get_info('best_epoch') == 3
+    assert best['nIoU'] == runner.message_hub.get_info('best_score') < 2
+
+    (folder / 'best.pth').unlink()
+    train(str(tiny_config), work_dir=str(folder), resume=True)
+    out = capfd.readouterr().out
+    assert 'best.pth is not of epoch 3, the best up to there' in out
+    assert 'best on' not in out
+    assert 'best epoch' not in out
+
+
 def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, tiny_config, monkeypatch):
     folder = uninterrupted
     old = (folder / 'best.pth').read_bytes()
