@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
@@ -55,6 +55,7 @@ def new_maps(
 def _made(folder: Path, new: Mapping[Path, Path]) -> Iterator[None]:
     _refuse_maps_of_others(folder, new)
     parents = [maps.parent for maps in new.values()]
+    was_there = folder.exists()
     with own_folder(parents[0]):
         for maps in new.values():  # a killed test's
             shutil.rmtree(maps, ignore_errors=True)
@@ -63,6 +64,9 @@ def _made(folder: Path, new: Mapping[Path, Path]) -> Iterator[None]:
         finally:
             for parent in parents:
                 shutil.rmtree(parent, ignore_errors=True)
+            if not was_there:
+                with suppress(OSError):  # it holds results
+                    folder.rmdir()
 
 
 def _refuse_maps_of_others(folder: Path, places: Iterable[Path]) -> None:
