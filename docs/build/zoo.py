@@ -97,7 +97,7 @@ def write_costs(root: Path, names: Collection[str] = ()) -> Path:
     costs = Costs.read(root / COSTS).networks if names else {}
     for name in names or models:
         cfg = load_config(root / models[name]['Config'], dataset='nudt')
-        cost = costs[name] = measure_cost(cfg.model, models[name]['Metadata']['Size'])
+        cost = costs[name] = measure_cost(cfg, models[name]['Metadata']['Size'])
         # seconds belong to a machine, not to a network
         cost.latency = cost.device = None
         print(f'{name}: Parameters: {cost.parameters}, MACs: {cost.MACs}', flush=True)

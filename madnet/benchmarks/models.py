@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from madnet.config_files import find_config_file
+from madnet.datasets.image_pipeline import channels_of
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.errors import UserError
@@ -35,7 +36,7 @@ def build(config: str | Path, options: Sequence[str] = ()) -> tuple[nn.Module, i
     cfg = load_config(find_config_file(config), parse_options(options))
     if 'model' not in cfg:
         raise UserError(f'config {config}: has no model, so there is nothing to measure.')
-    return MODELS.build(cfg.model), cfg.model.backbone.get('in_channels', 3)
+    return MODELS.build(cfg.model), channels_of(cfg)
 
 
 def _scan_flops(u: torch.Size, delta: torch.Size, A: torch.Size, B: torch.Size, *args, **kwargs) -> int:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from copy import copy
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile
-from mmseg.registry import TRANSFORMS
+from mmseg.registry import MODELS, TRANSFORMS
 
 from madnet.errors import UserError, in_brief
 from madnet.images import ArrayWindows, FrameLoader, Windows, check_value_range
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
+from madnet.postponed import real
 
 from .catalogue import find_entry
 from .transforms.loading import LoadSIRSTImage, LoadSIRSTMask
@@ -58,11 +60,7 @@ class ImagePipeline:
         self.base_size = None if base_size is None else tuple(base_size)
         steps = [dict(t) for t in transforms if not is_kind(t.get('type'), TRANSFORMS, *_TRUTH_LOADERS)]
         loaders = [i for i, t in enumerate(steps) if _loads_images(t)]
-        if loaders:
-            loader = steps.pop(loaders[0])
-            channels = 1 if loader.get('color_type') == 'grayscale' else loader.get('channels', 3)
-        else:
-            loader = {'type': 'LoadSIRSTImage', 'channels': channels}
+        loader = steps.pop(loaders[0]) if loaders else {'type': 'LoadSIRSTImage', 'channels': channels}
         from_file, rest = TRANSFORMS.build(loader), [TRANSFORMS.build(t) for t in steps]
         #: Name of the loader, where its code is from elsewhere.
         self.own_loader = type(from_file).__name__ if _is_foreign(from_file) else None
@@ -74,7 +72,7 @@ class ImagePipeline:
                 self.loader = _OwnLoader(from_file, value_range)
             from_file = None
         else:
-            self.loader = FrameLoader(channels, value_range)
+            self.loader = FrameLoader(_channels_given(loader), value_range)
         # mmseg's own, as long as no range is asked for
         self._from_file = None if self.loader.value_range else from_file
         #: What follows the loader, built.
@@ -200,6 +198,12 @@ def _loads_images(step: Mapping[str, Any]) -> bool:
     return is_kind(step.get('type'), TRANSFORMS, *loaders) or kind_of(step).startswith('LoadImage')
 
 
+def _channels_given(loader: Mapping[str, Any]) -> int:
+    if is_kind(loader.get('type'), TRANSFORMS, LoadSIRSTImage):  # a derived class may have its own default
+        return TRANSFORMS.build(loader).channels
+    return 1 if loader.get('color_type') == 'grayscale' else loader.get('channels', 3)
+
+
 def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
     """Arguments of :class:`ImagePipeline` for a config: ``transforms``, ``channels``, ``base_size``,
     and ``value_range`` where the data set has one.
@@ -218,7 +222,7 @@ def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
             f'the data sets of the config have several value ranges, {" and ".join(ranges)}: frames are read '
             'by the first, unless --value-range says otherwise.'
         )
-    transforms = dataset.get('pipeline', cfg.get('test_pipeline'))
+    transforms = _test_pipeline(cfg)
     if transforms is None:
         raise UserError(
             'the config has no test_dataloader.dataset.pipeline and no test_pipeline: how images are to be '
@@ -230,7 +234,7 @@ def pipeline_settings(cfg: Mapping) -> dict[str, Any]:
         size = entry.base_size
     settings = {
         'transforms': [dict(t) for t in transforms],
-        'channels': _channels(cfg['model']),
+        'channels': channels_of(cfg),
         'base_size': (size, size) if isinstance(size, int) else size and tuple(size),
     }
     return with_range(settings, given[0])
@@ -241,6 +245,28 @@ def with_range(settings: Mapping[str, Any], value_range: ValueRange) -> dict[str
     return {**settings, **({} if value_range is None else {'value_range': value_range})}
 
 
-def _channels(model: Mapping) -> int:
-    preprocessor = model.get('data_preprocessor') or {}
-    return len(preprocessor.get('mean') or ()) or (model.get('backbone') or {}).get('in_channels', 3)
+def _test_pipeline(cfg: Mapping) -> Sequence[Mapping[str, Any]] | None:
+    dataset: Mapping[str, Any] = next(iter(sets_of(cfg, 'test_dataloader')), {})
+    return dataset.get('pipeline', cfg.get('test_pipeline'))
+
+
+def channels_of(cfg: Mapping) -> int:
+    """Channels of the images that a config's network is given: as many as the loader of its test pipeline
+    makes. Without a loader as many as the preprocessor has means of, else as the backbone takes, else 3."""
+    loader = next(filter(_loads_images, _test_pipeline(cfg) or ()), None)
+    if loader is not None:
+        return _channels_given(loader)
+    model = cfg['model']
+    means = (model.get('data_preprocessor') or {}).get('mean') or ()
+    return len(means) or backbone_channels(model) or 3
+
+
+def backbone_channels(model: Mapping) -> int | None:
+    """The ``in_channels`` of a config's backbone, those that its class has as default where the config does
+    not say; None where neither says a number, or there is no backbone."""
+    backbone = model.get('backbone') or {}
+    kind = backbone.get('type')
+    found = backbone.get('in_channels')
+    if found is None and (known := real(MODELS.get(kind) if isinstance(kind, str) else kind)):
+        found = getattr(signature(known).parameters.get('in_channels'), 'default', None)
+    return found if type(found) is int else None

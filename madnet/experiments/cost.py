@@ -9,6 +9,7 @@ import torch
 from mmseg.registry import MODELS
 
 from madnet.benchmarks.models import measure, multiply_adds
+from madnet.datasets.image_pipeline import channels_of
 from madnet.experiments.run import Run
 from madnet.experiments.state import model_sha256, read_cost
 from madnet.records import Cost
@@ -29,19 +30,19 @@ def measure_costs(runs: Sequence[Run], size: int) -> None:
         path = Path(run.folder).parent / Cost.FILE
         path.unlink(missing_ok=True)
         try:
-            cost = measure_cost(run.settings['model'], size, budget=1)
+            cost = measure_cost(run.settings, size, budget=1)
             replace(cost, model_sha256=model_sha256(run)).write(path)
         except Exception as e:  # whatever a foreign network raises costs its columns, not the table
             print(f'{run.name}: cost not measured: {type(e).__name__}: {e}', file=sys.stderr)
 
 
-def measure_cost(model: Mapping, size: int = 256, budget: float = 0) -> Cost:
-    """Cost of a network, the ``model`` of a resolved config, on one size × size image; ``latency`` is the
-    least of several forward passes within ``budget`` seconds, two at least."""
+def measure_cost(cfg: Mapping, size: int = 256, budget: float = 0) -> Cost:
+    """Cost of the network of a resolved config, on one size × size image; ``latency`` is the least of several
+    forward passes within ``budget`` seconds, two at least."""
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     cpu = f'a CPU, {counted(torch.get_num_threads(), "thread")}'
-    network = MODELS.build(model).eval().to(device)
-    channels = len(model.get('data_preprocessor', {}).get('mean', [0] * 3))
+    network = MODELS.build(cfg['model']).eval().to(device)
+    channels = channels_of(cfg)
     image = torch.rand(1, channels, size, size, device=device)
     with torch.inference_mode():
         return Cost(

@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.config_files import find_config_file
-from madnet.datasets.image_pipeline import pipeline_settings
+from madnet.datasets.image_pipeline import backbone_channels, pipeline_settings
 from madnet.engine.checkpoint import load_weights, recorded_statistics, statistics_of
 from madnet.engine.checkpoint_file import BEFORE, SCHEME, read_checkpoint
 from madnet.engine.cli import parse_options
@@ -65,9 +65,9 @@ def write_widened(
     channels = settings['channels']  # a backbone of one's own need not keep their number
     statistics = statistics_of(narrow)
     cfg = load_config(find_config_file(config), parse_options(options), statistics=statistics)
-    if cfg.model.get('backbone', {}).get('in_channels', channels) != channels:
+    if (wider := backbone_channels(cfg.model)) not in (None, channels):
         raise UserError(
-            f'{config}: takes {cfg.model.backbone.in_channels} channels, {model} takes {channels}; give both '
+            f'{config}: takes {wider} channels, {model} takes {channels}; give both '
             f'the same (--cfg-options model.backbone.in_channels={channels}).'
         )
     wide = MODELS.build(cfg.model)

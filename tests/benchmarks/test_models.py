@@ -6,10 +6,14 @@ import sys
 
 import pytest
 import torch
+from mmengine.model import BaseModel
+from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.benchmarks import models
+from madnet.engine.config import load_config
 from madnet.errors import UserError
+from madnet.experiments.cost import measure_cost
 from madnet.models.layers import SS2D, DeformConv2d, DifferentialConv, deform_conv, deform_conv2d
 
 
@@ -120,6 +124,33 @@ def test_a_network_that_cannot_be_copied_is_counted_and_left_as_it_was():
     assert torch.equal(network(x), expected)
     assert seen == ['later']
     network(x).sum().backward()
+
+
+@MODELS.register_module()
+class OneConvolution(BaseModel):
+    """A network without a backbone, whose config does not say how many channels it takes."""
+
+    def __init__(self, taken):
+        super().__init__()
+        self.layer = nn.Conv2d(taken, 1, 3, bias=False)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self.layer(inputs)
+
+
+@pytest.mark.parametrize('taken', [1, 3])
+def test_images_have_the_channels_that_the_loader_gives(tmp_path, taken):
+    config = tmp_path / 'one.py'
+    config.write_text(
+        "_base_ = 'madnet_nano'\n"
+        f"model = dict(_delete_=True, type='OneConvolution', taken={taken})\n"
+        f'replace_steps = dict(LoadSIRSTImage=dict(channels={taken}))\n'
+    )
+    entry = models.measure_network(str(config), [], [8], 'cpu', batch=0, budget=0)
+    assert entry['channels'] == taken
+    assert entry['sizes']['8']['MACs'] == {'dense': 6 * 6 * 9 * taken, 'scan': 0}
+    cost = measure_cost(load_config(config), size=8)
+    assert (cost.channels, cost.MACs) == (taken, 6 * 6 * 9 * taken)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 
 from madnet.datasets import SIRSTDataset
-from madnet.datasets.image_pipeline import ImagePipeline
+from madnet.datasets.image_pipeline import ImagePipeline, channels_of
 from madnet.datasets.seen import part_of_config
 from madnet.datasets.transforms import LoadSIRSTImage
 from madnet.datasets.wrappers import is_kind
@@ -273,6 +273,23 @@ def test_images_have_the_channels_of_the_backbone(repository, tmp_path):
     assert len(cfg.model.data_preprocessor.mean) == 3
     with pytest.raises(UserError, match=r'mean: found 1 number, but LoadSIRSTImage gives images of 3 '):
         load_config('madnet_nano', options, dataset=str(tmp_path))
+
+
+def test_a_backbone_whose_config_does_not_say_takes_its_default(own):
+    config = own[1]()
+    config.write_text(config.read_text().replace('madnet_synthetic', 'madnet_nano'))
+    with pytest.raises(UserError, match=r'in_channels: found 1, the default of its class, but Load.* of 3 '):
+        load_config(config, {'replace_steps.LoadSIRSTImage.channels': 3})
+    assert channels_of(load_config(config)) == 1
+
+
+def test_without_a_loader_the_network_says_its_channels():
+    model = {'backbone': {'type': MODELS.module_dict['ResNet'], 'depth': 18}}
+    assert channels_of({'model': model}) == 3
+    model['backbone']['in_channels'] = 4
+    assert channels_of({'model': model}) == 4
+    assert channels_of({'model': {'type': 'Whole'}}) == 3
+    assert channels_of({'model': {**model, 'data_preprocessor': {'mean': [0.5]}}}) == 1
 
 
 @DATASETS.register_module()

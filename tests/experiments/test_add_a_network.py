@@ -59,7 +59,7 @@ def test_its_network_builds_and_passes_its_own_test(page, blocks, repository, tm
     assert set(collection) <= known['Collections']
     assert set(row) <= known['Models']
     assert row['Config'] == experiment
-    cost = measure_cost(model=load_config(tmp_path / experiment, dataset='nudt').model)
+    cost = measure_cost(load_config(tmp_path / experiment, dataset='nudt'))
     assert row['Metadata'] == {
         'Parameters': cost.parameters,
         'MACs': cost.MACs,

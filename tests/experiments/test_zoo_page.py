@@ -93,7 +93,7 @@ def test_own_numbers_are_those_of_their_evidence():
 @pytest.mark.parametrize('name', ['madnet_nano', 'mim_tiny'])
 def test_costs_are_counted_as_they_were(name):
     """Whatever operators the code does it by."""
-    cost = measure_cost(load_config(ROOT / MODELS[name]['Config']).model)
+    cost = measure_cost(load_config(ROOT / MODELS[name]['Config']))
     assert cost.MACs == Costs.read(ROOT / COSTS).networks[name].MACs
 
 

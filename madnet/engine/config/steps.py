@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmseg.registry import DATASETS, TRANSFORMS
 
+from madnet.datasets.image_pipeline import backbone_channels
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.transforms import LoadSIRSTImage
 from madnet.datasets.wrappers import is_kind, kind_of, sets_of
@@ -93,12 +94,13 @@ def check_channels(cfg: Config) -> None:
         UserError: They have others.
     """
     model = cfg.get('model') or {}
-    wanted = (model.get('backbone') or {}).get('in_channels')
+    wanted = backbone_channels(model)
+    default = '' if 'in_channels' in (model.get('backbone') or {}) else ', the default of its class'
     means = (model.get('data_preprocessor') or {}).get('mean') or ()
-    for step in (step for part in all_sets(cfg) for step in image_loaders(part) if type(wanted) is int):
+    for step in (step for part in all_sets(cfg) for step in image_loaders(part)):
         loader, kind = built(step), kind_of(step)
         found = loader.channels
-        if found != wanted:
+        if wanted not in (None, found):
             advice = (
                 f'say both: --cfg-options model.backbone.in_channels={wanted} '
                 f'replace_steps.{kind}.channels={wanted}'
@@ -106,7 +108,7 @@ def check_channels(cfg: Config) -> None:
             if 'channels' not in signature(type(loader)).parameters:  # its class says it
                 advice = f'say --cfg-options model.backbone.in_channels={found}'
             raise UserError(
-                f'model.backbone.in_channels: found {wanted}, but {kind} gives images of {found} '
+                f'model.backbone.in_channels: found {wanted}{default}, but {kind} gives images of {found} '
                 f'channel(s); {advice}'
             )
         if len(means) not in (0, found):
