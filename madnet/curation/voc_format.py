@@ -20,6 +20,7 @@ from madnet.datasets.splits import read_ids
 from madnet.errors import UserError
 from madnet.files import expect_file, names_below
 from madnet.images import EXTENSIONS, image_size
+from madnet.images.frames import read_header
 from madnet.text import one_form
 
 _IMAGES = ('JPEGImages', 'PNGImages', 'images', '.')
@@ -150,5 +151,6 @@ def _xml(labelled: Labelled, name: str) -> str:
         '</bndbox>\n  </object>\n'
         for x0, y0, x1, y1 in boxes_of(labelled.shapes, labelled.size)
     )
-    size = f'<size><width>{w}</width><height>{h}</height><depth>1</depth></size>'
+    depth = read_header(labelled.image).channels
+    size = f'<size><width>{w}</width><height>{h}</height><depth>{depth}</depth></size>'
     return f'<annotation>\n  <filename>{escape(name)}</filename>\n  {size}\n{objects}</annotation>\n'

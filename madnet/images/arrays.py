@@ -31,9 +31,9 @@ def array_header(path: Path) -> tuple[Header, tuple[int, ...]]:
         raise UserError(f'{path}: holds Python objects, which are not read; expected numbers.')
     if math.prod(shape) * dtype.itemsize > there:
         raise UserError(f'{path}: an array of shape {shape} that is cut off; expected a whole file.')
-    frames, (height, width, *_) = _per_frame(shape, path)
+    frames, (height, width, *channels) = _per_frame(shape, path)
     check_size(width, height, path)
-    return Header(width, height, frames, '1' if dtype.kind == 'b' else ''), shape
+    return Header(width, height, frames, '1' if dtype.kind == 'b' else '', *channels), shape
 
 
 def _only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:

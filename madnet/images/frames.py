@@ -169,13 +169,14 @@ def _image_header(file: BinaryIO, path: Path) -> Header:
                 frames = len(_tiff_pages(file))
             else:
                 _refuse_turned(image, file, path)
-            header = Header(*image.size, frames, image.mode)
+            channels = 3 if image.mode == 'P' else len(image.getbands())
+            header = Header(*image.size, frames, image.mode, channels)
     except OSError:
         file.seek(0)
         if file.read(4) not in MAGIC:
             raise
         first, *others = _tiff_pages(file)  # such as 64-bit floats
-        header = Header(first.width, first.height, 1 + len(others))
+        header = Header(first.width, first.height, 1 + len(others), channels=first.channels)
     check_size(header.width, header.height, path)
     return header
 

@@ -36,12 +36,14 @@ class Header:
         frames: How many there are.
         mode: Pillow's mode of an image (``'P'`` for a palette, ``'1'`` for 1 bit, also of arrays); else
             ``''``.
+        channels: Of the first frame, as they are stored: alpha is one, a palette stands for three.
     """
 
     width: int
     height: int
     frames: int = 1
     mode: str = ''
+    channels: int = 1
 
 
 @contextmanager

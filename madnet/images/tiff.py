@@ -51,6 +51,10 @@ class Page:
     def height(self) -> int:
         return self.first(_HEIGHT, 0)
 
+    @property
+    def channels(self) -> int:
+        return self.first(_SAMPLES, 1)
+
     def first(self, tag: int, default: int) -> int:
         """The first number of a tag."""
         return self.tags.get(tag, (default,))[0]
@@ -102,7 +106,7 @@ def _read_directory(
 
 def why_not_read(page: Page) -> str | None:
     """What of a page no reader here keeps whole; None where all is well."""
-    samples = page.first(_SAMPLES, 1)
+    samples = page.channels
     if max(page.tags.get(_BITS, (1,))) <= 8 or samples == 1:
         return None
     if samples in (2, 4):  # OpenCV multiplies what it shows by its alpha, Pillow cuts it to 8 bits
@@ -114,7 +118,7 @@ def why_not_read(page: Page) -> str | None:
 
 def has_alpha(page: Page) -> bool:
     """Whether a page is RGB with alpha, of 8 bits."""
-    colour = page.first(_PHOTOMETRIC, -1) == _RGB and page.first(_SAMPLES, 1) == 4
+    colour = page.first(_PHOTOMETRIC, -1) == _RGB and page.channels == 4
     return colour and page.first(_BITS, 8) == 8 and page.first(_EXTRA, 2) in (1, 2)
 
 
@@ -142,7 +146,7 @@ def as_stored(pixels: np.ndarray, page: Page) -> np.ndarray:
 def has_parts(page: Page) -> bool:
     """Whether windows of a page are read strip by strip, or tile by tile, as the whole page is read: grey or
     RGB of 8 to 64 bits, upright, samples together."""
-    bits, samples = set(page.tags.get(_BITS, (1,))), page.first(_SAMPLES, 1)
+    bits, samples = set(page.tags.get(_BITS, (1,))), page.channels
     photometric = page.first(_PHOTOMETRIC, -1)
     if samples == 1:
         known = photometric in _BLACK_OR_WHITE_IS_ZERO

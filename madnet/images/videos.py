@@ -155,7 +155,7 @@ class Video:
         if frames < 1:
             raise UserError(f'{path}: not readable as a video.')
         check_size(width, height, path)
-        self.header = Header(width, height, frames)
+        self.header = Header(width, height, frames, channels=3)
 
     def _open(self) -> None:
         self._capture, self._next = open_video(str(self.path)), 0

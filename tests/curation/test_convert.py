@@ -6,6 +6,7 @@ from unicodedata import normalize
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from madnet.curation import labels
 from madnet.curation.coco_format import _split_in
@@ -333,6 +334,34 @@ def test_voc_and_yolo_as_their_readers_expect(masks, run, tmp_path):
     np.testing.assert_allclose(np.array(line[1:], float), expected, atol=1e-8)
     assert (tmp_path / 'yolo/labels/test/s2/f8.txt').read_text() == ''
     assert 'test: images/test' in (tmp_path / 'yolo/data.yaml').read_text()
+
+
+@pytest.mark.parametrize(
+    ('name', 'pixels', 'depth'),
+    [
+        ('grey.png', np.zeros((48, 60), np.uint16), '1'),
+        ('colour.jpg', np.zeros((48, 60, 3), np.uint8), '3'),
+        ('deep.tif', np.zeros((48, 60, 3), np.uint16), '3'),  # of which Pillow knows nothing
+        ('alpha.png', np.zeros((48, 60, 4), np.uint8), '4'),
+        ('array.npy', np.zeros((48, 60, 3), np.float32), '3'),
+        ('palette.png', None, '3'),
+    ],
+)
+def test_voc_says_the_channels_of_each_file(tmp_path, run, name, pixels, depth):
+    path = tmp_path / 'mine/images' / name
+    for folder in ('images', 'masks'):
+        (tmp_path / 'mine' / folder).mkdir(parents=True)
+    (tmp_path / f'mine/masks/{path.stem}.png').write_bytes(encode_png(np.zeros((48, 60), np.uint8)))
+    if pixels is None:
+        Image.new('P', (60, 48)).save(path)
+    elif path.suffix == '.npy':
+        np.save(path, pixels)
+    else:
+        cv2.imwrite(str(path), pixels)
+    code, _, err = run('dataset', 'convert', tmp_path / 'mine', '--to', 'voc', '--out', tmp_path / 'voc')
+    assert code == 0, err
+    tree = ElementTree.parse(tmp_path / f'voc/Annotations/{path.stem}.xml')
+    assert tree.findtext('size/depth') == depth
 
 
 def test_a_box_grows_from_its_brightest_pixel():
