@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 
@@ -161,23 +162,90 @@ def _complete() -> None:
     """Answer the shell that asks, by argcomplete's protocol, how a line may go on; ends the process."""
     import argcomplete
 
-    from madnet.datasets.sources import short_names
-
-    values: dict[str, Callable[[], Iterable[str]]] = {
-        **dict.fromkeys(('config', 'networks'), config_names),
-        **dict.fromkeys(('dataset', 'datasets'), short_names),
-    }
     parser = argparse.ArgumentParser(prog='madnet')
     commands = parser.add_subparsers(metavar='COMMAND')
     for name in COMMANDS:
         module = _module(name)
         command = commands.add_parser(name, help=_about(module))
         module.add_options(command)
-        for action in command._actions:
-            if action.dest in values:  # beside files
-                complete = values[action.dest]
-                setattr(action, 'completer', lambda complete=complete, **_: [*complete()])  # noqa: B010
+        _offer_words(command, name)
     argcomplete.autocomplete(parser)
+
+
+def _detectors() -> Iterable[str]:
+    from madnet.inference.naming import detector_names
+
+    return detector_names()
+
+
+def _registered() -> Iterable[str]:
+    from madnet.records import list_registered
+
+    return list_registered()
+
+
+def _data_sets() -> Iterable[str]:
+    from madnet.datasets.sources import short_names
+
+    return short_names()
+
+
+def _splits() -> Iterable[str]:
+    from madnet.datasets.splits import SPLITS
+
+    return SPLITS
+
+
+def _formats() -> Iterable[str]:
+    from madnet.inference.clip_outputs import CLIP_FORMATS
+    from madnet.inference.outputs import FORMATS
+
+    return {**FORMATS, **CLIP_FORMATS}
+
+
+def _protocols() -> Iterable[str]:
+    from madnet.evaluation.protocols import PROTOCOLS
+
+    return [*PROTOCOLS, 'all']
+
+
+def _sweeps() -> Iterable[str]:
+    return _module('probe').SWEEPS
+
+
+#: Argument, of any command or of the one named before it → the words that it takes (none of these functions
+#: imports PyTorch), and whether files as well.
+_WORDS: dict[str, tuple[Callable[[], Iterable[str]], bool]] = {
+    **dict.fromkeys(('config', 'networks', 'benchmark models configs'), (config_names, True)),
+    **dict.fromkeys(('inputs', 'model', 'models', 'beside'), (_detectors, True)),
+    **dict.fromkeys(('dataset', 'datasets', 'data', 'sets'), (_data_sets, True)),
+    **{f'dataset {name} source': (_data_sets, True) for name in ('check', 'convert', 'browse')},
+    **{f'dataset {name} name': (_data_sets, False) for name in ('list', 'prepare')},
+    **dict.fromkeys(('verify name', 'pretrained card name', 'pretrained fetch name'), (_registered, False)),
+    'split': (_splits, False),
+    'format': (_formats, False),
+    'protocols': (_protocols, False),
+    'only': (_sweeps, False),
+}
+
+
+def _offer_words(parser: argparse.ArgumentParser, command: str) -> None:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                _offer_words(inner, f'{command} {name}')
+        elif not action.choices:
+            found = _WORDS.get(f'{command} {action.dest}') or _WORDS.get(action.dest)
+            if found:
+                setattr(action, 'completer', partial(_completed, *found))  # noqa: B010
+
+
+def _completed(words: Callable[[], Iterable[str]], files: bool, prefix: str, **_) -> list[str]:
+    """How a value may go on; of several with commas, what stands behind the last one."""
+    from argcomplete.completers import FilesCompleter
+
+    before, comma, last = prefix.rpartition(',')
+    return [before + comma + word for word in (*words(), *(FilesCompleter()(last) if files else ()))]
 
 
 def _module(name: str) -> ModuleType:

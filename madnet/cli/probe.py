@@ -31,6 +31,11 @@ changes, for --only:
 
 OUT/index.html shows a table and curves; OUT/probe.json holds the numbers.
 """
+#: The changes, and what is planted, as ``madnet.probing`` has them, which imports PyTorch.
+SWEEPS = (
+    *('scr', 'contrast', 'size', 'shift', 'two', 'border', 'frame', 'gain', 'offset', 'gamma'),
+    *('scale', 'blur', 'noise', 'turn', 'bits', 'hot_pixels', 'dead_lines', 'empty'),
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -9,10 +9,19 @@ from madnet.errors import UserError, nearest
 from madnet.records import list_pretrained, list_registered
 
 
+def detector_names() -> list[str]:
+    """Of all known weights, training-free detectors and configs."""
+    return [*list_registered(), *DETECTORS, *config_names()]
+
+
 def check_name(model: str, checkpoint: str | os.PathLike | None) -> None:
     """Raise a UserError where nothing can go by this name."""
-    named = model in DETECTORS or model in list_registered() or model in config_names()
-    if not named and checkpoint is None and not Path(model).suffix and not Path(model).exists():
+    if (
+        model not in detector_names()
+        and checkpoint is None
+        and not Path(model).suffix
+        and not Path(model).exists()
+    ):
         raise UserError(f'{model}: no detector of this name. {known_detectors(model)}')
 
 

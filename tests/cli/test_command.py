@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from madnet import __version__
-from madnet.cli import COMMANDS, main
+from madnet import __version__, cli
+from madnet.cli import COMMANDS, main, probe
 from madnet.cli.demo import _shown
 from madnet.config_files import SHIPPED, config_and_weights, config_names, find_config_file
 from madnet.errors import UserError
 from madnet.inference.onnx_predictor import _session
+from madnet.probing.command import SWEEPS
 from madnet.requirements import EXTRAS, requirements, what_is_wrong
 from madnet.starting import module_command
 
@@ -281,11 +282,46 @@ def test_names_of_configs_are_told_apart():
     assert len({p.stem for p in paths}) == len(paths)
 
 
-def test_completion():
+@pytest.mark.parametrize(
+    ('line', 'offered', 'not_offered'),
+    [
+        ('train madnet_nu', 'madnet_nuaa madnet_nudt', ''),
+        ('train madnet_nano --dataset nu', 'nuaa nudt nunu.png', ''),
+        ('train madnet_nano --dataset nuaa,nu', 'nuaa,nudt nuaa,nunu.png', ''),
+        ('predict madnet_nano frames --format ', 'png csv video', 'nunu.png'),
+        ('predict madnet_nano frames --format png,c', 'png,csv', ''),
+        ('predict madnet_nan', 'madnet_nano', ''),
+        ('predict nu', 'nunu.png', ''),
+        ('export madnet_nan', 'madnet_nano', ''),
+        ('verify les', 'lesps_acm', ''),
+        ('pretrained card ', 'madnet_nano', 'nunu.png'),
+        ('dataset check nu', 'nuaa nunu.png', ''),
+        ('dataset list ', 'nuaa', 'nunu.png'),
+        ('probe madnet_nano --only sc', 'scr scale', ''),
+        ('benchmark models madnet_nan', 'madnet_nano', ''),
+        ('test madnet_nano --protocol na', 'native', ''),
+        ('test madnet_nano --split t', 'test trainval', ''),
+    ],
+)
+def test_completion(tmp_path, monkeypatch, line, offered, not_offered):
+    argcomplete = pytest.importorskip('argcomplete')
+    (tmp_path / 'nunu.png').touch()
+    monkeypatch.chdir(tmp_path)
+    found = []
+    monkeypatch.setattr(argcomplete, 'autocomplete', lambda parser: found.append(parser))
+    cli._complete()
+    (finder,) = (argcomplete.CompletionFinder(parser) for parser in found)
+    *words, last = line.split(' ')
+    completions = {each.strip() for each in finder._get_completions(['madnet', *words], last, '', None)}
+    assert completions >= {*offered.split()}
+    assert not completions & {*not_offered.split()}
+
+
+def test_completion_in_a_process_of_its_own():
     pytest.importorskip('argcomplete')
-    line = 'madnet train madnet_nu'
+    line = 'madnet predict madnet_nan'
     done = subprocess.run(
-        [sys.executable, '-m', 'madnet'],
+        [sys.executable, '-c', f'{LIGHT}from madnet.cli import console; console()'],
         env={
             **os.environ,
             '_ARGCOMPLETE': '1',
@@ -297,8 +333,11 @@ def test_completion():
         text=True,
         check=False,
     )
-    assert 'madnet_nuaa' in done.stdout
-    assert 'madnet_nudt' in done.stdout
+    assert 'madnet_nano' in done.stdout, done.stderr
+
+
+def test_names_of_sweeps_that_are_completed_are_all():
+    assert set(probe.SWEEPS) == set(SWEEPS)
 
 
 def test_no_process_is_started_by_minus_m(repository):
