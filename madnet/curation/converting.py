@@ -78,6 +78,8 @@ def convert(
             raise UserError(f'{option}: {source} ({form}) has no {what}.')
     if not any(parts.values()):
         raise UserError(f'{source}: no image in it ({form}).')
+    for split in (split for split, images in parts.items() if not images):
+        raise UserError(f'{source}: no image of its part {split} ({form}); give it some, or take it away.')
     _refuse_outside(source, parts)
     if to != 'yolo':  # where each part has its folder
         parts = _apart(parts)

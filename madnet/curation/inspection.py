@@ -16,7 +16,7 @@ from madnet.datasets.layouts import Folder, Pair, read_folder
 from madnet.datasets.locate import range_of_set
 from madnet.datasets.selection import folders_of
 from madnet.datasets.sources import locate_source
-from madnet.datasets.splits import ids_sha256, read_ids, split_of
+from madnet.datasets.splits import few, ids_sha256, read_ids, split_of
 from madnet.errors import UserError
 from madnet.evaluation.components import find_components
 from madnet.evaluation.rules import half
@@ -354,10 +354,10 @@ def _take_lists(found: Inspection, name: str, lists: dict, by_folder: bool, seve
             keys += [(homes[0], i)] if homes else []
             lacking += [] if homes else [f'{split}/{i}']
         found.splits[name][split] = keys
-        if ids and not keys and severity == 'error':  # a published list of a set that is here in part is none
-            what = f'none of the {len(ids)} ids for {split} is there (the first: {ids[0]!r})'
-            such = min(i for _, i in found.facts)
-            found.add('error', 'broken list', f'{what}; expected such as {such!r}', [name])
+        if not keys and severity == 'error':  # a published list of a set that is here in part is none
+            what = f'none of the {len(ids)} ids for {split} is there (the first: {few(ids, 1)!r})'
+            what = what if ids else f'holds no id for {split}'
+            found.add('error', 'broken list', f'{what}; expected such as {min(found.facts)[1]!r}', [name])
     found.add(severity, 'not there', f'listed in {name}, but not in the folder', lacking)
     if by_folder:
         return

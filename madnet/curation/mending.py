@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from madnet.curation.inspection import INVERTED, Facts, Inspection, Key, find_duplicates, label
-from madnet.curation.writing import NewSet, fresh_folder
+from madnet.curation.writing import TOO_FEW, NewSet, fresh_folder
 from madnet.datasets.locate import range_of_set
 from madnet.datasets.splits import cut_validation, few
 from madnet.errors import UserError
@@ -89,14 +89,19 @@ def write_mended(found: Inspection, new: NewSet, test_share: float | None = None
 
 
 def _refuse_broken_lists(found: Inspection) -> None:
-    if found.entry and found.entry.split_sets.keys() & found.splits.keys():
-        return  # its packaged lists say what the parts are
+    if _has_packaged_lists(found):
+        return
     for finding in found.findings:
         if finding.kind == 'broken list':
             what = finding.what.removeprefix(f'{found.folder.root}/')
             raise UserError(
                 f'{found.name}, lists {finding.which[0]}: {what}. Mend this list, or take it from the folder.'
             )
+
+
+def _has_packaged_lists(found: Inspection) -> bool:
+    """Whether lists of the catalogue say what the parts are, whatever the folder's own hold."""
+    return bool(found.entry and found.entry.split_sets.keys() & found.splits.keys())
 
 
 def _why_not(facts: Facts, faint: bool) -> str:
@@ -149,10 +154,16 @@ def _write_lists(
                     done[out].append(label(key))
                 else:
                     lists[split].append(key[1])
-        new.add_lists(name, lists)
+        if _has_packaged_lists(found) and not all(lists.values()):  # of a copy in part, or broken ones
+            done['lists left out, of which no image of a part is here'].append(name)
+        else:
+            new.add_lists(name, lists)
     if not found.splits and test_share:
         by_id = {key[1]: key for key in sorted(kept)}
         train, test = cut_validation(by_id, share=test_share)
+        if not (train and test):
+            done[f'no lists say what the parts are: {TOO_FEW}'] += by_id
+            return
         digests = {i: found.facts[key].digest for i, key in by_id.items()}
         seen = {digests[i] for i in test}
         same = [i for i in train if digests[i] in seen]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from madnet import __version__
-from madnet.curation.writing import NewSet, fresh_folder
+from madnet.curation.writing import TOO_FEW, NewSet, fresh_folder
 from madnet.datasets.layouts import read_folder
 from madnet.datasets.locate import range_of_set
 from madnet.datasets.scenes import (
@@ -161,8 +161,9 @@ def make(out: str, **options) -> str:
                 groups[image_id] = background
             records.append({'frames': ids, 'background': background, 'tracks': [asdict(t) for t in tracks]})
         new.put(TRACKS, json_text({'schema': 1, 'kind': 'tracks', 'items': records}, 1).encode())
-        if plan.test_share:
-            new.add_lists('synth', _lists(groups, plan.test_share))
+        lists = _lists(groups, plan.test_share) if plan.test_share else {}
+        if lists and all(lists.values()):
+            new.add_lists('synth', lists)
         made = {'by': 'madnet dataset synth', 'madnet': __version__, 'scenes': VERSION, 'plan': asdict(plan)}
         rule = 'target: pixels whose own signal, free of noise, is at least half of its peak'
         grey = range_of_set(Path(plan.backgrounds)) if plan.backgrounds else None
@@ -179,7 +180,7 @@ def _summary(out: str, new: NewSet, records: list[dict], skipped: int, plan: Pla
         scr, area = (np.quantile([p[key] for p in points], (0, 0.5, 1)) for key in ('scr', 'area'))
         words = ' / '.join(f'{v:.1f}' for v in scr), ' / '.join(f'{int(v)}' for v in area)
         lines.append('  SCR {}, area {} pixels (least, median, largest)'.format(*words))
-    lines += new.lists_in_words()
+    lines += new.lists_in_words() or ([f'  {TOO_FEW}'] if plan.test_share else [])
     if skipped:
         lines.append(
             f'  {counted(skipped, "target")} left out: no place where the ratio can be had without '

@@ -21,6 +21,8 @@ from madnet.records import few_images_text
 from madnet.text import encodable
 
 _UNFINISHED = '.writing-'
+#: Where a part for tests was to be cut by a hash and it, or what it leaves, would have no image.
+TOO_FEW = 'too few images to set a test part aside'
 
 
 @contextmanager
@@ -139,8 +141,14 @@ class NewSet:
         """Write lists of ids: split → ids.
 
         Raises:
-            UserError: An id that nobody would read from a list as it is.
+            UserError: A split without ids; an id that nobody would read from a list as it is.
         """
+        empty = next((split for split, ids in lists.items() if not ids), None)
+        if empty is not None:
+            raise UserError(
+                f'lists {name}: found no image for {empty} that can be used, expected at least one; mend the '
+                'images of this part (madnet dataset check says what is wrong), or take its list away.'
+            )
         bad = next((i for ids in lists.values() for i in ids if clean_id(i) != i), None)
         if bad is not None:
             raise UserError(

@@ -132,16 +132,17 @@ def _by_folder(
             'put train.txt and test.txt there (madnet dataset prepare makes them), or sort the images into '
             'trainval/ and test/.' + retrain
         )
-    if ids is None:
+    if ids is None and all(lists.values()):
         raise NoSuchPart(f'{where}: no split {split!r}; lists {key!r} have {", ".join(sorted(lists))}.')
-    if not ids and split in ('fit', 'val') and 'val' not in lists:
+    if ids == () and split in ('fit', 'val') and 'val' not in lists:
         raise NoSuchPart(
             f'{where}: no images of split {split!r}, since the training part is too small to take a fifth of '
             'it; use selection=last.'
         )
     if not ids:
-        have = ', '.join(f'{part} {len(ids)}' for part, ids in lists.items())
-        raise NoSuchPart(f'{where}: no images of split {split!r}; lists {key!r} name {have}.')
+        have = ', '.join(f'{part} {len(listed)}' for part, listed in lists.items())
+        kind = NoSuchPart if all(lists.values()) else UserError  # whoever made an empty list meant a part
+        raise kind(f'{where}: no images of split {split!r}; lists {key!r} name {have}.')
     key = key or 'folder'
     partial = allow_partial and split != 'test'
     return key, _find(folder, [(None, i) for i in ids], where, split, key, partial, None)

@@ -99,6 +99,28 @@ def test_every_kind(damaged, run):
     assert order == sorted(order)
 
 
+@pytest.mark.parametrize('empty', ['train.txt', 'test.txt'])
+def test_an_empty_list_is_an_error_that_no_copy_is_made_of(make_set, run, tmp_path, empty):
+    root = make_set('mine', IDS, lists={**LISTS, empty: ['']})
+    code, out, _ = run('dataset', 'check', root)
+    assert (code, f'broken list  holds no id for {empty[:-4]}; expected such as' in out) == (1, True), out
+    out = tmp_path / 'out'
+    for command in (('check', root, '--fix', out), ('prepare', 'mine', root, '--out', out)):
+        code, _, err = run('dataset', *command)
+        assert (code, f'mine, lists lists: holds no id for {empty[:-4]}' in err) == (2, True), err
+    code, _, err = run('dataset', 'convert', root, '--to', 'coco', '--out', out)
+    assert code == 2
+    assert not out.exists()
+
+
+def test_a_part_of_which_nothing_can_be_used_is_refused(sound, run, tmp_path):
+    for image_id in LISTS['test.txt']:
+        (sound / f'masks/{image_id}.png').unlink()
+    code, _, err = run('dataset', 'check', sound, '--fix', tmp_path / 'good')
+    assert (code, 'lists lists: found no image for test that can be used' in err) == (2, True), err
+    assert not (tmp_path / 'good').exists()
+
+
 def test_what_is_safe_is_mended_in_a_copy(damaged, run, tmp_path):
     before = sorted(p.stat().st_mtime_ns for p in damaged.rglob('*'))
     code, out, _ = run('dataset', 'check', damaged, '--fix', tmp_path / 'good')

@@ -276,6 +276,17 @@ def test_damaged_archives_are_one_line(archive, run, tmp_path):
             assert err.count('\n') == (code == 2)
 
 
+@pytest.mark.parametrize(('count', 'share'), [(1, '0.2'), (2, '0.2'), (2, '0.9')])
+def test_too_few_images_are_not_cut(make_set, run, tmp_path, count, share):
+    root = make_set('theirs', IDS[:count])
+    command = ('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'out', '--test-share', share)
+    code, out, err = run(*command)
+    assert (code, 'too few images to set a test part aside' in out) == (0, True), (out, err)
+    assert 'became' not in out
+    assert not (tmp_path / 'out/splits').exists()
+    assert len(SIRSTDataset(tmp_path / 'out', 'trainval')) == count
+
+
 def test_sets_without_lists_are_cut(make_set, run, tmp_path):
     root = make_set('theirs', [f'seq_{n}/{f}' for n in range(5) for f in range(2)])
     code, out, err = run('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'out')

@@ -49,6 +49,14 @@ def test_scenes_train_and_test_apart(run, tmp_path):
     assert len(SIRSTDataset(tmp_path / 'a', 'test')) == 2
 
 
+@pytest.mark.parametrize(('share', 'said'), [('0.2', True), ('0', False)])
+def test_too_few_scenes_are_not_cut(run, tmp_path, share, said):
+    options = ('--n', '1', '--size', '48', '--test-share', share)
+    code, out, err = run('dataset', 'synth', '--out', tmp_path / 'a', *options)
+    assert (code, 'too few images to set a test part aside' in out) == (0, said), (out, err)
+    assert not (tmp_path / 'a/splits').exists()
+
+
 @pytest.mark.parametrize('options', [['--size', '64'], ['--size', '64', '--sequence', '4']])
 def test_a_seed_means_the_same_bytes(run, tmp_path, options):
     for name, seed in (('a', 3), ('b', 3), ('c', 4)):
