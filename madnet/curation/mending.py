@@ -8,7 +8,7 @@ import numpy as np
 from madnet.curation.inspection import INVERTED, Facts, Inspection, Key, find_duplicates, label
 from madnet.curation.writing import TOO_FEW, NewSet, fresh_folder
 from madnet.datasets.locate import range_of_set
-from madnet.datasets.splits import cut_validation, few
+from madnet.datasets.splits import cut_validation, few, how_cut
 from madnet.errors import UserError
 from madnet.evaluation.rules import half
 from madnet.images import encode_png, fit_mask, read_image, read_mask
@@ -174,7 +174,10 @@ def _write_lists(
         new.add_lists('hashed', lists)
         found.splits['hashed'] = {split: [by_id[i] for i in ids] for split, ids in lists.items()}
         find_duplicates(found)  # what was inside of one part may be in two now
-        why = f'no lists say what the parts are: {test_share:.0%} became the test part, by a hash of the id'
+        why = (
+            f'no lists say what the parts are: {len(test)} of {len(by_id)} images became the test part, '
+            f'{how_cut(by_id, test)}'
+        )
         folders = {i.rpartition('/')[0] for i in by_id}
         if len(folders) == 1 and '' not in folders:
             why += ' (frames of the only sequence, so that both parts show nearly the same)'

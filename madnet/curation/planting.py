@@ -19,7 +19,7 @@ from madnet.datasets.scenes import (
     render_target,
     synth_background,
 )
-from madnet.datasets.splits import cut_validation
+from madnet.datasets.splits import cut_validation, how_cut
 from madnet.errors import UserError, expect_number
 from madnet.files import json_text, names_below
 from madnet.images import EXTENSIONS, encode_png, read_image
@@ -161,17 +161,15 @@ def make(out: str, **options) -> str:
                 groups[image_id] = background
             records.append({'frames': ids, 'background': background, 'tracks': [asdict(t) for t in tracks]})
         new.put(TRACKS, json_text({'schema': 1, 'kind': 'tracks', 'items': records}, 1).encode())
-        lists = _lists(groups, plan.test_share) if plan.test_share else {}
-        if lists and all(lists.values()):
-            new.add_lists('synth', lists)
+        how = _cut(new, groups, plan.test_share) if plan.test_share else ''
         made = {'by': 'madnet dataset synth', 'madnet': __version__, 'scenes': VERSION, 'plan': asdict(plan)}
         rule = 'target: pixels whose own signal, free of noise, is at least half of its peak'
         grey = range_of_set(Path(plan.backgrounds)) if plan.backgrounds else None
         new.finish(Path(out).resolve().name, grey, made=made, rule=rule)
-    return _summary(out, new, records, skipped, plan)
+    return _summary(out, new, records, skipped, plan, how)
 
 
-def _summary(out: str, new: NewSet, records: list[dict], skipped: int, plan: Plan) -> str:
+def _summary(out: str, new: NewSet, records: list[dict], skipped: int, plan: Plan, how: str) -> str:
     points = [p for item in records for t in item['tracks'] for p in t['points']]
     lines = [f'{out}: {new.images:,} images, {len(points):,} targets, truth in {TRACKS}']
     if plan.sequence:
@@ -180,7 +178,7 @@ def _summary(out: str, new: NewSet, records: list[dict], skipped: int, plan: Pla
         scr, area = (np.quantile([p[key] for p in points], (0, 0.5, 1)) for key in ('scr', 'area'))
         words = ' / '.join(f'{v:.1f}' for v in scr), ' / '.join(f'{int(v)}' for v in area)
         lines.append('  SCR {}, area {} pixels (least, median, largest)'.format(*words))
-    lines += new.lists_in_words() or ([f'  {TOO_FEW}'] if plan.test_share else [])
+    lines += [*new.lists_in_words(), *([f'  {how}'] if how else [])]
     if skipped:
         lines.append(
             f'  {counted(skipped, "target")} left out: no place where the ratio can be had without '
@@ -189,12 +187,20 @@ def _summary(out: str, new: NewSet, records: list[dict], skipped: int, plan: Pla
     return '\n'.join(lines)
 
 
-def _lists(groups: dict[str, str], share: float) -> dict[str, list[str]]:
-    """Parts that share no background, where there is more than one."""
+def _cut(new: NewSet, groups: dict[str, str], share: float) -> str:
+    """Write lists of parts that share no background, where the share allows; returns what was done."""
     names = sorted(set(groups.values()))
-    kept_apart = set(cut_validation(names, share=share)[1]) if len(names) > 1 else set()
-    test = {i for i in groups if groups[i] in kept_apart} or set(cut_validation(groups, share=share)[1])
-    return {'trainval': [i for i in groups if i not in test], 'test': [i for i in groups if i in test]}
+    apart = set(cut_validation(names, share=share)[1]) if len(names) > 1 else set()
+    how = f'by a hash of the background, {len(apart)} of {len(names)}, each kept whole'
+    test = {i for i in groups if groups[i] in apart}
+    if not test:
+        test = set(cut_validation(groups, share=share)[1])
+        how = how_cut(groups, test)
+    lists = {'trainval': [i for i in groups if i not in test], 'test': [i for i in groups if i in test]}
+    if not all(lists.values()):
+        return TOO_FEW
+    new.add_lists('synth', lists)
+    return f'{len(test)} of {len(groups)} images became the test part, {how}'
 
 
 class _Backgrounds:

@@ -8,7 +8,7 @@ from madnet.images.notices import say_once
 
 from .catalogue import Entry, check_split_name, get_split_set, published_lists, split_ids
 from .layouts import Folder, Pair
-from .splits import cut_validation, few, read_ids, refuse_overlap, split_of
+from .splits import cut_validation, few, how_cut, read_ids, refuse_overlap, split_of
 
 
 class NoSuchPart(UserError):
@@ -117,9 +117,12 @@ def _by_folder(
     if key is None and entry is None:
         lists = {'trainval': tuple(folder.pairs[''])}
         if split != 'test':
+            trainval = lists['trainval']
+            val = cut_validation(trainval)[1]
             say_once(
-                f'{where}: no lists of ids there, so all {len(lists["trainval"])} images are its training '
-                'part, a fifth of them for validation; madnet dataset prepare sets a test part aside.'
+                f'{where}: no lists of ids there, so all {len(trainval)} images are its training part, '
+                f'{len(val)} of them for validation ({how_cut(trainval, val)}); madnet dataset prepare sets '
+                'a test part aside.'
             )
     ids = split_of(lists, split)
     if ids is None and key is None:

@@ -94,6 +94,15 @@ def cut_validation(
     return tuple(fit), tuple(val)
 
 
+def how_cut(ids: Iterable[str], part: Iterable[str]) -> str:
+    """How :func:`cut_validation` came to a part of ``ids``, in words."""
+    there, taken = ({i.rpartition('/')[0] for i in each} for each in (ids, part))
+    if len(there) < 2:
+        return 'by a hash of the id'
+    of = len(taken - {''}), len(there - {''})
+    return 'by a hash of the folder, {} of {}, each kept whole as a sequence'.format(*of)
+
+
 def split_of(lists: Mapping[str, Sequence[str]], split: str, group: int = 1) -> tuple[str, ...] | None:
     """One split out of the lists that were published.
 

@@ -276,6 +276,19 @@ def test_damaged_archives_are_one_line(archive, run, tmp_path):
             assert err.count('\n') == (code == 2)
 
 
+def test_what_is_said_of_a_cut_is_what_was_done(make_set, run, tmp_path, caplog):
+    root = make_set('theirs', [f'seq_{n}/{f}' for n in range(2) for f in range(3)])
+    data = SIRSTDataset(root, 'val')
+    said = '3 of them for validation (by a hash of the folder, 1 of 2, each kept whole as a sequence)'
+    assert (len(data), said in caplog.text) == (3, True)
+    code, out, err = run('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'out')
+    assert code == 0, err
+    assert '3 of 6 images became the test part, by a hash of the folder, 1 of 2, each kept whole' in out
+    root = make_set('flat', IDS)
+    code, out, err = run('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'flat_out')
+    assert (code, '2 of 10 images became the test part, by a hash of the id' in out) == (0, True), (out, err)
+
+
 @pytest.mark.parametrize(('count', 'share'), [(1, '0.2'), (2, '0.2'), (2, '0.9')])
 def test_too_few_images_are_not_cut(make_set, run, tmp_path, count, share):
     root = make_set('theirs', IDS[:count])
@@ -291,7 +304,7 @@ def test_sets_without_lists_are_cut(make_set, run, tmp_path):
     root = make_set('theirs', [f'seq_{n}/{f}' for n in range(5) for f in range(2)])
     code, out, err = run('dataset', 'prepare', 'mine', root, '--out', tmp_path / 'out')
     assert code == 0, err
-    assert 'no lists say what the parts are' in out
+    assert '2 of 10 images became the test part, by a hash of the folder, 1 of 5, each kept whole' in out
     test = SIRSTDataset(tmp_path / 'out', 'test').image_ids
     assert len({i.split('/')[0] for i in test}) == 1
     assert len(test) == 2

@@ -49,6 +49,22 @@ def test_scenes_train_and_test_apart(run, tmp_path):
     assert len(SIRSTDataset(tmp_path / 'a', 'test')) == 2
 
 
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        (
+            ('--n', '2', '--sequence', '4'),
+            '4 of 8 images became the test part, by a hash of the folder, 1 of',
+        ),
+        (('--n', '5'), '1 of 5 images became the test part, by a hash of the background, 1 of 5,'),
+        (('--n', '1', '--sequence', '5'), '1 of 5 images became the test part, by a hash of the id'),
+    ],
+)
+def test_what_is_said_of_the_parts_is_what_was_done(run, tmp_path, options, said):
+    code, out, err = run('dataset', 'synth', '--out', tmp_path / 'a', '--size', '48', *options)
+    assert (code, said in out) == (0, True), (out, err)
+
+
 @pytest.mark.parametrize(('share', 'said'), [('0.2', True), ('0', False)])
 def test_too_few_scenes_are_not_cut(run, tmp_path, share, said):
     options = ('--n', '1', '--size', '48', '--test-share', share)
