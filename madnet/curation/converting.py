@@ -22,7 +22,7 @@ from madnet.curation.writing import NewSet, fresh_folder
 from madnet.curation.yolo_format import is_yolo, read_yolo, write_yolo
 from madnet.datasets.layouts import layouts_in_words
 from madnet.datasets.locate import RECORD, NoSuchSet, name_of, range_of_set
-from madnet.datasets.selection import NoSuchPart, select
+from madnet.datasets.selection import EmptyList, NoSuchPart, select
 from madnet.datasets.sources import find_sources, locate_source
 from madnet.datasets.splits import refuse_overlap
 from madnet.errors import UserError
@@ -166,6 +166,8 @@ def _read_masks(source: str, split_set: str | None, rule: MaskRule) -> tuple[str
         for split, ours in (('train', 'fit'), ('val', 'val'), ('test', 'test')):
             try:
                 wanted[split] = select(folder, entry, name, ours, split_set, True).pairs
+            except EmptyList:  # whoever made the list meant it to be a part
+                raise
             except NoSuchPart as reason:
                 lacking.append(reason)
         if not wanted:

@@ -15,6 +15,10 @@ class NoSuchPart(UserError):
     """A data set has no images of a split, and nothing else is wrong with it."""
 
 
+class EmptyList(NoSuchPart):
+    """The list of a part is there and holds no id."""
+
+
 class NotHere(UserError):
     """A data set names images of a split, and none of them is there."""
 
@@ -144,7 +148,7 @@ def _by_folder(
         )
     if not ids:
         have = ', '.join(f'{part} {len(listed)}' for part, listed in lists.items())
-        kind = NoSuchPart if all(lists.values()) else UserError  # whoever made an empty list meant a part
+        kind = NoSuchPart if all(lists.values()) else EmptyList
         raise kind(f'{where}: no images of split {split!r}; lists {key!r} name {have}.')
     key = key or 'folder'
     partial = allow_partial and split != 'test'
