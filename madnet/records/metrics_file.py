@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from madnet.errors import UserError
-from madnet.files import CannotWrite, expect_writable, write_whole
+from madnet.files import CannotWrite, replacing, write_whole
 from madnet.records.reading import OMITTED, Record, RecordFile
 from madnet.text import counted, csv_text, from_cell, score_text
 
@@ -222,8 +222,8 @@ def write_results(
     """Write ``metrics.json``, ``per_image.csv`` and, if there are any, ``detections.csv`` under a folder,
     made where it is missing; without any, one of former results is removed.
 
-    Former numbers go first and the new ones come last: a process that is killed leaves none beside files of
-    another test.
+    Of former maps the numbers go first, and the new ones come last: a process that is killed leaves none
+    beside maps of another test. On a full disk the former numbers stay.
 
     Args:
         folder: Where to.
@@ -241,19 +241,21 @@ def write_results(
     """
     folder, rows = Path(folder), list(detections)
     numbers = folder / MetricsFile.FILE
-    expect_writable(numbers)
-    numbers.unlink(missing_ok=True)
-    written = [write_whole(folder / 'per_image.csv', _table(list(per_image)))]
-    if rows:
-        written.append(write_whole(folder / 'detections.csv', _table(rows)))
-    else:  # those of a run before would stand beside the numbers of this one
-        (folder / 'detections.csv').unlink(missing_ok=True)
-    for place, new in (maps or {}).items():
-        try:
-            _exchange(place, new)
-        except OSError as e:  # it is a mount point, or another's
-            raise CannotWrite(f'{place}: cannot be replaced ({e.strerror or e}); move it away.') from None
-    return report.write(numbers), *written
+    written = [numbers, folder / 'per_image.csv']
+    with replacing(numbers) as new_numbers:
+        new_numbers.write_text(report.whole_text(), 'utf-8')
+        write_whole(folder / 'per_image.csv', _table(list(per_image)))
+        if rows:
+            written.append(write_whole(folder / 'detections.csv', _table(rows)))
+        else:  # those of a run before would stand beside the numbers of this one
+            (folder / 'detections.csv').unlink(missing_ok=True)
+        numbers.unlink(missing_ok=True)
+        for place, new in (maps or {}).items():
+            try:
+                _exchange(place, new)
+            except OSError as e:  # it is a mount point, or another's
+                raise CannotWrite(f'{place}: cannot be replaced ({e.strerror or e}); move it away.') from None
+    return tuple(written)
 
 
 def _exchange(place: Path, new: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from madnet.errors import UserError
-from madnet.files import plain, read_json, write_json
+from madnet.files import json_text, plain, read_json, write_whole
 
 SCHEMA = 1
 #: Metadata of a field that is left out of the file where it is None.
@@ -89,7 +89,11 @@ class RecordFile(Record):
         Raises:
             UserError: It cannot be written.
         """
-        return write_json(path, {'schema': SCHEMA, **self.to_json()})
+        return write_whole(path, self.whole_text())
+
+    def whole_text(self) -> str:
+        """What the file holds."""
+        return json_text({'schema': SCHEMA, **self.to_json()}, indent=2)
 
 
 def _encode(value: Any) -> Any:

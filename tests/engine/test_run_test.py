@@ -166,7 +166,7 @@ def test_a_test_that_fails_leaves_the_results_of_the_former_one(tested, tmp_path
 
 def test_a_killed_test_leaves_no_numbers_beside_maps_of_another(tested, tmp_path, monkeypatch):
     tested(1, save_scores=True)
-    monkeypatch.setattr('madnet.records.metrics_file.write_whole', Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr('madnet.records.metrics_file._exchange', Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         tested(2, save_scores=True)
     assert not (tmp_path / 'out' / 'metrics.json').exists()

@@ -355,7 +355,7 @@ def test_bf16_on_a_cpu(tiny_config, tmp_path):
         (['custom_hooks.0.decay=abc'], "RampedEMA.decay: found 'abc'"),
         (['model.backbone=None'], 'cannot be built: cfg should be a dict'),
         (['env_cfg.mp_cfg.mp_start_method=abc'], "cannot find context for 'abc' (python"),
-        (['train_dataloader.drop_last=abc'], 'data loader: drop_last should be a boolean value'),
+        (['train_dataloader.drop_last=abc'], "drop_last: found 'abc', expected True or False"),
         (['compile.disable=False', 'compile.mode=abc'], 'compile: Unrecognized mode=abc'),
         (['selection=last', 'default_hooks=None'], 'checkpoints by none'),
     ],

@@ -148,7 +148,7 @@ def test_what_may_not_ship(folder, detectors, monkeypatch):
         ship_weights('tiny_one', config, checkpoint, folder.parent / 'short.md')
     facts = folder.parent / 'facts.json'
     facts.write_text('{"claims": [{"dataset": "nuaa", "values": {"iou": 50}}]}')
-    with pytest.raises(UserError, match=r"facts\.json: claims\[0\], on nuaa: metric 'iou' is not known"):
+    with pytest.raises(UserError, match=r"facts\.json: claims\[0\], on nuaa: metric 'iou' is not what"):
         ship_weights('tiny_one', config, checkpoint, card, facts=facts)
     monkeypatch.setattr(writing, 'MAX_BYTES', 1000)
     with pytest.raises(UserError, match='MB of other shipped weights'):
