@@ -35,6 +35,8 @@ def new_maps(
     """
     # a link leads to another disk, where the new ones have to be as well
     scores, pictures = ((folder / name).resolve() for name in (MAPS, PICTURES))
+    if scores == pictures:
+        raise UserError(f'{folder / PICTURES}: leads where {MAPS} does; give each a folder of its own.')
     new = {place: place.with_name(f'.new-{place.name}') / 'new' for place in (scores, pictures)}
     hooks = []
     if show_dir is not None:

@@ -285,29 +285,32 @@ class _TakeFolder(Hook):
         self.elsewhere = elsewhere
 
     def before_train(self, runner) -> None:
+        goes_on = runner.train_loop.validation_due or runner.train_loop.goes_on()
         if runner._resume:
-            self._look_for_best(runner)
-        if not (runner.train_loop.validation_due or runner.train_loop.goes_on()):
+            self._look_for_best(runner, goes_on)
+        if not goes_on:
             return  # resumed from a whole run: nothing new comes
         if self.elsewhere or not runner._resume:  # nothing may have been found to resume
             self._put_aside(runner)
         runner.dump_config()
 
-    def _look_for_best(self, runner: MadnetRunner) -> None:
+    def _look_for_best(self, runner: MadnetRunner, goes_on: bool) -> None:
         """Let the best epoch so far be the one whose weights are there, or none."""
         checkpoint, hub = find_checkpoint(str(runner._load_from)), runner.message_hub
-        best, epoch = checkpoint.resolve().parent / BEST, hub.get_info('best_epoch')
+        # not where a link leads: other runs may have theirs there
+        best = (checkpoint.parent if self.elsewhere else Path(runner.work_dir)) / BEST
+        epoch = hub.get_info('best_epoch')
         with suppress(UserError):  # missing or damaged
             if meta_of(read_checkpoint(best)).get('epoch') == epoch:
                 return
         if epoch is not None:
             runner.logger.warning(
-                f'{checkpoint}: {best} is not of epoch {epoch}, the best up to there: the best is chosen '
-                'from the epochs to come.'
+                f'{checkpoint}: {best} does not hold epoch {epoch}, the best up to there'
+                + (': it is chosen from the epochs to come.' if goes_on else '.')
             )
             for key in ('best_score', 'best_epoch', 'best_metrics'):
                 hub.pop_info(key)
-        if not self.elsewhere:
+        if goes_on and not self.elsewhere:
             _move_aside(runner, [best] if best.is_file() else [])
 
     @staticmethod

@@ -1,6 +1,7 @@
 """Config loading: what is said in short becomes a static config, and what is wrong is said in one line."""
 
 import copy
+import importlib
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ import torch
 from mmengine.config import Config
 from mmseg.registry import MODELS
 from PIL import Image
+from torch import nn
 from yapf.yapflib import yapf_api
 
 from madnet.config_files import config_names
@@ -24,7 +27,7 @@ from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.cli import parse_options
 from madnet.engine.config import check_config, load_config
 from madnet.engine.config.checking import _LEAST
-from madnet.engine.config.reading import OURS, _read
+from madnet.engine.config.reading import OURS, _read, files_of_modules
 from madnet.engine.config.steps import replace_steps
 from madnet.engine.config.value_ranges import value_range_of
 from madnet.engine.runner import build_runner
@@ -946,3 +949,33 @@ def test_the_text_of_a_config_is_formatted_when_it_has_changed(tiny_config, monk
     copied.model.backbone.base_channels = 7
     assert 'base_channels=7' in copied.pretty_text
     assert 'base_channels=7' not in cfg.pretty_text
+
+
+def test_a_word_that_is_taken_beside_true_and_false_is_left(tiny_config, monkeypatch):
+    class Gated(nn.Module):
+        def __init__(self, gate: bool | str = False, up: bool | Literal['auto'] = 'auto', extra=False):
+            super().__init__()
+
+    monkeypatch.setitem(MODELS.module_dict, 'Gated', Gated)
+    cfg = load_config(tiny_config)
+    for neck in ({'gate': 'soft'}, {'up': 'auto'}, {'extra': 'on_input'}):
+        cfg.model['neck'] = {'type': 'Gated', **neck}
+        check_config(cfg, 'x')
+    cfg.model['neck'] = {'type': 'Gated', 'extra': 'no'}
+    with pytest.raises(UserError, match=r"model\.neck\.extra: found 'no', expected True or False"):
+        check_config(cfg, 'x')
+
+
+def test_files_of_modules_are_found_whatever_they_try_to_import(tmp_path, monkeypatch):
+    package = tmp_path / 'guarded_parts'
+    package.mkdir()
+    (package / '__init__.py').touch()
+    (package / 'net.py').write_text(
+        'try:\n    from ..shared import helper\nexcept ImportError:\n    helper = None\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module('guarded_parts.net')
+    settings = {'custom_imports': {'imports': ['guarded_parts.net']}}
+    assert {f.name for f in files_of_modules(settings)} == {'__init__.py', 'net.py'}
+    (package / 'net.py').write_text('def half(')  # it is being edited
+    assert {f.name for f in files_of_modules(settings)} == {'__init__.py', 'net.py'}

@@ -235,3 +235,12 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_test(tested, tmp_
     (tmp_path / 'file').touch()
     with pytest.raises(UserError, match=r'file/metrics\.json: cannot be written'):
         tested(1, out='file')
+
+
+def test_maps_and_pictures_need_folders_of_their_own(tested, tmp_path):
+    (tmp_path / 'one').mkdir()
+    (tmp_path / 'out').mkdir()
+    for name in ('scores', 'overlays'):
+        (tmp_path / 'out' / name).symlink_to(tmp_path / 'one')
+    with pytest.raises(UserError, match='out/overlays: leads where scores does'):
+        tested(1, save_scores=True)

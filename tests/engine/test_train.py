@@ -154,7 +154,7 @@ def test_the_best_of_epochs_that_are_trained_again_is_put_aside(uninterrupted, t
     assert read_checkpoint(aside / 'best.pth')['meta']['nIoU'] == 2.0
     out = capfd.readouterr().out
     assert f'what it left is kept in {aside}' in out
-    assert f'best.pth is not of epoch {runtime["best_epoch"]}, the best up to there: the best is' in out
+    assert f'best.pth does not hold epoch {runtime["best_epoch"]}, the best up to there: it is' in out
     best = read_checkpoint(folder / 'best.pth')['meta']
     assert best['epoch'] == runner.message_hub.get_info('best_epoch') == 3
     assert best['nIoU'] == runner.message_hub.get_info('best_score') < 2
@@ -162,9 +162,21 @@ def test_the_best_of_epochs_that_are_trained_again_is_put_aside(uninterrupted, t
     (folder / 'best.pth').unlink()
     train(str(tiny_config), work_dir=str(folder), resume=True)
     out = capfd.readouterr().out
-    assert 'best.pth is not of epoch 3, the best up to there' in out
+    assert 'best.pth does not hold epoch 3, the best up to there' in out
+    assert 'to come' not in out
     assert 'best on' not in out
     assert 'best epoch' not in out
+
+
+def test_a_checkpoint_may_lie_where_a_link_leads(uninterrupted, tiny_config, tmp_path, capfd):
+    folder = uninterrupted
+    best = (folder / 'best.pth').read_bytes()
+    (tmp_path / 'store').mkdir()
+    (folder / LAST).rename(tmp_path / 'store' / 'last.pth')
+    (folder / LAST).symlink_to(tmp_path / 'store' / 'last.pth')
+    train(str(tiny_config), work_dir=str(folder), resume=True)
+    assert 'does not hold' not in capfd.readouterr().out
+    assert (folder / 'best.pth').read_bytes() == best
 
 
 def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, tiny_config, monkeypatch):

@@ -113,6 +113,10 @@ _LEAST = {
 #: Those of which None means something: torch's own choice, and for ever.
 _MAY_BE_NONE = {'loader_timeout', *(f'{loader}.prefetch_factor' for loader in LOADERS)}
 
+#: Annotations of what is True or False, and the words that somebody may mean by these.
+_FLAGS = {'bool', 'bool | None', 'Optional[bool]', 'typing.Optional[bool]'}
+_YES_OR_NO = {'yes', 'no', 'on', 'off', 'true', 'false', 'none'}
+
 #: Dotted key of what is on or off, and belongs to no component → the words that it may be as well.
 _SWITCHES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(('compile', 'channels_last', 'find_unused_parameters', 'env_cfg.cudnn_benchmark'), ()),
@@ -148,7 +152,7 @@ def check_config(cfg: Mapping, where: str, written: str | None = None) -> None:
             elif key in _FUNCTIONS and isinstance(value, Mapping):
                 taken = _arguments(_FUNCTIONS[key])
                 _refuse_unknown(value, taken.accepted or (), key, key)
-                _refuse_words(value, taken.flags, key)
+                _refuse_words(value, taken, key)
             elif key in ('train_cfg', 'val_cfg', 'test_cfg') and value and 'type' not in value:
                 continue  # mmengine's default loop
             elif key == 'default_hooks':
@@ -242,7 +246,7 @@ def _check_clipping(clip: Any) -> None:
     names = (taken.accepted or frozenset()) - {'parameters'}
     _refuse_unknown(clip, names, 'optim_wrapper.clip_grad', clips.__name__)
     _refuse_missing(clip, taken.required - {'parameters'}, 'optim_wrapper.clip_grad', clips.__name__)
-    _refuse_words(clip, taken.flags, 'optim_wrapper.clip_grad')
+    _refuse_words(clip, taken, 'optim_wrapper.clip_grad')
     for name in ('max_norm', 'norm_type', 'clip_value'):
         value = clip.get(name, 1.0)
         with suppress(TypeError, ValueError):
@@ -299,7 +303,7 @@ def _check_hook(hook: Mapping, component: Callable | None, key: str) -> None:
 def _check_loader(loader: Mapping, key: str) -> None:
     taken = _arguments(DataLoader)
     _refuse_unknown(loader, {*(taken.accepted or ()), 'num_batch_per_epoch'}, key, 'a data loader')
-    _refuse_words(loader, taken.flags, key)
+    _refuse_words(loader, taken, key)
     _refuse_missing(loader, {'dataset', 'sampler'}, key, 'a data loader')
     _check(loader['dataset'], f'{key}.dataset', registry.DATASETS)
     for name in ('sampler', 'batch_sampler'):
@@ -337,11 +341,12 @@ def _check_inside(value: Any, key: str) -> None:
                 taken = _arguments(_PASSED_ON[name])
                 names = (taken.accepted or frozenset()) - taken.required
                 _refuse_unknown(item, names, f'{key}.{name}', _PASSED_ON[name].__name__)
-                _refuse_words(item, taken.flags, f'{key}.{name}')
+                _refuse_words(item, taken, f'{key}.{name}')
             elif isinstance(item, Mapping) and isinstance(item.get('type'), str):
                 component = _find(item['type'], f'{key}.{name}', registry.MODELS, _REGISTRIES)
+                taken = _arguments(component)
                 # which the builder of normalisations takes
-                _refuse_words(item, _arguments(component).flags | {'requires_grad'}, f'{key}.{name}')
+                _refuse_words(item, taken._replace(flags=taken.flags | {'requires_grad'}), f'{key}.{name}')
             _check_inside(item, f'{key}.{name}')
 
 
@@ -368,13 +373,13 @@ def _check_component(value: Mapping, key: str, kind: Registry) -> None:
     if 'type' not in value:
         raise UserError(f'{key}: found no type ({kind.name}), beside {list(value)}.')
     component = _find(value['type'], key, kind)
-    accepted, required, flags = _arguments(component)
+    taken = _arguments(component)
     by_builder, added = _BUILDERS.get(kind.name, ((), ()))
     name = getattr(component, '__name__', str(component))
-    if accepted is not None:
-        _refuse_unknown(value, {*accepted, *by_builder}, key, name)
-    _refuse_missing(value, {*required} - {*added}, key, name)
-    _refuse_words(value, flags, key)
+    if taken.accepted is not None:
+        _refuse_unknown(value, {*taken.accepted, *by_builder}, key, name)
+    _refuse_missing(value, taken.required - {*added}, key, name)
+    _refuse_words(value, taken, key)
     if kind is registry.HOOKS:
         _check_hook(value, component, key)
 
@@ -395,18 +400,20 @@ def _refuse_missing(value: Mapping, required: Iterable[str], key: str, name: str
         raise UserError(f'{key}: {name} needs {" and ".join(missing)}.')
 
 
-def _refuse_words(value: Mapping, flags: Iterable[str], key: str) -> None:
+def _refuse_words(value: Mapping, taken: '_Taken', key: str) -> None:
     """Refuse a text for what is True or False: whatever it says, Python takes it for True. Of
     ``--cfg-options`` no, off and the like stay texts."""
-    for argument in flags:
-        if isinstance(value.get(argument), str):
-            raise UserError(f'{key}.{argument}: found {value[argument]!r}, expected True or False.')
+    for argument in taken.flags | taken.likely:
+        given = value.get(argument)
+        if isinstance(given, str) and (argument in taken.flags or given.lower() in _YES_OR_NO):
+            raise UserError(f'{key}.{argument}: found {given!r}, expected True or False.')
 
 
 class _Taken(NamedTuple):
     accepted: frozenset[str] | None  # None: any
     required: frozenset[str]
     flags: frozenset[str]  # those of them that are True or False
+    likely: frozenset[str]  # those that are by default, and may take a word as well
 
 
 @functools.cache
@@ -421,16 +428,17 @@ def _arguments_of(functions: list, methods: bool) -> _Taken:
     try:
         parameters = list(inspect.signature(functions[0]).parameters.values())[methods:]
     except (TypeError, ValueError):
-        return _Taken(None, frozenset(), frozenset())
+        return _Taken(None, *[frozenset()] * 3)
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     accepted = frozenset(p.name for p in named)
     required = frozenset(p.name for p in named if p.default is p.empty)
-    flags = frozenset(p.name for p in named if _is_flag(p))
+    flags = frozenset(p.name for p in named if inspect.formatannotation(p.annotation) in _FLAGS)
+    likely = frozenset(p.name for p in named if isinstance(p.default, bool))
     if all(p.kind != p.VAR_KEYWORD for p in parameters):
-        return _Taken(accepted, required, flags)
+        return _Taken(accepted, required, flags, likely)
     call = _forwarding_call(functions[0]) if len(functions) > 1 else None
     if call is None:
-        return _Taken(None, required, flags)
+        return _Taken(None, required, flags, likely)
     further = _arguments_of(functions[1:], methods)
     given = {k.arg for k in call.keywords}
     given |= set(_positional(functions[1])[: sum(not isinstance(a, ast.Starred) for a in call.args)])
@@ -438,12 +446,8 @@ def _arguments_of(functions: list, methods: bool) -> _Taken:
         None if further.accepted is None else accepted | (further.accepted - given),
         required | (further.required - given),
         flags | (further.flags - given - accepted),
+        likely | (further.likely - given - accepted),
     )
-
-
-def _is_flag(parameter: inspect.Parameter) -> bool:
-    annotation = inspect.formatannotation(parameter.annotation)
-    return isinstance(parameter.default, bool) or ('bool' in annotation and 'str' not in annotation)
 
 
 def _positional(function: Callable) -> list[str]:

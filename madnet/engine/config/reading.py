@@ -7,7 +7,7 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
@@ -293,8 +293,9 @@ def _imported_by(file: Path, package: str | None = None) -> set[str]:
     names = {alias.name for part in parts if isinstance(part, ast.Import) for alias in part.names}
     for part in parts:
         if isinstance(part, ast.ImportFrom) and (package or not part.level):
-            module = resolve_name('.' * part.level + (part.module or ''), package)
-            names |= {module, *(f'{module}.{alias.name}' for alias in part.names)}
+            with suppress(ImportError):  # beyond the package, where it may be tried
+                module = resolve_name('.' * part.level + (part.module or ''), package)
+                names |= {module, *(f'{module}.{alias.name}' for alias in part.names)}
     return names
 
 
@@ -311,7 +312,8 @@ def files_of_modules(settings: Mapping) -> list[Path]:
         found[name] = Path(file)
         left.append(name.rpartition('.')[0])  # which is read with it
         if file.endswith('.py'):
-            left.extend(_imported_by(found[name], getattr(module, '__package__', None)))
+            with suppress(SyntaxError):  # it is being edited
+                left.extend(_imported_by(found[name], getattr(module, '__package__', None)))
     return [*found.values()]
 
 
