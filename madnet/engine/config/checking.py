@@ -432,7 +432,9 @@ def _arguments_of(functions: list, methods: bool) -> _Taken:
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     accepted = frozenset(p.name for p in named)
     required = frozenset(p.name for p in named if p.default is p.empty)
-    flags = frozenset(p.name for p in named if inspect.formatannotation(p.annotation) in _FLAGS)
+    # of modules that postpone their annotations, a text
+    kinds = {p.name: inspect.formatannotation(p.annotation).strip("'") for p in named}
+    flags = frozenset(name for name, kind in kinds.items() if kind in _FLAGS)
     likely = frozenset(p.name for p in named if isinstance(p.default, bool))
     if all(p.kind != p.VAR_KEYWORD for p in parameters):
         return _Taken(accepted, required, flags, likely)
