@@ -209,6 +209,8 @@ class SafeCheckpointHook(Hook):
         if self._saved != (runner.epoch, runner.iter, False):
             self.save_now(runner, runner.epoch)
         best, stopped = Path(runner.work_dir, BEST), runner.train_loop.stopped_early
+        if getattr(runner, 'ended_in', None):
+            return  # the best here is another run's
         if is_main_process() and best.is_file() and (stopped or runner._resume):
             with suppress(UnusableCheckpoint):  # damaged: the last epoch is there all the same
                 _say_stopped(best, stopped)
