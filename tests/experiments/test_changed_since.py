@@ -211,13 +211,13 @@ def test_what_a_training_had_is_known_by_what_it_held(data, look, tmp_path):
         whole = (data / kind / 'i0.png').read_bytes()
         rewrite(data / kind / 'i0.png')
         said = look(**acm)
-        assert f'{data}, trainval: other {kind} than 1 run had been trained with (acm a seed 42); wh' in said
+        assert f'{data}, fit: other {kind} than 1 run had been trained with (acm a seed 42); wh' in said
         assert 'remove the folder' in said
         (data / kind / 'i0.png').write_bytes(whole)
         touch(data / kind / 'i0.png', 40)
     torch.save({'state_dict': {}, 'meta': {k: held[k] for k in list(held)[:1]}}, weights)
     said = look(**acm)
-    assert 'trainval' not in said
+    assert ', fit' not in said
     assert f'{data}/masks/i0.png: newer than what 1 run had been trained with (acm a seed 42)' in said
 
 
