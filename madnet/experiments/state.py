@@ -10,7 +10,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from madnet.datasets.catalogue import find_entry
-from madnet.datasets.image_pipeline import channels_of
 from madnet.datasets.sources import find_sources, set_name
 from madnet.datasets.splits import ids_sha256
 from madnet.datasets.wrappers import is_kind, kind_of, sets_of
@@ -56,6 +55,8 @@ def model_sha256(run: Run) -> str:
 def read_cost(run: Run) -> Cost:
     """What the network of a run costs, by the ``cost.json`` that all its seeds share; empty where that is
     missing, or of a network or channels that the plan had before."""
+    from madnet.datasets.image_pipeline import channels_of  # with PyTorch, which a refused plan does without
+
     known = Cost.read_if_whole(Path(run.folder).parent / Cost.FILE) or Cost()
     same = known.model_sha256 == model_sha256(run) and known.channels == channels_of(run.settings)
     return known if same else Cost()
