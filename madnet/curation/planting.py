@@ -19,7 +19,7 @@ from madnet.datasets.scenes import (
     render_target,
     synth_background,
 )
-from madnet.datasets.splits import cut_validation, how_cut
+from madnet.datasets.splits import cut_validation
 from madnet.errors import UserError, expect_number
 from madnet.files import json_text, names_below
 from madnet.images import EXTENSIONS, encode_png, read_image
@@ -188,19 +188,21 @@ def _summary(out: str, new: NewSet, records: list[dict], skipped: int, plan: Pla
 
 
 def _cut(new: NewSet, groups: dict[str, str], share: float) -> str:
-    """Write lists of parts that share no background, where the share allows; returns what was done."""
+    """Write lists of parts that share no background, where there are enough; returns what was done."""
     names = sorted(set(groups.values()))
-    apart = set(cut_validation(names, share=share)[1]) if len(names) > 1 else set()
-    how = f'by a hash of the background, {len(apart)} of {len(names)}, each kept whole'
-    test = {i for i in groups if groups[i] in apart}
-    if not test:
-        test = set(cut_validation(groups, share=share)[1])
-        how = how_cut(groups, test)
-    lists = {'trainval': [i for i in groups if i not in test], 'test': [i for i in groups if i in test]}
+    # one at least: images of a background are no test for those that were trained on it
+    apart = set(cut_validation(names, share=max(share, 1 / len(names)))[1])
+    test = [i for i in groups if groups[i] in apart]
+    lists = {'trainval': [i for i in groups if groups[i] not in apart], 'test': test}
     if not all(lists.values()):
-        return TOO_FEW
+        return (
+            TOO_FEW.replace('images', 'backgrounds') + f': {len(names)} for {counted(len(groups), "image")}'
+        )
     new.add_lists('synth', lists)
-    return f'{len(test)} of {len(groups)} images became the test part, {how}'
+    return (
+        f'{len(test)} of {len(groups)} images became the test part, by a hash of the background, '
+        f'{len(apart)} of {len(names)}, each kept whole'
+    )
 
 
 class _Backgrounds:

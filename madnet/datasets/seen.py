@@ -1,6 +1,5 @@
 """Which images a network was trained on, by what is recorded of its training."""
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -13,6 +12,7 @@ from madnet.images.notices import say_once
 from madnet.records.pretrained_index import PretrainedEntry
 
 from .catalogue import Entry, find_entry, get_split_set, split_ids
+from .contents import DIGITS, hashes
 from .locate import locate
 from .selection import select
 from .splits import ids_sha256
@@ -24,8 +24,6 @@ Keys = frozenset[tuple[str, str]]
 
 #: Takes the place of a data set in keys of what files hold; no set can be called so.
 CONTENT = '/content'
-#: Hexadecimal digits of a file's hash: of a million images, two are alike by chance once in 500 times.
-DIGITS = 12
 
 #: What it means that images were trained on, and what to do, where something is chosen on them; …
 CHOSEN = (
@@ -130,56 +128,33 @@ def keys_of(entry: Entry | None, split: str, image_id: str, path: str | os.PathL
     return frozenset(found)
 
 
-def hashes_of(dataset: Any, masks: bool = False) -> str:
-    """What the image files of a data set hold, as training records it: the :data:`DIGITS` digits of each, one
-    after the other, and on demand of each mask; empty for a set without files."""
-    keys = ['img_path', 'seg_map_path'] if masks else ['img_path']
-    return ''.join(hash_of(row[key]) for row in _rows_of(dataset) for key in keys if row.get(key))
-
-
-def contents_of(hashes: object) -> Keys:
-    """The keys that :func:`hashes_of` stands for; none for anything else, as of records without them."""
-    text = hashes if isinstance(hashes, str) else ''
+def contents_of(recorded: object) -> Keys:
+    """The keys that a :meth:`~madnet.datasets.contents.Contents.text` of images stands for; none for anything
+    else, as of records without them."""
+    text = recorded if isinstance(recorded, str) else ''
     return frozenset((CONTENT, text[k : k + DIGITS]) for k in range(0, len(text), DIGITS))
-
-
-def hash_of(path: str | os.PathLike) -> str:
-    """A short hash of a file's bytes; empty where it cannot be read, which whoever opens it says."""
-    digest = hashlib.blake2b(digest_size=DIGITS // 2)
-    try:
-        with open(path, 'rb') as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError:
-        return ''
-    return digest.hexdigest()
-
-
-def _rows_of(dataset: Any) -> list[Mapping[str, Any]]:
-    if not hasattr(dataset, 'get_data_info'):
-        return []
-    rows = (dataset.get_data_info(index) for index in range(len(dataset)))
-    return [row for row in rows if row.get('img_path')]
 
 
 def images_of(dataset: Any) -> list[Keys]:
     """The images of a data set; of one that has no files, none."""
     entry, split = getattr(dataset, 'entry', None), getattr(dataset, 'split', '')
-    rows = _rows_of(dataset)
+    given = map(dataset.get_data_info, range(len(dataset))) if hasattr(dataset, 'get_data_info') else ()
+    rows = [row for row in given if row.get('img_path')]
+    held = map(contents_of, hashes([row['img_path'] for row in rows]))
     return [
-        keys_of(entry, split, r.get('img_id', ''), r['img_path']) | contents_of(hash_of(r['img_path']))
-        for r in rows
+        keys_of(entry, split, row.get('img_id', ''), row['img_path']) | content
+        for row, content in zip(rows, held, strict=True)
     ]
 
 
 def images_in(files: Iterable[str | os.PathLike]) -> list[Keys]:
     """Image files, which belong to a set of the catalogue where a folder above goes by its name."""
-    found = []
-    for path in map(Path, files):
+    found, paths = [], [*map(Path, files)]
+    for path, held in zip(paths, hashes(paths), strict=True):
         above = (find_entry(folder.name) for folder in list(path.resolve().parents)[:3])
         part = 'test' if 'test' in path.parts[-3:] else ''
         entry = next(filter(None, above), None)
-        found.append(keys_of(entry, part, path.stem, path) | contents_of(hash_of(path)))
+        found.append(keys_of(entry, part, path.stem, path) | contents_of(held))
     return found
 
 
@@ -213,8 +188,8 @@ def parts_of_record(record: object) -> list[TrainedPart]:
 
 
 def part_of_config(dataset: Mapping[str, Any], record: str, hashes: object = None) -> TrainedPart | None:
-    """What a data set in a training's config stands for, with its :func:`hashes_of`, where they are recorded;
-    None where it is of another type or has no split."""
+    """What a data set in a training's config stands for, with the hashes of its images, where they are
+    recorded; None where it is of another type or has no split."""
     from mmseg.registry import DATASETS  # with PyTorch, which prediction from exported files does without
 
     from .sirst_dataset import SIRSTDataset

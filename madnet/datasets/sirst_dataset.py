@@ -19,6 +19,7 @@ from madnet.images.values import BY_TYPE, ValueRange, finite
 
 from .catalogue import check_split_name
 from .checks import kept, look_at, say_what_is_skipped
+from .contents import Contents
 from .duplicates import find_near_duplicates
 from .locate import locate, range_of_set
 from .seeding import SeededSamples
@@ -180,6 +181,14 @@ class SIRSTDataset(TargetDataset):
             lazy_init=lazy_init,
             metainfo=metainfo,
         )
+
+    def contents(self) -> Contents:
+        """What its files hold."""
+        return Contents.of([*map(self.get_data_info, range(len(self)))])
+
+    def describe(self) -> dict:
+        """As of :class:`TargetDataset`, with ``images_sha256`` and ``masks_sha256`` of what files hold."""
+        return {**super().describe(), **self.contents().digests()}
 
     def _select(self, split: str) -> Selection:
         return select(self.folder, self.entry, self.dataset_name, split, self.split_set, self.allow_partial)

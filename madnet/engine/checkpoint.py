@@ -23,10 +23,16 @@ BEST = 'best.pth'
 #: The validation metric that it is the best by, where a config names no other.
 BEST_BY = 'nIoU'
 #: Where the meta of a checkpoint says what its training images hold: a text of each set's, see
-#: :func:`~madnet.datasets.seen.hashes_of`.
+#: :meth:`~madnet.datasets.contents.Contents.text`.
 HASHES = 'image hashes'
-#: The same of its validation's.
+#: The same of its validation's images and masks.
 VALIDATION_HASHES = 'validation image hashes'
+#: All such → the loader and the files that they are of; an older checkpoint has none of training masks.
+HELD = {
+    HASHES: ('train_dataloader', ('images',)),
+    'mask hashes': ('train_dataloader', ('masks',)),
+    VALIDATION_HASHES: ('val_dataloader', ('images', 'masks')),
+}
 #: Where it says, in words, that a hook ended the training before its time, and when.
 STOPPED = 'stopped early'
 

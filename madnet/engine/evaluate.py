@@ -9,6 +9,7 @@ import numpy as np
 
 import madnet
 from madnet.datasets.catalogue import Entry, find_entry, identify_split, known_datasets, split_ids
+from madnet.datasets.contents import KINDS, Contents
 from madnet.datasets.locate import locate, name_of
 from madnet.datasets.selection import select
 from madnet.datasets.sources import find_sources
@@ -24,7 +25,7 @@ from madnet.engine.several_sets import (
 )
 from madnet.errors import UserError
 from madnet.evaluation.evaluator import Evaluator
-from madnet.evaluation.folders import compare_folders, score_folder
+from madnet.evaluation.folders import compare_folders, find_maps, score_folder
 from madnet.evaluation.protocols import ProtocolLike, get_protocols
 from madnet.evaluation.targets import KEEP_ALL, Least
 from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_beside
@@ -203,9 +204,18 @@ def _score(
         evaluator, problems = score_folder(folder, chosen.masks, protocols, **chosen.options)
         known = identify_split(chosen.entry, evaluator.names) if chosen.entry else None
         about = {'images': len(evaluator), 'split_sha256': ids_sha256(evaluator.names)}
+        about |= _held(chosen, evaluator.names)
         sets[label] = ScoredSet({**(known or chosen.about), **about}, evaluator)
         left_out += [f'{label}: {p}' for p in problems] if len(images) > 1 else problems
     return sets, tuple(left_out)
+
+
+def _held(chosen: _Images, names: Sequence[str]) -> dict[str, str]:
+    """``images_sha256`` and ``masks_sha256`` of what was scored; not of masks some of which were mended."""
+    masks = None if chosen.options.get('mended') else chosen.masks
+    given = {'images': chosen.options.get('image_dir'), 'masks': masks}
+    found = {KINDS[kind]: find_maps(files, kind) for kind, files in given.items() if files}
+    return Contents.of([{'img_id': i, **{k: f.get(i) for k, f in found.items()}} for i in names]).digests()
 
 
 def _folders_of(pred_dir: str, images: Mapping[str, _Images]) -> dict[str, Path]:

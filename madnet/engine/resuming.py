@@ -12,7 +12,7 @@ from mmengine.hooks import ParamSchedulerHook
 from mmengine.runner import Runner
 
 from madnet.datasets.catalogue import find_entry
-from madnet.datasets.seen import DIGITS
+from madnet.datasets.contents import DIGITS, is_same
 from madnet.datasets.sources import set_name
 from madnet.datasets.wrappers import kind_of, sets_of
 from madnet.engine.checkpoint import VALIDATION_HASHES
@@ -170,26 +170,29 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
         )
 
 
-def refuse_other_images(loader: str, recorded: object, hashes: Sequence[str], where: object) -> None:
-    """Compare the images of a run with those of the one that it is to go on with.
+def refuse_other_images(
+    part: str, files: str, recorded: object, hashes: Sequence[str], where: object
+) -> None:
+    """Compare the images or masks of a run with those of the one that it is to go on with.
 
     Args:
-        loader: Whose they are, such as ``'train_dataloader'``.
-        recorded: What the checkpoint's meta has of them under :data:`~madnet.engine.checkpoint.HASHES` or
-            :data:`~madnet.engine.checkpoint.VALIDATION_HASHES`; anything but a list, as of an older run, is
-            not compared.
+        part: Whose they are, such as ``'train_dataloader.dataset'``.
+        files: What is compared, such as ``'images'``.
+        recorded: What the checkpoint's meta has of them under a key of
+            :data:`~madnet.engine.checkpoint.HELD`; anything but a list, as of an older run, is not compared.
         hashes: The same of this run.
         where: The checkpoint's path, for messages.
 
     Raises:
         UserError: They are others, or in another order, which is that of the draw.
     """
-    if not isinstance(recorded, list) or recorded == list(hashes):
+    if not isinstance(recorded, list):
+        return
+    if len(recorded) == len(hashes) and False not in map(is_same, recorded, hashes):
         return
     before, now = (Counter(wrap(''.join(map(str, each)), DIGITS)) for each in (recorded, hashes))
-    files = 'images and masks' if loader == 'val_dataloader' else 'images'
     raise UserError(
-        f'--resume: {loader}.dataset: found {now.total()} {files}, of which the run of {where} '
+        f'--resume: {part}: found {now.total()} {files}, of which the run of {where} '
         f'had {(before & now).total()}, expected its {before.total()}, in the same order. {_ANEW} {where}.'
     )
 

@@ -124,9 +124,11 @@ class MadnetRunner(Runner):
         trust_checkpoint: Whether checkpoints may hold pickled objects.
         trained_before: What the weights were trained on that a training begins with, for its checkpoints: the
             files may be gone when somebody asks.
+        ended_in: Folder of a whole run that was to go on in another folder, which it leaves as it is.
     """
 
     trained_before: list | None = None
+    ended_in: Path | None = None
     trust_checkpoint = False
     _resumed_length: int | None = None
     _has_loaded: bool  # mmengine's, as are the next two

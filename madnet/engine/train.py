@@ -288,8 +288,9 @@ class _TakeFolder(Hook):
         goes_on = runner.train_loop.validation_due or runner.train_loop.goes_on()
         if runner._resume:
             self._look_for_best(runner, goes_on)
-        if not goes_on:
-            return  # resumed from a whole run: nothing new comes
+        if not goes_on:  # resumed from a whole run: nothing new comes
+            runner.ended_in = find_checkpoint(str(runner._load_from)).parent if self.elsewhere else None
+            return
         if self.elsewhere or not runner._resume:  # nothing may have been found to resume
             self._put_aside(runner)
         runner.dump_config()
@@ -408,7 +409,7 @@ def heading(runner: MadnetRunner, cfg: Config) -> str:
 
 def _summary(runner: MadnetRunner, seconds: float) -> str:
     info = runner.message_hub.runtime_info
-    folder = Path(runner.work_dir)
+    folder = Path(runner.ended_in or runner.work_dir)
     lines = [f'trained to epoch {runner.epoch} in {seconds / 60:.1f} min']
     budget = runner.train_loop.budget
     if stopped := runner.train_loop.stopped_early:

@@ -1,11 +1,13 @@
 """Data sets, and modules of one's own, that were changed after runs had been trained or tested with them: one
 line for each says so."""
 
+import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
-from madnet.datasets.locate import RECORD
+from madnet.datasets.contents import Contents, is_same
 from madnet.datasets.splits import few
 from madnet.datasets.wrappers import kind_of, sets_of
 from madnet.errors import UserError
@@ -17,61 +19,96 @@ from madnet.text import counted
 
 #: What was done with the data → what is to be removed to have it done again.
 _REMOVE = {'tested': MetricsFile.FILE, 'trained': 'folder'}
+#: Where the files are, and what they hold; None where they are not at hand.
+_Look = Callable[[Mapping], tuple[str, Contents] | None]
 
 
 def warn_of_changed_data(runs: Sequence[Run]) -> None:
-    """Warn of trainings and tests that count as done, but are older than an image, mask or list of theirs,
-    or a module of their ``custom_imports``."""
-    looked_at: dict[str, Path | None] = {}
-    stale: dict[tuple[Path, str], list[str]] = {}
+    """Warn of trainings and tests that count as done, but had other images or masks than lie there now; by
+    the time where it is not recorded what they had, as of modules of their ``custom_imports``."""
+    looked = lru_cache(None)(_look)
+    stale: dict[tuple[str, str], list[str]] = {}
     for run in runs:
-        for what, written, part in _uses(run):
-            key = str({**part, 'pipeline': None} if isinstance(part, Mapping) else part)
-            if key not in looked_at:
-                looked_at[key] = newest(_files_of(part) if isinstance(part, Mapping) else part)
-            changed = looked_at[key]
-            if changed and newest([written, changed]) == changed:
-                stale.setdefault((changed, what), []).append(run.name)
-    for (changed, what), names in stale.items():
+        for what, found in _uses(run, lambda part: looked(json.dumps({**part, 'pipeline': None}))):
+            stale.setdefault((what, found), []).append(run.name)
+    for (what, found), names in stale.items():
         names = list(dict.fromkeys(names))
         print(
-            f'{changed}: changed after {counted(len(names), "run")} had been {what} with it ({few(names)}); '
-            f'what is done is kept: to have it {what} again, remove the {_REMOVE[what]} of each.',
+            found.format(f'{counted(len(names), "run")} had been {what} with ({few(names)})')
+            + f'; what is done is kept: to have it {what} again, remove the {_REMOVE[what]} of each.',
             file=sys.stderr,
         )
 
 
-def _uses(run: Run) -> Iterator[tuple[str, Path, Mapping | list[Path]]]:
-    """('trained' or 'tested', what it wrote at its end, data set or files) of what is done of a run."""
+def _uses(run: Run, look: _Look) -> Iterator[tuple[str, str]]:
+    """('trained' or 'tested', what has changed) of what is done of a run."""
+    from madnet.engine.checkpoint import HELD
     from madnet.engine.config.reading import files_of_modules
 
     modules = files_of_modules(run.settings)
     record, weights = read_record(run.folder), weights_of(run)
     if run.seed is not None and record and record.trained and weights and weights.is_file():
-        for loader in ('train_dataloader', 'val_dataloader'):  # which chooses the epoch
-            yield from (('trained', weights, part) for part in sets_of(run.settings, loader))
-        yield 'trained', weights, modules
+        meta = _meta_in(weights)
+        for key, (loader, kinds) in HELD.items():
+            parts, saw = sets_of(run.settings, loader), meta.get(key)
+            texts = saw if isinstance(saw, list) and len(saw) == len(parts) else [None] * len(parts)
+            for text, now in zip(texts, map(look, parts), strict=True):
+                if now:
+                    same = is_same(text, now[1].text(kinds))
+                    yield from _changed('trained', same, weights, kinds, *now)
+        yield from _newer('trained', weights, modules)
         modules = []  # whoever trains anew tests anew
-    for views in read_metrics(run):
+    for views, report in read_metrics(run).items():
         written = run.tests()[views] / MetricsFile.FILE
-        yield from (('tested', written, part) for part in tested_sets(run))
-        yield 'tested', written, modules
+        scored = [one.dataset for one in report.sets.values()] if report.sets else [report.dataset]
+        for saw, now in zip(scored, map(look, tested_sets(run)), strict=True):
+            if now is None:
+                continue
+            for digest, found in now[1].digests().items():
+                same, kind = is_same(getattr(saw, digest), found), digest.removesuffix('_sha256')
+                yield from _changed('tested', same, written, (kind,), *now)
+        yield from _newer('tested', written, modules)
 
 
-def _files_of(part: Mapping) -> list[Path]:
-    """Images, masks, lists and ``dataset.json`` of a config's data set; none where it is not at hand, or of
-    a class that may find its images otherwise."""
+def _changed(
+    what: str, same: bool | None, written: Path, kinds: Sequence[str], where: str, now: Contents
+) -> Iterator[tuple[str, str]]:
+    if same is None:
+        yield from _newer(what, written, [Path(file) for kind in kinds for file in now.files[kind]])
+    elif not same:
+        yield what, f'{where}: other {" or ".join(kinds)} than {{}}'
+
+
+def _newer(what: str, written: Path, files: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    changed = newest([written, *files])
+    if changed != written:
+        yield what, f'{changed}: newer than what {{}}, of which nothing is recorded to compare it with'
+
+
+def _meta_in(weights: Path) -> Mapping:
+    from madnet.engine.checkpoint import meta_of
+    from madnet.engine.checkpoint_file import read_checkpoint
+
+    try:
+        return meta_of(read_checkpoint(weights))
+    except UserError:  # damaged, or of another program
+        return {}
+
+
+def _look(settings: str) -> tuple[str, Contents] | None:
+    """The part and the contents of a config's data set; None where it is not at hand, or of a class that may
+    find its images otherwise."""
     from madnet.datasets.sirst_dataset import dataset_of
 
+    part = json.loads(settings)
     if kind_of(part) != 'SIRSTDataset':
-        return []
+        return None
     try:
-        # neither measured nor compared with test images, which takes long and changes no file
-        dataset = dataset_of(part, lazy_init=True, value_range='type', exclude_near_test=False)
-        images = dataset.load_data_list()
+        # not measured, which takes long and changes no file
+        dataset = dataset_of(part, lazy_init=True, value_range='type')
+        rows, indices = dataset.load_data_list(), part.get('indices')
     except UserError:
-        return []
-    files = [Path(each[key]) for each in images for key in ('img_path', 'seg_map_path')]
-    split, named = dataset.split, dataset.folder.lists.get(dataset.split_set or '', {})
-    lists = [f for part, f in named.items() if split == 'all' or (part == 'test') == (split == 'test')]
-    return [*files, *lists, *filter(Path.is_file, [dataset.folder.root / RECORD])]
+        return None
+    if indices is not None:
+        rows = [rows[i] for i in (range(len(rows))[:indices] if isinstance(indices, int) else indices)]
+    return f'{dataset.folder.root}, {dataset.split}', Contents.of(rows)

@@ -18,7 +18,7 @@ from madnet.text import counted
 
 def measure_costs(runs: Sequence[Run], size: int) -> None:
     """Write ``cost.json`` (``parameters``, ``MACs``, ``latency`` in seconds) where it is missing, or of
-    another network than the plan's now.
+    another network or other channels than the plan's now.
 
     Args:
         runs: Those without a network (no weights) are passed over.

@@ -54,9 +54,12 @@ def model_sha256(run: Run) -> str:
 
 def read_cost(run: Run) -> Cost:
     """What the network of a run costs, by the ``cost.json`` that all its seeds share; empty where that is
-    missing, or of a network that the plan had before."""
-    known = Cost.read_if_whole(Path(run.folder).parent / Cost.FILE)
-    return known if known and known.model_sha256 == model_sha256(run) else Cost()
+    missing, or of a network or channels that the plan had before."""
+    from madnet.datasets.image_pipeline import channels_of  # with PyTorch, which a refused plan does without
+
+    known = Cost.read_if_whole(Path(run.folder).parent / Cost.FILE) or Cost()
+    same = known.model_sha256 == model_sha256(run) and known.channels == channels_of(run.settings)
+    return known if same else Cost()
 
 
 def weights_of(run: Run) -> Path | None:

@@ -40,6 +40,8 @@ class DatasetInfo(Record):
         split_set: Name of the split lists that the part is of.
         images: Number of images.
         split_sha256: Of their ids.
+        images_sha256, masks_sha256: Of what their files hold, where these are at hand; see
+            :class:`~madnet.datasets.contents.Contents`.
         trained_on: How many of them the network was trained on, by what is recorded of its training; None
             where none are known to be.
     """
@@ -49,6 +51,8 @@ class DatasetInfo(Record):
     split_set: str | None = None
     images: int | None = None
     split_sha256: str | None = field(default=None, metadata=OMITTED)
+    images_sha256: str | None = field(default=None, metadata=OMITTED)
+    masks_sha256: str | None = field(default=None, metadata=OMITTED)
     trained_on: int | None = field(default=None, metadata=OMITTED)
 
     @property

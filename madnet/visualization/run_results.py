@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from madnet.datasets.contents import KINDS, Contents, is_same
 from madnet.errors import UserError
 from madnet.evaluation.folders import find_maps
 from madnet.files import newest
@@ -141,20 +142,36 @@ def load_result(
         raise UserError('--mask-values: tells how those of --masks are read; give --images and --masks.')
     else:
         material = Material.from_dataset(report.dataset) if report and name and not of_several else Material()
-    changed = newest([metrics, *material.images.values(), *material.masks.values()]) if report else None
-    if changed and changed != metrics:
-        say_once(f'{changed}: changed after {metrics}, whose numbers are of what was there; test again.')
+    per_image = read_per_image(metrics.with_name('per_image.csv'))
+    if report:
+        _say_what_changed(metrics, report.dataset, material, [row['name'] for row in per_image])
     return RunResult(
         label=printable(label or folder.resolve().name),
         path=metrics if report else folder,
         report=report,
-        per_image=read_per_image(metrics.with_name('per_image.csv')),
+        per_image=per_image,
         scalars=scalars,
         scores={} if of_several else _maps_in(predictions),
         overlays={p.stem: p for p in sorted((folder / PICTURES).glob('*.png'))},
         material=material,
         cost=_read_cost(folder).of_all(Averaging.of(report)),
     )
+
+
+def _say_what_changed(metrics: Path, scored: DatasetInfo, material: Material, names: Sequence[str]) -> None:
+    """Say where images or masks are others than those that were scored; by the time where nothing else is
+    recorded of them."""
+    ids, kinds = dict.fromkeys(names) or material.images, {'images': material.images, 'masks': material.masks}
+    now = Contents.of([{'img_id': i, **{KINDS[k]: each.get(i) for k, each in kinds.items()}} for i in ids])
+    for kind in filter(kinds.get, kinds):
+        digest = f'{kind}_sha256'
+        same = is_same(getattr(scored, digest), now.digests().get(digest))
+        if same is False:
+            folder = Path(now.files[kind][0]).parent
+            say_once(f'{folder}: other {kind} than those that {metrics} was made with; test again.')
+        changed = newest([metrics, *kinds[kind].values()]) if same is None else metrics
+        if changed != metrics:
+            say_once(f'{changed}: newer than {metrics}, which does not record what was there; test again.')
 
 
 def load_results(

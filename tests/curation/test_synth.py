@@ -54,10 +54,10 @@ def test_scenes_train_and_test_apart(run, tmp_path):
     [
         (
             ('--n', '2', '--sequence', '4'),
-            '4 of 8 images became the test part, by a hash of the folder, 1 of',
+            '4 of 8 images became the test part, by a hash of the background, 1 of 2, each',
         ),
         (('--n', '5'), '1 of 5 images became the test part, by a hash of the background, 1 of 5,'),
-        (('--n', '1', '--sequence', '5'), '1 of 5 images became the test part, by a hash of the id'),
+        (('--n', '1', '--sequence', '5'), 'too few backgrounds to set a test part aside: 1 for 5 images'),
     ],
 )
 def test_what_is_said_of_the_parts_is_what_was_done(run, tmp_path, options, said):
@@ -69,8 +69,25 @@ def test_what_is_said_of_the_parts_is_what_was_done(run, tmp_path, options, said
 def test_too_few_scenes_are_not_cut(run, tmp_path, share, said):
     options = ('--n', '1', '--size', '48', '--test-share', share)
     code, out, err = run('dataset', 'synth', '--out', tmp_path / 'a', *options)
-    assert (code, 'too few images to set a test part aside' in out) == (0, said), (out, err)
+    assert (code, 'too few backgrounds to set a test part aside' in out) == (0, said), (out, err)
     assert not (tmp_path / 'a/splits').exists()
+
+
+@pytest.mark.parametrize(('n', 'lists'), [(1, False), (2, True)])
+def test_few_backgrounds_are_not_in_both_parts(run, tmp_path, frames, n, lists):
+    options = ('--n', '20', '--backgrounds', frames('frames', n=n))
+    code, out, err = run('dataset', 'synth', '--out', tmp_path / 'a', *options)
+    assert (code, (tmp_path / 'a/splits').exists()) == (0, lists), (out, err)
+    if not lists:
+        assert 'too few backgrounds to set a test part aside: 1 for 20 images' in out
+        return
+    backgrounds = {i: item['background'] for item in tracks(tmp_path / 'a') for i in item['frames']}
+    trained, tested = (
+        {backgrounds[i] for i in SIRSTDataset(tmp_path / 'a', part).image_ids}
+        for part in ('trainval', 'test')
+    )
+    assert len(trained) == len(tested) == 1
+    assert trained.isdisjoint(tested)
 
 
 @pytest.mark.parametrize('options', [['--size', '64'], ['--size', '64', '--sequence', '4']])

@@ -174,9 +174,10 @@ def test_the_schedule_that_is_laid_over_minutes_stays():
 
 def test_the_images_stay():
     a, b, c = 'a' * 12, 'b' * 12, 'c' * 12
-    refuse_other_images('train_dataloader', [a + b, ''], [a + b, ''], 'last.pth')
-    refuse_other_images('train_dataloader', None, [a], 'last.pth')  # of an older run
+    where = 'train_dataloader.dataset', 'images'
+    refuse_other_images(*where, [a + b, ''], [a + b, ''], 'last.pth')
+    refuse_other_images(*where, None, [a], 'last.pth')  # of an older run
     for other, said in (([a + c, ''], 'found 2 images, of which'), ([b + a, ''], 'had 2'), ([a], 'had 1')):
         with pytest.raises(UserError, match=said) as e:
-            refuse_other_images('train_dataloader', [a + b, ''], other, 'last.pth')
+            refuse_other_images(*where, [a + b, ''], other, 'last.pth')
         assert 'expected its 2, in the same order' in str(e.value)

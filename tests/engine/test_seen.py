@@ -15,7 +15,6 @@ from madnet.datasets.catalogue import get_entry, get_split_set, split_ids
 from madnet.datasets.seen import (
     SCORED,
     TrainedPart,
-    hashes_of,
     images_in,
     keys_of,
     look_for_seen,
@@ -99,7 +98,7 @@ def test_files_are_known_by_their_place_and_by_the_folder_above(make_set, monkey
 
 def test_copies_are_known_by_what_they_hold(make_set, tmp_path):
     root = make_set('mine', ['a', 'b', 'c'], lists={'train.txt': ['a', 'b'], 'test.txt': ['c']})
-    hashes = hashes_of(SIRSTDataset(root, 'trainval'))
+    hashes = SIRSTDataset(root, 'trainval').contents().text(['images'])
     config = f"type='SIRSTDataset', data_root={str(root)!r}, split='trainval'"
     config = f'train_dataloader = dict(dataset=dict({config}))'
     content = {'state_dict': {}, 'meta': {'cfg': config, HASHES: [hashes]}}

@@ -18,7 +18,7 @@ from mmseg.registry import HOOKS, OPTIM_WRAPPERS
 
 import madnet  # noqa: F401
 from madnet.engine.bare_model import bare
-from madnet.engine.checkpoint import LAST, PREVIOUS, read_checkpoint
+from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, STOPPED, read_checkpoint
 from madnet.engine.hooks import SafeCheckpointHook
 from madnet.engine.resuming import values_of
 from madnet.engine.runner import MadnetRunner
@@ -477,10 +477,16 @@ def test_going_on_with_a_whole_run_of_another_folder_does_nothing(
 ):
     folder = tmp_path / 'other'
     folder.mkdir()
-    (folder / 'best.pth').write_bytes(b'of an earlier run')
+    own = read_checkpoint(uninterrupted / BEST)
+    own['meta'][STOPPED] = 'at epoch 1 of 3'
+    torch.save(own, folder / BEST)
+    shutil.copy(uninterrupted / LAST, folder)
+    before = (folder / BEST).read_bytes()
     train(str(tiny_config), work_dir=str(folder), resume=str(uninterrupted / LAST))
-    assert 'last epoch' not in capfd.readouterr().out
-    assert (folder / 'best.pth').exists()
+    out = capfd.readouterr().out
+    assert f'best epoch  {uninterrupted / BEST}' in out
+    assert f'last epoch  {uninterrupted / LAST}' in out
+    assert (folder / BEST).read_bytes() == before
 
 
 def test_typed_weights_win_over_a_config_that_resumes(tiny_config):

@@ -8,8 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from madnet.datasets.sirst_dataset import dataset_of
+from madnet.datasets.wrappers import sets_of
 from madnet.engine import train as training
+from madnet.engine.checkpoint import HELD
 from madnet.errors import UserError
 from madnet.experiments import _show, compare, process, running
 from madnet.experiments.plan import read_plan
@@ -131,35 +135,94 @@ def test_tables_and_plots_of_what_is_no_longer_compared_go(tmp_path, capsys):
     assert stems('tables') == {'mine'}
 
 
-def test_what_changed_after_it_was_used_is_named_with_what_to_do(make_set, tmp_path, capsys, monkeypatch):
-    ids = [f'i{n}' for n in range(4)]
-    root = make_set('a', ids, lists={'train.txt': ids[:2], 'test.txt': ids[2:]})
-    args = {'datasets': [str(root)], 'work_dir': str(tmp_path / 'c'), 'cost': False}
+@pytest.fixture
+def data(make_set):
+    """A data set of five images for training and two for tests."""
+    ids = [f'i{n}' for n in range(7)]
+    return make_set('a', ids, lists={'train.txt': ids[:5], 'test.txt': ids[5:]})
+
+
+@pytest.fixture
+def look(data, tmp_path, capsys):
+    """What a comparison on that set says of changes."""
 
     def look(**how):
         capsys.readouterr()
-        compare(**args, **how)
-        return capsys.readouterr().err
+        compare(datasets=[str(data)], work_dir=str(tmp_path / 'c'), cost=False, **how)
+        lines = capsys.readouterr().err.splitlines()
+        return '\n'.join(line for line in lines if 'what is done is kept' in line)
 
-    def touch(file, seconds):
-        at = time.time() + seconds
-        os.utime(file, (at, at))
-        return file
+    return look
 
+
+def touch(file, seconds):
+    at = time.time() + seconds
+    os.utime(file, (at, at))
+    return file
+
+
+def rewrite(file):
+    """Change a file behind its picture, and keep its time, as a copy of another may."""
+    at = file.stat().st_mtime_ns
+    file.write_bytes(file.read_bytes() + b'?')
+    os.utime(file, ns=(at, at))
+
+
+def test_what_a_test_had_is_known_by_what_it_held(data, look):
     detectors = {'networks': ['tophat', 'maxmean'], 'in_process': True}
-    assert 'changed after' not in look(**detectors) + look(**detectors)
-    touch(root / 'masks/i0.png', 20)
-    assert 'changed after' not in look(**detectors), 'of the training part'
-    for file in ('masks/i3.png', 'images/i2.png', 'test.txt'):
-        changed = touch(root / file, 40)
-        said = look(**detectors, dry_run=True)
-        assert f'{changed}: changed after 2 runs had been tested with it (tophat a, maxmean a)' in said
-        assert 'remove the metrics.json' in said
-        touch(changed, -20)
-    touch(changed, 40)
-    assert str(changed) in look(**detectors)
-    assert str(changed) in look(**detectors, table=True)
+    assert look(**detectors) + look(**detectors) == ''
+    for file in data.rglob('*.*'):
+        touch(file, 40)
+    assert look(**detectors) == '', 'the same, only newer'
+    rewrite(data / 'masks/i0.png')
+    assert look(**detectors) == '', 'of the training part'
+    for kind, file in (('masks', 'i5.png'), ('images', 'i6.png')):
+        whole = (data / kind / file).read_bytes()
+        rewrite(data / kind / file)
+        for how in ({'dry_run': True}, {}, {'table': True}):
+            [said] = look(**detectors, **how).splitlines()
+            asked = f'{data}, test: other {kind} than 2 runs had been tested with (tophat a, maxmean a); what'
+            assert said.startswith(asked)
+            assert 'remove the metrics.json' in said
+        (data / kind / file).write_bytes(whole)
+    for file in (data.parent / 'c').rglob('metrics.json'):
+        report = MetricsFile.read(file)  # of an older version
+        report.dataset = replace(report.dataset, images_sha256=None, masks_sha256=None)
+        report.write(file)
+        touch(file, -60)
+    said = look(**detectors, dry_run=True)
+    assert f'{data}/images/i5.png: newer than what 2 runs had been tested with (tophat a, maxmean a)' in said
 
+
+def test_what_a_training_had_is_known_by_what_it_held(data, look, tmp_path):
+    [run] = read_plan(networks=['acm'], datasets=[str(data)], work_dir=str(tmp_path / 'c')).runs()
+    RunFile(run.wanted(), trained=True).write(Path(run.folder, RunFile.FILE))
+    sets = {loader: sets_of(run.settings, loader) for loader, _ in HELD.values()}
+    held = {
+        k: [dataset_of(d).contents().text(kinds) for d in sets[loader]] for k, (loader, kinds) in HELD.items()
+    }
+    weights = Path(run.folder, 'last.pth')
+    torch.save({'state_dict': {}, 'meta': held}, weights)
+    for file in data.rglob('*.*'):
+        touch(file, 40)
+    acm = {'networks': ['acm'], 'dry_run': True}
+    assert look(**acm) == '', 'the same, only newer'
+    for kind in ('images', 'masks'):
+        whole = (data / kind / 'i0.png').read_bytes()
+        rewrite(data / kind / 'i0.png')
+        said = look(**acm)
+        assert f'{data}, fit: other {kind} than 1 run had been trained with (acm a seed 42); wh' in said
+        assert 'remove the folder' in said
+        (data / kind / 'i0.png').write_bytes(whole)
+        touch(data / kind / 'i0.png', 40)
+    torch.save({'state_dict': {}, 'meta': {k: held[k] for k in list(held)[:1]}}, weights)
+    said = look(**acm)
+    assert ', fit' not in said
+    assert f'{data}/masks/i0.png: newer than what 1 run had been trained with (acm a seed 42)' in said
+
+
+def test_a_module_that_changed_after_it_was_used_is_named(data, look, tmp_path, monkeypatch):
+    args = {'datasets': [str(data)], 'work_dir': str(tmp_path / 'c')}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'path', [*sys.path])
     files = {
@@ -181,23 +244,15 @@ def test_what_changed_after_it_was_used_is_named_with_what_to_do(make_set, tmp_p
     [run] = read_plan(networks=[own], datasets=args['datasets'], work_dir=args['work_dir']).runs()
     RunFile(run.wanted(), trained=True).write(Path(run.folder, RunFile.FILE))
     Path(run.folder, 'last.pth').touch()
-    assert 'changed after' not in look(networks=[detector], in_process=True)
+    assert look(networks=[detector], in_process=True) == ''
     touch(Path('own_net/other.py'), 60)
     assert 'own_' not in look(networks=[detector, own], dry_run=True).replace('own_acm a', '')
     for name in ('own_net/net.py', 'own_net/parts.py', 'own_helper.py'):
         changed = touch(Path(name), 60)
         said = look(networks=[detector, own], dry_run=True)
         for what, whose in (('tested', 'detector a'), ('trained', 'own_acm a seed 42')):
-            assert f'{changed}: changed after 1 run had been {what} with it ({whose})' in said
+            assert f'{changed}: newer than what 1 run had been {what} with ({whose}), of which noth' in said
         touch(changed, -20)
-
-    [trained] = read_plan(networks=['acm'], datasets=args['datasets'], work_dir=args['work_dir']).runs()
-    RunFile(trained.wanted(), trained=True).write(Path(trained.folder, RunFile.FILE))
-    Path(trained.folder, 'last.pth').touch()
-    touch(Path(trained.folder, 'last.pth'), -600)
-    said = look(networks=['acm'], dry_run=True)
-    assert 'i0.png: changed after 1 run had been trained with it (acm a seed 42)' in said
-    assert 'remove the folder' in said
 
 
 def test_a_name_that_nobody_knows_is_the_matter_of_its_run(plan_file):

@@ -30,7 +30,7 @@ from madnet.experiments.plan import read_plan
 from madnet.experiments.process import _environment, is_free
 from madnet.experiments.running import _headline, run_all
 from madnet.experiments.shard import Shard
-from madnet.experiments.state import _ids_of, _is_set, model_sha256, state_of, weights_of
+from madnet.experiments.state import _ids_of, _is_set, model_sha256, read_cost, state_of, weights_of
 from madnet.experiments.summary import summarise, tables_of
 from madnet.records import Comparison, ComparisonPlan, ComparisonRow, Cost, DatasetInfo, MetricsFile, Spread
 from madnet.records.metrics_file import SetResults, TrainingInfo
@@ -220,6 +220,17 @@ def test_the_cost_of_another_network_is_not_shown(plan_file, tmp_path):
     changed = kept.stat().st_mtime_ns
     compare(str(plan_file), **args)
     assert kept.stat().st_mtime_ns == changed
+
+
+def test_the_cost_is_of_the_channels_that_the_loader_makes(plan_file):
+    run = read_plan(plan_file, seeds=[1]).runs()[0]
+    loaders = [[{'type': 'LoadSIRSTImage', 'channels': channels}] for channels in (1, 3)]
+    settings = [{**run.settings, 'test_dataloader': {'dataset': {'pipeline': each}}} for each in loaders]
+    one, three = (replace(run, settings=each) for each in settings)
+    assert model_sha256(one) == model_sha256(three)
+    Cost(channels=1, MACs=5, model_sha256=model_sha256(one)).write(Path(one.folder).parent / Cost.FILE)
+    assert read_cost(one).MACs == 5
+    assert read_cost(three) == Cost()
 
 
 def test_tables_are_written_though_the_numbers_elsewhere_are_not(plan_file, tmp_path, monkeypatch):

@@ -294,11 +294,21 @@ def test_masks_that_changed_after_the_test_are_named(run_folder, tmp_path, caplo
     root = shutil.copytree(run_folder, tmp_path / 'runs')
     folders = {'images': root / 'images', 'masks': root / 'masks'}
     load_result(root / 'a', **folders)
-    assert 'changed after' not in caplog.text
-    changed = root / 'masks/scene_3.png'
+    assert not caplog.text
+    changed, metrics = root / 'masks/scene_3.png', root / 'a/metrics.json'
     os.utime(changed, (2e9, 2e9))
     load_result(root / 'a', **folders)
-    assert f'{changed}: changed after {root / "a/metrics.json"}' in caplog.text
+    assert f'{changed}: newer than {metrics}, which does not record what was there' in caplog.text
+    caplog.clear()
+    maps, given = root / 'a/scores', {'image_dir': str(root / 'images')}
+    evaluate_folder(str(maps), str(root / 'masks'), 'native', str(root / 'a'), **given)
+    os.utime(metrics, (1e9, 1e9))
+    load_result(root / 'a', **folders)
+    assert not caplog.text, 'the same, only newer'
+    changed.write_bytes(changed.read_bytes() + b'?')
+    os.utime(changed, (1, 1))
+    load_result(root / 'a', **folders)
+    assert f'{root / "masks"}: other masks than those that {metrics} was made with' in caplog.text
 
 
 def test_grid_from_folders(run_folder, tmp_path):

@@ -13,18 +13,16 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 from mmseg.registry import HOOKS
 
-from madnet.datasets.seen import hashes_of
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.wrappers import inner_datasets
 from madnet.engine.bare_model import bare
 from madnet.engine.checkpoint import (
     BEST,
     BEST_BY,
-    HASHES,
+    HELD,
     LAST,
     PREVIOUS,
     STOPPED,
-    VALIDATION_HASHES,
     not_finite,
     statistics_of,
     to_plain,
@@ -151,11 +149,15 @@ class SafeCheckpointHook(Hook):
 
     def _hash_images(self, runner) -> None:
         if not self._hashes:
-            loops = {HASHES: runner.train_loop, VALIDATION_HASHES: runner.val_loop}
-            for key, loop in loops.items():
+            held = {}
+            for loader, loop in (
+                ('train_dataloader', runner.train_loop),
+                ('val_dataloader', runner.val_loop),
+            ):
                 sets = inner_datasets(loop.dataloader.dataset) if loop is not None else []
-                masks = key == VALIDATION_HASHES
-                self._hashes[key] = [hashes_of(d, masks) if isinstance(d, SIRSTDataset) else '' for d in sets]
+                held[loader] = [d.contents() if isinstance(d, SIRSTDataset) else None for d in sets]
+            for key, (loader, kinds) in HELD.items():
+                self._hashes[key] = [each.text(kinds) if each else '' for each in held[loader]]
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Hand a resumed training its random state, the states of its hooks, whether it begins with a
@@ -168,9 +170,10 @@ class SafeCheckpointHook(Hook):
         if runner._resume:
             self._hash_images(runner)
             meta, loop = checkpoint['meta'], runner.train_loop
-            for loader, key in (('train_dataloader', HASHES), ('val_dataloader', VALIDATION_HASHES)):
-                if key == HASHES or meta.get('validated'):
-                    refuse_other_images(loader, meta.get(key), self._hashes[key], runner._load_from)
+            for key, (loader, kinds) in HELD.items():
+                if loader == 'train_dataloader' or meta.get('validated'):
+                    where = f'{loader}.dataset', ' and '.join(kinds)
+                    refuse_other_images(*where, meta.get(key), self._hashes[key], runner._load_from)
             loop.resumed_random_state = checkpoint.get('random_state')
             loop.validation_due = meta.get('validation_due', False)
             load_hook_states(runner.hooks, checkpoint.get('hooks'), runner._load_from)
@@ -209,6 +212,8 @@ class SafeCheckpointHook(Hook):
         if self._saved != (runner.epoch, runner.iter, False):
             self.save_now(runner, runner.epoch)
         best, stopped = Path(runner.work_dir, BEST), runner.train_loop.stopped_early
+        if getattr(runner, 'ended_in', None):
+            return  # the best here is another run's
         if is_main_process() and best.is_file() and (stopped or runner._resume):
             with suppress(UnusableCheckpoint):  # damaged: the last epoch is there all the same
                 _say_stopped(best, stopped)
