@@ -63,7 +63,7 @@ def test_a_second_training_is_refused_and_changes_nothing(tiny_config, tmp_path,
             time.sleep(0.2)
         files = sorted(p.name for p in (tmp_path / 'w').iterdir() if not p.name.startswith('.'))
         for more in ((), ('--resume',)):
-            code, _, err = run('train', *command[2:], *more)
+            code, _, err = run('train', *command[2:], '--cfg-options', 'train_cfg.max_epochs=1', *more)
             assert code == 2
             assert err.splitlines()[-1].startswith('error: ')
             assert f'process {first.pid} on ' in err
