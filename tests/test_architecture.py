@@ -2,6 +2,7 @@
 
 import ast
 import runpy
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -69,6 +70,7 @@ GATHERERS = {'__main__', 'components', 'registration'}
 OTHER_NAMES = {'adadcm_encoder': 'madnet', 'mema2m_neck': 'madnet'}
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     """Name → syntax tree of every module of the package, packages among them."""
     found = {}
@@ -79,25 +81,25 @@ def modules() -> dict[str, ast.Module]:
     return found
 
 
-MODULES = modules()
-
-
 def imported(name: str) -> set[str]:
     """The modules of the package that a module imports, anywhere in it, under their full names."""
     package = (ROOT.parent / name.replace('.', '/')).is_dir()
     found = set()
-    for node in ast.walk(MODULES[name]):
+    for node in ast.walk(modules()[name]):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             above = name.split('.')[: len(name.split('.')) - node.level + package] if node.level else []
             base = '.'.join([*above, *([node.module] if node.module else [])])
             for alias in node.names:
-                found.add(f'{base}.{alias.name}' if f'{base}.{alias.name}' in MODULES else base)
+                found.add(f'{base}.{alias.name}' if f'{base}.{alias.name}' in modules() else base)
     return {module for module in found if module.partition('.')[0] in ('madnet', 'tools', 'tests')} - {name}
 
 
-IMPORTS = {name: imported(name) for name in MODULES}
+@cache
+def imports() -> dict[str, set[str]]:
+    """Name → :func:`imported` of every module."""
+    return {name: imported(name) for name in modules()}
 
 
 def room_of(module: str) -> str:
@@ -124,7 +126,7 @@ def test_a_room_imports_only_rooms_below_it(room):
     allowed = ROOMS[room] | FOUNDATION | {room}
     above = {
         f'{module} imports {other}'
-        for module, others in IMPORTS.items()
+        for module, others in imports().items()
         for other in others
         # `from madnet import __version__` is all that a room takes from the package itself
         if room_of(module) == room and room_of(other) not in allowed and other != 'madnet'
@@ -134,22 +136,22 @@ def test_a_room_imports_only_rooms_below_it(room):
 
 def test_the_foundation_stands_on_nothing():
     for name in sorted(FOUNDATION):
-        assert {room_of(other) for other in IMPORTS[f'madnet.{name}']} <= FOUNDATION
+        assert {room_of(other) for other in imports()[f'madnet.{name}']} <= FOUNDATION
 
 
 def test_every_module_belongs_somewhere():
     known = {*ROOMS, *FOUNDATION, *GATHERERS, ''}
-    assert {room_of(name) for name in MODULES} <= known
+    assert {room_of(name) for name in modules()} <= known
 
 
 def test_modules_make_no_circle():
     """Not even by imports inside functions; raises CycleError, which names the circle."""
-    graph = {name: {other for other in others if other != 'madnet'} for name, others in IMPORTS.items()}
-    assert len(list(TopologicalSorter(graph).static_order())) >= len(MODULES)
+    graph = {name: {other for other in others if other != 'madnet'} for name, others in imports().items()}
+    assert len(list(TopologicalSorter(graph).static_order())) >= len(modules())
 
 
 def test_blocks_of_a_network_serve_that_network_alone():
-    layers = MODULES['madnet.models.layers']
+    layers = modules()['madnet.models.layers']
     owner = {
         alias.name: node.module.rpartition('.')[2].removesuffix('_blocks')
         for node in ast.walk(layers)
@@ -159,7 +161,7 @@ def test_blocks_of_a_network_serve_that_network_alone():
     owner = {block: network for block, network in owner.items() if network != 'conv'}
     assert {'madnet', 'mim', 'repisd'} <= set(owner.values())
     used = 0
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         if name == 'madnet.models.layers' or not name.startswith('madnet.models.'):
             continue
         stem = name.rpartition('.')[2]

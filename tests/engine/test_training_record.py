@@ -82,7 +82,8 @@ def test_folders_of_one_name_are_told_apart(monkeypatch, capsys, caplog):
 
 
 def test_what_a_run_began_with_is_kept_where_it_goes_on(tiny_config, tmp_path):
-    short = ['train_cfg.max_epochs=1']
+    small = ['train_dataloader.dataset.length=4', 'val_dataloader.dataset.length=1']
+    short = [*small, 'train_cfg.max_epochs=1']
     train(str(tiny_config), work_dir=str(tmp_path / 'first'), options=short)
     weights, run = str(tmp_path / 'first' / 'last.pth'), tmp_path / 'tuned'
     train(str(tiny_config), work_dir=str(run), load_from=weights, options=short)
@@ -93,7 +94,9 @@ def test_what_a_run_began_with_is_kept_where_it_goes_on(tiny_config, tmp_path):
     torch.save(content, run / 'last.pth')
     for resume, began in ((True, weights), (str(tmp_path / 'first' / 'last.pth'), None)):
         folder = run if resume is True else tmp_path / 'goes_on'
-        train(str(tiny_config), work_dir=str(folder), resume=resume, options=['train_cfg.max_epochs=2'])
+        train(
+            str(tiny_config), work_dir=str(folder), resume=resume, options=[*small, 'train_cfg.max_epochs=2']
+        )
         content = read_checkpoint(folder / 'last.pth')
         assert _config_in(content).get('load_from') == began
         assert [len(p.keys) for p in training_parts(folder / 'last.pth')] == [2] * (began is not None)

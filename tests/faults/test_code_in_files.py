@@ -4,8 +4,6 @@ import functools
 import http.server
 import json
 import pickle
-import subprocess
-import sys
 import threading
 
 import mmengine
@@ -71,14 +69,13 @@ def test_training_trusts_no_weights_to_start_from(kind, tmp_path, tiny_config, e
     assert not marker.exists()
 
 
-def test_the_tool_refuses_in_one_line(repository, tmp_path, tiny_config, evil, marker):
-    command = [sys.executable, str(repository / 'tools' / 'train.py'), str(tiny_config), '--cfg-options']
-    command += ['model.backbone.init_cfg.type=Pretrained', f'model.backbone.init_cfg.checkpoint={evil}']
-    command += ['train_cfg.max_epochs=1']
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert 'Traceback' not in done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith(f'error: checkpoint {evil}: holds pickled')
+def test_the_tool_refuses_in_one_line(run, tmp_path, tiny_config, evil, marker, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ['model.backbone.init_cfg.type=Pretrained', f'model.backbone.init_cfg.checkpoint={evil}']
+    code, _, err = run('train', tiny_config, '--cfg-options', *options, 'train_cfg.max_epochs=1')
+    assert code == 2
+    assert 'Traceback' not in err
+    assert err.strip().splitlines()[-1].startswith(f'error: checkpoint {evil}: holds pickled')
     assert not marker.exists()
 
 

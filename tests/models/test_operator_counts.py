@@ -94,7 +94,7 @@ def data_set(make_set):
     return make_set('frames', ids, lists={'img_idx/train.txt': ids[:4], 'img_idx/test.txt': ids[4:]})
 
 
-def _step(name, device, data_set, size=64, number=4, half=False):
+def _step(name, device, data_set, size=64, number=2, half=False):
     """Operators of preprocessing with the forward pass, and of the backward pass.
 
     Args:
@@ -152,13 +152,18 @@ def test_operators_do_not_creep_up(name, half, most, data_set, monkeypatch, repo
 
 @counted
 @pytest.mark.parametrize(
-    ('name', 'most'), [('madnet/madnet_published', (279, 426)), ('madnet/madnet_nano', (279, 450))]
+    ('name', 'size', 'most'),
+    [
+        ('madnet/madnet_published', 64, (275, 422)),
+        # large enough for windows that are shifted, as in training, by four operators more each way
+        ('madnet/madnet_nano', 256, (279, 450)),
+    ],
 )
-def test_launches_on_a_card_do_not_creep_up(name, most, data_set, monkeypatch, repository):
-    """In half precision, with windows that are shifted, as in training."""
+def test_launches_on_a_card_do_not_creep_up(name, size, most, data_set, monkeypatch, repository):
+    """In half precision."""
     monkeypatch.chdir(repository)
     with as_on_a_card():
-        parts = _step(name, 'cpu', data_set, size=256, number=2, half=True)
+        parts = _step(name, 'cpu', data_set, size=size, half=True)
     for part, limit in zip(parts, most, strict=True):
         assert sum(part.number.values()) <= limit
 

@@ -1,5 +1,6 @@
 """What is asked of every network of the zoo: published outputs, cost, sizes, and that it learns."""
 
+import copy
 import importlib.util
 from contextlib import contextmanager
 
@@ -144,10 +145,12 @@ def count_parameters(module):
 def count_gmacs(model, in_channels=3, size=(256, 256), every_map=False):
     """10⁹ multiply-accumulates of convolutions and matrix products, batch 1.
 
+    They follow from shapes, so that nothing is computed.
+
     Args:
         every_map: Count the side maps of deep supervision too.
     """
-    x = torch.zeros(1, in_channels, *size)
+    model, x = copy.deepcopy(model).to('meta'), torch.zeros(1, in_channels, *size, device='meta')
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         if every_map:
             with side_maps(model):
