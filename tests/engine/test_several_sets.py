@@ -12,6 +12,7 @@ from mmseg.registry import METRICS, MODELS
 import madnet  # noqa: F401
 from madnet.datasets import SyntheticSIRSTDataset
 from madnet.engine import several_sets
+from madnet.engine import test as testing
 from madnet.engine.config import load_config
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.several_sets import ScoredSet, detections_of
@@ -145,6 +146,27 @@ def test_the_best_threshold_of_the_validation_part(tiny_config, weights, tmp_pat
     assert f"chosen by IoU on 'val', 6 images, IoU {100 * best['IoU']:.2f} there" in capsys.readouterr().out
     at_best = run_test(str(tiny_config), weights, out=str(tmp_path / 'c'), threshold=found.threshold)
     assert at_best.results == found.results
+
+
+def test_all_parts_are_looked_at_before_any_is_scored(tiny_config, weights, tmp_path, monkeypatch):
+    def no_part(cfg):
+        if cfg.test_dataloader.dataset.split == missing:
+            raise UserError(f'no {missing}')
+
+    def no_choice(*_):
+        raise AssertionError('scored before all parts were looked at')
+
+    monkeypatch.setattr(testing, '_check_set', no_part)
+    monkeypatch.setattr(testing, '_score', no_choice)
+    for missing, how in (
+        ('test', {'threshold': 'best:val'}),
+        ('test', {'fa_budget': 1e-5}),
+        ('val', {'threshold': 'best:trainval', 'fa_budget': 1e-5}),
+    ):
+        with pytest.raises(UserError, match=f'no {missing}'):
+            run_test(str(tiny_config), weights, out=str(tmp_path / 'a'), **how)
+    with pytest.raises(UserError, match='--fa-budget: found 2, expected a share'):
+        run_test(str(tiny_config), weights, out=str(tmp_path / 'a'), threshold='best:val', fa_budget=2)
 
 
 @pytest.mark.parametrize('text', ['half', '1.5', '-0.1', 'best:', 'nan'])
