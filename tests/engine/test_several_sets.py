@@ -15,6 +15,7 @@ from madnet.engine import several_sets
 from madnet.engine import test as testing
 from madnet.engine.config import load_config
 from madnet.engine.irstd_metric import IRSTDMetric
+from madnet.engine.several_metrics import SeveralMetrics
 from madnet.engine.several_sets import ScoredSet, detections_of
 from madnet.engine.test import run_test
 from madnet.engine.train import train
@@ -237,6 +238,22 @@ def test_metrics_beside_ours_are_kept(several, tiny_config, weights, tmp_path, c
         assert one.other_metrics == {'own/images': images, 'own/each': [1] * images, **GIVEN}
         assert f'{label}, other metrics  own/images {images}  own/none –  own/each' in printed
     assert 'other_metrics' not in read_json(tmp_path / 'out' / 'metrics.json')
+
+
+@METRICS.register_module()
+class NumbersOfClasses(TellsOfImages):
+    def compute_metrics(self, results):
+        return {1: sum(results)}
+
+
+def test_a_name_that_is_no_text_cannot_have_a_prefix():
+    metric = NumbersOfClasses()
+    metric.process(None, [1, 2])
+    said = r"^evaluator: NumbersOfClasses gives a number under the key 1, expected a text, .* prefix 'own'"
+    with pytest.raises(UserError, match=said):
+        SeveralMetrics([metric]).evaluate(2)
+    metric.prefix = None
+    assert SeveralMetrics([metric]).evaluate(2) == {'1': 2.0}
 
 
 def test_metrics_beside_ours_of_one_set_in_half_precision(tiny_config, weights, tmp_path, capsys):
