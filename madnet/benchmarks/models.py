@@ -4,7 +4,7 @@ import ctypes
 import gc
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from madnet.config_files import find_config_file
@@ -22,9 +23,12 @@ from madnet.datasets.image_pipeline import channels_of
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.errors import UserError
+from madnet.images.notices import say_once
 from madnet.models.layers import SS2D
 from madnet.records import text_table
 from madnet.text import counted
+
+_TORCHS_OWN = ('aten', 'prim', 'prims', 'profiler')
 
 
 def build(config: str | Path, options: Sequence[str] = ()) -> tuple[nn.Module, int]:
@@ -51,33 +55,56 @@ def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *arg
 
 def multiply_adds(model: nn.Module, images: Tensor) -> dict[str, int]:
     """Those of a forward pass: ``dense``, convolutions, matrix products and attention, without what is made
-    of weights alone, and ``scan``, selective scans."""
+    of weights alone, and ``scan``, selective scans. Operators that are not torch's own and whose cost is not
+    known are named in one line."""
     scan_op = torch.ops.madnet.selective_scan
     attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     known = {scan_op: _scan_flops, attention: _attention_flops}
     counter = FlopCounterMode(display=False, custom_mapping=known)
-    with _countable(model), torch.no_grad(), counter:
+    foreign = _Foreign(counter.flop_registry)
+    with _countable(model), torch.no_grad(), foreign, counter:
         model(images)
+    if foreign.found:
+        say_once(
+            f'multiply-adds: without those in {", ".join(sorted(foreign.found))}, of whose cost nothing is '
+            'known; a method make_countable of the layer says how it is counted.'
+        )
     counts = counter.get_flop_counts().get('Global', {})
     scan = counts.get(scan_op, 0)
     return {'dense': (counter.get_total_flops() - scan) // 2, 'scan': scan // 2}
+
+
+class _Foreign(TorchDispatchMode):
+    """Notes operators that are none of torch's own and that a counter does not know."""
+
+    def __init__(self, known: Container):
+        super().__init__()
+        self.known = known
+        self.found: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace not in _TORCHS_OWN and func.overloadpacket not in self.known:
+            self.found.add(str(func.overloadpacket))
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager
 def _countable(model: nn.Module) -> Iterator[None]:
     """Let a network do the same by operators of which the counter knows the cost: torch's attention and
     recurrent layers without their fused ones, and layers that usually run by others as their method
-    ``make_countable`` changes them, in place. Afterwards all attributes are as before."""
+    ``make_countable`` changes them, in place. Afterwards all attributes and weights are as before."""
     layers = list(model.modules())
     # with their parameters, layers and hooks, in the very dicts, to which handles of hooks refer
     held = [d for each in map(vars, layers) for d in (each, *each.values()) if isinstance(d, dict)]
     contents = [dict(d) for d in held]
+    changing = [layer for layer in layers if hasattr(layer, 'make_countable')]
+    weights = [*model.parameters(), *model.buffers()] if changing else []
+    values = [weight.detach().clone() for weight in weights]
     fused = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)
-        for layer in layers:
-            if hasattr(layer, 'make_countable'):
-                layer.make_countable()
+        for layer in changing:
+            layer.make_countable()
         with _recurrence_written_out() if any(isinstance(m, nn.RNNBase) for m in layers) else nullcontext():
             yield
     finally:
@@ -85,6 +112,9 @@ def _countable(model: nn.Module) -> Iterator[None]:
         for d, content in zip(held, contents, strict=True):
             d.clear()
             d.update(content)
+        with torch.no_grad():
+            for weight, value in zip(weights, values, strict=True):
+                weight.copy_(value)
 
 
 @contextmanager

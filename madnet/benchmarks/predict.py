@@ -19,7 +19,7 @@ from madnet.inference.export import export_network
 from madnet.inference.inputs import Frame
 from madnet.inference.outputs import parse_formats
 from madnet.inference.sharing import predict_in_turn, start_writing, warm_up
-from madnet.records import text_table
+from madnet.records import list_registered, text_table
 from madnet.text import counted
 
 
@@ -107,6 +107,11 @@ def benchmark(
     Raises:
         UserError: An unknown form or format, a size that is too small, or a model that is no shipped network.
     """
+    if model not in list_registered():
+        raise UserError(
+            f'benchmark predict: found {model!r}, expected the name of a shipped network (madnet pretrained '
+            f'list has them).{nearest(model, list_registered())}'
+        )
     for form in forms or ():
         if form not in FORMS:
             raise UserError(f'--forms: found {form!r}, expected {", ".join(FORMS)}.{nearest(form, FORMS)}')

@@ -30,7 +30,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='whose images: nuaa, nudt, irstd1k, sirstaug or others of madnet dataset list, or folders',
     )
     add_detector_options(parser)
-    parser.add_argument('--split', default='val', help='part of the data sets, never test (default: val)')
+    parser.add_argument(
+        '--split',
+        default='val',
+        help='part of the data sets: train, val, trainval or fit, none with test images (default: val)',
+    )
     parser.add_argument(
         '--out',
         metavar='DIR',

@@ -59,6 +59,16 @@ def kind_of(part: Mapping) -> str:
     return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
 
 
+def by_name(value: Any) -> Any:
+    """A copy of a part of a config that JSON can hold as well: classes and functions, as those that a
+    ``type`` may be itself, by their names in full, by which mmengine finds them too."""
+    if isinstance(value, Mapping):
+        return {key: by_name(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([by_name(each) for each in value])
+    return f'{value.__module__}.{value.__qualname__}' if hasattr(value, '__qualname__') else value
+
+
 def is_kind(kind: Any, registry: Registry, *bases: type) -> bool:
     """Whether what a config names as a ``type``, or has itself there, is one of these classes or derived from
     one.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from mmengine.evaluator import Evaluator
+from mmengine.evaluator import BaseMetric, Evaluator
 
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.errors import UserError
@@ -29,7 +29,28 @@ class SeveralMetrics(Evaluator):
             _together((metric, dict.fromkeys(metric.names())) for metric in ours)
 
     def evaluate(self, size: int) -> dict:
-        return _together((metric, _plain(metric.evaluate(size))) for metric in self.metrics)
+        return _together((metric, _plain(_evaluated(metric, size))) for metric in self.metrics)
+
+
+def _evaluated(metric: BaseMetric, size: int) -> dict:
+    """What a metric gives; its names have to be texts where mmengine puts its prefix before them."""
+    compute = metric.compute_metrics
+
+    def with_names(results: list) -> dict:
+        numbers = compute(results)
+        for name in numbers if metric.prefix else ():
+            if not isinstance(name, str):
+                raise UserError(
+                    f'evaluator: {type(metric).__name__} gives a number under the key {name!r}, expected a '
+                    f'text, which its prefix {metric.prefix!r} can stand before: give {str(name)!r} instead.'
+                )
+        return numbers
+
+    metric.compute_metrics = with_names
+    try:
+        return metric.evaluate(size)
+    finally:
+        del metric.compute_metrics
 
 
 def _plain(numbers: dict) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ from madnet.errors import UserError
 from madnet.evaluation import Evaluator, get_protocols
 from madnet.evaluation.protocols import ProtocolLike
 from madnet.evaluation.targets import Least
-from madnet.evaluation.thresholds import choose_operating_point, refuse_limits_beside
+from madnet.evaluation.thresholds import choose_operating_point, parts_chosen_on, refuse_limits_beside
 from madnet.files import expect_writable, plain, sha256_of
 from madnet.images.values import ValueRange
 from madnet.models.segmentors import IRSTDSegmentor
@@ -164,9 +165,9 @@ def run_test(
     if amp:
         warn_where_half_is_slow('cuda' if torch.cuda.is_available() else 'cpu')
 
-    def score(
+    def checked(
         split: str | None, chosen: Iterable[ProtocolLike], hooks: Sequence[dict] = (), half: bool = amp
-    ) -> dict[str, Scored]:
+    ) -> dict[str, Config]:
         made = config_for_test(cfg, chosen, config, split, hooks, workers, **test_time)
         if half:
             made.test_cfg.fp16 = True
@@ -174,30 +175,36 @@ def run_test(
         for label, one in each.items():  # what is wrong with the last is found before the first is scored
             with _told_of(label, each):
                 _check_set(one)
-        found = {}
+        return each
+
+    def score(*part: Any, **how: Any) -> dict[str, Scored]:
+        each, found = checked(*part, **how), {}
         for label, one in each.items():
             with _told_of(label, each):
                 found[label] = _score(one, weights, checkpoint)
         return found
 
     trained = training_parts(checkpoint, weights)
-
-    def to_choose(part: str, chosen: Sequence[ProtocolLike]) -> Evaluator:
-        found = score(part, chosen)
-        _look_for_seen(f'the choice on {part!r}', found, trained, CHOSEN)
-        return everything(found)
-
-    point = choose_operating_point(
-        protocols_of(cfg, config) if protocols is None else protocols,
-        threshold,
-        fa_budget,
-        [d.get('split') if split is None else split for d in sets_of(cfg, 'test_dataloader')],
-        to_choose,
-    )
+    asked = protocols_of(cfg, config) if protocols is None else protocols
     if save_negatives:
         _refuse_test_part(split, cfg)
         _refuse_one_name(map(set_name, sets_of(cfg, 'test_dataloader')))
     with new_maps(folder, show_dir, save_scores) as (maps, hooks):
+
+        @cache
+        def look_at_all_parts() -> None:
+            for part in parts_chosen_on(threshold, fa_budget):
+                checked(part, asked)
+            checked(split, asked, hooks)
+
+        def to_choose(part: str, chosen: Sequence[ProtocolLike]) -> Evaluator:
+            look_at_all_parts()
+            found = score(part, chosen)
+            _look_for_seen(f'the choice on {part!r}', found, trained, CHOSEN)
+            return everything(found)
+
+        scored = [d.get('split') if split is None else split for d in sets_of(cfg, 'test_dataloader')]
+        point = choose_operating_point(asked, threshold, fa_budget, scored, to_choose)
         if save_negatives:
             hooks.append({'type': 'NegativesHook', 'threshold': point.threshold.get('threshold', 0.5)})
         sets = score(split, point.protocols, hooks)

@@ -14,6 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
 from madnet.config_files import config_names, find_config_file
+from madnet.datasets.image_pipeline import channels_of
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.wrappers import inner_datasets, validation_split
 from madnet.engine.bare_model import bare
@@ -29,7 +30,7 @@ from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError
 from madnet.images.values import ValueRange
-from madnet.models.losses import check_losses
+from madnet.models.losses import check_logits, check_losses
 from madnet.records import MAPS, PICTURES, MetricsFile, NegativesFile, RunFile, metrics_text
 from madnet.text import counted
 
@@ -85,6 +86,7 @@ def _train(cfg: Config, resume: bool | str, trust_checkpoint: bool, began: float
     if runner.train_loop.budget is not None:
         runner.train_loop.budget.begin(began)
     check_losses(bare(runner.model))
+    check_logits(bare(runner.model), channels_of(cfg))
     _refuse_no_targets(runner)
     start = time.time()
     first_line = heading(runner, cfg)

@@ -58,15 +58,19 @@ def choose_operating_point(
     scored, chosen, budget = list(scored), get_protocols(protocols), None
     said: dict[str, Any] = {}
     value, part = parse_threshold(threshold)
+    # all that can be refused before minutes of choosing
     if part is not None:
         refuse_same_part(f'--threshold best:{part}', part, scored)
+    if fa_budget is not None:
+        refuse_no_share(fa_budget)
+        refuse_without_native(chosen)
+        refuse_same_part(f'--fa-budget {fa_budget:g}', 'val', scored)
+    if part is not None:
         value, said['threshold_chosen_on'] = choose_threshold(score(part, ['native']), part)
     if value is not None:
         said['threshold'] = value
         chosen = get_protocols([at_threshold(p, value) for p in chosen])
     if fa_budget is not None:
-        refuse_without_native(chosen)
-        refuse_same_part(f'--fa-budget {fa_budget:g}', 'val', scored)
         native = [p for p in chosen if p.name == 'native']  # the detections are those at the threshold
         budget = choose_rank(score('val', native), fa_budget, 'val')
     return OperatingPoint(chosen, said, budget)
@@ -141,17 +145,15 @@ def choose_rank(counted: Evaluator, budget: float, part: str) -> dict[str, float
 
     Args:
         counted: With the validation images.
-        budget: False-alarm pixels over all pixels.
+        budget: False-alarm pixels over all pixels, in (0, 1].
         part: What these images are, in words.
 
     Returns:
         ``budget``, ``rank``, and ``chosen_on``, in words.
 
     Raises:
-        UserError: The budget is no share, or no detection keeps to it.
+        UserError: No detection keeps to it.
     """
-    if not 0 < budget <= 1:
-        raise UserError(f'--fa-budget: found {budget:g}, expected a share of the pixels, such as 1e-5.')
     curve = detections_curve(counted.counted('native'))
     best = within_budget(curve, budget)
     if not math.isfinite(best['threshold']):
@@ -162,6 +164,18 @@ def choose_rank(counted: Evaluator, budget: float, part: str) -> dict[str, float
     found = '' if math.isnan(best['Pd']) else f'Pd {100 * best["Pd"]:.2f} and '
     on = f'{part!r}, {len(counted)} images, {found}Fa {1e6 * best["Fa"]:.2f}e-6 there'
     return {'budget': budget, 'rank': cut_for_budget(curve, budget), 'chosen_on': on}
+
+
+def parts_chosen_on(threshold: str | float | None, fa_budget: float | None) -> list[str]:
+    """The parts of the data that :func:`choose_operating_point` is going to ask ``score`` for."""
+    part = parse_threshold(threshold)[1]
+    return ([] if part is None else [part]) + ([] if fa_budget is None else ['val'])
+
+
+def refuse_no_share(budget: float) -> None:
+    """Raise a UserError where a budget is no share of the pixels."""
+    if not 0 < budget <= 1:
+        raise UserError(f'--fa-budget: found {budget:g}, expected a share of the pixels, such as 1e-5.')
 
 
 def refuse_without_native(protocols: Iterable[Protocol]) -> None:

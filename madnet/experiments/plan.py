@@ -15,7 +15,7 @@ from typing import Any
 from madnet.classical.detectors import DETECTORS
 from madnet.config_files import find_config_file
 from madnet.datasets.sources import find_sources
-from madnet.datasets.wrappers import is_kind, kind_of, sets_of
+from madnet.datasets.wrappers import by_name, is_kind, kind_of, sets_of
 from madnet.errors import UserError, expect_number, expect_whole, nearest
 from madnet.evaluation.protocols import get_protocols
 from madnet.experiments.networks import CLASSICAL, RECIPES, find_config, known_networks, label_of
@@ -221,16 +221,10 @@ def read_settings(config: Path, options: Mapping) -> dict:
     """
     from madnet.engine.config import load_config
 
-    settings = json.loads(json.dumps(load_config(config, dict(options)).to_dict(), default=_in_words))
+    settings = json.loads(json.dumps(by_name(load_config(config, dict(options)).to_dict()), default=str))
     for folder in ('work_dir', 'module_folders'):
         settings.pop(folder, None)
     return settings
-
-
-def _in_words(value: Any) -> str:
-    """What JSON has no word for; classes and functions as a ``type`` names them in full."""
-    name = getattr(value, '__qualname__', None)
-    return f'{value.__module__}.{name}' if name else str(value)
 
 
 def given_weights(checkpoint: str) -> Path:

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from madnet.datasets.catalogue import check_split_name
 from madnet.datasets.locate import own_range
 from madnet.datasets.seen import CHOSEN, images_of, look_for_seen
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.sources import find_sources
+from madnet.datasets.splits import SPLITS
 from madnet.errors import UserError
 from madnet.evaluation.calibration import PLAIN
 from madnet.evaluation.ranking import BUDGETS
@@ -28,6 +30,7 @@ from .predictor import Predictor
 
 #: Detections from which on a cut means something.
 ENOUGH = 50
+_WITH_TEST = ('test', 'all')
 
 
 def calibrate(
@@ -45,19 +48,20 @@ def calibrate(
         model: A shipped name, a training-free method's, or a config file.
         checkpoint: Its weights.
         dataset: Names of the catalogue, or folders, with commas.
-        split: Which part of each; not the test part.
+        split: Which part of each; none that holds the test part.
         out: Folder; default where the weights lie, of shipped ones the working folder.
         mask_values: What masks hold; see :class:`~madnet.images.MaskRule`.
         how: Further arguments of :class:`~madnet.inference.Predictor`.
 
     Raises:
-        UserError: The test part was asked for, or something is not found.
+        UserError: A part was asked for that holds the test part, or something is not found.
     """
-    if split in ('test', 'all'):
+    if split in _WITH_TEST:
         raise UserError(
             f'--split {split}: holds the test part; a choice made on the images that are reported flatters '
             'the numbers; choose val.'
         )
+    check_split_name(split, [part for part in SPLITS if part not in _WITH_TEST])
     sources = find_sources(dataset)
     predictor = Predictor(model, checkpoint, **how)
     path = calibration_file(model, checkpoint)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.registry import Registry
 from mmseg.registry import MODELS, TRANSFORMS
@@ -15,21 +18,24 @@ from torch import nn
 
 from madnet import __version__
 from madnet.datasets.image_pipeline import KNOWN_PACKAGES, ImagePipeline, pipeline_settings, with_range
+from madnet.datasets.wrappers import by_name
 from madnet.engine.checkpoint_file import metadata_of
 from madnet.errors import UserError, in_brief
 from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
 from madnet.models.deploy import fold
+from madnet.postponed import real
 from madnet.records.export_info import KEY, ExportInfo
 
 
 def describe_network(cfg: Config) -> dict[str, Any]:
     """What of a config prediction needs: ``model``, ``pipeline`` (the arguments of
     :class:`~madnet.datasets.image_pipeline.ImagePipeline`) and ``channels_last``; where parts of either come
-    from elsewhere, ``modules`` as well: type → name of its module, which a file never imports."""
-    model = cfg.model.to_dict()
+    from elsewhere, ``modules`` as well: type → name of its module, which a file never imports. Classes go by
+    their names in full."""
+    model = by_name(cfg.model.to_dict())
     model.pop('train_cfg', None)
-    pipeline = pipeline_settings(cfg)
+    pipeline = by_name(pipeline_settings(cfg))
     modules = _modules(MODELS, model) | _modules(TRANSFORMS, pipeline['transforms'])
     return {
         'model': model,
@@ -41,12 +47,15 @@ def describe_network(cfg: Config) -> dict[str, Any]:
 
 def _modules(registry: Registry, settings: Any) -> dict[str, str]:
     """Type → module of the parts that come from elsewhere."""
-    found = {kind: getattr(registry.get(kind), '__module__', '') for kind in _types(settings)}
+    found = {
+        kind: kind.rpartition('.')[0] or getattr(registry.get(kind), '__module__', '')
+        for kind in _types(settings)
+    }
     return {kind: name for kind, name in found.items() if name.partition('.')[0] not in {'', *KNOWN_PACKAGES}}
 
 
 def _types(value: Any) -> Iterator[str]:
-    """Every ``type`` in nested dicts and lists, but for classes."""
+    """Every ``type`` in nested dicts and lists."""
     if isinstance(value, Mapping):
         if isinstance(value.get('type'), str):
             yield value['type']
@@ -74,11 +83,15 @@ def build_network(
     Raises:
         UserError: A part of it is not registered; ``shown`` is how the message calls the network.
     """
+    for kind in _types([description['model'], description['pipeline']]):
+        if not _may_be_built(kind):
+            raise _unknown_part(kind, description, shown)
     try:
         model = MODELS.build(dict(description['model']))
         pipeline = ImagePipeline(**with_range(description['pipeline'], value_range))
-    except KeyError as e:
-        raise _unknown_part(e, description, shown) or e from None
+    except KeyError as e:  # what mmengine's registry has not found
+        found = re.search(r'(\S+) is not in the \S+ registry', str(e.args[0] if e.args else ''))
+        raise _unknown_part(found[1], description, shown) if found else e from None
     if description.get('folded'):
         fold(model)
     if description.get('channels_last'):
@@ -86,12 +99,19 @@ def build_network(
     return model.eval(), pipeline
 
 
-def _unknown_part(error: KeyError, description: Mapping[str, Any], shown: str) -> UserError | None:
-    """What to raise for a type that mmengine's registry has not found."""
-    found = re.search(r'(\S+) is not in the \S+ registry', str(error.args[0] if error.args else ''))
-    if found is None:
-        return None
-    kind = found[1]
+def _may_be_built(kind: str) -> bool:
+    """Whether a type in a file is a plain name, or that of a layer or transform in a module that is imported
+    already: by a name in full mmengine's registries import and call whatever it leads to."""
+    place = kind.rpartition('.')[0]
+    found: list[Any] = []
+    if place in sys.modules:
+        with suppress(RuntimeError):  # it has nothing of that name
+            found = [real(registry.get(kind)) for registry in (MODELS, TRANSFORMS)]
+    return not place or any(isinstance(f, type) and issubclass(f, nn.Module | BaseTransform) for f in found)
+
+
+def _unknown_part(kind: str, description: Mapping[str, Any], shown: str) -> UserError:
+    """What to raise for a type that is not found."""
     modules = description.get('modules')
     module = modules.get(kind) if isinstance(modules, Mapping) else None
     where = 'nothing that is imported has'

@@ -14,6 +14,7 @@ from madnet.benchmarks import models
 from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.experiments.cost import measure_cost
+from madnet.images import notices
 from madnet.models.layers import SS2D, DeformConv2d, DifferentialConv, deform_conv, deform_conv2d
 
 
@@ -74,6 +75,42 @@ def test_a_layer_of_anyone_may_say_how_it_is_counted():
     layer = nn.Sequential(Looked())
     assert models.multiply_adds(layer, torch.rand(1, 1, 6, 5))['dense'] == 4 * 3 * 9
     assert not layer[0].by_convolution
+
+
+def test_weights_that_are_changed_for_the_count_are_as_before():
+    class Scaled(nn.Conv2d):
+        def make_countable(self):
+            with torch.no_grad():
+                self.weight.mul_(0)
+            self.bias.data += 1
+
+    layer = Scaled(1, 2, 3)
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            models.multiply_adds(layer, torch.rand(1, 1, 6, 5))
+    assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())
+    layer(torch.rand(1, 1, 6, 5)).sum().backward()
+
+
+def test_operators_of_unknown_cost_are_named(caplog, monkeypatch):
+    monkeypatch.setattr(notices, '_said', set())
+
+    @torch.library.custom_op('test::unknown', mutates_args=())
+    def unknown(x: Tensor) -> Tensor:
+        return x + 1
+
+    class Own(nn.Module):
+        def forward(self, x):
+            return unknown(x)
+
+    assert (
+        models.multiply_adds(nn.Sequential(nn.Conv2d(1, 1, 3), Own()), torch.rand(1, 1, 6, 5))['dense'] == 108
+    )
+    [line] = caplog.messages
+    assert line.startswith('multiply-adds: without those in test.unknown, ')
+    models.multiply_adds(SS2D(4), torch.zeros(1, 6, 5, 4))
+    assert len(caplog.messages) == 1
 
 
 class Attention(nn.Module):

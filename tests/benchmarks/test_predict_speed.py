@@ -23,6 +23,7 @@ def test_a_mistake_is_said_before_a_form_is_built(monkeypatch):
     for wrong, said in (
         ({'forms': ['quick']}, f'expected {known}'),
         ({'sizes': [64, 47]}, '--sizes 47: expected 48 or more'),
+        ({'model': 'mine.py'}, "found 'mine.py', expected the name of a shipped network"),
         ({'format': 'bmp'}, "--format: found 'bmp'"),
     ):
         with pytest.raises(UserError, match=said):

@@ -12,8 +12,10 @@ from mmseg.registry import METRICS, MODELS
 import madnet  # noqa: F401
 from madnet.datasets import SyntheticSIRSTDataset
 from madnet.engine import several_sets
+from madnet.engine import test as testing
 from madnet.engine.config import load_config
 from madnet.engine.irstd_metric import IRSTDMetric
+from madnet.engine.several_metrics import SeveralMetrics
 from madnet.engine.several_sets import ScoredSet, detections_of
 from madnet.engine.test import run_test
 from madnet.engine.train import train
@@ -147,6 +149,27 @@ def test_the_best_threshold_of_the_validation_part(tiny_config, weights, tmp_pat
     assert at_best.results == found.results
 
 
+def test_all_parts_are_looked_at_before_any_is_scored(tiny_config, weights, tmp_path, monkeypatch):
+    def no_part(cfg):
+        if cfg.test_dataloader.dataset.split == missing:
+            raise UserError(f'no {missing}')
+
+    def no_choice(*_):
+        raise AssertionError('scored before all parts were looked at')
+
+    monkeypatch.setattr(testing, '_check_set', no_part)
+    monkeypatch.setattr(testing, '_score', no_choice)
+    for missing, how in (
+        ('test', {'threshold': 'best:val'}),
+        ('test', {'fa_budget': 1e-5}),
+        ('val', {'threshold': 'best:trainval', 'fa_budget': 1e-5}),
+    ):
+        with pytest.raises(UserError, match=f'no {missing}'):
+            run_test(str(tiny_config), weights, out=str(tmp_path / 'a'), **how)
+    with pytest.raises(UserError, match='--fa-budget: found 2, expected a share'):
+        run_test(str(tiny_config), weights, out=str(tmp_path / 'a'), threshold='best:val', fa_budget=2)
+
+
 @pytest.mark.parametrize('text', ['half', '1.5', '-0.1', 'best:', 'nan'])
 def test_what_is_no_threshold(text):
     with pytest.raises(UserError, match=r'--threshold: found .* expected a probability in 0–1, or best:val'):
@@ -215,6 +238,22 @@ def test_metrics_beside_ours_are_kept(several, tiny_config, weights, tmp_path, c
         assert one.other_metrics == {'own/images': images, 'own/each': [1] * images, **GIVEN}
         assert f'{label}, other metrics  own/images {images}  own/none –  own/each' in printed
     assert 'other_metrics' not in read_json(tmp_path / 'out' / 'metrics.json')
+
+
+@METRICS.register_module()
+class NumbersOfClasses(TellsOfImages):
+    def compute_metrics(self, results):
+        return {1: sum(results)}
+
+
+def test_a_name_that_is_no_text_cannot_have_a_prefix():
+    metric = NumbersOfClasses()
+    metric.process(None, [1, 2])
+    said = r"^evaluator: NumbersOfClasses gives a number under the key 1, expected a text, .* prefix 'own'"
+    with pytest.raises(UserError, match=said):
+        SeveralMetrics([metric]).evaluate(2)
+    metric.prefix = None
+    assert SeveralMetrics([metric]).evaluate(2) == {'1': 2.0}
 
 
 def test_metrics_beside_ours_of_one_set_in_half_precision(tiny_config, weights, tmp_path, capsys):

@@ -436,3 +436,5 @@ def test_the_test_part_is_refused(run, make_set):
         code, _, err = run('calibrate', 'tophat', '--dataset', root, '--split', part)
         assert code == 2
         assert 'choose val' in err
+    err = run('calibrate', 'tophat', '--dataset', root, '--split', 'vall')[2]
+    assert "unknown split 'vall': expected one of train, val, trainval, fit." in err

@@ -1,5 +1,7 @@
 """Exports of networks with parts of the user's own: what a file cannot hold is refused, never left out."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -7,10 +9,12 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmseg.registry import MODELS, TRANSFORMS
 
+from madnet.datasets.image_pipeline import ImagePipeline
+from madnet.datasets.transforms import LoadSIRSTImage, PackSIRSTInputs, PublishedTestResize
 from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.inference import OnnxPredictor, Predictor
-from madnet.inference.export import export_network
+from madnet.inference.export import TOLERANCE, export_network
 
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
@@ -80,6 +84,26 @@ def changing(predictor, change):
     """The same predictor, whose backbone gives another finest map (B, C, H, W)."""
     predictor.model.backbone.register_forward_hook(lambda _, given, maps: (change(maps[0]), *maps[1:]))
     return predictor
+
+
+def test_frames_that_change_each_other_a_little_are_seen_in_half_precision_too(predictor_of, tmp_path):
+    def mixed(x):  # of a frame alone it is nothing
+        return x + 20 * (x.mean(0, keepdim=True) - x)
+
+    predictor = changing(predictor_of({}), mixed)
+    with pytest.raises(UserError, match='two frames in one batch differ by') as e:
+        export_network(predictor, tmp_path / 'own.onnx', half=True)
+    assert float(re.search(r'differ by (\S+)', str(e.value))[1]) < TOLERANCE['float16']
+
+
+def test_a_pipeline_that_resizes_is_known_whatever_its_steps_are_called():
+    class ToBase(PublishedTestResize):
+        pass
+
+    pack = {'type': PackSIRSTInputs}
+    for step, resizes in (({'type': ToBase, 'size': 64}, True), ({'type': Halved}, True), (None, False)):
+        pipeline = ImagePipeline([{'type': LoadSIRSTImage, 'channels': 1}, *filter(None, [step]), pack])
+        assert pipeline.resizes == resizes
 
 
 def _gathered(x):

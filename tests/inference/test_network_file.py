@@ -1,5 +1,6 @@
 """Networks in one file whose parts are of modules that a file never imports."""
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -7,12 +8,14 @@ import pytest
 from mmseg.registry import MODELS
 from torch import nn
 
+from madnet.datasets.transforms import PackSIRSTInputs
 from madnet.engine.config import load_config
 from madnet.errors import UserError
 from madnet.images import notices
 from madnet.inference import Predictor
 from madnet.inference.detector import LoadedDetector
 from madnet.inference.export import export_network
+from madnet.models.heads import MADNetHead
 from madnet.pretrained import TeacherHook, loading
 from madnet.pretrained.network_file import (
     build_network,
@@ -100,6 +103,38 @@ def test_a_file_of_another_version_may_only_be_for_that(description):
         MODELS.register_module(module=OwnStages)
         with pytest.raises(UserError, match=rf'^own\.safetensors: {said}'):
             load_network_file(content[:-4], 'own.safetensors')
+
+
+def test_classes_as_types_are_written_by_their_names_in_full(tmp_path):
+    cfg = load_config('madnet_synthetic')
+    cfg.model.backbone = {'type': OwnStages}
+    pack = cfg.test_dataloader.dataset.pipeline[-1]
+    pack.type = PackSIRSTInputs
+    description = describe_network(cfg)
+    kind = f'{__name__}.OwnStages'
+    assert json.loads(json.dumps(description))['model']['backbone'] == {'type': kind}
+    assert description['modules'] == {kind: __name__}
+    info = ExportInfo('own', 1, [105.0], [40.0])
+    content = network_bytes(build_network(description)[0], description, info, folded=False)
+    assert isinstance(load_network_file(content, 'own.safetensors')[0].backbone, OwnStages)
+
+
+def test_types_with_the_scope_of_a_registry_are_taken():
+    description = describe_network(load_config('madnet_synthetic'))
+    description['pipeline']['transforms'][-1]['type'] = 'mmseg.PackSegInputs'
+    description['model']['decode_head']['type'] = 'mmseg.MADNetHead'
+    assert isinstance(build_network(description)[0].decode_head, MADNetHead)
+
+
+@pytest.mark.parametrize('kind', ['subprocess.getoutput', 'subprocess.Popen', 'unimported.Linear'])
+def test_a_type_of_a_file_calls_nothing(kind, description, tmp_path):
+    """By a name in full mmengine would import and call anything."""
+    model = {'type': kind, 'cmd': f'touch {tmp_path / "marker"}'}
+    pipeline = {'transforms': [model], 'channels': 1}
+    for changed in ({'model': model}, {'pipeline': pipeline}):
+        with pytest.raises(UserError, match=f'^file: has a part {kind!r} that nothing that is imported has'):
+            build_network({**description, **changed}, shown='file')
+    assert not (tmp_path / 'marker').exists()
 
 
 def test_a_registered_network_with_such_a_part(description, monkeypatch):

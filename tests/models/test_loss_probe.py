@@ -11,8 +11,8 @@ import madnet  # noqa: F401
 from madnet.engine.config import load_config
 from madnet.engine.train import train
 from madnet.errors import UserError
-from madnet.models.heads import FCNSegHead, PyramidHead
-from madnet.models.losses import check_losses
+from madnet.models.heads import FCNSegHead, MADNetHead, PyramidHead
+from madnet.models.losses import check_logits, check_losses
 
 HEAD = {'in_channels': [4, 8]}
 
@@ -157,8 +157,41 @@ def test_all_our_networks_pass(repository):
         key = json.dumps([model.backbone.type, decode], sort_keys=True, default=str)
         if key not in seen:
             seen.add(key)
-            check_losses(MODELS.build(model))
+            built = MODELS.build(model)
+            check_losses(built)
+            check_logits(built, model.backbone.get('in_channels', 3))
     assert len(seen) > 12
+
+
+@MODELS.register_module()
+class SquashedHead(MADNetHead):
+    def forward(self, inputs):
+        maps = super().forward(inputs)
+        return [m.sigmoid() for m in maps] if isinstance(maps, list) else maps.sigmoid()
+
+
+def test_a_head_that_ends_in_a_sigmoid_is_refused(tiny_config, tmp_path):
+    config = tmp_path / 'squashed.py'
+    config.write_text(f"_base_ = ['{tiny_config}']\nmodel = dict(decode_head=dict(type='SquashedHead'))\n")
+    with pytest.raises(UserError, match=r'model\.decode_head: SquashedHead gives values in 0–1 .* logits'):
+        train(str(config), work_dir=str(tmp_path / 'run'))
+    model = MODELS.build(load_config(config).model).train()
+    model.backbone.eval()
+    modes, random = [m.training for m in model.modules()], torch.get_rng_state()
+    with pytest.raises(UserError, match='SquashedHead'):
+        check_logits(model, 1)
+    assert [m.training for m in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+@pytest.mark.parametrize(('weight', 'bias'), [(0.0, 0.0), (0.0, 0.5), (0.001, 0.5)])
+def test_logits_that_begin_between_0_and_1_pass(weight, bias, tiny_config):
+    model = MODELS.build(load_config(tiny_config).model)
+    last = [m for m in model.decode_head.modules() if isinstance(m, nn.Conv2d) and m.out_channels == 1]
+    for module in last:
+        nn.init.constant_(module.weight, weight)
+        nn.init.constant_(module.bias, bias)
+    check_logits(model, 1)
 
 
 def _some(path):

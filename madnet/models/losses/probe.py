@@ -1,18 +1,75 @@
-"""Whether a head's losses train what they should: a perfect map must cost less than its inverse."""
+"""Whether a head's losses train what they should: a perfect map must cost less than its inverse, and what
+they are given must be logits."""
 
 import copy
 import math
+from typing import Any
 
 import torch
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from madnet.errors import UserError
 
 #: Loss of mmseg that is made for several channels → ours for one.
 _INSTEAD = {'DiceLoss': 'SoftDiceLoss', 'FocalLoss': 'MaskBCELoss', 'BCE': 'MaskBCELoss'}
+
+#: By which the parameters of a head are multiplied: no logits stay in 0–1 with all of these.
+_FACTORS = (1, -1, 2, -2, 8, -8, 64, -64)
+
+
+@torch.no_grad()
+def check_logits(model: nn.Module, channels: int) -> None:
+    """Look whether a segmentor's head of one channel ends in a sigmoid of its own, by a few forward passes.
+
+    The losses and the prediction take logits, and a network whose head gives probabilities trains on without
+    a word. Logits of a fresh network may happen to be between 0 and 1: so the head's parameters are turned
+    and enlarged as well, with which a sigmoid alone stays there. Heads without parameters are left out.
+
+    Args:
+        model: A segmentor.
+        channels: Of its images.
+
+    Raises:
+        UserError: Whatever the parameters, no pixel leaves 0–1.
+    """
+    head: Any = getattr(model, 'decode_head', None)
+    parameter = next(head.parameters(), None) if getattr(head, 'out_channels', 0) == 1 else None
+    if parameter is None:
+        return
+    modes = {module: module.training for module in model.modules()}
+    for module in modes:
+        module.training = False
+    try:
+        with torch.random.fork_rng(devices=[]):
+            size = getattr(model.backbone, 'padded_size', lambda *size: size)(64, 64)
+            images = torch.randn(1, channels, *size).to(parameter.device)
+            features = model.extract_feat(images)
+            squashed = all(_stays_in_unit(head, features, factor) for factor in _FACTORS)
+    except Exception:  # what fails with an image of this size may do with those of the training
+        return
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    if squashed:
+        raise UserError(
+            f'model.decode_head: {type(head).__name__} gives values in 0–1 whatever its parameters are, '
+            'expected logits, of which the losses and the prediction take the sigmoid themselves: leave the '
+            'sigmoid at its end out.'
+        )
+
+
+def _stays_in_unit(head: nn.Module, features: Any, factor: float) -> bool:
+    scaled = {name: factor * value for name, value in head.named_parameters()}
+    maps = functional_call(head, scaled, (features,))
+    logits = maps[-1] if isinstance(maps, list | tuple) else maps
+    if logits.isnan().any():  # of numbers that overflow, which says nothing
+        return abs(factor) > 1
+    # zero everywhere is what a head gives whose last layer begins with zeros
+    return bool(logits.min() >= 0 and 0 < logits.max() <= 1)
 
 
 @torch.no_grad()
