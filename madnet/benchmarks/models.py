@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from mmengine.structures import PixelData
-from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -20,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from madnet.config_files import find_config_file
 from madnet.datasets.image_pipeline import channels_of
+from madnet.engine.building import build_model
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
 from madnet.errors import UserError
@@ -35,12 +35,10 @@ def build(config: str | Path, options: Sequence[str] = ()) -> tuple[nn.Module, i
     """The network of a config, without its weights, and the channels of its images.
 
     Raises:
-        UserError: The config can't be read, or has no model.
+        UserError: The config can't be read, or has no model that can be built.
     """
     cfg = load_config(find_config_file(config), parse_options(options))
-    if 'model' not in cfg:
-        raise UserError(f'config {config}: has no model, so there is nothing to measure.')
-    return MODELS.build(cfg.model), channels_of(cfg)
+    return build_model(cfg), channels_of(cfg)
 
 
 def _scan_flops(u: torch.Size, delta: torch.Size, A: torch.Size, B: torch.Size, *args, **kwargs) -> int:

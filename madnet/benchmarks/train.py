@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmseg.registry import LOOPS, MODELS
+from mmseg.registry import LOOPS
 from torch.nn.functional import interpolate
 
 from madnet.datasets.wrappers import inner_datasets, kind_of
+from madnet.engine.building import build_model
 from madnet.engine.captured_step import WARM_UP
 from madnet.engine.cli import parse_options
 from madnet.engine.loops import ResumableTrainLoop
@@ -146,7 +147,7 @@ class PlainStep(Step):
 
     def __init__(self, cfg: Config):
         self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-        self.model = MODELS.build(cfg.model).to(self.device).train()
+        self.model = build_model(cfg).to(self.device).train()
         self.model.init_weights()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, weight_decay=0.01)
         loader = MadnetRunner.build_dataloader(_published_loader(cfg))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from inspect import signature
@@ -64,7 +64,7 @@ class ImagePipeline:
         loader = steps.pop(loaders[0]) if loaders else {'type': 'LoadSIRSTImage', 'channels': channels}
         from_file, rest = TRANSFORMS.build(loader), [TRANSFORMS.build(t) for t in steps]
         #: Name of the loader, where its code is from elsewhere.
-        self.own_loader = type(from_file).__name__ if _is_foreign(from_file) else None
+        self.own_loader = type(from_file).__name__ if _is_foreign(type(from_file)) else None
         if isinstance(from_file, LoadSIRSTImage):
             value_range = from_file.value_range if value_range is None else value_range
             if all(getattr(type(from_file), way) is getattr(LoadSIRSTImage, way) for way in _WAYS):
@@ -184,9 +184,26 @@ class _OwnLoader(FrameLoader):
         )
 
 
-def _is_foreign(step: Any) -> bool:
-    code = [getattr(type(step), way) for way in _WAYS if hasattr(type(step), way)]
-    return any(each.__module__.partition('.')[0] not in KNOWN_PACKAGES for each in code)
+def all_steps(pipeline: Any) -> Iterator[Mapping[str, Any]]:
+    """The dicts of a pipeline's steps in order, those inside other steps (``transforms``) included."""
+    for step in pipeline if isinstance(pipeline, (list, tuple)) else ():
+        if isinstance(step, Mapping):
+            yield step
+        # as in RandomApply, and as in RandomChoice, whose transforms are lists of lists
+        yield from all_steps(step.get('transforms') if isinstance(step, Mapping) else step)
+
+
+def may_change_channels(pipeline: Any, loader: Mapping[str, Any]) -> bool:
+    """Whether code from elsewhere follows the step that loads images: it may give others of any channels."""
+    steps = list(all_steps(pipeline))
+    behind = steps[next(i for i, step in enumerate(steps) if step is loader) + 1 :]
+    kinds = [step.get('type') for step in behind]
+    return any(_is_foreign(real(TRANSFORMS.get(k) if isinstance(k, str) else k)) for k in kinds)
+
+
+def _is_foreign(kind: Any) -> bool:
+    code = [getattr(kind, way) for way in _WAYS if way in dir(kind)]
+    return any(getattr(each, '__module__', '').partition('.')[0] not in KNOWN_PACKAGES for each in code)
 
 
 def _pixels_of(given: Any, where: str) -> np.ndarray:
@@ -258,9 +275,11 @@ def _test_pipeline(cfg: Mapping) -> Sequence[Mapping[str, Any]] | None:
 
 def channels_of(cfg: Mapping) -> int:
     """Channels of the images that a config's network is given: as many as the loader of its test pipeline
-    makes. Without a loader as many as the preprocessor has means of, else as the backbone takes, else 3."""
-    loader = next(filter(_loads_images, _test_pipeline(cfg) or ()), None)
-    if loader is not None:
+    makes. Without a loader, or with a step of one's own behind it, as many as the preprocessor has means of,
+    else as the backbone takes, else 3."""
+    pipeline = _test_pipeline(cfg) or ()
+    loader = next(filter(_loads_images, pipeline), None)
+    if loader is not None and not may_change_channels(pipeline, loader):
         return _channels_given(loader)
     model = cfg['model']
     means = (model.get('data_preprocessor') or {}).get('mean') or ()

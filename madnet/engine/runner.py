@@ -4,8 +4,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,6 +21,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import distributed
 
 from madnet.engine.bare_model import bare
+from madnet.engine.building import values_told
 from madnet.engine.checkpoint import (
     LAST,
     find_whole_checkpoint,
@@ -31,16 +32,14 @@ from madnet.engine.checkpoint import (
 from madnet.engine.checkpoint_file import BEFORE, read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
 from madnet.engine.cuda_graph import side_stream
-from madnet.engine.faults import translate
 from madnet.engine.half_weights import half_type
 from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes, values_of
 from madnet.engine.several_metrics import SeveralMetrics
 from madnet.engine.speed import batch_for_gpu, make_fast, tuning_for
-from madnet.engine.step_checks import place_of
 from madnet.engine.training_record import parts_before
 from madnet.engine.watch import Watch
 from madnet.engine.workers import keep_workers_until_saved
-from madnet.errors import RunFailed, UserError, in_brief
+from madnet.errors import RunFailed, UserError
 from madnet.files import replacing
 
 
@@ -177,7 +176,7 @@ class MadnetRunner(Runner):
         if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
             of_processes = ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context')
             dataloader = {k: v for k, v in dataloader.items() if k not in of_processes}
-        with _values_told('data loader'):
+        with values_told('data loader'):
             loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         return loader if loader is dataloader else keep_workers_until_saved(loader)
 
@@ -223,13 +222,13 @@ class MadnetRunner(Runner):
         options = dict(chosen) if isinstance(chosen, Mapping) else {}
         if target != 'train_step' or options.pop('disable', False):
             return
-        with _values_told('compile'):
+        with values_told('compile', self.cfg.filename):
             compile_parts(bare(self.model), options)
         self.logger.info('Backbone, neck and head are compiled: the first batch takes long.')
 
     def call_hook(self, fn_name: str, **kwargs) -> None:
         """As mmengine's; a value that a hook does not take when it gets ready is the config's fault."""
-        with _values_told('hooks') if fn_name == 'before_run' else nullcontext():
+        with values_told('hooks', self.cfg.filename) if fn_name == 'before_run' else nullcontext():
             super().call_hook(fn_name, **kwargs)
 
     def build_evaluator(self, evaluator):
@@ -240,7 +239,7 @@ class MadnetRunner(Runner):
     def build_optim_wrapper(self, optim_wrapper):
         """As mmengine's; a value that the optimiser does not take is the config's fault, and so is more than
         one optimiser, which neither our steps nor our hooks serve."""
-        with _values_told('optim_wrapper'):
+        with values_told('optim_wrapper', self.cfg.filename):
             built = super().build_optim_wrapper(optim_wrapper)
         if isinstance(built, OptimWrapperDict):
             raise UserError(
@@ -251,7 +250,7 @@ class MadnetRunner(Runner):
 
     def build_param_scheduler(self, scheduler):
         """As mmengine's; a value that a schedule does not take is the config's fault."""
-        with _values_told('param_scheduler'):
+        with values_told('param_scheduler', self.cfg.filename):
             return super().build_param_scheduler(scheduler)
 
     def train(self):
@@ -376,18 +375,6 @@ class MadnetRunner(Runner):
         return own | fitting
 
 
-@contextmanager
-def _values_told(key: str) -> Iterator[None]:
-    """Say a value that a component does not take in one line, with the line of code that found it: the
-    component may be the user's own. What the machine does to a run is left alone."""
-    try:
-        yield
-    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
-        if translate(e) is not None:
-            raise
-        raise UserError(f'config: {key}: {in_brief(e) or type(e).__name__} ({place_of(e)}).') from e
-
-
 def _check_complete(checkpoint: dict, filename: str) -> None:
     """Raise a UserError where training cannot go on from a checkpoint."""
     missing = {'meta', 'message_hub', 'optimizer'} - set(checkpoint)
@@ -405,7 +392,7 @@ def build_runner(cfg: Config, trust_checkpoint: bool = False) -> MadnetRunner:
     """A runner from a loaded config, whose tests take batches on a GPU."""
     if torch.cuda.is_available():
         batch_for_gpu(cfg)
-    with trusting(trust_checkpoint), _values_told('cannot be built'):
+    with trusting(trust_checkpoint), values_told('cannot be built', cfg.filename):
         runner = MadnetRunner.from_cfg(cfg)
     runner.trust_checkpoint = trust_checkpoint
     return runner

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from mmseg.registry import MODELS
 
 from madnet.benchmarks.models import measure, multiply_adds
 from madnet.datasets.image_pipeline import channels_of
+from madnet.engine.building import build_model
 from madnet.experiments.run import Run
 from madnet.experiments.state import model_sha256, read_cost
 from madnet.records import Cost
@@ -41,7 +41,7 @@ def measure_cost(cfg: Mapping, size: int = 256, budget: float = 0) -> Cost:
     forward passes within ``budget`` seconds, two at least."""
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     cpu = f'a CPU, {counted(torch.get_num_threads(), "thread")}'
-    network = MODELS.build(cfg['model']).eval().to(device)
+    network = build_model(cfg).eval().to(device)
     channels = channels_of(cfg)
     image = torch.rand(1, channels, size, size, device=device)
     with torch.inference_mode():

@@ -14,6 +14,7 @@ from torch import nn
 from madnet.classical.detectors import DETECTORS
 from madnet.config_files import config_names, find_config_file
 from madnet.datasets.image_pipeline import ImagePipeline
+from madnet.engine.building import build_model, values_told
 from madnet.engine.checkpoint import load_weights, needs_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint
 from madnet.engine.config import check_config, load_config
@@ -144,8 +145,9 @@ def _from_config(
         raise UserError(f'config {where}: has no model.')
     check_config(cfg, str(where))
     # mmseg's segmentors look their parts up in the scope that a Runner would have set
-    with MODELS.switch_scope_and_registry(cfg.get('default_scope') or 'mmseg'):
-        model = MODELS.build({**cfg.model, **_no_downloads(cfg.model)})
+    scope = MODELS.switch_scope_and_registry(cfg.get('default_scope') or 'mmseg')
+    with scope, values_told('cannot be built', where):
+        model = build_model({'model': {**cfg.model, **_no_downloads(cfg.model)}}, where)
         pipeline = ImagePipeline.from_config(cfg, value_range)
     has_weights = next(model.parameters(), None) is not None
     origin = {'config': str(cfg.filename)} if cfg.filename else {}

@@ -4,11 +4,11 @@ import io
 from pathlib import Path
 
 import torch
-from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from madnet.config_files import find_config_file
 from madnet.datasets.image_pipeline import backbone_channels, pipeline_settings
+from madnet.engine.building import build_model
 from madnet.engine.checkpoint import load_weights, recorded_statistics, statistics_of
 from madnet.engine.checkpoint_file import BEFORE, SCHEME, read_checkpoint
 from madnet.engine.cli import parse_options
@@ -59,7 +59,7 @@ def write_widened(
         origin = str(checkpoint)
         saved = read_checkpoint(checkpoint, trust_checkpoint)
         cfg = load_config(find_config_file(model), statistics=recorded_statistics(saved))
-        narrow = MODELS.build(cfg.model)
+        narrow = build_model(cfg)
         load_weights(narrow, saved, checkpoint)
         settings = pipeline_settings(cfg)
     channels = settings['channels']  # a backbone of one's own need not keep their number
@@ -70,7 +70,7 @@ def write_widened(
             f'{config}: takes {wider} channels, {model} takes {channels}; give both '
             f'the same (--cfg-options model.backbone.in_channels={channels}).'
         )
-    wide = MODELS.build(cfg.model)
+    wide = build_model(cfg)
     state = widen(narrow, wide)
     wide.load_state_dict(state)
     apart = _apart(narrow, wide, channels)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS
 from torch import nn
 
 from madnet.classical.detectors import DETECTORS
@@ -16,6 +16,7 @@ from madnet.config_files import find_config_file
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.datasets.sirst_dataset import TargetDataset
 from madnet.datasets.wrappers import sets_of
+from madnet.engine.building import build_model
 from madnet.engine.checkpoint import load_weights, recorded_statistics
 from madnet.engine.checkpoint_file import find_checkpoint, read_checkpoint, read_registered, taking
 from madnet.engine.cli import parse_options
@@ -85,7 +86,7 @@ def ship_weights(
     saved = read_checkpoint(checkpoint, trust_checkpoint)
     cfg = load_config(find_config_file(config), parse_options(options), statistics=recorded_statistics(saved))
     read_as_trained(cfg, saved)
-    model = MODELS.build(cfg.model)
+    model = build_model(cfg)
     load_weights(model, saved, checkpoint)
     state = {k: v.contiguous() for k, v in model.state_dict().items()}
     source: dict[str, Any] = {
@@ -149,7 +150,7 @@ def register_weights(
     _check_name(folder, name)
     path = find_checkpoint(checkpoint)
     cfg = load_config(config, parse_options(options))
-    model = MODELS.build(cfg.model)
+    model = build_model(cfg)
     record = {
         'config': f'{name}.json',
         'weights': path.name,

@@ -4,14 +4,15 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from madnet.errors import UserError
-from madnet.files import CannotWrite, replacing, write_whole
+from madnet.files import CannotWrite, replacing
 from madnet.records.reading import OMITTED, Record, RecordFile
-from madnet.text import counted, csv_text, from_cell, score_text
+from madnet.text import counted, csv_text, encodable, from_cell, score_text
 
 Curve = dict[str, list[float | None]]
 
@@ -226,8 +227,8 @@ def write_results(
     """Write ``metrics.json``, ``per_image.csv`` and, if there are any, ``detections.csv`` under a folder,
     made where it is missing; without any, one of former results is removed.
 
-    Of former maps the numbers go first, and the new ones come last: a process that is killed leaves none
-    beside maps of another test. On a full disk the former numbers stay.
+    All tables are whole before the former numbers go, and the new numbers come last: a full disk leaves a
+    former test as it was, and a process that is killed leaves no numbers beside files of another test.
 
     Args:
         folder: Where to.
@@ -243,23 +244,24 @@ def write_results(
     Raises:
         UserError: A file cannot be written.
     """
-    folder, rows = Path(folder), list(detections)
-    numbers = folder / MetricsFile.FILE
-    written = [numbers, folder / 'per_image.csv']
+    folder = Path(folder)
+    numbers, detected = folder / MetricsFile.FILE, folder / 'detections.csv'
+    tables = {folder / 'per_image.csv': _table(list(per_image)), detected: _table(list(detections))}
+    tables = {path: table for path, table in tables.items() if table or path != detected}
     with replacing(numbers) as new_numbers:
         new_numbers.write_text(report.whole_text(), 'utf-8')
-        write_whole(folder / 'per_image.csv', _table(list(per_image)))
-        if rows:
-            written.append(write_whole(folder / 'detections.csv', _table(rows)))
-        else:  # those of a run before would stand beside the numbers of this one
-            (folder / 'detections.csv').unlink(missing_ok=True)
-        numbers.unlink(missing_ok=True)
+        with ExitStack() as stack:
+            for path, table in tables.items():
+                stack.enter_context(replacing(path)).write_bytes(encodable(table).encode())
+            numbers.unlink(missing_ok=True)
+            if detected not in tables:
+                detected.unlink(missing_ok=True)
         for place, new in (maps or {}).items():
             try:
                 _exchange(place, new)
             except OSError as e:  # it is a mount point, or another's
                 raise CannotWrite(f'{place}: cannot be replaced ({e.strerror or e}); move it away.') from None
-    return tuple(written)
+    return numbers, *tables
 
 
 def _exchange(place: Path, new: Path) -> None:

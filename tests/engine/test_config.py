@@ -958,7 +958,7 @@ def test_a_word_that_is_taken_beside_true_and_false_is_left(tiny_config, monkeyp
 
     monkeypatch.setitem(MODELS.module_dict, 'Gated', Gated)
     cfg = load_config(tiny_config)
-    for neck in ({'gate': 'soft'}, {'up': 'auto'}, {'extra': 'on_input'}):
+    for neck in ({'gate': 'soft'}, {'gate': 'none'}, {'up': 'auto'}, {'extra': 'on_input'}):
         cfg.model['neck'] = {'type': 'Gated', **neck}
         check_config(cfg, 'x')
     cfg.model['neck'] = {'type': 'Gated', 'extra': 'no'}

@@ -218,7 +218,7 @@ def test_links_to_where_maps_lie_stay(tested, tmp_path):
 
 def test_a_table_that_could_not_be_written_is_written_later(tested, monkeypatch):
     with monkeypatch.context() as disk:
-        disk.setattr('madnet.records.metrics_file.write_whole', Mock(side_effect=CannotWrite('full')))
+        disk.setattr('madnet.records.metrics_file._table', Mock(side_effect=CannotWrite('full')))
         with pytest.raises(CannotWrite, match='full'):
             tested(1, save_scores=True)
     assert 'metrics.json' in contents(tested(1, save_scores=True))

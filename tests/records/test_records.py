@@ -1,7 +1,11 @@
 """Records: strict about what lacks, lenient about what is new, and every file that is kept still loads."""
 
 import copy
+import errno
+import itertools
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -100,6 +104,61 @@ def test_detections_of_a_former_run_do_not_stay(tmp_path):
     assert (tmp_path / 'detections.csv').read_text() == 'name,x,scr,rank\na,1,inf,\n'
     write_results(tmp_path, MetricsFile(results={}), [])
     assert not (tmp_path / 'detections.csv').exists()
+
+
+def write_test(folder, value, detections=True):
+    """Results of a test, all of which say ``value``; how many detections ``detections`` says."""
+    rows = [{'name': 'a', 'IoU': value}]
+    report = MetricsFile(results={'native': {'IoU': value}})
+    write_results(folder, report, rows, [{'name': 'a', 'x': value}] * detections)
+    return contents(folder)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_full_disk_leaves_all_files_of_the_former_test(tmp_path, monkeypatch):
+    former = write_test(tmp_path, 0.5)
+    write = Path.write_bytes
+
+    def fill(path, data):
+        if len(data) > 10000:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        return write(path, data)
+
+    monkeypatch.setattr(Path, 'write_bytes', fill)
+    with pytest.raises(UserError, match=r'detections\.csv: cannot be written \(No space left'):
+        write_test(tmp_path, 0.75, detections=10000)
+    assert contents(tmp_path) == former
+
+
+@pytest.mark.parametrize('detections', [True, False])
+def test_a_kill_leaves_no_numbers_beside_files_of_another_test(tmp_path, monkeypatch, detections):
+    """Whatever call it comes at that changes a name."""
+    new = write_test(tmp_path / 'new', 0.75, detections)
+    left = set()
+    for call in range(12):
+        folder = tmp_path / str(call)
+        former = write_test(folder, 0.5)
+        calls = itertools.count()
+        with monkeypatch.context() as killed, suppress(KeyboardInterrupt):
+            for owner, name in ((os, 'replace'), (Path, 'unlink')):
+                killed.setattr(owner, name, killing(getattr(owner, name), calls, call))
+            write_test(folder, 0.75, detections)
+        found = {name: data for name, data in contents(folder).items() if not name.startswith('.writing')}
+        left.add('former' if found == former else 'new' if found == new else 'none')
+        assert found in (former, new) or 'metrics.json' not in found
+    assert left == {'former', 'new', 'none'}
+
+
+def killing(function, calls, last):
+    def maybe(*args, **kwargs):
+        if next(calls) >= last:
+            raise KeyboardInterrupt
+        return function(*args, **kwargs)
+
+    return maybe
 
 
 def test_an_empty_cell_is_nan_and_rubbish_is_one_line(tmp_path):

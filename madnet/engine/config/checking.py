@@ -413,7 +413,7 @@ class _Taken(NamedTuple):
     accepted: frozenset[str] | None  # None: any
     required: frozenset[str]
     flags: frozenset[str]  # those of them that are True or False
-    likely: frozenset[str]  # those that are by default, and may take a word as well
+    likely: frozenset[str]  # those without an annotation that are by default, and may take a word as well
 
 
 @functools.cache
@@ -435,7 +435,7 @@ def _arguments_of(functions: list, methods: bool) -> _Taken:
     # of modules that postpone their annotations, a text
     kinds = {p.name: inspect.formatannotation(p.annotation).strip("'") for p in named}
     flags = frozenset(name for name, kind in kinds.items() if kind in _FLAGS)
-    likely = frozenset(p.name for p in named if isinstance(p.default, bool))
+    likely = frozenset(p.name for p in named if isinstance(p.default, bool) and p.annotation is p.empty)
     if all(p.kind != p.VAR_KEYWORD for p in parameters):
         return _Taken(accepted, required, flags, likely)
     call = _forwarding_call(functions[0]) if len(functions) > 1 else None

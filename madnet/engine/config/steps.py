@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmseg.registry import DATASETS, TRANSFORMS
 
-from madnet.datasets.image_pipeline import backbone_channels
+from madnet.datasets.image_pipeline import all_steps, backbone_channels, may_change_channels
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.transforms import LoadSIRSTImage
 from madnet.datasets.wrappers import is_kind, kind_of, sets_of
@@ -34,8 +34,7 @@ def is_open(dataset: Mapping) -> bool:
 
 def steps_of(dataset: Mapping) -> Iterator[ConfigDict]:
     """The steps in the dict of a data set, those inside other steps (``transforms``) included."""
-    for steps in _lists(dataset.get('pipeline') or []):
-        yield from (step for step in steps if isinstance(step, ConfigDict))
+    yield from (step for step in all_steps(dataset.get('pipeline')) if isinstance(step, ConfigDict))
 
 
 def image_loaders(dataset: Mapping) -> list[ConfigDict]:
@@ -88,7 +87,8 @@ def replace_steps(cfg: Config) -> None:
 
 
 def check_channels(cfg: Config) -> None:
-    """Images shall have as many channels as the backbone takes, and as the preprocessor has means of.
+    """Images shall have as many channels as the backbone takes, and as the preprocessor has means of. Where a
+    step of one's own follows the loader, the first batch tells.
 
     Raises:
         UserError: They have others.
@@ -97,16 +97,19 @@ def check_channels(cfg: Config) -> None:
     wanted = backbone_channels(model)
     default = '' if 'in_channels' in (model.get('backbone') or {}) else ', the default of its class'
     means = (model.get('data_preprocessor') or {}).get('mean') or ()
-    for step in (step for part in all_sets(cfg) for step in image_loaders(part)):
+    loaders = [(dataset, step) for dataset in all_sets(cfg) for step in image_loaders(dataset)]
+    for step in [step for dataset, step in loaders if not may_change_channels(dataset.pipeline, step)]:
         loader, kind = built(step), kind_of(step)
         found = loader.channels
         if wanted not in (None, found):
-            advice = (
-                f'say both: --cfg-options model.backbone.in_channels={wanted} '
-                f'replace_steps.{kind}.channels={wanted}'
-            )
-            if 'channels' not in signature(type(loader)).parameters:  # its class says it
-                advice = f'say --cfg-options model.backbone.in_channels={found}'
+            advice = f'say --cfg-options model.backbone.in_channels={found}'
+            if wanted not in (1, 3):
+                advice += f', or put a step of your own behind {kind} that makes {wanted}'
+            elif 'channels' in signature(type(loader)).parameters:  # or its class says it
+                advice = (
+                    f'say both: --cfg-options model.backbone.in_channels={wanted} '
+                    f'replace_steps.{kind}.channels={wanted}'
+                )
             raise UserError(
                 f'model.backbone.in_channels: found {wanted}{default}, but {kind} gives images of {found} '
                 f'channel(s); {advice}'

@@ -1,6 +1,7 @@
 """The data preprocessor of infrared small target detection."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -32,12 +33,13 @@ class IRSTDPreProcessor(SegDataPreProcessor):
         statistics: ``'training'``: every image is normalised by ``mean`` and ``std`` alone; ``'image'``.
         floor: Least spread of an image that is divided by, in grey levels: the noise of an even sky is not to
             be blown up.
-        kwargs: As in mmseg's ``SegDataPreProcessor``; ``mean`` and ``std``, one value for each channel in the
-            order that the network sees, on the 0–255 scale.
+        mean, std: One value for each channel, of which there may be any number, in the order that the network
+            sees, on the 0–255 scale; None: images stay as they are.
+        kwargs: As in mmseg's ``SegDataPreProcessor``.
 
     Raises:
-        UserError: In ``forward``, for an image with more or fewer channels than ``mean`` has values: torch
-            would silently spread one channel over three.
+        UserError: More or fewer values of ``mean`` than of ``std``; in ``forward``, an image with more or
+            fewer channels than these: torch would silently spread one channel over three.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class IRSTDPreProcessor(SegDataPreProcessor):
         size: tuple[int, int] | None = None,
         statistics: str = 'training',
         floor: float = 4.0,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
         **kwargs,
     ):
         if statistics not in ('training', 'image'):
@@ -53,17 +57,26 @@ class IRSTDPreProcessor(SegDataPreProcessor):
                 f"data_preprocessor.statistics: found {statistics!r}, expected 'training' or 'image'."
             )
         expect_number(floor, 'data_preprocessor.floor', above=0)
-        for value in kwargs.get('std') or ():
+        channels = [None if values is None else len(values) for values in (mean, std)]
+        if channels[0] != channels[1] or channels[0] == 0:
+            raise UserError(
+                f'data_preprocessor: found mean={mean} and std={std}, expected a number of each for every '
+                'channel, or neither.'
+            )
+        for value in std or ():
             expect_number(value, 'data_preprocessor.std', above=0)
         if size is None and size_divisor is None:
             size_divisor = 1
         super().__init__(size=size, size_divisor=size_divisor, **kwargs)
-        if statistics == 'image' and not hasattr(self, 'mean'):
+        if statistics == 'image' and mean is None:
             raise UserError(
                 "data_preprocessor: found statistics='image' alone, expected mean and std beside it."
             )
-        if statistics == 'image':
-            self._enable_normalize = False  # for mmseg: an image that is levelled needs no more
+        if mean is not None:  # mmengine's own take one value or three
+            for name, values in (('mean', mean), ('std', std)):
+                self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+            # for mmseg: an image that is levelled needs no more
+            self._enable_normalize = statistics == 'training'
         self.statistics = statistics
         self.floor = floor
 
