@@ -365,6 +365,7 @@ def _summary(
         lines.append(f'the highest score of all is {highest}, the threshold {score_text(threshold)}')
     if too_small:
         lines.append(f'{counted(too_small, "component")} above the threshold left out by {limits}')
-    lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]
+    if records:  # else nothing lies there
+        lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]
     lines += [f'{"targets":9}{path}' for path in tables]
     return '\n'.join(map(printable, lines))
