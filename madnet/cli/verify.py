@@ -46,13 +46,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out', metavar='DIR', help='folder for claims.json (default: work_dirs/claims/NAME)'
     )
-    parser.add_argument(
-        '--cfg-options',
-        dest='options',
-        nargs='+',
-        metavar='KEY=VALUE',
-        help='override the config of the test',
-    )
 
 
 def work(args: argparse.Namespace) -> Callable:

@@ -19,7 +19,7 @@ from madnet.datasets.seen import TrainedPart, parts_of_entry
 from madnet.errors import UserError, expect_number, expect_whole
 from madnet.evaluation.calibration import PLAIN, PlattScaling
 from madnet.evaluation.targets import KEEP_ALL, Least
-from madnet.images import LARGE, FrameLoader, Windows, image_size
+from madnet.images import LARGE, ArrayWindows, FrameLoader, Windows, image_size
 from madnet.images.notices import say_once
 from madnet.overlap import ahead as read_ahead
 from madnet.records.pretrained_index import registered_as
@@ -48,7 +48,8 @@ class BasePredictor(ABC):
 
     Attributes:
         scaling: Of the logits before the sigmoid, as of :class:`~madnet.inference.Prediction`.
-        tiling: How large images are cut; None for whole images. Tiles are computed one by one.
+        tiling: How images larger than a tile are cut; None for whole images. With a tiling, images are
+            computed one by one.
 
     Raises:
         UserError: An argument out of range.
@@ -206,10 +207,35 @@ class BasePredictor(ABC):
                     found if isinstance(found, Exception) else self._prediction(image, number, one[0], found)
                 )
 
+    def cuts(self, height: int, width: int) -> bool:
+        """Whether an image of this size, in pixels, is predicted in tiles: it does not fit in one."""
+        return self.tiling is not None and len(self.tiling.windows(height, width)) > 1
+
+    def is_cut(self, frame: Frame, more_than: int = 0) -> bool:
+        """Whether a frame is predicted in tiles, and has more pixels than ``more_than``.
+
+        Raises:
+            UserError: It cannot be read.
+        """
+        if self.tiling is None:
+            return False
+        width, height = image_size(frame.path, frame.number)
+        return width * height > more_than and self.cuts(height, width)
+
     def is_large(self, frame: Frame) -> bool:
         """Whether a frame is to be predicted in bands: it is cut into tiles, and has more pixels than
         :data:`~madnet.images.loader.LARGE`."""
-        return self.tiling is not None and math.prod(image_size(frame.path, frame.number)) > LARGE
+        return self.is_cut(frame, LARGE)
+
+    def tell_of_tiles(self) -> None:
+        """Say, once, what comes out otherwise in tiles than in whole images."""
+        if self.tiling is not None and self.tiling.note:
+            say_once(self.tiling.note)
+        if self.least.min_rank and self.scaling.temperature == 1:
+            say_once(
+                'min_rank: tiles give scores alone, whose logits end at 16.6, so that ranks above come out '
+                'lower than in whole frames.'
+            )
 
     def windows(self, frame: Frame) -> Windows:
         """Windows of a frame, as :meth:`load` gives the whole of it."""
@@ -231,6 +257,8 @@ class BasePredictor(ABC):
         """
 
         assert self.tiling is not None
+        if self.cuts(windows.height, windows.width):
+            self.tell_of_tiles()
 
         def score(window: tuple[slice, slice]) -> np.ndarray:
             scores = self.score(windows.read(*window), shown)
@@ -293,14 +321,9 @@ class BasePredictor(ABC):
         return [_value_or_error(partial(self._whole_or_tiled, *one)) for one in loaded]
 
     def _whole_or_tiled(self, pixels: np.ndarray, shown: str) -> Maps:
-        if self.tiling is None:
+        if not self.cuts(*pixels.shape[:2]):
             return self.score_all([pixels], [shown])[0]
-        if self.least.min_rank and self.scaling.temperature == 1:
-            say_once(
-                'min_rank: tiles give scores alone, whose logits end at 16.6, so that ranks above come out '
-                'lower than in whole frames.'
-            )
-        return Maps(self.tiling.apply(lambda part: self.score(part, shown), pixels))
+        return Maps(np.concatenate(list(self.bands(ArrayWindows(pixels), shown))))
 
     def _prediction(
         self, image: Frame | np.ndarray, number: int, pixels: np.ndarray, maps: Maps

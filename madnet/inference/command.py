@@ -22,7 +22,7 @@ from .calibration import find_calibration, rank_for_alarms
 from .inputs import Frame, list_frames, unique_names
 from .onnx_predictor import OnnxPredictor
 from .outputs import PER_IMAGE, TABLES, parse_formats, write_tables
-from .sharing import Outcome, is_large, predict_all, start_writing
+from .sharing import Outcome, is_cut, is_large, predict_all, start_writing
 
 #: Images that are predicted in full precision, too, to tell what half precision changes.
 _COMPARED = 4
@@ -115,6 +115,8 @@ def predict_files(
         if jobs > 1:
             with suppress(Exception):  # what holds for all images, such as a dark range, is said here, once
                 predictor.load(frames[0].path, frames[0].number)
+            if any(is_cut(predictor, f) for f in frames):
+                predictor.tell_of_tiles()
         _tell_earlier(out, own)  # no error stands in the way of replacing them any more
         new = not out.exists()
         with suppress(CannotWrite):  # then the results cannot either, which says it
@@ -363,6 +365,7 @@ def _summary(
         lines.append(f'the highest score of all is {highest}, the threshold {score_text(threshold)}')
     if too_small:
         lines.append(f'{counted(too_small, "component")} above the threshold left out by {limits}')
-    lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]
+    if records:  # else nothing lies there
+        lines += [f'{kind:9}{out / PER_IMAGE[kind][0]}' for kind in kinds if kind in PER_IMAGE]
     lines += [f'{"targets":9}{path}' for path in tables]
     return '\n'.join(map(printable, lines))

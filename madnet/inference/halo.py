@@ -7,7 +7,6 @@ import numpy as np
 from madnet.datasets.checks import kept
 from madnet.datasets.scenes import synth_scene
 from madnet.errors import UserError
-from madnet.images.notices import say_once
 
 from .tiling import Tiling
 
@@ -29,14 +28,15 @@ def fit_tiling(
     """Tiles with the halo that a network needs, and as little overlap as this allows.
 
     Where a network sees further than half of a tile's overlap could reach, which is so with layers that look
-    at all they get, neighbours share a quarter of a tile, and a line says that scores are approximate.
+    at all they get, neighbours share a quarter of a tile, and the tiling's note says that scores are
+    approximate.
 
     Args:
         score: (h, w, channels) float32 pixels on the 0–255 scale → (h, w) scores in 0–1.
         channels: Of the pixels.
         size: (Height, width) of a tile in pixels.
         align: Where tiles begin, in pixels.
-        name: Of the network, for the line.
+        name: Of the network, for the note.
         fingerprint: What tells the network from others: what was measured once is kept for it, on this
             machine.
         insist: Whether to refuse where scores would be approximate; a tile's overlap may then be nearly all
@@ -57,12 +57,12 @@ def fit_tiling(
             f'overlap: scores of this network depend on what lies {reach} away, too far for tiles of '
             f'{size[0]} × {size[1]}; give larger tiles, or an overlap in pixels.'
         )
-    say_once(
+    note = (
         f'tiles: scores of {name} depend on what lies {reach} away; in tiles of {size[0]} × {size[1]} they '
         "are approximate: at targets' borders, and whether a faint target is one, they may differ from those "
         'of the whole frame.'
     )
-    return Tiling(size, min(size) // 4, align)
+    return Tiling(size, min(size) // 4, align, note=note)
 
 
 def measure_halo(

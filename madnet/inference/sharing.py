@@ -142,6 +142,13 @@ def is_large(predictor: BasePredictor, frame: Frame) -> bool:
     return False
 
 
+def is_cut(predictor: BasePredictor, frame: Frame) -> bool:
+    """Whether a frame is predicted in tiles; not where it cannot be read."""
+    with suppress(UserError):
+        return predictor.is_cut(frame)
+    return False
+
+
 def _predict(
     predictor: BasePredictor, out: Path, kinds: Sequence[str], frame: Frame, name: str
 ) -> dict[str, Any] | str:

@@ -23,6 +23,7 @@ class Tiling:
         overlap: Pixels that neighbours share at least.
         align: Pixels.
         halo: Pixels; None for a quarter of the overlap, and never more than half of it.
+        note: What is to be said where an image is cut; empty for nothing.
 
     Raises:
         UserError: A tile that is not larger than the overlap by ``align`` or smaller than twice ``align``, or
@@ -33,6 +34,7 @@ class Tiling:
     overlap: int
     align: int = 32
     halo: int | None = None
+    note: str = ''
 
     def __post_init__(self):
         # the last tile begins at a multiple of align, too, and may be smaller by up to align - 1 for that
@@ -74,18 +76,6 @@ class Tiling:
             ramp = np.minimum(ramp, np.clip(inward[::-1] / width, 0, 1))
         return ramp
 
-    def apply(self, score: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
-        """The score map of a large image.
-
-        Args:
-            score: (h, w, C) pixels → (h, w) scores in 0–1.
-            pixels: (H, W, C).
-
-        Returns:
-            (H, W) float32 in 0–1.
-        """
-        return np.concatenate(list(self.bands(lambda window: score(pixels[window]), *pixels.shape[:2])))
-
     def bands(
         self, score: Callable[[tuple[slice, slice]], np.ndarray], height: int, width: int
     ) -> Iterator[np.ndarray]:
@@ -101,9 +91,6 @@ class Tiling:
         """
         rows = self._spans(height, self.size[0])
         columns = self._spans(width, self.size[1])
-        if len(rows) == len(columns) == 1:
-            yield score((rows[0], columns[0]))
-            return
         total, weight = (np.zeros((rows[0].stop, width), np.float32) for _ in range(2))
         for row, following in zip(rows, [*rows[1:], None], strict=True):
             for column in columns:

@@ -3,11 +3,10 @@
 import io
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,7 +14,6 @@ import madnet
 from madnet.datasets.sirst_dataset import SIRSTDataset
 from madnet.datasets.sources import find_sources
 from madnet.engine.checkpoint_file import read_registered, taking
-from madnet.engine.cli import parse_options
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.engine.test import run_test
 from madnet.errors import UserError, nearest
@@ -42,7 +40,6 @@ def verify_weights(
     file: str | Path | None = None,
     out: str | Path | None = None,
     dataset: str | None = None,
-    options: Sequence[str] | Mapping[str, Any] | None = None,
 ) -> ClaimsFile:
     """Score weights on the images that claims are about, under the claim's protocol and ``native``.
 
@@ -52,7 +49,6 @@ def verify_weights(
             ship, lie in the cache or can be fetched.
         out: Folder for ``claims.json``; default ``work_dirs/claims/<name>``.
         dataset: Names, with commas, of the data sets whose claims are checked; None for all.
-        options: ``KEY=VALUE`` pairs that override the config of the test, or a dict of them.
 
     Returns:
         What ``claims.json`` holds.
@@ -62,7 +58,7 @@ def verify_weights(
             metric or protocol, or a data set that is not at hand; nothing is scored then.
     """
     entry = get_pretrained(name)
-    claims, given = _chosen(entry, dataset), parse_options(options)
+    claims = _chosen(entry, dataset)
     check_claims(claims, name)
     path = Path(out or f'work_dirs/claims/{name}') / ClaimsFile.FILE
     expect_writable(path)
@@ -72,7 +68,7 @@ def verify_weights(
         for claim in claims:
             _open(claim)
         for place, group in groupby(claims, key=_place):
-            checked += _check(name, [*group], place, given)
+            checked += _check(name, [*group], place)
     found = ClaimsFile(
         name=name,
         about=entry.about,
@@ -140,9 +136,7 @@ def _place(claim: Claim) -> tuple:
     return claim.dataset, claim.split_set, claim.split, claim.views
 
 
-def _check(
-    name: str, claims: Sequence[Claim], place: tuple, options: Mapping[str, Any]
-) -> list[CheckedClaim]:
+def _check(name: str, claims: Sequence[Claim], place: tuple) -> list[CheckedClaim]:
     """Claims on one and the same images, by one test."""
     dataset, split_set, split, views = place
     # the test's own table, and where its files lie for a moment, are nobody's concern
@@ -153,7 +147,7 @@ def _check(
             dataset=dataset,
             split=split,
             views=views,
-            options={**options, **({'split_set': split_set} if split_set else {})},
+            options={'split_set': split_set} if split_set else None,
             protocols=get_protocols([*(claim.protocol for claim in claims), 'native']),
         )
     return [_checked(claim, found) for claim in claims]

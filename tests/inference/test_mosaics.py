@@ -83,7 +83,7 @@ def test_what_sees_all_of_them_says_so(mosaics, caplog):
     torch.set_num_threads(1)
     whole = Predictor('madnet_nano', device='cpu')
     tiled = Predictor(whole.detector, device='cpu', tile=TILE)
-    assert 'scores of madnet_nano depend on what lies more than 240 pixels away' in caplog.text
     largest, targets, other = compared(whole, tiled, mosaics)
+    assert 'scores of madnet_nano depend on what lies more than 240 pixels away' in caplog.text
     print(f'madnet_nano, {COUNT} mosaics: {largest:.1e}, {targets} targets, {other} boxes of one alone')
     assert other < 0.3 * targets

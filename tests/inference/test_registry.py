@@ -292,6 +292,12 @@ def test_what_cannot_be_verified(register, folder, detectors, image_set, tmp_pat
     assert 'nothing to check' in refused('far', file)
 
 
+def test_a_claim_is_checked_as_it_was_made(run):
+    code, out, err = run('verify', 'madnet_nano', '--cfg-options', 'split_set=other')
+    assert (code, out) == (2, '')
+    assert 'unrecognized arguments: --cfg-options split_set=other' in err
+
+
 def test_a_folder_for_a_hub(folder, detectors, tmp_path):
     from madnet.pretrained.writing import CARD_SECTIONS
 

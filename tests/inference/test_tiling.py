@@ -8,8 +8,10 @@ import pytest
 from clutter import scene
 
 from madnet.errors import UserError
-from madnet.inference import Predictor
+from madnet.images import notices
+from madnet.inference import Predictor, base_predictor
 from madnet.inference.halo import fit_tiling, measure_halo
+from madnet.inference.inputs import Frame
 from madnet.inference.tiling import Tiling
 
 
@@ -31,6 +33,11 @@ def blocky(pixels):
         for x in range(0, values.shape[1], 32):
             out[y : y + 32, x : x + 32] = values[y : y + 32, x : x + 32].mean()
     return out
+
+
+def applied(tiling, score, pixels):
+    """Scores (H, W) of an image in tiles."""
+    return np.concatenate(list(tiling.bands(lambda window: score(pixels[window]), *pixels.shape[:2])))
 
 
 @pytest.mark.parametrize(('overlap', 'align'), [(0, 1), (1, 1), (7, 1), (16, 8), (24, 32)])
@@ -56,23 +63,46 @@ def test_equal_to_the_whole_where_the_view_is_short():
     pixels = scene(300, 410)[..., None]
     tiling = Tiling((128, 128), 32)
     whole = seeing(8)(pixels)
-    np.testing.assert_allclose(tiling.apply(seeing(8), pixels), whole, atol=1e-6)
+    np.testing.assert_allclose(applied(tiling, seeing(8), pixels), whole, atol=1e-6)
     # seams appear where it is not, and stay small
-    further = abs(tiling.apply(seeing(24), pixels) - seeing(24)(pixels))
+    further = abs(applied(tiling, seeing(24), pixels) - seeing(24)(pixels))
     assert 1e-4 < further.max() < 0.05
 
 
 def test_tiles_keep_the_grid_of_smaller_maps():
     pixels = scene(300, 410)[..., None]
-    np.testing.assert_allclose(Tiling((128, 96), 32).apply(blocky, pixels), blocky(pixels), atol=1e-6)
-    unaligned = Tiling((128, 96), 32, align=1).apply(blocky, pixels)
+    np.testing.assert_allclose(applied(Tiling((128, 96), 32), blocky, pixels), blocky(pixels), atol=1e-6)
+    unaligned = applied(Tiling((128, 96), 32, align=1), blocky, pixels)
     assert abs(unaligned - blocky(pixels)).max() > 1e-3
 
 
-def test_an_image_that_fits_a_tile_is_not_cut(detectors, image_set):
+def test_an_image_that_fits_a_tile_is_not_cut(detectors, image_set, caplog, monkeypatch):
+    monkeypatch.setattr(notices, '_said', set())
     path = image_set / 'test' / 'images' / 'test0.png'
-    whole = Predictor(*detectors['files'])(path).score_map
-    np.testing.assert_array_equal(Predictor(*detectors['files'], tile=128)(path).score_map, whole)
+    whole = Predictor(*detectors['files'], min_rank=0.1)(path)
+    tiled = Predictor(*detectors['files'], min_rank=0.1, tile=128)
+    found = tiled(path)
+    np.testing.assert_array_equal(found.score_map, whole.score_map)
+    np.testing.assert_array_equal(found.logits, whole.logits)  # which scores have rounded
+    assert found.targets == whole.targets
+    [clip] = tiled.clip([cv2.imread(str(path), -1)])
+    assert clip.targets == whole.targets
+    monkeypatch.setattr(base_predictor, 'LARGE', 0)
+    assert not tiled.is_large(Frame(path))
+    assert not caplog.records
+    tiled(scene(180, 330))
+    assert [line.split(':')[0] for line in caplog.messages] == ['tiles', 'min_rank']
+
+
+def test_processes_say_once_what_tiles_change(run, image_set, tmp_path, caplog, monkeypatch):
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    monkeypatch.setattr(notices, '_said', set())
+    folder = image_set / 'test' / 'images'
+    for tile, said in ((512, []), (64, ['tiles'])):
+        options = ('--out', tmp_path / str(tile), '--jobs', 2, '--tile', tile, '--format', 'csv')
+        code, _, err = run('predict', 'madnet_nano', folder, *options)
+        assert code == 0, err
+        assert [line.split(':')[0] for line in caplog.messages] == said
 
 
 def test_a_network_in_tiles(detectors):
@@ -140,7 +170,7 @@ def test_bands_are_the_whole_bit_for_bit(size, overlap):
 def test_a_halo_that_covers_the_view():
     pixels = scene(300, 410)[..., None]
     whole = seeing(24)(pixels)
-    tiled = Tiling((128, 160), 2 * 24 + 16, halo=24).apply(seeing(24), pixels)
+    tiled = applied(Tiling((128, 160), 2 * 24 + 16, halo=24), seeing(24), pixels)
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
 
 
@@ -155,7 +185,7 @@ def test_tiles_fit_what_a_detector_sees(radius, overlap):
     tiling = fit_tiling(seeing(radius), 1, (192, 192), 32, 'boxes')
     assert (tiling.halo, tiling.overlap) == (-(-radius // 8) * 8, overlap)
     pixels = scene(500, 410)[..., None].astype(np.float32)
-    np.testing.assert_allclose(tiling.apply(seeing(radius), pixels), seeing(radius)(pixels), atol=1e-5)
+    np.testing.assert_allclose(applied(tiling, seeing(radius), pixels), seeing(radius)(pixels), atol=1e-5)
 
 
 def of_the_whole(pixels):
@@ -173,7 +203,8 @@ def test_no_halo_is_enough_for_what_looks_at_everything(detectors, caplog):
     assert not caplog.records
     tiling = fit_tiling(of_the_whole, 1, (96, 96), 32, 'means')
     assert (tiling.halo, tiling.overlap) == (None, 24)
-    assert 'scores of means depend on what lies more than 32 pixels away' in caplog.text
+    assert 'scores of means depend on what lies more than 32 pixels away' in tiling.note
+    assert not caplog.records
 
 
 def test_what_was_measured_is_kept_for_the_network(tmp_path, monkeypatch):

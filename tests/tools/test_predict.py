@@ -210,6 +210,16 @@ def test_unreadable_images_are_told_of_and_the_others_done(run, detector, images
     assert not (tmp_path / 'none').exists()
 
 
+def test_folders_of_results_are_listed_where_there_are_results(run, tmp_path):
+    for name in 'ab':
+        (tmp_path / f'{name}.png').write_bytes(b'no image')
+    code, printed, _ = run('predict', 'tophat', tmp_path, '--out', tmp_path / 'out')
+    assert code == 2
+    listed = {line.split()[-1] for line in printed.splitlines()[1:]}
+    assert listed == {str(tmp_path / 'out' / f'targets.{kind}') for kind in ('csv', 'json')}
+    assert listed == {str(p) for p in (tmp_path / 'out').iterdir() if p.name != '.madnet'}
+
+
 def test_a_first_image_that_fails_leaves_no_empty_folders(run, detector, images, tmp_path, monkeypatch):
     def full_disk(path, *_, **__):
         path.parent.mkdir(parents=True, exist_ok=True)
