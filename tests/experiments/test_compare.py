@@ -32,7 +32,16 @@ from madnet.experiments.running import _headline, run_all
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import _ids_of, _is_set, model_sha256, read_cost, state_of, weights_of
 from madnet.experiments.summary import summarise, tables_of
-from madnet.records import Comparison, ComparisonPlan, ComparisonRow, Cost, DatasetInfo, MetricsFile, Spread
+from madnet.records import (
+    Comparison,
+    ComparisonPlan,
+    ComparisonRow,
+    Cost,
+    DatasetInfo,
+    MetricsFile,
+    RunFile,
+    Spread,
+)
 from madnet.records.metrics_file import SetResults, TrainingInfo
 from madnet.visualization.run_results import load_results
 
@@ -319,6 +328,53 @@ def test_numbers_of_other_weights_do_not_count(plan_file, tmp_path):
     assert states(plan) == ['new', 'done']
     compare(str(plan_file), seeds=[1], in_process=True, cost=False)
     assert MetricsFile.read(folder / MetricsFile.FILE).training.seed == 1
+    # without a record nothing tells how they were trained
+    (folder / 'run.json').unlink()
+    assert states(plan) == ['new', 'done']
+    [row] = compare(str(plan_file), seeds=[1], table=True, cost=False).rows
+    assert row.network == 'wide'
+
+
+def test_numbers_of_a_detector_without_a_record_do_not_count(make_set, tmp_path):
+    make_set('a', ['i', 'j'], lists={'test.txt': ['i', 'j']})
+    plan = read_plan(networks=['tophat'], datasets=[f'{tmp_path}/a'], work_dir=str(tmp_path / 'c'))
+    [run] = plan.runs()
+    folder = Path(run.folder)
+    run_test(run.config, None, out=run.folder, options={**run.options, 'model.rule': 'mean+3std'})
+    by_hand = (folder / 'metrics.json').read_text()
+    assert states(plan) == ['new']
+    run_all([run], Shard(), in_process=True)
+    assert states(plan) == ['done']
+    [kept] = folder.glob('before_*')
+    assert (kept / 'metrics.json').read_text() == by_hand
+    assert MetricsFile.read(folder / 'metrics.json').detector['rule'] == 'mean+12std'
+
+
+@pytest.mark.parametrize('crashed', [False, True])
+def test_a_run_goes_on_with_its_own_weights_alone(plan_file, monkeypatch, crashed):
+    """However early its first attempt has ended, even before it could write its record."""
+    resumed = []
+
+    def stopped(*args, resume, **kwargs):
+        resumed.append(resume)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('madnet.engine.train.train', stopped)
+    run = read_plan(plan_file, seeds=[1]).runs()[0]
+    folder, others = Path(run.folder), {'last.pth', 'best.pth', 'metrics.json', 'views8'}
+    for name in others:
+        (folder / name).mkdir(parents=True)
+    if crashed:
+        process._say_crashed(run, -signal.SIGKILL)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            running.do_run(run)
+    [kept] = folder.glob('before_*')
+    assert {path.name for path in kept.iterdir()} == others
+    (folder / 'last.pth').touch()
+    with pytest.raises(KeyboardInterrupt):
+        running.do_run(run)
+    assert resumed == [False, False, True]
 
 
 def test_a_training_waits_for_the_one_whose_weights_it_begins_from(plan_file, tmp_path, monkeypatch):
@@ -411,8 +467,7 @@ def test_a_run_that_another_command_does_is_left_alone(plan_file, tmp_path, monk
     (folder / 'run.json').write_text('{"state": "running", "wanted": {}}')
     (folder / 'console.log').write_text('epoch 1\n')
     if how == 'begun in the same moment':
-        known = iter([True])
-        monkeypatch.setattr(process, 'is_free', lambda run: next(known, False) or is_free(run))
+        monkeypatch.setattr(running, 'is_free', lambda run: True)
     networks = [{'name': 'wide', 'config': f'{tmp_path}/wide.py'}]
     with ThreadPoolExecutor() as pool, own_folder(folder):  # which another thread is refused, too
         pool.submit(
@@ -647,6 +702,7 @@ def test_a_network_that_was_trained_on_two_sets_has_two_rows_on_a_third(make_set
         names = [Path(folder).name for folder in run.test_on]
         sets = {n: SetResults(numbers, DatasetInfo(n, 'test', 'folder')) for n in names}
         MetricsFile(numbers, sets=sets).write(Path(run.folder, 'metrics.json'))
+        RunFile(run.wanted(), trained=True).write(Path(run.folder, 'run.json'))
     assert [len(run.test_on) for run in plan.runs()] == [3, 2]
     tables = [table for table, _ in tables_of(summarise(plan, plan.runs()))]
     assert [[*t.rows] for t in tables if 'c folder' in t.caption] == 2 * [
