@@ -18,6 +18,7 @@ import pytest
 from mmseg.registry import DATASETS
 
 from madnet.datasets import SIRSTDataset
+from madnet.datasets.image_pipeline import channels_of
 from madnet.datasets.splits import ids_sha256
 from madnet.engine.folder_lock import own_folder
 from madnet.engine.hooks import SafeCheckpointHook
@@ -25,7 +26,7 @@ from madnet.engine.test import run_test
 from madnet.engine.train import train
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
-from madnet.experiments import background, compare, process, running
+from madnet.experiments import background, compare, cost, process, running
 from madnet.experiments.plan import read_plan
 from madnet.experiments.process import _environment, is_free
 from madnet.experiments.running import _headline, run_all
@@ -729,6 +730,50 @@ def test_tables_of_two_parts_have_two_names_and_say_how_long_was_trained():
     assert [stem for _, stem in tables] == ['x_test_native', 'x_val_native']
     how = 'common recipe, 5 minutes each; best epoch on the TEST images, as published; one seed (1)'
     assert tables[0][0].caption == f'x test, 3 images; {how}'
+
+
+def test_costs_that_were_measured_otherwise_are_left_out_of_a_table():
+    costs = {
+        'A': Cost(256, 1, 10, 100, 0.5, 'a GPU'),
+        'B': Cost(256, 1, 20, 200, 0.1, 'a faster GPU'),
+        'C': Cost(64, 1, 30, 20, 0.2, 'a GPU'),
+        'D': Cost(256, 1, 40, 300, 0.6, 'a GPU'),
+        'D, 8 views': Cost(256, 1, 40, 2400),
+    }
+    image, numbers = DatasetInfo('x', 'test', images=3), {'native': {'IoU': Spread(0.5, None, 1)}}
+
+    def table_of(names):
+        rows = [ComparisonRow(name, name, image, 'a.py', numbers, cost=costs[name]) for name in names]
+        [(table, _)] = tables_of(Comparison(ComparisonPlan(['x'], [1]), rows))
+        return table
+
+    table = table_of(costs)
+    assert [cells[-1].text for _, cells in table.cells()] == ['500.0', '–', '–', '600.0', '–']
+    assert [row.get('MACs') for row in table.rows.values()] == [100, 200, None, 300, 2400]
+    assert [row.get('parameters') for row in table.rows.values()] == [10, 20, 30, 40, 40]
+    said = '; MACs of one 256×256 image, latency of it on a GPU'
+    assert table.caption.endswith(f'{said} (left out where measured at another size or on another device)')
+    assert table_of(['A', 'D', 'D, 8 views']).caption.endswith(said)
+    costs['A'] = Cost()
+    assert 'MACs' not in table_of(['A']).caption
+
+
+def test_a_cost_is_there_until_it_is_measured_anew(plan_file, monkeypatch):
+    """Another command on the same folder may make its tables meanwhile."""
+    run = read_plan(plan_file, seeds=[1]).runs()[0]
+    file = Path(run.folder).parent / Cost.FILE
+    before = Cost(64, channels_of(run.settings), 10, 100, model_sha256=model_sha256(run))
+    before.write(file)
+    meanwhile = []
+
+    def measure(*_, **__):
+        meanwhile.append(read_cost(run))
+        raise RuntimeError('out of memory')
+
+    monkeypatch.setattr(cost, 'measure_cost', measure)
+    cost.measure_costs([run], 32)
+    assert meanwhile == [before]
+    assert not file.exists()
 
 
 def test_shares_in_the_background_lie_beside_each_other(plan_file, tmp_path, monkeypatch):
