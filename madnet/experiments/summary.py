@@ -204,13 +204,6 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
         parts.append(f'{_recipes(trained)}, {_lengths(trained)}')
         if chosen := sorted({row.chosen for row in trained if row.chosen}):
             parts.append(', '.join(chosen))
-        others = [
-            f'{key.rpartition(".")[2].replace("_", " ")} {value}'  # as in "batch size 4"
-            for key, value in plan.options.items()
-            if not key.endswith(('max_epochs', '_workers', '.minutes'))
-        ]
-        if others:
-            parts.append(', '.join(others))
         parts.append(
             f'mean ± standard deviation over seeds {", ".join(map(str, plan.seeds))}'
             if len(plan.seeds) > 1

@@ -92,8 +92,9 @@ def test_a_caption_says_the_recipes_and_lengths_that_its_rows_had(repository, mo
     training = TrainingInfo(stopped='at epoch 3 of 60')
     report = SimpleNamespace(**scored, training=training, views=None, scales=None, sets=None, versions={})
     monkeypatch.setattr('madnet.experiments.summary.read_metrics', lambda run: {None: report})
-    own = {'name': 'five', 'config': 'madnet_tiny', 'options': {'train_cfg.minutes': 5}}
-    plan = read_plan(networks=['acm', 'acm_toolbox', own, 'tophat'])
+    size = 'train_dataloader.batch_size'
+    own = {'name': 'five', 'config': 'madnet_tiny', 'options': {'train_cfg.minutes': 5, size: 2}}
+    plan = read_plan(networks=['acm', 'acm_toolbox', own, 'tophat'], options={size: 4})
     found = summarise(plan, plan.runs())
     had = [(row.network, row.recipe, row.epochs, row.budget) for row in found.rows]
     assert had == [
@@ -106,6 +107,8 @@ def test_a_caption_says_the_recipes_and_lengths_that_its_rows_had(repository, mo
     how = 'common and toolbox recipes and configs that the plan names, 60 to 400 epochs or 5 minutes each'
     how += ' (stopped early by a hook at epoch 3 of 60);'
     assert how in table.caption
+    assert 'batch size' not in table.caption, 'which one network has otherwise'
+    assert found.plan.options == {size: 4}
 
 
 def test_two_networks_by_two_seeds(plan_file, tmp_path, capsys):
