@@ -28,11 +28,11 @@ def measure_costs(runs: Sequence[Run], size: int) -> None:
         if (run.seed is None and run.checkpoint is None) or read_cost(run).size == size:
             continue
         path = Path(run.folder).parent / Cost.FILE
-        path.unlink(missing_ok=True)
         try:
             cost = measure_cost(run.settings, size, budget=1)
             replace(cost, model_sha256=model_sha256(run)).write(path)
         except Exception as e:  # whatever a foreign network raises costs its columns, not the table
+            path.unlink(missing_ok=True)
             print(f'{run.name}: cost not measured: {type(e).__name__}: {e}', file=sys.stderr)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from madnet.engine.cli import STOPPED
@@ -14,7 +15,7 @@ from madnet.engine.folder_lock import FolderInUse, own_folder
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.experiments.run import Run
 from madnet.experiments.shard import Shard
-from madnet.experiments.state import begins_with, read_record
+from madnet.experiments.state import begins_with, record_or_new
 from madnet.files import not_following
 from madnet.overlap import handling
 from madnet.records import RunFile
@@ -72,8 +73,8 @@ def do_in_processes(
                     stopped.append(run)
                     for other in active.values():
                         other.terminate()
-                elif child.returncode == 0 or is_free(run):  # not begun in the same moment as another's
-                    _conclude(run, child.returncode)
+                # not begun in the same moment as another's
+                elif child.returncode == 0 or is_free(run, partial(_say_crashed, run, child.returncode)):
                     yield run, True
             time.sleep(0.1)
     if stopped or waiting:
@@ -81,10 +82,13 @@ def do_in_processes(
         raise TrainingStopped(f'stopped in {names}; the same command goes on.')
 
 
-def is_free(run: Run) -> bool:
-    """Whether no other process does a run; one line says which does."""
+def is_free(run: Run, then: Callable[[], object] | None = None) -> bool:
+    """Whether no other process does a run, and what is done ``then``, in its folder; one line says which
+    does."""
     try:
         with own_folder(run.folder):
+            if then is not None:
+                then()
             return True
     except FolderInUse as e:
         print(f'{run.name}: left to another command: {e}', file=sys.stderr, flush=True)
@@ -114,10 +118,10 @@ def _start(run: Run, shard: Shard, shown: bool) -> subprocess.Popen:
         )
 
 
-def _conclude(run: Run, code: int) -> None:
+def _say_crashed(run: Run, code: int) -> None:
     """See to it that the folder of a run whose process has crashed says so."""
-    record = read_record(run.folder) or RunFile(run.wanted())
-    if code != 0 and record.state != 'failed':
+    record = record_or_new(run)
+    if record.state != 'failed':
         ending = f'killed by {signal.Signals(-code).name}' if code < 0 else f'exit code {code}'
         record.state, record.error = 'failed', f'the process ended: {ending}'
         record.write(Path(run.folder) / RunFile.FILE)

@@ -20,6 +20,7 @@ from madnet.experiments.state import (
     outstanding_tests,
     read_metrics,
     read_record,
+    record_or_new,
     start_sha256,
     state_of,
     weights_of,
@@ -80,24 +81,23 @@ def do_run(run: Run) -> None:
         FolderInUse: Another process does it.
         TrainingStopped: A signal asked to stop; all is saved.
     """
-    with own_folder(run.folder), _recording(run) as (record, begun):
+    with own_folder(run.folder), _recording(run) as record:
         run.check_sets_to_test()  # that one is missing is said before the training
         if run.seed is not None and not record.trained:
-            _train(run, record, begun)
+            _train(run, record)
             record.trained = True
             record.write(Path(run.folder, RunFile.FILE))
         _test(run)
 
 
 @contextmanager
-def _recording(run: Run) -> Iterator[tuple[RunFile, bool]]:
-    """Writes the beginning of a run into its ``run.json``, and how it ends; tells whether it had one."""
-    former, begun = read_record(run.folder) or RunFile(), Path(run.folder, RunFile.FILE).exists()
-    record = replace(former, wanted=run.wanted(), state='running', error=None)
+def _recording(run: Run) -> Iterator[RunFile]:
+    """Writes the beginning of a run into its ``run.json``, and how it ends."""
+    record = replace(record_or_new(run), wanted=run.wanted(), state='running', error=None)
     start, file = time.time(), Path(run.folder, RunFile.FILE)
     record.write(file)
     try:
-        yield record, begun
+        yield record
         record.state = 'done'
     except (TrainingStopped, KeyboardInterrupt):
         record.state = 'stopped'
@@ -110,13 +110,12 @@ def _recording(run: Run) -> Iterator[tuple[RunFile, bool]]:
         record.write(file)
 
 
-def _train(run: Run, record: RunFile, begun: bool) -> None:
+def _train(run: Run, record: RunFile) -> None:
     from madnet.engine.checkpoint import LAST, PREVIOUS
     from madnet.engine.train import train
 
     _check_start(run)
-    # not with weights that somebody else has left in the folder
-    resume = begun and any((Path(run.folder) / name).exists() for name in (LAST, PREVIOUS))
+    resume = any((Path(run.folder) / name).exists() for name in (LAST, PREVIOUS))
     if not resume:
         record.begins_sha256, record.load_from_sha256 = start_sha256(run) or None, None
         record.write(Path(run.folder, RunFile.FILE))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -24,6 +25,29 @@ from madnet.records import MAPS, Averaging, Cost, DatasetInfo, MetricsFile, RunF
 def read_record(folder: str | os.PathLike) -> RunFile | None:
     """What ``run.json`` in the folder of a run holds; None where no run began."""
     return RunFile.read_if_whole(Path(folder, RunFile.FILE))
+
+
+def record_or_new(run: Run) -> RunFile:
+    """What ``run.json`` of a run holds, whose folder this process has (see
+    :func:`~madnet.engine.folder_lock.own_folder`); a new one where no run began.
+
+    Weights and tests that lie there then are others', such as of a training by hand. They are put aside, so
+    that whatever lies beside a record is its own.
+    """
+    from madnet.engine.checkpoint import BEST, LAST, PREVIOUS
+
+    folder = Path(run.folder)
+    if record := read_record(folder):
+        return record
+    # beside tests of given weights may lie these themselves
+    weights = () if run.seed is None else (LAST, PREVIOUS, BEST)
+    if old := [path for name in (*weights, MetricsFile.FILE, 'views[0-9]*') for path in folder.glob(name)]:
+        aside = folder / f'before_{time.strftime("%Y%m%d_%H%M%S")}'
+        aside.mkdir(exist_ok=True)
+        for path in old:
+            path.rename(aside / path.name)
+        print(f'{folder} held weights or tests but no {RunFile.FILE} of theirs; they are kept in {aside}')
+    return RunFile(run.wanted())
 
 
 def begins_with(run: Run) -> dict[str, Path]:
@@ -77,9 +101,10 @@ def read_metrics(run: Run) -> dict[int | None, MetricsFile]:
 
     A test of other weights than the run's, such as those of an earlier epoch, is none (where the weights are
     gone, any will do), nor is one that was made otherwise than the plan says, as by hand in the run's folder.
+    Without a record nothing tells by what settings and seed the weights were trained.
     """
     record = read_record(run.folder)
-    if run.seed is not None and record and not record.trained:
+    if record is None or (run.seed is not None and not record.trained):
         return {}
     digest = _digest_of(weights_of(run))
     found = {views: MetricsFile.read_if_whole(f / MetricsFile.FILE) for views, f in run.tests().items()}

@@ -27,6 +27,8 @@ from madnet.records import (
     ResultTable,
     RunFile,
     Spread,
+    how_measured,
+    measured_like,
     slug,
 )
 from madnet.records.result_table import unused
@@ -173,10 +175,11 @@ def tables_of(summary: Comparison) -> list[tuple[ResultTable, str]]:
         groups.setdefault((row.dataset.words, row.dataset.images), []).append(row)
     tables, taken = [], set[str]()
     for (words, images), rows in groups.items():
+        measured = measured_like(row.cost for row in rows)
         caption = f'{words}, {images} images; {_how(summary, rows)}'
         for protocol in (p for p in PROTOCOLS if any(p in r.results for r in rows)):
             lines = {
-                _line_label(row, summary): {**row.values(protocol), **row.cost.columns()}
+                _line_label(row, summary): {**row.values(protocol), **row.cost.columns(measured)}
                 for row in rows
                 if protocol in row.results
             }
@@ -201,13 +204,6 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
         parts.append(f'{_recipes(trained)}, {_lengths(trained)}')
         if chosen := sorted({row.chosen for row in trained if row.chosen}):
             parts.append(', '.join(chosen))
-        others = [
-            f'{key.rpartition(".")[2].replace("_", " ")} {value}'  # as in "batch size 4"
-            for key, value in plan.options.items()
-            if not key.endswith(('max_epochs', '_workers', '.minutes'))
-        ]
-        if others:
-            parts.append(', '.join(others))
         parts.append(
             f'mean ± standard deviation over seeds {", ".join(map(str, plan.seeds))}'
             if len(plan.seeds) > 1
@@ -218,12 +214,8 @@ def _how(summary: Comparison, rows: Sequence[ComparisonRow]) -> str:
     rules = sorted({row.rule for row in rows if row.rule})
     if rules:
         parts.append(f'training-free detectors: {" or ".join(rules)} of each score map')
-    costs = [row.cost for row in rows if row.cost.size]
-    if costs:
-        cost = next((c for c in costs if c.latency), costs[0])
-        parts.append(f'MACs of one {cost.size}×{cost.size} image')
-        if cost.latency:
-            parts[-1] += f', latency of it on {cost.device}'
+    if said := how_measured([row.cost for row in rows]):
+        parts.append(said)
     return '; '.join(parts)
 
 

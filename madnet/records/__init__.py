@@ -18,7 +18,7 @@ from madnet.records.columns import (
     get_columns,
 )
 from madnet.records.comparison import Comparison, ComparisonPlan, ComparisonRow
-from madnet.records.costs import Cost, Costs
+from madnet.records.costs import Cost, Costs, how_measured, measured_like
 from madnet.records.export_info import ExportInfo
 from madnet.records.metrics_file import (
     MAPS,
@@ -60,7 +60,7 @@ __all__ = [
     'Cost', 'Costs', 'DatasetInfo', 'Details', 'ExportInfo', 'MetricsFile', 'NegativesFile',
     'PretrainedEntry', 'ProbeCheck', 'ProbeFile', 'ProbePoint', 'ProbeSweep', 'ResultTable', 'RunFile',
     'SetResults', 'Spread', 'TrainingInfo', 'TrainingPart', 'as_text', 'claim_rows', 'column',
-    'few_images_text', 'get_columns', 'get_pretrained', 'latex_escape', 'list_pretrained',
-    'list_registered', 'markdown_table', 'metrics_text', 'read_per_image', 'slug', 'text_table',
-    'write_results',
+    'few_images_text', 'get_columns', 'get_pretrained', 'how_measured', 'latex_escape',
+    'list_pretrained', 'list_registered', 'markdown_table', 'measured_like', 'metrics_text',
+    'read_per_image', 'slug', 'text_table', 'write_results',
 ]  # fmt: skip

@@ -22,9 +22,12 @@ from madnet.records import (
     HEADLINE,
     Averaging,
     CheckpointInfo,
+    Cost,
     MetricsFile,
     ResultTable,
     TrainingInfo,
+    how_measured,
+    measured_like,
     slug,
 )
 from madnet.records.result_table import unused
@@ -334,7 +337,10 @@ def _table(
 ) -> ResultTable:
     meaning, tested = _protocols(runs)[protocol], runs[0].report.dataset
     about = about_lists(tested.name, tested.split_set)
-    rows = {m: _mean(found, protocol) | _cost(found) for m, found in _methods(runs, protocol).items()}
+    costs = [r.result.cost for r in runs]
+    measured = measured_like(costs)
+    methods = _methods(runs, protocol)
+    rows = {m: _mean(found, protocol) | _cost(found, measured) for m, found in methods.items()}
     return ResultTable(
         dataset,
         protocol,
@@ -342,7 +348,12 @@ def _table(
         columns,
         intervals={r.label: r.result.details(protocol).intervals or {} for r in runs},
         ranked=comparable,
-        notes=[f'{meaning[:1].upper()}{meaning[1:]}.', about, *_how_made([r.report for r in runs])],
+        notes=[
+            f'{meaning[:1].upper()}{meaning[1:]}.',
+            about,
+            *_how_made([r.report for r in runs]),
+            *([f'{said}.'] if 'MACs' in columns and (said := how_measured(costs)) else []),
+        ],
     )
 
 
@@ -396,9 +407,9 @@ def _mean(seeds: Sequence[RunResult], protocol: str) -> dict:
     return mean_std(numbers) if len(numbers) > 1 else dict(numbers[0])
 
 
-def _cost(seeds: Sequence[RunResult]) -> dict:
+def _cost(seeds: Sequence[RunResult], measured: Cost) -> dict:
     """The cost of a method: a fact of the network, not of a seed."""
-    return {k: v for r in seeds for k, v in r.cost.columns().items()}
+    return {k: v for r in seeds for k, v in r.cost.columns(measured).items()}
 
 
 def _costs(tables: Sequence[ResultTable], figures: _FigureFolder) -> list[_Shown]:

@@ -18,6 +18,7 @@ import pytest
 from mmseg.registry import DATASETS
 
 from madnet.datasets import SIRSTDataset
+from madnet.datasets.image_pipeline import channels_of
 from madnet.datasets.splits import ids_sha256
 from madnet.engine.folder_lock import own_folder
 from madnet.engine.hooks import SafeCheckpointHook
@@ -25,14 +26,23 @@ from madnet.engine.test import run_test
 from madnet.engine.train import train
 from madnet.engine.training_stopped import TrainingStopped
 from madnet.errors import UserError
-from madnet.experiments import background, compare, process, running
+from madnet.experiments import background, compare, cost, process, running
 from madnet.experiments.plan import read_plan
 from madnet.experiments.process import _environment, is_free
 from madnet.experiments.running import _headline, run_all
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import _ids_of, _is_set, model_sha256, read_cost, state_of, weights_of
 from madnet.experiments.summary import summarise, tables_of
-from madnet.records import Comparison, ComparisonPlan, ComparisonRow, Cost, DatasetInfo, MetricsFile, Spread
+from madnet.records import (
+    Comparison,
+    ComparisonPlan,
+    ComparisonRow,
+    Cost,
+    DatasetInfo,
+    MetricsFile,
+    RunFile,
+    Spread,
+)
 from madnet.records.metrics_file import SetResults, TrainingInfo
 from madnet.visualization.run_results import load_results
 
@@ -82,8 +92,9 @@ def test_a_caption_says_the_recipes_and_lengths_that_its_rows_had(repository, mo
     training = TrainingInfo(stopped='at epoch 3 of 60')
     report = SimpleNamespace(**scored, training=training, views=None, scales=None, sets=None, versions={})
     monkeypatch.setattr('madnet.experiments.summary.read_metrics', lambda run: {None: report})
-    own = {'name': 'five', 'config': 'madnet_tiny', 'options': {'train_cfg.minutes': 5}}
-    plan = read_plan(networks=['acm', 'acm_toolbox', own, 'tophat'])
+    size = 'train_dataloader.batch_size'
+    own = {'name': 'five', 'config': 'madnet_tiny', 'options': {'train_cfg.minutes': 5, size: 2}}
+    plan = read_plan(networks=['acm', 'acm_toolbox', own, 'tophat'], options={size: 4})
     found = summarise(plan, plan.runs())
     had = [(row.network, row.recipe, row.epochs, row.budget) for row in found.rows]
     assert had == [
@@ -96,6 +107,8 @@ def test_a_caption_says_the_recipes_and_lengths_that_its_rows_had(repository, mo
     how = 'common and toolbox recipes and configs that the plan names, 60 to 400 epochs or 5 minutes each'
     how += ' (stopped early by a hook at epoch 3 of 60);'
     assert how in table.caption
+    assert 'batch size' not in table.caption, 'which one network has otherwise'
+    assert found.plan.options == {size: 4}
 
 
 def test_two_networks_by_two_seeds(plan_file, tmp_path, capsys):
@@ -319,6 +332,53 @@ def test_numbers_of_other_weights_do_not_count(plan_file, tmp_path):
     assert states(plan) == ['new', 'done']
     compare(str(plan_file), seeds=[1], in_process=True, cost=False)
     assert MetricsFile.read(folder / MetricsFile.FILE).training.seed == 1
+    # without a record nothing tells how they were trained
+    (folder / 'run.json').unlink()
+    assert states(plan) == ['new', 'done']
+    [row] = compare(str(plan_file), seeds=[1], table=True, cost=False).rows
+    assert row.network == 'wide'
+
+
+def test_numbers_of_a_detector_without_a_record_do_not_count(make_set, tmp_path):
+    make_set('a', ['i', 'j'], lists={'test.txt': ['i', 'j']})
+    plan = read_plan(networks=['tophat'], datasets=[f'{tmp_path}/a'], work_dir=str(tmp_path / 'c'))
+    [run] = plan.runs()
+    folder = Path(run.folder)
+    run_test(run.config, None, out=run.folder, options={**run.options, 'model.rule': 'mean+3std'})
+    by_hand = (folder / 'metrics.json').read_text()
+    assert states(plan) == ['new']
+    run_all([run], Shard(), in_process=True)
+    assert states(plan) == ['done']
+    [kept] = folder.glob('before_*')
+    assert (kept / 'metrics.json').read_text() == by_hand
+    assert MetricsFile.read(folder / 'metrics.json').detector['rule'] == 'mean+12std'
+
+
+@pytest.mark.parametrize('crashed', [False, True])
+def test_a_run_goes_on_with_its_own_weights_alone(plan_file, monkeypatch, crashed):
+    """However early its first attempt has ended, even before it could write its record."""
+    resumed = []
+
+    def stopped(*args, resume, **kwargs):
+        resumed.append(resume)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('madnet.engine.train.train', stopped)
+    run = read_plan(plan_file, seeds=[1]).runs()[0]
+    folder, others = Path(run.folder), {'last.pth', 'best.pth', 'metrics.json', 'views8'}
+    for name in others:
+        (folder / name).mkdir(parents=True)
+    if crashed:
+        process._say_crashed(run, -signal.SIGKILL)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            running.do_run(run)
+    [kept] = folder.glob('before_*')
+    assert {path.name for path in kept.iterdir()} == others
+    (folder / 'last.pth').touch()
+    with pytest.raises(KeyboardInterrupt):
+        running.do_run(run)
+    assert resumed == [False, False, True]
 
 
 def test_a_training_waits_for_the_one_whose_weights_it_begins_from(plan_file, tmp_path, monkeypatch):
@@ -411,8 +471,7 @@ def test_a_run_that_another_command_does_is_left_alone(plan_file, tmp_path, monk
     (folder / 'run.json').write_text('{"state": "running", "wanted": {}}')
     (folder / 'console.log').write_text('epoch 1\n')
     if how == 'begun in the same moment':
-        known = iter([True])
-        monkeypatch.setattr(process, 'is_free', lambda run: next(known, False) or is_free(run))
+        monkeypatch.setattr(running, 'is_free', lambda run: True)
     networks = [{'name': 'wide', 'config': f'{tmp_path}/wide.py'}]
     with ThreadPoolExecutor() as pool, own_folder(folder):  # which another thread is refused, too
         pool.submit(
@@ -647,6 +706,7 @@ def test_a_network_that_was_trained_on_two_sets_has_two_rows_on_a_third(make_set
         names = [Path(folder).name for folder in run.test_on]
         sets = {n: SetResults(numbers, DatasetInfo(n, 'test', 'folder')) for n in names}
         MetricsFile(numbers, sets=sets).write(Path(run.folder, 'metrics.json'))
+        RunFile(run.wanted(), trained=True).write(Path(run.folder, 'run.json'))
     assert [len(run.test_on) for run in plan.runs()] == [3, 2]
     tables = [table for table, _ in tables_of(summarise(plan, plan.runs()))]
     assert [[*t.rows] for t in tables if 'c folder' in t.caption] == 2 * [
@@ -673,6 +733,50 @@ def test_tables_of_two_parts_have_two_names_and_say_how_long_was_trained():
     assert [stem for _, stem in tables] == ['x_test_native', 'x_val_native']
     how = 'common recipe, 5 minutes each; best epoch on the TEST images, as published; one seed (1)'
     assert tables[0][0].caption == f'x test, 3 images; {how}'
+
+
+def test_costs_that_were_measured_otherwise_are_left_out_of_a_table():
+    costs = {
+        'A': Cost(256, 1, 10, 100, 0.5, 'a GPU'),
+        'B': Cost(256, 1, 20, 200, 0.1, 'a faster GPU'),
+        'C': Cost(64, 1, 30, 20, 0.2, 'a GPU'),
+        'D': Cost(256, 1, 40, 300, 0.6, 'a GPU'),
+        'D, 8 views': Cost(256, 1, 40, 2400),
+    }
+    image, numbers = DatasetInfo('x', 'test', images=3), {'native': {'IoU': Spread(0.5, None, 1)}}
+
+    def table_of(names):
+        rows = [ComparisonRow(name, name, image, 'a.py', numbers, cost=costs[name]) for name in names]
+        [(table, _)] = tables_of(Comparison(ComparisonPlan(['x'], [1]), rows))
+        return table
+
+    table = table_of(costs)
+    assert [cells[-1].text for _, cells in table.cells()] == ['500.0', '–', '–', '600.0', '–']
+    assert [row.get('MACs') for row in table.rows.values()] == [100, 200, None, 300, 2400]
+    assert [row.get('parameters') for row in table.rows.values()] == [10, 20, 30, 40, 40]
+    said = '; MACs of one 256×256 image, latency of it on a GPU'
+    assert table.caption.endswith(f'{said} (left out where measured at another size or on another device)')
+    assert table_of(['A', 'D', 'D, 8 views']).caption.endswith(said)
+    costs['A'] = Cost()
+    assert 'MACs' not in table_of(['A']).caption
+
+
+def test_a_cost_is_there_until_it_is_measured_anew(plan_file, monkeypatch):
+    """Another command on the same folder may make its tables meanwhile."""
+    run = read_plan(plan_file, seeds=[1]).runs()[0]
+    file = Path(run.folder).parent / Cost.FILE
+    before = Cost(64, channels_of(run.settings), 10, 100, model_sha256=model_sha256(run))
+    before.write(file)
+    meanwhile = []
+
+    def measure(*_, **__):
+        meanwhile.append(read_cost(run))
+        raise RuntimeError('out of memory')
+
+    monkeypatch.setattr(cost, 'measure_cost', measure)
+    cost.measure_costs([run], 32)
+    assert meanwhile == [before]
+    assert not file.exists()
 
 
 def test_shares_in_the_background_lie_beside_each_other(plan_file, tmp_path, monkeypatch):

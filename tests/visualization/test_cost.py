@@ -117,3 +117,24 @@ def test_a_report_shows_cost_beside_accuracy(tmp_path):
         'Large,native,70.00,70.00,0.250,2.000',
     ]
     assert len(list((tmp_path / 'report' / 'figures').glob('cost_*.pdf'))) == 1
+
+
+def test_a_report_leaves_out_what_was_measured_otherwise(tmp_path):
+    told = {'name': 'x', 'split': 'test', 'images': 3}
+    numbers = {'dataset': told, 'results': {'native': {'IoU': 0.5}}}
+    for name, size, device in (('a', 256, 'GPU'), ('b', 256, 'GPU'), ('c', 256, 'CPU'), ('d', 64, 'GPU')):
+        (tmp_path / name).mkdir()
+        cost = {'parameters': 1000000, 'MACs': 1e9, 'latency': 0.1, 'size': size, 'device': device}
+        for file, content in (('metrics.json', numbers), ('cost.json', cost)):
+            (tmp_path / name / file).write_text(json.dumps(content))
+    build_report(load_results([str(tmp_path / name) for name in 'abcd']), tmp_path / 'report')
+    [table] = (tmp_path / 'report' / 'tables').glob('*.csv')
+    assert [line.split(',')[-3:] for line in table.read_text().splitlines()] == [
+        ['parameters M', 'MACs G', 'latency ms'],
+        ['1.000', '1.000', '100.0'],
+        ['1.000', '1.000', '100.0'],
+        ['1.000', '1.000', ''],
+        ['1.000', '', ''],
+    ]
+    how = r'MACs of one 256$\times$256 image, latency of it on GPU (left out where measured at another size'
+    assert how in table.with_suffix('.tex').read_text()
