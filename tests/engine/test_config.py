@@ -845,7 +845,9 @@ def test_what_works_is_not_refused(tiny_config, option):
     load_config(tiny_config, option)
 
 
-@pytest.mark.parametrize('option', ['train_pipeline.0.size', 'test_pipeline', 'vis_backends'])
+@pytest.mark.parametrize(
+    'option', ['train_pipeline.0.size', 'test_pipeline', 'vis_backends', '_base_', '_rate', '_delete_']
+)
 def test_options_on_what_is_copied_are_refused(repository, option):
     """``train_pipeline`` is copied into the data sets when the file is read: nothing reads it later."""
     with pytest.raises(UserError, match=rf'option {option}: .*only the config file itself'):

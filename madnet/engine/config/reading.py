@@ -454,7 +454,7 @@ def _refuse_without_effect(options: dict[str, Any], there: set[str]) -> None:
                 'replace_steps.RandomTargetCrop.size=96, by its name; all: '
                 f'{key.removesuffix("_pipeline")}_dataloader.dataset.pipeline.'
             )
-        if key in CUSTOMARY and key in there:
+        if key.startswith('_') or (key in there and key not in {*OURS, *RUNNERS}):
             raise UserError(f'option {option}: only the config file itself reads {key}; set it there.')
         if key in _IN_WHOLE and '.' in option and key not in there:
             raise UserError(f'option {option}: the config has no {key} of which this is a part.')
