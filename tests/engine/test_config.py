@@ -759,6 +759,13 @@ def test_the_file_itself_gives_a_plain_runner_no_data(repository):
         ({'optim_wrapper.clip_grad.max_nrm': 1}, "Did you mean 'max_norm'"),
         ({'optim_wrapper.clip_grad.max_norm': 'abc'}, "max_norm: found 'abc', expected a number"),
         ({'optim_wrapper.clip_grad.type': 'norn'}, "expected 'norm' or 'value'"),
+        ({'optim_wrapper.clip_grad': 'dict(max_norm=1)'}, r"clip_grad: found 'dict\(max_norm=1\)', expected"),
+        ({'optim_wrapper.optimizer.lr': ''}, "optim_wrapper.optimizer.lr: found '', expected a number"),
+        (
+            {'optim_wrapper.optimizer.weight_decay': 'x'},
+            "optimizer.weight_decay: found 'x', expected a number",
+        ),
+        ({'optim_wrapper._delete_': True}, r'optim_wrapper: found \{\}, expected a dict with an optimizer'),
         ({'model.test_cfg.viewz': 4}, "Did you mean 'views'"),
         ({'model.test_cfg.mode': 'slide'}, "mode='slide' needs crop_size and stride"),
         ({'env_cfg.cudnn_benchmak': True}, "Did you mean 'cudnn_benchmark'"),

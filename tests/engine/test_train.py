@@ -364,7 +364,7 @@ def test_bf16_on_a_cpu(tiny_config, tmp_path):
         (['default_hooks.checkpoint.best_from=abc'], "best_from: found 'abc'"),
         (['default_hooks.checkpoint.save_best=mIoU'], "save_best: found 'mIoU', expected one of F1, Fa"),
         (['default_hooks.checkpoint.save_best=images'], "save_best: found 'images', expected one of F1, Fa"),
-        (['custom_hooks.0.decay=abc'], "RampedEMA.decay: found 'abc'"),
+        (['custom_hooks.0.decay=abc'], "custom_hooks.0.decay: found 'abc'"),
         (['model.backbone=None'], 'cannot be built: cfg should be a dict'),
         (['env_cfg.mp_cfg.mp_start_method=abc'], "cannot find context for 'abc' (python"),
         (['train_dataloader.drop_last=abc'], "drop_last: found 'abc', expected True or False"),
