@@ -434,10 +434,8 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
         chosen_on = validation_split(inner_datasets(runner.val_dataloader.dataset))
         rows = {f'best on {chosen_on!r} (epoch {info["best_epoch"]})': info['best_metrics']}
         lines += [metrics_text(rows, 'validation, native')]
-    if (folder / BEST).exists():
-        lines.append(f'best epoch  {folder / BEST}')
-    elif 'best_metrics' in info:
-        lines.append(f'best epoch  {BEST} of the run that this one went on from, in its folder')
+        elsewhere = f'{BEST} of the run that this one went on from, in its folder'
+        lines.append(f'best epoch  {folder / BEST if (folder / BEST).exists() else elsewhere}')
     if (folder / LAST).exists():
         lines.append(f'last epoch  {folder / LAST}')
     lines.append(f'log, curves {runner.log_dir}')

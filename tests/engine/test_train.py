@@ -489,6 +489,17 @@ def test_going_on_with_a_whole_run_of_another_folder_does_nothing(
     assert (folder / BEST).read_bytes() == before
 
 
+def test_a_whole_run_names_no_best_that_is_not_its_best(uninterrupted, tiny_config, capfd):
+    other = read_checkpoint(uninterrupted / BEST)
+    other['meta']['epoch'] = 7
+    torch.save(other, uninterrupted / BEST)
+    train(str(tiny_config), str(uninterrupted), True)
+    out = capfd.readouterr().out
+    assert 'best.pth does not hold epoch' in out
+    assert 'best epoch' not in out
+    assert f'last epoch  {uninterrupted / LAST}' in out
+
+
 def test_typed_weights_win_over_a_config_that_resumes(tiny_config):
     cfg = training_config(str(tiny_config), load_from='a.pth', options=['resume=True', 'load_from=b.pth'])
     assert (cfg.resume, cfg.load_from) == (False, 'a.pth')
