@@ -33,7 +33,7 @@ from madnet.engine.compiling import compile_parts
 from madnet.engine.cuda_graph import side_stream
 from madnet.engine.faults import translate
 from madnet.engine.half_weights import half_type
-from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes, values_of
+from madnet.engine.resuming import changed_draw, lay_schedule_anew, length_of, refuse_changes, values_of
 from madnet.engine.several_metrics import SeveralMetrics
 from madnet.engine.speed import batch_for_gpu, make_fast, tuning_for
 from madnet.engine.step_checks import place_of
@@ -317,6 +317,8 @@ class MadnetRunner(Runner):
             # what the run began with, not the checkpoint that it goes on from, is for the record
             self.cfg.load_from = values_of(meta['cfg']).get('load_from') if 'cfg' in meta else None
             refuse_changes(meta, self.cfg, len(self.train_dataloader), self.world_size, str(filename))
+            if changed := changed_draw(meta, self.cfg):
+                self.logger.warning(f'{filename}: goes on with images drawn otherwise: {changed}.')
         checkpoint.setdefault('state_dict', state_dict_of(checkpoint, filename))
         if not self._resume:
             checkpoint['state_dict'] = self._what_fits(checkpoint, filename)

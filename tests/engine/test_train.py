@@ -500,6 +500,21 @@ def test_a_whole_run_names_no_best_that_is_not_its_best(uninterrupted, tiny_conf
     assert f'last epoch  {uninterrupted / LAST}' in out
 
 
+def test_what_is_drawn_otherwise_in_a_resumed_run_is_said(uninterrupted, tiny_config, capfd):
+    steps, order = 'replace_steps.RandomTargetCrop.target_prob', 'train_dataloader.sampler.shuffle'
+    for options, key, more in (
+        ({steps: 0.125}, r'dataset\.pipeline\.\d\.target_prob: 0\.125 instead of', ''),
+        ({order: False}, r'sampler\.shuffle: False instead of', ''),
+        ({steps: 0.125, order: False}, '', ' (and 1 more)'),
+        ({}, None, ''),
+    ):
+        train(str(tiny_config), str(uninterrupted), True, options=options)
+        out = ' '.join(capfd.readouterr().out.split())
+        said = f'with images drawn otherwise: train_dataloader.{key}'
+        assert ('drawn otherwise' in out) == bool(options)
+        assert key is None or re.search(f'{said}.*{re.escape(more)}', out)
+
+
 def test_typed_weights_win_over_a_config_that_resumes(tiny_config):
     cfg = training_config(str(tiny_config), load_from='a.pth', options=['resume=True', 'load_from=b.pth'])
     assert (cfg.resume, cfg.load_from) == (False, 'a.pth')
