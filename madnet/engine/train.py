@@ -72,17 +72,19 @@ def train(
         resume = cfg.get('load_from') or True
     _check_launcher(cfg.launcher)
     with own_folder(cfg.work_dir) if _is_first_process(cfg.launcher) else nullcontext():
-        return _train(cfg, resume, trust_checkpoint, start if began is None else began)
+        return _train(cfg, resume, trust_checkpoint, start if began is None else began, how.get('seed'))
 
 
-def _train(cfg: Config, resume: bool | str, trust_checkpoint: bool, began: float) -> MadnetRunner:
+def _train(
+    cfg: Config, resume: bool | str, trust_checkpoint: bool, began: float, seed: int | None
+) -> MadnetRunner:
     # its record says what it began from: one that resumes would train nothing again
     cfg.resume = False
     if isinstance(resume, str):
         cfg.load_from = None
     runner = build_runner(cfg, trust_checkpoint)
     if resume:
-        runner.goes_on_from(resume)
+        runner.goes_on_from(resume, seed)
     if runner.train_loop.budget is not None:
         runner.train_loop.budget.begin(began)
     check_losses(bare(runner.model))

@@ -515,6 +515,15 @@ def test_what_is_drawn_otherwise_in_a_resumed_run_is_said(uninterrupted, tiny_co
         assert key is None or re.search(f'{said}.*{re.escape(more)}', out)
 
 
+def test_a_resumed_run_has_the_seed_of_its_checkpoint(uninterrupted, tiny_config, capfd):
+    for given, options in ((None, ['randomness.seed=77']), (77, None)):
+        runner = train(str(tiny_config), str(uninterrupted), True, seed=given, options=options)
+        out = capfd.readouterr().out
+        assert ('goes on with seed 42, that of the checkpoint; --seed 77 has no effect' in out) == bool(given)
+        assert 'random seed' not in out  # mmengine's, which does not say which one wins
+        assert runner.seed == runner.cfg.randomness.seed == 42
+
+
 def test_typed_weights_win_over_a_config_that_resumes(tiny_config):
     cfg = training_config(str(tiny_config), load_from='a.pth', options=['resume=True', 'load_from=b.pth'])
     assert (cfg.resume, cfg.load_from) == (False, 'a.pth')
