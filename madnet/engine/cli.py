@@ -111,7 +111,7 @@ def parse_options(pairs: Sequence[str] | Mapping[str, Any] | None, **given: Any)
         given: Keys that have options of their own, which win; None leaves one alone.
 
     Raises:
-        UserError: A pair without ``=``.
+        UserError: A pair without ``=``, or with unbalanced brackets.
     """
     return {**_parsed(pairs), **{key: value for key, value in given.items() if value is not None}}
 
@@ -121,19 +121,19 @@ def _parsed(pairs: Sequence[str] | Mapping[str, Any] | None) -> dict[str, Any]:
 
     if isinstance(pairs, Mapping):
         return dict(pairs)
+    holder = argparse.Namespace(cfg_options=None)
+    action = DictAction(['--cfg-options'], 'cfg_options')
     for pair in pairs or []:
         if '=' not in pair:
             raise UserError(
-                f'--cfg-options: found {pair!r}, expected KEY=VALUE, such as train_cfg.max_epochs=10.'
+                f'option {pair!r}: expected KEY=VALUE, such as train_cfg.max_epochs=10 (--cfg-options, or '
+                "a plan's options)."
             )
-    if not pairs:
-        return {}
-    holder = argparse.Namespace(cfg_options=None)
-    try:
-        DictAction(['--cfg-options'], 'cfg_options')(argparse.ArgumentParser(), holder, pairs)
-    except (AssertionError, RecursionError, ValueError) as e:
-        raise UserError(
-            f'--cfg-options {" ".join(pairs)}: not understood ({e or type(e).__name__}). '
-            'Numbers, strings, lists and tuples of them work; lists of dicts do not: write a config.'
-        ) from None
-    return holder.cfg_options
+        try:
+            action(argparse.ArgumentParser(), holder, [pair])
+        except (AssertionError, RecursionError, ValueError) as e:
+            raise UserError(
+                f'option {pair}: not understood ({e or type(e).__name__}). '
+                'Numbers, strings, lists and tuples of them work; lists of dicts do not: write a config.'
+            ) from None
+    return holder.cfg_options or {}

@@ -170,6 +170,26 @@ def refuse_changes(meta: Mapping, cfg: Config, batches: int, processes: int, whe
         )
 
 
+def changed_draw(meta: Mapping, cfg: Config) -> str:
+    """What differs, in how training images are drawn and augmented, from the run of a checkpoint's ``meta``:
+    the first dotted key and its values; empty where nothing does."""
+    if 'cfg' not in meta:
+        return ''
+    before, now = (_drawing(values_of(text)) for text in (meta['cfg'], cfg.pretty_text))
+    differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    if not differing:
+        return ''
+    more = f' (and {len(differing) - 1} more)' if len(differing) > 1 else ''
+    return f'{differing[0]}: {now.get(differing[0])!r} instead of {before.get(differing[0])!r}{more}'
+
+
+def _drawing(values: dict) -> dict[str, Any]:
+    parts = leaves({'train_dataloader': values.get('train_dataloader') or {}})
+    drawn = {key: value for key, value in parts if {'pipeline', 'sampler'} & {*key.split('.')}}
+    # how images are read may not differ, but for what means the same
+    return {key: value for key, value in drawn.items() if key.rpartition('.')[2] not in _READING}
+
+
 def refuse_other_images(
     part: str, files: str, recorded: object, hashes: Sequence[str], where: object
 ) -> None:

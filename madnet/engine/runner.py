@@ -33,7 +33,7 @@ from madnet.engine.checkpoint_file import BEFORE, read_checkpoint, trusting
 from madnet.engine.compiling import compile_parts
 from madnet.engine.cuda_graph import side_stream
 from madnet.engine.half_weights import half_type
-from madnet.engine.resuming import lay_schedule_anew, length_of, refuse_changes, values_of
+from madnet.engine.resuming import changed_draw, lay_schedule_anew, length_of, refuse_changes, values_of
 from madnet.engine.several_metrics import SeveralMetrics
 from madnet.engine.speed import batch_for_gpu, make_fast, tuning_for
 from madnet.engine.training_record import parts_before
@@ -130,6 +130,7 @@ class MadnetRunner(Runner):
     ended_in: Path | None = None
     trust_checkpoint = False
     _resumed_length: int | None = None
+    _given_seed: int | None = None
     _has_loaded: bool  # mmengine's, as are the next two
     _resume: bool
     _load_from: str | None
@@ -160,9 +161,11 @@ class MadnetRunner(Runner):
         with replacing(Path(self.work_dir, name)) as temporary:
             self.cfg.dump(temporary)
 
-    def goes_on_from(self, checkpoint: str | bool) -> None:
+    def goes_on_from(self, checkpoint: str | bool, seed: int | None) -> None:
         """Let the training resume: from the file, or (True) from the newest whole checkpoint of the work
-        folder, and only where there is none start from ``load_from``."""
+        folder, and only where there is none start from ``load_from``. One line says that a ``seed`` which
+        the user has given is not the checkpoint's, by which it goes on."""
+        self._given_seed = seed
         self._resume, self._looks_for_last = True, checkpoint is True
         if isinstance(checkpoint, str):
             self._load_from = checkpoint
@@ -316,6 +319,9 @@ class MadnetRunner(Runner):
             # what the run began with, not the checkpoint that it goes on from, is for the record
             self.cfg.load_from = values_of(meta['cfg']).get('load_from') if 'cfg' in meta else None
             refuse_changes(meta, self.cfg, len(self.train_dataloader), self.world_size, str(filename))
+            if changed := changed_draw(meta, self.cfg):
+                self.logger.warning(f'{filename}: goes on with images drawn otherwise: {changed}.')
+            self._go_on_by_seed(meta.get('seed'), str(filename))
         checkpoint.setdefault('state_dict', state_dict_of(checkpoint, filename))
         if not self._resume:
             checkpoint['state_dict'] = self._what_fits(checkpoint, filename)
@@ -324,6 +330,21 @@ class MadnetRunner(Runner):
         self._has_loaded = True
         self.logger.info(f'Loaded {filename}')
         return checkpoint
+
+    def _go_on_by_seed(self, seed: int | None, filename: str) -> None:
+        """Take a checkpoint's seed, which mmengine would do with a warning that does not say which one wins,
+        whoever has said the other."""
+        if seed is None:
+            return
+        if self._given_seed not in (None, seed):
+            self.logger.warning(
+                f'{filename}: goes on with seed {seed}, that of the checkpoint; --seed {self._given_seed} '
+                'has no effect.'
+            )
+        if seed != self._randomness_cfg.get('seed'):
+            self._randomness_cfg['seed'] = seed
+            self.set_randomness(**self._randomness_cfg)
+            self.cfg.randomness = {**self.cfg.get('randomness', {}), 'seed': seed}  # for the record
 
     def resume(self, filename, resume_optimizer=True, resume_param_scheduler=True, map_location='default'):
         """As mmengine's; a sampler that went by the run's seed goes on by the resumed one, and in a run of

@@ -72,17 +72,19 @@ def train(
         resume = cfg.get('load_from') or True
     _check_launcher(cfg.launcher)
     with own_folder(cfg.work_dir) if _is_first_process(cfg.launcher) else nullcontext():
-        return _train(cfg, resume, trust_checkpoint, start if began is None else began)
+        return _train(cfg, resume, trust_checkpoint, start if began is None else began, how.get('seed'))
 
 
-def _train(cfg: Config, resume: bool | str, trust_checkpoint: bool, began: float) -> MadnetRunner:
+def _train(
+    cfg: Config, resume: bool | str, trust_checkpoint: bool, began: float, seed: int | None
+) -> MadnetRunner:
     # its record says what it began from: one that resumes would train nothing again
     cfg.resume = False
     if isinstance(resume, str):
         cfg.load_from = None
     runner = build_runner(cfg, trust_checkpoint)
     if resume:
-        runner.goes_on_from(resume)
+        runner.goes_on_from(resume, seed)
     if runner.train_loop.budget is not None:
         runner.train_loop.budget.begin(began)
     check_losses(bare(runner.model))
@@ -434,10 +436,8 @@ def _summary(runner: MadnetRunner, seconds: float) -> str:
         chosen_on = validation_split(inner_datasets(runner.val_dataloader.dataset))
         rows = {f'best on {chosen_on!r} (epoch {info["best_epoch"]})': info['best_metrics']}
         lines += [metrics_text(rows, 'validation, native')]
-    if (folder / BEST).exists():
-        lines.append(f'best epoch  {folder / BEST}')
-    elif 'best_metrics' in info:
-        lines.append(f'best epoch  {BEST} of the run that this one went on from, in its folder')
+        elsewhere = f'{BEST} of the run that this one went on from, in its folder'
+        lines.append(f'best epoch  {folder / BEST if (folder / BEST).exists() else elsewhere}')
     if (folder / LAST).exists():
         lines.append(f'last epoch  {folder / LAST}')
     lines.append(f'log, curves {runner.log_dir}')

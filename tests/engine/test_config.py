@@ -484,7 +484,7 @@ def test_a_folder_is_measured_once(config, mine, capsys):
         (
             {'selectoin': 'test'},
             None,
-            "--cfg-options selectoin: no key 'selectoin' is known. Did you mean 'sele",
+            "option selectoin: no key 'selectoin' is known. Did you mean 'sele",
         ),
         ({'modle.backbone.base_channels': 4}, None, "Did you mean 'model'"),
         ({'selection': 'tset'}, None, "selection: found 'tset', expected one of 'val', 'test', 'last'"),
@@ -759,6 +759,13 @@ def test_the_file_itself_gives_a_plain_runner_no_data(repository):
         ({'optim_wrapper.clip_grad.max_nrm': 1}, "Did you mean 'max_norm'"),
         ({'optim_wrapper.clip_grad.max_norm': 'abc'}, "max_norm: found 'abc', expected a number"),
         ({'optim_wrapper.clip_grad.type': 'norn'}, "expected 'norm' or 'value'"),
+        ({'optim_wrapper.clip_grad': 'dict(max_norm=1)'}, r"clip_grad: found 'dict\(max_norm=1\)', expected"),
+        ({'optim_wrapper.optimizer.lr': ''}, "optim_wrapper.optimizer.lr: found '', expected a number"),
+        (
+            {'optim_wrapper.optimizer.weight_decay': 'x'},
+            "optimizer.weight_decay: found 'x', expected a number",
+        ),
+        ({'optim_wrapper._delete_': True}, r'optim_wrapper: found \{\}, expected a dict with an optimizer'),
         ({'model.test_cfg.viewz': 4}, "Did you mean 'views'"),
         ({'model.test_cfg.mode': 'slide'}, "mode='slide' needs crop_size and stride"),
         ({'env_cfg.cudnn_benchmak': True}, "Did you mean 'cudnn_benchmark'"),
@@ -845,16 +852,51 @@ def test_what_works_is_not_refused(tiny_config, option):
     load_config(tiny_config, option)
 
 
-@pytest.mark.parametrize('option', ['train_pipeline.0.size', 'test_pipeline', 'vis_backends'])
+@pytest.mark.parametrize(
+    'option', ['train_pipeline.0.size', 'test_pipeline', 'vis_backends', '_base_', '_rate', '_delete_']
+)
 def test_options_on_what_is_copied_are_refused(repository, option):
     """``train_pipeline`` is copied into the data sets when the file is read: nothing reads it later."""
-    with pytest.raises(UserError, match=rf'--cfg-options {option}: .*only the config file itself'):
+    with pytest.raises(UserError, match=rf'option {option}: .*only the config file itself'):
         load_config(repository / 'configs/madnet_synthetic.py', {option: 96})
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'said'),
+    [
+        ('param_scheduler.warmup_steps', 3, 'a list of 1: say which, from 0, such as param_scheduler.0.warm'),
+        ('custom_hooks.7.momentum', 0.5, 'custom_hooks is a list of 1, counted from 0: found 7.'),
+        (
+            'train_cfg.max_epochs.x',
+            4,
+            'max_epochs is 2, which has no parts: set it as a whole, train_cfg.max',
+        ),
+        ('optim_wrapper.clip_grad.max_norm', 1, 'is None: add optim_wrapper.clip_grad._delete_=True'),
+        ('model.data_preprocessor.mean.0', 1.5, 'an item alone cannot be set: set all, model.data_preproc'),
+        ('model.decode_head.loss_decode.0', 'x', 'a part of a list takes single values'),
+    ],
+)
+def test_of_several_options_the_wrong_one_is_named(tiny_config, option, value, said):
+    with pytest.raises(UserError) as e:
+        load_config(tiny_config, {'train_cfg.max_epochs': 2, 'optim_wrapper.clip_grad': None, option: value})
+    assert str(e.value).startswith(f'option {option}: ')
+    assert said in str(e.value)
+
+
+def test_the_pair_that_is_not_understood_is_named():
+    with pytest.raises(UserError, match=r'^option b=\(1,2: not understood'):
+        parse_options(['a=1', 'b=(1,2'])
+
+
+def test_what_an_option_deletes_goes_before_what_others_put_in_its_place(tiny_config):
+    parts = {'type': 'SGD', 'lr': 0.1, '_delete_': True}
+    cfg = load_config(tiny_config, {f'optim_wrapper.optimizer.{k}': v for k, v in parts.items()})
+    assert cfg.optim_wrapper.optimizer == {'type': 'SGD', 'lr': 0.1}
 
 
 @pytest.mark.parametrize('option', ['train_dataloader.num_workers', 'train_cfg.max_epochs'])
 def test_single_values_of_a_training_that_is_not_there_are_refused(make_set, option):
-    with pytest.raises(UserError, match=f'--cfg-options {option}: the config has no {option.split(".")[0]}'):
+    with pytest.raises(UserError, match=f'option {option}: the config has no {option.split(".")[0]}'):
         load_config('madnet_nano', {option: 2}, dataset=str(make_set('own', ['a', 'b'])))
 
 

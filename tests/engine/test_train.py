@@ -364,7 +364,7 @@ def test_bf16_on_a_cpu(tiny_config, tmp_path):
         (['default_hooks.checkpoint.best_from=abc'], "best_from: found 'abc'"),
         (['default_hooks.checkpoint.save_best=mIoU'], "save_best: found 'mIoU', expected one of F1, Fa"),
         (['default_hooks.checkpoint.save_best=images'], "save_best: found 'images', expected one of F1, Fa"),
-        (['custom_hooks.0.decay=abc'], "RampedEMA.decay: found 'abc'"),
+        (['custom_hooks.0.decay=abc'], "custom_hooks.0.decay: found 'abc'"),
         (['model.backbone=None'], 'cannot be built: cfg should be a dict'),
         (['env_cfg.mp_cfg.mp_start_method=abc'], "cannot find context for 'abc' (python"),
         (['train_dataloader.drop_last=abc'], "drop_last: found 'abc', expected True or False"),
@@ -487,6 +487,41 @@ def test_going_on_with_a_whole_run_of_another_folder_does_nothing(
     assert f'best epoch  {uninterrupted / BEST}' in out
     assert f'last epoch  {uninterrupted / LAST}' in out
     assert (folder / BEST).read_bytes() == before
+
+
+def test_a_whole_run_names_no_best_that_is_not_its_best(uninterrupted, tiny_config, capfd):
+    other = read_checkpoint(uninterrupted / BEST)
+    other['meta']['epoch'] = 7
+    torch.save(other, uninterrupted / BEST)
+    train(str(tiny_config), str(uninterrupted), True)
+    out = capfd.readouterr().out
+    assert 'best.pth does not hold epoch' in out
+    assert 'best epoch' not in out
+    assert f'last epoch  {uninterrupted / LAST}' in out
+
+
+def test_what_is_drawn_otherwise_in_a_resumed_run_is_said(uninterrupted, tiny_config, capfd):
+    steps, order = 'replace_steps.RandomTargetCrop.target_prob', 'train_dataloader.sampler.shuffle'
+    for options, key, more in (
+        ({steps: 0.125}, r'dataset\.pipeline\.\d\.target_prob: 0\.125 instead of', ''),
+        ({order: False}, r'sampler\.shuffle: False instead of', ''),
+        ({steps: 0.125, order: False}, '', ' (and 1 more)'),
+        ({}, None, ''),
+    ):
+        train(str(tiny_config), str(uninterrupted), True, options=options)
+        out = ' '.join(capfd.readouterr().out.split())
+        said = f'with images drawn otherwise: train_dataloader.{key}'
+        assert ('drawn otherwise' in out) == bool(options)
+        assert key is None or re.search(f'{said}.*{re.escape(more)}', out)
+
+
+def test_a_resumed_run_has_the_seed_of_its_checkpoint(uninterrupted, tiny_config, capfd):
+    for given, options in ((None, ['randomness.seed=77']), (77, None)):
+        runner = train(str(tiny_config), str(uninterrupted), True, seed=given, options=options)
+        out = capfd.readouterr().out
+        assert ('goes on with seed 42, that of the checkpoint; --seed 77 has no effect' in out) == bool(given)
+        assert 'random seed' not in out  # mmengine's, which does not say which one wins
+        assert runner.seed == runner.cfg.randomness.seed == 42
 
 
 def test_typed_weights_win_over_a_config_that_resumes(tiny_config):

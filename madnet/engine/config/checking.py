@@ -4,6 +4,7 @@ import ast
 import functools
 import inspect
 import logging
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -116,6 +117,9 @@ _MAY_BE_NONE = {'loader_timeout', *(f'{loader}.prefetch_factor' for loader in LO
 #: Annotations of what is True or False, and the words that somebody may mean by these.
 _FLAGS = {'bool', 'bool | None', 'Optional[bool]', 'typing.Optional[bool]'}
 _YES_OR_NO = {'yes', 'no', 'on', 'off', 'true', 'false', 'none'}
+#: Words that annotate a number, and those that may stand beside them where a text is none.
+_NUMBERS = {'int', 'float'}
+_OF_NUMBERS = {*_NUMBERS, 'Optional', 'Union', 'None', 'typing', 'torch', 'Tensor'}
 
 #: Dotted key of what is on or off, and belongs to no component → the words that it may be as well.
 _SWITCHES: dict[str, tuple[str, ...]] = {
@@ -230,13 +234,20 @@ def _check_values(cfg: Mapping) -> None:
             _refuse_missing(test, {'crop_size', 'stride'}, 'model.test_cfg', "mode='slide'")
     wrapper = cfg.get('optim_wrapper')
     if isinstance(wrapper, Mapping):
+        if not {'type', 'optimizer', 'constructor'} & {*wrapper}:  # in a file nobody can say several
+            raise UserError(f'optim_wrapper: found {wrapper!r}, expected a dict with an optimizer.')
         _check_clipping(wrapper.get('clip_grad'))
         _check_paramwise(wrapper)
 
 
 def _check_clipping(clip: Any) -> None:
-    if not isinstance(clip, Mapping):
+    if clip is None:
         return
+    if not isinstance(clip, Mapping):
+        raise UserError(
+            f'optim_wrapper.clip_grad: found {clip!r}, expected dict(max_norm=…); as an option, '
+            'optim_wrapper.clip_grad.max_norm=….'
+        )
     clips = {'norm': clip_grad_norm_, 'value': clip_grad_value_}.get(clip.get('type', 'norm'))
     if clips is None:
         raise UserError(
@@ -380,6 +391,9 @@ def _check_component(value: Mapping, key: str, kind: Registry) -> None:
         _refuse_unknown(value, {*taken.accepted, *by_builder}, key, name)
     _refuse_missing(value, taken.required - {*added}, key, name)
     _refuse_words(value, taken, key)
+    for argument in taken.numbers:
+        if isinstance(value.get(argument), str):
+            raise UserError(f'{key}.{argument}: found {value[argument]!r}, expected a number.')
     if kind is registry.HOOKS:
         _check_hook(value, component, key)
 
@@ -414,6 +428,7 @@ class _Taken(NamedTuple):
     required: frozenset[str]
     flags: frozenset[str]  # those of them that are True or False
     likely: frozenset[str]  # those without an annotation that are by default, and may take a word as well
+    numbers: frozenset[str]  # those that are numbers alone
 
 
 @functools.cache
@@ -428,7 +443,7 @@ def _arguments_of(functions: list, methods: bool) -> _Taken:
     try:
         parameters = list(inspect.signature(functions[0]).parameters.values())[methods:]
     except (TypeError, ValueError):
-        return _Taken(None, *[frozenset()] * 3)
+        return _Taken(None, *[frozenset()] * 4)
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     accepted = frozenset(p.name for p in named)
     required = frozenset(p.name for p in named if p.default is p.empty)
@@ -436,11 +451,13 @@ def _arguments_of(functions: list, methods: bool) -> _Taken:
     kinds = {p.name: inspect.formatannotation(p.annotation).strip("'") for p in named}
     flags = frozenset(name for name, kind in kinds.items() if kind in _FLAGS)
     likely = frozenset(p.name for p in named if isinstance(p.default, bool) and p.annotation is p.empty)
+    words = {name: {*re.findall(r'\w+', kind)} for name, kind in kinds.items()}
+    numbers = frozenset(name for name, said in words.items() if said & _NUMBERS and said <= _OF_NUMBERS)
     if all(p.kind != p.VAR_KEYWORD for p in parameters):
-        return _Taken(accepted, required, flags, likely)
+        return _Taken(accepted, required, flags, likely, numbers)
     call = _forwarding_call(functions[0]) if len(functions) > 1 else None
     if call is None:
-        return _Taken(None, required, flags, likely)
+        return _Taken(None, required, flags, likely, numbers)
     further = _arguments_of(functions[1:], methods)
     given = {k.arg for k in call.keywords}
     given |= set(_positional(functions[1])[: sum(not isinstance(a, ast.Starred) for a in call.args)])
@@ -449,6 +466,7 @@ def _arguments_of(functions: list, methods: bool) -> _Taken:
         required | (further.required - given),
         flags | (further.flags - given - accepted),
         likely | (further.likely - given - accepted),
+        numbers | (further.numbers - given - accepted),
     )
 
 

@@ -357,16 +357,39 @@ def _standing_on_bases() -> Iterator[None]:
         Config._merge_a_into_b = staticmethod(plain_merge)
 
 
-def _merge(cfg: Config, options: dict[str, Any]) -> None:
-    try:
-        cfg.merge_from_dict(options)
-    except (KeyError, TypeError, IndexError) as e:
-        raise UserError(f'--cfg-options: {e}') from None
-    except AttributeError:  # mmengine's, of a part of a list
-        raise UserError(
-            f'--cfg-options {" ".join(options)}: a part of a list takes single values, LIST.0.KEY=VALUE; '
-            'a file says the rest.'
-        ) from None
+def _merge(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Merge options one by one, so that a wrong one can be named; what is deleted goes first, for the others
+    come in its place."""
+    for option in sorted(options, key=lambda option: not option.endswith('._delete_')):
+        try:
+            cfg.merge_from_dict({option: options[option]})
+        except (AttributeError, IndexError, KeyError, TypeError):
+            raise UserError(f'option {option}: {_misfit(cfg, option)}') from None
+
+
+def _misfit(cfg: Config, option: str) -> str:
+    """Why an option cannot be merged, and what can be."""
+    value: Any = cfg._cfg_dict
+    way: list[str] = []
+    for part in option.split('.'):
+        key, rest = '.'.join(way), option.split('.')[len(way) :]
+        if isinstance(value, list):
+            items = f'{key} is a list of {len(value)}'
+            if not part.isdigit():
+                return f'{items}: say which, from 0, such as {".".join([*way, "0", *rest])}.'
+            if int(part) >= len(value):
+                return f'{items}, counted from 0: found {part}.'
+        elif value is None:
+            return f'{key} is None: add {key}._delete_=True, by which its parts take its place.'
+        elif not isinstance(value, Mapping):
+            return f'{key} is {value!r}, which has no parts: set it as a whole, {key}=VALUE.'
+        elif part not in value:
+            break
+        value = value[int(part)] if isinstance(value, list) else value[part]
+        way.append(part)
+    if not isinstance(value, (Mapping, list)):  # one of plain values
+        return f'an item alone cannot be set: set all, {".".join(way[:-1])}=[VALUE,VALUE].'
+    return 'a part of a list takes single values, LIST.0.KEY=VALUE; a file says the rest.'
 
 
 def _check_shape(cfg: Config, where: str) -> None:
@@ -424,17 +447,17 @@ def _refuse_without_effect(options: dict[str, Any], there: set[str]) -> None:
     for option in options:
         key = option.partition('.')[0]
         if key in ('custom_imports', 'module_folders', 'runner_type'):
-            raise UserError(f'--cfg-options {option}: only the config file itself says {key}; set it there.')
+            raise UserError(f'option {option}: only the config file itself says {key}; set it there.')
         if key.endswith('_pipeline'):
             raise UserError(
-                f'--cfg-options {option}: no data set reads {key}, only the config file itself. One step: '
+                f'option {option}: no data set reads {key}, only the config file itself. One step: '
                 'replace_steps.RandomTargetCrop.size=96, by its name; all: '
                 f'{key.removesuffix("_pipeline")}_dataloader.dataset.pipeline.'
             )
-        if key in CUSTOMARY and key in there:
-            raise UserError(f'--cfg-options {option}: only the config file itself reads {key}; set it there.')
+        if key.startswith('_') or (key in there and key not in {*OURS, *RUNNERS}):
+            raise UserError(f'option {option}: only the config file itself reads {key}; set it there.')
         if key in _IN_WHOLE and '.' in option and key not in there:
-            raise UserError(f'--cfg-options {option}: the config has no {key} of which this is a part.')
+            raise UserError(f'option {option}: the config has no {key} of which this is a part.')
 
 
 def _check_keys(cfg: Config, options: dict[str, Any], before: set[str], where: str) -> None:
@@ -446,7 +469,7 @@ def _check_keys(cfg: Config, options: dict[str, Any], before: set[str], where: s
         if key not in {*known, *theirs} and not key.startswith('_') and not key.endswith('_pipeline'):
             given = next((k for k in options if k.partition('.')[0] == key), None)
             raise UserError(
-                (f'--cfg-options {given}: ' if given else f'config {where}: ')
+                (f'option {given}: ' if given else f'config {where}: ')
                 + f'no key {key!r} is known.'
                 + f'{nearest(key, known)} A helper variable begins with an underscore.'
             )
