@@ -326,7 +326,8 @@ class _TakeFolder(Hook):
         found = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != runner.timestamp]
         old = [p for p in found if p.resolve() not in read] + _configs_of_runs(work_dir, runner.timestamp)
         record = RunFile.read_if_whole(work_dir / RunFile.FILE)
-        if record and record.trained:  # of a comparison, which would take the new weights for its own
+        # of a comparison, which would take the new weights for its own; but not of the one that trains now
+        if record and (record.trained or record.state != 'running'):
             old.append(work_dir / RunFile.FILE)
         start = find_checkpoint(runner._load_from).resolve() if runner._load_from else None
         went_on = any(path.name in (LAST, PREVIOUS) for path in old)

@@ -196,6 +196,7 @@ def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, t
     assert logs == {p.parents[1].name for p in aside.glob('*/vis_data/scalars.json')}
     assert len([*folder.glob('*/vis_data/scalars.json')]) == 1
     assert read_checkpoint(folder / LAST)['meta']['seed'] == 1
+    RunFile(state='stopped').write(folder / RunFile.FILE)  # of a comparison that went on from there
     monkeypatch.setenv('RUN', str(folder))
     weights = f'$RUN/{LAST}'  # moved out of the way once they are read
     runner = train(
@@ -203,6 +204,8 @@ def test_a_new_run_in_the_same_folder_keeps_the_old_checkpoints(uninterrupted, t
     )
     assert Path(runner._load_from).parent.name.startswith('before_')
     assert Path(runner._load_from).is_file()
+    assert Path(runner._load_from).with_name(RunFile.FILE).is_file()
+    assert not (folder / RunFile.FILE).exists()
     assert values_of(read_checkpoint(folder / LAST)['meta']['cfg'])['load_from'] == runner._load_from
 
 
