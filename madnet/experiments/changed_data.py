@@ -76,7 +76,7 @@ def _changed(
     if same is None:
         yield from _newer(what, written, [Path(file) for kind in kinds for file in now.files[kind]])
     elif not same:
-        yield what, f'{where}: other {" or ".join(kinds)} than {{}}'
+        yield what, f'{where}: other {" or ".join(kinds)}, by their bytes, than {{}}'
 
 
 def _newer(what: str, written: Path, files: Sequence[Path]) -> Iterator[tuple[str, str]]:
