@@ -21,6 +21,8 @@ from madnet.images.notices import say_once
 from madnet.images.values import ValueRange
 from madnet.text import counted
 
+from .contents import stamp_of
+
 #: About how many images a set's range of grey values is taken from.
 LOOKED_AT = 32
 
@@ -45,7 +47,7 @@ def kept(
     paths = [*map(Path, files)]
     beside = {p.with_name(RAW_DESCRIPTION) for p in paths if p.suffix.lower() == '.raw'}
     try:
-        stamps = [_stamp(p) for p in [*paths, *sorted(filter(Path.exists, beside))]]
+        stamps = [stamp_of(p) for p in [*paths, *sorted(filter(Path.exists, beside))]]
     except OSError as e:
         raise UserError(f'{e.filename}: cannot be read ({e.strerror}).') from None
     key = hashlib.sha256(repr((question, stamps)).encode()).hexdigest()
@@ -56,13 +58,6 @@ def kept(
     with suppress(UserError):  # a cache that can't be written costs time, nothing else
         write_json(place, found)
     return found, True
-
-
-def _stamp(file: Path) -> tuple[str, int, int, int]:
-    """What changes with a file's content; copying tools may set its time of modification to what it was, but
-    not that of its last change of any kind."""
-    s = os.stat(file)
-    return os.path.abspath(file), s.st_size, s.st_mtime_ns, s.st_ctime_ns
 
 
 @dataclass(frozen=True)

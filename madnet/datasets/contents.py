@@ -3,11 +3,13 @@
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 from madnet.errors import UserError
+from madnet.files import cache_folder, read_json, write_json
 
 from .splits import ids_sha256
 
@@ -64,14 +66,37 @@ def is_same(recorded: object, now: str | None) -> bool | None:
     return recorded == now if isinstance(recorded, str) and recorded and now is not None else None
 
 
-def hashes(files: Sequence[str | os.PathLike]) -> list[str]:
-    """:func:`hash_of` each; they are kept in the user's cache, so that only files that change are read."""
-    from .checks import kept  # with readers of images, which who only knows what was recorded does without
+def hashes(files: Iterable[str | os.PathLike]) -> list[str]:
+    """:func:`hash_of` each. They are kept in the user's cache, a table for each folder, so that only files
+    that change are read again, whichever of them are asked for."""
+    paths = [os.path.abspath(file) for file in files]
+    found: dict[str, list] = {}  # path → size and times, then the hash
+    for folder, inside in groupby(sorted(set(paths), key=os.path.dirname), os.path.dirname):
+        place = cache_folder('contents') / f'{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.json'
+        table: dict[str, list] = {}
+        with suppress(UserError):
+            table = read_json(place)
+        now = {path: _renewed(path, table.get(path, [''])) for path in inside}
+        if table | now != table:
+            with suppress(UserError):  # a cache that can't be written costs time, nothing else
+                write_json(place, table | now)
+        found |= now
+    return [found[path][-1] for path in paths]
 
+
+def _renewed(path: str, kept: list) -> list:
     try:
-        return kept('contents', 1, files, lambda: {'hashes': [*map(hash_of, files)]})[0]['hashes']
-    except UserError:  # one is gone
-        return [*map(hash_of, files)]
+        now = [*stamp_of(path)[1:]]
+    except OSError:  # gone
+        return ['']
+    return kept if kept[:-1] == now else [*now, hash_of(path)]
+
+
+def stamp_of(file: str | os.PathLike) -> tuple[str, int, int, int]:
+    """What changes with a file's content; copying tools may set its time of modification to what it was, but
+    not that of its last change of any kind."""
+    s = os.stat(file)
+    return os.path.abspath(file), s.st_size, s.st_mtime_ns, s.st_ctime_ns
 
 
 def hash_of(path: str | os.PathLike) -> str:

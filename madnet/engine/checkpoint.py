@@ -27,11 +27,12 @@ BEST_BY = 'nIoU'
 HASHES = 'image hashes'
 #: The same of its validation's images and masks.
 VALIDATION_HASHES = 'validation image hashes'
-#: All such → the loader and the files that they are of; an older checkpoint has none of training masks.
+#: All such → the loader and the files that they are of; an older checkpoint has none of training masks,
+#: which come last: that they differ is a warning, and may not be said where others are refused.
 HELD = {
     HASHES: ('train_dataloader', ('images',)),
-    'mask hashes': ('train_dataloader', ('masks',)),
     VALIDATION_HASHES: ('val_dataloader', ('images', 'masks')),
+    'mask hashes': ('train_dataloader', ('masks',)),
 }
 #: Where it says, in words, that a hook ended the training before its time, and when.
 STOPPED = 'stopped early'

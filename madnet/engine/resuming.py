@@ -3,7 +3,7 @@
 import ast
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -191,7 +191,12 @@ def _drawing(values: dict) -> dict[str, Any]:
 
 
 def refuse_other_images(
-    part: str, files: str, recorded: object, hashes: Sequence[str], where: object
+    part: str,
+    files: str,
+    recorded: object,
+    hashes: Sequence[str],
+    where: object,
+    warn: Callable[[str], None],
 ) -> None:
     """Compare the images or masks of a run with those of the one that it is to go on with.
 
@@ -202,6 +207,7 @@ def refuse_other_images(
             :data:`~madnet.engine.checkpoint.HELD`; anything but a list, as of an older run, is not compared.
         hashes: The same of this run.
         where: The checkpoint's path, for messages.
+        warn: Called with one line where masks alone differ, by their bytes: they may hold the same.
 
     Raises:
         UserError: They are others, or in another order, which is that of the draw.
@@ -211,10 +217,18 @@ def refuse_other_images(
     if len(recorded) == len(hashes) and False not in map(is_same, recorded, hashes):
         return
     before, now = (Counter(wrap(''.join(map(str, each)), DIGITS)) for each in (recorded, hashes))
-    raise UserError(
+    found = (
         f'--resume: {part}: found {now.total()} {files}, of which the run of {where} '
-        f'had {(before & now).total()}, expected its {before.total()}, in the same order. {_ANEW} {where}.'
+        f'had {(before & now).total()}, expected its {before.total()}, in the same order. '
+        'Files are compared by their bytes'
     )
+    if files == 'masks':
+        warn(
+            f'{found}: it goes on with these, which may only have been saved anew. If their targets are '
+            f'others, start a new run from its weights with --load-from {where}.'
+        )
+        return
+    raise UserError(f'{found}: if they were only saved anew, put the former ones back. {_ANEW} {where}.')
 
 
 def still_ended(meta: Mapping, cfg: Config) -> bool:

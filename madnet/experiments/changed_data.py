@@ -76,7 +76,7 @@ def _changed(
     if same is None:
         yield from _newer(what, written, [Path(file) for kind in kinds for file in now.files[kind]])
     elif not same:
-        yield what, f'{where}: other {" or ".join(kinds)} than {{}}'
+        yield what, f'{where}: other {" or ".join(kinds)}, by their bytes, than {{}}'
 
 
 def _newer(what: str, written: Path, files: Sequence[Path]) -> Iterator[tuple[str, str]]:
@@ -98,17 +98,15 @@ def _meta_in(weights: Path) -> Mapping:
 def _look(settings: str) -> tuple[str, Contents] | None:
     """The part and the contents of a config's data set; None where it is not at hand, or of a class that may
     find its images otherwise."""
-    from madnet.datasets.sirst_dataset import dataset_of
+    from madnet.datasets.sirst_dataset import SIRSTDataset, dataset_of
 
     part = json.loads(settings)
     if kind_of(part) != 'SIRSTDataset':
         return None
     try:
-        # not measured, which takes long and changes no file
-        dataset = dataset_of(part, lazy_init=True, value_range='type')
-        rows, indices = dataset.load_data_list(), part.get('indices')
+        # grey values are not measured, which takes long and changes no file
+        dataset = dataset_of(part, indices=part.get('indices'), lazy_init=True, value_range='type')
+        super(SIRSTDataset, dataset).full_init()  # nor are all masks read
     except UserError:
         return None
-    if indices is not None:
-        rows = [rows[i] for i in (range(len(rows))[:indices] if isinstance(indices, int) else indices)]
-    return f'{dataset.folder.root}, {dataset.split}', Contents.of(rows)
+    return f'{dataset.folder.root}, {dataset.split}', dataset.contents()

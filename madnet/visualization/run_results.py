@@ -168,7 +168,7 @@ def _say_what_changed(metrics: Path, scored: DatasetInfo, material: Material, na
         same = is_same(getattr(scored, digest), now.digests().get(digest))
         if same is False:
             folder = Path(now.files[kind][0]).parent
-            say_once(f'{folder}: other {kind} than those that {metrics} was made with; test again.')
+            say_once(f'{folder}: other {kind}, by their bytes, than {metrics} was made with; test again.')
         changed = newest([metrics, *kinds[kind].values()]) if same is None else metrics
         if changed != metrics:
             say_once(f'{changed}: newer than {metrics}, which does not record what was there; test again.')

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from madnet.curation.sources import read
-from madnet.datasets import SIRSTDataset
+from madnet.datasets import SIRSTDataset, contents
 from madnet.datasets.checks import kept
+from madnet.datasets.contents import hash_of
 from madnet.datasets.statistics import folder_statistics
 from madnet.errors import UserError
 from madnet.images import notices
@@ -150,6 +151,24 @@ def test_only_changed_files_are_read_again(folder, monkeypatch):
     assert len(seen) == 4
     change_masks(folder, lambda m: m * 0, IDS[:1])
     assert opened(folder).facts.empty == 1
+
+
+def test_only_files_that_change_are_hashed_again(make_set, monkeypatch):
+    folders = [make_set('mine', IDS) / kind for kind in ('images', 'masks')]
+    files = [file for folder in folders for file in sorted(folder.iterdir())]
+    read = []
+    monkeypatch.setattr(contents, 'hash_of', lambda path: read.append(str(path)) or hash_of(path))
+    expected = [*map(hash_of, files)]
+    for asked, of_them in ((files, 12), (files, 0), (files[:3], 0), (files[::-1], 0)):
+        assert contents.hashes(asked) == [expected[files.index(file)] for file in asked]
+        assert len(read) == of_them
+        read.clear()
+    files[1].write_bytes(files[1].read_bytes() + b'?')
+    files[2].unlink()
+    expected[1:3] = hash_of(files[1]), ''
+    assert expected[1]
+    assert contents.hashes(files) == contents.hashes(files) == expected
+    assert read == [str(files[1])]
 
 
 def test_what_raw_pixels_are_described_by_counts_too(tmp_path):

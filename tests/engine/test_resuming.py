@@ -174,10 +174,29 @@ def test_the_schedule_that_is_laid_over_minutes_stays():
 
 def test_the_images_stay():
     a, b, c = 'a' * 12, 'b' * 12, 'c' * 12
-    where = 'train_dataloader.dataset', 'images'
-    refuse_other_images(*where, [a + b, ''], [a + b, ''], 'last.pth')
-    refuse_other_images(*where, None, [a], 'last.pth')  # of an older run
+    where, end = ('train_dataloader.dataset', 'images'), ('last.pth', pytest.fail)
+    refuse_other_images(*where, [a + b, ''], [a + b, ''], *end)
+    refuse_other_images(*where, None, [a], *end)  # of an older run
     for other, said in (([a + c, ''], 'found 2 images, of which'), ([b + a, ''], 'had 2'), ([a], 'had 1')):
         with pytest.raises(UserError, match=said) as e:
-            refuse_other_images(*where, [a + b, ''], other, 'last.pth')
-        assert 'expected its 2, in the same order' in str(e.value)
+            refuse_other_images(*where, [a + b, ''], other, *end)
+        assert 'expected its 2, in the same order. Files are compared by their bytes: if they' in str(e.value)
+
+
+def test_training_masks_that_were_saved_anew_are_a_warning(tiny_config, make_set, tmp_path, capfd):
+    root = make_set('own', ['a', 'b'])
+    load = [{'type': 'LoadSIRSTImage', 'channels': 1}, {'type': 'LoadSIRSTMask'}]
+    steps = [*load, {'type': 'RandomTargetCrop', 'size': 32}, {'type': 'PackSIRSTInputs'}]
+    given = {'type': 'SIRSTDataset', 'data_root': str(root), 'split': 'all', 'pipeline': steps}
+    loader = {'batch_size': 2, 'dataset': {'_delete_': True, **given}}
+    tiny_config.write_text(f'{tiny_config.read_text()}\ntrain_dataloader = {loader}\n')
+    run = {'config': str(tiny_config), 'work_dir': str(tmp_path / 'run')}
+    train(**run, options=['train_cfg.max_epochs=1'])
+    mask = str(root / 'masks/a.png')
+    cv2.imwrite(mask, cv2.imread(mask, cv2.IMREAD_GRAYSCALE), [cv2.IMWRITE_PNG_COMPRESSION, 0])
+    capfd.readouterr()
+    for said in (True, False):
+        train(**run, resume=True, options=['train_cfg.max_epochs=2'])
+        out = ' '.join(capfd.readouterr().out.split())
+        assert said == ('train_dataloader.dataset: found 2 masks, of which the run of' in out)
+        assert said == ('had 1, expected its 2, in the same order. Files are compared by their bytes' in out)

@@ -1,5 +1,6 @@
 """What a comparison makes of a work folder where something changed after it had been there."""
 
+import json
 import os
 import sys
 import time
@@ -10,12 +11,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from madnet.datasets.sirst_dataset import dataset_of
+from madnet.datasets.sirst_dataset import SIRSTDataset, dataset_of
 from madnet.datasets.wrappers import sets_of
 from madnet.engine import train as training
 from madnet.engine.checkpoint import HELD
 from madnet.errors import UserError
 from madnet.experiments import _show, compare, process, running
+from madnet.experiments.changed_data import _look
 from madnet.experiments.plan import read_plan
 from madnet.experiments.shard import Shard
 from madnet.experiments.state import begins_with, state_of
@@ -181,8 +183,8 @@ def test_what_a_test_had_is_known_by_what_it_held(data, look):
         rewrite(data / kind / file)
         for how in ({'dry_run': True}, {}, {'table': True}):
             [said] = look(**detectors, **how).splitlines()
-            asked = f'{data}, test: other {kind} than 2 runs had been tested with (tophat a, maxmean a); what'
-            assert said.startswith(asked)
+            asked = f'{data}, test: other {kind}, by their bytes, than 2 runs had been tested with (tophat'
+            assert said.startswith(asked + ' a, maxmean a); what')
             assert 'remove the metrics.json' in said
         (data / kind / file).write_bytes(whole)
     for file in (data.parent / 'c').rglob('metrics.json'):
@@ -211,7 +213,7 @@ def test_what_a_training_had_is_known_by_what_it_held(data, look, tmp_path):
         whole = (data / kind / 'i0.png').read_bytes()
         rewrite(data / kind / 'i0.png')
         said = look(**acm)
-        assert f'{data}, fit: other {kind} than 1 run had been trained with (acm a seed 42); wh' in said
+        assert f'{data}, fit: other {kind}, by their bytes, than 1 run had been trained with (acm a' in said
         assert 'remove the folder' in said
         (data / kind / 'i0.png').write_bytes(whole)
         touch(data / kind / 'i0.png', 40)
@@ -219,6 +221,14 @@ def test_what_a_training_had_is_known_by_what_it_held(data, look, tmp_path):
     said = look(**acm)
     assert ', fit' not in said
     assert f'{data}/masks/i0.png: newer than what 1 run had been trained with (acm a seed 42)' in said
+
+
+@pytest.mark.parametrize('indices', [3, -3, [0, -1]])
+def test_images_chosen_by_indices_are_those_of_the_data_set(data, indices):
+    part = {'data_root': str(data), 'split': 'trainval', 'indices': indices}
+    _, found = _look(json.dumps({'type': 'SIRSTDataset', **part}))
+    assert found == SIRSTDataset(**part).contents()
+    assert 0 < len(found.ids) < 5
 
 
 def test_a_module_that_changed_after_it_was_used_is_named(data, look, tmp_path, monkeypatch):

@@ -172,8 +172,8 @@ class SafeCheckpointHook(Hook):
             meta, loop = checkpoint['meta'], runner.train_loop
             for key, (loader, kinds) in HELD.items():
                 if loader == 'train_dataloader' or meta.get('validated'):
-                    where = f'{loader}.dataset', ' and '.join(kinds)
-                    refuse_other_images(*where, meta.get(key), self._hashes[key], runner._load_from)
+                    what = f'{loader}.dataset', ' and '.join(kinds), meta.get(key), self._hashes[key]
+                    refuse_other_images(*what, runner._load_from, runner.logger.warning)
             loop.resumed_random_state = checkpoint.get('random_state')
             loop.validation_due = meta.get('validation_due', False)
             load_hook_states(runner.hooks, checkpoint.get('hooks'), runner._load_from)
