@@ -95,9 +95,10 @@ class TrainedPart:
         if self.exclude_near_test and entry and selection.split_set in entry.split_sets:
             left_out = get_split_set(entry, selection.split_set).near_test or ()
             pairs = [(i, pair) for i, pair in pairs if i not in left_out]
-        if self.indices is not None:
-            chosen = range(self.indices) if isinstance(self.indices, int) else self.indices
-            pairs = [pairs[k] for k in chosen if k < len(pairs)]
+        if isinstance(self.indices, int):  # as mmengine has it: the first N, or the last
+            pairs = pairs[: self.indices] if self.indices >= 0 else pairs[self.indices :]
+        elif self.indices is not None:
+            pairs = [pairs[k] for k in self.indices if k < len(pairs)]
         return frozenset().union(*(keys_of(entry, self.split, i, pair.image) for i, pair in pairs))
 
     def _packaged(self) -> Keys:

@@ -89,6 +89,8 @@ def test_files_are_known_by_their_place_and_by_the_folder_above(make_set, monkey
     files = images_in(sorted((tmp_path / 'link/images').iterdir()))
     assert count([TrainedPart('its config', 'trainval', data_root='mine')], files) == [3]
     assert count([TrainedPart('its config', 'trainval', data_root='mine', indices=2)], files) == [2]
+    last = TrainedPart('its config', 'trainval', data_root='mine', indices=-1)
+    assert [count([last], [file]) for file in files] == [[None], [None], [1], [None]]
     assert count([TrainedPart('its config', 'trainval', data_root='moved')], files) == [None]
     assert count([TrainedPart('its config', 3, data_root={})], files) == [None]  # of another kind
     names = [split_ids('nuaa', part)[0] for part in ('val', 'test')]
