@@ -271,14 +271,14 @@ def _test_pipeline(cfg: Mapping) -> Sequence[Mapping[str, Any]] | None:
 def channels_of(cfg: Mapping) -> int:
     """Channels of the images that a config's network is given: as many as the loader of its test pipeline
     makes. Without a loader, or with a step of one's own behind it, as many as the preprocessor has means of,
-    else as the backbone takes, else 3."""
+    else as the backbone takes, else as the loader makes, else 3."""
     pipeline = _test_pipeline(cfg) or ()
     loader = next(filter(_loads_images, pipeline), None)
     if loader is not None and not may_change_channels(pipeline, loader):
         return _channels_given(loader)
     model = cfg['model']
     means = (model.get('data_preprocessor') or {}).get('mean') or ()
-    return len(means) or backbone_channels(model) or 3
+    return len(means) or backbone_channels(model) or (3 if loader is None else _channels_given(loader))
 
 
 def backbone_channels(model: Mapping) -> int | None:
