@@ -22,7 +22,7 @@ from madnet.datasets.image_pipeline import channels_of
 from madnet.engine.building import build_model
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config
-from madnet.errors import UserError
+from madnet.errors import UserError, in_brief
 from madnet.images.notices import say_once
 from madnet.models.layers import SS2D
 from madnet.records import text_table
@@ -198,7 +198,11 @@ def training_step(model: nn.Module, images: Tensor) -> Callable[[], None]:
 def measure_network(
     config: str, options: Sequence[str], sizes: Sequence[int], device: str, batch: int, budget: float
 ) -> dict:
-    """All figures of one network; see :func:`benchmark`."""
+    """All figures of one network; see :func:`benchmark`.
+
+    Raises:
+        UserError: As :func:`build`; or the network fails on such images.
+    """
     model, channels = build(config, options)
     model.to(device)
     parameters = sum(p.numel() for p in model.parameters())
@@ -212,7 +216,14 @@ def measure_network(
     scans = [m for m in model.modules() if isinstance(m, SS2D)]
     for size in dict.fromkeys(sizes):
         images = torch.rand(1, channels, size, size, device=device)
-        row: dict[str, Any] = {'MACs': multiply_adds(model.eval(), images)}
+        try:
+            row: dict[str, Any] = {'MACs': multiply_adds(model.eval(), images)}
+        except RuntimeError as e:  # torch's, of shapes that do not fit
+            raise UserError(
+                f'{config}: the network fails on an image of {counted(channels, "channel")} and '
+                f'{size}×{size} pixels ({in_brief(e)}); set replace_steps.LoadSIRSTImage.channels to what it '
+                'takes, or give other --sizes.'
+            ) from e
         with torch.inference_mode():
             entry['sizes'][str(size)] = row
             row['forward'] = measure(partial(model, images), device, budget)
@@ -269,7 +280,7 @@ def benchmark(
         ``plain_loop``: seconds of CPU and wall time, the least of several runs, and bytes.
 
     Raises:
-        UserError: A config that can't be built, no such device.
+        UserError: A config that can't be built, no such device, a network that fails on such images.
     """
     if device == 'cuda' and not torch.cuda.is_available():
         raise UserError('--device cuda: torch sees no GPU here')

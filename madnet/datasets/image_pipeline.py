@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from functools import cached_property
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -78,18 +77,14 @@ class ImagePipeline:
         self._from_file = None if self.loader.value_range else from_file
         #: What follows the loader, built.
         self.steps = rest
+        #: Whether the network sees images at another size than their own, by what the steps and the classes
+        #: that they derive from are called: a step may refuse any frame that it could be tried on.
+        self.resizes = any('Resize' in kind.__name__ for step in rest for kind in type(step).__mro__)
 
     @classmethod
     def from_config(cls, cfg: Mapping, value_range: ValueRange = None) -> ImagePipeline:
         """The pipeline of a config's ``test_dataloader``; see :func:`pipeline_settings`."""
         return cls(**with_range(pipeline_settings(cfg), value_range))
-
-    @cached_property
-    def resizes(self) -> bool:
-        """Whether the network sees images at another size than their own. Tried, for no name or base of a
-        class tells what a step of one's own does."""
-        frame = np.zeros((61, 83, self.loader.channels), np.uint8)  # no multiple of anything
-        return self.prepare(frame)['inputs'].shape[1:] != frame.shape[:2]
 
     @property
     def value_range(self) -> ValueRange:
@@ -276,14 +271,14 @@ def _test_pipeline(cfg: Mapping) -> Sequence[Mapping[str, Any]] | None:
 def channels_of(cfg: Mapping) -> int:
     """Channels of the images that a config's network is given: as many as the loader of its test pipeline
     makes. Without a loader, or with a step of one's own behind it, as many as the preprocessor has means of,
-    else as the backbone takes, else 3."""
+    else as the backbone takes, else as the loader makes, else 3."""
     pipeline = _test_pipeline(cfg) or ()
     loader = next(filter(_loads_images, pipeline), None)
     if loader is not None and not may_change_channels(pipeline, loader):
         return _channels_given(loader)
     model = cfg['model']
     means = (model.get('data_preprocessor') or {}).get('mean') or ()
-    return len(means) or backbone_channels(model) or 3
+    return len(means) or backbone_channels(model) or (3 if loader is None else _channels_given(loader))
 
 
 def backbone_channels(model: Mapping) -> int | None:

@@ -2,11 +2,12 @@
 what logs can hold."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.evaluator import Evaluator
 
 from madnet.engine.irstd_metric import IRSTDMetric
 from madnet.errors import UserError
@@ -32,25 +33,19 @@ class SeveralMetrics(Evaluator):
         return _together((metric, _plain(_evaluated(metric, size))) for metric in self.metrics)
 
 
-def _evaluated(metric: BaseMetric, size: int) -> dict:
-    """What a metric gives; its names have to be texts where mmengine puts its prefix before them."""
-    compute = metric.compute_metrics
-
-    def with_names(results: list) -> dict:
-        numbers = compute(results)
-        for name in numbers if metric.prefix else ():
-            if not isinstance(name, str):
-                raise UserError(
-                    f'evaluator: {type(metric).__name__} gives a number under the key {name!r}, expected a '
-                    f'text, which its prefix {metric.prefix!r} can stand before: give {str(name)!r} instead.'
-                )
-        return numbers
-
-    metric.compute_metrics = with_names
+def _evaluated(metric: Any, size: int) -> dict:
     try:
         return metric.evaluate(size)
-    finally:
-        del metric.compute_metrics
+    except TypeError as e:
+        prefix = getattr(metric, 'prefix', None)
+        # mmengine joins the prefix with each key
+        found = re.fullmatch(r'sequence item 1: expected str instance, (\S+) found', str(e))
+        if not prefix or found is None:
+            raise
+        raise UserError(
+            f'evaluator: {type(metric).__name__} gives a number under a key of type {found[1]}, expected a '
+            f'text, which its prefix {prefix!r} can stand before: give str(key) instead.'
+        ) from None
 
 
 def _plain(numbers: dict) -> dict[str, Any]:

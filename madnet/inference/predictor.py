@@ -179,8 +179,7 @@ class Predictor(BasePredictor):
             )
         preprocessor = getattr(self.model, 'data_preprocessor', None)
         statistics = getattr(preprocessor, 'statistics', 'training')
-        aligned = tile is None or not self.detector.pipeline.resizes
-        self.tiling = self._fitted(tile, overlap, aligned, statistics)
+        self.tiling = self._fitted(tile, overlap, not self.detector.pipeline.resizes, statistics)
 
     def _calibrate(self, budget: float | None, moves_threshold: bool) -> None:
         known: Calibration | ExportInfo | None = self.detector.info

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
+from mmengine.model import BaseInit
 from mmengine.registry import Registry
-from mmseg.registry import MODELS, TRANSFORMS
+from mmseg.registry import MODELS, TASK_UTILS, TRANSFORMS, WEIGHT_INITIALIZERS
+from mmseg.structures.sampler import BasePixelSampler
 from torch import nn
 
 from madnet import __version__
@@ -26,6 +28,9 @@ from madnet.images.values import ValueRange
 from madnet.models.deploy import fold
 from madnet.postponed import real
 from madnet.records.export_info import KEY, ExportInfo
+
+#: What a class must derive from that a file names in full and that is not registered.
+_PARTS = (nn.Module, BaseTransform, BaseInit, BasePixelSampler)
 
 
 def describe_network(cfg: Config) -> dict[str, Any]:
@@ -100,14 +105,28 @@ def build_network(
 
 
 def _may_be_built(kind: str) -> bool:
-    """Whether a type in a file is a plain name, or that of a layer or transform in a module that is imported
-    already: by a name in full mmengine's registries import and call whatever it leads to."""
-    place = kind.rpartition('.')[0]
-    found: list[Any] = []
-    if place in sys.modules:
-        with suppress(RuntimeError):  # it has nothing of that name
-            found = [real(registry.get(kind)) for registry in (MODELS, TRANSFORMS)]
-    return not place or any(isinstance(f, type) and issubclass(f, nn.Module | BaseTransform) for f in found)
+    """Whether a type in a file is a plain name, or leads to what is registered, or to a part of a network or
+    pipeline in a module that is imported already: by a name in full mmengine's registries import and call
+    whatever it leads to."""
+    place, _, name = kind.rpartition('.')
+    if not place:
+        return True
+    found = real(_imported(kind))
+    if isinstance(found, type) and issubclass(found, _PARTS):
+        return True
+    roots = [registry.parent for registry in (MODELS, TRANSFORMS, TASK_UTILS, WEIGHT_INITIALIZERS)]
+    known = [registry for root in roots for registry in (root, *root.children.values())]
+    return any(
+        found in registry.module_dict.values() or (registry.scope == place and name in registry.module_dict)
+        for registry in known
+    )
+
+
+def _imported(kind: str) -> Any:
+    """What a name in full leads to in modules that are imported already; None where it leads nowhere."""
+    place, _, name = kind.rpartition('.')
+    outer = sys.modules.get(place) or (_imported(place) if place else None)
+    return vars(outer).get(name) if isinstance(outer, type | ModuleType) else None
 
 
 def _unknown_part(kind: str, description: Mapping[str, Any], shown: str) -> UserError:

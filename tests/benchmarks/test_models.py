@@ -256,6 +256,15 @@ class TestUsersMistakes:
         with pytest.raises(UserError, match='has no model'):
             models.build(folder / 'schedule.py')
 
+    def test_a_network_that_takes_other_images(self, tmp_path):
+        config = tmp_path / 'one.py'
+        config.write_text(
+            "_base_ = 'madnet_nano'\nmodel = dict(_delete_=True, type='OneConvolution', taken=2)\n"
+        )
+        said = r'one\.py: the network fails on an image of 1 channel and 8×8 pixels \(.*2 channels.*LoadSIRST'
+        with pytest.raises(UserError, match=said):
+            models.measure_network(str(config), [], [8], 'cpu', batch=0, budget=0)
+
     def test_no_gpu(self, monkeypatch):
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
         with pytest.raises(UserError, match='no GPU'):

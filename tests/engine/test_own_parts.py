@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 
 from madnet.datasets import SIRSTDataset
@@ -290,6 +291,16 @@ def test_without_a_loader_the_network_says_its_channels():
     assert channels_of({'model': model}) == 4
     assert channels_of({'model': {'type': 'Whole'}}) == 3
     assert channels_of({'model': {**model, 'data_preprocessor': {'mean': [0.5]}}}) == 1
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_behind_a_step_of_ones_own_the_loader_says_the_channels_where_no_part_of_the_network_does(channels):
+    class OwnStep(BaseTransform):
+        def transform(self, results):
+            return results
+
+    steps = [{'type': 'LoadSIRSTImage', 'channels': channels}, {'type': OwnStep}]
+    assert channels_of({'model': {'type': 'Whole'}, 'test_pipeline': steps}) == channels
 
 
 @DATASETS.register_module()

@@ -249,11 +249,36 @@ class NumbersOfClasses(TellsOfImages):
 def test_a_name_that_is_no_text_cannot_have_a_prefix():
     metric = NumbersOfClasses()
     metric.process(None, [1, 2])
-    said = r"^evaluator: NumbersOfClasses gives a number under the key 1, expected a text, .* prefix 'own'"
+    said = r"^evaluator: NumbersOfClasses gives .* under a key of type int, expected a text, .* prefix 'own'"
     with pytest.raises(UserError, match=said):
         SeveralMetrics([metric]).evaluate(2)
     metric.prefix = None
     assert SeveralMetrics([metric]).evaluate(2) == {'1': 2.0}
+
+
+class ChoosesItsNumbers(TellsOfImages):
+    def __init__(self):
+        super().__init__()
+        self.compute_metrics = self.total
+
+    def total(self, results):
+        return {'total': sum(results)}
+
+
+class OnlyEvaluates:
+    def evaluate(self, size):
+        return {'size': size}
+
+
+def test_metrics_are_evaluated_as_often_as_wished_whatever_they_are():
+    own = ChoosesItsNumbers()
+    several = SeveralMetrics([own, OnlyEvaluates()])
+    for _ in range(2):
+        own.process(None, [1, 2])
+        assert several.evaluate(2) == {'own/total': 2, 'size': 2}
+    own.results = ['broken']
+    with pytest.raises(TypeError, match='unsupported operand'):  # which is no fault of its keys
+        several.evaluate(1)
 
 
 def test_metrics_beside_ours_of_one_set_in_half_precision(tiny_config, weights, tmp_path, capsys):

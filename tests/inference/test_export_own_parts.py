@@ -96,14 +96,24 @@ def test_frames_that_change_each_other_a_little_are_seen_in_half_precision_too(p
     assert float(re.search(r'differ by (\S+)', str(e.value))[1]) < TOLERANCE['float16']
 
 
-def test_a_pipeline_that_resizes_is_known_whatever_its_steps_are_called():
+def test_a_pipeline_that_resizes_is_known_without_running_its_steps():
     class ToBase(PublishedTestResize):
         pass
 
+    class Stretch(BaseTransform):
+        def transform(self, results):
+            raise ValueError('frame without contrast')
+
+    class ResizeIfLarger(Stretch):
+        pass
+
     pack = {'type': PackSIRSTInputs}
-    for step, resizes in (({'type': ToBase, 'size': 64}, True), ({'type': Halved}, True), (None, False)):
-        pipeline = ImagePipeline([{'type': LoadSIRSTImage, 'channels': 1}, *filter(None, [step]), pack])
-        assert pipeline.resizes == resizes
+    for step, resizes in (
+        ({'type': ToBase, 'size': 64}, True),
+        ({'type': ResizeIfLarger}, True),
+        ({'type': Stretch}, False),
+    ):
+        assert ImagePipeline([{'type': LoadSIRSTImage, 'channels': 1}, step, pack]).resizes == resizes
 
 
 def _gathered(x):

@@ -5,7 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from mmengine.model import BaseInit, KaimingInit
 from mmseg.registry import MODELS
+from mmseg.structures.sampler import OHEMPixelSampler
 from torch import nn
 
 from madnet.datasets.transforms import PackSIRSTInputs
@@ -126,7 +128,36 @@ def test_types_with_the_scope_of_a_registry_are_taken():
     assert isinstance(build_network(description)[0].decode_head, MADNetHead)
 
 
-@pytest.mark.parametrize('kind', ['subprocess.getoutput', 'subprocess.Popen', 'unimported.Linear'])
+class Nest:
+    class Stages(OwnStages):
+        pass
+
+
+class OwnInit(BaseInit):
+    pass
+
+
+@pytest.mark.parametrize(
+    ('part', 'key', 'given'),
+    [
+        *(('decode_head', 'sampler', kind) for kind in ('mmseg.OHEMPixelSampler', OHEMPixelSampler)),
+        *(('backbone', 'init_cfg', kind) for kind in ('mmengine.Kaiming', 'Kaiming', KaimingInit, OwnInit)),
+        ('backbone', 'type', Nest.Stages),
+    ],
+)
+def test_types_that_serve_the_training_alone_and_nested_ones_are_taken(part, key, given):
+    cfg = load_config('madnet_synthetic')
+    cfg.model[part][key] = given if key == 'type' else {'type': given}
+    if key == 'type':
+        cfg.model[part] = {'type': given}
+    description = json.loads(json.dumps(describe_network(cfg)))
+    network = build_network(description)[0]
+    assert key != 'type' or isinstance(network.backbone, Nest.Stages)
+
+
+@pytest.mark.parametrize(
+    'kind', ['subprocess.getoutput', 'subprocess.Popen', 'unimported.Linear', 'xml.sax', 'mmengine.Config']
+)
 def test_a_type_of_a_file_calls_nothing(kind, description, tmp_path):
     """By a name in full mmengine would import and call anything."""
     model = {'type': kind, 'cmd': f'touch {tmp_path / "marker"}'}

@@ -1,9 +1,11 @@
 """Losses that would train on the inverse are refused, all our networks' are not."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 import torch
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import nn
 
@@ -13,6 +15,7 @@ from madnet.engine.train import train
 from madnet.errors import UserError
 from madnet.models.heads import FCNSegHead, MADNetHead, PyramidHead
 from madnet.models.losses import check_logits, check_losses
+from madnet.models.segmentors import IRSTDSegmentor
 
 HEAD = {'in_channels': [4, 8]}
 
@@ -182,6 +185,70 @@ def test_a_head_that_ends_in_a_sigmoid_is_refused(tiny_config, tmp_path):
         check_logits(model, 1)
     assert [m.training for m in model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), random)
+
+
+class SigmoidHead(BaseDecodeHead):
+    def __init__(self, **kwargs):
+        kwargs = {'loss_decode': {'type': 'SoftIoULoss'}, 'threshold': 0.5, **kwargs}
+        super().__init__(in_channels=8, channels=8, num_classes=2, out_channels=1, **kwargs)
+
+    def forward(self, inputs):
+        return self.conv_seg(inputs[0]).sigmoid()
+
+
+class AttentionHead(SigmoidHead):
+    """Logits, and a map of attention, which only its own loss takes."""
+
+    def forward(self, inputs):
+        logits = self.conv_seg(inputs[0])
+        return logits, logits.sigmoid()
+
+    def loss_by_feat(self, seg_logits, batch_data_samples):
+        return super().loss_by_feat(seg_logits[0], batch_data_samples)
+
+    def predict(self, inputs, batch_img_metas, test_cfg):
+        return self.predict_by_feat(self.forward(inputs)[0], batch_img_metas)
+
+
+class ProbabilityHead(SigmoidHead):
+    def loss_by_feat(self, seg_logits, batch_data_samples):
+        return super().loss_by_feat(seg_logits.logit(), batch_data_samples)
+
+    def predict(self, inputs, batch_img_metas, test_cfg):
+        return self.predict_by_feat(self.forward(inputs).logit(), batch_img_metas)
+
+
+class PassingHead(SigmoidHead):
+    def forward(self, inputs):
+        return inputs[0][:, :1]
+
+
+class UnitBackbone(nn.Module):
+    def forward(self, images):
+        return [images.sigmoid().expand(-1, 8, -1, -1)]
+
+
+class TakesProbabilities(IRSTDSegmentor):
+    def postprocess_result(self, seg_logits, data_samples):
+        return super().postprocess_result(seg_logits.logit(), data_samples)
+
+
+@pytest.mark.parametrize(
+    ('segmentor', 'head', 'refused'),
+    [
+        (IRSTDSegmentor, SigmoidHead, True),
+        (TakesProbabilities, SigmoidHead, False),
+        (IRSTDSegmentor, AttentionHead, False),
+        (IRSTDSegmentor, ProbabilityHead, False),
+        (IRSTDSegmentor, PassingHead, False),
+    ],
+)
+def test_heads_are_judged_only_where_their_loss_and_prediction_take_their_map(segmentor, head, refused):
+    given = {'mean': [0.0], 'std': [1.0]}
+    parts = {'backbone': {'type': UnitBackbone}, 'decode_head': {'type': head}, 'data_preprocessor': given}
+    model = segmentor(**parts)
+    with pytest.raises(UserError, match='SigmoidHead') if refused else nullcontext():
+        check_logits(model, 1)
 
 
 @pytest.mark.parametrize(('weight', 'bias'), [(0.0, 0.0), (0.0, 0.5), (0.001, 0.5)])

@@ -3,11 +3,13 @@ they are given must be logits."""
 
 import copy
 import math
+from itertools import takewhile
 from typing import Any
 
 import torch
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -27,7 +29,8 @@ def check_logits(model: nn.Module, channels: int) -> None:
 
     The losses and the prediction take logits, and a network whose head gives probabilities trains on without
     a word. Logits of a fresh network may happen to be between 0 and 1: so the head's parameters are turned
-    and enlarged as well, with which a sigmoid alone stays there. Heads without parameters are left out.
+    and enlarged as well, with which a sigmoid alone stays there. Left out are heads whose map does not change
+    with their parameters, and heads and segmentors that have a loss or prediction of their own.
 
     Args:
         model: A segmentor.
@@ -38,7 +41,9 @@ def check_logits(model: nn.Module, channels: int) -> None:
     """
     head: Any = getattr(model, 'decode_head', None)
     parameter = next(head.parameters(), None) if getattr(head, 'out_channels', 0) == 1 else None
-    if parameter is None:
+    ways_known = _has_ways_of(BaseDecodeHead, head, 'loss', 'loss_by_feat', 'predict', 'predict_by_feat')
+    ways = 'loss', 'predict', 'inference', 'encode_decode', 'postprocess_result'
+    if parameter is None or not ways_known or not _has_ways_of(EncoderDecoder, model, *ways):
         return
     modes = {module: module.training for module in model.modules()}
     for module in modes:
@@ -48,7 +53,9 @@ def check_logits(model: nn.Module, channels: int) -> None:
             size = getattr(model.backbone, 'padded_size', lambda *size: size)(64, 64)
             images = torch.randn(1, channels, *size).to(parameter.device)
             features = model.extract_feat(images)
-            squashed = all(_stays_in_unit(head, features, factor) for factor in _FACTORS)
+            maps = ((_map(head, features, factor), factor) for factor in _FACTORS)
+            kept = [found for found, _ in takewhile(lambda one: _in_unit(*one), maps)]
+            squashed = len(kept) == len(_FACTORS) and any(not kept[0].equal(found) for found in kept)
     except Exception:  # what fails with an image of this size may do with those of the training
         return
     finally:
@@ -62,10 +69,23 @@ def check_logits(model: nn.Module, channels: int) -> None:
         )
 
 
-def _stays_in_unit(head: nn.Module, features: Any, factor: float) -> bool:
+def _has_ways_of(base: type, part: nn.Module, *names: str) -> bool:
+    """Whether these methods of a part are ours or those of mmseg's base class: others that override them may
+    take more than a map of logits, or something else."""
+    ways = {name: getattr(type(part), name, None) for name in names}
+    return all(
+        getattr(way, '__module__', '').startswith('madnet.') or way is getattr(base, name)
+        for name, way in ways.items()
+    )
+
+
+def _map(head: nn.Module, features: Any, factor: float) -> Tensor:
     scaled = {name: factor * value for name, value in head.named_parameters()}
     maps = functional_call(head, scaled, (features,))
-    logits = maps[-1] if isinstance(maps, list | tuple) else maps
+    return maps[-1] if isinstance(maps, list) else maps  # as PyramidHead predicts
+
+
+def _in_unit(logits: Tensor, factor: float) -> bool:
     if logits.isnan().any():  # of numbers that overflow, which says nothing
         return abs(factor) > 1
     # zero everywhere is what a head gives whose last layer begins with zeros
@@ -91,10 +111,7 @@ def check_losses(model: nn.Module) -> None:
     parameter = next(model.parameters(), None)
     device = torch.device('cpu') if parameter is None else parameter.device
     for key, head in model.named_modules():
-        path = getattr(type(head), 'loss_by_feat', None)
-        # others that override it may want more than a map of logits; ours take it, in whatever class
-        ours = getattr(path, '__module__', '').startswith('madnet.')
-        if isinstance(head, BaseDecodeHead) and (ours or path is BaseDecodeHead.loss_by_feat):
+        if isinstance(head, BaseDecodeHead) and _has_ways_of(BaseDecodeHead, head, 'loss_by_feat'):
             name = f'model.{key}' if key else type(head).__name__
             _check_head(head, f'{name}.loss_decode', device)
 
