@@ -26,8 +26,9 @@ from madnet.datasets import SIRSTDataset, get_entry, ids_sha256, known_datasets,
 from madnet.datasets.image_pipeline import ImagePipeline
 from madnet.engine.cli import parse_options
 from madnet.engine.config import check_config, load_config
-from madnet.engine.config.checking import _LEAST
+from madnet.engine.config.checking import _LEAST, _arguments
 from madnet.engine.config.reading import OURS, _read, files_of_modules
+from madnet.engine.config.static_config import StaticConfig
 from madnet.engine.config.steps import replace_steps
 from madnet.engine.config.value_ranges import value_range_of
 from madnet.engine.runner import build_runner
@@ -757,6 +758,15 @@ def test_the_file_itself_gives_a_plain_runner_no_data(repository):
         ({'optim_wrapper.paramwise_cfg.custom_keys.backbone': {'lr_mul': 2}}, "Did you mean 'lr_mult'"),
         ({'optim_wrapper.constructor': 'Foo'}, "'Foo' is no registered optimizer wrapper constructor"),
         ({'optim_wrapper.clip_grad.max_nrm': 1}, "Did you mean 'max_norm'"),
+        ({'log_processor.num_digits': 'x'}, r"log_processor\.num_digits: found 'x', expected a number"),
+        (
+            {
+                'model.test_cfg.mode': 'slide',
+                'model.test_cfg.crop_size': 64,
+                'model.test_cfg.stride': (32, 32),
+            },
+            r'model\.test_cfg\.crop_size: found 64, expected two whole numbers',
+        ),
         ({'optim_wrapper.clip_grad.max_norm': 'abc'}, "max_norm: found 'abc', expected a number"),
         ({'optim_wrapper.clip_grad.type': 'norn'}, "expected 'norm' or 'value'"),
         ({'optim_wrapper.clip_grad': 'dict(max_norm=1)'}, r"clip_grad: found 'dict\(max_norm=1\)', expected"),
@@ -1021,3 +1031,39 @@ def test_files_of_modules_are_found_whatever_they_try_to_import(tmp_path, monkey
     assert {f.name for f in files_of_modules(settings)} == {'__init__.py', 'net.py'}
     (package / 'net.py').write_text('def half(')  # it is being edited
     assert {f.name for f in files_of_modules(settings)} == {'__init__.py', 'net.py'}
+
+
+def test_mmsegs_optimiser_constructors_are_known(tiny_config):
+    name, settings = 'LearningRateDecayOptimizerConstructor', {'num_layers': 6, 'decay_rate': 0.9}
+    options = {'optim_wrapper.constructor': name, 'optim_wrapper.paramwise_cfg': settings}
+    assert load_config(tiny_config, options).optim_wrapper.constructor == name
+
+
+def test_what_lies_in_a_list_or_is_missing_is_deleted_as_well(tiny_config):
+    kept = {'type': 'SGD', 'lr': 0.1}
+    cfg = load_config(
+        tiny_config,
+        {
+            'optim_wrapper.optimizer._delete_': True,
+            **{f'optim_wrapper.optimizer.{key}': value for key, value in kept.items()},
+            'optim_wrapper._delete_': True,
+            'param_scheduler.0._delete_': True,
+            'param_scheduler.0.type': 'PolyLR',
+        },
+    )
+    assert (cfg.optim_wrapper, cfg.param_scheduler) == ({'optimizer': kept}, [{'type': 'PolyLR'}])
+    with pytest.raises(UserError, match="no key 'optm_wrapper'"):
+        load_config(tiny_config, {'optm_wrapper._delete_': True})
+
+
+def test_a_text_that_is_a_default_is_taken_where_a_number_is_annotated():
+    def own(noise: float = 'auto', gain: float = 1.0):
+        pass
+
+    assert _arguments(own).numbers == {'gain'}
+
+
+def test_what_cannot_be_written_into_a_checkpoint_is_named():
+    cfg = StaticConfig({'steps': [{'f': len, 'g': lambda x: x}], 'words': '<'})
+    with pytest.raises(UserError, match=r'steps\.0\.f: found <built-in function len>, expected what can be'):
+        _ = cfg.pretty_text

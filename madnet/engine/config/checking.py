@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 from mmengine.hooks import EMAHook
 from mmengine.optim import DefaultOptimWrapperConstructor
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, Registry
+from mmengine.registry import Registry
 from mmengine.runner import LogProcessor, Runner
 from mmengine.runner.priority import get_priority
 from mmseg import registry
@@ -232,6 +232,10 @@ def _check_values(cfg: Mapping) -> None:
             _refuse_unknown(test, _TEST_TIME, 'model.test_cfg', 'IRSTDSegmentor')
         if test.get('mode') == 'slide':
             _refuse_missing(test, {'crop_size', 'stride'}, 'model.test_cfg', "mode='slide'")
+            for name in ('crop_size', 'stride'):
+                if not isinstance(test[name], (list, tuple)) or [*map(type, test[name])] != [int, int]:
+                    pair = f'found {test[name]!r}, expected two whole numbers, height and width.'
+                    raise UserError(f'model.test_cfg.{name}: {pair}')
     wrapper = cfg.get('optim_wrapper')
     if isinstance(wrapper, Mapping):
         if not {'type', 'optimizer', 'constructor'} & {*wrapper}:  # in a file nobody can say several
@@ -257,7 +261,7 @@ def _check_clipping(clip: Any) -> None:
     names = (taken.accepted or frozenset()) - {'parameters'}
     _refuse_unknown(clip, names, 'optim_wrapper.clip_grad', clips.__name__)
     _refuse_missing(clip, taken.required - {'parameters'}, 'optim_wrapper.clip_grad', clips.__name__)
-    _refuse_words(clip, taken, 'optim_wrapper.clip_grad')
+    _refuse_words(clip, taken._replace(numbers=frozenset()), 'optim_wrapper.clip_grad')
     for name in ('max_norm', 'norm_type', 'clip_value'):
         value = clip.get(name, 1.0)
         with suppress(TypeError, ValueError):
@@ -269,7 +273,7 @@ def _check_clipping(clip: Any) -> None:
 def _check_paramwise(wrapper: Mapping) -> None:
     key = 'optim_wrapper.paramwise_cfg'
     name = wrapper.get('constructor', DefaultOptimWrapperConstructor)
-    constructor = _find(name, 'optim_wrapper.constructor', OPTIM_WRAPPER_CONSTRUCTORS)
+    constructor = _find(name, 'optim_wrapper.constructor', registry.OPTIM_WRAPPER_CONSTRUCTORS)
     settings = wrapper.get('paramwise_cfg') or {}
     if constructor not in (DefaultOptimWrapperConstructor, GroupedOptimWrapperConstructor):
         return  # has names of its own
@@ -391,9 +395,6 @@ def _check_component(value: Mapping, key: str, kind: Registry) -> None:
         _refuse_unknown(value, {*taken.accepted, *by_builder}, key, name)
     _refuse_missing(value, taken.required - {*added}, key, name)
     _refuse_words(value, taken, key)
-    for argument in taken.numbers:
-        if isinstance(value.get(argument), str):
-            raise UserError(f'{key}.{argument}: found {value[argument]!r}, expected a number.')
     if kind is registry.HOOKS:
         _check_hook(value, component, key)
 
@@ -415,8 +416,11 @@ def _refuse_missing(value: Mapping, required: Iterable[str], key: str, name: str
 
 
 def _refuse_words(value: Mapping, taken: '_Taken', key: str) -> None:
-    """Refuse a text for what is True or False: whatever it says, Python takes it for True. Of
-    ``--cfg-options`` no, off and the like stay texts."""
+    """Refuse a text for a number, and for what is True or False: whatever it says, Python takes it for True.
+    Of ``--cfg-options`` no, off and the like stay texts."""
+    for argument in taken.numbers:
+        if isinstance(value.get(argument), str):
+            raise UserError(f'{key}.{argument}: found {value[argument]!r}, expected a number.')
     for argument in taken.flags | taken.likely:
         given = value.get(argument)
         if isinstance(given, str) and (argument in taken.flags or given.lower() in _YES_OR_NO):
@@ -451,7 +455,7 @@ def _arguments_of(functions: list, methods: bool) -> _Taken:
     kinds = {p.name: inspect.formatannotation(p.annotation).strip("'") for p in named}
     flags = frozenset(name for name, kind in kinds.items() if kind in _FLAGS)
     likely = frozenset(p.name for p in named if isinstance(p.default, bool) and p.annotation is p.empty)
-    words = {name: {*re.findall(r'\w+', kind)} for name, kind in kinds.items()}
+    words = {p.name: {*re.findall(r'\w+', kinds[p.name])} for p in named if not isinstance(p.default, str)}
     numbers = frozenset(name for name, said in words.items() if said & _NUMBERS and said <= _OF_NUMBERS)
     if all(p.kind != p.VAR_KEYWORD for p in parameters):
         return _Taken(accepted, required, flags, likely, numbers)

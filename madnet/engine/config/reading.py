@@ -12,7 +12,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
@@ -359,12 +359,24 @@ def _standing_on_bases() -> Iterator[None]:
 
 def _merge(cfg: Config, options: Mapping[str, Any]) -> None:
     """Merge options one by one, so that a wrong one can be named; what is deleted goes first, for the others
-    come in its place."""
-    for option in sorted(options, key=lambda option: not option.endswith('._delete_')):
+    come in its place, the outer before the inner."""
+    for option in sorted(options, key=lambda option: (not option.endswith('._delete_'), option.count('.'))):
         try:
-            cfg.merge_from_dict({option: options[option]})
+            if option.endswith('._delete_') and options[option] is True:
+                _empty(cfg, option.removesuffix('._delete_'))
+            else:
+                cfg.merge_from_dict({option: options[option]})
         except (AttributeError, IndexError, KeyError, TypeError):
             raise UserError(f'option {option}: {_misfit(cfg, option)}') from None
+
+
+def _empty(cfg: Config, key: str) -> None:
+    # mmengine deletes nothing in lists and of what is missing, where _delete_ would stay as an argument
+    *way, last = key.split('.')
+    holder: Any = cfg._cfg_dict
+    for part in way:
+        holder = holder[int(part)] if isinstance(holder, list) else holder[part]
+    holder[int(last) if isinstance(holder, list) else last] = ConfigDict()
 
 
 def _misfit(cfg: Config, option: str) -> str:

@@ -1,6 +1,11 @@
 """A resolved config, whose text is wanted again and again."""
 
+import ast
+
 from mmengine.config import Config
+
+from madnet.engine.resuming import leaves
+from madnet.errors import UserError
 
 
 class StaticConfig(Config):
@@ -9,10 +14,28 @@ class StaticConfig(Config):
 
     @property
     def pretty_text(self) -> str:
-        """The config as a Python file."""
+        """The config as a Python file.
+
+        Raises:
+            UserError: A value cannot be written as Python, such as a function.
+        """
         content = repr(self._cfg_dict.to_dict())
         known = self.__dict__.get('_formatted')
         if known is None or known[0] != content:
-            known = content, super().pretty_text
+            try:
+                known = content, super().pretty_text
+            except SyntaxError:
+                raise UserError(f'config {self.filename}: {_unwritable(self)}') from None
             self.__dict__['_formatted'] = known  # beside the keys, which mmengine's __setattr__ would set
         return known[1]
+
+
+def _unwritable(cfg: Config) -> str:
+    """Which value of a config is no Python when written."""
+    for key, value in leaves(cfg):
+        try:
+            ast.parse(str(value), mode='exec' if isinstance(value, (str, type)) else 'eval')
+        except SyntaxError:
+            if not isinstance(value, (str, type)):
+                return f'{key}: found {value}, expected what can be written into a file: checkpoints hold it.'
+    return 'found what cannot be written into a file, as checkpoints hold it.'
