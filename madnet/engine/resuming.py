@@ -29,6 +29,8 @@ _FIXED = ('model', 'optim_wrapper', 'param_scheduler', 'train_dataloader.batch_s
 _FREE = ('test_cfg', 'init_cfg', 'pretrained')
 #: How training images and masks are read, in whatever set or step that is said.
 _READING = ('value_range', 'bit_depth', 'mask_values')
+#: Parts of a loader by which images are drawn and augmented.
+_DRAW = {'pipeline', 'sampler', 'batch_sampler', 'collate_fn'}
 #: What the numbers of a validation depend on, and which of them choose: by others, the best epoch so far and
 #: the epochs to come would not compare.
 _VALIDATION = (
@@ -185,7 +187,7 @@ def changed_draw(meta: Mapping, cfg: Config) -> str:
 
 def _drawing(values: dict) -> dict[str, Any]:
     parts = leaves({'train_dataloader': values.get('train_dataloader') or {}})
-    drawn = {key: value for key, value in parts if {'pipeline', 'sampler'} & {*key.split('.')}}
+    drawn = {key: value for key, value in parts if _DRAW & {*key.split('.')}}
     # how images are read may not differ, but for what means the same
     return {key: value for key, value in drawn.items() if key.rpartition('.')[2] not in _READING}
 

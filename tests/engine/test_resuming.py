@@ -9,7 +9,7 @@ import pytest
 from mmengine.config import Config
 
 from madnet.engine.checkpoint import VALIDATION_HASHES
-from madnet.engine.resuming import refuse_changes, refuse_other_images
+from madnet.engine.resuming import changed_draw, refuse_changes, refuse_other_images
 from madnet.engine.train import train
 from madnet.errors import UserError
 
@@ -200,3 +200,12 @@ def test_training_masks_that_were_saved_anew_are_a_warning(tiny_config, make_set
         out = ' '.join(capfd.readouterr().out.split())
         assert said == ('train_dataloader.dataset: found 2 masks, of which the run of' in out)
         assert said == ('had 1, expected its 2, in the same order. Files are compared by their bytes' in out)
+
+
+@pytest.mark.parametrize('part', ['sampler', 'batch_sampler', 'collate_fn'])
+def test_all_that_draws_images_is_compared(part):
+    loader = {part: {'type': 'A', 'hard': False}}
+    before = Config({'train_dataloader': loader}).pretty_text
+    for hard in (False, True):
+        now = Config({'train_dataloader': {part: {'type': 'A', 'hard': hard}}})
+        assert changed_draw({'cfg': before}, now).startswith(f'train_dataloader.{part}.hard: True') == hard
