@@ -36,7 +36,7 @@ if hasattr(os, 'register_at_fork'):
 
 
 @contextmanager
-def own_folder(folder: str | os.PathLike) -> Iterator[None]:
+def own_folder(folder: str | os.PathLike) -> Iterator[bool]:
     """Keep every other process out of a folder as long as this one is in the ``with`` block; what has the
     folder may take it once more.
 
@@ -47,19 +47,22 @@ def own_folder(folder: str | os.PathLike) -> Iterator[None]:
     Args:
         folder: Made if it is missing.
 
+    Yields:
+        Whether what calls had it before.
+
     Raises:
         FolderInUse: Another process has it; names the process.
     """
     taken = Path(folder).resolve(), get_ident()
     if fcntl is None or taken in _held.values():
-        yield
+        yield fcntl is not None
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
     descriptor = os.open(Path(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     _held[descriptor] = taken
     try:
         _lock(descriptor, folder)
-        yield
+        yield False
     finally:
         _held.pop(descriptor, None)
         os.close(descriptor)

@@ -338,8 +338,8 @@ class MadnetRunner(Runner):
             return
         if self._given_seed not in (None, seed):
             self.logger.warning(
-                f'{filename}: goes on with seed {seed}, that of the checkpoint; --seed {self._given_seed} '
-                'has no effect.'
+                f'{filename}: goes on with seed {seed}, that of the checkpoint; seed {self._given_seed} has '
+                'no effect.'
             )
         if seed != self._randomness_cfg.get('seed'):
             self._randomness_cfg['seed'] = seed

@@ -71,12 +71,20 @@ def train(
     if cfg.resume and not resume:  # as mmengine takes it
         resume = cfg.get('load_from') or True
     _check_launcher(cfg.launcher)
-    with own_folder(cfg.work_dir) if _is_first_process(cfg.launcher) else nullcontext():
-        return _train(cfg, resume, trust_checkpoint, start if began is None else began, how.get('seed'))
+    seed = how.get('seed')
+    if seed is None:
+        seed = parse_options(how.get('options')).get('randomness.seed')
+    with own_folder(cfg.work_dir) if _is_first_process(cfg.launcher) else nullcontext(False) as inside:
+        return _train(cfg, resume, trust_checkpoint, start if began is None else began, seed, inside)
 
 
 def _train(
-    cfg: Config, resume: bool | str, trust_checkpoint: bool, began: float, seed: int | None
+    cfg: Config,
+    resume: bool | str,
+    trust_checkpoint: bool,
+    began: float,
+    seed: int | None,
+    of_comparison: bool,
 ) -> MadnetRunner:
     # its record says what it began from: one that resumes would train nothing again
     cfg.resume = False
@@ -95,7 +103,7 @@ def _train(
     elsewhere = isinstance(resume, str) and (
         find_checkpoint(resume).resolve().parent != Path(cfg.work_dir).resolve()
     )
-    runner.register_hook(_TakeFolder(elsewhere))
+    runner.register_hook(_TakeFolder(elsewhere, of_comparison))
     if is_main_process():
         print(first_line, flush=True)
         loops = [runner.train_loop, *([runner.val_loop] if cfg.get('val_cfg') else [])]
@@ -277,6 +285,7 @@ class _TakeFolder(Hook):
 
     Args:
         elsewhere: The run of another folder goes on in this one.
+        of_comparison: It is a run of a comparison, whose record stays.
 
     Unless the run of this folder goes on, what an earlier one has left here is put aside first: nothing of it
     is taken for the new one's. Where weights lie then that the new run starts from is recorded. Of a run that
@@ -285,8 +294,8 @@ class _TakeFolder(Hook):
 
     priority = 'HIGHEST'
 
-    def __init__(self, elsewhere: bool):
-        self.elsewhere = elsewhere
+    def __init__(self, elsewhere: bool, of_comparison: bool):
+        self.elsewhere, self.of_comparison = elsewhere, of_comparison
 
     def before_train(self, runner) -> None:
         goes_on = runner.train_loop.validation_due or runner.train_loop.goes_on()
@@ -318,17 +327,14 @@ class _TakeFolder(Hook):
         if goes_on and not self.elsewhere:
             _move_aside(runner, [best] if best.is_file() else [])
 
-    @staticmethod
-    def _put_aside(runner: MadnetRunner) -> None:
+    def _put_aside(self, runner: MadnetRunner) -> None:
         work_dir = Path(runner.work_dir)
         texts = [text for _, text in leaves(runner.cfg) if isinstance(text, str)]
         read = {Path(text).resolve() for text in texts if text.endswith(NegativesFile.FILE)}
         found = [p for name in _OF_A_RUN for p in work_dir.glob(name) if p.name != runner.timestamp]
         old = [p for p in found if p.resolve() not in read] + _configs_of_runs(work_dir, runner.timestamp)
-        record = RunFile.read_if_whole(work_dir / RunFile.FILE)
-        # of a comparison, which would take the new weights for its own; but not of the one that trains now
-        if record and (record.trained or record.state != 'running'):
-            old.append(work_dir / RunFile.FILE)
+        if not self.of_comparison:  # which would take the new weights for its own
+            old += work_dir.glob(RunFile.FILE)
         start = find_checkpoint(runner._load_from).resolve() if runner._load_from else None
         went_on = any(path.name in (LAST, PREVIOUS) for path in old)
         moves = [path for path in old if path.resolve() == start]
