@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -60,10 +61,9 @@ def _modules(registry: Registry, settings: Any) -> dict[str, str]:
 
 
 def _types(value: Any) -> Iterator[str]:
-    """Every ``type`` in nested dicts and lists."""
+    """Every ``type`` in nested dicts and lists, and every scope, of which mmengine imports the registry."""
     if isinstance(value, Mapping):
-        if isinstance(value.get('type'), str):
-            yield value['type']
+        yield from (value[key] for key in ('type', '_scope_') if isinstance(value.get(key), str))
         value = list(value.values())
     if isinstance(value, list | tuple):
         for each in value:
@@ -105,17 +105,18 @@ def build_network(
 
 
 def _may_be_built(kind: str) -> bool:
-    """Whether a type in a file is a plain name, or leads to what is registered, or to a part of a network or
-    pipeline in a module that is imported already: by a name in full mmengine's registries import and call
-    whatever it leads to."""
+    """Whether a type in a file leads to what is registered, or to a part of a network or pipeline in a module
+    that is imported already, or to nothing: mmengine's registries import and call whatever else it leads
+    to, a module by a plain name."""
     place, _, name = kind.rpartition('.')
-    if not place:
-        return True
     found = real(_imported(kind))
     if isinstance(found, type) and issubclass(found, _PARTS):
         return True
     roots = [registry.parent for registry in (MODELS, TRANSFORMS, TASK_UTILS, WEIGHT_INITIALIZERS)]
     known = [registry for root in roots for registry in (root, *root.children.values())]
+    if not place:
+        named = any(name in registry.module_dict or name == registry.scope for registry in known)
+        return named or not (name and find_spec(name))
     return any(
         found in registry.module_dict.values() or (registry.scope == place and name in registry.module_dict)
         for registry in known

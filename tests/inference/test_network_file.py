@@ -156,7 +156,8 @@ def test_types_that_serve_the_training_alone_and_nested_ones_are_taken(part, key
 
 
 @pytest.mark.parametrize(
-    'kind', ['subprocess.getoutput', 'subprocess.Popen', 'unimported.Linear', 'xml.sax', 'mmengine.Config']
+    'kind',
+    ['subprocess.getoutput', 'subprocess.Popen', 'unimported.Linear', 'xml.sax', 'mmengine.Config', 'this'],
 )
 def test_a_type_of_a_file_calls_nothing(kind, description, tmp_path):
     """By a name in full mmengine would import and call anything."""
@@ -166,6 +167,12 @@ def test_a_type_of_a_file_calls_nothing(kind, description, tmp_path):
         with pytest.raises(UserError, match=f'^file: has a part {kind!r} that nothing that is imported has'):
             build_network({**description, **changed}, shown='file')
     assert not (tmp_path / 'marker').exists()
+
+
+def test_scopes_of_a_file_are_those_that_are_imported(description):
+    build_network({**description, 'model': {**description['model'], '_scope_': 'mmseg'}})
+    with pytest.raises(UserError, match=r"^file: has a part 'this'"):
+        build_network({**description, 'model': {**description['model'], '_scope_': 'this'}}, shown='file')
 
 
 def test_a_registered_network_with_such_a_part(description, monkeypatch):
