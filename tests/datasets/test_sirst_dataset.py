@@ -35,7 +35,11 @@ def test_registered_and_described(make_set):
     )
     ids = split_ids('NUAA-SIRST', 'test')
     assert dataset.metainfo['classes'] == ('background', 'target')
-    assert dataset.describe() == {
+    described = dataset.describe()
+    held = {kind: described.pop(f'{kind}_sha256') for kind in ('images', 'masks')}
+    assert held['images'] != held['masks']
+    assert [len(each) for each in held.values()] == [64, 64]
+    assert described == {
         'name': 'NUAA-SIRST',
         'split': 'test',
         'split_set': 'idx_427',

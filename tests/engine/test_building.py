@@ -23,7 +23,7 @@ BUILDERS = {
 
 
 @pytest.mark.parametrize('build', BUILDERS.values(), ids=BUILDERS)
-@pytest.mark.parametrize('channels', [0, 'four'])
+@pytest.mark.parametrize('channels', [0, (4, 4)])
 def test_a_network_that_cannot_be_built_is_one_line(tiny_config, build, channels):
     said = rf'^config {tiny_config}: cannot be built: .+ \(\S+\.py, line \d+, in \S+\)\.$'
     with pytest.raises(UserError, match=said) as e:
@@ -33,7 +33,7 @@ def test_a_network_that_cannot_be_built_is_one_line(tiny_config, build, channels
 
 def test_so_is_a_step_that_cannot_be_built(tiny_config):
     cfg = load_config(tiny_config)
-    cfg.test_dataloader.dataset.pipeline.insert(0, {'type': 'LoadSIRSTImage', 'bit_depth': '16'})
+    cfg.test_dataloader.dataset.pipeline.insert(0, {'type': 'RandomFlip', 'prob': 3.0})
     with pytest.raises(UserError, match=rf'^config {tiny_config}: cannot be built: '):
         load_detector(cfg)
 

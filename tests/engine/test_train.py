@@ -555,6 +555,7 @@ def test_amp_takes_every_scale_of_losses(monkeypatch, scale):
 
 def test_several_optimisers_are_refused():
     runner = MadnetRunner.__new__(MadnetRunner)
+    runner.cfg = Config()
     wrappers = {part: OptimWrapper(torch.optim.SGD([torch.ones(1)], lr=1)) for part in ('body', 'rest')}
     with pytest.raises(UserError, match=r'optim_wrapper: found several optimisers \(body, rest\)'):
         runner.build_optim_wrapper(wrappers)

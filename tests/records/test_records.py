@@ -248,7 +248,7 @@ def test_cost_of_several_views():
     cost = Cost(size=256, parameters=10, MACs=100, latency=0.5, device='a CPU')
     assert cost.of_all(Averaging()) is cost
     assert cost.of_all(Averaging(8)) == Cost(size=256, parameters=10, MACs=800)
-    assert cost.of_all(Averaging(8)).columns() == {'parameters': 10, 'MACs': 800}
+    assert cost.of_all(Averaging(8)).columns(cost) == {'parameters': 10, 'MACs': 800}
     assert cost.of_all(Averaging(2, (1, 0.5))) == Cost(size=256, parameters=10, MACs=250)
     assert Cost().of_all(Averaging(8)) == Cost()
     assert Cost().to_json() == {}

@@ -57,14 +57,14 @@ class IRSTDPreProcessor(SegDataPreProcessor):
                 f"data_preprocessor.statistics: found {statistics!r}, expected 'training' or 'image'."
             )
         expect_number(floor, 'data_preprocessor.floor', above=0)
+        for value in std or ():
+            expect_number(value, 'data_preprocessor.std', above=0)
         channels = [None if values is None else len(values) for values in (mean, std)]
         if channels[0] != channels[1] or channels[0] == 0:
             raise UserError(
                 f'data_preprocessor: found mean={mean} and std={std}, expected a number of each for every '
                 'channel, or neither.'
             )
-        for value in std or ():
-            expect_number(value, 'data_preprocessor.std', above=0)
         if size is None and size_divisor is None:
             size_divisor = 1
         super().__init__(size=size, size_divisor=size_divisor, **kwargs)
