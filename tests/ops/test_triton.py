@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from madnet.ops import selective_scan, selective_scan_2d, selective_scan_backends
+from madnet.ops import half_training, selective_scan, selective_scan_2d, selective_scan_backends
 from madnet.ops.selective_scan import triton_backend
 from madnet.ops.selective_scan.backend import ScanInputs
+from madnet.ops.selective_scan.custom_op import BACKENDS
 
 from .compiling import compiling_for
 from .counting import bytes_moved
@@ -476,3 +477,24 @@ def test_in_the_interpreter():
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
     assert ' passed' in done.stdout
+
+
+def test_whether_triton_launches_breaks_no_compiled_graph():
+    driver = pytest.importorskip('triton.runtime.driver').driver
+    card = object.__new__(pytest.importorskip('triton.backends.nvidia.driver').CudaDriver)
+    card.get_current_device = lambda: 0
+    card.get_device_capability = lambda device: (9, 0)
+    before = driver._active
+    driver.set_active(card)
+    half_training._why_no_launch.cache_clear()
+    place = torch.device('cuda')
+    try:
+        ask = torch.compile(
+            lambda x: x + (BACKENDS['triton'].why_not(place, torch.float32) is None),
+            fullgraph=True,
+            backend='eager',
+        )
+        assert ask(torch.zeros(2)).tolist() == [1, 1]
+    finally:
+        driver.set_active(before)
+        half_training._why_no_launch.cache_clear()
