@@ -8,6 +8,7 @@ from mmseg.registry import MODELS
 import madnet  # noqa: F401
 from madnet.engine.checkpoint import compare_statistics, recorded_statistics, statistics_of
 from madnet.errors import UserError
+from madnet.models.segmentors import IRSTDPreProcessor
 
 
 def preprocessor(**kwargs):
@@ -105,3 +106,8 @@ def test_weights_say_how_their_images_were_normalised(capsys):
     three = Model(mean=[1.0] * 3, std=[2.0] * 3)
     compare_statistics(three, checkpoint, 'x.pth')
     assert not capsys.readouterr().err, 'one number would not do for three channels'
+
+
+def test_whole_numbers_are_as_good_as_others():
+    """A teacher's scale is made of them in their own type."""
+    assert IRSTDPreProcessor(mean=[110], std=[25]).std.dtype == torch.float32

@@ -74,7 +74,9 @@ class IRSTDPreProcessor(SegDataPreProcessor):
             )
         if mean is not None:  # mmengine's own take one value or three
             for name, values in (('mean', mean), ('std', std)):
-                self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+                self.register_buffer(
+                    name, torch.tensor(values, dtype=torch.float32).view(-1, 1, 1), persistent=False
+                )
             # for mmseg: an image that is levelled needs no more
             self._enable_normalize = statistics == 'training'
         self.statistics = statistics
