@@ -127,18 +127,18 @@ class Predictor(BasePredictor):
         fa_budget: float | None = None,
         amp: bool = False,
     ):
-        place = _device(device)
         if isinstance(config_or_name, str | os.PathLike):
             config_or_name, checkpoint = config_and_weights(config_or_name, checkpoint)
         #: What it was made from, name or config, and the checkpoint.
         self.made_from = config_or_name, checkpoint
         self._trusts = trust_checkpoint
         if isinstance(config_or_name, LoadedDetector):
-            self.detector = config_or_name
+            self.detector = _as_it_is(config_or_name, device, checkpoint, value_range, options, dataset)
         else:
             self.detector = load_detector(
-                config_or_name, checkpoint, place, value_range, options, trust_checkpoint, dataset
+                config_or_name, checkpoint, _device(device), value_range, options, trust_checkpoint, dataset
             )
+        place = next((p.device for p in self.model.parameters()), torch.device('cpu'))
         super().__init__(
             self.detector.threshold if threshold is None else threshold,
             (8 if place.type == 'cuda' else 1) if batch is None else batch,
@@ -291,6 +291,19 @@ def _maps(result: SegDataSample, what: str) -> Maps:
     ):  # of another size: tests take none
         return Maps(scores)
     return Maps(scores, result.net_logits.data[0].float().cpu().numpy())
+
+
+def _as_it_is(
+    detector: LoadedDetector, device: str | torch.device | None, *loading: object
+) -> LoadedDetector:
+    if any(given is not None for given in loading):
+        raise UserError(
+            f'{detector.name}: is loaded already; checkpoint, value_range, options and dataset are of the '
+            'loading.'
+        )
+    if device is not None:
+        detector.model.to(_device(device))
+    return detector
 
 
 def _device(device: str | torch.device | None) -> torch.device:

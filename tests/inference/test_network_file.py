@@ -68,6 +68,8 @@ def test_modules_of_parts_are_recorded_and_said(description, tmp_path, monkeypat
     assert 'modules' not in describe_network(load_config('madnet_synthetic'))
     monkeypatch.setattr(notices, '_said', set())
     predictor = Predictor(LoadedDetector('own', *build_network(description), {}, description), device='cpu')
+    with pytest.raises(UserError, match=r'^own: is loaded already; checkpoint, value_range'):
+        Predictor(predictor.detector, value_range=(0, 16383))
     file = tmp_path / 'own.safetensors'
     export_network(predictor, file, 'torch', frames=[np.zeros((64, 64), np.uint8)])
     [line] = caplog.messages
