@@ -9,17 +9,12 @@ from torch import Tensor
 HAS_TRITON = importlib.util.find_spec('triton') is not None
 
 
-@torch.compiler.assume_constant_result  # which does not look into a cached function's cache, but traces it
+@cache
 def why_no_launch() -> str | None:
     """Why Triton cannot launch a kernel on a GPU here; None where it can.
 
     It compiles its launcher when it is first used, which takes a C compiler and Python's headers.
     """
-    return _why_no_launch()
-
-
-@cache
-def _why_no_launch() -> str | None:
     if not HAS_TRITON:
         return 'the triton package is not installed'
     try:

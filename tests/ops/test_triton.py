@@ -486,7 +486,7 @@ def test_whether_triton_launches_breaks_no_compiled_graph():
     card.get_device_capability = lambda device: (9, 0)
     before = driver._active
     driver.set_active(card)
-    half_training._why_no_launch.cache_clear()
+    half_training.why_no_launch.cache_clear()
     place = torch.device('cuda')
     try:
         ask = torch.compile(
@@ -497,4 +497,4 @@ def test_whether_triton_launches_breaks_no_compiled_graph():
         assert ask(torch.zeros(2)).tolist() == [1, 1]
     finally:
         driver.set_active(before)
-        half_training._why_no_launch.cache_clear()
+        half_training.why_no_launch.cache_clear()

@@ -56,7 +56,9 @@ class TritonBackend(Backend):
             return 'the triton package is not installed'
         if (device.type != 'cuda' or torch.version.hip is not None) and not INTERPRETED:
             return f'it takes tensors on an NVIDIA GPU, these are on {device}'
-        if device.type == 'cuda' and (reason := why_no_launch()):
+        # torch.compile would trace what asks the driver, and cannot; it needs Triton as well
+        asks = device.type == 'cuda' and not torch.compiler.is_compiling()
+        if asks and (reason := why_no_launch()):
             return reason
         if dtype == torch.float64:
             return 'it computes in float32, these tensors are float64'
