@@ -3,7 +3,7 @@
 import ast
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -16,6 +16,7 @@ from madnet.datasets.contents import DIGITS, is_same
 from madnet.datasets.sources import set_name
 from madnet.datasets.wrappers import kind_of, sets_of
 from madnet.engine.checkpoint import VALIDATION_HASHES
+from madnet.engine.config.static_config import leaves
 from madnet.engine.config.steps import is_ours
 from madnet.errors import UserError
 from madnet.images.values import BY_TYPE
@@ -98,18 +99,6 @@ def _is_part(key: str) -> bool:
 
 def _is_within(key: str, parts: Iterable[str]) -> bool:
     return any(key == part or key.startswith(f'{part}.') for part in parts)
-
-
-def leaves(value: Any, key: str = '') -> Iterator[tuple[str, Any]]:
-    """Dotted key and value of whatever is no dict, nor a list of dicts or lists, in nested ones of these."""
-    items = enumerate(value) if isinstance(value, list) else value.items()
-    for name, item in items:
-        dotted = f'{key}.{name}' if key else str(name)
-        several = isinstance(item, list) and any(isinstance(i, Mapping | list) for i in item)
-        if isinstance(item, Mapping) or several:
-            yield from leaves(item, dotted)
-        else:
-            yield dotted, item
 
 
 _ANEW = (

@@ -22,10 +22,10 @@ from madnet.engine.checkpoint import BEST, LAST, PREVIOUS, meta_of
 from madnet.engine.checkpoint_file import find_checkpoint, is_registered, read_checkpoint
 from madnet.engine.cli import parse_options
 from madnet.engine.config import load_config, require_parts
+from madnet.engine.config.static_config import leaves
 from madnet.engine.folder_lock import own_folder
 from madnet.engine.half_weights import half_type
 from madnet.engine.hooks import SafeCheckpointHook
-from madnet.engine.resuming import leaves
 from madnet.engine.runner import MadnetRunner, build_runner
 from madnet.engine.training_free import is_training_free
 from madnet.errors import UserError

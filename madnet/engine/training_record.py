@@ -13,9 +13,10 @@ from madnet.datasets.seen import TrainedPart, part_of_config, parts_of_entry, pa
 from madnet.datasets.wrappers import sets_of, validation_split
 from madnet.engine.checkpoint import BEST_BY, HASHES, STOPPED, meta_of
 from madnet.engine.checkpoint_file import BEFORE, SCHEME, find_checkpoint, is_registered, read_checkpoint
+from madnet.engine.config.static_config import leaves
 from madnet.engine.config.steps import image_loaders
 from madnet.engine.config.value_ranges import TrainedSet, value_range_of
-from madnet.engine.resuming import hooks_of, leaves, values_of
+from madnet.engine.resuming import hooks_of, values_of
 from madnet.errors import UserError
 from madnet.files import sha256_of
 from madnet.images.notices import say_once

@@ -360,9 +360,10 @@ def _standing_on_bases() -> Iterator[None]:
 def _merge(cfg: Config, options: Mapping[str, Any]) -> None:
     """Merge options one by one, so that a wrong one can be named; what is deleted goes first, for the others
     come in its place, the outer before the inner."""
-    for option in sorted(options, key=lambda option: (not option.endswith('._delete_'), option.count('.'))):
+    deletes = [o for o, value in options.items() if o.endswith('._delete_') and value is True]
+    for option in [*sorted(deletes, key=lambda o: o.count('.')), *(o for o in options if o not in deletes)]:
         try:
-            if option.endswith('._delete_') and options[option] is True:
+            if option in deletes:
                 _empty(cfg, option.removesuffix('._delete_'))
             else:
                 cfg.merge_from_dict({option: options[option]})

@@ -1,10 +1,11 @@
 """A resolved config, whose text is wanted again and again."""
 
 import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mmengine.config import Config
 
-from madnet.engine.resuming import leaves
 from madnet.errors import UserError
 
 
@@ -39,3 +40,15 @@ def _unwritable(cfg: Config) -> str:
             if not isinstance(value, (str, type)):
                 return f'{key}: found {value}, expected what can be written into a file: checkpoints hold it.'
     return 'found what cannot be written into a file, as checkpoints hold it.'
+
+
+def leaves(value: Any, key: str = '') -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of whatever is no dict, nor a list of dicts or lists, in nested ones of these."""
+    items = enumerate(value) if isinstance(value, list) else value.items()
+    for name, item in items:
+        dotted = f'{key}.{name}' if key else str(name)
+        several = isinstance(item, list) and any(isinstance(i, Mapping | list) for i in item)
+        if isinstance(item, Mapping) or several:
+            yield from leaves(item, dotted)
+        else:
+            yield dotted, item
